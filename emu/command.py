@@ -1,0 +1,74 @@
+"""The one door to subprocess: lists of words, never a shell; a failure tells the command and its last words."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from emu.errors import EmuError
+
+_TAIL_LINES = 15
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    what: str,
+    fix: str,
+    timeout_s: float | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> str:
+    """Run a command to its end and return what it printed on standard output.
+
+    `what` and `fix` head the error if it fails: EmuError when the program is absent, exits non-zero
+    or has not ended after `timeout_s` seconds (then it is killed).
+    """
+    try:
+        done = subprocess.run(
+            list(argv),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            cwd=cwd,
+            env=dict(env) if env is not None else None,
+            input=stdin if stdin is not None else "",
+            check=False,
+        )
+    except FileNotFoundError as absent:
+        raise EmuError(what, f"there is no program {argv[0]!r} on PATH", fix) from absent
+    except subprocess.TimeoutExpired as late:
+        raise EmuError(what, f"{' '.join(argv)!r} had not ended after {timeout_s} s", fix) from late
+    if done.returncode != 0:
+        said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_TAIL_LINES:])
+        raise EmuError(what, f"{' '.join(argv)!r} ended with status {done.returncode}: {said or 'no output'}", fix)
+    return done.stdout
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    stdin: int | None = None,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
+    start_new_session: bool = True,
+) -> subprocess.Popen[bytes]:
+    """Start a long-lived child. In a session of its own by default, so that Ctrl-C reaches only its parent,
+    which then stops it in order. The caller ends and reaps it.
+    """
+    return subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL if stdin is None else stdin,
+        stdout=stdout,
+        stderr=stderr,
+        env=dict(env) if env is not None else None,
+        cwd=cwd,
+        pass_fds=tuple(pass_fds),
+        start_new_session=start_new_session,
+    )

@@ -1,0 +1,1 @@
+"""Decisions: facts and the time come in as arguments, decisions go out as values; nothing here acts."""

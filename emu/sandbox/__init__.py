@@ -1,0 +1,1 @@
+"""Our own kernel with cgroup v2 and a Docker engine, for machines that offer neither."""
