@@ -1,0 +1,211 @@
+"""All that crosses between processes, so that nothing is spelt twice. Standard library only: containers import it.
+
+Three things cross: what a request asks of the app (`Work`, as a query string), what the load generator is
+to send (`LoadPlan`, as JSON), and what became of each request (`SENT` and `DONE` lines in requests.jsonl).
+Times in records are CLOCK_MONOTONIC seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlencode
+
+QUEUE_PORT = 8012
+"""Knative's port for HTTP/1.1 traffic into queue-proxy (pkg/networking/constants.go)."""
+QUEUE_ADMIN_PORT = 8022
+"""Knative's admin port; only /wait-for-drain."""
+USER_PORT = 8080
+"""Knative's default container port."""
+DATA_DIR = "/data"
+"""Where the app's volume on a real block device is mounted; `readFile` and `writeFile` name files in it."""
+
+BodyHandling = Literal["read", "slow", "ignore"]
+FOREVER = "forever"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one request asks of the app. Everything combines, in this order: read the request's body, read a
+    file, write a file, hold memory, burn CPU, sleep, answer (then let the memory go), exit.
+    """
+
+    body: BodyHandling = "read"
+    """read all of the request's body; `slow`: at `body_rate` bytes/s; `ignore`: never read it."""
+    body_rate: int = 64 * 1024
+    read_file: str | None = None
+    """Read this whole file in DATA_DIR, through the page cache."""
+    write_file: str | None = None
+    """Write `write_bytes` to this file in DATA_DIR, through the page cache, without fsync."""
+    write_bytes: int = 0
+    hold: int = 0
+    """Bytes of anonymous memory, each page touched."""
+    hold_for: float | None = 0.0
+    """Seconds after the answer until the memory is given back; None is for ever."""
+    cpu: float = 0.0
+    """Seconds of CPU time to burn."""
+    sleep: float = 0.0
+    answer: int = 2
+    """Bytes in the answer's body."""
+    status: int = 200
+    exit: int | None = None
+    """End the app's process with this code once the answer is out."""
+
+    def to_query(self) -> str:
+        """The query string that carries this; fields at their defaults are left out."""
+        pairs: list[tuple[str, str]] = []
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if value == entry.default:
+                continue
+            pairs.append((entry.name, FOREVER if value is None else f"{value}"))
+        return urlencode(pairs)
+
+    @classmethod
+    def from_query(cls, query: str) -> Work:
+        """The inverse of `to_query`. ValueError, in one line, for an unknown name or a bad or negative number."""
+        kinds = {entry.name: str(entry.type) for entry in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, text in parse_qsl(query, keep_blank_values=True):
+            if name not in kinds:
+                raise ValueError(f"unknown work {name!r}; known: {', '.join(kinds)}")
+            values[name] = _work_value(name, kinds[name], text)
+        return cls(**values)
+
+
+def _work_value(name: str, kind: str, text: str) -> Any:
+    if name == "hold_for" and text == FOREVER:
+        return None
+    if name == "body" and text not in ("read", "slow", "ignore"):
+        raise ValueError(f"body={text!r}: must be read, slow or ignore")
+    if kind.startswith(("int", "float")):
+        try:
+            number = int(text) if kind.startswith("int") else float(text)
+        except ValueError:
+            raise ValueError(f"{name}={text!r}: must be a number") from None
+        if not 0 <= number < float("inf"):
+            raise ValueError(f"{name}={text!r}: must be 0 or more, and finite")
+        return number
+    return text
+
+
+PhaseKind = Literal["constant", "poisson", "ramp", "steps", "burst", "closed"]
+
+
+@dataclass(frozen=True)
+class RequestSpec:
+    """One kind of request."""
+
+    method: str = "GET"
+    path: str = "/"
+    """Path with its query string, ready to send (for our app: `/?` + `Work.to_query()`)."""
+    headers: dict[str, str] = field(default_factory=dict)
+    body_bytes: int = 0
+    send_rate: float | None = None
+    """Bytes of body per second that the sender lets out; None is as fast as it goes."""
+    timeout_s: float | None = None
+    """The client gives up this long after the request was due; None never."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Requests of one kind, for a while. Open loop kinds send at times set beforehand, whatever happens;
+    `closed` keeps `clients` busy, each sending its next request when the last was answered.
+    """
+
+    name: str
+    kind: PhaseKind
+    start_s: float
+    """Seconds after the load's begin."""
+    duration_s: float
+    request: RequestSpec
+    rate: float = 0.0
+    """Requests per second (constant, poisson, burst: 0 there means once); the first rate of a ramp."""
+    rate_to: float = 0.0
+    """The last rate of a ramp, reached linearly."""
+    rates: tuple[float, ...] = ()
+    """The rates of `steps`, each for an equal share of the duration."""
+    size: int = 0
+    """Requests sent at the same moment by a burst; `rate` bursts come per second."""
+    clients: int = 0
+    """Clients of a closed loop."""
+    think_s: float = 0.0
+    """Pause of a closed-loop client between an answer and its next request."""
+    count: int | None = None
+    """Stop the phase after this many requests; None sends until the duration ends."""
+    keep_alive: bool = True
+    """Reuse connections; False opens one for each request."""
+
+
+@dataclass(frozen=True)
+class LoadPlan:
+    """Everything the load generator needs; with the same seed it asks for the same times."""
+
+    host: str
+    port: int
+    phases: tuple[Phase, ...]
+    seed: int = 0
+    begin_at: float | None = None
+    """CLOCK_MONOTONIC second at which second 0 of the phases is; None is as soon as it started."""
+    drain_s: float = 5.0
+    """How long after the last phase to wait for answers still due."""
+    host_header: str = "app.default.example.com"
+
+    def to_json(self) -> str:
+        """One JSON document."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> LoadPlan:
+        """The inverse of `to_json`."""
+        data = json.loads(text)
+        data["phases"] = tuple(
+            Phase(**{**phase, "request": RequestSpec(**phase["request"]), "rates": tuple(phase["rates"])})
+            for phase in data["phases"]
+        )
+        return cls(**data)
+
+
+SENT = "sent"
+DONE = "done"
+
+
+@dataclass(frozen=True)
+class RequestSent:
+    """A line of requests.jsonl, written when a request's first byte goes out (or was tried to)."""
+
+    id: int
+    phase: str
+    due: float
+    """When it was to be sent; latency counts from here."""
+    sent: float
+    e: str = SENT
+
+
+RequestError = Literal[
+    "refused", "reset", "closed", "short-body", "timeout", "unanswered", "bad-response", "unreachable"
+]
+"""refused: no listener. reset: RST. closed: FIN before any byte of the answer. short-body: cut in the middle.
+timeout: the client gave up. unanswered: the run ended first. bad-response: not HTTP. unreachable: no route or
+the connection attempt timed out.
+"""
+
+
+@dataclass(frozen=True)
+class RequestDone:
+    """A line of requests.jsonl, written when a request has ended; with `status` or `error`, or both (short-body)."""
+
+    id: int
+    done: float
+    first_byte: float | None
+    status: int | None
+    error: RequestError | None
+    bytes: int
+    """Bytes of the answer's body that arrived."""
+    e: str = DONE
+
+
+def to_line(record: RequestSent | RequestDone) -> str:
+    """One JSON line with its newline."""
+    return json.dumps(asdict(record), separators=(",", ":")) + "\n"
