@@ -44,9 +44,7 @@ def run(
         raise EmuError(what, f"{' '.join(argv)!r} had not ended after {timeout_s} s", fix) from late
     if done.returncode != 0:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_TAIL_LINES:])
-        raise EmuError(
-            what, f"{' '.join(argv)!r} ended with status {done.returncode}: {said or 'no output'}", fix
-        )
+        raise EmuError(what, f"{' '.join(argv)!r} ended with status {done.returncode}: {said or 'no output'}", fix)
     return done.stdout
 
 
