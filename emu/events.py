@@ -1,0 +1,315 @@
+"""One dataclass per thing recorded in events.jsonl, to and from JSON lines: the contract of recorder and report.
+
+`t` is CLOCK_MONOTONIC in seconds, taken by the process that wrote the line; a stamp of the kernel's own stands
+beside it under its own name. Lines are appended whole by several processes (O_APPEND), so they are ordered by
+`t` when read, and a line torn by a kill is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Event:
+    """The base: when, by CLOCK_MONOTONIC."""
+
+    t: float
+    kind: ClassVar[str] = ""
+
+    def to_line(self) -> str:
+        """One JSON line with its newline."""
+        return json.dumps({"kind": self.kind, **asdict(self)}, separators=(",", ":")) + "\n"
+
+
+@dataclass(frozen=True)
+class RunBegan(Event):
+    """The first event: everything that heads a report."""
+
+    kind: ClassVar[str] = "run-began"
+    run_id: str
+    scenario: str
+    where: str
+    """`host`, or `sandbox:uml`, `sandbox:qemu`."""
+    wall_time: str
+    """UTC, ISO 8601, at `t`."""
+    machine: dict[str, Any]
+    """kernel, cgroup_driver, docker, cpus, memory_bytes, swap_bytes, psi (bool), devices {"98:0": {name, role}}
+    with role `docker`, `swap` or `other`.
+    """
+    pod_cgroup: str | None = None
+    clock_ticks: int = 100
+
+
+@dataclass(frozen=True)
+class PhaseBegan(Event):
+    """A phase of the load began (by the plan; `t` is when it was due)."""
+
+    kind: ClassVar[str] = "phase-began"
+    phase: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class PhaseEnded(Event):
+    """A phase of the load ended (by the plan)."""
+
+    kind: ClassVar[str] = "phase-ended"
+    phase: str
+
+
+@dataclass(frozen=True)
+class ContainerCreated(Event):
+    """Docker made a container instance; it has no cgroup yet. Limits in bytes; None is no limit."""
+
+    kind: ClassVar[str] = "container-created"
+    container: str
+    """`queue-proxy` or `app` (or `sandbox`, the pause container that holds the pod's network)."""
+    attempt: int
+    """0 for the first instance; a restart makes a new one, as the kubelet does."""
+    id: str
+    name: str
+    image: str
+    memory_max: int | None = None
+    memory_high: int | None = None
+    swap_max: int | None = None
+    oom_score_adj: int = 0
+
+
+@dataclass(frozen=True)
+class ContainerStarted(Event):
+    """Docker says that it runs."""
+
+    kind: ClassVar[str] = "container-started"
+    container: str
+    attempt: int
+    id: str
+    pid: int
+    cgroup: str
+
+
+@dataclass(frozen=True)
+class ContainerReady(Event):
+    """It accepts connections on its port for the first time (ready), or no longer does."""
+
+    kind: ClassVar[str] = "container-ready"
+    container: str
+    attempt: int
+    ready: bool
+
+
+@dataclass(frozen=True)
+class ContainerExited(Event):
+    """It ended. `docker_oom_killed` is Docker's own flag, which is known to lie; it is recorded, never believed."""
+
+    kind: ClassVar[str] = "container-exited"
+    container: str
+    attempt: int
+    id: str
+    exit_code: int
+    docker_oom_killed: bool
+    asked: bool = False
+    """We stopped it ourselves (the end of the run), so that the exit is no finding."""
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+@dataclass(frozen=True)
+class BackOffBegan(Event):
+    """The next start waits, as the kubelet's would."""
+
+    kind: ClassVar[str] = "back-off"
+    container: str
+    restarts: int
+    delay_s: float
+
+
+@dataclass(frozen=True)
+class PodStatus(Event):
+    """The pod as kubectl would show it; written when it changes."""
+
+    kind: ClassVar[str] = "pod-status"
+    ready: str
+    """`1/2`"""
+    status: str
+    """Running, OOMKilled, CrashLoopBackOff, Error, ContainerCreating, Completed …"""
+    restarts: int
+
+
+@dataclass(frozen=True)
+class CgroupSeen(Event):
+    """The recorder found a cgroup and began to read it; `source` is its number in samples.raw."""
+
+    kind: ClassVar[str] = "cgroup-seen"
+    label: str
+    """`pod`, `queue-proxy`, `app`, `sandbox`, or the directory's name where nobody said whose it is."""
+    attempt: int | None
+    path: str
+
+
+@dataclass(frozen=True)
+class CgroupGone(Event):
+    """A cgroup was removed (its last process ended)."""
+
+    kind: ClassVar[str] = "cgroup-gone"
+    label: str
+    attempt: int | None
+    path: str
+
+
+@dataclass(frozen=True)
+class MemoryEventsRose(Event):
+    """memory.events or memory.events.local of a cgroup changed. `oom` rises where the limit was hit, `oom_kill`
+    where the victim died; memory.events counts descendants too, memory.events.local only its own level.
+    """
+
+    kind: ClassVar[str] = "memory-events"
+    label: str
+    attempt: int | None
+    path: str
+    local: bool
+    delta: dict[str, int]
+    values: dict[str, int]
+
+
+@dataclass(frozen=True)
+class OomKillLogged(Event):
+    """The kernel's log told of a kill. `log` holds the fields by the kernel's own names (cgroups.oom.OomKill)."""
+
+    kind: ClassVar[str] = "oom-kill-logged"
+    kernel_us: int
+    """The kernel's stamp: microseconds since boot, printk's clock."""
+    log: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class KernelLogGap(Event):
+    """Records of /dev/kmsg were overwritten before they could be read."""
+
+    kind: ClassVar[str] = "kmsg-gap"
+    lost: int | None
+    """How many records; None where the kernel did not tell."""
+
+
+@dataclass(frozen=True)
+class DockerEvent(Event):
+    """An event of the engine, as it told it."""
+
+    kind: ClassVar[str] = "docker-event"
+    action: str
+    id: str
+    name: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    time_nano: int = 0
+
+
+@dataclass(frozen=True)
+class RecorderReport(Event):
+    """What recording itself cost; written every few seconds and at its end. The last one counts."""
+
+    kind: ClassVar[str] = "recorder-report"
+    interval_s: float
+    samples: int
+    late: int
+    """Samples taken more than one interval after they were due."""
+    cpu_s: float
+    rss_bytes: int
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Note(Event):
+    """Something a reader should know: a control that could not be set, a log that could not be read, an interrupt."""
+
+    kind: ClassVar[str] = "note"
+    what: str
+    why: str = ""
+    level: str = "warning"
+    """info, warning or error"""
+
+
+@dataclass(frozen=True)
+class RunEnded(Event):
+    """The last event of a run that ended in order."""
+
+    kind: ClassVar[str] = "run-ended"
+    interrupted: bool = False
+
+
+_KINDS: dict[str, type[Event]] = {
+    kind.kind: kind
+    for kind in (
+        RunBegan,
+        PhaseBegan,
+        PhaseEnded,
+        ContainerCreated,
+        ContainerStarted,
+        ContainerReady,
+        ContainerExited,
+        BackOffBegan,
+        PodStatus,
+        CgroupSeen,
+        CgroupGone,
+        MemoryEventsRose,
+        OomKillLogged,
+        KernelLogGap,
+        DockerEvent,
+        RecorderReport,
+        Note,
+        RunEnded,
+    )
+}
+
+
+def now() -> float:
+    """CLOCK_MONOTONIC in seconds: the one clock of every record."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+class EventLog:
+    """Appends events to events.jsonl, whole lines, straight to the kernel: a kill loses nothing written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def append(self, event: Event) -> None:
+        """Write one event now."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.write(self._fd, event.to_line().encode())
+
+    def close(self) -> None:
+        """Close the file; a later append opens it again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def from_line(line: str) -> Event | None:
+    """The event on a line; None for a torn line or a kind that this version does not know."""
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    kind = _KINDS.get(data.pop("kind", "")) if isinstance(data, dict) else None
+    if kind is None:
+        return None
+    known = {entry.name for entry in fields(kind)}
+    try:
+        return kind(**{name: value for name, value in data.items() if name in known})
+    except TypeError:
+        return None
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """All events of a run, ordered by time."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        events = [event for line in lines if (event := from_line(line)) is not None]
+    yield from sorted(events, key=lambda event: event.t)

@@ -1,0 +1,93 @@
+"""The name of every file in a run directory, and what each holds. docs/run-directory.md tells it to people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from emu.errors import EmuError
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """`runs/<utc time>-<name>/`, or what `--out` named. No I/O in the constructor."""
+
+    path: Path
+
+    @property
+    def scenario(self) -> Path:
+        """The scenario as resolved: defaults filled in, `--set` applied, sizes in bytes. It can be run again."""
+        return self.path / "scenario.yaml"
+
+    @property
+    def summary(self) -> Path:
+        """The run in numbers; its names are what expectations speak of."""
+        return self.path / "summary.json"
+
+    @property
+    def events(self) -> Path:
+        """What happened, one JSON object a line (`emu.events`), appended by several processes."""
+        return self.path / "events.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        """Control files as the kernel gave them, at each sample (`emu.samples`)."""
+        return self.path / "samples.raw"
+
+    @property
+    def requests(self) -> Path:
+        """Each request: a line when it was sent, a line when it ended (`emu.messages`)."""
+        return self.path / "requests.jsonl"
+
+    @property
+    def kmsg(self) -> Path:
+        """The kernel's log lines of this run from /dev/kmsg, raw records as the kernel gave them, a line each."""
+        return self.path / "kmsg.log"
+
+    @property
+    def journal(self) -> Path:
+        """`journalctl -o json` of this run (kernel and containers); absent where no journald runs."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def load_plan(self) -> Path:
+        """What the load generator was told."""
+        return self.path / "load-plan.json"
+
+    @property
+    def logs(self) -> Path:
+        """A folder: `<container>.<attempt>.log`, what each container instance printed."""
+        return self.path / "logs"
+
+    @property
+    def processes(self) -> Path:
+        """A folder: what the run's own helper processes printed on standard error."""
+        return self.path / "processes"
+
+    @property
+    def report(self) -> Path:
+        """The picture of the run: one HTML file that opens offline."""
+        return self.path / "report.html"
+
+    def container_log(self, container: str, attempt: int) -> Path:
+        """Where the output of one instance of a container goes."""
+        return self.logs / f"{container}.{attempt}.log"
+
+    def create(self) -> None:
+        """Make the folder. EmuError when something is there already: a recorded run is never overwritten."""
+        try:
+            self.path.mkdir(parents=True)
+            self.logs.mkdir()
+            self.processes.mkdir()
+        except FileExistsError as there:
+            raise EmuError(
+                f"cannot record into {self.path}",
+                "it exists already, and a recorded run is never overwritten",
+                "name another folder with --out, or remove this one",
+            ) from there
+        except OSError as error:
+            raise EmuError(
+                f"cannot make the run directory {self.path}",
+                f"{error.strerror or error}",
+                "name a folder that you may write to with --out DIR",
+            ) from error

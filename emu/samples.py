@@ -1,0 +1,134 @@
+"""samples.raw: control files as the kernel gave them, written first, interpreted later.
+
+The format is text framing around raw bytes, so that a person can read it with `less` and a torn end costs only
+the last sample:
+
+    D <source> <label> <attempt|-> <file name> <path>\\n    declares a source once, before its first use
+    S <t in ns, CLOCK_MONOTONIC> <why: tick|event>\\n        begins a sample
+    F <source> <length>\\n<length raw bytes>\\n              one file's text; a file that has not changed since
+                                                          the source's last F line is left out
+    G <source>\\n                                            the file could no longer be read (its cgroup is gone)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """One control file that is read again and again."""
+
+    number: int
+    label: str
+    """`pod`, `queue-proxy`, `app`, `sandbox`, `host`."""
+    attempt: int | None
+    file: str
+    """`memory.stat`, `io.stat`, `meminfo` …"""
+    path: str
+
+
+@dataclass
+class Sample:
+    """The state at one moment. `files` holds, by (label, attempt), the last text of each file: only cgroups that
+    were still there. `read` names those that were read anew in this sample. Both are the reader's own and change
+    as it goes on; take what you need before the next sample.
+    """
+
+    t: float
+    why: str
+    files: dict[tuple[str, int | None], dict[str, bytes]] = field(default_factory=dict)
+    read: set[tuple[str, int | None]] = field(default_factory=set)
+
+
+class SampleWriter:
+    """Appends samples; one write to the kernel a sample, so a kill tears at most the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self._parts: list[bytes] = []
+        self._declared: list[bytes] = []
+        self._last: dict[int, bytes] = {}
+        self._next = 0
+
+    def open(self) -> None:
+        """Open the file for appending."""
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def declare(self, label: str, attempt: int | None, file: str, path: str) -> int:
+        """Give a file its number."""
+        number = self._next
+        self._next += 1
+        mark = "-" if attempt is None else str(attempt)
+        self._declared.append(f"D {number} {label} {mark} {file} {path}\n".encode())
+        return number
+
+    def put(self, source: int, text: bytes) -> None:
+        """Add a file's text to the sample under way, if it changed."""
+        if self._last.get(source) == text:
+            return
+        self._last[source] = text
+        self._parts.append(b"F %d %d\n%b\n" % (source, len(text), text))
+
+    def gone(self, source: int) -> None:
+        """Say that a file can no longer be read."""
+        self._parts.append(b"G %d\n" % source)
+        self._last.pop(source, None)
+
+    def end(self, t_ns: int, why: str) -> None:
+        """End the sample taken at `t_ns` and write it out."""
+        head = b"S %d %b\n" % (t_ns, why.encode())
+        os.write(self._fd, b"".join((*self._declared, head, *self._parts)))
+        self._parts.clear()
+        self._declared.clear()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read_samples(path: Path) -> Iterator[Sample]:
+    """Every sample of a run in order of time, each with the whole state at that moment; see `Sample` for what
+    may be kept. A torn end is passed over.
+    """
+    sources: dict[int, Source] = {}
+    state = Sample(0.0, "")
+    begun = False
+    with path.open("rb") as stream:
+        for head in stream:
+            words = head.split()
+            if not head.endswith(b"\n") or not words:
+                continue
+            if words[0] == b"S":
+                if begun:
+                    yield state
+                    state.read = set()
+                state.t, state.why, begun = int(words[1]) / 1e9, words[2].decode(), True
+            elif words[0] == b"D":
+                source = _declared(head)
+                sources[source.number] = source
+            elif words[0] == b"F":
+                length = int(words[2])
+                text = stream.read(length + 1)
+                if len(text) != length + 1:
+                    return
+                source = sources[int(words[1])]
+                key = (source.label, source.attempt)
+                state.files.setdefault(key, {})[source.file] = text[:-1]
+                state.read.add(key)
+            elif words[0] == b"G":
+                source = sources[int(words[1])]
+                state.files.pop((source.label, source.attempt), None)
+    if begun:
+        yield state
+
+
+def _declared(head: bytes) -> Source:
+    _, number, label, attempt, file, path = head.decode(errors="replace").rstrip("\n").split(" ", 5)
+    return Source(int(number), label, None if attempt == "-" else int(attempt), file, path)
