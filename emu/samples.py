@@ -1,13 +1,13 @@
-"""samples.raw: control files as the kernel gave them, written first, interpreted later.
+r"""samples.raw: control files as the kernel gave them, written first, interpreted later.
 
 The format is text framing around raw bytes, so that a person can read it with `less` and a torn end costs only
 the last sample:
 
-    D <source> <label> <attempt|-> <file name> <path>\\n    declares a source once, before its first use
-    S <t in ns, CLOCK_MONOTONIC> <why: tick|event>\\n        begins a sample
-    F <source> <length>\\n<length raw bytes>\\n              one file's text; a file that has not changed since
+    D <source> <label> <attempt|-> <file name> <path>\n    declares a source once, before its first use
+    S <t in ns, CLOCK_MONOTONIC> <why: tick|event>\n        begins a sample
+    F <source> <length>\n<length raw bytes>\n              one file's text; a file that has not changed since
                                                           the source's last F line is left out
-    G <source>\\n                                            the file could no longer be read (its cgroup is gone)
+    G <source>\n                                            the file could no longer be read (its cgroup is gone)
 """
 
 from __future__ import annotations
