@@ -1,0 +1,379 @@
+"""What is known of a finished run: plain values, made from a run directory by `emu.report.study.read_study`.
+
+All times named `_s`, and every `t` column, are seconds since the run began, on CLOCK_MONOTONIC. Bytes are ints.
+What was not measured is None (an absent file, a torn end), never 0. Counters are as the kernel counts them:
+they only rise within one cgroup, and begin at 0 again in the cgroup of a restarted container.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from emu.rundir import RunDir
+
+Key = tuple[str, int | None]
+"""A cgroup: its label (`pod`, `queue-proxy`, `app`, `sandbox`) and attempt (None for the pod's)."""
+Column = list[int | None]
+"""A value for each `t` of its timeline; None where it was not measured."""
+
+POD: Key = ("pod", None)
+SANDBOX = "sandbox"
+"""The pause container that holds the pod's network: part of the pod, of no interest to most readers."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it ran. `devices` maps `98:0` to its name and role (`docker`, `swap` or `other`)."""
+
+    kernel: str | None = None
+    cgroup_driver: str | None = None
+    docker: str | None = None
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    swap_bytes: int | None = None
+    psi: bool | None = None
+    devices: dict[str, Device] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A block device of io.stat."""
+
+    number: str
+    name: str
+    role: str
+
+    @property
+    def is_swap(self) -> bool:
+        """Whether pages are swapped to it."""
+        return self.role == "swap"
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One container instance. A restart makes a new one with the next `attempt`, in a new cgroup."""
+
+    container: str
+    attempt: int
+    id: str = ""
+    name: str = ""
+    image: str = ""
+    memory_max: int | None = None
+    """Bytes; None is no limit."""
+    memory_high: int | None = None
+    swap_max: int | None = None
+    oom_score_adj: int = 0
+    created_s: float | None = None
+    started_s: float | None = None
+    ready_s: float | None = None
+    """When it first accepted connections; None if it never did."""
+    exited_s: float | None = None
+    """None while it runs, and where the run was cut off before its end."""
+    exit_code: int | None = None
+    docker_oom_killed: bool | None = None
+    """Docker's own flag at the exit. It lies; `reason` does not depend on it."""
+    asked: bool = False
+    """We ended it ourselves, at the end of the run."""
+    reason: str | None = None
+    """As kubectl words it: `OOMKilled` (our verdict), `Error`, `Completed`; None while it runs."""
+    pid: int | None = None
+    cgroup: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """Its timeline's key."""
+        return (self.container, self.attempt)
+
+
+@dataclass
+class IoColumns:
+    """Bytes that went through one block device, a counter for each `t`."""
+
+    read_bytes: Column = field(default_factory=list)
+    write_bytes: Column = field(default_factory=list)
+
+
+@dataclass
+class Timeline:
+    """A cgroup through time: columns of the same length as `t`, ready to be drawn (None is a gap)."""
+
+    label: str
+    attempt: int | None
+    t: list[float] = field(default_factory=list)
+    memory_current: Column = field(default_factory=list)
+    limit: Column = field(default_factory=list)
+    """memory.max; None also where there is no limit."""
+    anon: Column = field(default_factory=list)
+    page_cache: Column = field(default_factory=list)
+    """`file` without `shmem`: what the kernel can drop or write back."""
+    shmem: Column = field(default_factory=list)
+    kernel: Column = field(default_factory=list)
+    sock: Column = field(default_factory=list)
+    swap: Column = field(default_factory=list)
+    """memory.swap.current."""
+    working_set: Column = field(default_factory=list)
+    """memory.current - inactive_file: what `kubectl top` and `docker stats` show."""
+    dirty: Column = field(default_factory=list)
+    """file_dirty + file_writeback: page cache that must be written before it can go."""
+    refaults: Column = field(default_factory=list)
+    """workingset_refault_file: pages of files read again after they were dropped. Counter, in pages."""
+    refaults_anon: Column = field(default_factory=list)
+    """workingset_refault_anon: pages brought back from swap. Counter, in pages."""
+    pgmajfault: Column = field(default_factory=list)
+    cpu_usec: Column = field(default_factory=list)
+    psi_some_usec: Column = field(default_factory=list)
+    """memory.pressure, total stall of at least one task. Counter; None on kernels without PSI."""
+    psi_full_usec: Column = field(default_factory=list)
+    frozen: Column = field(default_factory=list)
+    """1 while cgroup.events says frozen."""
+    processes: Column = field(default_factory=list)
+    events: dict[str, Column] = field(default_factory=dict)
+    """memory.events.local: low, high, max, oom, oom_kill, oom_group_kill of this level alone."""
+    events_all: dict[str, Column] = field(default_factory=dict)
+    """memory.events: this level and all below it."""
+    io: dict[str, IoColumns] = field(default_factory=dict)
+    """By device number (`98:0`); empty where io.stat was absent or named no device."""
+    has_io: bool = False
+    """io.stat could be read, so that no device means no bytes."""
+    memory_peak: int | None = None
+    """The last memory.peak (the kernel's own), or the largest sample on kernels without it."""
+
+    @property
+    def key(self) -> Key:
+        """Its key in `Study.timelines`."""
+        return (self.label, self.attempt)
+
+    def plain_columns(self) -> dict[str, Column]:
+        """Every column that is a plain list, by its name."""
+        lists = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name != "t"}
+        return {name: value for name, value in lists.items() if isinstance(value, list)}
+
+
+@dataclass
+class HostTimeline:
+    """The machine's memory through time (/proc/meminfo); for the sandbox, its kernel's."""
+
+    t: list[float] = field(default_factory=list)
+    total: Column = field(default_factory=list)
+    available: Column = field(default_factory=list)
+    free: Column = field(default_factory=list)
+    page_cache: Column = field(default_factory=list)
+    anon: Column = field(default_factory=list)
+    swap_used: Column = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `error` is `unanswered` where the run ended before it did."""
+
+    id: int
+    phase: str
+    due_s: float
+    sent_s: float
+    first_byte_s: float | None
+    done_s: float | None
+    status: int | None
+    error: str | None
+    bytes: int = 0
+
+    @property
+    def answered(self) -> bool:
+        """A whole answer arrived, whatever its status."""
+        return self.error is None
+
+    @property
+    def latency_s(self) -> float | None:
+        """From when it was due to its end: waiting to be sent counts. None for one that was not answered."""
+        return None if self.done_s is None or not self.answered else self.done_s - self.due_s
+
+
+@dataclass
+class InFlight:
+    """How many requests were sent and not yet done: a step curve, `n[i]` from `t[i]` on."""
+
+    t: list[float] = field(default_factory=list)
+    n: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PhaseSpan:
+    """A phase of the load. What it set going is counted to it until the next one begins."""
+
+    name: str
+    begin_s: float
+    end_s: float
+    """When its load ended."""
+    until_s: float
+    """When the next phase begins, or the run ended."""
+
+
+@dataclass(frozen=True)
+class MemoryMark:
+    """memory.events or memory.events.local rose."""
+
+    t: float
+    label: str
+    attempt: int | None
+    local: bool
+    delta: dict[str, int]
+    values: dict[str, int]
+
+
+@dataclass(frozen=True)
+class KernelLine:
+    """A line of the kernel's log. Both stamps are kept: the kernel's own, and when it was read."""
+
+    t: float
+    """The kernel's stamp on the run's clock."""
+    kernel_us: int
+    """Microseconds since boot, by printk's clock."""
+    read_s: float | None
+    level: int
+    """0 emergency … 3 error, 4 warning, 6 info, 7 debug."""
+    text: str
+    sequence: int | None = None
+    oom: bool = False
+    """Part of an OOM block."""
+
+
+@dataclass(frozen=True)
+class OomVerdict:
+    """One OOM kill of a container: who hit which limit, who asked, who died, and how well we know."""
+
+    time_s: float
+    container: str
+    """Who lost a process."""
+    attempt: int | None
+    level: str
+    """Whose memory ran out: `container`, `pod` or `host`."""
+    invoker: str | None = None
+    """The command that asked for the memory which was not there."""
+    victim: str | None = None
+    """The command that was killed."""
+    pid: int | None = None
+    pids: tuple[int, ...] = ()
+    """All processes killed (memory.oom.group kills the whole container)."""
+    child: bool = False
+    """A child process died and the container lived on."""
+    anon_rss_bytes: int | None = None
+    file_rss_bytes: int | None = None
+    shmem_rss_bytes: int | None = None
+    limit_bytes: int | None = None
+    """The limit that was hit (of the container or the pod)."""
+    usage_bytes: int | None = None
+    """What the level that ran out held then."""
+    swap_bytes: int | None = None
+    """What the container had in swap just before."""
+    in_flight: int | None = None
+    """Requests sent and not yet answered then."""
+    after_first_request_s: float | None = None
+    evidence: tuple[str, ...] = ()
+    """Which of `memory.events`, `kmsg`, `exit-code`, `docker-flag` told of it."""
+    contradicts: tuple[str, ...] = ()
+    """What said otherwise, in words: `docker-flag: false`."""
+    log: tuple[str, ...] = ()
+    """The kernel's own lines that matter: who invoked, the summary, the kill."""
+    kernel_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Happening:
+    """A docker event, pod status, back-off or note: something at a time, for marks and tables."""
+
+    t: float
+    kind: str
+    """`docker`, `pod-status`, `back-off`, `note`, `kmsg-gap`."""
+    subject: str
+    """The container, or ``."""
+    text: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """A container stood still. `thawed_at_s` is None if it still did at the end; the two costs are None unless
+    someone measured them.
+    """
+
+    container: str
+    attempt: int | None
+    frozen_at_s: float
+    thawed_at_s: float | None = None
+    freeze_ms: float | None = None
+    thaw_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class RecorderCost:
+    """What recording itself cost."""
+
+    interval_s: float
+    samples: int
+    late: int
+    cpu_s: float
+    rss_bytes: int
+
+
+@dataclass
+class Study:
+    """A run directory, read. Everything is empty or None where the run has no record of it; `notes` say so."""
+
+    run: RunDir
+    run_id: str | None = None
+    scenario: str | None = None
+    where: str | None = None
+    wall_time: str | None = None
+    machine: Machine = field(default_factory=Machine)
+    pod_cgroup: str | None = None
+    origin: float = 0.0
+    """CLOCK_MONOTONIC second that is 0 here."""
+    duration_s: float = 0.0
+    ended: bool = False
+    """The run ended in order; False for one that was cut off."""
+    interrupted: bool = False
+    instances: list[Instance] = field(default_factory=list)
+    """In order of start; the pod's `sandbox` container among them if it was recorded."""
+    timelines: dict[Key, Timeline] = field(default_factory=dict)
+    host: HostTimeline = field(default_factory=HostTimeline)
+    requests: list[Request] | None = None
+    """None where no request was ever recorded (no requests.jsonl)."""
+    in_flight: InFlight = field(default_factory=InFlight)
+    phases: list[PhaseSpan] = field(default_factory=list)
+    memory_marks: list[MemoryMark] = field(default_factory=list)
+    kills: list[OomVerdict] = field(default_factory=list)
+    kernel_lines: list[KernelLine] = field(default_factory=list)
+    docker_events: list[Happening] = field(default_factory=list)
+    pod_statuses: list[Happening] = field(default_factory=list)
+    """`text` is the status (`Running`, `CrashLoopBackOff` …), `detail` has ready and restarts."""
+    back_offs: list[Happening] = field(default_factory=list)
+    freezes: list[Freeze] = field(default_factory=list)
+    notes: list[Happening] = field(default_factory=list)
+    """What the run noted and what reading it noted: `detail["level"]` is info, warning or error."""
+    recorder: RecorderCost | None = None
+    pids: dict[int, Key] = field(default_factory=dict)
+    """Every process that was ever seen in a cgroup."""
+
+    @property
+    def containers(self) -> list[str]:
+        """The pod's containers by name, in order of first start, without the sandbox container."""
+        names = dict.fromkeys(entry.container for entry in self.instances)
+        names.update(dict.fromkeys(label for label, _ in self.timelines if label not in ("pod", "host")))
+        return [name for name in names if name != SANDBOX]
+
+    def instances_of(self, container: str) -> list[Instance]:
+        """A container's instances, the first one first."""
+        return [entry for entry in self.instances if entry.container == container]
+
+    def timelines_of(self, container: str) -> list[Timeline]:
+        """A container's timelines, one for each instance that was seen."""
+        return [line for key, line in self.timelines.items() if key[0] == container]
+
+    def kills_of(self, container: str) -> list[OomVerdict]:
+        """The OOM kills that this container suffered."""
+        return [kill for kill in self.kills if kill.container == container]
+
+    @property
+    def first_request_s(self) -> float | None:
+        """When the first request went out."""
+        return min((request.sent_s for request in self.requests), default=None) if self.requests else None
