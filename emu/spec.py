@@ -55,6 +55,14 @@ def _millicores(value: Any) -> int:
     return round(float(match[1]) * (1 if match[2] else 1000))
 
 
+def _unique(names: Iterable[str], complaint: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{complaint} {name!r}; names must differ")
+        seen.add(name)
+
+
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0, le=LARGEST_BYTES), WithJsonSchema(_SIZE)]
 Limit = Annotated[
     Annotated[int, Field(ge=0, le=LARGEST_BYTES)] | None,
@@ -367,11 +375,3 @@ def _expected(value: Any) -> Any:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
-
-
-def _unique(names: Iterable[str], complaint: str) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{complaint} {name!r}; names must differ")
-        seen.add(name)
