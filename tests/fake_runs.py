@@ -1,0 +1,203 @@
+"""Whole made-up runs, each a story that the report must tell. `ALL` names them; see `tests.fakes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from emu.rundir import RunDir
+from tests.fakes import MIB, PAGE, FakeRun
+
+
+def _pod(path: Path, name: str, *, queue_limit: int | None = 64 * MIB, pod_limit: int | None = None) -> FakeRun:
+    run = FakeRun(path, name=name, pod_limit=pod_limit)
+    run.start("sandbox")
+    run.start("app", memory_max=256 * MIB)
+    run.start("queue-proxy", memory_max=queue_limit)
+    run.live["app"].values.update(anon=20 * MIB, file=8 * MIB, kernel=2 * MIB)
+    run.live["queue-proxy"].values.update(anon=8 * MIB, file=4 * MIB, kernel=1 * MIB)
+    run.sample()
+    run.status("2/2", "Running")
+    return run
+
+
+def _restart(run: FakeRun, after_s: float, delay_s: float) -> None:
+    run.status("1/2", "OOMKilled", run.attempts["queue-proxy"])
+    if delay_s:
+        run.back_off("queue-proxy", run.attempts["queue-proxy"], delay_s)
+    run.advance(run.now + after_s)
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.live["queue-proxy"].values.update(anon=8 * MIB, file=4 * MIB, kernel=1 * MIB)
+    run.status("2/2", "Running", run.attempts["queue-proxy"])
+
+
+def oom(path: Path) -> RunDir:
+    """queue-proxy holds a slow app's requests, reaches its own limit twice, and is restarted with a back-off."""
+    run = _pod(path, "queue-proxy-oom")
+    run.phase("slow", 1.0, 4.0)
+    run.advance(1.0)
+    run.requests(800, 1.0, 3.1, phase="slow", done_s=3.12, status=None, error="closed")
+    run.advance(
+        3.1,
+        {"queue-proxy": {"anon": 52 * MIB, "kernel": 5 * MIB, "sock": 3 * MIB, "file": 0}, "app": {"anon": 28 * MIB}},
+    )
+    run.oom("queue-proxy")
+    run.requests(50, 3.13, 3.4, phase="slow", takes_s=0.0005, status=None, error="refused")
+    _restart(run, 0.3, 0.0)
+    run.requests(700, 3.5, 5.0, phase="slow", done_s=5.02, status=None, error="closed")
+    run.advance(5.0, {"queue-proxy": {"anon": 55 * MIB, "kernel": 8 * MIB, "file": 0}})
+    run.oom("queue-proxy", docker_flag=False)
+    _restart(run, 1.0, 1.0)
+    run.requests(10, 6.1, 6.6, phase="slow", takes_s=0.8)
+    run.advance(8.0)
+    return run.finish()
+
+
+def rate_limited(path: Path) -> RunDir:
+    """Of the second kill the kernel's log kept only the kill line: the rest was rate limited."""
+    run = _pod(path, "rate-limited")
+    run.requests(100, 0.5, 1.9, done_s=2.01, status=None, error="closed")
+    run.advance(2.0, {"queue-proxy": {"anon": 63 * MIB, "file": 0}})
+    run.oom("queue-proxy")
+    _restart(run, 0.2, 0.0)
+    run.advance(3.0, {"queue-proxy": {"anon": 63 * MIB, "file": 0}})
+    run.oom("queue-proxy", log="kill", docker_flag=False)
+    _restart(run, 0.2, 0.0)
+    run.advance(4.0)
+    return run.finish()
+
+
+def pod_level(path: Path) -> RunDir:
+    """The app eats the pod's memory; the kernel kills queue-proxy, whose oom_score_adj is higher."""
+    run = _pod(path, "pod-level", queue_limit=None, pod_limit=128 * MIB)
+    run.requests(20, 0.5, 1.9, takes_s=0.05)
+    run.advance(2.0, {"app": {"anon": 100 * MIB, "file": 0}})
+    run.oom("queue-proxy", level="pod", invoker="app")
+    run.advance(3.0, {"app": {"anon": 60 * MIB}})
+    return run.finish()
+
+
+def host_level(path: Path) -> RunDir:
+    """The whole machine ran out: no cgroup counts `oom`, only the victim's counts `oom_kill`."""
+    run = _pod(path, "host-level")
+    run.advance(2.0, {"app": {"anon": 200 * MIB}})
+    run.oom("app", level="host", invoker="kswapd-helper")
+    run.advance(3.0)
+    return run.finish()
+
+
+def child_killed(path: Path) -> RunDir:
+    """A worker process of the app is killed; its main process lives on, and ends well at the end."""
+    run = _pod(path, "child-killed")
+    run.live["app"].pids.append(9999)
+    run.advance(2.0, {"app": {"anon": 245 * MIB}})
+    run.oom("app", child=True)
+    run.advance(2.5, {"app": {"anon": 20 * MIB}})
+    run.advance(3.0)
+    return run.finish()
+
+
+def group_killed(path: Path) -> RunDir:
+    """memory.oom.group: all three processes of the app die, the first one is logged twice."""
+    run = _pod(path, "group-killed")
+    run.live["app"].pids.extend([9998, 9999])
+    run.advance(2.0, {"app": {"anon": 245 * MIB}})
+    run.oom("app", group=True)
+    run.advance(3.0)
+    return run.finish()
+
+
+def docker_kill(path: Path) -> RunDir:
+    """Someone ran `docker kill` on queue-proxy: exit 137, and no OOM anywhere."""
+    run = _pod(path, "docker-kill")
+    run.requests(20, 0.5, 1.9, takes_s=0.05)
+    run.advance(2.0)
+    run.exit("queue-proxy", 137)
+    run.status("1/2", "Error")
+    run.advance(3.0)
+    return run.finish()
+
+
+def unseen(path: Path) -> RunDir:
+    """The cgroup went before its counters were read, and the kernel's log cannot be read at all."""
+    run = _pod(path, "unseen")
+    run.note("the kernel's log cannot be read", "/dev/kmsg: Operation not permitted")
+    run.advance(2.0, {"queue-proxy": {"anon": 63 * MIB, "file": 0}})
+    run.oom("queue-proxy", seen=False, log="none", docker_flag=False)
+    run.advance(3.0)
+    return run.finish()
+
+
+def page_cache(path: Path) -> RunDir:
+    """The app reads a 256 MiB file twice under a 64 MiB limit: both passes come from the disk, nothing dies."""
+    run = FakeRun(path, name="page-cache")
+    group = run.start("app", memory_max=64 * MIB)
+    run.start("queue-proxy", memory_max=64 * MIB)
+    group.values.update(anon=12 * MIB, kernel=2 * MIB)
+    run.phase("first", 0.5, 2.0)
+    run.requests(1, 0.5, 0.6, phase="first", takes_s=1.4)
+    run.phase("again", 2.0, 4.0)
+    run.requests(1, 2.0, 2.1, phase="again", takes_s=1.4)
+    run.advance(0.5)
+    run.advance(1.0, {"app": {"file": 49 * MIB, "read": 49 * MIB}})
+    run.count("app", max=600)
+    run.advance(1.9, {"app": {"read": 256 * MIB}})
+    run.advance(2.0)
+    run.count("app", max=900)
+    run.advance(3.4, {"app": {"read": 512 * MIB, "refault_file": 256 * MIB / PAGE, "pgmajfault": 10}})
+    run.advance(4.0)
+    return run.finish()
+
+
+def swap(path: Path) -> RunDir:
+    """The app wants 200 MiB under a 64 MiB limit, and lives on swap."""
+    run = FakeRun(path, name="swap")
+    group = run.start("app", memory_max=64 * MIB, swap_max=256 * MIB)
+    group.values.update(anon=12 * MIB, kernel=2 * MIB)
+    run.requests(10, 0.5, 3.0, takes_s=0.4)
+    run.advance(0.5)
+    run.advance(1.0, {"app": {"anon": 62 * MIB}})
+    run.advance(2.5, {"app": {"swap": 150 * MIB, "swap_out": 180 * MIB}})
+    run.count("app", max=538)
+    run.advance(3.5, {"app": {"swap_in": 40 * MIB, "refault_anon": 40 * MIB / PAGE, "pgmajfault": 9000}})
+    return run.finish()
+
+
+def refused(path: Path) -> RunDir:
+    """A containerConcurrency protects queue-proxy: most requests are answered 503 at once, nothing dies."""
+    run = _pod(path, "refused")
+    run.requests(300, 1.0, 3.0, takes_s=0.5)
+    run.requests(2700, 1.0, 3.0, takes_s=0.001, status=503)
+    run.advance(3.6, {"queue-proxy": {"anon": 15 * MIB, "kernel": 2 * MIB}})
+    return run.finish()
+
+
+def cut_off(path: Path) -> RunDir:
+    """The machine lost power in the middle: no end, and the last line of each file is torn."""
+    run = _pod(path, "cut-off")
+    run.requests(100, 0.5, 1.9, ended=False)
+    run.advance(2.0, {"queue-proxy": {"anon": 30 * MIB}})
+    where = run.cut()
+    for file in (where.events, where.samples, where.requests):
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) - 7])
+    return where
+
+
+ALL: dict[str, Callable[[Path], RunDir]] = {
+    story.__name__: story
+    for story in (
+        oom,
+        rate_limited,
+        pod_level,
+        host_level,
+        child_killed,
+        group_killed,
+        docker_kill,
+        unseen,
+        page_cache,
+        swap,
+        refused,
+        cut_off,
+    )
+}

@@ -1,0 +1,411 @@
+"""Run directories made up for tests, written through the very writers that a real run uses.
+
+    run = FakeRun(tmp_path / "run")
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.advance(2.0, {"queue-proxy": {"anon": 60 * MIB}})   # samples on the way, values move in a straight line
+    run.oom("queue-proxy")                                   # counters, kernel log, exit 137, restart not included
+    study = read_study(run.finish())
+
+What a real kernel would say is imitated where readers look: hierarchical and local counters, an OOM block in
+/dev/kmsg's words, a cgroup that is gone after its last process, printk's clock running behind CLOCK_MONOTONIC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emu.events import (
+    BackOffBegan,
+    CgroupGone,
+    CgroupSeen,
+    ContainerCreated,
+    ContainerExited,
+    ContainerReady,
+    ContainerStarted,
+    DockerEvent,
+    Event,
+    EventLog,
+    MemoryEventsRose,
+    Note,
+    PhaseBegan,
+    PhaseEnded,
+    PodStatus,
+    RecorderReport,
+    RunBegan,
+    RunEnded,
+)
+from emu.messages import RequestDone, RequestError, RequestSent, to_line
+from emu.rundir import RunDir
+from emu.samples import SampleWriter
+
+MIB = 2**20
+PAGE = 4096
+DATA_DISK = "98:16"
+SWAP_DISK = "98:32"
+ORIGIN = 5000.0
+"""CLOCK_MONOTONIC when the run began."""
+PRINTK_BEHIND = 0.25
+"""printk's clock shows this much less than CLOCK_MONOTONIC."""
+LEVELS = ("anon", "file", "shmem", "kernel", "sock", "swap")
+COUNTERS = ("refault_file", "refault_anon", "pgmajfault", "cpu_usec", "read", "write", "swap_in", "swap_out")
+EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
+
+
+@dataclass
+class FakeCgroup:
+    """One cgroup's numbers as of now."""
+
+    label: str
+    attempt: int | None
+    path: str
+    limit: int | None = None
+    swap_limit: int | None = None
+    values: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*LEVELS, *COUNTERS), 0.0))
+    local: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
+    whole: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
+    pids: list[int] = field(default_factory=list)
+    frozen: bool = False
+    peak: int = 0
+    sources: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def current(self) -> int:
+        """memory.current."""
+        return int(sum(self.values[name] for name in LEVELS if name != "swap"))
+
+    def texts(self, psi: bool) -> dict[str, str]:
+        """Its control files as the kernel would print them."""
+        now = {name: int(value) for name, value in self.values.items()}
+        self.peak = max(self.peak, self.current)
+        file = now["file"] + now["shmem"]
+        stat = {
+            "anon": now["anon"], "file": file, "kernel": now["kernel"], "sock": now["sock"],
+            "shmem": now["shmem"], "file_dirty": 0, "file_writeback": 0, "inactive_file": now["file"],
+            "active_file": 0, "workingset_refault_anon": now["refault_anon"],
+            "workingset_refault_file": now["refault_file"], "pgfault": 1000, "pgmajfault": now["pgmajfault"],
+        }  # fmt: skip
+        devices = []
+        if now["read"] or now["write"]:
+            devices.append(_io_line(DATA_DISK, now["read"], now["write"]))
+        if now["swap_in"] or now["swap_out"]:
+            devices.append(_io_line(SWAP_DISK, now["swap_in"], now["swap_out"]))
+        texts = {
+            "memory.current": f"{self.current}\n",
+            "memory.peak": f"{self.peak}\n",
+            "memory.max": "max\n" if self.limit is None else f"{self.limit}\n",
+            "memory.swap.current": f"{now['swap']}\n",
+            "memory.stat": _flat(stat),
+            "memory.events": _flat(self.whole),
+            "memory.events.local": _flat(self.local),
+            "io.stat": "".join(devices),
+            "cpu.stat": _flat({"usage_usec": now["cpu_usec"], "user_usec": now["cpu_usec"], "system_usec": 0}),
+            "cgroup.procs": "".join(f"{pid}\n" for pid in self.pids),
+            "cgroup.events": _flat({"populated": 1, "frozen": int(self.frozen)}),
+        }
+        if psi:
+            zeros = "avg10=0.00 avg60=0.00 avg300=0.00 total"
+            texts["memory.pressure"] = f"some {zeros}=0\nfull {zeros}=0\n"
+        return texts
+
+
+class FakeRun:
+    """Writes one run directory as a scripted run goes along. `now` is seconds since the run began."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        name: str = "fake",
+        where: str = "host",
+        psi: bool = True,
+        pod_limit: int | None = None,
+        interval_s: float = 0.05,
+    ) -> None:
+        self.run = RunDir(path)
+        self.run.create()
+        self.now = 0.0
+        self.psi = psi
+        self.interval_s = interval_s
+        self.samples_taken = 0
+        self._events = EventLog(self.run.events)
+        self._samples = SampleWriter(self.run.samples)
+        self._samples.open()
+        self._next_pid = 4000
+        self._next_request = 0
+        self._sequence = 900
+        self.attempts: dict[str, int] = {}
+        self.pod = FakeCgroup("pod", None, "/emu.slice/emu-fake.slice", limit=pod_limit)
+        self.live: dict[str, FakeCgroup] = {}
+        self._ended = dict.fromkeys(COUNTERS, 0.0)
+        devices = {DATA_DISK: {"name": "ubdb", "role": "docker"}, SWAP_DISK: {"name": "ubdc", "role": "swap"}}
+        machine = {
+            "kernel": "6.1.0-fake", "cgroup_driver": "cgroupfs", "docker": "29.0.0", "cpus": 2, "psi": psi,
+            "memory_bytes": 1024 * MIB, "swap_bytes": 512 * MIB, "devices": devices,
+        }  # fmt: skip
+        self.event(
+            RunBegan(self.t, f"20260101T000000Z-{name}", name, where, "2026-01-01T00:00:00Z", machine, self.pod.path)
+        )
+        self._see(self.pod)
+        self._host = self._samples.declare("host", None, "meminfo", "/proc/meminfo")
+
+    @property
+    def t(self) -> float:
+        """Now, on CLOCK_MONOTONIC."""
+        return ORIGIN + self.now
+
+    def event(self, event: Event) -> None:
+        """Append any event."""
+        self._events.append(event)
+
+    def start(
+        self,
+        container: str,
+        *,
+        memory_max: int | None = None,
+        swap_max: int | None = 0,
+        processes: int = 1,
+        ready: bool = True,
+    ) -> FakeCgroup:
+        """Make and start the next instance of a container."""
+        attempt = self.attempts[container] = self.attempts.get(container, -1) + 1
+        ident = container_id(container, attempt)
+        group = FakeCgroup(container, attempt, f"{self.pod.path}/{ident}", memory_max, swap_max)
+        for _ in range(processes):
+            group.pids.append(self._next_pid)
+            self._next_pid += 1
+        name = f"emu-fake-{container}-{attempt}"
+        self.event(
+            ContainerCreated(
+                self.t, container, attempt, ident, name, f"emu/{container}", memory_max, swap_max=swap_max,
+                oom_score_adj=999 if container == "queue-proxy" else 900,
+            )
+        )  # fmt: skip
+        self.event(ContainerStarted(self.t, container, attempt, ident, group.pids[0], group.path))
+        if ready:
+            self.event(ContainerReady(self.t + 0.01, container, attempt, True))
+        self.live[container] = group
+        self._see(group)
+        return group
+
+    def advance(self, to_s: float, moves: dict[str, dict[str, float]] | None = None) -> None:
+        """Sample until `to_s`; what `moves` names per container goes there in a straight line on the way."""
+        groups = [(self.live[name], values) for name, values in (moves or {}).items()]
+        starts = [{key: group.values[key] for key in values} for group, values in groups]
+        steps = max(1, round((to_s - self.now) / self.interval_s))
+        begin = self.now
+        for step in range(1, steps + 1):
+            for (group, values), start in zip(groups, starts, strict=True):
+                for key, target in values.items():
+                    group.values[key] = start[key] + (target - start[key]) * step / steps
+            self.now = begin + (to_s - begin) * step / steps
+            self.sample()
+
+    def sample(self, why: str = "tick") -> None:
+        """Take one sample now."""
+        for name in LEVELS:
+            self.pod.values[name] = sum(group.values[name] for group in self.live.values())
+        for name in COUNTERS:
+            self.pod.values[name] = self._ended[name] + sum(group.values[name] for group in self.live.values())
+        for group in (self.pod, *self.live.values()):
+            for file, text in group.texts(self.psi).items():
+                if file not in group.sources:
+                    path = f"/sys/fs/cgroup{group.path}/{file}"
+                    group.sources[file] = self._samples.declare(group.label, group.attempt, file, path)
+                self._samples.put(group.sources[file], text.encode())
+        used = self.pod.current // 1024
+        self._samples.put(
+            self._host,
+            f"MemTotal: 1048576 kB\nMemFree: {900_000 - used} kB\nMemAvailable: {950_000 - used} kB\n"
+            f"Cached: {used} kB\nAnonPages: {used} kB\nSwapTotal: 524288 kB\nSwapFree: 524288 kB\n".encode(),
+        )
+        self._samples.end(round(self.t * 1e9), why)
+        self.samples_taken += 1
+
+    def count(self, container: str, local: bool = True, **delta: int) -> None:
+        """Raise memory.events counters of a container, and the pod's hierarchical ones; `local` False: pod's own."""
+        group = self.live[container] if local else self.pod
+        changed = [(group, True, group.local), (group, False, group.whole)]
+        if group is not self.pod:
+            changed.append((self.pod, False, self.pod.whole))
+        for owner, is_local, values in changed:
+            for name, rise in delta.items():
+                values[name] += rise
+            self.event(
+                MemoryEventsRose(self.t, owner.label, owner.attempt, owner.path, is_local, dict(delta), dict(values))
+            )
+
+    def oom(
+        self,
+        container: str,
+        *,
+        level: str = "container",
+        log: str = "full",
+        invoker: str | None = None,
+        child: bool = False,
+        group: bool = False,
+        seen: bool = True,
+        docker_flag: bool = True,
+        exit_code: int | None = 137,
+    ) -> None:
+        """The kernel kills in a container, now. `level`: whose memory ran out; `log`: `full`, `kill` (the rest was
+        rate limited) or `none`; `child`: not its main process; `group`: all its processes; `seen`: False when its
+        cgroup went before the recorder read its counters; `exit_code` None: it lives on.
+        """
+        victim = self.live[container]
+        comm = container.replace("-", "_")[:15]
+        pids = list(victim.pids) if group else [victim.pids[-1] if child else victim.pids[0]]
+        kills = len(pids) + 1 if group else 1
+        rise = {"oom_kill": kills, **({"oom_group_kill": 1} if group else {})}
+        if level == "container":
+            rise = {"oom": 1, **rise}
+        elif level == "pod":
+            self.count(container, local=False, oom=1)
+        if seen:
+            self.count(container, **rise)
+            self.sample("event")
+        else:
+            for name, number in rise.items():
+                self.pod.whole[name] += number
+            self.event(MemoryEventsRose(self.t, "pod", None, self.pod.path, False, rise, dict(self.pod.whole)))
+        self._log_oom(victim, comm, pids, level, log, invoker or comm, group)
+        for pid in pids:
+            victim.pids.remove(pid)
+        if exit_code is not None and not (child and victim.pids):
+            self.now = round(self.now + 0.02, 6)
+            self.exit(container, exit_code, docker_oom_killed=docker_flag)
+
+    def exit(self, container: str, code: int, *, docker_oom_killed: bool = False, asked: bool = False) -> None:
+        """An instance ends, and its cgroup with it."""
+        group = self.live.pop(container)
+        for name in COUNTERS:
+            self._ended[name] += group.values[name]
+        assert group.attempt is not None
+        ident = container_id(container, group.attempt)
+        for source in group.sources.values():
+            self._samples.gone(source)
+        self.event(CgroupGone(self.t, group.label, group.attempt, group.path))
+        attributes = {"exitCode": str(code)}
+        self.event(DockerEvent(self.t, "die", ident, f"emu-fake-{container}", attributes, round(self.t * 1e9)))
+        self.event(ContainerExited(self.t, container, group.attempt, ident, code, docker_oom_killed, asked))
+        self.sample("event")
+
+    def back_off(self, container: str, restarts: int, delay_s: float) -> None:
+        """The next start waits."""
+        self.event(BackOffBegan(self.t, container, restarts, delay_s))
+        self.event(PodStatus(self.t, "1/2", "CrashLoopBackOff", restarts))
+
+    def status(self, ready: str, status: str, restarts: int = 0) -> None:
+        """The pod as kubectl would show it."""
+        self.event(PodStatus(self.t, ready, status, restarts))
+
+    def phase(self, name: str, begin_s: float, end_s: float) -> None:
+        """A phase of the load."""
+        self.event(PhaseBegan(ORIGIN + begin_s, name, end_s - begin_s))
+        self.event(PhaseEnded(ORIGIN + end_s, name))
+
+    def requests(
+        self,
+        count: int,
+        begin_s: float,
+        end_s: float,
+        *,
+        phase: str = "load",
+        takes_s: float = 0.01,
+        done_s: float | None = None,
+        status: int | None = 200,
+        error: RequestError | None = None,
+        ended: bool = True,
+    ) -> None:
+        """Requests sent evenly from begin to end; each takes `takes_s`, or all end at `done_s`, or never."""
+        with self.run.requests.open("a") as lines:
+            for index in range(count):
+                ident, self._next_request = self._next_request, self._next_request + 1
+                due = ORIGIN + begin_s + (end_s - begin_s) * index / count
+                lines.write(to_line(RequestSent(ident, phase, due, due + 0.0001)))
+                if ended:
+                    done = due + takes_s if done_s is None else ORIGIN + done_s
+                    first = done if status is not None else None
+                    lines.write(to_line(RequestDone(ident, done, first, status, error, 2 if status else 0)))
+
+    def note(self, what: str, why: str = "", level: str = "warning") -> None:
+        """Something a reader should know."""
+        self.event(Note(self.t, what, why, level))
+
+    def kernel(self, level: int, text: str, dt: float = 0.0) -> None:
+        """A record of /dev/kmsg, as the recorder keeps it."""
+        kernel_us = round((self.t + dt - PRINTK_BEHIND) * 1e6)
+        with self.run.kmsg.open("a") as lines:
+            lines.write(f"{self.t + dt + 0.0004:.6f} {level},{self._sequence},{kernel_us},-;{text}\n")
+        self._sequence += 1
+
+    def finish(self, interrupted: bool = False) -> RunDir:
+        """End in order: everything still alive is stopped."""
+        for container in list(self.live):
+            self.exit(container, 0, asked=True)
+        self.event(RecorderReport(self.t, self.interval_s, self.samples_taken, 0, 0.12, 20 * MIB, True))
+        self.event(RunEnded(self.t, interrupted))
+        return self.cut()
+
+    def cut(self) -> RunDir:
+        """End without a word, as after a power cut."""
+        self._events.close()
+        self._samples.close()
+        return self.run
+
+    def _see(self, group: FakeCgroup) -> None:
+        self.event(CgroupSeen(self.t, group.label, group.attempt, group.path))
+
+    def _log_oom(
+        self, victim: FakeCgroup, comm: str, pids: list[int], level: str, log: str, invoker: str, group: bool
+    ) -> None:
+        if log == "none":
+            return
+        cause = self.pod if level == "pod" else victim
+        if log == "full":
+            self._log_block(victim, cause, comm, pids[0], level, invoker)
+        for pid in [pids[0], *pids] if group else pids:
+            head = "Out of memory" if level == "host" else "Memory cgroup out of memory"
+            rss = int(victim.values["anon"]) // 1024
+            self.kernel(
+                3,
+                f"{head}: Killed process {pid} ({comm}) total-vm:{rss * 3}kB, anon-rss:{rss}kB, file-rss:4096kB, "
+                f"shmem-rss:0kB, UID:0 pgtables:168kB oom_score_adj:999",
+                0.0009,
+            )
+
+    def _log_block(
+        self, victim: FakeCgroup, cause: FakeCgroup, comm: str, pid: int, level: str, invoker: str
+    ) -> None:
+        self.kernel(4, f"{invoker} invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=999")
+        self.kernel(4, "CPU: 0 PID: 4001 Comm: fake Not tainted 6.1.0-fake #1", 0.0001)
+        constraint, where = "CONSTRAINT_NONE", "global_oom"
+        if level != "host":
+            limit = (cause.limit or 0) // 1024
+            self.kernel(6, f"memory: usage {limit}kB, limit {limit}kB, failcnt 24", 0.0003)
+            self.kernel(6, "swap: usage 0kB, limit 0kB, failcnt 0", 0.0003)
+            self.kernel(6, f"Memory cgroup stats for {cause.path}:", 0.0004)
+            self.kernel(6, f"anon {int(cause.values['anon'])}\\x0afile {int(cause.values['file'])}", 0.0004)
+            constraint, where = "CONSTRAINT_MEMCG", f"oom_memcg={cause.path}"
+        self.kernel(6, "Tasks state (memory values in pages):", 0.0005)
+        self.kernel(6, "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name", 0.0005)
+        self.kernel(6, f"[ {pid:6d}]     0 {pid:5d}    38655    16450   172032        0           999 {comm}", 0.0006)
+        self.kernel(
+            6,
+            f"oom-kill:constraint={constraint},nodemask=(null),cpuset=/,mems_allowed=0,{where},"
+            f"task_memcg={victim.path},task={comm},pid={pid},uid=0",
+            0.0007,
+        )
+
+
+def container_id(container: str, attempt: int) -> str:
+    """A believable container id, the same each time."""
+    return f"{sum(container.encode()):04x}{attempt:04x}" * 8
+
+
+def _flat(pairs: dict[str, int]) -> str:
+    return "".join(f"{name} {value}\n" for name, value in pairs.items())
+
+
+def _io_line(device: str, read: int, write: int) -> str:
+    return f"{device} rbytes={read} wbytes={write} rios={read // PAGE} wios={write // PAGE} dbytes=0 dios=0\n"
