@@ -1,0 +1,295 @@
+"""The one door to Docker: everything asked of the engine passes here, through its own SDK.
+
+Whatever is made carries our labels, so that `emu clean` finds it. Ids are the engine's full container ids.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+from docker.types import LogConfig, Mount, Ulimit
+from requests.exceptions import RequestException
+
+from emu.errors import EmuError
+
+LABEL_RUN = "emu.run"
+"""Label with the run's id, on all that a run makes."""
+LABEL_CONTAINER = "emu.container"
+LABEL_DIGEST = "emu.digest"
+"""Label on our images: a digest of what they were built from."""
+NOFILE = 1_048_576
+_API_TIMEOUT_S = 120
+_FIX = "see whether the engine answers: docker info"
+
+
+@dataclass(frozen=True)
+class ContainerRequest:
+    """One container instance to make. Bytes; None is no limit (and for swap: as much as there is)."""
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    command: Sequence[str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    memory_max: int | None = None
+    swap_max: int | None = 0
+    millicores: int | None = None
+    oom_score_adj: int = 0
+    cgroup_parent: str | None = None
+    network_of: str | None = None
+    """The id of the container whose network this one shares; None is a network of its own on the bridge."""
+    volume: tuple[str, str] | None = None
+    """A named volume and where it is mounted."""
+    log_driver: str | None = None
+    user: str | None = None
+    entrypoint: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What the engine says of itself."""
+
+    version: str
+    cgroup_driver: str
+    cgroup_version: str
+    storage_driver: str
+    root_dir: str
+
+
+def memory_arguments(memory_max: int | None, swap_max: int | None) -> dict[str, int]:
+    """Docker's `mem_limit` and `memswap_limit` for a memory.max and a memory.swap.max.
+
+    Docker counts memory and swap together, and with only a memory limit allows as much swap again: both are always
+    set. Without a memory limit Docker cannot limit swap; the pod then writes memory.swap.max itself.
+    """
+    if memory_max is None:
+        return {}
+    total = -1 if swap_max is None else memory_max + swap_max
+    return {"mem_limit": memory_max, "memswap_limit": total}
+
+
+class Engine:
+    """A Docker engine on this machine. No I/O in the constructor; `connect` first."""
+
+    def __init__(self) -> None:
+        self._client: docker.DockerClient | None = None
+
+    def connect(self) -> EngineFacts:
+        """Ask the engine who it is. EmuError where none answers."""
+        try:
+            self._client = docker.from_env(timeout=_API_TIMEOUT_S)
+            info = self._api.info()
+        except (docker.errors.DockerException, RequestException) as error:
+            raise EmuError(
+                "cannot reach a Docker engine",
+                str(error),
+                "start one (systemctl start docker), or run on our own kernel: emu run --on sandbox …",
+            ) from error
+        return EngineFacts(
+            version=str(info.get("ServerVersion", "")),
+            cgroup_driver=str(info.get("CgroupDriver", "")),
+            cgroup_version=str(info.get("CgroupVersion", "1")),
+            storage_driver=str(info.get("Driver", "")),
+            root_dir=str(info.get("DockerRootDir", "/var/lib/docker")),
+        )
+
+    @property
+    def _api(self) -> Any:  # the SDK's published types cover it only in part
+        assert self._client is not None, "connect() comes first"
+        return self._client.api
+
+    def image_labels(self, tag: str) -> dict[str, str] | None:
+        """The labels of an image; None where the engine does not have it."""
+        try:
+            config = self._api.inspect_image(tag).get("Config") or {}
+        except docker.errors.ImageNotFound:
+            return None
+        return dict(config.get("Labels") or {})
+
+    def image_tags(self) -> list[tuple[str, int]]:
+        """Every tag that the engine has, with its size in bytes."""
+        return sorted(
+            (tag, int(image["Size"])) for image in self._api.images() for tag in image.get("RepoTags") or []
+        )
+
+    def image_folders(self, tag: str) -> list[Path]:
+        """The folders of an image's layers on this machine; empty where the storage driver is not overlay2."""
+        data = self._api.inspect_image(tag).get("GraphDriver", {}).get("Data") or {}
+        folders = [data.get("UpperDir", ""), *data.get("LowerDir", "").split(":")]
+        return [Path(folder) for folder in folders if folder]
+
+    def build(self, tag: str, files: Mapping[str, Path | bytes], labels: Mapping[str, str]) -> None:
+        """Build an image from `files` (name in the context → a file, a folder or bytes; one is `Dockerfile`)."""
+        context = io.BytesIO()
+        with tarfile.open(fileobj=context, mode="w") as archive:
+            for name, what in files.items():
+                if isinstance(what, bytes):
+                    entry = tarfile.TarInfo(name)
+                    entry.size = len(what)
+                    archive.addfile(entry, io.BytesIO(what))
+                else:
+                    archive.add(what, arcname=name, filter=_as_root)
+        context.seek(0)
+        said: list[str] = []
+        try:
+            for step in self._api.build(
+                fileobj=context, custom_context=True, tag=tag, labels=dict(labels), rm=True, forcerm=True, decode=True
+            ):
+                said.append(str(step.get("stream", "")).rstrip())
+                if "error" in step:
+                    raise EmuError(f"cannot build the image {tag}", str(step["error"]), "\n".join(said[-10:]) or _FIX)
+        except docker.errors.APIError as error:
+            raise _engine_error(f"cannot build the image {tag}", error) from error
+
+    def create(self, request: ContainerRequest) -> str:
+        """Make a container; it is not started, and has no cgroup yet. Returns its id."""
+        extra: dict[str, Any] = {}
+        if request.network_of is not None:
+            extra["network_mode"] = f"container:{request.network_of}"
+        if request.volume is not None:
+            extra["mounts"] = [Mount(target=request.volume[1], source=request.volume[0], type="volume")]
+        if request.log_driver is not None:
+            extra["log_config"] = LogConfig(type=request.log_driver)
+        if request.millicores is not None:
+            extra["cpu_period"], extra["cpu_quota"] = 100_000, max(1000, request.millicores * 100)
+        if request.cgroup_parent is not None:
+            extra["cgroup_parent"] = request.cgroup_parent
+        try:
+            host_config = self._api.create_host_config(
+                oom_score_adj=request.oom_score_adj,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                read_only=True,
+                tmpfs={"/tmp": "size=16m,mode=1777"},  # noqa: S108  a path inside the container
+                ulimits=[Ulimit(name="nofile", soft=NOFILE, hard=NOFILE)],
+                **memory_arguments(request.memory_max, request.swap_max),
+                **extra,
+            )
+            made = self._api.create_container(
+                request.image,
+                command=list(request.command) if request.command is not None else None,
+                entrypoint=list(request.entrypoint) if request.entrypoint is not None else None,
+                name=request.name,
+                environment=dict(request.env),
+                labels=dict(request.labels),
+                user=request.user,
+                host_config=host_config,
+            )
+        except docker.errors.APIError as error:
+            raise _engine_error(f"cannot make the container {request.name} from {request.image}", error) from error
+        return str(made["Id"])
+
+    def start(self, container_id: str) -> None:
+        """Start a container; returns when its process runs (it may have ended again by then)."""
+        try:
+            self._api.start(container_id)
+        except docker.errors.APIError as error:
+            raise _engine_error(f"cannot start the container {container_id[:12]}", error) from error
+
+    def state(self, container_id: str) -> dict[str, Any]:
+        """The engine's `State` of a container: Status, Pid, ExitCode, OOMKilled, StartedAt, FinishedAt …"""
+        try:
+            return dict(self._api.inspect_container(container_id)["State"])
+        except docker.errors.APIError as error:
+            raise _engine_error(f"cannot inspect the container {container_id[:12]}", error) from error
+
+    def address(self, container_id: str) -> str:
+        """A container's IP address on the bridge network."""
+        networks = self._api.inspect_container(container_id)["NetworkSettings"]["Networks"]
+        addresses = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
+        if not addresses:
+            raise EmuError(
+                f"the container {container_id[:12]} has no IP address", "the engine gave it no bridge network", _FIX
+            )
+        return str(addresses[0])
+
+    def kill(self, container_id: str, signal: str = "KILL") -> None:
+        """Send a signal; nothing happens where the container does not run any more."""
+        try:
+            self._api.kill(container_id, signal=signal)
+        except docker.errors.APIError as error:
+            if error.status_code not in (404, 409):
+                raise _engine_error(f"cannot signal the container {container_id[:12]}", error) from error
+
+    def wait(self, container_id: str, timeout_s: float) -> int:
+        """Wait for a container's end and return its exit code; EmuError when it still runs after `timeout_s`."""
+        try:
+            return int(self._api.wait(container_id, timeout=timeout_s)["StatusCode"])
+        except (RequestException, docker.errors.APIError) as error:
+            raise _engine_error(
+                f"the container {container_id[:12]} did not end within {timeout_s} s", error
+            ) from error
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """SIGTERM, then SIGKILL after `grace_s` seconds; nothing happens where it does not run."""
+        try:
+            self._api.stop(container_id, timeout=grace_s)
+        except docker.errors.APIError as error:
+            if error.status_code not in (304, 404):
+                raise _engine_error(f"cannot stop the container {container_id[:12]}", error) from error
+
+    def remove(self, container_id: str) -> None:
+        """Kill and remove a container; one that is gone already is no error."""
+        try:
+            self._api.remove_container(container_id, force=True, v=True)
+        except docker.errors.APIError as error:
+            if error.status_code != 404 and "already in progress" not in str(error):
+                raise _engine_error(f"cannot remove the container {container_id[:12]}", error) from error
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a named volume, on the engine's own disk."""
+        self._api.create_volume(name, labels=dict(labels))
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume; one that is gone already is no error."""
+        try:
+            self._api.remove_volume(name, force=True)
+        except docker.errors.APIError as error:
+            if error.status_code != 404:
+                raise _engine_error(f"cannot remove the volume {name}", error) from error
+
+    def labelled(self, label: str) -> list[dict[str, Any]]:
+        """Every container with a label (`key` or `key=value`), running or not: the engine's own summaries."""
+        return list(self._api.containers(all=True, filters={"label": label}))
+
+    def labelled_volumes(self, label: str) -> list[str]:
+        """The names of every volume with a label."""
+        found = self._api.volumes(filters={"label": label}).get("Volumes") or []
+        return [str(volume["Name"]) for volume in found]
+
+    def logs(self, container_id: str) -> Iterator[bytes]:
+        """What a container prints, from its start, until it ends."""
+        stream = self._api.logs(container_id, stdout=True, stderr=True, stream=True, follow=True)
+        yield from stream
+
+    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
+        """The engine's events for containers with a label, from now on, until the stream is closed. `on_open` gets
+        the stream, whose `close()` ends the iteration from another thread.
+        """
+        stream = self._api.events(since=int(time.time()), filters={"label": label, "type": "container"}, decode=True)
+        on_open(stream)
+        yield from stream
+
+
+def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if "__pycache__" in entry.name.split("/"):
+        return None
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    entry.mtime = 0
+    return entry
+
+
+def _engine_error(what: str, error: Exception) -> EmuError:
+    explanation = getattr(error, "explanation", None) or str(error)
+    if isinstance(explanation, bytes):
+        explanation = explanation.decode(errors="replace")
+    return EmuError(what, f"Docker: {explanation}", _FIX)

@@ -1,0 +1,116 @@
+"""When a container is started again, and how kubectl would word the pod's state. Time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+RestartPolicy = Literal["Always", "OnFailure", "Never"]
+Phase = Literal["waiting", "creating", "running", "back-off", "terminated"]
+
+
+@dataclass(frozen=True)
+class BackOffRule:
+    """The kubelet's: the first restart at once, then `initial_s` doubling to `max_s`; forgotten once a container ran
+    for `reset_after_s`. All in seconds.
+    """
+
+    initial_s: float = 10.0
+    max_s: float = 300.0
+    reset_after_s: float = 600.0
+
+    def scaled(self, factor: float) -> BackOffRule:
+        """The same shape, `factor` times as long."""
+        return BackOffRule(self.initial_s * factor, self.max_s * factor, self.reset_after_s * factor)
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """One container of the pod, over all its instances."""
+
+    phase: Phase = "waiting"
+    ready: bool = False
+    restarts: int = 0
+    started_at: float | None = None
+    start_at: float | None = None
+    """In back-off: when the next instance starts."""
+    delay_s: float = 0.0
+    """The last delay served; 0 before the first."""
+    last_reason: str | None = None
+    last_exit_code: int | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the instance that runs or ran last, from 0."""
+        return self.restarts
+
+
+def started(state: ContainerState, now: float) -> ContainerState:
+    """The engine said that it runs."""
+    return replace(state, phase="running", ready=False, started_at=now, start_at=None)
+
+
+def exited(
+    state: ContainerState, now: float, *, exit_code: int, reason: str, policy: RestartPolicy, rule: BackOffRule
+) -> ContainerState:
+    """It ended: terminated for good, or in back-off until `start_at`. `reason` as Kubernetes words it
+    (OOMKilled, Error, Completed).
+    """
+    gone = replace(state, ready=False, last_reason=reason, last_exit_code=exit_code)
+    if policy == "Never" or (policy == "OnFailure" and exit_code == 0):
+        return replace(gone, phase="terminated", start_at=None)
+    delay_s = next_delay(state, now, rule)
+    return replace(gone, phase="back-off", delay_s=delay_s, start_at=now + delay_s)
+
+
+def next_delay(state: ContainerState, now: float, rule: BackOffRule) -> float:
+    """Seconds to wait before the next instance."""
+    ran_for = now - state.started_at if state.started_at is not None else 0.0
+    if state.restarts == 0 or ran_for >= rule.reset_after_s:
+        return 0.0
+    if state.delay_s == 0.0:
+        return min(rule.initial_s, rule.max_s)
+    return min(state.delay_s * 2, rule.max_s)
+
+
+def restarting(state: ContainerState) -> ContainerState:
+    """The next instance is being made."""
+    return replace(state, phase="creating", ready=False, restarts=state.restarts + 1, start_at=None)
+
+
+@dataclass(frozen=True)
+class PodView:
+    """The columns of `kubectl get pod`, less AGE."""
+
+    ready: str
+    status: str
+    restarts: int
+
+
+def pod_view(containers: Sequence[ContainerState], now: float) -> PodView:
+    """READY STATUS RESTARTS as kubectl words them (kubernetes pkg/printers/internalversion, printPod): the reason of
+    a waiting or terminated container wins over Running; a back-off shows the exit's reason until the kubelet's
+    next look and CrashLoopBackOff while it waits.
+    """
+    ready = sum(1 for state in containers if state.ready)
+    status = "Running"
+    if all(state.phase == "terminated" for state in containers):
+        status = next((s.last_reason for s in containers if s.last_exit_code), None) or "Completed"
+    else:
+        for state in reversed(containers):
+            word = _status_word(state, now)
+            if word is not None:
+                status = word
+    return PodView(f"{ready}/{len(containers)}", status, sum(state.restarts for state in containers))
+
+
+def _status_word(state: ContainerState, now: float) -> str | None:
+    if state.phase in ("waiting", "creating"):
+        return "ContainerCreating" if state.restarts == 0 else (state.last_reason or "Error")
+    if state.phase == "back-off":
+        waits = state.start_at is not None and state.start_at > now and state.delay_s > 0
+        return "CrashLoopBackOff" if waits else (state.last_reason or "Error")
+    if state.phase == "terminated":
+        return state.last_reason
+    return None
