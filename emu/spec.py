@@ -2,7 +2,8 @@
 
 Names are Kubernetes' and Knative's where they have one (containerConcurrency, timeoutSeconds, resources,
 restartPolicy) and the kernel's where the kernel has one (memory.high is `memory: {high: …}`). Sizes are bytes,
-durations seconds once read; no limit ("max") is None.
+durations seconds once read; no limit ("max") is None. The docstring below a field is its text in
+docs/scenario-file.md and in editors; `model_dump(mode="json", by_alias=True)` gives what may be read again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     StringConstraints,
     WithJsonSchema,
     field_validator,
@@ -29,17 +31,47 @@ from emu.units import format_bytes, parse_bytes, parse_seconds
 MIB = 2**20
 DOCKER_MINIMUM_BYTES = 6 * MIB
 """Docker refuses a smaller memory limit (moby daemon: "Minimum memory limit allowed is 6MB")."""
+NO_LIMIT = "max"
+"""The kernel's word in memory.max and its kin."""
 LARGEST_BYTES = 2**46
 """64 TiB: a size above this is taken for a slip."""
 LONGEST_S = 24 * 3600.0
 MOST_REQUESTS = 5_000_000
 
+LEAST_MILLICORES = 10
+"""The kernel's shortest cpu.max quota is 1 ms in each 100 ms."""
+
 _SIZE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": ["64Mi", "1.5Gi", 4096]}
 _DURATION = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["250ms", "10s", "1m30s"]}
 
+_EXPECT = {
+    "type": "object",
+    "additionalProperties": {"type": ["string", "number", "boolean"]},
+    "examples": [{"containers.queue-proxy.oom_kills": ">= 1"}],
+}
+
+
+class SpecError(ValueError):
+    """A value that a model refuses. `at` leads from that model to it, by the names in the file; `why` and `fix`
+    are as in EmuError.
+    """
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", at: tuple[str | int, ...] = ()) -> None:
+        super().__init__("; ".join(part for part in (what, why, fix) if part))
+        self.what = what
+        self.why = why
+        self.fix = fix
+        self.at = at
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise SpecError(f"{str(value).lower()} is not a number", fix="write a number")
+    return value
+
 
 def _limit(value: Any) -> Any:
-    return None if value is None or value == "max" else parse_bytes(value)
+    return None if value is None or value == NO_LIMIT else parse_bytes(value)
 
 
 def _hold_for(value: Any) -> Any:
@@ -47,82 +79,117 @@ def _hold_for(value: Any) -> Any:
 
 
 def _millicores(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{value!r} is not an amount of CPU; write cores (0.5) or millicores (500m)")
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(m?)", str(value).strip())
+    match = None if isinstance(value, bool) else re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(m?)", str(value).strip())
     if match is None:
-        raise ValueError(f"{value!r} is not an amount of CPU; write cores (0.5) or millicores (500m)")
+        raise SpecError(f"{value!r} is not an amount of CPU", fix="write cores (0.5) or millicores (500m)")
     return round(float(match[1]) * (1 if match[2] else 1000))
 
 
-def _unique(names: Iterable[str], complaint: str) -> None:
-    seen: set[str] = set()
-    for name in names:
+def _startable(value: int | None, *at: str) -> int | None:
+    if value is not None and value < DOCKER_MINIMUM_BYTES:
+        raise SpecError(
+            f"a memory limit of {format_bytes(value)} is too small to start a container in",
+            why="Docker refuses a limit below 6 MiB",
+            fix="raise it to 6Mi or more",
+            at=at,
+        )
+    return value
+
+
+def _unique(names: Iterable[str], complaint: str, where: tuple[str, ...]) -> None:
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
         if name in seen:
-            raise ValueError(f"{complaint} {name!r}; names must differ")
-        seen.add(name)
+            raise SpecError(
+                f"{complaint} {name!r}",
+                why=f"{where[-1]}.{seen[name]} and {where[-1]}.{index} could not be told apart",
+                fix="give one of them another name",
+                at=(*where, index, "name"),
+            )
+        seen[name] = index
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0, le=LARGEST_BYTES), WithJsonSchema(_SIZE)]
 Limit = Annotated[
     Annotated[int, Field(ge=0, le=LARGEST_BYTES)] | None,
     BeforeValidator(_limit),
-    WithJsonSchema({**_SIZE, "description": "bytes, or max for no limit"}),
+    PlainSerializer(lambda value: NO_LIMIT if value is None else value, when_used="json"),
+    WithJsonSchema({**_SIZE, "examples": ["64Mi", NO_LIMIT]}),
 ]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(_DURATION)]
 HoldFor = Annotated[
     Annotated[float, Field(ge=0, le=LONGEST_S)] | None,
     BeforeValidator(_hold_for),
-    WithJsonSchema({**_DURATION, "description": "a duration, or forever"}),
+    PlainSerializer(lambda value: FOREVER if value is None else value, when_used="json"),
+    WithJsonSchema({**_DURATION, "examples": ["10s", FOREVER]}),
 ]
 Millicores = Annotated[
     int,
     BeforeValidator(_millicores),
     Field(ge=1, le=1_000_000),
+    PlainSerializer(lambda value: f"{value}m", when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "examples": ["500m", 1]}),
 ]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=128)]
-Rate = Annotated[float, Field(ge=0, le=100_000)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Rate = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100_000, allow_inf_nan=False)]
 
 
 class Model(BaseModel):
     """Frozen, in camelCase outside, and a key it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
 
 
 class ResourceList(Model):
     """As in Kubernetes' `resources.requests` and `.limits`."""
 
     memory: Bytes | None = None
+    """As a limit: memory.max, at least 6Mi. As a request: oom_score_adj follows from it."""
     cpu: Millicores | None = None
+    """As a limit: cpu.max, at least 10m. As a request: cpu.weight."""
 
 
 class Resources(Model):
-    """As in Kubernetes. The memory limit becomes memory.max, the cpu limit cpu.max; the requests decide the QoS
-    class and with it oom_score_adj.
+    """As in Kubernetes: the limits become memory.max and cpu.max; the requests decide the QoS class and with it
+    oom_score_adj.
     """
 
     requests: ResourceList = ResourceList()
+    """What the container asks for."""
     limits: ResourceList = ResourceList()
+    """What it may not exceed."""
 
-    @field_validator("limits")
-    @classmethod
-    def _startable(cls, limits: ResourceList) -> ResourceList:
-        if limits.memory is not None and limits.memory < DOCKER_MINIMUM_BYTES:
-            raise ValueError(
-                f"a memory limit of {format_bytes(limits.memory)} is below the 6 MiB that Docker needs to start a "
-                "container; raise it"
+    @model_validator(mode="after")
+    def _limits_start(self) -> Self:
+        _startable(self.limits.memory, "limits", "memory")
+        if self.limits.cpu is not None and self.limits.cpu < LEAST_MILLICORES:
+            raise SpecError(
+                f"a cpu limit of {self.limits.cpu}m is too small",
+                why="the kernel's shortest quota is 1 ms in each 100 ms",
+                fix=f"raise it to {LEAST_MILLICORES}m or more",
+                at=("limits", "cpu"),
             )
-        return limits
+        return self
 
     @model_validator(mode="after")
     def _requests_fit(self) -> Self:
         for what in ("memory", "cpu"):
             request, limit = getattr(self.requests, what), getattr(self.limits, what)
             if request is not None and limit is not None and request > limit:
-                raise ValueError(f"the {what} request is above the {what} limit; Kubernetes refuses that too")
+                raise SpecError(
+                    f"the {what} request is above the {what} limit",
+                    why="Kubernetes refuses that too",
+                    fix="lower the request or raise the limit",
+                    at=("requests", what),
+                )
         return self
 
 
@@ -130,12 +197,15 @@ class MemoryControls(Model):
     """The cgroup v2 memory files that Kubernetes' resources have no word for."""
 
     high: Limit = None
+    """memory.high: above it the container is throttled and its memory reclaimed, but nothing is killed."""
     low: Bytes = 0
+    """memory.low: below it the container's memory is reclaimed only when there is nothing else to take."""
     min: Bytes = 0
+    """memory.min: below it the container's memory is never reclaimed."""
     swap_max: Limit = 0
-    """0 is no swap, Kubernetes' default; `max` is as much as there is."""
+    """memory.swap.max: 0 is no swap, Kubernetes' default; `max` is as much as there is."""
     oom_group: bool = True
-    """Kill the whole container at an OOM, as the kubelet asks for since 1.28 on cgroup v2."""
+    """memory.oom.group: kill the whole container at an OOM, as the kubelet asks for since 1.28 on cgroup v2."""
 
 
 class ContainerSpec(Model):
@@ -144,9 +214,27 @@ class ContainerSpec(Model):
     image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     """Any image that the engine has already; ours if not given."""
     command: tuple[str, ...] | None = None
+    """The program and its arguments; the image's own if not given."""
     env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables. Text: quote numbers."""
     resources: Resources = Resources()
+    """Requests and limits, as in Kubernetes."""
     memory: MemoryControls = MemoryControls()
+    """The kernel's other memory files."""
+
+    @model_validator(mode="after")
+    def _can_be_run(self) -> Self:
+        if self.command is not None and not (self.command and self.command[0]):
+            raise SpecError("`command` names no program", fix="remove it, or give a program", at=("command",))
+        for name in self.env:
+            if not re.fullmatch(r"[A-Za-z_][-A-Za-z0-9_.]*", name):
+                raise SpecError(
+                    f"{name!r} cannot be the name of an environment variable",
+                    why="a name is letters, digits and _, and begins with no digit",
+                    fix="rename it",
+                    at=("env", name),
+                )
+        return self
 
 
 class QueueProxySpec(ContainerSpec):
@@ -157,23 +245,30 @@ class FileSpec(Model):
     """A file in the app's volume, made before the run and not in the page cache when it begins."""
 
     name: FileName
+    """What `readFile` calls it: letters, digits, `-`, `_` and `.`, no folders."""
     size: Bytes
+    """Its size; there must be disk for it."""
 
 
 class AppSpec(ContainerSpec):
     """The app container (Knative: user-container)."""
 
-    port: Annotated[int, Field(ge=1, le=65535)] = USER_PORT
+    port: Annotated[Whole, Field(ge=1, le=65535)] = USER_PORT
+    """Where it listens for HTTP/1.1."""
     files: tuple[FileSpec, ...] = ()
+    """Files in its volume on a real block device, made before the run, none of them in the page cache."""
 
 
 class BackOff(Model):
     """The kubelet's back-off between restarts: doubling, capped, reset after a container ran long enough."""
 
     initial: Seconds = 10.0
+    """The wait before the second restart; the first is at once."""
     max: Seconds = 300.0
+    """The longest wait."""
     reset_after: Seconds = 600.0
-    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """A container that ran this long begins anew."""
+    scale: Annotated[float, BeforeValidator(_number), Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
     """All three times this: 0.1 shows in a minute what takes ten."""
 
 
@@ -181,7 +276,14 @@ class PodMemory(Model):
     """The pod cgroup's own limits, above those of its containers."""
 
     max: Limit = None
+    """memory.max of the pod, at least 6Mi; no limit if not given."""
     swap_max: Limit = None
+    """memory.swap.max of the pod; no limit if not given."""
+
+    @field_validator("max")
+    @classmethod
+    def _max_starts(cls, value: int | None) -> int | None:
+        return _startable(value)
 
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
@@ -190,41 +292,66 @@ RestartPolicy = Literal["Always", "OnFailure", "Never"]
 class PodSpec(Model):
     """One pod: a queue-proxy and an app in a pod cgroup."""
 
-    container_concurrency: Annotated[int, Field(ge=0, le=1000)] = 0
-    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 300
-    response_start_timeout_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    idle_timeout_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
+    container_concurrency: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    """Knative: requests in the app at a time. As many times ten wait, the rest get 503. 0 is no limit at all."""
+    timeout_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 300
+    """Knative: a request not answered by then gets 504."""
+    response_start_timeout_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
+    """Knative: the app must have begun its answer by then; 0 is off."""
+    idle_timeout_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
+    """Knative: the longest the app may send nothing; 0 is off."""
     restart_policy: RestartPolicy = "Always"
+    """Kubernetes: whether a container that ended is started again. Knative pods always have Always."""
     back_off: BackOff = BackOff()
+    """How long the kubelet waits between restarts."""
     memory: PodMemory = PodMemory()
+    """The pod cgroup's own limits."""
     queue_proxy: QueueProxySpec = QueueProxySpec()
+    """The queue-proxy container: every request passes through it."""
     app: AppSpec = AppSpec()
+    """The app container."""
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready before the load begins all the same."""
-    termination_grace_period_seconds: Annotated[int, Field(ge=0, le=3600)] = 2
+    termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 2
+    """At the end of the run: from SIGTERM to SIGKILL."""
 
     @model_validator(mode="after")
     def _files_once(self) -> Self:
-        _unique((entry.name for entry in self.app.files), "pod.app.files has two files named")
+        _unique((entry.name for entry in self.app.files), "two files have the name", ("app", "files"))
         return self
 
 
 class WorkSpec(Model):
-    """What a request asks of our app; everything combines (`emu.messages.Work`)."""
+    """What a request asks of our app. Everything combines, in this order: read the request's body, read a file,
+    write a file, hold memory, burn CPU, sleep, answer, exit.
+    """
 
     body: Literal["read", "slow", "ignore"] = "read"
+    """What it does with the request's body: read all of it, read it slowly (`bodyRate`), or never read it."""
     body_rate: Bytes = 64 * 1024
+    """Bytes per second of a `slow` reader."""
     read_file: FileName | None = None
+    """Read this whole file, through the page cache."""
     write_file: FileName | None = None
+    """Write `writeBytes` to this file, through the page cache, without fsync."""
     write_bytes: Bytes = 0
+    """How much to write."""
     hold: Bytes = 0
+    """Anonymous memory to take, each page touched."""
     hold_for: HoldFor = 0.0
+    """How long after the answer the memory is given back; `forever` is a leak."""
     child: bool = False
+    """Hold the memory in a child process, so that an OOM kill can hit the child and spare the app."""
     cpu: Seconds = 0.0
+    """CPU time to burn."""
     sleep: Seconds = 0.0
+    """Time to wait before the answer, at no cost."""
     answer: Bytes = 2
-    status: Annotated[int, Field(ge=200, le=599)] = 200
-    exit: Annotated[int, Field(ge=0, le=255)] | None = None
+    """Bytes in the answer's body."""
+    status: Annotated[Whole, Field(ge=200, le=599)] = 200
+    """The answer's status."""
+    exit: Annotated[Whole, Field(ge=0, le=255)] | None = None
+    """End the app's process with this code once the answer is out."""
 
     def to_work(self) -> Work:
         """The same, as it travels."""
@@ -239,19 +366,34 @@ class RequestModel(Model):
     path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] | None = None
     """For an app of your own; ours takes `do`."""
     do: WorkSpec | None = None
+    """What our app shall do; nothing but answer if not given."""
     headers: dict[str, str] = Field(default_factory=dict)
+    """More HTTP headers. Text: quote numbers."""
     body: Bytes = 0
+    """Bytes of request body."""
     send_rate: Bytes | None = None
-    """A slow sender: bytes of body per second."""
+    """A slow sender: bytes of body per second; as fast as it goes if not given."""
     timeout: Seconds | None = None
+    """The client gives up so long after the request was due; never if not given."""
 
     @model_validator(mode="after")
-    def _one_target(self) -> Self:
+    def _can_be_sent(self) -> Self:
         if self.path is not None and self.do is not None:
-            raise ValueError("a request has either `path` (your own app) or `do` (ours), not both")
+            raise SpecError(
+                "a request has either `path` (an app of your own) or `do` (ours), not both",
+                fix="remove one of them",
+                at=("path",),
+            )
         for name, value in self.headers.items():
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
-                raise ValueError(f"header {name!r} is not a valid HTTP header")
+            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", value):
+                raise SpecError(
+                    f"{name!r} with {value!r} is not a valid HTTP header",
+                    why="a name is letters, digits and a few signs without spaces; a value is one line of ASCII",
+                    fix="correct it",
+                    at=("headers", name),
+                )
+        if self.send_rate == 0:
+            raise SpecError("a sender of 0 bytes per second never ends", fix="give a rate", at=("sendRate",))
         return self
 
 
@@ -259,12 +401,13 @@ PhaseType = Literal["constant", "poisson", "ramp", "steps", "burst", "closed"]
 _NEEDS: dict[str, tuple[str, ...]] = {
     "constant": ("rate",),
     "poisson": ("rate",),
-    "ramp": ("rate_to",),
+    "ramp": ("rate", "rate_to"),
     "steps": ("rates",),
     "burst": ("size",),
     "closed": ("clients",),
 }
-_TAKES: dict[str, tuple[str, ...]] = {**_NEEDS, "ramp": ("rate", "rate_to"), "burst": ("size", "rate")}
+"""What a type of phase cannot do without; for a ramp one of the two, as it may end or begin at 0."""
+_TAKES: dict[str, tuple[str, ...]] = {**_NEEDS, "burst": ("size", "rate")}
 _SHAPE = ("rate", "rate_to", "rates", "size", "clients")
 
 
@@ -272,32 +415,65 @@ class PhaseModel(Model):
     """Requests of one kind, for a while."""
 
     name: Name
+    """What results call it: lower-case letters, digits and `-`."""
     type: PhaseType
+    """constant, poisson, ramp, steps and burst send at set times, whatever happens to earlier requests (an open
+    loop, as strangers on the internet do); closed keeps a number of clients busy, each waiting for its answer.
+    """
     duration: Annotated[Seconds, Field(gt=0)]
+    """How long it sends."""
     start: Seconds | None = None
     """Seconds after the load began; when the phase before it ends, unless said."""
     rate: Rate = 0.0
     """Requests per second; for a burst, bursts per second (0: one burst); for a ramp, its first rate."""
     rate_to: Rate = 0.0
+    """The last rate of a ramp, reached linearly."""
     rates: tuple[Rate, ...] = ()
-    size: Annotated[int, Field(ge=0, le=100_000)] = 0
-    clients: Annotated[int, Field(ge=0, le=20_000)] = 0
+    """The rates of `steps`, each for an equal share of the duration."""
+    size: Annotated[Whole, Field(ge=0, le=100_000)] = 0
+    """Requests that a burst sends at the same moment."""
+    clients: Annotated[Whole, Field(ge=0, le=20_000)] = 0
+    """Clients of a closed loop."""
     think: Seconds = 0.0
-    count: Annotated[int, Field(ge=1, le=MOST_REQUESTS)] | None = None
+    """Pause of a closed-loop client between an answer and its next request."""
+    count: Annotated[Whole, Field(ge=1, le=MOST_REQUESTS)] | None = None
+    """Send no more than this many requests."""
     keep_alive: bool = True
+    """Reuse connections; false opens one for each request."""
     request: RequestModel = RequestModel()
+    """What is sent."""
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
-        for key in _NEEDS[self.type]:
-            if not getattr(self, key):
-                raise ValueError(f"a phase of type {self.type} needs `{to_camel(key)}`, above 0")
+        needs = _NEEDS[self.type]
+        if not any(getattr(self, key) for key in needs):
+            keys = " or ".join(f"`{to_camel(key)}`" for key in needs)
+            raise SpecError(
+                f"a phase of type {self.type} needs {keys}, above 0",
+                fix=f"add `{to_camel(needs[-1])}:`",
+                at=(next((to_camel(key) for key in needs if key in self.model_fields_set), "type"),),
+            )
+        takes = _TAKES[self.type]
         for key in _SHAPE:
-            if getattr(self, key) and key not in _TAKES[self.type]:
-                raise ValueError(f"a phase of type {self.type} has no `{to_camel(key)}`")
-        most = max((self.rate, self.rate_to, *self.rates)) * self.duration * max(self.size, 1)
+            if getattr(self, key) and key not in takes:
+                raise SpecError(
+                    f"a phase of type {self.type} has no `{to_camel(key)}`",
+                    why=f"its shape is given by {' and '.join(f'`{to_camel(name)}`' for name in takes)}",
+                    fix=f"remove `{to_camel(key)}`, or change the type",
+                    at=(to_camel(key),),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_recorded(self) -> Self:
+        most = max((self.rate, self.rate_to, *self.rates)) * self.duration
+        most *= self.size if self.type == "burst" else 1
         if most > MOST_REQUESTS and self.count is None:
-            raise ValueError(f"{most:.0f} requests are more than the {MOST_REQUESTS} that one run records")
+            raise SpecError(
+                f"{most:.0f} requests are more than the {MOST_REQUESTS} that one run records",
+                why="each request has its lines in requests.jsonl",
+                fix="lower the rate or the duration, or stop it with `count`",
+            )
         return self
 
 
@@ -305,13 +481,15 @@ class LoadModel(Model):
     """The traffic."""
 
     phases: tuple[PhaseModel, ...] = ()
-    seed: Annotated[int, Field(ge=0)] = 1
+    """One after the other, unless `start` says otherwise."""
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
+    """The same seed gives the same times."""
     drain: Seconds = 5.0
     """How long after the last phase answers are waited for."""
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        _unique((phase.name for phase in self.phases), "two phases are named")
+        _unique((phase.name for phase in self.phases), "two phases have the name", ("phases",))
         return self
 
 
@@ -328,26 +506,37 @@ class SandboxSpec(Model):
     """The size of our own kernel, where the run is in the sandbox; on a host the host is as it is."""
 
     memory: Annotated[Bytes, Field(ge=512 * MIB)] = 3 * 1024 * MIB
+    """The memory of the whole machine."""
     swap: Bytes = 2 * 1024 * MIB
+    """Its swap device."""
 
 
 class RecorderSpec(Model):
     """How closely to look."""
 
     interval: Annotated[Seconds, Field(ge=0.001, le=10)] = 0.01
+    """Between two samples of every cgroup."""
 
 
 class ScenarioSpec(Model):
     """One question, asked of a real kernel, with the answer that is expected."""
 
     name: Name
+    """Lower-case letters, digits and `-`; the run directory is named after it."""
     question: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    """What the run shall answer, in a sentence."""
     pod: PodSpec = PodSpec()
+    """What runs."""
     load: LoadModel = LoadModel()
+    """What is sent to it."""
     node: NodeSpec = NodeSpec()
+    """The machine that it runs on."""
     sandbox: SandboxSpec = SandboxSpec()
+    """The size of the machine, where it is our own."""
     recorder: RecorderSpec = RecorderSpec()
-    expect: dict[str, str] = Field(default_factory=dict)
+    """How closely to look."""
+    expect: Annotated[dict[str, str], WithJsonSchema(_EXPECT)] = Field(default_factory=dict)
+    """The answer: comparisons on names of summary.json. `emu run` exits with 1 if one of them does not hold."""
 
     @field_validator("expect", mode="before")
     @classmethod
@@ -360,13 +549,16 @@ class ScenarioSpec(Model):
     def _files_are_made(self) -> Self:
         if self.pod.app.image is not None:
             return self
-        known = {entry.name for entry in self.pod.app.files}
-        work = [(phase.name, phase.request.do) for phase in self.load.phases if phase.request.do is not None]
-        known |= {do.write_file for _, do in work if do.write_file is not None}
-        for phase, do in work:
-            if do.read_file is not None and do.read_file not in known:
-                raise ValueError(
-                    f"phase {phase} reads the file {do.read_file!r}, which nothing makes; add it to pod.app.files"
+        made = [entry.name for entry in self.pod.app.files]
+        work = [phase.request.do or WorkSpec() for phase in self.load.phases]
+        made += [do.write_file for do in work if do.write_file is not None]
+        for index, do in enumerate(work):
+            if do.read_file is not None and do.read_file not in made:
+                raise SpecError(
+                    f"nothing makes the file {do.read_file!r}",
+                    why=f"files that there are: {', '.join(made) or 'none'}",
+                    fix=f"add it to pod.app.files: {{name: {do.read_file}, size: …}}",
+                    at=("load", "phases", index, "request", "do", "readFile"),
                 )
         return self
 

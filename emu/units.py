@@ -15,31 +15,44 @@ _BYTES = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]i|[kKMGT])?(
 _DURATION_PART = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>us|µs|ms|s|m|h)")
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
+_LONGEST_TEXT = 64
+"""No quantity is longer; it keeps digits from overflowing a float."""
+_LONGEST_S = 1e15
 
-def parse_bytes(text: str | int) -> int:
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    text = repr(value)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+
+
+def parse_bytes(text: str | int | float) -> int:
     """Whole bytes from `64Mi`, `64MiB`, `1.5G`, `4096`; ValueError, with the accepted forms, for anything else."""
-    if isinstance(text, bool):
-        raise ValueError(f"{text!r} is not a size; write bytes, or a number with Ki, Mi, Gi, k, M or G")
-    if isinstance(text, int):
+    if isinstance(text, float) and text.is_integer():
+        text = int(text)
+    if isinstance(text, int) and not isinstance(text, bool):
         if text < 0:
             raise ValueError(f"{text} is negative; a size is 0 or more bytes")
         return text
-    match = _BYTES.fullmatch(text)
+    match = _BYTES.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST_TEXT else None
     if match is None:
-        raise ValueError(f"{text!r} is not a size; write bytes, or a number with Ki, Mi, Gi, k, M or G")
+        raise ValueError(f"{_shown(text)} is not a size; write bytes, or a number with Ki, Mi, Gi, k, M or G")
     return round(float(match["number"]) * _FACTORS[match["unit"] or ""])
 
 
 def parse_seconds(text: str | int | float) -> float:
     """Seconds from `250ms`, `2s`, `1m30s`, `10`; ValueError, with the accepted forms, for anything else."""
-    wrong = f"{text!r} is not a duration; write seconds, or a number with us, ms, s, m or h (1m30s)"
-    if isinstance(text, bool):
+    wrong = f"{_shown(text)} is not a duration; write seconds, or a number with us, ms, s, m or h (1m30s)"
+    if isinstance(text, bool) or not isinstance(text, int | float | str):
         raise ValueError(wrong)
     if isinstance(text, int | float):
-        if not 0 <= text < float("inf"):
+        if not 0 <= text <= _LONGEST_S:
             raise ValueError(f"{text} is not a duration; it must be 0 or more, and finite")
         return float(text)
     stripped = text.strip()
+    if len(stripped) > _LONGEST_TEXT:
+        raise ValueError(wrong)
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
         return float(stripped)
     if not stripped or _DURATION_PART.sub("", stripped):
