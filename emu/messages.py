@@ -41,6 +41,9 @@ class Work:
     write_bytes: int = 0
     hold: int = 0
     """Bytes of anonymous memory, each page touched."""
+    child: bool = False
+    """Hold the memory in a child process, so that an OOM kill hits the child and the container lives; the
+    answer is then 500 with the child's fate."""
     hold_for: float | None = 0.0
     """Seconds after the answer until the memory is given back; None is for ever."""
     cpu: float = 0.0
@@ -59,7 +62,7 @@ class Work:
             value = getattr(self, entry.name)
             if value == entry.default:
                 continue
-            pairs.append((entry.name, FOREVER if value is None else f"{value}"))
+            pairs.append((entry.name, _query_text(value)))
         return urlencode(pairs)
 
     @classmethod
@@ -74,11 +77,21 @@ class Work:
         return cls(**values)
 
 
+def _query_text(value: Any) -> str:
+    if value is None:
+        return FOREVER
+    return str(value).lower() if isinstance(value, bool) else f"{value}"
+
+
 def _work_value(name: str, kind: str, text: str) -> Any:
     if name == "hold_for" and text == FOREVER:
         return None
     if name == "body" and text not in ("read", "slow", "ignore"):
         raise ValueError(f"body={text!r}: must be read, slow or ignore")
+    if kind == "bool":
+        if text not in ("true", "false"):
+            raise ValueError(f"{name}={text!r}: must be true or false")
+        return text == "true"
     if kind.startswith(("int", "float")):
         try:
             number = int(text) if kind.startswith("int") else float(text)
@@ -184,11 +197,21 @@ class RequestSent:
 
 
 RequestError = Literal[
-    "refused", "reset", "closed", "short-body", "timeout", "unanswered", "bad-response", "unreachable"
+    "refused",
+    "reset",
+    "closed",
+    "short-body",
+    "timeout",
+    "unanswered",
+    "bad-response",
+    "unreachable",
+    "no-descriptors",
+    "no-ports",
 ]
 """refused: no listener. reset: RST. closed: FIN before any byte of the answer. short-body: cut in the middle.
 timeout: the client gave up. unanswered: the run ended first. bad-response: not HTTP. unreachable: no route or
-the connection attempt timed out.
+the connection attempt timed out. no-descriptors: the load generator had no file descriptor left. no-ports: it had no
+local port left.
 """
 
 

@@ -1,0 +1,117 @@
+"""When a request has taken too long: queue-proxy's three timers, and how it dials its app.
+
+Rules from Knative's pkg/http/handler/timeout.go and pkg/network/transports.go. All times are seconds on one clock
+that only the caller reads.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+TIMEOUT_STATUS = 504
+TIMEOUT_BODY = b"request timeout"
+"""The answer's body when nothing was sent yet, or what is appended to a body that has begun; no newline."""
+
+DIAL_FIRST_S = 0.05
+DIAL_GROWTH = 1.4
+DIAL_RETRIES = 15
+
+
+def dial_limits() -> Iterator[float]:
+    """How long each attempt to connect to the app may take; only an attempt that timed out is followed by another.
+
+    Knative adds up to a tenth of jitter, which one client on loopback has no use for.
+    """
+    limit = DIAL_FIRST_S
+    for _ in range(1 + DIAL_RETRIES):
+        yield limit
+        limit *= DIAL_GROWTH
+
+
+class Deadlines(Generic[Key]):
+    """Deadlines that all lie the same `period_s` after their start, so that they stay sorted at no cost.
+
+    A period of None is a timer that is off: nothing is ever due.
+    """
+
+    def __init__(self, period_s: float | None) -> None:
+        self.period_s = period_s
+        self._due: OrderedDict[Key, float] = OrderedDict()
+
+    def start(self, key: Key, now: float) -> None:
+        """Start the key's timer; a running one starts again."""
+        if self.period_s is not None:
+            self._due[key] = now + self.period_s
+            self._due.move_to_end(key)
+
+    def restart(self, key: Key, now: float) -> None:
+        """Start the key's timer again if it runs."""
+        if key in self._due:
+            self.start(key, now)
+
+    def stop(self, key: Key) -> None:
+        """Forget the key."""
+        self._due.pop(key, None)
+
+    def next_at(self) -> float | None:
+        """The earliest deadline; None when no timer runs."""
+        return next(iter(self._due.values()), None)
+
+    def due(self, now: float) -> list[Key]:
+        """The keys whose time has come, in order; their timers run no more."""
+        expired: list[Key] = []
+        while (at := self.next_at()) is not None and at <= now:
+            expired.append(self._due.popitem(last=False)[0])
+        return expired
+
+
+class RequestTimeouts(Generic[Key]):
+    """The timers of all requests in flight.
+
+    revision: since the request's arrival, waiting for a place included; 0 is at once, not never.
+    response start: no byte of an answer yet; a first write ends it. idle: since the last write, or since the
+    arrival while there was none. The last two are off when 0 or less.
+    """
+
+    def __init__(self, revision_s: float, response_start_s: float = 0.0, idle_s: float = 0.0) -> None:
+        self._revision: Deadlines[Key] = Deadlines(max(0.0, revision_s))
+        self._start: Deadlines[Key] = Deadlines(response_start_s if response_start_s > 0 else None)
+        self._idle: Deadlines[Key] = Deadlines(idle_s if idle_s > 0 else None)
+        self._all = tuple(timer for timer in (self._revision, self._start, self._idle) if timer.period_s is not None)
+        self.shortest_s = min(timer.period_s for timer in self._all if timer.period_s is not None)
+        """No deadline of a request that arrives now is sooner than this many seconds."""
+        self.watches_writes = len(self._all) > 1
+        """Whether `wrote` has any effect."""
+
+    def begin(self, key: Key, now: float) -> None:
+        """A request arrived."""
+        for timer in self._all:
+            timer.start(key, now)
+
+    def wrote(self, key: Key, now: float) -> None:
+        """Bytes of its answer came from the app."""
+        self._start.stop(key)
+        self._idle.restart(key, now)
+
+    def end(self, key: Key) -> None:
+        """The request is over."""
+        for timer in self._all:
+            timer.stop(key)
+
+    def due(self, now: float) -> list[Key]:
+        """The requests that are to be ended now, each once; they are forgotten here."""
+        expired: dict[Key, None] = {}
+        for timer in self._all:
+            for key in timer.due(now):
+                expired[key] = None
+        for key in expired:
+            self.end(key)
+        return list(expired)
+
+    def next_at(self) -> float | None:
+        """When to ask again; None while nothing is in flight."""
+        return min((at for timer in self._all if (at := timer.next_at()) is not None), default=None)
