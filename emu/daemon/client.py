@@ -1,0 +1,192 @@
+"""The client's side of an HTTP/1.1 connection: one answer at a time, streamed to whoever asked."""
+
+# ruff: noqa: D102  a Protocol's and a parser's callbacks are described by asyncio and httptools
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import httptools
+
+from emu.daemon import http1
+from emu.daemon.server import BODY_READ_BYTES
+
+_buffer = memoryview(bytearray(BODY_READ_BYTES))
+
+
+class BadAnswerError(Exception):
+    """What came is not HTTP."""
+
+
+class Asker:
+    """Who sent a request over a `ClientConnection` and takes its answer."""
+
+    __slots__ = ()
+
+    def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
+        """The head of the answer; also called for each informational one (1xx) before it."""
+
+    def answer_body(self, data: bytes) -> None:
+        """A piece of the answer's body."""
+
+    def answer_end(self, reusable: bool) -> None:
+        """The answer is complete, and the connection lets go of the asker; `reusable` for a further request."""
+
+    def answer_pause(self) -> None:
+        """All that was read is parsed: what was gathered for the client may go out in one write."""
+
+    def connection_failed(self, why: Exception | None) -> None:
+        """No more of the answer comes: BadAnswerError, OSError, or None for a close by the other side."""
+
+    def request_full(self) -> None:
+        """The other side reads more slowly than we write: write no more until `request_ready`."""
+
+    def request_ready(self) -> None:
+        """Write again."""
+
+
+class ClientConnection(asyncio.BufferedProtocol):
+    """One connection to a server. `ask` takes an asker, then the request's bytes are written to `transport`."""
+
+    __slots__ = (
+        "_answered",
+        "_framed",
+        "_head_only",
+        "_headers",
+        "_parser",
+        "_reason",
+        "asker",
+        "closed",
+        "transport",
+        "used",
+    )
+
+    def __init__(self) -> None:
+        self._parser: httptools.HttpResponseParser | None = None
+        self._headers: http1.Headers = []
+        self._reason = b""
+        self._head_only = False
+        self._answered = False
+        self._framed = True
+        self.asker: Asker | None = None
+        self.closed = False
+        self.used = 0
+        self.transport: asyncio.Transport
+
+    def ask(self, asker: Asker, head_only: bool) -> None:
+        """The next answer is for this asker; `head_only` when the method was HEAD."""
+        self.asker = asker
+        self.used += 1
+        self._head_only = head_only
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
+
+    def drop(self) -> None:
+        """Close at once; the asker hears nothing more."""
+        self.asker = None
+        self.closed = True
+        self.transport.abort()
+
+    # --- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        asker, self.asker = self.asker, None
+        self._parser = None
+        if asker is None:
+            return
+        if exc is None and self._answered and not self._framed:
+            asker.answer_end(False)  # a body without a length ends with its connection
+            asker.answer_pause()
+        else:
+            asker.connection_failed(exc)
+
+    def eof_received(self) -> bool:
+        self.closed = True
+        return False
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        asker = self.asker
+        if asker is None or self._parser is None:
+            self.drop()  # nobody asked
+            return
+        try:
+            self._parser.feed_data(_buffer[:nbytes])
+        except httptools.HttpParserUpgrade:
+            self._fail(BadAnswerError("101 without being asked"))
+            return
+        except httptools.HttpParserCallbackError as failed:
+            raise failed.__context__ or failed from None
+        except httptools.HttpParserError as wrong:
+            self._fail(BadAnswerError(str(wrong)))
+            return
+        asker.answer_pause()
+
+    def pause_writing(self) -> None:
+        if self.asker is not None:
+            self.asker.request_full()
+
+    def resume_writing(self) -> None:
+        if self.asker is not None:
+            self.asker.request_ready()
+
+    # --- the parser's side
+
+    def on_message_begin(self) -> None:
+        self._headers = []
+        self._reason = b""
+        self._answered = False
+
+    def on_status(self, status: bytes) -> None:
+        self._reason += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._answered:
+            self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.asker is None or self._parser is None:
+            return
+        status = self._parser.get_status_code()
+        headers, self._headers = self._headers, []
+        self._answered = status >= 200
+        self._framed = _framed(status, headers)
+        minor = 0 if self._parser.get_http_version() == "1.0" else 1
+        self.asker.answer_head(status, self._reason, headers, minor)
+        if self._head_only and self._answered:
+            # The parser would await the body that these headers promise; a new one reads the next answer.
+            reusable = bool(self._parser.should_keep_alive()) or not self._framed
+            self._parser = None
+            self._end(reusable)
+
+    def on_body(self, data: bytes) -> None:
+        if self.asker is not None:
+            self.asker.answer_body(data)
+
+    def on_message_complete(self) -> None:
+        if self._answered and self._parser is not None:
+            self._end(bool(self._parser.should_keep_alive()))
+
+    def _end(self, reusable: bool) -> None:
+        asker, self.asker = self.asker, None
+        if asker is not None:
+            asker.answer_end(reusable and not self.closed)
+
+    def _fail(self, why: Exception) -> None:
+        asker = self.asker
+        self.drop()
+        if asker is not None:
+            asker.connection_failed(why)
+
+
+def _framed(status: int, headers: http1.Headers) -> bool:
+    """Whether the end of the answer's body shows before its connection ends."""
+    if status < 200 or status in http1.NO_BODY:
+        return True
+    return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in headers)

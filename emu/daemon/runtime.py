@@ -1,0 +1,96 @@
+"""What every process in a container needs: an event loop, descriptors enough, one JSON line per notable event."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import select
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+LISTEN_BACKLOG = 4096
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """The event loop of uvloop where it can be imported, else the standard one."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Run a daemon's main to its end; its exit status."""
+    raise_descriptor_limit()
+    loop = new_loop()
+    asyncio.set_event_loop(loop)
+    # What was imported stays for ever: keep the collector from walking it, whatever the number of requests.
+    gc.collect()
+    gc.freeze()
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
+class Log:
+    """JSON lines on standard output. A log whose reader is gone is silent, and one that is full loses lines
+    rather than stop the process; `lost` in the next line tells how many.
+    """
+
+    def __init__(self, who: str, fd: int = 1) -> None:
+        self._who = who
+        self._fd = fd
+        self._lost = 0
+        self._last_at: dict[str, float] = {}
+        self._held: dict[str, int] = {}
+        self._poll: select.poll | None = None
+
+    def event(self, event: str, **facts: object) -> None:
+        """One line: what happened, the CLOCK_MONOTONIC second, and the facts."""
+        line: dict[str, object] = {"t": round(time.monotonic(), 6), "who": self._who, "event": event, **facts}
+        if self._lost:
+            line["lost"] = self._lost
+        self._write(json.dumps(line, separators=(",", ":")) + "\n")
+
+    def seldom(self, event: str, every_s: float = 1.0, **facts: object) -> None:
+        """Like `event`, at most once in `every_s`; `more` in the next line tells how many were held back."""
+        now = time.monotonic()
+        if now - self._last_at.get(event, -every_s) < every_s:
+            self._held[event] = self._held.get(event, 0) + 1
+            return
+        self._last_at[event] = now
+        more = self._held.pop(event, 0)
+        self.event(event, **facts, **({"more": more} if more else {}))
+
+    def raw(self, line: str) -> None:
+        """A line that is JSON already."""
+        self._write(line)
+
+    def _write(self, line: str) -> None:
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._fd, select.POLLOUT)
+        try:
+            ready = self._poll.poll(0)
+            if not ready or not ready[0][1] & select.POLLOUT:
+                self._lost += 1
+                return
+            os.write(self._fd, line.encode())
+            self._lost = 0
+        except OSError:
+            self._lost += 1

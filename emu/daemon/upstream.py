@@ -1,0 +1,99 @@
+"""Connections to the app: dialled when needed, kept for the next request (Knative's pkg/network/transports.go)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from emu.daemon.client import ClientConnection
+from emu.policy.timeouts import dial_limits
+
+IDLE_S = 90.0
+"""How long an unused connection is kept (net/http, IdleConnTimeout)."""
+MAX_IDLE_UNLIMITED = 1000
+"""Idle connections kept when containerConcurrency is 0 (transports.go)."""
+
+
+class DialError(Exception):
+    """The app cannot be reached; the text is what Go's net package says."""
+
+
+class AppConnections:
+    """The pool of connections to one address. The one used last is used first, so that the rest can go idle."""
+
+    def __init__(self, host: str, port: int, max_idle: int) -> None:
+        self.host = host
+        self.port = port
+        self._max_idle = max_idle
+        self._idle: list[tuple[ClientConnection, float]] = []
+
+    def take(self) -> ClientConnection | None:
+        """An idle connection, if there is one."""
+        now = time.monotonic()
+        while self._idle:
+            connection, since = self._idle.pop()
+            if connection.closed:
+                continue
+            if now - since > IDLE_S:
+                connection.drop()
+                continue
+            return connection
+        return None
+
+    def give_back(self, connection: ClientConnection) -> None:
+        """Keep a connection whose answer is complete."""
+        if len(self._idle) >= self._max_idle:
+            self._idle = [entry for entry in self._idle if not entry[0].closed]
+        if connection.closed or len(self._idle) >= self._max_idle:
+            connection.drop()
+        else:
+            self._idle.append((connection, time.monotonic()))
+
+    def sweep(self) -> None:
+        """Close what was idle for too long; the oldest come first."""
+        now = time.monotonic()
+        keep = [entry for entry in self._idle if not entry[0].closed and now - entry[1] <= IDLE_S]
+        for connection, since in self._idle:
+            if not connection.closed and now - since > IDLE_S:
+                connection.drop()
+        self._idle = keep
+
+    async def dial(self) -> ClientConnection:
+        """A new connection. Only an attempt that timed out is repeated. DialError with Go's words."""
+        loop = asyncio.get_running_loop()
+        where = f"dial tcp {self.host}:{self.port}"
+        for limit_s in dial_limits():
+            try:
+                _, connection = await asyncio.wait_for(
+                    loop.create_connection(ClientConnection, self.host, self.port), limit_s
+                )
+                return connection
+            except TimeoutError:
+                continue
+            except OSError as failed:
+                raise DialError(f"{where}: {_go_words(failed)}") from failed
+        raise DialError(f"{where}: i/o timeout")
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        for connection, _ in self._idle:
+            connection.drop()
+        self._idle.clear()
+
+
+def _go_words(failed: OSError) -> str:
+    number = failed.errno or 0
+    call = "socket" if number in (23, 24) else "connect"
+    return f"{call}: {os.strerror(number).lower()}"
+
+
+def broken_words(connection: ClientConnection, why: Exception | None) -> str:
+    """What Go's transport says when a connection breaks before the answer's head: `EOF`, or the read error."""
+    if isinstance(why, ConnectionResetError | BrokenPipeError):
+        local = connection.transport.get_extra_info("sockname")
+        remote = connection.transport.get_extra_info("peername")
+        if local and remote:
+            return f"read tcp {local[0]}:{local[1]}->{remote[0]}:{remote[1]}: read: connection reset by peer"
+        return "read: connection reset by peer"
+    return "EOF" if why is None else f"net/http: HTTP/1.x transport connection broken: {why}"
