@@ -279,6 +279,11 @@ class EventLog:
         self._path = path
         self._fd = -1
 
+    @property
+    def fd(self) -> int:
+        """The open file's descriptor; -1 before the first append."""
+        return self._fd
+
     def append(self, event: Event) -> None:
         """Write one event now."""
         if self._fd < 0:

@@ -55,6 +55,11 @@ class SampleWriter:
         self._last: dict[int, bytes] = {}
         self._next = 0
 
+    @property
+    def fd(self) -> int:
+        """The open file's descriptor; -1 while it is closed."""
+        return self._fd
+
     def open(self) -> None:
         """Open the file for appending."""
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -1,0 +1,309 @@
+"""PodSpec → a pod's cgroup and containers, as a context manager that undoes just what it made.
+
+What a Knative pod is to the kernel: a pod cgroup; in it the pause container, which holds the pod's network so that a
+restarted container finds the same loopback and address; beside it queue-proxy and the app, each with its own limits.
+What Docker has no option for (memory.high, memory.low, memory.min, memory.oom.group) is written into the container's
+cgroup as soon as that exists, which is before its process runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from cgroups import files
+from cgroups.errors import CgroupError
+from emu import images
+from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
+from emu.errors import EmuError
+from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
+from emu.messages import DATA_DIR, QUEUE_PORT
+from emu.podcgroup import PodCgroup
+from emu.policy import qos
+from emu.spec import ContainerSpec, PodSpec
+
+QUEUE_PROXY, APP, SANDBOX = "queue-proxy", "app", "sandbox"
+CONTAINERS = (QUEUE_PROXY, APP)
+"""In the order in which the kubelet starts them, queue-proxy before the app that it probes."""
+LABEL_OWNER = "emu.owner"
+"""Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
+_NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
+_TLS_PORT = 8112
+_BORN_DEADLINE_S = 60.0
+_FILE_DEADLINE_S = 900.0
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One instance of a container; a restart makes a new one, as the kubelet does."""
+
+    container: str
+    attempt: int
+    id: str
+    name: str
+
+
+class Pod:
+    """One pod of a run. Entering makes the cgroup, the volume with its files, and the pause container; containers are
+    made one by one by `create` and `start`.
+    """
+
+    def __init__(
+        self,
+        spec: PodSpec,
+        run_id: str,
+        engine: Engine,
+        cgroup: PodCgroup,
+        log: EventLog,
+        *,
+        machine_memory_bytes: int,
+        owner: str,
+        log_driver: str | None = None,
+    ) -> None:
+        self.spec = spec
+        self.run_id = run_id
+        self.cgroup = cgroup
+        self._engine = engine
+        self._log = log
+        self._machine_memory_bytes = machine_memory_bytes
+        self._log_driver = log_driver
+        self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
+        self._stack = ExitStack()
+        self._sandbox_id: str | None = None
+        self.address = ""
+        """The pod's IP address, once it is open."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.cgroup.create()
+            stack.callback(self.cgroup.remove)
+            self._limit_pod()
+            if self.has_volume:
+                self._engine.create_volume(self._volume, self._labels)
+                stack.callback(self._engine.remove_volume, self._volume)
+            stack.callback(self._remove_containers)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def has_volume(self) -> bool:
+        """Our own app has a volume on the engine's disk; another image only if the scenario makes files for it."""
+        return self.spec.app.image is None or bool(self.spec.app.files)
+
+    @property
+    def _volume(self) -> str:
+        return f"{self.run_id}-data"
+
+    def image(self, container: str) -> str:
+        """The image of a container."""
+        if container == SANDBOX:
+            return images.BASE
+        ours = images.QUEUE_PROXY if container == QUEUE_PROXY else images.APP
+        return self._container_spec(container).image or ours
+
+    def _container_spec(self, container: str) -> ContainerSpec:
+        return self.spec.queue_proxy if container == QUEUE_PROXY else self.spec.app
+
+    def make_files(self) -> None:
+        """Make the app's files with a container outside the pod, so that their page cache is not the pod's; it is
+        dropped besides.
+        """
+        for entry in self.spec.app.files:
+            made = self._engine.create(
+                ContainerRequest(
+                    name=f"{self.run_id}.make-{entry.name}"[:120],
+                    image=images.APP,
+                    labels={**self._labels, LABEL_CONTAINER: "make-file"},
+                    command=[
+                        "/usr/bin/python3",
+                        "-m",
+                        "emu.daemon.app",
+                        "make-file",
+                        f"{DATA_DIR}/{entry.name}",
+                        str(entry.size),
+                    ],
+                    volume=(self._volume, DATA_DIR),
+                )
+            )
+            self._engine.start(made)
+            code = self._engine.wait(made, _FILE_DEADLINE_S)
+            said = b"".join(self._engine.logs(made)).decode(errors="replace").strip()
+            self._engine.remove(made)
+            if code != 0:
+                raise EmuError(
+                    f"cannot make the app's file {entry.name!r} of {entry.size} bytes",
+                    said or f"its maker ended with status {code}",
+                    "make room on the engine's disk, or ask for a smaller file (pod.app.files)",
+                )
+
+    def open(self) -> None:
+        """Start the pause container: from here on the pod has an address."""
+        instance = self.create(SANDBOX, 0)
+        self.start(instance)
+        self._sandbox_id = instance.id
+        self.address = self._engine.address(instance.id)
+
+    def asked(self, container: str) -> qos.Asked:
+        """What a container asks for, in the kubelet's terms."""
+        resources = self._container_spec(container).resources
+        return qos.Asked(
+            resources.requests.memory, resources.limits.memory, resources.requests.cpu, resources.limits.cpu
+        )
+
+    def oom_score_adj(self, container: str) -> int:
+        """As the kubelet sets it."""
+        if container == SANDBOX:
+            return qos.SANDBOX_ADJ
+        all_asked = tuple(self.asked(name) for name in CONTAINERS)
+        return qos.oom_score_adj(qos.qos_class(all_asked), self.asked(container), self._machine_memory_bytes)
+
+    def create(self, container: str, attempt: int) -> Instance:
+        """Make the next instance of a container; not started, and without a cgroup yet."""
+        name = f"{self.run_id}.{container}.{attempt}"
+        request = self._request(container, name)
+        made = self._engine.create(request)
+        memory = self._container_spec(container).memory if container != SANDBOX else None
+        self._log.append(
+            ContainerCreated(
+                now(),
+                container,
+                attempt,
+                made,
+                name,
+                request.image,
+                request.memory_max,
+                memory.high if memory else None,
+                request.swap_max,
+                request.oom_score_adj,
+            )
+        )
+        return Instance(container, attempt, made, name)
+
+    def _request(self, container: str, name: str) -> ContainerRequest:
+        labels = {**self._labels, LABEL_CONTAINER: container}
+        if container == SANDBOX:
+            return ContainerRequest(
+                name,
+                images.BASE,
+                labels,
+                command=["sleep", "infinity"],
+                oom_score_adj=qos.SANDBOX_ADJ,
+                cgroup_parent=self.cgroup.docker_parent,
+                user="65532:65532",
+            )
+        spec = self._container_spec(container)
+        return ContainerRequest(
+            name=name,
+            image=self.image(container),
+            labels=labels,
+            command=spec.command,
+            env={**self._environment(container), **spec.env},
+            memory_max=spec.resources.limits.memory,
+            swap_max=spec.memory.swap_max,
+            millicores=spec.resources.limits.cpu,
+            oom_score_adj=self.oom_score_adj(container),
+            cgroup_parent=self.cgroup.docker_parent,
+            network_of=self._sandbox_id,
+            volume=(self._volume, DATA_DIR) if container == APP and self.has_volume else None,
+            log_driver=self._log_driver,
+        )
+
+    def _environment(self, container: str) -> Mapping[str, str]:
+        if container == APP:
+            return {"PORT": str(self.spec.app.port), "K_SERVICE": "app", "K_REVISION": _REVISION}
+        spec = self.spec
+        return {
+            "CONTAINER_CONCURRENCY": str(spec.container_concurrency),
+            "QUEUE_SERVING_PORT": str(QUEUE_PORT),
+            "QUEUE_SERVING_TLS_PORT": str(_TLS_PORT),
+            "USER_PORT": str(spec.app.port),
+            "REVISION_TIMEOUT_SECONDS": str(spec.timeout_seconds),
+            "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_seconds),
+            "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
+            "SERVING_LOGGING_CONFIG": "",
+            "SERVING_LOGGING_LEVEL": "info",
+            "SERVING_NAMESPACE": _NAMESPACE,
+            "SERVING_CONFIGURATION": _CONFIGURATION,
+            "SERVING_REVISION": _REVISION,
+            "SERVING_SERVICE": "app",
+            "SERVING_POD": self.run_id,
+            "SERVING_POD_IP": self.address,
+            "SERVING_READINESS_PROBE": f'{{"tcpSocket":{{"port":{spec.app.port}}},"successThreshold":1}}',
+        }
+
+    def start(self, instance: Instance) -> None:
+        """Start an instance; when this returns, the kernel's limits are set and Docker says that it runs (or ran)."""
+        failure: list[BaseException] = []
+
+        def start() -> None:
+            try:
+                self._engine.start(instance.id)
+            except BaseException as error:
+                failure.append(error)
+
+        starter = threading.Thread(target=start, name=f"start-{instance.container}", daemon=True)
+        starter.start()
+        if instance.container != SANDBOX:
+            self._control(instance, starter)
+        starter.join()
+        if failure:
+            raise failure[0]
+        state = self._engine.state(instance.id)
+        path = self.cgroup.container_path(instance.id)
+        self._log.append(
+            ContainerStarted(
+                now(), instance.container, instance.attempt, instance.id, int(state.get("Pid") or 0), str(path)
+            )
+        )
+
+    def _control(self, instance: Instance, starter: threading.Thread) -> None:
+        spec = self._container_spec(instance.container)
+        wanted = _controls(spec)
+        if not wanted:
+            return
+        path = self.cgroup.container_path(instance.id)
+        deadline = time.monotonic() + _BORN_DEADLINE_S
+        while not path.exists():
+            if not starter.is_alive() or time.monotonic() > deadline:
+                break
+            time.sleep(0.001)
+        for name, value in wanted.items():
+            try:
+                files.write(path / name, value)
+            except CgroupError as error:
+                self._log.append(Note(now(), f"{instance.container}: {name} could not be set to {value}", error.why))
+
+    def _limit_pod(self) -> None:
+        limit = qos.pod_memory_max(tuple(self.asked(name) for name in CONTAINERS), self.spec.memory.max)
+        self.cgroup.limit(limit, self.spec.memory.swap_max)
+
+    def _remove_containers(self) -> None:
+        for found in self._engine.labelled(f"{LABEL_RUN}={self.run_id}"):
+            self._engine.remove(str(found["Id"]))
+
+
+def _controls(spec: ContainerSpec) -> dict[str, str]:
+    """The control files that Docker does not set, and what to write; only what differs from the kernel's defaults."""
+    memory = spec.memory
+    wanted: dict[str, str] = {}
+    if memory.high is not None:
+        wanted["memory.high"] = str(memory.high)
+    if memory.low:
+        wanted["memory.low"] = str(memory.low)
+    if memory.min:
+        wanted["memory.min"] = str(memory.min)
+    if memory.oom_group:
+        wanted["memory.oom.group"] = "1"
+    if spec.resources.limits.memory is None and memory.swap_max is not None:
+        wanted["memory.swap.max"] = str(memory.swap_max)
+    return wanted

@@ -1,0 +1,162 @@
+"""The pod's own cgroup, for both of Docker's cgroup drivers.
+
+cgroupfs: a path below the root, ours to make and limit. systemd: a slice; systemd owns it and may rewrite what it did
+not set itself, so limits go through systemd's properties. Containers come below, as `<id>` or `docker-<id>.scope`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from cgroups import NO_LIMIT
+from cgroups.group import Cgroup, enable_down_to
+from cgroups.mount import Mount
+from emu import command
+from emu.errors import EmuError
+
+PARENT = "emu"
+"""Everything of ours is below this cgroup (cgroupfs) or slice (systemd)."""
+CONTROLLERS = ("memory", "io", "cpu", "pids")
+_SYSTEMCTL_S = 60.0
+
+
+class PodCgroup(ABC):
+    """A pod's cgroup. No I/O in the constructor."""
+
+    def __init__(self, mount: Mount, name: str) -> None:
+        self._mount = mount
+        self.name = name
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """Its directory."""
+
+    @property
+    @abstractmethod
+    def docker_parent(self) -> str:
+        """What Docker wants as `cgroup_parent`."""
+
+    @abstractmethod
+    def container_path(self, container_id: str) -> Path:
+        """The directory of a container's cgroup while it runs."""
+
+    @abstractmethod
+    def create(self) -> None:
+        """Make it, with the controllers enabled for its children."""
+
+    @abstractmethod
+    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
+        """Set memory.max and memory.swap.max; None is no limit."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Remove it with everything below."""
+
+
+class CgroupfsPod(PodCgroup):
+    """Docker's `cgroupfs` driver."""
+
+    @property
+    def path(self) -> Path:
+        """`/sys/fs/cgroup/emu/<name>`."""
+        return self._mount.path / PARENT / self.name
+
+    @property
+    def docker_parent(self) -> str:
+        """A path from the root of the hierarchy."""
+        return f"/{PARENT}/{self.name}"
+
+    def container_path(self, container_id: str) -> Path:
+        """Named by the id."""
+        return self.path / container_id
+
+    def create(self) -> None:
+        """Make it and our parent, controllers enabled from the root down."""
+        Cgroup(self._mount.path / PARENT).create(exist_ok=True)
+        Cgroup(self.path).create()
+        enable_down_to(self.path, *CONTROLLERS, mount=self._mount)
+        Cgroup(self.path).enable(*CONTROLLERS)
+
+    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
+        """Written to the files."""
+        memory = Cgroup(self.path).memory
+        memory.max = NO_LIMIT if memory_max is None else memory_max
+        if memory.swap_max is not None:
+            memory.swap_max = NO_LIMIT if swap_max is None else swap_max
+
+    def remove(self) -> None:
+        """Kill what is left in it, then remove it; our parent goes with its last pod."""
+        group = Cgroup(self.path)
+        if group.exists():
+            group.kill()
+            group.remove()
+        parent = Cgroup(self._mount.path / PARENT)
+        if parent.exists() and not parent.children() and not parent.procs():
+            parent.remove()
+
+
+class SystemdPod(PodCgroup):
+    """Docker's `systemd` driver: most hosts have this one."""
+
+    @property
+    def slice(self) -> str:
+        """The unit's name; dashes would nest slices, so the pod's own become underscores."""
+        return f"{PARENT}-{self.name.replace('-', '_')}.slice"
+
+    @property
+    def path(self) -> Path:
+        """`/sys/fs/cgroup/emu.slice/emu-<name>.slice`."""
+        return self._mount.path / f"{PARENT}.slice" / self.slice
+
+    @property
+    def docker_parent(self) -> str:
+        """A slice."""
+        return self.slice
+
+    def container_path(self, container_id: str) -> Path:
+        """A scope in the slice."""
+        return self.path / f"docker-{container_id}.scope"
+
+    def create(self) -> None:
+        """Have systemd make the slice, with accounting on so that its controllers are enabled."""
+        self._properties("MemoryAccounting=yes", "IOAccounting=yes", "CPUAccounting=yes", "TasksAccounting=yes")
+        self._systemctl("start", self.slice)
+
+    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
+        """Through systemd's properties."""
+        self._properties(
+            f"MemoryMax={'infinity' if memory_max is None else memory_max}",
+            f"MemorySwapMax={'infinity' if swap_max is None else swap_max}",
+        )
+
+    def remove(self) -> None:
+        """Stop the slice, which stops all below it, and forget its properties."""
+        if self.path.exists():
+            Cgroup(self.path).kill()
+        self._systemctl("stop", self.slice)
+        self._systemctl("revert", self.slice)
+
+    def _properties(self, *properties: str) -> None:
+        self._systemctl("set-property", "--runtime", self.slice, *properties)
+
+    def _systemctl(self, *words: str) -> None:
+        command.run(
+            ["systemctl", *words],
+            what=f"cannot set up the pod's slice {self.slice}",
+            fix="see what systemd says: journalctl -b -u init.scope; or run it on our own kernel: --on sandbox",
+            timeout_s=_SYSTEMCTL_S,
+        )
+
+
+def pod_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
+    """The right one for Docker's cgroup driver. EmuError for a driver that is neither."""
+    kinds: dict[str, type[PodCgroup]] = {"cgroupfs": CgroupfsPod, "systemd": SystemdPod}
+    if driver not in kinds:
+        raise EmuError(
+            f"cannot place a pod under Docker's cgroup driver {driver!r}",
+            "only cgroupfs and systemd put containers into cgroups that we can limit",
+            "give dockerd --exec-opt native.cgroupdriver=systemd, or run on our own kernel: --on sandbox",
+        )
+    return kinds[driver](mount, name)

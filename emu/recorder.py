@@ -1,0 +1,393 @@
+"""Samples cgroups, follows the kernel's log, appends both to the run directory; changes nothing that it watches.
+
+A process of its own (`python -m emu.recorder`), so that a run that dies does not take the record along. It reads the
+control files of the pod's cgroup and of every cgroup below it, at each tick and at once when memory.events of one of
+them changes, and writes the kernel's own text; what the text means is for `emu.report` to say. The tick's cost
+is system calls: descriptors are kept open, nothing is parsed that need not be, and a tick is one write.
+
+Whose a cgroup is comes on standard input, a JSON line each, before the container is started (its directory's name
+holds the container's id under both of Docker's cgroup drivers). The end of standard input ends the recording.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cgroups import parse
+from cgroups.errors import CgroupError
+from cgroups.kmsg import KmsgGap, KmsgReader, KmsgRecord
+from cgroups.oom import OomParser
+from emu.events import (
+    CgroupGone,
+    CgroupSeen,
+    Event,
+    EventLog,
+    KernelLogGap,
+    MemoryEventsRose,
+    Note,
+    OomKillLogged,
+    RecorderReport,
+    now,
+)
+from emu.rundir import RunDir
+from emu.samples import SampleWriter
+
+FAST_FILES = (
+    "memory.current",
+    "memory.stat",
+    "memory.events",
+    "memory.events.local",
+    "memory.swap.current",
+    "io.stat",
+    "cpu.stat",
+    "memory.pressure",
+)
+"""Read at every tick; one that this kernel does not have is left out."""
+SLOW_FILES = ("cgroup.procs", "memory.peak", "memory.max", "memory.swap.max")
+"""Read every SLOW_S, and when memory.events changes."""
+HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory")
+"""Read every SLOW_S."""
+SLOW_S = 0.1
+REPORT_S = 5.0
+_CALM_S = 0.1
+"""How often, at most, near misses (`max`, `high`, `low`) of one cgroup get a line; kills get theirs at once."""
+_READ_SIZE = 1 << 14
+_AT_ONCE = ("oom", "oom_kill", "oom_group_kill")
+_SYNC_S = 0.5
+_SYNC_FILE_RANGE_WRITE = 2
+
+
+class _Watched:
+    """One cgroup: its open files, and what its memory.events said last."""
+
+    def __init__(self, path: str, label: str, attempt: int | None) -> None:
+        self.path = path
+        self.label = label
+        self.attempt = attempt
+        self.fast: list[tuple[int, int]] = []
+        self.slow: list[tuple[int, int]] = []
+        self.events: dict[int, tuple[bool, int]] = {}
+        """source number → (memory.events.local?, descriptor)"""
+        self.texts: dict[int, bytes] = {}
+        self.told: dict[int, dict[str, int]] = {}
+        self.told_at = 0.0
+
+    def open(self, writer: SampleWriter) -> None:
+        for names, into in ((FAST_FILES, self.fast), (SLOW_FILES, self.slow)):
+            for name in names:
+                path = f"{self.path}/{name}"
+                try:
+                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except OSError:
+                    continue
+                source = writer.declare(self.label, self.attempt, name, path)
+                into.append((source, fd))
+                if name in ("memory.events", "memory.events.local"):
+                    self.events[source] = (name.endswith("local"), fd)
+
+    def close(self) -> None:
+        for _, fd in (*self.fast, *self.slow):
+            os.close(fd)
+        self.fast, self.slow, self.events = [], [], {}
+
+
+class Recorder:
+    """The recording process. No I/O in the constructor."""
+
+    def __init__(self, run: RunDir, pod_cgroup: Path, interval_s: float) -> None:
+        self._pod = str(pod_cgroup)
+        self._interval_s = interval_s
+        self._run = run
+        self._log = EventLog(run.events)
+        self._writer = SampleWriter(run.samples)
+        self._watched: dict[str, _Watched] = {}
+        self._by_event_fd: dict[int, _Watched] = {}
+        self._names: dict[str, tuple[str, int | None]] = {}
+        self._links = -1
+        self._poll = select.poll()
+        self._kmsg: KmsgReader | None = None
+        self._kmsg_fd = -1
+        self._oom = OomParser()
+        self._host: list[tuple[int, int]] = []
+        self._samples = 0
+        self._late = 0
+        self._stop = False
+        self._input = b""
+        self._next_slow = 0.0
+        self._next_report = 0.0
+        self._next_sync = 0.0
+
+    def record(self) -> None:
+        """Record until standard input ends or a signal comes."""
+        self._open()
+        due = now()
+        self._sample("tick", due)
+        sys.stdout.write("recording\n")
+        sys.stdout.flush()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        while not self._stop:
+            due += self._interval_s
+            moment = now()
+            if moment > due + self._interval_s:
+                self._late += int((moment - due) / self._interval_s)
+                due = moment
+            self._wait_until(due)
+            moment = now()
+            self._sample("tick", moment)
+            if moment >= self._next_report:
+                self._report(moment)
+            if moment >= self._next_sync:
+                self._next_sync = moment + _SYNC_S
+                self._write_back()
+        self._sample("tick", now())
+        self._report(now(), finished=True)
+        self._writer.close()
+        self._log.close()
+
+    def _open(self) -> None:
+        self._writer.open()
+        self._kmsg_file = os.open(self._run.kmsg, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.set_blocking(0, False)
+        self._poll.register(0, select.POLLIN)
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_number, self._asked_to_stop)
+        for path in HOST_FILES:
+            try:
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                continue
+            name = "memory.pressure" if "pressure" in path else path.rsplit("/", 1)[1]
+            self._host.append((self._writer.declare("host", None, name, path), fd))
+        try:
+            self._kmsg = KmsgReader().open()
+            self._kmsg_fd = self._kmsg.fileno()
+            self._poll.register(self._kmsg_fd, select.POLLIN | select.POLLPRI)
+        except CgroupError as error:
+            self._append(Note(now(), error.what, f"{error.why}; kills are known from memory.events alone", "warning"))
+        self._watch(self._pod, "pod", None)
+
+    def _asked_to_stop(self, *_: object) -> None:
+        self._stop = True
+
+    def _append(self, event: Event) -> None:
+        self._log.append(event)
+
+    # waiting
+
+    def _wait_until(self, due: float) -> None:
+        """Wait for the next tick; meanwhile serve the kernel's log, changed memory.events and standard input."""
+        while not self._stop:
+            left_s = due - now()
+            if left_s <= 0:
+                self._serve(self._poll.poll(0))
+                return
+            # poll() rounds up to milliseconds: sleep through the last fraction instead of overshooting a tick by it
+            ready = self._poll.poll(int(left_s * 1000)) if left_s >= 0.001 else self._poll.poll(0)
+            if not ready and left_s < 0.001:
+                time.sleep(left_s)
+                return
+            self._serve(ready)
+
+    def _serve(self, ready: list[tuple[int, int]]) -> None:
+        changed: list[_Watched] = []
+        for fd, _ in ready:
+            if fd == 0:
+                self._read_names()
+            elif fd == self._kmsg_fd:
+                self._read_kmsg()
+            elif fd in self._by_event_fd:
+                watched = self._by_event_fd[fd]
+                if watched not in changed:
+                    changed.append(watched)
+        if changed:
+            moment = now()
+            for watched in changed:
+                self._read(watched, moment, slow=True)
+            self._end_sample("event", moment)
+
+    def _read_names(self) -> None:
+        try:
+            part = os.read(0, 1 << 16)
+        except BlockingIOError:
+            return
+        if not part:
+            self._stop = True
+            self._poll.unregister(0)
+            return
+        *lines, self._input = (self._input + part).split(b"\n")
+        for line in lines:
+            told: dict[str, Any] = json.loads(line)
+            self._names[told["id"]] = (told["container"], told["attempt"])
+
+    def _read_kmsg(self) -> None:
+        assert self._kmsg is not None
+        try:
+            records = self._kmsg.read_available()
+        except CgroupError as error:
+            self._append(Note(now(), error.what, error.why, "error"))
+            self._poll.unregister(self._kmsg_fd)
+            return
+        moment = now()
+        for record in records:
+            if isinstance(record, KmsgGap):
+                self._append(KernelLogGap(moment, record.lost))
+            else:
+                self._keep(record, moment)
+
+    def _keep(self, record: KmsgRecord, moment: float) -> None:
+        raw = record.raw.rstrip(b"\n").replace(b"\n", b"\\n")
+        os.write(self._kmsg_file, b"%.6f %b\n" % (moment, raw))
+        kill = self._oom.feed(record)
+        if kill is not None:
+            self._append(OomKillLogged(moment, record.timestamp_us, asdict(kill)))
+
+    # sampling
+
+    def _sample(self, why: str, moment: float) -> None:
+        self._find_cgroups()
+        slow = moment >= self._next_slow
+        for watched in list(self._watched.values()):
+            self._read(watched, moment, slow)
+        if slow:
+            self._next_slow = moment + SLOW_S
+            for source, fd in self._host:
+                self._writer.put(source, os.pread(fd, 1 << 16, 0))
+        self._end_sample(why, moment)
+        self._samples += 1
+
+    def _end_sample(self, why: str, moment: float) -> None:
+        try:
+            self._writer.end(int(moment * 1e9), why)
+        except OSError as error:
+            self._append(Note(moment, "a sample could not be written", str(error), "error"))
+
+    def _read(self, watched: _Watched, moment: float, slow: bool) -> None:
+        put = self._writer.put
+        pread = os.pread
+        try:
+            for source, fd in watched.fast:
+                text = pread(fd, _READ_SIZE, 0)
+                put(source, text)
+                if source in watched.events and watched.texts.get(source) != text:
+                    watched.texts[source] = text
+                    self._tell_events(watched, source, text, moment)
+            if slow:
+                for source, fd in watched.slow:
+                    put(source, pread(fd, _READ_SIZE, 0))
+        except OSError:
+            self._gone(watched, moment)
+
+    def _tell_events(self, watched: _Watched, source: int, text: bytes, moment: float) -> None:
+        values = parse.parse_flat(text)
+        told = watched.told.get(source, {})
+        delta = {name: value - told.get(name, 0) for name, value in values.items() if value != told.get(name, 0)}
+        if not delta:
+            return
+        urgent = any(name in delta for name in _AT_ONCE)
+        if not urgent and moment < watched.told_at + _CALM_S:
+            return
+        watched.told[source] = values
+        watched.told_at = moment
+        local = watched.events[source][0]
+        self._append(
+            MemoryEventsRose(moment, watched.label, watched.attempt, watched.path, local, delta, dict(values))
+        )
+
+    # cgroups that come and go
+
+    def _find_cgroups(self) -> None:
+        try:
+            links = os.stat(self._pod).st_nlink  # noqa: PTH116  on the hot path, and Path costs ten times as much
+        except OSError:
+            return
+        if links == self._links:
+            return
+        self._links = links
+        with os.scandir(self._pod) as entries:
+            for entry in entries:
+                if entry.path not in self._watched and entry.is_dir(follow_symlinks=False):
+                    label, attempt = self._owner(entry.name)
+                    self._watch(entry.path, label, attempt)
+
+    def _owner(self, directory: str) -> tuple[str, int | None]:
+        for container_id, owner in self._names.items():
+            if container_id in directory:
+                return owner
+        self._read_names()
+        return next((owner for known, owner in self._names.items() if known in directory), (directory, None))
+
+    def _watch(self, path: str, label: str, attempt: int | None) -> None:
+        watched = _Watched(path, label, attempt)
+        watched.open(self._writer)
+        self._watched[path] = watched
+        for _, fd in watched.events.values():
+            self._by_event_fd[fd] = watched
+            self._poll.register(fd, select.POLLPRI | select.POLLERR)
+        self._append(CgroupSeen(now(), label, attempt, path))
+
+    def _gone(self, watched: _Watched, moment: float) -> None:
+        for _, fd in watched.events.values():
+            self._poll.unregister(fd)
+            self._by_event_fd.pop(fd, None)
+        for source, _ in (*watched.fast, *watched.slow):
+            self._writer.gone(source)
+        watched.close()
+        self._watched.pop(watched.path, None)
+        self._links = -1
+        self._append(CgroupGone(moment, watched.label, watched.attempt, watched.path))
+
+    # the record itself
+
+    def _report(self, moment: float, *, finished: bool = False) -> None:
+        self._next_report = moment + REPORT_S
+        resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
+        self._append(
+            RecorderReport(
+                moment,
+                self._interval_s,
+                self._samples,
+                self._late,
+                time.process_time(),
+                resident_pages * os.sysconf("SC_PAGE_SIZE"),
+                finished,
+            )
+        )
+
+    def _write_back(self) -> None:
+        """Start writing out what was recorded, without waiting: where the run directory is another machine's file
+        system (hostfs in our own kernel), the page cache of this one would be lost with it.
+        """
+        for fd in (self._writer.fd, self._log.fd, self._kmsg_file):
+            if fd >= 0:
+                _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`python -m emu.recorder --run DIR --pod-cgroup PATH [--interval S]`."""
+    parser = argparse.ArgumentParser(prog="emu.recorder")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--pod-cgroup", type=Path, required=True)
+    parser.add_argument("--interval", type=float, default=0.01)
+    options = parser.parse_args(argv)
+    Recorder(RunDir(options.run), options.pod_cgroup, options.interval).record()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
