@@ -1,0 +1,143 @@
+"""`emu sandbox`: our own kernel. `emu.cli` adds this command to its group."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from emu.errors import EXIT_INTERRUPTED
+from emu.sandbox import disk, uml
+from emu.units import parse_bytes, parse_seconds
+
+
+def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    try:
+        return parse_bytes(value)
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from wrong
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -> float:
+    try:
+        return parse_seconds(value)
+    except ValueError as wrong:
+        raise click.BadParameter(str(wrong)) from wrong
+
+
+_OPTIONS = (
+    click.option(
+        "--memory", "memory_bytes", default="3Gi", show_default=True, callback=_bytes, help="The guest's memory."
+    ),
+    click.option(
+        "--swap",
+        "swap_bytes",
+        default="2Gi",
+        show_default=True,
+        callback=_bytes,
+        help="The guest's swap; 0 for none.",
+    ),
+    click.option(
+        "--share",
+        "shares",
+        multiple=True,
+        metavar="DIR",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        help="A directory to write through to, at the same path; may be given again.",
+    ),
+    click.option(
+        "--console-log",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Keep what the guest's kernel says on its console in this file.",
+    ),
+    click.option(
+        "--boot-deadline",
+        "boot_deadline_s",
+        default="60s",
+        show_default=True,
+        callback=_seconds,
+        help="Give up a guest that is not ready by then.",
+    ),
+    click.option("--quiet", "-q", is_flag=True, help="Say nothing of the boot."),
+)
+
+
+def _guest_options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def _say(quiet: bool) -> Callable[[str], None]:
+    """Progress on standard error, so that standard output stays the command's own."""
+    return (lambda _text: None) if quiet else (lambda text: click.echo(f"emu sandbox: {text}", err=True))
+
+
+def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
+    try:
+        status = uml.run(argv, say=_say(quiet), **options)
+    except KeyboardInterrupt:  # while booting; later on the command gets the signal
+        status = EXIT_INTERRUPTED
+    sys.exit(status)
+
+
+@click.group()
+def sandbox() -> None:
+    """Our own Linux kernel, with cgroup v2, swap and Docker, where this machine lacks them.
+
+    It is User-Mode Linux: a whole kernel that runs as one ordinary process, with no hypervisor and no root needed.
+    It sees this machine's files. The working directory, the project, its Python and every --share are written
+    through; anything else that it writes is gone with it. Images stay on a disk of its own between runs.
+    """
+
+
+@sandbox.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@_guest_options
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(command: tuple[str, ...], **options: Any) -> None:
+    r"""Boot, run COMMAND, power off; end with COMMAND's own exit status.
+
+    Output comes through live, standard output and standard error apart. Ctrl-C reaches COMMAND as SIGINT; it has a
+    minute to clean up, and a third Ctrl-C ends it at once. The status is 128+n if signal n ended COMMAND, 127 if
+    there is no such command, 125 if the sandbox itself failed, 2 if something it needs is missing.
+
+    \b
+    Examples:
+      emu sandbox run -- docker info
+      emu sandbox run --memory 4G -- emu run frozen-pod
+      emu sandbox run -- sh -c 'cat /sys/fs/cgroup/cgroup.controllers; free -m'
+      emu sandbox run -q -- journalctl -k -o json > kernel.jsonl
+      emu sandbox run --share /data -- python3 measure.py /data/out
+    """
+    _run(list(command), **options)
+
+
+@sandbox.command()
+@_guest_options
+def shell(**options: Any) -> None:
+    r"""Boot and open a shell; leaving it powers the sandbox off.
+
+    \b
+    Example:
+      emu sandbox shell --memory 1Gi
+    """
+    _run([os.environ.get("SHELL") or "/bin/sh"], interactive=True, **options)
+
+
+@sandbox.command()
+def reset() -> None:
+    r"""Drop the image disks; images are built anew on the next run.
+
+    \b
+    Example:
+      emu sandbox reset
+    """
+    removed = disk.reset()
+    for path in removed:
+        click.echo(f"removed {path}")
+    if not removed:
+        click.echo("there is no image disk to remove")

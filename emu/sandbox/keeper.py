@@ -1,0 +1,120 @@
+"""Holds one guest: starts `linux.uml`, and sees to it that nothing of it outlives the `emu` that asked for it.
+
+A process of its own, because `emu` may be killed in a way that leaves it no time to clean up. It notices the end of
+`emu` by the end of a pipe, kills every process of its session (by id: UML's helpers stay in it), and removes the
+guest's scratch directory. Standard library only; run as `python keeper.py SCRATCH LIFE_FD CONSOLE_FD IN_FD OUT_FD
+ARGV…`. Any further descriptor it inherits (the lock of the image disk) stays open until the last process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def session_members(session: int) -> list[int]:
+    """Every living process of a session, its leader aside."""
+    members = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == session:
+            continue
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) == session and fields[0] not in "ZX":
+                members.append(int(entry.name))
+    return members
+
+
+def start(argv: list[str], scratch: str, console_fd: int) -> int:
+    """Fork and become `linux.uml` in the child; it dies with us."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a panicking kernel aborts; its core would be gigabytes
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a file open in the guest is one open here
+        os.dup2(console_fd, 1)
+        os.dup2(console_fd, 2)
+        os.chdir(scratch)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        env = dict(os.environ)
+        if preload := env.pop("EMU_PRELOAD", None):  # for the kernel alone, not for this interpreter
+            env["LD_PRELOAD"] = preload
+        os.execve(argv[0], argv, env)  # noqa: S606 - a shell is what this avoids
+    except BaseException as wrong:
+        os.write(2, f"cannot start {argv[0]}: {wrong}\n".encode())
+    os._exit(127)
+
+
+def wait(child: int, life_fd: int) -> None:
+    """Return when the guest has ended, `emu` has, or we are told to."""
+    pidfd = os.pidfd_open(child)
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    poller.register(life_fd, select.POLLIN | select.POLLHUP)
+    with contextlib.suppress(KeyboardInterrupt):
+        poller.poll()
+    os.close(pidfd)
+
+
+def end(session: int, child: int) -> int:
+    """Kill and reap all that is left of the guest; return the kernel's exit status, 128+n for a signal."""
+    status = 0
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for pid in session_members(session):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            while (reaped := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                if reaped[0] == child:
+                    status = reaped[1]
+        except ChildProcessError:
+            if not session_members(session):
+                break
+        time.sleep(0.01)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def main() -> None:
+    """Keep one guest from its start to its end."""
+    scratch, argv = sys.argv[1], sys.argv[6:]
+    life_fd, console_fd, *line_fds = [int(word) for word in sys.argv[2:6]]
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.set_inheritable(life_fd, False)
+    child = start(argv, scratch, console_fd)
+    for fd in [console_fd, *line_fds]:  # so that their other ends see the end of the guest
+        os.close(fd)
+    wait(child, life_fd)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    status = end(os.getpid(), child)
+    shutil.rmtree(scratch, ignore_errors=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What the sandbox is made of: programs of the distribution, each with the package that brings it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from emu.errors import EmuError
+
+PACKAGES = ("user-mode-linux", "docker.io", "iptables", "kmod", "e2fsprogs", "iproute2", "mmdebstrap")
+"""Debian and Ubuntu packages for the sandbox and for building images; `make install` installs the same list."""
+
+_SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # an ordinary user's PATH often lacks these
+_JOURNALD = ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the sandbox's programs are; absolute paths, the same outside and inside."""
+
+    kernel: Path
+    modules: Path
+    dockerd: Path
+    iptables: Path
+    journald: Path
+    mkfs: Path
+    copy: Path
+
+
+def which(program: str) -> Path | None:
+    """The program on PATH, or in the directories that only root's PATH usually has."""
+    found = shutil.which(program) or shutil.which(program, path=_SBIN)
+    return Path(found).absolute() if found else None
+
+
+def _first(*candidates: str) -> Path | None:
+    return next((path for path in map(Path, candidates) if path.exists()), None)
+
+
+# name → (how it is found, the package that brings it)
+_WANTED: dict[str, tuple[Callable[[], Path | None], str]] = {
+    "linux.uml": (lambda: which("linux.uml"), "user-mode-linux"),
+    "/usr/lib/uml/modules": (lambda: _first("/usr/lib/uml/modules"), "user-mode-linux"),
+    "dockerd": (lambda: which("dockerd"), "docker.io"),
+    "containerd": (lambda: which("containerd"), "docker.io"),
+    "runc": (lambda: which("runc"), "docker.io"),
+    "xtables-legacy-multi": (lambda: which("xtables-legacy-multi"), "iptables"),
+    "modprobe": (lambda: which("modprobe"), "kmod"),
+    "mkfs.ext4": (lambda: which("mkfs.ext4"), "e2fsprogs"),
+    "e2fsck": (lambda: which("e2fsck"), "e2fsprogs"),
+    "ip": (lambda: which("ip"), "iproute2"),
+    "systemd-journald": (lambda: _first(*_JOURNALD), "systemd"),
+    "cp": (lambda: which("cp"), "coreutils"),
+}
+
+
+def missing_parts() -> dict[str, str]:
+    """What is not installed: program → the package that brings it."""
+    return {name: package for name, (find, package) in _WANTED.items() if find() is None}
+
+
+def install_line(packages: list[str]) -> str:
+    """The command that installs packages."""
+    return f"sudo apt-get install -y --no-install-recommends {' '.join(packages)}"
+
+
+def find_parts() -> Parts:
+    """Every program of the sandbox; one EmuError that names all that is missing, and the packages."""
+    found = {name: find() for name, (find, _package) in _WANTED.items()}
+    absent = [name for name, path in found.items() if path is None]
+    if absent:
+        packages = sorted({_WANTED[name][1] for name in absent})
+        raise EmuError(
+            "cannot start the sandbox",
+            f"not installed: {', '.join(absent)}",
+            f"{install_line(packages)}   (from a checkout: make install)",
+        )
+    there = {name: path for name, path in found.items() if path is not None}
+    return Parts(
+        kernel=there["linux.uml"],
+        modules=there["/usr/lib/uml/modules"],
+        dockerd=there["dockerd"],
+        iptables=there["xtables-legacy-multi"],
+        journald=there["systemd-journald"],
+        mkfs=there["mkfs.ext4"],
+        copy=there["cp"],
+    )

@@ -1,0 +1,574 @@
+"""Boots User-Mode Linux and runs commands in it.
+
+The guest's kernel is one ordinary process, `linux.uml`, held by a keeper (keeper.py). Its root is the host's own tree
+with a guest-only layer above it; shared directories are written straight through (guest/init.sh). A serial line on a
+pair of pipes carries everything between `Guest` and the guest's agent (guest/wire.py). The console is only ever read
+to tell what went wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import emu
+from emu import command
+from emu.errors import EmuError
+from emu.paths import cache_dir
+from emu.sandbox import disk, leftovers, terminal, xstate
+from emu.sandbox.guest import wire
+from emu.sandbox.parts import Parts, find_parts
+from emu.units import format_bytes
+
+MEMORY_BYTES = 3 * 2**30
+"""The guest's memory, unless told otherwise."""
+SWAP_BYTES = 2 * 2**30
+"""The guest's swap, unless told otherwise."""
+EXIT_SANDBOX = 125
+"""What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
+
+_CONSOLE_LINES = 30
+_STOP_S = 30.0
+_OUTPUT_BACKLOG = 2**20
+_SYSTEM = frozenset(
+    map(
+        Path,
+        ("/", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/var", "/run", "/dev", "/proc", "/sys", "/boot"),
+    )
+)
+_NOT_FOR_GUEST = frozenset(
+    (
+        "DOCKER_HOST",
+        "DOCKER_CONTEXT",
+        "DOCKER_CONFIG",
+        "DOCKER_TLS_VERIFY",
+        "DOCKER_CERT_PATH",
+        "XDG_RUNTIME_DIR",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "SSH_AUTH_SOCK",
+        "TMPDIR",
+        "TMP",
+        "TEMP",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+    )
+)
+
+
+class SandboxError(EmuError):
+    """The sandbox itself failed: it did not come up, panicked, or stopped answering."""
+
+    exit_status = EXIT_SANDBOX
+
+
+def shared_directories(wanted: Iterable[Path]) -> list[Path]:
+    """The directories to mount through: those wanted, resolved, none twice and none below another.
+
+    The system's own directories (`/usr`, `/etc`, …) are seen in the guest anyway and are never written through.
+    """
+    resolved = {path.resolve() for path in wanted} - _SYSTEM
+    for path in resolved:
+        if not path.is_dir():
+            raise EmuError(f"cannot share {path} with the sandbox", "it is not a directory", "name a directory")
+        if "\n" in str(path):
+            raise EmuError(f"cannot share {str(path)!r} with the sandbox", "its name has a line break", "rename it")
+    return sorted(path for path in resolved if not any(parent in resolved for parent in path.parents))
+
+
+def usual_shares() -> list[Path]:
+    """What every guest shares: the working directory, emu itself, and the Python it runs on."""
+    return [Path.cwd(), Path(emu.__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix)]
+
+
+def guest_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment without what would point outside the guest, and with the guest's programs first."""
+    kept = {name: value for name, value in env.items() if name not in _NOT_FOR_GUEST}
+    path = env.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
+    path += [place for place in ("/usr/local/sbin", "/usr/sbin", "/sbin") if place not in path]
+    return {"HOME": "/root", **kept, "PATH": ":".join(["/run/emu/bin", *path]), "EMU_SANDBOX": "uml"}
+
+
+def kernel_command_line(parts: Parts, *, memory_bytes: int, scratch: Path, line_in: int, line_out: int) -> list[str]:
+    """The words that start the guest's kernel in its scratch directory."""
+    return [
+        str(parts.kernel),
+        f"mem={memory_bytes // 2**20}M",
+        "root=/dev/root",
+        "rootfstype=hostfs",
+        "rootflags=/",
+        "rw",
+        f'init="{scratch}/init.sh"',
+        f'EMU_BOOT="{scratch}"',
+        "ubda=docker.ext4",
+        "ubdb=swap.img",
+        "con=null",
+        "con0=null,fd:1",
+        "ssl=null",
+        f"ssl0=fd:{line_in},fd:{line_out}",
+        "uml_dir=.",
+        "umid=guest",
+    ]
+
+
+def memory_directory(memory_bytes: int, candidates: Sequence[Path] | None = None) -> Path:
+    """Where the guest's memory file can be: executable, writable and with room for all of it. EmuError if nowhere.
+
+    UML maps its memory from a file. A file system that fills up ends the guest with SIGBUS, so room is checked first.
+    """
+    if candidates is None:
+        named = [Path(os.environ[name]) for name in ("TMPDIR",) if os.environ.get(name)]
+        candidates = [Path("/dev/shm"), *named, Path("/tmp"), Path("/var/tmp")]  # noqa: S108
+    seen = []
+    for place in candidates:
+        try:
+            facts = os.statvfs(place)
+        except OSError:
+            continue
+        free = facts.f_bavail * facts.f_frsize
+        if facts.f_flag & os.ST_NOEXEC or not os.access(place, os.W_OK):
+            seen.append(f"{place} is not writable, or mounted noexec")
+        elif free < memory_bytes:
+            seen.append(f"{place} has {format_bytes(free)} free")
+        else:
+            return place
+    raise EmuError(
+        f"no room for {format_bytes(memory_bytes)} of guest memory",
+        f"the guest's memory is a file, and {'; '.join(seen) or 'there is no directory for it'}",
+        "give the guest less (--memory 1Gi), enlarge /dev/shm (mount -o remount,size=4G /dev/shm), "
+        "or set TMPDIR to a directory with room",
+    )
+
+
+@dataclass(frozen=True)
+class GuestFacts:
+    """What came up: the guest kernel's release, Docker's version, and how long it took."""
+
+    kernel: str
+    docker: str
+    boot_s: float
+
+
+@dataclass
+class Guest:
+    """A booted guest, as a context manager; `run` runs a command in it. Leaving it powers the guest off.
+
+    `shares` are mounted at the same path besides the usual ones. `console_log` gets a copy of the console.
+    `say` is told of progress, a line at a time. `hang_s`: a guest silent for so long is given up; it is long,
+    because a guest short of memory is slow and not dead.
+    """
+
+    memory_bytes: int = MEMORY_BYTES
+    swap_bytes: int = SWAP_BYTES
+    shares: Sequence[Path] = ()
+    console_log: Path | None = None
+    say: Callable[[str], None] = lambda _text: None
+    boot_deadline_s: float = 60.0
+    hang_s: float = 180.0
+    facts: GuestFacts | None = field(default=None, init=False)
+
+    def __enter__(self) -> Self:
+        self._console: deque[str] = deque([""], maxlen=400)
+        self._frames: deque[wire.Frame] = deque()
+        self._unsent = bytearray()
+        self._decoder = wire.Decoder()
+        self._heard = time.monotonic()
+        self._stack = ExitStack()
+        with ExitStack() as undo:
+            self._stack = undo
+            self._boot(undo)
+            self._stack = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            if self._keeper.poll() is None and not isinstance(error, SandboxError):
+                self._power_off()
+
+    # -- boot
+
+    def _boot(self, undo: ExitStack) -> None:
+        began = time.monotonic()
+        parts = find_parts()
+        shares = shared_directories([*usual_shares(), *self.shares])
+        memory_place = memory_directory(self.memory_bytes)
+        image_disk = disk.take(parts, self.say)
+        lock = undo.enter_context(_Descriptors(image_disk.lock_fd))
+        log: IO[bytes] | None = None
+        if self.console_log is not None:
+            log = undo.enter_context(self.console_log.open("wb"))
+        self._log = log
+        scratch = self._make_scratch(parts, shares, image_disk.path)
+        undo.callback(shutil.rmtree, scratch, ignore_errors=True)
+        self.say(f"booting our own kernel (User-Mode Linux, {format_bytes(self.memory_bytes)} of memory) …")
+        self._start_keeper(undo, parts, scratch, memory_place, image_disk.lock_fd)
+        lock.close()  # from here on the guest's processes hold it
+        self._await_ready(began)
+
+    def _make_scratch(self, parts: Parts, shares: Sequence[Path], image_disk: Path) -> Path:
+        directory = leftovers.guests_dir()
+        directory.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="g", dir=directory)).resolve()
+        settings = {
+            "EMU_MODULES": parts.modules,
+            "EMU_IPTABLES": parts.iptables,
+            "EMU_DOCKERD": parts.dockerd,
+            "EMU_JOURNALD": parts.journald,
+            "EMU_PYTHON": Path(sys.executable).resolve(),
+            "EMU_ROOT": Path(emu.__file__).resolve().parents[1],
+        }
+        text = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items())
+        (scratch / "settings.sh").write_text(text)
+        (scratch / "shares").write_text("".join(f"{path}\n" for path in shares))
+        shutil.copy(Path(__file__).parent / "guest" / "init.sh", scratch / "init.sh")
+        (scratch / "init.sh").chmod(0o755)
+        (scratch / "docker.ext4").symlink_to(image_disk)
+        disk.make_sparse(scratch / "swap.img", self.swap_bytes)
+        return scratch
+
+    def _start_keeper(self, undo: ExitStack, parts: Parts, scratch: Path, memory_place: Path, lock_fd: int) -> None:
+        to_guest_read, self._to_guest = os.pipe()
+        self._from_guest, from_guest_write = os.pipe()
+        self._console_fd, console_write = os.pipe()
+        life_read, life_write = os.pipe()
+        theirs = undo.enter_context(_Descriptors(to_guest_read, from_guest_write, console_write, life_read))
+        undo.enter_context(_Descriptors(self._to_guest, self._from_guest, self._console_fd))
+        life = undo.enter_context(_Descriptors(life_write))
+        for fd in (self._to_guest, self._from_guest, self._console_fd):
+            os.set_blocking(fd, False)
+        argv = kernel_command_line(
+            parts, memory_bytes=self.memory_bytes, scratch=scratch, line_in=to_guest_read, line_out=from_guest_write
+        )
+        fds = [life_read, console_write, to_guest_read, from_guest_write]
+        env = {**os.environ, "TMPDIR": str(memory_place)}
+        if xstate.needed():
+            env["EMU_PRELOAD"] = str(xstate.library(cache_dir()))
+        self._keeper = command.spawn(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                str(Path(__file__).with_name("keeper.py")),
+                str(scratch),
+                *map(str, fds),
+                *argv,
+            ],
+            stderr=console_write,
+            stdout=console_write,
+            env=env,
+            pass_fds=(*fds, lock_fd),
+        )
+        theirs.close()
+        undo.callback(self._end_keeper, life)
+        leftovers.GuestState(
+            str(scratch), leftovers.mark(os.getpid()), leftovers.mark(self._keeper.pid), leftovers.boot_id()
+        ).save()
+
+    def _end_keeper(self, life: _Descriptors) -> None:
+        """End whatever still runs: the keeper sees its pipe close, and kills the guest."""
+        life.close()
+        try:
+            self._keeper.wait(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self._keeper.pid, signal.SIGKILL)
+            self._keeper.wait()
+
+    def _await_ready(self, began: float) -> None:
+        deadline = began + self.boot_deadline_s
+        while True:
+            while self._frames:
+                frame = self._frames.popleft()
+                if frame.kind == wire.FAILED:
+                    self._boot_failed(frame.payload.decode())
+                if frame.kind == wire.READY:
+                    ready = frame.json()
+                    self.facts = GuestFacts(ready["kernel"], ready["docker"], time.monotonic() - began)
+                    up = f"Linux {self.facts.kernel} with Docker {self.facts.docker}"
+                    self.say(f"{up} ready after {self.facts.boot_s:.1f} s")
+                    return
+            if time.monotonic() > deadline:
+                raise self._failure(
+                    "the guest did not come up",
+                    f"it was not ready after {self.boot_deadline_s:.0f} s",
+                    "try again when the machine is less busy, or allow more time: --boot-deadline 3m",
+                )
+            self._turn({}, 0.5)
+
+    def _boot_failed(self, why: str) -> None:
+        fix = "look at the messages above; emu doctor lists what the sandbox needs"
+        if "disk" in why.splitlines()[0]:
+            fix = "drop the image disk; images are built anew on the next run: emu sandbox reset"
+        raise self._failure("the guest did not come up", why, fix, console=False)
+
+    # -- one command
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: int | None = 0,
+        stdout: int = 1,
+        stderr: int = 2,
+        interactive: bool = False,
+        grace_s: float = 60.0,
+    ) -> int:
+        """Run a command; pass its streams through live, byte for byte; return its exit status (128+n for signal n).
+
+        Streams that are terminals here are terminals there. SIGINT, SIGTERM and SIGHUP are passed to the command; if
+        it has not ended `grace_s` later, or at the third signal, the guest is ended. `interactive`: Ctrl-C is a key
+        like any other. `stdin` None is an empty input.
+        """
+        rows, columns = terminal.size(stdout, stderr, stdin)
+        session = _Session(self, stdin, stdout, stderr, grace_s)
+        with (
+            terminal.caught_signals() as signals,
+            terminal.passing_keys(stdin, keep_interrupt=not interactive) as keys,
+        ):
+            self._send(
+                wire.message(
+                    wire.START,
+                    argv=list(argv),
+                    cwd=str(cwd or Path.cwd()),
+                    env=guest_environment(os.environ if env is None else env),
+                    tty=[terminal.is_terminal(fd) for fd in (stdin, stdout, stderr)],
+                    rows=rows,
+                    columns=columns,
+                )
+            )
+            return session.serve(signals, read_stdin=keys)
+
+    # -- the line
+
+    def _send(self, data: bytes) -> None:
+        self._unsent += data
+
+    def _turn(self, wanted: Mapping[int, int], wait_s: float, *, listen: bool = True) -> dict[int, int]:
+        """Wait for something to happen, handle our own channels; return which of `wanted` are ready."""
+        poller = select.poll()
+        for fd, events in wanted.items():
+            poller.register(fd, events)
+        poller.register(self._console_fd, select.POLLIN)
+        if listen:
+            poller.register(self._from_guest, select.POLLIN)
+        else:
+            self._heard = time.monotonic()  # we do not listen, so silence proves nothing
+        if self._unsent:
+            poller.register(self._to_guest, select.POLLOUT)
+        ready = dict(poller.poll(wait_s * 1000))
+        if self._console_fd in ready:
+            self._read_console()
+        if self._to_guest in ready:
+            with suppress(BlockingIOError, BrokenPipeError):
+                del self._unsent[: os.write(self._to_guest, self._unsent[: wire.MAX_PAYLOAD])]
+        if self._from_guest in ready:
+            self._read_line()
+        if time.monotonic() - self._heard > self.hang_s and self.facts is not None:
+            raise self._failure(
+                "the guest hangs",
+                f"its agent has not answered for {self.hang_s:.0f} s",
+                "run it again; if it recurs, give the guest more memory (--memory)",
+            )
+        return {fd: events for fd, events in ready.items() if fd in wanted}
+
+    def _read_line(self) -> None:
+        data = os.read(self._from_guest, 2**18)
+        if not data:
+            self._gone()
+        self._heard = time.monotonic()
+        self._frames.extend(frame for frame in self._decoder.feed(data) if frame.kind != wire.BEAT)
+
+    def _read_console(self) -> None:
+        with suppress(BlockingIOError):
+            while data := os.read(self._console_fd, 65536):
+                if self._log is not None:
+                    self._log.write(data)
+                    self._log.flush()
+                first, *others = data.decode(errors="replace").replace("\r", "").split("\n")
+                self._console[-1] += first
+                self._console.extend(others)
+
+    def _gone(self) -> None:
+        """The line is at its end: every process of the guest has gone."""
+        with suppress(subprocess.TimeoutExpired):
+            self._keeper.wait(timeout=5)
+        self._read_console()
+        if any("Kernel panic" in line for line in self._console):
+            raise self._failure(
+                "the guest's kernel panicked", "see its last words", "run it again; report it if it recurs"
+            )
+        code = self._keeper.returncode
+        raise self._failure(
+            "the guest ended by itself",
+            f"linux.uml ended with status {code}" if code is not None else "linux.uml was killed",
+            "look at the console; if something killed it, this machine may be short of memory (try --memory 1Gi)",
+        )
+
+    def _failure(self, what: str, why: str, fix: str, *, console: bool = True) -> SandboxError:
+        with suppress(OSError):
+            self._read_console()
+        lines = [line for line in self._console if line.strip()][-_CONSOLE_LINES:]
+        if console and lines:
+            why += "; the end of its console:\n" + "\n".join(f"    {line}" for line in lines)
+        return SandboxError(what, why, fix)
+
+    def _power_off(self) -> None:
+        """Ask the guest to write everything and end; then see it end."""
+        self._send(wire.encode(wire.Frame(wire.STOP)))
+        deadline = time.monotonic() + _STOP_S
+        with suppress(SandboxError):
+            while time.monotonic() < deadline:
+                self._frames.clear()
+                self._turn({}, 0.5)
+
+
+class _Descriptors:
+    """Descriptors closed together, once."""
+
+    def __init__(self, *fds: int) -> None:
+        self._fds = list(fds)
+
+    def close(self) -> None:
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+class _Session:
+    """One command's streams between the host's descriptors and the line."""
+
+    def __init__(self, guest: Guest, stdin: int | None, stdout: int, stderr: int, grace_s: float) -> None:
+        self._guest = guest
+        self._stdin = stdin
+        self._fds = {1: stdout, 2: stderr}
+        self._out: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+        self._window = wire.STDIN_WINDOW
+        self._grace_s = grace_s
+        self._interrupts: list[int] = []
+        self._deadline: float | None = None
+        self._status: int | None = None
+
+    def serve(self, signals: int, *, read_stdin: bool) -> int:
+        """Pass everything both ways until the command's status and all of its output are here."""
+        reading = read_stdin and self._stdin is not None
+        if not reading:
+            self._send(wire.CLOSE, 0)
+        while self._status is None or any(self._out.values()):
+            wanted: dict[int, int] = {signals: select.POLLIN}
+            if reading and self._window > 0 and self._status is None:
+                assert self._stdin is not None
+                wanted[self._stdin] = select.POLLIN
+            for stream, data in self._out.items():
+                if data:
+                    wanted[self._fds[stream]] = wanted.get(self._fds[stream], 0) | select.POLLOUT
+            backlog = sum(map(len, self._out.values()))
+            wait_s = 1.0 if self._deadline is None else max(0.0, min(1.0, self._deadline - time.monotonic()))
+            ready = self._guest._turn(wanted, wait_s, listen=self._status is None and backlog < _OUTPUT_BACKLOG)
+            while self._guest._frames and self._status is None:
+                self._obey(self._guest._frames.popleft())
+            if signals in ready:
+                self._pass_signals(os.read(signals, 64))
+            if self._stdin in ready and wanted[self._stdin] & ready[self._stdin] != select.POLLOUT:
+                reading = self._read_stdin()
+            for stream in (1, 2):
+                if self._out[stream] and ready.get(self._fds[stream], 0) & ~select.POLLIN:
+                    self._write(stream)
+            if self._deadline is not None and time.monotonic() >= self._deadline and self._status is None:
+                return self._give_up()
+        return self._status
+
+    def _send(self, kind: int, stream: int, data: bytes = b"") -> None:
+        self._guest._send(wire.encode(wire.Frame(kind, stream, data)))
+
+    def _obey(self, frame: wire.Frame) -> None:
+        if frame.kind == wire.DATA and frame.stream in self._out:
+            self._out[frame.stream] += frame.payload
+        elif frame.kind == wire.CREDIT:
+            self._window += frame.json()["bytes"]
+        elif frame.kind == wire.EXIT:
+            self._status = frame.json()["status"]
+
+    def _read_stdin(self) -> bool:
+        assert self._stdin is not None
+        try:
+            data = os.read(self._stdin, min(self._window, wire.MAX_PAYLOAD))
+        except OSError:
+            data = b""
+        if not data:
+            self._send(wire.CLOSE, 0)
+            return False
+        self._window -= len(data)
+        self._send(wire.DATA, 0, data)
+        if os.isatty(self._stdin):
+            self._deadline = None  # someone types on: the signal was meant for what they work with, not to end it all
+            self._interrupts.clear()
+        return True
+
+    def _write(self, stream: int) -> None:
+        """Write what surely fits (PIPE_BUF): a reader that stopped reading must not block us."""
+        pending = self._out[stream]
+        try:
+            del pending[: os.write(self._fds[stream], pending[: select.PIPE_BUF])]
+        except BlockingIOError:
+            return
+        except OSError:  # EPIPE: tell the command as a pipe would
+            pending.clear()
+            self._send(wire.CLOSE, stream)
+
+    def _pass_signals(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signal.SIGWINCH:
+                rows, columns = terminal.size(*self._fds.values(), self._stdin)
+                self._guest._send(wire.message(wire.RESIZE, rows=rows, columns=columns))
+                continue
+            self._interrupts.append(number)
+            self._guest._send(wire.message(wire.SIGNAL, number=number))
+            now = time.monotonic()
+            grace_s = {1: self._grace_s, 2: min(10.0, self._grace_s)}.get(len(self._interrupts), 0.0)
+            self._deadline = min(self._deadline or now + grace_s, now + grace_s)
+
+    def _give_up(self) -> int:
+        self._guest.say("the command did not end when interrupted; ending the guest")
+        self._guest._keeper.terminate()
+        return 128 + self._interrupts[-1]
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    memory_bytes: int = MEMORY_BYTES,
+    swap_bytes: int = SWAP_BYTES,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    shares: Sequence[Path] = (),
+    console_log: Path | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+    boot_deadline_s: float = 60.0,
+    interactive: bool = False,
+) -> int:
+    """Boot a guest, run one command in it with our own streams, power off; return the command's exit status."""
+    shares = [*shares, *([cwd] if cwd is not None else [])]
+    with Guest(memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s) as guest:
+        return guest.run(argv, cwd=cwd, env=env, interactive=interactive)
