@@ -25,7 +25,7 @@ class Event:
 
     def to_line(self) -> str:
         """One JSON line with its newline."""
-        return json.dumps({"kind": self.kind, **asdict(self)}, separators=(",", ":")) + "\n"
+        return json.dumps({"kind": self.kind, **asdict(self)}, separators=(",", ":"), default=str) + "\n"
 
 
 @dataclass(frozen=True)

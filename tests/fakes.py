@@ -12,9 +12,11 @@ What a real kernel would say is imitated where readers look: hierarchical and lo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from cgroups.kmsg import parse_record
+from cgroups.oom import OomParser
 from emu.events import (
     BackOffBegan,
     CgroupGone,
@@ -28,6 +30,7 @@ from emu.events import (
     EventLog,
     MemoryEventsRose,
     Note,
+    OomKillLogged,
     PhaseBegan,
     PhaseEnded,
     PodStatus,
@@ -45,6 +48,8 @@ DATA_DISK = "98:16"
 SWAP_DISK = "98:32"
 ORIGIN = 5000.0
 """CLOCK_MONOTONIC when the run began."""
+READ_AFTER = 0.0004
+"""The recorder reads a kernel line this long after it was written."""
 PRINTK_BEHIND = 0.25
 """printk's clock shows this much less than CLOCK_MONOTONIC."""
 LEVELS = ("anon", "file", "shmem", "kernel", "sock", "swap")
@@ -65,7 +70,8 @@ class FakeCgroup:
     local: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     whole: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     pids: list[int] = field(default_factory=list)
-    frozen: bool = False
+    frozen: bool | None = None
+    """None: the recorder did not read cgroup.events."""
     peak: int = 0
     sources: dict[str, int] = field(default_factory=dict)
 
@@ -101,7 +107,7 @@ class FakeCgroup:
             "io.stat": "".join(devices),
             "cpu.stat": _flat({"usage_usec": now["cpu_usec"], "user_usec": now["cpu_usec"], "system_usec": 0}),
             "cgroup.procs": "".join(f"{pid}\n" for pid in self.pids),
-            "cgroup.events": _flat({"populated": 1, "frozen": int(self.frozen)}),
+            **({} if self.frozen is None else {"cgroup.events": _flat({"populated": 1, "frozen": int(self.frozen)})}),
         }
         if psi:
             zeros = "avg10=0.00 avg60=0.00 avg300=0.00 total"
@@ -133,6 +139,7 @@ class FakeRun:
         self._samples.open()
         self._next_pid = 4000
         self._next_request = 0
+        self._oom = OomParser()
         self._sequence = 900
         self.attempts: dict[str, int] = {}
         self.pod = FakeCgroup("pod", None, "/emu.slice/emu-fake.slice", limit=pod_limit)
@@ -335,8 +342,12 @@ class FakeRun:
     def kernel(self, level: int, text: str, dt: float = 0.0) -> None:
         """A record of /dev/kmsg, as the recorder keeps it."""
         kernel_us = round((self.t + dt - PRINTK_BEHIND) * 1e6)
+        raw = f"{level},{self._sequence},{kernel_us},-;{text}"
+        read_at = self.t + dt + READ_AFTER
         with self.run.kmsg.open("a") as lines:
-            lines.write(f"{self.t + dt + 0.0004:.6f} {level},{self._sequence},{kernel_us},-;{text}\n")
+            lines.write(f"{read_at:.6f} {raw}\n")
+        if (kill := self._oom.feed(parse_record(f"{raw}\n".encode()))) is not None:
+            self.event(OomKillLogged(read_at, kernel_us, asdict(kill)))
         self._sequence += 1
 
     def finish(self, interrupted: bool = False) -> RunDir:
@@ -364,15 +375,21 @@ class FakeRun:
         cause = self.pod if level == "pod" else victim
         if log == "full":
             self._log_block(victim, cause, comm, pids[0], level, invoker)
-        for pid in [pids[0], *pids] if group else pids:
-            head = "Out of memory" if level == "host" else "Memory cgroup out of memory"
-            rss = int(victim.values["anon"]) // 1024
-            self.kernel(
-                3,
-                f"{head}: Killed process {pid} ({comm}) total-vm:{rss * 3}kB, anon-rss:{rss}kB, file-rss:4096kB, "
-                f"shmem-rss:0kB, UID:0 pgtables:168kB oom_score_adj:999",
-                0.0009,
-            )
+        self._log_kill(victim, comm, pids[0], level, 0.0009)
+        if group:
+            self.kernel(6, f"Tasks in {victim.path} are going to be killed due to memory.oom.group set", 0.001)
+            for index, pid in enumerate(pids):
+                self._log_kill(victim, comm, pid, level, 0.0011 + index * 1e-4)
+
+    def _log_kill(self, victim: FakeCgroup, comm: str, pid: int, level: str, dt: float) -> None:
+        head = "Out of memory" if level == "host" else "Memory cgroup out of memory"
+        rss = int(victim.values["anon"]) // 1024
+        self.kernel(
+            3,
+            f"{head}: Killed process {pid} ({comm}) total-vm:{rss * 3}kB, anon-rss:{rss}kB, file-rss:4096kB, "
+            f"shmem-rss:0kB, UID:0 pgtables:168kB oom_score_adj:999",
+            dt,
+        )
 
     def _log_block(
         self, victim: FakeCgroup, cause: FakeCgroup, comm: str, pid: int, level: str, invoker: str

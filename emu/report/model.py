@@ -33,6 +33,7 @@ class Machine:
     memory_bytes: int | None = None
     swap_bytes: int | None = None
     psi: bool | None = None
+    page_bytes: int = 4096
     devices: dict[str, Device] = field(default_factory=dict)
 
 

@@ -1,13 +1,198 @@
-"""Reads a run directory into a `Study`."""
+"""Reads a run directory into a `Study`: once, in one go, from files alone.
+
+It asks the machine that it runs on nothing, so a run can be copied and studied anywhere, years later, without
+root. A run that was cut off has less to tell; what is missing is told in `Study.notes`.
+"""
 
 from __future__ import annotations
 
-from emu.report.model import Study
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from emu.events import (
+    BackOffBegan,
+    ContainerCreated,
+    ContainerExited,
+    ContainerReady,
+    ContainerStarted,
+    DockerEvent,
+    Event,
+    KernelLogGap,
+    MemoryEventsRose,
+    Note,
+    OomKillLogged,
+    PhaseBegan,
+    PhaseEnded,
+    PodStatus,
+    RecorderReport,
+    RunBegan,
+    RunEnded,
+    read_events,
+)
+from emu.report.kernel_log import KernelLog, read_kernel_log
+from emu.report.model import (
+    Device,
+    Happening,
+    Instance,
+    Machine,
+    MemoryMark,
+    PhaseSpan,
+    RecorderCost,
+    Study,
+)
+from emu.report.oom import exit_reason, judge
+from emu.report.requests import count_in_flight, read_requests
+from emu.report.timelines import read_timelines
 from emu.rundir import RunDir
 
 __all__ = ["Study", "read_study"]
 
+SomeEvent = TypeVar("SomeEvent", bound=Event)
+
 
 def read_study(run: RunDir) -> Study:
     """Everything known of a run. Files that are missing or torn leave gaps and notes, never an error."""
-    return Study(run)
+    study = Study(run)
+    events = _events(study)
+    _begin(study, events)
+    sampled = read_timelines(run.samples, study.origin)
+    study.timelines, study.host = sampled.timelines, sampled.host
+    study.pids, study.freezes = sampled.pids, sampled.freezes
+    for complaint in sampled.complaints:
+        _complain(study, complaint)
+    study.requests = read_requests(run.requests, study.origin)
+    study.in_flight = count_in_flight(study.requests or [])
+    study.duration_s = max([event.t for event in events] + ([sampled.end] if sampled.end else []), default=0.0)
+    study.duration_s = max(0.0, study.duration_s - study.origin)
+    study.instances = _instances(events, study.origin)
+    study.phases = _phases(events, study.origin, study.duration_s)
+    _happenings(study, events)
+    log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
+    _judge(study, log)
+    return study
+
+
+def _judge(study: Study, log: KernelLog) -> None:
+    study.kernel_lines = log.lines
+    for complaint in log.complaints:
+        _complain(study, complaint)
+    study.kills = judge(study, log.kills)
+    study.instances = [replace(entry, reason=exit_reason(entry, study.kills)) for entry in study.instances]
+
+
+def _events(study: Study) -> list[Event]:
+    try:
+        return list(read_events(study.run.events))
+    except OSError:
+        _complain(study, "there are no events: events.jsonl is missing")
+    except (TypeError, ValueError) as error:
+        _complain(study, f"events.jsonl cannot be read ({error})")
+    return []
+
+
+def _of(events: list[Event], kind: type[SomeEvent]) -> Iterator[SomeEvent]:
+    return (event for event in events if isinstance(event, kind))
+
+
+def _begin(study: Study, events: list[Event]) -> None:
+    began = next(_of(events, RunBegan), None)
+    if began is None:
+        study.origin = events[0].t if events else 0.0
+        _complain(study, "the run's first event is missing: which machine and scenario it was is not known")
+    else:
+        study.origin = began.t
+        study.run_id, study.scenario, study.where = began.run_id, began.scenario, began.where
+        study.wall_time, study.pod_cgroup = began.wall_time, began.pod_cgroup
+        study.machine = _machine(began)
+    ended = next(_of(events, RunEnded), None)
+    study.ended, study.interrupted = ended is not None, ended is not None and ended.interrupted
+    if ended is None:
+        _complain(study, "the run was cut off: it has no end, and what was under way then is not known")
+    elif ended.interrupted:
+        _complain(study, "the run was interrupted")
+
+
+def _machine(began: RunBegan) -> Machine:
+    told = began.machine
+    devices = {
+        number: Device(number, str(entry.get("name", number)), str(entry.get("role", "other")))
+        for number, entry in (told.get("devices") or {}).items()
+    }
+    names = ("kernel", "cgroup_driver", "docker", "cpus", "memory_bytes", "swap_bytes", "psi")
+    return Machine(
+        **{name: told.get(name) for name in names}, page_bytes=told.get("page_bytes", 4096), devices=devices
+    )
+
+
+def _instances(events: list[Event], origin: float) -> list[Instance]:
+    found: dict[tuple[str, int], Instance] = {}
+    for event in events:
+        if not isinstance(event, ContainerCreated | ContainerStarted | ContainerReady | ContainerExited):
+            continue
+        key, t = (event.container, event.attempt), event.t - origin
+        entry = found.get(key) or Instance(*key)
+        if isinstance(event, ContainerCreated):
+            names = ("id", "name", "image", "memory_max", "memory_high", "swap_max", "oom_score_adj")
+            entry = replace(entry, created_s=t, **{name: getattr(event, name) for name in names})
+        elif isinstance(event, ContainerStarted):
+            entry = replace(entry, id=event.id, started_s=t, pid=event.pid, cgroup=event.cgroup)
+        elif isinstance(event, ContainerReady):
+            entry = replace(entry, ready_s=t) if event.ready and entry.ready_s is None else entry
+        else:
+            entry = replace(
+                entry,
+                id=event.id,
+                exited_s=t,
+                exit_code=event.exit_code,
+                docker_oom_killed=event.docker_oom_killed,
+                asked=event.asked,
+            )
+        found[key] = entry
+    return list(found.values())
+
+
+def _phases(events: list[Event], origin: float, end_s: float) -> list[PhaseSpan]:
+    began = list(_of(events, PhaseBegan))
+    ended = {event.phase: event.t - origin for event in _of(events, PhaseEnded)}
+    begins = [event.t - origin for event in began] + [max(end_s, *(event.t - origin for event in began), 0.0)]
+    return [
+        PhaseSpan(event.phase, begin, ended.get(event.phase, begin + event.duration_s), until)
+        for event, begin, until in zip(began, begins, begins[1:], strict=False)
+    ]
+
+
+def _happenings(study: Study, events: list[Event]) -> None:
+    names = {entry.id: entry.container for entry in study.instances if entry.id}
+    for event in events:
+        t = event.t - study.origin
+        match event:
+            case MemoryEventsRose():
+                mark = MemoryMark(t, event.label, event.attempt, event.local, event.delta, event.values)
+                study.memory_marks.append(mark)
+            case DockerEvent():
+                detail = {"id": event.id, "name": event.name, "time_nano": event.time_nano, **event.attributes}
+                study.docker_events.append(
+                    Happening(t, "docker", names.get(event.id, event.name), event.action, detail)
+                )
+            case PodStatus():
+                detail = {"ready": event.ready, "restarts": event.restarts}
+                study.pod_statuses.append(Happening(t, "pod-status", "pod", event.status, detail))
+            case BackOffBegan():
+                detail = {"restarts": event.restarts, "delay_s": event.delay_s}
+                text = f"back-off {event.delay_s:g}s restarting failed container={event.container}"
+                study.back_offs.append(Happening(t, "back-off", event.container, text, detail))
+            case Note():
+                detail = {"level": event.level, "why": event.why}
+                study.notes.append(Happening(t, "note", "", event.what, detail))
+            case KernelLogGap():
+                lost = "records" if event.lost is None else f"{event.lost} records"
+                _complain(study, f"the kernel overwrote {lost} of its log before they could be read", t, "kmsg-gap")
+            case RecorderReport():
+                study.recorder = RecorderCost(
+                    event.interval_s, event.samples, event.late, event.cpu_s, event.rss_bytes
+                )
+
+
+def _complain(study: Study, text: str, t: float = 0.0, kind: str = "note") -> None:
+    study.notes.append(Happening(t, kind, "", text, {"level": "warning", "why": ""}))

@@ -1,0 +1,78 @@
+"""When a counter rose, and by how much: from the samples and from the recorder's own events together.
+
+Both read the same file of the kernel, so each value is told up to twice; the running maximum counts it once.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from emu.report.model import Column, Key, Study, Timeline
+
+
+class Rise(NamedTuple):
+    """A counter of memory.events rose: seen at `t`, by so many."""
+
+    t: float
+    by: int
+
+
+def rises(study: Study, key: Key, counter: str, *, below: bool | None = None) -> list[Rise]:
+    """When a counter of memory.events of a cgroup rose. `below` True also counts the cgroups under it, False only
+    its own level. By default a container counts with all below it (whatever its processes make there is its own),
+    and the pod alone.
+    """
+    whole = key[0] != "pod" if below is None else below
+    line = study.timelines.get(key)
+    told: list[tuple[float, int]] = []
+    if line is not None:
+        told += _values(line, counter, whole)
+    for mark in study.memory_marks:
+        if (mark.label, mark.attempt) == key and mark.local != whole and counter in mark.values:
+            told.append((mark.t, mark.values[counter]))
+    found: list[Rise] = []
+    top = 0
+    for t, value in sorted(told):
+        if value > top:
+            found.append(Rise(t, value - top))
+            top = value
+    return found
+
+
+def _values(line: Timeline, counter: str, whole: bool) -> list[tuple[float, int]]:
+    """Each change of a counter in a timeline."""
+    column: Column = (line.events_all if whole else line.events).get(counter, [])
+    found: list[tuple[float, int]] = []
+    for t, value in zip(line.t, column, strict=False):
+        if value is not None and (not found or found[-1][1] != value):
+            found.append((t, value))
+    return found
+
+
+def total(study: Study, key: Key, counter: str) -> int | None:
+    """A container instance's counter at its end; None where memory.events was never read."""
+    line = study.timelines.get(key)
+    marks = [mark for mark in study.memory_marks if (mark.label, mark.attempt) == key]
+    if not marks and (line is None or not (line.events or line.events_all)):
+        return None
+    return sum(rise.by for rise in rises(study, key, counter))
+
+
+def last(column: Column) -> int | None:
+    """The last value measured."""
+    return next((value for value in reversed(column) if value is not None), None)
+
+
+def peak(column: Column) -> int | None:
+    """The largest value measured."""
+    return max((value for value in column if value is not None), default=None)
+
+
+def value_at(t: list[float], column: Column, when: float) -> int | None:
+    """The last value measured at or before a time."""
+    found = None
+    for at, value in zip(t, column, strict=True):
+        if at > when:
+            break
+        found = found if value is None else value
+    return found

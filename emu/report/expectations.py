@@ -1,0 +1,230 @@
+"""What a scenario expects: comparisons on the names of summary.json, so that a scenario is a test.
+
+    expect:
+      containers.queue-proxy.oom_kills: ">= 1"
+      containers.app.memory_peak_bytes: "<= 64Mi"
+      requests.by_status.503: "between 100 and 900"
+      containers.queue-proxy.final_reason: "== OOMKilled"
+      oom_kills.0.level: "container"
+      oom_kills.count: "1"
+      phases.again.containers.app.io_read_bytes: ">= 0.95 * phases.first.containers.app.io_read_bytes"
+
+A name is a path into summary.json: keys joined by dots, a list's element by its index from 0 (`-1` is the last),
+and `count` for how many elements a list or a mapping has. What is compared with is a number, a size (`64Mi`), a
+word, `true`, `false`, `null`, another name, or a factor times another name (`2 * …`); `==` may be left out.
+Comparisons: `==`, `!=`, `<`, `<=`, `>`, `>=`, and `between A and B`, both included.
+
+A figure that was not measured is null: it meets nothing but `== null`. Within `errors` and `by_status` a key that is
+not there is 0, because nothing of its kind was seen, as long as any request was recorded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emu.units import format_bytes, parse_bytes
+
+ROOTS = (
+    "scenario",
+    "where",
+    "machine",
+    "containers",
+    "pod",
+    "requests",
+    "oom_kills",
+    "freezes",
+    "phases",
+    "recorder",
+    "host",
+    "duration_s",
+    "ended",
+    "interrupted",
+)
+"""The names at the top of summary.json that an expectation may begin with."""
+COUNT = "count"
+_COUNTED = ("errors", "by_status")
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "==": lambda got, wanted: bool(got == wanted),
+    "!=": lambda got, wanted: bool(got != wanted),
+    "<=": lambda got, wanted: bool(got <= wanted),
+    ">=": lambda got, wanted: bool(got >= wanted),
+    "<": lambda got, wanted: bool(got < wanted),
+    ">": lambda got, wanted: bool(got > wanted),
+}
+_COMPARISON = re.compile(r"(?P<sign>==|!=|<=|>=|<|>)?\s*(?P<value>\S.*)", re.DOTALL)
+_BETWEEN = re.compile(r"between\s+(?P<low>.+?)\s+and\s+(?P<high>.+)", re.DOTALL)
+_SCALED = re.compile(r"(?P<factor>\d+(?:\.\d+)?)\s*\*\s*(?P<name>\S+)")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_WORD = re.compile(r"[A-Za-z][\w:+-]*")
+_CONSTANTS = {"true": True, "false": False, "null": None}
+_FORMS = "write '>= 1', '<= 64Mi', '== OOMKilled', 'between 1 and 3' or '> 2 * phases.a.requests.sent'"
+
+
+class NotMeasuredError(LookupError):
+    """A name that leads to nothing, or to null."""
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What a figure is compared with: a value, or `factor` times the figure that `name` leads to."""
+
+    text: str
+    value: Any = None
+    name: str | None = None
+    factor: float = 1.0
+
+    def resolve(self, summary: Mapping[str, Any]) -> Any:
+        """The value to compare with. NotMeasuredError where the name leads to nothing."""
+        if self.name is None:
+            return self.value
+        found = look_up(summary, self.name)
+        if found is None:
+            raise NotMeasuredError(f"{self.name} was not measured")
+        if self.factor == 1.0:
+            return found
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise NotMeasuredError(f"{self.name} is not a number")
+        return found * self.factor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether an expectation came true."""
+
+    what: str
+    wanted: str
+    got: Any
+    met: bool
+    why: str = ""
+    """Why it could not be compared, in words; empty where it was."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One line of a scenario's `expect:`."""
+
+    name: str
+    text: str
+    checks: tuple[tuple[str, Operand], ...]
+
+    def check(self, summary: Mapping[str, Any]) -> Outcome:
+        """Compare with a summary."""
+        got: Any = None
+        try:
+            got = look_up(summary, self.name)
+            met = all(_compare(got, sign, operand.resolve(summary)) for sign, operand in self.checks)
+        except NotMeasuredError as nothing:
+            return Outcome(self.name, self.text, got, False, str(nothing))
+        except TypeError:
+            return Outcome(self.name, self.text, got, False, f"{got!r} cannot be compared with that")
+        return Outcome(self.name, self.text, got, met)
+
+
+def parse_expectation(name: str, text: object) -> Expectation:
+    """Read one line of `expect:`. ValueError, in one line, for what can never be compared."""
+    check_name(name)
+    written = str(text).lower() if isinstance(text, bool) else "null" if text is None else str(text).strip()
+    between = _BETWEEN.fullmatch(written)
+    if between:
+        low, high = _operand(name, between["low"]), _operand(name, between["high"])
+        return Expectation(name, written, ((">=", low), ("<=", high)))
+    comparison = _COMPARISON.fullmatch(written)
+    if comparison is None:
+        raise ValueError(f"{name}: nothing to compare with; {_FORMS}")
+    return Expectation(name, written, ((comparison["sign"] or "==", _operand(name, comparison["value"])),))
+
+
+def parse_expectations(lines: Mapping[str, object]) -> list[Expectation]:
+    """All of a scenario's `expect:`, in its order."""
+    return [parse_expectation(name, text) for name, text in lines.items()]
+
+
+def check_name(name: str) -> None:
+    """ValueError, with the nearest known name, for one that no summary has."""
+    root, *rest = name.split(".")
+    if root not in ROOTS:
+        near = difflib.get_close_matches(root, ROOTS, n=1, cutoff=0.5)
+        hint = f"did you mean {'.'.join((near[0], *rest))!r}?" if near else f"known: {', '.join(ROOTS)}"
+        raise ValueError(f"{name!r} is not a name of summary.json; {hint}")
+    if not all(rest):
+        raise ValueError(f"{name!r} has an empty part between its dots")
+
+
+def look_up(summary: Mapping[str, Any], name: str) -> Any:
+    """The figure that a name leads to, None if it was not measured. NotMeasuredError where the path ends early."""
+    found: Any = summary
+    parts = name.split(".")
+    for depth, part in enumerate(parts):
+        here = ".".join(parts[:depth]) or "summary.json"
+        if isinstance(found, Mapping) and part in found:
+            found = found[part]
+        elif part == COUNT and isinstance(found, Mapping | list):
+            found = len(found)
+        elif isinstance(found, Mapping) and depth and parts[depth - 1] in _COUNTED:
+            found = 0
+        elif isinstance(found, Mapping):
+            known = ", ".join(map(str, found)) or "nothing"
+            raise NotMeasuredError(f"{here} has no {part} (it has: {known})")
+        elif isinstance(found, list):
+            found = _element(found, part, here)
+        elif found is None:
+            raise NotMeasuredError(f"{here} was not measured")
+        else:
+            raise NotMeasuredError(f"{here} is {found!r} and has no {part}")
+    return found
+
+
+def _element(found: list[Any], part: str, here: str) -> Any:
+    if not re.fullmatch(r"-?\d+", part):
+        raise NotMeasuredError(f"{here} is a list: give an index or {COUNT}, not {part}")
+    try:
+        return found[int(part)]
+    except IndexError:
+        raise NotMeasuredError(f"{here} has {len(found)} elements, none at {part}") from None
+
+
+def _compare(got: Any, sign: str, wanted: Any) -> bool:
+    if wanted is None:
+        return (got is None) == (sign == "==")
+    if got is None:
+        raise NotMeasuredError("not measured")
+    if isinstance(got, bool) != isinstance(wanted, bool):
+        return sign == "!="
+    return _COMPARE[sign](got, wanted)
+
+
+def _operand(name: str, text: str) -> Operand:
+    text = text.strip()
+    if text in _CONSTANTS:
+        return Operand(text, _CONSTANTS[text])
+    if _NUMBER.fullmatch(text):
+        return Operand(text, float(text) if re.search(r"[.eE]", text) else int(text))
+    if scaled := _SCALED.fullmatch(text):
+        check_name(scaled["name"])
+        return Operand(text, name=scaled["name"], factor=float(scaled["factor"]))
+    try:
+        return Operand(text, parse_bytes(text))
+    except ValueError:
+        pass
+    if "." in text and text.split(".")[0] in ROOTS:
+        return Operand(text, name=text)
+    if _WORD.fullmatch(text):
+        return Operand(text, text)
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return Operand(text, text[1:-1])
+    raise ValueError(f"{name}: cannot compare with {text!r}; {_FORMS}")
+
+
+def show_figure(name: str, value: Any) -> str:
+    """A figure as a person reads it: sizes for names that end in _bytes, otherwise as it is."""
+    if value is None:
+        return "not measured"
+    if name.endswith("_bytes") and isinstance(value, int | float) and not isinstance(value, bool):
+        return format_bytes(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,158 @@
+"""kmsg.log → the kernel's lines on the run's clock, and the OOM kills that they tell of.
+
+printk stamps its lines with a clock of its own that runs beside CLOCK_MONOTONIC with a small constant between them.
+Each line was also stamped when it was read, which is never before it was written: the smallest difference seen is the
+best estimate of that constant, and errs late by no more than the quickest read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cgroups import oom_lines
+from cgroups.errors import BadValue
+from cgroups.kmsg import KERNEL_FACILITY, KmsgRecord, parse_record
+from cgroups.oom import scan_oom
+from emu.events import OomKillLogged
+from emu.report.model import KernelLine
+
+_BLOCK_US = 1_000_000
+"""The lines of one OOM block are closer together than this."""
+
+
+@dataclass(frozen=True)
+class LoggedKill:
+    """A kill as the kernel's log tells it; `t` is the kernel's stamp in seconds since the run began."""
+
+    t: float
+    kernel_us: int
+    pid: int
+    comm: str
+    invoker: str | None = None
+    oom_memcg: str | None = None
+    task_memcg: str | None = None
+    is_global: bool | None = None
+    anon_rss_bytes: int | None = None
+    file_rss_bytes: int | None = None
+    shmem_rss_bytes: int | None = None
+    limit_bytes: int | None = None
+    usage_bytes: int | None = None
+    group: bool = False
+    lines: tuple[str, ...] = ()
+    """The kernel's own words: who invoked, the summary, the kill."""
+
+
+@dataclass
+class KernelLog:
+    """All that is known of the kernel's log."""
+
+    lines: list[KernelLine] = field(default_factory=list)
+    kills: list[LoggedKill] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+
+def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float) -> KernelLog:
+    """The recorded lines and kills; kills that only an event tells of (the log was lost) are among them."""
+    log = KernelLog()
+    stamped = _stamped(path, log)
+    pairs = [(read_at, record.timestamp_us) for read_at, record in stamped]
+    pairs += [(event.t, event.kernel_us) for event in events]
+    ahead = min((read_at - stamp / 1e6 for read_at, stamp in pairs), default=0.0) - origin
+    records = [record for _, record in stamped]
+    blocks = _in_blocks(records)
+    for (read_at, record), in_block in zip(stamped, blocks, strict=True):
+        us = record.timestamp_us
+        when, read_s = us / 1e6 + ahead, read_at - origin
+        line = KernelLine(when, us, read_s, record.priority, record.text, record.sequence, in_block)
+        log.lines.append(line)
+    kernel = [record for record in records if record.facility == KERNEL_FACILITY]
+    told: dict[tuple[int, int], Mapping[str, Any]] = {}
+    for kill in scan_oom(kernel).kills:
+        told.setdefault((kill.timestamp_us, kill.pid), asdict(kill))
+    for event in events:
+        told.setdefault((event.kernel_us, int(event.log.get("pid", 0))), event.log)
+    log.kills = [_kill(us, us / 1e6 + ahead, fields, kernel) for (us, _), fields in sorted(told.items(), key=_stamp)]
+    return log
+
+
+def _stamp(entry: tuple[tuple[int, int], Mapping[str, Any]]) -> int:
+    return entry[0][0]
+
+
+def _stamped(path: Path, log: KernelLog) -> list[tuple[float, KmsgRecord]]:
+    """Each record with the time at which it was read; torn lines are passed over and told of."""
+    found: list[tuple[float, KmsgRecord]] = []
+    torn = 0
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        read_at, _, raw = line.partition(b" ")
+        try:
+            found.append((float(read_at), parse_record(raw.replace(b"\\n", b"\n"))))
+        except (ValueError, BadValue):
+            torn += 1
+    if torn:
+        log.complaints.append(f"kmsg.log has {torn} unreadable {'line' if torn == 1 else 'lines'}")
+    return found
+
+
+def _in_blocks(records: list[KmsgRecord]) -> list[bool]:
+    """Which records are of the OOM killer: a block from who invoked it to the kill, and its single lines."""
+    found: list[bool] = []
+    began: int | None = None
+    for record in records:
+        text = record.text
+        if oom_lines.invoked(text):
+            began = record.timestamp_us
+        late = began is not None and record.timestamp_us - began > _BLOCK_US
+        began = None if late else began
+        kill = oom_lines.killed(text) is not None
+        single = kill or oom_lines.note(text) is not None or oom_lines.group(text) is not None
+        found.append(began is not None or single or oom_lines.summary(text) is not None)
+        began = None if kill else began
+    return found
+
+
+def _kill(kernel_us: int, t: float, told: Mapping[str, Any], records: list[KmsgRecord]) -> LoggedKill:
+    limit = told.get("limit_bytes")
+    pid, invoker = int(told.get("pid", 0)), told.get("invoker")
+    return LoggedKill(
+        t=t,
+        kernel_us=kernel_us,
+        pid=pid,
+        comm=str(told.get("comm", "?")),
+        invoker=invoker,
+        oom_memcg=told.get("oom_memcg"),
+        task_memcg=told.get("task_memcg"),
+        is_global=told.get("global_oom"),
+        anon_rss_bytes=told.get("anon_rss_bytes"),
+        file_rss_bytes=told.get("file_rss_bytes"),
+        shmem_rss_bytes=told.get("shmem_rss_bytes"),
+        limit_bytes=limit if isinstance(limit, int) else None,
+        usage_bytes=told.get("usage_bytes"),
+        group=bool(told.get("group")),
+        lines=_own_words(kernel_us, pid, invoker, records),
+    )
+
+
+def _own_words(kernel_us: int, pid: int, invoker: str | None, records: list[KmsgRecord]) -> tuple[str, ...]:
+    """The lines that a person looks for: who invoked, the summary with the victim's pid, the kill line."""
+    near = [record for record in records if kernel_us - _BLOCK_US <= record.timestamp_us <= kernel_us]
+    words: list[str] = []
+    if invoker is not None:
+        asked = [record.text for record in near if oom_lines.invoked(record.text)]
+        words.extend(asked[-1:])
+    for record in near:
+        summary = oom_lines.summary(record.text)
+        if summary is not None and summary.pid == pid:
+            words.append(record.text)
+    for record in near:
+        line = oom_lines.killed(record.text)
+        if line is not None and line.pid == pid and record.timestamp_us == kernel_us:
+            words.append(record.text)
+    return tuple(dict.fromkeys(words))

@@ -1,0 +1,296 @@
+"""The OOM verdict: every OOM kill in the pod, whose limit it was, who died, and how well that is known.
+
+No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills):
+
+- memory.events(.local) are the counters of record. `oom` rises where the limit was hit, `oom_kill` where the victim
+  died; a global OOM raises `oom_kill` alone. But a cgroup may vanish before its counters are read: then the pod's
+  hierarchical memory.events still tells that somebody was killed, and an exit with 137 at that time tells who.
+- The kernel's log tells who asked and what the victim held. But all of a block except its kill line is rate limited,
+  that line names no cgroup, and other people's kills are in the same log: a process must be known as ours.
+- Exit 137 is any SIGKILL; `docker kill` leaves the same trace. It never makes a verdict alone.
+- Docker's OOMKilled flag races with the exit event. It is only ever a further voice, or a contradiction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from emu.report.counters import Rise, rises, value_at
+from emu.report.kernel_log import LoggedKill
+from emu.report.model import POD, Instance, OomVerdict, Study, Timeline
+from emu.report.requests import most_in_flight
+
+KILLED = 137
+"""128 + SIGKILL."""
+OOM_KILLED, ERROR, COMPLETED = "OOMKilled", "Error", "Completed"
+MEMORY_EVENTS, KMSG, EXIT_CODE, DOCKER_FLAG = "memory.events", "kmsg", "exit-code", "docker-flag"
+
+JOIN_S = 1.0
+"""Two records this close may tell of the same kill: a sample, an event and a log line come from different readers."""
+EXIT_S = 5.0
+"""A killed main process is reported as exited within this time."""
+
+
+@dataclass
+class _Kill:
+    """One kill while it is being pieced together."""
+
+    instance: Instance
+    t: float
+    counted: bool = False
+    logged: list[LoggedKill] = field(default_factory=list)
+    group: bool = False
+
+
+def exit_reason(instance: Instance, kills: list[OomVerdict]) -> str | None:
+    """How Kubernetes would word the end of an instance; None while it runs. OOMKilled only by our own verdict."""
+    if instance.exit_code is None:
+        return None
+    mine = (kill for kill in kills if (kill.container, kill.attempt) == instance.key)
+    if any(not kill.child for kill in mine):
+        return OOM_KILLED
+    return COMPLETED if instance.exit_code == 0 else ERROR
+
+
+def judge(study: Study, logged: list[LoggedKill]) -> list[OomVerdict]:
+    """Every OOM kill of the run, in order of time."""
+    ours = [(instance, kill) for kill in logged if (instance := _owner(study, kill)) is not None]
+    kills: list[_Kill] = []
+    for instance in study.instances:
+        mine = [kill for owner, kill in ours if owner == instance]
+        kills.extend(_of_instance(study, instance, mine))
+    strangers = [kill for kill in logged if not any(kill is known for _, known in ours)]
+    _adopt(kills, strangers)
+    kills.extend(_from_the_pod(study, kills))
+    kills.extend(_from_the_flag(study, kills))
+    return [_verdict(study, kill, kills) for kill in sorted(kills, key=lambda kill: kill.t)]
+
+
+def _owner(study: Study, kill: LoggedKill) -> Instance | None:
+    """Whose process it was: by the cgroup that the log names, else by where the process was seen before."""
+    for instance in study.instances:
+        if kill.task_memcg and instance.id and instance.id in kill.task_memcg:
+            return instance
+        if kill.task_memcg and instance.cgroup and _within(kill.task_memcg, instance.cgroup):
+            return instance
+    if kill.task_memcg:
+        return None
+    key = study.pids.get(kill.pid)
+    alive = [entry for entry in study.instances if kill.pid == entry.pid or entry.key == key]
+    return next((entry for entry in alive if _lived_at(entry, kill.t)), None)
+
+
+def _within(path: str, ancestor: str) -> bool:
+    """Whether a cgroup is another one or below it; either may be named from a namespace's root or from the mount."""
+    return f"{path}/".endswith(f"{ancestor}/") or f"{ancestor}/" in f"{path}/"
+
+
+def _lived_at(instance: Instance, t: float) -> bool:
+    begin = instance.created_s if instance.created_s is not None else instance.started_s
+    return (begin is None or begin - JOIN_S <= t) and (instance.exited_s is None or t <= instance.exited_s + JOIN_S)
+
+
+def _of_instance(study: Study, instance: Instance, logged: list[LoggedKill]) -> list[_Kill]:
+    """The kills that the instance's own counters count, each joined with its log lines; then those only logged."""
+    grouped = rises(study, instance.key, "oom_group_kill") or [Rise(kill.t, 1) for kill in logged if kill.group][:1]
+    kills: list[_Kill] = []
+    for rise in rises(study, instance.key, "oom_kill"):
+        if any(abs(rise.t - group.t) <= JOIN_S for group in grouped):
+            if not any(kill.group for kill in kills):
+                kills.append(_Kill(instance, rise.t, counted=True, group=True))
+            continue
+        kills.extend(_Kill(instance, rise.t, counted=True) for _ in range(rise.by))
+    for entry in sorted(logged, key=lambda entry: entry.t):
+        same = next((kill for kill in kills if any(known.pid == entry.pid for known in kill.logged)), None)
+        group = next((kill for kill in kills if kill.group), None)
+        free = [kill for kill in kills if not kill.logged]
+        home = same or group or min(free, key=lambda kill: abs(kill.t - entry.t), default=None)
+        if home is None:
+            home = _Kill(instance, entry.t, group=bool(grouped))
+            kills.append(home)
+        home.logged.append(entry)
+    return kills
+
+
+def _adopt(kills: list[_Kill], strangers: list[LoggedKill]) -> None:
+    """A kill line of a process never seen before (forked between two samples) belongs to the kill that was counted
+    at its time and has no line of its own.
+    """
+    for entry in strangers:
+        if entry.task_memcg:
+            continue
+        free = [kill for kill in kills if kill.counted and not kill.logged and abs(kill.t - entry.t) <= JOIN_S]
+        if free:
+            min(free, key=lambda kill: abs(kill.t - entry.t)).logged.append(entry)
+
+
+def _from_the_pod(study: Study, kills: list[_Kill]) -> list[_Kill]:
+    """Kills that only the pod's hierarchical counter saw: first those logged already, then exits with 137."""
+    seen = [rise for entry in study.instances for rise in rises(study, entry.key, "oom_kill")]
+    unseen: list[Rise] = []
+    for rise in rises(study, POD, "oom_kill", below=True):
+        by = rise.by
+        for own in [own for own in seen if abs(own.t - rise.t) <= JOIN_S]:
+            if by > 0:
+                by -= own.by
+                seen.remove(own)
+        if by > 0:
+            unseen.append(Rise(rise.t, by))
+    found: list[_Kill] = []
+    for rise in unseen:
+        known = [kill for kill in kills if not kill.counted and abs(kill.t - rise.t) <= EXIT_S]
+        if known:
+            min(known, key=lambda kill: abs(kill.t - rise.t)).counted = True
+            continue
+        taken = {kill.instance.key for kill in (*kills, *found)}
+        dead = [
+            entry
+            for entry in study.instances
+            if entry.exit_code == KILLED and not entry.asked and entry.key not in taken and entry.exited_s is not None
+        ]
+        near = [entry for entry in dead if -JOIN_S <= (entry.exited_s or 0.0) - rise.t <= EXIT_S]
+        if near:
+            nearest = min(near, key=lambda entry: abs((entry.exited_s or 0.0) - rise.t))
+            found.append(_Kill(nearest, rise.t, counted=True))
+    return found
+
+
+def _from_the_flag(study: Study, kills: list[_Kill]) -> list[_Kill]:
+    """Docker's flag with exit 137, believed only where no memory.events of the pod could be read at all."""
+    counted = any(line.events or line.events_all for line in study.timelines.values()) or study.memory_marks
+    taken = {kill.instance.key for kill in kills}
+    if counted:
+        return []
+    return [
+        _Kill(entry, entry.exited_s)
+        for entry in study.instances
+        if entry.docker_oom_killed
+        and entry.exit_code == KILLED
+        and entry.key not in taken
+        and entry.exited_s is not None
+    ]
+
+
+def _verdict(study: Study, kill: _Kill, kills: list[_Kill]) -> OomVerdict:
+    first = kill.logged[0] if kill.logged else None
+    instance = kill.instance
+    t = first.t if first else kill.t
+    died = _main_died(kill, kills)
+    level, doubts = _level(study, kill, first)
+    timeline = study.timelines.get(instance.key)
+    whose = study.timelines.get(POD) if level == "pod" else timeline
+    evidence, contradicts = _voices(study, kill, died)
+    began = study.first_request_s
+    return OomVerdict(
+        time_s=t,
+        container=instance.container,
+        attempt=instance.attempt,
+        level=level,
+        invoker=first.invoker if first else None,
+        victim=first.comm if first else None,
+        pid=first.pid if first else None,
+        pids=tuple(dict.fromkeys(entry.pid for entry in kill.logged)),
+        child=not died,
+        anon_rss_bytes=first.anon_rss_bytes if first else None,
+        file_rss_bytes=first.file_rss_bytes if first else None,
+        shmem_rss_bytes=first.shmem_rss_bytes if first else None,
+        limit_bytes=_limit(first, level, instance, whose, t),
+        usage_bytes=_usage(first, level, whose, t),
+        swap_bytes=_before(timeline, "swap", t),
+        in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
+        after_first_request_s=None if began is None or began > t else t - began,
+        evidence=evidence,
+        contradicts=(*doubts, *contradicts),
+        log=tuple(line for entry in kill.logged for line in entry.lines),
+        kernel_us=first.kernel_us if first else None,
+    )
+
+
+def _main_died(kill: _Kill, kills: list[_Kill]) -> bool:
+    """Whether the container ended by this kill. A killed child leaves it running."""
+    instance = kill.instance
+    if any(entry.pid == instance.pid for entry in kill.logged):
+        return True
+    if kill.group:
+        return True
+    if instance.exit_code != KILLED or instance.asked or instance.exited_s is None:
+        return False
+    last = max((other for other in kills if other.instance.key == instance.key), key=lambda other: other.t)
+    return last is kill and -JOIN_S <= instance.exited_s - kill.t <= EXIT_S
+
+
+def _level(study: Study, kill: _Kill, logged: LoggedKill | None) -> tuple[str, tuple[str, ...]]:
+    """Whose memory ran out, by the counters; the log decides between several and is contradicted by none."""
+    told = _level_by_log(study, kill.instance, logged)
+    counted = _levels_by_counters(study, kill)
+    if not counted:
+        return told or "container", ()
+    if told is None or told in counted:
+        return told or counted[0], ()
+    return counted[0], (f"{KMSG}: {told} level",)
+
+
+def _level_by_log(study: Study, instance: Instance, logged: LoggedKill | None) -> str | None:
+    if logged is None or (logged.oom_memcg is None and not logged.is_global):
+        return None
+    if logged.oom_memcg is None:
+        return "host"
+    if instance.id and instance.id in logged.oom_memcg:
+        return "container"
+    if instance.cgroup and _within(logged.oom_memcg, instance.cgroup):
+        return "container"
+    return "pod" if study.pod_cgroup and _within(logged.oom_memcg, study.pod_cgroup) else "host"
+
+
+def _levels_by_counters(study: Study, kill: _Kill) -> list[str]:
+    """Where `oom` rose at that time: several where it rose at several; `host` where it rose nowhere that we read."""
+    if not kill.counted:
+        return []
+    own = rises(study, kill.instance.key, "oom")
+    pod = rises(study, POD, "oom")
+    below = rises(study, POD, "oom", below=True)
+
+    def near(found: list[Rise]) -> int:
+        return sum(rise.by for rise in found if abs(rise.t - kill.t) <= JOIN_S)
+
+    levels = ["container"] if near(own) else []
+    levels += ["pod"] if near(pod) else []
+    if not levels and near(below) > near(pod):
+        return ["container"]
+    return levels or ["host"]
+
+
+def _voices(study: Study, kill: _Kill, died: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    instance = kill.instance
+    evidence = [MEMORY_EVENTS] if kill.counted else []
+    contradicts = []
+    if kill.logged:
+        evidence.append(KMSG)
+    if died and instance.exit_code == KILLED:
+        evidence.append(EXIT_CODE)
+    elif died and instance.exit_code is not None:
+        contradicts.append(f"{EXIT_CODE}: {instance.exit_code}")
+    if instance.docker_oom_killed:
+        evidence.append(DOCKER_FLAG)
+    elif died and instance.docker_oom_killed is False:
+        contradicts.append(f"{DOCKER_FLAG}: false")
+    return tuple(evidence), tuple(contradicts)
+
+
+def _limit(logged: LoggedKill | None, level: str, instance: Instance, whose: Timeline | None, t: float) -> int | None:
+    if level == "host":
+        return None
+    if logged and logged.limit_bytes is not None:
+        return logged.limit_bytes
+    return _before(whose, "limit", t) or (instance.memory_max if level == "container" else None)
+
+
+def _usage(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> int | None:
+    if logged and logged.usage_bytes is not None:
+        return logged.usage_bytes
+    return None if level == "host" else _before(whose, "memory_current", t)
+
+
+def _before(line: Timeline | None, column: str, t: float) -> int | None:
+    """The last value before a time, as far as it was sampled."""
+    return None if line is None else value_at(line.t, getattr(line, column), t)

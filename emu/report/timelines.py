@@ -1,0 +1,244 @@
+"""samples.raw → a timeline for each cgroup, one for the host, and which process was ever where.
+
+A 30 s run holds thousands of samples of a dozen files each, most of them unchanged: a text is parsed once, when it
+differs from the one before, and only for the keys that are drawn or counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cgroups.errors import BadValue
+from cgroups.parse import parse_flat, parse_int, parse_io_stat, parse_limit, parse_pids, parse_pressure, pick
+from cgroups.values import NO_LIMIT
+from emu.report.model import Column, Freeze, HostTimeline, IoColumns, Key, Timeline
+from emu.samples import Sample, read_samples
+
+Row = dict[str, int | None]
+HOST = "host"
+_STAT = {
+    "anon": "anon",
+    "kernel": "kernel",
+    "sock": "sock",
+    "shmem": "shmem",
+    "refaults": "workingset_refault_file",
+    "refaults_anon": "workingset_refault_anon",
+    "pgmajfault": "pgmajfault",
+}
+_MEMINFO = {
+    "total": "MemTotal",
+    "available": "MemAvailable",
+    "free": "MemFree",
+    "page_cache": "Cached",
+    "anon": "AnonPages",
+}
+
+
+@dataclass
+class Sampled:
+    """What samples.raw held. `complaints` tells what could not be read, a line each."""
+
+    timelines: dict[Key, Timeline] = field(default_factory=dict)
+    host: HostTimeline = field(default_factory=HostTimeline)
+    pids: dict[int, Key] = field(default_factory=dict)
+    freezes: list[Freeze] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+    end: float | None = None
+    """CLOCK_MONOTONIC of the last sample."""
+
+
+class _Table:
+    """Rows of named values, as columns that all have the length of `t`."""
+
+    def __init__(self) -> None:
+        self.t: list[float] = []
+        self.columns: dict[str, Column] = {}
+        self.row: Row = {}
+        self.texts: dict[str, bytes] = {}
+
+    def add(self, t: float) -> None:
+        """Append the row as it is now."""
+        for name in self.row.keys() - self.columns.keys():
+            self.columns[name] = [None] * len(self.t)
+        self.t.append(t)
+        row = self.row
+        for name, column in self.columns.items():
+            column.append(row.get(name))
+
+    def column(self, name: str) -> Column:
+        """A column by name; all None where it was never measured."""
+        return self.columns.get(name) or [None] * len(self.t)
+
+
+def read_timelines(path: Path, origin: float) -> Sampled:
+    """Everything that the samples tell. A broken stretch ends the reading and is told in `complaints`."""
+    sampled = Sampled()
+    tables: dict[Key, _Table] = {}
+    complaints: dict[str, str] = {}
+    try:
+        for sample in read_samples(path):
+            _take(sample, tables, sampled, complaints, origin)
+    except FileNotFoundError:
+        sampled.complaints.append("there are no samples: samples.raw is missing")
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        after = "" if sampled.end is None else f" after {sampled.end - origin:.2f} s"
+        sampled.complaints.append(f"samples.raw is damaged{after}; what follows was not read ({error})")
+    sampled.complaints.extend(complaints.values())
+    for key, table in tables.items():
+        if key[0] == HOST:
+            sampled.host = _host(table)
+        else:
+            sampled.timelines[key] = _timeline(key, table)
+    sampled.freezes = [freeze for line in sampled.timelines.values() for freeze in _freezes(line)]
+    return sampled
+
+
+def _take(
+    sample: Sample, tables: dict[Key, _Table], into: Sampled, complaints: dict[str, str], origin: float
+) -> None:
+    for key, files in sample.files.items():
+        table = tables.setdefault(key, _Table())
+        if key in sample.read:
+            for file, text in files.items():
+                if table.texts.get(file) is text:
+                    continue
+                table.texts[file] = text
+                try:
+                    _read(key, file, text, table.row, into)
+                except BadValue as error:
+                    complaints.setdefault(file, f"{key[0]}: {file} has an unreadable text ({error.why})")
+        table.add(sample.t - origin)
+    into.end = sample.t
+
+
+def _read(key: Key, file: str, text: bytes, row: Row, into: Sampled) -> None:
+    if file == "cgroup.procs":
+        pids = parse_pids(text)
+        row["processes"] = len(pids)
+        into.pids.update(dict.fromkeys(pids, key))
+    elif reader := _READERS.get(file):
+        reader(text, row)
+
+
+def _memory_stat(text: bytes, row: Row) -> None:
+    found = pick(text, (*_STAT.values(), "file", "inactive_file", "file_dirty", "file_writeback"))
+    for name, key in _STAT.items():
+        row[name] = found[key]
+    row["inactive_file"] = found["inactive_file"]
+    file, shmem = found["file"], found["shmem"]
+    row["page_cache"] = None if file is None or shmem is None else file - shmem
+    dirty, writeback = found["file_dirty"], found["file_writeback"]
+    row["dirty"] = None if dirty is None or writeback is None else dirty + writeback
+
+
+def _number(name: str) -> Callable[[bytes, Row], None]:
+    def read(text: bytes, row: Row) -> None:
+        row[name] = parse_int(text)
+
+    return read
+
+
+def _limit(text: bytes, row: Row) -> None:
+    limit = parse_limit(text)
+    row["limit"] = None if limit is NO_LIMIT else limit
+
+
+def _events(prefix: str) -> Callable[[bytes, Row], None]:
+    def read(text: bytes, row: Row) -> None:
+        row.update({f"{prefix}{name}": value for name, value in parse_flat(text).items()})
+
+    return read
+
+
+def _io(text: bytes, row: Row) -> None:
+    row["io"] = 1
+    for device, stat in parse_io_stat(text).items():
+        row[f"io.read {device}"] = stat.rbytes
+        row[f"io.write {device}"] = stat.wbytes
+
+
+def _cpu(text: bytes, row: Row) -> None:
+    row["cpu_usec"] = pick(text, ("usage_usec",))["usage_usec"]
+
+
+def _pressure(text: bytes, row: Row) -> None:
+    pressure = parse_pressure(text)
+    row["psi_some_usec"] = pressure.some.total_usec if pressure.some else None
+    row["psi_full_usec"] = pressure.full.total_usec if pressure.full else None
+
+
+def _cgroup_events(text: bytes, row: Row) -> None:
+    row["frozen"] = pick(text, ("frozen",))["frozen"]
+
+
+def _meminfo(text: bytes, row: Row) -> None:
+    pairs = (line.split() for line in text.decode(errors="replace").splitlines())
+    told = {words[0].rstrip(":"): int(words[1]) * 1024 for words in pairs if len(words) > 1 and words[1].isdigit()}
+    row.update({name: told.get(key) for name, key in _MEMINFO.items()})
+    if "SwapTotal" in told and "SwapFree" in told:
+        row["swap_used"] = told["SwapTotal"] - told["SwapFree"]
+
+
+_READERS: dict[str, Callable[[bytes, Row], None]] = {
+    "memory.current": _number("memory_current"),
+    "memory.peak": _number("memory_peak"),
+    "memory.max": _limit,
+    "memory.swap.current": _number("swap"),
+    "memory.stat": _memory_stat,
+    "memory.events": _events("all."),
+    "memory.events.local": _events("local."),
+    "io.stat": _io,
+    "cpu.stat": _cpu,
+    "memory.pressure": _pressure,
+    "cgroup.events": _cgroup_events,
+    "meminfo": _meminfo,
+}
+
+
+def _timeline(key: Key, table: _Table) -> Timeline:
+    line = Timeline(*key, t=table.t)
+    for name in line.plain_columns():
+        if name != "working_set":
+            setattr(line, name, table.column(name))
+    pairs = zip(line.memory_current, table.column("inactive_file"), strict=True)
+    line.working_set = [None if now is None or cold is None else max(0, now - cold) for now, cold in pairs]
+    line.events = _part(table, "local.")
+    line.events_all = _part(table, "all.")
+    has_io = table.column("io")
+    line.has_io = any(value is not None for value in has_io)
+    reads, writes = _part(table, "io.read "), _part(table, "io.write ")
+    for device in dict.fromkeys((*reads, *writes)):
+        line.io[device] = IoColumns(_from_zero(reads[device], has_io), _from_zero(writes[device], has_io))
+    peaks = [value for value in table.column("memory_peak") or [] if value is not None]
+    line.memory_peak = max(peaks or [value for value in line.memory_current if value is not None], default=None)
+    return line
+
+
+def _part(table: _Table, prefix: str) -> dict[str, Column]:
+    return {name[len(prefix) :]: column for name, column in table.columns.items() if name.startswith(prefix)}
+
+
+def _from_zero(column: Column, measured: Column) -> Column:
+    """io.stat names a device from its first byte on; before that it was read and had nothing to tell: 0."""
+    return [0 if value is None and told is not None else value for value, told in zip(column, measured, strict=True)]
+
+
+def _host(table: _Table) -> HostTimeline:
+    names = (*_MEMINFO, "swap_used")
+    return HostTimeline(table.t, **{name: table.column(name) for name in names})
+
+
+def _freezes(line: Timeline) -> list[Freeze]:
+    freezes: list[Freeze] = []
+    began: float | None = None
+    for t, frozen in zip(line.t, line.frozen, strict=True):
+        if frozen and began is None:
+            began = t
+        elif frozen == 0 and began is not None:
+            freezes.append(Freeze(line.label, line.attempt, began, t))
+            began = None
+    if began is not None:
+        freezes.append(Freeze(line.label, line.attempt, began))
+    return freezes
