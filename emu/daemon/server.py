@@ -35,13 +35,15 @@ _NONE_QUEUED: list[Exchange] = []
 class Exchange:
     """One request and its answer. Subclasses say what happens; all of it runs on the loop."""
 
-    __slots__ = ("body_done", "conn", "flowing", "head", "held")
+    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held")
 
     def __init__(self, conn: ServerConnection, head: http1.Head) -> None:
         self.conn = conn
         self.head = head
         self.flowing = False
         self.body_done = False
+        """The request was read to its end."""
+        self.body_told = False
         self.held: list[bytes] | None = None
 
     def begin(self) -> None:
@@ -215,8 +217,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert exchange is not None
         self._in_head = True
         exchange.body_done = True
-        if exchange.flowing and not self._ending:
-            exchange.body_end()
+        if not self._ending:
+            self._tell_end(exchange)
 
     # --- the exchange's side
 
@@ -229,9 +231,13 @@ class ServerConnection(asyncio.BufferedProtocol):
             held, exchange.held = exchange.held, None
             for data in held or ():
                 exchange.body(data)
-            if exchange.body_done:
-                exchange.body_end()
+            self._tell_end(exchange)
         self._sync_reading()
+
+    def _tell_end(self, exchange: Exchange) -> None:
+        if exchange.flowing and exchange.body_done and not exchange.body_told:
+            exchange.body_told = True
+            exchange.body_end()
 
     def write(self, data: bytes) -> None:
         """Write a part of the current exchange's answer."""

@@ -1,0 +1,34 @@
+"""The process that holds memory for `child.py`: fill, say so, wait until standard input closes.
+
+    python -m emu.daemon.holder BYTES
+
+It imports next to nothing, so that it weighs little beyond what it holds.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from emu.daemon.memory import fill, reserve
+
+FILLED = b"f"
+MOST_KILLABLE = b"1000"
+"""oom_score_adj: the kernel's first choice (proc(5)); raising it needs no privilege."""
+
+
+def main(size: int) -> int:
+    """Hold `size` bytes until standard input ends."""
+    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    os.write(fd, MOST_KILLABLE)
+    os.close(fd)
+    space = reserve(size)
+    fill(space)
+    os.write(1, FILLED)
+    while os.read(0, 1):
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1])))
