@@ -318,9 +318,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         return 0
     import argparse
 
-    parser = argparse.ArgumentParser(
-        prog="python -m emu.daemon.app", description="An app that does what requests ask."
-    )
+    parser = argparse.ArgumentParser(prog="python -m emu.daemon.app", description=__doc__)
     parser.add_argument("--port", type=int, default=int(environ.get("PORT") or USER_PORT))
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  queue-proxy comes from the same network namespace
     asked = parser.parse_args(argv)

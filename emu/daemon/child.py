@@ -73,7 +73,12 @@ class Child:
         """The next byte that it says; nothing when it has ended."""
         loop = asyncio.get_running_loop()
         heard: asyncio.Future[bytes] = loop.create_future()
-        loop.add_reader(self._said_fd, lambda: heard.done() or heard.set_result(os.read(self._said_fd, 1)))
+
+        def read() -> None:
+            if not heard.done():
+                heard.set_result(os.read(self._said_fd, 1))
+
+        loop.add_reader(self._said_fd, read)
         try:
             return await heard
         finally:

@@ -55,9 +55,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_headers",
         "_parser",
         "_reason",
+        "_transport",
         "asker",
         "closed",
-        "transport",
         "used",
     )
 
@@ -71,7 +71,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.asker: Asker | None = None
         self.closed = False
         self.used = 0
-        self.transport: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
 
     def ask(self, asker: Asker, head_only: bool) -> None:
         """The next answer is for this asker; `head_only` when the method was HEAD."""
@@ -82,15 +82,22 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._parser = httptools.HttpResponseParser(self)
 
     def drop(self) -> None:
-        """Close at once; the asker hears nothing more."""
+        """Close at once; the asker hears nothing more. Nothing happens if it never opened."""
         self.asker = None
         self.closed = True
-        self.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """Where the request is written."""
+        assert self._transport is not None
+        return self._transport
 
     # --- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -190,3 +197,15 @@ def _framed(status: int, headers: http1.Headers) -> bool:
     if status < 200 or status in http1.NO_BODY:
         return True
     return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in headers)
+
+
+async def connect(host: str, port: int, limit_s: float | None = None) -> ClientConnection:
+    """A new connection; OSError as the kernel gives it, TimeoutError after `limit_s`."""
+    connection = ClientConnection()
+    opening = asyncio.get_running_loop().create_connection(lambda: connection, host, port)
+    try:
+        await (opening if limit_s is None else asyncio.wait_for(opening, limit_s))
+    except BaseException:
+        connection.drop()  # it may have opened in the very moment in which we were told to stop
+        raise
+    return connection

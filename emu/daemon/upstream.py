@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 
-from emu.daemon.client import ClientConnection
+from emu.daemon.client import ClientConnection, connect
 from emu.policy.timeouts import dial_limits
 
 IDLE_S = 90.0
@@ -61,14 +60,10 @@ class AppConnections:
 
     async def dial(self) -> ClientConnection:
         """A new connection. Only an attempt that timed out is repeated. DialError with Go's words."""
-        loop = asyncio.get_running_loop()
         where = f"dial tcp {self.host}:{self.port}"
         for limit_s in dial_limits():
             try:
-                _, connection = await asyncio.wait_for(
-                    loop.create_connection(ClientConnection, self.host, self.port), limit_s
-                )
-                return connection
+                return await connect(self.host, self.port, limit_s)
             except TimeoutError:
                 continue
             except OSError as failed:

@@ -47,9 +47,9 @@ def check(work: Work) -> None:
         raise RefusedWorkError(400, f"exit is {work.exit}; at most 255")
     if work.body == "slow" and work.body_rate == 0:
         raise RefusedWorkError(400, "body_rate is 0; to leave the body unread ask for body=ignore")
-    for name in (work.read_file, work.write_file):
-        if name is not None:
-            data_path(name)
+    for file in (work.read_file, work.write_file):
+        if file is not None:
+            data_path(file)
 
 
 def data_path(name: str) -> Path:

@@ -1,0 +1,59 @@
+"""requests.jsonl as it grows: whole lines, appended in batches, so that little is lost when we are killed.
+
+A reader must expect that the last line is torn if the load generator was killed in the middle of a write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from emu.messages import DONE, SENT
+
+FLUSH_BYTES = 64 * 1024
+
+
+class Records:
+    """The lines that say what became of each request, in the order in which it happened; `flush` them often.
+
+    Lines are formatted by hand: `messages.to_line` takes longer than sending the request. A test compares both.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._lines: list[str] = []
+        self._names: dict[str, str] = {}
+
+    def sent(self, number: int, phase: str, due: float, sent: float) -> None:
+        """A request's first byte goes out, or was tried to."""
+        name = self._names.get(phase)
+        if name is None:
+            name = self._names[phase] = json.dumps(phase)
+        self._lines.append(f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"e":"{SENT}"}}\n')
+
+    def done(
+        self, number: int, done: float, first_byte: float | None, status: int | None, error: str | None, size: int
+    ) -> None:
+        """A request has ended."""
+        first = "null" if first_byte is None else repr(first_byte)
+        code = "null" if status is None else str(status)
+        name = "null" if error is None else f'"{error}"'
+        self._lines.append(
+            f'{{"id":{number},"done":{done!r},"first_byte":{first},"status":{code},"error":{name},'
+            f'"bytes":{size},"e":"{DONE}"}}\n'
+        )
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if not self._lines:
+            return
+        data = memoryview("".join(self._lines).encode())
+        self._lines.clear()
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+    def close(self) -> None:
+        """Write the rest and close."""
+        self.flush()
+        os.close(self._fd)
