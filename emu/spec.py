@@ -276,7 +276,9 @@ class PodMemory(Model):
     """The pod cgroup's own limits, above those of its containers."""
 
     max: Limit = None
-    """memory.max of the pod, at least 6Mi; no limit if not given."""
+    """memory.max of the pod, at least 6Mi. Not given: the sum of the containers' limits if each has one, as in
+    Kubernetes.
+    """
     swap_max: Limit = None
     """memory.swap.max of the pod; no limit if not given."""
 
@@ -398,17 +400,20 @@ class RequestModel(Model):
 
 
 PhaseType = Literal["constant", "poisson", "ramp", "steps", "burst", "closed"]
-_NEEDS: dict[str, tuple[str, ...]] = {
-    "constant": ("rate",),
-    "poisson": ("rate",),
-    "ramp": ("rate", "rate_to"),
-    "steps": ("rates",),
-    "burst": ("size",),
-    "closed": ("clients",),
+_NEEDS = {
+    "constant": "rate",
+    "poisson": "rate",
+    "ramp": "rate_to",
+    "steps": "rates",
+    "burst": "size",
+    "closed": "clients",
 }
-"""What a type of phase cannot do without; for a ramp one of the two, as it may end or begin at 0."""
-_TAKES: dict[str, tuple[str, ...]] = {**_NEEDS, "burst": ("size", "rate")}
+_TAKES = {kind: (need,) for kind, need in _NEEDS.items()} | {"ramp": ("rate", "rate_to"), "burst": ("size", "rate")}
 _SHAPE = ("rate", "rate_to", "rates", "size", "clients")
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(f"`{to_camel(name)}`" for name in names)
 
 
 class PhaseModel(Model):
@@ -445,20 +450,21 @@ class PhaseModel(Model):
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
-        needs = _NEEDS[self.type]
-        if not any(getattr(self, key) for key in needs):
-            keys = " or ".join(f"`{to_camel(key)}`" for key in needs)
+        need, takes = _NEEDS[self.type], _TAKES[self.type]
+        given = need in self.model_fields_set
+        sends = getattr(self, need) or (self.type == "ramp" and self.rate)
+        if not given or not sends:
             raise SpecError(
-                f"a phase of type {self.type} needs {keys}, above 0",
-                fix=f"add `{to_camel(needs[-1])}:`",
-                at=(next((to_camel(key) for key in needs if key in self.model_fields_set), "type"),),
+                f"a phase of type {self.type} needs `{to_camel(need)}`{', above 0' if given else ''}",
+                why=f"its shape is given by {_and(takes)}",
+                fix="raise it" if given else f"add `{to_camel(need)}:`",
+                at=(to_camel(need) if given else "type",),
             )
-        takes = _TAKES[self.type]
         for key in _SHAPE:
             if getattr(self, key) and key not in takes:
                 raise SpecError(
                     f"a phase of type {self.type} has no `{to_camel(key)}`",
-                    why=f"its shape is given by {' and '.join(f'`{to_camel(name)}`' for name in takes)}",
+                    why=f"its shape is given by {_and(takes)}",
                     fix=f"remove `{to_camel(key)}`, or change the type",
                     at=(to_camel(key),),
                 )

@@ -1,0 +1,158 @@
+"""The tree of keys that a scenario may have, read off the models: for `--set`, hints, completion and the docs."""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic.fields import FieldInfo
+
+from emu.messages import FOREVER
+from emu.spec import (
+    NO_LIMIT,
+    Bytes,
+    FileName,
+    HoldFor,
+    Limit,
+    Millicores,
+    Model,
+    Name,
+    Rate,
+    ScenarioSpec,
+    Seconds,
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a mapping. `below` are the keys of its value, or of each of its items if `many`."""
+
+    name: str
+    kind: str
+    """What its value is, for people: `size`, `duration`, `list of …`."""
+    meaning: str
+    default: Any
+    required: bool
+    below: type[Model] | None
+    many: bool = False
+    free: bool = False
+    """A mapping with names of the user's own (env, headers, expect)."""
+    choices: tuple[str, ...] = ()
+
+
+_KINDS: tuple[tuple[Any, str], ...] = (
+    (Bytes, "size"),
+    (Limit, f"size or `{NO_LIMIT}`"),
+    (Seconds, "duration"),
+    (HoldFor, f"duration or `{FOREVER}`"),
+    (Millicores, "CPU"),
+    (Rate, "number"),
+    (Name, "name"),
+    (FileName, "file name"),
+    (bool, "true or false"),
+    (int, "whole number"),
+    (float, "number"),
+    (str, "text"),
+)
+
+
+def keys_of(model: type[Model]) -> dict[str, Key]:
+    """The keys of a mapping that the model describes, by their names in the file, in the model's order."""
+    hints = get_type_hints(model, include_extras=True)
+    keys = (_key(name, info, hints[name]) for name, info in model.model_fields.items())
+    return {key.name: key for key in keys}
+
+
+def find(path: Sequence[str | int]) -> Key | None:
+    """The key, or item of a list or of a free mapping, that a path from the top leads to; None: it leads nowhere."""
+    model: type[Model] | None = ScenarioSpec
+    key: Key | None = None
+    for step in path:
+        if key is not None and key.free:
+            return replace(key, name=str(step), kind="text", free=False)
+        if isinstance(step, int):
+            key = _item(key) if key is not None else None
+        else:
+            key = keys_of(model).get(step) if model is not None else None
+        if key is None:
+            return None
+        model = key.below
+    return key
+
+
+def _item(key: Key) -> Key | None:
+    if not key.many:
+        return None
+    return replace(key, kind="mapping" if key.below else key.kind.removeprefix("list of "), many=False)
+
+
+def model_at(path: Sequence[str | int]) -> type[Model] | None:
+    """The model of the mapping at a path; None where there is no mapping of fixed keys."""
+    if not path:
+        return ScenarioSpec
+    key = find(path)
+    return key.below if key is not None else None
+
+
+def all_paths(model: type[Model] = ScenarioSpec, before: str = "") -> Iterator[tuple[str, Key]]:
+    """Every key with its path; items of a list are `[]`, as in `load.phases[].rate`."""
+    for key in keys_of(model).values():
+        path = f"{before}{key.name}{'[]' if key.many and key.below else ''}"
+        yield path, key
+        if key.below is not None:
+            yield from all_paths(key.below, f"{path}.")
+
+
+def nearest(word: str, known: Sequence[str]) -> str | None:
+    """The known word that was probably meant: the same letters in other case or with `_`, or a few of them off."""
+    plain = {_plain(name): name for name in known}
+    found = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)
+    return plain[found[0]] if found else None
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "").replace("-", "")
+
+
+def _key(name: str, info: FieldInfo, annotation: Any) -> Key:
+    default = None if info.is_required() else info.get_default(call_default_factory=True, validated_data={})
+    return Key(
+        name=info.alias or name,
+        meaning=" ".join((info.description or "").split()),
+        default=default,
+        required=info.is_required(),
+        **_shape_of(annotation),
+    )
+
+
+def _shape_of(annotation: Any) -> dict[str, Any]:
+    for known, kind in _KINDS:
+        if _same(annotation, known):
+            return {"kind": kind, "below": None}
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _shape_of(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        return _shape_of(next(part for part in get_args(annotation) if part is not type(None)))
+    if origin is Literal:
+        choices = tuple(str(choice) for choice in get_args(annotation))
+        return {"kind": ", ".join(f"`{choice}`" for choice in choices), "below": None, "choices": choices}
+    if origin is tuple:
+        item = _shape_of(get_args(annotation)[0])
+        return {"kind": "list" if item["below"] else f"list of {item['kind']}", "below": item["below"], "many": True}
+    if origin is dict:
+        return {"kind": "mapping of text", "below": None, "free": True}
+    assert isinstance(annotation, type) and issubclass(annotation, Model), annotation
+    return {"kind": "mapping", "below": annotation}
+
+
+def _same(annotation: Any, known: Any) -> bool:
+    if annotation is known:
+        return True
+    if get_origin(annotation) is not Annotated or get_origin(known) is not Annotated:
+        return False
+    wanted = get_args(known)
+    return get_args(annotation)[: len(wanted)] == wanted

@@ -1,0 +1,122 @@
+"""`--set PATH=VALUE`: changes to a scenario after it was read, before it is checked.
+
+A path is as in `pod.queueProxy.resources.limits.memory`; an item of a list is its index or its name
+(`load.phases.0.rate`, `load.phases.steady.rate`); below `env`, `headers` and `expect` the rest of the path is one
+key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emu import keys
+from emu.errors import EmuError
+from emu.spec import Model, ScenarioSpec
+from emu.yamlfile import Mark, Node, parse
+
+_EXAMPLE = "for example --set pod.queueProxy.resources.limits.memory=32Mi"
+
+
+def apply(root: Node, overrides: Sequence[str]) -> None:
+    """Make each change, in order, in place. EmuError when a path leads nowhere or a value is not YAML."""
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        if not equals or not path:
+            raise EmuError(f"--set {override}: not of the form PATH=VALUE", "there is no `=` after a path", _EXAMPLE)
+        _Setter(path, root).put(_value(path, text))
+
+
+def _value(path: str, text: str) -> Node:
+    source = f"--set {path}"
+    if not text.strip():
+        return Node(Mark(source), None)
+    return parse(text, source, lines=False)
+
+
+def _text(value: Node) -> Node:
+    """A number is text where text belongs: a shell takes quotes away, and there is nothing else it could be."""
+    return Node(value.mark, value.text) if isinstance(value.value, int | float) else value
+
+
+class _Setter:
+    """Walks a path down the file and the models at once, making mappings on the way."""
+
+    def __init__(self, path: str, root: Node) -> None:
+        self._path = path
+        self._mark = Mark(f"--set {path}")
+        self._steps = path.split(".")
+        self._root = root
+
+    def put(self, value: Node) -> None:
+        """Put the value where the path leads."""
+        node = self._root
+        model: type[Model] = ScenarioSpec
+        index = 0
+        while True:
+            key = self._key(model, index)
+            index += 1
+            if index == len(self._steps):
+                self._put_in(node, key.name, _text(value) if key.kind == "text" else value)
+                return
+            if key.free:
+                self._put_in(self._mapping_below(node, key.name), ".".join(self._steps[index:]), _text(value))
+                return
+            if key.many:
+                items = self._items(node.child(key.name))
+                item = self._item(items, index)
+                index += 1
+                if index == len(self._steps):
+                    items[item] = value
+                    return
+            if key.below is None:
+                raise self._error(f"`{self._before(index)}` has no keys below it", f"it is a {key.kind}")
+            node = self._mapping(items[item]) if key.many else self._mapping_below(node, key.name)
+            model = key.below
+
+    def _key(self, model: type[Model], index: int) -> keys.Key:
+        known = keys.keys_of(model)
+        step = self._steps[index]
+        if step in known:
+            return known[step]
+        before = self._before(index)
+        meant = keys.nearest(step, list(known))
+        fix = f"did you mean `{'.'.join(part for part in (before, meant) if part)}`?" if meant else _EXAMPLE
+        where = f"`{before}`" if before else "the top"
+        raise EmuError(f"--set {self._path}: there is no key {step!r}", f"{where} has: {', '.join(known)}", fix)
+
+    def _item(self, items: list[Node], index: int) -> int:
+        names = [str(name.value) if (name := item.child("name")) is not None else "" for item in items]
+        step = self._steps[index]
+        if step in names:
+            return names.index(step)
+        if step.isascii() and step.isdigit() and len(step) < 6 and int(step) < len(items):
+            return int(step)
+        there = [name or str(number) for number, name in enumerate(names)]
+        why = f"`{self._before(index)}` has: {', '.join(there) or 'no items'}"
+        raise self._error(f"`{self._before(index)}` has no item {step!r}", why, keys.nearest(step, there))
+
+    def _error(self, what: str, why: str, meant: str | None = None) -> EmuError:
+        return EmuError(f"--set {self._path}: {what}", why, f"did you mean `{meant}`?" if meant else _EXAMPLE)
+
+    def _before(self, index: int) -> str:
+        return ".".join(self._steps[:index])
+
+    def _items(self, node: Node | None) -> list[Node]:
+        return node.value if node is not None and isinstance(node.value, list) else []
+
+    def _mapping_below(self, node: Node, name: str) -> Node:
+        below = node.child(name)
+        if below is None or below.value is None:
+            below = Node(self._mark, {})
+            self._put_in(node, name, below)
+        return self._mapping(below)
+
+    def _mapping(self, node: Node) -> Node:
+        if not isinstance(node.value, dict):
+            why = f"the value at {node.mark} is not a mapping"
+            raise EmuError(f"--set {self._path}: cannot go below it", why, "correct that value first")
+        return node
+
+    def _put_in(self, node: Node, name: str, value: Node) -> None:
+        node.value[name] = value
+        node.key_marks[name] = self._mark

@@ -1,0 +1,234 @@
+"""What is wrong with a scenario, as one error with its place, from what the models found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from emu import keys
+from emu.errors import EmuError
+from emu.spec import SpecError
+from emu.units import format_bytes, format_seconds
+from emu.yamlfile import Mark, Node
+
+Path = tuple[str | int, ...]
+
+_LONGEST_SHOWN = 60
+_EXAMPLES = {
+    "size": "64Mi, 1.5Gi, or bytes",
+    "size or `max`": "64Mi, 1.5Gi, bytes, or max for no limit",
+    "duration": "250ms, 10s, 1m30s, or seconds",
+    "duration or `forever`": "10s, or forever",
+    "CPU": "0.5 or 500m",
+    "whole number": "a number without a fraction or a unit",
+    "number": "a number without a unit",
+    "true or false": "true or false",
+    "name": "lower-case letters, digits and -, as in steady-1, at most 63",
+    "file name": "letters, digits, -, _ and ., no folders",
+    "text": "text; quote a number to make it text",
+    "mapping of text": "`name: text` pairs; quote a number to make it text",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, where, and what to do."""
+
+    mark: Mark
+    path: Path
+    what: str
+    why: str
+    fix: str
+    first: bool = False
+    """An unknown key: told before others, as it may be their cause."""
+
+    @property
+    def order(self) -> tuple[bool, int, int]:
+        """Unknown keys first, then as in the file."""
+        return (not self.first, self.mark.line, self.mark.column)
+
+
+def raise_first(problems: Iterable[Problem]) -> None:
+    """Raise the first problem as an EmuError that says how many more there are; do nothing if there is none."""
+    found = sorted(problems, key=lambda problem: problem.order)
+    if not found:
+        return
+    problem = found[0]
+    place = dotted(problem.path)
+    if problem.mark.source.startswith("--set ") and problem.mark.source.count(".") == place.count("."):
+        place = ""
+    more = len(found) - 1
+    rest = f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else ""
+    what = f"{problem.mark}: {place}: {problem.what}" if place else f"{problem.mark}: {problem.what}"
+    raise EmuError(what, problem.why, f"{problem.fix}{rest}")
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as `--set` takes it: `load.phases.0.rate`."""
+    return ".".join(str(step) for step in path)
+
+
+def problems_of(error: ValidationError, root: Node) -> list[Problem]:
+    """Each thing that the models refused, with its place in the file."""
+    details: list[dict[str, Any]] = [dict(detail) for detail in error.errors(include_url=False)]
+    misspelt = {
+        (*detail["loc"][:-1], keys.nearest(str(detail["loc"][-1]), _known(detail["loc"][:-1])))
+        for detail in details
+        if detail["type"] == "extra_forbidden"
+    }
+    return [
+        _problem(detail, root)
+        for detail in details
+        if detail["type"] != "missing" or tuple(detail["loc"]) not in misspelt
+    ]
+
+
+def mark_of(path: Path, root: Node, *, key: bool = False) -> Mark:
+    """The place of a value, or of its key; of the nearest mapping around it where it is not in the file."""
+    node = root
+    for index, step in enumerate(path):
+        below = node.child(step)
+        if below is None:
+            return node.mark
+        if key and index == len(path) - 1:
+            return node.key_marks.get(str(step), below.mark)
+        node = below
+    return node.mark
+
+
+def _problem(detail: dict[str, Any], root: Node) -> Problem:
+    path: Path = tuple(step for step in detail["loc"] if step != "[key]")
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(path, root)
+    if kind == "missing":
+        return _missing(path, root)
+    if kind == "value_error":
+        return _refused(path, context["error"], root)
+    key = keys.find(path)
+    what, why = _mistyped(kind, context, detail, key)
+    fix = _remedy(key, detail.get("input"))
+    return Problem(mark_of(path, root), path, what, why, fix)
+
+
+def _unknown_key(path: Path, root: Node) -> Problem:
+    known = _known(path[:-1])
+    meant = keys.nearest(str(path[-1]), known)
+    where = f"`{dotted(path[:-1])}`" if path[:-1] else "the top"
+    why = f"{where} has: {', '.join(known)}"
+    fix = f"did you mean `{meant}`?" if meant else _elsewhere(str(path[-1]))
+    return Problem(mark_of(path, root, key=True), path, "there is no such key", why, fix, first=True)
+
+
+def _elsewhere(word: str) -> str:
+    plain = word.lower().replace("_", "").replace("-", "")
+    places = [path for path, key in keys.all_paths() if key.name.lower() == plain]
+    if places:
+        return f"it belongs elsewhere: {' or '.join(f'`{place}`' for place in places[:3])}"
+    return "remove it; docs/scenario-file.md tells each key"
+
+
+def _missing(path: Path, root: Node) -> Problem:
+    key = keys.find(path)
+    why = f"it has no default; {key.meaning[0].lower()}{key.meaning[1:]}".rstrip(".") if key else "it has no default"
+    example = key.choices[0] if key and key.choices else "…"
+    return Problem(mark_of(path, root), path, "it is missing", why, f"add `{path[-1]}: {example}` here")
+
+
+def _refused(path: Path, error: ValueError, root: Node) -> Problem:
+    if isinstance(error, SpecError):
+        place = (*path, *error.at)
+        key = keys.find(place)
+        why = error.why or _kind(key)
+        around = keys.find(place[:-1])
+        whole = bool(error.at) and around is not None and around.free
+        return Problem(mark_of(place, root, key=whole), place, error.what, why, error.fix or _remedy(key, None))
+    what, _, fix = str(error).partition("; ")
+    key = keys.find(path)
+    return Problem(mark_of(path, root), path, what, _kind(key), fix or _remedy(key, None))
+
+
+def _mistyped(kind: str, context: dict[str, Any], detail: dict[str, Any], key: keys.Key | None) -> tuple[str, str]:
+    value = shown(detail.get("input"))
+    expects = _kind(key)
+    if kind == "literal_error":
+        return f"{value} is none of its values", f"it is one of {context['expected']}"
+    for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
+        if name in context:
+            side = "small" if name in ("ge", "gt") else "large"
+            return f"{value} is too {side}", f"it must be {words} {_bound(context[name], key)}"
+    if kind == "string_pattern_mismatch" or kind.startswith("string_too"):
+        return f"{value} does not do for a {key.kind if key else 'text'}", f"it is {_example(key)}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{value} where a mapping belongs", _below(key)
+    if kind == "tuple_type":
+        return f"{value} where a list belongs", "each item begins with `- `, or they stand in [ ]"
+    if kind == "int_from_float":
+        return f"{value} is not a whole number", expects
+    return f"{value} does not do", f"{expects} ({detail['msg'][0].lower()}{detail['msg'][1:]})"
+
+
+def _kind(key: keys.Key | None) -> str:
+    if key is None or key.choices:
+        return "it has to be right for the scenario to run"
+    return f"it is {'' if key.kind in ('CPU', 'text', 'true or false') else 'a '}{key.kind}"
+
+
+def _bound(bound: Any, key: keys.Key | None) -> str:
+    if key is not None and key.kind.startswith("size"):
+        return format_bytes(bound)
+    if key is not None and key.kind.startswith("duration"):
+        return format_seconds(bound)
+    if key is not None and key.kind == "CPU":
+        return f"{bound}m"
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
+def _remedy(key: keys.Key | None, value: Any) -> str:
+    if key is None:
+        return "correct it; docs/scenario-file.md tells each key"
+    if key.choices:
+        meant = keys.nearest(str(value), key.choices)
+        return f"did you mean `{meant}`?" if meant else f"write one of {', '.join(key.choices)}"
+    if key.kind == "text" and isinstance(value, int | float):
+        return f'quote it to make it text: "{value}"'
+    return f"write {_example(key)}"
+
+
+def _example(key: keys.Key | None) -> str:
+    if key is None:
+        return "what docs/scenario-file.md tells"
+    if key.below is not None:
+        names = ", ".join(f"{name}: …" for name in list(keys.keys_of(key.below))[:3])
+        return f"its keys below it, indented ({names})" if not key.many else f"a list, its items as `- {names}`"
+    if key.kind.startswith("list of "):
+        return f"a list: [{key.kind.removeprefix('list of ')}, …]"
+    return _EXAMPLES.get(key.kind, key.kind)
+
+
+def _below(key: keys.Key | None) -> str:
+    if key is None or key.below is None:
+        return "it has keys below it"
+    return f"it has keys: {', '.join(keys.keys_of(key.below))}"
+
+
+def _known(path: Path) -> list[str]:
+    model = keys.model_at(path)
+    return list(keys.keys_of(model)) if model is not None else []
+
+
+def shown(value: Any) -> str:
+    """A value found in the file, as a person would name it, never long."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

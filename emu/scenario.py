@@ -1,0 +1,147 @@
+"""One YAML file to one ScenarioSpec, and back. All that is wrong with the file is found here, before a run begins."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from emu import __version__, problems
+from emu import overrides as changes
+from emu.errors import EmuError
+from emu.keys import nearest
+from emu.paths import scenarios_dir
+from emu.problems import Problem
+from emu.report.expectations import COUNT, parse_expectation
+from emu.spec import ScenarioSpec
+from emu.yamlfile import Node, parse, read_text
+
+DEFAULT_SCENARIO = "queue-proxy-oom"
+_SUFFIXES = (".yaml", ".yml")
+_PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_NOT_PLAIN = re.compile(r"true|false|null|yes|no|on|off|y|n", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A scenario that comes with emu."""
+
+    name: str
+    path: Path
+    question: str
+
+
+def builtin_scenarios() -> list[BuiltIn]:
+    """The built-in scenarios, the default first, then by name."""
+    paths = sorted(scenarios_dir().glob("*.yaml"), key=lambda path: (path.stem != DEFAULT_SCENARIO, path.stem))
+    return [BuiltIn(path.stem, path, _question(path)) for path in paths]
+
+
+def find_scenario(name_or_path: str) -> Path:
+    """The file that a built-in name or a path means. EmuError with the nearest names when it means none."""
+    if name_or_path.endswith(_SUFFIXES) or "/" in name_or_path or name_or_path in (".", ".."):
+        return Path(name_or_path)
+    names = [path.stem for path in sorted(scenarios_dir().glob("*.yaml"))]
+    if name_or_path in names:
+        return scenarios_dir() / f"{name_or_path}.yaml"
+    if name_or_path and "\0" not in name_or_path and Path(name_or_path).exists():
+        return Path(name_or_path)
+    meant = nearest(name_or_path, names)
+    raise EmuError(
+        f"there is no scenario {name_or_path!r}",
+        f"built-in ones are: {', '.join(names) or 'none'}; and there is no file of that name",
+        f"did you mean {meant}?" if meant else "name one of them, or a file by its path",
+    )
+
+
+def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> ScenarioSpec:
+    """The scenario of a built-in name or a file, with `--set` changes made. EmuError for the first thing wrong."""
+    path = find_scenario(name_or_path)
+    return read_scenario(read_text(path), str(path), overrides)
+
+
+def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> ScenarioSpec:
+    """The scenario in a text; `source` is how errors call it."""
+    root = parse(text, source)
+    if not isinstance(root.value, dict):
+        raise EmuError(
+            f"{root.mark}: {problems.shown(root.plain())} at the top, where keys belong",
+            "a scenario begins with `name:` and `question:`",
+            "`emu scenarios queue-proxy-oom` shows a file that is right",
+        )
+    changes.apply(root, overrides)
+    try:
+        spec = ScenarioSpec.model_validate(root.plain())
+    except ValidationError as error:
+        problems.raise_first(problems.problems_of(error, root))
+        raise AssertionError("a validation error without a problem") from error
+    problems.raise_first(_expectation_problems(spec, root))
+    return spec
+
+
+def load_resolved(path: Path) -> ScenarioSpec:
+    """The scenario of a run directory, as `resolve` wrote it."""
+    return read_scenario(read_text(path), str(path))
+
+
+def resolve(spec: ScenarioSpec) -> str:
+    """The scenario as YAML with every default filled in; reading it gives the same scenario."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    text.write(f"# As resolved by emu {__version__}: defaults filled in, --set applied. It can be run again.\n")
+    yaml.dump(_quoted(spec.model_dump(mode="json", by_alias=True)), text)
+    return text.getvalue()
+
+
+def _quoted(value: Any) -> Any:
+    """Quotes around every text that some YAML reader could take for something else."""
+    if isinstance(value, dict):
+        return {_quoted(key): _quoted(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_quoted(below) for below in value]
+    if isinstance(value, str) and (not _PLAIN_TEXT.fullmatch(value) or _NOT_PLAIN.fullmatch(value)):
+        return DoubleQuotedScalarString(value)
+    return value
+
+
+def _question(path: Path) -> str:
+    node = parse(read_text(path), str(path)).child("question")
+    return str(node.value) if node is not None else ""
+
+
+def _expectation_problems(spec: ScenarioSpec, root: Node) -> Iterable[Problem]:
+    for name, text in spec.expect.items():
+        place = ("expect", name)
+        mark = problems.mark_of(place, root)
+        try:
+            expectation = parse_expectation(name, text)
+        except ValueError as error:
+            what, _, fix = str(error).removeprefix(f"{name}: ").partition("; ")
+            why = "an expectation is a name of summary.json and what it is compared with"
+            yield Problem(mark, place, what, why, fix or 'write it as in containers.app.oom_kills: ">= 1"')
+            continue
+        names = (name, *(operand.name for _, operand in expectation.checks if operand.name is not None))
+        for unknown, among, known in _unknown_parts(names, spec):
+            meant = nearest(unknown, known)
+            fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
+            what = f"there is no {unknown!r} in {among} of this scenario"
+            yield Problem(mark, place, what, f"there is: {', '.join(known) or 'nothing'}", fix)
+
+
+def _unknown_parts(names: Iterable[str], spec: ScenarioSpec) -> Iterable[tuple[str, str, list[str]]]:
+    """Parts of expectations' names that name a phase or container which the scenario does not have."""
+    known = {"phases": [phase.name for phase in spec.load.phases], "containers": ["queue-proxy", "app"]}
+    for name in names:
+        among, *rest = name.split(".")
+        if among in known and rest and rest[0] not in (*known[among], COUNT):
+            yield rest[0], among, known[among]

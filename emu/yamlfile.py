@@ -1,0 +1,374 @@
+"""YAML text to plain values, each with its place in the file. Safe for any bytes: what is wrong is one EmuError.
+
+YAML 1.2's core schema, and less: no tags, no merge keys, one document, bounded size, depth and number of values, so
+that no alias bomb unfolds. What YAML 1.1 reads differently (010) is refused; its `yes` and `on` are text here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from emu.errors import EmuError
+
+MOST_BYTES = 256 * 1024
+MOST_VALUES = 20_000
+DEEPEST = 32
+_PIPES = ("/dev/fd/", "/dev/stdin")
+_SEE_FORM = "`emu scenarios queue-proxy-oom` shows a file that is right; docs/scenario-file.md tells each key"
+
+_NULL = re.compile(r"|~|null|Null|NULL")
+_BOOL = re.compile(r"(?P<true>true|True|TRUE)|false|False|FALSE")
+_INT = re.compile(r"[-+]?\d+")
+_BASED_INT = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_LEADING_ZERO = re.compile(r"[-+]?0\d+")
+_LONGEST_NUMBER = 40
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place: file (or `--set …`), line and column, both from 1; line 0 is the source as a whole."""
+
+    source: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass
+class Node:
+    """A value with its place: a scalar, a list of nodes or a dict of nodes."""
+
+    mark: Mark
+    value: Any
+    text: str = ""
+    """A scalar as it was written, without its quotes."""
+    key_marks: dict[str, Mark] = field(default_factory=dict)
+    """Where a dict's keys are."""
+
+    def plain(self) -> Any:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {key: node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def child(self, step: str | int) -> Node | None:
+        """The node below at a key or an index; None where there is none."""
+        if isinstance(self.value, dict):
+            found = self.value.get(str(step))
+            return found if isinstance(found, Node) else None
+        if isinstance(self.value, list) and isinstance(step, int) and 0 <= step < len(self.value):
+            below = self.value[step]
+            return below if isinstance(below, Node) else None
+        return None
+
+
+def read_text(path: Path) -> str:
+    """The file's text. EmuError when it cannot be read, is too large for a scenario, or is not UTF-8."""
+    raw = _read_bytes(path)
+    if len(raw) > MOST_BYTES:
+        raise EmuError(
+            f"{path}: too large for a scenario",
+            f"it has more than {MOST_BYTES // 1024} KiB; a long scenario has 4",
+            "is it the file that you meant? `emu scenarios` lists the built-in ones",
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        raise EmuError(
+            f"{Mark(str(path), line, column)}: not UTF-8 text",
+            f"byte 0x{raw[error.start]:02x} does not belong there; it is another encoding, or no text at all",
+            "save it as UTF-8, or name another file",
+        ) from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    why, fix = "", _SEE_FORM
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            why, fix = "it is a directory", "name a file in it, or a built-in scenario (`emu scenarios` lists them)"
+            if (path / "scenario.yaml").is_file():
+                fix = f"to run a recorded scenario again: emu run {path}/scenario.yaml"
+        elif not stat.S_ISREG(mode) and not str(path).startswith(_PIPES):
+            why, fix = "it is not a regular file", "name a file with a scenario in it"
+        else:
+            with path.open("rb") as file:
+                return file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        why, fix = "there is no such file", "`emu scenarios` lists the built-in ones; a file is named by its path"
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, PermissionError) and hasattr(os, "geteuid"):
+            fix = f"make it readable to user {os.geteuid()}"
+    raise EmuError(f"cannot read the scenario {str(path)!r}", why, fix)
+
+
+def parse(text: str, source: str, *, lines: bool = True) -> Node:
+    """The one document in the text. EmuError, with line and column, for all that is not plain YAML. Without `lines`
+    every place is the source as a whole.
+    """
+    node = _Builder(text, source, lines).build()
+    if node is None:
+        raise EmuError(f"{source}: empty", "there is nothing in it but comments, if anything", _SEE_FORM)
+    return node
+
+
+def bad(mark: Mark, what: str, why: str, fix: str) -> EmuError:
+    """An error at a place."""
+    return EmuError(f"{mark}: {what}", why, fix)
+
+
+class _Builder:
+    """Makes nodes of parser events, without recursion in the parser and with a bound on all that grows."""
+
+    def __init__(self, text: str, source: str, lines: bool) -> None:
+        self._text = text
+        self._source = source
+        self._lines = lines
+        self._anchors: dict[str, Node] = {}
+        self._values = 0
+        self._path: list[str] = []
+        self._events = self._parse()
+
+    def build(self) -> Node | None:
+        """The document's root; None when there is no document."""
+        root: Node | None = None
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                if root is not None:
+                    self._refuse(event, "a second document", "a scenario is one document", "remove it and the `---`")
+                root = self._node(next(self._events))
+        if root is not None and root.value is None and not root.text:
+            return None
+        return root
+
+    def _parse(self) -> Iterator[Event]:
+        try:
+            yield from YAML(typ="safe", pure=True).parse(self._text)
+        except ReaderError as error:
+            mark = self._mark_at(int(error.position))
+            what = f"a control character ({self._text[int(error.position)]!r})"
+            raise bad(mark, what, "YAML is printable text", "remove it; is this the file that you meant?") from None
+        except MarkedYAMLError as error:
+            raise self._not_yaml(error) from None
+        except (
+            YAMLError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+            AssertionError,
+        ) as error:
+            # The parser meets some malformed escapes and directives with errors of Python's own.
+            why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise EmuError(f"{self._source}: not valid YAML", why, _SEE_FORM) from None
+        except (NotImplementedError, RecursionError):
+            raise EmuError(f"{self._source}: not valid YAML", "the parser cannot follow it", _SEE_FORM) from None
+
+    def _not_yaml(self, error: MarkedYAMLError) -> EmuError:
+        problem = (error.problem or "").strip().splitlines()
+        mark = self._mark(error.problem_mark or error.context_mark)
+        why = problem[0][:200] if problem else "the parser cannot read it"
+        if error.context and error.context_mark:
+            why += f" ({error.context.strip().splitlines()[0]} of line {error.context_mark.line + 1})"
+        return bad(mark, "not valid YAML", why, self._yaml_hint(mark, why))
+
+    def _yaml_hint(self, mark: Mark, why: str) -> str:
+        lines = self._text.splitlines()
+        line = lines[mark.line - 1] if 0 < mark.line <= len(lines) else ""
+        if "\t" in line[: max(mark.column, len(line) - len(line.lstrip()))]:
+            return "indent with spaces: YAML allows no tabs there"
+        if "mapping values are not allowed" in why:
+            return "check the indentation, and quote a text that has `: ` in it"
+        if "could not find expected ':'" in why:
+            return "write `key: value`, with a space after the colon"
+        if "expected <block end>" in why or "expected ',' or" in why:
+            return "check the indentation and the brackets above this line"
+        if "start any token" in why:
+            return "quote a text that begins with a special character"
+        return _SEE_FORM
+
+    def _mark(self, mark: StreamMark | None) -> Mark:
+        if mark is None or not self._lines:
+            return Mark(self._source)
+        return Mark(self._source, mark.line + 1, mark.column + 1)
+
+    def _mark_at(self, position: int) -> Mark:
+        before = self._text[:position]
+        if not self._lines:
+            return Mark(self._source)
+        return Mark(self._source, before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
+
+    def _refuse(self, event: Event, what: str, why: str, fix: str) -> NoReturn:
+        key = ".".join(self._path)
+        raise bad(self._mark(event.start_mark), f"{key}: {what}" if key else what, why, fix)
+
+    def _count(self, event: Event, values: int) -> None:
+        self._values += values
+        if self._values > MOST_VALUES:
+            self._refuse(
+                event,
+                f"more than {MOST_VALUES} values",
+                "a scenario has some hundred; aliases (*name) count as often as they are used",
+                "make it smaller",
+            )
+
+    def _node(self, event: Event) -> Node:
+        self._count(event, 1)
+        if isinstance(event, AliasEvent):
+            return self._alias(event)
+        assert isinstance(event, NodeEvent)
+        tag = getattr(event, "tag", None)
+        if tag:
+            why = "tags are not read here"
+            self._refuse(event, f"a tag ({tag})", why, "remove it; quote a value to make it text")
+        node = self._scalar(event) if isinstance(event, ScalarEvent) else self._collection(event)
+        if event.anchor:
+            self._anchors[str(event.anchor)] = node
+        return node
+
+    def _collection(self, event: NodeEvent) -> Node:
+        if len(self._path) >= DEEPEST:
+            self._path.clear()
+            self._refuse(event, f"nested more than {DEEPEST} deep", "a scenario needs 8", "take the nesting out")
+        return self._mapping(event) if isinstance(event, MappingStartEvent) else self._sequence(event)
+
+    def _below(self, step: str, event: Event) -> Node:
+        self._path.append(step)
+        node = self._node(event)
+        self._path.pop()
+        return node
+
+    def _alias(self, event: AliasEvent) -> Node:
+        node = self._anchors.get(str(event.anchor))
+        if node is None:
+            why = "nothing before it has that name, or it stands inside of what it names"
+            self._refuse(event, f"the alias *{event.anchor} names nothing", why, f"define &{event.anchor} before it")
+        self._count(event, _size(node))
+        return _copy(node)
+
+    def _sequence(self, event: NodeEvent) -> Node:
+        assert isinstance(event, SequenceStartEvent)
+        items: list[Node] = []
+        for item in self._events:
+            if isinstance(item, SequenceEndEvent):
+                break
+            items.append(self._below(str(len(items)), item))
+        return Node(self._mark(event.start_mark), items)
+
+    def _mapping(self, event: NodeEvent) -> Node:
+        values: dict[str, Node] = {}
+        marks: dict[str, Mark] = {}
+        for item in self._events:
+            if isinstance(item, MappingEndEvent):
+                break
+            key = self._key(item)
+            if key in marks:
+                first = marks[key].line
+                self._path.append(key)
+                self._refuse(item, "the same key again", f"line {first} has it already", "keep one of them")
+            marks[key] = self._mark(item.start_mark)
+            values[key] = self._below(key, next(self._events))
+        return Node(self._mark(event.start_mark), values, key_marks=marks)
+
+    def _key(self, event: Event) -> str:
+        if not isinstance(event, ScalarEvent):
+            self._refuse(
+                event, "a key that is no name", "a key is plain text", "check for a stray `?`, `[`, `{` or `*`"
+            )
+        if event.value == "<<" and event.style is None:
+            self._refuse(event, "a merge key (<<)", "merge keys are not read here", "write the keys out")
+        return self._scalar(event).text
+
+    def _scalar(self, event: ScalarEvent) -> Node:
+        text = str(event.value)
+        unfit = _CONTROL.search(text)
+        if unfit is not None:
+            self._refuse(
+                event,
+                f"a control character ({unfit[0]!r})",
+                "no value of a scenario can have one",
+                "remove it",
+            )
+        value: Any = text if event.style in ("'", '"', "|", ">") else self._plain_value(event, text)
+        return Node(self._mark(event.start_mark), value, text)
+
+    def _plain_value(self, event: ScalarEvent, text: str) -> Any:
+        if _NULL.fullmatch(text):
+            return None
+        if (word := _BOOL.fullmatch(text)) is not None:
+            return bool(word["true"])
+        if _LEADING_ZERO.fullmatch(text):
+            self._refuse(
+                event,
+                f"{text[:_LONGEST_NUMBER]} has a leading zero",
+                "YAML 1.1 reads it in base 8, YAML 1.2 in base 10",
+                "remove the zero, or quote it to make it text",
+            )
+        if _NOT_FINITE.fullmatch(text):
+            self._refuse(
+                event, f"{text} is no number to use", "nothing here is infinite", "no limit is written `max`"
+            )
+        return self._number(event, text)
+
+    def _number(self, event: ScalarEvent, text: str) -> Any:
+        if not (_INT.fullmatch(text) or _BASED_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
+            return text
+        if len(text) > _LONGEST_NUMBER:
+            self._refuse(event, f"a number of {len(text)} digits", "nothing here is that large", "is a unit meant?")
+        if _BASED_INT.fullmatch(text):
+            return int(text, 0)
+        if _INT.fullmatch(text):
+            return int(text)
+        number = float(text)
+        if abs(number) == float("inf"):
+            self._refuse(event, f"{text} is too large", "nothing here is that large", "write a smaller number")
+        return int(number) if number.is_integer() and abs(number) < 2**63 and "." not in text else number
+
+
+def _size(node: Node) -> int:
+    if isinstance(node.value, dict):
+        return 1 + sum(_size(child) for child in node.value.values())
+    if isinstance(node.value, list):
+        return 1 + sum(_size(child) for child in node.value)
+    return 1
+
+
+def _copy(node: Node) -> Node:
+    if isinstance(node.value, dict):
+        below = {key: _copy(child) for key, child in node.value.items()}
+        return Node(node.mark, below, node.text, dict(node.key_marks))
+    if isinstance(node.value, list):
+        return Node(node.mark, [_copy(child) for child in node.value], node.text)
+    return node
