@@ -1,0 +1,333 @@
+"""A panel for each container and one for the pod: what the memory is, its limits, and what happened to it."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from emu.report.canvas import MOST_POINTS, Canvas, Label, Panel, safe
+from emu.report.downsample import keep_peaks
+from emu.report.model import POD, Column, Instance, MemoryMark, OomVerdict, Study, Timeline
+from emu.report.scale import ByteScale
+from emu.units import format_bytes, format_seconds
+
+LEGEND = "legend"
+STACK = (
+    ("anon", "anon", "var(--anon)"),
+    ("shmem", "shmem", "var(--shmem)"),
+    ("kernel", "kernel and sockets", "var(--kernel)"),
+    ("page_cache", "page cache", "var(--cache)"),
+)
+"""Parts of memory.current from the bottom up: what the kernel can drop lies on top."""
+SWAP = ("swap", "swap: on top, as it is not part of memory.current", "var(--swap)")
+STRIP = ("high", "max", "oom")
+"""The counters of memory.events that have a row of ticks."""
+
+
+def memory_panels(canvas: Canvas, study: Study, summary: dict[str, Any]) -> None:
+    """All of them: the containers in order of start, then the pod."""
+    if not study.timelines:
+        canvas.missing("No samples of the control files were recorded, so there is no memory to draw.")
+    for name in dict.fromkeys([*study.containers, *(kill.container for kill in study.kills)]):
+        _container(canvas, study, name, (summary.get("containers") or {}).get(name) or {})
+    _pod(canvas, study, summary.get("pod") or {})
+
+
+def _container(canvas: Canvas, study: Study, name: str, known: dict[str, Any]) -> None:
+    lines = [line for line in study.timelines_of(name) if line.t]
+    instances = study.instances_of(name)
+    limits = _limits(instances, lines)
+    scale = _scale(lines, limits)
+    panel = canvas.panel(_title(f"<b>{safe(name)}</b>", known), 180, **scale.axis(5))
+    _not_running(canvas, panel, study, instances)
+    _frozen(canvas, panel, study, name)
+    if lines:
+        _stack(canvas, panel, lines, scale)
+    else:
+        canvas.words(panel, canvas.end_s / 2, 0.5, f"no samples of {safe(name)} were recorded")
+    _limit_lines(canvas, panel, limits, scale)
+    _restarts(canvas, panel, instances, scale)
+    _exits(canvas, panel, instances, study.kills_of(name), scale)
+    _kills(canvas, panel, study.kills_of(name), scale)
+    _events(canvas, study.memory_marks, name)
+
+
+def _pod(canvas: Canvas, study: Study, known: dict[str, Any]) -> None:
+    line = study.timelines.get(POD)
+    if line is None or not line.t:
+        return
+    limits = _limits([], [line])
+    scale = _scale([line], limits)
+    title = _title("<b>pod</b>, its containers and what they left behind", known)
+    panel = canvas.panel(title, 120, **scale.axis(4))
+    _stack(canvas, panel, [line], scale)
+    _limit_lines(canvas, panel, limits, scale)
+    _events(canvas, study.memory_marks, POD[0])
+
+
+def _title(name: str, known: dict[str, Any]) -> str:
+    parts = [name]
+    if known.get("memory_peak_bytes") is not None:
+        parts.append(f"peak {format_bytes(known['memory_peak_bytes'])}")
+    for key, word in (("oom_kills", "OOM kill"), ("restarts", "restart")):
+        if known.get(key):
+            parts.append(f"{known[key]} {word}{'' if known[key] == 1 else 's'}")
+    return " · ".join(parts)
+
+
+# -- the stack -------------------------------------------------------------------------------------------------
+
+
+def _stack(canvas: Canvas, panel: Panel, lines: list[Timeline], scale: ByteScale) -> None:
+    """Areas that fall to nothing between two instances, and memory.current as a line that is broken there."""
+    drawn = [_thinned(canvas, line) for line in lines]
+    x = [t for part in drawn for t in (part.t[0], *part.t, part.t[-1])]
+    for column, name, colour in (*STACK, SWAP):
+        parts = [_column(line, column) for line in drawn]
+        known = [value for part in parts for value in part if value is not None]
+        if not known or (column == "swap" and not any(known)):
+            continue
+        y = [v for part in parts for v in (0.0, *(scale.down(value or 0) for value in part), 0.0)]
+        look: dict[str, Any] = {"fillcolor": colour}
+        if column == "swap":
+            look = {"fillpattern": {"shape": "/", "fgcolor": colour, "bgcolor": "var(--swap-ground)", "size": 6}}
+        meta = {"kind": "stack", "of": lines[0].label, "column": column}
+        canvas.trace(
+            panel, LEGEND, name=name, x=x, y=y, stackgroup=panel.axis, mode="lines", hoverinfo="skip",
+            line={"width": 0, "color": colour}, meta=meta, **look,
+        )  # fmt: skip
+    _current(canvas, panel, drawn, scale)
+
+
+def _current(canvas: Canvas, panel: Panel, drawn: list[Timeline], scale: ByteScale) -> None:
+    """memory.current. Its hover tells every part; page/page.js words it from `readout`."""
+
+    def column(name: str) -> list[float | None]:
+        return [v for part in drawn for v in (*map(scale.down, getattr(part, name)), None)]
+
+    parts = [("swap", "swap"), ("page_cache", "page cache"), ("kernel", "kernel"), ("sock", "sockets")]
+    parts += [("shmem", "shmem"), ("anon", "anon"), ("working_set", "working set")]
+    columns = [[said, column(name)] for name, said in parts]
+    readout = [[said, values] for said, values in columns if any(value is not None for value in values)]
+    meta = {"kind": "current", "of": drawn[0].label, "factor": scale.factor, "readout": readout}
+    canvas.trace(
+        panel, LEGEND, name="memory.current", x=[t for part in drawn for t in (*part.t, part.t[-1])],
+        y=column("memory_current"), mode="lines", connectgaps=False, line={"width": 1.2, "color": "var(--ink)"},
+        meta=meta,
+    )  # fmt: skip
+
+
+def _column(line: Timeline, name: str) -> Column:
+    values: Column = getattr(line, name)
+    if name != "kernel":
+        return values
+    return [None if one is None else one + (two or 0) for one, two in zip(values, line.sock, strict=True)]
+
+
+def _thinned(canvas: Canvas, line: Timeline) -> Timeline:
+    """The timeline with the rows that are drawn; absent columns are all None."""
+    peaked = ["memory_current", *(column for column, _, _ in STACK), "sock", "swap"]
+    names = [*peaked, "working_set"]
+    columns = {name: getattr(line, name) or [None] * len(line.t) for name in names}
+    rows = keep_peaks(line.t, [columns[name] for name in peaked], canvas.bucket_s, MOST_POINTS)
+    if len(line.t) > MOST_POINTS:
+        canvas.reduced(f"samples of {line.label}", len(rows), len(line.t))
+    thinned = Timeline(line.label, line.attempt, t=[round(line.t[row], 6) for row in rows])
+    for name, values in columns.items():
+        setattr(thinned, name, [values[row] for row in rows])
+    return thinned
+
+
+def _scale(lines: list[Timeline], limits: list[_Limit]) -> ByteScale:
+    """High enough for the stack with its swap, for memory.current, and for limits that are near."""
+    tops = [value for line in lines for value in line.memory_current]
+    for line in lines:
+        columns = [column for name, _, _ in (*STACK, SWAP) if (column := getattr(line, name))]
+        tops += [sum(value or 0 for value in row) for row in zip(*columns, strict=True)]
+    return ByteScale.over(tops, [value for limit in limits for value in limit.values])
+
+
+# -- limits ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """A limit through time: `values[i]` bytes from `t[i]` on; None is no limit then."""
+
+    name: str
+    t: list[float]
+    values: Column
+
+
+def _limits(instances: list[Instance], lines: list[Timeline]) -> list[_Limit]:
+    """memory.max as it was read, or else as the container was made; memory.high as it was made."""
+    maxima = [pair for line in lines for pair in zip(line.t, line.limit, strict=False)]
+    if not any(value is not None for _, value in maxima):
+        maxima = [(entry.created_s or 0.0, entry.memory_max) for entry in instances]
+    high = [(entry.created_s or 0.0, entry.memory_high) for entry in instances]
+    found = [_limit("memory.max", maxima), _limit("memory.high", high)]
+    return [limit for limit in found if any(value is not None for value in limit.values)]
+
+
+def _limit(name: str, pairs: list[tuple[float, int | None]]) -> _Limit:
+    steps: list[tuple[float, int | None]] = []
+    for t, value in pairs:
+        if not steps or steps[-1][1] != value:
+            steps.append((round(t, 6) if steps else 0.0, value))
+    return _Limit(name, [t for t, _ in steps], [value for _, value in steps])
+
+
+def _limit_lines(canvas: Canvas, panel: Panel, limits: list[_Limit], scale: ByteScale) -> None:
+    labels = []
+    for limit in limits:
+        last = next(value for value in reversed(limit.values) if value is not None)
+        said = f"{limit.name}<br>{format_bytes(last)}"
+        if last / scale.factor > scale.top:
+            labels.append(Label(scale.top, f"{said},<br>above this"))
+            continue
+        values = [scale.down(value) for value in limit.values]
+        dash = "dash" if limit.name == "memory.max" else "dot"
+        canvas.trace(
+            panel, name=f"{limit.name} {format_bytes(last)}", x=[*limit.t, canvas.end_s], y=[*values, values[-1]],
+            mode="lines", line={"width": 1.6, "color": "var(--limit)", "dash": dash, "shape": "hv"},
+            hoverinfo="skip", meta={"kind": "limit", "bytes": last},
+        )  # fmt: skip
+        labels.append(Label(last / scale.factor, said))
+    canvas.margin_labels(panel, labels, scale.top)
+
+
+# -- what happened ---------------------------------------------------------------------------------------------
+
+
+def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Instance]) -> None:
+    """A pale band from an exit to the next start, with its length and whether it was the kubelet's back-off."""
+    for one, after in itertools.pairwise(instances):
+        if one.exited_s is None or after.started_s is None or after.started_s <= one.exited_s:
+            continue
+        canvas.band(panel, one.exited_s, after.started_s, "var(--gap)")
+        if canvas.short_of(0.09, one.exited_s, after.started_s):
+            continue
+        waited = any(b.subject == one.container and one.exited_s - 1 < b.t < after.started_s for b in study.back_offs)
+        length = format_seconds(after.started_s - one.exited_s)
+        said = f"{'back-off' if waited else 'not running'}<br>{length}"
+        canvas.words(panel, (one.exited_s + after.started_s) / 2, 0.5, said)
+
+
+def _frozen(canvas: Canvas, panel: Panel, study: Study, name: str) -> None:
+    for freeze in study.freezes:
+        if freeze.container == name:
+            until = canvas.end_s if freeze.thawed_at_s is None else freeze.thawed_at_s
+            canvas.band(panel, freeze.frozen_at_s, until, "var(--frozen)")
+            if not canvas.short_of(0.06, freeze.frozen_at_s, until):
+                canvas.words(panel, (freeze.frozen_at_s + until) / 2, 0.9, "frozen")
+
+
+def _marks(
+    canvas: Canvas, panel: Panel, name: str, at: list[tuple[float, str]], y: float, marker: dict[str, Any], kind: str
+) -> None:
+    if at:
+        canvas.trace(
+            panel, LEGEND, name=name, x=[t for t, _ in at], y=[y] * len(at), text=[said for _, said in at],
+            mode="markers", marker=marker, cliponaxis=False, hovertemplate="%{text}<extra></extra>",
+            meta={"kind": kind},
+        )  # fmt: skip
+
+
+def _restarts(canvas: Canvas, panel: Panel, instances: list[Instance], scale: ByteScale) -> None:
+    at = [
+        (entry.started_s, f"restart {entry.attempt} of {safe(entry.container)}, {_ready(entry)}")
+        for entry in instances
+        if entry.attempt and entry.started_s is not None
+    ]
+    outline = {"width": 1, "color": "var(--paper)"}
+    marker = {"symbol": "triangle-up", "size": 10, "color": "var(--ink)", "line": outline}
+    _marks(canvas, panel, "restart", at, scale.top * 0.035, marker, "restart")
+
+
+def _ready(entry: Instance) -> str:
+    return "never ready" if entry.ready_s is None else f"ready at {entry.ready_s:.3f} s"
+
+
+def _exits(
+    canvas: Canvas, panel: Panel, instances: list[Instance], kills: list[OomVerdict], scale: ByteScale
+) -> None:
+    """Ends that nobody asked for and that were no OOM kill."""
+    killed = {kill.attempt for kill in kills if not kill.child}
+    at = [
+        (entry.exited_s, f"exit {entry.exit_code}, {safe(entry.reason or 'no reason known')}")
+        for entry in instances
+        if entry.exited_s is not None and not entry.asked and entry.attempt not in killed
+    ]
+    marker = {"symbol": "diamond-open", "size": 10, "color": "var(--ink)", "line": {"width": 1.6}}
+    _marks(canvas, panel, "exit without OOM", at, scale.top * 0.93, marker, "exit")
+
+
+def _kills(canvas: Canvas, panel: Panel, kills: list[OomVerdict], scale: ByteScale) -> None:
+    """A cross for each kill, a line down through all panels, and the victim's name where there is room."""
+    outline = {"width": 1, "color": "var(--paper)"}
+    marker = {"symbol": "x", "size": 11, "color": "var(--kill)", "line": outline}
+    at = [(kill.time_s, _kill_text(kill)) for kill in kills]
+    _marks(canvas, panel, "OOM kill", at, scale.top * 0.93, marker, "oom-kill")
+    free_from = 0.0
+    for kill in kills:
+        canvas.line(kill.time_s, "var(--kill)")
+        said = f"OOM kill: {safe(kill.victim or 'victim not known')}"
+        width = canvas.end_s * (0.0064 * len(said) + 0.02)
+        left = kill.time_s + width > canvas.end_s
+        if (kill.time_s - width if left else kill.time_s) < free_from:
+            continue
+        free_from = kill.time_s if left else kill.time_s + width
+        side = {"xanchor": "right", "xshift": -8} if left else {"xanchor": "left", "xshift": 8}
+        canvas.words(
+            panel, kill.time_s, 0.93, said, colour="var(--kill)", bgcolor="var(--paper)", borderpad=1, **side
+        )
+
+
+def _kill_text(kill: OomVerdict) -> str:
+    pid = "" if kill.pid is None else f" (pid {kill.pid})"
+    anon = "" if kill.anon_rss_bytes is None else f", anon-rss {format_bytes(kill.anon_rss_bytes)}"
+    return f"<b>OOM kill</b>: {safe(kill.victim or 'unknown')}{pid}, limit of the {safe(kill.level)} hit{anon}"
+
+
+def _events(canvas: Canvas, marks: list[MemoryMark], name: str) -> None:
+    """A strip with a row for each counter of memory.events that rose, and a tick where it did."""
+    rows: dict[str, list[tuple[float, int, int | None]]] = defaultdict(list)
+    for mark in _own_marks(marks, name):
+        for counter in STRIP:
+            if mark.delta.get(counter, 0) > 0:
+                rows[counter].append((mark.t, mark.delta[counter], mark.values.get(counter)))
+    order = [counter for counter in STRIP if counter in rows]
+    if not order:
+        return
+    panel = canvas.strip(order)
+    for row, counter in enumerate(order):
+        ticks = _joined(rows[counter], canvas.bucket_s)
+        line = {"width": 1.2, "color": f"var(--event-{counter})"}
+        canvas.trace(
+            panel, name=counter, x=[t for t, _, _ in ticks], y=[row] * len(ticks), mode="markers",
+            text=[_rise(counter, rise, total) for _, rise, total in ticks], hovertemplate="%{text}<extra></extra>",
+            marker={"symbol": "line-ns", "size": 10, "line": line},
+            meta={"kind": "memory-events", "of": name, "rise": sum(rise for _, rise, _ in ticks)},
+        )  # fmt: skip
+
+
+def _own_marks(marks: list[MemoryMark], name: str) -> list[MemoryMark]:
+    """Rises of memory.events.local, which counts this level alone; of memory.events where that is absent."""
+    mine = [mark for mark in marks if mark.label == name]
+    return [mark for mark in mine if mark.local] or mine
+
+
+def _rise(counter: str, rise: int, total: int | None) -> str:
+    return f"memory.events {counter} +{rise:,}{'' if total is None else f' (to {total:,})'}"
+
+
+def _joined(ticks: list[tuple[float, int, int | None]], bucket_s: float) -> list[tuple[float, int, int | None]]:
+    """Rises that fall on the same pixel, added up."""
+    joined: dict[int, tuple[float, int, int | None]] = {}
+    for t, rise, total in sorted(ticks, key=lambda tick: tick[0]):
+        number = int(t / bucket_s)
+        begin, before, _ = joined.get(number, (round(t, 6), 0, None))
+        joined[number] = (begin, before + rise, total)
+    return list(joined.values())

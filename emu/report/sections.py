@@ -1,0 +1,370 @@
+"""What stands above and below the picture: the verdict, and the run in tables, in kubectl's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from emu.report.figures import Figure
+from emu.report.html import Markup, element, exact_size, facts, folded, join, section, size, table, value_of
+from emu.report.model import Instance, KernelLine, OomVerdict, Study
+from emu.units import format_bytes, format_seconds
+
+
+def header(study: Study, summary: dict[str, Any]) -> Markup:
+    """The verdict in a line, the story in sentences, and what was expected."""
+    place = {"host": "on this host", "sandbox:uml": "in emu's own kernel (UML)"}.get(study.where or "", study.where)
+    scenario = study.scenario or summary.get("scenario")
+    line = [scenario, study.wall_time, place, study.machine.kernel and f"Linux {study.machine.kernel}"]
+    line.append(f"{format_seconds(study.duration_s)} long" if study.duration_s else None)
+    where = element("p", " · ".join(str(part) for part in line if part), class_="where")
+    verdict = summary.get("verdict") or {}
+    heading = element("h1", join([_chip(study, summary), verdict.get("headline") or _plain_headline(study)], ""))
+    story = element("div", join(element("p", said) for said in verdict.get("sentences") or []), class_="story")
+    broken = [element("p", said, class_="missing") for said in _broken(study)]
+    return element("header", join([where, heading, *broken, story, _expectations(summary)]))
+
+
+def _chip(study: Study, summary: dict[str, Any]) -> Markup:
+    if study.interrupted:
+        return element("span", "interrupted", class_="verdict unmet")
+    if not summary.get("expectations"):
+        return element("span", "nothing was expected", class_="verdict none")
+    met = bool(summary.get("met"))
+    return element("span", "✓ as expected" if met else "✗ not as expected", class_=f"verdict {_class(met)}")
+
+
+def _class(met: object) -> str:
+    return "met" if met else "unmet"
+
+
+def _plain_headline(study: Study) -> str:
+    if not study.instances and not study.timelines:
+        return "Nothing was recorded in this run."
+    kills = len(study.kills)
+    return f"{kills} OOM kill{'' if kills == 1 else 's'} in {format_seconds(study.duration_s)}."
+
+
+def _broken(study: Study) -> Iterator[str]:
+    if study.interrupted:
+        yield "The run was interrupted before its end; what follows is what was recorded up to then."
+    elif not study.ended:
+        yield "The run did not end in order: its last records may be missing."
+
+
+def _expectations(summary: dict[str, Any]) -> Markup:
+    expected = summary.get("expectations") or []
+    if not expected:
+        return Markup("")
+    rows = [
+        (
+            element("span", "✓ met" if one.get("met") else "✗ not met", class_=_class(one.get("met"))),
+            element("code", one.get("what")),
+            value_of(str(one.get("what")), one.get("wanted")),
+            _got(one),
+        )
+        for one in expected
+    ]
+    return table(["", "expected", "wanted", "got"], rows)
+
+
+def _got(one: dict[str, Any]) -> object:
+    if one.get("got") is not None:
+        return value_of(str(one.get("what")), one["got"])
+    return one.get("why") or "not measured"
+
+
+def sections(study: Study, summary: dict[str, Any], figure: Figure, scenario_text: str | None) -> Iterator[Markup]:
+    """Everything under the picture."""
+    yield _pod(study, summary)
+    yield _requests(study, summary)
+    yield _kills(study)
+    if study.freezes:
+        yield _freezes(study)
+    yield element("div", join([_machine(study), _measured(study, figure)]), class_="columns")
+    yield _notes(study)
+    yield _kernel_log(study)
+    yield section("Scenario, as resolved", _scenario(scenario_text))
+
+
+# -- the pod ---------------------------------------------------------------------------------------------------
+
+
+def _pod(study: Study, summary: dict[str, Any]) -> Markup:
+    if not study.instances:
+        return section("Pod", element("p", "No container was started.", class_="missing"))
+    parts: list[Markup] = []
+    if study.pod_statuses:
+        rows = [
+            (f"{one.t:.3f} s", one.detail.get("ready"), one.text, one.detail.get("restarts"))
+            for one in study.pod_statuses
+        ]
+        last = rows[-1]
+        parts.append(
+            table(
+                ["READY", "STATUS", "RESTARTS", "AGE"], [(*last[1:], format_seconds(study.duration_s))], ["RESTARTS"]
+            )
+        )
+        if len(rows) > 1:
+            changes = table(["at", "READY", "STATUS", "RESTARTS"], rows, ["at", "RESTARTS"])
+            parts.append(folded(f"each change of it ({len(rows)})", changes))
+    parts.append(_totals(study, summary))
+    parts.append(element("h3", "Container instances"))
+    parts.append(_instances(study))
+    return section("Pod", *parts)
+
+
+def _totals(study: Study, summary: dict[str, Any]) -> Markup:
+    heads = [
+        "",
+        "limit",
+        "peak",
+        "anon peak",
+        "page cache peak",
+        "swap peak",
+        "read",
+        "written",
+        "OOM kills",
+        "restarts",
+    ]
+    rows = []
+    for name in study.containers:
+        known = (summary.get("containers") or {}).get(name) or {}
+        limits = {entry.memory_max for entry in study.instances_of(name)}
+        limit = limits.pop() if len(limits) == 1 else None
+        rows.append((name, "none" if limit is None else exact_size(limit), *_peaks(known)))
+    pod = summary.get("pod") or {}
+    if pod:
+        rows.append(("pod", None, *_peaks(pod)))
+    return table(heads, rows, heads[1:])
+
+
+def _peaks(known: dict[str, Any]) -> tuple[object, ...]:
+    names = ("memory", "anon", "file", "swap")
+    peaks = [exact_size(known.get(f"{name}_peak_bytes")) for name in names]
+    io = [exact_size(known.get(f"io_{way}_bytes")) for way in ("read", "write")]
+    return (*peaks, *io, known.get("oom_kills"), known.get("restarts"))
+
+
+def _instances(study: Study) -> Markup:
+    heads = [
+        "container",
+        "attempt",
+        "started",
+        "ready",
+        "ended",
+        "exit code",
+        "reason",
+        "Docker's OOMKilled",
+        "image",
+    ]
+    rows = [
+        (
+            entry.container,
+            entry.attempt,
+            _at(entry.started_s),
+            _at(entry.ready_s) or "never",
+            _at(entry.exited_s),
+            entry.exit_code,
+            _reason(entry),
+            entry.docker_oom_killed,
+            entry.image or None,
+        )
+        for entry in study.instances
+    ]
+    return table(heads, rows, ["attempt", "started", "ready", "ended", "exit code"])
+
+
+def _reason(entry: Instance) -> str | None:
+    return f"{entry.reason or ''} (ended by the run)".strip() if entry.asked else entry.reason
+
+
+def _at(t: float | None) -> str | None:
+    return None if t is None else f"{t:.3f} s"
+
+
+# -- requests --------------------------------------------------------------------------------------------------
+
+
+def _requests(study: Study, summary: dict[str, Any]) -> Markup:
+    known = summary.get("requests")
+    if not study.requests or not known:
+        said = "No requests were recorded." if study.requests is None else "No requests were sent."
+        return section("Requests", element("p", said, class_="missing"))
+    phases = known.get("phases") or summary.get("phases") or {}
+    heads = ["", "sent", "answered", "by status", "not answered", "p50", "p90", "p99", "max"]
+    rows = [_request_row("all", known)]
+    named = phases.items() if isinstance(phases, dict) else ((one.get("name"), one) for one in phases)
+    rows += [_request_row(str(name), one.get("requests", one)) for name, one in named if isinstance(one, dict)]
+    note = element("p", "Latency counts from when a request was due to the end of its whole answer.", class_="hint")
+    return section("Requests", table(heads, rows, ["sent", "answered", "p50", "p90", "p99", "max"]), note)
+
+
+def _request_row(name: str, known: dict[str, Any]) -> tuple[object, ...]:
+    latency = known.get("latency_ms") or {}
+    times = [
+        None if latency.get(p) is None else format_seconds(latency[p] / 1e3) for p in ("p50", "p90", "p99", "max")
+    ]
+    status, errors = _counts(known.get("by_status")), _counts(known.get("errors"))
+    return (name, known.get("sent"), known.get("answered"), status, errors, *times)
+
+
+def _counts(counts: dict[str, Any] | None) -> str | None:
+    return ", ".join(f"{name}: {number:,}" for name, number in counts.items()) if counts else None
+
+
+# -- kills -----------------------------------------------------------------------------------------------------
+
+
+def _kills(study: Study) -> Markup:
+    if not study.kills:
+        said = "The kernel killed nothing for want of memory, as far as was recorded."
+        return section("OOM kills", element("p", said, class_="missing"))
+    blocks = _oom_blocks(study.kernel_lines)
+    heads = ["at", "container", "attempt", "ran out", "asked for memory", "killed", "pid", "it held", "in flight"]
+    heads += ["evidence", "said otherwise"]
+    known = table(heads, [_kill_row(kill) for kill in study.kills], ["at", "attempt", "pid", "in flight"])
+    words = [_kernel_words(kill, blocks, first=kill is study.kills[0]) for kill in study.kills]
+    return section("OOM kills", known, *words)
+
+
+def _kill_row(kill: OomVerdict) -> tuple[object, ...]:
+    limit = "" if kill.limit_bytes is None else f", memory.max {format_bytes(kill.limit_bytes)}"
+    victim = kill.victim or "not known"
+    if kill.child:
+        victim += " (a child; the container lived on)"
+    pids = ", ".join(map(str, kill.pids)) if len(kill.pids) > 1 else kill.pid and str(kill.pid)
+    found = [kill.container, kill.attempt, f"{kill.level}{limit}", kill.invoker, victim, pids, _held(kill)]
+    contradicts = ", ".join(kill.contradicts) or None
+    return (_at(kill.time_s), *found, kill.in_flight, ", ".join(kill.evidence) or "none", contradicts)
+
+
+def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Markup:
+    """The kernel's own block about a kill, or the lines that are left of it."""
+    block = next((lines for lines in blocks if kill.pid is not None and _tells_of(lines, kill.pid)), None)
+    lines = [_log_line(line) for line in block] if block else list(kill.log)
+    if not lines:
+        return Markup("")
+    title = f"{_at(kill.time_s)}, {kill.container}: the kernel's own words ({len(lines)} lines)"
+    return folded(title, element("pre", "\n".join(lines)), opened=first)
+
+
+def _held(kill: OomVerdict) -> str | None:
+    named = [("anon-rss", kill.anon_rss_bytes), ("file-rss", kill.file_rss_bytes)]
+    named += [("shmem-rss", kill.shmem_rss_bytes or None), ("swap", kill.swap_bytes or None)]
+    return ", ".join(f"{name} {format_bytes(value)}" for name, value in named if value is not None) or None
+
+
+def _oom_blocks(lines: list[KernelLine]) -> list[list[KernelLine]]:
+    """OOM lines cut where someone invoked the killer."""
+    blocks: list[list[KernelLine]] = []
+    for line in lines:
+        if not line.oom:
+            continue
+        if not blocks or " invoked oom-killer:" in line.text:
+            blocks.append([])
+        blocks[-1].append(line)
+    return blocks
+
+
+def _tells_of(lines: list[KernelLine], pid: int) -> bool:
+    return any(f"Killed process {pid} (" in line.text for line in lines)
+
+
+# -- the rest --------------------------------------------------------------------------------------------------
+
+
+def _freezes(study: Study) -> Markup:
+    rows = [
+        (
+            one.container,
+            _at(one.frozen_at_s),
+            _at(one.thawed_at_s) or "not thawed",
+            _ms(one.freeze_ms),
+            _ms(one.thaw_ms),
+        )
+        for one in study.freezes
+    ]
+    heads = ["container", "frozen at", "thawed at", "freezing took", "thawing took"]
+    return section("Freezes", table(heads, rows, heads[1:]))
+
+
+def _ms(value: float | None) -> str | None:
+    return None if value is None else format_seconds(value / 1e3)
+
+
+def _machine(study: Study) -> Markup:
+    machine = study.machine
+    devices = ", ".join(f"{one.number} {one.name} ({one.role})" for one in machine.devices.values())
+    pairs: list[tuple[str, object]] = [
+        ("kernel", machine.kernel),
+        ("where", study.where),
+        ("CPUs", machine.cpus),
+        ("memory", size(machine.memory_bytes)),
+        ("swap", "none" if machine.swap_bytes == 0 else size(machine.swap_bytes)),
+        ("Docker", machine.docker),
+        ("cgroup driver", machine.cgroup_driver),
+        ("pressure (PSI)", None if machine.psi is None else ("yes" if machine.psi else "not in this kernel")),
+        ("block devices", devices or None),
+        ("pod cgroup", study.pod_cgroup and element("code", study.pod_cgroup)),
+        ("began", study.wall_time),
+        ("run", study.run_id),
+    ]
+    if all(value is None for _, value in pairs):
+        return section("Machine", element("p", "Nothing is recorded of the machine.", class_="missing"))
+    return section("Machine", facts(pairs))
+
+
+def _measured(study: Study, figure: Figure) -> Markup:
+    cost = study.recorder
+    if cost is None:
+        return section("How it was measured", element("p", "The recorder left no report.", class_="missing"))
+    share = f" ({cost.cpu_s / study.duration_s:.1%} of one CPU)" if study.duration_s else ""
+    late = f"{cost.late:,} ({cost.late / cost.samples:.1%})" if cost.samples else f"{cost.late:,}"
+    return section(
+        "How it was measured",
+        facts(
+            [
+                ("control files read", f"every {format_seconds(cost.interval_s)}, and at each memory event"),
+                ("samples", cost.samples),
+                ("late by an interval or more", late),
+                ("recorder's CPU time", f"{format_seconds(cost.cpu_s)}{share}"),
+                ("recorder's memory", size(cost.rss_bytes)),
+            ]
+        ),
+        element(
+            "p",
+            "The areas are memory.stat, which the kernel brings up to date in batches; the line is memory.current, "
+            "exact at each sample. What rose and fell between two samples shows only in memory.peak, the peaks here.",
+            class_="hint",
+        ),
+    )
+
+
+def _notes(study: Study) -> Markup:
+    if not study.notes:
+        return Markup("")
+    rows = [
+        (f"{one.t:.3f} s", one.detail.get("level"), one.text, one.detail.get("why") or None) for one in study.notes
+    ]
+    return section("Notes", table(["at", "level", "what", "why"], rows, ["at"]))
+
+
+def _kernel_log(study: Study) -> Markup:
+    if not study.kernel_lines:
+        said = "The kernel logged nothing in this run, or its log could not be read."
+        return section("Kernel log", element("p", said, class_="missing"))
+    count = len(study.kernel_lines)
+    lines = element("pre", "\n".join(map(_log_line, study.kernel_lines)))
+    return section("Kernel log", folded(f"{count:,} line{'' if count == 1 else 's'}, seconds of the run", lines))
+
+
+def _log_line(line: KernelLine) -> str:
+    body = line.text.replace("\\x0a", "\n" + " " * 15)
+    return f"[{line.t:12.6f}] {body}"
+
+
+def _scenario(scenario_text: str | None) -> Markup:
+    if scenario_text is None:
+        return element("p", "scenario.yaml is not in the run directory.", class_="missing")
+    return folded("scenario.yaml, which can be run again", element("pre", scenario_text))
