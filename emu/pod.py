@@ -79,13 +79,13 @@ class Pod:
         """The pod's IP address, once it is open."""
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self.cgroup.create()
+        with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
             stack.callback(self.cgroup.remove)
+            self.cgroup.create()
             self._limit_pod()
             if self.has_volume:
-                self._engine.create_volume(self._volume, self._labels)
                 stack.callback(self._engine.remove_volume, self._volume)
+                self._engine.create_volume(self._volume, self._labels)
             stack.callback(self._remove_containers)
             self._stack = stack.pop_all()
         return self

@@ -51,6 +51,11 @@ def started(state: ContainerState, now: float) -> ContainerState:
     return replace(state, phase="running", ready=False, started_at=now, start_at=None)
 
 
+def readiness(state: ContainerState, ready: bool) -> ContainerState:
+    """A readiness probe's answer changed."""
+    return replace(state, ready=ready)
+
+
 def exited(
     state: ContainerState, now: float, *, exit_code: int, reason: str, policy: RestartPolicy, rule: BackOffRule
 ) -> ContainerState:

@@ -1,0 +1,91 @@
+"""Finds what a killed run left behind, and removes it: containers, volumes, pod cgroups, guests; nothing else.
+
+Ours is what carries our label or lies below our parent cgroup. What belongs to a run whose process is still alive is
+left alone. Processes need no search: the recorder and the load generator end with the run that started them, and
+containers are the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from cgroups.errors import CgroupError
+from cgroups.group import Cgroup
+from cgroups.mount import find_cgroup2
+from emu.containers import LABEL_RUN, Engine
+from emu.errors import EmuError
+from emu.pod import LABEL_OWNER
+from emu.podcgroup import PARENT, pod_cgroup
+
+_CLOSE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Removed:
+    """One thing that was left behind."""
+
+    kind: str
+    name: str
+
+
+def clean() -> Iterator[Removed]:
+    """Remove what killed runs left behind, telling of each thing once it is gone."""
+    from emu.sandbox.leftovers import sweep
+
+    for guest in sweep():
+        yield Removed("guest", str(guest))
+    engine = Engine()
+    try:
+        facts = engine.connect()
+    except EmuError:
+        yield from _clean_cgroups("cgroupfs", set())
+        return
+    alive: set[str] = set()
+    for found in engine.labelled(LABEL_RUN):
+        labels = found["Labels"]
+        if _lives(labels.get(LABEL_OWNER, "")):
+            alive.add(labels[LABEL_RUN])
+            continue
+        engine.remove(str(found["Id"]))
+        yield Removed("container", str((found.get("Names") or ["?"])[0]).removeprefix("/"))
+    for volume in engine.labelled_volumes(LABEL_RUN):
+        if not any(volume.startswith(run_id) for run_id in alive):
+            engine.remove_volume(volume)
+            yield Removed("volume", volume)
+    yield from _clean_cgroups(facts.cgroup_driver, alive)
+
+
+def _clean_cgroups(driver: str, alive: set[str]) -> Iterator[Removed]:
+    try:
+        mount = find_cgroup2()
+    except CgroupError:
+        return
+    parent = mount.path / (f"{PARENT}.slice" if driver == "systemd" else PARENT)
+    if not parent.is_dir():
+        return
+    for group in Cgroup(parent).children():
+        name = group.path.name.removeprefix(f"{PARENT}-").removesuffix(".slice")
+        if any(name in (run_id, run_id.replace("-", "_")) for run_id in alive) or _has_living_owner(group.path):
+            continue
+        pod_cgroup(driver, mount, name).remove()
+        yield Removed("cgroup", str(group.path))
+
+
+def _has_living_owner(path: Path) -> bool:
+    """A pod whose first container is not made yet has no label to tell whose it is: it is young, leave it."""
+    try:
+        return not any(Cgroup(path).children()) and psutil.time.time() - path.stat().st_ctime < _CLOSE_S
+    except OSError:
+        return False
+
+
+def _lives(owner: str) -> bool:
+    pid, _, created = owner.partition(":")
+    try:
+        return f"{psutil.Process(int(pid)).create_time():.2f}" == created
+    except (psutil.Error, ValueError):
+        return False

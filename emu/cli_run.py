@@ -1,0 +1,146 @@
+"""`emu run`: read the scenario, choose where, run it there, then study what was recorded and tell it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from emu import images
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError
+from emu.live import Screen
+from emu.machine import where
+from emu.paths import cache_dir, runs_dir
+from emu.rundir import RunDir
+from emu.scenario import complete_scenario, complete_setting, load_resolved, load_scenario, resolve
+from emu.spec import ScenarioSpec
+
+DEFAULT_SCENARIO = "queue-proxy-oom"
+
+
+@click.command()
+@click.argument("scenario", default=DEFAULT_SCENARIO, shell_complete=complete_scenario)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    shell_complete=complete_setting,
+    help="Change one key of the scenario; may be given again.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The run directory to make.  [default: runs/<time>-<name>]"
+)
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice(["auto", "host", "sandbox"]),
+    default="auto",
+    show_default=True,
+    help="Where to run: this machine, or our own kernel.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print summary.json on standard output, and nothing else there."
+)
+def run(scenario: str, settings: Sequence[str], out: Path | None, place: str, as_json: bool) -> None:
+    """Run SCENARIO (a file, or the name of a built-in one) and tell what happened.
+
+    Ends with 0 if what the scenario expects came true, 1 if it did not, 2 for bad input or an unmet requirement,
+    130 if it was interrupted (what was recorded by then is kept and told).
+
+    \b
+    Examples:
+      emu run                                   the default scenario
+      emu run app-swap
+      emu run queue-proxy-oom --set pod.queueProxy.resources.limits.memory=64Mi
+      emu run my-scenario.yaml --out /tmp/run1 --json
+    """
+    spec = load_scenario(scenario, settings)
+    chosen = _choose(place)
+    directory = RunDir((out or runs_dir() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{spec.name}").absolute())
+    with Screen(to_stderr=as_json) as screen:
+        screen.console.print(f"[bold]{spec.name}[/]: {spec.question}")
+        interrupted = _run_there(spec, directory, chosen, screen)
+        met = _tell(directory, screen, as_json)
+    sys.exit(EXIT_INTERRUPTED if interrupted else EXIT_OK if met else EXIT_UNMET)
+
+
+@click.command(hidden=True)
+@click.argument("scenario", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--to-stderr", is_flag=True)
+def record(scenario: Path, out: Path, to_stderr: bool) -> None:
+    """The part of `emu run` that happens on the kernel that is looked at; the study is made where it is faster."""
+    from emu.runner import run_scenario
+
+    with Screen(to_stderr=to_stderr) as screen:
+        interrupted = run_scenario(load_resolved(scenario), RunDir(out), screen)
+    sys.exit(EXIT_INTERRUPTED if interrupted else EXIT_OK)
+
+
+def _choose(place: str) -> str:
+    from emu.host import gather_facts
+    from emu.requirements import choose_where
+
+    return choose_where(gather_facts(), None if place == "auto" else place)
+
+
+def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> bool:
+    """Run it; True if it was interrupted. A run that never began leaves no directory behind."""
+    try:
+        if chosen == "host":
+            from emu.runner import run_scenario
+
+            screen.step(f"running on this machine ({where()})")
+            directory.create()
+            return run_scenario(spec, directory, screen)
+        return _in_sandbox(spec, directory, screen)
+    except (EmuError, KeyboardInterrupt):
+        if directory.path.is_dir() and not directory.events.exists():
+            shutil.rmtree(directory.path)
+        raise
+
+
+def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> bool:
+    from emu.sandbox import uml
+
+    images.prepare(screen.step)
+    directory.create()
+    cache = cache_dir()
+    with tempfile.NamedTemporaryFile("w", dir=cache, prefix=".run-", suffix=".yaml", encoding="utf-8") as resolved:
+        resolved.write(resolve(spec))
+        resolved.flush()
+        argv = [sys.executable, "-m", "emu", "record", resolved.name, "--out", str(directory.path)]
+        status = uml.run(
+            argv + (["--to-stderr"] if screen.to_stderr else []),
+            memory_bytes=spec.sandbox.memory,
+            swap_bytes=spec.sandbox.swap,
+            shares=[directory.path, cache, *uml.usual_shares()],
+            console_log=directory.processes / "console.log",
+            say=screen.step,
+        )
+    if status not in (EXIT_OK, EXIT_INTERRUPTED):
+        if not directory.events.exists():
+            shutil.rmtree(directory.path)
+        sys.exit(EXIT_BAD_INPUT)
+    return status == EXIT_INTERRUPTED
+
+
+def _tell(directory: RunDir, screen: Screen, as_json: bool) -> bool:
+    """Study the run, write summary.json and report.html, print the verdict; True if every expectation was met."""
+    from emu.report.finish import finish
+    from emu.report.text import print_story
+
+    screen.step("studying the run")
+    study, summary = finish(directory)
+    print_story(study, summary, screen.console)
+    screen.console.print(f"report: {directory.report}")
+    if as_json:
+        click.echo(json.dumps(summary, indent=2))
+    return bool(summary["met"])

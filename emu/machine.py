@@ -1,0 +1,80 @@
+"""Facts of the machine that a run is on; they head every report."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from emu.containers import EngineFacts
+
+SANDBOX_VARIABLE = "EMU_SANDBOX"
+"""Set in our own kernel to its kind (`uml`, `qemu`)."""
+
+
+def where() -> str:
+    """`host`, or `sandbox:` and its kind."""
+    kind = os.environ.get(SANDBOX_VARIABLE)
+    return f"sandbox:{kind}" if kind else "host"
+
+
+def machine_facts(engine: EngineFacts) -> dict[str, Any]:
+    """What `emu.events.RunBegan.machine` holds. Bytes; devices by the numbers that io.stat uses."""
+    return {
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "system": _system(),
+        "docker": engine.version,
+        "cgroup_driver": engine.cgroup_driver,
+        "storage_driver": engine.storage_driver,
+        "cpus": psutil.cpu_count() or 1,
+        "memory_bytes": psutil.virtual_memory().total,
+        "swap_bytes": psutil.swap_memory().total,
+        "psi": Path("/proc/pressure/memory").exists(),
+        "page_size": os.sysconf("SC_PAGE_SIZE"),
+        "devices": block_devices(Path(engine.root_dir)),
+    }
+
+
+def _system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def block_devices(docker_root: Path) -> dict[str, dict[str, str]]:
+    """Each whole disk by its number (`98:0`), with its name and what it is for: `swap`, `docker` or `other`."""
+    roles: dict[str, str] = {}
+    if docker_root.exists():
+        roles[_disk_of(docker_root.stat().st_dev)] = "docker"
+    for line in _lines(Path("/proc/swaps"))[1:]:
+        device = Path(line.split()[0])
+        if device.is_block_device():
+            roles[_disk_of(device.stat().st_rdev)] = "swap"
+    found: dict[str, dict[str, str]] = {}
+    for disk in sorted(Path("/sys/block").glob("*")):
+        lines = _lines(disk / "dev")
+        if lines and (lines[0] in roles or not disk.name.startswith(("loop", "ram"))):
+            found[lines[0]] = {"name": disk.name, "role": roles.get(lines[0], "other")}
+    return found
+
+
+def _disk_of(device: int) -> str:
+    """The number of the whole disk that a device number belongs to: io.stat counts by disk, not by partition."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    place = Path("/sys/dev/block") / number
+    if (place / "partition").exists():
+        lines = _lines(place.resolve().parent / "dev")
+        return lines[0] if lines else number
+    return number
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []

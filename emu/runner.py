@@ -1,0 +1,431 @@
+"""The story of one run, readable from top to bottom: build, record, start, drive, stop, study, tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import PIPE, Popen, TimeoutExpired
+from typing import Any
+
+import psutil
+
+from cgroups import parse
+from cgroups.mount import find_cgroup2
+from emu import command, images
+from emu.containers import Engine, EngineFacts
+from emu.errors import EmuError
+from emu.events import EventLog, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
+from emu.live import MemoryNow, Now, Screen
+from emu.loadplan import load_plan
+from emu.machine import machine_facts, where
+from emu.messages import QUEUE_PORT, LoadPlan
+from emu.pod import APP, CONTAINERS, SANDBOX, Instance, Pod
+from emu.podcgroup import pod_cgroup
+from emu.policy.lifecycle import ContainerState
+from emu.rundir import RunDir
+from emu.scenario import resolve
+from emu.spec import ScenarioSpec
+from emu.supervisor import Supervisor
+
+_TURN_S = 0.1
+_CHILD_END_S = 20.0
+_PAGE_READ = 1 << 20
+
+
+@dataclass
+class _Load:
+    """The load generator's process and what it said last."""
+
+    process: Popen[bytes]
+    said: dict[str, Any]
+    lines: queue.SimpleQueue[dict[str, Any]]
+
+    def hear(self) -> None:
+        while True:
+            try:
+                self.said = self.lines.get_nowait()
+            except queue.Empty:
+                return
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+
+def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
+    """Run a scenario on this machine and record it in `run`, which exists. True if it was interrupted.
+
+    EmuError when something is missing (an image, the engine, a controller); what was made by then is undone. The
+    report is not made here: `emu.report` studies the directory afterwards.
+    """
+    log = EventLog(run.events)
+    run.scenario.write_text(resolve(spec), encoding="utf-8")
+    engine = Engine()
+    facts = engine.connect()
+    images.ensure(engine, images.prepare(screen.step), screen.step)
+    _see_images(spec, engine)
+    run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
+    cgroup = pod_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
+    began = now()
+    log.append(_began(spec, run_id, facts, began, cgroup.path))
+    interrupted = False
+    with _interruptible(), ExitStack() as stack:
+        try:
+            pod = Pod(
+                spec.pod, run_id, engine, cgroup, log,
+                machine_memory_bytes=psutil.virtual_memory().total, owner=owner(), log_driver=_log_driver(),
+            )  # fmt: skip
+            stack.callback(log.close)
+            stack.enter_context(pod)
+            _prepare(spec, pod, engine, log, screen)
+            recorder = stack.enter_context(_recording(run, pod, spec.recorder.interval))
+            supervisor = stack.enter_context(Supervisor(pod, engine, log, run, recorder.tell))
+            stack.callback(_stop_pod, supervisor)
+            _drive(spec, run, pod, supervisor, recorder, log, screen)
+        except KeyboardInterrupt:
+            interrupted = True
+            screen.end_live()
+            screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
+            log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            screen.end_live()
+            screen.step("stopping the pod, removing what the run made")
+    _keep_journal(run, run_id, began)
+    log.append(RunEnded(now(), interrupted))
+    log.close()
+    return interrupted
+
+
+def owner() -> str:
+    """Who this process is, also after its pid was given to another: `pid:start time`."""
+    return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cgroup: Path) -> RunBegan:
+    return RunBegan(
+        began,
+        run_id,
+        spec.name,
+        where(),
+        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        machine_facts(facts),
+        str(cgroup),
+        os.sysconf("SC_CLK_TCK"),
+    )
+
+
+def _see_images(spec: ScenarioSpec, engine: Engine) -> None:
+    for key, container in (("pod.queueProxy.image", spec.pod.queue_proxy), ("pod.app.image", spec.pod.app)):
+        if container.image is not None and engine.image_labels(container.image) is None:
+            have = ", ".join(tag for tag, _ in engine.image_tags()) or "none"
+            raise EmuError(
+                f"{key}: there is no image {container.image!r}",
+                f"the engine does not have it, and none is pulled (it has: {have})",
+                f"load it first (docker load, docker pull {container.image}), or take another",
+            )
+
+
+def _prepare(spec: ScenarioSpec, pod: Pod, engine: Engine, log: EventLog, screen: Screen) -> None:
+    if spec.pod.app.files:
+        screen.step("making the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
+        pod.make_files()
+    if spec.node.image_cache == "warm":
+        folders = {folder for name in (SANDBOX, *CONTAINERS) for folder in engine.image_folders(pod.image(name))}
+        if not _read_into_cache(sorted(folders)):
+            log.append(
+                Note(now(), "the images' files could not be read ahead", "their layers are not files on this machine")
+            )
+    else:
+        _drop_caches(log)
+
+
+def _read_into_cache(folders: list[Path]) -> bool:
+    """Read every file once: its pages are then there and charged to us, as on a node where the image ran before."""
+    found = False
+    buffer = bytearray(_PAGE_READ)
+    for folder in folders:
+        for path in folder.rglob("*"):
+            if path.is_symlink() or not path.is_file():
+                continue
+            found = True
+            with path.open("rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
+    return found
+
+
+def _drop_caches(log: EventLog) -> None:
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    except OSError as error:
+        log.append(Note(now(), "the page cache could not be dropped before the run", str(error)))
+
+
+@dataclass
+class _Recording:
+    process: Popen[bytes]
+
+    def tell(self, instance: Instance) -> None:
+        """Say whose cgroup will come; before the container is started."""
+        line = json.dumps({"id": instance.id, "container": instance.container, "attempt": instance.attempt})
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return
+
+
+@contextmanager
+def _recording(run: RunDir, pod: Pod, interval_s: float) -> Iterator[_Recording]:
+    with (run.processes / "recorder.err").open("wb") as errors:
+        process = command.spawn(
+            [
+                sys.executable, "-m", "emu.recorder", "--run", str(run.path),
+                "--pod-cgroup", str(pod.cgroup.path), "--interval", str(interval_s),
+            ],
+            stdin=PIPE, stdout=PIPE, stderr=errors.fileno(),
+        )  # fmt: skip
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        if process.stdout.readline() != b"recording\n":
+            process.wait(_CHILD_END_S)
+            raise EmuError(
+                "the recorder did not start",
+                (run.processes / "recorder.err").read_text(errors="replace").strip()[-2000:] or "it said nothing",
+                "tell us: this should not happen",
+            )
+        yield _Recording(process)
+    finally:
+        process.stdin.close()
+        _end(process)
+
+
+def _end(process: Popen[bytes]) -> None:
+    try:
+        process.wait(_CHILD_END_S)
+    except TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _drive(
+    spec: ScenarioSpec,
+    run: RunDir,
+    pod: Pod,
+    supervisor: Supervisor,
+    recorder: _Recording,
+    log: EventLog,
+    screen: Screen,
+) -> None:
+    screen.step("starting the pod")
+    pod.open()
+    supervisor.start()
+    began = now()
+    watch = _Watch(pod, supervisor, screen, began)
+    while now() < began + spec.pod.ready_timeout and not all(state.ready for state in supervisor.states.values()):
+        supervisor.turn(_TURN_S)
+        watch.look("waiting for readiness", None)
+    plan = load_plan(spec.load, pod.address, QUEUE_PORT, begin_at=now() + 0.5)
+    _tell_phases(plan, log)
+    if not plan.phases:
+        return
+    screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
+    with _loading(plan, run) as load:
+        while load.running:
+            supervisor.turn(_TURN_S)
+            load.hear()
+            watch.look(_phase_at(plan, now()), load)
+        load.hear()
+        watch.look("done", load)
+
+
+def _tell_phases(plan: LoadPlan, log: EventLog) -> None:
+    assert plan.begin_at is not None
+    for phase in plan.phases:
+        log.append(PhaseBegan(plan.begin_at + phase.start_s, phase.name, phase.duration_s))
+        log.append(PhaseEnded(plan.begin_at + phase.start_s + phase.duration_s, phase.name))
+
+
+def _phase_at(plan: LoadPlan, moment: float) -> str:
+    assert plan.begin_at is not None
+    for phase in reversed(plan.phases):
+        begin = plan.begin_at + phase.start_s
+        if begin <= moment < begin + phase.duration_s:
+            return phase.name
+    return "waiting for the last answers" if moment > plan.begin_at else "about to begin"
+
+
+@contextmanager
+def _loading(plan: LoadPlan, run: RunDir) -> Iterator[_Load]:
+    run.load_plan.write_text(plan.to_json(), encoding="utf-8")
+    with (run.processes / "load.err").open("wb") as errors:
+        process = command.spawn(
+            [sys.executable, "-m", "emu.daemon.load", "--plan", str(run.load_plan), "--out", str(run.requests)],
+            stdout=PIPE,
+            stderr=errors.fileno(),
+        )
+    load = _Load(process, {}, queue.SimpleQueue())
+    reader = threading.Thread(target=_read_status, args=(process, load.lines), daemon=True)
+    reader.start()
+    try:
+        yield load
+        if process.returncode != 0:
+            said = (run.processes / "load.err").read_text(errors="replace").strip()[-2000:]
+            raise EmuError(
+                "the load generator failed", said or f"status {process.returncode}", "tell us, with the run"
+            )
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        _end(process)
+        reader.join(_CHILD_END_S)
+
+
+def _read_status(process: Popen[bytes], lines: queue.SimpleQueue[dict[str, Any]]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        try:
+            lines.put(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+
+
+class _Watch:
+    """Looks at the pod a few times a second, for the screen only; the record is the recorder's."""
+
+    def __init__(self, pod: Pod, supervisor: Supervisor, screen: Screen, began: float) -> None:
+        self._pod = pod
+        self._supervisor = supervisor
+        self._screen = screen
+        self._began = began
+        self._exits: dict[str, ContainerState] = {}
+        self._next_at = 0.0
+
+    def look(self, phase: str, load: _Load | None) -> None:
+        self._tell_exits()
+        moment = now()
+        if moment < self._next_at and (load is None or load.running):
+            return
+        self._next_at = moment + 0.25
+        view = self._supervisor.view()
+        said = load.said if load is not None else {}
+        self._screen.show(
+            Now(
+                elapsed_s=moment - self._began,
+                phase=phase,
+                ready=view.ready,
+                status=view.status,
+                restarts=view.restarts,
+                age_s=moment - self._began,
+                sent=said.get("sent", 0),
+                answered=said.get("done", 0),
+                in_flight=said.get("in_flight", 0),
+                by_status=said.get("by_status", {}),
+                errors=said.get("errors", {}),
+                memory=tuple(self._memory(name) for name in CONTAINERS),
+            )
+        )
+
+    def _tell_exits(self) -> None:
+        for name, state in self._supervisor.states.items():
+            seen = self._exits.get(name)
+            if state.last_reason is None or (seen is not None and seen.restarts == state.restarts):
+                continue
+            if state.phase in ("back-off", "terminated"):
+                self._exits[name] = state
+                wait = f"; next start in {state.delay_s:.1f} s" if state.delay_s else ""
+                at = now() - self._began
+                self._screen.event(
+                    f"{at:6.1f} s  {name} ended: {state.last_reason}, exit code {state.last_exit_code}{wait}"
+                )
+
+    def _memory(self, name: str) -> MemoryNow:
+        state = self._supervisor.states[name]
+        instance = self._supervisor.instance(name)
+        stat: dict[str, int] = {}
+        current = swap = kills = 0
+        if instance is not None:
+            path = self._pod.cgroup.container_path(instance.id)
+            try:
+                stat = parse.parse_flat((path / "memory.stat").read_text())
+                current = int((path / "memory.current").read_text())
+                swap = int((path / "memory.swap.current").read_text())
+                kills = parse.parse_flat((path / "memory.events").read_text()).get("oom_kill", 0)
+            except (OSError, ValueError):
+                stat = {}
+        spec = self._pod.spec.app if name == APP else self._pod.spec.queue_proxy
+        shmem = stat.get("shmem", 0)
+        return MemoryNow(
+            name,
+            "ready" if state.ready else state.phase,
+            stat.get("anon", 0),
+            stat.get("file", 0) - shmem,
+            shmem,
+            stat.get("kernel", 0),
+            swap,
+            current,
+            spec.resources.limits.memory,
+            state.restarts,
+            kills,
+        )
+
+
+def _stop_pod(supervisor: Supervisor) -> None:
+    supervisor.stop()
+
+
+def _log_driver() -> str | None:
+    """Docker's journald driver where a journald listens, so that `journalctl CONTAINER_NAME=…` works."""
+    return "journald" if Path("/run/systemd/journal/socket").exists() else None
+
+
+def _keep_journal(run: RunDir, run_id: str, began: float) -> None:
+    """The same story as journald has it: the kernel's lines since the run began, and the containers'."""
+    if _log_driver() is None:
+        return
+    since_s = now() - began + 1
+    lines: list[str] = []
+    for match in (["-k"], [f"--identifier={run_id}"]):
+        try:
+            text = command.run(
+                ["journalctl", *match, "-o", "json", "--no-pager", "--since", f"-{since_s:.0f}s"],
+                what="cannot read the journal",
+                fix="see whether journalctl works here",
+                timeout_s=60,
+            )
+        except EmuError:
+            continue
+        lines.extend(text.splitlines())
+    if lines:
+        run.journal.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM interrupts like Ctrl-C; the handlers of before come back at the end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
