@@ -49,25 +49,6 @@ def _values(line: Timeline, counter: str, whole: bool) -> list[tuple[float, int]
     return found
 
 
-def total(study: Study, key: Key, counter: str) -> int | None:
-    """A container instance's counter at its end; None where memory.events was never read."""
-    line = study.timelines.get(key)
-    marks = [mark for mark in study.memory_marks if (mark.label, mark.attempt) == key]
-    if not marks and (line is None or not (line.events or line.events_all)):
-        return None
-    return sum(rise.by for rise in rises(study, key, counter))
-
-
-def last(column: Column) -> int | None:
-    """The last value measured."""
-    return next((value for value in reversed(column) if value is not None), None)
-
-
-def peak(column: Column) -> int | None:
-    """The largest value measured."""
-    return max((value for value in column if value is not None), default=None)
-
-
 def value_at(t: list[float], column: Column, when: float) -> int | None:
     """The last value measured at or before a time."""
     found = None

@@ -201,7 +201,7 @@ def _verdict(study: Study, kill: _Kill, kills: list[_Kill]) -> OomVerdict:
         after_first_request_s=None if began is None or began > t else t - began,
         evidence=evidence,
         contradicts=(*doubts, *contradicts),
-        log=tuple(line for entry in kill.logged for line in entry.lines),
+        log=tuple(dict.fromkeys(line for entry in kill.logged for line in entry.lines)),
         kernel_us=first.kernel_us if first else None,
     )
 

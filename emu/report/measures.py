@@ -1,0 +1,144 @@
+"""Figures of one cgroup, or of a container over all its instances, within a stretch of time.
+
+Peaks are the largest over the instances, counters are summed over them (each begins at 0 in its own cgroup). None
+is what was not measured in any instance.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from math import inf
+from typing import Any
+
+from emu.report.counters import rises
+from emu.report.model import Column, Device, Key, Study, Timeline
+
+EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
+PEAKS = {
+    "memory_peak_bytes": "memory_current",
+    "anon_peak_bytes": "anon",
+    "file_peak_bytes": "page_cache",
+    "shmem_peak_bytes": "shmem",
+    "kernel_peak_bytes": "kernel",
+    "sock_peak_bytes": "sock",
+    "swap_peak_bytes": "swap",
+    "working_set_peak_bytes": "working_set",
+    "dirty_peak_bytes": "dirty",
+}
+"""Names of summary.json, and the column that each is the largest value of."""
+
+
+class Window:
+    """A stretch of a run, to be measured: by default all of it."""
+
+    def __init__(self, study: Study, begin_s: float = -inf, until_s: float = inf) -> None:
+        self.study = study
+        self.begin_s = begin_s
+        self.until_s = until_s
+
+    def peak(self, lines: Iterable[Timeline], column: str) -> int | None:
+        """The largest value within."""
+        values = (value for line in lines for value in self._within(line, getattr(line, column)))
+        return max((value for value in values if value is not None), default=None)
+
+    def rise(self, pairs: Iterable[tuple[list[float], Column]]) -> int | None:
+        """How much counters rose within, together; each pair is `t` and its column."""
+        return add(self._rise_of(t, column) for t, column in pairs)
+
+    def counted(self, lines: Iterable[Timeline], column: str) -> int | None:
+        """How much a counter of the timelines rose within."""
+        return self.rise((line.t, getattr(line, column)) for line in lines)
+
+    def events(self, keys: Iterable[Key], *, below: bool | None = None) -> dict[str, int | None]:
+        """memory.events within, by counter; None each where it was never read."""
+        known = [key for key in keys if self._has_events(key)]
+        if not known:
+            return dict.fromkeys(EVENTS)
+        found: dict[str, int | None] = {}
+        for name in EVENTS:
+            told = [rise for key in known for rise in rises(self.study, key, name, below=below)]
+            found[name] = sum(rise.by for rise in told if self.begin_s < rise.t <= self.until_s)
+        return found
+
+    def io(self, lines: Iterable[Timeline]) -> dict[str, int | None]:
+        """Bytes through block devices: all, those of swap, and those of all others. None where io.stat was absent,
+        and for the parts where nobody recorded which device is which.
+        """
+        measured = [line for line in lines if line.has_io]
+        devices = self.study.machine.devices
+        every = list(dict.fromkeys(device for line in measured for device in line.io))
+        swap = [device for device in every if _is_swap(devices, device)]
+        rest = [device for device in every if device not in swap]
+        parts = {"io": every, "swap_io": swap, "disk": rest}
+        found: dict[str, int | None] = {}
+        for part, chosen in parts.items():
+            for way in ("read", "write"):
+                told = bool(measured) and (part == "io" or bool(devices))
+                found[f"{part}_{way}_bytes"] = self._bytes(measured, chosen, f"{way}_bytes") if told else None
+        return found
+
+    def _bytes(self, lines: list[Timeline], devices: list[str], way: str) -> int:
+        pairs = [(line.t, getattr(line.io[device], way)) for line in lines for device in devices if device in line.io]
+        return self.rise(pairs) or 0
+
+    def _within(self, line: Timeline, column: Column) -> Column:
+        first = max(0, bisect_right(line.t, self.begin_s) - 1)
+        last = bisect_right(line.t, self.until_s)
+        return [] if line.t and line.t[-1] < self.begin_s else column[first:last]
+
+    def _rise_of(self, t: list[float], column: Column) -> int | None:
+        if all(value is None for value in column):
+            return None
+        before = last(column[: bisect_right(t, self.begin_s)]) or 0
+        after = last(column[: bisect_right(t, self.until_s)]) or 0
+        return after - before
+
+    def _has_events(self, key: Key) -> bool:
+        line = self.study.timelines.get(key)
+        if line is not None and (line.events or line.events_all):
+            return True
+        return any((mark.label, mark.attempt) == key for mark in self.study.memory_marks)
+
+
+def last(column: Column) -> int | None:
+    """The last value measured."""
+    return next((value for value in reversed(column) if value is not None), None)
+
+
+def first(column: Column) -> int | None:
+    """The first value measured."""
+    return next((value for value in column if value is not None), None)
+
+
+def add(values: Iterable[int | None]) -> int | None:
+    """The sum of what was measured; None if nothing was."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def times(value: int | None, factor: int) -> int | None:
+    """A product, where there is something to multiply."""
+    return None if value is None else value * factor
+
+
+def rounded(value: Any) -> Any:
+    """Floats to the microsecond, through lists and mappings: more was not measured."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {name: rounded(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(entry) for entry in value]
+    return value
+
+
+def percentile(ordered: list[float], share: float) -> float | None:
+    """The nearest-rank percentile of values in order: one that was really measured."""
+    if not ordered:
+        return None
+    return ordered[max(0, min(len(ordered) - 1, -int(-share * len(ordered) // 1) - 1))]
+
+
+def _is_swap(devices: Mapping[str, Device], number: str) -> bool:
+    return number in devices and devices[number].is_swap

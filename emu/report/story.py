@@ -1,0 +1,270 @@
+"""The verdict that a person can repeat aloud: a headline, and the sentences that support it.
+
+Every number comes from the study; where something was not recorded the sentence is left out or says so.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from emu.report.measures import percentile
+from emu.report.model import Instance, OomVerdict, Study
+from emu.report.oom import DOCKER_FLAG, EXIT_CODE, KILLED
+from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
+from emu.report.words import count, listed, of_limit, often, share
+from emu.units import format_bytes, format_seconds
+
+AT_ONCE_S = 0.1
+"""An answer within this is one that came at once."""
+_SEEN = {
+    "refused": "were refused a connection",
+    "reset": "were reset",
+    "closed": "were closed without a byte of answer",
+    "short-body": "were cut off in the middle of the answer",
+    "timeout": "were given up by the client (timeout)",
+    "unanswered": "had no answer when the run ended",
+    "bad-response": "were answered with something that is not HTTP",
+    "unreachable": "could not reach the pod",
+    "no-descriptors": "were never sent: the load generator had no file descriptor left",
+    "no-ports": "were never sent: the load generator had no local port left",
+}
+_WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled flag"}
+
+
+@dataclass
+class Story:
+    """What happened, in words."""
+
+    headline: str
+    sentences: list[str] = field(default_factory=list)
+
+
+def tell(study: Study, summary: dict[str, Any]) -> Story:
+    """The story of a run, from its study and its numbers (those of `emu.report.summary`)."""
+    if not study.instances and not study.timelines:
+        return Story("There is nothing to tell: the run left no record of a container", _notes(study))
+    story = Story(_headline(study, summary))
+    for kill in _one_each(study.kills):
+        story.sentences += _kill_sentences(study, kill)
+    story.sentences += _flags(study)
+    story.sentences += _exits(study, summary, skip_first=not study.kills)
+    story.sentences += _restarts(study)
+    story.sentences += _clients(study, summary)
+    story.sentences += memory_sentences(study, summary)
+    story.sentences += _notes(study)
+    story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
+    return story
+
+
+def _headline(study: Study, summary: dict[str, Any]) -> str:
+    if study.kills:
+        return _kill_headline(study)
+    exits = _exits(study, summary)
+    if exits:
+        return exits[0].rstrip(".")
+    parts = [*swap_headline(study, summary), *cache_headline(study, summary)] or _peaks(study, summary)
+    parts += _answers(study)
+    watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
+    verdict = (
+        "Nothing was killed" if watched else "No container ended, and whether a process was killed is not recorded"
+    )
+    return f"{verdict}: {'; '.join(parts)}" if parts else verdict
+
+
+def _kill_headline(study: Study) -> str:
+    first = study.kills[0]
+    mine = study.kills_of(first.container)
+    who = f"a child process of {first.container}" if first.child else first.container
+    when = (
+        f"{format_seconds(first.after_first_request_s)} after the first request"
+        if first.after_first_request_s is not None
+        else f"{format_seconds(first.time_s)} into the run"
+    )
+    times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
+    text = f"{who} was OOM-killed{times} {when}: {_cause(first)}"
+    if first.in_flight:
+        waited = "request was" if first.in_flight == 1 else "requests were"
+        text += f" while {first.in_flight:,} {waited} waiting for an answer"
+    text += "; the container lived on" if first.child else ""
+    others = [kill for kill in _one_each(study.kills) if kill.container != first.container]
+    text += "".join(f"; {kill.container} was OOM-killed too" for kill in others)
+    told = {kill.container for kill in others} | {first.container}
+    return text + "".join(f"; {held}" for held in _others_held(study, first, told))
+
+
+def _cause(kill: OomVerdict) -> str:
+    limit = "" if kill.limit_bytes is None else f" of {format_bytes(kill.limit_bytes)}"
+    if kill.level == "host":
+        return "the machine itself had no memory left"
+    return f"its own limit{limit} was reached" if kill.level == "container" else f"the pod's limit{limit} was reached"
+
+
+def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
+    """What the other containers used at the time of a kill."""
+    found = []
+    for line in study.timelines.values():
+        if line.label in told or line.label not in study.containers:
+            continue
+        before = [(t, used) for t, used in zip(line.t, line.memory_current, strict=True) if used is not None]
+        before = [(t, used) for t, used in before if t <= kill.time_s]
+        gone = line.t and line.t[-1] < kill.time_s - 1.0
+        if before and not gone:
+            limit = next((one.memory_max for one in study.instances if one.key == line.key), None)
+            found.append(f"{line.label} used {of_limit(before[-1][1], limit)}")
+    return found
+
+
+def _one_each(kills: list[OomVerdict]) -> list[OomVerdict]:
+    """The first kill of each container."""
+    return list({kill.container: kill for kill in reversed(kills)}.values())[::-1]
+
+
+def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
+    found = []
+    if kill.victim is not None and kill.anon_rss_bytes is not None:
+        held = f"{format_bytes(kill.anon_rss_bytes)} of anonymous memory"
+        if kill.file_rss_bytes:
+            held += f" and {format_bytes(kill.file_rss_bytes)} of file pages"
+        found.append(f"The killed process, {kill.victim} (pid {kill.pid}), held {held}.")
+    if len(kill.pids) > 1:
+        found.append(
+            f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together."
+        )
+    if kill.invoker and kill.invoker != kill.victim:
+        found.append(f"{kill.invoker} had asked for the memory that was not there, and {kill.victim} died for it.")
+    if kill.level != "container":
+        found += _chosen(study, kill)
+    line = next((line for line in kill.log if f"Killed process {kill.pid} " in line), None)
+    if line is not None:
+        found.append(f"The kernel's own words: {line}")
+    else:
+        witnesses = listed([_WITNESS.get(word, word) for word in kill.evidence])
+        found.append(f"Known from {witnesses}; the kernel's log has no line of it.")
+    return found
+
+
+def _chosen(study: Study, kill: OomVerdict) -> list[str]:
+    """Why the kernel may have chosen this container: its oom_score_adj against the others'."""
+    scores = {one.container: one.oom_score_adj for one in study.instances if one.container in study.containers}
+    mine = scores.pop(kill.container, None)
+    if mine is None or not scores or mine <= max(scores.values()):
+        return []
+    others = listed([f"{name} {score}" for name, score in scores.items()])
+    return [f"The kernel prefers the process with the higher oom_score_adj: {kill.container} has {mine}, {others}."]
+
+
+def _flags(study: Study) -> list[str]:
+    """Where Docker's flag lied, in either direction."""
+    died = [kill for kill in study.kills if not kill.child]
+    denied = [kill for kill in died if any(word.startswith(DOCKER_FLAG) for word in kill.contradicts)]
+    found = []
+    if denied:
+        whole = "the kill" if len(died) == 1 else f"{len(denied)} of {len(died)} kills"
+        found.append(
+            f"Docker's own OOMKilled flag said false for {whole}: it races with the exit, so it proves nothing."
+        )
+    for entry in study.instances:
+        if entry.docker_oom_killed and not any((kill.container, kill.attempt) == entry.key for kill in study.kills):
+            found.append(f"Docker calls {entry.container} OOMKilled, but memory.events shows no oom_kill.")
+    return found
+
+
+def _exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
+    """Containers that ended by themselves or by another hand, without an OOM kill."""
+    found = []
+    for entry in study.instances:
+        if entry.exit_code is None or entry.asked or entry.reason == "OOMKilled":
+            continue
+        at = format_seconds(entry.exited_s)
+        if entry.exit_code == KILLED:
+            events = summary["containers"].get(entry.container, {}).get("memory_events", {}).get("oom_kill")
+            text = f"{entry.container} was ended by SIGKILL from outside at {at} (exit code {KILLED})"
+            text += ", not by the kernel's OOM killer: memory.events shows no oom_kill" if events == 0 else ""
+            text += "; memory.events was not recorded, so why is not known" if events is None else ""
+            text += "; Docker was told to kill it" if _asked_docker(study, entry) else ""
+        elif 128 < entry.exit_code < 128 + signal.NSIG:
+            name = signal.Signals(entry.exit_code - 128).name
+            text = f"{entry.container} was ended by {name} at {at} (exit code {entry.exit_code})"
+        else:
+            text = f"{entry.container} ended by itself at {at} with exit code {entry.exit_code}"
+        found.append(f"{text}.")
+    return found[1:] if skip_first else found
+
+
+def _asked_docker(study: Study, entry: Instance) -> bool:
+    """Whether the engine told of a kill that someone asked it for, shortly before the end."""
+    told = (event for event in study.docker_events if event.text == "kill" and event.detail.get("id") == entry.id)
+    return any(event.t <= (entry.exited_s or 0.0) for event in told)
+
+
+def _restarts(study: Study) -> list[str]:
+    found = []
+    for name in study.containers:
+        restarts = len(study.instances_of(name)) - 1
+        if restarts < 1:
+            continue
+        waits: list[Happening] = [
+            wait for wait in study.back_offs if wait.subject == name and wait.detail["delay_s"] > 0
+        ]
+        text = f"{name} was restarted {often(restarts)}"
+        if waits:
+            longest = format_seconds(max(float(wait.detail["delay_s"]) for wait in waits))
+            text += f", the longest back-off was {longest} (CrashLoopBackOff)"
+        found.append(f"{text}.")
+    return found
+
+
+def _clients(study: Study, summary: dict[str, Any]) -> list[str]:
+    requests = summary["requests"]
+    if not requests["sent"]:
+        return []
+    seen = [f"{number:,} were answered {status}" for status, number in requests["by_status"].items()]
+    seen += [f"{number:,} {_SEEN.get(name, name)}" for name, number in requests["errors"].items()]
+    seen = [words.replace(" were ", " was ", 1) if words.startswith("1 ") else words for words in seen]
+    found = [f"Of {count(requests['sent'], 'request')}, {listed(seen)}."]
+    if len(seen) == 1:
+        number, rest = seen[0].split(" ", 1)
+        found = [f"The one request {rest}." if requests["sent"] == 1 else f"All {number} requests {rest}."]
+    latency = requests["latency_ms"]
+    if requests["answered"] > 1:
+        half, most = format_seconds(latency["p50"] / 1e3), format_seconds(latency["p99"] / 1e3)
+        same = f"The answers took {half}."
+        found.append(same if half == most else f"Half of the answers came within {half}, 99 % within {most}.")
+    return found
+
+
+def _answers(study: Study) -> list[str]:
+    """The headline's word on answers: the share of refusals, or that all went well."""
+    requests = study.requests or []
+    if not requests:
+        return []
+    bad = Counter(request.status for request in requests if request.answered and (request.status or 0) >= 500)
+    if bad:
+        status, number = bad.most_common(1)[0]
+        taken = sorted(one.latency_s for one in requests if one.status == status and one.latency_s is not None)
+        at_once = " at once" if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ""
+        return [
+            f"{share(number, len(requests))} of {count(len(requests), 'request')} were answered {status}{at_once}"
+        ]
+    answered = sum(request.answered for request in requests)
+    if answered == len(requests):
+        return ["the one request was answered" if answered == 1 else f"all {answered:,} requests were answered"]
+    return [f"{answered:,} of {count(len(requests), 'request')} were answered"]
+
+
+def _peaks(study: Study, summary: dict[str, Any]) -> list[str]:
+    found = []
+    for name in sorted(study.containers, key=lambda name: name != "queue-proxy"):
+        figures = summary["containers"][name]
+        if figures["memory_peak_bytes"] is not None:
+            found.append(f"{name} peaked at {of_limit(figures['memory_peak_bytes'], figures['memory_limit_bytes'])}")
+    return found[:1]
+
+
+def _notes(study: Study) -> list[str]:
+    serious = [note for note in study.notes if note.detail.get("level") in ("warning", "error")]
+    words = [f"{note.text} ({note.detail['why']})" if note.detail.get("why") else note.text for note in serious]
+    return [f"Note: {text}." for text in dict.fromkeys(words)]

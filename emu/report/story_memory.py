@@ -1,0 +1,114 @@
+"""What page cache, swap and stalls did, in words: the part of the story where nobody dies.
+
+`max` in memory.events counts how often the limit was touched and memory was made free in time. Where `oom` stays 0
+that is the price of a small limit (files read again, pages swapped), not a near death.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.report.model import Study
+from emu.report.words import count, listed, of_limit, often
+from emu.units import format_bytes, format_seconds
+
+WORTH_TELLING = 2**20
+"""Less traffic than this is noise of starting up."""
+STALLED = 0.05
+"""A container that stood still for this share of the run is worth a sentence."""
+
+
+def swap_headline(study: Study, summary: dict[str, Any]) -> list[str]:
+    """Who lives on swap, and what went through it."""
+    return [words for name in study.containers if (words := _swap(name, summary["containers"][name]))]
+
+
+def cache_headline(study: Study, summary: dict[str, Any]) -> list[str]:
+    """Who read files again because the page cache had no room."""
+    found = []
+    for name in study.containers:
+        figures = summary["containers"][name]
+        if not _churned(figures):
+            continue
+        limit = (
+            ""
+            if figures["memory_limit_bytes"] is None
+            else f" under a limit of {format_bytes(figures['memory_limit_bytes'])}"
+        )
+        again = format_bytes(figures["refault_bytes"])
+        read = figures["disk_read_bytes"] if figures["disk_read_bytes"] is not None else figures["io_read_bytes"]
+        amount = "" if read is None else f"{format_bytes(read)} of "
+        found.append(f"{name} read {amount}files{limit}, {again} of it again after the page cache had dropped it")
+    return found
+
+
+def memory_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+    """Page cache, swap, near hits and stalls of each container."""
+    found: list[str] = []
+    for name in study.containers:
+        figures = summary["containers"][name]
+        found += _cache(study, name, figures)
+        if words := _swap(name, figures):
+            found.append(f"{words}.")
+        found += _near_hits(name, figures)
+        found += _stalls(study, name, figures)
+    return found
+
+
+def _churned(figures: dict[str, Any]) -> bool:
+    return (figures["refault_bytes"] or 0) >= WORTH_TELLING
+
+
+def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
+    if not _churned(figures):
+        return []
+    pages = figures["refault_bytes"] // study.machine.page_bytes
+    size = format_bytes(figures["refault_bytes"])
+    text = f"{name}: {count(pages, 'page')} of page cache ({size}) had to be read again"
+    peak = figures["file_peak_bytes"]
+    text += "" if peak is None else f"; its page cache peaked at {of_limit(peak, figures['memory_limit_bytes'])}"
+    found = [f"{text}."]
+    if figures["oom_kills"] == 0:
+        found.append(f"Page cache is given back when memory is short: it caused no OOM in {name}.")
+    return found
+
+
+def _swap(name: str, figures: dict[str, Any]) -> str:
+    peak, out, back = figures["swap_peak_bytes"], figures["swap_io_write_bytes"], figures["swap_io_read_bytes"]
+    if max(peak or 0, out or 0) < WORTH_TELLING:
+        return ""
+    parts = []
+    if out is not None:
+        parts.append(f"{format_bytes(out)} out")
+    if back is not None:
+        parts.append(f"{format_bytes(back)} in")
+    if peak is not None:
+        parts.append(f"{format_bytes(peak)} there at the peak")
+    return f"{name} lives on swap{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
+
+
+def _under(limit: int | None) -> str:
+    return "" if limit is None else f" under a limit of {format_bytes(limit)}"
+
+
+def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
+    """High `max` with `oom` 0 is cache churn or swapping, not danger."""
+    events = figures["memory_events"]
+    if not events["max"] or events["oom"] != 0:
+        return []
+    ways = ["dropping page cache"] if _churned(figures) or (figures["file_peak_bytes"] or 0) >= WORTH_TELLING else []
+    ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_TELLING else []
+    by = f" by {listed(ways)}" if ways else ""
+    return [
+        f"{name} touched its limit {often(events['max'])} (memory.events max) and the kernel made room each time"
+        f"{by}: with oom 0 that is churn, not danger."
+    ]
+
+
+def _stalls(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
+    stalled = figures["memory_stall_full_ms"]
+    if stalled is None or study.duration_s <= 0 or stalled / 1e3 < STALLED * study.duration_s:
+        return []
+    return [
+        f"All of {name} stood still waiting for memory for {format_seconds(stalled / 1e3)} (memory.pressure, full)."
+    ]

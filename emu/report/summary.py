@@ -1,0 +1,227 @@
+"""summary.json: a run in numbers. Its names are what expectations, scripts and other tools build on.
+
+Bytes are ints, times seconds since the run began unless the name says otherwise, and a figure that was not measured
+is null, never 0. Names are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from emu.report.expectations import Expectation, Outcome, parse_expectation
+from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, times
+from emu.report.model import POD, Instance, Request, Study, Timeline
+from emu.report.requests import most_in_flight
+from emu.report.story import tell
+from emu.rundir import RunDir
+
+Summary = dict[str, Any]
+
+
+def summarize(study: Study, expectations: Sequence[Expectation] = ()) -> Summary:
+    """Everything summary.json says. `met`: the run ended in order, and all that was expected of it came true."""
+    summary: Summary = {
+        "run_id": study.run_id,
+        "scenario": study.scenario,
+        "met": None,
+        "expectations": [],
+        "verdict": {},
+        "where": study.where,
+        "wall_time": study.wall_time,
+        "duration_s": study.duration_s,
+        "ended": study.ended,
+        "interrupted": study.interrupted,
+        "machine": {name: value for name, value in asdict(study.machine).items() if name != "devices"},
+        "containers": {name: _container(study, name) for name in study.containers},
+        "pod": _pod(study),
+        "host": _host(study),
+        "requests": _requests(study, study.requests, 0.0, study.duration_s),
+        "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
+        "oom_kills": [asdict(kill) for kill in study.kills],
+        "freezes": [asdict(freeze) for freeze in study.freezes],
+        "recorder": asdict(study.recorder) if study.recorder else None,
+        "notes": [{"time_s": note.t, "what": note.text, **note.detail} for note in study.notes],
+    }
+    summary = rounded(summary)
+    outcomes = [expectation.check(summary) for expectation in expectations]
+    summary["expectations"] = [_outcome(outcome) for outcome in outcomes]
+    summary["met"] = study.ended and not study.interrupted and all(outcome.met for outcome in outcomes)
+    story = tell(study, summary)
+    summary["verdict"] = {"headline": story.headline, "sentences": list(story.sentences)}
+    return summary
+
+
+def write_summary(run: RunDir, summary: Summary) -> None:
+    """Write summary.json."""
+    run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def recorded_expectations(run: RunDir) -> list[Expectation]:
+    """What the scenario of a finished run expected; a line that this version cannot read is left out."""
+    try:
+        scenario = YAML(typ="safe", pure=True).load(run.scenario.read_text(encoding="utf-8"))
+    except (OSError, YAMLError, UnicodeDecodeError):
+        return []
+    lines = scenario.get("expect") if isinstance(scenario, Mapping) else None
+    found: list[Expectation] = []
+    for name, text in (lines or {}).items():
+        try:
+            found.append(parse_expectation(str(name), text))
+        except ValueError:
+            continue
+    return found
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    why = {"why": outcome.why} if outcome.why else {}
+    return {"what": outcome.what, "wanted": outcome.wanted, "got": outcome.got, "met": outcome.met, **why}
+
+
+def _container(study: Study, name: str) -> dict[str, Any]:
+    instances, lines = study.instances_of(name), study.timelines_of(name)
+    newest = instances[-1] if instances else None
+    ended = [entry for entry in instances if entry.exit_code is not None and not entry.asked]
+    figures = _memory(Window(study), lines, study)
+    peaks = [line.memory_peak for line in lines if line.memory_peak is not None]
+    return {
+        "oom_kills": _kills(study, name),
+        "restarts": len(instances) - 1 if instances else None,
+        "exits": [_exit(entry) for entry in ended],
+        "final_reason": ended[-1].reason if ended else None,
+        "ready": None if newest is None else newest.ready_s is not None and (newest.exited_s is None or newest.asked),
+        "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
+        "memory_limit_bytes": newest.memory_max if newest else None,
+        "memory_high_bytes": newest.memory_high if newest else None,
+        "swap_limit_bytes": newest.swap_max if newest else None,
+        **figures,
+        "memory_peak_bytes": max(peaks, default=None),
+        **_ends(study, lines),
+        "memory_events": Window(study).events([line.key for line in lines] or [entry.key for entry in instances]),
+    }
+
+
+def _kills(study: Study, name: str) -> int | None:
+    """How many OOM kills it suffered; None where neither memory.events nor the kernel's log could be read."""
+    kills = len(study.kills_of(name))
+    watched = study.memory_marks or any(line.events or line.events_all for line in study.timelines.values())
+    return kills if kills or watched or study.kernel_lines else None
+
+
+def _exit(entry: Instance) -> dict[str, Any]:
+    return {
+        "attempt": entry.attempt,
+        "time_s": entry.exited_s,
+        "exit_code": entry.exit_code,
+        "reason": entry.reason,
+        "docker_oom_killed": entry.docker_oom_killed,
+    }
+
+
+def _memory(window: Window, lines: list[Timeline], study: Study) -> dict[str, Any]:
+    """What a window of time saw of a container or the pod: for the whole run and for each phase alike."""
+    page = study.machine.page_bytes
+    cpu_usec = window.counted(lines, "cpu_usec")
+    stalls = {name: window.counted(lines, f"psi_{name}_usec") for name in ("some", "full")}
+    return {
+        **{name: window.peak(lines, column) for name, column in PEAKS.items()},
+        **window.io(lines),
+        "refault_bytes": times(window.counted(lines, "refaults"), page),
+        "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
+        "major_faults": window.counted(lines, "pgmajfault"),
+        "cpu_s": None if cpu_usec is None else cpu_usec / 1e6,
+        **{f"memory_stall_{name}_ms": None if usec is None else usec / 1e3 for name, usec in stalls.items()},
+    }
+
+
+def _ends(study: Study, lines: list[Timeline]) -> dict[str, Any]:
+    """How it stood at its end, and how far its anonymous memory had grown since the first request."""
+    columns = {"memory": "memory_current", "anon": "anon", "file": "page_cache", "swap": "swap"}
+    ends = {
+        f"{name}_end_bytes": last(getattr(lines[-1], column)) if lines else None for name, column in columns.items()
+    }
+    begin = study.first_request_s
+    start = None
+    if lines and begin is not None:
+        before = [value for t, value in zip(lines[0].t, lines[0].anon, strict=True) if t <= begin]
+        start = last(before) if before else first(lines[0].anon)
+    peak = Window(study).peak(lines, "anon")
+    grown = None if start is None or peak is None else peak - start
+    return {**ends, "anon_start_bytes": start, "anon_growth_bytes": grown}
+
+
+def _pod(study: Study) -> dict[str, Any]:
+    line = study.timelines.get(POD)
+    lines = [line] if line else []
+    status = study.pod_statuses[-1] if study.pod_statuses else None
+    figures = _memory(Window(study), lines, study)
+    restarts = [len(study.instances_of(name)) - 1 for name in study.containers if study.instances_of(name)]
+    return {
+        "oom_kills": add(_kills(study, name) for name in study.containers),
+        "restarts": sum(restarts) if restarts else None,
+        "status": status.text if status else None,
+        "ready": status.detail["ready"] if status else None,
+        "memory_limit_bytes": last(line.limit) if line else None,
+        **figures,
+        "memory_peak_bytes": line.memory_peak if line else None,
+        **_ends(study, lines),
+        "memory_events": Window(study).events([POD], below=True),
+        "memory_events_local": Window(study).events([POD], below=False),
+    }
+
+
+def _host(study: Study) -> dict[str, Any]:
+    host = study.host
+    available = [value for value in host.available if value is not None]
+    used = [value for value in host.swap_used if value is not None]
+    return {
+        "memory_total_bytes": last(host.total),
+        "memory_available_min_bytes": min(available, default=None),
+        "swap_used_peak_bytes": max(used, default=None),
+    }
+
+
+def _phase(study: Study, name: str) -> dict[str, Any]:
+    span = next(phase for phase in study.phases if phase.name == name)
+    window = Window(study, span.begin_s, span.until_s)
+    mine = None if study.requests is None else [request for request in study.requests if request.phase == name]
+    containers = {}
+    for container in study.containers:
+        lines = study.timelines_of(container)
+        kills = [kill for kill in study.kills_of(container) if span.begin_s < kill.time_s <= span.until_s]
+        keys = [line.key for line in lines]
+        containers[container] = {
+            "oom_kills": None if _kills(study, container) is None else len(kills),
+            **_memory(window, lines, study),
+            "memory_events": window.events(keys),
+        }
+    requests = _requests(study, mine, span.begin_s, span.until_s)
+    return {"begin_s": span.begin_s, "end_s": span.end_s, "requests": requests, "containers": containers}
+
+
+def _requests(study: Study, requests: list[Request] | None, begin_s: float, until_s: float) -> dict[str, Any]:
+    """What clients saw. Latency is from when a request was due to its end, of those that were answered whole."""
+    if requests is None:
+        names = ("sent", "answered", "by_status", "errors", "in_flight_peak")
+        return {**dict.fromkeys(names), "latency_ms": dict.fromkeys(("p50", "p90", "p99", "max"))}
+    answered = [request for request in requests if request.answered]
+    latencies = sorted(request.latency_s * 1e3 for request in answered if request.latency_s is not None)
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {
+        "sent": len(requests),
+        "answered": len(answered),
+        "by_status": _counted(str(request.status) for request in answered),
+        "errors": _counted(request.error for request in requests if request.error is not None),
+        "latency_ms": {name: percentile(latencies, share) for name, share in shares.items()},
+        "in_flight_peak": most_in_flight(study.in_flight, begin_s, until_s) or 0,
+    }
+
+
+def _counted(words: Any) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))

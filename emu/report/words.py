@@ -1,0 +1,43 @@
+"""Numbers as a person says them: counts, sizes beside their limit, shares, lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from emu.units import format_bytes
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """`1 request`, `3,000 requests`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def often(number: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def of_limit(used: int, limit: int | None) -> str:
+    """`21 of 64 MiB`; without a limit just the size."""
+    if limit is None:
+        return format_bytes(used)
+    mine, unit = format_bytes(used).rsplit(" ", 1)
+    whole, limit_unit = format_bytes(limit).rsplit(" ", 1)
+    return f"{mine} of {whole} {unit}" if unit == limit_unit else f"{mine} {unit} of {whole} {limit_unit}"
+
+
+def share(part: int, whole: int) -> str:
+    """`90 %`; never 0 % or 100 % for what is not quite that."""
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "under 1 %"
+    if 99 < percent < 100:
+        return "over 99 %"
+    return f"{percent:.0f} %"
