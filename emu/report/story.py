@@ -14,7 +14,7 @@ from emu.report.measures import percentile
 from emu.report.model import Instance, OomVerdict, Study
 from emu.report.oom import DOCKER_FLAG, EXIT_CODE, KILLED
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
-from emu.report.words import count, listed, of_limit, often, share
+from emu.report.words import all_of, count, listed, of_limit, often, share
 from emu.units import format_bytes, format_seconds
 
 AT_ONCE_S = 0.1
@@ -68,9 +68,8 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     parts = [*swap_headline(study, summary), *cache_headline(study, summary)] or _peaks(study, summary)
     parts += _answers(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
-    verdict = (
-        "Nothing was killed" if watched else "No container ended, and whether a process was killed is not recorded"
-    )
+    verdict = "Nothing was killed" if watched else "Whether a process was killed was not recorded"
+    verdict = verdict if study.ended else f"As far as it was recorded, {verdict[0].lower()}{verdict[1:]}"
     return f"{verdict}: {'; '.join(parts)}" if parts else verdict
 
 
@@ -206,9 +205,7 @@ def _restarts(study: Study) -> list[str]:
         restarts = len(study.instances_of(name)) - 1
         if restarts < 1:
             continue
-        waits: list[Happening] = [
-            wait for wait in study.back_offs if wait.subject == name and wait.detail["delay_s"] > 0
-        ]
+        waits = [wait for wait in study.back_offs if wait.subject == name and wait.detail["delay_s"] > 0]
         text = f"{name} was restarted {often(restarts)}"
         if waits:
             longest = format_seconds(max(float(wait.detail["delay_s"]) for wait in waits))
@@ -226,8 +223,8 @@ def _clients(study: Study, summary: dict[str, Any]) -> list[str]:
     seen = [words.replace(" were ", " was ", 1) if words.startswith("1 ") else words for words in seen]
     found = [f"Of {count(requests['sent'], 'request')}, {listed(seen)}."]
     if len(seen) == 1:
-        number, rest = seen[0].split(" ", 1)
-        found = [f"The one request {rest}." if requests["sent"] == 1 else f"All {number} requests {rest}."]
+        whole = all_of(int(requests["sent"]))
+        found = [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]
     latency = requests["latency_ms"]
     if requests["answered"] > 1:
         half, most = format_seconds(latency["p50"] / 1e3), format_seconds(latency["p99"] / 1e3)
@@ -251,7 +248,7 @@ def _answers(study: Study) -> list[str]:
         ]
     answered = sum(request.answered for request in requests)
     if answered == len(requests):
-        return ["the one request was answered" if answered == 1 else f"all {answered:,} requests were answered"]
+        return [f"{all_of(answered)} {'was' if answered == 1 else 'were'} answered"]
     return [f"{answered:,} of {count(len(requests), 'request')} were answered"]
 
 

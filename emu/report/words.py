@@ -12,6 +12,11 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def all_of(number: int) -> str:
+    """`the one request`, `both requests`, `all 3,000 requests`."""
+    return {1: "the one request", 2: "both requests"}.get(number, f"all {number:,} requests")
+
+
 def often(number: int) -> str:
     """`once`, `twice`, `3 times`."""
     return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
