@@ -41,10 +41,11 @@ _CHOSEN = re.compile(
     r"Kill process (?P<pid>\d+) \(.*\) score \d+ or sacrifice child",
     re.DOTALL,
 )
+_RSS = r"anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB(?:, shmem-rss:(?P<shmem>\d+)kB)?"
 _KILLED = re.compile(
     r"(?:(?P<where>Memory cgroup out|Out) of memory(?: \([^)]*\))?: )?"
-    r"Killed process (?P<pid>\d+) \((?P<comm>.*)\)(?:, UID (?P<uid_early>\d+),)?"
-    r" total-vm:(?P<total_vm>\d+)kB, anon-rss:(?P<anon>\d+)kB, file-rss:(?P<file>\d+)kB(?:, shmem-rss:(?P<shmem>\d+)kB)?"
+    rf"Killed process (?P<pid>\d+) \((?P<comm>.*)\)(?:, UID (?P<uid_early>\d+),)?"
+    rf" total-vm:(?P<total_vm>\d+)kB, {_RSS}"
     r"(?:, UID:(?P<uid>\d+))?(?:,? pgtables:(?P<pgtables>\d+)kB)?(?:,? oom_score_adj:(?P<adj>-?\d+))?",
     re.DOTALL,
 )

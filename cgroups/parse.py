@@ -131,10 +131,13 @@ def parse_io_stat(text: Text) -> dict[str, IoStat]:
 
     Some kernels write a device that has nothing to tell without its newline, so that two devices share a line.
     """
-    return {
-        device: IoStat(device, **{key: parse_int(pairs[key]) for key in pairs if key in _IO_STAT_KEYS})
-        for device, pairs in _nested(text)
-    }
+    try:
+        return {
+            device: IoStat(device, **{key: int(pairs[key]) for key in pairs if key in _IO_STAT_KEYS})
+            for device, pairs in _nested(text)
+        }
+    except ValueError:
+        _refuse(text, "lines like '8:0 rbytes=0 wbytes=0'")
 
 
 def parse_io_max(text: Text) -> dict[str, IoMax]:
