@@ -276,8 +276,8 @@ class PodMemory(Model):
     """The pod cgroup's own limits, above those of its containers."""
 
     max: Limit = None
-    """memory.max of the pod, at least 6Mi. Not given: the sum of the containers' limits if each has one, as in
-    Kubernetes.
+    """memory.max of the pod, at least 6Mi. `max`: the sum of the containers' limits if each has one, as in
+    Kubernetes, else no limit.
     """
     swap_max: Limit = None
     """memory.swap.max of the pod; no limit if not given."""
