@@ -75,6 +75,8 @@ class Pod:
         self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
+        self.instances: list[Instance] = []
+        """Every instance made so far."""
         self.address = ""
         """The pod's IP address, once it is open."""
 
@@ -187,7 +189,8 @@ class Pod:
                 request.oom_score_adj,
             )
         )
-        return Instance(container, attempt, made, name)
+        self.instances.append(Instance(container, attempt, made, name))
+        return self.instances[-1]
 
     def _request(self, container: str, name: str) -> ContainerRequest:
         labels = {**self._labels, LABEL_CONTAINER: container}

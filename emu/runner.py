@@ -77,8 +77,8 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
     cgroup = pod_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
     began = now()
-    log.append(_began(spec, run_id, facts, began, cgroup.path))
     interrupted = False
+    pod: Pod | None = None
     with _interruptible(), ExitStack() as stack:
         try:
             pod = Pod(
@@ -88,10 +88,21 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
             stack.callback(log.close)
             stack.enter_context(pod)
             _prepare(spec, pod, engine, log, screen)
+            began = now()
+            log.append(_began(spec, run_id, facts, began, cgroup.path))
             recorder = stack.enter_context(_recording(run, pod, spec.recorder.interval))
-            supervisor = stack.enter_context(Supervisor(pod, engine, log, run, recorder.tell))
+            supervisor = stack.enter_context(
+                Supervisor(
+                    pod,
+                    engine,
+                    log,
+                    run,
+                    on_create=recorder.tell,
+                    on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
+                )
+            )
             stack.callback(_stop_pod, supervisor)
-            _drive(spec, run, pod, supervisor, recorder, log, screen)
+            _drive(spec, run, pod, supervisor, log, screen, began)
         except KeyboardInterrupt:
             interrupted = True
             screen.end_live()
@@ -102,7 +113,7 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             screen.end_live()
             screen.step("stopping the pod, removing what the run made")
-    _keep_journal(run, run_id, began)
+    _keep_journal(run, [instance.name for instance in pod.instances] if pod is not None else [], began)
     log.append(RunEnded(now(), interrupted))
     log.close()
     return interrupted
@@ -174,6 +185,11 @@ def _drop_caches(log: EventLog) -> None:
         log.append(Note(now(), "the page cache could not be dropped before the run", str(error)))
 
 
+def _tell_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerState) -> None:
+    wait = f"; next start in {state.delay_s:.1f} s" if state.delay_s else ""
+    screen.event(f"{elapsed_s:6.1f} s  {name} ended: {state.last_reason}, exit code {state.last_exit_code}{wait}")
+
+
 @dataclass
 class _Recording:
     process: Popen[bytes]
@@ -227,16 +243,16 @@ def _drive(
     run: RunDir,
     pod: Pod,
     supervisor: Supervisor,
-    recorder: _Recording,
     log: EventLog,
     screen: Screen,
+    began: float,
 ) -> None:
     screen.step("starting the pod")
     pod.open()
     supervisor.start()
-    began = now()
     watch = _Watch(pod, supervisor, screen, began)
-    while now() < began + spec.pod.ready_timeout and not all(state.ready for state in supervisor.states.values()):
+    deadline = now() + spec.pod.ready_timeout
+    while now() < deadline and not all(state.ready for state in supervisor.states.values()):
         supervisor.turn(_TURN_S)
         watch.look("waiting for readiness", None)
     plan = load_plan(spec.load, pod.address, QUEUE_PORT, begin_at=now() + 0.5)
@@ -312,11 +328,9 @@ class _Watch:
         self._supervisor = supervisor
         self._screen = screen
         self._began = began
-        self._exits: dict[str, ContainerState] = {}
         self._next_at = 0.0
 
     def look(self, phase: str, load: _Load | None) -> None:
-        self._tell_exits()
         moment = now()
         if moment < self._next_at and (load is None or load.running):
             return
@@ -339,19 +353,6 @@ class _Watch:
                 memory=tuple(self._memory(name) for name in CONTAINERS),
             )
         )
-
-    def _tell_exits(self) -> None:
-        for name, state in self._supervisor.states.items():
-            seen = self._exits.get(name)
-            if state.last_reason is None or (seen is not None and seen.restarts == state.restarts):
-                continue
-            if state.phase in ("back-off", "terminated"):
-                self._exits[name] = state
-                wait = f"; next start in {state.delay_s:.1f} s" if state.delay_s else ""
-                at = now() - self._began
-                self._screen.event(
-                    f"{at:6.1f} s  {name} ended: {state.last_reason}, exit code {state.last_exit_code}{wait}"
-                )
 
     def _memory(self, name: str) -> MemoryNow:
         state = self._supervisor.states[name]
@@ -393,13 +394,15 @@ def _log_driver() -> str | None:
     return "journald" if Path("/run/systemd/journal/socket").exists() else None
 
 
-def _keep_journal(run: RunDir, run_id: str, began: float) -> None:
+def _keep_journal(run: RunDir, names: list[str], began: float) -> None:
     """The same story as journald has it: the kernel's lines since the run began, and the containers'."""
     if _log_driver() is None:
         return
     since_s = now() - began + 1
     lines: list[str] = []
-    for match in (["-k"], [f"--identifier={run_id}"]):
+    for match in (["-k"], [f"CONTAINER_NAME={name}" for name in names]):
+        if not match:
+            continue
         try:
             text = command.run(
                 ["journalctl", *match, "-o", "json", "--no-pager", "--since", f"-{since_s:.0f}s"],

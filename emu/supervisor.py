@@ -46,14 +46,22 @@ class Supervisor:
     """The kubelet's part in a run. A context manager: leaving ends its threads, not the containers."""
 
     def __init__(
-        self, pod: Pod, engine: Engine, log: EventLog, run: RunDir, tell_recorder: Callable[[Instance], None]
+        self,
+        pod: Pod,
+        engine: Engine,
+        log: EventLog,
+        run: RunDir,
+        *,
+        on_create: Callable[[Instance], None],
+        on_exit: Callable[[str, ContainerState], None],
     ) -> None:
         back_off = pod.spec.back_off
         self._pod = pod
         self._engine = engine
         self._log = log
         self._run = run
-        self._tell_recorder = tell_recorder
+        self._on_create = on_create
+        self._on_exit = on_exit
         self._rule = BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale)
         self._facts: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._states = {name: ContainerState() for name in CONTAINERS}
@@ -152,7 +160,7 @@ class Supervisor:
     def _start(self, name: str) -> None:
         state = self._states[name]
         instance = self._pod.create(name, state.attempt)
-        self._tell_recorder(instance)
+        self._on_create(instance)
         self._instances[name] = instance
         self._states[name] = lifecycle.started(state, now())
         self._pod.start(instance)
@@ -179,9 +187,9 @@ class Supervisor:
             return
         name = next((name for name, instance in self._instances.items() if instance.id == container_id), None)
         if name is not None:
-            self._on_exit(name, self._instances[name])
+            self._ended_one(name, self._instances[name])
 
-    def _on_exit(self, name: str, instance: Instance) -> None:
+    def _ended_one(self, name: str, instance: Instance) -> None:
         engine_state = self._engine.state(instance.id)
         exit_code = int(engine_state.get("ExitCode", -1))
         flag = bool(engine_state.get("OOMKilled"))
@@ -204,6 +212,9 @@ class Supervisor:
         self._states[name] = state
         if state.phase == "back-off":
             self._log.append(BackOffBegan(moment, name, state.restarts, state.delay_s))
+        self._tell_view()
+        if not self._ending:
+            self._on_exit(name, state)
 
     def _oom_kills(self) -> int:
         """The pod's own count, which takes in its containers' and outlives them."""
