@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -75,6 +75,8 @@ class Pod:
         self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
+        self.on_create: Callable[[Instance], None] = lambda _: None
+        """Called with each new instance before it is started; the recorder wants to know whose a cgroup will be."""
         self.instances: list[Instance] = []
         """Every instance made so far."""
         self.address = ""
@@ -189,8 +191,10 @@ class Pod:
                 request.oom_score_adj,
             )
         )
-        self.instances.append(Instance(container, attempt, made, name))
-        return self.instances[-1]
+        instance = Instance(container, attempt, made, name)
+        self.instances.append(instance)
+        self.on_create(instance)
+        return instance
 
     def _request(self, container: str, name: str) -> ContainerRequest:
         labels = {**self._labels, LABEL_CONTAINER: container}

@@ -91,13 +91,13 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             recorder = stack.enter_context(_recording(run, pod, spec.recorder.interval))
+            pod.on_create = recorder.tell
             supervisor = stack.enter_context(
                 Supervisor(
                     pod,
                     engine,
                     log,
                     run,
-                    on_create=recorder.tell,
                     on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
                 )
             )

@@ -52,7 +52,6 @@ class Supervisor:
         log: EventLog,
         run: RunDir,
         *,
-        on_create: Callable[[Instance], None],
         on_exit: Callable[[str, ContainerState], None],
     ) -> None:
         back_off = pod.spec.back_off
@@ -60,7 +59,6 @@ class Supervisor:
         self._engine = engine
         self._log = log
         self._run = run
-        self._on_create = on_create
         self._on_exit = on_exit
         self._rule = BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale)
         self._facts: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -160,7 +158,6 @@ class Supervisor:
     def _start(self, name: str) -> None:
         state = self._states[name]
         instance = self._pod.create(name, state.attempt)
-        self._on_create(instance)
         self._instances[name] = instance
         self._states[name] = lifecycle.started(state, now())
         self._pod.start(instance)
