@@ -29,8 +29,9 @@ _STATS = re.compile(r"Memory cgroup stats for (?P<path>.*?):(?P<old> cache:\d+KB
 _STAT_LINE = re.compile(r"[a-z]\w* \d+")
 _HEADER = re.compile(r"\[ *pid *\] +(?P<columns>.*name)")
 _ROW = re.compile(r"\[ *(?P<pid>\d+)\] +(?P<rest>.*)", re.DOTALL)
+_CPUSET = r"(?:cpuset=.*?,mems_allowed=[\d,-]*,)?"  # kernels without CONFIG_CPUSETS print neither
 _SUMMARY = re.compile(
-    r"oom-kill:constraint=(?P<constraint>CONSTRAINT_\w+),nodemask=.*?,cpuset=.*?,mems_allowed=[\d,-]*,"
+    rf"oom-kill:constraint=(?P<constraint>CONSTRAINT_\w+),nodemask=.*?,{_CPUSET}"
     r"(?:global_oom|oom_memcg=(?P<oom_memcg>.*?)),task_memcg=(?P<task_memcg>.*?),"
     r"task=(?P<comm>.*),pid=(?P<pid>\d+),uid=(?P<uid>\d+)",
     re.DOTALL,

@@ -124,6 +124,14 @@ def test_a_cgroup_v1_host_with_kernel_6_18() -> None:
     assert only.memory_stat is not None and only.memory_stat.startswith("cache 59654144\nrss 7069696")
 
 
+def test_a_kernel_without_cpusets() -> None:
+    """Its oom-kill line names no cpuset and no mems_allowed; swap.max 0 is a limit of 0, not none."""
+    (only,) = parse_oom(captured("uml-6.1/kmsg-memcg-oom.txt"))
+    assert only.complete
+    assert (only.comm, only.task_memcg, only.oom_memcg) == ("python", *["/cgroups-test-52c4238c/pod"] * 2)
+    assert (only.swap_usage_bytes, only.swap_limit_bytes) == (0, 0)
+
+
 def test_dmesg_and_kmsg_tell_the_same() -> None:
     """The transport changes nothing but the record's number."""
     for log in ("debian-6.1/dmesg-container-and-pod-oom.txt", "debian-6.1/kmsg-memcg-oom.txt"):
@@ -133,7 +141,7 @@ def test_dmesg_and_kmsg_tell_the_same() -> None:
 
 
 def test_a_kill_line_without_its_block() -> None:
-    """The rate limit takes blocks, never kill lines: the victim is known, its cgroup is not, and a note counts them."""
+    """The rate limit takes blocks, never kill lines: who died is known, not in which cgroup; a note counts them."""
     log = scan_oom(lines(f"{report(7, '/a')}{kill(8)}\n{kill(9)}\noom_kill_process: 2 callbacks suppressed"))
     assert [(found.pid, found.complete, found.oom_memcg) for found in log.kills] == [
         (7, True, "/a"),
