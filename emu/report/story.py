@@ -136,10 +136,7 @@ def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
         found.append(f"{kill.invoker} had asked for the memory that was not there, and {kill.victim} died for it.")
     if kill.level != "container":
         found += _chosen(study, kill)
-    line = next((line for line in kill.log if f"Killed process {kill.pid} " in line), None)
-    if line is not None:
-        found.append(f"The kernel's own words: {line}")
-    else:
+    if not kill.log:
         witnesses = listed([_WITNESS.get(word, word) for word in kill.evidence])
         found.append(f"Known from {witnesses}; the kernel's log has no line of it.")
     return found

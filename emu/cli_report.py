@@ -1,0 +1,176 @@
+"""`emu show`, `emu journal` and `emu report`: what a finished run tells. `emu.cli` adds them to its group."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from pathlib import Path
+
+import click
+from click.shell_completion import CompletionItem
+from rich.console import Console
+
+from emu.errors import EmuError
+from emu.paths import runs_dir
+from emu.rundir import RunDir
+
+_PIPE_COLUMNS = 160
+"""How wide tables are where nobody's terminal says so: `emu show | less -S`, logs of CI."""
+
+
+def _is_run(path: Path) -> bool:
+    run = RunDir(path)
+    return path.is_dir() and (run.events.exists() or run.samples.exists() or run.summary.exists())
+
+
+def known_runs() -> list[Path]:
+    """The run directories in ./runs, the newest last (their names begin with the UTC time)."""
+    try:
+        return sorted((path for path in runs_dir().iterdir() if _is_run(path)), key=lambda path: path.name)
+    except OSError:
+        return []
+
+
+def find_run(name: str | None) -> RunDir:
+    """The run that a word means: a directory, or a unique part of a name in ./runs; None is the newest.
+
+    EmuError, with near names, for a word that means none or several.
+    """
+    if name is not None and _is_run(Path(name)):
+        return RunDir(Path(name))
+    runs = known_runs()
+    if name is None:
+        if not runs:
+            raise EmuError(
+                "there is no run to show", f"{runs_dir()} holds none", "make one: emu run; or name a directory"
+            )
+        return RunDir(runs[-1])
+    exact = [path for path in runs if path.name == name]
+    matching = exact or [path for path in runs if name in path.name]
+    if len(matching) == 1:
+        return RunDir(matching[0])
+    if matching:
+        raise EmuError(
+            f"{name!r} means {len(matching)} runs",
+            f"these names in ./runs hold it: {_some(matching)}",
+            "give more of the name, or the directory",
+        )
+    near = difflib.get_close_matches(name, [path.name for path in runs], n=3, cutoff=0.4)
+    if Path(name).exists():
+        why = "it is there, but holds no run: no events.jsonl, samples.raw or summary.json"
+    else:
+        nearest = ", ".join(near) or _some(runs[::-1])
+        why = f"there is no such directory, and no name in ./runs holds it; near: {nearest}"
+    raise EmuError(
+        f"there is no run {name!r}", why, "`ls runs` lists what there is; without a name the newest is taken"
+    )
+
+
+def _some(paths: list[Path]) -> str:
+    names = [path.name for path in paths[:5]]
+    return ", ".join(names) + (" …" if len(paths) > 5 else "") if names else "none"
+
+
+def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names in ./runs, the newest first; directories complete as files do."""
+    names = [path.name for path in reversed(known_runs()) if incomplete in path.name]
+    return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="dir")]
+
+
+_run_argument = click.argument("run", required=False, shell_complete=_complete)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
+
+
+@click.command()
+@_run_argument
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print summary.json on standard output, and nothing else there."
+)
+def show(run: str | None, as_json: bool) -> None:
+    """Tell what happened in RUN, and why: a directory, or part of a name in ./runs; the newest by default.
+
+    \b
+    Examples:
+      emu show
+      emu show queue-proxy-oom --json | jq .verdict.headline
+    """
+    from emu.report.finish import study_and_summary
+    from emu.report.text import print_story
+
+    chosen = find_run(run)
+    study, summary = study_and_summary(chosen)
+    if as_json:
+        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        return
+    console = _console()
+    print_story(study, summary, console)
+    if chosen.report.exists():
+        console.print(f"\nreport: {chosen.report}", soft_wrap=True, highlight=False, markup=False)
+    else:
+        console.print(f"\nno report yet: emu report {chosen.path}", soft_wrap=True, highlight=False, markup=False)
+
+
+@click.command()
+@_run_argument
+@click.option("--oom", "selection", flag_value="oom", help="Only the kernel's OOM blocks.")
+@click.option("--kernel", "selection", flag_value="kernel", help="All of the kernel's lines.")
+@click.option(
+    "--all", "selection", flag_value="all", help="Everything but requests: Docker's events, containers' output."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def journal(run: str | None, selection: str | None, as_json: bool) -> None:
+    """The log of RUN in order of time: what happened, with the kernel's own words. The newest run by default.
+
+    Times are seconds since the run began; the kernel's lines have their own stamp placed on that clock.
+
+    \b
+    Examples:
+      emu journal
+      emu journal --oom
+      emu journal queue-proxy-oom --kernel --json | jq -r .text
+    """
+    from emu.report.journal import entries
+    from emu.report.study import read_study
+
+    study = read_study(find_run(run))
+    chosen = entries(study, selection or "notable")  # type: ignore[arg-type]
+    before = None
+    for entry in chosen:
+        if selection == "oom" and not as_json and before is not None and "invoked oom-killer" in entry.text:
+            click.echo()
+        click.echo(entry.to_json() if as_json else entry.to_text())
+        before = entry
+    if not chosen and not as_json:
+        what = {"oom": "no OOM block", "kernel": "no line"}.get(selection or "", "nothing")
+        click.echo(f"the record of the kernel's log holds {what}", err=True)
+
+
+@click.command()
+@_run_argument
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the page goes; RUN/report.html by default."
+)
+def report(run: str | None, out: Path | None) -> None:
+    """Make summary.json and report.html of RUN again, from its record alone. The newest run by default.
+
+    \b
+    Examples:
+      emu report
+      emu report /tmp/copied-run --out page.html
+    """
+    from emu.report.finish import finish
+
+    chosen = find_run(run)
+    try:
+        finish(chosen, out)
+    except OSError as error:
+        raise EmuError(
+            f"cannot write {error.filename}",
+            error.strerror or str(error),
+            "name a file that you may write with --out",
+        ) from error
+    click.echo(out or chosen.report)

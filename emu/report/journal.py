@@ -1,0 +1,141 @@
+"""The time-ordered log of a run: what emu saw, what the kernel said, what containers printed, what Docker told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from emu.report.counters import rises
+from emu.report.model import KernelLine, Key, Study
+from emu.report.words import count
+from emu.units import format_bytes
+
+Selection = Literal["notable", "oom", "kernel", "all"]
+"""notable: what a person should know of. oom: the kernel's OOM blocks. kernel: all of the kernel's lines. all: the
+notable events with the kernel's lines, Docker's events and what containers printed.
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line. `time_s` is None where the order is known and the time is not (a container's own output)."""
+
+    time_s: float | None
+    source: str
+    """`emu`, `kernel`, `docker`, or a container."""
+    text: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """As journalctl prints it with `-o short-monotonic`, on the run's clock."""
+        stamp = " " * 12 if self.time_s is None else f"{self.time_s:12.6f}"
+        first, *more = self.text.split("\n")
+        rest = "".join(f"\n{'':15}{line}" for line in more)
+        return f"[{stamp}] {self.source}: {first}{rest}"
+
+    def to_json(self) -> str:
+        """One JSON object."""
+        told = {name: value for name, value in asdict(self).items() if name != "detail"}
+        return json.dumps({**told, **self.detail}, ensure_ascii=False)
+
+
+def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
+    """The chosen lines in order of time."""
+    if selection in ("oom", "kernel"):
+        return [_kernel(line) for line in study.kernel_lines if line.oom or selection == "kernel"]
+    placed = [(entry.time_s or 0.0, entry) for entry in _notable(study)]
+    if selection == "notable":
+        placed += [(line.t, _kernel(line)) for line in study.kernel_lines if _is_own_word(study, line)]
+    else:
+        placed += [(line.t, _kernel(line)) for line in study.kernel_lines]
+        placed += [
+            (event.t, Entry(event.t, "docker", f"{event.text} {event.subject}", event.detail))
+            for event in study.docker_events
+        ]
+        placed += _printed(study)
+    return [entry for _, entry in sorted(placed, key=lambda pair: pair[0])]
+
+
+def _kernel(line: KernelLine) -> Entry:
+    detail = {"kernel_us": line.kernel_us, "read_s": line.read_s, "level": line.level, "sequence": line.sequence}
+    return Entry(line.t, "kernel", line.text, detail)
+
+
+def _is_own_word(study: Study, line: KernelLine) -> bool:
+    """Of an OOM block the lines that matter: who asked, the summary, the kill."""
+    return line.oom and any(line.text in kill.log for kill in study.kills)
+
+
+def _notable(study: Study) -> Iterator[Entry]:
+    yield Entry(
+        0.0, "emu", f"run {study.run_id or study.run.path.name} began ({study.where or 'where is not known'})"
+    )
+    yield from _containers(study)
+    for phase in study.phases:
+        yield Entry(phase.begin_s, "emu", f"phase {phase.name} began", {"phase": phase.name})
+    for key in study.timelines:
+        yield from _counted(study, key)
+    for happening in (*study.pod_statuses, *study.back_offs, *study.notes):
+        yield Entry(happening.t, "emu", _words(happening.kind, happening.text, happening.detail), happening.detail)
+    for kill in study.kills:
+        who = f"a child process of {kill.container}" if kill.child else kill.container
+        text = f"OOM kill: {who}, {kill.level} level, known from {', '.join(kill.evidence)}"
+        doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
+        # just after the kernel's own line of it
+        yield Entry(kill.time_s + 1e-6, "emu", f"{text}{doubts}", {"container": kill.container, "level": kill.level})
+    for freeze in study.freezes:
+        yield Entry(freeze.frozen_at_s, "emu", f"{freeze.container} froze")
+        if freeze.thawed_at_s is not None:
+            yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
+    if study.ended:
+        yield Entry(study.duration_s, "emu", "run was interrupted" if study.interrupted else "run ended")
+
+
+def _containers(study: Study) -> Iterator[Entry]:
+    for one in study.instances:
+        name = f"{one.container} (instance {one.attempt})"
+        detail = {"container": one.container, "attempt": one.attempt, "id": one.id}
+        if one.started_s is not None:
+            limit = "no memory limit" if one.memory_max is None else f"memory limit {format_bytes(one.memory_max)}"
+            yield Entry(one.started_s, "emu", f"{name} started, {limit}, pid {one.pid}", detail)
+        if one.ready_s is not None:
+            yield Entry(one.ready_s, "emu", f"{name} is ready", detail)
+        if one.exited_s is not None:
+            why = "stopped by emu" if one.asked else one.reason
+            flag = (
+                "" if one.docker_oom_killed is None else f", Docker's OOMKilled {str(one.docker_oom_killed).lower()}"
+            )
+            yield Entry(one.exited_s, "emu", f"{name} ended with exit code {one.exit_code}: {why}{flag}", detail)
+
+
+def _counted(study: Study, key: Key) -> Iterator[Entry]:
+    """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them."""
+    for name in ("oom", "oom_kill", "oom_group_kill"):
+        for rise in rises(study, key, name):
+            detail = {"container": key[0], "attempt": key[1], "counter": name, "by": rise.by}
+            yield Entry(rise.t, "emu", f"memory.events of {key[0]}: {name} +{rise.by}", detail)
+
+
+def _words(kind: str, text: str, detail: dict[str, Any]) -> str:
+    if kind == "pod-status":
+        return f"pod is {detail['ready']} {text}, {count(int(detail['restarts']), 'restart')}"
+    if kind == "note":
+        why = f": {detail['why']}" if detail.get("why") else ""
+        return f"{detail.get('level', 'note')}: {text}{why}"
+    return text
+
+
+def _printed(study: Study) -> list[tuple[float, Entry]]:
+    """What each container instance printed, at its end: its log carries no times of ours."""
+    found: list[tuple[float, Entry]] = []
+    for one in study.instances:
+        try:
+            text = study.run.container_log(one.container, one.attempt).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        at = study.duration_s if one.exited_s is None else one.exited_s
+        detail = {"container": one.container, "attempt": one.attempt}
+        found += [(at, Entry(None, f"{one.container}.{one.attempt}", line, detail)) for line in text.splitlines()]
+    return found

@@ -1,0 +1,157 @@
+"""A run on the terminal: the verdict, what was expected, the pod, its memory, its clients, its OOM kills."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from emu.report.expectations import show_figure
+from emu.report.model import OomVerdict, Study, Timeline
+from emu.report.words import of_limit
+from emu.units import format_bytes, format_seconds
+
+Summary = dict[str, Any]
+BARS = "▁▂▃▄▅▆▇█"
+SPARKS = 32
+"""Characters of a sparkline: the run's length, whatever it was."""
+KILL_MARK = "✗"
+_MEMORY = ("anon", "file", "shmem", "kernel", "sock", "swap")
+_HEADS = {"file": "page cache"}
+
+
+def print_story(study: Study, summary: Summary, console: Console) -> None:
+    """Print all of it; the path of the page is the caller's to tell."""
+    console.print(Text(summary["verdict"]["headline"], style="bold"), soft_wrap=True)
+    for words in summary["verdict"]["sentences"]:
+        console.print(Text(f"  {words}"), soft_wrap=True)
+    for title, parts in (
+        ("Expected", _expected(summary)),
+        ("Pod", _pod(study, summary)),
+        ("Memory, peaks", _memory(study, summary)),
+        ("Requests", _requests(summary)),
+        ("OOM kills", _kills(study.kills)),
+    ):
+        if parts:
+            console.print()
+            console.print(Text(title, style="bold"))
+            for part in parts:
+                console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def sparkline(study: Study, lines: Iterable[Timeline], kills: Iterable[OomVerdict] = ()) -> str:
+    """memory.current of a container over the run, against its limit (or its own peak where there is none). A gap is
+    where it did not run, a cross where it was OOM-killed.
+    """
+    span = study.duration_s
+    cells: list[int | None] = [None] * SPARKS
+    top = 1
+    for line in lines:
+        limits = [value for value in line.limit if value is not None]
+        top = max([top, *limits[-1:]] if limits else [top, *(value or 0 for value in line.memory_current)])
+        for t, value in zip(line.t, line.memory_current, strict=True):
+            if value is not None:
+                cell = _cell(t, span)
+                cells[cell] = max(cells[cell] or 0, value)
+    found = [" " if value is None else BARS[min(len(BARS) - 1, value * len(BARS) // top)] for value in cells]
+    for kill in kills:
+        found[_cell(kill.time_s, span)] = KILL_MARK
+    return "".join(found)
+
+
+def _cell(t: float, span: float) -> int:
+    return max(0, min(SPARKS - 1, math.floor(t / span * SPARKS))) if span > 0 else 0
+
+
+def _table(*heads: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    for head in heads:
+        table.add_column(Text(head), no_wrap=True)
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    table.add_row(*(cell if isinstance(cell, Text) else Text("-" if cell is None else str(cell)) for cell in cells))
+
+
+def _expected(summary: Summary) -> list[Text | Table]:
+    if not summary["expectations"]:
+        return []
+    table = _table("", "WHAT", "WANTED", "GOT")
+    for one in summary["expectations"]:
+        mark = Text("✓", style="green") if one["met"] else Text("✗", style="bold red")
+        got = show_figure(one["what"], one["got"])
+        _row(table, mark, one["what"], one["wanted"], f"{got} ({one['why']})" if one.get("why") else got)
+    return [table]
+
+
+def _pod(study: Study, summary: Summary) -> list[Text | Table]:
+    pod = summary["pod"]
+    table = _table("NAME", "READY", "STATUS", "RESTARTS", "LAST STATE", "AGE")
+    age = format_seconds(study.duration_s)
+    _row(table, study.run_id or study.run.path.name, pod["ready"], pod["status"], pod["restarts"], "", age)
+    for name, figures in summary["containers"].items():
+        newest = figures["exits"][-1] if figures["exits"] else None
+        last = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
+        begun = [one.started_s for one in study.instances_of(name) if one.started_s is not None]
+        age = format_seconds(study.duration_s - begun[-1]) if begun else "-"
+        ready = None if figures["ready"] is None else "yes" if figures["ready"] else "no"
+        _row(table, f"  {name}", ready, "", figures["restarts"], last, age)
+    return [table]
+
+
+def _memory(study: Study, summary: Summary) -> list[Text | Table]:
+    table = _table("CONTAINER", *(_HEADS.get(name, name).upper() for name in _MEMORY), "TOTAL", "OVER THE RUN")
+    for name, figures in summary["containers"].items():
+        lines = study.timelines_of(name)
+        peaks = [format_bytes(figures[f"{part}_peak_bytes"]) for part in _MEMORY]
+        total = figures["memory_peak_bytes"]
+        whole = "-" if total is None else of_limit(total, figures["memory_limit_bytes"])
+        _row(table, name, *peaks, whole, sparkline(study, lines, study.kills_of(name)))
+    pod = summary["pod"]
+    if pod["memory_peak_bytes"] is not None:
+        peaks = [format_bytes(pod[f"{part}_peak_bytes"]) for part in _MEMORY]
+        whole = of_limit(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
+        _row(table, "pod", *peaks, whole, sparkline(study, [study.timelines[("pod", None)]]))
+    return [table] if table.row_count else []
+
+
+def _requests(summary: Summary) -> list[Text | Table]:
+    if not summary["requests"]["sent"]:
+        return []
+    table = _table("PHASE", "SENT", "ANSWERED", "BY STATUS", "ERRORS", "P50", "P99", "MAX", "MOST IN FLIGHT")
+    phases = summary["phases"] if len(summary["phases"]) > 1 else {}
+    for name, requests in [
+        *((name, phase["requests"]) for name, phase in phases.items()),
+        ("all", summary["requests"]),
+    ]:
+        latency = requests["latency_ms"]
+        times = [
+            None if latency[key] is None else format_seconds(latency[key] / 1e3) for key in ("p50", "p99", "max")
+        ]
+        by_status, errors = _counts(requests["by_status"]), _counts(requests["errors"])
+        _row(
+            table, name, requests["sent"], requests["answered"], by_status, errors, *times, requests["in_flight_peak"]
+        )
+    return [table]
+
+
+def _counts(counts: dict[str, int] | None) -> str:
+    return ", ".join(f"{name}: {number:,}" for name, number in (counts or {}).items()) or "-"
+
+
+def _kills(kills: list[OomVerdict]) -> list[Text | Table]:
+    found: list[Text | Table] = []
+    for kill in kills:
+        what = "a child of " if kill.child else ""
+        limit = "" if kill.limit_bytes is None else f", limit {format_bytes(kill.limit_bytes)}"
+        known = ", ".join(kill.evidence)
+        doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
+        where = f"{what}{kill.container}, {kill.level} level{limit}"
+        found.append(Text(f"{kill.time_s:10.3f} s  {where}; known from {known}{doubts}"))
+        found += [Text(f"{'':14}{line}", style="dim") for line in kill.log]
+    return found
