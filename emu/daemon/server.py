@@ -75,6 +75,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_discard_left",
         "_ending",
         "_exchanges",
+        "_fault",
         "_head_bytes",
         "_headers",
         "_in_head",
@@ -84,6 +85,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_server",
         "_tail",
         "_target",
+        "_wrote",
         "full",
         "peer",
         "transport",
@@ -104,6 +106,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._advancing = False
         self._ending = False
         self._discard_left: int | None = None
+        self._wrote = False
+        self._fault: http1.HeadError | None = None
         self.full = False
         """The client reads more slowly than was written so far."""
         self.peer = ""
@@ -139,11 +143,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         try:
             self._feed(_buffer[:nbytes])
         except http1.HeadError as wrong:
-            self._refuse(wrong.status, wrong.text)
-            return
+            self._broken(wrong)
         if self._in_head and self._head_bytes > http1.MAX_HEAD_BYTES:
-            self._refuse(431, "Request Header Fields Too Large")
-            return
+            self._broken(http1.HeadError(431, "Request Header Fields Too Large"))
         self._advance()
 
     def _feed(self, data: memoryview) -> None:
@@ -170,6 +172,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.full = False
         if self._current is not None:
             self._current.ready()
+        else:
+            self._advance()
 
     # --- the parser's side
 
@@ -241,6 +245,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Write a part of the current exchange's answer."""
+        self._wrote = True
         self.transport.write(data)
 
     def finish(self, exchange: Exchange, keep_alive: bool = True) -> None:
@@ -288,14 +293,35 @@ class ServerConnection(asyncio.BufferedProtocol):
             while not self._ending:
                 if self._discard_left is not None:
                     self._discarded(self._discard_left)
-                if self._current is not None or not self._queue:
+                if self._current is not None or not self._queue or self.full:
                     break
+                self._wrote = False
                 self._current, self._queue = self._queue[0], self._queue[1:] or _NONE_QUEUED
                 self._current.begin()
         finally:
             self._advancing = False
-        if not self._ending:
+        if self._ending:
+            return
+        if self._fault is not None and self._current is None and not self._queue:
+            self.transport.write(http1.refusal(self._fault.status, self._fault.text))
+            self._linger()
+        else:
             self._sync_reading()
+
+    def _broken(self, fault: http1.HeadError) -> None:
+        """What came is not HTTP, or not safe: answer what came before it, then the fault, and close."""
+        self._fault = fault
+        if self._queue:
+            if not self._queue[-1].body_done:
+                self._queue = self._queue[:-1] or _NONE_QUEUED
+            return
+        current = self._current
+        if current is None or current.body_done:
+            return
+        if self._wrote or self._discard_left is not None:
+            self._linger()
+        self._current = None
+        current.abandoned()
 
     def _discarded(self, left: int) -> None:
         """After an answer that overtook its request: the rest of the body has been read, or turned out long."""
@@ -307,9 +333,9 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _sync_reading(self) -> None:
         current = self._current
-        wanted = not self._queue and (
-            current is None or current.body_done or current.flowing or self._discard_left is not None
-        )
+        wanted = self._fault is None and not self._queue
+        if wanted and current is not None:
+            wanted = current.body_done or current.flowing or self._discard_left is not None
         if wanted == self._paused and not self.transport.is_closing():
             self._paused = not wanted
             if wanted:
@@ -326,14 +352,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         exchange.flowing = False
         self._discard_left = DISCARD_BYTES
         self._sync_reading()
-
-    def _refuse(self, status: int, text: str) -> None:
-        """Answer a request that cannot be read, unless an answer to an earlier one is under way, and close."""
-        current = self._current
-        if current is None and not self._queue:
-            self.transport.write(http1.refusal(status, text))
-        self._abandon()
-        self._linger()
 
     def _linger(self) -> None:
         """Close in a way that lets the client read its answer: a RST for unread bytes would destroy it."""
