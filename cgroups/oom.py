@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 
 from cgroups import oom_lines
 from cgroups.kmsg import KERNEL_FACILITY, KmsgGap, KmsgRecord
-from cgroups.oom_lines import Invoked, Killed, OomTask, Summary
+from cgroups.oom_block import Block
+from cgroups.oom_lines import Killed, OomTask, Summary
 from cgroups.values import Limit
 
 _TOGETHER_US = 1_000_000
@@ -88,26 +89,10 @@ class OomLog:
 
 
 @dataclass
-class _Block:
-    """What has been read of a report so far."""
-
-    invoked: Invoked
-    invoker_pid: int | None = None
-    usage: dict[str, tuple[int, Limit]] = field(default_factory=dict)
-    stats: list[str] | None = None
-    columns: list[str] | None = None
-    tasks: list[OomTask] = field(default_factory=list)
-    summary: Summary | None = None
-    chosen: int | None = None
-    mixed: bool = False
-    done: bool = False
-
-
-@dataclass
 class _Context:
     """The reports of one printer (all of them, where the kernel does not note who printed)."""
 
-    block: _Block | None = None
+    block: Block | None = None
     summaries: dict[int, Summary] = field(default_factory=dict)
     old_global: bool | None = None
     group: str | None = None
@@ -184,7 +169,7 @@ def _take(context: _Context, record: KmsgRecord) -> bool:
     if invoked := oom_lines.invoked(text):
         late = record.timestamp_us - context.last_us > _TOGETHER_US
         mixed = block is not None and not late and (block.mixed or not block.done)
-        context.block, context.group, context.old_global = _Block(invoked, mixed=mixed), None, None
+        context.block, context.group, context.old_global = Block(invoked, mixed=mixed), None, None
         if late:
             context.summaries.clear()
         return True
@@ -203,28 +188,7 @@ def _take(context: _Context, record: KmsgRecord) -> bool:
             block.mixed = block.mixed or block.summary is not None
             block.summary = summary
         return True
-    return block is not None and not block.done and not block.mixed and _take_block_line(block, text)
-
-
-def _take_block_line(block: _Block, text: str) -> bool:
-    if block.columns is not None and (task := oom_lines.table_row(text, block.columns)):
-        block.tasks.append(task)
-    elif (pid := oom_lines.invoker_pid(text)) is not None:
-        block.mixed = block.invoker_pid is not None
-        block.invoker_pid = pid
-    elif usage := oom_lines.usage(text):
-        block.mixed = usage[0] in block.usage
-        block.usage[usage[0]] = usage[1:]
-    elif (old := oom_lines.stats_header(text)) is not None:
-        block.stats = [*(block.stats or []), *([old] if old else [])]
-    elif (columns := oom_lines.table_header(text)) is not None:
-        block.mixed = block.columns is not None
-        block.columns = columns
-    elif block.stats is not None and block.columns is None and (lines := oom_lines.stat_lines(text)):
-        block.stats.extend(lines)
-    else:
-        return False
-    return True
+    return block is not None and not block.done and not block.mixed and block.take(text)
 
 
 def _kill(context: _Context, line: Killed, record: KmsgRecord) -> OomKill:
@@ -254,7 +218,7 @@ def _kill(context: _Context, line: Killed, record: KmsgRecord) -> OomKill:
     return _with_summary(kill, summary)
 
 
-def _is_victim(block: _Block, line: Killed) -> bool:
+def _is_victim(block: Block, line: Killed) -> bool:
     if block.summary and block.summary.pid is not None:
         return block.summary.pid == line.pid
     return (
@@ -298,7 +262,7 @@ def _with_summary(kill: OomKill, summary: Summary | None) -> OomKill:
     )
 
 
-def _with_block(kill: OomKill, block: _Block, summary: Summary | None) -> OomKill:
+def _with_block(kill: OomKill, block: Block, summary: Summary | None) -> OomKill:
     memory, swap = block.usage.get("memory"), block.usage.get("swap")
     shared = block.summary
     return replace(

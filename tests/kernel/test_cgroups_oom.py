@@ -102,6 +102,23 @@ def test_a_group_kill_takes_all_and_counts_its_first_victim_twice(mount: Mount, 
     assert events.oom_group_kill in (1, None)
 
 
+def test_every_kill_is_in_the_log_with_or_without_its_report(mount: Mount, group: Cgroup) -> None:
+    """Kills in quick succession: reports may fall to the rate limit, kill lines do not, and oom_kill agrees."""
+    limit(group, 16 << 20)
+    kills, parser = [], OomParser()
+    with KmsgReader() as reader:
+        for _ in range(12):
+            with Child(group) as child:
+                child.start("held.append(bytearray(b'x') * (64 << 20))")
+                assert child.wait() == -9
+            kills += kills_of(reader, parser, 1)  # as they come: a small ring buffer holds few reports
+            assert kills[-1].pid == child.pid
+    events = group.memory.events_local
+    assert events is not None and events.oom_kill == len(kills)
+    for kill in kills:
+        assert kill.oom_memcg == (path_in_log(mount, group) if kill.complete else None)
+
+
 def test_the_log_is_read_from_its_end(group: Cgroup) -> None:
     """What was logged before the reader opened is not read; from the beginning it is, numbered without holes."""
     with KmsgReader() as reader:
