@@ -153,6 +153,15 @@ def test_a_kill_line_without_its_block() -> None:
     assert [(note.kind, note.count) for note in log.notes] == [("suppressed", 2)]
 
 
+def test_a_captured_burst_of_kills() -> None:
+    """After the tenth report in five seconds four kills come bare; the next report tells that four were held back."""
+    log = scan_oom(captured("uml-6.1/kmsg-rate-limited.txt"))
+    assert [found.complete for found in log.kills] == [True] * 2 + [False] * 4 + [True]
+    assert [found.oom_memcg for found in log.kills] == ["/burst"] * 2 + [None] * 4 + ["/burst"]
+    assert len({found.pid for found in log.kills}) == 7
+    assert [(note.kind, note.count) for note in log.notes] == [("suppressed", 4)]
+
+
 def test_a_kill_is_given_as_soon_as_its_line_comes() -> None:
     """A follower need not wait for what comes after."""
     parser = OomParser()
