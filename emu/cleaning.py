@@ -7,6 +7,7 @@ containers are the engine's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def _clean_cgroups(driver: str, alive: set[str]) -> Iterator[Removed]:
 def _has_living_owner(path: Path) -> bool:
     """A pod whose first container is not made yet has no label to tell whose it is: it is young, leave it."""
     try:
-        return not any(Cgroup(path).children()) and psutil.time.time() - path.stat().st_ctime < _CLOSE_S
+        return not any(Cgroup(path).children()) and time.time() - path.stat().st_ctime < _CLOSE_S
     except OSError:
         return False
 

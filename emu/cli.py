@@ -119,7 +119,7 @@ def queue_proxy() -> None:
     """The queue-proxy process, configured by Knative's environment variables."""
     from emu.daemon.queue_proxy import main as daemon
 
-    sys.exit(daemon(dict(os.environ)))
+    sys.exit(daemon(os.environ))
 
 
 @main.command("app", hidden=True, context_settings={"ignore_unknown_options": True})
@@ -128,7 +128,7 @@ def app(words: tuple[str, ...]) -> None:
     """The app process: an HTTP server whose requests do what they ask."""
     from emu.daemon.app import main as daemon
 
-    sys.exit(daemon(list(words)))
+    sys.exit(daemon(list(words), os.environ))
 
 
 for command in (doctor, scenarios, run, record, show, report, journal, sandbox):

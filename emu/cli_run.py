@@ -13,12 +13,13 @@ from pathlib import Path
 import click
 
 from emu import images
+from emu.cli_scenarios import complete_scenario, complete_set
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError
 from emu.live import Screen
 from emu.machine import where
 from emu.paths import cache_dir, runs_dir
 from emu.rundir import RunDir
-from emu.scenario import complete_scenario, complete_setting, load_resolved, load_scenario, resolve
+from emu.scenario import load_resolved, load_scenario, resolve
 from emu.spec import ScenarioSpec
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
@@ -31,7 +32,7 @@ DEFAULT_SCENARIO = "queue-proxy-oom"
     "settings",
     multiple=True,
     metavar="PATH=VALUE",
-    shell_complete=complete_setting,
+    shell_complete=complete_set,
     help="Change one key of the scenario; may be given again.",
 )
 @click.option(

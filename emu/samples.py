@@ -8,6 +8,7 @@ the last sample:
     F <source> <length>\n<length raw bytes>\n              one file's text; a file that has not changed since
                                                           the source's last F line is left out
     G <source>\n                                            the file could no longer be read (its cgroup is gone)
+    E\n                                                     ends the sample; one without this was torn by a kill
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class SampleWriter:
     def end(self, t_ns: int, why: str) -> None:
         """End the sample taken at `t_ns` and write it out."""
         head = b"S %d %b\n" % (t_ns, why.encode())
-        os.write(self._fd, b"".join((*self._declared, head, *self._parts)))
+        os.write(self._fd, b"".join((*self._declared, head, *self._parts, b"E\n")))
         self._parts.clear()
         self._declared.clear()
 
@@ -104,17 +105,16 @@ def read_samples(path: Path) -> Iterator[Sample]:
     """
     sources: dict[int, Source] = {}
     state = Sample(0.0, "")
-    begun = False
     with path.open("rb") as stream:
         for head in stream:
             words = head.split()
             if not head.endswith(b"\n") or not words:
                 continue
-            if words[0] == b"S":
-                if begun:
-                    yield state
-                    state.read = set()
-                state.t, state.why, begun = int(words[1]) / 1e9, words[2].decode(), True
+            if words[0] == b"E":
+                yield state
+                state.read = set()
+            elif words[0] == b"S":
+                state.t, state.why = int(words[1]) / 1e9, words[2].decode()
             elif words[0] == b"D":
                 source = _declared(head)
                 sources[source.number] = source
@@ -130,8 +130,6 @@ def read_samples(path: Path) -> Iterator[Sample]:
             elif words[0] == b"G":
                 source = sources[int(words[1])]
                 state.files.pop((source.label, source.attempt), None)
-    if begun:
-        yield state
 
 
 def _declared(head: bytes) -> Source:

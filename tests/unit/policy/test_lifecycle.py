@@ -1,0 +1,101 @@
+"""When a container starts again, and how kubectl words it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emu.policy.lifecycle import (
+    BackOffRule,
+    ContainerState,
+    RestartPolicy,
+    exited,
+    pod_view,
+    readiness,
+    restarting,
+    started,
+)
+
+RULE = BackOffRule()
+
+
+def crash(state: ContainerState, now: float, *, ran_for: float = 1.0, rule: BackOffRule = RULE) -> ContainerState:
+    """Start at `now`, end `ran_for` later."""
+    return exited(started(state, now), now + ran_for, exit_code=137, reason="OOMKilled", policy="Always", rule=rule)
+
+
+def crashes(times: int, *, ran_for: float = 1.0, rule: BackOffRule = RULE) -> list[float]:
+    """The delays after each of so many crashes in a row."""
+    state, now, delays = ContainerState(), 0.0, []
+    for _ in range(times):
+        state = crash(state, now, ran_for=ran_for, rule=rule)
+        assert state.start_at is not None
+        delays.append(state.delay_s)
+        now = state.start_at
+        state = restarting(state)
+    return delays
+
+
+def test_the_kubelets_back_off() -> None:
+    """The first restart is at once, then 10 s doubling to 300 s."""
+    assert crashes(9) == [0, 10, 20, 40, 80, 160, 300, 300, 300]
+
+
+def test_a_long_life_forgets_the_back_off() -> None:
+    """A container that ran for ten minutes is restarted at once again."""
+    assert crashes(3, ran_for=600.0) == [0, 0, 0]
+    state = crash(restarting(crash(restarting(crash(ContainerState(), 0)), 10)), 40, ran_for=700)
+    assert state.delay_s == 0
+
+
+def test_a_scaled_rule_keeps_the_shape() -> None:
+    """`scale: 0.1` makes every delay a tenth."""
+    assert crashes(8, rule=RULE.scaled(0.1)) == pytest.approx([0, 1, 2, 4, 8, 16, 30, 30])
+
+
+@given(st.integers(min_value=2, max_value=30), st.floats(min_value=0.01, max_value=59))
+def test_delays_never_fall_and_never_pass_the_cap(times: int, ran_for: float) -> None:
+    """Short lives only ever make the wait longer, up to the cap."""
+    delays = crashes(times, ran_for=ran_for)
+    assert delays == sorted(delays)
+    assert max(delays) <= RULE.max_s
+
+
+@pytest.mark.parametrize(
+    ("policy", "exit_code", "phase"),
+    [
+        ("Always", 0, "back-off"),
+        ("Always", 1, "back-off"),
+        ("OnFailure", 0, "terminated"),
+        ("OnFailure", 1, "back-off"),
+        ("Never", 0, "terminated"),
+        ("Never", 137, "terminated"),
+    ],
+)
+def test_restart_policy(policy: RestartPolicy, exit_code: int, phase: str) -> None:
+    """Always restarts whatever the exit code, OnFailure only after a failure, Never not at all."""
+    state = exited(started(ContainerState(), 0.0), 1.0, exit_code=exit_code, reason="Error", policy=policy, rule=RULE)
+    assert state.phase == phase
+
+
+def test_pod_view_tells_what_kubectl_would() -> None:
+    """ContainerCreating, then Running, OOMKilled at the first exit, CrashLoopBackOff while the next waits."""
+    app = readiness(started(ContainerState(), 0.0), True)
+    proxy = ContainerState()
+    assert pod_view([proxy, app], 0.0).status == "ContainerCreating"
+    proxy = readiness(started(proxy, 0.0), True)
+    assert (pod_view([proxy, app], 1.0).ready, pod_view([proxy, app], 1.0).status) == ("2/2", "Running")
+    first = crash(ContainerState(), 0.0)
+    assert pod_view([first, app], 1.0).status == "OOMKilled"
+    second = crash(restarting(first), 1.0)
+    view = pod_view([second, app], 3.0)
+    assert (view.ready, view.status, view.restarts) == ("1/2", "CrashLoopBackOff", 1)
+
+
+def test_a_pod_that_ended_says_how() -> None:
+    """Completed if every container ended well, else the reason of one that did not."""
+    done = exited(started(ContainerState(), 0), 1, exit_code=0, reason="Completed", policy="Never", rule=RULE)
+    killed = exited(started(ContainerState(), 0), 1, exit_code=137, reason="OOMKilled", policy="Never", rule=RULE)
+    assert pod_view([done, done], 2).status == "Completed"
+    assert pod_view([done, killed], 2).status == "OOMKilled"

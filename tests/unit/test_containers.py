@@ -1,0 +1,19 @@
+"""What is asked of Docker."""
+
+from __future__ import annotations
+
+from emu.containers import memory_arguments
+
+MIB = 2**20
+
+
+def test_memory_and_swap_are_always_both_set() -> None:
+    """With only a memory limit Docker would allow as much swap again, so the sum is always given."""
+    assert memory_arguments(64 * MIB, 0) == {"mem_limit": 64 * MIB, "memswap_limit": 64 * MIB}
+    assert memory_arguments(64 * MIB, 16 * MIB) == {"mem_limit": 64 * MIB, "memswap_limit": 80 * MIB}
+    assert memory_arguments(64 * MIB, None) == {"mem_limit": 64 * MIB, "memswap_limit": -1}
+
+
+def test_no_limit_sets_nothing() -> None:
+    """Docker refuses a swap limit without a memory limit."""
+    assert memory_arguments(None, 0) == {}

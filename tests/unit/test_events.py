@@ -1,0 +1,37 @@
+"""events.jsonl: one line per thing that happened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emu import events
+from emu.events import ContainerExited, Event, EventLog, Note, RunBegan, from_line, read_events
+
+
+def test_every_kind_of_event_comes_back() -> None:
+    """What is written is what is read, for each kind."""
+    exited = ContainerExited(1.5, "app", 2, "abc", 137, False, True)
+    began = RunBegan(0.0, "id", "s", "host", "2026-01-01", {"cpus": 2}, "/pod")
+    for event in (exited, began, Note(3.0, "what")):
+        assert from_line(event.to_line()) == event
+    assert len(events._KINDS) == len(set(Event.__subclasses__()))
+
+
+def test_what_is_torn_or_unknown_is_passed_over() -> None:
+    """A torn line, another version's kind and a line that is no object are no event and no error."""
+    for line in ('{"kind":"note","t":1', '{"kind":"from-the-future","t":1}', "[]", "7", '{"kind":"note"}', ""):
+        assert from_line(line) is None
+
+
+def test_a_field_of_a_later_version_is_ignored() -> None:
+    """A line with more fields than this version knows still reads."""
+    line = '{"kind":"note","t":1,"what":"x","colour":"blue"}'
+    assert from_line(line) == Note(1, "x")
+
+
+def test_events_of_several_writers_are_ordered_by_time(tmp_path: Path) -> None:
+    """Each process appends on its own; the reader puts them in order."""
+    one, two = EventLog(tmp_path / "e"), EventLog(tmp_path / "e")
+    one.append(Note(2.0, "later"))
+    two.append(Note(1.0, "earlier"))
+    assert [event.t for event in read_events(tmp_path / "e")] == [1.0, 2.0]

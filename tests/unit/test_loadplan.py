@@ -1,0 +1,55 @@
+"""A scenario's load as the load generator takes it."""
+
+from __future__ import annotations
+
+from emu.loadplan import load_plan
+from emu.messages import Work
+from emu.spec import LoadModel
+
+
+def load(*phases: dict[str, object], **more: object) -> LoadModel:
+    """A load model from what YAML would hold."""
+    return LoadModel.model_validate({"phases": list(phases), **more})
+
+
+def test_phases_follow_each_other_unless_they_say_when() -> None:
+    """A phase begins when the one before it ends; `start` sets it."""
+    plan = load_plan(
+        load(
+            {"name": "a", "type": "constant", "rate": 1, "duration": "5s"},
+            {"name": "b", "type": "burst", "size": 3, "duration": "2s"},
+            {"name": "c", "type": "closed", "clients": 2, "duration": "1s", "start": "1s"},
+        ),
+        "10.0.0.1",
+        8012,
+    )
+    assert [(phase.name, phase.start_s) for phase in plan.phases] == [("a", 0), ("b", 5), ("c", 1)]
+
+
+def test_work_travels_in_the_query() -> None:
+    """`do` becomes the query string that the app reads back to the same work."""
+    plan = load_plan(
+        load(
+            {
+                "name": "a",
+                "type": "constant",
+                "rate": 1,
+                "duration": "5s",
+                "request": {"do": {"hold": "64Mi", "holdFor": "forever", "sleep": "2s"}},
+            }
+        ),
+        "h",
+        1,
+    )
+    query = plan.phases[0].request.path.removeprefix("/?")
+    assert Work.from_query(query) == Work(hold=64 * 2**20, hold_for=None, sleep=2.0)
+
+
+def test_a_body_makes_it_a_post() -> None:
+    """GET without a body, POST with one, unless the scenario names the method."""
+    phase = {"name": "a", "type": "constant", "rate": 1, "duration": "5s"}
+    methods = [
+        load_plan(load({**phase, "request": request}), "h", 1).phases[0].request.method
+        for request in ({}, {"body": "1Ki"}, {"body": "1Ki", "method": "PUT"})
+    ]
+    assert methods == ["GET", "POST", "PUT"]
