@@ -184,6 +184,7 @@ class Guest:
         self._console: deque[str] = deque([""], maxlen=400)
         self._frames: deque[wire.Frame] = deque()
         self._unsent = bytearray()
+        self._in_flight = 0
         self._decoder = wire.Decoder()
         self._heard = time.monotonic()
         self._stack = ExitStack()
@@ -370,14 +371,16 @@ class Guest:
             poller.register(self._from_guest, select.POLLIN)
         else:
             self._heard = time.monotonic()  # we do not listen, so silence proves nothing
-        if self._unsent:
+        if self._unsent and self._in_flight < wire.LINE_WINDOW:
             poller.register(self._to_guest, select.POLLOUT)
         ready = dict(poller.poll(wait_s * 1000))
         if self._console_fd in ready:
             self._read_console()
         if self._to_guest in ready:
             with suppress(BlockingIOError, BrokenPipeError):
-                del self._unsent[: os.write(self._to_guest, self._unsent[: wire.MAX_PAYLOAD])]
+                sent = os.write(self._to_guest, self._unsent[: wire.LINE_WINDOW - self._in_flight])
+                del self._unsent[:sent]
+                self._in_flight += sent
         if self._from_guest in ready:
             self._read_line()
         if time.monotonic() - self._heard > self.hang_s and self.facts is not None:
@@ -393,7 +396,11 @@ class Guest:
         if not data:
             self._gone()
         self._heard = time.monotonic()
-        self._frames.extend(frame for frame in self._decoder.feed(data) if frame.kind != wire.BEAT)
+        for frame in self._decoder.feed(data):
+            if frame.kind == wire.RECEIVED:
+                self._in_flight -= frame.json()["bytes"]
+            elif frame.kind != wire.BEAT:
+                self._frames.append(frame)
 
     def _read_console(self) -> None:
         with suppress(BlockingIOError):

@@ -79,6 +79,7 @@ class Line:
         try:
             while data := os.read(self.fd, 65536):
                 frames += self._decoder.feed(data)
+                self.send(wire.message(wire.RECEIVED, bytes=len(data)))
         except BlockingIOError:
             pass
         return frames

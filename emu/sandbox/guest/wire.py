@@ -16,6 +16,9 @@ MAX_PAYLOAD = 32 * 1024
 """Bytes of data per frame: small enough that a signal never waits long behind output."""
 STDIN_WINDOW = 256 * 1024
 """Bytes of standard input that may be under way before the command has read them."""
+LINE_WINDOW = 3072
+"""Bytes towards the guest that it has not acknowledged. Its terminal layer holds 4096; told to stop, UML's serial
+driver forgets to start again (line_throttle in Linux 6.1), so it must never have to be told."""
 
 # guest → host
 PROGRESS = 1  # text: a step of the boot that is done
@@ -24,6 +27,7 @@ FAILED = 3  # text: why the boot cannot go on
 BEAT = 4  # nothing: the agent is alive
 EXIT = 5  # JSON {"status": n}: the command has ended and its output is all sent
 CREDIT = 6  # JSON {"bytes": n}: so much of standard input has been passed on
+RECEIVED = 7  # JSON {"bytes": n}: so many bytes have been read off the line
 
 # both ways
 DATA = 10  # stream 0 (to the command), 1 or 2 (from it)
