@@ -28,9 +28,8 @@ class Node(BaseNode):  # type: ignore[misc]  # cgroupspy has no types
     children: list[Node]
     parent: Node | None
 
-    CONTROLLERS: ClassVar[
-        dict[bytes, type]
-    ] = {}  # cgroupspy's map of v1 trees: here no node is "the" node of one controller
+    # cgroupspy's map of v1's trees: here no node is "the" node of one controller
+    CONTROLLERS: ClassVar[dict[bytes, type]] = {}
 
     def __init__(self, name: bytes, parent: Node | None = None) -> None:
         super().__init__(name, parent=parent)
