@@ -72,16 +72,31 @@ def nice_step(least: float) -> float:
 
 
 def rates(t: Sequence[float], counter: Column, step_s: float, duration_s: float) -> list[float]:
-    """A counter's rise per second in each bucket of `step_s` from 0 to `duration_s`. The rise between two samples
-    belongs to the bucket of the later one; a counter that falls began anew.
+    """A counter's rise per second in each bucket of `step_s` from 0 to `duration_s`. The rise between two samples is
+    spread over the time between them, so that a rate does not flicker with the moments of sampling; what the first
+    sample shows, and what a counter that fell began with anew, belongs to its own moment.
     """
-    buckets = [0.0] * max(1, math.ceil(duration_s / step_s - 1e-9))
-    before: float | None = None
-    for moment, value in zip(t, counter, strict=True):
+    count = max(1, math.ceil(duration_s / step_s - 1e-9))
+    buckets = [0.0] * count
+    then, before = 0.0, None
+    for now, value in zip(t, counter, strict=True):
         if value is None:
             continue
-        rise = value - before if before is not None and value >= before else value
-        before = value
+        anew = before is None or value < before
+        rise = value if anew or before is None else value - before
         if rise:
-            buckets[min(max(int(moment / step_s), 0), len(buckets) - 1)] += rise
+            _spread(buckets, now if anew else then, now, rise, step_s)
+        then, before = now, value
     return [rise / step_s for rise in buckets]
+
+
+def _spread(buckets: list[float], begin: float, end: float, rise: float, step_s: float) -> None:
+    last = len(buckets) - 1
+    first, final = (min(max(int(moment / step_s), 0), last) for moment in (begin, end))
+    if first == final or end <= begin:
+        buckets[final] += rise
+        return
+    for number in range(first, final + 1):
+        low = begin if number == first else number * step_s
+        high = end if number == final else (number + 1) * step_s
+        buckets[number] += rise * (high - low) / (end - begin)

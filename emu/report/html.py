@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from emu.units import format_bytes
 
 NOT_MEASURED = "-"
+_QUANTITY = re.compile(r"(?<=\d) (?=(?:B|[KMG]iB|us|ms|s|min|requests?)\b)")
 
 
 class Markup(str):
@@ -75,6 +77,16 @@ def section(title: str, *parts: object) -> Markup:
 def folded(title: str, *parts: object, opened: bool = False) -> Markup:
     """What opens on a click, or stands open from the start."""
     return element("details", join([element("summary", title), *parts]), open="open" if opened else "")
+
+
+def kept(word: str) -> Markup:
+    """A word that stays on one line, whatever hyphens are in it."""
+    return element("span", word, class_="keep")
+
+
+def unbroken(said: str) -> str:
+    """A sentence whose numbers stay on one line with their units."""
+    return _QUANTITY.sub("\N{NO-BREAK SPACE}", said)
 
 
 def size(count: int | float | None) -> str | None:

@@ -86,8 +86,8 @@ def _stack(canvas: Canvas, panel: Panel, lines: list[Timeline], scale: ByteScale
     x = [t for part in drawn for t in (part.t[0], *part.t, part.t[-1])]
     for column, name, colour in (*STACK, SWAP):
         parts = [_column(line, column) for line in drawn]
-        known = [value for part in parts for value in part if value is not None]
-        if not known or (column == "swap" and not any(known)):
+        known = [value for part in parts for value in part if value]
+        if not any(known):
             continue
         y = [v for part in parts for v in (0.0, *(scale.down(value or 0) for value in part), 0.0)]
         look: dict[str, Any] = {"fillcolor": colour}
@@ -110,7 +110,7 @@ def _current(canvas: Canvas, panel: Panel, drawn: list[Timeline], scale: ByteSca
     parts = [("swap", "swap"), ("page_cache", "page cache"), ("kernel", "kernel"), ("sock", "sockets")]
     parts += [("shmem", "shmem"), ("anon", "anon"), ("working_set", "working set")]
     columns = [[said, column(name)] for name, said in parts]
-    readout = [[said, values] for said, values in columns if any(value is not None for value in values)]
+    readout = [[said, values] for said, values in columns if any(value for value in values)]
     meta = {"kind": "current", "of": drawn[0].label, "factor": scale.factor, "readout": readout}
     canvas.trace(
         panel, LEGEND, name="memory.current", x=[t for part in drawn for t in (*part.t, part.t[-1])],
@@ -314,9 +314,12 @@ def _events(canvas: Canvas, marks: list[MemoryMark], name: str) -> None:
 
 
 def _own_marks(marks: list[MemoryMark], name: str) -> list[MemoryMark]:
-    """Rises of memory.events.local, which counts this level alone; of memory.events where that is absent."""
+    """Rises of memory.events.local, which counts this level alone. Where that is absent memory.events says the same
+    of a container, which has nothing below it; of the pod it does not.
+    """
     mine = [mark for mark in marks if mark.label == name]
-    return [mark for mark in mine if mark.local] or mine
+    local = [mark for mark in mine if mark.local]
+    return local or ([] if name == POD[0] else mine)
 
 
 def _rise(counter: str, rise: int, total: int | None) -> str:

@@ -79,7 +79,15 @@ def _policy(scripts: list[tuple[str, str]]) -> str:
     """Content-Security-Policy: nothing is loaded from anywhere, and only these very scripts run."""
     hashes = [base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for _, content in scripts]
     allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    rules = [
+        "default-src 'none'",
+        f"script-src {allowed}",
+        "style-src 'unsafe-inline'",
+        "img-src data: blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    return "; ".join(rules)
 
 
 def _page(name: str) -> string.Template:

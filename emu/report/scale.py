@@ -22,7 +22,7 @@ class ByteScale:
     def over(cls, values: Iterable[float | None], limits: Iterable[int | None] = ()) -> ByteScale:
         """The scale that shows all `values`, and the limits too unless they lie far above."""
         peak = max((value for value in values if value is not None), default=0)
-        near = [limit for limit in limits if limit is not None and (not peak or limit <= 4 * peak)]
+        near = [limit for limit in limits if limit is not None and (not peak or limit <= 5 * peak)]
         largest = max([peak, *near, 1])
         unit, factor = next((pair for pair in UNITS if largest < 1024 * pair[1]), UNITS[-1])
         return cls(unit, factor, largest / factor * 1.22)

@@ -6,7 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.report.figures import Figure
-from emu.report.html import Markup, element, exact_size, facts, folded, join, section, size, table, value_of
+from emu.report.html import (
+    Markup,
+    element,
+    exact_size,
+    facts,
+    folded,
+    join,
+    kept,
+    section,
+    size,
+    table,
+    unbroken,
+    value_of,
+)
 from emu.report.model import Instance, KernelLine, OomVerdict, Study
 from emu.units import format_bytes, format_seconds
 
@@ -19,8 +32,12 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
     line.append(f"{format_seconds(study.duration_s)} long" if study.duration_s else None)
     where = element("p", " · ".join(str(part) for part in line if part), class_="where")
     verdict = summary.get("verdict") or {}
-    heading = element("h1", join([_chip(study, summary), verdict.get("headline") or _plain_headline(study)], ""))
-    story = element("div", join(element("p", said) for said in verdict.get("sentences") or []), class_="story")
+    heading = element(
+        "h1", join([_chip(study, summary), unbroken(verdict.get("headline") or _plain_headline(study))], "")
+    )
+    story = element(
+        "div", join(element("p", unbroken(said)) for said in verdict.get("sentences") or []), class_="story"
+    )
     broken = [element("p", said, class_="missing") for said in _broken(study)]
     return element("header", join([where, heading, *broken, story, _expectations(summary)]))
 
@@ -108,42 +125,38 @@ def _pod(study: Study, summary: dict[str, Any]) -> Markup:
         if len(rows) > 1:
             changes = table(["at", "READY", "STATUS", "RESTARTS"], rows, ["at", "RESTARTS"])
             parts.append(folded(f"each change of it ({len(rows)})", changes))
-    parts.append(_totals(study, summary))
+    parts.append(_totals(summary))
     parts.append(element("h3", "Container instances"))
     parts.append(_instances(study))
     return section("Pod", *parts)
 
 
-def _totals(study: Study, summary: dict[str, Any]) -> Markup:
-    heads = [
-        "",
-        "limit",
-        "peak",
-        "anon peak",
-        "page cache peak",
-        "swap peak",
-        "read",
-        "written",
-        "OOM kills",
-        "restarts",
-    ]
-    rows = []
-    for name in study.containers:
-        known = (summary.get("containers") or {}).get(name) or {}
-        limits = {entry.memory_max for entry in study.instances_of(name)}
-        limit = limits.pop() if len(limits) == 1 else None
-        rows.append((name, "none" if limit is None else exact_size(limit), *_peaks(known)))
-    pod = summary.get("pod") or {}
-    if pod:
-        rows.append(("pod", None, *_peaks(pod)))
-    return table(heads, rows, heads[1:])
+TOTALS = (
+    ("peak", "memory_peak_bytes"),
+    ("anon peak", "anon_peak_bytes"),
+    ("page cache peak", "file_peak_bytes"),
+    ("swap peak", "swap_peak_bytes"),
+    ("disk read", "disk_read_bytes"),
+    ("disk written", "disk_write_bytes"),
+    ("swap read", "swap_io_read_bytes"),
+    ("swap written", "swap_io_write_bytes"),
+    ("read again", "refault_bytes"),
+    ("OOM kills", "oom_kills"),
+    ("restarts", "restarts"),
+)
+"""Columns of the table of containers, and their names in summary.json."""
 
 
-def _peaks(known: dict[str, Any]) -> tuple[object, ...]:
-    names = ("memory", "anon", "file", "swap")
-    peaks = [exact_size(known.get(f"{name}_peak_bytes")) for name in names]
-    io = [exact_size(known.get(f"io_{way}_bytes")) for way in ("read", "write")]
-    return (*peaks, *io, known.get("oom_kills"), known.get("restarts"))
+def _totals(summary: dict[str, Any]) -> Markup:
+    heads = ["", "limit", *(head for head, _ in TOTALS)]
+    known = {**(summary.get("containers") or {}), "pod": summary.get("pod") or {}}
+    return table(heads, [_total(name, facts_of) for name, facts_of in known.items()], heads[1:])
+
+
+def _total(name: str, known: dict[str, Any]) -> tuple[object, ...]:
+    limit = exact_size(known.get("memory_limit_bytes")) or "none"
+    values = [exact_size(known.get(key)) if key.endswith("_bytes") else known.get(key) for _, key in TOTALS]
+    return (name, limit, *values)
 
 
 def _instances(study: Study) -> Markup:
@@ -234,9 +247,9 @@ def _kill_row(kill: OomVerdict) -> tuple[object, ...]:
     if kill.child:
         victim += " (a child; the container lived on)"
     pids = ", ".join(map(str, kill.pids)) if len(kill.pids) > 1 else kill.pid and str(kill.pid)
-    found = [kill.container, kill.attempt, f"{kill.level}{limit}", kill.invoker, victim, pids, _held(kill)]
+    found = [kept(kill.container), kill.attempt, f"{kill.level}{limit}", kill.invoker, victim, pids, _held(kill)]
     contradicts = ", ".join(kill.contradicts) or None
-    return (_at(kill.time_s), *found, kill.in_flight, ", ".join(kill.evidence) or "none", contradicts)
+    return (_at(kill.time_s), *found, kill.in_flight, join(map(kept, kill.evidence), ", ") or "none", contradicts)
 
 
 def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Markup:

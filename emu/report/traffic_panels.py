@@ -44,7 +44,8 @@ def request_panels(canvas: Canvas, study: Study, summary: dict[str, Any]) -> Non
 def _in_flight(canvas: Canvas, curve: InFlight) -> None:
     rows = keep_peaks(curve.t, [curve.n], canvas.bucket_s, MOST_POINTS)
     peak = max(curve.n)
-    axis = {"range": [0, max(1, peak) * 1.14], "nticks": 4, "tickformat": ",d"}
+    ticks: dict[str, Any] = {"dtick": 1} if peak <= 4 else {"nticks": 4}
+    axis = {"range": [0, max(1, peak) * 1.14], "tickformat": ",d", **ticks}
     panel = canvas.panel(f"<b>requests in flight</b> · at most {peak:,}", 84, **axis)
     canvas.trace(
         panel, name="in flight", x=[*(round(curve.t[row], 6) for row in rows), canvas.end_s],
@@ -64,7 +65,7 @@ def _rate(canvas: Canvas, requests: list[Request]) -> None:
         sent[_bucket(request.sent_s, step, count)] += 1
         ended[_kind(request)][_bucket(_end(request, canvas.end_s), step, count)] += 1
     top = max([sum(column) for column in zip(*ended.values(), strict=True)] + sent) / step
-    title = f"<b>requests per second</b>, ended by status, and sent · in steps of {_plain(step)}"
+    title = f"<b>requests per second</b> by status, in steps of {_plain(step)}"
     axis = {"range": [0, top * 1.14], "nticks": 4, "ticksuffix": "/s", "tickformat": ",~g"}
     panel = canvas.panel(title, 110, **axis)
     middle = [round((i + 0.5) * step, 6) for i in range(count)]
@@ -90,8 +91,8 @@ def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> 
         end = _end(request, canvas.end_s)
         dots[_kind(request)].append((end, max(end - request.due_s, 1e-6) * 1e3, request))
     title = f"<b>latency</b>, a dot for each request where it ended{_percentiles(known)}"
-    height = _log_range([value for column in dots.values() for _, value, _ in column])
-    panel = canvas.panel(title, 130, type="log", dtick=1, ticksuffix=" ms", tickformat=",~g", range=height)
+    axis = _log_axis([value for column in dots.values() for _, value, _ in column])
+    panel = canvas.panel(title, 130, **axis)
     drawn = 0
     for kind, name, colour, symbol in STATUS:
         shown = _shown(sorted(dots[kind], key=lambda dot: dot[0]), canvas, len(requests))
@@ -132,10 +133,15 @@ def _shown(dots: list[Dot], canvas: Canvas, requests: int) -> list[Dot]:
     return [dots[row] for row in rows]
 
 
-def _log_range(values_ms: list[float]) -> list[float]:
-    """From the smallest to the largest, at least one power of ten."""
+def _log_axis(values_ms: list[float]) -> dict[str, Any]:
+    """From the smallest to the largest, at least one power of ten; ticks at those, and at 2 and 5 where few fit."""
     low, high = (math.log10(max(value, 1e-2)) for value in (min(values_ms), max(values_ms)))
-    return [min(low, high - 1) - 0.15, high + 0.2]
+    low, high = min(low, high - 1) - 0.15, high + 0.2
+    factors = (1, 2, 5) if high - low < 1.7 else (1,)
+    every = [factor * 10.0**power for power in range(-3, 8) for factor in factors]
+    ticks = [value for value in every if low <= math.log10(value) <= high]
+    names = [format_seconds(value / 1e3).replace(".0 ", " ") for value in ticks]
+    return {"type": "log", "range": [low, high], "tickvals": ticks, "ticktext": names}
 
 
 def _percentiles(known: dict[str, Any]) -> str:

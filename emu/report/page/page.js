@@ -55,8 +55,9 @@
     return drawn;
   }
   const config = {
-    responsive: true, displaylogo: false, showTips: false, doubleClick: "reset",
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
+    responsive: true, displaylogo: false, showTips: false, doubleClick: "reset", plotlyServerURL: "",
+    // Named one by one: the usual set has a button that uploads the chart.
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
     toImageButtonOptions: { format: "svg", filename: packed.name },
   };
   function draw(width) {
