@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from emu import command
+from emu import command, paths
 from emu.errors import EmuError
 
 Say = Callable[[str], None]
@@ -90,9 +90,8 @@ class Distribution:
 
 
 def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/emu/systemd-guest`; may not exist yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "emu" / "systemd-guest"
+    """All that is kept of the systemd guest between runs; may not exist yet."""
+    return paths.cache_dir() / "systemd-guest"
 
 
 def require_programs(find: Callable[[str], str | None] = shutil.which) -> None:

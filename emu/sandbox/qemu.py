@@ -4,7 +4,7 @@ It shows what User-Mode Linux cannot (uml.py): Docker's systemd cgroup driver, j
 PSI and cpuset. Everything that a job needs goes in on disks made before the boot, so the guest has no network:
 
     vda  root       the distribution, shared by all guests (image.py)
-    vdb  docker     /var/lib/docker, with the container images handed in, made once for each set of them
+    vdb  docker     /var/lib/docker, with our container images built on it
     vdc  swap       empty, this guest's own
     vdd  job        the project's files, run.sh, the command: this guest's own
     vde  packages   what the project imports (image.py)
@@ -18,7 +18,6 @@ Run as `python -m emu.sandbox.qemu run [OPTION]… -- COMMAND…`.
 from __future__ import annotations
 
 import compileall
-import hashlib
 import os
 import py_compile
 import selectors
@@ -39,7 +38,7 @@ from typing import NoReturn
 import click
 
 import emu
-from emu import command
+from emu import command, images, paths
 from emu.errors import EXIT_INTERRUPTED, EmuError
 from emu.sandbox import image as disks
 from emu.sandbox.accelerator import accelerator
@@ -51,10 +50,11 @@ EXIT_SANDBOX = 125
 PROJECT = Path(emu.__file__).resolve().parents[1]
 """The tree that a guest gets a copy of."""
 
-_PORTS = ("emu.out", "emu.err", "emu.status")
+PORTS = ("emu.out", "emu.err", "emu.status")
+"""The guest's serial ports: the job's standard output, its standard error, and how far the guest is."""
 _APPEND = (
-    "root=/dev/vda rw console=ttyS0 quiet panic=-1 psi=1 apparmor=0 mitigations=off net.ifnames=0 "
-    "log_buf_len=4M tsc=reliable"
+    "root=/dev/vda rw console=ttyS0 loglevel=5 systemd.show_status=yes panic=-1 log_buf_len=4M "
+    "psi=1 apparmor=0 mitigations=off net.ifnames=0 tsc=reliable"
 )
 _JOB_BYTES = 8 * 2**30
 _DOCKER_BYTES = 24 * 2**30
@@ -124,7 +124,9 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Disk:
+class Disk:
+    """One of the guest's disks, a file."""
+
     path: Path
     kept: bool = False
     """Whether what the guest writes to it lasts."""
@@ -138,14 +140,14 @@ def run(
     env: Mapping[str, str] | None = None,
     shares: Sequence[Share] = (),
     results: Path | None = None,
-    images: Sequence[Path] = (),
+    with_images: bool = False,
     timeout_s: float | None = None,
     sources: Path | None = None,
 ) -> Outcome:
     """Run a command as root in a fresh guest, in a copy of the project's working tree, its output on ours.
 
-    `results` is made if need be and is /results inside, the one place that lasts. `images` are files made by
-    `docker save`, present in the guest's Docker. EmuError if a guest cannot be made here, GuestError if it failed.
+    `results` is made if need be and is /results inside, the one place that lasts. `with_images`: the
+    guest's Docker has our container images. EmuError if a guest cannot be made here, GuestError if it failed.
     """
     machine = machine or Machine()
     guest = disks.build_image(say, sources=sources)
@@ -154,55 +156,57 @@ def run(
     if results is not None:
         results.mkdir(parents=True, exist_ok=True)
         all_shares.append(Share(results.resolve(), "/results", writable=True))
-    loaded = docker_disk(guest, packages, images, say, machine) if images else None
+    built = None
+    if with_images:
+        built, share = docker_disk(guest, packages, machine, say)
+        all_shares.append(share)
     with scratch_directory() as scratch:
-        if loaded is None:
+        if built is None:
             disks.format_ext4(scratch / "docker.ext4", "emu-docker", _DOCKER_BYTES)
-        docker = _Disk(loaded or scratch / "docker.ext4")
+        docker = Disk(built or scratch / "docker.ext4")
         job = Job(argv, env or {}, all_shares, timeout_s)
         return _boot_and_run(guest, packages, docker, machine, job, scratch)
 
 
-def docker_disk(guest: GuestImage, packages: Path, images: Sequence[Path], say: Say, machine: Machine) -> Path:
-    """A /var/lib/docker with these images loaded, made once in a guest of its own: loading takes long without KVM."""
-    contents = [guest.key]
-    for file in images:
-        with file.open("rb") as opened:
-            contents.append(hashlib.file_digest(opened, "sha256").hexdigest())
-    disk = disks.cache_directory() / "docker" / f"{disks.digest(contents)}.ext4"
+def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -> tuple[Path, Share]:
+    """A /var/lib/docker with our container images, built once in a guest of its own: without KVM that takes minutes.
+
+    The share goes with it: it has what emu.images needs, where there is no network, to build anew the images whose
+    sources have changed since.
+    """
+    artifacts = images.prepare(say)
+    share = Share(paths.cache_dir() / "images", "/root/.cache/emu/images")
+    disk = disks.cache_directory() / "docker" / f"{disks.digest([guest.key, artifacts.key])}.ext4"
 
     def make(place: Path) -> None:
-        say(f"loading {len(images)} container images into the guest's Docker, once")
+        say("building the container images in the guest's Docker, once")
         disks.format_ext4(place, "emu-docker", _DOCKER_BYTES)
-        shares = [Share(file.resolve().parent, f"/images/{number}") for number, file in enumerate(images)]
-        names = [f"/images/{number}/{file.name}" for number, file in enumerate(images)]
-        load = 'for file; do docker load --quiet --input "$file" >&2 || exit; done'
+        job = Job(["python3", "-m", "emu.sandbox.systemd_guest.build_images"], shares=[share])
         with scratch_directory() as scratch:
-            job = Job(["sh", "-c", load, "load", *names], shares=shares)
-            outcome = _boot_and_run(guest, packages, _Disk(place, kept=True), machine, job, scratch)
+            outcome = _boot_and_run(guest, packages, Disk(place, kept=True), machine, job, scratch)
         if outcome.status != 0:
             raise GuestError(
-                "cannot load the container images into the guest's Docker",
-                f"docker load ended with status {outcome.status}; what it said is above",
-                f"see that each is a file made by docker save: {' '.join(map(str, images))}",
+                "cannot build the container images in the systemd guest",
+                f"that ended with status {outcome.status}; what it said is above",
+                "see whether they can be built elsewhere: emu images",
             )
 
     disks.made_once(disk, make)
-    return disk
+    return disk, share
 
 
 def _boot_and_run(
-    guest: GuestImage, packages: Path, docker: _Disk, machine: Machine, job: Job, scratch: Path
+    guest: GuestImage, packages: Path, docker: Disk, machine: Machine, job: Job, scratch: Path
 ) -> Outcome:
     copy_project(PROJECT, scratch / "job/project", python=guest.python)
     write_job(scratch / "job", job, keep_docker=docker.kept)
     disks.format_ext4(scratch / "job.ext4", "emu-job", _JOB_BYTES, scratch / "job")
     disks.format_swap(scratch / "swap.img", machine.swap_bytes)
-    used = [_Disk(guest.root), docker, _Disk(scratch / "swap.img", kept=True), _Disk(scratch / "job.ext4", kept=True)]
-    used.append(_Disk(packages))
+    used = [Disk(guest.root), docker, Disk(scratch / "swap.img", kept=True), Disk(scratch / "job.ext4", kept=True)]
+    used.append(Disk(packages))
     how = accelerator(guest.kernel, disks.cache_directory() / "accelerator")
     with ExitStack() as undo:
-        ports = {name: socket.socketpair() for name in _PORTS}
+        ports = {name: socket.socketpair() for name in PORTS}
         for ours, theirs in ports.values():
             undo.callback(ours.close)
             undo.callback(theirs.close)
@@ -221,14 +225,14 @@ def _boot_and_run(
         for _ours, theirs in ports.values():
             theirs.close()
         heard = {name: ours for name, (ours, _theirs) in ports.items()}
-        return _Listener(qemu, heard, machine, job.timeout_s, scratch).serve()
+        return Listener(qemu, heard, machine, job.timeout_s, scratch).serve()
 
 
 def qemu_command_line(
     guest: GuestImage,
     how: Sequence[str],
     machine: Machine,
-    used: Sequence[_Disk],
+    used: Sequence[Disk],
     ports: Mapping[str, int],
     shares: Sequence[Share],
     console: Path,
@@ -307,7 +311,7 @@ def write_job(place: Path, job: Job, *, keep_docker: bool) -> None:
         (place / "keep-docker").touch()
 
 
-class _Listener:
+class Listener:
     """Hears one guest's serial ports: its job's output goes to ours, its status lines tell how far it is."""
 
     def __init__(
@@ -329,6 +333,7 @@ class _Listener:
         self._line = b""
 
     def serve(self) -> Outcome:
+        """Until the guest has told its job's status. GuestError if it fails, or is late."""
         with selectors.DefaultSelector() as selector:
             for name, port in self._ports.items():
                 selector.register(port, selectors.EVENT_READ, name)
@@ -393,9 +398,12 @@ class _Listener:
         said = []
         for name in ("qemu.log", "console.log"):
             path = self._scratch / name
-            lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-            said += [f"    {line}" for line in lines[-_CONSOLE_LINES:]]
-        raise GuestError("the systemd guest failed", "\n".join([f"{why}; its console ended:", *said]), fix)
+            said += path.read_text(errors="replace").splitlines() if path.exists() else []
+        panics = [line.partition("not syncing: ")[2] for line in said if "Kernel panic" in line]
+        if panics:
+            why = f"its kernel panicked: {panics[0]}"
+        tail = [f"    {line}" for line in said[-_CONSOLE_LINES:]]
+        raise GuestError("the systemd guest failed", "\n".join([f"{why}; its console ended:", *tail]), fix)
 
 
 @contextmanager
@@ -458,9 +466,7 @@ def build_command(sources: Path | None) -> None:
 @click.option("--boot-deadline", default="300s", show_default=True, help="Give up a boot after this long.")
 @click.option("--share", "shares", multiple=True, metavar="HOST_DIR[:GUEST_DIR]", help="Mount read-only.")
 @click.option("--results", type=click.Path(path_type=Path), help="A directory that is /results, writable.")
-@click.option(
-    "--images", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A directory of NAME.tar."
-)
+@click.option("--images/--no-images", "with_images", help="Have our container images in its Docker.")
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="Set in the command's environment.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
 def run_command(
@@ -471,7 +477,7 @@ def run_command(
     boot_deadline: str,
     shares: tuple[str, ...],
     results: Path | None,
-    images: Path | None,
+    with_images: bool,
     variables: tuple[str, ...],
     argv: tuple[str, ...],
 ) -> None:
@@ -484,7 +490,7 @@ def run_command(
         env={name: value for name, _, value in (variable.partition("=") for variable in variables)},
         shares=[Share.parse(share) for share in shares],
         results=results,
-        images=sorted(images.glob("*.tar")) if images else (),
+        with_images=with_images,
         timeout_s=parse_seconds(timeout) if timeout else None,
     )
     _say(f"ready after {outcome.ready_s:.1f} s, the command took {outcome.job_s:.1f} s")
