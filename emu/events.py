@@ -303,7 +303,9 @@ def from_line(line: str) -> Event | None:
         data = json.loads(line)
     except json.JSONDecodeError:
         return None
-    kind = _KINDS.get(data.pop("kind", "")) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(data.get("t"), int | float):
+        return None
+    kind = _KINDS.get(str(data.pop("kind", "")))
     if kind is None:
         return None
     known = {entry.name for entry in fields(kind)}

@@ -143,8 +143,8 @@ def page_cache(path: Path) -> RunDir:
     run.count("app", max=600)
     run.advance(1.9, {"app": {"read": 256 * MIB}})
     run.advance(2.0)
-    run.count("app", max=900)
     run.advance(3.4, {"app": {"read": 512 * MIB, "refault_file": 256 * MIB / PAGE, "pgmajfault": 10}})
+    run.count("app", max=900)
     run.advance(4.0)
     return run.finish()
 

@@ -55,7 +55,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "<": lambda got, wanted: bool(got < wanted),
     ">": lambda got, wanted: bool(got > wanted),
 }
-_COMPARISON = re.compile(r"(?P<sign>==|!=|<=|>=|<|>)?\s*(?P<value>\S.*)", re.DOTALL)
+_COMPARISON = re.compile(r"(?P<sign>==|!=|<=|>=|<|>)?\s*(?P<value>[^\s=<>!].*)", re.DOTALL)
 _BETWEEN = re.compile(r"between\s+(?P<low>.+?)\s+and\s+(?P<high>.+)", re.DOTALL)
 _SCALED = re.compile(r"(?P<factor>\d+(?:\.\d+)?)\s*\*\s*(?P<name>\S+)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")

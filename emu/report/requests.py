@@ -55,7 +55,10 @@ def _record(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return record if isinstance(record, dict) and "id" in record else None
+    if not isinstance(record, dict):
+        return None
+    needed = ("id", "phase", "due", "sent") if record.get("e") == SENT else ("id", "done")
+    return record if all(name in record for name in needed) else None
 
 
 def _request(sent: dict[str, Any], done: dict[str, Any] | None, origin: float) -> Request:

@@ -1,0 +1,228 @@
+"""The OOM verdict on every kind of kill, from made-up runs with known truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emu.report.model import OomVerdict, Study
+from emu.report.study import read_study
+from tests import fake_runs
+from tests.fakes import MIB, FakeRun
+
+
+def study_of(name: str, tmp_path: Path) -> Study:
+    """A made-up run, studied."""
+    return read_study(fake_runs.ALL[name](tmp_path / "run"))
+
+
+CASES = {
+    # run: (container, level, child, invoker, evidence, contradicts) of each kill
+    "oom": [
+        ("queue-proxy", "container", False, "queue_proxy", ("memory.events", "kmsg", "exit-code", "docker-flag"), ()),
+        (
+            "queue-proxy",
+            "container",
+            False,
+            "queue_proxy",
+            ("memory.events", "kmsg", "exit-code"),
+            ("docker-flag: false",),
+        ),
+    ],
+    "rate_limited": [
+        ("queue-proxy", "container", False, "queue_proxy", ("memory.events", "kmsg", "exit-code", "docker-flag"), ()),
+        ("queue-proxy", "container", False, None, ("memory.events", "kmsg", "exit-code"), ("docker-flag: false",)),
+    ],
+    "pod_level": [
+        ("queue-proxy", "pod", False, "app", ("memory.events", "kmsg", "exit-code", "docker-flag"), ()),
+    ],
+    "host_level": [
+        ("app", "host", False, "kswapd-helper", ("memory.events", "kmsg", "exit-code", "docker-flag"), ()),
+    ],
+    "child_killed": [("app", "container", True, "app", ("memory.events", "kmsg"), ())],
+    "group_killed": [("app", "container", False, "app", ("memory.events", "kmsg", "exit-code", "docker-flag"), ())],
+    "docker_kill": [],
+    "unseen": [("queue-proxy", "container", False, None, ("memory.events", "exit-code"), ("docker-flag: false",))],
+    "page_cache": [],
+    "swap": [],
+    "refused": [],
+    "cut_off": [],
+}
+
+
+def seen(kill: OomVerdict) -> tuple[object, ...]:
+    """A verdict in the order of CASES."""
+    return (kill.container, kill.level, kill.child, kill.invoker, kill.evidence, kill.contradicts)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_story_gets_its_verdict(name: str, tmp_path: Path) -> None:
+    """Level, victim, invoker and witnesses are right for each kind of run, and nothing else is called a kill."""
+    assert [seen(kill) for kill in study_of(name, tmp_path).kills] == CASES[name]
+
+
+def test_every_run_has_a_case() -> None:
+    """No made-up run is without its verdict here."""
+    assert set(CASES) == set(fake_runs.ALL)
+
+
+REASONS = {
+    "oom": {"queue-proxy": ["OOMKilled", "OOMKilled", "Completed"], "app": ["Completed"]},
+    "docker_kill": {"queue-proxy": ["Error"], "app": ["Completed"]},
+    "child_killed": {"queue-proxy": ["Completed"], "app": ["Completed"]},
+    "unseen": {"queue-proxy": ["OOMKilled"], "app": ["Completed"]},
+    "cut_off": {"queue-proxy": [None], "app": [None]},
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_a_reason_is_oomkilled_only_by_our_verdict(name: str, tmp_path: Path) -> None:
+    """Exit 137 alone is Error, a killed child leaves the container Completed, and what still runs has no reason."""
+    study = study_of(name, tmp_path)
+    for container, reasons in REASONS[name].items():
+        assert [one.reason for one in study.instances_of(container)] == reasons
+
+
+def test_a_kill_tells_what_the_requests_were_doing(tmp_path: Path) -> None:
+    """In flight, the limit, what the victim held, and the time since the first request belong to the verdict."""
+    kill = study_of("oom", tmp_path).kills[0]
+    assert kill.in_flight == 800
+    assert kill.limit_bytes == kill.usage_bytes == 64 * MIB
+    assert kill.anon_rss_bytes == 52 * MIB
+    assert kill.after_first_request_s == pytest.approx(2.1, abs=0.05)
+    assert [line.split()[0] for line in kill.log] == ["queue_proxy", kill.log[1].split()[0], "Memory"]
+
+
+def test_a_kill_line_alone_is_joined_by_pid(tmp_path: Path) -> None:
+    """Rate limiting leaves the kill line, which names no cgroup: the process is known from cgroup.procs."""
+    kill = study_of("rate_limited", tmp_path).kills[1]
+    assert (kill.victim, kill.pid) == ("queue_proxy", 4003)
+    assert kill.limit_bytes == 64 * MIB
+
+
+def test_a_kill_line_of_a_process_never_seen_is_joined_by_time(tmp_path: Path) -> None:
+    """A child forked between two samples is in no cgroup.procs; the counter that rose then tells whose it was."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(1.0)
+    run.live["app"].pids.append(31337)
+    run.oom("app", child=True, log="kill")
+    run.advance(2.0)
+    directory = run.finish()
+    text = directory.samples.read_bytes()
+    directory.samples.write_bytes(text.replace(b"31337\n", b"00001\n"))
+    (kill,) = read_study(directory).kills
+    assert (kill.container, kill.pid, kill.child) == ("app", 31337, True)
+
+
+def test_a_group_kill_is_one_kill_of_several_processes(tmp_path: Path) -> None:
+    """memory.oom.group logs and counts the first victim twice; it is one kill, and each process counts once."""
+    (kill,) = study_of("group_killed", tmp_path).kills
+    assert kill.pids == (4001, 9998, 9999)
+    assert not kill.child
+
+
+def test_kills_of_others_on_the_machine_are_not_ours(tmp_path: Path) -> None:
+    """The kernel's log is the whole machine's: a kill in another cgroup, or of an unknown pid, is no verdict."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(1.0)
+    for dt, pid in ((0.0, 77), (0.1, 78)):
+        summary = (
+            "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,"
+            f"oom_memcg=/system.slice/other,task_memcg=/system.slice/other,task=java,pid={pid},uid=0"
+        )
+        if pid == 77:
+            run.kernel(6, summary, dt)
+        kill = f"Memory cgroup out of memory: Killed process {pid} (java) total-vm:9kB, anon-rss:8kB, file-rss:0kB, "
+        run.kernel(3, f"{kill}shmem-rss:0kB, UID:0 pgtables:1kB oom_score_adj:0", dt + 0.01)
+    run.advance(2.0)
+    run.exit("app", 137)
+    study = read_study(run.finish())
+    assert study.kills == []
+    assert study.instances[0].reason == "Error"
+
+
+def test_docker_flag_true_without_oom_kill_is_a_lie(tmp_path: Path) -> None:
+    """Where memory.events was read and shows nothing, Docker's flag makes no verdict."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(1.0)
+    run.exit("app", 137, docker_oom_killed=True)
+    study = read_study(run.finish())
+    assert study.kills == []
+    assert study.instances[0].reason == "Error"
+
+
+def test_docker_flag_is_taken_where_nothing_else_was_recorded(tmp_path: Path) -> None:
+    """With neither samples nor counters the flag and exit 137 are all there is, and the verdict says so."""
+    directory = fake_runs.oom(tmp_path / "run")
+    directory.samples.unlink()
+    directory.kmsg.unlink()
+    lines = directory.events.read_text().splitlines(keepends=True)
+    directory.events.write_text(
+        "".join(line for line in lines if '"memory-events"' not in line and "logged" not in line)
+    )
+    (kill,) = read_study(directory).kills
+    assert kill.evidence == ("exit-code", "docker-flag")
+
+
+def test_the_log_alone_makes_a_verdict(tmp_path: Path) -> None:
+    """Without any counter the kernel's log still names the container by its id, and the level by oom_memcg."""
+    directory = fake_runs.pod_level(tmp_path / "run")
+    directory.samples.unlink()
+    lines = directory.events.read_text().splitlines(keepends=True)
+    directory.events.write_text("".join(line for line in lines if '"memory-events"' not in line))
+    (kill,) = read_study(directory).kills
+    assert (kill.level, kill.container) == ("pod", "queue-proxy")
+    assert kill.evidence == ("kmsg", "exit-code", "docker-flag")
+
+
+def test_the_counters_alone_make_a_verdict(tmp_path: Path) -> None:
+    """Where /dev/kmsg cannot be read, memory.events.local of both levels tells whose limit it was."""
+    directory = fake_runs.pod_level(tmp_path / "run")
+    directory.kmsg.unlink()
+    lines = directory.events.read_text().splitlines(keepends=True)
+    directory.events.write_text("".join(line for line in lines if "oom-kill-logged" not in line))
+    (kill,) = read_study(directory).kills
+    assert (kill.level, kill.container, kill.child) == ("pod", "queue-proxy", False)
+    assert kill.evidence == ("memory.events", "exit-code", "docker-flag")
+    assert kill.limit_bytes == 128 * MIB
+
+
+def test_two_children_killed_apart_are_two_kills(tmp_path: Path) -> None:
+    """Without memory.oom.group each killed child is a kill of its own, though the container lives on."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB, processes=3)
+    run.advance(1.0)
+    run.oom("app", child=True)
+    run.advance(1.3)
+    run.oom("app", child=True)
+    run.advance(2.0)
+    study = read_study(run.finish())
+    assert [(kill.pid, kill.child) for kill in study.kills] == [(4002, True), (4001, True)]
+    assert study.instances[0].reason == "Completed"
+
+
+def test_a_child_killed_long_before_a_plain_kill_does_not_explain_it(tmp_path: Path) -> None:
+    """An OOM kill of a child, then `docker kill` of the container much later: the end is Error, not OOMKilled."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB, processes=2)
+    run.advance(1.0)
+    run.oom("app", child=True, log="none")
+    run.advance(9.0)
+    run.exit("app", 137)
+    study = read_study(run.finish())
+    assert [kill.child for kill in study.kills] == [True]
+    assert study.instances[0].reason == "Error"
+
+
+def test_a_sample_and_an_event_of_the_same_rise_count_once(tmp_path: Path) -> None:
+    """The recorder tells of a counter twice, as a sample and as an event; it is still one kill."""
+    study = study_of("child_killed", tmp_path)
+    marks = [mark for mark in study.memory_marks if mark.label == "app" and "oom_kill" in mark.delta]
+    assert marks
+    assert len(study.kills) == 1
+    assert replace(study.kills[0], time_s=0.0).pid == 9999

@@ -1,0 +1,133 @@
+"""The verdict in words: right, readable, and with no number that the study does not have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emu.report.story import Story
+from emu.report.study import read_study
+from emu.report.summary import summarize
+from emu.report.words import all_of, count, listed, of_limit, often, share
+from tests import fake_runs
+from tests.fakes import MIB, FakeRun
+
+
+def story_of(name: str, tmp_path: Path) -> Story:
+    """A made-up run's story."""
+    verdict = summarize(read_study(fake_runs.ALL[name](tmp_path / "run")))["verdict"]
+    return Story(verdict["headline"], verdict["sentences"])
+
+
+HEADLINES = {
+    "oom": "queue-proxy was OOM-killed twice, first 2.1 s after the first request: its own limit of 64 MiB was "
+    "reached while 800 requests were waiting for an answer; app used 38 of 256 MiB",
+    "pod_level": "queue-proxy was OOM-killed 1.5 s after the first request: the pod's limit of 128 MiB was reached "
+    "while 1 request was waiting for an answer; app used 102 of 256 MiB",
+    "host_level": "app was OOM-killed 2.0 s into the run: the machine itself had no memory left; "
+    "queue-proxy used 13 of 64 MiB",
+    "child_killed": "a child process of app was OOM-killed 2.0 s into the run: its own limit of 256 MiB was reached; "
+    "the container lived on; queue-proxy used 13 of 64 MiB",
+    "docker_kill": "queue-proxy was ended by SIGKILL from outside at 2.0 s (exit code 137), not by the kernel's OOM "
+    "killer: memory.events shows no oom_kill",
+    "page_cache": "Nothing was killed: app read 512 MiB of files under a limit of 64 MiB, 256 MiB of it again after "
+    "the page cache had dropped it; both requests were answered",
+    "swap": "Nothing was killed: app lives on swap under a limit of 64 MiB: 180 MiB out, 40 MiB in, 150 MiB there at "
+    "the peak; all 10 requests were answered",
+    "refused": "Nothing was killed: queue-proxy peaked at 21 of 64 MiB; "
+    "90 % of 3,000 requests were answered 503 at once",
+    "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 34.4 of 64 MiB; "
+    "0 of 99 requests were answered",
+}
+
+
+@pytest.mark.parametrize("name", HEADLINES)
+def test_each_story_has_its_headline(name: str, tmp_path: Path) -> None:
+    """What a person would repeat aloud."""
+    assert story_of(name, tmp_path).headline == HEADLINES[name]
+
+
+SENTENCES = {
+    "oom": [
+        "Docker's own OOMKilled flag said false for 1 of 2 kills: it races with the exit, so it proves nothing.",
+        "queue-proxy was restarted twice, the longest back-off was 1.0 s (CrashLoopBackOff).",
+        "Of 1,560 requests, 10 were answered 200, 1,500 were closed without a byte of answer and "
+        "50 were refused a connection.",
+    ],
+    "pod_level": [
+        "app had asked for the memory that was not there, and queue_proxy died for it.",
+        "The kernel prefers the process with the higher oom_score_adj: queue-proxy has 999, app 900.",
+    ],
+    "page_cache": [
+        "app: 65,536 pages of page cache (256 MiB) had to be read again; its page cache peaked at 49 of 64 MiB.",
+        "Page cache is given back when memory is short: it caused no OOM in app.",
+        "app touched its limit 1,500 times (memory.events max) and the kernel made room each time by dropping page "
+        "cache: with oom 0 that is churn, not danger.",
+    ],
+    "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],
+    "group_killed": ["The kernel killed 3 processes of app together."],
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_the_sentences_support_it(name: str, tmp_path: Path) -> None:
+    """Restarts, what clients saw, what page cache did, and who witnessed."""
+    told = story_of(name, tmp_path).sentences
+    assert [words for words in SENTENCES[name] if words not in told] == []
+
+
+@pytest.mark.parametrize("name", fake_runs.ALL)
+def test_sentences_are_sentences(name: str, tmp_path: Path) -> None:
+    """Each ends once, has no gap where a figure was missing, and is said once."""
+    story = story_of(name, tmp_path)
+    assert not story.headline.endswith(".")
+    assert len(set(story.sentences)) == len(story.sentences)
+    for words in story.sentences:
+        assert words.endswith(".")
+        assert not words.endswith("..")
+        assert not {"None", "-"} & set(words.split())
+
+
+def test_an_exit_by_another_signal_is_named(tmp_path: Path) -> None:
+    """143 is SIGTERM; a plain code is the process's own end."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    run.start("queue-proxy")
+    run.advance(1.0)
+    run.exit("app", 143)
+    run.exit("queue-proxy", 1)
+    verdict = summarize(read_study(run.finish()))["verdict"]
+    assert verdict["headline"] == "app was ended by SIGTERM at 1.0 s (exit code 143)"
+    assert "queue-proxy ended by itself at 1.0 s with exit code 1." in verdict["sentences"]
+
+
+def test_without_counters_nothing_is_claimed(tmp_path: Path) -> None:
+    """Exit 137 where memory.events was never read: the story says that the cause is not known."""
+    directory = fake_runs.docker_kill(tmp_path / "run")
+    directory.samples.unlink()
+    headline = summarize(read_study(directory))["verdict"]["headline"]
+    assert headline.endswith("memory.events was not recorded, so why is not known")
+
+
+def test_words_for_numbers() -> None:
+    """Singular and plural, sizes beside their limit, and shares that are never rounded to all or nothing."""
+    assert [count(1, "page"), count(2, "page"), count(3000, "process", "processes")] == [
+        "1 page",
+        "2 pages",
+        "3,000 processes",
+    ]
+    assert [often(1), often(2), often(1500)] == ["once", "twice", "1,500 times"]
+    assert [all_of(1), all_of(2), all_of(3)] == ["the one request", "both requests", "all 3 requests"]
+    assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]
+    assert [of_limit(21 * MIB, 64 * MIB), of_limit(1024, 64 * MIB), of_limit(MIB, None)] == [
+        "21 of 64 MiB",
+        "1 KiB of 64 MiB",
+        "1 MiB",
+    ]
+    assert [share(1, 1000), share(999, 1000), share(1000, 1000), share(0, 5)] == [
+        "under 1 %",
+        "over 99 %",
+        "100 %",
+        "0 %",
+    ]

@@ -1,0 +1,183 @@
+"""Reading a run directory: columns, clocks, and every way in which a record can be incomplete."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from emu.report.model import POD, PhaseSpan
+from emu.report.study import read_study
+from emu.report.summary import summarize
+from emu.rundir import RunDir
+from tests import fake_runs
+from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun
+
+
+def test_columns_are_as_long_as_their_time(tmp_path: Path) -> None:
+    """Every column of every timeline has a value, or None, for each sample."""
+    for line in read_study(fake_runs.oom(tmp_path / "run")).timelines.values():
+        columns = {**line.plain_columns(), **line.events, **line.events_all}
+        assert line.t == sorted(line.t)
+        assert {name: len(column) for name, column in columns.items()} == dict.fromkeys(columns, len(line.t))
+        assert all(len(io.read_bytes) == len(line.t) == len(io.write_bytes) for io in line.io.values())
+
+
+def test_page_cache_is_file_without_shmem(tmp_path: Path) -> None:
+    """Shared memory counts as `file` in memory.stat; it is kept apart, and cannot be dropped."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app").values.update(file=10 * MIB, shmem=5 * MIB, anon=MIB)
+    run.advance(0.1)
+    line = read_study(run.finish()).timelines[("app", 0)]
+    assert (line.page_cache[-1], line.shmem[-1], line.anon[-1]) == (10 * MIB, 5 * MIB, MIB)
+    assert line.memory_current[-1] == 16 * MIB
+    assert line.working_set[-1] == 6 * MIB
+
+
+def test_a_restart_has_a_timeline_of_its_own(tmp_path: Path) -> None:
+    """Each instance is its own cgroup; the pod's timeline spans them all."""
+    study = read_study(fake_runs.oom(tmp_path / "run"))
+    parts = study.timelines_of("queue-proxy")
+    assert [part.attempt for part in parts] == [0, 1, 2]
+    assert all(before.t[-1] <= after.t[0] for before, after in pairwise(parts))
+    assert study.timelines[POD].t[0] <= parts[0].t[0]
+    assert study.timelines[POD].t[-1] >= parts[-1].t[-1]
+
+
+def test_a_device_that_appears_later_did_nothing_before(tmp_path: Path) -> None:
+    """io.stat names a device from its first byte on; until then its counter was 0, not unknown."""
+    study = read_study(fake_runs.page_cache(tmp_path / "run"))
+    reads = study.timelines[("app", 0)].io[DATA_DISK].read_bytes
+    assert reads[0] == 0
+    assert reads[-1] == 512 * MIB
+    assert study.timelines[("queue-proxy", 0)].has_io
+    assert not study.timelines[("queue-proxy", 0)].io
+
+
+def test_the_kernels_clock_is_mapped_to_the_runs(tmp_path: Path) -> None:
+    """A kernel line stands where it was written, within the time the quickest read took; both stamps are kept."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    run.advance(1.5)
+    run.kernel(6, "hello")
+    (line,) = read_study(run.finish()).kernel_lines
+    assert line.t == pytest.approx(1.5 + READ_AFTER, abs=1e-6)
+    assert line.read_s == pytest.approx(1.5 + READ_AFTER, abs=1e-6)
+    assert line.kernel_us == round((5001.5 - PRINTK_BEHIND) * 1e6)
+
+
+def test_oom_lines_are_marked_and_others_are_not(tmp_path: Path) -> None:
+    """The whole block from `invoked oom-killer` to the kill is marked, and nothing besides."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.kernel(6, "before")
+    run.advance(1.0)
+    run.oom("app")
+    run.advance(2.0)
+    run.kernel(6, "after")
+    lines = read_study(run.finish()).kernel_lines
+    assert [line.text for line in lines if not line.oom] == ["before", "after"]
+
+
+def test_phases_reach_to_the_next_one(tmp_path: Path) -> None:
+    """What a phase set going is counted to it until the next begins; the last one until the run ends."""
+    study = read_study(fake_runs.page_cache(tmp_path / "run"))
+    assert study.phases == [
+        PhaseSpan("first", pytest.approx(0.5), pytest.approx(2.0), pytest.approx(2.0)),
+        PhaseSpan("again", pytest.approx(2.0), pytest.approx(4.0), pytest.approx(4.0)),
+    ]
+
+
+def test_in_flight_rises_and_falls(tmp_path: Path) -> None:
+    """In flight is sent and not yet done, and is 0 in the end where all were done."""
+    study = read_study(fake_runs.oom(tmp_path / "run"))
+    assert max(study.in_flight.n) == 800
+    assert study.in_flight.n[-1] == 0
+
+
+def test_a_copied_directory_tells_the_same(tmp_path: Path) -> None:
+    """A run is studied from its files alone, wherever they are."""
+    here = fake_runs.pod_level(tmp_path / "run")
+    there = RunDir(Path(shutil.copytree(here.path, tmp_path / "elsewhere")))
+    assert json.dumps(summarize(read_study(there))) == json.dumps(summarize(read_study(here)))
+
+
+def test_an_empty_directory_is_studied(tmp_path: Path) -> None:
+    """Nothing recorded: everything empty or null, notes say what is missing, and there is no crash."""
+    study = read_study(RunDir(tmp_path))
+    assert study.requests is None
+    assert not study.ended
+    assert len(study.notes) >= 3
+    summary = summarize(study)
+    assert summary["met"] is False
+    assert summary["requests"]["sent"] is None
+    assert "nothing to tell" in summary["verdict"]["headline"]
+
+
+def test_a_torn_run_is_studied_up_to_its_tear(tmp_path: Path) -> None:
+    """A power cut tears the last line of each file; all before it is used."""
+    study = read_study(fake_runs.cut_off(tmp_path / "run"))
+    assert not study.ended
+    assert study.requests is not None
+    assert len(study.requests) == 99
+    assert {request.error for request in study.requests} == {"unanswered"}
+    assert study.timelines[("queue-proxy", 0)].t[-1] > 1.8
+    assert any("cut off" in note.text for note in study.notes)
+
+
+@pytest.mark.parametrize("name", ["events", "samples", "requests", "kmsg"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "noise", "half"])
+def test_any_file_may_be_missing_or_damaged(name: str, damage: str, tmp_path: Path) -> None:
+    """Whatever happened to a file, the rest of the run is still told."""
+    run = fake_runs.oom(tmp_path / "run")
+    file: Path = getattr(run, name)
+    whole = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        middle = len(whole) // 2
+        noise = whole[:middle] + b'\nS x\n{"kind":[]}\n\xff\x00{}\n[]\n7\nF 1\n' + whole[middle:]
+        file.write_bytes({"empty": b"", "noise": noise, "half": whole[:middle]}[damage])
+    study = read_study(run)
+    summary = summarize(study)
+    json.dumps(summary)
+    assert summary["verdict"]["headline"]
+    if name != "events" or damage == "noise":
+        assert [one.container for one in study.instances][:3] == ["sandbox", "app", "queue-proxy"]
+
+
+def test_what_was_not_measured_is_none_and_not_zero(tmp_path: Path) -> None:
+    """A kernel without PSI has no pressure file: that is None, and the rest is there."""
+    run = FakeRun(tmp_path / "run", psi=False)
+    run.start("app").values.update(anon=MIB)
+    run.advance(0.2)
+    study = read_study(run.finish())
+    line = study.timelines[("app", 0)]
+    assert set(line.psi_some_usec) == {None}
+    assert line.anon[-1] == MIB
+    assert summarize(study)["containers"]["app"]["memory_stall_some_ms"] is None
+
+
+def test_devices_have_their_role(tmp_path: Path) -> None:
+    """Which device is swap was recorded when the run began."""
+    devices = read_study(fake_runs.swap(tmp_path / "run")).machine.devices
+    assert {device.name: device.is_swap for device in devices.values()} == {"ubdb": False, "ubdc": True}
+
+
+def test_freezes_are_seen_in_cgroup_events(tmp_path: Path) -> None:
+    """Frozen from the first sample that says so to the first that says no longer."""
+    run = FakeRun(tmp_path / "run")
+    group = run.start("app")
+    group.frozen = False
+    run.advance(1.0)
+    group.frozen = True
+    run.advance(2.0)
+    group.frozen = False
+    run.advance(3.0)
+    (freeze,) = read_study(run.finish()).freezes
+    assert (freeze.container, freeze.freeze_ms) == ("app", None)
+    assert freeze.frozen_at_s == pytest.approx(1.05)
+    assert freeze.thawed_at_s == pytest.approx(2.05)

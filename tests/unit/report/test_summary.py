@@ -1,0 +1,159 @@
+"""summary.json: its names, what each is measured from, and what is null."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emu.report.expectations import parse_expectation
+from emu.report.measures import percentile
+from emu.report.study import read_study
+from emu.report.summary import recorded_expectations, summarize, write_summary
+from tests import fake_runs
+from tests.fakes import MIB, PAGE, FakeRun
+
+
+def summary_of(name: str, tmp_path: Path) -> dict[str, Any]:
+    """A made-up run's summary."""
+    return summarize(read_study(fake_runs.ALL[name](tmp_path / "run")))
+
+
+@pytest.mark.parametrize("name", fake_runs.ALL)
+def test_requests_add_up(name: str, tmp_path: Path) -> None:
+    """Each request that was sent was either answered or has an error, for the run and for each phase."""
+    summary = summary_of(name, tmp_path)
+    parts = [summary["requests"], *(phase["requests"] for phase in summary["phases"].values())]
+    for requests in (part for part in parts if part["sent"] is not None):
+        assert requests["sent"] == requests["answered"] + sum(requests["errors"].values())
+        assert requests["answered"] == sum(requests["by_status"].values())
+
+
+@pytest.mark.parametrize("name", fake_runs.ALL)
+def test_a_summary_is_json_without_nan(name: str, tmp_path: Path) -> None:
+    """It can be written and read back by any tool, and says the same then."""
+    study = read_study(fake_runs.ALL[name](tmp_path / "run"))
+    summary = summarize(study)
+    json.dumps(summary, allow_nan=False)
+    write_summary(study.run, summary)
+    assert json.loads(study.run.summary.read_text()) == summary
+
+
+def test_the_names_that_others_build_on(tmp_path: Path) -> None:
+    """The contract: these names are there, for every container."""
+    summary = summary_of("oom", tmp_path)
+    assert {"scenario", "met", "expectations", "where", "machine", "containers", "pod", "requests"} <= summary.keys()
+    assert {"oom_kills", "freezes", "recorder", "phases", "verdict"} <= summary.keys()
+    names = "oom_kills restarts exits memory_peak_bytes anon_peak_bytes file_peak_bytes swap_peak_bytes io_read_bytes"
+    for container in ("queue-proxy", "app"):
+        assert {*names.split(), "io_write_bytes", "memory_events"} <= summary["containers"][container].keys()
+    kill = "time_s container level invoker victim pid anon_rss_bytes file_rss_bytes evidence"
+    assert set(kill.split()) <= summary["oom_kills"][0].keys()
+    assert summary["recorder"].keys() >= {"interval_s", "samples", "late", "cpu_s"}
+
+
+def test_a_container_is_counted_over_its_instances(tmp_path: Path) -> None:
+    """Kills, restarts, exits and counters are of all instances; the end of the run is no finding."""
+    figures = summary_of("oom", tmp_path)["containers"]["queue-proxy"]
+    assert (figures["oom_kills"], figures["restarts"], figures["final_reason"]) == (2, 2, "OOMKilled")
+    assert [(one["exit_code"], one["reason"]) for one in figures["exits"]] == [(137, "OOMKilled")] * 2
+    assert figures["memory_events"]["oom_kill"] == 2
+    assert figures["anon_peak_bytes"] == 55 * MIB
+    assert figures["ready"] is True
+
+
+def test_page_cache_figures(tmp_path: Path) -> None:
+    """Reading 256 MiB twice under 64 MiB reads 512 MiB, the second pass from the disk again."""
+    summary = summary_of("page_cache", tmp_path)
+    app, phases = summary["containers"]["app"], summary["phases"]
+    assert app["io_read_bytes"] == app["disk_read_bytes"] == 512 * MIB
+    assert app["swap_io_read_bytes"] == 0
+    assert app["refault_bytes"] == 256 * MIB
+    assert app["memory_events"] == {"low": 0, "high": 0, "max": 1500, "oom": 0, "oom_kill": 0, "oom_group_kill": 0}
+    first, again = (phases[name]["containers"]["app"] for name in ("first", "again"))
+    assert first["io_read_bytes"] == pytest.approx(256 * MIB, rel=0.01)
+    assert again["io_read_bytes"] == pytest.approx(256 * MIB, rel=0.01)
+    assert (first["refault_bytes"], again["refault_bytes"]) == (0, 256 * MIB)
+    assert (first["memory_events"]["max"], again["memory_events"]["max"]) == (600, 900)
+    assert summary["containers"]["queue-proxy"]["io_read_bytes"] == 0
+
+
+def test_phases_share_out_what_the_run_counted(tmp_path: Path) -> None:
+    """A counter's rise before, within and between phases is counted once."""
+    summary = summary_of("page_cache", tmp_path)
+    parts = sum(phase["containers"]["app"]["io_read_bytes"] for phase in summary["phases"].values())
+    assert parts == summary["containers"]["app"]["io_read_bytes"]
+
+
+def test_swap_traffic_is_told_from_files(tmp_path: Path) -> None:
+    """The device's role tells swap from files; both are in io_*_bytes."""
+    app = summary_of("swap", tmp_path)["containers"]["app"]
+    assert (app["swap_io_write_bytes"], app["swap_io_read_bytes"]) == (180 * MIB, 40 * MIB)
+    assert (app["disk_write_bytes"], app["io_write_bytes"]) == (0, 180 * MIB)
+    assert app["swap_peak_bytes"] == 150 * MIB
+    assert app["swap_refault_bytes"] == 40 * MIB // PAGE * PAGE
+
+
+def test_no_io_stat_is_null(tmp_path: Path) -> None:
+    """Where io.stat was absent nothing is claimed of io, not even 0."""
+    directory = fake_runs.page_cache(tmp_path / "run")
+    directory.samples.write_bytes(directory.samples.read_bytes().replace(b" io.stat ", b" io.none "))
+    app = summarize(read_study(directory))["containers"]["app"]
+    assert [app[name] for name in ("io_read_bytes", "disk_read_bytes", "swap_io_write_bytes")] == [None] * 3
+
+
+def test_no_counters_and_no_log_is_no_zero(tmp_path: Path) -> None:
+    """Where neither memory.events nor the kernel's log was recorded, how many OOM kills is not known."""
+    directory = fake_runs.docker_kill(tmp_path / "run")
+    directory.samples.unlink()
+    assert summarize(read_study(directory))["containers"]["queue-proxy"]["oom_kills"] is None
+
+
+def test_latency_counts_from_when_a_request_was_due(tmp_path: Path) -> None:
+    """Of those that were answered; a percentile is one of the latencies, by nearest rank."""
+    run = FakeRun(tmp_path / "run")
+    for milliseconds in range(1, 101):
+        run.requests(1, 1.0, 1.1, takes_s=milliseconds / 1000)
+    run.requests(5, 1.0, 1.1, takes_s=9.0, status=None, error="closed")
+    run.advance(10.0)
+    latency = summarize(read_study(run.finish()))["requests"]["latency_ms"]
+    assert latency == pytest.approx({"p50": 50, "p90": 90, "p99": 99, "max": 100}, abs=0.01)
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 2.0), (0.9, 4.0), (0.25, 1.0), (1.0, 4.0)])
+def test_percentile_is_the_nearest_rank(share: float, value: float) -> None:
+    """Of 1, 2, 3, 4: the smallest that so large a share does not exceed."""
+    assert percentile([1.0, 2.0, 3.0, 4.0], share) == value
+    assert percentile([], share) is None
+
+
+def test_met_is_that_all_came_true(tmp_path: Path) -> None:
+    """Each expectation is told with what was wanted and got; one unmet makes the run unmet."""
+    study = read_study(fake_runs.oom(tmp_path / "run"))
+    good = parse_expectation("containers.queue-proxy.oom_kills", ">= 1")
+    bad = parse_expectation("containers.app.oom_kills", ">= 1")
+    assert summarize(study, [good])["met"] is True
+    summary = summarize(study, [good, bad])
+    assert summary["met"] is False
+    assert summary["expectations"] == [
+        {"what": "containers.queue-proxy.oom_kills", "wanted": ">= 1", "got": 2, "met": True},
+        {"what": "containers.app.oom_kills", "wanted": ">= 1", "got": 0, "met": False},
+    ]
+
+
+def test_a_run_that_was_cut_off_meets_nothing(tmp_path: Path) -> None:
+    """No kill in half a run is no proof: `met` needs an end in order."""
+    study = read_study(fake_runs.cut_off(tmp_path / "run"))
+    assert summarize(study, [parse_expectation("oom_kills.count", "0")])["met"] is False
+
+
+def test_expectations_come_from_the_runs_own_scenario(tmp_path: Path) -> None:
+    """A remade report checks what the recorded scenario expected; without a scenario nothing was."""
+    directory = fake_runs.oom(tmp_path / "run")
+    assert recorded_expectations(directory) == []
+    directory.scenario.write_text('name: x\nexpect:\n  oom_kills.count: ">= 1"\n  nonsense.at.all: "1"\n')
+    assert [one.name for one in recorded_expectations(directory)] == ["oom_kills.count"]
+    directory.scenario.write_text("name: [")
+    assert recorded_expectations(directory) == []
