@@ -1,0 +1,89 @@
+"""What a test of whole runs needs: `emu` as a user calls it, on a host with Docker and cgroup v2.
+
+Skipped, with the reason, only where the host has neither; `make test` goes to the sandbox then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cgroups.errors import CgroupError
+from cgroups.mount import find_cgroup2
+from emu import images
+from emu.containers import Engine
+from emu.errors import EmuError
+from emu.rundir import RunDir
+from tests.scenario.support import DEADLINE_S, EMU, Finished, Going
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The host's Docker engine, with our images in it."""
+    try:
+        find_cgroup2().require("memory")
+        engine = Engine()
+        engine.connect()
+    except (CgroupError, EmuError) as missing:
+        pytest.skip(f"this host cannot run pods, `make test` goes to the sandbox: {missing}")
+    images.ensure(engine, images.prepare())
+    return engine
+
+
+@pytest.fixture(scope="session")
+def emu_run(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
+    """Run a scenario as a user would, once for the same words in a session."""
+    done: dict[tuple[str, ...], Finished] = {}
+
+    def run(scenario: str, *settings: str) -> Finished:
+        key = (scenario, *settings)
+        if key not in done:
+            out = tmp_path_factory.mktemp("runs") / "run"
+            words = [word for setting in settings for word in ("--set", setting)]
+            ended = subprocess.run(
+                [*EMU, "run", scenario, "--on", "host", "--out", str(out), "--json", *words],
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+                check=False,
+            )
+            assert ended.stdout, f"emu run {scenario} ended with {ended.returncode} and said: {ended.stderr}"
+            done[key] = Finished(ended.returncode, json.loads(ended.stdout), RunDir(out), ended.stderr)
+        return done[key]
+
+    return run
+
+
+@pytest.fixture
+def scenario_file(tmp_path: Path) -> Callable[[str], str]:
+    """Write a scenario and return its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "scenario.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def going(engine: Engine, tmp_path: Path) -> Iterator[Callable[[str], Going]]:
+    """Start an `emu run` without waiting for its end; killed when the test ends."""
+    started: list[Going] = []
+
+    def start(scenario: str) -> Going:
+        started.append(Going(engine, scenario, tmp_path / f"run{len(started)}"))
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.wait()
+    subprocess.run([*EMU, "clean"], capture_output=True, timeout=DEADLINE_S, check=True)

@@ -1,0 +1,116 @@
+"""Every built-in scenario, run for real: what it expects comes true, and independent witnesses agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from emu.containers import Engine
+from emu.events import MemoryEventsRose, PodStatus, read_events
+from emu.samples import read_samples
+from emu.scenario import builtin_scenarios
+from tests.scenario.support import Finished, leftovers
+
+pytestmark = pytest.mark.scenario
+EmuRun = Callable[..., Finished]
+NAMES = [scenario.name for scenario in builtin_scenarios()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_it_expects_comes_true(engine: Engine, emu_run: EmuRun, name: str) -> None:
+    """The scenario ends with 0, each of its expectations met, and leaves nothing behind."""
+    done = emu_run(name)
+    unmet = [entry for entry in done.summary["expectations"] if not entry["met"]]
+    assert (done.status, unmet) == (0, []), done.summary["verdict"]
+    assert done.summary["expectations"], "a scenario without expectations proves nothing"
+    assert leftovers(engine) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_request_is_accounted_for(emu_run: EmuRun, name: str) -> None:
+    """sent = answered + errors: none is lost, none is counted twice."""
+    requests = emu_run(name).summary["requests"]
+    assert requests["sent"] > 0
+    assert requests["sent"] == requests["answered"] + sum(requests["errors"].values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
+    """The run directory has every file, and the page names what summary.json names."""
+    done = emu_run(name)
+    for path in (done.run.scenario, done.run.events, done.run.samples, done.run.requests, done.run.kmsg):
+        assert path.stat().st_size > 0, path
+    assert done.run.container_log("queue-proxy", 0).stat().st_size > 0
+    assert done.summary["verdict"]["headline"].split(":")[0] in done.run.report.read_text()
+    assert done.summary["recorder"]["samples"] > 100
+
+
+def test_the_kernels_counters_and_its_log_tell_of_the_same_kills(emu_run: EmuRun) -> None:
+    """queue-proxy-oom: as many victims in memory.events as in the log, each of them queue-proxy's process."""
+    done = emu_run("queue-proxy-oom")
+    logged = {
+        line.split("Killed process ")[1].split()[0]
+        for line in done.run.kmsg.read_text().splitlines()
+        if "Killed process" in line
+    }
+    rose = [event for event in read_events(done.run.events) if isinstance(event, MemoryEventsRose)]
+    groups = sum(event.delta.get("oom_group_kill", 0) for event in rose if event.local)
+    assert len(done.summary["oom_kills"]) == groups == len(logged)
+    assert {str(kill["pid"]) for kill in done.summary["oom_kills"]} == logged
+    assert all(
+        "memory.events" in kill["evidence"] and "kmsg" in kill["evidence"] for kill in done.summary["oom_kills"]
+    )
+
+
+def test_the_pod_goes_into_crash_loop_back_off(emu_run: EmuRun) -> None:
+    """queue-proxy-oom: kubectl would show Running, OOMKilled, then CrashLoopBackOff."""
+    seen = [
+        event.status for event in read_events(emu_run("queue-proxy-oom").run.events) if isinstance(event, PodStatus)
+    ]
+    assert {"Running", "OOMKilled", "CrashLoopBackOff"} <= set(seen)
+    assert seen.index("Running") < seen.index("OOMKilled") < seen.index("CrashLoopBackOff")
+
+
+def test_the_limit_is_the_kernels(emu_run: EmuRun) -> None:
+    """No sample of a container ever lies above its memory.max by more than the kernel's own batch of charges."""
+    done = emu_run("queue-proxy-oom")
+    limit = done.summary["containers"]["queue-proxy"]["memory_limit_bytes"]
+    seen = [
+        int(files["memory.current"])
+        for sample in read_samples(done.run.samples)
+        for (label, _), files in sample.files.items()
+        if label == "queue-proxy" and "memory.current" in files
+    ]
+    assert max(seen) <= limit * 1.02
+    assert max(seen) >= limit * 0.9
+
+
+def test_one_line_makes_the_difference(emu_run: EmuRun) -> None:
+    """The same load kills an unlimited queue-proxy and not a bounded one, whose memory stays below."""
+    unlimited, bounded = emu_run("queue-proxy-oom").summary, emu_run("queue-proxy-bounded").summary
+    assert (
+        unlimited["containers"]["queue-proxy"]["oom_kills"] > bounded["containers"]["queue-proxy"]["oom_kills"] == 0
+    )
+    peaks = [summary["containers"]["queue-proxy"]["memory_peak_bytes"] for summary in (unlimited, bounded)]
+    assert peaks[1] < peaks[0]
+    assert bounded["requests"]["by_status"]["503"] > 0
+
+
+def test_swap_is_what_saves_the_app(emu_run: EmuRun) -> None:
+    """app-oom and app-swap differ in swap alone: one dies, the other writes to the swap device."""
+    killed, lives = (emu_run(name).summary["containers"]["app"] for name in ("app-oom", "app-swap"))
+    assert (killed["oom_kills"] > 0, lives["oom_kills"]) == (True, 0)
+    assert killed["swap_io_write_bytes"] in (0, None)
+    assert lives["swap_io_write_bytes"] > lives["memory_limit_bytes"]
+
+
+def test_page_cache_is_read_again_only_if_it_does_not_fit(emu_run: EmuRun) -> None:
+    """A second pass over a file reads it all from disk again under a small limit, nothing under a large one."""
+    small, large = (
+        emu_run(name).summary["phases"]["again"]["containers"]["app"]["io_read_bytes"]
+        for name in ("page-cache-reread", "page-cache-fits")
+    )
+    size = 256 * 2**20
+    assert small >= 0.95 * size
+    assert large <= 0.01 * size
