@@ -1,0 +1,62 @@
+"""Daemons as processes on loopback, ended whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+from daemon_wire import Daemon, FakeApp
+
+REQUIRED = {
+    "CONTAINER_CONCURRENCY": "0",
+    "QUEUE_SERVING_PORT": "0",
+    "QUEUE_SERVING_TLS_PORT": "8112",
+    "USER_PORT": "1",
+    "REVISION_TIMEOUT_SECONDS": "300",
+    "SERVING_LOGGING_CONFIG": "",
+    "SERVING_LOGGING_LEVEL": "info",
+    "SERVING_NAMESPACE": "default",
+    "SERVING_CONFIGURATION": "app",
+    "SERVING_REVISION": "app-00001",
+    "SERVING_POD": "app-00001-deployment-0",
+    "SERVING_POD_IP": "127.0.0.1",
+    "EMU_BIND": "127.0.0.1",
+    "EMU_DRAIN_QUIET_SECONDS": "0.1",
+}
+
+StartProxy = Callable[..., Daemon]
+
+
+@pytest.fixture
+def fake_app() -> Iterator[FakeApp]:
+    """An app that the test serves by hand."""
+    app = FakeApp()
+    with closing(app):
+        yield app
+
+
+@pytest.fixture
+def queue_proxy(fake_app: FakeApp) -> Iterator[StartProxy]:
+    """Starts a queue-proxy in front of the fake app; keywords are environment variables."""
+    with ExitStack() as stack:
+
+        def start(**env: object) -> Daemon:
+            variables = {
+                **REQUIRED,
+                "USER_PORT": str(fake_app.port),
+                **{name: str(value) for name, value in env.items()},
+            }
+            return stack.enter_context(closing(Daemon("emu.daemon.queue_proxy", [], variables)))
+
+        yield start
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[Daemon]:
+    """An app with an empty data directory at tmp_path."""
+    variables = {"DATA_DIR": str(tmp_path), "EMU_APP_GRACE_SECONDS": "10"}
+    daemon = Daemon("emu.daemon.app", ["--port", "0", "--host", "127.0.0.1"], variables)
+    with closing(daemon):
+        yield daemon

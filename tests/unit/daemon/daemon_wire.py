@@ -1,0 +1,251 @@
+"""Real sockets for the tests of the daemons: what goes over the wire, byte by byte, with deadlines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+DEADLINE_S = 20.0
+"""How long anything that must happen may take on a busy machine."""
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """The condition's value as soon as it is true; AssertionError, telling what, after the deadline."""
+    until = time.monotonic() + DEADLINE_S
+    while not (value := condition()):
+        assert time.monotonic() < until, f"never came: {what}"
+        time.sleep(0.005)
+    return value
+
+
+class Wire:
+    """One end of a TCP connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.sock.settimeout(DEADLINE_S)
+        self.got = b""
+
+    @classmethod
+    def to(cls, port: int) -> Wire:
+        """Connect to a port on loopback."""
+        return cls(socket.create_connection(("127.0.0.1", port)))
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self.sock.sendall(data)
+
+    def read_until(self, end: bytes) -> bytes:
+        """Everything up to and with `end`."""
+        while end not in self.got:
+            more = self.sock.recv(65536)
+            assert more, f"closed before {end!r}; had {self.got[-300:]!r}"
+            self.got += more
+        data, self.got = self.got.split(end, 1)
+        return data + end
+
+    def read_exactly(self, size: int) -> bytes:
+        """Exactly this many bytes."""
+        while len(self.got) < size:
+            more = self.sock.recv(65536)
+            assert more, f"closed after {len(self.got)} of {size} bytes"
+            self.got += more
+        data, self.got = self.got[:size], self.got[size:]
+        return data
+
+    def skip(self, size: int) -> None:
+        """Read this many bytes and forget them."""
+        size -= len(self.got)
+        assert size >= 0
+        self.got = b""
+        buffer = memoryview(bytearray(1 << 20))
+        while size:
+            count = self.sock.recv_into(buffer[: min(size, len(buffer))])
+            assert count, f"closed {size} bytes too soon"
+            size -= count
+
+    def read_to_end(self) -> bytes:
+        """Everything until the other side closes; a reset counts as a close."""
+        try:
+            while more := self.sock.recv(65536):
+                self.got += more
+        except ConnectionResetError:
+            pass
+        data, self.got = self.got, b""
+        return data
+
+    def read_head(self) -> Head:
+        """The head of a request or an answer."""
+        return Head(self.read_until(b"\r\n\r\n"))
+
+    def read_body(self, head: Head) -> bytes:
+        """The body that the head announces."""
+        if head.get("transfer-encoding") == "chunked":
+            body = b""
+            while size := int(self.read_until(b"\r\n"), 16):
+                body += self.read_exactly(size)
+                assert self.read_exactly(2) == b"\r\n"
+            assert self.read_exactly(2) == b"\r\n"
+            return body
+        if "content-length" in head.headers:
+            return self.read_exactly(int(head.get("content-length")))
+        return b""
+
+    def ask(self, data: bytes) -> tuple[Head, bytes]:
+        """Send, and read one answer."""
+        self.send(data)
+        head = self.read_head()
+        return head, self.read_body(head)
+
+    def is_closed(self) -> bool:
+        """Whether the other side closes, and sends nothing more before; waits for it."""
+        return self.read_to_end() == b""
+
+    def quiet(self) -> bool:
+        """Whether nothing is there to read at this moment."""
+        self.sock.setblocking(False)
+        try:
+            self.got += self.sock.recv(65536)
+            return not self.got
+        except BlockingIOError:
+            return not self.got
+        finally:
+            self.sock.settimeout(DEADLINE_S)
+
+    def close(self) -> None:
+        """Close."""
+        self.sock.close()
+
+
+class Head:
+    """A parsed head: the first line, and headers by lower-case name."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        first, *lines = data.decode("latin-1").rstrip("\r\n").split("\r\n")
+        self.first = first
+        pairs = [line.split(": ", 1) for line in lines]
+        self.headers = {name.lower(): value for name, value in pairs}
+
+    @property
+    def status(self) -> int:
+        """An answer's status."""
+        return int(self.first.split()[1])
+
+    def get(self, name: str) -> str:
+        """A header's value; empty when absent."""
+        return self.headers.get(name, "")
+
+
+class FakeApp:
+    """A listening socket that the test serves by hand."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener.settimeout(DEADLINE_S)
+        self.port = int(self.listener.getsockname()[1])
+
+    def accept(self) -> Wire:
+        """The next connection."""
+        return Wire(self.listener.accept()[0])
+
+    def untouched(self) -> bool:
+        """Whether nobody connects at this moment."""
+        self.listener.setblocking(False)
+        try:
+            self.listener.accept()[0].close()
+            return False
+        except BlockingIOError:
+            return True
+        finally:
+            self.listener.settimeout(DEADLINE_S)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.listener.close()
+
+
+class Daemon:
+    """A daemon in its own process; `port` is where it listens."""
+
+    def __init__(self, module: str, args: list[str], env: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env},
+            text=True,
+        )
+        self.lines: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(json.loads(line))
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self.process.pid
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The first log line of this event; waits for it."""
+
+        def found() -> dict[str, Any] | None:
+            line = next((line for line in self.lines if line.get("event") == name), None)
+            assert line or self.process.poll() is None, f"it ended: {self.stderr()}"
+            return line
+
+        found_line: dict[str, Any] = wait_for(found, f"event {name}")
+        return found_line
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.event("listening")["port"])
+
+    def connect(self) -> Wire:
+        """A connection to it."""
+        return Wire.to(self.port)
+
+    def memory(self, field: str) -> int:
+        """Bytes of a field of /proc/PID/status, such as RssAnon."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(f"no {field} in status")
+
+    def term(self) -> None:
+        """Send SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for its end; its exit status."""
+        return self.process.wait(DEADLINE_S)
+
+    def stderr(self) -> str:
+        """What it wrote to standard error; only once it has ended."""
+        assert self.process.stderr is not None
+        return self.process.stderr.read()
+
+    def close(self) -> None:
+        """End it if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(DEADLINE_S)
+        self._reader.join(DEADLINE_S)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,212 @@
+"""The app does what requests ask of it, and the kernel counts it as what it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from daemon_wire import ROOT, Daemon, Head, wait_for
+
+from emu.messages import Work
+
+MIB = 1 << 20
+
+
+def ask(app: Daemon, work: Work, method: str = "GET", body: bytes = b"") -> tuple[Head, bytes]:
+    """One request on a connection of its own."""
+    wire = app.connect()
+    head = f"{method} /?{work.to_query()} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
+    answer, answered = wire.ask(head.encode() + body)
+    wire.close()
+    return answer, answered
+
+
+def test_healthz_is_200(app: Daemon) -> None:
+    """Always."""
+    answer, body = app.connect().ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (answer.status, body) == (200, b"ok\n")
+
+
+def test_held_memory_is_private_and_anonymous_and_goes_after_its_time(app: Daemon) -> None:
+    """RssAnon grows by what was asked, RssShmem by nothing; hold_for 0 gives it back with the answer."""
+    ask(app, Work(hold=MIB))
+    before = app.memory("RssAnon")
+    answer, _ = ask(app, Work(hold=64 * MIB, hold_for=None))
+    assert answer.status == 200
+    assert 60 * MIB < app.memory("RssAnon") - before < 68 * MIB
+    ask(app, Work(hold=64 * MIB, hold_for=0.2))
+    assert app.memory("RssShmem") == 0
+    wait_for(lambda: app.memory("RssAnon") - before < 68 * MIB, "the end of hold_for")
+    ask(app, Work(hold=64 * MIB))
+    wait_for(lambda: app.memory("RssAnon") - before < 68 * MIB, "the answer's end")
+
+
+def test_held_pages_differ_and_none_is_zero(app: Daemon) -> None:
+    """The kernel cannot merge or compress them away: two pages of what is held, read back."""
+    ask(app, Work(hold=4 * MIB, hold_for=None))
+    size = 4 * MIB
+    with Path(f"/proc/{app.pid}/maps").open() as maps, Path(f"/proc/{app.pid}/mem").open("rb", 0) as memory:
+        spans = [line.split()[0].split("-") for line in maps if line.split()[4] == "0" and "rw-p" in line]
+        starts = [int(a, 16) for a, b in spans if int(b, 16) - int(a, 16) >= size]
+        pages = set()
+        for start in starts:
+            memory.seek(start)
+            data = memory.read(size)
+            found = {data[at : at + 4096] for at in range(0, MIB, 4096)}
+            if len(found) == MIB // 4096:
+                pages |= found
+    assert pages
+    assert bytes(4096) not in pages
+
+
+def test_a_child_holds_memory_in_the_apps_place(app: Daemon) -> None:
+    """The app's own memory does not grow by it."""
+    before = app.memory("RssAnon")
+    answer, _ = ask(app, Work(hold=64 * MIB, hold_for=None, child=True))
+    assert answer.status == 200
+    assert app.memory("RssAnon") - before < 16 * MIB
+    assert _resident(_children(app)[0]) >= 64 * MIB
+
+
+def test_a_child_that_is_killed_makes_a_500_and_the_app_lives(app: Daemon) -> None:
+    """The answer tells the child's fate."""
+    wire = app.connect()
+    wire.send(f"GET /?{Work(hold=4 * MIB, sleep=600, child=True).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    child = wait_for(lambda: _children(app), "a child")[0]
+    subprocess.run(["kill", "-9", str(child)], check=True)
+    answer = wire.read_head()
+    assert (answer.status, wire.read_body(answer)) == (500, b"child killed by SIGKILL\n")
+    assert ask(app, Work())[0].status == 200
+
+
+def _children(app: Daemon) -> list[int]:
+    tasks = Path(f"/proc/{app.pid}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
+
+
+def _resident(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))
+
+
+def test_a_file_is_read_without_growing_by_it(app: Daemon, tmp_path: Path) -> None:
+    """The bytes read are told, and only the page cache holds them."""
+    (tmp_path / "weights").write_bytes(b"x" * (32 * MIB + 5))
+    ask(app, Work(read_file="weights"))
+    before = app.memory("RssAnon")
+    for _ in range(3):
+        answer, _ = ask(app, Work(read_file="weights"))
+        assert answer.get("x-emu-read-bytes") == str(32 * MIB + 5)
+        assert float(answer.get("x-emu-work-seconds")) > 0
+    assert app.memory("RssAnon") - before < 8 * MIB
+
+
+def test_a_file_is_written_to_its_length(app: Daemon, tmp_path: Path) -> None:
+    """With bytes that do not repeat from page to page."""
+    answer, _ = ask(app, Work(write_file="out", write_bytes=3 * MIB + 7))
+    assert answer.get("x-emu-written-bytes") == str(3 * MIB + 7)
+    data = (tmp_path / "out").read_bytes()
+    assert len(data) == 3 * MIB + 7
+    assert data[:4096] != data[4096:8192]
+
+
+def test_burning_cpu_uses_the_cpu_and_leaves_the_loop_free(app: Daemon) -> None:
+    """Another request is answered meanwhile."""
+    wire = app.connect()
+    begun = time.monotonic()
+    wire.send(f"GET /?{Work(cpu=0.5).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert ask(app, Work())[0].status == 200
+    assert wire.quiet()
+    assert wire.read_head().status == 200
+    assert time.monotonic() - begun >= 0.5
+
+
+def test_an_answer_has_the_length_and_status_asked_for(app: Daemon) -> None:
+    """Streamed from one block, however long."""
+    answer, body = ask(app, Work(answer=5 * MIB + 1, status=418))
+    assert (answer.status, len(body)) == (418, 5 * MIB + 1)
+
+
+def test_a_long_answer_to_a_client_that_does_not_read_stays_out_of_memory(app: Daemon) -> None:
+    """The app waits for the client."""
+    ask(app, Work())
+    before = app.memory("VmRSS")
+    wire = app.connect()
+    wire.send(f"GET /?{Work(answer=200 * MIB).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    wire.read_head()
+    assert ask(app, Work())[0].status == 200
+    assert app.memory("VmHWM") - before < 16 * MIB
+
+
+def test_a_body_is_read_slowly_or_not_at_all(app: Daemon) -> None:
+    """Slowly takes bytes/rate at least; ignored, the answer comes before the body."""
+    begun = time.monotonic()
+    assert ask(app, Work(body="slow", body_rate=200_000), "POST", bytes(100_000))[0].status == 200
+    assert time.monotonic() - begun >= 0.25
+    wire = app.connect()
+    query = Work(body="ignore").to_query()
+    wire.send(f"POST /?{query} HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n".encode())
+    assert wire.read_head().status == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("sleep=7200", "sleep is 7200 s; at most 3600"),
+        ("hold=99999999999999", "hold is 1e+14 bytes; at most 6.87195e+10"),
+        ("read_file=..%2Fpasswd", "file '../passwd' must be a name within the data directory"),
+        ("read_file=%2Fetc%2Fpasswd", "file '/etc/passwd' must be a name within the data directory"),
+        ("status=99", "status is 99; it must be 200 to 599"),
+        ("sleep=long", "sleep='long': must be a number"),
+        ("child=maybe", "child='maybe': must be true or false"),
+        ("nap=1", "unknown work 'nap'; known: "),
+    ],
+)
+def test_work_beyond_its_bounds_is_a_400_in_one_line(app: Daemon, query: str, reason: str) -> None:
+    """It says what is wrong with which value."""
+    answer, body = app.connect().ask(f"GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert answer.status == 400
+    assert body.decode().startswith(reason)
+    assert body.count(b"\n") == 1
+
+
+def test_a_file_that_is_not_there_is_a_404(app: Daemon) -> None:
+    """By its name."""
+    answer, body = ask(app, Work(read_file="nothing"))
+    assert answer.status == 404
+    assert b"nothing" in body
+
+
+def test_exit_ends_the_process_once_the_answer_is_out(app: Daemon) -> None:
+    """With the code asked for."""
+    answer, body = ask(app, Work(exit=7, answer=MIB))
+    assert (answer.status, len(body)) == (200, MIB)
+    assert app.wait() == 7
+
+
+def test_sigterm_lets_what_is_in_flight_finish(app: Daemon) -> None:
+    """Then the exit status is 0."""
+    wire = app.connect()
+    wire.send(f"GET /?{Work(sleep=0.5).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert ask(app, Work())[0].status == 200
+    app.term()
+    app.event("stopping")
+    assert wire.read_head().status == 200
+    assert app.wait() == 0
+
+
+def test_make_file_leaves_a_file_of_that_length(tmp_path: Path) -> None:
+    """On its disk, for a run to read."""
+    path = tmp_path / "deep" / "file"
+    argv = [sys.executable, "-m", "emu.daemon.app", "make-file", str(path), str(2 * MIB + 1)]
+    subprocess.run(argv, check=True, cwd=ROOT)
+    assert path.stat().st_size == 2 * MIB + 1
+
+
+def test_work_survives_its_query() -> None:
+    """Every field of it."""
+    work = Work(child=True, hold=5, hold_for=None, read_file="a b", sleep=0.5, exit=0, body="ignore")
+    assert Work.from_query(work.to_query()) == work
