@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from emu import keys
 from emu.errors import EmuError
 from emu.spec import Model, ScenarioSpec
-from emu.yamlfile import Mark, Node, parse
+from emu.yamlfile import CONTROL, Mark, Node, parse
 
 _EXAMPLE = "for example --set pod.queueProxy.resources.limits.memory=32Mi"
 
@@ -21,9 +21,13 @@ def apply(root: Node, overrides: Sequence[str]) -> None:
     """Make each change, in order, in place. EmuError when a path leads nowhere or a value is not YAML."""
     for override in overrides:
         path, equals, text = override.partition("=")
+        unfit = CONTROL.search(override)
+        if unfit is not None:
+            what = f"--set {override!r}: a control character ({unfit[0]!r})"
+            raise EmuError(what, "no value of a scenario can have one", "remove it")
         if not equals or not path:
             raise EmuError(f"--set {override}: not of the form PATH=VALUE", "there is no `=` after a path", _EXAMPLE)
-        _Setter(path, root).put(_value(path, text))
+        _Setter(path, root).put(text)
 
 
 def _value(path: str, text: str) -> Node:
@@ -33,9 +37,13 @@ def _value(path: str, text: str) -> Node:
     return parse(text, source, lines=False)
 
 
-def _text(value: Node) -> Node:
-    """A number is text where text belongs: a shell takes quotes away, and there is nothing else it could be."""
-    return Node(value.mark, value.text) if isinstance(value.value, int | float) else value
+def _text(path: str, text: str) -> Node:
+    """Where text belongs, it is taken as it stands: a shell takes quotes away, and it could be nothing else. Quotes
+    that are still there are YAML's.
+    """
+    if text[:1] in ("'", '"'):
+        return _value(path, text)
+    return Node(Mark(f"--set {path}"), text, text)
 
 
 class _Setter:
@@ -47,7 +55,7 @@ class _Setter:
         self._steps = path.split(".")
         self._root = root
 
-    def put(self, value: Node) -> None:
+    def put(self, text: str) -> None:
         """Put the value where the path leads."""
         node = self._root
         model: type[Model] = ScenarioSpec
@@ -56,17 +64,20 @@ class _Setter:
             key = self._key(model, index)
             index += 1
             if index == len(self._steps):
-                self._put_in(node, key.name, _text(value) if key.kind == "text" else value)
+                as_text = key.kind == "text" and (key.required or text not in ("", "null"))
+                self._put_in(node, key.name, _text(self._path, text) if as_text else _value(self._path, text))
                 return
             if key.free:
-                self._put_in(self._mapping_below(node, key.name), ".".join(self._steps[index:]), _text(value))
+                self._put_in(
+                    self._mapping_below(node, key.name), ".".join(self._steps[index:]), _text(self._path, text)
+                )
                 return
             if key.many:
                 items = self._items(node.child(key.name))
                 item = self._item(items, index)
                 index += 1
                 if index == len(self._steps):
-                    items[item] = value
+                    items[item] = _value(self._path, text)
                     return
             if key.below is None:
                 raise self._error(f"`{self._before(index)}` has no keys below it", f"it is a {key.kind}")

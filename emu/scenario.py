@@ -51,14 +51,21 @@ def find_scenario(name_or_path: str) -> Path:
     names = [path.stem for path in sorted(scenarios_dir().glob("*.yaml"))]
     if name_or_path in names:
         return scenarios_dir() / f"{name_or_path}.yaml"
-    if name_or_path and "\0" not in name_or_path and Path(name_or_path).exists():
+    if name_or_path and _is_there(Path(name_or_path)):
         return Path(name_or_path)
     meant = nearest(name_or_path, names)
     raise EmuError(
-        f"there is no scenario {name_or_path!r}",
+        f"there is no scenario {problems.shown(name_or_path)}",
         f"built-in ones are: {', '.join(names) or 'none'}; and there is no file of that name",
         f"did you mean {meant}?" if meant else "name one of them, or a file by its path",
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> ScenarioSpec:

@@ -79,7 +79,9 @@ def _hold_for(value: Any) -> Any:
 
 
 def _millicores(value: Any) -> int:
-    match = None if isinstance(value, bool) else re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(m?)", str(value).strip())
+    match = (
+        None if isinstance(value, bool) else re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(m?)", str(value).strip())
+    )
     if match is None:
         raise SpecError(f"{value!r} is not an amount of CPU", fix="write cores (0.5) or millicores (500m)")
     return round(float(match[1]) * (1 if match[2] else 1000))
@@ -540,7 +542,7 @@ class ScenarioSpec(Model):
     sandbox: SandboxSpec = SandboxSpec()
     """The size of the machine, where it is our own."""
     recorder: RecorderSpec = RecorderSpec()
-    """How closely to look."""
+    """How closely the run is watched."""
     expect: Annotated[dict[str, str], WithJsonSchema(_EXPECT)] = Field(default_factory=dict)
     """The answer: comparisons on names of summary.json. `emu run` exits with 1 if one of them does not hold."""
 

@@ -11,8 +11,8 @@ import re
 _BINARY = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _DECIMAL = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _FACTORS = {**_BINARY, **_DECIMAL}
-_BYTES = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]i|[kKMGT])?(?P<b>B)?\s*")
-_DURATION_PART = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>us|µs|ms|s|m|h)")
+_BYTES = re.compile(r"\s*(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[KMGT]i|[kKMGT])?(?P<b>B)?\s*", re.ASCII)
+_DURATION_PART = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>us|µs|ms|s|m|h)", re.ASCII)
 _SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 _LONGEST_TEXT = 64
@@ -53,7 +53,7 @@ def parse_seconds(text: str | int | float) -> float:
     stripped = text.strip()
     if len(stripped) > _LONGEST_TEXT:
         raise ValueError(wrong)
-    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", stripped):
         return float(stripped)
     if not stripped or _DURATION_PART.sub("", stripped):
         raise ValueError(wrong)

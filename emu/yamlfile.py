@@ -39,13 +39,13 @@ _SEE_FORM = "`emu scenarios queue-proxy-oom` shows a file that is right; docs/sc
 
 _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"(?P<true>true|True|TRUE)|false|False|FALSE")
-_INT = re.compile(r"[-+]?\d+")
+_INT = re.compile(r"[-+]?[0-9]+")
 _BASED_INT = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
-_FLOAT = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_LEADING_ZERO = re.compile(r"[-+]?0\d+")
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _LONGEST_NUMBER = 40
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,8 @@ def _read_bytes(path: Path) -> bytes:
         why = getattr(error, "strerror", None) or str(error)
         if isinstance(error, PermissionError) and hasattr(os, "geteuid"):
             fix = f"make it readable to user {os.geteuid()}"
-    raise EmuError(f"cannot read the scenario {str(path)!r}", why, fix)
+    name = str(path) if len(str(path)) < 300 else f"{str(path)[:300]}…"
+    raise EmuError(f"cannot read the scenario {name!r}", why, fix)
 
 
 def parse(text: str, source: str, *, lines: bool = True) -> Node:
@@ -299,7 +300,10 @@ class _Builder:
                 self._path.append(key)
                 self._refuse(item, "the same key again", f"line {first} has it already", "keep one of them")
             marks[key] = self._mark(item.start_mark)
-            values[key] = self._below(key, next(self._events))
+            node = self._below(key, next(self._events))
+            if node.value is None and not node.text:
+                node.mark = marks[key]  # nothing has no place of its own: the parser says where the next thing is
+            values[key] = node
         return Node(self._mark(event.start_mark), values, key_marks=marks)
 
     def _key(self, event: Event) -> str:
@@ -313,7 +317,7 @@ class _Builder:
 
     def _scalar(self, event: ScalarEvent) -> Node:
         text = str(event.value)
-        unfit = _CONTROL.search(text)
+        unfit = CONTROL.search(text)
         if unfit is not None:
             self._refuse(
                 event,
