@@ -1,0 +1,91 @@
+"""`emu scenarios` and tab completion."""
+
+from __future__ import annotations
+
+import json
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from emu.cli_scenarios import complete_scenario, complete_set, scenarios
+from emu.errors import EmuError
+from emu.scenario import builtin_scenarios
+
+PARAM = click.Option(["--set"])
+
+
+def completed(incomplete: str, scenario: str | None = None) -> list[str]:
+    """What `--set` completes to."""
+    context = click.Context(click.Command("run"))
+    context.params["scenario"] = scenario
+    return [item.value for item in complete_set(context, PARAM, incomplete)]
+
+
+def test_the_list_has_every_scenario_with_its_question() -> None:
+    """For people: a table."""
+    result = CliRunner().invoke(scenarios, [], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    for builtin in builtin_scenarios():
+        assert builtin.name in result.output
+        assert builtin.question in result.output
+
+
+def test_json_is_one_document() -> None:
+    """For programs: one JSON document and nothing else."""
+    rows = json.loads(CliRunner().invoke(scenarios, ["--json"]).output)["scenarios"]
+    assert [row["name"] for row in rows] == [builtin.name for builtin in builtin_scenarios()]
+    assert all(row["question"] for row in rows)
+
+
+def test_a_name_prints_its_file() -> None:
+    """To be saved, changed and run."""
+    result = CliRunner().invoke(scenarios, ["app-oom"])
+    path = next(builtin.path for builtin in builtin_scenarios() if builtin.name == "app-oom")
+    assert result.output == path.read_text(encoding="utf-8")
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    """With the nearest one."""
+    result = CliRunner().invoke(scenarios, ["app-omm"])
+    assert isinstance(result.exception, EmuError)
+    assert "app-oom" in result.exception.fix
+
+
+def test_scenario_names_complete_with_their_questions() -> None:
+    """The shell shows the question beside the name."""
+    items = complete_scenario(click.Context(click.Command("run")), PARAM, "queue")
+    assert {item.value for item in items} == {"queue-proxy-oom", "queue-proxy-bounded"}
+    assert all(item.help for item in items)
+
+
+@pytest.mark.parametrize("incomplete", ["./mine", "mine"])
+def test_what_is_no_built_in_name_completes_to_files(incomplete: str) -> None:
+    """A scenario may be a file of one's own."""
+    items = complete_scenario(click.Context(click.Command("run")), PARAM, incomplete)
+    assert [item.type for item in items] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "scenario", "wanted"),
+    [
+        ("po", None, ["pod."]),
+        ("pod.ti", None, ["pod.timeoutSeconds="]),
+        (
+            "pod.queueProxy.resources.",
+            None,
+            ["pod.queueProxy.resources.requests.", "pod.queueProxy.resources.limits."],
+        ),
+        ("load.phases.", "queue-proxy-oom", ["load.phases.steady."]),
+        ("load.phases.", None, []),
+        ("load.phases.steady.ra", "queue-proxy-oom", ["load.phases.steady.rate=", "load.phases.steady.rateTo="]),
+        ("pod.app.files.", "page-cache-fits", ["pod.app.files.model."]),
+        ("pod.restartPolicy=N", None, ["pod.restartPolicy=Never"]),
+        ("load.phases.steady.type=b", "queue-proxy-oom", ["load.phases.steady.type=burst"]),
+        ("nonsense.x.", None, []),
+        ("pod.app.env.X", "no-such-scenario", []),
+    ],
+)
+def test_set_paths_complete(incomplete: str, scenario: str | None, wanted: list[str]) -> None:
+    """Keys complete step by step, phases and files by their names in the scenario typed before, then values."""
+    assert [value for value in completed(incomplete, scenario) if not value.endswith("rates.")] == wanted

@@ -1,0 +1,312 @@
+"""Scenario files that are wrong: one error with its place, the cause and a way out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EXIT_BAD_INPUT, EmuError
+from emu.scenario import load_scenario, read_scenario
+
+GOOD = """\
+name: good
+question: Is it?
+pod:
+  containerConcurrency: 0
+  queueProxy:
+    resources:
+      limits:
+        memory: 32Mi
+load:
+  phases:
+    - name: steady
+      type: constant
+      rate: 40
+      duration: 20s
+      request:
+        body: 1Ki
+        do:
+          body: ignore
+expect:
+  containers.app.oom_kills: ">= 1"
+"""
+SECOND = "    - {name: steady, type: constant, rate: 1, duration: 1}\nexpect:"
+
+
+def error_of(text: str, *overrides: str) -> EmuError:
+    """The error that reading the text gives."""
+    with pytest.raises(EmuError) as caught:
+        read_scenario(text, "f.yaml", overrides)
+    assert caught.value.exit_status == EXIT_BAD_INPUT
+    assert caught.value.why
+    assert caught.value.fix
+    return caught.value
+
+
+def test_the_good_one_is_good() -> None:
+    """What the cases below change is right before."""
+    assert read_scenario(GOOD, "f.yaml").name == "good"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what", "fix"),
+    [
+        (
+            "memory: 32Mi",
+            "memroy: 32Mi",
+            "f.yaml:8:9: pod.queueProxy.resources.limits.memroy: there is no such",
+            "`memory`",
+        ),
+        ("containerConc", "container_conc", "f.yaml:4:3: pod.container_concurrency", "`containerConcurrency`"),
+        ("containerConcurrency: 0", "swapMax: 0", "f.yaml:4:3: pod.swapMax", "pod.memory.swapMax"),
+        ("memory: 32Mi", "memory: 32Mx", "f.yaml:8:17: pod.queueProxy.resources.limits.memory: '32Mx'", "Ki, Mi, Gi"),
+        ("memory: 32Mi", "memory: -5", "f.yaml:8:17: pod.queueProxy.resources.limits.memory: -5 is neg", "0 or more"),
+        ("memory: 32Mi", "memory: 4Mi", "f.yaml:8:17: pod.queueProxy.resources.limits.memory: a memory", "6Mi"),
+        ("memory: 32Mi", "memory: 900Ti", "f.yaml:8:17: pod.queueProxy.resources.limits.memory: '900Ti'", "64Mi"),
+        ("memory: 32Mi", "memory: 1.5", "f.yaml:8:17: pod.queueProxy.resources.limits.memory: 1.5 is not", "Ki"),
+        ("memory: 32Mi", "memory: [1]", "f.yaml:8:17: pod.queueProxy.resources.limits.memory: [1] is not", "Ki"),
+        ("memory: 32Mi", "cpu: 1m", "f.yaml:8:14: pod.queueProxy.resources.limits.cpu: a cpu limit of 1m", "10m"),
+        ("type: constant", "type: constnat", "f.yaml:12:13: load.phases.0.type: 'constnat' is none", "`constant`"),
+        ("type: constant", "type: ramp", "f.yaml:12:13: load.phases.0.type: a phase of type ramp needs", "rateTo"),
+        ("type: constant", "type: closed", "f.yaml:12:13: load.phases.0.type: a phase of type closed", "clients"),
+        ("rate: 40", "rate: 0", "f.yaml:13:13: load.phases.0.rate: a phase of type constant needs", "raise"),
+        ("rate: 40", "rate: 40\n      clients: 3", "f.yaml:14:16: load.phases.0.clients: a phase of type", "remove"),
+        ("rate: 40", "rate: fast", "f.yaml:13:13: load.phases.0.rate: 'fast'", "number"),
+        ("rate: 40", "rate: true", "f.yaml:13:13: load.phases.0.rate: true is not a number", "number"),
+        ("rate: 40", "rate: .inf", "f.yaml:13:13: load.phases.0.rate: .inf", "max"),
+        ("rate: 40", "rate: .nan", "f.yaml:13:13: load.phases.0.rate: .nan", ""),
+        (
+            "rate: 40",
+            "rate: 90000\n      count: 1\n      think: x",
+            "f.yaml:15:14: load.phases.0.think: 'x'",
+            "1m30s",
+        ),
+        ("duration: 20s", "duration: 1:30", "f.yaml:14:17: load.phases.0.duration: '1:30'", "1m30s"),
+        ("duration: 20s", "duration: 0", "f.yaml:14:17: load.phases.0.duration: 0 is too small", ""),
+        ("duration: 20s", "duration: 2000h", "f.yaml:14:17: load.phases.0.duration: '2000h' is too large", ""),
+        ("      duration: 20s\n", "", "f.yaml:11:7: load.phases.0.duration: it is missing", "duration"),
+        (
+            "duration: 20s",
+            "duratoin: 20s",
+            "f.yaml:14:7: load.phases.0.duratoin: there is no such key",
+            "`duration`?",
+        ),
+        (
+            "containerConcurrency: 0",
+            "containerConcurrency: 010",
+            "f.yaml:4:25: pod.containerConcurrency: 010",
+            "quote",
+        ),
+        (
+            "containerConcurrency: 0",
+            "containerConcurrency: 1.5",
+            "f.yaml:4:25: pod.containerConcurrency: 1.5",
+            "",
+        ),
+        ("containerConcurrency: 0", "containerConcurrency: true", "f.yaml:4:25: pod.containerConcurrency: true", ""),
+        ("containerConcurrency: 0", "containerConcurrency: 5000", "f.yaml:4:25: pod.containerConcurrency: 5000", ""),
+        ("containerConcurrency: 0", "restartPolicy: always", "f.yaml:4:18: pod.restartPolicy: 'always'", "`Always`"),
+        ("containerConcurrency: 0", "memory: {max: 1Mi}", "f.yaml:4:17: pod.memory.max: a memory limit", "6Mi"),
+        ("containerConcurrency: 0", "memory: 3", "f.yaml:4:11: pod.memory: 3 where a mapping belongs", "max: "),
+        (
+            "  queueProxy:\n",
+            "  queueProxy:\n    env: {A: 8080}\n",
+            "f.yaml:6:14: pod.queueProxy.env.A: 8080",
+            '"8080"',
+        ),
+        ("  queueProxy:\n", "  queueProxy:\n    env: {1 A: x}\n", "f.yaml:6:11: pod.queueProxy.env.1 A", "rename"),
+        ("  queueProxy:\n", "  queueProxy:\n    command: ls\n", "f.yaml:6:14: pod.queueProxy.command: 'ls'", "list"),
+        (
+            "  queueProxy:\n",
+            "  queueProxy:\n    command: []\n",
+            "f.yaml:6:14: pod.queueProxy.command: `com",
+            "program",
+        ),
+        ("name: good", "name: Not Good", "f.yaml:1:7: name: 'Not Good'", "lower-case"),
+        ("name: good", "name: good\nname: better", "f.yaml:2:1: name: the same key again", "one of them"),
+        ("question: Is it?", "question:", "f.yaml:2:1: question: nothing (null)", "text"),
+        (
+            "body: ignore",
+            "readFile: model",
+            "f.yaml:18:21: load.phases.0.request.do.readFile: nothing makes",
+            "files",
+        ),
+        ("body: 1Ki", "path: /x", "f.yaml:16:15: load.phases.0.request.path: a request has either", "remove"),
+        ("body: 1Ki", 'headers: {A: "x\\ny"}', "f.yaml:16:19: load.phases.0.request.headers.A", "correct"),
+        ("expect:", SECOND, "f.yaml:19:14: load.phases.1.name: two phases have the name 'steady'", "another name"),
+        ('">= 1"', '"=> 1"', "f.yaml:20:29: expect.containers.app.oom_kills: ", ">= 1"),
+        ("containers.app", "containers.ap", "f.yaml:20:28: expect.containers.ap.oom_kills: there is no 'ap'", "app"),
+        ("containers.app", "phases.stedy", "f.yaml:20:27: expect.phases.stedy.oom_kills: there is no", "steady"),
+        ("containers.app", "contaners.app", "f.yaml:20:28: expect.contaners.app.oom_kills", "containers"),
+        ("pod:", "\tpod:", "f.yaml:3:", "spaces"),
+        ("pod:", "pod: x: y", "f.yaml:3:7: not valid YAML", "quote"),
+        ("  phases:", " - phases:", "f.yaml:10:", ""),
+        ("pod:", "pod: !!python/object:os.system", "f.yaml:3:6: pod: a tag", "remove"),
+        ("pod:", "<<: {a: 1}\npod:", "f.yaml:3:1: a merge key", "write the keys out"),
+        ("rate: 40", "rate: *forty", "f.yaml:13:13: load.phases.0.rate: the alias *forty", "define &forty"),
+        ("Is it?", '"a\\0b"', "f.yaml:2:11: question: a control character", "remove"),
+        ("Is it?", "a\0b", "f.yaml:2:12: a control character", "remove"),
+        ("Is it?", '"\\uD800"', "f.yaml:2:11: question: a control character", "remove"),
+        ("Is it?", "9" * 5000, "f.yaml:2:11: question: a number of 5000 digits", ""),
+        ("expect:", "---\nexpect:", "f.yaml:19:1: a second document", "remove"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place_and_a_way_out(old: str, new: str, what: str, fix: str) -> None:
+    """File, line, column, key, the value found, and what to do about it."""
+    assert old in GOOD
+    error = error_of(GOOD.replace(old, new, 1))
+    assert error.what.startswith(what)
+    assert fix in error.fix
+    assert "\n" not in error.what
+
+
+def test_the_first_of_many_is_told_with_their_number() -> None:
+    """One error at a time, the first in the file, and how many more there are."""
+    error = error_of(
+        GOOD.replace("rate: 40", "rate: fast").replace("20s", "long").replace("Concurrency: 0", "Concurrency: x")
+    )
+    assert error.what.startswith("f.yaml:4:25: pod.containerConcurrency")
+    assert "and 2 more problems" in error.fix
+
+
+def test_a_misspelt_key_is_one_problem() -> None:
+    """That the right key is missing is not told as another one."""
+    assert "more" not in error_of(GOOD.replace("duration:", "duratoin:")).fix
+
+
+@pytest.mark.parametrize(
+    ("override", "what", "fix"),
+    [
+        ("pod", "--set pod: not of the form PATH=VALUE", "for example"),
+        ("=1", "--set =1: not of the form PATH=VALUE", "for example"),
+        ("podd.x=1", "--set podd.x: there is no key 'podd'", "`pod`"),
+        (
+            "pod.queueProxy.resources.limits.memroy=1",
+            "--set pod.queueProxy.resources.limits.memroy: there is",
+            "limits.memory`",
+        ),
+        ("pod.queueProxy.resources.limits.memory=1", "--set pod.queueProxy.resources.limits.memory: a memory", "6Mi"),
+        ("load.phases.stedy.rate=5", "--set load.phases.stedy.rate: `load.phases` has no item 'stedy'", "`steady`"),
+        ("load.phases.7.rate=5", "--set load.phases.7.rate: `load.phases` has no item '7'", ""),
+        ("load.phases.²=5", "--set load.phases.²: `load.phases` has no item", ""),
+        ("load.phases.steady.rate.x=5", "--set load.phases.steady.rate.x: `load.phases.steady.rate` has no keys", ""),
+        ("load.phases.steady=5", "--set load.phases.steady: 5 where a mapping belongs", "name: "),
+        ("load.phases.steady.rate=[", "--set load.phases.steady.rate: not valid YAML", ""),
+        ("load.phases.steady.rate=010", "--set load.phases.steady.rate: 010 has a leading zero", ""),
+        (
+            "pod.queueProxy={limits: 1}",
+            "--set pod.queueProxy: pod.queueProxy.limits: there is no such key",
+            "belongs",
+        ),
+        ("pod.app.env.A=x\0", "--set 'pod.app.env.A=x\\x00': a control character", "remove"),
+        ("\udcff=1", "--set '\\udcff=1': a control character", "remove"),
+        ("expect.nonsense=1", "--set expect.nonsense: 'nonsense' is not a name", ""),
+    ],
+)
+def test_a_wrong_set_names_its_path_and_the_nearest_key(override: str, what: str, fix: str) -> None:
+    """The error is about the option, not about a line of the file."""
+    error = error_of(GOOD, override)
+    assert error.what.startswith(what)
+    assert fix in error.fix
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "\n\n"])
+def test_an_empty_file_is_told(text: str) -> None:
+    """Nothing but comments is no scenario."""
+    assert error_of(text).what == "f.yaml: empty"
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just text\n", "42\n"])
+def test_a_list_or_a_text_at_the_top_is_told(text: str) -> None:
+    """A scenario is a mapping."""
+    assert "at the top, where keys belong" in error_of(text).what
+
+
+def test_an_alias_bomb_does_not_go_off() -> None:
+    """Aliases count as often as they unfold, and there is a bound: a billion laughs end early."""
+    levels = [
+        f"{chr(98 + level)}: &{chr(98 + level)} [{', '.join(['*' + chr(97 + level)] * 9)}]" for level in range(9)
+    ]
+    assert "more than" in error_of("a: &a [x, x, x]\n" + "\n".join(levels)).what
+
+
+def test_an_alias_within_its_own_anchor_is_told() -> None:
+    """It would have no end."""
+    assert "names nothing" in error_of("a: &a [*a]\n").what
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "- " * 5000, "{a: " * 5000, "a: [" * 5000])
+def test_deep_nesting_is_told(text: str) -> None:
+    """Neither the parser's stack nor ours overflows."""
+    assert error_of(text).what
+
+
+def test_ten_megabytes_are_refused_unread(tmp_path: Path) -> None:
+    """A file is never parsed before its size is known to be that of a scenario."""
+    path = tmp_path / "big.yaml"
+    path.write_bytes(b"a: 1\n" * 2_000_000)
+    with pytest.raises(EmuError, match="too large"):
+        load_scenario(str(path))
+
+
+def test_what_is_not_utf8_is_told_with_its_place(tmp_path: Path) -> None:
+    """The first byte that does not belong, by line and column."""
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(b"name: a\nquestion: caf\xe9\n")
+    with pytest.raises(EmuError, match=r"latin\.yaml:2:14: not UTF-8"):
+        load_scenario(str(path))
+
+
+def test_utf16_is_told(tmp_path: Path) -> None:
+    """Some editors' "Unicode" is not UTF-8."""
+    path = tmp_path / "wide.yaml"
+    path.write_text(GOOD, encoding="utf-16")
+    with pytest.raises(EmuError, match="not UTF-8"):
+        load_scenario(str(path))
+
+
+@pytest.mark.parametrize(
+    "name", ["none.yaml", "./none", "", "queue-proxy-oo", "a\0.yaml", "\0", "a" * 5000, "/dev/null"]
+)
+def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a built-in name nor a file: the error says what there is."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EmuError) as caught:
+        load_scenario(name)
+    assert caught.value.fix
+
+
+def test_a_misspelt_built_in_name_is_guessed() -> None:
+    """The nearest name is offered."""
+    with pytest.raises(EmuError, match="did you mean queue-proxy-oom"):
+        load_scenario("queue-proxy-om")
+
+
+def test_a_directory_is_told_and_a_run_directory_known(tmp_path: Path) -> None:
+    """Naming a recorded run is an understandable slip; the error leads to its scenario."""
+    with pytest.raises(EmuError, match="it is a directory"):
+        load_scenario(f"{tmp_path}/")
+    (tmp_path / "scenario.yaml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(EmuError, match=r"emu run .*/scenario\.yaml"):
+        load_scenario(str(tmp_path))
+
+
+def test_a_pipe_without_a_writer_does_not_hang(tmp_path: Path) -> None:
+    """Only regular files are opened (and what the shell hands over as /dev/fd/N)."""
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(EmuError, match="not a regular file"):
+        load_scenario(str(tmp_path / "pipe.yaml"))
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root may read everything; run the tests as another user to see this one"
+)
+def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
+    """Missing permission is told as that."""
+    path = tmp_path / "secret.yaml"
+    path.write_text(GOOD, encoding="utf-8")
+    path.chmod(0)
+    with pytest.raises(EmuError, match="make it readable"):
+        load_scenario(str(path))
