@@ -1,18 +1,23 @@
-"""`emu sandbox`: our own kernel. `emu.cli` adds this command to its group."""
+"""`emu sandbox`, our own kernel, and `emu doctor`. `emu.cli` adds both to its group."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from emu.errors import EXIT_INTERRUPTED
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from emu.sandbox import disk, uml
 from emu.units import parse_bytes, parse_seconds
+
+if TYPE_CHECKING:
+    from emu.requirements import Requirement
 
 
 def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
@@ -141,3 +146,51 @@ def reset() -> None:
         click.echo(f"removed {path}")
     if not removed:
         click.echo("there is no image disk to remove")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def doctor(as_json: bool) -> None:
+    r"""What this machine offers, why it matters, and how to get what is missing.
+
+    Ends with 0 if a run can take place somewhere (on this host or in the sandbox), 2 if nowhere.
+
+    \b
+    Examples:
+      emu doctor
+      emu doctor --json | jq -r '.requirements[] | select(.status != "ok") | .fix'
+    """
+    from emu.host import gather_facts
+    from emu.requirements import possible_place, requirements
+
+    facts = gather_facts()
+    rows, place = requirements(facts), possible_place(facts)
+    if as_json:
+        document = {"where": place, "facts": facts.to_json(), "requirements": [asdict(row) for row in rows]}
+        click.echo(json.dumps(document, indent=2))
+    else:
+        _print_requirements(rows, place)
+    sys.exit(EXIT_OK if place else EXIT_BAD_INPUT)
+
+
+def _print_requirements(rows: list[Requirement], place: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colours = {"ok": "green", "degraded": "yellow", "missing": "red"}
+    table = Table("", "what", "found", "why it matters", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(Text(row.status, style=colours[row.status]), row.name, Text(row.found), Text(row.why))
+    console = Console()
+    console.print(table)
+    todo = [row for row in rows if row.fix]
+    if todo:
+        console.print("\nHow to get the rest:")
+    for row in todo:
+        console.print(Text(f"  {row.name}: {row.fix}"), soft_wrap=True)
+    verdict = {
+        "host": "Runs take place on this host.",
+        "sandbox": "Runs take place in the sandbox: this host lacks something, our own kernel does not.",
+    }
+    console.print("\n" + verdict.get(place or "", "Nothing can run here yet."), soft_wrap=True)

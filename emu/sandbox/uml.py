@@ -212,6 +212,7 @@ class Guest:
         lock = undo.enter_context(_Descriptors(image_disk.lock_fd))
         log: IO[bytes] | None = None
         if self.console_log is not None:
+            self.console_log.parent.mkdir(parents=True, exist_ok=True)
             log = undo.enter_context(self.console_log.open("wb"))
         self._log = log
         scratch = self._make_scratch(parts, shares, image_disk.path)

@@ -1,0 +1,46 @@
+# The front door. `make` lists what there is; every target installs what it needs first.
+
+PACKAGES := $(shell sed -n 's/^PACKAGES = (\(.*\))$$/\1/p' emu/sandbox/parts.py | tr -d '",')
+PYTHON := .venv/bin/python
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install lint test-unit test-kernel clean
+
+help: ## This list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+install: $(STAMP) ## Everything a fresh Debian 12 or Ubuntu needs: packages, .venv, emu itself (quick the second time)
+
+.venv/.packages: emu/sandbox/parts.py scripts/install-packages
+	@scripts/install-packages $(PACKAGES)
+	@mkdir -p .venv && touch $@
+
+.venv/bin/python: | .venv/.packages
+	@python=$$(for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	    "$$p" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
+	done); \
+	if [ -z "$$python" ]; then \
+	    echo "make install: no Python 3.11 or newer with venv is on PATH; install one:" \
+	        "sudo apt-get install python3.11 python3.11-venv" >&2; exit 2; \
+	fi; \
+	"$$python" -m venv .venv
+
+$(STAMP): pyproject.toml .venv/.packages | .venv/bin/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+lint: $(STAMP) ## ruff and mypy
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+test-unit: $(STAMP) ## Tests that need neither root nor Docker
+	$(PYTHON) -m pytest tests/unit $(ARGS)
+
+test-kernel: $(STAMP) ## Tests against a real kernel: this host's if it has what they need, else our own
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel $(ARGS)
+
+clean: ## Remove what was built; image disks stay (drop those with: emu sandbox reset)
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

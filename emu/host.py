@@ -1,0 +1,242 @@
+"""Facts of this machine, each asked for with a deadline: a Docker socket or a /dev/kvm may exist and never answer."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+import shutil
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+from docker.errors import DockerException
+
+from cgroups.errors import CgroupError
+from cgroups.mount import find_cgroup2
+from emu import command
+from emu.errors import EmuError
+from emu.sandbox import parts, uml, xstate
+
+_PROBE_S = 4.0
+
+
+@dataclass(frozen=True)
+class DockerFacts:
+    """What a Docker engine says of itself."""
+
+    version: str
+    cgroup_driver: str
+    cgroup_version: str
+    storage_driver: str
+    kernel: str
+    """The kernel it runs on: another than ours where the engine is in a virtual machine or far away."""
+    rootless: bool
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What this machine offers. A `…_problem` is why something is not usable, None where it is."""
+
+    kernel: str
+    architecture: str
+    distribution: str
+    cpus: int
+    memory_bytes: int
+    swap_bytes: int
+    cgroup_mode: str
+    """unified (cgroup v2 alone), hybrid (v2 beside v1), legacy (v1 alone) or none."""
+    cgroup_path: str | None
+    """Where cgroup v2 is mounted."""
+    controllers: tuple[str, ...]
+    """What cgroup v2 offers there."""
+    delegation_problem: str | None
+    psi: bool
+    kmsg_problem: str | None
+    journald_problem: str | None
+    docker: DockerFacts | None
+    docker_problem: str | None
+    uml_missing: dict[str, str]
+    """Parts of the sandbox that are not installed: program → package."""
+    uml_problem: str | None
+    """Why the sandbox could not boot although its parts are there."""
+    kvm_problem: str | None
+    inside_sandbox: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as JSON values."""
+        return asdict(self)
+
+
+def gather_facts() -> HostFacts:
+    """Ask everything. Takes a few seconds at most, whatever hangs."""
+    mode, path, controllers = _cgroup()
+    engine, engine_problem = _docker()
+    missing = parts.missing_parts()
+    return HostFacts(
+        kernel=platform.release(),
+        architecture=platform.machine(),
+        distribution=_distribution(),
+        cpus=os.cpu_count() or 1,
+        memory_bytes=psutil.virtual_memory().total,
+        swap_bytes=parse_swap(Path("/proc/swaps").read_text()),
+        cgroup_mode=mode,
+        cgroup_path=str(path) if path else None,
+        controllers=controllers,
+        delegation_problem=_delegation(path),
+        psi=Path("/proc/pressure/memory").exists(),
+        kmsg_problem=_kmsg(),
+        journald_problem=_journald(),
+        docker=engine,
+        docker_problem=engine_problem,
+        uml_missing=missing,
+        uml_problem=None if missing else _uml(),
+        kvm_problem=_kvm(),
+        inside_sandbox=os.environ.get("EMU_SANDBOX") is not None,
+    )
+
+
+def parse_swap(text: str) -> int:
+    """Bytes of swap in /proc/swaps, whose sizes are in KiB; 0 where there is none."""
+    return sum(int(line.split()[2]) * 1024 for line in text.splitlines()[1:] if line.strip())
+
+
+def _distribution() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "unknown")
+    except OSError:
+        return "unknown"
+
+
+def cgroup_mode(mountinfo: str) -> str:
+    """unified, hybrid, legacy or none, from the text of /proc/self/mountinfo."""
+    kinds = {line.partition(" - ")[2].split(" ")[0] for line in mountinfo.splitlines()}
+    if "cgroup2" in kinds:
+        return "hybrid" if "cgroup" in kinds else "unified"
+    return "legacy" if "cgroup" in kinds else "none"
+
+
+def _cgroup() -> tuple[str, Path | None, tuple[str, ...]]:
+    mode = cgroup_mode(Path("/proc/self/mountinfo").read_text(errors="replace"))
+    try:
+        mount = find_cgroup2()
+    except CgroupError:
+        return mode, None, ()
+    return mode, mount.path, tuple(sorted(mount.controllers))
+
+
+def _delegation(path: Path | None) -> str | None:
+    """Why cgroups cannot be made and limited here."""
+    if path is None:
+        return "there is no cgroup v2"
+    for file in (path, path / "cgroup.procs", path / "cgroup.subtree_control"):
+        if not os.access(file, os.W_OK):
+            return f"{file} is not writable for user {os.geteuid()}"
+    return None
+
+
+def _kmsg() -> str | None:
+    try:
+        fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as wrong:
+        return f"/dev/kmsg: {os.strerror(wrong.errno or 0)}"
+    try:
+        os.read(fd, 8192)
+    except OSError as wrong:
+        if wrong.errno not in (errno.EAGAIN, errno.EPIPE):  # empty, or overwritten meanwhile: readable all the same
+            return f"/dev/kmsg: {os.strerror(wrong.errno or 0)}"
+    finally:
+        os.close(fd)
+    return None
+
+
+def _journald() -> str | None:
+    if shutil.which("journalctl") is None:
+        return "there is no journalctl"
+    try:
+        said = command.run(
+            ["journalctl", "-k", "-o", "json", "-n", "1", "--no-pager"],
+            what="cannot read the journal",
+            fix="",
+            timeout_s=_PROBE_S,
+        )
+        json.loads(said)
+    except EmuError as wrong:
+        return wrong.why
+    except ValueError:
+        return "the journal has no kernel messages"
+    return None
+
+
+def _docker() -> tuple[DockerFacts | None, str | None]:
+    """The engine's facts, or why there is none. The deadline covers an engine that accepts and never answers."""
+    answers: list[tuple[DockerFacts | None, str | None]] = []
+
+    def ask() -> None:
+        try:
+            client = docker.from_env(timeout=3)
+            info: dict[str, Any] = client.info()
+            answers.append((docker_facts(info), None))
+        except (DockerException, OSError) as wrong:
+            answers.append((None, _root_cause(wrong)))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PROBE_S)
+    return answers[0] if answers else (None, f"it did not answer within {_PROBE_S:.0f} s")
+
+
+def docker_facts(info: dict[str, Any]) -> DockerFacts:
+    """From the engine's /info."""
+    return DockerFacts(
+        version=str(info.get("ServerVersion", "")),
+        cgroup_driver=str(info.get("CgroupDriver", "")),
+        cgroup_version=str(info.get("CgroupVersion", "1")),
+        storage_driver=str(info.get("Driver", "")),
+        kernel=str(info.get("KernelVersion", "")),
+        rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
+    )
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost reason: the SDK wraps `No such file or directory` in three layers."""
+    seen = str(error)
+    if "FileNotFoundError" in seen:
+        return "there is no Docker socket"
+    if "PermissionError" in seen:
+        return "the Docker socket is not readable for this user (not in the group docker?)"
+    if "ConnectionRefusedError" in seen:
+        return "nobody listens on the Docker socket"
+    if "timed out" in seen.lower():
+        return "the Docker socket exists, but nothing answers"
+    return seen.splitlines()[0] if seen else type(error).__name__
+
+
+def _uml() -> str | None:
+    """Why the sandbox could not boot, its parts being there."""
+    if platform.machine() != "x86_64":
+        return f"User-Mode Linux runs on x86-64 only, this is {platform.machine()}"
+    if xstate.needed() and xstate.compiler() is None:
+        return f"this processor has AMX, for which a C compiler is needed: {parts.install_line(['gcc'])}"
+    try:
+        uml.memory_directory(uml.MEMORY_BYTES)
+    except EmuError as wrong:
+        return f"{wrong.what}: {wrong.why}"
+    return None
+
+
+def _kvm() -> str | None:
+    """Why KVM cannot be used. In a process of its own: entering a guest may hang."""
+    if not Path("/dev/kvm").exists():
+        return "there is no /dev/kvm"
+    probe = Path(uml.__file__).with_name("kvm_probe.py")
+    try:
+        command.run([sys.executable, "-I", "-S", str(probe)], what="KVM does not work", fix="", timeout_s=_PROBE_S)
+    except EmuError as wrong:
+        return f"/dev/kvm exists, but does not work: {wrong.why.rpartition(': ')[2]}"
+    return None

@@ -1,0 +1,201 @@
+"""What the emulator needs of a machine, what this one has, and so where a run can take place. Pure: facts in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from emu.errors import EmuError
+from emu.sandbox.parts import install_line
+from emu.units import format_bytes
+
+if TYPE_CHECKING:
+    from emu.host import HostFacts
+
+Status = Literal["ok", "degraded", "missing"]
+Where = Literal["host", "sandbox"]
+
+_UNIFIED = "boot with systemd.unified_cgroup_hierarchy=1"
+_ELSE_SANDBOX = "or use the sandbox: emu run --on sandbox …"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One thing a run needs or can use: whether it is there, what was found, why it matters, how to get it.
+
+    `degraded`: a run goes without it and tells less. `fix` is empty where nothing is wrong.
+    """
+
+    name: str
+    status: Status
+    found: str
+    why: str
+    fix: str = ""
+
+
+def requirements(facts: HostFacts) -> list[Requirement]:
+    """Every requirement, in the order in which to read them."""
+    return [*_kernel(facts), *_logs(facts), *_engine(facts), *_sandbox(facts)]
+
+
+def _row(name: str, trouble: str | None, found: str, why: str, fix: str, worst: Status = "missing") -> Requirement:
+    """A row that is ok unless there is trouble."""
+    if trouble is None:
+        return Requirement(name, "ok", found, why)
+    return Requirement(name, worst, trouble, why, fix)
+
+
+def _kernel(facts: HostFacts) -> Iterator[Requirement]:
+    machine = f"Linux {facts.kernel} {facts.architecture}, {facts.cpus} CPUs, {format_bytes(facts.memory_bytes)}"
+    yield Requirement("kernel", "ok", machine, "what is measured is this kernel's behaviour")
+    mode = "cgroup v2 alone (unified)" if facts.cgroup_mode == "unified" else f"cgroups are {facts.cgroup_mode}"
+    yield Requirement(
+        "cgroup mode",
+        "ok" if facts.cgroup_mode == "unified" else "degraded" if "memory" in facts.controllers else "missing",
+        mode,
+        "limits, memory.events and the freezer are cgroup v2's",
+        "" if facts.cgroup_mode == "unified" else f"{_UNIFIED}, {_ELSE_SANDBOX}",
+    )
+    offered = ", ".join(facts.controllers) or "none"
+    yield _row(
+        "memory controller",
+        None if "memory" in facts.controllers else f"cgroup v2 offers: {offered}",
+        f"cgroup v2 at {facts.cgroup_path} offers: {offered}",
+        "memory.max, memory.swap.max and the OOM killer's counts",
+        f"{_UNIFIED} (and cgroup_enable=memory where a distribution turns it off), {_ELSE_SANDBOX}",
+    )
+    yield _row(
+        "delegation",
+        facts.delegation_problem,
+        "cgroups can be made and limited by this user",
+        "the pod's own cgroup is made and limited by emu",
+        f"run as root (sudo), {_ELSE_SANDBOX}",
+    )
+    yield _row(
+        "swap",
+        None if facts.swap_bytes else "no swap is on",
+        format_bytes(facts.swap_bytes),
+        "scenarios with memory.swap.max above 0 swap to it",
+        "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
+        "degraded",
+    )
+    yield _row(
+        "PSI",
+        None if facts.psi else "this kernel keeps no pressure figures",
+        "/proc/pressure/memory",
+        "how long tasks stalled for memory",
+        "boot with psi=1, on a kernel built with CONFIG_PSI",
+        "degraded",
+    )
+
+
+def _logs(facts: HostFacts) -> Iterator[Requirement]:
+    yield _row(
+        "/dev/kmsg",
+        facts.kmsg_problem,
+        "readable",
+        "the kernel's report of each OOM kill",
+        "run as root, or allow it: sysctl kernel.dmesg_restrict=0",
+        "degraded",
+    )
+    yield _row(
+        "journald",
+        facts.journald_problem,
+        "journalctl -k answers",
+        "the kernel's log with its times, besides /dev/kmsg",
+        "install systemd's journal, or add yourself to the group systemd-journal",
+        "degraded",
+    )
+
+
+def _engine(facts: HostFacts) -> Iterator[Requirement]:
+    engine = facts.docker
+    found = ""
+    if engine is not None:
+        found = f"Docker {engine.version}, {engine.cgroup_driver} cgroups v{engine.cgroup_version}, "
+        found += engine.storage_driver
+    yield _row(
+        "Docker engine",
+        _engine_trouble(facts),
+        found,
+        "the pod's containers are real Docker containers",
+        f"{install_line(['docker.io'])} && sudo systemctl start docker, {_ELSE_SANDBOX}",
+    )
+
+
+def _engine_trouble(facts: HostFacts) -> str | None:
+    """Why the engine cannot serve a run on this host."""
+    engine = facts.docker
+    if engine is None:
+        return facts.docker_problem or "there is none"
+    if engine.kernel != facts.kernel:
+        return f"Docker {engine.version} runs on another kernel ({engine.kernel}): its cgroups cannot be seen here"
+    if engine.cgroup_version != "2":
+        return f"Docker {engine.version} uses cgroup v{engine.cgroup_version}"
+    if engine.rootless:
+        return f"Docker {engine.version} is rootless: its containers' cgroups belong to a user's systemd"
+    return None
+
+
+def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
+    missing, fix = facts.uml_problem, facts.uml_problem or ""
+    if facts.uml_missing:
+        missing = f"not installed: {', '.join(facts.uml_missing)}"
+        fix = install_line(sorted(set(facts.uml_missing.values())))
+    yield _row(
+        "UML",
+        missing,
+        "User-Mode Linux and what runs in it are installed",
+        "the sandbox: our own kernel, where this machine lacks something above",
+        fix,
+    )
+    yield _row(
+        "KVM",
+        facts.kvm_problem,
+        "it runs an instruction",
+        "not needed; a full virtual machine is only fast with it",
+        "enable virtualization in the firmware, or nested virtualization on the hypervisor",
+    )
+
+
+_NEEDED: dict[Where, tuple[str, ...]] = {
+    "host": ("memory controller", "delegation", "Docker engine"),
+    "sandbox": ("UML",),
+}
+
+
+def obstacles(facts: HostFacts, where: Where) -> list[Requirement]:
+    """What stands in the way of a run in a place; empty where it can run."""
+    return [row for row in requirements(facts) if row.name in _NEEDED[where] and row.status == "missing"]
+
+
+def possible_place(facts: HostFacts) -> Where | None:
+    """Where a run takes place if nobody says: the host if it can, else the sandbox; None if neither can."""
+    return next((where for where in ("host", "sandbox") if not obstacles(facts, where)), None)
+
+
+def choose_where(facts: HostFacts, forced: str | None = None) -> Where:
+    """Where a run takes place. EmuError if the place asked for (`host` or `sandbox`) cannot run it, or none can."""
+    if forced in ("host", "sandbox"):
+        place: Where = "host" if forced == "host" else "sandbox"
+        in_the_way = obstacles(facts, place)
+        if not in_the_way:
+            return place
+        raise EmuError(f"cannot run {_NAMES[place]}", _because(in_the_way), in_the_way[0].fix)
+    chosen = possible_place(facts)
+    if chosen is None:
+        host, sandbox = obstacles(facts, "host"), obstacles(facts, "sandbox")
+        raise EmuError(
+            "this machine can run nothing yet",
+            f"the host lacks: {_because(host)}. The sandbox lacks: {_because(sandbox)}",
+            sandbox[0].fix,
+        )
+    return chosen
+
+
+_NAMES: dict[Where, str] = {"host": "on this host", "sandbox": "in the sandbox"}
+
+
+def _because(rows: list[Requirement]) -> str:
+    return "; ".join(f"{row.name}: {row.found}" for row in rows)
