@@ -156,11 +156,15 @@ class Canvas:
             row = next((row for row in (0, 1) if free[row] <= begin), None)
             if row is None:
                 continue
-            free[row] = begin + self.end_s * _CHARACTER * (len(short) + 3)
+            free[row] = begin + self.width_s(short)
             place = {"xref": "x", "x": begin, "xanchor": "left", "yref": "paper", "y": 1, "yanchor": "bottom"}
             font = {"size": 11, "color": "var(--muted)"}
             words = {"text": f"▏{safe(short)}", "yshift": 2 + 13 * row, "font": font, "showarrow": False}
             self._notes.append({**place, **words})
+
+    def width_s(self, text: str) -> float:
+        """About how many seconds of the time axis a small label covers, with room around it."""
+        return self.end_s * _CHARACTER * (len(text) + 3)
 
     def short_of(self, share: float, begin_s: float, end_s: float) -> bool:
         """Whether a span is narrower than this share of the picture, too narrow for words."""

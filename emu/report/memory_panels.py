@@ -50,7 +50,7 @@ def _container(canvas: Canvas, study: Study, name: str, known: dict[str, Any]) -
     _limit_lines(canvas, panel, limits, scale)
     _restarts(canvas, panel, instances, scale)
     _exits(canvas, panel, instances, study.kills_of(name), scale)
-    _kills(canvas, panel, study.kills_of(name), scale)
+    _kills(canvas, panel, study.kills_of(name), instances, scale)
     _events(canvas, study.memory_marks, name)
 
 
@@ -253,36 +253,47 @@ def _ready(entry: Instance) -> str:
 def _exits(
     canvas: Canvas, panel: Panel, instances: list[Instance], kills: list[OomVerdict], scale: ByteScale
 ) -> None:
-    """Ends that nobody asked for and that were no OOM kill."""
-    killed = {kill.attempt for kill in kills if not kill.child}
     at = [
-        (entry.exited_s, f"exit {entry.exit_code}, {safe(entry.reason or 'no reason known')}")
-        for entry in instances
-        if entry.exited_s is not None and not entry.asked and entry.attempt not in killed
+        (t, f"exit {entry.exit_code}, {safe(entry.reason or 'no reason known')}")
+        for t, entry in _other_ends(instances, kills)
     ]
     marker = {"symbol": "diamond-open", "size": 10, "color": "var(--ink)", "line": {"width": 1.6}}
     _marks(canvas, panel, "exit without OOM", at, scale.top * 0.93, marker, "exit")
 
 
-def _kills(canvas: Canvas, panel: Panel, kills: list[OomVerdict], scale: ByteScale) -> None:
+def _other_ends(instances: list[Instance], kills: list[OomVerdict]) -> list[tuple[float, Instance]]:
+    """Ends that nobody asked for and that were no OOM kill."""
+    killed = {kill.attempt for kill in kills if not kill.child}
+    return [
+        (entry.exited_s, entry)
+        for entry in instances
+        if entry.exited_s is not None and not entry.asked and entry.attempt not in killed
+    ]
+
+
+def _kills(
+    canvas: Canvas, panel: Panel, kills: list[OomVerdict], instances: list[Instance], scale: ByteScale
+) -> None:
     """A cross for each kill, a line down through all panels, and the victim's name where there is room."""
     outline = {"width": 1, "color": "var(--paper)"}
     marker = {"symbol": "x", "size": 11, "color": "var(--kill)", "line": outline}
     at = [(kill.time_s, _kill_text(kill)) for kill in kills]
     _marks(canvas, panel, "OOM kill", at, scale.top * 0.93, marker, "oom-kill")
-    free_from = 0.0
+    taken = [kill.time_s for kill in kills] + [t for t, _ in _other_ends(instances, kills)]
     for kill in kills:
         canvas.line(kill.time_s, "var(--kill)")
         said = f"OOM kill: {safe(kill.victim or 'victim not known')}"
-        width = canvas.end_s * (0.0064 * len(said) + 0.02)
-        left = kill.time_s + width > canvas.end_s
-        if (kill.time_s - width if left else kill.time_s) < free_from:
-            continue
-        free_from = kill.time_s if left else kill.time_s + width
-        side = {"xanchor": "right", "xshift": -8} if left else {"xanchor": "left", "xshift": 8}
-        canvas.words(
-            panel, kill.time_s, 0.93, said, colour="var(--kill)", bgcolor="var(--paper)", borderpad=1, **side
-        )
+        width = canvas.width_s(said)
+        for side, begin, end in (
+            ("left", kill.time_s, kill.time_s + width),
+            ("right", kill.time_s - width, kill.time_s),
+        ):
+            crowded = any(begin < t < end for t in taken)
+            if not crowded and begin >= 0 and end <= canvas.end_s:
+                shift = 8 if side == "left" else -8
+                canvas.words(panel, kill.time_s, 0.93, said, colour="var(--kill)", xanchor=side, xshift=shift)
+                taken += [begin + width / 2]
+                break
 
 
 def _kill_text(kill: OomVerdict) -> str:

@@ -53,7 +53,7 @@ def _figure_part(figure: Figure) -> Markup:
         "Click a name to hide it, double-click to see it alone.",
         class_="hint screen",
     )
-    box = element("div", "", id="figure", style=f"height:{figure.height_px}px")
+    box = element("div", element("div", "", id="figure", style=f"height:{figure.height_px}px"), class_="scroll")
     without = element(
         "noscript", element("p", "The timeline needs JavaScript; everything else on this page does not.")
     )

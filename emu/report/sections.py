@@ -247,7 +247,15 @@ def _kill_row(kill: OomVerdict) -> tuple[object, ...]:
     if kill.child:
         victim += " (a child; the container lived on)"
     pids = ", ".join(map(str, kill.pids)) if len(kill.pids) > 1 else kill.pid and str(kill.pid)
-    found = [kept(kill.container), kill.attempt, f"{kill.level}{limit}", kill.invoker, victim, pids, _held(kill)]
+    found = [
+        kept(kill.container),
+        kill.attempt,
+        unbroken(f"{kill.level}{limit}"),
+        kill.invoker,
+        victim,
+        pids,
+        _held(kill),
+    ]
     contradicts = ", ".join(kill.contradicts) or None
     return (_at(kill.time_s), *found, kill.in_flight, join(map(kept, kill.evidence), ", ") or "none", contradicts)
 
@@ -265,7 +273,7 @@ def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bo
 def _held(kill: OomVerdict) -> str | None:
     named = [("anon-rss", kill.anon_rss_bytes), ("file-rss", kill.file_rss_bytes)]
     named += [("shmem-rss", kill.shmem_rss_bytes or None), ("swap", kill.swap_bytes or None)]
-    return ", ".join(f"{name} {format_bytes(value)}" for name, value in named if value is not None) or None
+    return unbroken(", ".join(f"{name} {format_bytes(value)}" for name, value in named if value is not None)) or None
 
 
 def _oom_blocks(lines: list[KernelLine]) -> list[list[KernelLine]]:

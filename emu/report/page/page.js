@@ -70,7 +70,7 @@
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () { draw(); });
   window.addEventListener("beforeprint", function () {
     document.documentElement.dataset.paper = "";
-    draw(720);
+    draw(1040);
   });
   window.addEventListener("afterprint", function () {
     delete document.documentElement.dataset.paper;

@@ -287,3 +287,18 @@ def test_marks_of_the_pod_are_its_own(crashed: Study) -> None:
     """memory.events of the pod counts its containers' too; the pod's strip shows none of those."""
     assert POD in crashed.timelines
     assert not traces(drawn(crashed), "memory-events", "pod")
+
+
+def test_words_never_cover_a_mark(tmp_path: Path) -> None:
+    """In a crash loop no victim's name lies over the next cross; where there is no room it is left to the mouse."""
+    run = FakeRun(tmp_path / "run")
+    for _ in range(12):
+        run.start("queue-proxy", memory_max=64 * MIB)
+        run.advance(run.now + 1, {"queue-proxy": {"anon": 60 * MIB}})
+        run.oom("queue-proxy")
+    study = read_study(run.finish())
+    figure = drawn(study)
+    marks = [t for trace in traces(figure, "oom-kill") for t in trace["x"]]
+    assert len(marks) == 12
+    assert not [note for note in figure.layout["annotations"] if note["text"].startswith("OOM kill")]
+    assert all("queue_proxy" in said for trace in traces(figure, "oom-kill") for said in trace["text"])
