@@ -173,11 +173,15 @@ class FakeRun:
         swap_max: int | None = 0,
         processes: int = 1,
         ready: bool = True,
+        named: bool = True,
     ) -> FakeCgroup:
-        """Make and start the next instance of a container."""
+        """Make and start the next instance of a container. `named` False: the recorder saw its cgroup before it was
+        told whose it is.
+        """
         attempt = self.attempts[container] = self.attempts.get(container, -1) + 1
         ident = container_id(container, attempt)
-        group = FakeCgroup(container, attempt, f"{self.pod.path}/{ident}", memory_max, swap_max)
+        owner = (container, attempt) if named else (ident, None)
+        group = FakeCgroup(*owner, f"{self.pod.path}/{ident}", memory_max, swap_max)
         for _ in range(processes):
             group.pids.append(self._next_pid)
             self._next_pid += 1
@@ -287,14 +291,14 @@ class FakeRun:
         group = self.live.pop(container)
         for name in COUNTERS:
             self._ended[name] += group.values[name]
-        assert group.attempt is not None
-        ident = container_id(container, group.attempt)
+        attempt = self.attempts[container]
+        ident = container_id(container, attempt)
         for source in group.sources.values():
             self._samples.gone(source)
         self.event(CgroupGone(self.t, group.label, group.attempt, group.path))
         attributes = {"exitCode": str(code)}
         self.event(DockerEvent(self.t, "die", ident, f"emu-fake-{container}", attributes, round(self.t * 1e9)))
-        self.event(ContainerExited(self.t, container, group.attempt, ident, code, docker_oom_killed, asked))
+        self.event(ContainerExited(self.t, container, attempt, ident, code, docker_oom_killed, asked))
         self.sample("event")
 
     def back_off(self, container: str, restarts: int, delay_s: float) -> None:

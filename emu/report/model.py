@@ -82,6 +82,11 @@ class Instance:
     cgroup: str | None = None
 
     @property
+    def is_finding(self) -> bool:
+        """Its end was not our own doing; an OOM kill never is, even while the run is being ended."""
+        return self.exited_s is not None and (not self.asked or self.reason == "OOMKilled")
+
+    @property
     def key(self) -> Key:
         """Its timeline's key."""
         return (self.container, self.attempt)
@@ -359,7 +364,8 @@ class Study:
     def containers(self) -> list[str]:
         """The pod's containers by name, in order of first start, without the sandbox container."""
         names = dict.fromkeys(entry.container for entry in self.instances)
-        names.update(dict.fromkeys(label for label, _ in self.timelines if label not in ("pod", "host")))
+        if not names:
+            names = dict.fromkeys(label for label, attempt in self.timelines if attempt is not None)
         return [name for name in names if name != SANDBOX]
 
     def instances_of(self, container: str) -> list[Instance]:

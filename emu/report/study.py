@@ -35,6 +35,7 @@ from emu.report.model import (
     Device,
     Happening,
     Instance,
+    Key,
     Machine,
     MemoryMark,
     PhaseSpan,
@@ -57,8 +58,7 @@ def read_study(run: RunDir) -> Study:
     events = _events(study)
     _begin(study, events)
     sampled = read_timelines(run.samples, study.origin)
-    study.timelines, study.host = sampled.timelines, sampled.host
-    study.pids, study.freezes = sampled.pids, sampled.freezes
+    study.host, study.freezes = sampled.host, sampled.freezes
     for complaint in sampled.complaints:
         _complain(study, complaint)
     study.requests = read_requests(run.requests, study.origin)
@@ -66,6 +66,10 @@ def read_study(run: RunDir) -> Study:
     study.duration_s = max([event.t for event in events] + ([sampled.end] if sampled.end else []), default=0.0)
     study.duration_s = max(0.0, study.duration_s - study.origin)
     study.instances = _instances(events, study.origin)
+    for key, line in sampled.timelines.items():
+        line.label, line.attempt = _owner(study, key)
+        study.timelines[line.key] = line
+    study.pids = {pid: _owner(study, key) for pid, key in sampled.pids.items()}
     study.phases = _phases(events, study.origin, study.duration_s)
     _happenings(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
@@ -121,7 +125,7 @@ def _machine(began: RunBegan) -> Machine:
     }
     names = ("kernel", "cgroup_driver", "docker", "cpus", "memory_bytes", "swap_bytes", "psi")
     return Machine(
-        **{name: told.get(name) for name in names}, page_bytes=told.get("page_bytes", 4096), devices=devices
+        **{name: told.get(name) for name in names}, page_bytes=told.get("page_size") or 4096, devices=devices
     )
 
 
@@ -152,6 +156,16 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
     return list(found.values())
 
 
+def _owner(study: Study, key: Key) -> Key:
+    """Whose a cgroup is. One that the recorder saw before it was told is labelled with its directory's name, which
+    holds the container's id under both of Docker's cgroup drivers.
+    """
+    label, attempt = key
+    if attempt is not None:
+        return key
+    return next((one.key for one in study.instances if one.id and one.id in label), key)
+
+
 def _phases(events: list[Event], origin: float, end_s: float) -> list[PhaseSpan]:
     began = list(_of(events, PhaseBegan))
     ended = {event.phase: event.t - origin for event in _of(events, PhaseEnded)}
@@ -168,7 +182,8 @@ def _happenings(study: Study, events: list[Event]) -> None:
         t = event.t - study.origin
         match event:
             case MemoryEventsRose():
-                mark = MemoryMark(t, event.label, event.attempt, event.local, event.delta, event.values)
+                owner = _owner(study, (event.label, event.attempt))
+                mark = MemoryMark(t, *owner, event.local, event.delta, event.values)
                 study.memory_marks.append(mark)
             case DockerEvent():
                 detail = {"id": event.id, "name": event.name, "time_nano": event.time_nano, **event.attributes}

@@ -87,7 +87,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
 def _container(study: Study, name: str) -> dict[str, Any]:
     instances, lines = study.instances_of(name), study.timelines_of(name)
     newest = instances[-1] if instances else None
-    ended = [entry for entry in instances if entry.exit_code is not None and not entry.asked]
+    ended = [entry for entry in instances if entry.exit_code is not None and entry.is_finding]
     figures = _memory(Window(study), lines, study)
     peaks = [line.memory_peak for line in lines if line.memory_peak is not None]
     return {

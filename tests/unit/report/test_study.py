@@ -161,6 +161,18 @@ def test_what_was_not_measured_is_none_and_not_zero(tmp_path: Path) -> None:
     assert summarize(study)["containers"]["app"]["memory_stall_some_ms"] is None
 
 
+def test_a_cgroup_seen_before_it_was_named_finds_its_container(tmp_path: Path) -> None:
+    """Its directory's name holds the container's id: timeline, counters and processes are the container's."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB, named=False)
+    run.advance(1.0, {"app": {"anon": 60 * MIB}})
+    run.oom("app", log="kill")
+    study = read_study(run.finish())
+    assert study.containers == ["app"]
+    assert max(value or 0 for value in study.timelines[("app", 0)].anon) == 60 * MIB
+    assert [(kill.container, kill.evidence[:2]) for kill in study.kills] == [("app", ("memory.events", "kmsg"))]
+
+
 def test_devices_have_their_role(tmp_path: Path) -> None:
     """Which device is swap was recorded when the run began."""
     devices = read_study(fake_runs.swap(tmp_path / "run")).machine.devices
