@@ -13,33 +13,14 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from emu.report.counters import Rise, rises, value_at
 from emu.report.kernel_log import LoggedKill
 from emu.report.model import POD, Instance, OomVerdict, Study, Timeline
+from emu.report.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
 from emu.report.requests import most_in_flight
 
-KILLED = 137
-"""128 + SIGKILL."""
 OOM_KILLED, ERROR, COMPLETED = "OOMKilled", "Error", "Completed"
 MEMORY_EVENTS, KMSG, EXIT_CODE, DOCKER_FLAG = "memory.events", "kmsg", "exit-code", "docker-flag"
-
-JOIN_S = 1.0
-"""Two records this close may tell of the same kill: a sample, an event and a log line come from different readers."""
-EXIT_S = 5.0
-"""A killed main process is reported as exited within this time."""
-
-
-@dataclass
-class _Kill:
-    """One kill while it is being pieced together."""
-
-    instance: Instance
-    t: float
-    counted: bool = False
-    logged: list[LoggedKill] = field(default_factory=list)
-    group: bool = False
 
 
 def exit_reason(instance: Instance, kills: list[OomVerdict]) -> str | None:
@@ -54,124 +35,11 @@ def exit_reason(instance: Instance, kills: list[OomVerdict]) -> str | None:
 
 def judge(study: Study, logged: list[LoggedKill]) -> list[OomVerdict]:
     """Every OOM kill of the run, in order of time."""
-    ours = [(instance, kill) for kill in logged if (instance := _owner(study, kill)) is not None]
-    kills: list[_Kill] = []
-    for instance in study.instances:
-        mine = [kill for owner, kill in ours if owner == instance]
-        kills.extend(_of_instance(study, instance, mine))
-    strangers = [kill for kill in logged if not any(kill is known for _, known in ours)]
-    _adopt(kills, strangers)
-    kills.extend(_from_the_pod(study, kills))
-    kills.extend(_from_the_flag(study, kills))
-    return [_verdict(study, kill, kills) for kill in sorted(kills, key=lambda kill: kill.t)]
+    kills = collect(study, logged)
+    return [_verdict(study, kill, kills) for kill in kills]
 
 
-def _owner(study: Study, kill: LoggedKill) -> Instance | None:
-    """Whose process it was: by the cgroup that the log names, else by where the process was seen before."""
-    for instance in study.instances:
-        if kill.task_memcg and instance.id and instance.id in kill.task_memcg:
-            return instance
-        if kill.task_memcg and instance.cgroup and _within(kill.task_memcg, instance.cgroup):
-            return instance
-    if kill.task_memcg:
-        return None
-    key = study.pids.get(kill.pid)
-    alive = [entry for entry in study.instances if kill.pid == entry.pid or entry.key == key]
-    return next((entry for entry in alive if _lived_at(entry, kill.t)), None)
-
-
-def _within(path: str, ancestor: str) -> bool:
-    """Whether a cgroup is another one or below it; either may be named from a namespace's root or from the mount."""
-    return f"{path}/".endswith(f"{ancestor}/") or f"{ancestor}/" in f"{path}/"
-
-
-def _lived_at(instance: Instance, t: float) -> bool:
-    begin = instance.created_s if instance.created_s is not None else instance.started_s
-    return (begin is None or begin - JOIN_S <= t) and (instance.exited_s is None or t <= instance.exited_s + JOIN_S)
-
-
-def _of_instance(study: Study, instance: Instance, logged: list[LoggedKill]) -> list[_Kill]:
-    """The kills that the instance's own counters count, each joined with its log lines; then those only logged."""
-    grouped = rises(study, instance.key, "oom_group_kill") or [Rise(kill.t, 1) for kill in logged if kill.group][:1]
-    kills: list[_Kill] = []
-    for rise in rises(study, instance.key, "oom_kill"):
-        if any(abs(rise.t - group.t) <= JOIN_S for group in grouped):
-            if not any(kill.group for kill in kills):
-                kills.append(_Kill(instance, rise.t, counted=True, group=True))
-            continue
-        kills.extend(_Kill(instance, rise.t, counted=True) for _ in range(rise.by))
-    for entry in sorted(logged, key=lambda entry: entry.t):
-        same = next((kill for kill in kills if any(known.pid == entry.pid for known in kill.logged)), None)
-        group = next((kill for kill in kills if kill.group), None)
-        free = [kill for kill in kills if not kill.logged]
-        home = same or group or min(free, key=lambda kill: abs(kill.t - entry.t), default=None)
-        if home is None:
-            home = _Kill(instance, entry.t, group=bool(grouped))
-            kills.append(home)
-        home.logged.append(entry)
-    return kills
-
-
-def _adopt(kills: list[_Kill], strangers: list[LoggedKill]) -> None:
-    """A kill line of a process never seen before (forked between two samples) belongs to the kill that was counted
-    at its time and has no line of its own.
-    """
-    for entry in strangers:
-        if entry.task_memcg:
-            continue
-        free = [kill for kill in kills if kill.counted and not kill.logged and abs(kill.t - entry.t) <= JOIN_S]
-        if free:
-            min(free, key=lambda kill: abs(kill.t - entry.t)).logged.append(entry)
-
-
-def _from_the_pod(study: Study, kills: list[_Kill]) -> list[_Kill]:
-    """Kills that only the pod's hierarchical counter saw: first those logged already, then exits with 137."""
-    seen = [rise for entry in study.instances for rise in rises(study, entry.key, "oom_kill")]
-    unseen: list[Rise] = []
-    for rise in rises(study, POD, "oom_kill", below=True):
-        by = rise.by
-        for own in [own for own in seen if abs(own.t - rise.t) <= JOIN_S]:
-            if by > 0:
-                by -= own.by
-                seen.remove(own)
-        if by > 0:
-            unseen.append(Rise(rise.t, by))
-    found: list[_Kill] = []
-    for rise in unseen:
-        known = [kill for kill in kills if not kill.counted and abs(kill.t - rise.t) <= EXIT_S]
-        if known:
-            min(known, key=lambda kill: abs(kill.t - rise.t)).counted = True
-            continue
-        taken = {kill.instance.key for kill in (*kills, *found)}
-        dead = [
-            entry
-            for entry in study.instances
-            if entry.exit_code == KILLED and not entry.asked and entry.key not in taken and entry.exited_s is not None
-        ]
-        near = [entry for entry in dead if -JOIN_S <= (entry.exited_s or 0.0) - rise.t <= EXIT_S]
-        if near:
-            nearest = min(near, key=lambda entry: abs((entry.exited_s or 0.0) - rise.t))
-            found.append(_Kill(nearest, rise.t, counted=True))
-    return found
-
-
-def _from_the_flag(study: Study, kills: list[_Kill]) -> list[_Kill]:
-    """Docker's flag with exit 137, believed only where no memory.events of the pod could be read at all."""
-    counted = any(line.events or line.events_all for line in study.timelines.values()) or study.memory_marks
-    taken = {kill.instance.key for kill in kills}
-    if counted:
-        return []
-    return [
-        _Kill(entry, entry.exited_s)
-        for entry in study.instances
-        if entry.docker_oom_killed
-        and entry.exit_code == KILLED
-        and entry.key not in taken
-        and entry.exited_s is not None
-    ]
-
-
-def _verdict(study: Study, kill: _Kill, kills: list[_Kill]) -> OomVerdict:
+def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
     first = kill.logged[0] if kill.logged else None
     instance = kill.instance
     t = first.t if first else kill.t
@@ -206,7 +74,7 @@ def _verdict(study: Study, kill: _Kill, kills: list[_Kill]) -> OomVerdict:
     )
 
 
-def _main_died(kill: _Kill, kills: list[_Kill]) -> bool:
+def _main_died(kill: Kill, kills: list[Kill]) -> bool:
     """Whether the container ended by this kill. A killed child leaves it running."""
     instance = kill.instance
     if any(entry.pid == instance.pid for entry in kill.logged):
@@ -219,7 +87,7 @@ def _main_died(kill: _Kill, kills: list[_Kill]) -> bool:
     return last is kill and -JOIN_S <= instance.exited_s - kill.t <= EXIT_S
 
 
-def _level(study: Study, kill: _Kill, logged: LoggedKill | None) -> tuple[str, tuple[str, ...]]:
+def _level(study: Study, kill: Kill, logged: LoggedKill | None) -> tuple[str, tuple[str, ...]]:
     """Whose memory ran out, by the counters; the log decides between several and is contradicted by none."""
     told = _level_by_log(study, kill.instance, logged)
     counted = _levels_by_counters(study, kill)
@@ -237,12 +105,12 @@ def _level_by_log(study: Study, instance: Instance, logged: LoggedKill | None) -
         return "host"
     if instance.id and instance.id in logged.oom_memcg:
         return "container"
-    if instance.cgroup and _within(logged.oom_memcg, instance.cgroup):
+    if instance.cgroup and within(logged.oom_memcg, instance.cgroup):
         return "container"
-    return "pod" if study.pod_cgroup and _within(logged.oom_memcg, study.pod_cgroup) else "host"
+    return "pod" if study.pod_cgroup and within(logged.oom_memcg, study.pod_cgroup) else "host"
 
 
-def _levels_by_counters(study: Study, kill: _Kill) -> list[str]:
+def _levels_by_counters(study: Study, kill: Kill) -> list[str]:
     """Where `oom` rose at that time: several where it rose at several; `host` where it rose nowhere that we read."""
     if not kill.counted:
         return []
@@ -260,7 +128,7 @@ def _levels_by_counters(study: Study, kill: _Kill) -> list[str]:
     return levels or ["host"]
 
 
-def _voices(study: Study, kill: _Kill, died: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _voices(study: Study, kill: Kill, died: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     instance = kill.instance
     evidence = [MEMORY_EVENTS] if kill.counted else []
     contradicts = []

@@ -12,7 +12,8 @@ from typing import Any
 
 from emu.report.measures import percentile
 from emu.report.model import Instance, OomVerdict, Study
-from emu.report.oom import DOCKER_FLAG, EXIT_CODE, KILLED
+from emu.report.oom import DOCKER_FLAG, EXIT_CODE
+from emu.report.oom_pieces import KILLED
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
 from emu.report.words import all_of, count, listed, of_limit, often, share
 from emu.units import format_bytes, format_seconds

@@ -33,6 +33,7 @@ from emu.events import (
 from emu.report.kernel_log import KernelLog, read_kernel_log
 from emu.report.model import (
     Device,
+    Freeze,
     Happening,
     Instance,
     Key,
@@ -72,6 +73,7 @@ def read_study(run: RunDir) -> Study:
     study.pids = {pid: _owner(study, key) for pid, key in sampled.pids.items()}
     study.phases = _phases(events, study.origin, study.duration_s)
     _happenings(study, events)
+    study.freezes = study.freezes or _pauses(study)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
     _judge(study, log)
     return study
@@ -207,6 +209,23 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 study.recorder = RecorderCost(
                     event.interval_s, event.samples, event.late, event.cpu_s, event.rss_bytes
                 )
+
+
+def _pauses(study: Study) -> list[Freeze]:
+    """Freezes as Docker told of them, where cgroup.events was not recorded. What each cost is not known then."""
+    found: list[Freeze] = []
+    open_at: dict[str, float] = {}
+    keys = {one.id: one.key for one in study.instances}
+    for event in study.docker_events:
+        ident = str(event.detail.get("id", ""))
+        if ident not in keys:
+            continue
+        if event.text == "pause":
+            open_at[ident] = event.t
+        elif event.text in ("unpause", "die") and ident in open_at:
+            found.append(Freeze(*keys[ident], open_at.pop(ident), event.t))
+    found += [Freeze(*keys[ident], t) for ident, t in open_at.items()]
+    return sorted(found, key=lambda freeze: freeze.frozen_at_s)
 
 
 def _complain(study: Study, text: str, t: float = 0.0, kind: str = "note") -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from emu.events import DockerEvent
 from emu.report.model import POD, PhaseSpan
 from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.rundir import RunDir
 from tests import fake_runs
-from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun
+from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun, container_id
 
 
 def test_columns_are_as_long_as_their_time(tmp_path: Path) -> None:
@@ -193,3 +194,14 @@ def test_freezes_are_seen_in_cgroup_events(tmp_path: Path) -> None:
     assert (freeze.container, freeze.freeze_ms) == ("app", None)
     assert freeze.frozen_at_s == pytest.approx(1.05)
     assert freeze.thawed_at_s == pytest.approx(2.05)
+
+
+def test_freezes_are_taken_from_docker_where_cgroup_events_was_not_recorded(tmp_path: Path) -> None:
+    """Docker's pause and unpause; one that never ended has no end."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    for at, action in ((1.0, "pause"), (2.0, "unpause"), (3.0, "pause")):
+        run.advance(at)
+        run.event(DockerEvent(run.t, action, container_id("app", 0), "emu-fake-app"))
+    study = read_study(run.cut())
+    assert [(one.frozen_at_s, one.thawed_at_s) for one in study.freezes] == [(1.0, 2.0), (3.0, None)]
