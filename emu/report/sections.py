@@ -381,7 +381,7 @@ def _kernel_log(study: Study) -> Markup:
 
 
 def _log_line(line: KernelLine) -> str:
-    body = line.text.replace("\\x0a", "\n" + " " * 15)
+    body = line.text.replace("\\x0a", "\n").replace("\n", "\n" + " " * 15)
     return f"[{line.t:12.6f}] {body}"
 
 
