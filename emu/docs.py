@@ -19,7 +19,7 @@ from emu.spec import NO_LIMIT, Model, ScenarioSpec
 from emu.units import format_bytes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BEGIN = "<!-- begin: made by `make docs` from emu/spec.py, edit there -->"
+BEGIN = "<!-- begin: made by `python -m emu.docs` from emu/spec.py; edit there -->"
 END = "<!-- end -->"
 
 
@@ -44,7 +44,7 @@ def scenario_file_md(text: str) -> str:
 
 def cli_md(group: click.Command) -> str:
     """docs/cli.md: the --help of every command."""
-    parts = ["# Commands", "", "Made by `make docs` from `--help`; edit there.", ""]
+    parts = ["# Commands", "", "Made from `--help` by `python -m emu.docs`; edit the commands.", ""]
     for path, help_text in _helps(group, "emu"):
         parts += [f"{'#' * (path.count(' ') + 2)} {path}", "", "```text", help_text.rstrip(), "```", ""]
     return "\n".join(parts)

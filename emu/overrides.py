@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from emu import keys
 from emu.errors import EmuError
 from emu.spec import Model, ScenarioSpec
-from emu.yamlfile import CONTROL, Mark, Node, parse
+from emu.yamlfile import CONTROL, Mark, Node, one_line, parse
 
 _EXAMPLE = "for example --set pod.queueProxy.resources.limits.memory=32Mi"
 
@@ -23,10 +23,11 @@ def apply(root: Node, overrides: Sequence[str]) -> None:
         path, equals, text = override.partition("=")
         unfit = CONTROL.search(override)
         if unfit is not None:
-            what = f"--set {override!r}: a control character ({unfit[0]!r})"
+            what = one_line(f"--set {override!r}: a control character ({unfit[0]!r})")
             raise EmuError(what, "no value of a scenario can have one", "remove it")
         if not equals or not path:
-            raise EmuError(f"--set {override}: not of the form PATH=VALUE", "there is no `=` after a path", _EXAMPLE)
+            what = one_line(f"--set {override}: not of the form PATH=VALUE")
+            raise EmuError(what, "there is no `=` after a path", _EXAMPLE)
         _Setter(path, root).put(text)
 
 
@@ -93,7 +94,7 @@ class _Setter:
         meant = keys.nearest(step, list(known))
         fix = f"did you mean `{'.'.join(part for part in (before, meant) if part)}`?" if meant else _EXAMPLE
         where = f"`{before}`" if before else "the top"
-        raise EmuError(f"--set {self._path}: there is no key {step!r}", f"{where} has: {', '.join(known)}", fix)
+        raise self._error(f"there is no key {step!r}", f"{where} has: {', '.join(known)}", fix=fix)
 
     def _item(self, items: list[Node], index: int) -> int:
         names = [str(name.value) if (name := item.child("name")) is not None else "" for item in items]
@@ -106,8 +107,9 @@ class _Setter:
         why = f"`{self._before(index)}` has: {', '.join(there) or 'no items'}"
         raise self._error(f"`{self._before(index)}` has no item {step!r}", why, keys.nearest(step, there))
 
-    def _error(self, what: str, why: str, meant: str | None = None) -> EmuError:
-        return EmuError(f"--set {self._path}: {what}", why, f"did you mean `{meant}`?" if meant else _EXAMPLE)
+    def _error(self, what: str, why: str, meant: str | None = None, fix: str = _EXAMPLE) -> EmuError:
+        fix = f"did you mean `{meant}`?" if meant else fix
+        return EmuError(one_line(f"--set {self._path}: {what}"), one_line(why), one_line(fix))
 
     def _before(self, index: int) -> str:
         return ".".join(self._steps[:index])
@@ -125,7 +127,7 @@ class _Setter:
     def _mapping(self, node: Node) -> Node:
         if not isinstance(node.value, dict):
             why = f"the value at {node.mark} is not a mapping"
-            raise EmuError(f"--set {self._path}: cannot go below it", why, "correct that value first")
+            raise self._error("cannot go below it", why, fix="correct that value first")
         return node
 
     def _put_in(self, node: Node, name: str, value: Node) -> None:

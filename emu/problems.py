@@ -12,7 +12,7 @@ from emu import keys
 from emu.errors import EmuError
 from emu.spec import SpecError
 from emu.units import format_bytes, format_seconds
-from emu.yamlfile import Mark, Node
+from emu.yamlfile import Mark, Node, one_line
 
 Path = tuple[str | int, ...]
 
@@ -63,7 +63,7 @@ def raise_first(problems: Iterable[Problem]) -> None:
     more = len(found) - 1
     rest = f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else ""
     what = f"{problem.mark}: {place}: {problem.what}" if place else f"{problem.mark}: {problem.what}"
-    raise EmuError(what, problem.why, f"{problem.fix}{rest}")
+    raise EmuError(one_line(what), one_line(problem.why), f"{one_line(problem.fix)}{rest}")
 
 
 def dotted(path: Sequence[str | int]) -> str:

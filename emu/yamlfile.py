@@ -34,6 +34,7 @@ from emu.errors import EmuError
 MOST_BYTES = 256 * 1024
 MOST_VALUES = 20_000
 DEEPEST = 32
+MOST_SHOWN = 500
 _PIPES = ("/dev/fd/", "/dev/stdin")
 _SEE_FORM = "`emu scenarios queue-proxy-oom` shows a file that is right; docs/scenario-file.md tells each key"
 
@@ -146,7 +147,13 @@ def parse(text: str, source: str, *, lines: bool = True) -> Node:
 
 def bad(mark: Mark, what: str, why: str, fix: str) -> EmuError:
     """An error at a place."""
-    return EmuError(f"{mark}: {what}", why, fix)
+    return EmuError(one_line(f"{mark}: {what}"), one_line(why), one_line(fix))
+
+
+def one_line(text: str) -> str:
+    """Text for an error: whatever was quoted in it, it is one line and not long."""
+    flat = text.replace("\n", "\\n").replace("\t", "\\t")
+    return flat if len(flat) <= MOST_SHOWN else f"{flat[:MOST_SHOWN]}…"
 
 
 class _Builder:

@@ -19,7 +19,9 @@ def test_made_files_are_up_to_date() -> None:
     assert docs.stale(docs.scenario_files()) == []
 
 
-@pytest.mark.parametrize(("path", "key"), all_paths(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("path", "key"), list(all_paths()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_every_key_says_what_it_means(path: str, key: Key) -> None:
     """A key has a sentence, which the manual has as well."""
     assert key.meaning.endswith("."), path
@@ -60,3 +62,8 @@ def test_the_schema_takes_sizes_and_durations_as_people_write_them() -> None:
     schema = json.loads(docs.schema_json())
     memory = schema["$defs"]["ResourceList"]["properties"]["memory"]
     assert {"string", "integer"} <= set(re.findall(r'"type": "(\w+)"', json.dumps(memory)))
+
+
+def test_the_commands_page_is_up_to_date() -> None:
+    """docs/cli.md is what --help says, of every command; `python -m emu.docs` does it."""
+    assert docs.stale(docs.cli_files()) == []

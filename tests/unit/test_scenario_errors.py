@@ -243,6 +243,24 @@ def test_deep_nesting_is_told(text: str) -> None:
     assert error_of(text).what
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "k" * 1000 + ": 1\n",
+        "a: !" + "t" * 9000,
+        "a: *" + "x" * 9000,
+        '"a\\nb": 1\n',
+        "name: " + "n" * 9000,
+        "a: b: " * 9000,
+    ],
+)
+def test_an_error_is_short_whatever_it_quotes(text: str) -> None:
+    """What is wrong stays one line that a terminal can show."""
+    error = error_of(text)
+    assert len(str(error)) < 2000
+    assert "\n" not in error.what + error.why + error.fix
+
+
 def test_ten_megabytes_are_refused_unread(tmp_path: Path) -> None:
     """A file is never parsed before its size is known to be that of a scenario."""
     path = tmp_path / "big.yaml"
