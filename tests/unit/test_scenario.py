@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from emu.keys import all_paths, find, nearest
+from emu.report.expectations import COUNT, parse_expectation
+from emu.report.study import read_study
+from emu.report.summary import summarize
 from emu.scenario import (
     DEFAULT_SCENARIO,
     BuiltIn,
@@ -19,6 +23,7 @@ from emu.scenario import (
     resolve,
 )
 from emu.spec import MIB, ScenarioSpec
+from tests.fake_runs import oom
 
 SMALL = """\
 name: small
@@ -250,3 +255,23 @@ def test_every_key_is_found_by_its_path() -> None:
 def test_nearest_knows_slips_and_other_spellings(word: str, meant: str | None) -> None:
     """snake_case, dashes and a few wrong letters lead to the key that was meant."""
     assert nearest(word, ["memory", "swapMax", "containerConcurrency"]) == meant
+
+
+@pytest.mark.parametrize("builtin", built_ins(), ids=lambda builtin: builtin.name)
+def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn, tmp_path: Path) -> None:
+    """No expectation can fail because nothing has its name."""
+    summary = json.loads(json.dumps(summarize(read_study(oom(tmp_path / "run")))))
+    for name, text in load_scenario(builtin.name).expect.items():
+        checks = parse_expectation(name, text).checks
+        for figure in (name, *(operand.name for _, operand in checks if operand.name is not None)):
+            found, steps = summary, figure.split(".")
+            if steps[0] == "phases":
+                found, steps = next(iter(summary["phases"].values())), steps[2:]
+            for step in steps:
+                if step == COUNT or not found or isinstance(found, int | str):
+                    break
+                if isinstance(found, list):
+                    found = found[0]
+                else:
+                    assert step in found or step.isdigit(), figure
+                    found = found.get(step)
