@@ -9,7 +9,7 @@ from typing import cast
 import httptools
 
 from emu.daemon import http1
-from emu.daemon.server import BODY_READ_BYTES
+from emu.daemon.server import BODY_READ_BYTES, WRITE_BUFFER_BYTES
 
 _buffer = memoryview(bytearray(BODY_READ_BYTES))
 
@@ -50,12 +50,15 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answered",
+        "_early",
+        "_feeding",
         "_framed",
         "_head_only",
         "_headers",
         "_parser",
         "_reason",
         "_transport",
+        "_unasked",
         "asker",
         "closed",
         "used",
@@ -67,6 +70,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._reason = b""
         self._head_only = False
         self._answered = False
+        self._early = False
+        self._feeding = False
+        self._unasked = False
         self._framed = True
         self.asker: Asker | None = None
         self.closed = False
@@ -77,6 +83,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         """The next answer is for this asker; `head_only` when the method was HEAD."""
         self.asker = asker
         self.used += 1
+        self._early = self._feeding
         self._head_only = head_only
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
@@ -98,6 +105,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -123,6 +131,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if asker is None or self._parser is None:
             self.drop()  # nobody asked
             return
+        self._feeding = True
         try:
             self._parser.feed_data(_buffer[:nbytes])
         except httptools.HttpParserUpgrade:
@@ -133,7 +142,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         except httptools.HttpParserError as wrong:
             self._fail(BadAnswerError(str(wrong)))
             return
+        finally:
+            self._feeding = self._early = False
         asker.answer_pause()
+        if self._unasked:
+            self._fail(BadAnswerError("more than was asked for"))
 
     def pause_writing(self) -> None:
         if self.asker is not None:
@@ -146,6 +159,8 @@ class ClientConnection(asyncio.BufferedProtocol):
     # --- the parser's side
 
     def on_message_begin(self) -> None:
+        # Asked while an answer was being read: what follows in the same read cannot be for this asker.
+        self._unasked = self._feeding and (self._early or self.asker is None)
         self._headers = []
         self._reason = b""
         self._answered = False
@@ -158,7 +173,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        if self.asker is None or self._parser is None:
+        if self.asker is None or self._parser is None or self._unasked:
             return
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
@@ -173,11 +188,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._end(reusable)
 
     def on_body(self, data: bytes) -> None:
-        if self.asker is not None:
+        if self.asker is not None and not self._unasked:
             self.asker.answer_body(data)
 
     def on_message_complete(self) -> None:
-        if self._answered and self._parser is not None:
+        if self._answered and self._parser is not None and not self._unasked:
             self._end(bool(self._parser.should_keep_alive()))
 
     def _end(self, reusable: bool) -> None:

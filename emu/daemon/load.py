@@ -78,7 +78,7 @@ class Load:
             await self._drain(stopped)
         for task in (*phases, *keeping, stopped):
             task.cancel()
-        await asyncio.gather(*phases, *keeping, stopped, return_exceptions=True)
+        await asyncio.gather(sending, *keeping, stopped, return_exceptions=True)
         for request in list(self.open):
             request.give_up("unanswered")
         self.connections.close()

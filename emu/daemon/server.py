@@ -8,6 +8,7 @@ in the kernel: reading pauses while an exchange does not take its body and while
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -17,7 +18,10 @@ from emu.daemon import http1
 
 HEAD_READ_BYTES = 4096
 """Read at most this much while a head is awaited (Go's bufio.Reader): what the kernel holds costs us nothing."""
-BODY_READ_BYTES = 64 * 1024
+BODY_READ_BYTES = 32 * 1024
+"""Read at most this much of a body at once (Knative's buffer for each copy, pkg/http/proxy/bufferpool.go)."""
+WRITE_BUFFER_BYTES = 32 * 1024
+"""Beyond this much unwritten, a connection says that it is full; what comes before it learns is one more read."""
 DISCARD_BYTES = 256 * 1024
 """A request's body is read to its end, to keep its connection, up to this (net/http, maxPostHandlerReadBytes)."""
 LINGER_S = 0.5
@@ -117,6 +121,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
         self._server.connections.add(self)
@@ -395,11 +400,12 @@ class Server:
 
     async def listen(self, host: str, port: int, backlog: int) -> int:
         """Open the port (0 is any) and return its number."""
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(
-            lambda: ServerConnection(self, self._exchanges), host, port, backlog=backlog, reuse_address=True
+        # A socket of our own: given a name, uvloop would start threads to resolve it, and keep them.
+        listener = socket.create_server((host, port), backlog=backlog)
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: ServerConnection(self, self._exchanges), sock=listener, backlog=backlog
         )
-        return int(self._listener.sockets[0].getsockname()[1])
+        return int(listener.getsockname()[1])
 
     async def stop(self, grace_s: float | None = None) -> bool:
         """Stop listening, let the requests in flight finish; True when all did within `grace_s` (None: no limit)."""

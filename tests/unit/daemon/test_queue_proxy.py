@@ -518,6 +518,20 @@ class TestBrokenApp:
         serve_one(fake_app)
         assert client.read_head().status == 200
 
+    def test_an_answer_that_nobody_asked_for_reaches_nobody(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """Two answers in one write: the waiter who is next on that connection does not get the second."""
+        proxy = queue_proxy(CONTAINER_CONCURRENCY=1)
+        first, second = proxy.connect(), proxy.connect()
+        first.send(GET)
+        app = fake_app.accept()
+        app.read_until(b"\r\n\r\n")
+        second.send(GET)
+        _probe(proxy)
+        app.send(OK + b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
+        assert first.read_body(first.read_head()) == b"ok"
+        serve_one(fake_app)
+        assert second.read_body(second.read_head()) == b"ok"
+
 
 class TestSmuggling:
     """Requests that two hops could read differently are refused, and the app never sees them."""
