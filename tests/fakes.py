@@ -406,7 +406,9 @@ class FakeRun:
             self.kernel(6, f"memory: usage {limit}kB, limit {limit}kB, failcnt 24", 0.0003)
             self.kernel(6, "swap: usage 0kB, limit 0kB, failcnt 0", 0.0003)
             self.kernel(6, f"Memory cgroup stats for {cause.path}:", 0.0004)
-            self.kernel(6, f"anon {int(cause.values['anon'])}\\x0afile {int(cause.values['file'])}", 0.0004)
+            stat = {name: int(cause.values[name]) for name in ("anon", "file", "kernel", "sock", "shmem")}
+            stat["file"] += stat["shmem"]
+            self.kernel(6, "\\x0a".join(f"{name} {value}" for name, value in stat.items()), 0.0004)
             constraint, where = "CONSTRAINT_MEMCG", f"oom_memcg={cause.path}"
         self.kernel(6, "Tasks state (memory values in pages):", 0.0005)
         self.kernel(6, "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name", 0.0005)

@@ -5,6 +5,7 @@ Both read the same file of the kernel, so each value is told up to twice; the ru
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import NamedTuple
 
 from emu.report.model import Column, Key, Study, Timeline
@@ -51,9 +52,4 @@ def _values(line: Timeline, counter: str, whole: bool) -> list[tuple[float, int]
 
 def value_at(t: list[float], column: Column, when: float) -> int | None:
     """The last value measured at or before a time."""
-    found = None
-    for at, value in zip(t, column, strict=True):
-        if at > when:
-            break
-        found = found if value is None else value
-    return found
+    return next((value for value in reversed(column[: bisect_right(t, when)]) if value is not None), None)

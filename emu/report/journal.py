@@ -47,7 +47,10 @@ def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
         return [_kernel(line) for line in study.kernel_lines if line.oom or selection == "kernel"]
     placed = [(entry.time_s or 0.0, entry) for entry in _notable(study)]
     if selection == "notable":
-        placed += [(line.t, _kernel(line)) for line in study.kernel_lines if _is_own_word(study, line)]
+        own = {
+            (line.text, line.kernel_us // 1_000_000): line for line in study.kernel_lines if _is_own_word(study, line)
+        }
+        placed += [(line.t, _kernel(line)) for line in own.values()]  # a group's first victim is logged twice
     else:
         placed += [(line.t, _kernel(line)) for line in study.kernel_lines]
         placed += [

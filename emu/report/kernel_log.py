@@ -16,6 +16,7 @@ from cgroups import oom_lines
 from cgroups.errors import BadValue
 from cgroups.kmsg import KERNEL_FACILITY, KmsgRecord, parse_record
 from cgroups.oom import scan_oom
+from cgroups.parse import parse_flat
 from emu.events import OomKillLogged
 from emu.report.model import KernelLine
 
@@ -40,6 +41,8 @@ class LoggedKill:
     shmem_rss_bytes: int | None = None
     limit_bytes: int | None = None
     usage_bytes: int | None = None
+    memory: dict[str, int] = field(default_factory=dict)
+    """memory.stat of the cgroup that ran out, as the block has it; empty where it was rate limited."""
     group: bool = False
     lines: tuple[str, ...] = ()
     """The kernel's own words: who invoked, the summary, the kill."""
@@ -135,9 +138,17 @@ def _kill(kernel_us: int, t: float, told: Mapping[str, Any], records: list[KmsgR
         shmem_rss_bytes=told.get("shmem_rss_bytes"),
         limit_bytes=limit if isinstance(limit, int) else None,
         usage_bytes=told.get("usage_bytes"),
+        memory=_memory_stat(told.get("memory_stat")),
         group=bool(told.get("group")),
         lines=_own_words(kernel_us, pid, invoker, records),
     )
+
+
+def _memory_stat(text: str | None) -> dict[str, int]:
+    try:
+        return parse_flat(text) if text else {}
+    except BadValue:
+        return {}
 
 
 def _own_words(kernel_us: int, pid: int, invoker: str | None, records: list[KmsgRecord]) -> tuple[str, ...]:

@@ -269,6 +269,10 @@ class OomVerdict:
     """The limit that was hit (of the container or the pod)."""
     usage_bytes: int | None = None
     """What the level that ran out held then."""
+    held: dict[str, int] = field(default_factory=dict)
+    """What that was: bytes of `anon`, `page_cache`, `shmem`, `kernel` and `sock` (of the container where the whole
+    machine ran out). From the kernel's log, else from the last sample before.
+    """
     swap_bytes: int | None = None
     """What the container had in swap just before."""
     in_flight: int | None = None

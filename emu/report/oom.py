@@ -64,6 +64,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         shmem_rss_bytes=first.shmem_rss_bytes if first else None,
         limit_bytes=_limit(first, level, instance, whose, t),
         usage_bytes=_usage(first, level, whose, t),
+        held=_held(first, level, whose, t),
         swap_bytes=_before(timeline, "swap", t),
         in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
         after_first_request_s=None if began is None or began > t else t - began,
@@ -157,6 +158,17 @@ def _usage(logged: LoggedKill | None, level: str, whose: Timeline | None, t: flo
     if logged and logged.usage_bytes is not None:
         return logged.usage_bytes
     return None if level == "host" else _before(whose, "memory_current", t)
+
+
+def _held(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> dict[str, int]:
+    """What the memory was: by the kernel's own statistics of the level that ran out, else by the last sample."""
+    stat = logged.memory if logged and level != "host" else {}
+    if "anon" in stat and "file" in stat:
+        told = {name: stat.get(name) for name in ("anon", "shmem", "kernel", "sock")}
+        told["page_cache"] = stat["file"] - stat.get("shmem", 0)
+    else:
+        told = {name: _before(whose, name, t) for name in ("anon", "page_cache", "shmem", "kernel", "sock")}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _before(line: Timeline | None, column: str, t: float) -> int | None:

@@ -32,6 +32,13 @@ _SEEN = {
     "no-descriptors": "were never sent: the load generator had no file descriptor left",
     "no-ports": "were never sent: the load generator had no local port left",
 }
+_PARTS = {
+    "anon": "anonymous memory",
+    "page_cache": "page cache",
+    "shmem": "shared memory",
+    "kernel": "kernel memory",
+    "sock": "socket buffers",
+}
 _WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled flag"}
 
 
@@ -129,6 +136,7 @@ def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
         if kill.file_rss_bytes:
             held += f" and {format_bytes(kill.file_rss_bytes)} of file pages"
         found.append(f"The killed process, {kill.victim} (pid {kill.pid}), held {held}.")
+    found += _made_of(kill)
     if len(kill.pids) > 1:
         found.append(
             f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together."
@@ -141,6 +149,15 @@ def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
         witnesses = listed([_WITNESS.get(word, word) for word in kill.evidence])
         found.append(f"Known from {witnesses}; the kernel's log has no line of it.")
     return found
+
+
+def _made_of(kill: OomVerdict) -> list[str]:
+    """What filled the memory that ran out, the largest part first; parts under a hundredth are left out."""
+    whole = sum(kill.held.values())
+    parts = sorted(kill.held.items(), key=lambda part: -part[1])
+    told = [f"{format_bytes(size)} of {_PARTS[name]}" for name, size in parts if size * 100 > whole]
+    who = {"pod": "The pod", "host": kill.container}.get(kill.level, kill.container)
+    return [f"{who} held {listed(told)} then."] if told else []
 
 
 def _chosen(study: Study, kill: OomVerdict) -> list[str]:

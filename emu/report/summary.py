@@ -15,6 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from emu.report.counters import value_at
 from emu.report.expectations import Expectation, Outcome, parse_expectation
 from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, times
 from emu.report.model import POD, Instance, Request, Study, Timeline
@@ -102,7 +103,7 @@ def _container(study: Study, name: str) -> dict[str, Any]:
         "swap_limit_bytes": newest.swap_max if newest else None,
         **figures,
         "memory_peak_bytes": max(peaks, default=None),
-        **_ends(study, lines),
+        **_ends(study, lines, _last_alive(study, newest)),
         "memory_events": Window(study).events([line.key for line in lines] or [entry.key for entry in instances]),
     }
 
@@ -140,17 +141,31 @@ def _memory(window: Window, lines: list[Timeline], study: Study) -> dict[str, An
     }
 
 
-def _ends(study: Study, lines: list[Timeline]) -> dict[str, Any]:
-    """How it stood at its end, and how far its anonymous memory had grown since the first request."""
+def _last_alive(study: Study, newest: Instance | None) -> float:
+    """When to ask how a container stands at its end: its memory is gone before its cgroup is, so just before it was
+    killed, else when the load was over, else at the last sample.
+    """
+    kills = [
+        kill for kill in study.kills if newest and (kill.container, kill.attempt) == newest.key and not kill.child
+    ]
+    if kills:
+        return kills[-1].time_s
+    exited = newest.exited_s if newest and newest.exited_s is not None else study.duration_s
+    over = max((phase.end_s for phase in study.phases), default=exited)
+    return min(over, exited)
+
+
+def _ends(study: Study, lines: list[Timeline], end_s: float) -> dict[str, Any]:
+    """How it stood in the end, and how far its anonymous memory had grown since the first request."""
     columns = {"memory": "memory_current", "anon": "anon", "file": "page_cache", "swap": "swap"}
-    ends = {
-        f"{name}_end_bytes": last(getattr(lines[-1], column)) if lines else None for name, column in columns.items()
-    }
+    ends: dict[str, Any] = {}
+    for name, column in columns.items():
+        ends[f"{name}_end_bytes"] = value_at(lines[-1].t, getattr(lines[-1], column), end_s) if lines else None
     begin = study.first_request_s
     start = None
     if lines and begin is not None:
-        before = [value for t, value in zip(lines[0].t, lines[0].anon, strict=True) if t <= begin]
-        start = last(before) if before else first(lines[0].anon)
+        start = value_at(lines[0].t, lines[0].anon, begin)
+        start = first(lines[0].anon) if start is None else start
     peak = Window(study).peak(lines, "anon")
     grown = None if start is None or peak is None else peak - start
     return {**ends, "anon_start_bytes": start, "anon_growth_bytes": grown}
@@ -170,7 +185,7 @@ def _pod(study: Study) -> dict[str, Any]:
         "memory_limit_bytes": last(line.limit) if line else None,
         **figures,
         "memory_peak_bytes": line.memory_peak if line else None,
-        **_ends(study, lines),
+        **_ends(study, lines, _last_alive(study, None)),
         "memory_events": Window(study).events([POD], below=True),
         "memory_events_local": Window(study).events([POD], below=False),
     }

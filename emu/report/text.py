@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from emu.report.expectations import show_figure
@@ -40,7 +39,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
             console.print()
             console.print(Text(title, style="bold"))
             for part in parts:
-                console.print(part, soft_wrap=isinstance(part, Text))
+                console.print(part, soft_wrap=True)
 
 
 def sparkline(study: Study, lines: Iterable[Timeline], kills: Iterable[OomVerdict] = ()) -> str:
@@ -67,63 +66,90 @@ def _cell(t: float, span: float) -> int:
     return max(0, min(SPARKS - 1, math.floor(t / span * SPARKS))) if span > 0 else 0
 
 
-def _table(*heads: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    for head in heads:
-        table.add_column(Text(head), no_wrap=True)
-    return table
+class Table:
+    """Columns side by side as kubectl prints them: as wide as they need to be, never cut. On a narrow terminal the
+    line wraps, and a pipe gets all of it.
+    """
+
+    def __init__(self, *heads: str) -> None:
+        self.rows: list[list[Text]] = [[Text(head, style="dim") for head in heads]]
+
+    def row(self, *cells: object) -> None:
+        """Add a row; None is a dash."""
+        self.rows.append(
+            [cell if isinstance(cell, Text) else Text("-" if cell is None else str(cell)) for cell in cells]
+        )
+
+    def without(self, *texts: str) -> Table:
+        """Leave out the columns in which every row has one of these texts: nothing to see there."""
+        kept = [
+            index
+            for index in range(len(self.rows[0]))
+            if any(row[index].plain not in texts for row in self.rows[1:]) or len(self.rows) == 1
+        ]
+        self.rows = [[row[index] for index in kept] for row in self.rows]
+        return self
+
+    def text(self) -> Text:
+        """All of it, a line each."""
+        widths = [max(row[index].cell_len for row in self.rows) for index in range(len(self.rows[0]))]
+        lines = []
+        for row in self.rows:
+            line = Text()
+            for cell, width in zip(row, widths, strict=True):
+                line.append_text(cell)
+                line.append(" " * (width - cell.cell_len + 3))
+            line.rstrip()
+            lines.append(line)
+        return Text("\n").join(lines)
 
 
-def _row(table: Table, *cells: object) -> None:
-    table.add_row(*(cell if isinstance(cell, Text) else Text("-" if cell is None else str(cell)) for cell in cells))
-
-
-def _expected(summary: Summary) -> list[Text | Table]:
+def _expected(summary: Summary) -> list[Text]:
     if not summary["expectations"]:
         return []
-    table = _table("", "WHAT", "WANTED", "GOT")
+    table = Table("", "WHAT", "WANTED", "GOT")
     for one in summary["expectations"]:
         mark = Text("✓", style="green") if one["met"] else Text("✗", style="bold red")
         got = show_figure(one["what"], one["got"])
-        _row(table, mark, one["what"], one["wanted"], f"{got} ({one['why']})" if one.get("why") else got)
-    return [table]
+        table.row(mark, one["what"], one["wanted"], f"{got} ({one['why']})" if one.get("why") else got)
+    return [table.text()]
 
 
-def _pod(study: Study, summary: Summary) -> list[Text | Table]:
+def _pod(study: Study, summary: Summary) -> list[Text]:
     pod = summary["pod"]
-    table = _table("NAME", "READY", "STATUS", "RESTARTS", "LAST STATE", "AGE")
+    table = Table("NAME", "READY", "STATUS", "RESTARTS", "LAST STATE", "AGE")
     age = format_seconds(study.duration_s)
-    _row(table, study.run_id or study.run.path.name, pod["ready"], pod["status"], pod["restarts"], "", age)
+    table.row(study.run_id or study.run.path.name, pod["ready"], pod["status"], pod["restarts"], "", age)
     for name, figures in summary["containers"].items():
         newest = figures["exits"][-1] if figures["exits"] else None
         last = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
         begun = [one.started_s for one in study.instances_of(name) if one.started_s is not None]
         age = format_seconds(study.duration_s - begun[-1]) if begun else "-"
         ready = None if figures["ready"] is None else "yes" if figures["ready"] else "no"
-        _row(table, f"  {name}", ready, "", figures["restarts"], last, age)
-    return [table]
+        table.row(f"  {name}", ready, "", figures["restarts"], last, age)
+    return [table.text()]
 
 
-def _memory(study: Study, summary: Summary) -> list[Text | Table]:
-    table = _table("CONTAINER", *(_HEADS.get(name, name).upper() for name in _MEMORY), "TOTAL", "OVER THE RUN")
+def _memory(study: Study, summary: Summary) -> list[Text]:
+    table = Table("CONTAINER", *(_HEADS.get(name, name).upper() for name in _MEMORY), "TOTAL", "OVER THE RUN")
     for name, figures in summary["containers"].items():
         lines = study.timelines_of(name)
         peaks = [format_bytes(figures[f"{part}_peak_bytes"]) for part in _MEMORY]
         total = figures["memory_peak_bytes"]
         whole = "-" if total is None else of_limit(total, figures["memory_limit_bytes"])
-        _row(table, name, *peaks, whole, sparkline(study, lines, study.kills_of(name)))
+        table.row(name, *peaks, whole, sparkline(study, lines, study.kills_of(name)))
     pod = summary["pod"]
     if pod["memory_peak_bytes"] is not None:
         peaks = [format_bytes(pod[f"{part}_peak_bytes"]) for part in _MEMORY]
         whole = of_limit(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
-        _row(table, "pod", *peaks, whole, sparkline(study, [study.timelines[("pod", None)]]))
-    return [table] if table.row_count else []
+        table.row("pod", *peaks, whole, sparkline(study, [study.timelines[("pod", None)]]))
+    return [table.without("-", "0 B").text()] if len(table.rows) > 1 else []
 
 
-def _requests(summary: Summary) -> list[Text | Table]:
+def _requests(summary: Summary) -> list[Text]:
     if not summary["requests"]["sent"]:
         return []
-    table = _table("PHASE", "SENT", "ANSWERED", "BY STATUS", "ERRORS", "P50", "P99", "MAX", "MOST IN FLIGHT")
+    table = Table("PHASE", "SENT", "ANSWERED", "BY STATUS", "ERRORS", "P50", "P99", "MAX", "MOST IN FLIGHT")
     phases = summary["phases"] if len(summary["phases"]) > 1 else {}
     for name, requests in [
         *((name, phase["requests"]) for name, phase in phases.items()),
@@ -134,18 +160,16 @@ def _requests(summary: Summary) -> list[Text | Table]:
             None if latency[key] is None else format_seconds(latency[key] / 1e3) for key in ("p50", "p99", "max")
         ]
         by_status, errors = _counts(requests["by_status"]), _counts(requests["errors"])
-        _row(
-            table, name, requests["sent"], requests["answered"], by_status, errors, *times, requests["in_flight_peak"]
-        )
-    return [table]
+        table.row(name, requests["sent"], requests["answered"], by_status, errors, *times, requests["in_flight_peak"])
+    return [table.text()]
 
 
 def _counts(counts: dict[str, int] | None) -> str:
     return ", ".join(f"{name}: {number:,}" for name, number in (counts or {}).items()) or "-"
 
 
-def _kills(kills: list[OomVerdict]) -> list[Text | Table]:
-    found: list[Text | Table] = []
+def _kills(kills: list[OomVerdict]) -> list[Text]:
+    found: list[Text] = []
     for kill in kills:
         what = "a child of " if kill.child else ""
         limit = "" if kill.limit_bytes is None else f", limit {format_bytes(kill.limit_bytes)}"

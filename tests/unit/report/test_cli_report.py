@@ -14,7 +14,7 @@ from emu.cli_report import find_run, journal, report, show
 from emu.errors import EmuError
 from emu.report.journal import entries
 from emu.report.study import read_study
-from emu.report.text import KILL_MARK, SPARKS, sparkline
+from emu.report.text import KILL_MARK, SPARKS, Table, sparkline
 from tests import fake_runs
 
 GROUP = click.Group("emu", commands={"show": show, "journal": journal, "report": report})
@@ -146,3 +146,16 @@ def test_a_sparkline_shows_growth_kills_and_gaps(tmp_path: Path) -> None:
     assert line.count(KILL_MARK) == 2
     assert " " in line
     assert line[0] < line[10]
+
+
+def test_a_table_is_as_wide_as_it_needs() -> None:
+    """Columns line up, are never cut, and those with nothing to see can be left out."""
+    table = Table("NAME", "SWAP", "TOTAL")
+    table.row("a-very-long-name-that-stays-whole", "0 B", "1 MiB")
+    table.row("b", None, "2 MiB")
+    lines = table.without("-", "0 B").text().plain.splitlines()
+    assert lines == [
+        "NAME                                TOTAL",
+        "a-very-long-name-that-stays-whole   1 MiB",
+        "b                                   2 MiB",
+    ]

@@ -95,6 +95,13 @@ def test_a_kill_tells_what_the_requests_were_doing(tmp_path: Path) -> None:
     assert [line.split()[0] for line in kill.log] == ["queue_proxy", kill.log[1].split()[0], "Memory"]
 
 
+def test_a_kill_tells_what_the_memory_was(tmp_path: Path) -> None:
+    """By the kernel's own statistics where the block is there, by the last sample where it was rate limited."""
+    with_block, without = study_of("rate_limited", tmp_path).kills
+    assert with_block.held == {"anon": 63 * MIB, "page_cache": 0, "shmem": 0, "kernel": MIB, "sock": 0}
+    assert without.held == with_block.held
+
+
 def test_a_kill_line_alone_is_joined_by_pid(tmp_path: Path) -> None:
     """Rate limiting leaves the kill line, which names no cgroup: the process is known from cgroup.procs."""
     kill = study_of("rate_limited", tmp_path).kills[1]
@@ -212,7 +219,7 @@ def test_a_child_killed_long_before_a_plain_kill_does_not_explain_it(tmp_path: P
     run.start("app", memory_max=64 * MIB, processes=2)
     run.advance(1.0)
     run.oom("app", child=True, log="none")
-    run.advance(9.0)
+    run.advance(15.0)
     run.exit("app", 137)
     study = read_study(run.finish())
     assert [kill.child for kill in study.kills] == [True]

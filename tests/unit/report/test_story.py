@@ -65,6 +65,7 @@ SENTENCES = {
         "app touched its limit 1,500 times (memory.events max) and the kernel made room each time by dropping page "
         "cache: with oom 0 that is churn, not danger.",
     ],
+    "rate_limited": ["queue-proxy held 63 MiB of anonymous memory and 1 MiB of kernel memory then."],
     "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],
     "group_killed": ["The kernel killed 3 processes of app together."],
 }

@@ -64,6 +64,21 @@ def test_a_container_is_counted_over_its_instances(tmp_path: Path) -> None:
     assert figures["ready"] is True
 
 
+def test_how_a_container_stands_at_its_end(tmp_path: Path) -> None:
+    """A process's memory is gone before its cgroup is: the end is just before a kill, or when the load was over."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.phase("load", 0.0, 1.0)
+    run.advance(1.0, {"app": {"anon": 10 * MIB}, "queue-proxy": {"anon": 60 * MIB}})
+    run.oom("queue-proxy", exit_code=None)
+    for moves in ({"queue-proxy": {"anon": 0.0}}, {"app": {"anon": 0.0}}):
+        run.advance(run.now + 0.1, moves)
+    containers = summarize(read_study(run.finish()))["containers"]
+    assert containers["queue-proxy"]["anon_end_bytes"] == 60 * MIB
+    assert containers["app"]["anon_end_bytes"] == 10 * MIB
+
+
 def test_page_cache_figures(tmp_path: Path) -> None:
     """Reading 256 MiB twice under 64 MiB reads 512 MiB, the second pass from the disk again."""
     summary = summary_of("page_cache", tmp_path)
