@@ -44,3 +44,5 @@ test-kernel: $(STAMP) ## Tests against a real kernel: this host's if it has what
 clean: ## Remove what was built; image disks stay (drop those with: emu sandbox reset)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+-include systemd.mk

@@ -154,7 +154,7 @@ def build_image(say: Say, *, sources: Path | None = None) -> GuestImage:
             raise EmuError(
                 "cannot make the systemd guest's root disk",
                 "only root can unpack a distribution with its owners and modes",
-                "run it once as root: sudo -E python3 -m emu.sandbox.qemu build",
+                "run all of it as root: sudo make test-systemd",
             )
         say(f"making the guest's root disk: {distribution.name} {distribution.suite}, once, about a minute")
         _make_image(place, distribution)
