@@ -9,7 +9,7 @@ from typing import cast
 import httptools
 
 from emu.daemon import http1
-from emu.daemon.server import BODY_READ_BYTES, WRITE_BUFFER_BYTES
+from emu.daemon.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES
 
 _buffer = memoryview(bytearray(BODY_READ_BYTES))
 

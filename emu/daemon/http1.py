@@ -1,6 +1,6 @@
 """HTTP/1.1 as values: a request's head checked and its framing understood, answers and chunks as bytes.
 
-No I/O here; `server.py` and `client.py` move the bytes.
+No I/O here; `server_connection.py` and `client.py` move the bytes.
 """
 
 from __future__ import annotations

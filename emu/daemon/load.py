@@ -79,12 +79,16 @@ class Load:
         for task in (*phases, *keeping, stopped):
             task.cancel()
         await asyncio.gather(sending, *keeping, stopped, return_exceptions=True)
+        self._settle()
+        return 0
+
+    def _settle(self) -> None:
+        """Record what is still open, and say the last word."""
         for request in list(self.open):
             request.give_up("unanswered")
         self.connections.close()
-        self._records.close()
+        self._records.flush()
         self._status(finished=True)
-        return 0
 
     async def _drain(self, stopped: asyncio.Task[bool]) -> None:
         self._emptied = asyncio.Event()
@@ -262,7 +266,10 @@ def main(argv: list[str]) -> int:
     asked = parser.parse_args(argv)
     plan = LoadPlan.from_json(asked.plan.read_text())
     records = Records(asked.out)
-    return runtime.run(lambda: Load(plan, records, runtime.Log("load")).run())
+    try:
+        return runtime.run(lambda: Load(plan, records, runtime.Log("load")).run())
+    finally:
+        records.close()
 
 
 if __name__ == "__main__":

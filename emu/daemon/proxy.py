@@ -14,7 +14,7 @@ from emu.daemon import forward, http1
 from emu.daemon.client import Asker, ClientConnection
 from emu.daemon.probe import Prober
 from emu.daemon.runtime import Log
-from emu.daemon.server import Exchange, ServerConnection
+from emu.daemon.server_connection import Exchange, ServerConnection
 from emu.daemon.upstream import AppConnections, DialError, broken_words
 from emu.policy.breaker import Admission, Breaker
 from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts

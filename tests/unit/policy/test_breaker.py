@@ -1,6 +1,10 @@
 """containerConcurrency N: N run, 10·N wait, the next is refused; first come, first served."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from emu.policy.breaker import Admission, Breaker
 
@@ -56,3 +60,23 @@ def test_a_negative_limit_is_an_error() -> None:
     """It tells the value and what would do."""
     with pytest.raises(ValueError, match="containerConcurrency is -1"):
         Breaker(-1)
+
+
+@given(limit=st.integers(1, 4), steps=st.lists(st.integers(0, 9), max_size=60))
+def test_whatever_comes_and_goes_the_limits_hold_and_nobody_overtakes(limit: int, steps: list[int]) -> None:
+    """Even steps arrive, odd ones leave; waiters run in the order of their numbers, and no place stays empty."""
+    breaker: Breaker[int] = Breaker(limit)
+    inside: list[int] = []
+    woken: list[int] = []
+    for number, step in enumerate(steps):
+        if step % 2 == 0:
+            if breaker.enter(number) is not Admission.REFUSE:
+                inside.append(number)
+        elif inside:
+            successor = breaker.leave(inside.pop(step % len(inside)))
+            if successor is not None:
+                woken.append(successor)
+        assert breaker.running <= limit
+        assert breaker.waiting <= 10 * limit
+        assert breaker.running == limit or breaker.waiting == 0
+    assert all(sooner < later for sooner, later in pairwise(woken))
