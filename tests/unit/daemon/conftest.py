@@ -53,6 +53,15 @@ def queue_proxy(fake_app: FakeApp) -> Iterator[StartProxy]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[Daemon, FakeApp]]:
+    """A queue-proxy and its app for tests whose requests never get through, so that one serves them all."""
+    app = FakeApp()
+    daemon = Daemon("emu.daemon.queue_proxy", [], {**REQUIRED, "USER_PORT": str(app.port)})
+    with closing(app), closing(daemon):
+        yield daemon, app
+
+
 @pytest.fixture
 def app(tmp_path: Path) -> Iterator[Daemon]:
     """An app with an empty data directory at tmp_path."""

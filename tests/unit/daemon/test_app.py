@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from daemon_wire import ROOT, Daemon, Head, wait_for
 
+from emu.daemon.work import RefusedWorkError, check
 from emu.messages import Work
 
 MIB = 1 << 20
@@ -165,12 +166,20 @@ def test_a_body_is_read_slowly_or_not_at_all(app: Daemon) -> None:
         ("nap=1", "unknown work 'nap'; known: "),
     ],
 )
-def test_work_beyond_its_bounds_is_a_400_in_one_line(app: Daemon, query: str, reason: str) -> None:
-    """It says what is wrong with which value."""
+def test_work_beyond_its_bounds_says_which_value_is_wrong(query: str, reason: str) -> None:
+    """In one line."""
+    with pytest.raises((ValueError, RefusedWorkError)) as caught:
+        check(Work.from_query(query))
+    assert str(caught.value).startswith(reason)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("query", ["sleep=7200", "sleep=long"])
+def test_work_that_is_refused_is_a_400(app: Daemon, query: str) -> None:
+    """With the reason as its body."""
     answer, body = app.connect().ask(f"GET /?{query} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     assert answer.status == 400
-    assert body.decode().startswith(reason)
-    assert body.count(b"\n") == 1
+    assert body.startswith(b"sleep")
 
 
 def test_a_file_that_is_not_there_is_a_404(app: Daemon) -> None:

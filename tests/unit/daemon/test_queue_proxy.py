@@ -555,9 +555,9 @@ class TestSmuggling:
             b"nonsense\r\n\r\n",
         ],
     )
-    def test_it_is_a_400_and_the_end(self, queue_proxy: StartProxy, fake_app: FakeApp, request_: bytes) -> None:
+    def test_it_is_a_400_and_the_end(self, shared: tuple[Daemon, FakeApp], request_: bytes) -> None:
         """The connection closes after the answer."""
-        proxy = queue_proxy()
+        proxy, fake_app = shared
         client = proxy.connect()
         client.send(request_)
         said = client.read_to_end()
