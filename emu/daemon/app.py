@@ -42,11 +42,23 @@ async def serve(host: str, port: int, grace_s: float, log: runtime.Log) -> int:
     return 0
 
 
+def _make_file(argv: list[str]) -> int:
+    try:
+        name, size = argv
+        work.make_file(Path(name), int(size))
+    except ValueError:
+        print("usage: python -m emu.daemon.app make-file PATH BYTES", file=sys.stderr)
+        return 2
+    except OSError as failed:
+        print(f"cannot make a file of {size} bytes: {failed}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run the app, or make a file; the exit status."""
     if argv[:1] == ["make-file"]:
-        work.make_file(Path(argv[1]), int(argv[2]))
-        return 0
+        return _make_file(argv[1:])
     import argparse
 
     parser = argparse.ArgumentParser(prog="python -m emu.daemon.app", description=__doc__)

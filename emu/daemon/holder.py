@@ -19,15 +19,25 @@ MOST_KILLABLE = b"1000"
 
 def main(size: int) -> int:
     """Hold `size` bytes until standard input ends."""
-    fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-    os.write(fd, MOST_KILLABLE)
-    os.close(fd)
+    _volunteer()
     space = reserve(size)
     fill(space)
     os.write(1, FILLED)
     while os.read(0, 1):
         pass
     return 0
+
+
+def _volunteer() -> None:
+    """Offer to be killed first. Where /proc forbids it we are still the process with the most memory, most often."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(fd, MOST_KILLABLE)
+    finally:
+        os.close(fd)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from daemon_wire import ROOT, Daemon, Head, wait_for
 
+from emu.daemon.app import main
 from emu.daemon.work import RefusedWorkError, check
 from emu.messages import Work
 
@@ -213,6 +214,14 @@ def test_make_file_leaves_a_file_of_that_length(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "emu.daemon.app", "make-file", str(path), str(2 * MIB + 1)]
     subprocess.run(argv, check=True, cwd=ROOT)
     assert path.stat().st_size == 2 * MIB + 1
+
+
+def test_make_file_says_in_a_line_why_it_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """No room, no right, no number."""
+    assert main(["make-file", "/proc/none/file", "10"], {}) == 1
+    assert capsys.readouterr().err.startswith("cannot make a file of 10 bytes: ")
+    assert main(["make-file", "x", "many"], {}) == 2
+    assert capsys.readouterr().err.startswith("usage: ")
 
 
 def test_work_survives_its_query() -> None:
