@@ -20,6 +20,8 @@ from emu.units import format_bytes, format_seconds
 
 AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
+FEW = 10
+"""With fewer answers than this a percentile says nothing."""
 _SEEN = {
     "refused": "were refused a connection",
     "reset": "were reset",
@@ -241,11 +243,18 @@ def _clients(study: Study, summary: dict[str, Any]) -> list[str]:
         whole = all_of(int(requests["sent"]))
         found = [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]
     latency = requests["latency_ms"]
-    if requests["answered"] > 1:
-        half, most = format_seconds(latency["p50"] / 1e3), format_seconds(latency["p99"] / 1e3)
-        same = f"The answers took {half}."
-        found.append(same if half == most else f"Half of the answers came within {half}, 99 % within {most}.")
+    if requests["answered"]:
+        found.append(_latency(requests["answered"], {name: known / 1e3 for name, known in latency.items()}))
     return found
+
+
+def _latency(answered: int, known: dict[str, float]) -> str:
+    half, most = format_seconds(known["p50"]), format_seconds(known["p99"])
+    if half == most:
+        return f"The answer took {half}." if answered == 1 else f"The answers took {half}."
+    if answered < FEW:
+        return f"The answers took up to {most}."
+    return f"Half of the answers came within {half}, 99 % within {most}."
 
 
 def _answers(study: Study) -> list[str]:
@@ -264,7 +273,13 @@ def _answers(study: Study) -> list[str]:
     answered = sum(request.answered for request in requests)
     if answered == len(requests):
         return [f"{all_of(answered)} {'was' if answered == 1 else 'were'} answered"]
-    return [f"{answered:,} of {count(len(requests), 'request')} were answered"]
+    if not answered:
+        return [
+            "the one request was not answered"
+            if len(requests) == 1
+            else f"none of {len(requests):,} requests was answered"
+        ]
+    return [f"{answered:,} of {len(requests):,} requests {'was' if answered == 1 else 'were'} answered"]
 
 
 def _peaks(study: Study, summary: dict[str, Any]) -> list[str]:

@@ -64,8 +64,7 @@ def read_study(run: RunDir) -> Study:
         _complain(study, complaint)
     study.requests = read_requests(run.requests, study.origin)
     study.in_flight = count_in_flight(study.requests or [])
-    study.duration_s = max([event.t for event in events] + ([sampled.end] if sampled.end else []), default=0.0)
-    study.duration_s = max(0.0, study.duration_s - study.origin)
+    study.duration_s = _duration(events, sampled.end, study.origin)
     study.instances = _instances(events, study.origin)
     for key, line in sampled.timelines.items():
         line.label, line.attempt = _owner(study, key)
@@ -168,12 +167,21 @@ def _owner(study: Study, key: Key) -> Key:
     return next((one.key for one in study.instances if one.id and one.id in label), key)
 
 
+def _duration(events: list[Event], last_sample: float | None, origin: float) -> float:
+    """To the run's end; where it was cut off, to the last record. Phases do not count: theirs is the plan's time."""
+    ended = [event.t for event in _of(events, RunEnded)]
+    told = [event.t for event in events if not isinstance(event, PhaseBegan | PhaseEnded)]
+    told += [last_sample] if last_sample is not None else []
+    return max(0.0, max(ended or told, default=origin) - origin)
+
+
 def _phases(events: list[Event], origin: float, end_s: float) -> list[PhaseSpan]:
-    began = list(_of(events, PhaseBegan))
+    """The phases that began. The plan may reach beyond the run: all answers were there, or it was interrupted."""
+    began = [event for event in _of(events, PhaseBegan) if event.t - origin <= end_s]
     ended = {event.phase: event.t - origin for event in _of(events, PhaseEnded)}
-    begins = [event.t - origin for event in began] + [max(end_s, *(event.t - origin for event in began), 0.0)]
+    begins = [*(event.t - origin for event in began), end_s]
     return [
-        PhaseSpan(event.phase, begin, ended.get(event.phase, begin + event.duration_s), until)
+        PhaseSpan(event.phase, begin, min(end_s, ended.get(event.phase, begin + event.duration_s)), until)
         for event, begin, until in zip(began, begins, begins[1:], strict=False)
     ]
 

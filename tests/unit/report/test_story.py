@@ -38,7 +38,7 @@ HEADLINES = {
     "refused": "Nothing was killed: queue-proxy peaked at 21 of 64 MiB; "
     "90 % of 3,000 requests were answered 503 at once",
     "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 34.4 of 64 MiB; "
-    "0 of 99 requests were answered",
+    "none of 99 requests was answered",
 }
 
 

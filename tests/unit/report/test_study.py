@@ -92,6 +92,18 @@ def test_phases_reach_to_the_next_one(tmp_path: Path) -> None:
     ]
 
 
+def test_a_plan_that_reaches_beyond_the_run_is_cut_to_it(tmp_path: Path) -> None:
+    """Phases carry the plan's times: where all answers came early the run's own end counts, not the plan's."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    run.phase("now", 0.5, 20.0)
+    run.phase("never", 20.0, 30.0)
+    run.advance(3.0)
+    study = read_study(run.finish())
+    assert study.duration_s == pytest.approx(3.0)
+    assert [(phase.name, phase.end_s, phase.until_s) for phase in study.phases] == [("now", 3.0, 3.0)]
+
+
 def test_in_flight_rises_and_falls(tmp_path: Path) -> None:
     """In flight is sent and not yet done, and is 0 in the end where all were done."""
     study = read_study(fake_runs.oom(tmp_path / "run"))
