@@ -19,6 +19,7 @@ from emu.units import format_bytes
 
 _LINE_S = 1.0
 _BAR_CELLS = 24
+_WORTH_TELLING = 2**20
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class MemoryNow:
     anon: int
     page_cache: int
     shmem: int
+    sock: int
     kernel: int
     swap: int
     current: int
@@ -65,7 +67,7 @@ class Screen:
         self.console = Console(file=self._stream, highlight=False, quiet=quiet, soft_wrap=True)
         self._live: Live | None = None
         self._line_at = -_LINE_S
-        self._shown: tuple[str, str] | None = None
+        self._shown: tuple[str, str, str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -91,9 +93,9 @@ class Screen:
                 self._live.start()
             self._live.update(_table(moment))
             return
-        changed = (moment.ready, moment.status) != self._shown
-        if changed or moment.elapsed_s >= self._line_at + _LINE_S:
-            self._shown = (moment.ready, moment.status)
+        shown = (moment.phase, moment.ready, moment.status)
+        if shown != self._shown or moment.elapsed_s >= self._line_at + _LINE_S:
+            self._shown = shown
             self._line_at = moment.elapsed_s
             self.console.print(_line(moment))
 
@@ -108,11 +110,17 @@ def _line(moment: Now) -> str:
     parts = [f"{moment.elapsed_s:6.1f} s  {moment.ready} {moment.status}, {_restarts(moment.restarts)}"]
     parts.append(_requests(moment))
     for memory in moment.memory:
-        limit = format_bytes(memory.limit) if memory.limit is not None else "no limit"
-        parts.append(
-            f"{memory.container}: anon {format_bytes(memory.anon)}, cache {format_bytes(memory.page_cache)}, "
-            f"swap {format_bytes(memory.swap)} of {limit}"
+        limit = f" of {format_bytes(memory.limit)}" if memory.limit is not None else ""
+        kinds = (
+            ("anon", memory.anon),
+            ("cache", memory.page_cache),
+            ("shmem", memory.shmem),
+            ("sockets", memory.sock),
+            ("kernel", memory.kernel),
+            ("swap", memory.swap),
         )
+        held = ", ".join(f"{kind} {format_bytes(size)}" for kind, size in kinds if size >= _WORTH_TELLING)
+        parts.append(f"{memory.container}: {format_bytes(memory.current)}{limit}" + (f" ({held})" if held else ""))
     return " | ".join(parts)
 
 
@@ -141,14 +149,26 @@ def _table(moment: Now) -> RenderableType:
         _requests(moment),
     )
     memory = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("CONTAINER", "STATE", "MEMORY", "ANON", "CACHE", "SHMEM", "KERNEL", "SWAP", "LIMIT", "OOM"):
+    for heading in (
+        "CONTAINER",
+        "STATE",
+        "MEMORY",
+        "ANON",
+        "CACHE",
+        "SHMEM",
+        "SOCKETS",
+        "KERNEL",
+        "SWAP",
+        "LIMIT",
+        "OOM",
+    ):
         memory.add_column(heading, justify="left" if heading in ("CONTAINER", "STATE", "MEMORY") else "right")
     for row in moment.memory:
         memory.add_row(
             row.container,
             row.status,
             _bar(row),
-            *(format_bytes(size) for size in (row.anon, row.page_cache, row.shmem, row.kernel, row.swap)),
+            *(format_bytes(size) for size in (row.anon, row.page_cache, row.shmem, row.sock, row.kernel, row.swap)),
             format_bytes(row.limit) if row.limit is not None else "none",
             Text(str(row.oom_kills), "bold red" if row.oom_kills else "dim"),
         )
@@ -159,7 +179,12 @@ def _bar(row: MemoryNow) -> Text:
     whole = row.limit or max(row.current, 1)
     text = Text()
     used = 0
-    for size, style in ((row.anon, "red"), (row.page_cache, "blue"), (row.shmem, "magenta"), (row.kernel, "yellow")):
+    for size, style in (
+        (row.anon, "red"),
+        (row.page_cache, "blue"),
+        (row.shmem, "magenta"),
+        (row.kernel + row.sock, "yellow"),
+    ):
         cells = round(_BAR_CELLS * size / whole)
         cells = max(0, min(cells, _BAR_CELLS - used))
         text.append("█" * cells, style)

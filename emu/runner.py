@@ -266,7 +266,11 @@ def _drive(
             load.hear()
             watch.look(_phase_at(plan, now()), load)
         load.hear()
-        watch.look("done", load)
+        settled = now() + spec.load.settle
+        while now() < settled:
+            supervisor.turn(_TURN_S)
+            watch.look("watching what is left", load)
+        screen.show(watch.moment("done", load))
 
 
 def _tell_phases(plan: LoadPlan, log: EventLog) -> None:
@@ -332,26 +336,29 @@ class _Watch:
 
     def look(self, phase: str, load: _Load | None) -> None:
         moment = now()
-        if moment < self._next_at and (load is None or load.running):
+        if moment < self._next_at:
             return
         self._next_at = moment + 0.25
+        self._screen.show(self.moment(phase, load))
+
+    def moment(self, phase: str, load: _Load | None) -> Now:
+        """The state now."""
+        moment = now()
         view = self._supervisor.view()
         said = load.said if load is not None else {}
-        self._screen.show(
-            Now(
-                elapsed_s=moment - self._began,
-                phase=phase,
-                ready=view.ready,
-                status=view.status,
-                restarts=view.restarts,
-                age_s=moment - self._began,
-                sent=said.get("sent", 0),
-                answered=said.get("done", 0),
-                in_flight=said.get("in_flight", 0),
-                by_status=said.get("by_status", {}),
-                errors=said.get("errors", {}),
-                memory=tuple(self._memory(name) for name in CONTAINERS),
-            )
+        return Now(
+            elapsed_s=moment - self._began,
+            phase=phase,
+            ready=view.ready,
+            status=view.status,
+            restarts=view.restarts,
+            age_s=moment - self._began,
+            sent=said.get("sent", 0),
+            answered=said.get("done", 0),
+            in_flight=said.get("in_flight", 0),
+            by_status=said.get("by_status", {}),
+            errors=said.get("errors", {}),
+            memory=tuple(self._memory(name) for name in CONTAINERS),
         )
 
     def _memory(self, name: str) -> MemoryNow:
@@ -376,6 +383,7 @@ class _Watch:
             stat.get("anon", 0),
             stat.get("file", 0) - shmem,
             shmem,
+            stat.get("sock", 0),
             stat.get("kernel", 0),
             swap,
             current,

@@ -493,7 +493,9 @@ class LoadModel(Model):
     seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
     """The same seed gives the same times."""
     drain: Seconds = 5.0
-    """How long after the last phase answers are waited for."""
+    """How long after the last phase answers are waited for; not at all once every request has ended."""
+    settle: Seconds = 2.0
+    """How long the pod is still watched after that: what a request left behind, a restart."""
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
