@@ -6,34 +6,17 @@ Every number comes from the study; where something was not recorded the sentence
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.measures import percentile
 from emu.report.model import Instance, OomVerdict, Study
 from emu.report.oom import DOCKER_FLAG, EXIT_CODE
 from emu.report.oom_pieces import KILLED
+from emu.report.story_clients import answers_headline, client_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
-from emu.report.words import all_of, count, listed, of_limit, often, share
+from emu.report.words import count, listed, of_limit, often
 from emu.units import format_bytes, format_seconds
 
-AT_ONCE_S = 0.1
-"""An answer within this is one that came at once."""
-FEW = 10
-"""With fewer answers than this a percentile says nothing."""
-_SEEN = {
-    "refused": "were refused a connection",
-    "reset": "were reset",
-    "closed": "were closed without a byte of answer",
-    "short-body": "were cut off in the middle of the answer",
-    "timeout": "were given up by the client (timeout)",
-    "unanswered": "had no answer when the run ended",
-    "bad-response": "were answered with something that is not HTTP",
-    "unreachable": "could not reach the pod",
-    "no-descriptors": "were never sent: the load generator had no file descriptor left",
-    "no-ports": "were never sent: the load generator had no local port left",
-}
 _PARTS = {
     "anon": "anonymous memory",
     "page_cache": "page cache",
@@ -62,7 +45,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _flags(study)
     story.sentences += _exits(study, summary, skip_first=not study.kills)
     story.sentences += _restarts(study)
-    story.sentences += _clients(study, summary)
+    story.sentences += client_sentences(summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += _notes(study)
     story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
@@ -76,7 +59,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     if exits:
         return exits[0].rstrip(".")
     parts = [*swap_headline(study, summary), *cache_headline(study, summary)] or _peaks(study, summary)
-    parts += _answers(study)
+    parts += answers_headline(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     verdict = "Nothing was killed" if watched else "Whether a process was killed was not recorded"
     verdict = verdict if study.ended else f"As far as it was recorded, {verdict[0].lower()}{verdict[1:]}"
@@ -229,57 +212,6 @@ def _restarts(study: Study) -> list[str]:
             text += f", the longest back-off was {longest} (CrashLoopBackOff)"
         found.append(f"{text}.")
     return found
-
-
-def _clients(study: Study, summary: dict[str, Any]) -> list[str]:
-    requests = summary["requests"]
-    if not requests["sent"]:
-        return []
-    seen = [f"{number:,} were answered {status}" for status, number in requests["by_status"].items()]
-    seen += [f"{number:,} {_SEEN.get(name, name)}" for name, number in requests["errors"].items()]
-    seen = [words.replace(" were ", " was ", 1) if words.startswith("1 ") else words for words in seen]
-    found = [f"Of {count(requests['sent'], 'request')}, {listed(seen)}."]
-    if len(seen) == 1:
-        whole = all_of(int(requests["sent"]))
-        found = [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]
-    latency = requests["latency_ms"]
-    if requests["answered"]:
-        found.append(_latency(requests["answered"], {name: known / 1e3 for name, known in latency.items()}))
-    return found
-
-
-def _latency(answered: int, known: dict[str, float]) -> str:
-    half, most = format_seconds(known["p50"]), format_seconds(known["p99"])
-    if half == most:
-        return f"The answer took {half}." if answered == 1 else f"The answers took {half}."
-    if answered < FEW:
-        return f"The answers took up to {most}."
-    return f"Half of the answers came within {half}, 99 % within {most}."
-
-
-def _answers(study: Study) -> list[str]:
-    """The headline's word on answers: the share of refusals, or that all went well."""
-    requests = study.requests or []
-    if not requests:
-        return []
-    bad = Counter(request.status for request in requests if request.answered and (request.status or 0) >= 500)
-    if bad:
-        status, number = bad.most_common(1)[0]
-        taken = sorted(one.latency_s for one in requests if one.status == status and one.latency_s is not None)
-        at_once = " at once" if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ""
-        return [
-            f"{share(number, len(requests))} of {count(len(requests), 'request')} were answered {status}{at_once}"
-        ]
-    answered = sum(request.answered for request in requests)
-    if answered == len(requests):
-        return [f"{all_of(answered)} {'was' if answered == 1 else 'were'} answered"]
-    if not answered:
-        return [
-            "the one request was not answered"
-            if len(requests) == 1
-            else f"none of {len(requests):,} requests was answered"
-        ]
-    return [f"{answered:,} of {len(requests):,} requests {'was' if answered == 1 else 'were'} answered"]
 
 
 def _peaks(study: Study, summary: dict[str, Any]) -> list[str]:
