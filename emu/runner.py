@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,7 +90,7 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
             _prepare(spec, pod, engine, log, screen)
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
-            recorder = stack.enter_context(_recording(run, pod, spec.recorder.interval))
+            recorder = stack.enter_context(_recording(run, pod, log, spec.recorder.interval))
             pod.on_create = recorder.tell
             supervisor = stack.enter_context(
                 Supervisor(
@@ -206,7 +206,7 @@ class _Recording:
 
 
 @contextmanager
-def _recording(run: RunDir, pod: Pod, interval_s: float) -> Iterator[_Recording]:
+def _recording(run: RunDir, pod: Pod, log: EventLog, interval_s: float) -> Iterator[_Recording]:
     with (run.processes / "recorder.err").open("wb") as errors:
         process = command.spawn(
             [
@@ -226,8 +226,12 @@ def _recording(run: RunDir, pod: Pod, interval_s: float) -> Iterator[_Recording]
             )
         yield _Recording(process)
     finally:
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         _end(process)
+        if process.returncode != 0:
+            why = f"its process ended with status {process.returncode}; samples and kernel log lines stop there"
+            log.append(Note(now(), "the recorder ended before the run did", why, "error"))
 
 
 def _end(process: Popen[bytes]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from conftest import DEADLINE_S, Child
 
 from cgroups.events import EventWatcher
 from cgroups.group import Cgroup
+from tests.kernel.support import DEADLINE_S, Child
 
 pytestmark = pytest.mark.kernel
 

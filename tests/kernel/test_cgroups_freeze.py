@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Child, eventually
 
 from cgroups import errors
 from cgroups.freeze import freeze, thaw
 from cgroups.group import Cgroup
+from tests.kernel.support import Child, eventually
 
 pytestmark = pytest.mark.kernel
 

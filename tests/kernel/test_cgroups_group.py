@@ -5,13 +5,13 @@ from __future__ import annotations
 import errno
 
 import pytest
-from conftest import Child, eventually
 
 from cgroups import NO_LIMIT, errors, files
 from cgroups.events import OpenFile
 from cgroups.group import Cgroup, enable_down_to, own_cgroup
 from cgroups.mount import Mount, is_cgroup2
 from cgroups.tree import Tree
+from tests.kernel.support import Child, eventually
 
 pytestmark = pytest.mark.kernel
 

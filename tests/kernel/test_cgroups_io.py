@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from conftest import Child
 
 from cgroups.group import Cgroup
 from cgroups.io import IoMax
 from cgroups.values import NO_LIMIT
+from tests.kernel.support import Child
 
 pytestmark = pytest.mark.kernel
 

@@ -6,13 +6,13 @@ import select
 import time
 
 import pytest
-from conftest import DEADLINE_S, Child, eventually
 
 from cgroups.events import Change, EventWatcher
 from cgroups.group import Cgroup
 from cgroups.kmsg import KmsgGap, KmsgReader
 from cgroups.mount import Mount
 from cgroups.oom import OomKill, OomParser
+from tests.kernel.support import DEADLINE_S, Child, eventually
 
 pytestmark = pytest.mark.kernel
 

@@ -1,0 +1,117 @@
+"""Runs that do not end as planned: what is kept, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from emu.containers import Engine
+from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
+
+pytestmark = pytest.mark.scenario
+
+
+def emu(*words: str) -> subprocess.CompletedProcess[str]:
+    """Call `emu` as a user would."""
+    return subprocess.run([*EMU, *words], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_in_order(
+    going: Callable[[str], Going], engine: Engine, number: signal.Signals
+) -> None:
+    """Ctrl-C and SIGTERM: exit status 130, a report of what was recorded, and nothing left."""
+    run = going("queue-proxy-bounded")
+    run.until("sending requests")
+    run.signal(number)
+    assert run.end() == 130
+    summary = json.loads(run.run.summary.read_text())
+    assert summary["interrupted"] is True
+    assert run.run.report.stat().st_size > 0
+    assert leftovers(engine) == []
+
+
+def test_an_interrupt_during_set_up_leaves_nothing(going: Callable[[str], Going], engine: Engine) -> None:
+    """Ctrl-C while the app's files are made or containers start undoes what was made by then."""
+    run = going("page-cache-reread")
+    run.until("making the app's files")
+    run.signal(signal.SIGINT)
+    assert run.end() == 130
+    assert leftovers(engine) == []
+
+
+def test_clean_removes_all_that_a_killed_run_left(going: Callable[[str], Going], engine: Engine) -> None:
+    """After kill -9, `emu clean` finds every container, volume and cgroup, and what was recorded reads well."""
+    run = going("queue-proxy-oom")
+    run.until("sending requests")
+    run.process.kill()
+    run.process.wait()
+    for _ in eventually():
+        if not [left for left in leftovers(engine) if "emu.recorder" in left or "emu.daemon.load" in left]:
+            break
+    assert len(leftovers(engine)) >= 4  # two containers and the pause container at least, and the pod's cgroup
+    assert "removed container" in emu("clean").stdout
+    for _ in eventually():  # the containers' own processes end with them
+        if not leftovers(engine):
+            break
+    assert leftovers(engine) == []
+    shown = emu("show", str(run.run.path), "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["ended"] is False
+    assert emu("clean").stdout == "nothing was left behind\n"
+
+
+def test_clean_leaves_a_living_run_alone(going: Callable[[str], Going], engine: Engine) -> None:
+    """`emu clean` beside a run that goes on removes nothing of it."""
+    run = going("app-swap")
+    run.until("starting the pod")
+    app = run.container("app")
+    assert emu("clean").stdout == "nothing was left behind\n"
+    assert engine.state(app)["Status"] == "running"
+    assert run.end() == 0
+
+
+def test_a_recorder_that_is_killed_costs_the_record_not_the_run(
+    going: Callable[[str], Going], engine: Engine
+) -> None:
+    """What was recorded up to then reads well, the run ends in order, and the report says what happened."""
+    run = going("queue-proxy-bounded")
+    run.until("sending requests")
+    recorder = next(
+        child
+        for child in psutil.Process(run.process.pid).children(recursive=True)
+        if "emu.recorder" in child.cmdline()
+    )
+    os.kill(recorder.pid, signal.SIGKILL)
+    assert run.end() in (0, 1)
+    assert leftovers(engine) == []
+    assert "recorder" in run.run.events.read_text()
+    assert "recorder" in emu("show", str(run.run.path)).stdout
+
+
+def test_an_unknown_image_is_told_before_anything_starts(tmp_path: Path, engine: Engine) -> None:
+    """An image that the engine does not have: one error with the key, exit status 2, no run directory."""
+    out = tmp_path / "run"
+    done = emu("run", "app-oom", "--on", "host", "--out", str(out), "--set", "pod.app.image=nobody/has-this:1")
+    assert done.returncode == 2
+    assert "pod.app.image" in done.stderr
+    assert "nobody/has-this:1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not out.exists()
+    assert leftovers(engine) == []
+
+
+def test_a_run_is_never_recorded_over_another(tmp_path: Path) -> None:
+    """A directory that exists is refused, with 2, and stays as it was."""
+    (tmp_path / "precious").write_text("keep")
+    done = emu("run", "app-oom", "--on", "host", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "never overwritten" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]

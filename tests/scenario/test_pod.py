@@ -1,0 +1,117 @@
+"""A pod's containers, looked at from outside while they run: limits, scores, privileges."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cgroups.group import Cgroup, own_cgroup
+from emu.containers import Engine
+from emu.policy import qos
+from tests.scenario.support import Going
+
+pytestmark = pytest.mark.scenario
+MIB = 2**20
+
+SCENARIO = """
+name: controls
+question: Are all controls where the kernel can see them?
+pod:
+  memory: {max: 512Mi}
+  queueProxy:
+    resources: {limits: {memory: 64Mi, cpu: 500m}}
+    memory: {high: 48Mi, low: 8Mi, min: 4Mi, swapMax: 16Mi, oomGroup: true}
+  app:
+    resources: {requests: {memory: 256Mi}}
+    memory: {swapMax: max, oomGroup: false}
+load:
+  phases:
+    - {name: quiet, type: constant, rate: 1, duration: 60s}
+"""
+
+
+@dataclass
+class Seen:
+    """A running container."""
+
+    pid: int
+    cgroup: Cgroup
+
+
+@pytest.fixture(scope="module")
+def pod(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Seen]]:
+    """A pod with every control set, as long as the module's tests need it."""
+    folder = tmp_path_factory.mktemp("pod")
+    (folder / "controls.yaml").write_text(SCENARIO)
+    run = Going(engine, str(folder / "controls.yaml"), folder / "run")
+    run.until("sending requests")
+
+    def look(name: str) -> Seen:
+        pid = int(engine.state(run.container(name))["Pid"])
+        return Seen(pid, own_cgroup(pid))
+
+    yield look
+    run.signal(signal.SIGINT)
+    run.end()
+
+
+def test_memory_controls(pod: Callable[[str], Seen]) -> None:
+    """Every memory file of queue-proxy holds what the scenario says, also those that Docker has no option for."""
+    memory = pod("queue-proxy").cgroup.memory
+    assert memory.limits() == type(memory.limits())(
+        max=64 * MIB, high=48 * MIB, low=8 * MIB, min=4 * MIB, swap_max=16 * MIB,
+        swap_high=memory.swap_high, oom_group=True,
+    )  # fmt: skip
+
+
+def test_no_limit_is_no_limit(pod: Callable[[str], Seen]) -> None:
+    """The app without a limit has none of its own, and one process of it may be killed alone."""
+    memory = pod("app").cgroup.memory
+    assert (str(memory.max), str(memory.swap_max), memory.oom_group) == ("max", "max", False)
+
+
+def test_the_pod_is_above_its_containers(pod: Callable[[str], Seen]) -> None:
+    """Both containers lie in one pod cgroup, which has the pod's own limit."""
+    parents = {pod(name).cgroup.path.parent for name in ("queue-proxy", "app")}
+    assert len(parents) == 1
+    assert Cgroup(parents.pop()).memory.max == 512 * MIB
+
+
+def test_oom_score_adj_is_the_kubelets(pod: Callable[[str], Seen]) -> None:
+    """Each process carries the score that the kubelet would give by QoS class and request."""
+    total = psutil.virtual_memory().total
+    proxy = qos.Asked(memory_limit=64 * MIB, cpu_limit=500)
+    app = qos.Asked(memory_request=256 * MIB)
+    for name, asked in (("queue-proxy", proxy), ("app", app)):
+        wanted = qos.oom_score_adj(qos.qos_class((proxy, app)), asked, total)
+        assert int(Path(f"/proc/{pod(name).pid}/oom_score_adj").read_text()) == wanted
+
+
+def test_the_cpu_limit_is_a_quota(pod: Callable[[str], Seen]) -> None:
+    """500m is half of each 100 ms."""
+    limit = pod("queue-proxy").cgroup.cpu.max
+    assert limit is not None and str(limit) == "50000 100000"
+
+
+@pytest.mark.parametrize("name", ["queue-proxy", "app"])
+def test_containers_have_no_extra_privileges(pod: Callable[[str], Seen], name: str) -> None:
+    """No capability, no way to get one, no root user, a root file system that is read-only."""
+    pid = pod(name).pid
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
+    assert status["NoNewPrivs"] == "1"
+    assert status["Uid"].split()[0] == "65532"
+    root = next(line for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if line.split()[4] == "/")
+    assert "ro" in root.split()[5].split(",")
+
+
+def test_they_share_the_network_of_the_pause_container(pod: Callable[[str], Seen]) -> None:
+    """queue-proxy finds the app on loopback: both are in one network namespace, which is not the host's."""
+    spaces = {Path(f"/proc/{pod(name).pid}/ns/net").readlink() for name in ("queue-proxy", "app")}
+    assert len(spaces) == 1
+    assert spaces != {Path("/proc/self/ns/net").readlink()}

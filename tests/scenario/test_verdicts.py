@@ -1,0 +1,121 @@
+"""The OOM verdict on a real kernel: which level ran out, who died, and what was no OOM at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from emu.containers import Engine
+from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, leftovers
+
+pytestmark = pytest.mark.scenario
+
+HOLD = """
+load:
+  drain: 60s
+  settle: {settle}
+  phases:
+    - name: ask
+      type: burst
+      size: {size}
+      duration: 5s
+      request:
+        do: {{hold: {hold}, holdFor: 3s, child: {child}}}
+"""
+
+
+def test_a_pod_that_runs_out_kills_the_container_that_asked_for_nothing(
+    emu_run: Callable[..., Finished], scenario_file: Callable[[str], str]
+) -> None:
+    """The pod's own limit is hit while both containers are below theirs: level pod, and the victim is queue-proxy,
+    whose oom_score_adj is 999 because it has no memory request.
+    """
+    request = psutil.virtual_memory().total * 97 // 100
+    done = emu_run(
+        scenario_file(
+            f"""
+name: pod-oom
+question: Who dies when the pod's own limit is hit?
+pod:
+  memory: {{max: 96Mi}}
+  backOff: {{scale: 0.1}}
+  app:
+    resources: {{requests: {{memory: {request}}}}}
+{HOLD.format(settle="2s", size=1, hold="78Mi", child="false")}"""
+        )
+    )
+    kills = done.summary["oom_kills"]
+    assert {kill["level"] for kill in kills} == {"pod"}
+    assert kills[0]["container"] == "queue-proxy"
+    assert kills[0]["limit_bytes"] == 96 * 2**20
+    assert done.summary["containers"]["queue-proxy"]["exits"][0]["reason"] == "OOMKilled"
+    assert done.summary["pod"]["memory_events_local"]["oom"] >= 1
+    assert done.summary["containers"]["queue-proxy"]["memory_events"]["oom"] == 0
+
+
+def test_a_killed_child_leaves_its_container_alive(
+    emu_run: Callable[..., Finished], scenario_file: Callable[[str], str]
+) -> None:
+    """Without memory.oom.group the kernel kills one process: the app's child dies, the app answers and goes on."""
+    done = emu_run(
+        scenario_file(
+            f"""
+name: child-oom
+question: Does a container live on when one of its processes is OOM-killed?
+pod:
+  app:
+    resources: {{limits: {{memory: 64Mi}}}}
+    memory: {{oomGroup: false}}
+{HOLD.format(settle="1s", size=1, hold="128Mi", child="true")}"""
+        )
+    )
+    app = done.summary["containers"]["app"]
+    assert (app["oom_kills"], app["restarts"]) == (1, 0)
+    assert [kill["child"] for kill in done.summary["oom_kills"]] == [True]
+    assert all(exit["reason"] != "OOMKilled" for exit in app["exits"])
+    assert done.summary["requests"]["by_status"] == {"500": 1}
+
+
+def test_no_kill_is_lost_when_the_kernel_holds_its_log_back(
+    emu_run: Callable[..., Finished], scenario_file: Callable[[str], str]
+) -> None:
+    """The kernel prints ten reports in five seconds and no more; each kill is in the verdict all the same."""
+    done = emu_run(
+        scenario_file(
+            f"""
+name: many-kills
+question: Is every kill of a burst known?
+pod:
+  app:
+    resources: {{limits: {{memory: 96Mi}}}}
+    memory: {{oomGroup: false}}
+{HOLD.format(settle="2s", size=24, hold="96Mi", child="true")}"""
+        )
+    )
+    counted = done.summary["containers"]["app"]["memory_events"]["oom_kill"]
+    assert counted > 10
+    assert done.summary["containers"]["app"]["oom_kills"] == counted == len(done.summary["oom_kills"])
+    assert {kill["container"] for kill in done.summary["oom_kills"]} == {"app"}
+    reports = done.run.kmsg.read_text().count("oom-kill:constraint")
+    assert reports < counted, "the kernel held nothing back: the test proves less than it says"
+
+
+def test_a_plain_kill_is_no_oom(going: Callable[[str], Going], engine: Engine) -> None:
+    """`docker kill` ends a container with 137 as the OOM killer does; memory.events tells them apart."""
+    run = going("queue-proxy-bounded")
+    run.until("sending requests")
+    engine.kill(run.container("app"))
+    run.end()
+    shown = subprocess.run(
+        [*EMU, "show", str(run.run.path), "--json"], capture_output=True, text=True, timeout=DEADLINE_S, check=True
+    )
+    summary = json.loads(shown.stdout)
+    first = summary["containers"]["app"]["exits"][0]
+    assert (first["exit_code"], first["reason"]) == (137, "Error")
+    assert summary["oom_kills"] == []
+    assert summary["containers"]["app"]["restarts"] >= 1
+    assert leftovers(engine) == []
