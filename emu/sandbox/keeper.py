@@ -1,15 +1,18 @@
 """Holds one guest: starts `linux.uml`, and sees to it that nothing of it outlives the `emu` that asked for it.
 
 A process of its own, because `emu` may be killed in a way that leaves it no time to clean up. It notices the end of
-`emu` by the end of a pipe, kills every process of its session (by id: UML's helpers stay in it), and removes the
-guest's scratch directory. Standard library only; run as `python keeper.py SCRATCH LIFE_FD CONSOLE_FD IN_FD OUT_FD
-ARGV…`. Any further descriptor it inherits (the lock of the image disk) stays open until the last process is gone.
+`emu` by the end of a pipe, kills every process of the guest by id, and removes the guest's scratch directory. The
+kernel leads a session of its own, and its helpers stay in it; those whose kernel is gone become our children.
+
+Standard library only; run as `python keeper.py SCRATCH LIFE_FD CONSOLE_FD IN_FD OUT_FD ARGV…`. Any further
+descriptor it inherits (the lock of the image disk) stays open until the last process is gone.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import resource
 import select
@@ -24,17 +27,35 @@ _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+KERNEL = "kernel.json"
+"""In the scratch directory: the pid and the start time of `linux.uml`."""
+
+
+def stat(pid: int) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on; None if there is no such process, or only its corpse."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields
+
+
+def start_time(pid: int) -> int | None:
+    """When a living process started, in clock ticks since boot."""
+    fields = stat(pid)
+    return None if fields is None else int(fields[19])
+
+
 def session_members(session: int) -> list[int]:
-    """Every living process of a session, its leader aside."""
-    members = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == session:
-            continue
-        with contextlib.suppress(OSError):
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] not in "ZX":
-                members.append(int(entry.name))
-    return members
+    """Every living process of a session, its leader too."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if (fields := stat(pid)) is not None and int(fields[3]) == session]
+
+
+def children() -> list[int]:
+    """Our own children, those that we have inherited too."""
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [pid for pid in pids if (fields := stat(pid)) is not None and int(fields[1]) == os.getpid()]
 
 
 def start(argv: list[str], scratch: str, console_fd: int) -> int:
@@ -43,6 +64,7 @@ def start(argv: list[str], scratch: str, console_fd: int) -> int:
     if pid:
         return pid
     try:
+        os.setsid()
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a panicking kernel aborts; its core would be gigabytes
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -73,12 +95,12 @@ def wait(child: int, life_fd: int) -> None:
     os.close(pidfd)
 
 
-def end(session: int, child: int) -> int:
+def end(child: int) -> int:
     """Kill and reap all that is left of the guest; return the kernel's exit status, 128+n for a signal."""
     status = 0
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        for pid in session_members(session):
+        for pid in {*session_members(child), *children()}:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         try:
@@ -86,7 +108,7 @@ def end(session: int, child: int) -> int:
                 if reaped[0] == child:
                     status = reaped[1]
         except ChildProcessError:
-            if not session_members(session):
+            if not session_members(child):
                 break
         time.sleep(0.01)
     code = os.waitstatus_to_exitcode(status)
@@ -107,11 +129,14 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.set_inheritable(life_fd, False)
     child = start(argv, scratch, console_fd)
+    note = Path(scratch) / KERNEL
+    note.with_suffix(".tmp").write_text(json.dumps({"pid": child, "started": start_time(child) or -1}))
+    note.with_suffix(".tmp").rename(note)
     for fd in [console_fd, *line_fds]:  # so that their other ends see the end of the guest
         os.close(fd)
     wait(child, life_fd)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    status = end(os.getpid(), child)
+    status = end(child)
     shutil.rmtree(scratch, ignore_errors=True)
     sys.exit(status)
 

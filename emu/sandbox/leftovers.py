@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from emu.paths import cache_dir
-from emu.sandbox.keeper import session_members
+from emu.sandbox.keeper import KERNEL, session_members, start_time
 
 _STATE = "state.json"
 
@@ -29,15 +29,6 @@ class Mark:
     def alive(self) -> bool:
         """Whether that very process still runs."""
         return start_time(self.pid) == self.started
-
-
-def start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat; None if there is no such process, or only its corpse."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 def mark(pid: int) -> Mark:
@@ -119,21 +110,25 @@ def _load(scratch: Path) -> GuestState | None:
 
 
 def _processes(state: GuestState) -> list[int]:
-    """The guest's processes: its keeper's session, unless that number has gone to somebody else since.
+    """The guest's processes: its keeper, and its kernel's session unless that number has gone to somebody else.
 
-    A session's number is not given away while a member lives. So either its leader is our keeper, or the leader is
-    gone and the members are ours if they run the guest's kernel and started after the keeper.
+    A session's number is not given away while a member lives. So either its leader is our kernel, or the leader is
+    gone and its members are ours if they started after it and work in the guest's scratch directory.
     """
-    keeper = state.keeper
-    members = session_members(keeper.pid)
-    if keeper.alive():
-        return [*members, keeper.pid]
-    if start_time(keeper.pid) is not None:
-        return []
-    return [pid for pid in members if (start_time(pid) or 0) >= keeper.started and _runs_in(pid, state.scratch)]
+    keeper = [state.keeper.pid] if state.keeper.alive() else []
+    try:
+        kernel = Mark(**json.loads((Path(state.scratch) / KERNEL).read_text()))
+    except (OSError, ValueError, TypeError):
+        return keeper
+    if kernel.alive():
+        return [*keeper, *session_members(kernel.pid)]
+    if start_time(kernel.pid) is not None:
+        return keeper
+    ours = [pid for pid in session_members(kernel.pid) if (start_time(pid) or 0) >= kernel.started]
+    return [*keeper, *(pid for pid in ours if _works_in(pid, state.scratch))]
 
 
-def _runs_in(pid: int, scratch: str) -> bool:
+def _works_in(pid: int, scratch: str) -> bool:
     """Whether a process's working directory is the guest's scratch directory, as `linux.uml`'s is."""
     try:
         return str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)") == scratch

@@ -179,6 +179,7 @@ class Guest:
     boot_deadline_s: float = 60.0
     hang_s: float = 180.0
     facts: GuestFacts | None = field(default=None, init=False)
+    scratch: Path | None = field(default=None, init=False)
 
     def __enter__(self) -> Self:
         self._console: deque[str] = deque([""], maxlen=400)
@@ -216,6 +217,7 @@ class Guest:
             log = undo.enter_context(self.console_log.open("wb"))
         self._log = log
         scratch = self._make_scratch(parts, shares, image_disk.path)
+        self.scratch = scratch
         undo.callback(shutil.rmtree, scratch, ignore_errors=True)
         self.say(f"booting our own kernel (User-Mode Linux, {format_bytes(self.memory_bytes)} of memory) …")
         self._start_keeper(undo, parts, scratch, memory_place, image_disk.lock_fd)
@@ -351,6 +353,7 @@ class Guest:
                     cwd=str(cwd or Path.cwd()),
                     env=guest_environment(os.environ if env is None else env),
                     tty=[terminal.is_terminal(fd) for fd in (stdin, stdout, stderr)],
+                    raw=keys and terminal.is_terminal(stdin),
                     rows=rows,
                     columns=columns,
                 )
@@ -418,10 +421,9 @@ class Guest:
         with suppress(subprocess.TimeoutExpired):
             self._keeper.wait(timeout=5)
         self._read_console()
-        if any("Kernel panic" in line for line in self._console):
-            raise self._failure(
-                "the guest's kernel panicked", "see its last words", "run it again; report it if it recurs"
-            )
+        panic = next((line.strip() for line in self._console if "Kernel panic" in line), None)
+        if panic is not None:
+            raise self._failure("the guest's kernel panicked", panic, "run it again; report it if it recurs")
         code = self._keeper.returncode
         raise self._failure(
             "the guest ended by itself",

@@ -102,6 +102,10 @@ class Command:
         if self.on_terminal:
             self.master, slave = os.openpty()
             self.resize(request["rows"], request["columns"])
+            if not request["raw"]:  # the host's terminal turns line ends into carriage returns itself
+                attributes = termios.tcgetattr(slave)
+                attributes[1] &= ~termios.OPOST
+                termios.tcsetattr(slave, termios.TCSANOW, attributes)
         for stream, on_terminal in enumerate(request["tty"]):
             if on_terminal:
                 theirs.append(os.dup(slave))
@@ -120,6 +124,8 @@ class Command:
             os.set_blocking(fd, False)
 
         def prepare() -> None:
+            for number in (signal.SIGINT, signal.SIGQUIT):  # a shell starts its background jobs, so us, without them
+                signal.signal(number, signal.SIG_DFL)
             Path("/proc/self/oom_score_adj").write_text("0")
             (_CGROUP / "user.slice/cgroup.procs").write_text("0")
             resource.setrlimit(resource.RLIMIT_NOFILE, _NOFILE)
