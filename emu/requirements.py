@@ -155,7 +155,7 @@ def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
         facts.kvm_problem,
         "it runs an instruction",
         "not needed; a full virtual machine is only fast with it",
-        "enable virtualization in the firmware, or nested virtualization on the hypervisor",
+        "enable (nested) virtualization in the firmware or the hypervisor, and add yourself to the group kvm",
     )
 
 

@@ -1,0 +1,122 @@
+"""Facts of a machine → what is met, what is not, and where a run takes place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from emu.errors import EmuError
+from emu.host import DockerFacts, HostFacts
+from emu.requirements import choose_where, possible_place, requirements
+
+ENGINE = DockerFacts("27.1", "systemd", "2", "overlay2", "6.1.0", rootless=False)
+GOOD = HostFacts(
+    kernel="6.1.0",
+    architecture="x86_64",
+    distribution="Debian GNU/Linux 12",
+    cpus=4,
+    memory_bytes=8 * 2**30,
+    swap_bytes=2**30,
+    cgroup_mode="unified",
+    cgroup_path="/sys/fs/cgroup",
+    controllers=("cpu", "io", "memory", "pids"),
+    delegation_problem=None,
+    psi=True,
+    kmsg_problem=None,
+    journald_problem=None,
+    docker=ENGINE,
+    docker_problem=None,
+    uml_missing={},
+    uml_problem=None,
+    kvm_problem=None,
+    inside_sandbox=False,
+)
+HYBRID = replace(GOOD, cgroup_mode="hybrid", cgroup_path="/sys/fs/cgroup/unified", controllers=("hugetlb",))
+NO_DOCKER = replace(GOOD, docker=None, docker_problem="there is no Docker socket")
+NO_UML = {"uml_missing": {"linux.uml": "user-mode-linux", "dockerd": "docker.io"}}
+
+
+def test_a_machine_that_has_everything() -> None:
+    """All is ok, and nothing is left to do."""
+    rows = requirements(GOOD)
+    assert {row.status for row in rows} == {"ok"}
+    assert all(row.why and not row.fix for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "status"),
+    [
+        ({"cgroup_mode": "legacy", "controllers": (), "cgroup_path": None}, "cgroup mode", "missing"),
+        ({"cgroup_mode": "hybrid"}, "cgroup mode", "degraded"),
+        ({"controllers": ("cpu",)}, "memory controller", "missing"),
+        ({"delegation_problem": "not writable for user 1000"}, "delegation", "missing"),
+        ({"swap_bytes": 0}, "swap", "degraded"),
+        ({"psi": False}, "PSI", "degraded"),
+        ({"kmsg_problem": "Operation not permitted"}, "/dev/kmsg", "degraded"),
+        ({"journald_problem": "there is no journalctl"}, "journald", "degraded"),
+        ({"docker": None, "docker_problem": "nothing answers"}, "Docker engine", "missing"),
+        ({"docker": replace(ENGINE, kernel="6.6.0-linuxkit")}, "Docker engine", "missing"),
+        ({"docker": replace(ENGINE, cgroup_version="1")}, "Docker engine", "missing"),
+        ({"docker": replace(ENGINE, rootless=True)}, "Docker engine", "missing"),
+        (NO_UML, "UML", "missing"),
+        ({"uml_problem": "no room for 3 GiB of guest memory"}, "UML", "missing"),
+        ({"kvm_problem": "/dev/kvm exists, but does not work"}, "KVM", "missing"),
+    ],
+)
+def test_what_is_lacking_is_said(change: dict[str, Any], name: str, status: str) -> None:
+    """Each thing that is not there has its row, what was found, and how to get it."""
+    (row,) = [row for row in requirements(replace(GOOD, **change)) if row.name == name]
+    assert row.status == status
+    assert row.found and row.why and row.fix
+
+
+def test_what_is_not_needed_does_not_decide() -> None:
+    """Without swap, pressure figures, logs and KVM a host still runs."""
+    poor = replace(GOOD, swap_bytes=0, psi=False, kmsg_problem="x", journald_problem="x", kvm_problem="x")
+    assert possible_place(poor) == "host"
+
+
+@pytest.mark.parametrize(
+    ("facts", "forced", "where"),
+    [
+        (GOOD, None, "host"),
+        (GOOD, "auto", "host"),
+        (GOOD, "sandbox", "sandbox"),
+        (HYBRID, None, "sandbox"),
+        (NO_DOCKER, None, "sandbox"),
+        (replace(GOOD, delegation_problem="x"), None, "sandbox"),
+        (replace(GOOD, **NO_UML), None, "host"),
+    ],
+)
+def test_where_a_run_takes_place(facts: HostFacts, forced: str | None, where: str) -> None:
+    """On the host if it can, else in the sandbox, unless one is asked for."""
+    assert choose_where(facts, forced) == where
+
+
+def test_a_host_that_is_asked_for_and_cannot() -> None:
+    """The error says everything that stands in the way, and what to do."""
+    with pytest.raises(EmuError) as caught:
+        choose_where(replace(HYBRID, docker=None, docker_problem="there is no Docker socket"), "host")
+    assert "hugetlb" in caught.value.why and "no Docker socket" in caught.value.why
+    assert "--on sandbox" in caught.value.fix
+    assert caught.value.exit_status == 2
+
+
+def test_a_sandbox_that_is_asked_for_and_cannot() -> None:
+    """The error names the packages."""
+    with pytest.raises(EmuError) as caught:
+        choose_where(replace(GOOD, **NO_UML), "sandbox")
+    assert "linux.uml" in caught.value.why
+    assert "docker.io user-mode-linux" in caught.value.fix
+
+
+def test_a_machine_that_can_run_nothing() -> None:
+    """Both places are explained; the way out is the one that always works."""
+    facts = replace(HYBRID, **NO_UML)
+    assert possible_place(facts) is None
+    with pytest.raises(EmuError) as caught:
+        choose_where(facts)
+    assert "hugetlb" in caught.value.why and "linux.uml" in caught.value.why
+    assert "apt-get install" in caught.value.fix

@@ -1,0 +1,81 @@
+"""Guests without an owner are found by pid and start time, and nothing else ever is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from emu.sandbox.leftovers import GuestState, Mark, boot_id, leftovers, mark, sweep
+
+DEAD = Mark(os.getpid(), 1)
+"""Our own pid with another start time: somebody who had it before us."""
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stands in for a keeper."""
+    process = subprocess.Popen([sys.executable, "-S", "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def note(tmp_path: Path, owner: Mark, keeper: Mark, boot: str | None = None) -> Path:
+    """A guest's scratch directory as it is while the guest runs."""
+    scratch = tmp_path / "g1"
+    scratch.mkdir()
+    GuestState(str(scratch), owner, keeper, boot_id() if boot is None else boot).save()
+    return scratch
+
+
+def test_a_mark_knows_its_process_from_a_later_one() -> None:
+    """A pid alone is not enough: numbers are given away again."""
+    assert mark(os.getpid()).alive()
+    assert not DEAD.alive()
+
+
+def test_a_guest_with_an_owner_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    """As long as its `emu` lives it is none of ours."""
+    note(tmp_path, mark(os.getpid()), mark(sleeper.pid))
+    assert leftovers(tmp_path) == []
+
+
+def test_a_guest_without_one_is_swept(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    """Its keeper is ended, and its directory removed."""
+    scratch = note(tmp_path, DEAD, mark(sleeper.pid))
+    (found,) = sweep(tmp_path)
+    assert (found.scratch, found.pids) == (scratch, (sleeper.pid,))
+    assert sleeper.wait(10) < 0 and not scratch.exists()
+
+
+def test_a_pid_that_went_to_somebody_else_is_spared(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    """A process with a noted pid and another start time is not ended."""
+    note(tmp_path, DEAD, Mark(sleeper.pid, 1))
+    (found,) = sweep(tmp_path)
+    assert found.pids == () and sleeper.poll() is None
+
+
+def test_notes_of_another_boot(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    """After a reboot only the directory is left, whatever now has the numbers."""
+    note(tmp_path, mark(os.getpid()), mark(sleeper.pid), boot="another")
+    (found,) = sweep(tmp_path)
+    assert found.pids == () and sleeper.poll() is None
+
+
+def test_a_directory_just_made_belongs_to_its_maker(tmp_path: Path) -> None:
+    """A guest that is about to be noted is not taken for a leftover; an old one without a note is."""
+    scratch = tmp_path / "g2"
+    scratch.mkdir()
+    assert leftovers(tmp_path) == []
+    os.utime(scratch, (0, 0))
+    assert [leftover.scratch for leftover in leftovers(tmp_path)] == [scratch]
+
+
+def test_no_directory_no_leftovers(tmp_path: Path) -> None:
+    """Where no guest ever ran there is nothing."""
+    assert leftovers(tmp_path / "none") == []

@@ -1,0 +1,76 @@
+"""How a guest is put together, short of booting it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EmuError
+from emu.sandbox import uml
+from emu.sandbox.parts import Parts
+
+PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c")))
+
+
+def test_the_kernels_command_line() -> None:
+    """Memory in MiB, a hostfs root, two disks, one serial line on our descriptors, and a quoted scratch path."""
+    words = uml.kernel_command_line(PARTS, memory_bytes=3 * 2**30, scratch=Path("/a b/g1"), line_in=7, line_out=9)
+    assert words[0] == "/k/linux.uml"
+    assert {"mem=3072M", "rootfstype=hostfs", "rootflags=/", "ubda=docker.ext4", "ubdb=swap.img"} <= set(words)
+    assert "ssl0=fd:7,fd:9" in words
+    assert 'init="/a b/g1/init.sh"' in words
+
+
+def test_shared_directories_once_each(tmp_path: Path) -> None:
+    """None twice, none below another, and links resolved."""
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(inner)
+    assert uml.shared_directories([inner, tmp_path / "a", tmp_path / "link"]) == [tmp_path / "a"]
+
+
+def test_the_systems_directories_are_not_shared() -> None:
+    """They are seen in the guest anyway; writing to them through a guest would change this machine."""
+    assert uml.shared_directories([Path("/"), Path("/usr"), Path("/etc")]) == []
+
+
+def test_sharing_a_file_is_refused(tmp_path: Path) -> None:
+    """Only directories can be mounted through."""
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(EmuError, match="not a directory"):
+        uml.shared_directories([file])
+
+
+def test_every_guest_sees_what_emu_needs() -> None:
+    """The working directory, the project and the Python it runs on."""
+    shares = uml.usual_shares()
+    assert {Path.cwd(), Path(sys.prefix), Path(sys.base_prefix)} <= set(shares)
+    assert any((share / "emu" / "cli.py").exists() for share in shares)
+
+
+def test_the_environment_of_a_guest() -> None:
+    """The caller's, without what points at this machine's own engine or buses; the guest's programs first."""
+    env = uml.guest_environment({"PATH": "/bin", "HOME": "/home/u", "DOCKER_HOST": "x", "TMPDIR": "/y", "MINE": "1"})
+    assert env["PATH"].split(":")[:2] == ["/run/emu/bin", "/bin"] and "/usr/sbin" in env["PATH"]
+    assert (env["HOME"], env["MINE"], env["EMU_SANDBOX"]) == ("/home/u", "1", "uml")
+    assert not {"DOCKER_HOST", "TMPDIR"} & set(env)
+
+
+def test_memory_needs_room(tmp_path: Path) -> None:
+    """The first directory with room for all of the guest's memory; an error that names each one otherwise."""
+    assert uml.memory_directory(1, [Path("/no/such"), tmp_path]) == tmp_path
+    with pytest.raises(EmuError) as caught:
+        uml.memory_directory(2**60, [tmp_path])
+    assert str(tmp_path) in caught.value.why and "free" in caught.value.why
+    assert "--memory" in caught.value.fix
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; run it as an ordinary user")
+def test_memory_needs_a_writable_place() -> None:
+    """A directory that we cannot write to is named as such."""
+    with pytest.raises(EmuError, match="not writable"):
+        uml.memory_directory(1, [Path("/")])
