@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test-unit test-kernel clean
+.PHONY: help install lint test-unit test-kernel test-sandbox clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 
 test-kernel: $(STAMP) ## Tests against a real kernel: this host's if it has what they need, else our own
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel $(ARGS)
+
+test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about three minutes
+	$(PYTHON) -m pytest tests/sandbox $(ARGS)
 
 clean: ## Remove what was built; image disks stay (drop those with: emu sandbox reset)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

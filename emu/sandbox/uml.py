@@ -9,6 +9,7 @@ to tell what went wrong.
 from __future__ import annotations
 
 import os
+import re
 import select
 import shlex
 import shutil
@@ -42,6 +43,7 @@ EXIT_SANDBOX = 125
 """What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
 
 _CONSOLE_LINES = 30
+_STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out what tells the cause
 _STOP_S = 30.0
 _OUTPUT_BACKLOG = 2**20
 _SYSTEM = frozenset(
@@ -261,7 +263,8 @@ class Guest:
         fds = [life_read, console_write, to_guest_read, from_guest_write]
         env = {**os.environ, "TMPDIR": str(memory_place)}
         if xstate.needed():
-            env["EMU_PRELOAD"] = str(xstate.library(cache_dir()))
+            (scratch / "xstate.so").symlink_to(xstate.library(cache_dir()))
+            env["EMU_PRELOAD"] = "./xstate.so"  # LD_PRELOAD is split at spaces, so no path of the user's may be in it
         self._keeper = command.spawn(
             [
                 sys.executable,
@@ -434,7 +437,8 @@ class Guest:
     def _failure(self, what: str, why: str, fix: str, *, console: bool = True) -> SandboxError:
         with suppress(OSError):
             self._read_console()
-        lines = [line for line in self._console if line.strip()][-_CONSOLE_LINES:]
+        told = [line for line in self._console if line.strip() and not _STACK.match(line)]
+        lines = told[-_CONSOLE_LINES:]
         if console and lines:
             why += "; the end of its console:\n" + "\n".join(f"    {line}" for line in lines)
         return SandboxError(what, why, fix)
