@@ -188,11 +188,14 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._end(reusable)
 
     def on_body(self, data: bytes) -> None:
-        if self.asker is not None and not self._unasked:
+        if self.asker is None or self._early:
+            self._unasked = True
+        elif not self._unasked:
             self.asker.answer_body(data)
 
     def on_message_complete(self) -> None:
-        if self._answered and self._parser is not None and not self._unasked:
+        # After an answer to HEAD the old parser still tells of its end; that is not the next asker's.
+        if self._answered and self._parser is not None and not self._unasked and not self._early:
             self._end(bool(self._parser.should_keep_alive()))
 
     def _end(self, reusable: bool) -> None:

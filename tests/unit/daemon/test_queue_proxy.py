@@ -532,6 +532,23 @@ class TestBrokenApp:
         serve_one(fake_app)
         assert second.read_body(second.read_head()) == b"ok"
 
+    def test_the_end_of_an_answer_to_head_is_not_that_of_the_next_request(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """A waiter takes over the connection in the very moment in which the head of an empty answer is read."""
+        proxy = queue_proxy(CONTAINER_CONCURRENCY=1)
+        first, second = proxy.connect(), proxy.connect()
+        first.send(GET.replace(b"GET", b"HEAD"))
+        app = fake_app.accept()
+        app.read_until(b"\r\n\r\n")
+        second.send(GET)
+        _probe(proxy)
+        app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert first.read_head().status == 200
+        app.read_until(b"\r\n\r\n")
+        app.send(OK)
+        assert second.read_body(second.read_head()) == b"ok"
+
 
 class TestSmuggling:
     """Requests that two hops could read differently are refused, and the app never sees them."""
