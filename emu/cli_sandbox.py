@@ -36,7 +36,13 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, value: str) -
 
 _OPTIONS = (
     click.option(
-        "--memory", "memory_bytes", default="3Gi", show_default=True, callback=_bytes, help="The guest's memory."
+        "--memory",
+        "memory_bytes",
+        metavar="SIZE",
+        default="3Gi",
+        show_default=True,
+        callback=_bytes,
+        help="The guest's memory.",
     ),
     click.option(
         "--swap",
@@ -62,6 +68,7 @@ _OPTIONS = (
     click.option(
         "--boot-deadline",
         "boot_deadline_s",
+        metavar="DURATION",
         default="60s",
         show_default=True,
         callback=_seconds,
@@ -104,7 +111,7 @@ def sandbox() -> None:
 @_guest_options
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(command: tuple[str, ...], **options: Any) -> None:
-    r"""Boot, run COMMAND, power off; end with COMMAND's own exit status.
+    """Boot, run COMMAND, power off; end with COMMAND's own exit status.
 
     Output comes through live, standard output and standard error apart. Ctrl-C reaches COMMAND as SIGINT; it has a
     minute to clean up, and a third Ctrl-C ends it at once. The status is 128+n if signal n ended COMMAND, 127 if
@@ -124,7 +131,7 @@ def run(command: tuple[str, ...], **options: Any) -> None:
 @sandbox.command()
 @_guest_options
 def shell(**options: Any) -> None:
-    r"""Boot and open a shell; leaving it powers the sandbox off.
+    """Boot and open a shell; leaving it powers the sandbox off.
 
     \b
     Example:
@@ -135,7 +142,7 @@ def shell(**options: Any) -> None:
 
 @sandbox.command()
 def reset() -> None:
-    r"""Drop the image disks; images are built anew on the next run.
+    """Drop the image disks; images are built anew on the next run.
 
     \b
     Example:
@@ -151,7 +158,7 @@ def reset() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def doctor(as_json: bool) -> None:
-    r"""What this machine offers, why it matters, and how to get what is missing.
+    """What this machine offers, why it matters, and how to get what is missing.
 
     Ends with 0 if a run can take place somewhere (on this host or in the sandbox), 2 if nowhere.
 

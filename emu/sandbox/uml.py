@@ -104,7 +104,9 @@ def guest_environment(env: Mapping[str, str]) -> dict[str, str]:
     return {"HOME": "/root", **kept, "PATH": ":".join(["/run/emu/bin", *path]), "EMU_SANDBOX": "uml"}
 
 
-def kernel_command_line(parts: Parts, *, memory_bytes: int, scratch: Path, line_in: int, line_out: int) -> list[str]:
+def kernel_command_line(
+    parts: Parts, *, memory_bytes: int, swap: bool, scratch: Path, line_in: int, line_out: int
+) -> list[str]:
     """The words that start the guest's kernel in its scratch directory."""
     return [
         str(parts.kernel),
@@ -116,7 +118,7 @@ def kernel_command_line(parts: Parts, *, memory_bytes: int, scratch: Path, line_
         f'init="{scratch}/init.sh"',
         f'EMU_BOOT="{scratch}"',
         "ubda=docker.ext4",
-        "ubdb=swap.img",
+        *(["ubdb=swap.img"] if swap else []),
         "con=null",
         "con0=null,fd:1",
         "ssl=null",
@@ -258,7 +260,12 @@ class Guest:
         for fd in (self._to_guest, self._from_guest, self._console_fd):
             os.set_blocking(fd, False)
         argv = kernel_command_line(
-            parts, memory_bytes=self.memory_bytes, scratch=scratch, line_in=to_guest_read, line_out=from_guest_write
+            parts,
+            memory_bytes=self.memory_bytes,
+            swap=self.swap_bytes > 0,
+            scratch=scratch,
+            line_in=to_guest_read,
+            line_out=from_guest_write,
         )
         fds = [life_read, console_write, to_guest_read, from_guest_write]
         env = {**os.environ, "TMPDIR": str(memory_place)}

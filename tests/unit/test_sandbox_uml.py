@@ -15,13 +15,24 @@ from emu.sandbox.parts import Parts
 PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c")))
 
 
+def command_line(*, swap: bool) -> list[str]:
+    """The words for a guest of 3 GiB."""
+    scratch = Path("/a b/g1")
+    return uml.kernel_command_line(PARTS, memory_bytes=3 * 2**30, swap=swap, scratch=scratch, line_in=7, line_out=9)
+
+
 def test_the_kernels_command_line() -> None:
     """Memory in MiB, a hostfs root, two disks, one serial line on our descriptors, and a quoted scratch path."""
-    words = uml.kernel_command_line(PARTS, memory_bytes=3 * 2**30, scratch=Path("/a b/g1"), line_in=7, line_out=9)
+    words = command_line(swap=True)
     assert words[0] == "/k/linux.uml"
     assert {"mem=3072M", "rootfstype=hostfs", "rootflags=/", "ubda=docker.ext4", "ubdb=swap.img"} <= set(words)
     assert "ssl0=fd:7,fd:9" in words
     assert 'init="/a b/g1/init.sh"' in words
+
+
+def test_a_guest_without_swap() -> None:
+    """Swap of 0 bytes is no swap disk."""
+    assert not any(word.startswith("ubdb=") for word in command_line(swap=False))
 
 
 def test_shared_directories_once_each(tmp_path: Path) -> None:

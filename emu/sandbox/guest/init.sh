@@ -83,7 +83,7 @@ if [ $? -ge 4 ]; then
     off
 fi
 mount -t ext4 -o noatime /dev/ubda /var/lib/docker || echo "cannot mount the image disk" >/run/emu/failed
-mkswap /dev/ubdb >/dev/null && swapon /dev/ubdb || echo "cannot turn on swap" >/run/emu/failed
+[ ! -b /dev/ubdb ] || { mkswap /dev/ubdb >/dev/null && swapon /dev/ubdb; } || echo "cannot turn on swap" >/run/emu/failed
 
 tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
 mkdir -p /run/systemd/journald.conf.d
