@@ -229,6 +229,15 @@ def format_swap(disk: Path, size_bytes: int) -> None:
     )
 
 
+def copy_sparse(disk: Path, to: Path) -> None:
+    """A copy that takes no more room than what is in it; none at all where the file system can share blocks."""
+    command.run(
+        ["cp", "--sparse=always", "--reflink=auto", str(disk), str(to)],
+        what=f"cannot copy the guest's disk {disk}",
+        fix=f"see that {to.parent} has free space",
+    )
+
+
 def digest(parts: Iterable[str]) -> str:
     """A short name for these texts in this order."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

@@ -39,6 +39,7 @@ import click
 
 import emu
 from emu import command, images, paths
+from emu.containers import Engine
 from emu.errors import EXIT_INTERRUPTED, EmuError
 from emu.sandbox import image as disks
 from emu.sandbox.accelerator import accelerator
@@ -58,6 +59,7 @@ _APPEND = (
 )
 _JOB_BYTES = 8 * 2**30
 _DOCKER_BYTES = 24 * 2**30
+_DOCKER_DISKS = 2
 _CONSOLE_LINES = 30
 _QUIET_S = 0.2
 _NEVER_COPIED = (".git", ".venv", "runs", "build", "dist", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis")
@@ -171,16 +173,23 @@ def run(
 def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -> tuple[Path, Share]:
     """A /var/lib/docker with our container images, built once in a guest of its own: without KVM that takes minutes.
 
-    The share goes with it: it has what emu.images needs, where there is no network, to build anew the images whose
-    sources have changed since.
+    The share has what emu.images needs for that where there is no network; each run looks at it again.
     """
     artifacts = images.prepare(say)
     share = Share(paths.cache_dir() / "images", "/root/.cache/emu/images")
-    disk = disks.cache_directory() / "docker" / f"{disks.digest([guest.key, artifacts.key])}.ext4"
+    base = disks.digest([guest.key, artifacts.key])
+    sources = disks.digest(image.digest for image in images.ensure(_NoEngine(), artifacts))
+    disk = disks.cache_directory() / "docker" / f"{base}-{sources}.ext4"
 
     def make(place: Path) -> None:
-        say("building the container images in the guest's Docker, once")
-        disks.format_ext4(place, "emu-docker", _DOCKER_BYTES)
+        say("building the container images in the guest's Docker, once for these sources")
+        older = sorted(place.parent.glob(f"{base}-*.ext4"), key=lambda path: path.stat().st_mtime)
+        if older:  # most of the work is in it: only images whose sources have changed are built
+            disks.copy_sparse(older[-1], place)
+        else:
+            disks.format_ext4(place, "emu-docker", _DOCKER_BYTES)
+        for path in older[:-_DOCKER_DISKS]:
+            disks.remove(path)
         job = Job(["python3", "-m", "emu.sandbox.systemd_guest.build_images"], shares=[share])
         with scratch_directory() as scratch:
             outcome = _boot_and_run(guest, packages, Disk(place, kept=True), machine, job, scratch)
@@ -193,6 +202,16 @@ def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -
 
     disks.made_once(disk, make)
     return disk, share
+
+
+class _NoEngine(Engine):
+    """Has no image and builds none: emu.images tells it what it would build, and from what."""
+
+    def image_labels(self, tag: str) -> dict[str, str] | None:
+        return None
+
+    def build(self, tag: str, files: Mapping[str, Path | bytes], labels: Mapping[str, str]) -> None:
+        pass
 
 
 def _boot_and_run(
