@@ -7,10 +7,8 @@ containers are the engine's.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
@@ -19,10 +17,9 @@ from cgroups.group import Cgroup
 from cgroups.mount import find_cgroup2
 from emu.containers import LABEL_RUN, Engine
 from emu.errors import EmuError
+from emu.machine import where
 from emu.pod import LABEL_OWNER
-from emu.podcgroup import PARENT, pod_cgroup
-
-_CLOSE_S = 1.0
+from emu.podcgroup import PARENT, pod_cgroup, read_owner
 
 
 @dataclass(frozen=True)
@@ -35,10 +32,11 @@ class Removed:
 
 def clean() -> Iterator[Removed]:
     """Remove what killed runs left behind, telling of each thing once it is gone."""
-    from emu.sandbox.leftovers import sweep
+    if where() == "host":  # a guest sees its own traces in the host's cache, and must not sweep itself
+        from emu.sandbox.leftovers import sweep
 
-    for guest in sweep():
-        yield Removed("guest", str(guest))
+        for guest in sweep():
+            yield Removed("guest", guest.scratch.name)
     engine = Engine()
     try:
         facts = engine.connect()
@@ -69,19 +67,14 @@ def _clean_cgroups(driver: str, alive: set[str]) -> Iterator[Removed]:
     if not parent.is_dir():
         return
     for group in Cgroup(parent).children():
+        owner = read_owner(group.path)
         name = group.path.name.removeprefix(f"{PARENT}-").removesuffix(".slice")
-        if any(name in (run_id, run_id.replace("-", "_")) for run_id in alive) or _has_living_owner(group.path):
+        if (owner is not None and _lives(owner)) or any(
+            name in (run_id, run_id.replace("-", "_")) for run_id in alive
+        ):
             continue
         pod_cgroup(driver, mount, name).remove()
         yield Removed("cgroup", str(group.path))
-
-
-def _has_living_owner(path: Path) -> bool:
-    """A pod whose first container is not made yet has no label to tell whose it is: it is young, leave it."""
-    try:
-        return not any(Cgroup(path).children()) and time.time() - path.stat().st_ctime < _CLOSE_S
-    except OSError:
-        return False
 
 
 def _lives(owner: str) -> bool:

@@ -14,7 +14,7 @@ import click
 
 from emu import images
 from emu.cli_scenarios import complete_scenario, complete_set
-from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET
 from emu.live import Screen
 from emu.machine import where
 from emu.paths import cache_dir, runs_dir
@@ -94,25 +94,24 @@ def _choose(place: str) -> str:
 
 def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> bool:
     """Run it; True if it was interrupted. A run that never began leaves no directory behind."""
+    if chosen == "sandbox":
+        images.prepare(screen.step)
+    directory.create()
     try:
-        if chosen == "host":
-            from emu.runner import run_scenario
+        if chosen == "sandbox":
+            return _in_sandbox(spec, directory, screen)
+        from emu.runner import run_scenario
 
-            screen.step(f"running on this machine ({where()})")
-            directory.create()
-            return run_scenario(spec, directory, screen)
-        return _in_sandbox(spec, directory, screen)
-    except (EmuError, KeyboardInterrupt):
-        if directory.path.is_dir() and not directory.events.exists():
+        screen.step(f"running on this machine ({where()})")
+        return run_scenario(spec, directory, screen)
+    finally:
+        if not directory.events.exists():
             shutil.rmtree(directory.path)
-        raise
 
 
 def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> bool:
     from emu.sandbox import uml
 
-    images.prepare(screen.step)
-    directory.create()
     cache = cache_dir()
     with tempfile.NamedTemporaryFile("w", dir=cache, prefix=".run-", suffix=".yaml", encoding="utf-8") as resolved:
         resolved.write(resolve(spec))
@@ -127,8 +126,6 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> bool:
             say=screen.step,
         )
     if status not in (EXIT_OK, EXIT_INTERRUPTED):
-        if not directory.events.exists():
-            shutil.rmtree(directory.path)
         sys.exit(EXIT_BAD_INPUT)
     return status == EXIT_INTERRUPTED
 

@@ -86,6 +86,7 @@ class Pod:
         with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
             stack.callback(self.cgroup.remove)
             self.cgroup.create()
+            self.cgroup.own(self._labels[LABEL_OWNER])
             self._limit_pod()
             if self.has_volume:
                 stack.callback(self._engine.remove_volume, self._volume)

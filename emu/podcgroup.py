@@ -6,6 +6,7 @@ not set itself, so limits go through systemd's properties. Containers come below
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
@@ -18,7 +19,19 @@ from emu.errors import EmuError
 PARENT = "emu"
 """Everything of ours is below this cgroup (cgroupfs) or slice (systemd)."""
 CONTROLLERS = ("memory", "io", "cpu", "pids")
+OWNER_ATTRIBUTES = ("user.emu.owner", "trusted.emu.owner")
+"""Extended attributes of a pod's cgroup that may say whose it is; the first is for kernels from 5.7 on."""
 _SYSTEMCTL_S = 60.0
+
+
+def read_owner(path: Path) -> str | None:
+    """Whose a pod's cgroup is, as `PodCgroup.own` wrote it; None where it says nothing."""
+    for name in OWNER_ATTRIBUTES:
+        try:
+            return os.getxattr(path, name).decode()
+        except OSError:
+            continue
+    return None
 
 
 class PodCgroup(ABC):
@@ -45,6 +58,15 @@ class PodCgroup(ABC):
     @abstractmethod
     def create(self) -> None:
         """Make it, with the controllers enabled for its children."""
+
+    def own(self, owner: str) -> None:
+        """Write on the cgroup whose it is, so that `emu clean` can tell a dead run's from a living one's."""
+        for name in OWNER_ATTRIBUTES:
+            try:
+                os.setxattr(self.path, name, owner.encode())
+            except OSError:
+                continue
+            return
 
     @abstractmethod
     def limit(self, memory_max: int | None, swap_max: int | None) -> None:

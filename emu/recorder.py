@@ -130,9 +130,9 @@ class Recorder:
 
     def record(self) -> None:
         """Record until standard input ends or a signal comes."""
-        self._open()
+        self.open()
         due = now()
-        self._sample("tick", due)
+        self.sample("tick", due)
         sys.stdout.write("recording\n")
         sys.stdout.flush()
         gc.collect()
@@ -146,18 +146,19 @@ class Recorder:
                 due = moment
             self._wait_until(due)
             moment = now()
-            self._sample("tick", moment)
+            self.sample("tick", moment)
             if moment >= self._next_report:
                 self._report(moment)
             if moment >= self._next_sync:
                 self._next_sync = moment + _SYNC_S
                 self._write_back()
-        self._sample("tick", now())
+        self.sample("tick", now())
         self._report(now(), finished=True)
         self._writer.close()
         self._log.close()
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Open the record and what is watched."""
         self._writer.open()
         self._kmsg_file = os.open(self._run.kmsg, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.set_blocking(0, False)
@@ -256,7 +257,8 @@ class Recorder:
 
     # sampling
 
-    def _sample(self, why: str, moment: float) -> None:
+    def sample(self, why: str, moment: float) -> None:
+        """Take one sample of everything, now."""
         self._find_cgroups()
         slow = moment >= self._next_slow
         for watched in list(self._watched.values()):

@@ -61,10 +61,18 @@ class Child:
         os.write(self.process.stdin.fileno(), f"{line}\n".encode())
 
     def answer(self, timeout_s: float = DEADLINE_S) -> bytes | None:
-        """What it says next; b"" when it has died, `None` when it says nothing in time."""
+        """The line that it says next; b"" when it has died, `None` when it says nothing in time."""
         assert self.process is not None and self.process.stdout
-        ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)
-        return os.read(self.process.stdout.fileno(), 64) if ready else None
+        line = b""
+        while not line.endswith(b"\n"):
+            ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)
+            if not ready:
+                return None
+            part = os.read(self.process.stdout.fileno(), 1)
+            if not part:
+                break
+            line += part
+        return line
 
     def run(self, line: str) -> None:
         """Run a line of Python to its end."""
