@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install lint test-unit test-kernel test-sandbox clean
+.PHONY: help install run-scenario images lint test test-unit test-kernel test-sandbox bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,14 @@ $(STAMP): pyproject.toml .venv/.packages | .venv/bin/python
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+run-scenario: $(STAMP) ## The main job: SCENARIO=queue-proxy-oom ARGS="--set pod.containerConcurrency=10"
+	@.venv/bin/emu run $(SCENARIO) $(ARGS)
+
+images: $(STAMP) ## Build the images that containers run
+	@.venv/bin/emu images
+
+test: lint test-unit test-kernel test-sandbox ## Every test, on a real kernel with cgroup v2 and a real Docker engine
+
 lint: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -38,11 +46,19 @@ lint: $(STAMP) ## ruff and mypy
 test-unit: $(STAMP) ## Tests that need neither root nor Docker
 	$(PYTHON) -m pytest tests/unit $(ARGS)
 
-test-kernel: $(STAMP) ## Tests against a real kernel: this host's if it has what they need, else our own
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel $(ARGS)
+test-kernel: $(STAMP) ## Kernel tests and every scenario, on this host if it has what they need, else on our own kernel
+	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario $(ARGS)
 
 test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about three minutes
 	$(PYTHON) -m pytest tests/sandbox $(ARGS)
+
+bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
+	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/recorder.py
+	$(PYTHON) bench/overhead.py
+
+docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema anew
+	$(PYTHON) -m emu.docs
 
 clean: ## Remove what was built; image disks stay (drop those with: emu sandbox reset)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

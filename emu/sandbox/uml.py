@@ -115,6 +115,7 @@ def kernel_command_line(
         "rootfstype=hostfs",
         "rootflags=/",
         "rw",
+        "log_buf_len=4M",  # the kernel's own choice holds four OOM reports
         f'init="{scratch}/init.sh"',
         f'EMU_BOOT="{scratch}"',
         "ubda=docker.ext4",
