@@ -1,7 +1,7 @@
 """What a run costs beside its load: the wall time of `emu run` on a scenario of ten seconds, less those ten seconds.
 
-Images are built by then (a first run does it, and is not counted). In the sandbox the boot is part of it. Beside it, in
-the same minutes, what of it is the sandbox's alone: booting it, running `true` and ending it.
+Images are built by then (a first run does it, and is not counted). In the sandbox the boot is part of it. Beside it,
+in the same minutes, what of it is the sandbox's alone: booting it, running `true` and ending it.
 """
 
 from __future__ import annotations
