@@ -17,7 +17,8 @@ LEGEND = "legend"
 STACK = (
     ("anon", "anon", "var(--anon)"),
     ("shmem", "shmem", "var(--shmem)"),
-    ("kernel", "kernel and sockets", "var(--kernel)"),
+    ("kernel", "kernel", "var(--kernel)"),
+    ("sock", "sockets", "var(--sock)"),
     ("page_cache", "page cache", "var(--cache)"),
 )
 """Parts of memory.current from the bottom up: what the kernel can drop lies on top."""
@@ -85,7 +86,7 @@ def _stack(canvas: Canvas, panel: Panel, lines: list[Timeline], scale: ByteScale
     drawn = [_thinned(canvas, line) for line in lines]
     x = [t for part in drawn for t in (part.t[0], *part.t, part.t[-1])]
     for column, name, colour in (*STACK, SWAP):
-        parts = [_column(line, column) for line in drawn]
+        parts: list[Column] = [getattr(line, column) for line in drawn]
         known = [value for part in parts for value in part if value]
         if not any(known):
             continue
@@ -119,16 +120,9 @@ def _current(canvas: Canvas, panel: Panel, drawn: list[Timeline], scale: ByteSca
     )  # fmt: skip
 
 
-def _column(line: Timeline, name: str) -> Column:
-    values: Column = getattr(line, name)
-    if name != "kernel":
-        return values
-    return [None if one is None else one + (two or 0) for one, two in zip(values, line.sock, strict=True)]
-
-
 def _thinned(canvas: Canvas, line: Timeline) -> Timeline:
     """The timeline with the rows that are drawn; absent columns are all None."""
-    peaked = ["memory_current", *(column for column, _, _ in STACK), "sock", "swap"]
+    peaked = ["memory_current", *(column for column, _, _ in STACK), "swap"]
     names = [*peaked, "working_set"]
     columns = {name: getattr(line, name) or [None] * len(line.t) for name in names}
     rows = keep_peaks(line.t, [columns[name] for name in peaked], canvas.bucket_s, MOST_POINTS)
