@@ -181,11 +181,15 @@ def _limit_lines(canvas: Canvas, panel: Panel, limits: list[_Limit], scale: Byte
         if last / scale.factor > scale.top:
             labels.append(Label(scale.top, f"{said},<br>above this"))
             continue
-        values = [scale.down(value) for value in limit.values]
+        x: list[float | None] = []
+        y: list[float | None] = []
+        for begin, end, value in zip(limit.t, [*limit.t[1:], canvas.end_s], limit.values, strict=True):
+            x += [begin, end]  # both ends of each step: a lone point beside a gap would draw nothing
+            y += [scale.down(value)] * 2
         dash = "dash" if limit.name == "memory.max" else "dot"
         canvas.trace(
-            panel, name=f"{limit.name} {format_bytes(last)}", x=[*limit.t, canvas.end_s], y=[*values, values[-1]],
-            mode="lines", line={"width": 1.6, "color": "var(--limit)", "dash": dash, "shape": "hv"},
+            panel, name=f"{limit.name} {format_bytes(last)}", x=x, y=y,
+            mode="lines", line={"width": 1.6, "color": "var(--limit)", "dash": dash},
             hoverinfo="skip", meta={"kind": "limit", "bytes": last},
         )  # fmt: skip
         labels.append(Label(last / scale.factor, said))
