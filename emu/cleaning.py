@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import psutil
 
 from cgroups.errors import CgroupError
-from cgroups.group import Cgroup
 from cgroups.mount import find_cgroup2
 from emu.containers import LABEL_RUN, Engine
 from emu.errors import EmuError
 from emu.machine import where
 from emu.pod import LABEL_OWNER
-from emu.podcgroup import PARENT, pod_cgroup, read_owner
+from emu.podcgroup import existing_pods, pod_cgroup, read_owner
 
 
 @dataclass(frozen=True)
@@ -63,18 +62,14 @@ def _clean_cgroups(driver: str, alive: set[str]) -> Iterator[Removed]:
         mount = find_cgroup2()
     except CgroupError:
         return
-    parent = mount.path / (f"{PARENT}.slice" if driver == "systemd" else PARENT)
-    if not parent.is_dir():
-        return
-    for group in Cgroup(parent).children():
-        owner = read_owner(group.path)
-        name = group.path.name.removeprefix(f"{PARENT}-").removesuffix(".slice")
+    for pod in existing_pods(driver, mount):
+        owner = read_owner(pod.path)
         if (owner is not None and _lives(owner)) or any(
-            name in (run_id, run_id.replace("-", "_")) for run_id in alive
+            pod_cgroup(driver, mount, run).path == pod.path for run in alive
         ):
             continue
-        pod_cgroup(driver, mount, name).remove()
-        yield Removed("cgroup", str(group.path))
+        pod.remove()
+        yield Removed("cgroup", str(pod.path))
 
 
 def _lives(owner: str) -> bool:

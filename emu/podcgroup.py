@@ -182,3 +182,14 @@ def pod_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
             "give dockerd --exec-opt native.cgroupdriver=systemd, or run on our own kernel: --on sandbox",
         )
     return kinds[driver](mount, name)
+
+
+def existing_pods(driver: str, mount: Mount) -> list[PodCgroup]:
+    """Every pod cgroup of ours that is there, whoever made it."""
+    if driver == "systemd":
+        parent = mount.path / f"{PARENT}.slice"
+        names = [path.name.removeprefix(f"{PARENT}-").removesuffix(".slice") for path in parent.glob("*.slice")]
+    else:
+        parent = mount.path / PARENT
+        names = [path.name for path in parent.glob("*") if path.is_dir()]
+    return [pod_cgroup(driver, mount, name) for name in sorted(names)]
