@@ -1,0 +1,155 @@
+"""What README.md and docs/ say is so: commands, names, files, examples and links. See also test_scenario_docs.py."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from emu.cli import main as cli
+from emu.events import Event
+from emu.report.study import read_study
+from emu.report.summary import summarize
+from emu.rundir import RunDir
+from emu.scenario import builtin_scenarios, read_scenario
+from tests import fake_runs
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+RUN_DIRECTORY = (ROOT / "docs" / "run-directory.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+KINDS = {made.kind: made for made in Event.__subclasses__()}
+
+
+def rows(page: str) -> dict[str, str]:
+    """The tables of a page: each name in code in a first cell → the whole row."""
+    found = {}
+    for line in page.splitlines():
+        if line.startswith("| `"):
+            found.update(dict.fromkeys(re.findall(r"`([^`]+)`", line.split(" | ")[0]), line))
+    return found
+
+
+def prose(page: Path) -> str:
+    """A page without its code, where nothing is a link."""
+    return re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a page's headings get on GitHub."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_make_has_every_target_that_is_told() -> None:
+    """`make run-scenario`, `make test` and every other target in README and docs/ are in the Makefile."""
+    makefiles = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "systemd.mk"))
+    there = set(re.findall(r"^([a-z][a-z-]*):", makefiles, re.MULTILINE))
+    told = {
+        target
+        for page in PAGES
+        for target in re.findall(r"(?:`|^ *)make ([a-z][a-z-]*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {"run-scenario", "test"} <= told
+    assert told <= there
+
+
+@pytest.mark.parametrize("name", sorted(name for name, command in cli.commands.items() if not command.hidden))
+def test_every_command_is_told(name: str) -> None:
+    """docs/cli.md has each command's help, and README has it at a glance."""
+    assert f"### emu {name}\n" in CLI
+    assert re.search(rf"^\| `emu {name}\b", README, re.MULTILINE)
+
+
+def test_no_command_is_made_up() -> None:
+    """Each `emu …` in README and docs/ is a command that there is, hidden ones included."""
+    told: set[str] = set()
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        shell = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+        told.update(re.findall(r"`emu ([a-z][a-z-]*)", text), re.findall(r"^emu ([a-z][a-z-]*)", shell, re.MULTILINE))
+    assert {"run", "show", "journal"} <= told
+    assert told <= set(cli.commands)
+    sandbox = cli.commands["sandbox"]
+    assert isinstance(sandbox, click.Group)
+    assert set(re.findall(r"`emu sandbox ([a-z]+)", README)) <= set(sandbox.commands)
+
+
+def test_the_readmes_scenario_reads() -> None:
+    """Whoever saves the example of README has a scenario, also with the --set that README gives it."""
+    example = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    assert read_scenario(example[1], "README.md").name == "four-at-once"
+    setting = re.search(r"With `--set ([^`]+)`", README)
+    assert setting is not None
+    assert read_scenario(example[1], "README.md", [setting[1]]).pod.app.resources.limits.memory == 64 * 2**20
+
+
+def test_the_readmes_make_lines_name_scenarios_that_there_are() -> None:
+    """SCENARIO=… is a built-in scenario, and ARGS=… a change that it takes."""
+    texts = {builtin.name: builtin.path.read_text(encoding="utf-8") for builtin in builtin_scenarios()}
+    lines = re.findall(r'^make run-scenario SCENARIO=(\S+)(?: ARGS="--set ([^"]+)")?', README, re.MULTILINE)
+    assert lines
+    for name, setting in lines:
+        read_scenario(texts[name], name, [setting] if setting else [])
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_event_is_told_with_its_fields(kind: str) -> None:
+    """docs/run-directory.md has each kind of event in events.jsonl, and names every field of it."""
+    row = rows(RUN_DIRECTORY)[kind]
+    for field in fields(KINDS[kind]):
+        assert field.name == "t" or f"`{field.name}`" in row, field.name
+
+
+@pytest.mark.parametrize("name", sorted(name for name, made in vars(RunDir).items() if isinstance(made, property)))
+def test_every_file_of_a_run_is_told(name: str) -> None:
+    """docs/run-directory.md has each file and folder of a run directory."""
+    path: Path = getattr(RunDir(Path("run")), name)
+    assert path.name in rows(RUN_DIRECTORY) or f"{path.name}/" in rows(RUN_DIRECTORY)
+
+
+def test_every_name_of_a_summary_is_told(tmp_path: Path) -> None:
+    """docs/run-directory.md has each name at the top of summary.json, of a container, of the pod and of a kill."""
+    summary = summarize(read_study(fake_runs.oom(tmp_path / "run")))
+    told = rows(RUN_DIRECTORY)
+    queue_proxy = summary["containers"]["queue-proxy"]
+    names = {*summary, *queue_proxy, *summary["pod"], *summary["oom_kills"][0]}
+    assert names - set(told) == set()
+    assert [name for name in summary["machine"] if f"`{name}`" not in told["machine"]] == []
+    assert [name for name in summary["host"] if f"`{name}`" not in told["host"]] == []
+    assert [name for name in summary["recorder"] if f"`{name}`" not in told["recorder"]] == []
+    assert [name for name in summary["requests"] if f"`{name}`" not in RUN_DIRECTORY] == []
+    assert [name for name in queue_proxy["exits"][0] if f"`{name}`" not in told["exits"]] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each relative link and picture is a file of the project, and its anchor a heading there."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), target
+        assert not anchor or anchor in anchors(there), target
+
+
+def test_the_pictures_are_small() -> None:
+    """A picture is below 300 KB: a checkout stays quick."""
+    for picture in (ROOT / "docs").glob("*.png"):
+        assert picture.stat().st_size < 300_000, picture.name
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    """docs/decisions/ goes 0001, 0002, …, and each says its context, its choice and what it costs."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [page.name[:4] for page in pages] == [f"{number:04}" for number in range(1, len(pages) + 1)]
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        assert re.match(rf"# {int(page.name[:4])}\. ", text), page.name
+        assert {"context", "choice", "what-it-costs"} <= anchors(page), page.name
