@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emu.errors import EmuError
 
-PACKAGES = ("user-mode-linux", "docker.io", "iptables", "kmod", "e2fsprogs", "iproute2", "mmdebstrap")
+PACKAGES = ("user-mode-linux", "docker.io", "iptables", "kmod", "e2fsprogs", "iproute2", "mmdebstrap", "systemd")
 """Debian and Ubuntu packages for the sandbox and for building images; `make install` installs the same list."""
 
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # an ordinary user's PATH often lacks these
