@@ -120,7 +120,7 @@ def run(command: tuple[str, ...], **options: Any) -> None:
     \b
     Examples:
       emu sandbox run -- docker info
-      emu sandbox run --memory 4G -- emu run frozen-pod
+      emu sandbox run --memory 4G -- emu run app-oom
       emu sandbox run -- sh -c 'cat /sys/fs/cgroup/cgroup.controllers; free -m'
       emu sandbox run -q -- journalctl -k -o json > kernel.jsonl
       emu sandbox run --share /data -- python3 measure.py /data/out

@@ -144,7 +144,7 @@ class PodStatus(Event):
 
 @dataclass(frozen=True)
 class CgroupSeen(Event):
-    """The recorder found a cgroup and began to read it; `source` is its number in samples.raw."""
+    """The recorder found a cgroup and began to read its files."""
 
     kind: ClassVar[str] = "cgroup-seen"
     label: str
@@ -217,7 +217,7 @@ class RecorderReport(Event):
     interval_s: float
     samples: int
     late: int
-    """Samples taken more than one interval after they were due."""
+    """Ticks that passed without a sample, because the one before came more than an interval late."""
     cpu_s: float
     rss_bytes: int
     finished: bool = False

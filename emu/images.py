@@ -152,7 +152,7 @@ def _suite() -> str:
         raise EmuError(
             "cannot make the base image here",
             f"{release.get('PRETTY_NAME', 'this system')} is neither Debian nor Ubuntu, whose packages it is made of",
-            "run it on Debian 12 or newer, or on Ubuntu 22.04 or newer",
+            "run it on Debian 12 or newer, or on an Ubuntu with Python 3.11 or newer",
         )
     return suite
 
