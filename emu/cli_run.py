@@ -59,7 +59,7 @@ def run(scenario: str, settings: Sequence[str], out: Path | None, place: str, as
     Examples:
       emu run                                   the default scenario
       emu run app-swap
-      emu run queue-proxy-oom --set pod.queueProxy.resources.limits.memory=64Mi
+      emu run queue-proxy-oom --set pod.queueProxy.resources.limits.memory=128Mi
       emu run my-scenario.yaml --out /tmp/run1 --json
     """
     spec = load_scenario(scenario, settings)
