@@ -219,15 +219,6 @@ class Engine:
             if error.status_code not in (404, 409):
                 raise _engine_error(f"cannot signal the container {container_id[:12]}", error) from error
 
-    def wait(self, container_id: str, timeout_s: float) -> int:
-        """Wait for a container's end and return its exit code; EmuError when it still runs after `timeout_s`."""
-        try:
-            return int(self._api.wait(container_id, timeout=timeout_s)["StatusCode"])
-        except (RequestException, docker.errors.APIError) as error:
-            raise _engine_error(
-                f"the container {container_id[:12]} did not end within {timeout_s} s", error
-            ) from error
-
     def stop(self, container_id: str, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds; nothing happens where it does not run."""
         try:

@@ -36,6 +36,7 @@ _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
 _TLS_PORT = 8112
 _BORN_DEADLINE_S = 60.0
 _FILE_DEADLINE_S = 900.0
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ class Pod:
     def _container_spec(self, container: str) -> ContainerSpec:
         return self.spec.queue_proxy if container == QUEUE_PROXY else self.spec.app
 
-    def make_files(self) -> None:
+    def make_files(self, check: Callable[[], None]) -> None:
         """Make the app's files with a container outside the pod, so that their page cache is not the pod's; it is
-        dropped besides.
+        dropped besides. `check` is called while that takes its time, and may raise.
         """
         for entry in self.spec.app.files:
             made = self._engine.create(
@@ -141,7 +142,7 @@ class Pod:
                 )
             )
             self._engine.start(made)
-            code = self._engine.wait(made, _FILE_DEADLINE_S)
+            code = self._wait(made, check)
             said = b"".join(self._engine.logs(made)).decode(errors="replace").strip()
             self._engine.remove(made)
             if code != 0:
@@ -150,6 +151,13 @@ class Pod:
                     said or f"its maker ended with status {code}",
                     "make room on the engine's disk, or ask for a smaller file (pod.app.files)",
                 )
+
+    def _wait(self, container_id: str, check: Callable[[], None]) -> int:
+        deadline = now() + _FILE_DEADLINE_S
+        while (state := self._engine.state(container_id))["Status"] in ("created", "running") and now() < deadline:
+            check()
+            time.sleep(_LOOK_S)
+        return int(state["ExitCode"]) if state["Status"] == "exited" else -1
 
     def open(self) -> None:
         """Start the pause container: from here on the pod has an address."""

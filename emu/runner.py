@@ -6,7 +6,6 @@ import json
 import os
 import queue
 import secrets
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from emu import command, images
 from emu.containers import Engine, EngineFacts
 from emu.errors import EmuError
 from emu.events import EventLog, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
+from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
@@ -68,26 +68,37 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
     EmuError when something is missing (an image, the engine, a controller); what was made by then is undone. The
     report is not made here: `emu.report` studies the directory afterwards.
     """
+    with Interrupts() as interrupts:
+        return _run(spec, run, screen, interrupts)
+
+
+def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> bool:
     log = EventLog(run.events)
     run.scenario.write_text(resolve(spec), encoding="utf-8")
     engine = Engine()
     facts = engine.connect()
     images.ensure(engine, images.prepare(screen.step), screen.step)
     _see_images(spec, engine)
+    interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
     cgroup = pod_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
     began = now()
     interrupted = False
-    pod: Pod | None = None
-    with _interruptible(), ExitStack() as stack:
+    with ExitStack() as stack:
+        pod = Pod(
+            spec.pod,
+            run_id,
+            engine,
+            cgroup,
+            log,
+            machine_memory_bytes=psutil.virtual_memory().total,
+            owner=owner(),
+            log_driver=_log_driver(),
+        )
+        stack.callback(log.close)
+        stack.enter_context(pod)
         try:
-            pod = Pod(
-                spec.pod, run_id, engine, cgroup, log,
-                machine_memory_bytes=psutil.virtual_memory().total, owner=owner(), log_driver=_log_driver(),
-            )  # fmt: skip
-            stack.callback(log.close)
-            stack.enter_context(pod)
-            _prepare(spec, pod, engine, log, screen)
+            _prepare(spec, pod, engine, log, screen, interrupts)
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             recorder = stack.enter_context(_recording(run, pod, log, spec.recorder.interval))
@@ -101,19 +112,16 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
                     on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
                 )
             )
-            stack.callback(_stop_pod, supervisor)
-            _drive(spec, run, pod, supervisor, log, screen, began)
+            stack.callback(supervisor.stop)
+            _drive(spec, run, pod, supervisor, log, _Watch(pod, supervisor, screen, began), interrupts)
         except KeyboardInterrupt:
             interrupted = True
             screen.end_live()
             screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
             log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
-        finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            screen.end_live()
-            screen.step("stopping the pod, removing what the run made")
-    _keep_journal(run, [instance.name for instance in pod.instances] if pod is not None else [], began)
+        screen.end_live()
+        screen.step("stopping the pod, removing what the run made")
+    _keep_journal(run, [instance.name for instance in pod.instances], began)
     log.append(RunEnded(now(), interrupted))
     log.close()
     return interrupted
@@ -148,13 +156,15 @@ def _see_images(spec: ScenarioSpec, engine: Engine) -> None:
             )
 
 
-def _prepare(spec: ScenarioSpec, pod: Pod, engine: Engine, log: EventLog, screen: Screen) -> None:
+def _prepare(
+    spec: ScenarioSpec, pod: Pod, engine: Engine, log: EventLog, screen: Screen, interrupts: Interrupts
+) -> None:
     if spec.pod.app.files:
         screen.step("making the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
-        pod.make_files()
+        pod.make_files(interrupts.check)
     if spec.node.image_cache == "warm":
         folders = {folder for name in (SANDBOX, *CONTAINERS) for folder in engine.image_folders(pod.image(name))}
-        if not _read_into_cache(sorted(folders)):
+        if not _read_into_cache(sorted(folders), interrupts):
             log.append(
                 Note(now(), "the images' files could not be read ahead", "their layers are not files on this machine")
             )
@@ -162,12 +172,13 @@ def _prepare(spec: ScenarioSpec, pod: Pod, engine: Engine, log: EventLog, screen
         _drop_caches(log)
 
 
-def _read_into_cache(folders: list[Path]) -> bool:
+def _read_into_cache(folders: list[Path], interrupts: Interrupts) -> bool:
     """Read every file once: its pages are then there and charged to us, as on a node where the image ran before."""
     found = False
     buffer = bytearray(_PAGE_READ)
     for folder in folders:
         for path in folder.rglob("*"):
+            interrupts.check()
             if path.is_symlink() or not path.is_file():
                 continue
             found = True
@@ -248,33 +259,35 @@ def _drive(
     pod: Pod,
     supervisor: Supervisor,
     log: EventLog,
-    screen: Screen,
-    began: float,
+    watch: _Watch,
+    interrupts: Interrupts,
 ) -> None:
-    screen.step("starting the pod")
+    def turn(phase: str, load: _Load | None) -> None:
+        supervisor.turn(_TURN_S)
+        interrupts.check()
+        if load is not None:
+            load.hear()
+        watch.look(phase, load)
+
+    watch.screen.step("starting the pod")
     pod.open()
+    interrupts.check()
     supervisor.start()
-    watch = _Watch(pod, supervisor, screen, began)
     deadline = now() + spec.pod.ready_timeout
     while now() < deadline and not all(state.ready for state in supervisor.states.values()):
-        supervisor.turn(_TURN_S)
-        watch.look("waiting for readiness", None)
+        turn("waiting for readiness", None)
     plan = load_plan(spec.load, pod.address, QUEUE_PORT, begin_at=now() + 0.5)
     _tell_phases(plan, log)
     if not plan.phases:
         return
-    screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
+    watch.screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
     with _loading(plan, run) as load:
         while load.running:
-            supervisor.turn(_TURN_S)
-            load.hear()
-            watch.look(_phase_at(plan, now()), load)
-        load.hear()
+            turn(_phase_at(plan, now()), load)
         settled = now() + spec.load.settle
         while now() < settled:
-            supervisor.turn(_TURN_S)
-            watch.look("watching what is left", load)
-        screen.show(watch.moment("done", load))
+            turn("watching what is left", load)
+        watch.screen.show(watch.moment("done", load))
 
 
 def _tell_phases(plan: LoadPlan, log: EventLog) -> None:
@@ -334,7 +347,7 @@ class _Watch:
     def __init__(self, pod: Pod, supervisor: Supervisor, screen: Screen, began: float) -> None:
         self._pod = pod
         self._supervisor = supervisor
-        self._screen = screen
+        self.screen = screen
         self._began = began
         self._next_at = 0.0
 
@@ -343,7 +356,7 @@ class _Watch:
         if moment < self._next_at:
             return
         self._next_at = moment + 0.25
-        self._screen.show(self.moment(phase, load))
+        self.screen.show(self.moment(phase, load))
 
     def moment(self, phase: str, load: _Load | None) -> Now:
         """The state now."""
@@ -397,10 +410,6 @@ class _Watch:
         )
 
 
-def _stop_pod(supervisor: Supervisor) -> None:
-    supervisor.stop()
-
-
 def _log_driver() -> str | None:
     """Docker's journald driver where a journald listens, so that `journalctl CONTAINER_NAME=…` works."""
     return "journald" if Path("/run/systemd/journal/socket").exists() else None
@@ -427,20 +436,3 @@ def _keep_journal(run: RunDir, names: list[str], began: float) -> None:
         lines.extend(text.splitlines())
     if lines:
         run.journal.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM interrupts like Ctrl-C; the handlers of before come back at the end."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for number in before:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

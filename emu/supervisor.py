@@ -160,7 +160,12 @@ class Supervisor:
         instance = self._pod.create(name, state.attempt)
         self._instances[name] = instance
         self._states[name] = lifecycle.started(state, now())
-        self._pod.start(instance)
+        try:
+            self._pod.start(instance)
+        except EmuError as error:  # as the kubelet: a container that cannot start has failed, and is tried again
+            self._log.append(Note(now(), f"{name} could not be started", error.why, "error"))
+            self._ended_one(name, instance, could_not_start=True)
+            return
         self._spawn(self._follow_output, instance)
         with self._probe_lock:
             self._probed[name] = instance
@@ -186,12 +191,12 @@ class Supervisor:
         if name is not None:
             self._ended_one(name, self._instances[name])
 
-    def _ended_one(self, name: str, instance: Instance) -> None:
+    def _ended_one(self, name: str, instance: Instance, *, could_not_start: bool = False) -> None:
         engine_state = self._engine.state(instance.id)
         exit_code = int(engine_state.get("ExitCode", -1))
         flag = bool(engine_state.get("OOMKilled"))
         kills = self._oom_kills()
-        reason = _reason(exit_code, flag or kills > self._kills_seen)
+        reason = _reason(exit_code, flag or kills > self._kills_seen, could_not_start)
         self._kills_seen = kills
         with self._probe_lock:
             self._probed.pop(name, None)
@@ -291,8 +296,10 @@ class Supervisor:
             return False
 
 
-def _reason(exit_code: int, oom: bool) -> str:
+def _reason(exit_code: int, oom: bool, could_not_start: bool) -> str:
     """As the kubelet words an exit."""
     if oom and exit_code != 0:
         return "OOMKilled"
+    if could_not_start:
+        return "StartError"
     return "Completed" if exit_code == 0 else "Error"

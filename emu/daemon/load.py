@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -46,6 +47,7 @@ class Load:
         self.slow = SlowSenders()
         self.begin_at = 0.0
         self.stopping = asyncio.Event()
+        self._parent = os.getppid()
         self._records = records
         self.open: dict[Request, None] = {}
         self._phases: dict[str, int] = {}
@@ -131,6 +133,8 @@ class Load:
 
     def _status(self, finished: bool = False) -> None:
         now = time.monotonic()
+        if os.getppid() != self._parent:  # whose run it was is gone, however it went: nobody waits for the rest
+            self.stopping.set()
         phase = next((run.phase.name for run in self._runs if run.active), None)
         status = {
             "t": round(now - self.begin_at, 3),
