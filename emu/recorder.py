@@ -214,6 +214,7 @@ class Recorder:
                 if watched not in changed:
                     changed.append(watched)
         if changed:
+            self._read_kmsg()  # a kill's lines are there before the log wakes its readers
             moment = now()
             for watched in changed:
                 self._read(watched, moment, slow=True)
@@ -234,12 +235,14 @@ class Recorder:
             self._names[told["id"]] = (told["container"], told["attempt"])
 
     def _read_kmsg(self) -> None:
-        assert self._kmsg is not None
+        if self._kmsg is None:
+            return
         try:
             records = self._kmsg.read_available()
         except CgroupError as error:
             self._append(Note(now(), error.what, error.why, "error"))
             self._poll.unregister(self._kmsg_fd)
+            self._kmsg = None
             return
         moment = now()
         for record in records:
@@ -260,6 +263,7 @@ class Recorder:
     def sample(self, why: str, moment: float) -> None:
         """Take one sample of everything, now."""
         self._find_cgroups()
+        self._read_kmsg()
         slow = moment >= self._next_slow
         for watched in list(self._watched.values()):
             self._read(watched, moment, slow)
@@ -328,7 +332,8 @@ class Recorder:
         for container_id, owner in self._names.items():
             if container_id in directory:
                 return owner
-        self._read_names()
+        if not self._stop:
+            self._read_names()
         return next((owner for known, owner in self._names.items() if known in directory), (directory, None))
 
     def _watch(self, path: str, label: str, attempt: int | None) -> None:
