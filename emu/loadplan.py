@@ -32,6 +32,7 @@ def _phase(model: PhaseModel, start_s: float) -> Phase:
         think_s=model.think,
         count=model.count,
         keep_alive=model.keep_alive,
+        after_answers=model.after_answers,
     )
 
 

@@ -149,6 +149,8 @@ class Phase:
     """Stop the phase after this many requests; None sends until the duration ends."""
     keep_alive: bool = True
     """Reuse connections; False opens one for each request."""
+    after_answers: bool = False
+    """Begin once every request of the phases before has ended, whatever `start_s` says."""
 
 
 @dataclass(frozen=True)

@@ -47,15 +47,28 @@ class _Load:
     """The load generator's process and what it said last."""
 
     process: Popen[bytes]
+    log: EventLog
     said: dict[str, Any]
     lines: queue.SimpleQueue[dict[str, Any]]
 
     def hear(self) -> None:
+        """Take in all that it said since; phases that began or ended go on record."""
         while True:
             try:
-                self.said = self.lines.get_nowait()
+                line = self.lines.get_nowait()
             except queue.Empty:
                 return
+            if "began" in line:
+                self.log.append(PhaseBegan(line["at"], line["began"], line["duration_s"]))
+            elif "ended" in line:
+                self.log.append(PhaseEnded(line["at"], line["ended"]))
+            else:
+                self.said = line
+
+    @property
+    def phase(self) -> str:
+        """What it is at, in words."""
+        return self.said.get("phase") or ("waiting for answers" if self.said.get("sent") else "about to begin")
 
     @property
     def running(self) -> bool:
@@ -277,37 +290,20 @@ def _drive(
     while now() < deadline and not all(state.ready for state in supervisor.states.values()):
         turn("waiting for readiness", None)
     plan = load_plan(spec.load, pod.address, QUEUE_PORT, begin_at=now() + 0.5)
-    _tell_phases(plan, log)
     if not plan.phases:
         return
     watch.screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
-    with _loading(plan, run) as load:
+    with _loading(plan, run, log) as load:
         while load.running:
-            turn(_phase_at(plan, now()), load)
+            turn(load.phase, load)
         settled = now() + spec.load.settle
         while now() < settled:
             turn("watching what is left", load)
         watch.screen.show(watch.moment("done", load))
 
 
-def _tell_phases(plan: LoadPlan, log: EventLog) -> None:
-    assert plan.begin_at is not None
-    for phase in plan.phases:
-        log.append(PhaseBegan(plan.begin_at + phase.start_s, phase.name, phase.duration_s))
-        log.append(PhaseEnded(plan.begin_at + phase.start_s + phase.duration_s, phase.name))
-
-
-def _phase_at(plan: LoadPlan, moment: float) -> str:
-    assert plan.begin_at is not None
-    for phase in reversed(plan.phases):
-        begin = plan.begin_at + phase.start_s
-        if begin <= moment < begin + phase.duration_s:
-            return phase.name
-    return "waiting for the last answers" if moment > plan.begin_at else "about to begin"
-
-
 @contextmanager
-def _loading(plan: LoadPlan, run: RunDir) -> Iterator[_Load]:
+def _loading(plan: LoadPlan, run: RunDir, log: EventLog) -> Iterator[_Load]:
     run.load_plan.write_text(plan.to_json(), encoding="utf-8")
     with (run.processes / "load.err").open("wb") as errors:
         process = command.spawn(
@@ -315,7 +311,7 @@ def _loading(plan: LoadPlan, run: RunDir) -> Iterator[_Load]:
             stdout=PIPE,
             stderr=errors.fileno(),
         )
-    load = _Load(process, {}, queue.SimpleQueue())
+    load = _Load(process, log, {}, queue.SimpleQueue())
     reader = threading.Thread(target=_read_status, args=(process, load.lines), daemon=True)
     reader.start()
     try:
@@ -330,6 +326,7 @@ def _loading(plan: LoadPlan, run: RunDir) -> Iterator[_Load]:
             process.terminate()
         _end(process)
         reader.join(_CHILD_END_S)
+        load.hear()
 
 
 def _read_status(process: Popen[bytes], lines: queue.SimpleQueue[dict[str, Any]]) -> None:

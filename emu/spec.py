@@ -316,8 +316,8 @@ class PodSpec(Model):
     """The app container."""
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready before the load begins all the same."""
-    termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 2
-    """At the end of the run: from SIGTERM to SIGKILL."""
+    termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
+    """Seconds from SIGTERM to SIGKILL when the run ends. 0 ends it at once: what is asked has been answered then."""
 
     @model_validator(mode="after")
     def _files_once(self) -> Self:
@@ -447,6 +447,8 @@ class PhaseModel(Model):
     """Send no more than this many requests."""
     keep_alive: bool = True
     """Reuse connections; false opens one for each request."""
+    after_answers: bool = False
+    """Begin once every request of the phases before has ended, instead of at a set time."""
     request: RequestModel = RequestModel()
     """What is sent."""
 

@@ -69,7 +69,9 @@ class Load:
         self.begin_at = time.monotonic() if self.plan.begin_at is None else self.plan.begin_at
         keeping = [loop.create_task(self._every(FLUSH_S, self._records.flush))]
         keeping.append(loop.create_task(self._every(STATUS_S, self._status)))
-        self._runs = [PhaseRun(self, phase) for phase in self.plan.phases]
+        self._runs = []
+        for phase in self.plan.phases:
+            self._runs.append(PhaseRun(self, phase, tuple(self._runs)))
         phases = [loop.create_task(run.run()) for run in self._runs]
         stopped = loop.create_task(self.stopping.wait())
         sending = asyncio.gather(*phases)
@@ -131,6 +133,11 @@ class Load:
         if self._emptied is not None and not self.open:
             self._emptied.set()
 
+    def tell_phase(self, what: str, phase: Phase, at: float) -> None:
+        """Say on standard output that a phase began or ended: {"began": name, "at": CLOCK_MONOTONIC seconds}."""
+        told = {what: phase.name, "at": at, "duration_s": phase.duration_s}
+        self.log.raw(json.dumps(told, separators=(",", ":")) + "\n")
+
     def _status(self, finished: bool = False) -> None:
         now = time.monotonic()
         if os.getppid() != self._parent:  # whose run it was is gone, however it went: nobody waits for the rest
@@ -153,10 +160,15 @@ class Load:
 class PhaseRun:
     """One phase: when its requests are due, what became of them, and its clients if it is a closed loop."""
 
-    def __init__(self, load: Load, phase: Phase) -> None:
+    def __init__(self, load: Load, phase: Phase, before: tuple[PhaseRun, ...] = ()) -> None:
         self.load = load
         self.phase = phase
         self.active = False
+        self.settled = asyncio.Event()
+        """Nothing more is sent, and every request has ended."""
+        self._before = before
+        self._open_requests = 0
+        self._sent_all = False
         self._head = request_head(phase.request, load.plan.host_header, phase.keep_alive)
         self._patience: Deadlines[Request] = Deadlines(phase.request.timeout_s)
         self._looking = False
@@ -167,10 +179,16 @@ class PhaseRun:
 
     async def run(self) -> None:
         """Send all that is due between the phase's begin and its end."""
-        begin = self.load.begin_at + self.phase.start_s
+        if self.phase.after_answers:
+            for run in self._before:
+                await run.settled.wait()
+            begin = time.monotonic()
+        else:
+            begin = self.load.begin_at + self.phase.start_s
+            await _sleep_until(begin)
         self._end = begin + self.phase.duration_s
-        await _sleep_until(begin)
         self.active = True
+        self.load.tell_phase("began", self.phase, begin)
         try:
             if self.phase.kind == "closed":
                 await self._closed()
@@ -178,6 +196,13 @@ class PhaseRun:
                 await self._open(due_times(self.phase, self.load.plan.seed), begin)
         finally:
             self.active = False
+            self._sent_all = True
+            self._settle()
+            self.load.tell_phase("ended", self.phase, time.monotonic())
+
+    def _settle(self) -> None:
+        if self._sent_all and not self._open_requests:
+            self.settled.set()
 
     async def _open(self, times: Iterator[float], begin: float) -> None:
         in_a_row = 0
@@ -223,6 +248,7 @@ class PhaseRun:
         load = self.load
         request = Request(load.next_number(), self.phase, due, self._head, load.connections, self)
         load.open[request] = None
+        self._open_requests += 1
         self._patience.start(request, due)
         self._look_later()
         request.start(load.slow)
@@ -234,7 +260,9 @@ class PhaseRun:
     def done(self, request: Request, now: float, error: RequestError | None) -> None:
         """It has ended; in a closed loop its client goes on."""
         self._patience.stop(request)
+        self._open_requests -= 1
         self.load.done(request, now, error)
+        self._settle()
         if self.phase.kind == "closed":
             pause_s = self.phase.think_s
             if error is not None:

@@ -53,3 +53,10 @@ def test_a_body_makes_it_a_post() -> None:
         for request in ({}, {"body": "1Ki"}, {"body": "1Ki", "method": "PUT"})
     ]
     assert methods == ["GET", "POST", "PUT"]
+
+
+def test_a_phase_may_wait_for_answers() -> None:
+    """`afterAnswers` travels to the load generator, which begins the phase when those before have ended."""
+    first = {"name": "a", "type": "constant", "rate": 1, "count": 1, "duration": "5s"}
+    plan = load_plan(load(first, {**first, "name": "b", "afterAnswers": True}), "h", 1)
+    assert [phase.after_answers for phase in plan.phases] == [False, True]

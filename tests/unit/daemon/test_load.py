@@ -125,6 +125,26 @@ def test_each_way_to_fail_has_its_name(
     assert (done["error"], done["status"]) == (error, code)
 
 
+def test_a_phase_after_answers_begins_when_all_before_have_ended(runs: Runs, app: Daemon) -> None:
+    """However long the answers before take, no request of the later phase is sent until the last of them is done."""
+    slow = RequestSpec(path="/?sleep=0.7")
+    load = runs.start(
+        app.port,
+        phase("burst", name="slow", size=3, duration_s=0.1, request=slow),
+        phase("burst", name="after", size=2, duration_s=0.1, after_answers=True),
+        drain_s=10.0,
+    )
+    assert load.wait() == 0
+    phases = {record["id"]: record["phase"] for record in runs.records("sent")}
+    done = {record["id"]: record["done"] for record in runs.records("done")}
+    last_slow = max(at for number, at in done.items() if phases[number] == "slow")
+    sent = [record["sent"] for record in runs.records("sent") if record["phase"] == "after"]
+    assert len(sent) == 2
+    assert min(sent) >= last_slow
+    told = [line for line in load.lines if "began" in line or "ended" in line]
+    assert [line.get("began") or line.get("ended") for line in told] == ["slow", "slow", "after", "after"]
+
+
 def test_what_is_open_at_the_end_is_unanswered(runs: Runs, fake_app: FakeApp) -> None:
     """After drain_s."""
     status = runs.run(fake_app.port, phase(size=3), drain_s=0.1)
