@@ -35,9 +35,16 @@ def wall(*words: str) -> tuple[float, str]:
     return time.monotonic() - began, done.stdout
 
 
+def scratch() -> Path:
+    """A folder that git does not see."""
+    folder = Path.cwd() / "build"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def main() -> None:
     """Measure, print JSON."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
         scenario = Path(folder) / "overhead.yaml"
         scenario.write_text(SCENARIO)
         where = ""

@@ -141,9 +141,16 @@ def printk_offset() -> float:
     return statistics.median(offsets)
 
 
+def scratch() -> Path:
+    """A folder that git does not see."""
+    folder = Path.cwd() / "build"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def main() -> None:
     """Measure, print JSON."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name, pod() as top:
+    with tempfile.TemporaryDirectory(dir=scratch()) as name, pod() as top:
         folder = Path(name)
         ours, theirs = sampling_cost(top, folder)
         ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
