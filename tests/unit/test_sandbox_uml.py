@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -80,8 +79,7 @@ def test_memory_needs_room(tmp_path: Path) -> None:
     assert "--memory" in caught.value.fix
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; run it as an ordinary user")
-def test_memory_needs_a_writable_place() -> None:
+def test_memory_needs_a_writable_place(as_ordinary_user: None) -> None:
     """A directory that we cannot write to is named as such."""
     with pytest.raises(EmuError, match="not writable"):
         uml.memory_directory(1, [Path("/")])

@@ -318,12 +318,9 @@ def test_a_pipe_without_a_writer_does_not_hang(tmp_path: Path) -> None:
         load_scenario(str(tmp_path / "pipe.yaml"))
 
 
-@pytest.mark.skipif(
-    os.geteuid() == 0, reason="root may read everything; run the tests as another user to see this one"
-)
-def test_an_unreadable_file_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_told(open_folder: Path, as_ordinary_user: None) -> None:
     """Missing permission is told as that."""
-    path = tmp_path / "secret.yaml"
+    path = open_folder / "secret.yaml"
     path.write_text(GOOD, encoding="utf-8")
     path.chmod(0)
     with pytest.raises(EmuError, match="make it readable"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -78,7 +80,7 @@ def test_a_child_that_is_killed_makes_a_500_and_the_app_lives(app: Daemon) -> No
     wire = app.connect()
     wire.send(f"GET /?{Work(hold=4 * MIB, sleep=600, child=True).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     child = wait_for(lambda: _children(app), "a child")[0]
-    subprocess.run(["kill", "-9", str(child)], check=True)
+    os.kill(child, signal.SIGKILL)
     answer = wire.read_head()
     assert (answer.status, wire.read_body(answer)) == (500, b"child killed by SIGKILL\n")
     assert ask(app, Work())[0].status == 200

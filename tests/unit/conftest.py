@@ -1,0 +1,32 @@
+"""What is the same for every user: root may read and write anything, so tests of permission step down first."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_NOBODY = 65534
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user may write to; pytest's own are closed to others."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def as_ordinary_user(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Not root while the test runs."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(_NOBODY)
+    yield
+    os.seteuid(before)
