@@ -27,6 +27,7 @@ def as_ordinary_user(request: pytest.FixtureRequest) -> Iterator[None]:
     """Not root while the test runs."""
     before = os.geteuid()
     if before == 0:
-        os.seteuid(_NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, 0)
     yield
-    os.seteuid(before)
+    if before == 0:
+        os.setresuid(0, 0, 0)
