@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +118,24 @@ def test_page_cache_is_read_again_only_if_it_does_not_fit(emu_run: EmuRun) -> No
     size = 256 * 2**20
     assert small >= 0.95 * size
     assert large <= 0.01 * size
+
+
+def test_the_journal_has_the_kernels_and_the_containers_lines(emu_run: EmuRun) -> None:
+    """Where journald runs, `journalctl` tells the same kills, and what each container printed under its name."""
+    done = emu_run("app-oom")
+    if not Path("/run/systemd/journal/socket").exists():
+        assert not done.run.journal.exists()
+        return
+    entries = [json.loads(line) for line in done.run.journal.read_text().splitlines()]
+    assert any("Killed process" in str(entry["MESSAGE"]) for entry in entries if entry["_TRANSPORT"] == "kernel")
+    names = {entry.get("CONTAINER_NAME", "").split(".", 1)[-1] for entry in entries}
+    assert {"queue-proxy.0", "app.0", "app.1"} <= names
+
+
+def test_an_image_s_pages_belong_to_who_reads_them_first(emu_run: EmuRun) -> None:
+    """On a cold node a container pays for its executable's pages; on a warm one somebody else has."""
+    warm, cold = (
+        emu_run("app-oom", *settings).summary["containers"]["queue-proxy"]["file_peak_bytes"]
+        for settings in ((), ("node.imageCache=cold",))
+    )
+    assert cold > 4 * 2**20 > warm
