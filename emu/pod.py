@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -269,35 +270,43 @@ class Pod:
 
         starter = threading.Thread(target=start, name=f"start-{instance.container}", daemon=True)
         starter.start()
-        if instance.container != SANDBOX:
-            self._control(instance, starter)
+        wanted = _controls(self._container_spec(instance.container)) if instance.container != SANDBOX else {}
+        path = self.cgroup.container_path(instance.id)
+        if wanted:
+            self._await_birth(path, starter)
+            self._control(instance, wanted)
         starter.join()
         if failure:
             raise failure[0]
+        if wanted and self.cgroup.manager_writes_controls:
+            self._settle_controls(instance, wanted)
         state = self._engine.state(instance.id)
-        path = self.cgroup.container_path(instance.id)
         self._log.append(
             ContainerStarted(
                 now(), instance.container, instance.attempt, instance.id, int(state.get("Pid") or 0), str(path)
             )
         )
 
-    def _control(self, instance: Instance, starter: threading.Thread) -> None:
-        spec = self._container_spec(instance.container)
-        wanted = _controls(spec)
-        if not wanted:
-            return
-        path = self.cgroup.container_path(instance.id)
+    def _await_birth(self, path: Path, starter: threading.Thread) -> None:
         deadline = time.monotonic() + _BORN_DEADLINE_S
-        while not path.exists():
-            if not starter.is_alive() or time.monotonic() > deadline:
-                break
+        while not path.exists() and starter.is_alive() and time.monotonic() < deadline:
             time.sleep(0.001)
+
+    def _control(self, instance: Instance, wanted: Mapping[str, str]) -> None:
+        path = self.cgroup.container_path(instance.id)
         for name, value in wanted.items():
             try:
                 files.write(path / name, value)
             except CgroupError as error:
                 self._log.append(Note(now(), f"{instance.container}: {name} could not be set to {value}", error.why))
+
+    def _settle_controls(self, instance: Instance, wanted: Mapping[str, str]) -> None:
+        """Systemd writes a scope's files as it starts, over ours: have it know our values, then write again."""
+        try:
+            self.cgroup.manage_controls(instance.id, wanted)
+            self._control(instance, wanted)
+        except EmuError as error:
+            self._log.append(Note(now(), f"{instance.container}: {error.what}", error.why))
 
     def _limit_pod(self) -> None:
         limit = qos.pod_memory_max(tuple(self.asked(name) for name in CONTAINERS), self.spec.memory.max)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 
 from cgroups import NO_LIMIT
@@ -22,6 +23,13 @@ CONTROLLERS = ("memory", "io", "cpu", "pids")
 OWNER_ATTRIBUTES = ("user.emu.owner", "trusted.emu.owner")
 """Extended attributes of a pod's cgroup that may say whose it is; the first is for kernels from 5.7 on."""
 _SYSTEMCTL_S = 60.0
+_PROPERTIES = {
+    "memory.high": "MemoryHigh",
+    "memory.low": "MemoryLow",
+    "memory.min": "MemoryMin",
+    "memory.swap.max": "MemorySwapMax",
+}
+"""Systemd's names for the control files that a scenario sets (systemd.resource-control)."""
 
 
 def read_owner(path: Path) -> str | None:
@@ -58,6 +66,13 @@ class PodCgroup(ABC):
     @abstractmethod
     def create(self) -> None:
         """Make it, with the controllers enabled for its children."""
+
+    manager_writes_controls = False
+    """Whether somebody else (systemd) writes a container's control files as it starts, over what we wrote."""
+
+    def manage_controls(self, container_id: str, wanted: Mapping[str, str]) -> None:
+        """Have the manager know a container's controls (file → value), so that it does not undo them."""
+        return
 
     def own(self, owner: str) -> None:
         """Write on the cgroup whose it is, so that `emu clean` can tell a dead run's from a living one's."""
@@ -152,6 +167,14 @@ class SystemdPod(PodCgroup):
             f"MemoryMax={'infinity' if memory_max is None else memory_max}",
             f"MemorySwapMax={'infinity' if swap_max is None else swap_max}",
         )
+
+    manager_writes_controls = True
+
+    def manage_controls(self, container_id: str, wanted: Mapping[str, str]) -> None:
+        """As properties of the scope; memory.oom.group has none, and is left to a write."""
+        properties = [f"{_PROPERTIES[name]}={value}" for name, value in wanted.items() if name in _PROPERTIES]
+        if properties:
+            self._systemctl("set-property", "--runtime", f"docker-{container_id}.scope", *properties)
 
     def remove(self) -> None:
         """Stop the slice, which stops all below it, and forget its properties."""
