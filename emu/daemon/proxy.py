@@ -12,6 +12,7 @@ import time
 
 from emu.daemon import forward, http1
 from emu.daemon.client import Asker, ClientConnection
+from emu.daemon.observer import Observer
 from emu.daemon.probe import Prober
 from emu.daemon.runtime import Log
 from emu.daemon.server_connection import Exchange, ServerConnection
@@ -41,6 +42,7 @@ class Proxy:
         self.draining = False
         self.in_flight = 0
         self.last_request_at = time.monotonic()
+        self.observer = Observer(breaker)
         self._armed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,7 +70,19 @@ class Proxy:
 class ProxiedExchange(Exchange, Asker):
     """One request from its arrival to the last byte of its answer."""
 
-    __slots__ = ("_answer", "_app", "_dialing", "_may_repeat", "_out", "_over", "_proxy", "_sent", "_to_app", "_way")
+    __slots__ = (
+        "_answer",
+        "_app",
+        "_dialing",
+        "_may_repeat",
+        "_out",
+        "_over",
+        "_proxy",
+        "_sent",
+        "_to_app",
+        "_way",
+        "status",
+    )
 
     def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
         super().__init__(conn, head)
@@ -82,6 +96,8 @@ class ProxiedExchange(Exchange, Asker):
         self._to_app: list[bytes] | None = None
         self._may_repeat = False
         self._over = False
+        self.status = 0
+        """The answer's, once there is one."""
 
     # --- arrival
 
@@ -99,6 +115,8 @@ class ProxiedExchange(Exchange, Asker):
         proxy.timeouts.begin(self, now)
         proxy.arm(now, now + proxy.timeouts.shortest_s)
         admission = Admission.RUN if way.kubelet else proxy.breaker.enter(self)
+        if not way.kubelet:
+            proxy.observer.arrived(self, now, way.proxied)
         if admission is Admission.RUN:
             self.run()
         elif admission is Admission.REFUSE:
@@ -109,6 +127,7 @@ class ProxiedExchange(Exchange, Asker):
         """The breaker lets this request run."""
         if self._over:
             return
+        self._proxy.observer.dispatched(self)
         app = self._proxy.app.take()
         if app is not None:
             self._send(app)
@@ -176,6 +195,7 @@ class ProxiedExchange(Exchange, Asker):
                 self._out.append(forward.informational(status, reason, headers))
             return
         self._may_repeat = False
+        self.status = status
         closing = self.conn.answers_last(self.head)
         self._answer = forward.answer(self.head, status, reason, headers, closing)
         self._out.append(self._answer.bytes)
@@ -269,6 +289,7 @@ class ProxiedExchange(Exchange, Asker):
 
     def _reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """An answer of our own, whole."""
+        self.status = status
         last = self.conn.answers_last(self.head)
         connection = b"close" if last else b"keep-alive" if self.head.minor == 0 else b""
         shown = b"" if self.head.method == b"HEAD" else body
@@ -298,6 +319,8 @@ class ProxiedExchange(Exchange, Asker):
         proxy = self._proxy
         proxy.in_flight -= 1
         proxy.timeouts.end(self)
+        if not self._way.kubelet:
+            proxy.observer.left(self, time.monotonic(), self._way.proxied)
         successor = proxy.breaker.leave(self)
         if successor is not None:
             successor.run()

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emu.daemon import runtime
+from emu.daemon.metrics import Observation
 from emu.daemon.probe import Prober
 from emu.daemon.proxy import ProxiedExchange, Proxy
 from emu.daemon.server import Server
@@ -101,12 +102,14 @@ async def serve(settings: Settings, log: runtime.Log) -> int:
     )
     proxy = Proxy(app, breaker, timeouts, Prober(settings.readiness_probe, settings.user_port), log)
     server = Server(proxy.exchange)
+    observation = Observation(proxy.observer, os.environ, settings.bind, log)
+    await observation.open()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, _on_term, stop, log)
     loop.add_signal_handler(signal.SIGINT, _on_term, stop, log)
     port = await server.listen(settings.bind, settings.port, runtime.LISTEN_BACKLOG)
-    # Ports 8022 (admin: /wait-for-drain) and 9090 (the autoscaler's metrics) open here once they exist.
+    # Port 8022 (admin: /wait-for-drain) opens here once it exists.
     log.event("listening", port=port, containerConcurrency=limit, userPort=settings.user_port)
     sweeper = loop.create_task(_sweep(app))
     await stop.wait()
@@ -114,6 +117,7 @@ async def serve(settings: Settings, log: runtime.Log) -> int:
     log.event("stopping", inFlight=proxy.in_flight)
     await server.stop()
     sweeper.cancel()
+    await observation.close()
     app.close()
     log.event("stopped")
     return 0
