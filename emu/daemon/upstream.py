@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import time
 
 from emu.daemon.client import ClientConnection, connect
@@ -61,7 +63,9 @@ class AppConnections:
     async def dial(self) -> ClientConnection:
         """A new connection. Only an attempt that timed out is repeated. DialError with Go's words."""
         where = f"dial tcp {self.host}:{self.port}"
-        for limit_s in dial_limits():
+        for limit_s, pause_s in dial_limits(random.random):
+            if pause_s:
+                await asyncio.sleep(pause_s)
             try:
                 return await connect(self.host, self.port, limit_s)
             except TimeoutError:
