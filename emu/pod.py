@@ -8,6 +8,7 @@ cgroup as soon as that exists, which is before its process runs.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,11 +26,10 @@ from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
 from emu.messages import DATA_DIR, QUEUE_PORT
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
-from emu.spec import ContainerSpec, PodSpec
+from emu.profiles import load_profile
+from emu.spec import OWN_FOOTPRINT, AppSpec, ContainerSpec, PodSpec, SidecarSpec
 
 QUEUE_PROXY, APP, SANDBOX = "queue-proxy", "app", "sandbox"
-CONTAINERS = (QUEUE_PROXY, APP)
-"""In the order in which the kubelet starts them, queue-proxy before the app that it probes."""
 LABEL_OWNER = "emu.owner"
 """Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
 _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
@@ -116,8 +116,20 @@ class Pod:
         ours = images.QUEUE_PROXY if container == QUEUE_PROXY else images.APP
         return self._container_spec(container).image or ours
 
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """The containers' names in the order in which the kubelet starts them, queue-proxy before the app."""
+        return tuple(self.spec.containers)
+
     def _container_spec(self, container: str) -> ContainerSpec:
-        return self.spec.queue_proxy if container == QUEUE_PROXY else self.spec.app
+        return self.spec.containers[container]
+
+    def port(self, container: str) -> int | None:
+        """Where the kubelet's readiness probe connects; None where it has none."""
+        if container == QUEUE_PROXY:
+            return QUEUE_PORT
+        spec = self._container_spec(container)
+        return spec.port if isinstance(spec, AppSpec | SidecarSpec) else None
 
     def make_files(self) -> None:
         """Make the app's files with a container outside the pod, so that their page cache is not the pod's; it is
@@ -169,7 +181,7 @@ class Pod:
         """As the kubelet sets it."""
         if container == SANDBOX:
             return qos.SANDBOX_ADJ
-        all_asked = tuple(self.asked(name) for name in CONTAINERS)
+        all_asked = tuple(self.asked(name) for name in self.containers)
         return qos.oom_score_adj(qos.qos_class(all_asked), self.asked(container), self._machine_memory_bytes)
 
     def create(self, container: str, attempt: int) -> Instance:
@@ -229,6 +241,9 @@ class Pod:
     def _environment(self, container: str) -> Mapping[str, str]:
         if container == APP:
             return {"PORT": str(self.spec.app.port), "K_SERVICE": "app", "K_REVISION": _REVISION}
+        if container != QUEUE_PROXY:
+            port = self.port(container)
+            return {} if port is None else {"PORT": str(port)}
         spec = self.spec
         return {
             "CONTAINER_CONCURRENCY": str(spec.container_concurrency),
@@ -246,8 +261,24 @@ class Pod:
             "SERVING_SERVICE": "app",
             "SERVING_POD": self.run_id,
             "SERVING_POD_IP": self.address,
-            "SERVING_READINESS_PROBE": f'{{"tcpSocket":{{"port":{spec.app.port}}},"successThreshold":1}}',
+            "SERVING_READINESS_PROBE": (
+                f'{{"tcpSocket":{{"port":{spec.app.port},"host":"127.0.0.1"}},"successThreshold":1}}'
+            ),
+            "ENABLE_HTTP_FULL_DUPLEX": "false",
+            "ENABLE_HTTP2_AUTO_DETECTION": "false",
+            "ENABLE_MULTI_CONTAINER_PROBES": "false",
+            "ROOT_CA": "",
+            "SYSTEM_NAMESPACE": "knative-serving",
+            "HOST_IP": self.address,
+            **self._footprint(),
         }
+
+    def _footprint(self) -> Mapping[str, str]:
+        named = self.spec.queue_proxy.footprint
+        if named == OWN_FOOTPRINT:
+            return {}
+        profile = load_profile(named).to_data() if isinstance(named, str) else named
+        return {"EMU_FOOTPRINT": json.dumps(profile, separators=(",", ":"))}
 
     def start(self, instance: Instance) -> None:
         """Start an instance; when this returns, the kernel's limits are set and Docker says that it runs (or ran)."""
@@ -292,7 +323,7 @@ class Pod:
                 self._log.append(Note(now(), f"{instance.container}: {name} could not be set to {value}", error.why))
 
     def _limit_pod(self) -> None:
-        limit = qos.pod_memory_max(tuple(self.asked(name) for name in CONTAINERS), self.spec.memory.max)
+        limit = qos.pod_memory_max(tuple(self.asked(name) for name in self.containers), self.spec.memory.max)
         self.cgroup.limit(limit, self.spec.memory.swap_max)
 
     def _remove_containers(self) -> None:

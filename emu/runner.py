@@ -29,7 +29,7 @@ from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
 from emu.messages import QUEUE_PORT, LoadPlan
-from emu.pod import APP, CONTAINERS, SANDBOX, Instance, Pod
+from emu.pod import SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.rundir import RunDir
@@ -138,7 +138,9 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
 
 
 def _see_images(spec: ScenarioSpec, engine: Engine) -> None:
-    for key, container in (("pod.queueProxy.image", spec.pod.queue_proxy), ("pod.app.image", spec.pod.app)):
+    keys = {"queue-proxy": "pod.queueProxy.image", "app": "pod.app.image"}
+    for name, container in spec.pod.containers.items():
+        key = keys.get(name, f"pod.sidecars.{name}.image")
         if container.image is not None and engine.image_labels(container.image) is None:
             have = ", ".join(tag for tag, _ in engine.image_tags()) or "none"
             raise EmuError(
@@ -153,7 +155,7 @@ def _prepare(spec: ScenarioSpec, pod: Pod, engine: Engine, log: EventLog, screen
         screen.step("making the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
         pod.make_files()
     if spec.node.image_cache == "warm":
-        folders = {folder for name in (SANDBOX, *CONTAINERS) for folder in engine.image_folders(pod.image(name))}
+        folders = {folder for name in (SANDBOX, *pod.containers) for folder in engine.image_folders(pod.image(name))}
         if not _read_into_cache(sorted(folders)):
             log.append(
                 Note(now(), "the images' files could not be read ahead", "their layers are not files on this machine")
@@ -362,7 +364,7 @@ class _Watch:
             in_flight=said.get("in_flight", 0),
             by_status=said.get("by_status", {}),
             errors=said.get("errors", {}),
-            memory=tuple(self._memory(name) for name in CONTAINERS),
+            memory=tuple(self._memory(name) for name in self._pod.containers),
         )
 
     def _memory(self, name: str) -> MemoryNow:
@@ -379,7 +381,7 @@ class _Watch:
                 kills = parse.parse_flat((path / "memory.events").read_text()).get("oom_kill", 0)
             except (OSError, ValueError):
                 stat = {}
-        spec = self._pod.spec.app if name == APP else self._pod.spec.queue_proxy
+        spec = self._pod.spec.containers[name]
         shmem = stat.get("shmem", 0)
         return MemoryNow(
             name,

@@ -26,8 +26,7 @@ from emu.events import (
     PodStatus,
     now,
 )
-from emu.messages import QUEUE_PORT
-from emu.pod import CONTAINERS, QUEUE_PROXY, Instance, Pod
+from emu.pod import QUEUE_PROXY, Instance, Pod
 from emu.policy import lifecycle
 from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
 from emu.rundir import RunDir
@@ -62,7 +61,7 @@ class Supervisor:
         self._on_exit = on_exit
         self._rule = BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale)
         self._facts: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._states = {name: ContainerState() for name in CONTAINERS}
+        self._states = {name: ContainerState() for name in pod.containers}
         self._instances: dict[str, Instance] = {}
         self._view: PodView | None = None
         self._ending = False
@@ -107,7 +106,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every container for the first time."""
-        for name in CONTAINERS:
+        for name in self._pod.containers:
             self._start(name)
 
     def turn(self, wait_s: float) -> None:
@@ -279,8 +278,10 @@ class Supervisor:
                     self._facts.put(("ready", (name, instance.attempt, ready)))
 
     def _probe(self, name: str) -> bool:
-        """The kubelet's readiness probes: queue-proxy by HTTP as Knative sets it, the app by TCP."""
-        port = QUEUE_PORT if name == QUEUE_PROXY else self._pod.spec.app.port
+        """The kubelet's readiness probes: queue-proxy by HTTP as Knative sets it, others by TCP."""
+        port = self._pod.port(name)
+        if port is None:
+            return True
         try:
             with socket.create_connection((self._pod.address, port), timeout=_PROBE_TIMEOUT_S) as connection:
                 if name != QUEUE_PROXY:

@@ -5,8 +5,8 @@ with MADV_DONTNEED. Our own anonymous memory counts towards the sum; it is read 
 
 The executable: a file in the image, mapped as code is. What a request would execute of it is touched for each
 request, and a request goes on only once all of that was there at one time, as a thread goes on only when the page of
-its next instruction is there. Where too little of memory.max is left for these pages, each one that comes in pushes another
-out, and the process stalls as the real one does.
+its next instruction is there. Where too little of memory.max is left for these pages, each one that comes in pushes
+another out, and the process stalls as the real one does.
 """
 
 from __future__ import annotations
