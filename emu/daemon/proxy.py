@@ -20,6 +20,7 @@ from emu.daemon.server_connection import Exchange, ServerConnection
 from emu.daemon.tunnel import Tunnel
 from emu.daemon.upstream import AppConnections, DialError, broken_words
 from emu.policy.breaker import Admission, Breaker
+from emu.policy.draining import Draining
 from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Proxy:
         timeouts: RequestTimeouts[ProxiedExchange],
         prober: Prober,
         log: Log,
+        draining: Draining,
     ) -> None:
         self.app = app
         self.http2: Http2Connections | None = None
@@ -56,11 +58,10 @@ class Proxy:
         self.log = log
         self.request_log: RequestLog | None = None
         self.defects: frozenset[str] = frozenset()
-        self.draining = False
+        self.draining = draining
         self.in_flight = 0
         self.tunnels: set[ProxiedExchange] = set()
         """Requests that became connections of another protocol."""
-        self.last_request_at = time.monotonic()
         self.observer = Observer(breaker)
         self._armed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -148,16 +149,15 @@ class ProxiedExchange(Exchange, Asker):
         if head.target == b"*" and head.method == b"OPTIONS":
             self._reply(200, b"")
             return
+        if head.expects_else:
+            head.keep_alive = False
+            self._reply(417, b"")
+            return
         if way.health_check or way.network_probe == b"probe":
             self._probe(way)
             return
         self._way = way
-        proxy.last_request_at = now
-        if head.expects_else:
-            head.keep_alive = False
-            self._way = None
-            self._reply(417, b"")
-            return
+        proxy.draining.request(now)
         proxy.in_flight += 1
         proxy.timeouts.begin(self, now)
         proxy.arm(now, now + proxy.timeouts.shortest_s)
@@ -512,7 +512,7 @@ class ProxiedExchange(Exchange, Asker):
 
     def _probe(self, way: forward.Route) -> None:
         proxy = self._proxy
-        if proxy.draining:
+        if proxy.draining.active:
             self._reply(503, b"shutting down\n", http1.ERROR_TEXT)
         elif not way.health_check:
             if way.network_hash:

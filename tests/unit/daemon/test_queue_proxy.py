@@ -50,7 +50,7 @@ class TestStart:
 
     def test_a_number_that_is_none_is_named(self) -> None:
         """With the value found."""
-        with pytest.raises(module.SettingsError, match=r"USER_PORT.*'http'"):
+        with pytest.raises(module.SettingsError, match=r"tcp/http: unknown port"):
             module.Settings.from_environ({**REQUIRED, "USER_PORT": "http"})
 
 
