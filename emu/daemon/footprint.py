@@ -17,6 +17,7 @@ import resource
 import time
 from pathlib import Path
 
+from emu.daemon import runtime
 from emu.policy.footprint import Footprint, Profile
 
 PAGE = mmap.PAGESIZE
@@ -27,9 +28,11 @@ OWN_EVERY_S = 0.05
 """How old a reading of our own memory may be."""
 CODE_EVERY_S = 0.001
 """Requests closer together than this share one look at the code."""
+OWN_CODE_BYTES = 1_300_000
+"""What serving a request takes of our own executables; it counts towards the profile's."""
 FEW_FAULTS = 4
 """A pass over the code with no more reads from the disk than this went through."""
-TURN_S = 2.0
+TURN_S = 5.0
 """A stalled request goes on after this long all the same, so that the process stays alive, barely."""
 
 
@@ -87,18 +90,20 @@ class Code:
         self._looked_at = 0.0
         self._map[::PAGE]
 
-    def execute(self, now: float) -> None:
-        """Touch what serving a request takes, until all of it was there at once or the turn is over."""
+    def execute(self, now: float) -> bool:
+        """Touch what serving a request takes, until all of it was there at once; False when that never came."""
         if now - self._looked_at < CODE_EVERY_S or not self._needed:
-            return
+            return True
         until = now + TURN_S
         faults = _faults()
         while True:
             self._map[: self._needed : PAGE]
             before, faults = faults, _faults()
-            if faults - before <= FEW_FAULTS or time.monotonic() >= until:
-                break
-        self._looked_at = time.monotonic()
+            self._looked_at = time.monotonic()
+            if faults - before <= FEW_FAULTS:
+                return True
+            if self._looked_at >= until:
+                return False
 
 
 def _faults() -> int:
@@ -119,7 +124,8 @@ def own_memory() -> tuple[int, int]:
 class Weight:
     """Keeps the process at its profile's weight. `executable` is the file to map."""
 
-    def __init__(self, profile: Profile, executable: str = EXECUTABLE) -> None:
+    def __init__(self, profile: Profile, log: runtime.Log, executable: str = EXECUTABLE) -> None:
+        self._log = log
         now = time.monotonic()
         self._policy = Footprint(profile, now)
         self._arena = Arena()
@@ -127,7 +133,8 @@ class Weight:
         self._own = own
         self._own_at = now
         size = max(profile.executable_bytes - mapped, profile.code_bytes)
-        self.code = Code(executable, size, profile.code_bytes) if profile.code_bytes else None
+        needed = max(0, profile.code_bytes - OWN_CODE_BYTES)
+        self.code = Code(executable, size, needed) if profile.code_bytes else None
 
     @property
     def held(self) -> int:
@@ -151,5 +158,5 @@ class Weight:
         missing = self._policy.missing(waiting, self._own, now)
         if abs(missing - self._arena.size) >= PAGE:
             self._arena.resize(missing)
-        if self.code is not None:
-            self.code.execute(now)
+        if self.code is not None and not self.code.execute(now):
+            self._log.seldom("stalled", inFlight=self._policy.inside, seconds=TURN_S)

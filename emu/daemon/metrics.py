@@ -126,7 +126,7 @@ class Observation:
 
         profile = Profile.from_data(json.loads(text))
         path = self._environ.get("EMU_FOOTPRINT_EXECUTABLE") or EXECUTABLE
-        self._observer.weight = Weight(profile, path)
+        self._observer.weight = Weight(profile, self._log, path)
         self._log.event("footprint", profile=profile.name)
 
     def _port(self, name: str, default: int) -> int:

@@ -155,6 +155,10 @@ class Heap:
     def hold(self, in_use: float, now: float) -> float:
         """Bytes held now, with so many in use."""
         rule = self._rule
+        elapsed = max(0.0, now - self._moment)
+        self._moment = now
+        if self._held > self._goal:
+            self._held = max(self._goal, self._held - elapsed * rule.bytes_per_s)
         if self._allocated >= max(rule.least_bytes, self._live * (rule.growth - 1)) or (
             now - self._collected_at >= rule.forced_s
         ):
@@ -162,10 +166,6 @@ class Heap:
             self._live = in_use
             self._goal = in_use * rule.keeps
             self._collected_at = now
-        elapsed = max(0.0, now - self._moment)
-        self._moment = now
-        if self._held > self._goal:
-            self._held = max(self._goal, self._held - elapsed * rule.bytes_per_s)
         needed = in_use + self._garbage
         if needed > self._held:
             self._held = self._goal = needed
@@ -180,6 +180,11 @@ class Footprint:
         self._heap = Heap(profile.give_back, now)
         self._plain = 0
         self._bodied = 0
+
+    @property
+    def inside(self) -> int:
+        """Requests that came and have not ended."""
+        return self._plain + self._bodied
 
     def arrived(self, bodied: bool) -> None:
         """A request came in."""
