@@ -31,6 +31,7 @@ from emu.daemon.upstream import DialError
 from emu.policy.timeouts import TIMEOUT_BODY
 
 _name = itemgetter(0)
+_UPGRADING = (b"connection", b"upgrade", b"http2-settings")
 
 
 class ClientStream(Stream):
@@ -117,13 +118,28 @@ class ClientConnection2(Connection):
         self._connections = connections
         self._leaving = False
 
-    def begin(self, transport: asyncio.Transport, said: bytes) -> None:
-        """Take the connection over."""
+    def begin(
+        self, transport: asyncio.Transport, said: bytes, upgrade: tuple[bytes, http1.Head] | None = None
+    ) -> None:
+        """Take the connection over; a request that asked for the upgrade is its first stream."""
         self._connections.add(self)
         transport.set_protocol(self)
-        self.open(transport, MAX_STREAMS, STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES)
+        settings = None if upgrade is None else upgrade[0]
+        try:
+            self.open(transport, MAX_STREAMS, STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES, settings)
+        except (ProtocolError, ValueError):
+            transport.close()
+            return
         transport.resume_reading()
-        self.receive(said)
+        if upgrade is not None:
+            head = upgrade[1]
+            head.headers = [pair for pair in head.headers if pair[0].lower() not in _UPGRADING]
+            head.minor, head.upgrade = 2, b""
+            stream = ClientStream(self, 1, self._peer)
+            self.streams[1] = stream
+            self._begin(stream, head, True)
+        if said:
+            self.receive(said)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
@@ -144,9 +160,12 @@ class ClientConnection2(Connection):
         except http1.HeadError:
             stream.reset(int(ErrorCodes.PROTOCOL_ERROR))
             return
+        self._begin(stream, head, event.stream_ended is not None)
+
+    def _begin(self, stream: ClientStream, head: http1.Head, done: bool) -> None:
         exchange = ProxiedStream(self._proxy, cast(ServerConnection, stream), head)
         stream.exchange = exchange
-        stream.request_done = exchange.body_done = event.stream_ended is not None
+        stream.request_done = exchange.body_done = done
         exchange.begin()
 
     def all_sent(self, stream: Stream) -> None:

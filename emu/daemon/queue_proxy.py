@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emu.daemon import gotemplate, runtime
+from emu.daemon import gotemplate, http1, runtime
 from emu.daemon.admin import Admin
 from emu.daemon.metrics import Observation
 from emu.daemon.probe import ProbeError, Prober
@@ -71,11 +71,13 @@ class QueueProxy:
     def _main_server(self) -> Server:
         return Server(self._proxy.exchange, head_limit_s=self._settings.head_limit_s, http2=self._speak_http2)
 
-    def _speak_http2(self, transport: asyncio.Transport, peer: str, said: bytes) -> None:
+    def _speak_http2(
+        self, transport: asyncio.Transport, peer: str, said: bytes, upgrade: tuple[bytes, http1.Head] | None
+    ) -> None:
         # Imported only now: h2 weighs several megabytes, which a pod that speaks HTTP/1 does not carry.
         from emu.daemon.h2_proxy import ClientConnection2
 
-        ClientConnection2(self._proxy, peer, self._http2).begin(transport, said)
+        ClientConnection2(self._proxy, peer, self._http2).begin(transport, said, upgrade)
 
     def _request_log(self) -> RequestLog | None:
         settings = self._settings

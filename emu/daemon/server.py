@@ -15,8 +15,10 @@ from emu.policy.timeouts import Deadlines
 if TYPE_CHECKING:
     import ssl
 
-Http2 = Callable[[asyncio.Transport, str, bytes], None]
-"""(transport, the peer's address, what was read): from here on the connection is another's."""
+Http2 = Callable[[asyncio.Transport, str, bytes, tuple[bytes, http1.Head] | None], None]
+"""(transport, the peer's address, what was read, upgrade): from here on the connection is another's. `upgrade` is
+the client's settings and its request in HTTP/1, if that asked for HTTP/2.
+"""
 
 
 class Server:

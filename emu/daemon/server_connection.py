@@ -201,7 +201,17 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._server.has_head(self)
         self._parser = None
         self._ending = True
-        self._server.http2(self.transport, self.peer, said)
+        self._server.http2(self.transport, self.peer, said, None)
+
+    def _switch_to_http2(self, exchange: Exchange) -> bool:
+        """`Upgrade: h2c` (RFC 7540, 3.2): the request becomes the first stream. Not done for one with a body."""
+        settings = exchange.head.get(b"http2-settings")
+        if self._server.http2 is None or not exchange.body_done or exchange.held or not settings:
+            return False
+        transport, leftover = self.hijack(exchange)
+        transport.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        self._server.http2(transport, self.peer, leftover, (settings, exchange.head))
+        return True
 
     def _feed_checked(self, data: memoryview) -> None:
         try:
@@ -408,6 +418,8 @@ class ServerConnection(asyncio.BufferedProtocol):
                     break
                 self._wrote = False
                 self._current, self._queue = self._queue[0], self._queue[1:] or _NONE_QUEUED
+                if self._current.head.upgrade == b"h2c" and self._switch_to_http2(self._current):
+                    break
                 self._current.begin()
         finally:
             self._advancing = False

@@ -78,5 +78,5 @@ def test_the_app_is_dialled_sixteen_times_with_growing_patience(chance: float) -
     limits = list(dial_limits(lambda: chance))
     assert len(limits) == 16
     assert limits[0] == (0.05, 0.0)
-    assert limits[1] == (pytest.approx(0.07 * (1 + 0.1 * chance)), pytest.approx(0.03 * (1 + chance)))
+    assert limits[2] == (pytest.approx(0.07 * (1 + 0.1 * chance)), pytest.approx(0.03 * (1 + chance)))
     assert 18 < sum(limit + pause for limit, pause in limits) < 23
