@@ -246,30 +246,10 @@ class Pod:
             return {} if port is None else {"PORT": str(port)}
         spec = self.spec
         return {
-            "CONTAINER_CONCURRENCY": str(spec.container_concurrency),
-            "QUEUE_SERVING_PORT": str(QUEUE_PORT),
-            "QUEUE_SERVING_TLS_PORT": str(_TLS_PORT),
-            "USER_PORT": str(spec.app.port),
+            **queue_proxy_environment(spec.container_concurrency, spec.app.port, self.address, self.run_id),
             "REVISION_TIMEOUT_SECONDS": str(spec.timeout_seconds),
             "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_seconds),
             "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
-            "SERVING_LOGGING_CONFIG": "",
-            "SERVING_LOGGING_LEVEL": "info",
-            "SERVING_NAMESPACE": _NAMESPACE,
-            "SERVING_CONFIGURATION": _CONFIGURATION,
-            "SERVING_REVISION": _REVISION,
-            "SERVING_SERVICE": "app",
-            "SERVING_POD": self.run_id,
-            "SERVING_POD_IP": self.address,
-            "SERVING_READINESS_PROBE": (
-                f'{{"tcpSocket":{{"port":{spec.app.port},"host":"127.0.0.1"}},"successThreshold":1}}'
-            ),
-            "ENABLE_HTTP_FULL_DUPLEX": "false",
-            "ENABLE_HTTP2_AUTO_DETECTION": "false",
-            "ENABLE_MULTI_CONTAINER_PROBES": "false",
-            "ROOT_CA": "",
-            "SYSTEM_NAMESPACE": "knative-serving",
-            "HOST_IP": self.address,
             **self._footprint(),
         }
 
@@ -329,6 +309,36 @@ class Pod:
     def _remove_containers(self) -> None:
         for found in self._engine.labelled(f"{LABEL_RUN}={self.run_id}"):
             self._engine.remove(str(found["Id"]))
+
+
+def queue_proxy_environment(concurrency: int, user_port: int, address: str, pod: str) -> dict[str, str]:
+    """What Knative's controller sets for queue-proxy (pkg/reconciler/revision/resources/queue.go)."""
+    return {
+        "CONTAINER_CONCURRENCY": str(concurrency),
+        "QUEUE_SERVING_PORT": str(QUEUE_PORT),
+        "QUEUE_SERVING_TLS_PORT": str(_TLS_PORT),
+        "USER_PORT": str(user_port),
+        "REVISION_TIMEOUT_SECONDS": "300",
+        "REVISION_RESPONSE_START_TIMEOUT_SECONDS": "0",
+        "REVISION_IDLE_TIMEOUT_SECONDS": "0",
+        "SERVING_LOGGING_CONFIG": "",
+        "SERVING_LOGGING_LEVEL": "info",
+        "SERVING_NAMESPACE": _NAMESPACE,
+        "SERVING_CONFIGURATION": _CONFIGURATION,
+        "SERVING_REVISION": _REVISION,
+        "SERVING_SERVICE": "app",
+        "SERVING_POD": pod,
+        "SERVING_POD_IP": address,
+        # No periodSeconds: as the controller leaves it for a default probe, which makes queue-proxy ask every 50 ms.
+        "SERVING_READINESS_PROBE": f'{{"tcpSocket":{{"port":{user_port},"host":"127.0.0.1"}},"successThreshold":1}}',
+        "ENABLE_HTTP_FULL_DUPLEX": "false",
+        "ENABLE_HTTP2_AUTO_DETECTION": "false",
+        "ENABLE_MULTI_CONTAINER_PROBES": "false",
+        "OBSERVABILITY_CONFIG": "",
+        "SYSTEM_NAMESPACE": "knative-serving",
+        "HOST_IP": address,
+        "ROOT_CA": "",
+    }
 
 
 def _controls(spec: ContainerSpec) -> dict[str, str]:

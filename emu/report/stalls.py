@@ -16,8 +16,8 @@ from emu.report.model import Column, Study, Timeline
 from emu.report.requests import most_in_flight
 
 SECOND = 1.0
-REFAULTS_PER_S = 500
-MAJOR_FAULTS_PER_S = 5
+REFAULTS_PER_S = 2000
+MAJOR_FAULTS_PER_S = 15
 """A second with at least so many of both is one of thrashing."""
 AT_LIMIT = 0.9
 """… if memory.current is at least this share of memory.max in it."""
