@@ -269,6 +269,8 @@ def _drive(
     with _loading(plan, run) as load:
         while load.running:
             supervisor.turn(_TURN_S)
+            if spec.pod.stop_after is not None and now() >= (plan.begin_at or 0.0) + spec.pod.stop_after:
+                supervisor.begin_stop(hooks=True)
             load.hear()
             watch.look(_phase_at(plan, now()), load)
         load.hear()

@@ -383,7 +383,11 @@ class PodSpec(Model):
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready before the load begins all the same."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 2
-    """At the end of the run: from SIGTERM to SIGKILL."""
+    """From SIGTERM to SIGKILL, at the end of the run or after `stopAfter`."""
+    stop_after: Seconds | None = None
+    """Tell the pod to end so long after the load began, as the kubelet does: SIGTERM to all containers but the app,
+    which gets it once its preStop hook has waited for queue-proxy's drain. At the end of the run if not given.
+    """
 
     @model_validator(mode="after")
     def _files_once(self) -> Self:
