@@ -11,16 +11,17 @@ import resource
 import secrets
 import select
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 
 import psutil
 
+from emu.command import spawn
 from emu.errors import EmuError
 from emu.messages import QUEUE_PORT, USER_PORT, Work
 from emu.pod import queue_proxy_environment
@@ -146,7 +147,7 @@ def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Ru
 
 
 @contextmanager
-def _process(argv: Sequence[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _process(argv: Sequence[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
     try:
         process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     except OSError as error:
@@ -171,7 +172,7 @@ def _listens(address: str, port: int) -> bool:
         return False
 
 
-def _await(address: str, port: int, who: str, process: subprocess.Popen[bytes] | None = None) -> None:
+def _await(address: str, port: int, who: str, process: Popen[bytes] | None = None) -> None:
     until = time.monotonic() + _READY_S
     while not _listens(address, port):
         ended = None if process is None else process.poll()

@@ -33,8 +33,8 @@ HEADLINES = {
     "killer: memory.events shows no oom_kill",
     "page_cache": "Nothing was killed: app read 512 MiB of files under a limit of 64 MiB, 256 MiB of it again after "
     "the page cache had dropped it; both requests were answered",
-    "stalled": "Nothing was killed: queue-proxy stalled 7.5 s after the first request with 720 requests in flight, alive "
-    "but thrashing: 1.5 million refaults of its own executable in 20.0 s at its limit of 32 MiB; "
+    "stalled": "Nothing was killed: queue-proxy stalled 7.5 s after the first request with 720 requests in flight, "
+    "alive but thrashing: 1.5 million refaults of its own executable in 20.0 s at its limit of 32 MiB; "
     "none of 720 requests was answered",
     "swap": "Nothing was killed: app lives on swap under a limit of 64 MiB: 180 MiB out, 40 MiB in, 150 MiB there at "
     "the peak; all 10 requests were answered",
