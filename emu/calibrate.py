@@ -149,7 +149,7 @@ def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Ru
 @contextmanager
 def _process(argv: Sequence[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
     try:
-        process = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = spawn(argv, env=env, stdout=DEVNULL)
     except OSError as error:
         raise EmuError(f"cannot run {argv[0]}", str(error), "give a program that there is") from error
     try:
