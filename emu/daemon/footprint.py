@@ -26,6 +26,8 @@ EXECUTABLE = "/usr/local/lib/emu/executable"
 """A file of random bytes in our image that stands for the other binary's."""
 OWN_EVERY_S = 0.05
 """How old a reading of our own memory may be."""
+OWN_EVERY = 16
+"""… and how many requests may have come since."""
 CODE_EVERY_S = 0.001
 """Requests closer together than this share one look at the code."""
 OWN_CODE_BYTES = 2_500_000
@@ -132,6 +134,7 @@ class Weight:
         own, mapped = own_memory()
         self._own = own
         self._own_at = now
+        self._since_own = 0
         size = max(profile.executable_bytes - mapped, profile.code_bytes)
         needed = max(0, profile.code_bytes - OWN_CODE_BYTES)
         self.code = Code(executable, size, needed) if profile.code_bytes else None
@@ -152,7 +155,9 @@ class Weight:
 
     def adjust(self, waiting: int, now: float) -> None:
         """Hold what is to be held now, and run the code."""
-        if now - self._own_at >= OWN_EVERY_S:
+        self._since_own += 1
+        if now - self._own_at >= OWN_EVERY_S or self._since_own >= OWN_EVERY:
+            self._since_own = 0
             self._own = own_memory()[0] - self._arena.size
             self._own_at = now
         missing = self._policy.missing(waiting, self._own, now)
