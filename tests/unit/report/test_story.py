@@ -51,6 +51,11 @@ def test_each_story_has_its_headline(name: str, tmp_path: Path) -> None:
     assert story_of(name, tmp_path).headline == HEADLINES[name]
 
 
+def test_thrashing_is_not_called_harmless(tmp_path: Path) -> None:
+    """A stalled container touches its limit all the time and is not killed: that is no churn without danger."""
+    assert "not danger" not in " ".join(story_of("stalled", tmp_path).sentences)
+
+
 SENTENCES = {
     "oom": [
         "Docker's own OOMKilled flag said false for 1 of 2 kills: it races with the exit, so it proves nothing.",
