@@ -1,8 +1,8 @@
 """As much of Go's text/template as a request log's template needs. Pure: text and values → text.
 
 Understood: fields (.Request.Method), variables ($x := …, $), literals, pipelines and parentheses, comments, trim
-markers, if / else if / else / end, with, range, and the functions js, html, urlquery, print, printf, println, len, index, not, and,
-or, eq, ne, lt, le, gt, ge. A method without arguments is a field whose value may be a callable.
+markers, if / else if / else / end, with, range, and the functions js, html, urlquery, print, printf, println, len,
+index, not, and, or, eq, ne, lt, le, gt, ge. A method without arguments is a field whose value may be a callable.
 """
 
 from __future__ import annotations

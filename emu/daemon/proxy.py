@@ -444,7 +444,7 @@ class ProxiedExchange(Exchange, Asker):
         if answer.chunked:
             self._out.append(http1.LAST_CHUNK)
         self._flush()
-        if room is not None and room > len(TIMEOUT_BODY) or not fits:
+        if room is not None and room != len(TIMEOUT_BODY):
             self._release()
             self.conn.abort(self)
         else:

@@ -89,7 +89,9 @@ class QueueProxy:
             )
         except gotemplate.TemplateError as wrong:
             # As the real one: without a log it goes on.
-            self._log.event("request-log-off", why=f"Error setting up request logger. Request logs will be unavailable: {wrong}")
+            self._log.event(
+                "request-log-off", why=f"Error setting up request logger. Request logs will be unavailable: {wrong}"
+            )
             return None
 
     async def run(self) -> int:
@@ -121,9 +123,7 @@ class QueueProxy:
             self._tasks.append(asyncio.get_running_loop().create_task(tls.keep_fresh(made, *found)))
             over_tls = self._main_server()
             self._servers.append(over_tls)
-            ports["tlsPort"] = await over_tls.listen(
-                settings.bind, settings.tls_port, runtime.LISTEN_BACKLOG, made
-            )
+            ports["tlsPort"] = await over_tls.listen(settings.bind, settings.tls_port, runtime.LISTEN_BACKLOG, made)
         admin = Server(self._admin.exchange, head_limit_s=settings.head_limit_s)
         self._servers.append(admin)
         try:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 
 SNIFF_BYTES = 512
-_TAGS = (
-    b"!DOCTYPE HTML|HTML|HEAD|SCRIPT|IFRAME|H1|DIV|FONT|TABLE|A|STYLE|TITLE|B|BODY|BR|P".replace(b" ", b"[ ]")
-)
+_TAGS = b"!DOCTYPE HTML|HTML|HEAD|SCRIPT|IFRAME|H1|DIV|FONT|TABLE|A|STYLE|TITLE|B|BODY|BR|P".replace(b" ", b"[ ]")
 _HTML = re.compile(rb"[\t\n\x0c\r ]*<(?:(?:" + _TAGS + rb")[ >]|!--)", re.IGNORECASE)
 _XML = re.compile(rb"[\t\n\x0c\r ]*<\?xml")
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")

@@ -1,6 +1,5 @@
 """Two connections made one, after an upgrade: what comes from either side goes to the other, with back-pressure."""
 
-# ruff: noqa: D102  a Protocol's callbacks are described by asyncio
 from __future__ import annotations
 
 import asyncio

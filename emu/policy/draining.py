@@ -1,4 +1,4 @@
-"""When queue-proxy, told to end, may: once no request has come for a while (knative.dev/pkg/network/handlers, Drainer).
+"""When queue-proxy, told to end, may: once no request has come for a while (knative.dev/pkg/network, Drainer).
 
 The app's preStop hook starts a drain too; unless the pod really is to end, that one is called off after a second.
 Times are seconds on one clock that only the caller reads.

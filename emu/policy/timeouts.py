@@ -27,7 +27,7 @@ def dial_limits(chance: Callable[[], float]) -> Iterator[tuple[float, float]]:
     """How long each attempt to connect to the app may take, and the pause before it, in seconds.
 
     Only an attempt that timed out is followed by another. `chance` gives a number from 0 to 1: limits begin at
-    50 ms again, grow by 1.4 and gain up to a tenth, pauses are 30 to 60 ms (k8s.io/apimachinery wait.Backoff, as transports.go sets it).
+    50 ms again, grow by 1.4 and gain up to a tenth; pauses are 30 to 60 ms (wait.Backoff, as transports.go sets it).
     """
     limit = DIAL_FIRST_S
     yield limit, 0.0

@@ -98,7 +98,9 @@ class TestGrpc:
     def test_streams_larger_than_every_window_pass_both_ways(self, channel: grpc.Channel) -> None:
         """Ten MiB each way."""
         count = 640
-        assert sum(len(part) for part in channel.unary_stream("/t.T/Count")(b"%d" % count, timeout=60)) == count * 16384
+        assert (
+            sum(len(part) for part in channel.unary_stream("/t.T/Count")(b"%d" % count, timeout=60)) == count * 16384
+        )
         asked = channel.stream_unary("/t.T/Sum")(iter([CHUNK] * count), timeout=60)
         assert asked == b"%d" % (count * 16384)
 

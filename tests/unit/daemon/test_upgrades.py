@@ -1,4 +1,4 @@
-"""Upgrades through queue-proxy: websockets with a well-kept client and server library, and what else is switched to."""
+"""Upgrades through queue-proxy: websockets with a well-kept library on both ends, and any other protocol."""
 
 from __future__ import annotations
 
