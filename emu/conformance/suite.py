@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from subprocess import PIPE
 from urllib.parse import urlsplit
 
 from emu import command
@@ -116,7 +116,7 @@ class _OwnProxy:
         if "PYTHONPATH" in os.environ:
             env["PYTHONPATH"] = os.environ["PYTHONPATH"]
         self._process = command.spawn(
-            [sys.executable, "-m", "emu.daemon.queue_proxy"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+            [sys.executable, "-m", "emu.daemon.queue_proxy"], stdout=PIPE, stderr=PIPE, env=env
         )
 
     def port(self) -> int:

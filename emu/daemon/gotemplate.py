@@ -212,7 +212,8 @@ def _run(commands: list[list[Node]], dot: Any, variables: dict[str, Any]) -> Any
     value: Any = _NOTHING
     for command in commands:
         first = command[0]
-        args = [_value(node, dot, variables) for node in command[1:]]
+        found = [_value(node, dot, variables) for node in command[1:]]
+        args = [each() if callable(each) else each for each in found]
         if value is not _NOTHING:
             args.append(value)
         if first[0] == "call":
