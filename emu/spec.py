@@ -454,6 +454,17 @@ class WorkSpec(Model):
         return Work(**self.model_dump())
 
 
+class WebSocketModel(Model):
+    """A conversation: messages sent one by one, each awaited back before the next, then a close."""
+
+    messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
+    """How many."""
+    every: Seconds = 0.0
+    """From one to the next."""
+    size: Annotated[Bytes, Field(le=MIB)] = 64
+    """Bytes of each."""
+
+
 class RequestModel(Model):
     """One kind of request."""
 
@@ -471,6 +482,8 @@ class RequestModel(Model):
     """A slow sender: bytes of body per second; as fast as it goes if not given."""
     timeout: Seconds | None = None
     """The client gives up so long after the request was due; never if not given."""
+    websocket: WebSocketModel | None = None
+    """Switch to a websocket, which our app echoes. A conversation that came to its end counts as answered 101."""
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:
@@ -488,6 +501,13 @@ class RequestModel(Model):
                     fix="correct it",
                     at=("headers", name),
                 )
+        if self.websocket is not None and (self.body or self.do is not None or self.method not in (None, "GET")):
+            raise SpecError(
+                "a websocket is asked for with a plain GET",
+                why="what follows is messages, not a body or work",
+                fix="remove `body`, `do` and `method`",
+                at=("websocket",),
+            )
         if self.send_rate == 0:
             raise SpecError("a sender of 0 bytes per second never ends", fix="give a rate", at=("sendRate",))
         return self
