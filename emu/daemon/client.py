@@ -11,6 +11,9 @@ import httptools
 from emu.daemon import http1
 from emu.daemon.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES
 
+MAX_ANSWER_HEAD_BYTES = 10 << 20
+"""Longest head, or trailers, of an answer (net/http's transport, MaxResponseHeaderBytes)."""
+
 _buffer = memoryview(bytearray(BODY_READ_BYTES))
 
 
@@ -59,6 +62,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_early",
         "_feeding",
         "_framed",
+        "_head_bytes",
         "_head_only",
         "_headers",
         "_parser",
@@ -74,6 +78,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._headers: http1.Headers = []
         self._reason = b""
+        self._head_bytes = 0
         self._head_only = False
         self._answered = False
         self._early = False
@@ -160,6 +165,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         asker.answer_pause()
         if self._unasked:
             self._fail(BadAnswerError("more than was asked for"))
+        elif self._headers or not self._answered:
+            self._head_bytes += nbytes
+            if self._head_bytes > MAX_ANSWER_HEAD_BYTES and self.asker is not None:
+                limit = MAX_ANSWER_HEAD_BYTES
+                self._fail(BadAnswerError(f"net/http: server response headers exceeded {limit} bytes; aborted"))
+        else:
+            self._head_bytes = 0
 
     def pause_writing(self) -> None:
         if self.asker is not None:

@@ -520,6 +520,20 @@ class TestBrokenApp:
         serve_one(fake_app)
         assert client.read_head().status == 200
 
+    def test_an_answer_whose_head_never_ends_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """Beyond 10 MiB, as net/http's transport has it; nothing grows for ever."""
+        client = queue_proxy().connect()
+        client.send(GET)
+        app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nX: ")
+        try:
+            for _ in range(12):
+                app.send(b"x" * (1 << 20))
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        answer = client.read_head()
+        assert answer.status == 502
+        assert b"server response headers exceeded 10485760 bytes" in client.read_body(answer)
+
     def test_an_answer_that_nobody_asked_for_reaches_nobody(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """Two answers in one write: the waiter who is next on that connection does not get the second."""
         proxy = queue_proxy(CONTAINER_CONCURRENCY=1)
