@@ -26,8 +26,8 @@ from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
 from emu.messages import DATA_DIR, QUEUE_PORT
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
-from emu.profiles import load_profile
-from emu.spec import OWN_FOOTPRINT, AppSpec, ContainerSpec, PodSpec, SidecarSpec
+from emu.profiles import profile_of
+from emu.spec import AppSpec, ContainerSpec, PodSpec, SidecarSpec
 
 QUEUE_PROXY, APP, SANDBOX = "queue-proxy", "app", "sandbox"
 LABEL_OWNER = "emu.owner"
@@ -254,11 +254,10 @@ class Pod:
         }
 
     def _footprint(self) -> Mapping[str, str]:
-        named = self.spec.queue_proxy.footprint
-        if named == OWN_FOOTPRINT:
+        profile = profile_of(self.spec.queue_proxy.footprint)
+        if profile is None:
             return {}
-        profile = load_profile(named).to_data() if isinstance(named, str) else named
-        return {"EMU_FOOTPRINT": json.dumps(profile, separators=(",", ":"))}
+        return {"EMU_FOOTPRINT": json.dumps(profile.to_data(), separators=(",", ":"))}
 
     def start(self, instance: Instance) -> None:
         """Start an instance; when this returns, the kernel's limits are set and Docker says that it runs (or ran)."""

@@ -27,6 +27,13 @@ def is_path(footprint: str) -> bool:
     return footprint.endswith(_SUFFIXES) or "/" in footprint
 
 
+def profile_of(footprint: str | dict[str, Any]) -> Profile | None:
+    """The profile that a scenario's `footprint` means; None where queue-proxy weighs what it weighs."""
+    if footprint == OWN:
+        return None
+    return load_profile(footprint) if isinstance(footprint, str) else Profile.from_data(footprint)
+
+
 def load_profile(footprint: str) -> Profile:
     """The profile of a name or a path. EmuError for one that is not there or not right."""
     if is_path(footprint):

@@ -32,10 +32,12 @@ from emu.messages import QUEUE_PORT, LoadPlan
 from emu.pod import SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
+from emu.profiles import profile_of
 from emu.rundir import RunDir
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
 from emu.supervisor import Supervisor
+from emu.units import format_bytes
 
 _TURN_S = 0.1
 _CHILD_END_S = 20.0
@@ -154,6 +156,11 @@ def _prepare(spec: ScenarioSpec, pod: Pod, engine: Engine, log: EventLog, screen
     if spec.pod.app.files:
         screen.step("making the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
         pod.make_files()
+    profile, limit = profile_of(spec.pod.queue_proxy.footprint), spec.pod.queue_proxy.resources.limits.memory
+    if profile is not None and limit is not None and limit < profile.exact_from_bytes:
+        what = f"under {format_bytes(limit)} queue-proxy is heavier than {profile.name} would be"
+        why = f"our own process' needs show below {format_bytes(profile.exact_from_bytes)}"
+        log.append(Note(now(), what, why, "warning"))
     if spec.node.image_cache == "warm":
         folders = {folder for name in (SANDBOX, *pod.containers) for folder in engine.image_folders(pod.image(name))}
         if not _read_into_cache(sorted(folders)):

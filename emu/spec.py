@@ -281,11 +281,6 @@ class QueueProxySpec(ContainerSpec):
             )
         return self
 
-    @property
-    def profile(self) -> Profile | None:
-        """The footprint's profile, where it is given in the scenario itself."""
-        return None if isinstance(self.footprint, str) else Profile.from_data(self.footprint)
-
 
 class SidecarSpec(ContainerSpec):
     """A further container of the pod, such as a service mesh's proxy or an agent."""
