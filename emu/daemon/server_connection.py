@@ -175,8 +175,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._head_bytes > http1.MAX_HEAD_BYTES and self._fault is None and self._leftover is None:
             self._broken(http1.HeadError(431))
         self._advance()
-        if self._in_head and self._head_bytes and not self._ending:
-            self._server.awaits_head(self)
 
     def _is_http2(self, data: memoryview) -> bool:
         """Whether the connection is HTTP/2, or too little of it was read to tell; then all of it is kept."""
@@ -430,6 +428,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._linger()
         else:
             self._sync_reading()
+            if self._in_head and self._head_bytes and self._current is None:
+                self._server.awaits_head(self)
 
     def _read_leftover(self) -> None:
         """No protocol was switched to: what came after the request is the next one."""
@@ -438,11 +438,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._feed_checked(memoryview(held))
 
     def head_overdue(self) -> None:
-        """A head took too long: close without a word, as Go does, but let the requests before it be answered."""
+        """A head took too long: close without a word, as Go does."""
         if self._current is None and not self._queue:
             self._close()
-        else:
-            self._fault = http1.HeadError(400)
 
     def _broken(self, fault: http1.HeadError) -> None:
         """What came is not HTTP, or not safe: answer what came before it, then the fault, and close."""

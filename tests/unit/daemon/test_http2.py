@@ -104,6 +104,20 @@ class TestGrpc:
         asked = channel.stream_unary("/t.T/Sum")(iter([CHUNK] * count), timeout=60)
         assert asked == b"%d" % (count * 16384)
 
+    def test_a_slow_reader_costs_a_bounded_buffer(
+        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """Its window is all that is held for it, whatever the app has to say."""
+        proxy = queue_proxy(USER_PORT=grpc_app[1])
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
+            channel.unary_unary("/t.T/Echo")(b"", timeout=20)
+            before = proxy.memory("RssAnon")
+            answers = channel.unary_stream("/t.T/Count")(b"%d" % 6400, timeout=60)
+            next(answers)
+            time.sleep(0.5)
+            assert proxy.memory("RssAnon") - before < 8 << 20
+            assert sum(len(part) for part in answers) == 6399 * 16384
+
     def test_a_conversation_passes_turn_by_turn(self, channel: grpc.Channel) -> None:
         """Each message is answered before the next is sent."""
         turn = threading.Semaphore(1)
@@ -147,6 +161,30 @@ class TestGrpc:
         assert {code for code, _ in codes} == {grpc.StatusCode.UNAVAILABLE}
         assert sum("503" in details for _, details in codes) == 1
         assert sum("504" in details for _, details in codes) == 11
+
+
+class TestShutdown:
+    """SIGTERM with streams open."""
+
+    def test_a_stream_in_flight_is_answered_and_then_the_process_ends(
+        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """An idle connection does not hold it up."""
+        service, port = grpc_app
+        proxy = queue_proxy(USER_PORT=port)
+        with (
+            grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel,
+            grpc.insecure_channel(f"127.0.0.1:{proxy.port}", options=(("idle", 1),)) as idle,
+        ):
+            idle.unary_unary("/t.T/Echo")(b"", timeout=20)
+            future = channel.unary_unary("/t.T/Hang").future(b"", timeout=20)
+            wait_for(lambda: service.seen, "a call")
+            time.sleep(0.2)
+            proxy.term()
+            proxy.event("stopping")
+            service.cancelled.set()
+            assert future.result(timeout=20) == b""
+        assert proxy.wait() == 0
 
 
 class _Careless(h2.connection.H2Connection):

@@ -129,6 +129,25 @@ class TestAnyProtocol:
         app.close()
         assert client.read_to_end() == b"answer"
 
+    def test_a_slow_reader_costs_a_bounded_buffer(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """The app is stopped; queue-proxy holds next to nothing; all arrives in the end."""
+        proxy = queue_proxy()
+        client = proxy.connect()
+        client.send(UPGRADE[0])
+        app = fake_app.accept()
+        app.read_head()
+        app.send(UPGRADE[1])
+        client.read_head()
+        before = proxy.memory("RssAnon")
+        total = 64 << 20
+        sender = threading.Thread(target=app.send, args=(bytes(total),))
+        sender.start()
+        sender.join(0.5)
+        assert sender.is_alive()
+        assert proxy.memory("RssAnon") - before < 2 << 20
+        client.skip(total)
+        sender.join(20)
+
     def test_no_upgrade_is_an_ordinary_answer(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """And the connection goes on with the next request, even one that was sent before."""
         client = queue_proxy().connect()
