@@ -17,6 +17,8 @@ from emu.errors import EmuError
 
 LOOPBACK = "127.0.0.1"
 START_S = 20.0
+AT_ONCE = 3
+"""Groups of settings that are played at the same time: most of a case is waiting."""
 BASE = {
     "CONTAINER_CONCURRENCY": "0",
     "QUEUE_SERVING_PORT": "0",
@@ -71,19 +73,22 @@ def against_ours(cases: Iterable[Case], tell: Tell) -> list[Result]:
     for case in cases:
         groups.setdefault(json.dumps(case.settings, sort_keys=True), []).append(case)
 
-    async def play() -> list[Result]:
-        results = []
-        for settings, group in groups.items():
+    async def play_group(settings: str, group: list[Case], places: asyncio.Semaphore) -> list[Result]:
+        async with places:
             app = ScriptedApp(LOOPBACK, 0)
             await _listen(app)
             proxy = _OwnProxy(app.port, json.loads(settings))
             try:
                 port = await asyncio.to_thread(proxy.port)
-                results += await _all(group, Player(LOOPBACK, port, app), tell)
+                return await _all(group, Player(LOOPBACK, port, app), tell)
             finally:
                 proxy.close()
                 await app.close()
-        return results
+
+    async def play() -> list[Result]:
+        places = asyncio.Semaphore(AT_ONCE)
+        played = await asyncio.gather(*(play_group(*entry, places) for entry in groups.items()))
+        return [result for group in played for result in group]
 
     return asyncio.run(play())
 
