@@ -50,8 +50,9 @@ class RequestMetrics:
     """Times each request for Prometheus."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        from emu.policy.metrics import QueueProxyMetrics
+        from emu.policy.metrics import METHODS, QueueProxyMetrics
 
+        self._methods = {name.encode(): name for name in METHODS}
         names = {
             "k8s_namespace_name": "SERVING_NAMESPACE",
             "k8s_pod_name": "SERVING_POD",
@@ -83,7 +84,7 @@ class RequestMetrics:
         begun, sent = self._times.pop(exchange, (now, None))
         head = exchange.head
         self._all.ended(
-            head.method.decode("latin-1"),
+            self._methods.get(head.method, ""),
             exchange.status or 499,
             now - begun,
             None if sent is None else now - sent,

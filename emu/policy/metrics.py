@@ -17,36 +17,52 @@ CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 Labels = tuple[tuple[str, str], ...]
 
 
+class Series:
+    """Counts in buckets."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """One value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
 class Histogram:
-    """Counts in buckets, for each set of labels."""
+    """A series for each set of labels."""
 
     def __init__(self, name: str, help_text: str, bounds: tuple[float, ...]) -> None:
         self.name = name
         self.help_text = help_text
         self.bounds = bounds
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
+        self._series: dict[Labels, Series] = {}
 
-    def observe(self, value: float, labels: Labels) -> None:
-        """One value."""
-        counts = self._counts.get(labels)
-        if counts is None:
-            counts = self._counts[labels] = [0] * (len(self.bounds) + 1)
-        counts[bisect_left(self.bounds, value)] += 1
-        self._sums[labels] = self._sums.get(labels, 0.0) + value
+    def series(self, labels: Labels) -> Series:
+        """The buckets of a set of labels."""
+        found = self._series.get(labels)
+        if found is None:
+            found = self._series[labels] = Series(self.bounds)
+        return found
 
     def lines(self) -> Iterator[str]:
         """The exposition; nothing before the first value."""
-        if not self._counts:
+        told = {labels: series for labels, series in self._series.items() if any(series.counts)}
+        if not told:
             return
         yield f"# HELP {self.name} {self.help_text}"
         yield f"# TYPE {self.name} histogram"
-        for labels, counts in self._counts.items():
+        for labels, series in told.items():
+            counts = series.counts
             below = 0
             for bound, count in zip((*(f"{bound:g}" for bound in self.bounds), "+Inf"), counts, strict=True):
                 below += count
                 yield f"{self.name}_bucket{written((*labels, ('le', bound)))} {below}"
-            yield f"{self.name}_sum{written(labels)} {self._sums[labels]:.9g}"
+            yield f"{self.name}_sum{written(labels)} {series.sum:.9g}"
             yield f"{self.name}_count{written(labels)} {below}"
 
 
@@ -71,6 +87,8 @@ class QueueProxyMetrics:
 
     def __init__(self, resource: Mapping[str, str]) -> None:
         self._resource = tuple(resource.items())
+        self._found: dict[tuple[str, int], tuple[Series, Series, Series, Series]] = {}
+        """Looked up once for a method and a status: making labels takes longer than counting."""
         self.invocation = Histogram(
             "kn_serving_invocation_duration_seconds", "The duration of requests to the app", DURATION_S
         )
@@ -92,17 +110,30 @@ class QueueProxyMetrics:
 
     def ended(self, method: str, status: int, total_s: float, app_s: float | None, body_bytes: int | None) -> None:
         """A request is over; `app_s` is None when it never got to the app, `body_bytes` when that is not known."""
+        server, body, app, client = self._found.get((method, status)) or self._find(method, status)
+        server.observe(total_s)
+        if body_bytes is not None:
+            body.observe(body_bytes)
+        if app_s is not None:
+            app.observe(app_s)
+            client.observe(app_s)
+
+    def _find(self, method: str, status: int) -> tuple[Series, Series, Series, Series]:
+        if method not in METHODS:
+            method = "_OTHER"
         labels = (
-            ("http_request_method", method if method in METHODS else "_OTHER"),
+            ("http_request_method", method),
             ("http_response_status_code", str(status)),
             ("kn_route_tag", "kn:disabled"),
         )
-        self.server.observe(total_s, labels)
-        if body_bytes is not None:
-            self.server_body.observe(body_bytes, labels)
-        if app_s is not None:
-            self.invocation.observe(app_s, (("http_response_status_code", str(status)),))
-            self.client.observe(app_s, labels)
+        found = (
+            self.server.series(labels),
+            self.server_body.series(labels),
+            self.invocation.series((("http_response_status_code", str(status)),)),
+            self.client.series(labels),
+        )
+        self._found[method, status] = found
+        return found
 
     def text(self) -> bytes:
         """What a scrape reads."""
