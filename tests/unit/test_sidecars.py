@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from emu import profiles
 from emu.errors import EmuError
+from emu.pod import queue_proxy_environment
 from emu.policy.footprint import Profile
 from emu.scenario import read_scenario, resolve
 
@@ -72,8 +74,6 @@ def test_a_footprint_by_name_stays_a_name() -> None:
 def test_a_footprint_from_a_file_becomes_part_of_the_scenario(tmp_path: Path) -> None:
     """Beside the scenario or where the command was given; the record of a run needs no other file."""
     mine = profiles.load_profile("knative-1.23").to_data() | {"name": "mine"}
-    import json
-
     (tmp_path / "mine.json").write_text(json.dumps(mine))
     spec = read_scenario(SCENARIO.format(footprint="mine.json", port=15021), str(tmp_path / "it.yaml"))
     again = read_scenario(resolve(spec), "again")
@@ -86,3 +86,16 @@ def test_a_footprint_is_for_our_own_queue_proxy() -> None:
     text = SCENARIO.format(footprint="knative-1.23\n    image: knative/queue:1", port=15021)
     with pytest.raises(EmuError, match="weighs what it weighs"):
         read_scenario(text, "it")
+
+
+def test_a_queue_proxy_of_ones_own_gets_all_that_it_needs() -> None:
+    """Every variable without which Knative's own ends at once, and a probe that it can read."""
+    env = queue_proxy_environment(10, 8080, "10.0.0.2", "app-00001-deployment-0")
+    required = {
+        "CONTAINER_CONCURRENCY", "QUEUE_SERVING_PORT", "QUEUE_SERVING_TLS_PORT", "USER_PORT",
+        "REVISION_TIMEOUT_SECONDS", "SERVING_LOGGING_CONFIG", "SERVING_LOGGING_LEVEL", "SERVING_NAMESPACE",
+        "SERVING_CONFIGURATION", "SERVING_REVISION", "SERVING_POD", "SERVING_POD_IP",
+    }  # fmt: skip
+    assert required <= env.keys()
+    assert json.loads(env["SERVING_READINESS_PROBE"])["tcpSocket"]["port"] == 8080
+    assert all(isinstance(value, str) for value in env.values())
