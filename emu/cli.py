@@ -11,6 +11,8 @@ import click
 
 from cgroups.errors import CgroupError
 from emu import __version__
+from emu.cli_calibrate import calibrate
+from emu.cli_conformance import conformance
 from emu.cli_report import journal, report, show
 from emu.cli_run import record, run
 from emu.cli_sandbox import doctor, sandbox
@@ -131,5 +133,5 @@ def app(words: tuple[str, ...]) -> None:
     sys.exit(daemon(list(words), os.environ))
 
 
-for command in (doctor, scenarios, run, record, show, report, journal, sandbox):
+for command in (doctor, scenarios, run, calibrate, record, show, report, journal, sandbox, conformance):
     main.add_command(command)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.messages import LoadPlan, Phase, RequestSpec
+from emu.messages import LoadPlan, Phase, RequestSpec, WebSocketSpec
 from emu.spec import LoadModel, PhaseModel, RequestModel
 
 
@@ -45,4 +45,7 @@ def _request(model: RequestModel) -> RequestSpec:
         body_bytes=model.body,
         send_rate=float(model.send_rate) if model.send_rate else None,
         timeout_s=model.timeout,
+        websocket=None
+        if model.websocket is None
+        else WebSocketSpec(model.websocket.messages, model.websocket.every, model.websocket.size),
     )

@@ -107,6 +107,15 @@ PhaseKind = Literal["constant", "poisson", "ramp", "steps", "burst", "closed"]
 
 
 @dataclass(frozen=True)
+class WebSocketSpec:
+    """A conversation over a websocket: messages sent one by one, each awaited back before the next."""
+
+    messages: int
+    every_s: float
+    size: int
+
+
+@dataclass(frozen=True)
 class RequestSpec:
     """One kind of request."""
 
@@ -119,6 +128,8 @@ class RequestSpec:
     """Bytes of body per second that the sender lets out; None is as fast as it goes."""
     timeout_s: float | None = None
     """The client gives up this long after the request was due; None never."""
+    websocket: WebSocketSpec | None = None
+    """Switch to a websocket and talk; ended well, the request's status is 101."""
 
 
 @dataclass(frozen=True)
@@ -176,10 +187,15 @@ class LoadPlan:
         """The inverse of `to_json`."""
         data = json.loads(text)
         data["phases"] = tuple(
-            Phase(**{**phase, "request": RequestSpec(**phase["request"]), "rates": tuple(phase["rates"])})
+            Phase(**{**phase, "request": _request_spec(phase["request"]), "rates": tuple(phase["rates"])})
             for phase in data["phases"]
         )
         return cls(**data)
+
+
+def _request_spec(data: dict[str, Any]) -> RequestSpec:
+    talk = data.get("websocket")
+    return RequestSpec(**{**data, "websocket": None if talk is None else WebSocketSpec(**talk)})
 
 
 SENT = "sent"

@@ -19,6 +19,11 @@ def scenarios_dir() -> Path:
     return _shipped("scenarios")
 
 
+def profiles_dir() -> Path:
+    """The footprint profiles."""
+    return _shipped("profiles")
+
+
 def images_dir() -> Path:
     """The Dockerfiles."""
     return _shipped("images")

@@ -8,6 +8,7 @@ cgroup as soon as that exists, which is before its process runs.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,11 +27,10 @@ from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
 from emu.messages import DATA_DIR, QUEUE_PORT
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
-from emu.spec import ContainerSpec, PodSpec
+from emu.profiles import profile_of
+from emu.spec import AppSpec, ContainerSpec, PodSpec, SidecarSpec
 
 QUEUE_PROXY, APP, SANDBOX = "queue-proxy", "app", "sandbox"
-CONTAINERS = (QUEUE_PROXY, APP)
-"""In the order in which the kubelet starts them, queue-proxy before the app that it probes."""
 LABEL_OWNER = "emu.owner"
 """Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
 _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
@@ -118,8 +118,20 @@ class Pod:
         ours = images.QUEUE_PROXY if container == QUEUE_PROXY else images.APP
         return self._container_spec(container).image or ours
 
+    @property
+    def containers(self) -> tuple[str, ...]:
+        """The containers' names in the order in which the kubelet starts them, queue-proxy before the app."""
+        return tuple(self.spec.containers)
+
     def _container_spec(self, container: str) -> ContainerSpec:
-        return self.spec.queue_proxy if container == QUEUE_PROXY else self.spec.app
+        return self.spec.containers[container]
+
+    def port(self, container: str) -> int | None:
+        """Where the kubelet's readiness probe connects; None where it has none."""
+        if container == QUEUE_PROXY:
+            return QUEUE_PORT
+        spec = self._container_spec(container)
+        return spec.port if isinstance(spec, AppSpec | SidecarSpec) else None
 
     def make_files(self, check: Callable[[], None]) -> None:
         """Make the app's files with a container outside the pod, so that their page cache is not the pod's; it is
@@ -178,7 +190,7 @@ class Pod:
         """As the kubelet sets it."""
         if container == SANDBOX:
             return qos.SANDBOX_ADJ
-        all_asked = tuple(self.asked(name) for name in CONTAINERS)
+        all_asked = tuple(self.asked(name) for name in self.containers)
         return qos.oom_score_adj(qos.qos_class(all_asked), self.asked(container), self._machine_memory_bytes)
 
     def create(self, container: str, attempt: int) -> Instance:
@@ -238,25 +250,23 @@ class Pod:
     def _environment(self, container: str) -> Mapping[str, str]:
         if container == APP:
             return {"PORT": str(self.spec.app.port), "K_SERVICE": "app", "K_REVISION": _REVISION}
+        if container != QUEUE_PROXY:
+            port = self.port(container)
+            return {} if port is None else {"PORT": str(port)}
         spec = self.spec
         return {
-            "CONTAINER_CONCURRENCY": str(spec.container_concurrency),
-            "QUEUE_SERVING_PORT": str(QUEUE_PORT),
-            "QUEUE_SERVING_TLS_PORT": str(_TLS_PORT),
-            "USER_PORT": str(spec.app.port),
+            **queue_proxy_environment(spec.container_concurrency, spec.app.port, self.address, self.run_id),
             "REVISION_TIMEOUT_SECONDS": str(spec.timeout_seconds),
             "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_seconds),
             "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
-            "SERVING_LOGGING_CONFIG": "",
-            "SERVING_LOGGING_LEVEL": "info",
-            "SERVING_NAMESPACE": _NAMESPACE,
-            "SERVING_CONFIGURATION": _CONFIGURATION,
-            "SERVING_REVISION": _REVISION,
-            "SERVING_SERVICE": "app",
-            "SERVING_POD": self.run_id,
-            "SERVING_POD_IP": self.address,
-            "SERVING_READINESS_PROBE": f'{{"tcpSocket":{{"port":{spec.app.port}}},"successThreshold":1}}',
+            **self._footprint(),
         }
+
+    def _footprint(self) -> Mapping[str, str]:
+        profile = profile_of(self.spec.queue_proxy.footprint)
+        if profile is None:
+            return {}
+        return {"EMU_FOOTPRINT": json.dumps(profile.to_data(), separators=(",", ":"))}
 
     def start(self, instance: Instance) -> None:
         """Start an instance; when this returns, the kernel's limits are set and Docker says that it runs (or ran)."""
@@ -309,12 +319,42 @@ class Pod:
             self._log.append(Note(now(), f"{instance.container}: {error.what}", error.why))
 
     def _limit_pod(self) -> None:
-        limit = qos.pod_memory_max(tuple(self.asked(name) for name in CONTAINERS), self.spec.memory.max)
+        limit = qos.pod_memory_max(tuple(self.asked(name) for name in self.containers), self.spec.memory.max)
         self.cgroup.limit(limit, self.spec.memory.swap_max)
 
     def _remove_containers(self) -> None:
         for found in self._engine.labelled(f"{LABEL_RUN}={self.run_id}"):
             self._engine.remove(str(found["Id"]))
+
+
+def queue_proxy_environment(concurrency: int, user_port: int, address: str, pod: str) -> dict[str, str]:
+    """What Knative's controller sets for queue-proxy (pkg/reconciler/revision/resources/queue.go)."""
+    return {
+        "CONTAINER_CONCURRENCY": str(concurrency),
+        "QUEUE_SERVING_PORT": str(QUEUE_PORT),
+        "QUEUE_SERVING_TLS_PORT": str(_TLS_PORT),
+        "USER_PORT": str(user_port),
+        "REVISION_TIMEOUT_SECONDS": "300",
+        "REVISION_RESPONSE_START_TIMEOUT_SECONDS": "0",
+        "REVISION_IDLE_TIMEOUT_SECONDS": "0",
+        "SERVING_LOGGING_CONFIG": "",
+        "SERVING_LOGGING_LEVEL": "info",
+        "SERVING_NAMESPACE": _NAMESPACE,
+        "SERVING_CONFIGURATION": _CONFIGURATION,
+        "SERVING_REVISION": _REVISION,
+        "SERVING_SERVICE": "app",
+        "SERVING_POD": pod,
+        "SERVING_POD_IP": address,
+        # No periodSeconds: as the controller leaves it for a default probe, which makes queue-proxy ask every 50 ms.
+        "SERVING_READINESS_PROBE": f'{{"tcpSocket":{{"port":{user_port},"host":"127.0.0.1"}},"successThreshold":1}}',
+        "ENABLE_HTTP_FULL_DUPLEX": "false",
+        "ENABLE_HTTP2_AUTO_DETECTION": "false",
+        "ENABLE_MULTI_CONTAINER_PROBES": "false",
+        "OBSERVABILITY_CONFIG": "",
+        "SYSTEM_NAMESPACE": "knative-serving",
+        "HOST_IP": address,
+        "ROOT_CA": "",
+    }
 
 
 def _controls(spec: ContainerSpec) -> dict[str, str]:

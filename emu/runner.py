@@ -29,13 +29,15 @@ from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
 from emu.messages import QUEUE_PORT, LoadPlan
-from emu.pod import APP, CONTAINERS, SANDBOX, Instance, Pod
+from emu.pod import SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
+from emu.profiles import profile_of
 from emu.rundir import RunDir
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
 from emu.supervisor import Supervisor
+from emu.units import format_bytes
 
 _TURN_S = 0.1
 _CHILD_END_S = 20.0
@@ -159,7 +161,9 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
 
 
 def _see_images(spec: ScenarioSpec, engine: Engine) -> None:
-    for key, container in (("pod.queueProxy.image", spec.pod.queue_proxy), ("pod.app.image", spec.pod.app)):
+    keys = {"queue-proxy": "pod.queueProxy.image", "app": "pod.app.image"}
+    for name, container in spec.pod.containers.items():
+        key = keys.get(name, f"pod.sidecars.{name}.image")
         if container.image is not None and engine.image_labels(container.image) is None:
             have = ", ".join(tag for tag, _ in engine.image_tags()) or "none"
             raise EmuError(
@@ -175,8 +179,13 @@ def _prepare(
     if spec.pod.app.files:
         screen.step("making the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
         pod.make_files(interrupts.check)
+    profile, limit = profile_of(spec.pod.queue_proxy.footprint), spec.pod.queue_proxy.resources.limits.memory
+    if profile is not None and limit is not None and limit < profile.exact_from_bytes:
+        what = f"under {format_bytes(limit)} queue-proxy is heavier than {profile.name} would be"
+        why = f"our own process' needs show below {format_bytes(profile.exact_from_bytes)}"
+        log.append(Note(now(), what, why, "warning"))
     if spec.node.image_cache == "warm":
-        folders = {folder for name in (SANDBOX, *CONTAINERS) for folder in engine.image_folders(pod.image(name))}
+        folders = {folder for name in (SANDBOX, *pod.containers) for folder in engine.image_folders(pod.image(name))}
         if not _read_into_cache(sorted(folders), interrupts):
             log.append(
                 Note(now(), "the images' files could not be read ahead", "their layers are not files on this machine")
@@ -296,6 +305,8 @@ def _drive(
     with _loading(plan, run, log) as load:
         while load.running:
             turn(load.phase, load)
+            if spec.pod.stop_after is not None and now() >= (plan.begin_at or 0.0) + spec.pod.stop_after:
+                supervisor.begin_stop(hooks=True)
         settled = now() + spec.load.settle
         while now() < settled:
             turn("watching what is left", load)
@@ -372,7 +383,7 @@ class _Watch:
             in_flight=said.get("in_flight", 0),
             by_status=said.get("by_status", {}),
             errors=said.get("errors", {}),
-            memory=tuple(self._memory(name) for name in CONTAINERS),
+            memory=tuple(self._memory(name) for name in self._pod.containers),
         )
 
     def _memory(self, name: str) -> MemoryNow:
@@ -389,7 +400,7 @@ class _Watch:
                 kills = parse.parse_flat((path / "memory.events").read_text()).get("oom_kill", 0)
             except (OSError, ValueError):
                 stat = {}
-        spec = self._pod.spec.app if name == APP else self._pod.spec.queue_proxy
+        spec = self._pod.spec.containers[name]
         shmem = stat.get("shmem", 0)
         return MemoryNow(
             name,

@@ -19,8 +19,9 @@ from emu.errors import EmuError
 from emu.keys import nearest
 from emu.paths import scenarios_dir
 from emu.problems import Problem
+from emu.profiles import is_path, load_profile
 from emu.report.expectations import COUNT, parse_expectation
-from emu.spec import ScenarioSpec
+from emu.spec import OWN_FOOTPRINT, ScenarioSpec
 from emu.yamlfile import Node, parse, read_text
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
@@ -90,7 +91,21 @@ def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> Scen
         problems.raise_first(problems.problems_of(error, root))
         raise AssertionError("a validation error without a problem") from error
     problems.raise_first(_expectation_problems(spec, root))
-    return spec
+    return _with_footprint(spec, source)
+
+
+def _with_footprint(spec: ScenarioSpec, source: str) -> ScenarioSpec:
+    """The profile of a file becomes part of the scenario, so that its record holds all of it; a name stays."""
+    named = spec.pod.queue_proxy.footprint
+    if not isinstance(named, str) or named == OWN_FOOTPRINT:
+        return spec
+    if not is_path(named):
+        load_profile(named)
+        return spec
+    beside = Path(source).parent / named
+    profile = load_profile(str(beside if beside.is_file() else Path(named)))
+    queue_proxy = spec.pod.queue_proxy.model_copy(update={"footprint": profile.to_data()})
+    return spec.model_copy(update={"pod": spec.pod.model_copy(update={"queue_proxy": queue_proxy})})
 
 
 def load_resolved(path: Path) -> ScenarioSpec:
@@ -147,7 +162,7 @@ def _expectation_problems(spec: ScenarioSpec, root: Node) -> Iterable[Problem]:
 
 def _unknown_parts(names: Iterable[str], spec: ScenarioSpec) -> Iterable[tuple[str, str, list[str]]]:
     """Parts of expectations' names that name a phase or container which the scenario does not have."""
-    known = {"phases": [phase.name for phase in spec.load.phases], "containers": ["queue-proxy", "app"]}
+    known = {"phases": [phase.name for phase in spec.load.phases], "containers": list(spec.pod.containers)}
     for name in names:
         among, *rest = name.split(".")
         if among in known and rest and rest[0] not in (*known[among], COUNT):

@@ -26,11 +26,16 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from emu.messages import FOREVER, USER_PORT, Work
+from emu.policy.footprint import Profile, ProfileError
 from emu.units import format_bytes, parse_bytes, parse_seconds
 
 MIB = 2**20
 DOCKER_MINIMUM_BYTES = 6 * MIB
 """Docker refuses a smaller memory limit (moby daemon: "Minimum memory limit allowed is 6MB")."""
+QUEUE_PROXY_PORTS = (8008, 8012, 8013, 8022, 8112, 9090, 9091)
+"""What queue-proxy opens, or may (pkg/networking/constants.go)."""
+OWN_FOOTPRINT = "own"
+"""The footprint of our queue-proxy as it is."""
 NO_LIMIT = "max"
 """The kernel's word in memory.max and its kin."""
 LARGEST_BYTES = 2**46
@@ -87,6 +92,17 @@ def _millicores(value: Any) -> int:
     return round(float(match[1]) * (1 if match[2] else 1000))
 
 
+def _footprint(value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return value
+    if not isinstance(value, dict):
+        raise SpecError(f"{value!r} is not a footprint", fix="write own, knative-1.23, or a file that there is")
+    try:
+        return Profile.from_data(value).to_data()
+    except ProfileError as error:
+        raise SpecError(str(error), fix="see profiles/knative-1.23.yaml") from None
+
+
 def _startable(value: int | None, *at: str) -> int | None:
     if value is not None and value < DOCKER_MINIMUM_BYTES:
         raise SpecError(
@@ -134,6 +150,11 @@ Millicores = Annotated[
 ]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=128)]
+Footprint = Annotated[
+    str | dict[str, Any],
+    BeforeValidator(_footprint),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}], "examples": ["own", "knative-1.23"]}),
+]
 Whole = Annotated[int, BeforeValidator(_number)]
 Rate = Annotated[float, BeforeValidator(_number), Field(ge=0, le=100_000, allow_inf_nan=False)]
 
@@ -240,7 +261,45 @@ class ContainerSpec(Model):
 
 
 class QueueProxySpec(ContainerSpec):
-    """The queue-proxy container."""
+    """The queue-proxy container. With `image` or `command` it is one of your own, Knative's for instance, with the
+    environment that the controller would give it.
+    """
+
+    footprint: Footprint = OWN_FOOTPRINT
+    """What our queue-proxy weighs: `own` is what our process needs; `knative-1.23` is what Knative's needs, as real
+    anonymous memory and executable pages; or a file that `emu calibrate` wrote.
+    """
+
+    @model_validator(mode="after")
+    def _weighs_what_it_can(self) -> Self:
+        if self.footprint != OWN_FOOTPRINT and (self.image is not None or self.command is not None):
+            raise SpecError(
+                "a queue-proxy of your own weighs what it weighs",
+                why="a footprint makes our own queue-proxy weigh as much as another",
+                fix="remove `footprint`, or `image` and `command`",
+                at=("footprint",),
+            )
+        return self
+
+
+class SidecarSpec(ContainerSpec):
+    """A further container of the pod, such as a service mesh's proxy or an agent."""
+
+    name: Name
+    """What results call it."""
+    port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
+    """Where it listens once it is ready; ready as soon as it runs if not given. Our image gets it as PORT."""
+
+    @model_validator(mode="after")
+    def _is_none_of_ours(self) -> Self:
+        if self.name in ("queue-proxy", "app", "sandbox", "pod", "host"):
+            raise SpecError(
+                f"a sidecar cannot be called {self.name!r}",
+                why="results call something else that",
+                fix="give it another name",
+                at=("name",),
+            )
+        return self
 
 
 class FileSpec(Model):
@@ -314,15 +373,45 @@ class PodSpec(Model):
     """The queue-proxy container: every request passes through it."""
     app: AppSpec = AppSpec()
     """The app container."""
+    sidecars: tuple[SidecarSpec, ...] = ()
+    """Further containers, each with its own limits."""
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready before the load begins all the same."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
-    """Seconds from SIGTERM to SIGKILL when the run ends. 0 ends it at once: what is asked has been answered then."""
+    """Seconds from SIGTERM to SIGKILL, after `stopAfter` or when the run ends. 0 ends it at once: what is asked has
+    been answered then.
+    """
+    stop_after: Seconds | None = None
+    """Tell the pod to end so long after the load began, as the kubelet does: SIGTERM to all containers but the app,
+    which gets it once its preStop hook has waited for queue-proxy's drain. At the end of the run if not given.
+    """
 
     @model_validator(mode="after")
     def _files_once(self) -> Self:
         _unique((entry.name for entry in self.app.files), "two files have the name", ("app", "files"))
         return self
+
+    @model_validator(mode="after")
+    def _sidecars_fit(self) -> Self:
+        _unique((entry.name for entry in self.sidecars), "two sidecars have the name", ("sidecars",))
+        taken = {self.app.port: "the app"} | dict.fromkeys(QUEUE_PROXY_PORTS, "queue-proxy")
+        for index, entry in enumerate(self.sidecars):
+            if entry.port is None:
+                continue
+            if entry.port in taken:
+                raise SpecError(
+                    f"port {entry.port} is taken",
+                    why=f"{taken[entry.port]} listens there, and a pod's containers share one network",
+                    fix="give it another port",
+                    at=("sidecars", index, "port"),
+                )
+            taken[entry.port] = entry.name
+        return self
+
+    @property
+    def containers(self) -> dict[str, ContainerSpec]:
+        """Every container by its name, in the order in which they are started."""
+        return {"queue-proxy": self.queue_proxy, "app": self.app, **{one.name: one for one in self.sidecars}}
 
 
 class WorkSpec(Model):
@@ -362,6 +451,17 @@ class WorkSpec(Model):
         return Work(**self.model_dump())
 
 
+class WebSocketModel(Model):
+    """A conversation: messages sent one by one, each awaited back before the next, then a close."""
+
+    messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
+    """How many."""
+    every: Seconds = 0.0
+    """From one to the next."""
+    size: Annotated[Bytes, Field(le=MIB)] = 64
+    """Bytes of each."""
+
+
 class RequestModel(Model):
     """One kind of request."""
 
@@ -379,6 +479,8 @@ class RequestModel(Model):
     """A slow sender: bytes of body per second; as fast as it goes if not given."""
     timeout: Seconds | None = None
     """The client gives up so long after the request was due; never if not given."""
+    websocket: WebSocketModel | None = None
+    """Switch to a websocket, which our app echoes. A conversation that came to its end counts as answered 101."""
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:
@@ -396,6 +498,13 @@ class RequestModel(Model):
                     fix="correct it",
                     at=("headers", name),
                 )
+        if self.websocket is not None and (self.body or self.do is not None or self.method not in (None, "GET")):
+            raise SpecError(
+                "a websocket is asked for with a plain GET",
+                why="what follows is messages, not a body or work",
+                fix="remove `body`, `do` and `method`",
+                at=("websocket",),
+            )
         if self.send_rate == 0:
             raise SpecError("a sender of 0 bytes per second never ends", fix="give a rate", at=("sendRate",))
         return self

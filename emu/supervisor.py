@@ -26,8 +26,8 @@ from emu.events import (
     PodStatus,
     now,
 )
-from emu.messages import QUEUE_PORT
-from emu.pod import CONTAINERS, QUEUE_PROXY, Instance, Pod
+from emu.messages import QUEUE_ADMIN_PORT
+from emu.pod import APP, QUEUE_PROXY, Instance, Pod
 from emu.policy import lifecycle
 from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
 from emu.rundir import RunDir
@@ -36,6 +36,8 @@ _PROBE_NOT_READY_S = 0.1
 _PROBE_READY_S = 1.0
 _PROBE_TIMEOUT_S = 1.0
 _JOIN_S = 5.0
+_STOP_MARGIN_S = 30.0
+_PRE_STOP = b"GET /wait-for-drain HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"
 _PROBE = (
     b"GET /healthz HTTP/1.1\r\nHost: app.default.example.com\r\nUser-Agent: kube-probe/1.31\r\n"
     b"K-Network-Probe: queue\r\nConnection: close\r\n\r\n"
@@ -62,10 +64,12 @@ class Supervisor:
         self._on_exit = on_exit
         self._rule = BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale)
         self._facts: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._states = {name: ContainerState() for name in CONTAINERS}
+        self._states = {name: ContainerState() for name in pod.containers}
         self._instances: dict[str, Instance] = {}
         self._view: PodView | None = None
         self._ending = False
+        self._stoppers: list[threading.Thread] = []
+        self._stop_by = 0.0
         self._stream: Any = None
         self._threads: list[threading.Thread] = []
         self._probe_lock = threading.Lock()
@@ -107,7 +111,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start every container for the first time."""
-        for name in CONTAINERS:
+        for name in self._pod.containers:
             self._start(name)
 
     def turn(self, wait_s: float) -> None:
@@ -130,28 +134,51 @@ class Supervisor:
             self._start_due()
         self._tell_view()
 
-    def stop(self) -> None:
-        """End the containers in order: the app and queue-proxy get SIGTERM, then the grace period's SIGKILL."""
+    def begin_stop(self, *, hooks: bool = False) -> None:
+        """Ask the containers to end: SIGTERM, then the grace period's SIGKILL; with `hooks` the app's preStop hook,
+        which Knative sets to wait for queue-proxy's drain, goes before its SIGTERM. Once; they need not end soon.
+        """
+        if self._ending:
+            return
         self._ending = True
         grace_s = self._pod.spec.termination_grace_period_seconds
-        stoppers = [
-            threading.Thread(target=self._stop_one, args=(self._instances[name], grace_s), daemon=True)
+        self._stop_by = now() + grace_s + _STOP_MARGIN_S
+        self._stoppers = [
+            threading.Thread(
+                target=self._stop_one, args=(self._instances[name], grace_s, hooks and name == APP), daemon=True
+            )
             for name, state in self._states.items()
             if state.phase == "running" and name in self._instances
         ]
-        for stopper in stoppers:
+        for stopper in self._stoppers:
             stopper.start()
-        deadline = now() + grace_s + 30
+
+    def stop(self) -> None:
+        """End the containers, and see them ended."""
+        self.begin_stop()
+        stoppers, deadline = self._stoppers, self._stop_by
         while any(state.phase == "running" for state in self._states.values()) and now() < deadline:
             self.turn(0.05)
         for stopper in stoppers:
             stopper.join(_JOIN_S)
 
-    def _stop_one(self, instance: Instance, grace_s: int) -> None:
+    def _stop_one(self, instance: Instance, grace_s: int, hook: bool = False) -> None:
+        began = now()
+        if hook:
+            self._wait_for_drain(grace_s)
         try:
-            self._engine.stop(instance.id, grace_s)
+            self._engine.stop(instance.id, max(2, round(grace_s - (now() - began))))
         except EmuError as error:
             self._log.append(Note(now(), error.what, error.why))
+
+    def _wait_for_drain(self, grace_s: int) -> None:
+        """The app's preStop hook; the kubelet waits for it no longer than the grace period."""
+        try:
+            with socket.create_connection((self._pod.address, QUEUE_ADMIN_PORT), timeout=grace_s) as connection:
+                connection.sendall(_PRE_STOP)
+                connection.recv(256)
+        except OSError as error:
+            self._log.append(Note(now(), "the app's preStop hook failed", str(error)))
 
     # Starting and ending
 
@@ -284,8 +311,10 @@ class Supervisor:
                     self._facts.put(("ready", (name, instance.attempt, ready)))
 
     def _probe(self, name: str) -> bool:
-        """The kubelet's readiness probes: queue-proxy by HTTP as Knative sets it, the app by TCP."""
-        port = QUEUE_PORT if name == QUEUE_PROXY else self._pod.spec.app.port
+        """The kubelet's readiness probes: queue-proxy by HTTP as Knative sets it, others by TCP."""
+        port = self._pod.port(name)
+        if port is None:
+            return True
         try:
             with socket.create_connection((self._pod.address, port), timeout=_PROBE_TIMEOUT_S) as connection:
                 if name != QUEUE_PROXY:

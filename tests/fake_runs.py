@@ -149,6 +149,20 @@ def page_cache(path: Path) -> RunDir:
     return run.finish()
 
 
+def stalled(path: Path) -> RunDir:
+    """queue-proxy's anonymous memory leaves its executable no room: it reads it again and again, and lives."""
+    run = FakeRun(path, name="stalled")
+    run.start("app", memory_max=256 * MIB)
+    group = run.start("queue-proxy", memory_max=32 * MIB)
+    group.values.update(anon=12 * MIB, kernel=2 * MIB, file=16 * MIB)
+    run.requests(720, 0.5, 8.0, done_s=30.0, status=None, error="unanswered")
+    run.advance(8.0, {"queue-proxy": {"anon": 25 * MIB, "kernel": 3 * MIB, "file": 4 * MIB}})
+    run.count("queue-proxy", max=4000)
+    run.advance(28.0, {"queue-proxy": {"refault_file": 1_500_000, "pgmajfault": 40_000}})
+    run.advance(30.0)
+    return run.finish()
+
+
 def swap(path: Path) -> RunDir:
     """The app wants 200 MiB under a 64 MiB limit, and lives on swap."""
     run = FakeRun(path, name="swap")
@@ -196,6 +210,7 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         docker_kill,
         unseen,
         page_cache,
+        stalled,
         swap,
         refused,
         cut_off,

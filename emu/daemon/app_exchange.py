@@ -84,11 +84,26 @@ class AppExchange(Exchange):
         self._begun_at = 0.0
         self._credit_at = 0.0
 
+    def _echo(self) -> None:
+        """Switch to a websocket that echoes; it is loaded here, as most apps never see one."""
+        from emu.daemon.websocket import Echo, accept_key
+
+        key = next((value for name, value in self.head.headers if name.lower() == b"sec-websocket-key"), b"")
+        transport, early = self.conn.hijack(self)
+        transport.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: %b\r\n\r\n" % accept_key(key)
+        )
+        Echo(transport, early)
+
     # --- arrival
 
     def begin(self) -> None:
         """Sort the work: what only sleeps or answers needs no task of its own."""
         path, _, query = self.head.target.partition(b"?")
+        if self.head.upgrade.lower() == b"websocket":
+            self._echo()
+            return
         self.head.headers = []
         if path == b"/healthz":
             self._answer_line(200, "ok")

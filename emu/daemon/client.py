@@ -11,6 +11,9 @@ import httptools
 from emu.daemon import http1
 from emu.daemon.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES
 
+MAX_ANSWER_HEAD_BYTES = 10 << 20
+"""Longest head, or trailers, of an answer (net/http's transport, MaxResponseHeaderBytes)."""
+
 _buffer = memoryview(bytearray(BODY_READ_BYTES))
 
 
@@ -28,6 +31,12 @@ class Asker:
 
     def answer_body(self, data: bytes) -> None:
         """A piece of the answer's body."""
+
+    def answer_trailers(self, trailers: http1.Headers) -> None:
+        """What came after the body; `answer_end` follows."""
+
+    def answer_switched(self, said: bytes) -> None:
+        """After a 101 the connection speaks another protocol; `said` is what the other side has said in it."""
 
     def answer_end(self, reusable: bool) -> None:
         """The answer is complete, and the connection lets go of the asker; `reusable` for a further request."""
@@ -53,6 +62,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_early",
         "_feeding",
         "_framed",
+        "_head_bytes",
         "_head_only",
         "_headers",
         "_parser",
@@ -68,6 +78,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._headers: http1.Headers = []
         self._reason = b""
+        self._head_bytes = 0
         self._head_only = False
         self._answered = False
         self._early = False
@@ -87,6 +98,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._head_only = head_only
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
+
+    def hijack(self) -> asyncio.Transport:
+        """The connection itself; it is no more this object's."""
+        self.asker = None
+        self._parser = None
+        self.closed = True
+        return self.transport
 
     def drop(self) -> None:
         """Close at once; the asker hears nothing more. Nothing happens if it never opened."""
@@ -134,8 +152,8 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._feeding = True
         try:
             self._parser.feed_data(_buffer[:nbytes])
-        except httptools.HttpParserUpgrade:
-            self._fail(BadAnswerError("101 without being asked"))
+        except httptools.HttpParserUpgrade as upgrade:
+            asker.answer_switched(bytes(_buffer[upgrade.args[0] : nbytes]))
             return
         except httptools.HttpParserCallbackError as failed:
             raise failed.__context__ or failed from None
@@ -147,6 +165,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         asker.answer_pause()
         if self._unasked:
             self._fail(BadAnswerError("more than was asked for"))
+        elif self._headers or not self._answered:
+            self._head_bytes += nbytes
+            if self._head_bytes > MAX_ANSWER_HEAD_BYTES and self.asker is not None:
+                limit = MAX_ANSWER_HEAD_BYTES
+                self._fail(BadAnswerError(f"net/http: server response headers exceeded {limit} bytes; aborted"))
+        else:
+            self._head_bytes = 0
 
     def pause_writing(self) -> None:
         if self.asker is not None:
@@ -169,8 +194,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._reason += status
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._answered:
-            self._headers.append((name, value))
+        self._headers.append((name, value))  # after the head, it is a trailer
 
     def on_headers_complete(self) -> None:
         if self.asker is None or self._parser is None or self._unasked:
@@ -196,6 +220,9 @@ class ClientConnection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         # After an answer to HEAD the old parser still tells of its end; that is not the next asker's.
         if self._answered and self._parser is not None and not self._unasked and not self._early:
+            if self._headers and self.asker is not None:
+                trailers, self._headers = self._headers, []
+                self.asker.answer_trailers(trailers)
             self._end(bool(self._parser.should_keep_alive()))
 
     def _end(self, reusable: bool) -> None:

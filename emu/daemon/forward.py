@@ -1,35 +1,75 @@
 """What a reverse proxy changes in the heads that pass through it, as Knative's queue-proxy does. Pure: bytes → bytes.
 
-Sources: net/http/httputil.ReverseProxy; Knative's pkg/queue/forwarded_shim.go, pkg/http/header.go (in
-vendor/knative.dev/networking) and the answers that the real queue-proxy gave.
+Sources: net/http and net/http/httputil.ReverseProxy; Knative's pkg/queue/forwarded_shim.go, pkg/http/header.go (in
+vendor/knative.dev/networking) and the answers that the real queue-proxy gave. Header names leave canonicalised and
+sorted, as Go's maps of headers are written.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from operator import itemgetter
+
 from emu.daemon import http1
+from emu.daemon.sniff import content_type
 
 _HOP_BY_HOP = frozenset(
     (
-        b"connection",
-        b"proxy-connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
+        b"Connection",
+        b"Proxy-Connection",
+        b"Keep-Alive",
+        b"Proxy-Authenticate",
+        b"Proxy-Authorization",
+        b"Te",
+        b"Trailer",
+        b"Transfer-Encoding",
+        b"Upgrade",
     )
 )
-_NOT_FOR_THE_APP = _HOP_BY_HOP | {b"host", b"knative-serving-revision", b"knative-serving-namespace"}
-_NOTED = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"k-original-host"))
+_WRITTEN_APART = frozenset((b"Host", b"User-Agent", b"Content-Length"))
+"""Headers that Go's transport writes before the sorted ones."""
+_SPECIAL = (
+    _HOP_BY_HOP
+    | _WRITTEN_APART
+    | {
+        b"Knative-Serving-Revision",
+        b"Knative-Serving-Namespace",
+        b"X-Forwarded-For",
+        b"X-Forwarded-Proto",
+        b"X-Forwarded-Host",
+        b"Forwarded",
+        b"K-Original-Host",
+        b"K-Network-Probe",
+        b"K-Network-Hash",
+        b"K-Kubelet-Probe",
+        b"K-Proxy-Request",
+        b"Knative-Serving-Tag",
+        b"Knative-Serving-Default-Route",
+    }
+)
 PROBE_AGENTS = (b"kube-probe/", b"Knative-Activator-Probe", b"Knative-Autoscaling-Probe")
+LENGTH_EVEN_IF_NONE = (b"POST", b"PUT", b"PATCH")
+"""Methods for which Go says `Content-Length: 0`."""
+_name = itemgetter(0)
 
 
 class Route:
-    """Where a request goes: to the prober, or to the app with the head `to_app`."""
+    """Where a request goes: to the prober, or to the app, with what the app gets."""
 
-    __slots__ = ("health_check", "kubelet", "network_hash", "network_probe", "proxied", "to_app")
+    __slots__ = (
+        "agent",
+        "headers",
+        "health_check",
+        "host",
+        "kubelet",
+        "network_hash",
+        "network_probe",
+        "proxied",
+        "tag",
+        "target",
+        "trailer",
+        "upgrade",
+    )
 
     def __init__(self) -> None:
         self.health_check = False
@@ -37,71 +77,122 @@ class Route:
         self.network_probe = b""
         self.network_hash = b""
         self.kubelet = False
-        """K-Kubelet-Probe: to the app, but past the breaker."""
+        """K-Kubelet-Probe: to the app, but past the breaker and the statistics."""
         self.proxied = False
         """K-Proxy-Request: it came through the activator."""
-        self.to_app = b""
+        self.headers: http1.Headers = []
+        """What the app gets, canonical and sorted; Host, User-Agent and what frames the body are apart."""
+        self.host = b""
+        self.agent: bytes | None = None
+        self.target = b""
+        self.trailer = b""
+        """The names of trailers that the client announced."""
+        self.tag = b"kn:disabled"
+        """The label kn.route.tag (pkg/queue/... routetag_handler.go)."""
+        self.upgrade = b""
 
 
 def route(head: http1.Head, peer: str) -> Route:
-    """Sort a request, and write the head that the app gets."""
+    """Sort a request, and make the headers that the app gets."""
     way = Route()
-    noted: dict[bytes, list[bytes]] = {}
-    host = b""
-    lines: list[bytes] = []
+    headers = way.headers
+    special: dict[bytes, list[bytes]] = {}
     named = _named_in_connection(head.headers)
+    canonical = http1.canonical
     for name, value in head.headers:
-        key = name.lower()
-        if key in _NOT_FOR_THE_APP or key in named:
-            if key == b"host":
-                host = value
-            elif key == b"te" and b"trailers" in value.lower():
-                lines.append(b"Te: trailers\r\n")
-            continue
-        if key in _NOTED:
-            noted.setdefault(key, []).append(value)
-            if key in (b"x-forwarded-for", b"k-original-host"):
-                continue
-        elif key == b"user-agent":
-            way.health_check = value.startswith(PROBE_AGENTS)
-        elif key.startswith(b"k-"):
-            _note_knative(way, key, value)
-        lines.append(b"%b: %b\r\n" % (name, value))
-    target, authority = _origin_form(head.target)
-    host = noted[b"k-original-host"][0] if b"k-original-host" in noted else authority or host
-    _forwarded(lines, noted, peer)
-    if head.chunked:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    way.to_app = b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (head.method, target, host, b"".join(lines))
+        key = canonical(name)
+        if key in _SPECIAL:
+            special.setdefault(key, []).append(value)
+        elif key not in named:
+            headers.append((key, value))
+    way.target, authority = _origin_form(head.target)
+    host = special.pop(b"Host", None)
+    way.host = authority or (host[0] if host else b"")
+    agent = special.pop(b"User-Agent", None)
+    if agent:
+        way.agent = agent[0]
+        way.health_check = agent[0].startswith(PROBE_AGENTS)
+    special.pop(b"Content-Length", None)
+    _specials(way, head, special, named)
+    _forwarded(headers, special, named, peer)
+    headers.sort(key=_name)
     return way
 
 
+def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], named: Collection[bytes]) -> None:
+    """Note what Knative and the protocol give a meaning; what the app is to see too goes to the headers."""
+    headers = way.headers
+    if head.upgrade:
+        way.upgrade = head.upgrade
+        headers += [(b"Connection", b"Upgrade"), (b"Upgrade", head.upgrade)]
+    if not special:
+        return
+    for key, values in special.items():
+        value = values[0]
+        if key == b"K-Original-Host":
+            way.host = value or way.host
+            continue
+        if key == b"Te":
+            if any(b"trailers" in [part.strip() for part in each.lower().split(b",")] for each in values):
+                headers.append((b"Te", b"trailers"))
+        elif key == b"Trailer":
+            if head.chunked:
+                way.trailer = b", ".join(values)
+        elif key.startswith(b"K-"):
+            _note_knative(way, key, value)
+        if key.startswith((b"K-", b"Knative-Serving-Tag", b"Knative-Serving-Default")) and key not in named:
+            headers += [(key, each) for each in values]
+    tag = special.get(b"Knative-Serving-Tag", [b""])[0]
+    default = special.get(b"Knative-Serving-Default-Route", [b""])[0]
+    if default and not tag:
+        way.tag = b"kn:default"
+    elif tag:
+        way.tag = b"kn:undefined" if default == b"true" else tag
+
+
 def _note_knative(way: Route, key: bytes, value: bytes) -> None:
-    if key == b"k-network-probe":
+    if key == b"K-Network-Probe":
         way.network_probe = value
-    elif key == b"k-network-hash":
+    elif key == b"K-Network-Hash":
         way.network_hash = value
-    elif key == b"k-kubelet-probe":
+    elif key == b"K-Kubelet-Probe":
         way.kubelet = bool(value)
-    elif key == b"k-proxy-request":
+    elif key == b"K-Proxy-Request":
         way.proxied = value == b"activator"
 
 
-def _named_in_connection(headers: http1.Headers) -> frozenset[bytes] | tuple[()]:
+def app_head(way: Route, head: http1.Head) -> bytes:
+    """The head of the request to the app, in HTTP/1.1 and in the order in which Go's transport writes it."""
+    parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, way.target, way.host)]
+    if way.agent:
+        parts.append(b"User-Agent: %b\r\n" % way.agent)
+    if head.chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+        if way.trailer:
+            parts.append(b"Trailer: %b\r\n" % way.trailer)
+    elif head.content_length or head.method in LENGTH_EVEN_IF_NONE:
+        parts.append(b"Content-Length: %d\r\n" % (head.content_length or 0))
+    parts += [b"%b: %b\r\n" % pair for pair in way.headers]
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _named_in_connection(headers: http1.Headers) -> Collection[bytes]:
+    """The canonical names that Connection names, which go no further."""
     for name, value in headers:
         if len(name) == 10 and name.lower() == b"connection":
             lowered = value.lower()
-            if lowered not in (b"close", b"keep-alive"):
-                every = b",".join(value.lower() for name, value in headers if name.lower() == b"connection")
+            if lowered not in (b"close", b"keep-alive", b"upgrade"):
+                every = b",".join(value for name, value in headers if name.lower() == b"connection")
                 # A name that frames the body or the route stays, whatever Connection says.
-                tokens = {token.strip() for token in every.split(b",")} - {b"content-length", b"host"}
-                return frozenset(tokens)
+                tokens = {http1.canonical(token.strip()) for token in every.split(b",")}
+                return tokens - {b"Content-Length", b"Host"}
     return ()
 
 
 def _origin_form(target: bytes) -> tuple[bytes, bytes]:
     """Path and authority of an absolute-form target; the target itself and no authority otherwise."""
-    if not target.lower().startswith((b"http://", b"https://")):
+    if target.startswith(b"/") or not target.lower().startswith((b"http://", b"https://")):
         return target, b""
     rest = target.split(b"://", 1)[1]
     cut = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
@@ -109,18 +200,29 @@ def _origin_form(target: bytes) -> tuple[bytes, bytes]:
     return (path if path.startswith(b"/") else b"/" + path), rest[:cut].rsplit(b"@", 1)[-1]
 
 
-def _forwarded(lines: list[bytes], noted: dict[bytes, list[bytes]], peer: str) -> None:
+def _forwarded(
+    headers: http1.Headers, special: dict[bytes, list[bytes]], named: Collection[bytes], peer: str
+) -> None:
     """X-Forwarded-For gains the peer; Forwarded is made of the X-Forwarded headers as they came, if it is absent."""
-    came_for = noted.get(b"x-forwarded-for", [])
-    if noted and b"forwarded" not in noted and noted.keys() != {b"k-original-host"}:
-        lines.append(b"Forwarded: %b\r\n" % _forwarded_value(noted))
-    lines.append(b"X-Forwarded-For: %b\r\n" % b", ".join([*came_for, peer.encode()]))
+    if not special:
+        headers.append((b"X-Forwarded-For", peer.encode()))
+        return
+    came_for = special.get(b"X-Forwarded-For", [])
+    forwarded = special.get(b"Forwarded")
+    if forwarded is None and (came_for or b"X-Forwarded-Proto" in special or b"X-Forwarded-Host" in special):
+        forwarded = [_forwarded_value(special)]
+    special[b"Forwarded"] = forwarded or []
+    for key in (b"Forwarded", b"X-Forwarded-Host", b"X-Forwarded-Proto"):
+        if key not in named:
+            headers += [(key, value) for value in special.get(key, ())]
+    kept = [] if b"X-Forwarded-For" in named else came_for
+    headers.append((b"X-Forwarded-For", b", ".join([*kept, peer.encode()])))
 
 
-def _forwarded_value(noted: dict[bytes, list[bytes]]) -> bytes:
-    host = noted.get(b"x-forwarded-host", [b""])[0]
-    proto = noted.get(b"x-forwarded-proto", [b""])[0]
-    came_for = noted.get(b"x-forwarded-for", [b""])[0]
+def _forwarded_value(special: dict[bytes, list[bytes]]) -> bytes:
+    host = special.get(b"X-Forwarded-Host", [b""])[0]
+    proto = special.get(b"X-Forwarded-Proto", [b""])[0]
+    came_for = special.get(b"X-Forwarded-For", [b""])[0]
     hops = [hop for hop in (part.strip() for part in came_for.split(b",")) if hop]
     first = [b"for=" + _node(hops[0])] if hops else []
     if host:
@@ -135,52 +237,102 @@ def _node(address: bytes) -> bytes:
 
 
 class AnswerHead:
-    """The head that the client gets, and how the body after it is framed."""
+    """The head of an answer for the client, and how the body after it is framed.
 
-    __slots__ = ("bytes", "chunked", "last", "length")
+    It is written (`render`) when the first bytes of the body are known, or that none come soon: Go's server looks at
+    them for a Content-Type, and gives an answer that ended at once its length.
+    """
 
-    def __init__(self, head: bytes, chunked: bool, length: int | None, last: bool) -> None:
-        self.bytes = head
-        self.chunked = chunked
-        self.length = length
+    __slots__ = ("_bodiless", "_dated", "_lines", "_typed", "chunked", "last", "length", "minor", "prompt", "status")
+
+    def __init__(
+        self,
+        request: http1.Head,
+        status: int,
+        headers: http1.Headers,
+        length: int | None,
+        closing: bool,
+        event_stream: bool,
+    ) -> None:
+        names = {name for name, _ in headers}
+        self._lines = headers
+        self._dated = b"Date" in names
+        self._bodiless = request.method == b"HEAD" or status in http1.NO_BODY
+        self._typed = bool(names & {b"Content-Type", b"Content-Encoding"})
+        self.status = status
+        self.minor = request.minor
+        self.length = 0 if self._bodiless else length
         """The promised length; None for a body that is chunked or ends with the connection."""
-        self.last = last
+        self.prompt = length is None or event_stream
+        """Each piece goes out at once (ReverseProxy's flush interval); else as Go's buffers fill."""
+        self.chunked = self.length is None and request.minor >= 1
+        self.last = closing or not request.keep_alive or (self.length is None and not self.chunked)
         """The connection is to close after this answer."""
 
+    @property
+    def headers(self) -> http1.Headers:
+        """Canonical and sorted."""
+        return self._lines
 
-def answer(
-    request: http1.Head, status: int, reason: bytes, headers: http1.Headers, closing: bool = False
-) -> AnswerHead:
+    def render(self, first: bytes, ended: bool) -> bytes:
+        """The head; `first` is what of the body is known, `ended` that nothing else comes."""
+        lines = [b"%b: %b\r\n" % pair for pair in self._lines]
+        if not self._dated:
+            lines.append(b"Date: %b\r\n" % http1.date())
+        if self.length is None and ended and not self._bodiless:
+            self.chunked = False
+            self.length = len(first)
+            lines.append(b"Content-Length: %d\r\n" % len(first))
+        if first and not self._typed and not self._bodiless:
+            lines.append(b"Content-Type: %b\r\n" % content_type(first))
+        if self.last and self.minor:
+            lines.append(b"Connection: close\r\n")
+        elif self.minor == 0 and not self.last:
+            lines.append(b"Connection: keep-alive\r\n")
+        if self.chunked:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        return b"HTTP/1.%d %d %b\r\n%b\r\n" % (self.minor, self.status, http1.reason(self.status), b"".join(lines))
+
+
+def answer(request: http1.Head, status: int, headers: http1.Headers, closing: bool = False) -> AnswerHead:
     """The head for the client, of the app's; `closing` when the connection is to end after it in any case."""
     named = _named_in_connection(headers)
-    lines: list[bytes] = []
+    lines: http1.Headers = []
     length: int | None = None
-    dated = False
+    event_stream = False
+    suppressed: Collection[bytes] = ()
+    if status in http1.NO_BODY:
+        suppressed = (b"Content-Type", b"Content-Length") if status == 304 else (b"Content-Length",)
+    canonical = http1.canonical
     for name, value in headers:
-        key = name.lower()
-        if key in _HOP_BY_HOP or key in named:
+        key = canonical(name)
+        if key in named or key in suppressed:
             continue
-        if key == b"content-length" and value.isdigit():
+        if key in _HOP_BY_HOP:
+            if key == b"Trailer":
+                lines.append((key, value))
+            continue
+        if key == b"Content-Length" and value.isdigit():
             length = int(value)
-        elif key == b"date":
-            dated = True
-        lines.append(b"%b: %b\r\n" % (name, value))
-    if not dated:
-        lines.append(b"Date: %b\r\n" % http1.date())
-    bodiless = request.method == b"HEAD" or status in http1.NO_BODY
-    chunked = length is None and not bodiless and request.minor >= 1
-    last = closing or not request.keep_alive or (length is None and not bodiless and not chunked)
-    if chunked:
-        lines.append(b"Transfer-Encoding: chunked\r\n")
-    if last:
-        lines.append(b"Connection: close\r\n")
-    elif request.minor == 0:
-        lines.append(b"Connection: keep-alive\r\n")
-    head = b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason or http1.reason(status), b"".join(lines))
-    return AnswerHead(head, chunked, 0 if bodiless else length, last)
+        elif key == b"Content-Type":
+            event_stream = value.lower().startswith(b"text/event-stream")
+        lines.append((key, value))
+    lines.sort(key=_name)
+    return AnswerHead(request, status, lines, length, closing, event_stream)
 
 
-def informational(status: int, reason: bytes, headers: http1.Headers) -> bytes:
+def informational(status: int, headers: http1.Headers) -> bytes:
     """An answer of the 1xx kind (103 with its links) for the client."""
-    lines = [b"%b: %b\r\n" % pair for pair in headers if pair[0].lower() not in _HOP_BY_HOP]
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, b"".join(lines))
+    pairs = sorted(((http1.canonical(name), value) for name, value in headers), key=_name)
+    lines = [b"%b: %b\r\n" % pair for pair in pairs]
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, http1.reason(status), b"".join(lines))
+
+
+def switched(reason: bytes, headers: http1.Headers) -> tuple[bytes, bytes]:
+    """The head of the app's 101 for the client, and the protocol it names (empty when it names none)."""
+    pairs = sorted(((http1.canonical(name), value) for name, value in headers), key=_name)
+    tokens = b",".join(value.lower() for key, value in pairs if key == b"Connection").split(b",")
+    protocol = next((value for key, value in pairs if key == b"Upgrade"), b"")
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
+    head = b"HTTP/1.1 101 %b\r\n%b\r\n" % (reason or http1.reason(101), lines)
+    return head, protocol if b"upgrade" in [token.strip() for token in tokens] else b""

@@ -1,29 +1,41 @@
-"""Whether the app is ready, asked when a probe asks us (Knative's pkg/queue/readiness/probe.go).
+"""Whether the app is ready, asked when a probe asks us (Knative's pkg/queue/readiness and pkg/queue/health).
 
 `periodSeconds` absent or 0 is the aggressive mode: a try each 50 ms, 100 ms long at most, for up to 10 s.
-Otherwise one try of `timeoutSeconds`. Probes that come meanwhile share the run. Nothing is remembered.
+Otherwise one try of `timeoutSeconds`. Probes that come meanwhile share the run. Nothing but the count of
+consecutive successes is remembered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+import struct
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 RETRY_S = 0.05
 TRY_LIMIT_S = 0.1
 AGGRESSIVE_LIMIT_S = 10.0
+MOST_REDIRECTS = 10
+"""Redirects that Go's client follows before it gives up."""
+MOST_HEAD_BYTES = 1 << 20
+HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
+
+
+class ProbeError(Exception):
+    """The probe that Knative passed cannot be read."""
 
 
 class Prober:
     """Runs the readiness probes that Knative passes as JSON (one, or a list); none is always ready."""
 
-    def __init__(self, probe_json: str, default_port: int) -> None:
-        parsed = json.loads(probe_json) if probe_json.strip() else []
-        self._probes: list[dict[str, Any]] = parsed if isinstance(parsed, list) else [parsed]
-        self._default_port = default_port
+    def __init__(
+        self, probe_json: str, default_port: int, *, http2_first: bool = False, several: bool = False
+    ) -> None:
+        self._probes = [_Probe(probe, default_port, http2_first) for probe in _decode(probe_json, several)]
         self._askers: list[Callable[[bool], None]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -39,47 +51,183 @@ class Prober:
     async def _run(self) -> None:
         ready = False
         try:
-            ready = all(await asyncio.gather(*(self._probe(probe) for probe in self._probes)))
+            ready = all(await asyncio.gather(*(probe.run() for probe in self._probes)))
         finally:
             askers, self._askers, self._task = self._askers, [], None
             for answer in askers:
                 answer(ready)
 
-    async def _probe(self, probe: dict[str, Any]) -> bool:
-        if probe.get("periodSeconds"):
-            return await self._try(probe, float(probe.get("timeoutSeconds") or 1))
+
+def _decode(text: str, several: bool) -> list[dict[str, Any]]:
+    if not text.strip():
+        return []
+    try:
+        parsed = json.loads(text)
+    except ValueError as wrong:
+        raise ProbeError(f"Queue container failed to parse readiness probe: {wrong}") from None
+    probes = parsed if isinstance(parsed, list) else [parsed]
+    if (isinstance(parsed, list) and not several) or not all(isinstance(probe, dict) for probe in probes):
+        raise ProbeError("Queue container failed to parse readiness probe: json: cannot unmarshal into a v1.Probe")
+    return probes
+
+
+class _Probe:
+    """One container's probe."""
+
+    def __init__(self, probe: dict[str, Any], default_port: int, http2_first: bool) -> None:
+        self._kind = next((kind for kind in HANDLERS if probe.get(kind) is not None), "")
+        self._action: dict[str, Any] = probe.get(self._kind) or {} if self._kind else {}
+        self._host = str(self._action.get("host") or "127.0.0.1")
+        self._port = int(self._action.get("port") or default_port)
+        self._period_s = probe.get("periodSeconds") or 0
+        self._timeout_s = float(probe.get("timeoutSeconds") or 1)
+        self._threshold = int(probe.get("successThreshold") or 1)
+        self._http2_first = http2_first
+        self._passed = 0
+
+    async def run(self) -> bool:
+        if self._kind in ("exec", ""):
+            return False
+        if self._period_s:
+            return await self._try(self._timeout_s)
         until = time.monotonic() + AGGRESSIVE_LIMIT_S
-        needed = int(probe.get("successThreshold") or 1)
-        passed = 0
         while True:
             begun = time.monotonic()
-            passed = passed + 1 if await self._try(probe, TRY_LIMIT_S) else 0
-            if passed >= needed:
+            self._passed = self._passed + 1 if await self._try(TRY_LIMIT_S) else 0
+            if self._passed >= self._threshold:
                 return True
             now = time.monotonic()
-            if now >= until:
+            wait = max(0.0, RETRY_S - (now - begun))
+            if now + wait >= until:
+                await asyncio.sleep(until - now)
                 return False
-            await asyncio.sleep(max(0.0, RETRY_S - (now - begun)))
+            await asyncio.sleep(wait)
 
-    async def _try(self, probe: dict[str, Any], limit_s: float) -> bool:
+    async def _try(self, limit_s: float) -> bool:
         try:
-            return await asyncio.wait_for(self._once(probe), limit_s)
-        except (TimeoutError, OSError, ValueError, EOFError):
+            return await asyncio.wait_for(self._once(), limit_s)
+        except (TimeoutError, OSError, ValueError, EOFError, asyncio.LimitOverrunError):
             return False
 
-    async def _once(self, probe: dict[str, Any]) -> bool:
-        action = probe.get("httpGet") or probe.get("tcpSocket") or {}
-        host = action.get("host") or "127.0.0.1"
-        reader, writer = await asyncio.open_connection(host, int(action.get("port") or self._default_port))
+    async def _once(self) -> bool:
+        if self._kind == "tcpSocket":
+            _, writer = await asyncio.open_connection(self._host, self._port)
+            writer.close()
+            return True
+        if self._kind == "grpc":
+            return await self._grpc()
+        if self._http2_first:
+            try:
+                if await self._http2():
+                    return True
+            except (OSError, ValueError, EOFError):
+                pass
+        return await self._http()
+
+    # --- HTTP/1
+
+    async def _http(self) -> bool:
+        scheme = str(self._action.get("scheme") or "HTTP").lower()
+        path = str(self._action.get("path") or "/")
+        url = f"{scheme}://{self._host}:{self._port}{path if path.startswith('/') else '/' + path}"
+        for _ in range(1 + MOST_REDIRECTS):
+            status, location = await self._get(url)
+            if location is None or status not in (301, 302, 303, 307, 308):
+                return 200 <= status < 400
+            url = urljoin(url, location)
+        return False
+
+    def _own_headers(self) -> list[tuple[str, str]]:
+        return [(str(each["name"]), str(each["value"])) for each in self._action.get("httpHeaders") or ()]
+
+    async def _get(self, url: str) -> tuple[int, str | None]:
+        """The status of one GET, and where it redirects to."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https"):
+            raise ValueError(f"unsupported protocol scheme {parts.scheme!r}")
+        tls = None
+        if parts.scheme == "https":
+            tls = ssl.create_default_context()
+            tls.check_hostname = False
+            tls.verify_mode = ssl.CERT_NONE
+        port = parts.port or (443 if tls else 80)
+        own = self._own_headers()
+        host = next((value for name, value in own if name.lower() == "host"), parts.netloc)
+        lines = [f"GET {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1", f"Host: {host}"]
+        lines.append("User-Agent: kube-probe//")
+        lines += sorted(f"{name}: {value}" for name, value in own if name.lower() != "host")
+        lines += ["Accept-Encoding: gzip", "Connection: close", "", ""]
+        reader, writer = await asyncio.open_connection(
+            parts.hostname, port, ssl=tls, limit=MOST_HEAD_BYTES, server_hostname=parts.hostname if tls else None
+        )
         try:
-            if "httpGet" not in probe:
-                return True
-            path = action.get("path") or "/"
-            extra = "".join(f"{header['name']}: {header['value']}\r\n" for header in action.get("httpHeaders") or ())
-            named = "" if "host:" in extra.lower() else f"Host: {host}\r\n"
-            asked = f"GET {path} HTTP/1.1\r\n{named}User-Agent: kube-probe//\r\n{extra}Connection: close\r\n\r\n"
-            writer.write(asked.encode())
-            words = (await reader.readline()).split()
-            return len(words) > 1 and 200 <= int(words[1]) < 400
+            writer.write("\r\n".join(lines).encode())
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                first, *rest = head.decode("latin-1").split("\r\n")
+                words = first.split(None, 2)
+                if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+                    raise ValueError(f"malformed HTTP response {first!r}")
+                status = int(words[1])
+                if status >= 200 or status == 101:
+                    break
+            found = (line.partition(":") for line in rest)
+            location = next((value.strip() for name, _, value in found if name.lower() == "location"), None)
+            return status, location
+        finally:
+            writer.close()
+
+    # --- HTTP/2
+
+    async def _http2(self) -> bool:
+        path = str(self._action.get("path") or "/")
+        headers = [(b"user-agent", b"kube-probe//")]
+        headers += [(name.lower().encode(), value.encode()) for name, value in self._own_headers()]
+        status, _ = await self._ask_http2(b"GET", path.encode(), headers, b"")
+        return 200 <= status < 400
+
+    async def _grpc(self) -> bool:
+        service = str(self._action.get("service") or "").encode()
+        message = b"\x0a" + bytes([len(service)]) + service if service else b""
+        headers = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", b"kube-probe//")]
+        body = b"\0" + struct.pack(">I", len(message)) + message
+        status, answer = await self._ask_http2(b"POST", b"/grpc.health.v1.Health/Check", headers, body)
+        # A message whose first field is 1: SERVING.
+        return status == 200 and answer[5:] == b"\x08\x01"
+
+    async def _ask_http2(
+        self, method: bytes, path: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> tuple[int, bytes]:
+        from h2 import events
+        from h2.config import H2Configuration
+        from h2.connection import H2Connection
+        from h2.exceptions import ProtocolError
+
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        conn = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        status, answer = 0, b""
+        try:
+            conn.initiate_connection()
+            authority = f"{self._host}:{self._port}".encode()
+            pseudo = [(b":method", method), (b":scheme", b"http"), (b":authority", authority), (b":path", path)]
+            conn.send_headers(1, pseudo + headers, end_stream=not body)
+            if body:
+                conn.send_data(1, body, end_stream=True)
+            while True:
+                writer.write(conn.data_to_send())
+                data = await reader.read(65536)
+                if not data:
+                    raise EOFError
+                for event in conn.receive_data(data):
+                    if isinstance(event, events.ResponseReceived):
+                        status = next((int(v) for n, v in event.headers or () if n == b":status"), 0)
+                    elif isinstance(event, events.DataReceived):
+                        answer += event.data or b""
+                    elif isinstance(event, events.StreamEnded):
+                        return status, answer
+                    elif isinstance(event, events.StreamReset | events.ConnectionTerminated):
+                        raise EOFError
+        except ProtocolError as wrong:
+            raise ValueError(str(wrong)) from wrong
         finally:
             writer.close()

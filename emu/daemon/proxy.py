@@ -1,7 +1,7 @@
 """A request's way through queue-proxy: timers, breaker, connection to the app, both bodies streamed.
 
 The chain of Knative's pkg/queue/sharedmain/handlers.go: probes are answered first; then the timers run, waiting in
-the breaker included; then the app is asked.
+the breaker included; then the app is asked, in the protocol in which we were.
 """
 
 # ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
@@ -9,17 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 from emu.daemon import forward, http1
 from emu.daemon.client import Asker, ClientConnection
+from emu.daemon.observer import Observer
 from emu.daemon.probe import Prober
 from emu.daemon.runtime import Log
 from emu.daemon.server_connection import Exchange, ServerConnection
+from emu.daemon.tunnel import Tunnel
 from emu.daemon.upstream import AppConnections, DialError, broken_words
 from emu.policy.breaker import Admission, Breaker
+from emu.policy.draining import Draining
 from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts
 
+if TYPE_CHECKING:
+    from emu.daemon.h2_upstream import Http2Connections
+    from emu.daemon.request_log import RequestLog
+
 SAFE_TO_REPEAT = (b"GET", b"HEAD", b"OPTIONS", b"TRACE")
+CONTINUE_WAIT_S = 1.0
+"""How long the app may take to say `100 Continue` before the body is sent anyway (net/http, DefaultTransport)."""
+ANSWER_BUFFER_BYTES = 4096
+"""Of an answer with a known length, less than this is held back until more comes or it ends (Go's bufio.Writer)."""
+FINAL_STATUS_LOST = "final-status-lost"
+"""A defect of the real one, copied if asked: after an informational answer the final status is 200."""
+DEFECTS = (FINAL_STATUS_LOST,)
 
 
 class Proxy:
@@ -32,15 +47,22 @@ class Proxy:
         timeouts: RequestTimeouts[ProxiedExchange],
         prober: Prober,
         log: Log,
+        draining: Draining,
     ) -> None:
         self.app = app
+        self.http2: Http2Connections | None = None
+        """Connections on which the app is asked in HTTP/2; made when the first is needed."""
         self.breaker = breaker
         self.timeouts = timeouts
         self.prober = prober
         self.log = log
-        self.draining = False
+        self.request_log: RequestLog | None = None
+        self.defects: frozenset[str] = frozenset()
+        self.draining = draining
         self.in_flight = 0
-        self.last_request_at = time.monotonic()
+        self.tunnels: set[ProxiedExchange] = set()
+        """Requests that became connections of another protocol."""
+        self.observer = Observer(breaker)
         self._armed_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,7 +90,24 @@ class Proxy:
 class ProxiedExchange(Exchange, Asker):
     """One request from its arrival to the last byte of its answer."""
 
-    __slots__ = ("_answer", "_app", "_dialing", "_may_repeat", "_out", "_over", "_proxy", "_sent", "_to_app", "_way")
+    __slots__ = (
+        "_answer",
+        "_app",
+        "_begun_at",
+        "_continue_timer",
+        "_dialing",
+        "_headed",
+        "_informed",
+        "_may_repeat",
+        "_out",
+        "_over",
+        "_proxy",
+        "_sent",
+        "_to_app",
+        "_tunnel",
+        "_way",
+        "status",
+    )
 
     def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
         super().__init__(conn, head)
@@ -77,28 +116,54 @@ class ProxiedExchange(Exchange, Asker):
         self._app: ClientConnection | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._answer: forward.AnswerHead | None = None
+        self._headed = False
+        self._informed = False
         self._out: list[bytes] = []
         self._sent = 0
         self._to_app: list[bytes] | None = None
         self._may_repeat = False
         self._over = False
+        self._tunnel: Tunnel | None = None
+        self._continue_timer: asyncio.TimerHandle | None = None
+        self._begun_at = 0.0
+        self.status = 0
+        """The answer's, once there is one."""
+
+    @property
+    def tag(self) -> bytes:
+        """The label kn.route.tag."""
+        return b"kn:disabled" if self._way is None else self._way.tag
 
     # --- arrival
 
     def begin(self) -> None:
         proxy = self._proxy
-        way = forward.route(self.head, self.conn.peer)
+        head = self.head
+        way = forward.route(head, self.conn.peer)
+        now = time.monotonic()
+        if proxy.request_log is not None:
+            self._begun_at = now
+            proxy.request_log.begin(self, way)
+        elif head.headers:
+            head.headers = []
+        if head.target == b"*" and head.method == b"OPTIONS":
+            self._reply(200, b"")
+            return
+        if head.expects_else:
+            head.keep_alive = False
+            self._reply(417, b"")
+            return
         if way.health_check or way.network_probe == b"probe":
             self._probe(way)
             return
-        self.head.headers = []
         self._way = way
-        now = time.monotonic()
-        proxy.last_request_at = now
+        proxy.draining.request(now)
         proxy.in_flight += 1
         proxy.timeouts.begin(self, now)
         proxy.arm(now, now + proxy.timeouts.shortest_s)
         admission = Admission.RUN if way.kubelet else proxy.breaker.enter(self)
+        if not way.kubelet:
+            proxy.observer.arrived(self, now, way.proxied)
         if admission is Admission.RUN:
             self.run()
         elif admission is Admission.REFUSE:
@@ -109,6 +174,15 @@ class ProxiedExchange(Exchange, Asker):
         """The breaker lets this request run."""
         if self._over:
             return
+        assert self._way is not None
+        self._proxy.observer.dispatched(self)
+        if self._way.upgrade and not _printable(self._way.upgrade):
+            words = b"client tried to switch to invalid protocol %b\n" % _quoted(self._way.upgrade)
+            self._error(502, words)
+            return
+        self._connect()
+
+    def _connect(self) -> None:
         app = self._proxy.app.take()
         if app is not None:
             self._send(app)
@@ -131,19 +205,36 @@ class ProxiedExchange(Exchange, Asker):
 
     def _send(self, app: ClientConnection) -> None:
         assert self._way is not None
-        app.ask(self, self.head.method == b"HEAD")
+        head = self.head
+        app.ask(self, head.method == b"HEAD")
         self._app = app
         bodiless = self.body_done and not self.held
-        self._may_repeat = bodiless and app.used > 1 and self.head.method in SAFE_TO_REPEAT
+        self._may_repeat = bodiless and app.used > 1 and head.method in SAFE_TO_REPEAT
         if self.conn.full:
             app.transport.pause_reading()
-        self._to_app = [self._way.to_app]
-        if self.head.expects_continue and not self.body_done:
-            self.conn.write(http1.CONTINUE)
-        if self.head.content_length != 0:
+        first = forward.app_head(self._way, head)
+        if not self._may_repeat:
+            self._way.headers = []
+        if head.expects_continue and head.content_length != 0:
+            app.transport.write(first)
+            self._continue_timer = asyncio.get_running_loop().call_later(CONTINUE_WAIT_S, self._take_expected)
+            return
+        if head.content_length != 0:
+            self._to_app = [first]
             self.conn.take_body(self)
-        first, self._to_app = self._to_app, None
-        app.transport.write(b"".join(first))
+            parts, self._to_app = self._to_app, None
+            first = b"".join(parts)
+        app.transport.write(first)
+
+    def _take_expected(self) -> None:
+        """The body that the client holds back: ask for it, for the app wants it or has said nothing."""
+        self._continue_timer = None
+        if self._over or self.flowing or self._app is None:
+            return
+        if not self._informed and not self.body_done and not self.held:
+            self._informed = True
+            self.conn.write(http1.CONTINUE)
+        self.conn.take_body(self)
 
     # --- the request's body, to the app
 
@@ -154,7 +245,7 @@ class ProxiedExchange(Exchange, Asker):
 
     def body_end(self) -> None:
         if self.head.chunked and self._app is not None and not self._over:
-            self._pass(self._app, http1.LAST_CHUNK)
+            self._pass(self._app, http1.trailer_lines(self.trailers) if self.trailers else http1.LAST_CHUNK)
 
     def _pass(self, app: ClientConnection, data: bytes) -> None:
         if self._to_app is not None:
@@ -166,42 +257,92 @@ class ProxiedExchange(Exchange, Asker):
         self.conn.take_body(self, False)
 
     def request_ready(self) -> None:
-        self.conn.take_body(self)
+        if self._continue_timer is None:
+            self.conn.take_body(self)
 
     # --- the answer, to the client
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
         if status < 200:
-            if status not in (100, 101) and self.head.minor:
-                self._out.append(forward.informational(status, reason, headers))
+            self._informational(status, reason, headers)
             return
         self._may_repeat = False
+        if self._informed and self._proxy.defects and FINAL_STATUS_LOST in self._proxy.defects:
+            status = 200
+        self.status = status
         closing = self.conn.answers_last(self.head)
-        self._answer = forward.answer(self.head, status, reason, headers, closing)
-        self._out.append(self._answer.bytes)
+        if self._continue_timer is not None:
+            self._continue_timer.cancel()
+            self._continue_timer = None
+            closing |= not self.body_done  # nobody knows whether the body comes
+        self._answer = forward.answer(self.head, status, headers, closing)
         self._wrote()
 
+    def _informational(self, status: int, reason: bytes, headers: http1.Headers) -> None:
+        if status == 101:
+            self._switch(reason, headers)
+            return
+        if status == 100 and not self.head.expects_continue:
+            return  # nobody waits for it (net/http's transport keeps it to itself)
+        if self.head.minor and not (status == 100 and self._informed):
+            self._informed = True
+            self.conn.write(forward.informational(status, headers))
+        if status == 100 and self._continue_timer is not None:
+            self._continue_timer.cancel()
+            self._take_expected()
+
     def answer_body(self, data: bytes) -> None:
-        assert self._answer is not None
+        answer = self._answer
+        assert answer is not None
         self._sent += len(data)
-        self._out.append(http1.chunk(data) if self._answer.chunked else data)
+        if not self._headed:
+            self._headed = True
+            self._out.append(answer.render(data, False))
+        self._out.append(http1.chunk(data) if answer.chunked else data)
         self._wrote()
+
+    def answer_trailers(self, trailers: http1.Headers) -> None:
+        answer = self._answer
+        if answer is None or self._over:
+            return
+        if not self._headed:
+            self._headed = True
+            self._out.append(answer.render(b"", False))
+        if answer.chunked:
+            self._out.append(http1.trailer_lines(trailers))
+            answer.chunked = False  # its end is written
 
     def answer_end(self, reusable: bool) -> None:
         app, self._app = self._app, None
-        assert self._answer is not None
-        if self._answer.chunked:
+        answer = self._answer
+        assert answer is not None
+        if not self._headed:
+            self._headed = True
+            self._out.append(answer.render(b"", True))
+        elif answer.chunked:
             self._out.append(http1.LAST_CHUNK)
-        self.answer_pause()
+        self._flush()
         if app is not None:
             if reusable and self.body_done and not app.transport.get_write_buffer_size():
                 app.transport.resume_reading()
                 self._proxy.app.give_back(app)
             else:
                 app.drop()
-        self._finish(keep_alive=not self._answer.last)
+        self._finish(keep_alive=not answer.last)
 
     def answer_pause(self) -> None:
+        answer = self._answer
+        if answer is None or self._over:
+            return
+        if answer.prompt:
+            if not self._headed:
+                self._headed = True
+                self._out.append(answer.render(b"", False))
+            self._flush()
+        elif self._out and sum(map(len, self._out)) > ANSWER_BUFFER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
         if self._out and not self._over:
             out, self._out = self._out, []
             self.conn.write(out[0] if len(out) == 1 else b"".join(out))
@@ -212,13 +353,14 @@ class ProxiedExchange(Exchange, Asker):
             return
         if self._answer is not None:
             self._proxy.log.seldom("answer-cut", why=str(why or "EOF"))
-            self.answer_pause()
+            self.status = 500
+            self._sent = 0
             self._release()
             self.conn.abort(self)
         elif self._may_repeat:
             # A kept connection that the app closed just as we used it (net/http, shouldRetryRequest).
             self._may_repeat = False
-            self.run()
+            self._connect()
         else:
             words = broken_words(app, why)
             self._proxy.log.seldom("app-broke", why=words)
@@ -236,6 +378,43 @@ class ProxiedExchange(Exchange, Asker):
         if self._proxy.timeouts.watches_writes:
             self._proxy.timeouts.wrote(self, time.monotonic())
 
+    # --- another protocol
+
+    def _switch(self, reason: bytes, headers: http1.Headers) -> None:
+        """The app says 101: pass it on if the client asked for the same protocol."""
+        assert self._way is not None
+        head, protocol = forward.switched(reason, headers)
+        asked = self._way.upgrade
+        if not protocol or protocol.lower() != asked.lower():
+            words = b"backend tried to switch protocol %b when %b was requested\n"
+            self._error(502, words % (_quoted(protocol), _quoted(asked)))
+            return
+        self.status = 101
+        self._out = [head]
+
+    def answer_switched(self, said: bytes) -> None:
+        app, self._app = self._app, None
+        if self._over or app is None or self.status != 101:
+            return
+        from_app = app.hijack()
+        to_client, early = self.conn.hijack(self)
+        to_client.write(b"".join([*self._out, said]))
+        self._out = []
+        if early:
+            from_app.write(early)
+        self._proxy.tunnels.add(self)
+        self._tunnel = Tunnel(to_client, from_app, self._tunnel_ended)
+
+    def _tunnel_ended(self) -> None:
+        self._tunnel = None
+        self._proxy.tunnels.discard(self)
+        self._release()
+
+    def cut_tunnel(self) -> None:
+        """End a connection of another protocol."""
+        if self._tunnel is not None:
+            self._tunnel.cut()
+
     # --- ends
 
     def timed_out(self) -> None:
@@ -243,20 +422,33 @@ class ProxiedExchange(Exchange, Asker):
         if self._over:
             return
         self._proxy.log.seldom("timeout")
+        if self._tunnel is not None:
+            self._tunnel.cut()
+            return
         self._leave_app()
         answer = self._answer
         if answer is None:
             self._error(TIMEOUT_STATUS, TIMEOUT_BODY, http1.TEXT)
-            return
-        self.answer_pause()
+        else:
+            self._append_timeout(answer)
+
+    def _append_timeout(self, answer: forward.AnswerHead) -> None:
+        room = None if answer.length is None else answer.length - self._sent
+        fits = room is None or room >= len(TIMEOUT_BODY)
+        if not self._headed:
+            self._headed = True
+            self._out.append(answer.render(TIMEOUT_BODY if fits else b"", answer.chunked))
+        if fits:
+            self._sent += len(TIMEOUT_BODY)
+            self._out.append(http1.chunk(TIMEOUT_BODY) if answer.chunked else TIMEOUT_BODY)
         if answer.chunked:
-            self.conn.write(http1.chunk(TIMEOUT_BODY) + http1.LAST_CHUNK)
+            self._out.append(http1.LAST_CHUNK)
+        self._flush()
+        if room is not None and room != len(TIMEOUT_BODY):
+            self._release()
+            self.conn.abort(self)
+        else:
             self._finish(keep_alive=not answer.last)
-            return
-        room = len(TIMEOUT_BODY) if answer.length is None else answer.length - self._sent
-        self.conn.write(TIMEOUT_BODY[: max(0, room)])
-        self._release()
-        self.conn.abort(self)
 
     def abandoned(self) -> None:
         self._leave_app()
@@ -269,13 +461,22 @@ class ProxiedExchange(Exchange, Asker):
 
     def _reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """An answer of our own, whole."""
-        last = self.conn.answers_last(self.head)
-        connection = b"close" if last else b"keep-alive" if self.head.minor == 0 else b""
-        shown = b"" if self.head.method == b"HEAD" else body
-        self.conn.write(http1.answer_head(status, len(body), headers, connection) + shown)
+        self.status = status
+        head = self.head
+        last = self.conn.answers_last(head)
+        if head.expects_continue and not self._informed and not self.body_done:
+            last = True
+        minor = head.minor
+        connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
+        shown = b"" if head.method == b"HEAD" else body
+        self._sent = len(body)
+        self.conn.write(http1.answer_head(status, len(body), headers, connection, minor) + shown)
         self._finish(keep_alive=not last)
 
     def _leave_app(self) -> None:
+        if self._continue_timer is not None:
+            self._continue_timer.cancel()
+            self._continue_timer = None
         if self._dialing is not None:
             self._dialing.cancel()
             self._dialing = None
@@ -293,11 +494,16 @@ class ProxiedExchange(Exchange, Asker):
             return
         self._over = True
         self._out = []
-        if self._way is None:
-            return
         proxy = self._proxy
+        if proxy.request_log is not None:
+            proxy.request_log.end(self, self.status, self._sent, time.monotonic() - self._begun_at)
+        way = self._way
+        if way is None:
+            return
         proxy.in_flight -= 1
         proxy.timeouts.end(self)
+        if not way.kubelet:
+            proxy.observer.left(self, time.monotonic(), way.proxied)
         successor = proxy.breaker.leave(self)
         if successor is not None:
             successor.run()
@@ -306,7 +512,7 @@ class ProxiedExchange(Exchange, Asker):
 
     def _probe(self, way: forward.Route) -> None:
         proxy = self._proxy
-        if proxy.draining:
+        if proxy.draining.active:
             self._reply(503, b"shutting down\n", http1.ERROR_TEXT)
         elif not way.health_check:
             if way.network_hash:
@@ -327,3 +533,12 @@ class ProxiedExchange(Exchange, Asker):
             self._reply(200, b"queue", http1.TEXT)
         else:
             self._reply(503, b"")
+
+
+def _printable(text: bytes) -> bool:
+    return all(32 <= char < 127 for char in text)
+
+
+def _quoted(text: bytes) -> bytes:
+    """As Go's %q, for what a header may hold."""
+    return b'"%b"' % text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

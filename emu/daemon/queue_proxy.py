@@ -2,8 +2,8 @@
 
     python -m emu.daemon.queue_proxy
 
-The limit on concurrency, the timers and the probes follow knative/serving (pkg/queue, pkg/queue/sharedmain). Two
-variables are ours, so that a run need not wait as long as a cluster does: EMU_DRAIN_QUIET_SECONDS and EMU_BIND.
+The limit on concurrency, the timers, the probes and the drain follow knative/serving (pkg/queue,
+pkg/queue/sharedmain); `settings.py` has its variables.
 """
 
 from __future__ import annotations
@@ -11,128 +11,166 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from emu.daemon import runtime
-from emu.daemon.probe import Prober
+from emu.daemon import gotemplate, http1, runtime
+from emu.daemon.admin import Admin
+from emu.daemon.metrics import Observation
+from emu.daemon.probe import ProbeError, Prober
 from emu.daemon.proxy import ProxiedExchange, Proxy
+from emu.daemon.request_log import RequestLog
 from emu.daemon.server import Server
+from emu.daemon.settings import REQUIRED, Settings, SettingsError
 from emu.daemon.upstream import MAX_IDLE_UNLIMITED, AppConnections
 from emu.policy.breaker import Breaker
+from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
 
-REQUIRED = (
-    "CONTAINER_CONCURRENCY",
-    "QUEUE_SERVING_PORT",
-    "QUEUE_SERVING_TLS_PORT",
-    "USER_PORT",
-    "REVISION_TIMEOUT_SECONDS",
-    "SERVING_LOGGING_CONFIG",
-    "SERVING_LOGGING_LEVEL",
-    "SERVING_NAMESPACE",
-    "SERVING_CONFIGURATION",
-    "SERVING_REVISION",
-    "SERVING_POD",
-    "SERVING_POD_IP",
-)
-"""Absent, one of these ends the start (pkg/queue/sharedmain/main.go, struct config); empty text is accepted."""
+if TYPE_CHECKING:
+    from emu.daemon.h2_proxy import ClientConnection2
 
-DRAIN_QUIET_S = 30.0
-"""After SIGTERM, this long without a user request before the port closes (drainSleepDuration)."""
+__all__ = ["REQUIRED", "QueueProxy", "Settings", "SettingsError", "main", "serve"]
+
+HIJACKED_POLL_S = 1.0
+"""How often it is looked whether the last connection of another protocol has ended."""
 
 
-class SettingsError(Exception):
-    """A variable is missing or no number; the text is Knative's."""
+class QueueProxy:
+    """The process: its ports, from the first to the last."""
 
-
-@dataclass(frozen=True)
-class Settings:
-    """queue-proxy's environment. Seconds; `container_concurrency` 0 is no limit."""
-
-    container_concurrency: int
-    port: int
-    user_port: int
-    revision_timeout_s: float
-    response_start_timeout_s: float = 0.0
-    idle_timeout_s: float = 0.0
-    readiness_probe: str = ""
-    drain_quiet_s: float = DRAIN_QUIET_S
-    bind: str = "0.0.0.0"  # noqa: S104  Knative's listens on every address of the pod
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """The settings; SettingsError in the words of Knative's envconfig."""
-        for name in REQUIRED:
-            if name not in environ:
-                raise SettingsError(f"required key {name} missing value")
-
-        def number(name: str, default: str = "0") -> int:
-            text = environ.get(name, default) or default
-            try:
-                return int(text)
-            except ValueError:
-                raise SettingsError(
-                    f"envconfig.Process: assigning {name}: converting {text!r} to type int: invalid syntax"
-                ) from None
-
-        return cls(
-            container_concurrency=max(0, number("CONTAINER_CONCURRENCY")),
-            port=number("QUEUE_SERVING_PORT"),
-            user_port=number("USER_PORT"),
-            revision_timeout_s=float(number("REVISION_TIMEOUT_SECONDS")),
-            response_start_timeout_s=float(number("REVISION_RESPONSE_START_TIMEOUT_SECONDS")),
-            idle_timeout_s=float(number("REVISION_IDLE_TIMEOUT_SECONDS")),
-            readiness_probe=environ.get("SERVING_READINESS_PROBE", ""),
-            drain_quiet_s=float(environ.get("EMU_DRAIN_QUIET_SECONDS") or DRAIN_QUIET_S),
-            bind=environ.get("EMU_BIND") or cls.bind,
+    def __init__(self, settings: Settings, log: runtime.Log, environ: Mapping[str, str]) -> None:
+        limit = settings.container_concurrency
+        self._settings = settings
+        self._log = log
+        self._app = AppConnections("127.0.0.1", settings.user_port, limit or MAX_IDLE_UNLIMITED)
+        breaker: Breaker[ProxiedExchange] = Breaker(limit)
+        timeouts: RequestTimeouts[ProxiedExchange] = RequestTimeouts(
+            settings.revision_timeout_s, settings.response_start_timeout_s, settings.idle_timeout_s
         )
+        prober = Prober(
+            settings.readiness_probe,
+            settings.user_port,
+            http2_first=settings.http2_auto_detection,
+            several=settings.multi_container_probes,
+        )
+        self._draining = Draining(settings.drain_quiet_s)
+        self._proxy = Proxy(self._app, breaker, timeouts, prober, log, self._draining)
+        self._proxy.defects = settings.defects
+        self._proxy.request_log = self._request_log()
+        self._http2: set[ClientConnection2] = set()
+        self._servers = [self._main_server()]
+        self._admin = Admin(self._draining)
+        self._observation = Observation(self._proxy.observer, environ, settings.bind, log)
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _main_server(self) -> Server:
+        return Server(self._proxy.exchange, head_limit_s=self._settings.head_limit_s, http2=self._speak_http2)
+
+    def _speak_http2(
+        self, transport: asyncio.Transport, peer: str, said: bytes, upgrade: tuple[bytes, http1.Head] | None
+    ) -> None:
+        # Imported only now: h2 weighs several megabytes, which a pod that speaks HTTP/1 does not carry.
+        from emu.daemon.h2_proxy import ClientConnection2
+
+        ClientConnection2(self._proxy, peer, self._http2).begin(transport, said, upgrade)
+
+    def _request_log(self) -> RequestLog | None:
+        settings = self._settings
+        if not settings.request_log_template:
+            return None
+        try:
+            return RequestLog(
+                settings.request_log_template, settings.revision, settings.probe_request_log, self._log.raw
+            )
+        except gotemplate.TemplateError as wrong:
+            # As the real one: without a log it goes on.
+            self._log.event(
+                "request-log-off", why=f"Error setting up request logger. Request logs will be unavailable: {wrong}"
+            )
+            return None
+
+    async def run(self) -> int:
+        """Serve until SIGTERM and the drain after it; the exit status."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._on_term)
+        loop.add_signal_handler(signal.SIGINT, self._on_term)
+        await self._observation.open()
+        ports = await self._listen()
+        settings = self._settings
+        self._log.event(
+            "listening", containerConcurrency=settings.container_concurrency, userPort=settings.user_port, **ports
+        )
+        self._tasks.append(loop.create_task(_sweep(self._app)))
+        await self._stop.wait()
+        await self._drain()
+        await self._shut_down()
+        self._log.event("stopped")
+        return 0
+
+    async def _listen(self) -> dict[str, int]:
+        settings = self._settings
+        ports = {"port": await self._servers[0].listen(settings.bind, settings.port, runtime.LISTEN_BACKLOG)}
+        made: ssl.SSLContext | None = None
+        from emu.daemon import tls
+
+        if found := tls.mounted(settings.cert_dir):
+            made = tls.context(*found, settings.tls)
+            self._tasks.append(asyncio.get_running_loop().create_task(tls.keep_fresh(made, *found)))
+            over_tls = self._main_server()
+            self._servers.append(over_tls)
+            ports["tlsPort"] = await over_tls.listen(settings.bind, settings.tls_port, runtime.LISTEN_BACKLOG, made)
+        admin = Server(self._admin.exchange, head_limit_s=settings.head_limit_s)
+        self._servers.append(admin)
+        try:
+            ports["adminPort"] = await admin.listen(settings.bind, settings.admin_port, runtime.LISTEN_BACKLOG)
+        except OSError as failed:
+            raise OSError(failed.errno, f"port {settings.admin_port} (admin): {failed.strerror}") from failed
+        return ports
+
+    def _on_term(self) -> None:
+        if self._stop.is_set():
+            self._log.event("killed", why="a second signal")
+            os._exit(1)
+        self._draining.tell(time.monotonic())
+        self._stop.set()
+
+    async def _drain(self) -> None:
+        """Refuse probes, serve requests, until none came for a while; each one that comes starts the wait again."""
+        self._log.event("drain", quietSeconds=self._draining.quiet_s, inFlight=self._proxy.in_flight)
+        while (left := self._draining.left(time.monotonic())) > 0:
+            await asyncio.sleep(left)
+        self._admin.drained.set()
+
+    async def _shut_down(self) -> None:
+        """Listen no more; let requests end, and for a while also connections that are not HTTP/1 any more."""
+        proxy = self._proxy
+        self._log.event("stopping", inFlight=proxy.in_flight, hijacked=len(proxy.tunnels) + len(self._http2))
+        for connection in list(self._http2):
+            connection.leave()
+        await asyncio.gather(*(server.stop() for server in self._servers))
+        until = time.monotonic() + self._settings.hijacked_s
+        while (proxy.tunnels or self._http2) and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(HIJACKED_POLL_S, left))
+        for exchange in list(proxy.tunnels):
+            exchange.cut_tunnel()
+        for connection in list(self._http2):
+            connection.cut()
+        for task in self._tasks:
+            task.cancel()
+        await self._observation.close()
+        self._app.close()
+        if proxy.http2 is not None:
+            proxy.http2.close()
 
 
-async def serve(settings: Settings, log: runtime.Log) -> int:
+async def serve(settings: Settings, log: runtime.Log, environ: Mapping[str, str]) -> int:
     """Serve until SIGTERM and the drain after it; the exit status."""
-    limit = settings.container_concurrency
-    app = AppConnections("127.0.0.1", settings.user_port, limit or MAX_IDLE_UNLIMITED)
-    breaker: Breaker[ProxiedExchange] = Breaker(limit)
-    timeouts: RequestTimeouts[ProxiedExchange] = RequestTimeouts(
-        settings.revision_timeout_s, settings.response_start_timeout_s, settings.idle_timeout_s
-    )
-    proxy = Proxy(app, breaker, timeouts, Prober(settings.readiness_probe, settings.user_port), log)
-    server = Server(proxy.exchange)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, _on_term, stop, log)
-    loop.add_signal_handler(signal.SIGINT, _on_term, stop, log)
-    port = await server.listen(settings.bind, settings.port, runtime.LISTEN_BACKLOG)
-    # Ports 8022 (admin: /wait-for-drain) and 9090 (the autoscaler's metrics) open here once they exist.
-    log.event("listening", port=port, containerConcurrency=limit, userPort=settings.user_port)
-    sweeper = loop.create_task(_sweep(app))
-    await stop.wait()
-    await _drain(proxy, settings.drain_quiet_s)
-    log.event("stopping", inFlight=proxy.in_flight)
-    await server.stop()
-    sweeper.cancel()
-    app.close()
-    log.event("stopped")
-    return 0
-
-
-def _on_term(stop: asyncio.Event, log: runtime.Log) -> None:
-    if stop.is_set():
-        log.event("killed", why="a second signal")
-        os._exit(1)
-    stop.set()
-
-
-async def _drain(proxy: Proxy, quiet_s: float) -> None:
-    """Refuse probes, serve requests, until none came for `quiet_s`; each one that comes starts the wait again."""
-    proxy.draining = True
-    begun = time.monotonic()
-    proxy.log.event("drain", quietSeconds=quiet_s, inFlight=proxy.in_flight)
-    while (left := max(begun, proxy.last_request_at) + quiet_s - time.monotonic()) > 0:
-        await asyncio.sleep(left)
+    return await QueueProxy(settings, log, environ).run()
 
 
 async def _sweep(app: AppConnections) -> None:
@@ -151,7 +189,10 @@ def main(environ: Mapping[str, str]) -> int:
         return 1
     log.event("start", pid=os.getpid())
     try:
-        return runtime.run(lambda: serve(settings, log))
+        return runtime.run(lambda: serve(settings, log, environ))
+    except (ProbeError, SettingsError) as wrong:
+        print(wrong, file=sys.stderr, flush=True)
+        return 1
     except OSError as failed:
         print(f"queue-proxy cannot listen on port {settings.port}: {failed}", file=sys.stderr, flush=True)
         return 1

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from emu.daemon import http1
 from emu.daemon.client import Asker, BadAnswerError, ClientConnection, connect
-from emu.messages import Phase, RequestError, RequestSpec
+from emu.messages import Phase, RequestError, RequestSpec, WebSocketSpec
 
 BODY_BLOCK = 64 * 1024
 SLOW_TICK_S = 0.05
@@ -134,12 +134,38 @@ class Request(Asker):
     def start(self, slow: SlowSenders) -> None:
         """Send it now, over a kept connection or a new one."""
         self._slow = slow
+        if self.phase.request.websocket is not None:
+            self._connecting = asyncio.get_running_loop().create_task(self._converse(self.phase.request.websocket))
+            return
         kept = self._connections.take() if self.phase.keep_alive else None
         if kept is not None:
             self._outcome.sent(self, time.monotonic())
             self._send(kept)
         else:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _converse(self, talk: WebSocketSpec) -> None:
+        from emu.daemon.websocket import Conversation, ProtocolError
+
+        self._outcome.sent(self, time.monotonic())
+        conversation = Conversation(self._connections.host, self._connections.port, self._head)
+        failed: BaseException | None = None
+        error: RequestError | None = None
+        try:
+            await conversation.hold(talk.messages, talk.every_s, talk.size)
+        except (ProtocolError, ValueError):
+            error = "bad-response"
+        except asyncio.IncompleteReadError:
+            error = "closed"
+        except OSError as broken:
+            failed = broken
+        self._connecting = None
+        self.status, self.first_byte = conversation.status, conversation.first_byte
+        self.body_bytes = conversation.echoed_bytes
+        if failed is not None:
+            answered = conversation.first_byte is not None
+            error = error_name(failed, connecting=isinstance(failed, ConnectionRefusedError), answered=answered)
+        self._end(error)
 
     async def _connect(self) -> None:
         try:
@@ -228,7 +254,8 @@ class Request(Asker):
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
-            self._outcome.sent(self, time.monotonic())
+            if self.phase.request.websocket is None:
+                self._outcome.sent(self, time.monotonic())
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.drop()

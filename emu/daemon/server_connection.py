@@ -8,6 +8,7 @@ in the kernel: reading pauses while an exchange does not take its body and while
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -41,7 +42,7 @@ _NONE_QUEUED: list[Exchange] = []
 class Exchange:
     """One request and its answer. Subclasses say what happens; all of it runs on the loop."""
 
-    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held")
+    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held", "trailers")
 
     def __init__(self, conn: ServerConnection, head: http1.Head) -> None:
         self.conn = conn
@@ -51,6 +52,8 @@ class Exchange:
         """The request was read to its end."""
         self.body_told = False
         self.held: list[bytes] | None = None
+        self.trailers: http1.Headers | None = None
+        """What came after a chunked body; known once that is done."""
 
     def begin(self) -> None:
         """It is this request's turn. Its body comes once `conn.take_body` was called."""
@@ -72,6 +75,13 @@ class Exchange:
         """Write again."""
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""What a client that speaks HTTP/2 without asking says first (RFC 9113, 3.4)."""
+_TOKEN_LINE = re.compile(rb"(?:\r\n)*([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ")
+MOST_UPGRADE_BYTES = 4096
+"""Read at most this much of what a client says in the protocol that it hopes to switch to."""
+
+
 class ServerConnection(asyncio.BufferedProtocol):
     """One connection from a client; `exchanges` makes an exchange of each request's head."""
 
@@ -82,9 +92,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_ending",
         "_exchanges",
         "_fault",
+        "_fresh",
         "_head_bytes",
         "_headers",
         "_in_head",
+        "_leftover",
+        "_method",
         "_parser",
         "_paused",
         "_queue",
@@ -115,6 +128,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._discard_left: int | None = None
         self._wrote = False
         self._fault: http1.HeadError | None = None
+        self._fresh = server.http2 is not None
+        """Nothing was read yet, so that it may be HTTP/2."""
+        self._leftover: bytes | None = None
+        """What came after a request that asked to switch protocols; None while there is no such request."""
+        self._method = b""
+        """A method that the parser does not know; it was told another."""
         self.full = False
         """The client reads more slowly than was written so far."""
         self.peer = ""
@@ -128,9 +147,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
         self._server.connections.add(self)
+        self._server.awaits_head(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.connections.discard(self)
+        self._server.has_head(self)
         self._abandon()
         self._parser = None
         self._server.connection_gone()
@@ -146,29 +167,97 @@ class ServerConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ending:
             return
+        data = _buffer[:nbytes]
+        if self._fresh and self._is_http2(data):
+            return
         self._head_bytes += nbytes
-        try:
-            self._feed(_buffer[:nbytes])
-        except http1.HeadError as wrong:
-            self._broken(wrong)
-        if self._head_bytes > http1.MAX_HEAD_BYTES and self._fault is None:
-            self._broken(http1.HeadError(431, "Request Header Fields Too Large"))
+        self._feed_checked(data)
+        if self._head_bytes > http1.MAX_HEAD_BYTES and self._fault is None and self._leftover is None:
+            self._broken(http1.HeadError(431))
         self._advance()
 
+    def _is_http2(self, data: memoryview) -> bool:
+        """Whether the connection is HTTP/2, or too little of it was read to tell; then all of it is kept."""
+        said = (self._leftover or b"") + bytes(data)
+        if said.startswith(PREFACE):
+            self._leftover = None
+            self._become_http2(said)
+            return True
+        if PREFACE.startswith(said):
+            self._leftover = said
+            return True
+        self._fresh = False
+        if self._leftover is not None:
+            held, self._leftover = self._leftover, None
+            self._head_bytes += len(held)
+            self._feed_checked(memoryview(held))
+        return False
+
+    def _become_http2(self, said: bytes) -> None:
+        assert self._server.http2 is not None
+        self._server.connections.discard(self)
+        self._server.has_head(self)
+        self._parser = None
+        self._ending = True
+        self._server.http2(self.transport, self.peer, said, None)
+
+    def _switch_to_http2(self, exchange: Exchange) -> bool:
+        """`Upgrade: h2c` (RFC 7540, 3.2): the request becomes the first stream. Not done for one with a body."""
+        settings = exchange.head.get(b"http2-settings")
+        if self._server.http2 is None or not exchange.body_done or exchange.held or not settings:
+            return False
+        transport, leftover = self.hijack(exchange)
+        transport.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        self._server.http2(transport, self.peer, leftover, (settings, exchange.head))
+        return True
+
+    def _feed_checked(self, data: memoryview) -> None:
+        try:
+            self._feed(data)
+        except http1.HeadError as wrong:
+            self._broken(wrong)
+
     def _feed(self, data: memoryview) -> None:
+        if self._leftover is not None:
+            self._leftover += bytes(data)
+            return
+        last = self._tail
+        if last is not None and last.body_done and not last.head.keep_alive:
+            self._head_bytes = 0
+            return  # nothing after it is a request
         while self._parser is not None:
             try:
                 self._parser.feed_data(data)
                 return
             except httptools.HttpParserUpgrade as upgrade:
-                # No protocol is switched to here; what follows is the next request.
                 data = data[upgrade.args[0] :]
+                if self._tail is not None and self._tail.head.upgrade:
+                    self._leftover = bytes(data)
+                    self._head_bytes = 0
+                    return
+                # No protocol is switched to here; what follows is the next request.
                 if not data:
                     return
+            except httptools.HttpParserInvalidMethodError:
+                data = self._other_method(data)
             except httptools.HttpParserCallbackError as failed:
                 raise failed.__context__ or failed from None
             except httptools.HttpParserError:
-                raise http1.HeadError(400, "Bad Request") from None
+                last = self._tail
+                if self._in_head and not self._headers and last is not None and not last.head.keep_alive:
+                    self._head_bytes = 0
+                    return
+                raise http1.HeadError(400) from None
+
+    def _other_method(self, data: memoryview) -> memoryview:
+        """A method that the parser refuses for not knowing it, where Go takes any: it is told GET instead."""
+        begins_here = self._in_head and self._head_bytes == len(data)
+        line = _TOKEN_LINE.match(bytes(data[:64])) if begins_here else None
+        if line is None or self._method:
+            raise http1.HeadError(400)
+        self._method = line[1]
+        self._parser = httptools.HttpRequestParser(self)
+        return memoryview(b"GET" + bytes(data)[line.end(1) :])
 
     def pause_writing(self) -> None:
         self.full = True
@@ -193,16 +282,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # what comes after a chunked body is a trailer, and trailers are dropped
-            self._headers.append((name, value))
+        self._headers.append((name, value))  # after the head, it is a trailer
 
     def on_headers_complete(self) -> None:
         parser = self._parser
         assert parser is not None
-        head = http1.read_head(parser.get_method(), self._target, parser.get_http_version(), self._headers)
-        if parser.should_upgrade() and head.content_length != 0:
-            raise http1.HeadError(400, "Bad Request: Upgrade with a body")
+        method, self._method = self._method or parser.get_method(), b""
+        head = http1.read_head(method, self._target, parser.get_http_version(), self._headers)
         self._in_head = False
+        self._server.has_head(self)
         self._head_bytes = 0
         self._headers = []
         exchange = self._exchanges(self, head)
@@ -229,6 +317,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert exchange is not None
         self._in_head = True
         self._head_bytes = 0
+        if self._headers:
+            exchange.trailers, self._headers = self._headers, []
         exchange.body_done = True
         if not self._ending:
             self._tell_end(exchange)
@@ -277,6 +367,24 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._current = None
             self._close()
 
+    def hijack(self, exchange: Exchange) -> tuple[asyncio.Transport, bytes]:
+        """The connection itself, for a protocol that is not HTTP, and what the client has said in it so far."""
+        leftover, self._leftover = self._leftover or b"", None
+        self._server.connections.discard(self)
+        self._server.has_head(self)
+        self._current = None
+        self._ending = True
+        self._parser = None
+        self._server.connection_gone()
+        return self.transport, leftover
+
+    def cut(self, exchange: Exchange) -> None:
+        """End the connection at once; what was not sent yet is lost."""
+        if exchange is self._current:
+            self._current = None
+            self._ending = True
+            self.transport.abort()
+
     def answers_last(self, head: http1.Head) -> bool:
         """Whether the connection is to close after the answer to this request."""
         return not head.keep_alive or self._server.stopping
@@ -302,20 +410,37 @@ class ServerConnection(asyncio.BufferedProtocol):
             while not self._ending:
                 if self._discard_left is not None:
                     self._discarded(self._discard_left)
+                if self._leftover is not None and self._current is None and not self._queue and not self._fresh:
+                    self._read_leftover()
                 if self._current is not None or not self._queue or self.full:
                     break
                 self._wrote = False
                 self._current, self._queue = self._queue[0], self._queue[1:] or _NONE_QUEUED
+                if self._current.head.upgrade == b"h2c" and self._switch_to_http2(self._current):
+                    break
                 self._current.begin()
         finally:
             self._advancing = False
         if self._ending:
             return
         if self._fault is not None and self._current is None and not self._queue:
-            self.transport.write(http1.refusal(self._fault.status, self._fault.text))
+            self.transport.write(http1.refusal(self._fault.status, self._fault.detail))
             self._linger()
         else:
             self._sync_reading()
+            if self._in_head and self._head_bytes and self._current is None:
+                self._server.awaits_head(self)
+
+    def _read_leftover(self) -> None:
+        """No protocol was switched to: what came after the request is the next one."""
+        held, self._leftover = self._leftover or b"", None
+        self._head_bytes += len(held)
+        self._feed_checked(memoryview(held))
+
+    def head_overdue(self) -> None:
+        """A head took too long: close without a word, as Go does."""
+        if self._current is None and not self._queue:
+            self._close()
 
     def _broken(self, fault: http1.HeadError) -> None:
         """What came is not HTTP, or not safe: answer what came before it, then the fault, and close."""
@@ -342,7 +467,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _sync_reading(self) -> None:
         current = self._current
-        wanted = self._fault is None and not self._queue
+        wanted = self._fault is None and not self._queue and len(self._leftover or b"") <= MOST_UPGRADE_BYTES
         if wanted and current is not None:
             wanted = current.body_done or current.flowing or self._discard_left is not None
         if wanted == self._paused and not self.transport.is_closing():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import time
 
 from emu.daemon.client import ClientConnection, connect
@@ -61,14 +63,17 @@ class AppConnections:
     async def dial(self) -> ClientConnection:
         """A new connection. Only an attempt that timed out is repeated. DialError with Go's words."""
         where = f"dial tcp {self.host}:{self.port}"
-        for limit_s in dial_limits():
+        begun = time.monotonic()
+        for limit_s, pause_s in dial_limits(random.random):
+            if pause_s:
+                await asyncio.sleep(pause_s)
             try:
                 return await connect(self.host, self.port, limit_s)
             except TimeoutError:
                 continue
             except OSError as failed:
-                raise DialError(f"{where}: {_go_words(failed)}") from failed
-        raise DialError(f"{where}: i/o timeout")
+                raise DialError(f"{where}: {go_words(failed)}") from failed
+        raise DialError(timeout_words(self.host, self.port, time.monotonic() - begun))
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -77,7 +82,13 @@ class AppConnections:
         self._idle.clear()
 
 
-def _go_words(failed: OSError) -> str:
+def timeout_words(host: str, port: int, seconds: float) -> str:
+    """What Knative says once it has tried for long enough (pkg/network/transports.go)."""
+    return f"timed out dialing {host}:{port} after {seconds:.2f}s"
+
+
+def go_words(failed: OSError) -> str:
+    """What Go says of a failed connection attempt."""
     number = failed.errno or 0
     call = "socket" if number in (23, 24) else "connect"
     return f"{call}: {os.strerror(number).lower()}"

@@ -7,7 +7,7 @@ that only the caller reads.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -19,16 +19,20 @@ TIMEOUT_BODY = b"request timeout"
 DIAL_FIRST_S = 0.05
 DIAL_GROWTH = 1.4
 DIAL_RETRIES = 15
+DIAL_JITTER = 0.1
+DIAL_PAUSE_S = 0.03
 
 
-def dial_limits() -> Iterator[float]:
-    """How long each attempt to connect to the app may take; only an attempt that timed out is followed by another.
+def dial_limits(chance: Callable[[], float]) -> Iterator[tuple[float, float]]:
+    """How long each attempt to connect to the app may take, and the pause before it, in seconds.
 
-    Knative adds up to a tenth of jitter, which one client on loopback has no use for.
+    Only an attempt that timed out is followed by another. `chance` gives a number from 0 to 1: limits begin at
+    50 ms again, grow by 1.4 and gain up to a tenth; pauses are 30 to 60 ms (wait.Backoff, as transports.go sets it).
     """
     limit = DIAL_FIRST_S
-    for _ in range(1 + DIAL_RETRIES):
-        yield limit
+    yield limit, 0.0
+    for _ in range(DIAL_RETRIES):
+        yield limit * (1 + DIAL_JITTER * chance()), DIAL_PAUSE_S * (1 + chance())
         limit *= DIAL_GROWTH
 
 
@@ -56,6 +60,9 @@ class Deadlines(Generic[Key]):
     def stop(self, key: Key) -> None:
         """Forget the key."""
         self._due.pop(key, None)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._due
 
     def next_at(self) -> float | None:
         """The earliest deadline; None when no timer runs."""

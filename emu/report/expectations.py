@@ -36,6 +36,7 @@ ROOTS = (
     "pod",
     "requests",
     "oom_kills",
+    "stalls",
     "freezes",
     "phases",
     "recorder",

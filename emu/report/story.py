@@ -14,6 +14,7 @@ from emu.report.oom import DOCKER_FLAG, EXIT_CODE
 from emu.report.oom_pieces import KILLED
 from emu.report.story_clients import answers_headline, client_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
+from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.words import count, listed, of_limit, often
 from emu.units import format_bytes, format_seconds
 
@@ -43,6 +44,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     for kill in _one_each(study.kills):
         story.sentences += _kill_sentences(study, kill)
     story.sentences += _flags(study)
+    story.sentences += stall_sentences(study)
     story.sentences += _exits(study, summary, skip_first=not study.kills)
     story.sentences += _restarts(study)
     story.sentences += client_sentences(summary)
@@ -58,7 +60,8 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     exits = _exits(study, summary)
     if exits:
         return exits[0].rstrip(".")
-    parts = [*swap_headline(study, summary), *cache_headline(study, summary)] or _peaks(study, summary)
+    parts = stall_headline(study) or [*swap_headline(study, summary), *cache_headline(study, summary)]
+    parts = parts or _peaks(study, summary)
     parts += answers_headline(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     verdict = "Nothing was killed" if watched else "Whether a process was killed was not recorded"

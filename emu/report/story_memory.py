@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.report.model import Study
+from emu.report.stalls import stalls
 from emu.report.words import count, listed, of_limit, often
 from emu.units import format_bytes, format_seconds
 
@@ -45,12 +46,15 @@ def cache_headline(study: Study, summary: dict[str, Any]) -> list[str]:
 def memory_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
     """Page cache, swap, near hits and stalls of each container."""
     found: list[str] = []
+    thrashed = {stall.container for stall in stalls(study)}
     for name in study.containers:
         figures = summary["containers"][name]
-        found += _cache(study, name, figures)
+        if name not in thrashed:
+            found += _cache(study, name, figures)
         if words := _swap(name, figures):
             found.append(f"{words}.")
-        found += _near_hits(name, figures)
+        if name not in thrashed:
+            found += _near_hits(name, figures)
         found += _stalls(study, name, figures)
     return found
 

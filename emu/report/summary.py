@@ -20,6 +20,7 @@ from emu.report.expectations import Expectation, Outcome, parse_expectation
 from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, times
 from emu.report.model import POD, Instance, Request, Study, Timeline
 from emu.report.requests import most_in_flight
+from emu.report.stalls import stalls
 from emu.report.story import tell
 from emu.rundir import RunDir
 
@@ -46,6 +47,7 @@ def summarize(study: Study, expectations: Sequence[Expectation] = ()) -> Summary
         "requests": _requests(study, study.requests, 0.0, study.duration_s),
         "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
         "oom_kills": [asdict(kill) for kill in study.kills],
+        "stalls": [asdict(stall) for stall in stalls(study)],
         "freezes": [asdict(freeze) for freeze in study.freezes],
         "recorder": asdict(study.recorder) if study.recorder else None,
         "notes": [{"time_s": note.t, "what": note.text, **note.detail} for note in study.notes],

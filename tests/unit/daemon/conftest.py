@@ -23,6 +23,9 @@ REQUIRED = {
     "SERVING_POD": "app-00001-deployment-0",
     "SERVING_POD_IP": "127.0.0.1",
     "EMU_BIND": "127.0.0.1",
+    "EMU_ADMIN_PORT": "0",
+    "EMU_STATS_PORT": "0",
+    "EMU_METRICS_PORT": "0",
     "EMU_DRAIN_QUIET_SECONDS": "0.1",
 }
 

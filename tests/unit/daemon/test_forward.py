@@ -1,7 +1,7 @@
 """What a reverse proxy changes in the heads that pass through it."""
 
 from emu.daemon import http1
-from emu.daemon.forward import answer, route
+from emu.daemon.forward import answer, app_head, route
 
 
 def request(*headers: tuple[bytes, bytes], target: bytes = b"/", minor: int = 1) -> http1.Head:
@@ -11,7 +11,8 @@ def request(*headers: tuple[bytes, bytes], target: bytes = b"/", minor: int = 1)
 
 def to_app(*headers: tuple[bytes, bytes], target: bytes = b"/") -> list[bytes]:
     """The lines of the head that the app gets, from a client at 10.0.0.9."""
-    return route(request(*headers, target=target), "10.0.0.9").to_app.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    head = request(*headers, target=target)
+    return app_head(route(head, "10.0.0.9"), head).removesuffix(b"\r\n\r\n").split(b"\r\n")
 
 
 def test_x_forwarded_for_gains_the_peer() -> None:
@@ -68,15 +69,15 @@ def test_a_probe_is_known_by_its_user_agent() -> None:
 
 def test_an_answer_gains_a_date_unless_it_has_one() -> None:
     """The app's own stays."""
-    assert answer(request(), 200, b"OK", [(b"Content-Length", b"0")]).bytes.count(b"\r\nDate: ") == 1
-    dated = answer(request(), 200, b"OK", [(b"date", b"then"), (b"Content-Length", b"0")]).bytes
+    assert answer(request(), 200, [(b"Content-Length", b"0")]).render(b"", True).count(b"\r\nDate: ") == 1
+    dated = answer(request(), 200, [(b"date", b"then"), (b"Content-Length", b"0")]).render(b"", True)
     assert dated.lower().count(b"\r\ndate: ") == 1
 
 
 def test_http_1_0_learns_whether_its_connection_is_kept() -> None:
     """Kept if it asked and the length is known, else closed."""
     asked = request((b"Connection", b"keep-alive"), minor=0)
-    known = answer(asked, 200, b"OK", [(b"Content-Length", b"2")])
-    assert (known.last, b"\r\nConnection: keep-alive\r\n" in known.bytes) == (False, True)
-    unknown = answer(asked, 200, b"OK", [])
+    known = answer(asked, 200, [(b"Content-Length", b"2")])
+    assert (known.last, b"\r\nConnection: keep-alive\r\n" in known.render(b"", False)) == (False, True)
+    unknown = answer(asked, 200, [])
     assert (unknown.last, unknown.chunked) == (True, False)

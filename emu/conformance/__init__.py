@@ -1,0 +1,1 @@
+"""Wire cases as data, and what plays them against any queue-proxy."""

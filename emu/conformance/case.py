@@ -1,0 +1,101 @@
+"""What a wire case is: bytes in, what must come out, what the app must have seen. Values only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Do(Enum):
+    """What the app does besides writing bytes."""
+
+    READ_BODY = "read the request's body to its end"
+    CLOSE = "close"
+    RESET = "close with a RST"
+    HOLD = "keep the connection, and say nothing more"
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait for so many seconds."""
+
+    seconds: float
+
+
+class End(Enum):
+    """What the client does besides writing bytes."""
+
+    SHUT = "close its direction of the connection"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer must be. A header's value may be a compiled expression; None for anything is anything."""
+
+    status: int | None = None
+    body: bytes | re.Pattern[bytes] | None = None
+    headers: Mapping[str, str | re.Pattern[str]] = field(default_factory=dict)
+    lacks: tuple[str, ...] = ()
+    line: bytes | None = None
+    """The status line, whole."""
+    trailers: dict[str, str] | None = None
+    order: tuple[str, ...] = ()
+    """These headers come in this order."""
+    cut: bool = False
+    """The connection ends before the body does."""
+    to: str = "GET"
+    """The method that it answers: one to HEAD has no body."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the app must have read of a request."""
+
+    line: bytes | None = None
+    lines: tuple[bytes, ...] = ()
+    """Header lines that it must hold, as they are written."""
+    lacks: tuple[bytes, ...] = ()
+    """Header names, in lower case, that it must not hold."""
+    body: bytes | None = None
+    trailers: tuple[bytes, ...] = ()
+    sorted: bool = False
+    """The headers after those that Go writes first are in order."""
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
+HOLD_PATH = b"/hold"
+"""A request to this path is never answered by the app."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One exchange, or several, on one connection of a client's."""
+
+    name: str
+    about: str
+    send: tuple[bytes | Pause | End, ...]
+    expect: tuple[Answer, ...] = ()
+    app: tuple[bytes | Pause | Do, ...] = (Do.READ_BODY, OK)
+    """What the app does with each request after it has read its head."""
+    then: tuple[bytes | Pause | Do, ...] | None = None
+    """What it does with the second and later ones, if that is something else."""
+    closed: bool | None = None
+    """Whether the connection is closed after the answers; None is not looked at."""
+    raw: bytes | None = None
+    """An expression for all that comes, instead of answers: for what is not HTTP/1."""
+    seen: tuple[Seen, ...] = ()
+    reached: int | None = None
+    """How many requests reach the app."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Variables of queue-proxy that the case needs."""
+    crowd: int = 0
+    """So many other clients hold a request to /hold each, before the case begins."""
+    within_s: tuple[float, float] | None = None
+    """When the last answer ends, since the case's begin: no sooner than, no later than."""
+    app_down: bool = False
+    """Nobody listens at the app's port."""
+    why_ours: str = ""
+    """Where the real one is known to differ: what it does."""

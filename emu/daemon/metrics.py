@@ -1,0 +1,168 @@
+"""What queue-proxy tells of itself: the autoscaler's protobuf on 9090, Prometheus' text on 9091 where asked for.
+
+EMU_STATS_PORT and EMU_METRICS_PORT are ours: other ports, 0 for any, where several run on one machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from emu.daemon import http1, runtime
+from emu.daemon.server import Server
+from emu.daemon.server_connection import Exchange, ServerConnection
+from emu.policy.stats import REPORT_PERIOD_S, Report, stat
+
+if TYPE_CHECKING:
+    from emu.daemon.observer import Observer
+    from emu.daemon.proxy import ProxiedExchange
+    from emu.policy.breaker import Breaker
+
+STATS_PORT = 9090
+METRICS_PORT = 9091
+PROTOBUF = b"application/protobuf"
+
+
+class Page(Exchange):
+    """An answer of ours on /metrics."""
+
+    def __init__(self, conn: ServerConnection, head: http1.Head, kind: bytes, make: Callable[[], bytes]) -> None:
+        super().__init__(conn, head)
+        self._kind = kind
+        self._make = make
+
+    def begin(self) -> None:
+        """Answer; a body is left to the connection."""
+        found = self.head.target.split(b"?", 1)[0] == b"/metrics"
+        body = self._make() if found else b"404 page not found\n"
+        headers = b"Content-Type: %b\r\n" % self._kind if found else http1.ERROR_TEXT
+        last = self.conn.answers_last(self.head)
+        connection = b"close" if last else b"keep-alive" if self.head.minor == 0 else b""
+        head = http1.answer_head(200 if found else 404, len(body), headers, connection)
+        self.conn.write(head if self.head.method == b"HEAD" else head + body)
+        self.conn.finish(self, not last)
+
+
+class RequestMetrics:
+    """Times each request for Prometheus."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        from emu.policy.metrics import METHODS, QueueProxyMetrics
+
+        self._methods = {name.encode(): name for name in METHODS}
+        names = {
+            "k8s_namespace_name": "SERVING_NAMESPACE",
+            "k8s_pod_name": "SERVING_POD",
+            "kn_configuration_name": "SERVING_CONFIGURATION",
+            "kn_revision_name": "SERVING_REVISION",
+            "kn_service_name": "SERVING_SERVICE",
+        }
+        resource = {label: environ.get(name, "") for label, name in names.items()}
+        self._all = QueueProxyMetrics({**resource, "service_name": resource["kn_service_name"]})
+        self._times: dict[ProxiedExchange, tuple[float, float | None]] = {}
+
+    def text(self) -> bytes:
+        """What a scrape reads."""
+        return self._all.text()
+
+    def arrived(self, exchange: ProxiedExchange, now: float) -> None:
+        """It came."""
+        self._times[exchange] = (now, None)
+
+    def dispatched(self, exchange: ProxiedExchange, now: float, breaker: Breaker[ProxiedExchange]) -> None:
+        """It goes to the app."""
+        begun = self._times.get(exchange)
+        if begun is not None:
+            self._times[exchange] = (begun[0], now)
+            self._all.dispatched(breaker.limit, breaker.running, breaker.waiting)
+
+    def left(self, exchange: ProxiedExchange, now: float) -> None:
+        """It is over; one whose client went is 499, as nothing was sent."""
+        begun, sent = self._times.pop(exchange, (now, None))
+        head = exchange.head
+        self._all.ended(
+            self._methods.get(head.method, ""),
+            exchange.status or 499,
+            now - begun,
+            None if sent is None else now - sent,
+            head.content_length,
+        )
+
+
+class Observation:
+    """The ports, and the tick that makes each second's report."""
+
+    def __init__(self, observer: Observer, environ: Mapping[str, str], bind: str, log: runtime.Log) -> None:
+        self._observer = observer
+        self._environ = environ
+        self._bind = bind
+        self._log = log
+        self._started = time.monotonic()
+        self._pod = environ.get("SERVING_POD", "")
+        self._message = stat(Report(), self._pod, 0.0).encoded()
+        self._servers: list[Server] = []
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Open the ports; OSError when one is taken."""
+        self._weigh()
+        await self._serve(self._port("EMU_STATS_PORT", STATS_PORT), "stats", PROTOBUF, lambda: self._message)
+        if wants_prometheus(self._environ.get("OBSERVABILITY_CONFIG", "")):
+            from emu.policy.metrics import CONTENT_TYPE
+
+            metrics = self._observer.metrics = RequestMetrics(self._environ)
+            port = self._port("METRICS_PROMETHEUS_PORT", self._port("EMU_METRICS_PORT", METRICS_PORT))
+            await self._serve(port, "metrics", CONTENT_TYPE, metrics.text)
+        self._ticker = asyncio.get_running_loop().create_task(self._tick())
+
+    def _weigh(self) -> None:
+        text = self._environ.get("EMU_FOOTPRINT", "")
+        if text in ("", "own"):
+            return
+        from emu.daemon.footprint import EXECUTABLE, Weight
+        from emu.policy.footprint import Profile
+
+        profile = Profile.from_data(json.loads(text))
+        path = self._environ.get("EMU_FOOTPRINT_EXECUTABLE") or EXECUTABLE
+        self._observer.weight = Weight(profile, self._log, path)
+        self._log.event("footprint", profile=profile.name)
+
+    def _port(self, name: str, default: int) -> int:
+        text = self._environ.get(name, "")
+        return int(text) if text.isdigit() else default
+
+    async def _serve(self, port: int, what: str, kind: bytes, make: Callable[[], bytes]) -> None:
+        server = Server(lambda conn, head: Page(conn, head, kind, make))
+        bound = await server.listen(self._bind, port, 128)
+        self._servers.append(server)
+        self._log.event("serves", what=what, port=bound)
+
+    async def _tick(self) -> None:
+        """A report each second, as Knative's; the weight is looked at besides."""
+        observer = self._observer
+        observer.stats.report(time.monotonic())
+        while True:
+            await asyncio.sleep(REPORT_PERIOD_S)
+            now = time.monotonic()
+            self._message = stat(observer.stats.report(now), self._pod, now - self._started).encoded()
+            if observer.weight is not None:
+                observer.weight.adjust(observer.breaker.waiting, now)
+
+    async def close(self) -> None:
+        """Close the ports."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for server in self._servers:
+            await server.stop(0.0)
+
+
+def wants_prometheus(config: str) -> bool:
+    """Whether OBSERVABILITY_CONFIG (JSON) asks for request metrics on a port."""
+    try:
+        found = json.loads(config)
+        return str(found["requestMetrics"]["protocol"]).lower() == "prometheus"
+    except (ValueError, KeyError, TypeError):
+        return False

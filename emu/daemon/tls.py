@@ -1,0 +1,51 @@
+"""The TLS port: Knative's certificate, looked at again each minute, with HTTP/2 and HTTP/1.1 to choose from."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+from emu.daemon.settings import SettingsError, TlsSettings
+
+RELOAD_S = 60.0
+CERT_NAME, KEY_NAME = "tls.crt", "tls.key"
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def mounted(folder: str) -> tuple[Path, Path] | None:
+    """Where certificate and key are; None unless both are there."""
+    cert, key = Path(folder) / CERT_NAME, Path(folder) / KEY_NAME
+    return (cert, key) if cert.exists() and key.exists() else None
+
+
+def context(cert: Path, key: Path, wanted: TlsSettings) -> ssl.SSLContext:
+    """For a server with this certificate. SettingsError for ciphers or curves that do not exist."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = _VERSIONS.get(wanted.min_version, ssl.TLSVersion.TLSv1_3)
+    if wanted.max_version:
+        made.maximum_version = _VERSIONS[wanted.max_version]
+    made.set_alpn_protocols(["h2", "http/1.1"])
+    made.load_cert_chain(cert, key)
+    if wanted.cipher_suites:
+        try:
+            made.set_ciphers(":".join(part.strip() for part in wanted.cipher_suites.split(",")))
+        except ssl.SSLError:
+            raise SettingsError(
+                f"invalid QUEUE_PROXY_TLS_CIPHER_SUITES: unknown cipher suite in {wanted.cipher_suites!r}"
+            ) from None
+    return made
+
+
+async def keep_fresh(made: ssl.SSLContext, cert: Path, key: Path) -> None:
+    """Load the certificate again when its file has changed; a bad one leaves the old in place."""
+    seen = cert.stat().st_mtime_ns
+    while True:
+        await asyncio.sleep(RELOAD_S)
+        try:
+            now = cert.stat().st_mtime_ns
+            if now != seen:
+                made.load_cert_chain(cert, key)
+                seen = now
+        except (OSError, ssl.SSLError):
+            continue

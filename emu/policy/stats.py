@@ -1,0 +1,145 @@
+"""What queue-proxy tells the autoscaler: how many requests were inside on average, and how many came.
+
+Rules from Knative's networking/pkg/http/stats/request.go and pkg/queue/protobuf_stats_reporter.go. Times are seconds
+on one clock that only the caller reads.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+REPORT_PERIOD_S = 1.0
+"""Knative's reportingPeriod: counts are divided by it, not by the time that really passed."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """One period. The averages are weighted by time; the counts are arrivals."""
+
+    average_concurrency: float = 0.0
+    average_proxied_concurrency: float = 0.0
+    request_count: int = 0
+    proxied_request_count: int = 0
+
+
+class RequestStats:
+    """The requests inside, refused ones included for the moment that they take; probes never come here.
+
+    A proxied request (it came through the activator) counts among all requests and among the proxied ones.
+    """
+
+    __slots__ = (
+        "_arrivals",
+        "_changed_at",
+        "_proxied_arrivals",
+        "_proxied_sum",
+        "_seconds",
+        "_sum",
+        "concurrency",
+        "proxied_concurrency",
+    )
+
+    def __init__(self, now: float) -> None:
+        self._changed_at = now
+        self.concurrency = 0
+        self.proxied_concurrency = 0
+        self._sum = self._proxied_sum = self._seconds = 0.0
+        self._arrivals = self._proxied_arrivals = 0
+
+    def arrived(self, now: float, proxied: bool = False) -> None:
+        """A request came in."""
+        elapsed = now - self._changed_at
+        if elapsed > 0:
+            self._pass(elapsed, now)
+        self.concurrency += 1
+        self._arrivals += 1
+        if proxied:
+            self.proxied_concurrency += 1
+            self._proxied_arrivals += 1
+
+    def left(self, now: float, proxied: bool = False) -> None:
+        """A request went out, answered or not."""
+        elapsed = now - self._changed_at
+        if elapsed > 0:
+            self._pass(elapsed, now)
+        self.concurrency -= 1
+        if proxied:
+            self.proxied_concurrency -= 1
+
+    def _pass(self, elapsed: float, now: float) -> None:
+        self._seconds += elapsed
+        self._sum += self.concurrency * elapsed
+        self._proxied_sum += self.proxied_concurrency * elapsed
+        self._changed_at = now
+
+    def report(self, now: float) -> Report:
+        """The period that ends now; the next one begins with the requests that are inside."""
+        elapsed = now - self._changed_at
+        if elapsed > 0:
+            self._pass(elapsed, now)
+        seconds = self._seconds
+        report = Report(
+            self._sum / seconds if seconds > 0 else 0.0,
+            self._proxied_sum / seconds if seconds > 0 else 0.0,
+            self._arrivals,
+            self._proxied_arrivals,
+        )
+        self._sum = self._proxied_sum = self._seconds = 0.0
+        self._arrivals = self._proxied_arrivals = 0
+        return report
+
+
+@dataclass(frozen=True)
+class Stat:
+    """The message that the autoscaler reads (pkg/autoscaler/metrics/stat.proto). Counts are per second."""
+
+    pod_name: str
+    average_concurrent_requests: float = 0.0
+    average_proxied_concurrent_requests: float = 0.0
+    request_count: float = 0.0
+    proxied_request_count: float = 0.0
+    process_uptime: float = 0.0
+    timestamp: int = 0
+    """0 from queue-proxy; only the activator sets it."""
+
+    def encoded(self) -> bytes:
+        """As protobuf. A field at its default is not written, as in proto3."""
+        name = self.pod_name.encode()
+        parts = [b"\x0a" + varint(len(name)) + name] if name else []
+        doubles = (
+            self.average_concurrent_requests,
+            self.average_proxied_concurrent_requests,
+            self.request_count,
+            self.proxied_request_count,
+            self.process_uptime,
+        )
+        for number, value in enumerate(doubles, start=2):
+            if value:
+                parts.append(struct.pack("<Bd", number << 3 | 1, value))
+        if self.timestamp:
+            parts.append(b"\x38" + varint(self.timestamp))
+        return b"".join(parts)
+
+
+def varint(value: int) -> bytes:
+    """A number of protobuf's variable length, the negative ones in ten bytes."""
+    value &= 2**64 - 1
+    found = bytearray()
+    while value > 0x7F:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
+
+
+def stat(report: Report, pod_name: str, uptime_s: float) -> Stat:
+    """The message for a period's report."""
+    return Stat(
+        pod_name,
+        report.average_concurrency,
+        report.average_proxied_concurrency,
+        report.request_count / REPORT_PERIOD_S,
+        report.proxied_request_count / REPORT_PERIOD_S,
+        uptime_s,
+    )

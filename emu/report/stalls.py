@@ -1,0 +1,106 @@
+"""Stalls: a container that lives, at its limit, and does nothing but read its own executable again.
+
+Anonymous memory cannot go anywhere without swap, so near the limit the kernel drops the pages of the executable
+itself, and the process reads each back as it comes to it, at the cost of another. Nothing is killed as long as
+there is a page to drop. What tells it from page cache being read again (a large file, by read()) is that the
+faults are major ones: it is mapped pages that were missing (memory.stat, pgmajfault and workingset_refault_file).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from emu.report.measures import first
+from emu.report.model import Column, Study, Timeline
+from emu.report.requests import most_in_flight
+
+SECOND = 1.0
+REFAULTS_PER_S = 2000
+MAJOR_FAULTS_PER_S = 15
+"""A second with at least so many of both is one of thrashing."""
+AT_LIMIT = 0.9
+"""… if memory.current is at least this share of memory.max in it."""
+QUIET_S = 3
+"""So many quiet seconds do not end a stall."""
+LEAST_S = 5.0
+"""Anything shorter is a start or a hiccup."""
+
+
+@dataclass(frozen=True)
+class Stall:
+    """One stretch of thrashing. `in_flight`: requests under way when it began; None where none was recorded."""
+
+    container: str
+    attempt: int | None
+    begin_s: float
+    end_s: float
+    refaults: int
+    major_faults: int
+    limit_bytes: int
+    in_flight: int | None
+    killed: bool
+    """The kernel killed it in the end, or within a second after."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it lasted."""
+        return self.end_s - self.begin_s
+
+
+def stalls(study: Study) -> list[Stall]:
+    """Every stall of a container in the run, in order of time."""
+    found: list[Stall] = []
+    for line in study.timelines.values():
+        if line.label in study.containers:
+            found += _of(study, line)
+    return sorted(found, key=lambda stall: stall.begin_s)
+
+
+def _of(study: Study, line: Timeline) -> list[Stall]:
+    limit = first(line.limit)
+    if limit is None or len(line.t) < 2:
+        return []
+    stretches: list[list[float]] = []
+    begin = line.t[0]
+    while begin < line.t[-1]:
+        end = begin + SECOND
+        if _thrashes(line, limit, begin, end):
+            if stretches and begin - stretches[-1][1] <= QUIET_S:
+                stretches[-1][1] = end
+            else:
+                stretches.append([begin, end])
+        begin = end
+    return [_stall(study, line, limit, at, until) for at, until in stretches if until - at >= LEAST_S]
+
+
+def _thrashes(line: Timeline, limit: int, begin: float, end: float) -> bool:
+    if _rise(line.t, line.refaults, begin, end) < REFAULTS_PER_S * SECOND:
+        return False
+    if _rise(line.t, line.pgmajfault, begin, end) < MAJOR_FAULTS_PER_S * SECOND:
+        return False
+    within = line.memory_current[bisect_left(line.t, begin) : bisect_left(line.t, end)]
+    return max((value for value in within if value is not None), default=0) >= AT_LIMIT * limit
+
+
+def _stall(study: Study, line: Timeline, limit: int, begin: float, end: float) -> Stall:
+    end = min(end, line.t[-1])
+    kills = [kill for kill in study.kills if (kill.container, kill.attempt) == line.key]
+    return Stall(
+        container=line.label,
+        attempt=line.attempt,
+        begin_s=begin,
+        end_s=end,
+        refaults=_rise(line.t, line.refaults, begin, end),
+        major_faults=_rise(line.t, line.pgmajfault, begin, end),
+        limit_bytes=limit,
+        in_flight=most_in_flight(study.in_flight, begin - 0.2, begin) if study.requests is not None else None,
+        killed=any(begin <= kill.time_s <= end + SECOND for kill in kills),
+    )
+
+
+def _rise(t: list[float], column: Column, begin: float, end: float) -> int:
+    """How much a counter rose between two moments; 0 where it was not measured."""
+    values = column[max(0, bisect_left(t, begin) - 1) : bisect_left(t, end)]
+    known = [value for value in values if value is not None]
+    return known[-1] - known[0] if known else 0

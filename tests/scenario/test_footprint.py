@@ -1,0 +1,83 @@
+"""queue-proxy as heavy as Knative's: killed and stalled where the real one was, at limits named and not named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenario.support import Finished
+from tests.scenario.test_scenarios import EmuRun
+
+pytestmark = pytest.mark.scenario
+MIB = 2**20
+LIMIT = "pod.queueProxy.resources.limits.memory"
+WITHIN = 0.05
+EACH_BYTES, IDLE_BYTES = 60_000, 3_900_000
+"""The rule that fitted every kill of the real one within 1 %: N = (memory.max - idle) / each."""
+
+
+def killed_at(done: Finished) -> int:
+    """Requests in flight at the first kill."""
+    kill = done.summary["oom_kills"][0]
+    assert kill["container"] == "queue-proxy" and kill["level"] == "container"
+    return int(kill["in_flight"])
+
+
+def steady(rate: int, duration_s: int, limit_mib: int) -> tuple[str, ...]:
+    """One ramp of plain GETs, under a limit."""
+    phase = "load.phases.steady"
+    return (f"{LIMIT}={limit_mib}Mi", f"{phase}.rate={rate}", f"{phase}.duration={duration_s}s")
+
+
+@pytest.mark.parametrize(("limit_mib", "real", "rate"), [(32, 485, 60), (64, 1054, 100)])
+def test_killed_where_the_real_one_was(emu_run: EmuRun, limit_mib: int, real: int, rate: int) -> None:
+    """File pages charged elsewhere: 484 to 486 requests under 32 MiB, 1,053 to 1,055 under 64 MiB."""
+    settings = () if limit_mib == 64 else steady(rate, 1 + real // rate + 2, limit_mib)
+    assert killed_at(emu_run("queue-proxy-oom", *settings)) == pytest.approx(real, rel=WITHIN)
+
+
+def test_killed_by_the_rule_at_a_limit_that_nobody_measured(emu_run: EmuRun) -> None:
+    """48 MiB: the rule says 774."""
+    rule = (48 * MIB - IDLE_BYTES) / EACH_BYTES
+    done = emu_run("queue-proxy-oom", *steady(90, 11, 48))
+    assert killed_at(done) == pytest.approx(rule, rel=WITHIN)
+
+
+def test_bodies_kill_sooner(emu_run: EmuRun) -> None:
+    """A POST costs 63 to 69 kB and more of the kernel's memory: fewer of them fit, whatever the body's size."""
+    settings = (*steady(60, 12, 32), "load.phases.steady.request.body=64Ki")
+    bodied = killed_at(emu_run("queue-proxy-oom", *settings))
+    assert 0.75 * 485 <= bodied <= 0.95 * 485
+
+
+def stalled_at(done: Finished) -> int:
+    """Requests that had been taken in when the first one stalled, as queue-proxy itself told."""
+    lines: list[dict[str, Any]] = []
+    for line in Path(done.run.container_log("queue-proxy", 0)).read_text().splitlines():
+        if '"stalled"' in line:
+            lines.append(json.loads(line))
+    assert lines, "it never stalled"
+    return int(lines[0]["inFlight"])
+
+
+@pytest.mark.parametrize(("limit_mib", "real", "rate"), [(32, 413, 60), (64, 970, 90)])
+def test_stalled_where_the_real_one_did(emu_run: EmuRun, limit_mib: int, real: int, rate: int) -> None:
+    """Own, cold file pages: 411 to 415 under 32 MiB, 967 to 973 under 64 MiB; no kill while the load is there."""
+    settings = () if limit_mib == 32 else steady(rate, 14, limit_mib)
+    done = emu_run("queue-proxy-stall", *settings)
+    assert stalled_at(done) == pytest.approx(real, rel=WITHIN)
+    stall = done.summary["stalls"][0]
+    assert stall["container"] == "queue-proxy"
+    assert stall["refaults"] >= 50_000
+    ends = [phase["end_s"] for phase in done.summary["phases"].values()]
+    assert all(kill["time_s"] > max(ends) for kill in done.summary["oom_kills"])
+    assert "thrashing" in done.summary["verdict"]["headline"] + " ".join(done.summary["verdict"]["sentences"])
+
+
+def test_our_own_weight_would_have_lived(emu_run: EmuRun) -> None:
+    """The same load without the footprint is no danger: what kills is the real one's weight."""
+    done = emu_run("queue-proxy-oom", "pod.queueProxy.footprint=own")
+    assert done.summary["containers"]["queue-proxy"]["oom_kills"] == 0

@@ -1,0 +1,317 @@
+"""HTTP/2 through queue-proxy: gRPC with its own client and server, streams in numbers, windows, errors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import h2.connection
+import h2.events
+import pytest
+from daemon_wire import Daemon, FakeApp, Wire, wait_for
+
+StartProxy = Callable[..., Daemon]
+CHUNK = b"x" * 16384
+
+
+class _Service(grpc.GenericRpcHandler):
+    """Methods on raw bytes."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.cancelled = threading.Event()
+        self.seen: dict[str, str] = {}
+
+    def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        self.seen = dict(call.invocation_metadata)
+        return {
+            "/t.T/Echo": grpc.unary_unary_rpc_method_handler(lambda request, _: request),
+            "/t.T/Fail": grpc.unary_unary_rpc_method_handler(self._fail),
+            "/t.T/Count": grpc.unary_stream_rpc_method_handler(self._count),
+            "/t.T/Sum": grpc.stream_unary_rpc_method_handler(self._sum),
+            "/t.T/Chat": grpc.stream_stream_rpc_method_handler(lambda requests, _: requests),
+            "/t.T/Hang": grpc.unary_unary_rpc_method_handler(self._hang),
+        }.get(call.method)
+
+    def _fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.set_trailing_metadata((("why", "told"),))
+        context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
+        return b""
+
+    def _count(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        for _ in range(int(request)):
+            yield CHUNK
+
+    def _sum(self, requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        for request in requests:
+            self.received += len(request)
+        return b"%d" % self.received
+
+    def _hang(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.add_callback(self.cancelled.set)
+        self.cancelled.wait(20)
+        return b""
+
+
+@pytest.fixture
+def grpc_app() -> Iterator[tuple[_Service, int]]:
+    """A gRPC server, and its port."""
+    server = grpc.server(ThreadPoolExecutor(8))
+    service = _Service()
+    server.add_generic_rpc_handlers((service,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield service, port
+    server.stop(0)
+
+
+@pytest.fixture
+def channel(queue_proxy: StartProxy, grpc_app: tuple[_Service, int]) -> Iterator[grpc.Channel]:
+    """A gRPC client's channel through a queue-proxy."""
+    proxy = queue_proxy(USER_PORT=grpc_app[1])
+    with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as made:
+        yield made
+
+
+class TestGrpc:
+    """With grpc's own client and server."""
+
+    def test_a_call_and_its_trailers_pass(self, channel: grpc.Channel, grpc_app: tuple[_Service, int]) -> None:
+        """The status is in the trailers; the app sees who came before."""
+        answer, call = channel.unary_unary("/t.T/Echo").with_call(b"hello", metadata=(("x-mine", "1"),), timeout=20)
+        assert (answer, call.code()) == (b"hello", grpc.StatusCode.OK)
+        assert grpc_app[0].seen["x-mine"] == "1"
+        assert grpc_app[0].seen["x-forwarded-for"] == "127.0.0.1"
+
+    def test_a_failure_keeps_its_status_words_and_metadata(self, channel: grpc.Channel) -> None:
+        """All of it comes in trailers."""
+        with pytest.raises(grpc.RpcError) as failed:
+            channel.unary_unary("/t.T/Fail")(b"", timeout=20)
+        call: Any = failed.value
+        assert (call.code(), call.details()) == (grpc.StatusCode.NOT_FOUND, "no such thing")
+        assert dict(call.trailing_metadata())["why"] == "told"
+
+    def test_streams_larger_than_every_window_pass_both_ways(self, channel: grpc.Channel) -> None:
+        """Ten MiB each way."""
+        count = 640
+        assert (
+            sum(len(part) for part in channel.unary_stream("/t.T/Count")(b"%d" % count, timeout=60)) == count * 16384
+        )
+        asked = channel.stream_unary("/t.T/Sum")(iter([CHUNK] * count), timeout=60)
+        assert asked == b"%d" % (count * 16384)
+
+    def test_a_slow_reader_costs_a_bounded_buffer(
+        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """Its window is all that is held for it, whatever the app has to say."""
+        proxy = queue_proxy(USER_PORT=grpc_app[1])
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
+            channel.unary_unary("/t.T/Echo")(b"", timeout=20)
+            before = proxy.memory("RssAnon")
+            answers = channel.unary_stream("/t.T/Count")(b"%d" % 6400, timeout=60)
+            next(answers)
+            time.sleep(0.5)
+            assert proxy.memory("RssAnon") - before < 8 << 20
+            assert sum(len(part) for part in answers) == 6399 * 16384
+
+    def test_a_conversation_passes_turn_by_turn(self, channel: grpc.Channel) -> None:
+        """Each message is answered before the next is sent."""
+        turn = threading.Semaphore(1)
+
+        def say() -> Iterator[bytes]:
+            for number in range(20):
+                assert turn.acquire(timeout=20)
+                yield b"%d" % number
+
+        heard = []
+        for answer in channel.stream_stream("/t.T/Chat")(say(), timeout=60):
+            heard.append(answer)
+            turn.release()
+        assert heard == [b"%d" % number for number in range(20)]
+
+    def test_a_cancelled_call_is_cancelled_at_the_app(
+        self, channel: grpc.Channel, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """The reset goes through."""
+        future = channel.unary_unary("/t.T/Hang").future(b"", timeout=20)
+        time.sleep(0.3)
+        future.cancel()
+        assert grpc_app[0].cancelled.wait(20)
+
+    def test_the_breaker_and_the_timers_hold_for_streams(
+        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """One runs, ten wait, the twelfth is refused; the revision timeout ends those that hang."""
+        proxy = queue_proxy(USER_PORT=grpc_app[1], CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=2)
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
+            hang = channel.unary_unary("/t.T/Hang")
+            calls = [hang.future(b"", timeout=20) for _ in range(12)]
+            begun = time.monotonic()
+            codes = []
+            for call in calls:
+                with pytest.raises(grpc.RpcError):
+                    call.result(timeout=20)
+                codes.append((call.code(), call.details()))
+            assert time.monotonic() - begun < 10
+        # gRPC reads 503 and 504 as UNAVAILABLE.
+        assert {code for code, _ in codes} == {grpc.StatusCode.UNAVAILABLE}
+        assert sum("503" in details for _, details in codes) == 1
+        assert sum("504" in details for _, details in codes) == 11
+
+
+class TestShutdown:
+    """SIGTERM with streams open."""
+
+    def test_a_stream_in_flight_is_answered_and_then_the_process_ends(
+        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """An idle connection does not hold it up."""
+        service, port = grpc_app
+        proxy = queue_proxy(USER_PORT=port)
+        with (
+            grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel,
+            grpc.insecure_channel(f"127.0.0.1:{proxy.port}", options=(("idle", 1),)) as idle,
+        ):
+            idle.unary_unary("/t.T/Echo")(b"", timeout=20)
+            future = channel.unary_unary("/t.T/Hang").future(b"", timeout=20)
+            wait_for(lambda: service.seen, "a call")
+            time.sleep(0.2)
+            proxy.term()
+            proxy.event("stopping")
+            service.cancelled.set()
+            assert future.result(timeout=20) == b""
+        assert proxy.wait() == 0
+
+
+class _Careless(h2.connection.H2Connection):
+    """Opens as many streams as it likes."""
+
+    @property
+    def open_outbound_streams(self) -> int:
+        return 0
+
+
+class _H2:
+    """A client that speaks frames."""
+
+    def __init__(self, port: int) -> None:
+        self.wire = Wire.to(port)
+        self.conn = _Careless()
+        self.conn.initiate_connection()
+        self.flush()
+        self.events: list[h2.events.Event] = []
+
+    def flush(self) -> None:
+        self.wire.send(self.conn.data_to_send())
+
+    def get(self, path: str = "/", **headers: str) -> int:
+        number = self.conn.get_next_available_stream_id()
+        extra = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        base = [(":method", "GET"), (":path", path), (":authority", "app.example.com"), (":scheme", "http")]
+        self.conn.send_headers(number, base + extra, end_stream=True)
+        self.flush()
+        return number
+
+    def until(self, kind: type[h2.events.Event]) -> Any:
+        """The next event of this kind."""
+        while True:
+            for at, event in enumerate(self.events):
+                if isinstance(event, kind):
+                    return self.events.pop(at)
+            data = self.wire.sock.recv(65536)
+            assert data, "closed"
+            self.events += self.conn.receive_data(data)
+            self.flush()
+
+
+def _status(event: Any) -> int:
+    return int(dict(event.headers)[b":status"])
+
+
+class TestFrames:
+    """What shows on the wire."""
+
+    def test_the_settings_are_those_of_go(self, shared: tuple[Daemon, FakeApp]) -> None:
+        """250 streams, 1 MiB windows and frames."""
+        client = _H2(shared[0].port)
+        changed = client.until(h2.events.RemoteSettingsChanged).changed_settings
+        assert {int(code): setting.new_value for code, setting in changed.items()}.items() >= {
+            3: 250,
+            4: 1 << 20,
+            5: 1 << 20,
+        }.items()
+
+    def test_an_app_that_knows_only_http_1_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """In the words of Go's library."""
+        client = _H2(queue_proxy().port)
+        client.get()
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        assert _status(client.until(h2.events.ResponseReceived)) == 502
+        assert b"looked like an HTTP/1.1 header" in client.until(h2.events.DataReceived).data
+
+    def test_an_app_that_is_down_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """With the dial's error."""
+        fake_app.close()
+        client = _H2(queue_proxy().port)
+        client.get()
+        assert _status(client.until(h2.events.ResponseReceived)) == 502
+        assert b"connection refused" in client.until(h2.events.DataReceived).data
+
+    def test_probes_are_answered_in_http_2(self, queue_proxy: StartProxy) -> None:
+        """200 queue."""
+        client = _H2(queue_proxy().port)
+        client.get(user_agent="kube-probe/1.30", k_network_probe="queue")
+        assert _status(client.until(h2.events.ResponseReceived)) == 200
+        assert client.until(h2.events.DataReceived).data == b"queue"
+
+    def test_more_than_250_streams_are_refused_and_the_rest_live(
+        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """REFUSED_STREAM for the 251st alone."""
+        client = _H2(queue_proxy(USER_PORT=grpc_app[1], CONTAINER_CONCURRENCY=100).port)
+        client.until(h2.events.RemoteSettingsChanged)
+        for _ in range(251):
+            number = client.conn.get_next_available_stream_id()
+            base = [(":method", "POST"), (":path", "/"), (":authority", "a"), (":scheme", "http")]
+            client.conn.send_headers(number, base)
+        client.flush()
+        reset = client.until(h2.events.StreamReset)
+        assert (reset.stream_id, reset.error_code) == (501, 7)
+
+    def test_a_sender_that_is_not_read_is_stopped_by_its_window(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """Waiting in the breaker, its body stays within one window."""
+        proxy = queue_proxy(CONTAINER_CONCURRENCY=1)
+        blocker = proxy.connect()
+        blocker.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        fake_app.accept().read_head()
+        client = _H2(proxy.port)
+        client.until(h2.events.RemoteSettingsChanged)
+        number = client.conn.get_next_available_stream_id()
+        base = [(":method", "POST"), (":path", "/"), (":authority", "a"), (":scheme", "http")]
+        client.conn.send_headers(number, base)
+        sent = 0
+
+        def full() -> bool:
+            nonlocal sent
+            room = client.conn.local_flow_control_window(number)
+            for _ in range(room // 16384):
+                client.conn.send_data(number, CHUNK)
+                sent += len(CHUNK)
+            client.flush()
+            client.wire.sock.settimeout(0.3)
+            try:
+                client.conn.receive_data(client.wire.sock.recv(65536))
+            except TimeoutError:
+                return client.conn.local_flow_control_window(number) < 16384
+            return False
+
+        wait_for(full, "a closed window")
+        assert sent <= (1 << 20) + 65536

@@ -1,0 +1,217 @@
+"""Variables that are refused, in whose words; ports, TLS, the admin port and the drain that its hook begins."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import REQUIRED
+from daemon_wire import Daemon, FakeApp, Wire
+
+from emu.daemon import queue_proxy as module
+from emu.daemon.settings import Settings, SettingsError
+from emu.daemon.sniff import content_type
+
+StartProxy = Callable[..., Daemon]
+PROBE = b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n\r\n"
+
+
+class TestWords:
+    """envconfig's and strconv's."""
+
+    @pytest.mark.parametrize(
+        ("name", "value", "words"),
+        [
+            (
+                "CONTAINER_CONCURRENCY",
+                "ten",
+                "envconfig.Process: assigning CONTAINER_CONCURRENCY to ContainerConcurrency: converting 'ten' to "
+                'type int. details: strconv.ParseInt: parsing "ten": invalid syntax',
+            ),
+            (
+                "REVISION_TIMEOUT_SECONDS",
+                "",
+                "envconfig.Process: assigning REVISION_TIMEOUT_SECONDS to RevisionTimeoutSeconds: converting '' to "
+                'type int. details: strconv.ParseInt: parsing "": invalid syntax',
+            ),
+            (
+                "CONTAINER_CONCURRENCY",
+                "9" * 30,
+                "envconfig.Process: assigning CONTAINER_CONCURRENCY to ContainerConcurrency: converting "
+                f"'{'9' * 30}' to type int. details: strconv.ParseInt: parsing \"{'9' * 30}\": value out of range",
+            ),
+            (
+                "ENABLE_HTTP_FULL_DUPLEX",
+                "maybe",
+                "envconfig.Process: assigning ENABLE_HTTP_FULL_DUPLEX to EnableHTTPFullDuplex: converting 'maybe' to "
+                'type bool. details: strconv.ParseBool: parsing "maybe": invalid syntax',
+            ),
+            ("QUEUE_SERVING_PORT", "http", "listen tcp: lookup tcp/http: unknown port"),
+            ("QUEUE_SERVING_PORT", "70000", "listen tcp: address 70000: invalid port"),
+            ("EMU_KNATIVE_DEFECTS", "x", "EMU_KNATIVE_DEFECTS names x; known: all, final-status-lost"),
+        ],
+    )
+    def test_a_bad_value_is_refused(self, name: str, value: str, words: str) -> None:
+        """With the variable and what was found."""
+        with pytest.raises(SettingsError) as refused:
+            Settings.from_environ({**REQUIRED, name: value})
+        assert str(refused.value) == words
+
+    @pytest.mark.parametrize("text", ["1", "t", "T", "TRUE", "true", "True"])
+    def test_whatever_go_takes_for_true_is_true(self, text: str) -> None:
+        """strconv.ParseBool."""
+        assert Settings.from_environ({**REQUIRED, "ENABLE_HTTP_FULL_DUPLEX": text}).full_duplex
+
+    def test_less_than_one_is_no_limit(self) -> None:
+        """And no error."""
+        assert Settings.from_environ({**REQUIRED, "CONTAINER_CONCURRENCY": "-5"}).container_concurrency == 0
+
+    @pytest.mark.parametrize("probe", ["{", "[]x", "[1]", '[{"tcpSocket":{}}]'])
+    def test_a_probe_that_cannot_be_read_ends_the_start(self, probe: str, capsys: pytest.CaptureFixture[str]) -> None:
+        """A list is one only with ENABLE_MULTI_CONTAINER_PROBES."""
+        assert module.main({**REQUIRED, "SERVING_READINESS_PROBE": probe}) == 1
+        assert "Queue container failed to parse readiness probe" in capsys.readouterr().err
+
+
+class TestAdmin:
+    """Port 8022."""
+
+    def test_without_a_signal_the_hook_waits_a_second_and_probes_pass_again(self, queue_proxy: StartProxy) -> None:
+        """While it waits they fail."""
+        proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=30)
+        hook = Wire.to(int(proxy.event("listening")["adminPort"]))
+        begun = time.monotonic()
+        hook.send(b"GET /wait-for-drain HTTP/1.1\r\nHost: a\r\n\r\n")
+        probe = proxy.connect()
+        while probe.ask(PROBE)[1] != b"shutting down\n":
+            assert time.monotonic() - begun < 5
+        assert hook.read_head().status == 200
+        assert 0.9 < time.monotonic() - begun < 5
+        assert probe.ask(PROBE)[1] == b"queue"
+
+    def test_with_one_it_is_answered_when_the_drain_is_over(self, queue_proxy: StartProxy) -> None:
+        """And the process ends."""
+        proxy = queue_proxy(EMU_DRAIN_QUIET_SECONDS=2)
+        hook = Wire.to(int(proxy.event("listening")["adminPort"]))
+        begun = time.monotonic()
+        hook.send(b"GET /wait-for-drain HTTP/1.1\r\nHost: a\r\n\r\n")
+        proxy.term()
+        assert hook.read_head().status == 200
+        assert time.monotonic() - begun > 1.9
+        assert proxy.wait() == 0
+
+    def test_there_is_nothing_else(self, queue_proxy: StartProxy) -> None:
+        """404, as Go's mux says."""
+        hook = Wire.to(int(queue_proxy().event("listening")["adminPort"]))
+        head, body = hook.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (head.status, body) == (404, b"404 page not found\n")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a certificate for localhost, as the controller would mount it."""
+    folder = tmp_path_factory.mktemp("certs")
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    argv = [*words.split(), "-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")]
+    subprocess.run(argv, check=True, capture_output=True)
+    return folder
+
+
+class TestTls:
+    """Port 8112, opened when a certificate is mounted."""
+
+    def _connect(self, port: int, protocols: list[str], most: ssl.TLSVersion | None = None) -> ssl.SSLSocket:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_alpn_protocols(protocols)
+        if most is not None:
+            context.maximum_version = most
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+
+    def test_http_1_and_2_are_spoken_over_it(
+        self, queue_proxy: StartProxy, fake_app: FakeApp, certificate: Path
+    ) -> None:
+        """In TLS 1.3; the app is asked in the clear."""
+        proxy = queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0)
+        port = int(proxy.event("listening")["tlsPort"])
+        secure = self._connect(port, ["http/1.1"])
+        assert secure.version() == "TLSv1.3"
+        wire = Wire(secure)
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        app = fake_app.accept()
+        app.read_head()
+        app.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        assert wire.read_body(wire.read_head()) == b"ok"
+        second = self._connect(port, ["h2", "http/1.1"])
+        assert second.selected_alpn_protocol() == "h2"
+        second.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+        assert second.recv(65536)[3] == 4
+
+    def test_older_versions_are_refused_unless_allowed(self, queue_proxy: StartProxy, certificate: Path) -> None:
+        """1.3 is the least when nothing is said."""
+        old = ssl.TLSVersion.TLSv1_2
+        proxy = queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0)
+        with pytest.raises(ssl.SSLError):
+            self._connect(int(proxy.event("listening")["tlsPort"]), ["http/1.1"], old)
+        lax = queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0, QUEUE_PROXY_TLS_MIN_VERSION="1.2")
+        secure = self._connect(int(lax.event("listening")["tlsPort"]), ["http/1.1"], old)
+        assert secure.version() == "TLSv1.2"
+
+    def test_without_one_the_port_stays_closed(self, queue_proxy: StartProxy, tmp_path: Path) -> None:
+        """And the log does not name it."""
+        assert "tlsPort" not in queue_proxy(EMU_CERT_DIR=tmp_path).event("listening")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"", b"text/plain; charset=utf-8"),
+        (b"  <html>", b"text/html; charset=utf-8"),
+        (b"<htmlx", b"text/plain; charset=utf-8"),
+        (b"<!-- x", b"text/html; charset=utf-8"),
+        (b"%PDF-1.7", b"application/pdf"),
+        (b"RIFFxxxxWEBPVP8", b"image/webp"),
+        (b"\0\0\0\x18ftypisomxxxxmp41xxxx", b"video/mp4"),
+        (b"\xff\xd8\xff\xe0", b"image/jpeg"),
+        (b"caf\xc3\xa9", b"text/plain; charset=utf-8"),
+        (b"a\x07b", b"application/octet-stream"),
+    ],
+)
+def test_content_is_known_by_how_it_begins(body: bytes, kind: bytes) -> None:
+    """DetectContentType."""
+    assert content_type(body) == kind
+
+
+def test_grpc_readiness_is_asked_as_grpc(queue_proxy: StartProxy) -> None:
+    """SERVING is ready, NOT_SERVING is not."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import grpc
+
+    state = {"answer": b"\x08\x01"}
+
+    class Health(grpc.GenericRpcHandler):
+        def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+            if call.method != "/grpc.health.v1.Health/Check":
+                return None
+            return grpc.unary_unary_rpc_method_handler(lambda request, _: state["answer"])
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((Health(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        probe = json.dumps({"grpc": {"port": port}, "periodSeconds": 1, "timeoutSeconds": 5})
+        client = queue_proxy(SERVING_READINESS_PROBE=probe).connect()
+        assert client.ask(PROBE)[1] == b"queue"
+        state["answer"] = b"\x08\x02"
+        assert client.ask(PROBE)[0].status == 503
+    finally:
+        server.stop(0)
