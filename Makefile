@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-scenario images lint test test-unit test-kernel test-sandbox bench docs clean
+.PHONY: help install run-scenario images lint test test-unit test-kernel test-scenarios test-footprint test-sandbox bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,7 +36,11 @@ run-scenario: $(STAMP) ## The main job: SCENARIO=queue-proxy-oom ARGS="--set pod
 images: $(STAMP) ## Build the images that containers run
 	@.venv/bin/emu images
 
-test: lint test-unit test-kernel test-sandbox ## Every test, on a real kernel with cgroup v2 and a real Docker engine
+test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
+	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
+	    test-kernel test-scenarios
+	@$(MAKE) --no-print-directory test-sandbox
 
 lint: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check .
@@ -46,9 +50,18 @@ lint: $(STAMP) ## ruff and mypy
 test-unit: $(STAMP) ## Tests that need neither root nor Docker
 	$(PYTHON) -m pytest tests/unit $(ARGS)
 
-test-kernel: $(STAMP) ## Kernel tests and every scenario, on this host if it has what they need, else on our own kernel
+test-kernel: $(STAMP) ## Tests of cgroups, pods, faults and verdicts, on this host if it qualifies, else on our own kernel
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario $(ARGS)
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
+	    tests/scenario/test_faults.py tests/scenario/test_verdicts.py $(ARGS)
+
+test-scenarios: $(STAMP) ## Every built-in scenario as a test, in the same place
+	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_scenarios.py $(ARGS)
+
+test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
+	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_footprint.py $(ARGS)
 
 test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about three minutes
 	$(PYTHON) -m pytest tests/sandbox $(ARGS)
