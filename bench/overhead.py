@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from place import scratch
+
 ROUNDS = 5
 LOAD_S = 10
 EMU = (sys.executable, "-m", "emu")
@@ -33,13 +35,6 @@ def wall(*words: str) -> tuple[float, str]:
     began = time.monotonic()
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return time.monotonic() - began, done.stdout
-
-
-def scratch() -> Path:
-    """A folder that git does not see."""
-    folder = Path.cwd() / "build"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from place import scratch
+
 from cgroups.group import Cgroup, enable_down_to
 from cgroups.kmsg import KmsgReader, KmsgRecord
 from cgroups.mount import find_cgroup2
@@ -139,13 +141,6 @@ def printk_offset() -> float:
                 if isinstance(record, KmsgRecord) and mark in record.text:
                     offsets.append(before - record.timestamp_us / 1e6)
     return statistics.median(offsets)
-
-
-def scratch() -> Path:
-    """A folder that git does not see."""
-    folder = Path.cwd() / "build"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def main() -> None:

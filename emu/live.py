@@ -36,7 +36,6 @@ class MemoryNow:
     swap: int
     current: int
     limit: int | None
-    restarts: int
     oom_kills: int
 
 
@@ -51,7 +50,6 @@ class Now:
     restarts: int
     age_s: float
     sent: int = 0
-    answered: int = 0
     in_flight: int = 0
     by_status: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)

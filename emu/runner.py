@@ -379,7 +379,6 @@ class _Watch:
             restarts=view.restarts,
             age_s=moment - self._began,
             sent=said.get("sent", 0),
-            answered=said.get("done", 0),
             in_flight=said.get("in_flight", 0),
             by_status=said.get("by_status", {}),
             errors=said.get("errors", {}),
@@ -413,7 +412,6 @@ class _Watch:
             swap,
             current,
             spec.resources.limits.memory,
-            state.restarts,
             kills,
         )
 

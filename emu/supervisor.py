@@ -96,11 +96,6 @@ class Supervisor:
         """Each container's state."""
         return self._states
 
-    @property
-    def restarts(self) -> dict[str, int]:
-        """Restarts so far."""
-        return {name: state.restarts for name, state in self._states.items()}
-
     def view(self) -> PodView:
         """The pod as kubectl would show it."""
         return lifecycle.pod_view(list(self._states.values()), now())

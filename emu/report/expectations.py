@@ -139,11 +139,6 @@ def parse_expectation(name: str, text: object) -> Expectation:
     return Expectation(name, written, ((comparison["sign"] or "==", _operand(name, comparison["value"])),))
 
 
-def parse_expectations(lines: Mapping[str, object]) -> list[Expectation]:
-    """All of a scenario's `expect:`, in its order."""
-    return [parse_expectation(name, text) for name, text in lines.items()]
-
-
 def check_name(name: str) -> None:
     """ValueError, with the nearest known name, for one that no summary has."""
     root, *rest = name.split(".")
