@@ -4,23 +4,28 @@ Anonymous memory cannot go anywhere without swap, so near the limit the kernel d
 itself, and the process reads each back as it comes to it, at the cost of another. Nothing is killed as long as
 there is a page to drop. What tells it from page cache being read again (a large file, by read()) is that the
 faults are major ones: it is mapped pages that were missing (memory.stat, pgmajfault and workingset_refault_file).
+The rule is one of proportions, for how many pages a second can be read again is the disk's and the CPU's affair.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from statistics import fmean
 
 from emu.report.measures import first
 from emu.report.model import Column, Study, Timeline
 from emu.report.requests import most_in_flight
 
 SECOND = 1.0
-REFAULTS_PER_S = 2000
-MAJOR_FAULTS_PER_S = 15
-"""A second with at least so many of both is one of thrashing."""
+TURNOVER = 0.5
+"""In a second of thrashing at least this share of the page cache is read again …"""
+REFAULTS_PER_FAULT = 500
+"""… by major faults: each brings in no more pages than so many (readahead, and those that others map meanwhile)."""
+LEAST_FAULTS = 5
+"""Fewer major faults than this in a second are nothing."""
 AT_LIMIT = 0.9
-"""… if memory.current is at least this share of memory.max in it."""
+"""Near the limit is memory.current from this share of memory.max on."""
 QUIET_S = 3
 """So many quiet seconds do not end a stall."""
 LEAST_S = 5.0
@@ -65,7 +70,7 @@ def _of(study: Study, line: Timeline) -> list[Stall]:
     begin = line.t[0]
     while begin < line.t[-1]:
         end = begin + SECOND
-        if _thrashes(line, limit, begin, end):
+        if _thrashes(line, limit, study.machine.page_bytes, begin, end):
             if stretches and begin - stretches[-1][1] <= QUIET_S:
                 stretches[-1][1] = end
             else:
@@ -74,13 +79,16 @@ def _of(study: Study, line: Timeline) -> list[Stall]:
     return [_stall(study, line, limit, at, until) for at, until in stretches if until - at >= LEAST_S]
 
 
-def _thrashes(line: Timeline, limit: int, begin: float, end: float) -> bool:
-    if _rise(line.t, line.refaults, begin, end) < REFAULTS_PER_S * SECOND:
+def _thrashes(line: Timeline, limit: int, page_bytes: int, begin: float, end: float) -> bool:
+    faults = _rise(line.t, line.pgmajfault, begin, end)
+    refaults = _rise(line.t, line.refaults, begin, end)
+    if faults < LEAST_FAULTS or refaults > REFAULTS_PER_FAULT * faults:
         return False
-    if _rise(line.t, line.pgmajfault, begin, end) < MAJOR_FAULTS_PER_S * SECOND:
+    within = slice(bisect_left(line.t, begin), bisect_left(line.t, end))
+    cached = [value for value in line.page_cache[within] if value is not None]
+    if not cached or refaults * page_bytes < TURNOVER * fmean(cached):
         return False
-    within = line.memory_current[bisect_left(line.t, begin) : bisect_left(line.t, end)]
-    return max((value for value in within if value is not None), default=0) >= AT_LIMIT * limit
+    return max((value for value in line.memory_current[within] if value is not None), default=0) >= AT_LIMIT * limit
 
 
 def _stall(study: Study, line: Timeline, limit: int, begin: float, end: float) -> Stall:

@@ -32,6 +32,7 @@ def test_nothing_else_is_a_stall(name: str, tmp_path: Path) -> None:
 # what is thrashing, by how much rises each second for ten, and at what share of the limit
 THRASHING = [
     ("both, at the limit", 5000, 100, 31, True),
+    ("the same on a slow disk", 700, 10, 31, True),
     ("a file that is read(): no major faults", 5000, 1, 31, False),
     ("few refaults", 100, 100, 31, False),
     ("a start, far below the limit", 5000, 100, 16, False),
