@@ -8,7 +8,8 @@ from typing import cast
 
 import httptools
 
-from emu.daemon import http1
+from emu.daemon import forward, http1
+from emu.daemon.known import Known
 from emu.daemon.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES
 
 MAX_ANSWER_HEAD_BYTES = 10 << 20
@@ -21,10 +22,27 @@ class BadAnswerError(Exception):
     """What came is not HTTP."""
 
 
+class KnownAnswer:
+    """An answer's head that came before, byte for byte, and the same for our client.
+
+    Known are heads of which the client's does not depend on the request, as long as that is HTTP/1.1, keeps its
+    connection and is not HEAD. `length` is the body's.
+    """
+
+    __slots__ = ("head", "length", "status")
+
+    def __init__(self, status: int, head: bytes, length: int) -> None:
+        self.status = status
+        self.head = head
+        self.length = length
+
+
 class Asker:
     """Who sent a request over a `ClientConnection` and takes its answer."""
 
-    __slots__ = ()
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        """All of an answer, of which the head is known; `app` has let go of the asker. False: tell it in parts."""
+        return False
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
         """The head of the answer; also called for each informational one (1xx) before it."""
@@ -59,6 +77,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answered",
+        "_begun",
         "_early",
         "_feeding",
         "_framed",
@@ -66,11 +85,16 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_head_only",
         "_headers",
         "_parser",
+        "_paused",
+        "_ready",
         "_reason",
-        "_transport",
+        "_said",
         "_unasked",
         "asker",
         "closed",
+        "known",
+        "opened",
+        "transport",
         "used",
     )
 
@@ -85,10 +109,20 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._feeding = False
         self._unasked = False
         self._framed = True
+        self._paused = False
+        self._begun = False
+        """The parser has read a part of a message."""
+        self._ready = False
+        """Nothing was read of the next answer."""
+        self._said: tuple[int, http1.Headers] | None = None
+        """Status and headers of an answer that is being read."""
         self.asker: Asker | None = None
         self.closed = False
+        self.opened = False
         self.used = 0
-        self._transport: asyncio.Transport | None = None
+        self.known: Known[KnownAnswer] | None = None
+        """Answers that came before on connections to the same app; None where these are not wanted."""
+        self.transport: asyncio.Transport
 
     def ask(self, asker: Asker, head_only: bool) -> None:
         """The next answer is for this asker; `head_only` when the method was HEAD."""
@@ -98,6 +132,19 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._head_only = head_only
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
+            self._begun = False
+            self._ready = True
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        self._paused = True
+        self.transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
 
     def hijack(self) -> asyncio.Transport:
         """The connection itself; it is no more this object's."""
@@ -110,20 +157,15 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Close at once; the asker hears nothing more. Nothing happens if it never opened."""
         self.asker = None
         self.closed = True
-        if self._transport is not None:
-            self._transport.abort()
-
-    @property
-    def transport(self) -> asyncio.Transport:
-        """Where the request is written."""
-        assert self._transport is not None
-        return self._transport
+        if self.opened:
+            self.transport.abort()
 
     # --- the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+        self.transport = cast(asyncio.Transport, transport)
+        self.opened = True
+        self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
@@ -149,11 +191,38 @@ class ClientConnection(asyncio.BufferedProtocol):
         if asker is None or self._parser is None:
             self.drop()  # nobody asked
             return
+        data = bytes(_buffer[:nbytes])
+        head_end = 0
+        if self._ready and self.known is not None and not self._head_only:
+            head_end = data.find(b"\r\n\r\n") + 4
+            known = self.known.get(data[:head_end])
+            if known is not None and known.length == nbytes - head_end:
+                self.asker = None
+                if asker.answer_whole(self, known, data[head_end:]):
+                    return
+                self.asker = asker
+        self._ready = False
+        self._feed(asker, data)
+        self._ready = not self._begun and self._parser is not None
+        if head_end > 4 and self._ready and self._said is not None:
+            self._learn(data, head_end, *self._said)
+
+    def _learn(self, data: bytes, head_end: int, status: int, headers: http1.Headers) -> None:
+        """An answer was read whole: know its head when it comes for the third time."""
+        self._said = None
+        head = data[:head_end]
+        if self.known is not None and not self.closed and self.known.again(head):
+            made = forward.for_any_client(status, headers)
+            if made is not None and made.length == len(data) - head_end:
+                self.known.keep(head, KnownAnswer(status, made.render(b"", True), made.length))
+
+    def _feed(self, asker: Asker, data: bytes) -> None:
+        assert self._parser is not None
         self._feeding = True
         try:
-            self._parser.feed_data(_buffer[:nbytes])
+            self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            asker.answer_switched(bytes(_buffer[upgrade.args[0] : nbytes]))
+            asker.answer_switched(data[upgrade.args[0] :])
             return
         except httptools.HttpParserCallbackError as failed:
             raise failed.__context__ or failed from None
@@ -166,7 +235,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._unasked:
             self._fail(BadAnswerError("more than was asked for"))
         elif self._headers or not self._answered:
-            self._head_bytes += nbytes
+            self._head_bytes += len(data)
             if self._head_bytes > MAX_ANSWER_HEAD_BYTES and self.asker is not None:
                 limit = MAX_ANSWER_HEAD_BYTES
                 self._fail(BadAnswerError(f"net/http: server response headers exceeded {limit} bytes; aborted"))
@@ -186,6 +255,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def on_message_begin(self) -> None:
         # Asked while an answer was being read: what follows in the same read cannot be for this asker.
         self._unasked = self._feeding and (self._early or self.asker is None)
+        self._begun = True
         self._headers = []
         self._reason = b""
         self._answered = False
@@ -202,6 +272,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
         self._answered = status >= 200
+        self._said = (status, headers)
         self._framed = _framed(status, headers)
         minor = 0 if self._parser.get_http_version() == "1.0" else 1
         self.asker.answer_head(status, self._reason, headers, minor)
@@ -218,6 +289,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.asker.answer_body(data)
 
     def on_message_complete(self) -> None:
+        self._begun = False
         # After an answer to HEAD the old parser still tells of its end; that is not the next asker's.
         if self._answered and self._parser is not None and not self._unasked and not self._early:
             if self._headers and self.asker is not None:

@@ -87,7 +87,7 @@ class Route:
         self.target = b""
         self.trailer = b""
         """The names of trailers that the client announced."""
-        self.tag = b"kn:disabled"
+        self.tag = "kn:disabled"
         """The label kn.route.tag (pkg/queue/... routetag_handler.go)."""
         self.upgrade = b""
 
@@ -145,9 +145,9 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
     tag = special.get(b"Knative-Serving-Tag", [b""])[0]
     default = special.get(b"Knative-Serving-Default-Route", [b""])[0]
     if default and not tag:
-        way.tag = b"kn:default"
+        way.tag = "kn:default"
     elif tag:
-        way.tag = b"kn:undefined" if default == b"true" else tag
+        way.tag = "kn:undefined" if default == b"true" else tag.decode("latin-1")
 
 
 def _note_knative(way: Route, key: bytes, value: bytes) -> None:
@@ -319,6 +319,18 @@ def answer(request: http1.Head, status: int, headers: http1.Headers, closing: bo
         lines.append((key, value))
     lines.sort(key=_name)
     return AnswerHead(request, status, lines, length, closing, event_stream)
+
+
+def for_any_client(status: int, headers: http1.Headers) -> AnswerHead | None:
+    """The head of an answer that is the same for each client of HTTP/1.1 that stays; None for any other.
+
+    It has its date and a length, and a type if there is a body, so that nothing of it is ours to add.
+    """
+    head = answer(http1.Head(b"GET", b"/", 1, []), status, headers)
+    names = {name for name, _ in head.headers}
+    fixed = status >= 200 and status not in http1.NO_BODY and b"Date" in names and b"Content-Length" in names
+    typed = head.length == 0 or bool(names & {b"Content-Type", b"Content-Encoding"})
+    return head if fixed and typed and head.length is not None and not head.last else None
 
 
 def informational(status: int, headers: http1.Headers) -> bytes:

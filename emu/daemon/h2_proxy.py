@@ -8,6 +8,7 @@ how heads, bodies and ends are spoken.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, cast
@@ -233,8 +234,6 @@ def _read_head(pairs: http1.Headers) -> http1.Head:
 class ProxiedStream(ProxiedExchange):
     """One request in HTTP/2."""
 
-    __slots__ = ("_stream", "_to")
-
     def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
         super().__init__(proxy, conn, head)
         self._stream = cast(ClientStream, conn)
@@ -242,7 +241,7 @@ class ProxiedStream(ProxiedExchange):
 
     # --- to the app
 
-    def _connect(self) -> None:
+    def _connect(self, now: float) -> None:
         self._dialing = asyncio.get_running_loop().create_task(self._ask())
 
     async def _ask(self) -> None:
@@ -355,7 +354,7 @@ class ProxiedStream(ProxiedExchange):
         if self._over or self._answer is None:
             passed()
             return
-        self._sent += len(data)
+        self.sent_bytes += len(data)
         if not self._headed:
             self._send_head(data, False)
         self._wrote()
@@ -387,7 +386,7 @@ class ProxiedStream(ProxiedExchange):
             self._stream.abort(self)
         elif self._may_repeat and code == int(ErrorCodes.REFUSED_STREAM):
             self._may_repeat = False
-            self._connect()
+            self._connect(time.monotonic())
         else:
             self._proxy.log.seldom("app-broke", why=words)
             self._error(502, f"{words}\n".encode())
@@ -395,12 +394,12 @@ class ProxiedStream(ProxiedExchange):
     # --- ends
 
     def _append_timeout(self, answer: forward.AnswerHead) -> None:
-        room = None if answer.length is None else answer.length - self._sent
+        room = None if answer.length is None else answer.length - self.sent_bytes
         fits = room is None or room >= len(TIMEOUT_BODY)
         if not self._headed:
             self._send_head(TIMEOUT_BODY if fits else b"", fits and room is None)
         if fits:
-            self._sent += len(TIMEOUT_BODY)
+            self.sent_bytes += len(TIMEOUT_BODY)
             self._stream.send(TIMEOUT_BODY)
         whole = room is None or room == len(TIMEOUT_BODY)
         if whole:
@@ -412,7 +411,7 @@ class ProxiedStream(ProxiedExchange):
 
     def _reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
         self.status = status
-        self._sent = len(body)
+        self.sent_bytes = len(body)
         pairs: http1.Headers = [(b":status", b"%d" % status)]
         for line in headers.split(b"\r\n"):
             if line:

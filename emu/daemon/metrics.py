@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emu.daemon import http1, runtime
@@ -19,7 +22,6 @@ from emu.policy.stats import REPORT_PERIOD_S, Report, stat
 if TYPE_CHECKING:
     from emu.daemon.observer import Observer
     from emu.daemon.proxy import ProxiedExchange
-    from emu.policy.breaker import Breaker
 
 STATS_PORT = 9090
 METRICS_PORT = 9091
@@ -47,7 +49,7 @@ class Page(Exchange):
 
 
 class RequestMetrics:
-    """Times each request for Prometheus."""
+    """Counts each request for Prometheus."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         from emu.policy.metrics import METHODS, QueueProxyMetrics
@@ -61,35 +63,47 @@ class RequestMetrics:
             "kn_service_name": "SERVING_SERVICE",
         }
         resource = {label: environ.get(name, "") for label, name in names.items()}
-        self._all = QueueProxyMetrics({**resource, "service_name": resource["kn_service_name"]})
-        self._times: dict[ProxiedExchange, tuple[float, float | None]] = {}
+        self.all = QueueProxyMetrics({**resource, "service_name": resource["kn_service_name"]})
 
     def text(self) -> bytes:
         """What a scrape reads."""
-        return self._all.text()
-
-    def arrived(self, exchange: ProxiedExchange, now: float) -> None:
-        """It came."""
-        self._times[exchange] = (now, None)
-
-    def dispatched(self, exchange: ProxiedExchange, now: float, breaker: Breaker[ProxiedExchange]) -> None:
-        """It goes to the app."""
-        begun = self._times.get(exchange)
-        if begun is not None:
-            self._times[exchange] = (begun[0], now)
-            self._all.dispatched(breaker.limit, breaker.running, breaker.waiting)
+        return self.all.text() + process_text()
 
     def left(self, exchange: ProxiedExchange, now: float) -> None:
         """It is over; one whose client went is 499, as nothing was sent."""
-        begun, sent = self._times.pop(exchange, (now, None))
         head = exchange.head
-        self._all.ended(
-            self._methods.get(head.method, ""),
-            exchange.status or 499,
-            now - begun,
-            None if sent is None else now - sent,
+        sent_at = exchange.sent_at
+        self.all.ended(
+            (self._methods.get(head.method, ""), exchange.status or 499, exchange.tag),
+            now - exchange.begun_at,
+            None if sent_at is None else now - sent_at,
             head.content_length,
+            exchange.sent_bytes,
         )
+
+
+def process_text() -> bytes:
+    """What Prometheus' process collectors tell of any process on Linux, of this one."""
+    from emu.policy.metrics import single
+
+    fields = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    resident = int(fields[21]) * resource.getpagesize()
+    told = (
+        ("cpu_seconds_total", "Total user and system CPU time spent in seconds.", "counter",
+         (int(fields[11]) + int(fields[12])) / ticks),
+        ("max_fds", "Maximum number of open file descriptors.", "gauge", most),
+        ("open_fds", "Number of open file descriptors.", "gauge", descriptors),
+        ("resident_memory_bytes", "Resident memory size in bytes.", "gauge", resident),
+        ("start_time_seconds", "Start time of the process since unix epoch in seconds.", "gauge",
+         booted + int(fields[19]) / ticks),
+        ("virtual_memory_bytes", "Virtual memory size in bytes.", "gauge", int(fields[20])),
+    )  # fmt: skip
+    lines = [line for name, text, kind, value in told for line in single(f"process_{name}", text, kind, value)]
+    return ("\n".join(lines) + "\n").encode()
 
 
 class Observation:

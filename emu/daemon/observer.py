@@ -30,13 +30,11 @@ class Observer:
         self.stats.arrived(now, proxied)
         if self.weight is not None:
             self.weight.arrived(exchange.head.content_length != 0, self.breaker.waiting, now)
-        if self.metrics is not None:
-            self.metrics.arrived(exchange, now)
 
-    def dispatched(self, exchange: ProxiedExchange) -> None:
-        """It goes to the app."""
-        if self.metrics is not None:
-            self.metrics.dispatched(exchange, time.monotonic(), self.breaker)
+    def dispatched(self) -> None:
+        """A request goes to the app."""
+        if self.metrics is not None and self.breaker.limit:
+            self.metrics.all.queue_depth = self.breaker.inside
 
     def left(self, exchange: ProxiedExchange, now: float, proxied: bool) -> None:
         """It is over."""

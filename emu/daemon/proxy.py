@@ -11,8 +11,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from emu.daemon import forward, http1
-from emu.daemon.client import Asker, ClientConnection
+from emu.daemon import forward, http1, server_connection
+from emu.daemon.client import Asker, ClientConnection, KnownAnswer
+from emu.daemon.known import Known
 from emu.daemon.observer import Observer
 from emu.daemon.probe import Prober
 from emu.daemon.runtime import Log
@@ -35,6 +36,8 @@ ANSWER_BUFFER_BYTES = 4096
 FINAL_STATUS_LOST = "final-status-lost"
 """A defect of the real one, copied if asked: after an informational answer the final status is 200."""
 DEFECTS = (FINAL_STATUS_LOST,)
+_PEER = "\0"
+"""Stands for the client's address, which differs among clients that say the same; no header holds a NUL."""
 
 
 class Proxy:
@@ -63,131 +66,174 @@ class Proxy:
         self.tunnels: set[ProxiedExchange] = set()
         """Requests that became connections of another protocol."""
         self.observer = Observer(breaker)
-        self._armed_at: float | None = None
+        self.armed_at: float | None = None
+        """When it is looked next for requests that took too long; None while there are none."""
+        self.known: Known[server_connection.KnownRequest] = Known()
         self._timer: asyncio.TimerHandle | None = None
 
     def exchange(self, conn: ServerConnection, head: http1.Head) -> ProxiedExchange:
         """An exchange for a request that was read."""
         return ProxiedExchange(self, conn, head)
 
+    def learn(self, whole: bytes, head: http1.Head, way: forward.Route) -> None:
+        """A request was read in one piece: know it when it comes for the third time, if nothing in it is for us."""
+        plain = (
+            head.minor == 1 and head.keep_alive and not (head.upgrade or head.expects_else or head.expects_continue)
+        )
+        ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*" or head.method == b"HEAD"
+        if not plain or ours or not self.known.again(whole):
+            return
+        way = forward.route(head, _PEER)
+        before, found, after = forward.app_head(way, head).partition(_PEER.encode())
+        if found:
+            way.headers = []
+            self.known.keep(
+                whole, KnownRequest(self, http1.Head(head.method, head.target, 1, []), way, before, after)
+            )
+
     def arm(self, now: float, at: float | None) -> None:
         """Look for requests that took too long at `at`, unless that is done sooner anyway."""
-        if at is None or (self._armed_at is not None and self._armed_at <= at):
+        if at is None or (self.armed_at is not None and self.armed_at <= at):
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._armed_at = at
+        self.armed_at = at
         self._timer = asyncio.get_running_loop().call_later(max(0.0, at - now), self._look)
 
     def _look(self) -> None:
-        self._armed_at = self._timer = None
+        self.armed_at = self._timer = None
         now = time.monotonic()
         for exchange in self.timeouts.due(now):
             exchange.timed_out()
         self.arm(now, self.timeouts.next_at())
 
 
+class KnownRequest:
+    """A request that came before, byte for byte; it has no body, and nothing in it is for us."""
+
+    __slots__ = ("_proxy", "after", "before", "head", "way")
+
+    def __init__(self, proxy: Proxy, head: http1.Head, way: forward.Route, before: bytes, after: bytes) -> None:
+        self._proxy = proxy
+        self.head = head
+        self.way = way
+        self.before = before
+        """The head for the app, up to the client's address."""
+        self.after = after
+
+    def exchange(self, conn: ServerConnection) -> ProxiedExchange:
+        """An exchange for it."""
+        exchange = ProxiedExchange(self._proxy, conn, self.head)
+        exchange.known = self
+        exchange.body_done = True
+        return exchange
+
+
 class ProxiedExchange(Exchange, Asker):
     """One request from its arrival to the last byte of its answer."""
 
-    __slots__ = (
-        "_answer",
-        "_app",
-        "_begun_at",
-        "_continue_timer",
-        "_dialing",
-        "_headed",
-        "_informed",
-        "_may_repeat",
-        "_out",
-        "_over",
-        "_proxy",
-        "_sent",
-        "_to_app",
-        "_tunnel",
-        "_way",
-        "status",
-    )
+    # Defaults of the class, not set for each request: most of them stay as they are.
+    known: KnownRequest | None = None
+    status = 0
+    """The answer's, once there is one."""
+    begun_at = 0.0
+    sent_at: float | None = None
+    """When it went to the app."""
+    sent_bytes = 0
+    """Of the answer's body, as written so far."""
+    _way: forward.Route | None = None
+    _app: ClientConnection | None = None
+    _dialing: asyncio.Task[None] | None = None
+    _answer: forward.AnswerHead | None = None
+    _headed = False
+    _informed = False
+    _out: list[bytes] | None = None
+    _to_app: list[bytes] | None = None
+    _may_repeat = False
+    _over = False
+    _tunnel: Tunnel | None = None
+    _continue_timer: asyncio.TimerHandle | None = None
 
     def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
-        super().__init__(conn, head)
         self._proxy = proxy
-        self._way: forward.Route | None = None
-        self._app: ClientConnection | None = None
-        self._dialing: asyncio.Task[None] | None = None
-        self._answer: forward.AnswerHead | None = None
-        self._headed = False
-        self._informed = False
-        self._out: list[bytes] = []
-        self._sent = 0
-        self._to_app: list[bytes] | None = None
-        self._may_repeat = False
-        self._over = False
-        self._tunnel: Tunnel | None = None
-        self._continue_timer: asyncio.TimerHandle | None = None
-        self._begun_at = 0.0
-        self.status = 0
-        """The answer's, once there is one."""
+        self.conn = conn
+        self.head = head
 
     @property
-    def tag(self) -> bytes:
+    def tag(self) -> str:
         """The label kn.route.tag."""
-        return b"kn:disabled" if self._way is None else self._way.tag
+        return "kn:disabled" if self._way is None else self._way.tag
 
     # --- arrival
 
     def begin(self) -> None:
         proxy = self._proxy
+        now = self.begun_at = time.monotonic()
+        if self.known is not None:
+            self._enter(self.known.way, now)
+            return
         head = self.head
         way = forward.route(head, self.conn.peer)
-        now = time.monotonic()
         if proxy.request_log is not None:
-            self._begun_at = now
             proxy.request_log.begin(self, way)
-        elif head.headers:
-            head.headers = []
+        else:
+            if self.whole is not None:
+                proxy.learn(self.whole, head, way)
+                self.whole = None
+            if head.headers:
+                head.headers = []
         if head.target == b"*" and head.method == b"OPTIONS":
             self._reply(200, b"")
-            return
-        if head.expects_else:
+        elif head.expects_else:
             head.keep_alive = False
             self._reply(417, b"")
-            return
-        if way.health_check or way.network_probe == b"probe":
+        elif way.health_check or way.network_probe == b"probe":
             self._probe(way)
-            return
+        else:
+            self._enter(way, now)
+
+    def _enter(self, way: forward.Route, now: float) -> None:
+        """No probe of ours: into the breaker, with the timers on."""
+        proxy = self._proxy
         self._way = way
-        proxy.draining.request(now)
+        if proxy.draining.active:
+            proxy.draining.request(now)
         proxy.in_flight += 1
         proxy.timeouts.begin(self, now)
-        proxy.arm(now, now + proxy.timeouts.shortest_s)
-        admission = Admission.RUN if way.kubelet else proxy.breaker.enter(self)
-        if not way.kubelet:
-            proxy.observer.arrived(self, now, way.proxied)
+        if proxy.armed_at is None:
+            proxy.arm(now, now + proxy.timeouts.shortest_s)
+        if way.kubelet:
+            self.run(now)
+            return
+        admission = proxy.breaker.enter(self)
+        proxy.observer.arrived(self, now, way.proxied)
         if admission is Admission.RUN:
-            self.run()
+            self.run(now)
         elif admission is Admission.REFUSE:
             proxy.log.seldom("refused", status=503)
             self._error(503, b"pending request queue full\n")
 
-    def run(self) -> None:
+    def run(self, now: float) -> None:
         """The breaker lets this request run."""
         if self._over:
             return
         assert self._way is not None
-        self._proxy.observer.dispatched(self)
+        self.sent_at = now
+        self._proxy.observer.dispatched()
         if self._way.upgrade and not _printable(self._way.upgrade):
             words = b"client tried to switch to invalid protocol %b\n" % _quoted(self._way.upgrade)
             self._error(502, words)
             return
-        self._connect()
+        self._connect(now)
 
-    def _connect(self) -> None:
-        app = self._proxy.app.take()
-        if app is not None:
-            self._send(app)
-        else:
+    def _connect(self, now: float) -> None:
+        app = self._proxy.app.take(now)
+        if app is None:
             self._dialing = asyncio.get_running_loop().create_task(self._dial())
+        elif self.known is not None:
+            self._send_known(app, self.known)
+        else:
+            self._send(app)
 
     async def _dial(self) -> None:
         try:
@@ -200,8 +246,18 @@ class ProxiedExchange(Exchange, Asker):
         self._dialing = None
         if self._over:
             app.drop()
+        elif self.known is not None:
+            self._send_known(app, self.known)
         else:
             self._send(app)
+
+    def _send_known(self, app: ClientConnection, known: KnownRequest) -> None:
+        app.ask(self, False)
+        self._app = app
+        self._may_repeat = app.used > 1 and known.head.method in SAFE_TO_REPEAT
+        if self.conn.full:
+            app.pause()
+        app.transport.write(known.before + self.conn.peer.encode() + known.after)
 
     def _send(self, app: ClientConnection) -> None:
         assert self._way is not None
@@ -211,7 +267,7 @@ class ProxiedExchange(Exchange, Asker):
         bodiless = self.body_done and not self.held
         self._may_repeat = bodiless and app.used > 1 and head.method in SAFE_TO_REPEAT
         if self.conn.full:
-            app.transport.pause_reading()
+            app.pause()
         first = forward.app_head(self._way, head)
         if not self._may_repeat:
             self._way.headers = []
@@ -262,6 +318,25 @@ class ProxiedExchange(Exchange, Asker):
 
     # --- the answer, to the client
 
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        conn = self.conn
+        head = self.head
+        if head.minor != 1 or not self.body_done or self._informed or conn.answers_last(head):
+            return False
+        now = time.monotonic()
+        self._app = None
+        self.status = known.status
+        self.sent_bytes = known.length
+        conn.write(known.head + body)
+        if app.transport.get_write_buffer_size():
+            app.drop()
+        else:
+            app.resume()
+            self._proxy.app.give_back(app, now)
+        self._release(now)
+        conn.finish(self, True)
+        return True
+
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
         if status < 200:
             self._informational(status, reason, headers)
@@ -294,22 +369,31 @@ class ProxiedExchange(Exchange, Asker):
     def answer_body(self, data: bytes) -> None:
         answer = self._answer
         assert answer is not None
-        self._sent += len(data)
+        self.sent_bytes += len(data)
         if not self._headed:
-            self._headed = True
-            self._out.append(answer.render(data, False))
-        self._out.append(http1.chunk(data) if answer.chunked else data)
+            self._put_head(answer, data, False)
+        self._put(http1.chunk(data) if answer.chunked else data)
         self._wrote()
+
+    def _put(self, data: bytes) -> None:
+        """Gather what goes out in one write."""
+        if self._out is None:
+            self._out = [data]
+        else:
+            self._out.append(data)
+
+    def _put_head(self, answer: forward.AnswerHead, first: bytes, ended: bool) -> None:
+        self._headed = True
+        self._put(answer.render(first, ended))
 
     def answer_trailers(self, trailers: http1.Headers) -> None:
         answer = self._answer
         if answer is None or self._over:
             return
         if not self._headed:
-            self._headed = True
-            self._out.append(answer.render(b"", False))
+            self._put_head(answer, b"", False)
         if answer.chunked:
-            self._out.append(http1.trailer_lines(trailers))
+            self._put(http1.trailer_lines(trailers))
             answer.chunked = False  # its end is written
 
     def answer_end(self, reusable: bool) -> None:
@@ -317,15 +401,14 @@ class ProxiedExchange(Exchange, Asker):
         answer = self._answer
         assert answer is not None
         if not self._headed:
-            self._headed = True
-            self._out.append(answer.render(b"", True))
+            self._put_head(answer, b"", True)
         elif answer.chunked:
-            self._out.append(http1.LAST_CHUNK)
+            self._put(http1.LAST_CHUNK)
         self._flush()
         if app is not None:
             if reusable and self.body_done and not app.transport.get_write_buffer_size():
-                app.transport.resume_reading()
-                self._proxy.app.give_back(app)
+                app.resume()
+                self._proxy.app.give_back(app, time.monotonic())
             else:
                 app.drop()
         self._finish(keep_alive=not answer.last)
@@ -336,15 +419,14 @@ class ProxiedExchange(Exchange, Asker):
             return
         if answer.prompt:
             if not self._headed:
-                self._headed = True
-                self._out.append(answer.render(b"", False))
+                self._put_head(answer, b"", False)
             self._flush()
         elif self._out and sum(map(len, self._out)) > ANSWER_BUFFER_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         if self._out and not self._over:
-            out, self._out = self._out, []
+            out, self._out = self._out, None
             self.conn.write(out[0] if len(out) == 1 else b"".join(out))
 
     def connection_failed(self, why: Exception | None) -> None:
@@ -354,13 +436,13 @@ class ProxiedExchange(Exchange, Asker):
         if self._answer is not None:
             self._proxy.log.seldom("answer-cut", why=str(why or "EOF"))
             self.status = 500
-            self._sent = 0
+            self.sent_bytes = 0
             self._release()
             self.conn.abort(self)
         elif self._may_repeat:
             # A kept connection that the app closed just as we used it (net/http, shouldRetryRequest).
             self._may_repeat = False
-            self._connect()
+            self._connect(time.monotonic())
         else:
             words = broken_words(app, why)
             self._proxy.log.seldom("app-broke", why=words)
@@ -368,11 +450,11 @@ class ProxiedExchange(Exchange, Asker):
 
     def full(self) -> None:
         if self._app is not None:
-            self._app.transport.pause_reading()
+            self._app.pause()
 
     def ready(self) -> None:
         if self._app is not None:
-            self._app.transport.resume_reading()
+            self._app.resume()
 
     def _wrote(self) -> None:
         if self._proxy.timeouts.watches_writes:
@@ -398,8 +480,8 @@ class ProxiedExchange(Exchange, Asker):
             return
         from_app = app.hijack()
         to_client, early = self.conn.hijack(self)
-        to_client.write(b"".join([*self._out, said]))
-        self._out = []
+        to_client.write(b"".join([*(self._out or ()), said]))
+        self._out = None
         if early:
             from_app.write(early)
         self._proxy.tunnels.add(self)
@@ -433,16 +515,15 @@ class ProxiedExchange(Exchange, Asker):
             self._append_timeout(answer)
 
     def _append_timeout(self, answer: forward.AnswerHead) -> None:
-        room = None if answer.length is None else answer.length - self._sent
+        room = None if answer.length is None else answer.length - self.sent_bytes
         fits = room is None or room >= len(TIMEOUT_BODY)
         if not self._headed:
-            self._headed = True
-            self._out.append(answer.render(TIMEOUT_BODY if fits else b"", answer.chunked))
+            self._put_head(answer, TIMEOUT_BODY if fits else b"", answer.chunked)
         if fits:
-            self._sent += len(TIMEOUT_BODY)
-            self._out.append(http1.chunk(TIMEOUT_BODY) if answer.chunked else TIMEOUT_BODY)
+            self.sent_bytes += len(TIMEOUT_BODY)
+            self._put(http1.chunk(TIMEOUT_BODY) if answer.chunked else TIMEOUT_BODY)
         if answer.chunked:
-            self._out.append(http1.LAST_CHUNK)
+            self._put(http1.LAST_CHUNK)
         self._flush()
         if room is not None and room != len(TIMEOUT_BODY):
             self._release()
@@ -456,7 +537,7 @@ class ProxiedExchange(Exchange, Asker):
 
     def _error(self, status: int, body: bytes, headers: bytes = http1.ERROR_TEXT) -> None:
         self._leave_app()
-        self._out = []
+        self._out = None
         self._reply(status, body, headers)
 
     def _reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
@@ -469,7 +550,7 @@ class ProxiedExchange(Exchange, Asker):
         minor = head.minor
         connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
         shown = b"" if head.method == b"HEAD" else body
-        self._sent = len(body)
+        self.sent_bytes = len(body)
         self.conn.write(http1.answer_head(status, len(body), headers, connection, minor) + shown)
         self._finish(keep_alive=not last)
 
@@ -488,25 +569,27 @@ class ProxiedExchange(Exchange, Asker):
         self._release()
         self.conn.finish(self, keep_alive)
 
-    def _release(self) -> None:
+    def _release(self, now: float | None = None) -> None:
         """Give back the place in the breaker and stop the timers; once."""
         if self._over:
             return
         self._over = True
-        self._out = []
+        self._out = None
         proxy = self._proxy
+        if now is None:
+            now = time.monotonic()
         if proxy.request_log is not None:
-            proxy.request_log.end(self, self.status, self._sent, time.monotonic() - self._begun_at)
+            proxy.request_log.end(self, self.status, self.sent_bytes, now - self.begun_at)
         way = self._way
         if way is None:
             return
         proxy.in_flight -= 1
         proxy.timeouts.end(self)
         if not way.kubelet:
-            proxy.observer.left(self, time.monotonic(), way.proxied)
+            proxy.observer.left(self, now, way.proxied)
         successor = proxy.breaker.leave(self)
         if successor is not None:
-            successor.run()
+            successor.run(now)
 
     # --- probes
 

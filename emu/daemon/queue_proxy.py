@@ -69,7 +69,12 @@ class QueueProxy:
         self._tasks: list[asyncio.Task[None]] = []
 
     def _main_server(self) -> Server:
-        return Server(self._proxy.exchange, head_limit_s=self._settings.head_limit_s, http2=self._speak_http2)
+        return Server(
+            self._proxy.exchange,
+            head_limit_s=self._settings.head_limit_s,
+            http2=self._speak_http2,
+            known=self._proxy.known,
+        )
 
     def _speak_http2(
         self, transport: asyncio.Transport, peer: str, said: bytes, upgrade: tuple[bytes, http1.Head] | None

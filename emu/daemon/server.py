@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emu.daemon import http1
-from emu.daemon.server_connection import Exchange, ServerConnection
+from emu.daemon.known import Known
+from emu.daemon.server_connection import Exchange, KnownRequest, ServerConnection
 from emu.policy.timeouts import Deadlines
 
 if TYPE_CHECKING:
@@ -30,10 +31,13 @@ class Server:
         *,
         head_limit_s: float | None = None,
         http2: Http2 | None = None,
+        known: Known[KnownRequest] | None = None,
     ) -> None:
         self._exchanges = exchanges
         self.http2 = http2
         """Takes over a connection on which HTTP/2 is spoken; None where it is not."""
+        self.known: Known[KnownRequest] = known if known is not None else Known()
+        """Requests that came before; whoever makes the exchanges fills it, or leaves it empty."""
         self._heads: Deadlines[ServerConnection] = Deadlines(head_limit_s)
         self._head_limit_s = head_limit_s
         self._head_timer: asyncio.TimerHandle | None = None

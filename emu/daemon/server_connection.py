@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 
@@ -42,18 +42,20 @@ _NONE_QUEUED: list[Exchange] = []
 class Exchange:
     """One request and its answer. Subclasses say what happens; all of it runs on the loop."""
 
-    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held", "trailers")
+    # Defaults of the class, not set for each request: most of them stay as they are.
+    flowing = False
+    body_done = False
+    """The request was read to its end."""
+    body_told = False
+    held: list[bytes] | None = None
+    trailers: http1.Headers | None = None
+    """What came after a chunked body; known once that is done."""
+    whole: bytes | None = None
+    """All of the request as it was read, if it has no body and came in one piece with nothing before or after it."""
 
     def __init__(self, conn: ServerConnection, head: http1.Head) -> None:
         self.conn = conn
         self.head = head
-        self.flowing = False
-        self.body_done = False
-        """The request was read to its end."""
-        self.body_told = False
-        self.held: list[bytes] | None = None
-        self.trailers: http1.Headers | None = None
-        """What came after a chunked body; known once that is done."""
 
     def begin(self) -> None:
         """It is this request's turn. Its body comes once `conn.take_body` was called."""
@@ -75,6 +77,13 @@ class Exchange:
         """Write again."""
 
 
+class KnownRequest(Protocol):
+    """A request that came before, byte for byte; see `known.Known`."""
+
+    def exchange(self, conn: ServerConnection) -> Exchange:
+        """An exchange for it, to be begun at once."""
+
+
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client that speaks HTTP/2 without asking says first (RFC 9113, 3.4)."""
 _TOKEN_LINE = re.compile(rb"(?:\r\n)*([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ")
@@ -87,6 +96,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_advancing",
+        "_begun",
         "_current",
         "_discard_left",
         "_ending",
@@ -101,6 +111,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_parser",
         "_paused",
         "_queue",
+        "_quick",
+        "_ready",
         "_server",
         "_tail",
         "_target",
@@ -134,6 +146,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         """What came after a request that asked to switch protocols; None while there is no such request."""
         self._method = b""
         """A method that the parser does not know; it was told another."""
+        self._begun = False
+        """The parser has read a part of a message."""
+        self._ready = False
+        """Nothing is under way and nothing was read of the next request."""
+        self._quick = False
+        """The current request is a known one, and nothing was read since."""
         self.full = False
         """The client reads more slowly than was written so far."""
         self.peer = ""
@@ -167,18 +185,29 @@ class ServerConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ending:
             return
-        data = _buffer[:nbytes]
+        data = bytes(_buffer[:nbytes])
+        ready, self._ready = self._ready, False
+        if ready:
+            known = self._server.known.get(data)
+            if known is not None:
+                self._quick = True
+                self._current = exchange = known.exchange(self)
+                exchange.begin()
+                return
+        self._quick = False
         if self._fresh and self._is_http2(data):
             return
         self._head_bytes += nbytes
         self._feed_checked(data)
+        if ready and not self._begun and len(self._queue) == 1 and data.find(b"\r\n\r\n") == nbytes - 4:
+            self._queue[0].whole = data
         if self._head_bytes > http1.MAX_HEAD_BYTES and self._fault is None and self._leftover is None:
             self._broken(http1.HeadError(431))
         self._advance()
 
-    def _is_http2(self, data: memoryview) -> bool:
+    def _is_http2(self, data: bytes) -> bool:
         """Whether the connection is HTTP/2, or too little of it was read to tell; then all of it is kept."""
-        said = (self._leftover or b"") + bytes(data)
+        said = (self._leftover or b"") + data
         if said.startswith(PREFACE):
             self._leftover = None
             self._become_http2(said)
@@ -190,7 +219,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._leftover is not None:
             held, self._leftover = self._leftover, None
             self._head_bytes += len(held)
-            self._feed_checked(memoryview(held))
+            self._feed_checked(held)
         return False
 
     def _become_http2(self, said: bytes) -> None:
@@ -211,15 +240,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._server.http2(transport, self.peer, leftover, (settings, exchange.head))
         return True
 
-    def _feed_checked(self, data: memoryview) -> None:
+    def _feed_checked(self, data: bytes) -> None:
         try:
             self._feed(data)
         except http1.HeadError as wrong:
             self._broken(wrong)
 
-    def _feed(self, data: memoryview) -> None:
+    def _feed(self, data: bytes) -> None:
         if self._leftover is not None:
-            self._leftover += bytes(data)
+            self._leftover += data
             return
         last = self._tail
         if last is not None and last.body_done and not last.head.keep_alive:
@@ -232,7 +261,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             except httptools.HttpParserUpgrade as upgrade:
                 data = data[upgrade.args[0] :]
                 if self._tail is not None and self._tail.head.upgrade:
-                    self._leftover = bytes(data)
+                    self._leftover = data
                     self._head_bytes = 0
                     return
                 # No protocol is switched to here; what follows is the next request.
@@ -249,15 +278,15 @@ class ServerConnection(asyncio.BufferedProtocol):
                     return
                 raise http1.HeadError(400) from None
 
-    def _other_method(self, data: memoryview) -> memoryview:
+    def _other_method(self, data: bytes) -> bytes:
         """A method that the parser refuses for not knowing it, where Go takes any: it is told GET instead."""
         begins_here = self._in_head and self._head_bytes == len(data)
-        line = _TOKEN_LINE.match(bytes(data[:64])) if begins_here else None
+        line = _TOKEN_LINE.match(data[:64]) if begins_here else None
         if line is None or self._method:
             raise http1.HeadError(400)
         self._method = line[1]
         self._parser = httptools.HttpRequestParser(self)
-        return memoryview(b"GET" + bytes(data)[line.end(1) :])
+        return b"GET" + data[line.end(1) :]
 
     def pause_writing(self) -> None:
         self.full = True
@@ -274,7 +303,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     # --- the parser's side
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        self._begun = self._in_head = True
         self._headers = []
         self._target = b""
 
@@ -315,6 +344,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         exchange = self._tail
         assert exchange is not None
+        self._begun = False
         self._in_head = True
         self._head_bytes = 0
         if self._headers:
@@ -350,6 +380,10 @@ class ServerConnection(asyncio.BufferedProtocol):
     def finish(self, exchange: Exchange, keep_alive: bool = True) -> None:
         """The exchange's answer is written; go on with the next request, or close."""
         if exchange is not self._current:
+            return
+        if self._quick and keep_alive and not self.full and not self._server.stopping:
+            self._current = None
+            self._ready = True
             return
         exchange.held = None
         if not exchange.body_done:
@@ -428,14 +462,16 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._linger()
         else:
             self._sync_reading()
-            if self._in_head and self._head_bytes and self._current is None:
-                self._server.awaits_head(self)
+            if self._current is None:
+                self._ready = not (self._begun or self._head_bytes or self._paused or self.full or self._fresh)
+                if self._in_head and (self._head_bytes or self._begun):
+                    self._server.awaits_head(self)
 
     def _read_leftover(self) -> None:
         """No protocol was switched to: what came after the request is the next one."""
         held, self._leftover = self._leftover or b"", None
         self._head_bytes += len(held)
-        self._feed_checked(memoryview(held))
+        self._feed_checked(held)
 
     def head_overdue(self) -> None:
         """A head took too long: close without a word, as Go does."""

@@ -7,7 +7,8 @@ import os
 import random
 import time
 
-from emu.daemon.client import ClientConnection, connect
+from emu.daemon.client import ClientConnection, KnownAnswer, connect
+from emu.daemon.known import Known
 from emu.policy.timeouts import dial_limits
 
 IDLE_S = 90.0
@@ -28,10 +29,10 @@ class AppConnections:
         self.port = port
         self._max_idle = max_idle
         self._idle: list[tuple[ClientConnection, float]] = []
+        self._known: Known[KnownAnswer] = Known()
 
-    def take(self) -> ClientConnection | None:
+    def take(self, now: float) -> ClientConnection | None:
         """An idle connection, if there is one."""
-        now = time.monotonic()
         while self._idle:
             connection, since = self._idle.pop()
             if connection.closed:
@@ -42,14 +43,14 @@ class AppConnections:
             return connection
         return None
 
-    def give_back(self, connection: ClientConnection) -> None:
+    def give_back(self, connection: ClientConnection, now: float) -> None:
         """Keep a connection whose answer is complete."""
         if len(self._idle) >= self._max_idle:
             self._idle = [entry for entry in self._idle if not entry[0].closed]
         if connection.closed or len(self._idle) >= self._max_idle:
             connection.drop()
         else:
-            self._idle.append((connection, time.monotonic()))
+            self._idle.append((connection, now))
 
     def sweep(self) -> None:
         """Close what was idle for too long; the oldest come first."""
@@ -68,11 +69,13 @@ class AppConnections:
             if pause_s:
                 await asyncio.sleep(pause_s)
             try:
-                return await connect(self.host, self.port, limit_s)
+                connection = await connect(self.host, self.port, limit_s)
             except TimeoutError:
                 continue
             except OSError as failed:
                 raise DialError(f"{where}: {go_words(failed)}") from failed
+            connection.known = self._known
+            return connection
         raise DialError(timeout_words(self.host, self.port, time.monotonic() - begun))
 
     def close(self) -> None:

@@ -49,6 +49,11 @@ class Breaker(Generic[Key]):
         """How many wait now."""
         return len(self._waiting)
 
+    @property
+    def inside(self) -> int:
+        """How many run or wait."""
+        return len(self._running) + len(self._waiting)
+
     def enter(self, key: Key) -> Admission:
         """A request arrives."""
         if self.limit == 0 or len(self._running) < self.limit:
@@ -64,10 +69,8 @@ class Breaker(Generic[Key]):
 
         A key that is not inside changes nothing.
         """
-        if key in self._waiting:
-            del self._waiting[key]
-            return None
         if key not in self._running:
+            self._waiting.pop(key, None)
             return None
         self._running.remove(key)
         if not self._waiting or len(self._running) >= self.limit > 0:

@@ -27,59 +27,24 @@ class Series:
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
-    def observe(self, value: float) -> None:
-        """One value."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+    def add(self, other: Series) -> None:
+        """Count what the other counted too."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.sum += other.sum
 
 
-class Histogram:
-    """A series for each set of labels."""
+class Outcomes:
+    """All requests that ended alike: method, status and route tag. Every histogram is made of these at a scrape."""
 
-    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...]) -> None:
-        self.name = name
-        self.help_text = help_text
-        self.bounds = bounds
-        self._series: dict[Labels, Series] = {}
+    __slots__ = ("app", "request_sizes", "response_sizes", "sent_sizes", "total")
 
-    def series(self, labels: Labels) -> Series:
-        """The buckets of a set of labels."""
-        found = self._series.get(labels)
-        if found is None:
-            found = self._series[labels] = Series(self.bounds)
-        return found
-
-    def lines(self) -> Iterator[str]:
-        """The exposition; nothing before the first value."""
-        told = {labels: series for labels, series in self._series.items() if any(series.counts)}
-        if not told:
-            return
-        yield f"# HELP {self.name} {self.help_text}"
-        yield f"# TYPE {self.name} histogram"
-        for labels, series in told.items():
-            counts = series.counts
-            below = 0
-            for bound, count in zip((*(f"{bound:g}" for bound in self.bounds), "+Inf"), counts, strict=True):
-                below += count
-                yield f"{self.name}_bucket{written((*labels, ('le', bound)))} {below}"
-            yield f"{self.name}_sum{written(labels)} {series.sum:.9g}"
-            yield f"{self.name}_count{written(labels)} {below}"
-
-
-class Gauge:
-    """A value; absent until it was set."""
-
-    def __init__(self, name: str, help_text: str) -> None:
-        self.name = name
-        self.help_text = help_text
-        self.value: float | None = None
-
-    def lines(self) -> Iterator[str]:
-        """The exposition."""
-        if self.value is not None:
-            yield f"# HELP {self.name} {self.help_text}"
-            yield f"# TYPE {self.name} gauge"
-            yield f"{self.name} {self.value:g}"
+    def __init__(self) -> None:
+        self.total = Series(DURATION_S)
+        self.app = Series(DURATION_S)
+        self.request_sizes = Series(SIZE_BYTES)
+        self.response_sizes = Series(SIZE_BYTES)
+        self.sent_sizes = Series(SIZE_BYTES)
+        """Of those that went to the app."""
 
 
 class QueueProxyMetrics:
@@ -87,61 +52,101 @@ class QueueProxyMetrics:
 
     def __init__(self, resource: Mapping[str, str]) -> None:
         self._resource = tuple(resource.items())
-        self._found: dict[tuple[str, int], tuple[Series, Series, Series, Series]] = {}
-        """Looked up once for a method and a status: making labels takes longer than counting."""
-        self.invocation = Histogram(
-            "kn_serving_invocation_duration_seconds", "The duration of requests to the app", DURATION_S
-        )
-        self.queue_depth = Gauge("kn_serving_queue_depth", "Requests that run or wait in queue-proxy")
-        self.server = Histogram(
-            "http_server_request_duration_seconds", "Duration of HTTP server requests.", DURATION_S
-        )
-        self.server_body = Histogram(
-            "http_server_request_body_size_bytes", "Size of HTTP server request bodies.", SIZE_BYTES
-        )
-        self.client = Histogram(
-            "http_client_request_duration_seconds", "Duration of HTTP client requests.", DURATION_S
-        )
+        self._found: dict[tuple[str, int, str], Outcomes] = {}
+        self.queue_depth: int | None = None
+        """Set when a request goes to the app, the only time that the depth is looked at, and only with a limit."""
 
-    def dispatched(self, limit: int, running: int, waiting: int) -> None:
-        """A request goes to the app: the only time that the depth is looked at, and only with a limit."""
-        if limit > 0:
-            self.queue_depth.value = running + waiting
-
-    def ended(self, method: str, status: int, total_s: float, app_s: float | None, body_bytes: int | None) -> None:
-        """A request is over; `app_s` is None when it never got to the app, `body_bytes` when that is not known."""
-        server, body, app, client = self._found.get((method, status)) or self._find(method, status)
-        server.observe(total_s)
-        if body_bytes is not None:
-            body.observe(body_bytes)
+    def ended(
+        self,
+        kind: tuple[str, int, str],
+        total_s: float,
+        app_s: float | None,
+        request_bytes: int | None,
+        response_bytes: int,
+    ) -> None:
+        """A request is over. `kind`: method, status, route tag; `app_s` is None when it never got to the app,
+        `request_bytes` when that is not known.
+        """
+        found = self._found.get(kind) or self._find(kind)
+        series = found.total
+        series.counts[bisect_left(DURATION_S, total_s)] += 1
+        series.sum += total_s
         if app_s is not None:
-            app.observe(app_s)
-            client.observe(app_s)
+            series = found.app
+            series.counts[bisect_left(DURATION_S, app_s)] += 1
+            series.sum += app_s
+        if request_bytes is not None:
+            bucket = bisect_left(SIZE_BYTES, request_bytes) if request_bytes else 0
+            series = found.request_sizes
+            series.counts[bucket] += 1
+            series.sum += request_bytes
+            if app_s is not None:
+                series = found.sent_sizes
+                series.counts[bucket] += 1
+                series.sum += request_bytes
+        series = found.response_sizes
+        series.counts[bisect_left(SIZE_BYTES, response_bytes)] += 1
+        series.sum += response_bytes
 
-    def _find(self, method: str, status: int) -> tuple[Series, Series, Series, Series]:
+    def _find(self, kind: tuple[str, int, str]) -> Outcomes:
+        method, status, tag = kind
         if method not in METHODS:
-            method = "_OTHER"
-        labels = (
-            ("http_request_method", method),
-            ("http_response_status_code", str(status)),
-            ("kn_route_tag", "kn:disabled"),
-        )
-        found = (
-            self.server.series(labels),
-            self.server_body.series(labels),
-            self.invocation.series((("http_response_status_code", str(status)),)),
-            self.client.series(labels),
-        )
-        self._found[method, status] = found
-        return found
+            kind = ("_OTHER", status, tag)
+        return self._found.setdefault(kind, Outcomes())
 
     def text(self) -> bytes:
         """What a scrape reads."""
         lines = ["# HELP target_info Target metadata", "# TYPE target_info gauge"]
         lines.append(f"target_info{written(self._resource)} 1")
-        for metric in (self.invocation, self.queue_depth, self.server, self.server_body, self.client):
-            lines.extend(metric.lines())
+        apps: dict[Labels, Series] = {}
+        for (_, status, _), found in self._found.items():
+            labels = (("http_response_status_code", str(status)),)
+            apps.setdefault(labels, Series(DURATION_S)).add(found.app)
+        lines += histogram("kn_serving_invocation_duration_seconds", "The duration of requests to the app", apps)
+        if self.queue_depth is not None:
+            text = "Requests that run or wait in queue-proxy"
+            lines += single("kn_serving_queue_depth", text, "gauge", self.queue_depth)
+        for name, text, part in _BY_KIND:
+            by_labels = {_labels(kind): getattr(found, part) for kind, found in self._found.items()}
+            lines += histogram(name, text, by_labels)
         return ("\n".join(lines) + "\n").encode()
+
+
+_BY_KIND = (
+    ("http_server_request_duration_seconds", "Duration of HTTP server requests.", "total"),
+    ("http_server_request_body_size_bytes", "Size of HTTP server request bodies.", "request_sizes"),
+    ("http_server_response_body_size_bytes", "Size of HTTP server response bodies.", "response_sizes"),
+    ("http_client_request_duration_seconds", "Duration of HTTP client requests.", "app"),
+    ("http_client_request_body_size_bytes", "Size of HTTP client request bodies.", "sent_sizes"),
+)
+
+
+def _labels(kind: tuple[str, int, str]) -> Labels:
+    method, status, tag = kind
+    return (("http_request_method", method), ("http_response_status_code", str(status)), ("kn_route_tag", tag))
+
+
+def histogram(name: str, text: str, by_labels: Mapping[Labels, Series]) -> Iterator[str]:
+    """A histogram's exposition; nothing before the first value."""
+    told = {labels: series for labels, series in by_labels.items() if any(series.counts)}
+    if not told:
+        return
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} histogram"
+    for labels, series in told.items():
+        below = 0
+        for bound, count in zip((*(f"{bound:g}" for bound in series.bounds), "+Inf"), series.counts, strict=True):
+            below += count
+            yield f"{name}_bucket{written((*labels, ('le', bound)))} {below}"
+        yield f"{name}_sum{written(labels)} {series.sum:.9g}"
+        yield f"{name}_count{written(labels)} {below}"
+
+
+def single(name: str, text: str, kind: str, value: float) -> Iterator[str]:
+    """The exposition of one value; `kind` is gauge or counter."""
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+    yield f"{name} {value:.12g}"
 
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))

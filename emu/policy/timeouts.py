@@ -6,8 +6,8 @@ that only the caller reads.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -44,17 +44,16 @@ class Deadlines(Generic[Key]):
 
     def __init__(self, period_s: float | None) -> None:
         self.period_s = period_s
-        self._due: OrderedDict[Key, float] = OrderedDict()
+        self._due: dict[Key, float] = {}
 
     def start(self, key: Key, now: float) -> None:
-        """Start the key's timer; a running one starts again."""
+        """Start the timer of a key that has none running."""
         if self.period_s is not None:
             self._due[key] = now + self.period_s
-            self._due.move_to_end(key)
 
     def restart(self, key: Key, now: float) -> None:
         """Start the key's timer again if it runs."""
-        if key in self._due:
+        if self._due.pop(key, None) is not None:
             self.start(key, now)
 
     def stop(self, key: Key) -> None:
@@ -70,9 +69,9 @@ class Deadlines(Generic[Key]):
 
     def due(self, now: float) -> list[Key]:
         """The keys whose time has come, in order; their timers run no more."""
-        expired: list[Key] = []
-        while (at := self.next_at()) is not None and at <= now:
-            expired.append(self._due.popitem(last=False)[0])
+        expired = [key for key, _ in takewhile(lambda entry: entry[1] <= now, self._due.items())]
+        for key in expired:
+            del self._due[key]
         return expired
 
 
@@ -96,8 +95,10 @@ class RequestTimeouts(Generic[Key]):
 
     def begin(self, key: Key, now: float) -> None:
         """A request arrived."""
-        for timer in self._all:
-            timer.start(key, now)
+        self._revision.start(key, now)
+        if self.watches_writes:
+            self._start.start(key, now)
+            self._idle.start(key, now)
 
     def wrote(self, key: Key, now: float) -> None:
         """Bytes of its answer came from the app."""
@@ -106,8 +107,10 @@ class RequestTimeouts(Generic[Key]):
 
     def end(self, key: Key) -> None:
         """The request is over."""
-        for timer in self._all:
-            timer.stop(key)
+        self._revision.stop(key)
+        if self.watches_writes:
+            self._start.stop(key)
+            self._idle.stop(key)
 
     def due(self, now: float) -> list[Key]:
         """The requests that are to be ended now, each once; they are forgotten here."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from emu.policy.metrics import DURATION_S, QueueProxyMetrics, written
 
+TAG = "kn:disabled"
+OK = ("GET", 200, TAG)
+
 
 def lines_of(metrics: QueueProxyMetrics) -> list[str]:
     """The exposition, line by line."""
@@ -14,7 +17,7 @@ def test_the_apps_time_has_fourteen_buckets_and_the_status() -> None:
     """5 ms to 10 s and +Inf, each counting all below it; the wait in the queue is not in it."""
     metrics = QueueProxyMetrics({})
     for app_s in (0.004, 0.005, 0.3, 20.0):
-        metrics.ended("GET", 200, 30.0, app_s, 0)
+        metrics.ended(OK, 30.0, app_s, 0, 2)
     name = "kn_serving_invocation_duration_seconds"
     found = [line for line in lines_of(metrics) if line.startswith(f"{name}_bucket")]
     assert len(found) == len(DURATION_S) + 1 == 15
@@ -27,7 +30,7 @@ def test_the_apps_time_has_fourteen_buckets_and_the_status() -> None:
 def test_a_refused_request_is_no_invocation_but_was_served() -> None:
     """503 shows in http_server_* alone."""
     metrics = QueueProxyMetrics({})
-    metrics.ended("GET", 503, 0.001, None, 0)
+    metrics.ended(("GET", 503, TAG), 0.001, None, 0, 27)
     text = metrics.text().decode()
     assert "kn_serving_invocation" not in text and "http_client" not in text
     assert (
@@ -35,13 +38,12 @@ def test_a_refused_request_is_no_invocation_but_was_served() -> None:
     )
 
 
-def test_the_queue_depth_is_looked_at_when_a_request_goes_to_the_app_and_stays() -> None:
-    """Running and waiting; absent without a limit, and never set back by an end."""
+def test_the_queue_depth_is_absent_until_set_and_stays() -> None:
+    """Running and waiting, as the last request that went to the app saw it; never set back by an end."""
     metrics = QueueProxyMetrics({})
-    metrics.dispatched(0, 5, 0)
     assert "kn_serving_queue_depth" not in metrics.text().decode()
-    metrics.dispatched(1, 1, 3)
-    metrics.ended("GET", 200, 1.0, 1.0, 0)
+    metrics.queue_depth = 4
+    metrics.ended(OK, 1.0, 1.0, 0, 2)
     assert "kn_serving_queue_depth 4" in lines_of(metrics)
 
 
@@ -54,6 +56,31 @@ def test_labels_are_escaped() -> None:
 def test_a_method_of_ones_own_is_other() -> None:
     """OpenTelemetry's rule, so that clients cannot make series at will."""
     metrics = QueueProxyMetrics({"kn_revision_name": "app-00001"})
-    metrics.ended("BREW", 200, 1.0, None, None)
+    metrics.ended(("BREW", 200, TAG), 1.0, None, None, 0)
     assert 'http_request_method="_OTHER"' in metrics.text().decode()
     assert 'target_info{kn_revision_name="app-00001"} 1' in lines_of(metrics)
+
+
+def test_sizes_have_their_buckets_and_the_app_gets_what_was_not_refused() -> None:
+    """Bodies in both directions; a refused request's was received and never sent on."""
+    metrics = QueueProxyMetrics({})
+    metrics.ended(("POST", 200, "blue"), 1.0, 1.0, 100, 2)
+    metrics.ended(("POST", 503, "blue"), 1.0, None, 700, 27)
+    lines = lines_of(metrics)
+    labels = 'http_request_method="POST",http_response_status_code="{}",kn_route_tag="blue"'
+    ok, refused = labels.format(200), labels.format(503)
+    assert f"http_server_request_body_size_bytes_sum{{{refused}}} 700" in lines
+    assert f"http_server_response_body_size_bytes_sum{{{ok}}} 2" in lines
+    assert f'http_server_response_body_size_bytes_bucket{{{refused},le="25"}} 0' in lines
+    assert f'http_server_response_body_size_bytes_bucket{{{refused},le="50"}} 1' in lines
+    assert f"http_client_request_body_size_bytes_sum{{{ok}}} 100" in lines
+    assert not any(line.startswith("http_client_request_body") and "503" in line for line in lines)
+
+
+def test_invocations_are_one_series_for_each_status() -> None:
+    """Of whatever method and tag."""
+    metrics = QueueProxyMetrics({})
+    metrics.ended(OK, 1.0, 0.5, 0, 2)
+    metrics.ended(("POST", 200, "blue"), 1.0, 0.25, 0, 2)
+    assert 'kn_serving_invocation_duration_seconds_count{http_response_status_code="200"} 2' in lines_of(metrics)
+    assert 'kn_serving_invocation_duration_seconds_sum{http_response_status_code="200"} 0.75' in lines_of(metrics)
