@@ -40,6 +40,8 @@ class KnownAnswer:
 class Asker:
     """Who sent a request over a `ClientConnection` and takes its answer."""
 
+    __slots__ = ()
+
     def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
         """All of an answer, of which the head is known; `app` has let go of the asker. False: tell it in parts."""
         return False

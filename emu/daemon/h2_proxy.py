@@ -234,6 +234,8 @@ def _read_head(pairs: http1.Headers) -> http1.Head:
 class ProxiedStream(ProxiedExchange):
     """One request in HTTP/2."""
 
+    __slots__ = ("_stream", "_to")
+
     def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
         super().__init__(proxy, conn, head)
         self._stream = cast(ClientStream, conn)

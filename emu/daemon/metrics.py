@@ -21,7 +21,6 @@ from emu.policy.stats import REPORT_PERIOD_S, Report, stat
 
 if TYPE_CHECKING:
     from emu.daemon.observer import Observer
-    from emu.daemon.proxy import ProxiedExchange
 
 STATS_PORT = 9090
 METRICS_PORT = 9091
@@ -48,38 +47,17 @@ class Page(Exchange):
         self.conn.finish(self, not last)
 
 
-class RequestMetrics:
-    """Counts each request for Prometheus."""
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        from emu.policy.metrics import METHODS, QueueProxyMetrics
-
-        self._methods = {name.encode(): name for name in METHODS}
-        names = {
-            "k8s_namespace_name": "SERVING_NAMESPACE",
-            "k8s_pod_name": "SERVING_POD",
-            "kn_configuration_name": "SERVING_CONFIGURATION",
-            "kn_revision_name": "SERVING_REVISION",
-            "kn_service_name": "SERVING_SERVICE",
-        }
-        resource = {label: environ.get(name, "") for label, name in names.items()}
-        self.all = QueueProxyMetrics({**resource, "service_name": resource["kn_service_name"]})
-
-    def text(self) -> bytes:
-        """What a scrape reads."""
-        return self.all.text() + process_text()
-
-    def left(self, exchange: ProxiedExchange, now: float) -> None:
-        """It is over; one whose client went is 499, as nothing was sent."""
-        head = exchange.head
-        sent_at = exchange.sent_at
-        self.all.ended(
-            (self._methods.get(head.method, ""), exchange.status or 499, exchange.tag),
-            now - exchange.begun_at,
-            None if sent_at is None else now - sent_at,
-            head.content_length,
-            exchange.sent_bytes,
-        )
+def _resource(environ: Mapping[str, str]) -> dict[str, str]:
+    """What target_info says."""
+    names = {
+        "k8s_namespace_name": "SERVING_NAMESPACE",
+        "k8s_pod_name": "SERVING_POD",
+        "kn_configuration_name": "SERVING_CONFIGURATION",
+        "kn_revision_name": "SERVING_REVISION",
+        "kn_service_name": "SERVING_SERVICE",
+    }
+    found = {label: environ.get(name, "") for label, name in names.items()}
+    return {**found, "service_name": found["kn_service_name"]}
 
 
 def process_text() -> bytes:
@@ -125,11 +103,11 @@ class Observation:
         self._weigh()
         await self._serve(self._port("EMU_STATS_PORT", STATS_PORT), "stats", PROTOBUF, lambda: self._message)
         if wants_prometheus(self._environ.get("OBSERVABILITY_CONFIG", "")):
-            from emu.policy.metrics import CONTENT_TYPE
+            from emu.policy.metrics import CONTENT_TYPE, QueueProxyMetrics
 
-            metrics = self._observer.metrics = RequestMetrics(self._environ)
+            metrics = self._observer.metrics = QueueProxyMetrics(_resource(self._environ))
             port = self._port("METRICS_PROMETHEUS_PORT", self._port("EMU_METRICS_PORT", METRICS_PORT))
-            await self._serve(port, "metrics", CONTENT_TYPE, metrics.text)
+            await self._serve(port, "metrics", CONTENT_TYPE, lambda: metrics.text() + process_text())
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
     def _weigh(self) -> None:

@@ -9,9 +9,9 @@ from emu.policy.stats import RequestStats
 
 if TYPE_CHECKING:
     from emu.daemon.footprint import Weight
-    from emu.daemon.metrics import RequestMetrics
     from emu.daemon.proxy import ProxiedExchange
     from emu.policy.breaker import Breaker
+    from emu.policy.metrics import QueueProxyMetrics
 
 
 class Observer:
@@ -22,7 +22,7 @@ class Observer:
     def __init__(self, breaker: Breaker[ProxiedExchange]) -> None:
         self.breaker = breaker
         self.stats = RequestStats(time.monotonic())
-        self.metrics: RequestMetrics | None = None
+        self.metrics: QueueProxyMetrics | None = None
         self.weight: Weight | None = None
 
     def arrived(self, exchange: ProxiedExchange, now: float, proxied: bool) -> None:
@@ -34,7 +34,7 @@ class Observer:
     def dispatched(self) -> None:
         """A request goes to the app."""
         if self.metrics is not None and self.breaker.limit:
-            self.metrics.all.queue_depth = self.breaker.inside
+            self.metrics.queue_depth = self.breaker.inside
 
     def left(self, exchange: ProxiedExchange, now: float, proxied: bool) -> None:
         """It is over."""
@@ -42,4 +42,12 @@ class Observer:
         if self.weight is not None:
             self.weight.left(exchange.head.content_length != 0, exchange.status == 0)
         if self.metrics is not None:
-            self.metrics.left(exchange, now)
+            head = exchange.head
+            sent_at = exchange.sent_at
+            self.metrics.ended(
+                (head.method, exchange.status, exchange.tag),
+                now - exchange.begun_at,
+                None if sent_at is None else now - sent_at,
+                head.content_length,
+                exchange.sent_bytes,
+            )

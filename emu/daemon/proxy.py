@@ -111,53 +111,81 @@ class Proxy:
 class KnownRequest:
     """A request that came before, byte for byte; it has no body, and nothing in it is for us."""
 
-    __slots__ = ("_proxy", "after", "before", "head", "way")
+    __slots__ = ("_after", "_before", "_peer", "_proxy", "_said", "head", "may_repeat", "way")
 
     def __init__(self, proxy: Proxy, head: http1.Head, way: forward.Route, before: bytes, after: bytes) -> None:
         self._proxy = proxy
+        self._before = before
+        self._after = after
+        self._peer = _PEER
+        self._said = b""
         self.head = head
         self.way = way
-        self.before = before
-        """The head for the app, up to the client's address."""
-        self.after = after
+        self.may_repeat = head.method in SAFE_TO_REPEAT
 
     def exchange(self, conn: ServerConnection) -> ProxiedExchange:
         """An exchange for it."""
-        exchange = ProxiedExchange(self._proxy, conn, self.head)
-        exchange.known = self
-        exchange.body_done = True
-        return exchange
+        return ProxiedExchange(self._proxy, conn, self.head, self)
+
+    def for_app(self, peer: str) -> bytes:
+        """What the app gets, from the client at this address."""
+        if peer != self._peer:
+            self._peer = peer
+            self._said = self._before + peer.encode() + self._after
+        return self._said
 
 
 class ProxiedExchange(Exchange, Asker):
     """One request from its arrival to the last byte of its answer."""
 
-    # Defaults of the class, not set for each request: most of them stay as they are.
-    known: KnownRequest | None = None
-    status = 0
-    """The answer's, once there is one."""
-    begun_at = 0.0
-    sent_at: float | None = None
-    """When it went to the app."""
-    sent_bytes = 0
-    """Of the answer's body, as written so far."""
-    _way: forward.Route | None = None
-    _app: ClientConnection | None = None
-    _dialing: asyncio.Task[None] | None = None
-    _answer: forward.AnswerHead | None = None
-    _headed = False
-    _informed = False
-    _out: list[bytes] | None = None
-    _to_app: list[bytes] | None = None
-    _may_repeat = False
-    _over = False
-    _tunnel: Tunnel | None = None
-    _continue_timer: asyncio.TimerHandle | None = None
+    __slots__ = (
+        "_answer",
+        "_app",
+        "_continue_timer",
+        "_dialing",
+        "_headed",
+        "_informed",
+        "_may_repeat",
+        "_out",
+        "_over",
+        "_proxy",
+        "_to_app",
+        "_tunnel",
+        "_way",
+        "begun_at",
+        "known",
+        "sent_at",
+        "sent_bytes",
+        "status",
+    )
 
-    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
-        self._proxy = proxy
+    def __init__(
+        self, proxy: Proxy, conn: ServerConnection, head: http1.Head, known: KnownRequest | None = None
+    ) -> None:
+        # What Exchange sets is set here: one call less for each request.
         self.conn = conn
         self.head = head
+        self.flowing = self.body_told = False
+        self.body_done = known is not None
+        self.held = self.trailers = self.whole = None
+        self.known = known
+        self.status = 0
+        """The answer's, once there is one."""
+        self.begun_at = 0.0
+        self.sent_at: float | None = None
+        """When it went to the app."""
+        self.sent_bytes = 0
+        """Of the answer's body, as written so far."""
+        self._proxy = proxy
+        self._way: forward.Route | None = None
+        self._app: ClientConnection | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._answer: forward.AnswerHead | None = None
+        self._headed = self._informed = self._may_repeat = self._over = False
+        self._out: list[bytes] | None = None
+        self._to_app: list[bytes] | None = None
+        self._tunnel: Tunnel | None = None
+        self._continue_timer: asyncio.TimerHandle | None = None
 
     @property
     def tag(self) -> str:
@@ -217,11 +245,18 @@ class ProxiedExchange(Exchange, Asker):
         """The breaker lets this request run."""
         if self._over:
             return
-        assert self._way is not None
         self.sent_at = now
         self._proxy.observer.dispatched()
-        if self._way.upgrade and not _printable(self._way.upgrade):
-            words = b"client tried to switch to invalid protocol %b\n" % _quoted(self._way.upgrade)
+        known = self.known
+        if known is not None:
+            app = self._proxy.app.take(now)
+            if app is not None:
+                self._send_known(app, known)
+                return
+        way = self._way
+        assert way is not None
+        if way.upgrade and not _printable(way.upgrade):
+            words = b"client tried to switch to invalid protocol %b\n" % _quoted(way.upgrade)
             self._error(502, words)
             return
         self._connect(now)
@@ -254,10 +289,11 @@ class ProxiedExchange(Exchange, Asker):
     def _send_known(self, app: ClientConnection, known: KnownRequest) -> None:
         app.ask(self, False)
         self._app = app
-        self._may_repeat = app.used > 1 and known.head.method in SAFE_TO_REPEAT
-        if self.conn.full:
+        self._may_repeat = known.may_repeat and app.used > 1
+        conn = self.conn
+        if conn.full:
             app.pause()
-        app.transport.write(known.before + self.conn.peer.encode() + known.after)
+        app.transport.write(known.for_app(conn.peer))
 
     def _send(self, app: ClientConnection) -> None:
         assert self._way is not None
@@ -320,8 +356,11 @@ class ProxiedExchange(Exchange, Asker):
 
     def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
         conn = self.conn
-        head = self.head
-        if head.minor != 1 or not self.body_done or self._informed or conn.answers_last(head):
+        if self.known is None:
+            head = self.head
+            if head.minor != 1 or not head.keep_alive or not self.body_done or self._informed:
+                return False
+        if conn.server.stopping:
             return False
         now = time.monotonic()
         self._app = None

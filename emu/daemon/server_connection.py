@@ -42,20 +42,18 @@ _NONE_QUEUED: list[Exchange] = []
 class Exchange:
     """One request and its answer. Subclasses say what happens; all of it runs on the loop."""
 
-    # Defaults of the class, not set for each request: most of them stay as they are.
-    flowing = False
-    body_done = False
-    """The request was read to its end."""
-    body_told = False
-    held: list[bytes] | None = None
-    trailers: http1.Headers | None = None
-    """What came after a chunked body; known once that is done."""
-    whole: bytes | None = None
-    """All of the request as it was read, if it has no body and came in one piece with nothing before or after it."""
+    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held", "trailers", "whole")
 
     def __init__(self, conn: ServerConnection, head: http1.Head) -> None:
         self.conn = conn
         self.head = head
+        self.flowing = self.body_told = self.body_done = False
+        """`body_done`: the request was read to its end."""
+        self.held: list[bytes] | None = None
+        self.trailers: http1.Headers | None = None
+        """What came after a chunked body; known once that is done."""
+        self.whole: bytes | None = None
+        """All of the request, if it has no body and was read in one piece with nothing before or after it."""
 
     def begin(self) -> None:
         """It is this request's turn. Its body comes once `conn.take_body` was called."""
@@ -113,17 +111,17 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_queue",
         "_quick",
         "_ready",
-        "_server",
         "_tail",
         "_target",
         "_wrote",
         "full",
         "peer",
+        "server",
         "transport",
     )
 
     def __init__(self, server: Server, exchanges: Callable[[ServerConnection, http1.Head], Exchange]) -> None:
-        self._server = server
+        self.server = server
         self._exchanges = exchanges
         self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
         self._headers: http1.Headers = []
@@ -164,15 +162,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
-        self._server.connections.add(self)
-        self._server.awaits_head(self)
+        self.server.connections.add(self)
+        self.server.awaits_head(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._server.connections.discard(self)
-        self._server.has_head(self)
+        self.server.connections.discard(self)
+        self.server.has_head(self)
         self._abandon()
         self._parser = None
-        self._server.connection_gone()
+        self.server.connection_gone()
 
     def eof_received(self) -> bool:
         # As net/http does: a client that closed even one direction is gone, and its request with it.
@@ -188,7 +186,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         data = bytes(_buffer[:nbytes])
         ready, self._ready = self._ready, False
         if ready:
-            known = self._server.known.get(data)
+            known = self.server.known.get(data)
             if known is not None:
                 self._quick = True
                 self._current = exchange = known.exchange(self)
@@ -223,21 +221,21 @@ class ServerConnection(asyncio.BufferedProtocol):
         return False
 
     def _become_http2(self, said: bytes) -> None:
-        assert self._server.http2 is not None
-        self._server.connections.discard(self)
-        self._server.has_head(self)
+        assert self.server.http2 is not None
+        self.server.connections.discard(self)
+        self.server.has_head(self)
         self._parser = None
         self._ending = True
-        self._server.http2(self.transport, self.peer, said, None)
+        self.server.http2(self.transport, self.peer, said, None)
 
     def _switch_to_http2(self, exchange: Exchange) -> bool:
         """`Upgrade: h2c` (RFC 7540, 3.2): the request becomes the first stream. Not done for one with a body."""
         settings = exchange.head.get(b"http2-settings")
-        if self._server.http2 is None or not exchange.body_done or exchange.held or not settings:
+        if self.server.http2 is None or not exchange.body_done or exchange.held or not settings:
             return False
         transport, leftover = self.hijack(exchange)
         transport.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-        self._server.http2(transport, self.peer, leftover, (settings, exchange.head))
+        self.server.http2(transport, self.peer, leftover, (settings, exchange.head))
         return True
 
     def _feed_checked(self, data: bytes) -> None:
@@ -319,7 +317,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         method, self._method = self._method or parser.get_method(), b""
         head = http1.read_head(method, self._target, parser.get_http_version(), self._headers)
         self._in_head = False
-        self._server.has_head(self)
+        self.server.has_head(self)
         self._head_bytes = 0
         self._headers = []
         exchange = self._exchanges(self, head)
@@ -381,7 +379,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         """The exchange's answer is written; go on with the next request, or close."""
         if exchange is not self._current:
             return
-        if self._quick and keep_alive and not self.full and not self._server.stopping:
+        if self._quick and keep_alive and not self.full and not self.server.stopping:
             self._current = None
             self._ready = True
             return
@@ -390,7 +388,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._overtaken(exchange, keep_alive)
             return
         self._current = None
-        if keep_alive and not self._server.stopping:
+        if keep_alive and not self.server.stopping:
             self._advance()
         else:
             self._close()
@@ -404,12 +402,12 @@ class ServerConnection(asyncio.BufferedProtocol):
     def hijack(self, exchange: Exchange) -> tuple[asyncio.Transport, bytes]:
         """The connection itself, for a protocol that is not HTTP, and what the client has said in it so far."""
         leftover, self._leftover = self._leftover or b"", None
-        self._server.connections.discard(self)
-        self._server.has_head(self)
+        self.server.connections.discard(self)
+        self.server.has_head(self)
         self._current = None
         self._ending = True
         self._parser = None
-        self._server.connection_gone()
+        self.server.connection_gone()
         return self.transport, leftover
 
     def cut(self, exchange: Exchange) -> None:
@@ -421,7 +419,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def answers_last(self, head: http1.Head) -> bool:
         """Whether the connection is to close after the answer to this request."""
-        return not head.keep_alive or self._server.stopping
+        return not head.keep_alive or self.server.stopping
 
     def close_if_idle(self) -> None:
         """Close unless a request is being answered."""
@@ -465,7 +463,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if self._current is None:
                 self._ready = not (self._begun or self._head_bytes or self._paused or self.full or self._fresh)
                 if self._in_head and (self._head_bytes or self._begun):
-                    self._server.awaits_head(self)
+                    self.server.awaits_head(self)
 
     def _read_leftover(self) -> None:
         """No protocol was switched to: what came after the request is the next one."""
@@ -516,7 +514,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _overtaken(self, exchange: Exchange, keep_alive: bool) -> None:
         """The answer was faster than the request's body: read the rest away if it is short, else close."""
         length = exchange.head.content_length
-        if not keep_alive or self._server.stopping or (length is not None and length > DISCARD_BYTES):
+        if not keep_alive or self.server.stopping or (length is not None and length > DISCARD_BYTES):
             self._linger()
             return
         exchange.flowing = False

@@ -15,6 +15,10 @@ SIZE_BYTES = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000
 """OpenTelemetry's default bounds."""
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 Labels = tuple[tuple[str, str], ...]
+Kind = tuple[bytes, int, str]
+"""Method, status (0 when the client went before there was one) and route tag."""
+CLIENT_GONE = 499
+"""What such a request counts as."""
 
 
 class Series:
@@ -52,21 +56,19 @@ class QueueProxyMetrics:
 
     def __init__(self, resource: Mapping[str, str]) -> None:
         self._resource = tuple(resource.items())
-        self._found: dict[tuple[str, int, str], Outcomes] = {}
+        self._found: dict[Kind, Outcomes] = {}
         self.queue_depth: int | None = None
         """Set when a request goes to the app, the only time that the depth is looked at, and only with a limit."""
 
     def ended(
         self,
-        kind: tuple[str, int, str],
+        kind: Kind,
         total_s: float,
         app_s: float | None,
         request_bytes: int | None,
         response_bytes: int,
     ) -> None:
-        """A request is over. `kind`: method, status, route tag; `app_s` is None when it never got to the app,
-        `request_bytes` when that is not known.
-        """
+        """A request is over; `app_s` is None when it never got to the app, `request_bytes` when that is not known."""
         found = self._found.get(kind) or self._find(kind)
         series = found.total
         series.counts[bisect_left(DURATION_S, total_s)] += 1
@@ -88,11 +90,11 @@ class QueueProxyMetrics:
         series.counts[bisect_left(SIZE_BYTES, response_bytes)] += 1
         series.sum += response_bytes
 
-    def _find(self, kind: tuple[str, int, str]) -> Outcomes:
+    def _find(self, kind: Kind) -> Outcomes:
         method, status, tag = kind
         if method not in METHODS:
-            kind = ("_OTHER", status, tag)
-        return self._found.setdefault(kind, Outcomes())
+            method = b"_OTHER"
+        return self._found.setdefault((method, status or CLIENT_GONE, tag), Outcomes())
 
     def text(self) -> bytes:
         """What a scrape reads."""
@@ -121,9 +123,13 @@ _BY_KIND = (
 )
 
 
-def _labels(kind: tuple[str, int, str]) -> Labels:
+def _labels(kind: Kind) -> Labels:
     method, status, tag = kind
-    return (("http_request_method", method), ("http_response_status_code", str(status)), ("kn_route_tag", tag))
+    return (
+        ("http_request_method", method.decode()),
+        ("http_response_status_code", str(status)),
+        ("kn_route_tag", tag),
+    )
 
 
 def histogram(name: str, text: str, by_labels: Mapping[Labels, Series]) -> Iterator[str]:
@@ -149,7 +155,7 @@ def single(name: str, text: str, kind: str, value: float) -> Iterator[str]:
     yield f"{name} {value:.12g}"
 
 
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"))
 """What OpenTelemetry knows; any other is `_OTHER`."""
 
 

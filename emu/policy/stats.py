@@ -49,9 +49,8 @@ class RequestStats:
 
     def arrived(self, now: float, proxied: bool = False) -> None:
         """A request came in."""
-        elapsed = now - self._changed_at
-        if elapsed > 0:
-            self._pass(elapsed, now)
+        if now > self._changed_at:
+            self._pass(now)
         self.concurrency += 1
         self._arrivals += 1
         if proxied:
@@ -60,24 +59,24 @@ class RequestStats:
 
     def left(self, now: float, proxied: bool = False) -> None:
         """A request went out, answered or not."""
-        elapsed = now - self._changed_at
-        if elapsed > 0:
-            self._pass(elapsed, now)
+        if now > self._changed_at:
+            self._pass(now)
         self.concurrency -= 1
         if proxied:
             self.proxied_concurrency -= 1
 
-    def _pass(self, elapsed: float, now: float) -> None:
+    def _pass(self, now: float) -> None:
+        elapsed = now - self._changed_at
+        self._changed_at = now
         self._seconds += elapsed
         self._sum += self.concurrency * elapsed
-        self._proxied_sum += self.proxied_concurrency * elapsed
-        self._changed_at = now
+        if self.proxied_concurrency:
+            self._proxied_sum += self.proxied_concurrency * elapsed
 
     def report(self, now: float) -> Report:
         """The period that ends now; the next one begins with the requests that are inside."""
-        elapsed = now - self._changed_at
-        if elapsed > 0:
-            self._pass(elapsed, now)
+        if now > self._changed_at:
+            self._pass(now)
         seconds = self._seconds
         report = Report(
             self._sum / seconds if seconds > 0 else 0.0,
