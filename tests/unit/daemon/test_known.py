@@ -106,6 +106,15 @@ class TestRequests:
             assert app.read_until(b"\r\n\r\n").startswith(b"GET /a ")
             app.send(answer(body))
             assert client.read_body(client.read_head()) == body
+        client.send(GET + b"GET /b HTTP/1.1\r\nX-Rest: ")
+        for path in (b"/a", b"/b"):
+            assert app.read_until(b"\r\n\r\n").startswith(b"GET %b " % path)
+            app.send(answer(path))
+            assert client.read_body(client.read_head()) == path
+            client.send(GET)  # the rest of the one that has begun, then one of its own
+        assert app.read_until(b"\r\n\r\n").startswith(b"GET /a ")
+        app.send(answer(b"ok"))
+        assert client.read_body(client.read_head()) == b"ok"
         client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(GET) + GET)
         head = app.read_head()
         assert (head.first, app.read_body(head)) == ("POST /a HTTP/1.1", GET)
