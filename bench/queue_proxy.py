@@ -33,6 +33,15 @@ from emu.pod import queue_proxy_environment
 
 UPSTREAM, NGINX = 18080, 18081
 CONNECTIONS = (1, 32, 256)
+VARIED_AT = 32
+_VARIED = """
+local count = 0
+request = function()
+  count = count + 1
+  return wrk.format("GET", "/", {["X-Request-Id"] = count .. "-" .. tostring(wrk.thread)})
+end
+"""
+"""Each request with a head of its own, as where a mesh or a tracer numbers them."""
 PORTS = {"direct": UPSTREAM, "nginx": NGINX, "queue-proxy": QUEUE_PORT}
 HELD = 5000
 _UNITS = {"us": 1.0, "ms": 1e3, "s": 1e6}
@@ -78,9 +87,10 @@ def running(argv: list[str], port: int, env: dict[str, str] | None = None) -> It
             process.wait()
 
 
-def wrk(port: int, connections: int, seconds: float) -> dict[str, float]:
+def wrk(port: int, connections: int, seconds: float, script: str = "") -> dict[str, float]:
     """One burst: requests per second, p50 and p99 in microseconds."""
     argv = ["wrk", "-t1" if connections == 1 else "-t2", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+    argv += ["-s", script] if script else []
     said = subprocess.run([*argv, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True).stdout
     found = {"rps": float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])}  # type: ignore[index]
     for name in ("50", "99"):
@@ -91,22 +101,42 @@ def wrk(port: int, connections: int, seconds: float) -> dict[str, float]:
     return found
 
 
-def compare(rounds: int, seconds: float) -> dict[str, Any]:
-    """Ratios at each number of connections."""
-    found: dict[str, Any] = {}
-    for connections in CONNECTIONS:
-        bursts = [{name: wrk(port, connections, seconds) for name, port in PORTS.items()} for _ in range(rounds)]
-        row: dict[str, Any] = {
-            name: {key: round(statistics.median(burst[name][key] for burst in bursts), 1) for key in bursts[0][name]}
-            for name in PORTS
-        }
-        ours = "queue-proxy"
-        row["of_direct"] = spread([burst[ours]["rps"] / burst["direct"]["rps"] for burst in bursts])
-        row["of_nginx"] = spread([burst[ours]["rps"] / burst["nginx"]["rps"] for burst in bursts])
-        row["added_p50_us"] = spread([burst[ours]["p50_us"] - burst["direct"]["p50_us"] for burst in bursts])
-        row["p99_of_nginx"] = spread([burst[ours]["p99_us"] / burst["nginx"]["p99_us"] for burst in bursts])
-        found[str(connections)] = row
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def compare(rounds: int, seconds: float, pid: int, folder: str) -> dict[str, Any]:
+    """Ratios at each number of connections; then with a head of its own for each request."""
+    script = Path(folder) / "varied.lua"
+    script.write_text(_VARIED)
+    found = {str(count): compare_at(count, rounds, seconds, pid) for count in CONNECTIONS}
+    found[f"{VARIED_AT}, each head another"] = compare_at(VARIED_AT, rounds, seconds, pid, str(script))
     return found
+
+
+def compare_at(connections: int, rounds: int, seconds: float, pid: int, script: str = "") -> dict[str, Any]:
+    """Medians, and ratios taken within a round; `cpu_us` is what queue-proxy used for a request."""
+    bursts = []
+    for _ in range(rounds):
+        burst = {}
+        for name, port in PORTS.items():
+            before = cpu_seconds(pid)
+            burst[name] = wrk(port, connections, seconds, script)
+            if name == "queue-proxy":
+                burst[name]["cpu_us"] = (cpu_seconds(pid) - before) / (burst[name]["rps"] * seconds) * 1e6
+        bursts.append(burst)
+    row: dict[str, Any] = {
+        name: {key: round(statistics.median(burst[name][key] for burst in bursts), 1) for key in bursts[0][name]}
+        for name in PORTS
+    }
+    ours = "queue-proxy"
+    row["of_direct"] = spread([burst[ours]["rps"] / burst["direct"]["rps"] for burst in bursts])
+    row["of_nginx"] = spread([burst[ours]["rps"] / burst["nginx"]["rps"] for burst in bursts])
+    row["added_p50_us"] = spread([burst[ours]["p50_us"] - burst["direct"]["p50_us"] for burst in bursts])
+    row["p99_of_nginx"] = spread([burst[ours]["p99_us"] / burst["nginx"]["p99_us"] for burst in bursts])
+    return row
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -160,7 +190,7 @@ def main() -> None:
         env["OBSERVABILITY_CONFIG"] = '{"requestMetrics":{"protocol":"prometheus"}}'
         env["EMU_DRAIN_QUIET_SECONDS"] = "0.1"
         proxy = stack.enter_context(running(daemon, QUEUE_PORT, {**os.environ, **env}))
-        result["connections"] = compare(asked.rounds, asked.seconds)
+        result["connections"] = compare(asked.rounds, asked.seconds, proxy.pid, folder)
         if asked.soak:
             result["soak"] = soak(proxy.pid, asked.soak)
     say = partial(print, file=sys.stderr)
