@@ -149,7 +149,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._ready = False
         """Nothing is under way and nothing was read of the next request."""
         self._quick = False
-        """The current request is a known one, and nothing was read since."""
+        """The current request was read whole, and nothing since."""
         self.full = False
         """The client reads more slowly than was written so far."""
         self.peer = ""
@@ -198,7 +198,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._head_bytes += nbytes
         self._feed_checked(data)
         if ready and not self._begun and len(self._queue) == 1 and data.find(b"\r\n\r\n") == nbytes - 4:
-            self._queue[0].whole = data
+            exchange = self._queue[0]
+            if not exchange.head.upgrade:
+                exchange.whole = data
+                self._queue = _NONE_QUEUED
+                self._quick = True
+                self._current = exchange
+                exchange.begin()
+                return
         if self._head_bytes > http1.MAX_HEAD_BYTES and self._fault is None and self._leftover is None:
             self._broken(http1.HeadError(431))
         self._advance()
