@@ -151,7 +151,7 @@ class FakeApp:
     """A listening socket that the test serves by hand."""
 
     def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self.listener.settimeout(DEADLINE_S)
         self.port = int(self.listener.getsockname()[1])
 

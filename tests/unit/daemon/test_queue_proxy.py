@@ -20,7 +20,7 @@ StartProxy = Callable[..., Daemon]
 GET = b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-BIG = 200 * 1024 * 1024
+BIG = 1 << 30
 ROOM = 24 * 1024 * 1024
 """More than the proxy's buffers take, far less than the bodies."""
 
