@@ -381,9 +381,16 @@ def _bodies() -> list[Case]:
         Case(
             "answer-overtakes",
             "An answer may overtake its request",
-            (post(b"Content-Length: 10", body=b"half"),),
+            (post(b"Content-Length: 20000", body=bytes(10000)),),
             (Answer(413, b"no"),),
             app=(answered(status=b"413 x", body=b"no"),),
+        ),
+        Case(
+            "upload-gathered",
+            "The head of a short upload waits for its body",
+            (post(b"Content-Length: 4", body=b"ha"), End.CLOSE),
+            (),
+            reached=0,
         ),
         Case(
             "abandoned-upload",

@@ -33,6 +33,8 @@ CONTINUE_WAIT_S = 1.0
 """How long the app may take to say `100 Continue` before the body is sent anyway (net/http, DefaultTransport)."""
 ANSWER_BUFFER_BYTES = 4096
 """Of an answer with a known length, less than this is held back until more comes or it ends (Go's bufio.Writer)."""
+BODY_BUFFER_BYTES = 4096
+"""A body of a known length goes to the app when so much of it, head included, was gathered, or it ends (net/http)."""
 FINAL_STATUS_LOST = "final-status-lost"
 """A defect of the real one, copied if asked: after an informational answer the final status is 200."""
 DEFECTS = (FINAL_STATUS_LOST,)
@@ -143,13 +145,13 @@ class ProxiedExchange(Exchange, Asker):
         "_app",
         "_continue_timer",
         "_dialing",
+        "_gather",
         "_headed",
         "_informed",
         "_may_repeat",
         "_out",
         "_over",
         "_proxy",
-        "_to_app",
         "_tunnel",
         "_way",
         "begun_at",
@@ -183,7 +185,8 @@ class ProxiedExchange(Exchange, Asker):
         self._answer: forward.AnswerHead | None = None
         self._headed = self._informed = self._may_repeat = self._over = False
         self._out: list[bytes] | None = None
-        self._to_app: list[bytes] | None = None
+        self._gather: bytearray | None = None
+        """Of the request, what goes to the app in one write; None where each piece goes at once."""
         self._tunnel: Tunnel | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
 
@@ -309,14 +312,15 @@ class ProxiedExchange(Exchange, Asker):
             self._way.headers = []
         if head.expects_continue and head.content_length != 0:
             app.transport.write(first)
+            self._gather = bytearray()
             self._continue_timer = asyncio.get_running_loop().call_later(CONTINUE_WAIT_S, self._take_expected)
-            return
-        if head.content_length != 0:
-            self._to_app = [first]
+        elif head.content_length != 0:
+            self._gather = bytearray(first)
             self.conn.take_body(self)
-            parts, self._to_app = self._to_app, None
-            first = b"".join(parts)
-        app.transport.write(first)
+            if head.chunked:
+                self._send_gathered()
+        else:
+            app.transport.write(first)
 
     def _take_expected(self) -> None:
         """The body that the client holds back: ask for it, for the app wants it or has said nothing."""
@@ -333,17 +337,33 @@ class ProxiedExchange(Exchange, Asker):
     def body(self, data: bytes) -> None:
         if self._app is None or self._over:
             return
-        self._pass(self._app, http1.chunk(data) if self.head.chunked else data)
+        piece = http1.chunk(data) if self.head.chunked else data
+        if not self._gather and (self._gather is None or len(piece) >= BODY_BUFFER_BYTES):
+            self._app.transport.write(piece)
+            return
+        self._gather += piece
+        if len(self._gather) >= BODY_BUFFER_BYTES:
+            self._send_gathered()
 
     def body_end(self) -> None:
-        if self.head.chunked and self._app is not None and not self._over:
-            self._pass(self._app, http1.trailer_lines(self.trailers) if self.trailers else http1.LAST_CHUNK)
+        if self._app is None or self._over:
+            return
+        if self.head.chunked:
+            end = http1.trailer_lines(self.trailers) if self.trailers else http1.LAST_CHUNK
+            if self._gather is None:
+                self._app.transport.write(end)
+            else:
+                self._gather += end
+        self._send_gathered()
 
-    def _pass(self, app: ClientConnection, data: bytes) -> None:
-        if self._to_app is not None:
-            self._to_app.append(data)  # goes out in one write with the head
-        else:
-            app.transport.write(data)
+    def _send_gathered(self) -> None:
+        """What was gathered goes to the app; the rest of a body of known length is gathered again."""
+        gathered = self._gather
+        if gathered is None or self._app is None:
+            return
+        self._gather = None if self.head.chunked or self.body_done else bytearray()
+        if gathered:
+            self._app.transport.write(gathered)
 
     def request_full(self) -> None:
         self.conn.take_body(self, False)

@@ -209,13 +209,38 @@ class TestForwarding:
     ) -> None:
         """The rest of a short body is read away."""
         client = queue_proxy().connect()
-        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello")
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5005\r\n\r\n" + bytes(5000))
         serve_one(fake_app)
         answer = client.read_head()
         assert client.read_body(answer) == b"ok"
         client.send(b"world" + GET)
         serve_one(fake_app)
         assert client.read_head().status == 200
+
+    def test_a_slow_upload_reaches_the_app_in_blocks(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """The head with the first 4 KiB, what follows as a further 4 KiB fill, the rest with the end."""
+        client = queue_proxy().connect()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n" + bytes(100))
+        app = fake_app.accept()
+        time.sleep(0.1)
+        assert app.quiet()
+        client.send(bytes(4000))
+        app.read_until(b"\r\n\r\n")
+        app.read_exactly(4100)
+        client.send(bytes(4000))
+        time.sleep(0.1)
+        assert app.quiet()
+        client.send(bytes(900))
+        assert app.read_exactly(4900) == bytes(4900)
+
+    def test_chunks_reach_the_app_at_once(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """Nobody waits for a block of them to fill."""
+        client = queue_proxy().connect()
+        client.send(CHUNKED_POST + b"1\r\na\r\n")
+        app = fake_app.accept()
+        app.read_until(b"\r\n\r\n1\r\na\r\n")
+        client.send(b"1\r\nb\r\n")
+        app.read_until(b"1\r\nb\r\n")
 
 
 class TestStreams:
