@@ -167,6 +167,15 @@ def soak(pid: int, seconds: float) -> dict[str, Any]:
     return {"seconds": seconds, "before": before, "most": most, "after": look()}
 
 
+def left_behind(daemon: list[str]) -> int:
+    """Anonymous bytes a while after all of HELD clients have hung up."""
+    with calibrate.command(daemon, 0) as proxy:
+        with calibrate.holding(proxy, "plain", HELD):
+            time.sleep(2)
+        time.sleep(3)
+        return calibrate.memory(proxy)[0]
+
+
 def main() -> None:
     """Measure, print JSON."""
     parser = argparse.ArgumentParser()
@@ -197,6 +206,7 @@ def main() -> None:
     profile = calibrate.calibrate("own", "bench", partial(calibrate.command, daemon), [HELD], 2.0, say)
     result["idle_anon_bytes"] = profile.idle_anon_bytes
     result["bytes_per_request"] = {"requests": HELD, "plain": profile.request_bytes[0][1]}
+    result["after_hang_up_anon_bytes"] = left_behind(daemon)
     print(json.dumps(result, indent=2))
 
 

@@ -71,7 +71,7 @@ def calibrate(
     _see_descriptors(max(counts))
     with start(0) as running:
         time.sleep(settle_s)
-        anon, file = _memory(running)
+        anon, file = memory(running)
         idle = Idle(anon, file, _code(running))
     sizes = [f"{size / 1e6:.1f} MB" for size in (anon, file, idle.code_bytes)]
     say(f"idle: {sizes[0]} anonymous, {sizes[1]} of files, {sizes[2]} of that needed to serve")
@@ -80,9 +80,9 @@ def calibrate(
     plan += [("body", count) for count in counts]
     plan += [("waiting", 11 * WAITING_LIMIT)]
     for kind, count in plan:
-        with start(WAITING_LIMIT if kind == "waiting" else 0) as running, _holding(running, kind, count):
+        with start(WAITING_LIMIT if kind == "waiting" else 0) as running, holding(running, kind, count):
             time.sleep(settle_s)
-            rows.append(Held(kind, count, _memory(running)[0]))
+            rows.append(Held(kind, count, memory(running)[0]))
         say(f"{kind}: {count} held, {(rows[-1].anon_bytes - idle.anon_bytes) / count:,.0f} bytes each")
     return profile(name, source, idle, rows)
 
@@ -191,7 +191,7 @@ def _request(kind: Kind) -> bytes:
 
 
 @contextmanager
-def _holding(running: Running, kind: Kind, count: int) -> Iterator[None]:
+def holding(running: Running, kind: Kind, count: int) -> Iterator[None]:
     """So many requests inside, until the end of the block."""
     request = _request(kind)
     with ExitStack() as stack:
@@ -228,7 +228,7 @@ def _referenced_files(smaps: Path) -> int:
     return found
 
 
-def _memory(running: Running) -> tuple[int, int]:
+def memory(running: Running) -> tuple[int, int]:
     """Anonymous memory, swapped or not, and mapped file pages of all its processes (proc(5), smaps_rollup)."""
     anon = file = 0
     for pid in running.pids():

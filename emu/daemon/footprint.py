@@ -153,15 +153,26 @@ class Weight:
         """A request ended. Nothing is given back at once."""
         self._policy.left(bodied, hung_up)
 
+    def own_fell(self, waiting: int, now: float) -> None:
+        """We gave memory of our own back: hold as much more."""
+        self._read_own(now)
+        self._hold(waiting, now)
+
     def adjust(self, waiting: int, now: float) -> None:
         """Hold what is to be held now, and run the code."""
         self._since_own += 1
         if now - self._own_at >= OWN_EVERY_S or self._since_own >= OWN_EVERY:
-            self._since_own = 0
-            self._own = own_memory()[0] - self._arena.size
-            self._own_at = now
+            self._read_own(now)
+        self._hold(waiting, now)
+        if self.code is not None and not self.code.execute(now):
+            self._log.seldom("stalled", inFlight=self._policy.inside, seconds=TURN_S)
+
+    def _read_own(self, now: float) -> None:
+        self._since_own = 0
+        self._own = own_memory()[0] - self._arena.size
+        self._own_at = now
+
+    def _hold(self, waiting: int, now: float) -> None:
         missing = self._policy.missing(waiting, self._own, now)
         if abs(missing - self._arena.size) >= PAGE:
             self._arena.resize(missing)
-        if self.code is not None and not self.code.execute(now):
-            self._log.seldom("stalled", inFlight=self._policy.inside, seconds=TURN_S)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emu.daemon import gotemplate, http1, runtime
+from emu.daemon import gotemplate, heap, http1, runtime
 from emu.daemon.admin import Admin
 from emu.daemon.metrics import Observation
 from emu.daemon.probe import ProbeError, Prober
@@ -29,6 +29,7 @@ from emu.daemon.upstream import MAX_IDLE_UNLIMITED, AppConnections
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
+from emu.policy.trimming import Trimming
 
 if TYPE_CHECKING:
     from emu.daemon.h2_proxy import ClientConnection2
@@ -37,6 +38,8 @@ __all__ = ["REQUIRED", "QueueProxy", "Settings", "SettingsError", "main", "serve
 
 HIJACKED_POLL_S = 1.0
 """How often it is looked whether the last connection of another protocol has ended."""
+TRIM_LOOK_S = 0.5
+"""How often it is looked whether enough clients have gone to give memory back."""
 
 
 class QueueProxy:
@@ -111,6 +114,7 @@ class QueueProxy:
             "listening", containerConcurrency=settings.container_concurrency, userPort=settings.user_port, **ports
         )
         self._tasks.append(loop.create_task(_sweep(self._app)))
+        self._tasks.append(loop.create_task(self._trim()))
         await self._stop.wait()
         await self._drain()
         await self._shut_down()
@@ -136,6 +140,16 @@ class QueueProxy:
         except OSError as failed:
             raise OSError(failed.errno, f"port {settings.admin_port} (admin): {failed.strerror}") from failed
         return ports
+
+    async def _trim(self) -> None:
+        """Give memory back when many clients have gone."""
+        proxy, trimming = self._proxy, Trimming()
+        while True:
+            await asyncio.sleep(TRIM_LOOK_S)
+            if trimming.due(proxy.in_flight + sum(len(server.connections) for server in self._servers)):
+                heap.give_back()
+                if proxy.observer.weight is not None:
+                    proxy.observer.weight.own_fell(proxy.breaker.waiting, time.monotonic())
 
     def _on_term(self) -> None:
         if self._stop.is_set():

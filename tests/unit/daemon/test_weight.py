@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from daemon_wire import Daemon, FakeApp, Wire, wait_for
 
-from emu.daemon.footprint import PAGE, Arena, Code, own_memory
+from emu.daemon import runtime
+from emu.daemon.footprint import PAGE, Arena, Code, Weight, own_memory
 from emu.policy.footprint import Profile
 from emu.profiles import load_profile
 
@@ -66,6 +67,43 @@ def test_queue_proxy_weighs_what_its_profile_says(tmp_path: Path, queue_proxy: o
         wire.sock.close()
     time.sleep(0.3)
     assert anon_of(daemon.pid) >= 0.95 * wanted
+
+
+def test_a_burst_of_clients_leaves_no_heap_behind(queue_proxy: object, fake_app: FakeApp) -> None:
+    """Once three thousand of them have hung up, a good part of what they took is the kernel's again."""
+    assert callable(queue_proxy)
+    runtime.raise_descriptor_limit()
+    daemon: Daemon = queue_proxy()
+    idle = anon_of(daemon.pid)
+    clients, at_app = [], []
+    for _ in range(3000):
+        clients.append(Wire.to(daemon.port))
+        clients[-1].send(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n")
+        at_app.append(fake_app.accept())
+    held = anon_of(daemon.pid)
+    assert held - idle >= 4 << 20
+    for wire in clients:
+        wire.sock.close()
+    wait_for(lambda: held - anon_of(daemon.pid) >= (held - idle) / 3, "memory given back")
+
+
+def test_what_we_give_back_is_held_instead(tmp_path: Path) -> None:
+    """With a profile the sum stays what it says when our own part of it falls."""
+    executable = tmp_path / "executable"
+    executable.write_bytes(bytes(PAGE))
+    read, write = os.pipe()
+    weight = Weight(KNATIVE, runtime.Log("queue-proxy", write), str(executable))
+    ours = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    ours[::PAGE] = b"1" * ((8 << 20) // PAGE)
+    for _ in range(3000):
+        weight.arrived(False, 0, time.monotonic())
+    before, sum_before = weight.held, own_memory()[0]
+    ours.close()
+    weight.own_fell(0, time.monotonic())
+    assert weight.held - before >= 7 << 20
+    assert own_memory()[0] == pytest.approx(sum_before, rel=0.02)
+    os.close(read)
+    os.close(write)
 
 
 def test_the_profile_is_what_crosses_into_the_container() -> None:

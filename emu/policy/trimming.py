@@ -1,0 +1,31 @@
+"""When a process that held much for many clients gives its free heap back to the kernel.
+
+Of itself it hardly does: what a client leaves behind refers to itself in a circle, and the collector comes only with
+new objects; and the C library keeps what was freed below the last block still in use. Both are cheap to put right,
+but not so cheap that it should happen with each client that goes.
+"""
+
+from __future__ import annotations
+
+LEAST = 500
+"""Fewer connections and requests than this hold too little to look for (some 6 kB each)."""
+STILL_GOING = 50
+"""Where more than so many went since the last look, the others are probably going too."""
+
+
+class Trimming:
+    """Told now and then how many connections and requests there are, it says when it is worth while."""
+
+    def __init__(self) -> None:
+        self._most = 0
+        self._last = 0
+
+    def due(self, load: int) -> bool:
+        """Whether half of the most since the last time have gone, at least `LEAST`, and no more are going."""
+        self._most = max(self._most, load)
+        going = self._last - load > STILL_GOING
+        self._last = load
+        if going or self._most - load < max(LEAST, self._most / 2):
+            return False
+        self._most = load
+        return True

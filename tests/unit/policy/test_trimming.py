@@ -1,0 +1,25 @@
+"""When free memory is given back: after a great fall in connections and requests, once it is over."""
+
+import pytest
+
+from emu.policy.trimming import LEAST, STILL_GOING, Trimming
+
+# (what it shows, the load at each look, the looks at which it was due)
+LOOKS = [
+    ("nothing came, nothing is due", [0, 0, 0], []),
+    ("a burst that has gone", [5000, 5000, 0, 0, 0], [3]),
+    ("not while they are still going", [5000, 4000, 2000, 600, 20, 0, 0], [5]),
+    ("… nor while too many are left", [5000, 3000, 3000, 3000], []),
+    ("half of them are enough", [5000, 2500, 2500, 2500], [2]),
+    ("few are not worth it", [LEAST - 1, 0, 0, 0], []),
+    ("a slow fall counts too", list(range(1000, -1, -STILL_GOING)), [10, 20]),
+    ("each burst again", [1000, 0, 0, 1000, 0, 0], [2, 5]),
+    ("a load that swings by less than half of it never is", [900, 500, 900, 500, 900], []),
+]
+
+
+@pytest.mark.parametrize(("loads", "due"), [row[1:] for row in LOOKS], ids=[row[0] for row in LOOKS])
+def test_memory_is_given_back_after_a_fall(loads: list[int], due: list[int]) -> None:
+    """Each line of the table."""
+    trimming = Trimming()
+    assert [at for at, load in enumerate(loads) if trimming.due(load)] == due
