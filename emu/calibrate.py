@@ -18,15 +18,19 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL, Popen
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from emu.command import spawn
 from emu.errors import EmuError
 from emu.messages import QUEUE_PORT, USER_PORT, Work
-from emu.pod import queue_proxy_environment
+from emu.pod import LABEL_OWNER, owner, queue_proxy_environment
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
+
+if TYPE_CHECKING:
+    from emu.containers import Engine
 
 BODY_BYTES = 64 * 1024
 _SLEEP_S = 3600.0
@@ -73,8 +77,8 @@ def calibrate(
         time.sleep(settle_s)
         anon, file = memory(running)
         idle = Idle(anon, file, _code(running))
-    sizes = [f"{size / 1e6:.1f} MB" for size in (anon, file, idle.code_bytes)]
-    say(f"idle: {sizes[0]} anonymous, {sizes[1]} of files, {sizes[2]} of that needed to serve")
+    needed = f"{idle.code_bytes / 1e6:.1f} MB" if idle.code_bytes else "nobody can tell here how much"
+    say(f"idle: {anon / 1e6:.1f} MB anonymous, {file / 1e6:.1f} MB of files, {needed} of that needed to serve")
     rows: list[Held] = []
     plan: list[tuple[Kind, int]] = [("plain", count) for count in counts]
     plan += [("body", count) for count in counts]
@@ -114,7 +118,7 @@ def command(argv: Sequence[str], concurrency: int) -> Iterator[Running]:
             )
         env = queue_proxy_environment(concurrency, user_port, "127.0.0.1", "calibrate")
         process = stack.enter_context(_process(argv, {**os.environ, **env}))
-        _await("127.0.0.1", QUEUE_PORT, argv[0], process)
+        _await("127.0.0.1", QUEUE_PORT, argv[0], lambda: _process_end(process))
         yield Running("127.0.0.1", QUEUE_PORT, process.pid)
 
 
@@ -122,28 +126,44 @@ def command(argv: Sequence[str], concurrency: int) -> Iterator[Running]:
 def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Running]:
     """A container of an image that the engine has, in a network of its own, and our app beside it."""
     from emu import images
-    from emu.containers import LABEL_CONTAINER, ContainerRequest, Engine
+    from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 
     engine = Engine()
     engine.connect()
     images.ensure(engine, images.prepare())
+    if engine.image_labels(tag) is None:
+        raise EmuError(
+            f"the engine has no image {tag}",
+            "none is fetched, so that what is measured is what you have",
+            f"docker pull {tag}, or docker load; emu images --list shows what there is",
+        )
     run = f"emu-calibrate-{secrets.token_hex(3)}"
-    labels = {LABEL_CONTAINER: "calibrate"}
+    ours = {LABEL_RUN: run, LABEL_OWNER: owner()}
     with ExitStack() as stack:
 
-        def begin(request: ContainerRequest) -> str:
-            made = engine.create(request)
+        def begin(name: str, image: str, **rest: Any) -> str:
+            labels = {**ours, LABEL_CONTAINER: name}
+            made = engine.create(ContainerRequest(f"{run}.{name}", image, labels, **rest))
             stack.callback(engine.remove, made)
             engine.start(made)
             return made
 
-        sandbox = begin(ContainerRequest(f"{run}.sandbox", images.BASE, labels, command=["sleep", "infinity"]))
+        sandbox = begin("sandbox", images.BASE, command=["sleep", "infinity"])
         address = engine.address(sandbox)
-        begin(ContainerRequest(f"{run}.app", images.APP, labels, env={"PORT": str(USER_PORT)}, network_of=sandbox))
+        begin("app", images.APP, env={"PORT": str(USER_PORT)}, network_of=sandbox)
+        _await(address, USER_PORT, "our app")
         env = queue_proxy_environment(concurrency, USER_PORT, address, run)
-        ours = begin(ContainerRequest(f"{run}.qp", tag, labels, command=argv, env=env, network_of=sandbox))
-        _await(address, QUEUE_PORT, tag)
-        yield Running(address, QUEUE_PORT, int(engine.state(ours)["Pid"]))
+        measured = begin("queue-proxy", tag, command=argv, env=env, network_of=sandbox)
+        _await(address, QUEUE_PORT, tag, lambda: _container_end(engine, measured))
+        yield Running(address, QUEUE_PORT, int(engine.state(measured)["Pid"]))
+
+
+def _container_end(engine: Engine, container: str) -> str | None:
+    state = engine.state(container)
+    if state["Status"] != "exited":
+        return None
+    said = b"".join(engine.logs(container)).decode(errors="replace").strip()
+    return f"it ended with status {state['ExitCode']}: {said[-500:] or 'no output'}"
 
 
 @contextmanager
@@ -172,14 +192,21 @@ def _listens(address: str, port: int) -> bool:
         return False
 
 
-def _await(address: str, port: int, who: str, process: Popen[bytes] | None = None) -> None:
+def _await(address: str, port: int, who: str, ended: Callable[[], str | None] = lambda: None) -> None:
+    """Until somebody listens. EmuError when nobody does in time, or `ended` tells how it came to an end before."""
     until = time.monotonic() + _READY_S
     while not _listens(address, port):
-        ended = None if process is None else process.poll()
-        if ended is not None or time.monotonic() > until:
-            why = f"it ended with status {ended}" if ended is not None else f"nothing listens after {_READY_S:.0f} s"
+        why = ended()
+        if why is None and time.monotonic() > until:
+            why = f"nothing listens after {_READY_S:.0f} s"
+        if why is not None:
             raise EmuError(f"{who} does not serve port {port}", why, "see what it printed")
         time.sleep(0.05)
+
+
+def _process_end(process: Popen[bytes]) -> str | None:
+    ended = process.poll()
+    return None if ended is None else f"it ended with status {ended}"
 
 
 def _request(kind: Kind) -> bytes:
@@ -233,9 +260,22 @@ def memory(running: Running) -> tuple[int, int]:
     anon = file = 0
     for pid in running.pids():
         values = {}
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+        for line in _read_rollup(pid).splitlines()[1:]:
             key, value, *_ = line.split()
             values[key.rstrip(":")] = int(value) * 1024
         anon += values.get("Anonymous", 0) + values.get("Swap", 0)
         file += values.get("Rss", 0) - values.get("Anonymous", 0)
     return anon, file
+
+
+def _read_rollup(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except PermissionError as refused:
+        raise EmuError(
+            f"cannot read what process {pid} weighs",
+            str(refused),
+            "run it as root: a container's processes are another user's",
+        ) from None
+    except OSError as gone:
+        raise EmuError("the queue-proxy ended while it was measured", str(gone), "see what it printed") from None

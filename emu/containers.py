@@ -114,6 +114,11 @@ class Engine:
             return None
         return dict(config.get("Labels") or {})
 
+    def tag(self, image: str, tag: str) -> None:
+        """Give an image another name (`repository:tag`) besides."""
+        repository, _, version = tag.rpartition(":")
+        self._api.tag(image, repository, version)
+
     def image_tags(self) -> list[tuple[str, int]]:
         """Every tag that the engine has, with its size in bytes."""
         return sorted(

@@ -9,6 +9,7 @@ cgroup as soon as that exists, which is before its process runs.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from cgroups import files
 from cgroups.errors import CgroupError
@@ -325,6 +328,11 @@ class Pod:
     def _remove_containers(self) -> None:
         for found in self._engine.labelled(f"{LABEL_RUN}={self.run_id}"):
             self._engine.remove(str(found["Id"]))
+
+
+def owner() -> str:
+    """Who this process is, also after its pid was given to another: `pid:start time`."""
+    return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 def queue_proxy_environment(concurrency: int, user_port: int, address: str, pod: str) -> dict[str, str]:

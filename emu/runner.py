@@ -29,7 +29,7 @@ from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
 from emu.messages import QUEUE_PORT, LoadPlan
-from emu.pod import SANDBOX, Instance, Pod
+from emu.pod import SANDBOX, Instance, Pod, owner
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.profiles import profile_of
@@ -140,11 +140,6 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     log.append(RunEnded(now(), interrupted))
     log.close()
     return interrupted
-
-
-def owner() -> str:
-    """Who this process is, also after its pid was given to another: `pid:start time`."""
-    return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cgroup: Path) -> RunBegan:
