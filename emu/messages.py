@@ -18,6 +18,8 @@ QUEUE_ADMIN_PORT = 8022
 """Knative's admin port; only /wait-for-drain."""
 USER_PORT = 8080
 """Knative's default container port."""
+HOLD_VARIABLE, START_VARIABLE = "EMU_HOLD_BYTES", "EMU_START_SECONDS"
+"""What a sidecar's stand-in is to hold, and how long it takes to be ready."""
 DATA_DIR = "/data"
 """Where the app's volume on a real block device is mounted; `readFile` and `writeFile` name files in it."""
 

@@ -27,7 +27,7 @@ from emu import images
 from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 from emu.errors import EmuError
 from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
-from emu.messages import DATA_DIR, QUEUE_PORT
+from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_PORT, START_VARIABLE
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
 from emu.profiles import profile_of
@@ -38,6 +38,8 @@ LABEL_OWNER = "emu.owner"
 """Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
 _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
 _TLS_PORT = 8112
+_STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.sidecar")
+"""What our app image runs as a sidecar."""
 _BORN_DEADLINE_S = 60.0
 _FILE_DEADLINE_S = 900.0
 _LOOK_S = 0.1
@@ -238,7 +240,7 @@ class Pod:
             name=name,
             image=self.image(container),
             labels=labels,
-            command=spec.command,
+            command=_STAND_IN if isinstance(spec, SidecarSpec) and spec.is_stand_in else spec.command,
             env={**self._environment(container), **spec.env},
             memory_max=spec.resources.limits.memory,
             swap_max=spec.memory.swap_max,
@@ -254,8 +256,9 @@ class Pod:
         if container == APP:
             return {"PORT": str(self.spec.app.port), "K_SERVICE": "app", "K_REVISION": _REVISION}
         if container != QUEUE_PROXY:
-            port = self.port(container)
-            return {} if port is None else {"PORT": str(port)}
+            sidecar = self.spec.containers[container]
+            assert isinstance(sidecar, SidecarSpec)
+            return sidecar_environment(sidecar)
         spec = self.spec
         return {
             **queue_proxy_environment(spec.container_concurrency, spec.app.port, self.address, self.run_id),
@@ -363,6 +366,14 @@ def queue_proxy_environment(concurrency: int, user_port: int, address: str, pod:
         "HOST_IP": address,
         "ROOT_CA": "",
     }
+
+
+def sidecar_environment(spec: SidecarSpec) -> dict[str, str]:
+    """What a sidecar is told: where to listen; and our stand-in, what to be."""
+    env = {} if spec.port is None else {"PORT": str(spec.port)}
+    if spec.is_stand_in:
+        env |= {HOLD_VARIABLE: str(spec.hold), START_VARIABLE: str(spec.start)}
+    return env
 
 
 def _controls(spec: ContainerSpec) -> dict[str, str]:

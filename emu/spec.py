@@ -283,12 +283,33 @@ class QueueProxySpec(ContainerSpec):
 
 
 class SidecarSpec(ContainerSpec):
-    """A further container of the pod, such as a service mesh's proxy or an agent."""
+    """A further container, such as a service mesh's proxy; with neither `image` nor `command` a stand-in of ours."""
 
     name: Name
     """What results call it."""
     port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
     """Where it listens once it is ready; ready as soon as it runs if not given. Our image gets it as PORT."""
+    hold: Bytes = 0
+    """Anonymous memory that our stand-in holds beside its own 11 MiB. Not with `image` or `command`."""
+    start: Seconds = 0.0
+    """How long our stand-in takes until it holds it and listens. Not with `image` or `command`."""
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it is ours, which only holds memory and listens."""
+        return self.image is None and self.command is None
+
+    @model_validator(mode="after")
+    def _holds_if_ours(self) -> Self:
+        for name in ("hold", "start"):
+            if getattr(self, name) and not self.is_stand_in:
+                raise SpecError(
+                    f"`{name}` is what our stand-in does",
+                    why="with `image` or `command` the sidecar is a program of yours",
+                    fix=f"remove `{name}`, or `image` and `command`",
+                    at=(name,),
+                )
+        return self
 
     @model_validator(mode="after")
     def _is_none_of_ours(self) -> Self:

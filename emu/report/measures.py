@@ -12,7 +12,7 @@ from math import inf
 from typing import Any
 
 from emu.report.counters import rises
-from emu.report.model import Column, Device, Key, Study, Timeline
+from emu.report.model import SANDBOX, Column, Device, Key, Study, Timeline
 
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 PEAKS = {
@@ -142,3 +142,20 @@ def percentile(ordered: list[float], share: float) -> float | None:
 
 def _is_swap(devices: Mapping[str, Device], number: str) -> bool:
     return number in devices and devices[number].is_swap
+
+
+def startup_s(study: Study, names: Iterable[str]) -> float | None:
+    """Seconds from the making of the first of these containers to the moment when each had been ready once.
+
+    For several the pod's sandbox counts as the first. None where one was never ready.
+    """
+    wanted = list(names)
+    firsts = [study.instances_of(name)[:1] for name in wanted]
+    ready = [
+        next((one.ready_s for one in study.instances_of(name) if one.ready_s is not None), None) for name in wanted
+    ]
+    made = [one.created_s for found in firsts for one in found if one.created_s is not None]
+    if len(wanted) > 1:
+        made += [one.created_s for one in study.instances_of(SANDBOX) if one.created_s is not None]
+    known = [time for time in ready if time is not None]
+    return max(known) - min(made) if made and known and len(known) == len(wanted) else None

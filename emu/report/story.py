@@ -15,6 +15,7 @@ from emu.report.oom_pieces import KILLED
 from emu.report.story_clients import answers_headline, client_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
 from emu.report.story_stalls import stall_headline, stall_sentences
+from emu.report.story_start import sidecar_sentences
 from emu.report.words import count, listed, of_limit, often
 from emu.units import format_bytes, format_seconds
 
@@ -49,6 +50,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _restarts(study)
     story.sentences += client_sentences(summary)
     story.sentences += memory_sentences(study, summary)
+    story.sentences += sidecar_sentences(study, summary)
     story.sentences += _notes(study)
     story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
     return story

@@ -17,7 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from emu.report.counters import value_at
 from emu.report.expectations import Expectation, Outcome, parse_expectation
-from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, times
+from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, startup_s, times
 from emu.report.model import POD, Instance, Request, Study, Timeline
 from emu.report.requests import most_in_flight
 from emu.report.stalls import stalls
@@ -100,6 +100,7 @@ def _container(study: Study, name: str) -> dict[str, Any]:
         "final_reason": ended[-1].reason if ended else None,
         "ready": None if newest is None else newest.ready_s is not None and (newest.exited_s is None or newest.asked),
         "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
+        "startup_s": startup_s(study, [name]),
         "memory_limit_bytes": newest.memory_max if newest else None,
         "memory_high_bytes": newest.memory_high if newest else None,
         "swap_limit_bytes": newest.swap_max if newest else None,
@@ -184,6 +185,7 @@ def _pod(study: Study) -> dict[str, Any]:
         "restarts": sum(restarts) if restarts else None,
         "status": status.text if status else None,
         "ready": status.detail["ready"] if status else None,
+        "startup_s": startup_s(study, list(study.containers)),
         "memory_limit_bytes": last(line.limit) if line else None,
         **figures,
         "memory_peak_bytes": line.memory_peak if line else None,

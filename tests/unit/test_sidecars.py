@@ -9,7 +9,8 @@ import pytest
 
 from emu import profiles
 from emu.errors import EmuError
-from emu.pod import queue_proxy_environment
+from emu.messages import HOLD_VARIABLE, START_VARIABLE
+from emu.pod import queue_proxy_environment, sidecar_environment
 from emu.policy.footprint import Profile
 from emu.scenario import read_scenario, resolve
 
@@ -58,6 +59,28 @@ def test_a_sidecar_has_a_name_of_its_own(name: str) -> None:
     """Results call other things these."""
     text = SCENARIO.format(footprint="own", port=15021).replace("name: agent", f"name: {name}")
     with pytest.raises(EmuError, match=f"cannot be called '{name}'"):
+        read_scenario(text, "it")
+
+
+def test_a_sidecar_without_an_image_is_a_stand_in() -> None:
+    """It is told where to listen, how long to take and what to hold; a program of the user's only where to listen."""
+    text = SCENARIO.format(footprint="own", port=15021).replace(
+        "name: agent", "name: agent\n      hold: 40Mi\n      start: 2s"
+    )
+    spec = read_scenario(text, "it")
+    mesh, agent = spec.pod.sidecars
+    assert sidecar_environment(mesh) == {"PORT": "15021"}
+    assert sidecar_environment(agent) == {HOLD_VARIABLE: str(40 << 20), START_VARIABLE: "2.0"}
+    assert read_scenario(resolve(spec), "again").pod.sidecars == spec.pod.sidecars
+
+
+@pytest.mark.parametrize("key", ["hold: 40Mi", "start: 2s"])
+def test_only_the_stand_in_can_be_told_what_to_be(key: str) -> None:
+    """An image does what it does."""
+    text = SCENARIO.format(footprint="own", port=15021).replace(
+        "image: mesh/proxy:1", f"image: mesh/proxy:1\n      {key}"
+    )
+    with pytest.raises(EmuError, match="is what our stand-in does"):
         read_scenario(text, "it")
 
 

@@ -144,3 +144,31 @@ def test_words_for_numbers() -> None:
         "100 %",
         "0 %",
     ]
+
+
+def test_what_a_sidecar_adds_is_told(tmp_path: Path) -> None:
+    """How much later than the others it was ready, and what it held of the pod's memory."""
+    run = FakeRun(tmp_path / "run", name="sidecar")
+    for name in ("sandbox", "queue-proxy", "app"):
+        run.start(name, memory_max=None if name == "sandbox" else 64 * MIB)
+    run.advance(2.0)
+    run.start("istio-proxy", memory_max=128 * MIB)
+    run.advance(4.0, {"istio-proxy": {"anon": 50 * MIB}})
+    summary = summarize(read_study(run.finish()))
+    assert summary["containers"]["app"]["startup_s"] == pytest.approx(0.01)
+    assert summary["pod"]["startup_s"] == pytest.approx(2.01)
+    told = " ".join(summary["verdict"]["sentences"])
+    assert "istio-proxy was ready 2.0 s after queue-proxy and app, which took 10 ms." in told
+    assert "istio-proxy peaked at 50 of 128 MiB" in told
+
+
+def test_a_pod_that_was_never_ready_took_no_time_to_start(tmp_path: Path) -> None:
+    """Null, not a number."""
+    run = FakeRun(tmp_path / "run", name="sidecar")
+    run.start("queue-proxy")
+    run.start("app", ready=False)
+    run.advance(1.0)
+    summary = summarize(read_study(run.finish()))
+    assert summary["pod"]["startup_s"] is None
+    assert summary["containers"]["app"]["startup_s"] is None
+    assert summary["containers"]["queue-proxy"]["startup_s"] is not None

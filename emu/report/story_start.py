@@ -1,0 +1,39 @@
+"""What sidecars add to a pod, in words: how much later it is ready, and how much memory it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.report.measures import startup_s
+from emu.report.model import Study
+from emu.report.words import of_limit
+from emu.units import format_bytes, format_seconds
+
+OURS = ("queue-proxy", "app")
+"""What every pod has; any other container is a sidecar."""
+
+
+def sidecar_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+    """Two for each sidecar at most; none where there is no sidecar."""
+    found = []
+    rest = startup_s(study, OURS)
+    for name in study.containers:
+        if name in OURS:
+            continue
+        ready, others = summary["containers"][name]["ready_s"], _ready_s(study)
+        if rest is not None and ready is not None and others is not None:
+            late = ready - others
+            words = f"{format_seconds(late)} after" if late > 0 else f"{format_seconds(-late)} before"
+            found.append(f"{name} was ready {words} queue-proxy and app, which took {format_seconds(rest)}.")
+        peak, limit = (summary["containers"][name][key] for key in ("memory_peak_bytes", "memory_limit_bytes"))
+        whole = summary["pod"]["memory_peak_bytes"]
+        if peak is not None and whole is not None:
+            found.append(f"{name} peaked at {of_limit(peak, limit)}; the whole pod at {format_bytes(whole)}.")
+    return found
+
+
+def _ready_s(study: Study) -> float | None:
+    """When queue-proxy and app were both ready for the first time."""
+    times = [next((one.ready_s for one in study.instances_of(name) if one.ready_s), None) for name in OURS]
+    known = [time for time in times if time is not None]
+    return max(known) if len(known) == len(OURS) else None
