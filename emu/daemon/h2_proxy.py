@@ -178,7 +178,13 @@ class ClientConnection2(Connection):
             asyncio.get_running_loop().call_soon(stream.reset, int(ErrorCodes.NO_ERROR))
 
     def leave(self) -> None:
-        """Take no more streams; end when the last is answered."""
+        """The servers stop: over TLS take no more streams, and end when the last is answered.
+
+        Without TLS nothing is told: Go's h2c hands the connection over for good, so its server does not know it any
+        more. The client may go on, and holds up the end until it leaves or is cut.
+        """
+        if self.transport.get_extra_info("ssl_object") is None:
+            return
         self._leaving = True
         self._end_if_idle()
 

@@ -18,8 +18,10 @@ from emu.policy.timeouts import dial_limits
 if TYPE_CHECKING:
     from emu.daemon.h2_proxy import ProxiedStream
 
-APP_WINDOW_BYTES = 256 * 1024
-"""Of an answer, this much is taken ahead per stream."""
+APP_WINDOW_BYTES = 4 << 20
+"""Of an answer, this much is taken ahead per stream, and held for a client that reads slowly (x/net,
+transportDefaultStreamFlow).
+"""
 APP_CONNECTION_WINDOW_BYTES = 1 << 30
 HTTP1_WORDS = (
     "http2: failed reading the frame payload: http2: frame too large, "

@@ -169,14 +169,10 @@ class TestShutdown:
     def test_a_stream_in_flight_is_answered_and_then_the_process_ends(
         self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
     ) -> None:
-        """An idle connection does not hold it up."""
+        """Once its client leaves."""
         service, port = grpc_app
         proxy = queue_proxy(USER_PORT=port)
-        with (
-            grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel,
-            grpc.insecure_channel(f"127.0.0.1:{proxy.port}", options=(("idle", 1),)) as idle,
-        ):
-            idle.unary_unary("/t.T/Echo")(b"", timeout=20)
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
             future = channel.unary_unary("/t.T/Hang").future(b"", timeout=20)
             wait_for(lambda: service.seen, "a call")
             time.sleep(0.2)
@@ -184,6 +180,21 @@ class TestShutdown:
             proxy.event("stopping")
             service.cancelled.set()
             assert future.result(timeout=20) == b""
+            # Its server knows an h2c connection no more than a websocket: what is asked now is still answered.
+            assert channel.unary_unary("/t.T/Echo")(b"late", timeout=20) == b"late"
+        assert proxy.wait() == 0
+
+    def test_an_idle_connection_holds_up_the_end_for_a_while(
+        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
+    ) -> None:
+        """As Go's, which handed it over; then it is cut."""
+        proxy = queue_proxy(USER_PORT=grpc_app[1], EMU_HIJACKED_SECONDS=2)
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as idle:
+            idle.unary_unary("/t.T/Echo")(b"", timeout=20)
+            proxy.term()
+            stopping, stopped = proxy.event("stopping"), proxy.event("stopped")
+            assert stopping["hijacked"] == 1
+            assert stopped["t"] - stopping["t"] >= 2
         assert proxy.wait() == 0
 
 
