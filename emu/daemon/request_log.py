@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from emu.daemon import gotemplate, http1
+from emu.daemon.gofuncs import go_float
 
 if TYPE_CHECKING:
     from emu.daemon.forward import Route
@@ -28,7 +29,7 @@ class RequestLog:
     def __init__(
         self, template: str, revision: Mapping[str, str], probes: bool, write: Callable[[str], None]
     ) -> None:
-        self._nodes = gotemplate.parse(template if template.endswith("\n") else template + "\n")
+        self._template = gotemplate.parse(template if template.endswith("\n") else template + "\n")
         self._revision = dict(revision)
         self._probes = probes
         self._write = write
@@ -52,11 +53,11 @@ class RequestLog:
             "TraceID": _trace_id(request["Header"]),
         }
         try:
-            line = gotemplate.render(self._nodes, values)
+            line = gotemplate.render(self._template, values)
         except gotemplate.TemplateError:
             line = (
                 f"Invalid request log template: method: {request['Method']}, response code: {status}, "
-                f"latency: {gotemplate.go_float(latency_s)}, url: {request['RequestURI']}\n"
+                f"latency: {go_float(latency_s)}, url: {request['RequestURI']}\n"
             )
         self._write(line)
 

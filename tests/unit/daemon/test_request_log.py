@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from daemon_wire import Daemon, FakeApp, wait_for
 
-from emu.daemon.gotemplate import TemplateError, go_float, parse, render
+from emu.daemon.gofuncs import go_float
+from emu.daemon.gotemplate import TemplateError, parse, render
 from emu.daemon.request_log import DEFAULT_TEMPLATE
 
 StartProxy = Callable[..., Daemon]
@@ -51,6 +52,26 @@ class TestTemplate:
             ('{{len .Request.Method}}{{urlquery "a b"}}', "3a+b"),
             ("{{`raw`}}", "raw"),
             ('{{or .Empty "none"}}', "none"),
+            ('{{and .Empty (index .Request.Header "X-A" 99)}}', ""),
+            ('{{define "m"}}<{{.Method}}>{{end}}{{template "m" .Request}}', "<GET>"),
+            ('{{template "later" .Response}}{{define "later"}}{{.Code}}{{$.Size}}{{end}}', "4045"),
+            ('{{block "size" .Response}}[{{.Size}}]{{end}}', "[5]"),
+            ('{{define "none"}}x{{.}}{{end}}{{template "none"}}', "x<no value>"),
+            (
+                '{{define "a"}}({{template "b" .Method}}){{end}}{{define `b`}}{{.}}{{end}}{{template "a" .Request}}',
+                "(GET)",
+            ),
+            ('{{range $i, $v := index .Request.Header "X-A"}}{{$i}}={{$v}};{{end}}', "0=1;1=2;"),
+            ('{{range $v := index .Request.Header "X-A"}}{{$v}}{{end}}', "12"),
+            ("{{range $k, $v := .Request.Header}}{{$k}}{{len $v}}{{end}}", "X-A2"),
+            ('{{range index .Request.Header "X-A"}}{{if eq . "2"}}{{break}}{{end}}{{.}}{{end}}', "1"),
+            ('{{range index .Request.Header "X-A"}}{{if eq . "1"}}{{continue}}{{end}}{{.}}{{end}}', "2"),
+            ("{{range 3}}{{.}}{{end}}", "012"),
+            ("{{range .Empty | len}}x{{else}}none{{end}}", "none"),
+            ("{{$x := 1}}{{if true}}{{$x := 2}}{{end}}{{$x}}", "1"),
+            ("{{$x := 1}}{{if true}}{{$x = 2}}{{end}}{{$x}}", "2"),
+            ("{{with .Empty}}a{{else with .Response}}{{.Size}}{{end}}", "5"),
+            ("{{slice .Request.Method 1 2}}{{slice .Request.Method 1}}", "EET"),
         ],
     )
     def test_it_renders(self, template: str, text: str) -> None:
@@ -58,14 +79,42 @@ class TestTemplate:
         assert render(parse(template), VALUES) == text
 
     @pytest.mark.parametrize(
-        "template", ["{{", "{{.A", "{{if .A}}", "{{end}}", "{{nothing .A}}", "{{(.A}}", "{{}}", "{{.A |}}"]
+        "template",
+        [
+            "{{",
+            "{{.A",
+            "{{if .A}}",
+            "{{end}}",
+            "{{nothing .A}}",
+            "{{(.A}}",
+            "{{}}",
+            "{{.A |}}",
+            "{{break}}",
+            "{{define}}x{{end}}",
+            '{{define "a"}}',
+            '{{if .A}}{{define "a"}}{{end}}{{end}}',
+            '{{block "a"}}{{end}}',
+            '{{define "a"}}x{{end}}{{define "a"}}y{{end}}',
+            "{{template .A}}",
+        ],
     )
     def test_what_is_no_template_is_told(self, template: str) -> None:
         """When it is read, not when it is used."""
         with pytest.raises(TemplateError):
             parse(template)
 
-    @pytest.mark.parametrize("template", ["{{.Nothing}}", "{{.Request.Nope}}", "{{index .Request.Method 99}}"])
+    @pytest.mark.parametrize(
+        "template",
+        [
+            "{{.Nothing}}",
+            "{{.Request.Nope}}",
+            "{{index .Request.Method 99}}",
+            '{{template "nobody"}}',
+            '{{define "self"}}{{template "self"}}{{end}}{{template "self"}}',
+            '{{define "other"}}{{$x}}{{end}}{{$x := 1}}{{template "other"}}',
+            "{{slice .Request.Method 2 9}}",
+        ],
+    )
     def test_what_fails_on_the_values_is_told(self, template: str) -> None:
         """When it is used."""
         with pytest.raises(TemplateError):
