@@ -17,6 +17,8 @@ LIMIT = "pod.queueProxy.resources.limits.memory"
 WITHIN = 0.05
 EACH_BYTES, IDLE_BYTES = 60_000, 3_900_000
 """The rule that fitted every kill of the real one within 1 %: N = (memory.max - idle) / each."""
+STALLED = {32: 413, 64: 970}
+"""Where the real one stalled, by memory.max in MiB; other limits lie on the line through these two."""
 
 
 def killed_at(done: Finished) -> int:
@@ -39,10 +41,11 @@ def test_killed_where_the_real_one_was(emu_run: EmuRun, limit_mib: int, real: in
     assert killed_at(emu_run("queue-proxy-oom", *settings)) == pytest.approx(real, rel=WITHIN)
 
 
-def test_killed_by_the_rule_at_a_limit_that_nobody_measured(emu_run: EmuRun) -> None:
-    """48 MiB: the rule says 774."""
-    rule = (48 * MIB - IDLE_BYTES) / EACH_BYTES
-    done = emu_run("queue-proxy-oom", *steady(90, 11, 48))
+@pytest.mark.parametrize("limit_mib", [48, 128])
+def test_killed_by_the_rule_at_a_limit_that_nobody_measured(emu_run: EmuRun, limit_mib: int) -> None:
+    """774 under 48 MiB, 2,172 under 128."""
+    rule = (limit_mib * MIB - IDLE_BYTES) / EACH_BYTES
+    done = emu_run("queue-proxy-oom", *steady(90, 2 + round(1.05 * rule / 90), limit_mib))
     assert killed_at(done) == pytest.approx(rule, rel=WITHIN)
 
 
@@ -63,7 +66,15 @@ def stalled_at(done: Finished) -> int:
     return int(lines[0]["inFlight"])
 
 
-@pytest.mark.parametrize(("limit_mib", "real", "rate"), [(32, 413, 60), (64, 970, 90)])
+@pytest.mark.parametrize("limit_mib", [24, 48, 96])
+def test_stalled_on_the_line_at_limits_that_nobody_measured(emu_run: EmuRun, limit_mib: int) -> None:
+    """274 under 24 MiB, 692 under 48, 1,527 under 96."""
+    line = STALLED[32] + (STALLED[64] - STALLED[32]) * (limit_mib - 32) / 32
+    done = emu_run("queue-proxy-stall", *steady(80, 2 + round(1.1 * line / 80), limit_mib))
+    assert stalled_at(done) == pytest.approx(line, rel=WITHIN)
+
+
+@pytest.mark.parametrize(("limit_mib", "real", "rate"), [(32, STALLED[32], 60), (64, STALLED[64], 90)])
 def test_stalled_where_the_real_one_did(emu_run: EmuRun, limit_mib: int, real: int, rate: int) -> None:
     """Own, cold file pages: 411 to 415 under 32 MiB, 967 to 973 under 64 MiB; no kill while the load is there."""
     settings = () if limit_mib == 32 else steady(rate, 14, limit_mib)
