@@ -40,6 +40,7 @@ from emu.events import (
     RecorderReport,
     now,
 )
+from emu.listeners import Listeners
 from emu.rundir import RunDir
 from emu.samples import SampleWriter
 
@@ -58,6 +59,10 @@ SLOW_FILES = ("cgroup.procs", "memory.peak", "memory.max", "memory.swap.max")
 """Read every SLOW_S, and when memory.events changes."""
 HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory")
 """Read every SLOW_S."""
+LISTENERS_FILE = "listeners"
+"""Not a control file: connections that wait to be accepted in the pod (`emu.listeners`). Read every SLOW_S."""
+SANDBOX = "sandbox"
+"""The container whose network is the pod's."""
 SLOW_S = 0.1
 REPORT_S = 5.0
 _CALM_S = 0.1
@@ -120,6 +125,8 @@ class Recorder:
         self._kmsg_fd = -1
         self._oom = OomParser()
         self._host: list[tuple[int, int]] = []
+        self._listeners: Listeners | None = None
+        self._listeners_source = -1
         self._samples = 0
         self._late = 0
         self._stop = False
@@ -154,6 +161,8 @@ class Recorder:
                 self._write_back()
         self.sample("tick", now())
         self._report(now(), finished=True)
+        if self._listeners is not None:
+            self._listeners.close()
         self._writer.close()
         self._log.close()
 
@@ -218,6 +227,7 @@ class Recorder:
             moment = now()
             for watched in changed:
                 self._read(watched, moment, slow=True)
+            self._read_listeners()
             self._end_sample("event", moment)
 
     def _read_names(self) -> None:
@@ -271,6 +281,7 @@ class Recorder:
             self._next_slow = moment + SLOW_S
             for source, fd in self._host:
                 self._writer.put(source, os.pread(fd, 1 << 16, 0))
+            self._read_listeners()
         self._end_sample(why, moment)
         self._samples += 1
 
@@ -344,6 +355,36 @@ class Recorder:
             self._by_event_fd[fd] = watched
             self._poll.register(fd, select.POLLPRI | select.POLLERR)
         self._append(CgroupSeen(now(), label, attempt, path))
+        if attempt is not None and label != SANDBOX and self._listeners is None:
+            self._open_listeners()
+
+    def _open_listeners(self) -> None:
+        """Look into the pod's network, now that a container of it comes: the sandbox has made it."""
+        sandbox = next((one for one in self._watched.values() if one.label == SANDBOX), None)
+        if sandbox is None:
+            return  # processes without a sandbox have the machine's network
+        try:
+            pids = Path(sandbox.path, "cgroup.procs").read_text().split()
+            self._listeners = Listeners(f"/proc/{pids[0]}/ns/net")
+            self._listeners.open()
+        except (OSError, IndexError) as error:
+            self._no_listeners(error)
+            return
+        self._listeners_source = self._writer.declare("pod", None, LISTENERS_FILE, f"/proc/{pids[0]}/ns/net")
+
+    def _read_listeners(self) -> None:
+        if self._listeners_source < 0 or self._listeners is None:
+            return
+        try:
+            self._writer.put(self._listeners_source, self._listeners.read())
+        except OSError as error:
+            self._no_listeners(error)
+
+    def _no_listeners(self, error: Exception) -> None:
+        self._listeners_source = -1
+        if self._listeners is not None:
+            self._listeners.close()
+        self._append(Note(now(), "connections that wait to be accepted are not counted", str(error)))
 
     def _gone(self, watched: _Watched, moment: float) -> None:
         for _, fd in watched.events.values():

@@ -134,6 +134,8 @@ class FakeRun:
         self.psi = psi
         self.interval_s = interval_s
         self.samples_taken = 0
+        self.backlog: int | None = None
+        """Connections that queue-proxy has not accepted yet; None where nobody counts them."""
         self._events = EventLog(self.run.events)
         self._samples = SampleWriter(self.run.samples)
         self._samples.open()
@@ -219,7 +221,10 @@ class FakeRun:
         for name in COUNTERS:
             self.pod.values[name] = self._ended[name] + sum(group.values[name] for group in self.live.values())
         for group in (self.pod, *self.live.values()):
-            for file, text in group.texts(self.psi).items():
+            texts = group.texts(self.psi)
+            if group is self.pod and self.backlog is not None:
+                texts["listeners"] = f"8012 {self.backlog} 4096\n8080 3 4096\n8022 0 4096\n"
+            for file, text in texts.items():
                 if file not in group.sources:
                     path = f"/sys/fs/cgroup{group.path}/{file}"
                     group.sources[file] = self._samples.declare(group.label, group.attempt, file, path)

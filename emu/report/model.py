@@ -134,6 +134,8 @@ class Timeline:
     frozen: Column = field(default_factory=list)
     """1 while cgroup.events says frozen."""
     processes: Column = field(default_factory=list)
+    backlog: Column = field(default_factory=list)
+    """Of the pod alone: connections at queue-proxy's port that wait to be accepted."""
     events: dict[str, Column] = field(default_factory=dict)
     """memory.events.local: low, high, max, oom, oom_kill, oom_group_kill of this level alone."""
     events_all: dict[str, Column] = field(default_factory=dict)
@@ -277,6 +279,8 @@ class OomVerdict:
     """What the container had in swap just before."""
     in_flight: int | None = None
     """Requests sent and not yet answered then."""
+    in_backlog: int | None = None
+    """Of queue-proxy alone: so many of them it had not accepted yet, for want of time or memory."""
     after_first_request_s: float | None = None
     evidence: tuple[str, ...] = ()
     """Which of `memory.events`, `kmsg`, `exit-code`, `docker-flag` told of it."""

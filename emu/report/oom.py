@@ -67,6 +67,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         held=_held(first, level, whose, t),
         swap_bytes=_before(timeline, "swap", t),
         in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
+        in_backlog=_before(study.timelines.get(POD), "backlog", t) if instance.container == "queue-proxy" else None,
         after_first_request_s=None if began is None or began > t else t - began,
         evidence=evidence,
         contradicts=(*doubts, *contradicts),

@@ -13,6 +13,7 @@ from pathlib import Path
 from cgroups.errors import BadValue
 from cgroups.parse import parse_flat, parse_int, parse_io_stat, parse_limit, parse_pids, parse_pressure, pick
 from cgroups.values import NO_LIMIT
+from emu.messages import QUEUE_PORT
 from emu.report.model import Column, Freeze, HostTimeline, IoColumns, Key, Timeline
 from emu.samples import Sample, read_samples
 
@@ -181,6 +182,12 @@ def _meminfo(text: bytes, row: Row) -> None:
         row["swap_used"] = told["SwapTotal"] - told["SwapFree"]
 
 
+def _listeners(text: bytes, row: Row) -> None:
+    """Of the pod: who waits at queue-proxy's port, in both families together."""
+    lines = (line.split() for line in text.splitlines())
+    row["backlog"] = sum(int(waiting) for port, waiting, _ in lines if int(port) == QUEUE_PORT)
+
+
 _READERS: dict[str, Callable[[bytes, Row], None]] = {
     "memory.current": _number("memory_current"),
     "memory.peak": _number("memory_peak"),
@@ -193,6 +200,7 @@ _READERS: dict[str, Callable[[bytes, Row], None]] = {
     "cpu.stat": _cpu,
     "memory.pressure": _pressure,
     "cgroup.events": _cgroup_events,
+    "listeners": _listeners,
     "meminfo": _meminfo,
 }
 

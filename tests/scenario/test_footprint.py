@@ -22,10 +22,10 @@ STALLED = {32: 413, 64: 970}
 
 
 def killed_at(done: Finished) -> int:
-    """Requests in flight at the first kill."""
+    """Requests inside at the first kill: what clients had sent, without what had not been accepted yet."""
     kill = done.summary["oom_kills"][0]
     assert kill["container"] == "queue-proxy" and kill["level"] == "container"
-    return int(kill["in_flight"])
+    return int(kill["in_flight"]) - int(kill["in_backlog"])
 
 
 def steady(rate: int, duration_s: int, limit_mib: int) -> tuple[str, ...]:
@@ -47,6 +47,12 @@ def test_killed_by_the_rule_at_a_limit_that_nobody_measured(emu_run: EmuRun, lim
     rule = (limit_mib * MIB - IDLE_BYTES) / EACH_BYTES
     done = emu_run("queue-proxy-oom", *steady(90, 2 + round(1.05 * rule / 90), limit_mib))
     assert killed_at(done) == pytest.approx(rule, rel=WITHIN)
+
+
+def test_how_fast_they_come_makes_no_difference(emu_run: EmuRun) -> None:
+    """At a rate that this machine may not keep up with, many wait to be accepted, and only who is inside counts."""
+    rule = (64 * MIB - IDLE_BYTES) / EACH_BYTES
+    assert killed_at(emu_run("queue-proxy-oom", *steady(400, 6, 64))) == pytest.approx(rule, rel=WITHIN)
 
 
 def test_bodies_kill_sooner(emu_run: EmuRun) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from emu.report.model import OomVerdict, Study
 from emu.report.study import read_study
+from emu.report.summary import summarize
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 
@@ -234,3 +235,20 @@ def test_a_sample_and_an_event_of_the_same_rise_count_once(tmp_path: Path) -> No
     assert marks
     assert len(study.kills) == 1
     assert replace(study.kills[0], time_s=0.0).pid == 9999
+
+
+@pytest.mark.parametrize(("backlog", "told"), [(None, ""), (8, ""), (120, ", 120 of them not accepted yet")])
+def test_who_was_not_accepted_yet_is_told_apart(tmp_path: Path, backlog: int | None, told: str) -> None:
+    """A client's request is sent once the kernel has it; a few are not worth a word."""
+    run = FakeRun(tmp_path / "run")
+    run.backlog = backlog
+    run.start("sandbox")
+    run.start("app", memory_max=256 * MIB)
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.requests(800, 0.5, 1.9, done_s=2.1, status=None, error="closed")
+    run.advance(2.0, {"queue-proxy": {"anon": 63 * MIB}})
+    run.oom("queue-proxy")
+    run.advance(3.0)
+    study = read_study(run.finish())
+    assert (study.kills[0].in_flight, study.kills[0].in_backlog) == (800, backlog)
+    assert f"while 800 requests were waiting for an answer{told};" in summarize(study)["verdict"]["headline"]
