@@ -44,6 +44,33 @@ _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
 
+CURVES = {
+    "P-256": "prime256v1",
+    "CurveP256": "prime256v1",
+    "P-384": "secp384r1",
+    "CurveP384": "secp384r1",
+    "P-521": "secp521r1",
+    "CurveP521": "secp521r1",
+    "X25519": "X25519",
+    "X25519MLKEM768": "X25519MLKEM768",
+}
+"""Knative's names of curves, the standard ones and Go's (knative.dev/pkg/network/tls), and OpenSSL's."""
+OLDER_SUITES = {
+    f"TLS_ECDHE_{key}_WITH_{cipher}": f"ECDHE-{key}-{openssl}"
+    for key in ("ECDSA", "RSA")
+    for cipher, openssl in {
+        "AES_128_CBC_SHA": "AES128-SHA",
+        "AES_256_CBC_SHA": "AES256-SHA",
+        "AES_128_GCM_SHA256": "AES128-GCM-SHA256",
+        "AES_256_GCM_SHA384": "AES256-GCM-SHA384",
+        "CHACHA20_POLY1305_SHA256": "CHACHA20-POLY1305",
+    }.items()
+}
+"""The suites of TLS 1.2 that Go has (crypto/tls, CipherSuites), and OpenSSL's names of them."""
+CIPHER_SUITES = (*OLDER_SUITES, "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
+"""All of Go's: those of TLS 1.3 can be named, but not chosen."""
+
+
 class SettingsError(Exception):
     """A variable is missing or cannot be read; the text is Knative's."""
 
@@ -54,8 +81,10 @@ class TlsSettings:
 
     min_version: str = ""
     max_version: str = ""
-    cipher_suites: str = ""
-    curve_preferences: str = ""
+    cipher_suites: tuple[str, ...] = ()
+    """By Go's names."""
+    curve_preferences: tuple[str, ...] = ()
+    """By their standard names or Go's."""
 
 
 @dataclass(frozen=True)
@@ -221,21 +250,32 @@ def _truth(value: Any) -> bool:
 
 def _tls(environ: Mapping[str, str]) -> TlsSettings:
     settings = TlsSettings(
-        *(
-            environ.get(f"QUEUE_PROXY_TLS_{name}", "").strip()
-            for name in ("MIN_VERSION", "MAX_VERSION", "CIPHER_SUITES", "CURVE_PREFERENCES")
-        )
+        environ.get("QUEUE_PROXY_TLS_MIN_VERSION", ""),
+        environ.get("QUEUE_PROXY_TLS_MAX_VERSION", ""),
+        _parts(environ.get("QUEUE_PROXY_TLS_CIPHER_SUITES", "")),
+        _parts(environ.get("QUEUE_PROXY_TLS_CURVE_PREFERENCES", "")),
     )
     for name, value in (("MIN", settings.min_version), ("MAX", settings.max_version)):
         if value not in ("", "1.2", "1.3"):
             raise SettingsError(
                 f'invalid QUEUE_PROXY_TLS_{name}_VERSION "{value}": unsupported TLS version: must be "1.2" or "1.3"'
             )
+    for name, parts, known in (
+        ("CIPHER_SUITES", settings.cipher_suites, CIPHER_SUITES),
+        ("CURVE_PREFERENCES", settings.curve_preferences, tuple(CURVES)),
+    ):
+        if unknown := next((part for part in parts if part not in known), None):
+            raise SettingsError(f'invalid QUEUE_PROXY_TLS_{name}: "{unknown}" is unknown; known: {", ".join(known)}')
     return settings
 
 
+def _parts(text: str) -> tuple[str, ...]:
+    """What stands between commas, without spaces around it; empty parts are none."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _defects(text: str) -> frozenset[str]:
-    asked = frozenset(part.strip() for part in text.split(",") if part.strip())
+    asked = frozenset(_parts(text))
     if unknown := asked - {*DEFECTS, "all"}:
         raise SettingsError(
             f"EMU_KNATIVE_DEFECTS names {', '.join(sorted(unknown))}; known: all, {', '.join(DEFECTS)}"

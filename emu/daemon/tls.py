@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from pathlib import Path
 
-from emu.daemon.settings import SettingsError, TlsSettings
+from emu.daemon.settings import CURVES, OLDER_SUITES, SettingsError, TlsSettings
 
 RELOAD_S = 60.0
 CERT_NAME, KEY_NAME = "tls.crt", "tls.key"
@@ -20,7 +20,10 @@ def mounted(folder: str) -> tuple[Path, Path] | None:
 
 
 def context(cert: Path, key: Path, wanted: TlsSettings) -> ssl.SSLContext:
-    """For a server with this certificate. SettingsError for ciphers or curves that do not exist."""
+    """For a server with this certificate. SettingsError for a curve that this OpenSSL does not have.
+
+    One curve is the only one; of several, the ssl module knows no way to tell OpenSSL.
+    """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = _VERSIONS.get(wanted.min_version, ssl.TLSVersion.TLSv1_3)
     if wanted.max_version:
@@ -28,13 +31,23 @@ def context(cert: Path, key: Path, wanted: TlsSettings) -> ssl.SSLContext:
     made.set_alpn_protocols(["h2", "http/1.1"])
     made.load_cert_chain(cert, key)
     if wanted.cipher_suites:
-        try:
-            made.set_ciphers(":".join(part.strip() for part in wanted.cipher_suites.split(",")))
-        except ssl.SSLError:
-            raise SettingsError(
-                f"invalid QUEUE_PROXY_TLS_CIPHER_SUITES: unknown cipher suite in {wanted.cipher_suites!r}"
-            ) from None
+        older = [OLDER_SUITES[name] for name in wanted.cipher_suites if name in OLDER_SUITES]
+        if older:
+            made.set_ciphers(":".join(older))
+        else:
+            made.minimum_version = ssl.TLSVersion.TLSv1_3  # none of 1.2 is allowed
+    if len(wanted.curve_preferences) == 1:
+        _prefer(made, wanted.curve_preferences[0])
     return made
+
+
+def _prefer(made: ssl.SSLContext, curve: str) -> None:
+    try:
+        made.set_ecdh_curve(CURVES[curve])
+    except (ValueError, ssl.SSLError):
+        raise SettingsError(
+            f"QUEUE_PROXY_TLS_CURVE_PREFERENCES asks for {curve}, which {ssl.OPENSSL_VERSION} does not have"
+        ) from None
 
 
 async def keep_fresh(made: ssl.SSLContext, cert: Path, key: Path) -> None:

@@ -63,6 +63,21 @@ class TestWords:
             Settings.from_environ({**REQUIRED, name: value})
         assert str(refused.value) == words
 
+    @pytest.mark.parametrize(
+        ("name", "value", "unknown"),
+        [
+            ("QUEUE_PROXY_TLS_MIN_VERSION", "1.2 ", "1.2 "),
+            ("QUEUE_PROXY_TLS_CURVE_PREFERENCES", "X25519,CurveP128", "CurveP128"),
+            ("QUEUE_PROXY_TLS_CIPHER_SUITES", "ECDHE-RSA-AES128-SHA", "ECDHE-RSA-AES128-SHA"),
+        ],
+    )
+    def test_what_tls_does_not_know_is_refused(self, name: str, value: str, unknown: str) -> None:
+        """With the variable and the part of it."""
+        with pytest.raises(SettingsError) as refused:
+            Settings.from_environ({**REQUIRED, name: value})
+        assert f"invalid {name}" in str(refused.value)
+        assert f'"{unknown}"' in str(refused.value)
+
     @pytest.mark.parametrize("text", ["1", "t", "T", "TRUE", "true", "True"])
     def test_whatever_go_takes_for_true_is_true(self, text: str) -> None:
         """strconv.ParseBool."""
@@ -126,8 +141,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestTls:
     """Port 8112, opened when a certificate is mounted."""
 
-    def _connect(self, port: int, protocols: list[str], most: ssl.TLSVersion | None = None) -> ssl.SSLSocket:
+    def _connect(
+        self, port: int, protocols: list[str], most: ssl.TLSVersion | None = None, curve: str | None = None
+    ) -> ssl.SSLSocket:
         context = ssl.create_default_context()
+        if curve is not None:
+            context.set_ecdh_curve(curve)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.set_alpn_protocols(protocols)
@@ -163,6 +182,36 @@ class TestTls:
         lax = queue_proxy(EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0, QUEUE_PROXY_TLS_MIN_VERSION="1.2")
         secure = self._connect(int(lax.event("listening")["tlsPort"]), ["http/1.1"], old)
         assert secure.version() == "TLSv1.2"
+
+    @pytest.mark.parametrize("name", ["P-384", " CurveP384 ,"])
+    def test_one_curve_is_the_only_one(self, queue_proxy: StartProxy, certificate: Path, name: str) -> None:
+        """By its standard name or Go's."""
+        proxy = queue_proxy(
+            EMU_CERT_DIR=certificate, QUEUE_SERVING_TLS_PORT=0, QUEUE_PROXY_TLS_CURVE_PREFERENCES=name
+        )
+        port = int(proxy.event("listening")["tlsPort"])
+        with pytest.raises(ssl.SSLError):
+            self._connect(port, ["http/1.1"], curve="prime256v1")
+        assert self._connect(port, ["http/1.1"], curve="secp384r1").version() == "TLSv1.3"
+
+    def test_cipher_suites_have_gos_names(self, queue_proxy: StartProxy, certificate: Path) -> None:
+        """They choose in TLS 1.2; where only such of 1.3 are named, there is no 1.2."""
+        old = ssl.TLSVersion.TLSv1_2
+
+        def port(suites: str) -> int:
+            proxy = queue_proxy(
+                EMU_CERT_DIR=certificate,
+                QUEUE_SERVING_TLS_PORT=0,
+                QUEUE_PROXY_TLS_MIN_VERSION="1.2",
+                QUEUE_PROXY_TLS_CIPHER_SUITES=suites,
+            )
+            return int(proxy.event("listening")["tlsPort"])
+
+        chosen = self._connect(port("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,"), ["http/1.1"], old).cipher()
+        assert chosen is not None
+        assert chosen[0] == "ECDHE-ECDSA-AES256-GCM-SHA384"
+        with pytest.raises(ssl.SSLError):
+            self._connect(port("TLS_AES_128_GCM_SHA256"), ["http/1.1"], old)
 
     def test_without_one_the_port_stays_closed(self, queue_proxy: StartProxy, tmp_path: Path) -> None:
         """And the log does not name it."""
