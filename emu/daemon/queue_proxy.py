@@ -33,6 +33,7 @@ from emu.policy.trimming import Trimming
 
 if TYPE_CHECKING:
     from emu.daemon.h2_proxy import ClientConnection2
+    from emu.daemon.zap import Zap
 
 __all__ = ["REQUIRED", "QueueProxy", "Settings", "SettingsError", "main", "serve"]
 
@@ -198,6 +199,17 @@ async def _sweep(app: AppConnections) -> None:
         app.sweep()
 
 
+def _log_style(environ: Mapping[str, str]) -> Zap | None:
+    config = environ["SERVING_LOGGING_CONFIG"]
+    if not config:
+        return None
+    from emu.daemon import zap
+
+    key = f"{environ['SERVING_NAMESPACE']}/{environ['SERVING_REVISION']}"
+    always = {"knative.dev/key": key, "knative.dev/pod": environ["SERVING_POD"]}
+    return zap.read(config, environ["SERVING_LOGGING_LEVEL"], always)
+
+
 def main(environ: Mapping[str, str]) -> int:
     """Run queue-proxy with these variables; its exit status (1 when one is missing)."""
     log = runtime.Log("queue-proxy")
@@ -206,6 +218,7 @@ def main(environ: Mapping[str, str]) -> int:
     except SettingsError as missing:
         print(missing, file=sys.stderr, flush=True)
         return 1
+    log.style = _log_style(environ)
     log.event("start", pid=os.getpid())
     try:
         return runtime.run(lambda: serve(settings, log, environ))

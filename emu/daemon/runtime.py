@@ -10,7 +10,10 @@ import resource
 import select
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emu.daemon.zap import Zap
 
 LISTEN_BACKLOG = 4096
 COLLECT_AFTER = 20_000
@@ -63,14 +66,19 @@ class Log:
         self._lost = 0
         self._last_at: dict[str, float] = {}
         self._held: dict[str, int] = {}
-        self._poll: select.poll | None = None
+        self._polls: dict[int, select.poll] = {}
+        self.style: Zap | None = None
+        """How lines are written; None is our own way."""
 
     def event(self, event: str, **facts: object) -> None:
         """One line: what happened, the CLOCK_MONOTONIC second, and the facts."""
         line: dict[str, object] = {"t": round(time.monotonic(), 6), "who": self._who, "event": event, **facts}
         if self._lost:
             line["lost"] = self._lost
-        self._write(json.dumps(line, separators=(",", ":")) + "\n")
+        if self.style is None:
+            self._write(json.dumps(line, separators=(",", ":")) + "\n", self._fd)
+        elif (text := self.style.line(event, line, time.time())) is not None:
+            self._write(text, self.style.fd)
 
     def seldom(self, event: str, every_s: float = 1.0, **facts: object) -> None:
         """Like `event`, at most once in `every_s`; `more` in the next line tells how many were held back."""
@@ -84,18 +92,19 @@ class Log:
 
     def raw(self, line: str) -> None:
         """A line that is JSON already."""
-        self._write(line)
+        self._write(line, self._fd)
 
-    def _write(self, line: str) -> None:
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._fd, select.POLLOUT)
+    def _write(self, line: str, fd: int) -> None:
+        poll = self._polls.get(fd)
+        if poll is None:
+            poll = self._polls[fd] = select.poll()
+            poll.register(fd, select.POLLOUT)
         try:
-            ready = self._poll.poll(0)
+            ready = poll.poll(0)
             if not ready or not ready[0][1] & select.POLLOUT:
                 self._lost += 1
                 return
-            os.write(self._fd, line.encode())
+            os.write(fd, line.encode())
             self._lost = 0
         except OSError:
             self._lost += 1
