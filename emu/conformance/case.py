@@ -95,6 +95,8 @@ class Case:
     """So many other clients hold a request to /hold each, before the case begins."""
     within_s: tuple[float, float] | None = None
     """When the last answer ends, since the case's begin: no sooner than, no later than."""
+    app_http1: bool = False
+    """The app takes for a request what begins a connection in HTTP/2; else it waits for more and says nothing."""
     app_down: bool = False
     """Nobody listens at the app's port."""
     why_ours: str = ""

@@ -29,6 +29,16 @@ def ask(
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+def h2_get(*headers: tuple[bytes, bytes]) -> bytes:
+    """A connection's preface, and a GET as its first stream: HPACK without tables (RFC 7541, 6.2.2)."""
+    block = b"\x82\x86\x84"  # :method GET, :scheme http, :path /
+    for name, value in ((b":authority", b"app.example.com"), *headers):
+        block += b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+    ends = b"\x05"  # END_STREAM, END_HEADERS
+    frame = len(block).to_bytes(3, "big") + b"\1" + ends + b"\0\0\0\1" + block
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" + frame
+
+
 def post(*headers: bytes, body: bytes = b"") -> bytes:
     """A POST."""
     return ask(*headers, line=b"POST / HTTP/1.1", body=body)
@@ -1298,6 +1308,32 @@ def _upgrades() -> list[Case]:
             (ask(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAQAAP__"),),
             (),
             raw=rb"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n\x00\x00.\x04",
+        ),
+        Case(
+            "h2-probe",
+            "A probe is answered in HTTP/2 too",
+            (h2_get((b"user-agent", b"kube-probe/1.30"), (b"k-network-probe", b"queue")),),
+            (),
+            raw=rb".*\x00\x00\x05\x00.\x00\x00\x00\x01queue",
+            reached=0,
+        ),
+        Case(
+            "h2-probe-value",
+            "… and refused where its value is another",
+            (h2_get((b"user-agent", b"kube-probe/1.30"), (b"k-network-probe", b"nobody")),),
+            (),
+            raw=rb".*unexpected probe header value: nobody\n",
+            reached=0,
+        ),
+        Case(
+            "h2-app-http1",
+            "An app that speaks HTTP/1 alone gives 502 to a client that speaks HTTP/2",
+            (h2_get(),),
+            (),
+            app=(OK,),
+            app_http1=True,
+            raw=rb".*http2: failed reading the frame payload: http2: frame too large, note that the frame header "
+            rb"looked like an HTTP/1.1 header\n",
         ),
         Case(
             "h2-nonsense",

@@ -80,10 +80,11 @@ class ScriptedApp:
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
-        if head.startswith((b"PRI ", *(b"%b %b" % (method, HOLD_PATH) for method in (b"GET", b"POST")))):
+        case = self.case
+        held = head.startswith(tuple(b"%b %b" % (method, HOLD_PATH) for method in (b"GET", b"POST")))
+        if held or (head.startswith(b"PRI ") and not (case and case.app_http1)):
             await reader.read()
             return False
-        case = self.case
         assert case is not None
         request = Request(head)
         script = case.app if case.then is None or not self.requests else case.then
