@@ -10,13 +10,14 @@ import pytest
 
 from emu import images
 from emu.containers import Engine
+from emu.machine import where
 from emu.profiles import read_profile
 from tests.scenario.support import DEADLINE_S, EMU, leftovers
 from tests.scenario.test_scenarios import EmuRun
 
 pytestmark = pytest.mark.scenario
 FOREIGN = "somebody/queue:v1"
-SLEEPS = ("--", "/usr/bin/python3", "-c", "raise SystemExit('no configuration')")
+ENDS = ("--", "/usr/bin/python3", "-c", "raise SystemExit('no configuration')")
 
 
 def calibrate(*words: str) -> subprocess.CompletedProcess[str]:
@@ -47,6 +48,7 @@ def test_an_image_is_measured_in_a_container(engine: Engine, profile_file: Path)
     assert 1000 <= profile.request_bytes[0][1] <= 40_000
     assert profile.executable_bytes > 1 << 20
     assert profile.waiting_bytes > 0
+    assert (profile.code_bytes == 0) == (where() == "sandbox:uml"), "User-Mode Linux cannot tell which pages are used"
     assert leftovers(engine) == []
 
 
@@ -63,7 +65,7 @@ def test_the_profile_can_be_run(emu_run: EmuRun, profile_file: Path) -> None:
     ("words", "said"),
     [
         (("--image", "nobody/has:this"), "the engine has no image nobody/has:this"),
-        (("--image", images.QUEUE_PROXY, *SLEEPS), "no configuration"),
+        (("--image", images.QUEUE_PROXY, *ENDS), "no configuration"),
     ],
     ids=["no such image", "a container that ends"],
 )
