@@ -62,6 +62,17 @@ def test_bodies_kill_sooner(emu_run: EmuRun) -> None:
     assert 0.75 * 485 <= bodied <= 0.95 * 485
 
 
+def test_clients_that_hang_up_at_once_kill_it_near_its_limit(emu_run: EmuRun) -> None:
+    """Held at 96 % of the fatal number it lives, and dies as they all go; at 87 % it lives through that too."""
+    quick = ("load.drain=3s", "load.settle=3s")
+    near = emu_run("queue-proxy-oom", *steady(58, 8, 32), *quick).summary
+    over = near["phases"]["steady"]["end_s"]
+    assert [kill["time_s"] > over for kill in near["oom_kills"]] == [True]
+    assert near["oom_kills"][0]["in_flight"] >= 450
+    far = emu_run("queue-proxy-oom", *steady(60, 7, 32), *quick).summary
+    assert far["oom_kills"] == []
+
+
 def stalled_at(done: Finished) -> int:
     """Requests that had been taken in when the first one stalled, as queue-proxy itself told."""
     lines: list[dict[str, Any]] = []
