@@ -1328,7 +1328,7 @@ def _upgrades() -> list[Case]:
         Case(
             "h2-app-http1",
             "An app that speaks HTTP/1 alone gives 502 to a client that speaks HTTP/2",
-            (h2_get(),),
+            (Pause(0.3), h2_get()),  # by then it is known that the connection of the case before is gone
             (),
             app=(OK,),
             app_http1=True,
