@@ -122,8 +122,10 @@ def answered(state: ContainerProbes, kind: Kind, outcome: Outcome, now: float) -
 
 def ending(state: ContainerProbes) -> ContainerProbes:
     """The pod is being ended: only readiness is still asked, nothing is killed for its probes any more."""
-    probes = {kind: probe for kind, probe in state.probes.items() if kind == "readiness"}
-    return ContainerProbes(probes if state.started else {})
+    kept: dict[Kind, ProbeState] = {}
+    if state.started and "readiness" in state.probes:
+        kept["readiness"] = state.probes["readiness"]
+    return ContainerProbes(kept)
 
 
 def _next(probe: ProbeState, now: float) -> float:

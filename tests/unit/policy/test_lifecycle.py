@@ -67,9 +67,7 @@ def probe_kills(times: int, *, ran_for: float) -> list[float]:
     state, now, delays = ContainerState(), 0.0, []
     for _ in range(times):
         state = started(state, now)
-        state = exited(
-            state, now + ran_for, exit_code=143, reason="Error", policy="Always", rule=RULE, by_probe=True
-        )
+        state = exited(state, now + ran_for, exit_code=143, reason="Error", policy="Always", rule=RULE, by_probe=True)
         assert state.start_at is not None
         delays.append(state.delay_s)
         now = state.start_at
