@@ -640,6 +640,8 @@ class WorkSpec(Model):
     """The answer's status."""
     exit: Annotated[Whole, Field(ge=0, le=255)] | None = None
     """End the app's process with this code once the answer is out."""
+    unhealthy_for: HoldFor = 0.0
+    """How long `GET /healthz` answers 503 from now on, for probes to see; `forever` is until it is restarted."""
 
     def to_work(self) -> Work:
         """The same, as it travels."""

@@ -39,6 +39,7 @@ from emu.prober import Answer, Target
 from emu.rundir import RunDir
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec
 
+_SIGKILLED = 137
 _JOIN_S = 5.0
 _STOP_MARGIN_S = 30.0
 _LEAST_GRACE_S = 2
@@ -75,7 +76,7 @@ class Supervisor:
         self._states = {name: ContainerState() for name in pod.containers}
         self._instances: dict[str, Instance] = {}
         self._view: PodView | None = None
-        self._ending = False
+        self._ending = self._terminating = False
         self._stoppers: list[threading.Thread] = []
         self._stop_by = 0.0
         self._stream: Any = None
@@ -105,7 +106,7 @@ class Supervisor:
 
     def view(self) -> PodView:
         """The pod as kubectl would show it."""
-        return lifecycle.pod_view(list(self._states.values()), now())
+        return lifecycle.pod_view(list(self._states.values()), now(), terminating=self._terminating)
 
     def instance(self, container: str) -> Instance | None:
         """The instance that runs or ran last."""
@@ -150,13 +151,13 @@ class Supervisor:
         """
         if self._ending:
             return
-        self._ending = True
+        self._ending, self._terminating = True, hooks
         spec = self._pod.spec
         grace_s = spec.grace_s if hooks else spec.termination_grace_period_seconds or 0
         self._stop_by = now() + grace_s + _STOP_MARGIN_S
         for name, state in self._states.items():
             if name in self._probes:
-                self._probes[name] = probing.ending(self._probes[name])
+                self._probes[name] = probing.ending(self._probes[name]) if hooks else ContainerProbes({})
             if state.phase == "running" and name in self._instances:
                 if hooks:
                     self._tell(name, "Normal", "Killing", f"Stopping container {name}")
@@ -251,11 +252,10 @@ class Supervisor:
         engine_state = self._engine.state(instance.id)
         exit_code = int(engine_state.get("ExitCode", -1))
         flag = bool(engine_state.get("OOMKilled"))
-        kills = self._oom_kills()
-        reason = _reason(exit_code, flag or kills > self._kills_seen, could_not_start)
-        self._kills_seen = kills
         self._probes.pop(name, None)
         killed_for = self._killed_for.pop(name, None)
+        oom = flag or (exit_code == _SIGKILLED and killed_for is None and self._a_kill_was_counted())
+        reason = _reason(exit_code, oom, could_not_start)
         moment = now()
         self._log.append(
             ContainerExited(
@@ -278,13 +278,16 @@ class Supervisor:
         if not self._ending:
             self._on_exit(name, state)
 
-    def _oom_kills(self) -> int:
-        """The pod's own count, which takes in its containers' and outlives them."""
+    def _a_kill_was_counted(self) -> bool:
+        """Whether the pod's own count rose, which takes in its containers' and outlives them; each rise counts for
+        one container. A guess for the screen: the report judges.
+        """
         try:
             text = (self._pod.cgroup.path / "memory.events").read_text()
         except OSError:
-            return self._kills_seen
-        return parse.parse_flat(text).get("oom_kill", 0)
+            return False
+        before, self._kills_seen = self._kills_seen, parse.parse_flat(text).get("oom_kill", 0)
+        return self._kills_seen > before
 
     # Probes
 
@@ -363,7 +366,7 @@ class Supervisor:
 
     def _tell_view(self) -> None:
         view = self.view()
-        if view != self._view and not self._ending:
+        if view != self._view and (self._terminating or not self._ending):
             self._view = view
             self._log.append(PodStatus(now(), view.ready, view.status, view.restarts))
 

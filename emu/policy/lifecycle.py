@@ -116,10 +116,10 @@ class PodView:
     restarts: int
 
 
-def pod_view(containers: Sequence[ContainerState], now: float) -> PodView:
+def pod_view(containers: Sequence[ContainerState], now: float, *, terminating: bool = False) -> PodView:
     """READY STATUS RESTARTS as kubectl words them (kubernetes pkg/printers/internalversion, printPod): the reason of
     a waiting or terminated container wins over Running; a back-off shows the exit's reason until the kubelet's
-    next look and CrashLoopBackOff while it waits.
+    next look and CrashLoopBackOff while it waits. `terminating`: the pod was told to end.
     """
     ready = sum(1 for state in containers if state.ready)
     status = "Running"
@@ -130,6 +130,7 @@ def pod_view(containers: Sequence[ContainerState], now: float) -> PodView:
             word = _status_word(state, now)
             if word is not None:
                 status = word
+    status = "Terminating" if terminating else status
     return PodView(f"{ready}/{len(containers)}", status, sum(state.restarts for state in containers))
 
 

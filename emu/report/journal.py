@@ -24,7 +24,7 @@ class Entry:
 
     time_s: float | None
     source: str
-    """`emu`, `kernel`, `docker`, or a container."""
+    """`emu`, `kubelet`, `kernel`, `docker`, or a container."""
     text: str
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -82,6 +82,11 @@ def _notable(study: Study) -> Iterator[Entry]:
         yield from _counted(study, key)
     for happening in (*study.pod_statuses, *study.back_offs, *study.notes):
         yield Entry(happening.t, "emu", _words(happening.kind, happening.text, happening.detail), happening.detail)
+    for event in study.pod_events:
+        times = f" ({event.count} times until {event.last_s:.3f} s)" if event.count > 1 else ""
+        detail = {"container": event.container, "type": event.type, "reason": event.reason, "count": event.count}
+        text = f"{event.type} {event.reason} {event.container}: {event.message}{times}"
+        yield Entry(event.first_s, "kubelet", text, detail)
     for kill in study.kills:
         who = f"a child process of {kill.container}" if kill.child else kill.container
         text = f"OOM kill: {who}, {kill.level} level, known from {', '.join(kill.evidence)}"
