@@ -49,6 +49,8 @@ CASES = {
     "stalled": [],
     "swap": [],
     "refused": [],
+    "probe_killed": [],
+    "told_to_end": [],
     "cut_off": [],
 }
 
