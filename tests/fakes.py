@@ -202,10 +202,14 @@ class FakeRun:
         )  # fmt: skip
         self.event(ContainerStarted(self.t, container, attempt, ident, group.pids[0], group.path))
         if ready:
-            self.event(ContainerReady(self.t + 0.01, container, attempt, True))
+            self.ready(container)
         self.live[container] = group
         self._see(group)
         return group
+
+    def ready(self, container: str, ready: bool = True) -> None:
+        """Its readiness changes."""
+        self.event(ContainerReady(self.t + 0.01, container, self.attempts[container], ready))
 
     def advance(self, to_s: float, moves: dict[str, dict[str, float]] | None = None) -> None:
         """Sample until `to_s`; what `moves` names per container goes there in a straight line on the way."""

@@ -132,7 +132,7 @@ pod:
     lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "pass"]}}}
 load:
   phases:
-    - {name: quiet, type: constant, rate: 1, count: 1, duration: 25s}
+    - {name: quiet, type: constant, rate: 1, duration: 25s}
 """
 
 
