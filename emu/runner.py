@@ -129,7 +129,11 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 )
             )
             stack.callback(supervisor.stop)
-            _drive(spec, run, pod, supervisor, log, _Watch(pod, supervisor, screen, began), interrupts)
+            try:
+                _drive(spec, run, pod, supervisor, log, _Watch(pod, supervisor, screen, began), interrupts)
+            except KeyboardInterrupt:
+                supervisor.hurry()
+                raise
         except KeyboardInterrupt:
             interrupted = True
             screen.end_live()

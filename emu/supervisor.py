@@ -84,6 +84,7 @@ class Supervisor:
         self._probes: dict[str, ContainerProbes] = {}
         self._killed_for: dict[str, Kind] = {}
         self._ended = threading.Event()
+        self._hurried = threading.Event()
         self._kills_seen = 0
 
     def __enter__(self) -> Supervisor:
@@ -153,7 +154,8 @@ class Supervisor:
             return
         self._ending, self._terminating = True, hooks
         spec = self._pod.spec
-        grace_s = spec.grace_s if hooks else spec.termination_grace_period_seconds or 0
+        at_the_end_s = 0 if self._hurried.is_set() else spec.termination_grace_period_seconds or 0
+        grace_s = spec.grace_s if hooks else at_the_end_s
         self._stop_by = now() + grace_s + _STOP_MARGIN_S
         for name, state in self._states.items():
             if name in self._probes:
@@ -162,6 +164,15 @@ class Supervisor:
                 if hooks:
                     self._tell(name, "Normal", "Killing", f"Stopping container {name}")
                 self._stop_container(name, grace_s, "pod" if hooks else "run")
+
+    def hurry(self) -> None:
+        """The run was interrupted: nobody waits for hooks and grace periods any more, those under way among them."""
+        self._hurried.set()
+        if self._ending:
+            self._stop_by = now() + _STOP_MARGIN_S
+            for name, state in self._states.items():
+                if state.phase == "running" and name in self._instances:
+                    self._stop_container(name, 0, "run")
 
     def stop(self) -> None:
         """End the containers, and see them ended."""
@@ -183,26 +194,31 @@ class Supervisor:
     def _stop_one(self, instance: Instance, grace_s: float, hook: ExecSpec | HttpGetSpec | SleepSpec | None) -> None:
         """Thaw, preStop, SIGTERM, SIGKILL. The hook's time is the grace period's, of which at least 2 s are left."""
         began = now()
+        self._thaw(instance)
+        if hook is not None:
+            self._run_hook(instance, hook, grace_s)
         try:
-            self._thaw(instance)
-            if hook is not None:
-                self._run_hook(instance, hook, grace_s)
             self._engine.stop(instance.id, max(_LEAST_GRACE_S, round(grace_s - (now() - began))))
-        except (EmuError, CgroupError) as error:
+        except EmuError as error:
             self._log.append(Note(now(), error.what, error.why))
 
     def _run_hook(self, instance: Instance, hook: ExecSpec | HttpGetSpec | SleepSpec, grace_s: float) -> None:
         try:
-            prober.run_hook(hook, self._target(instance), grace_s, self._ended)
+            prober.run_hook(hook, self._target(instance), grace_s, self._hurried)
         except EmuError as error:
             fact = (instance.container, "Warning", "FailedPreStopHook", f"{error.what}: {error.why}")
             self._facts.put(("event", fact))
 
     def _thaw(self, instance: Instance) -> None:
         """A frozen process would act on no signal but SIGKILL: let it run, so that it can end in order."""
-        if self._frozen(instance):
+        if not self._frozen(instance):
+            return
+        try:
             self._engine.unpause(instance.id)
             freeze.thaw(self._cgroup(instance))
+        except (EmuError, CgroupError) as error:
+            why = f"{error.what}: {error.why}"
+            self._log.append(Note(now(), f"{instance.container} was to end and could not be thawed before", why))
 
     # Starting and ending
 

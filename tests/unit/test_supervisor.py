@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cgroups import freeze
+from cgroups.errors import DeadlineMissed
+from cgroups.group import Cgroup
 from emu.containers import Executed
 from emu.events import (
     ContainerExited,
@@ -16,6 +19,7 @@ from emu.events import (
     Event,
     EventLog,
     KubeletEvent,
+    Note,
     PodStatus,
     read_events,
 )
@@ -211,6 +215,21 @@ def test_a_frozen_container_is_thawed_before_its_end(start: Start) -> None:
     assert [what.split()[0] for what in mine] == ["unpause", "execute", "stop"]
 
 
+def test_what_cannot_be_thawed_is_ended_all_the_same(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL reaches a frozen process too; that it was not thawed is on record."""
+
+    def stuck(_: Cgroup) -> float:
+        raise DeadlineMissed("it did not thaw", "its ancestor is frozen", "thaw that")
+
+    monkeypatch.setattr(freeze, "thaw", stuck)
+    going = start("livenessProbe: {tcpSocket: {port: 9}}")
+    going.freeze("it.agent.0")
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_until(lambda: bool(going.events(ContainerExited)))
+    notes = [event.what for event in read_events(going.run.events) if isinstance(event, Note)]
+    assert "agent was to end and could not be thawed before" in notes
+
+
 def test_a_pod_that_is_to_end_is_terminating(start: Start) -> None:
     """Killing for each container, Terminating in the pod's line, and nothing is restarted."""
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}")
@@ -240,3 +259,14 @@ def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
     going.supervisor.begin_stop(hooks=True)
     going.turn_until(lambda: bool(going.told("FailedPreStopHook")) and "it.agent.0" not in engine.running)
     assert "exit code 1: not well" in going.told("FailedPreStopHook")[0]
+
+
+def test_an_interrupt_waits_for_no_grace_period(start: Start) -> None:
+    """A hook that sleeps ends at once, and what was told to end in five minutes is told again: in two seconds."""
+    going = start("lifecycle: {preStop: {sleep: {seconds: 300}}}")
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_for(0.05)
+    assert "it.agent.0" in going.engine.running
+    going.supervisor.hurry()
+    going.turn_until(lambda: "it.agent.0" not in going.engine.running)
+    assert ("stop 2", "it.agent.0") in going.engine.calls

@@ -82,6 +82,15 @@ def test_after_a_probes_kill_back_off_counts_from_the_exit_before() -> None:
     assert probe_kills(7, ran_for=30.0) == [0, 0, 0, 0, 40, 80, 160]
 
 
+@given(st.floats(min_value=0.01, max_value=599))
+def test_a_probes_kill_waits_only_for_short_lives(ran_for: float) -> None:
+    """Each wait is one of the kubelet's, longer than the life before it, and never shorter than the wait before."""
+    waits = [wait for wait in probe_kills(12, ran_for=ran_for) if wait]
+    assert set(waits) <= {10, 20, 40, 80, 160, 300}
+    assert all(wait > ran_for for wait in waits)
+    assert waits == sorted(waits)
+
+
 def test_a_probes_kill_is_followed_by_a_restart_whatever_the_exit_code() -> None:
     """OnFailure restarts a container that ended well on SIGTERM, if it was killed for its probe; Never does not."""
     ran = started(ContainerState(), 0.0)
