@@ -198,7 +198,8 @@ class Supervisor:
         if hook is not None:
             self._run_hook(instance, hook, grace_s)
         try:
-            self._engine.stop(instance.id, max(_LEAST_GRACE_S, round(grace_s - (now() - began))))
+            left_s = 0.0 if self._hurried.is_set() else grace_s - (now() - began)
+            self._engine.stop(instance.id, max(_LEAST_GRACE_S, round(left_s)))
         except EmuError as error:
             self._log.append(Note(now(), error.what, error.why))
 
