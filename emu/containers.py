@@ -244,7 +244,7 @@ class Engine:
         failure: list[Exception] = []
         try:
             ident = str(self._api.exec_create(container_id, list(command))["Id"])
-        except docker.errors.APIError as error:
+        except (docker.errors.APIError, RequestException) as error:
             raise _engine_error(what, error) from error
 
         def run() -> None:
@@ -263,7 +263,10 @@ class Engine:
         if failure and not timed_out:
             raise _engine_error(what, failure[0]) from failure[0]
         output = b"".join(said)[:_MOST_OUTPUT].decode(errors="replace")
-        code = None if timed_out else self._exit_code(ident)
+        try:
+            code = None if timed_out else self._exit_code(ident)
+        except (docker.errors.APIError, RequestException) as error:
+            raise _engine_error(what, error) from error
         if code in (126, 127) and "exec failed" in output:
             raise EmuError(what, output.strip(), "give a program that is in the container's image")
         return Executed(code, output)
@@ -274,7 +277,7 @@ class Engine:
             state = self._api.exec_inspect(ident)
             if state.get("Running") and state.get("Pid"):
                 os.kill(int(state["Pid"]), signal.SIGKILL)
-        except (docker.errors.APIError, ProcessLookupError):
+        except (docker.errors.APIError, RequestException, ProcessLookupError):
             return
 
     def _exit_code(self, ident: str) -> int | None:
@@ -289,8 +292,8 @@ class Engine:
         """Let a container that Docker paused run again; nothing happens where it is not paused."""
         try:
             self._api.unpause(container_id)
-        except docker.errors.APIError as error:
-            if error.status_code != 404 and "not paused" not in str(error):
+        except (docker.errors.APIError, RequestException) as error:
+            if not isinstance(error, docker.errors.NotFound) and "not paused" not in str(error):
                 raise _engine_error(f"cannot unpause the container {container_id[:12]}", error) from error
 
     def stop(self, container_id: str, grace_s: int) -> None:

@@ -503,7 +503,7 @@ class FakePodCgroup(PodCgroup):
 class FakeEngine(Engine):
     """An engine whose containers are entries in a list: they start at once, and end on SIGTERM or a test's word."""
 
-    def __init__(self, *, ignores_sigterm: Sequence[str] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.made: list[ContainerRequest] = []
         self.running: dict[str, bool] = {}
@@ -512,7 +512,6 @@ class FakeEngine(Engine):
         """What was asked of it: (what, container's id)."""
         self.executed: Callable[[Sequence[str]], Executed] = lambda _: Executed(0, "")
         self.unpaused: Callable[[str], None] = lambda _: None
-        self._ignores_sigterm = ignores_sigterm
         self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def create(self, request: ContainerRequest) -> str:
@@ -536,10 +535,9 @@ class FakeEngine(Engine):
         return {"Status": "running" if container_id in self.running else "exited", "ExitCode": code, "Pid": 1}
 
     def stop(self, container_id: str, grace_s: int) -> None:
-        """SIGTERM; those that ignore it are killed at once, so that no test waits."""
+        """SIGTERM, on which it ends well."""
         self.calls.append((f"stop {grace_s}", container_id))
-        ignores = any(f".{name}." in container_id for name in self._ignores_sigterm)
-        self.end(container_id, 137 if ignores else 0)
+        self.end(container_id, 0)
 
     def execute(self, container_id: str, command: Sequence[str], timeout_s: float) -> Executed:
         """What the test wants it to come to."""
