@@ -288,14 +288,6 @@ class Engine:
         code = state.get("ExitCode")
         return None if code is None else int(code)
 
-    def unpause(self, container_id: str) -> None:
-        """Let a container that Docker paused run again; nothing happens where it is not paused."""
-        try:
-            self._api.unpause(container_id)
-        except (docker.errors.APIError, RequestException) as error:
-            if not isinstance(error, docker.errors.NotFound) and "not paused" not in str(error):
-                raise _engine_error(f"cannot unpause the container {container_id[:12]}", error) from error
-
     def stop(self, container_id: str, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds; nothing happens where it does not run."""
         try:
@@ -303,6 +295,16 @@ class Engine:
         except docker.errors.APIError as error:
             if error.status_code not in (304, 404):
                 raise _engine_error(f"cannot stop the container {container_id[:12]}", error) from error
+
+    def unpause(self, container_id: str) -> bool:
+        """Let a container that Docker paused run again; False where it is not paused, as far as the engine knows."""
+        try:
+            self._api.unpause(container_id)
+        except (docker.errors.APIError, RequestException) as error:
+            if not isinstance(error, docker.errors.NotFound) and "not paused" not in str(error):
+                raise _engine_error(f"cannot unpause the container {container_id[:12]}", error) from error
+            return False
+        return True
 
     def remove(self, container_id: str) -> None:
         """Kill and remove a container; one that is gone already is no error."""

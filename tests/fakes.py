@@ -544,10 +544,11 @@ class FakeEngine(Engine):
         self.calls.append(("execute", container_id))
         return self.executed(command)
 
-    def unpause(self, container_id: str) -> None:
+    def unpause(self, container_id: str) -> bool:
         """Noted, and the test's to do."""
         self.calls.append(("unpause", container_id))
         self.unpaused(container_id)
+        return True
 
     def logs(self, container_id: str) -> Iterator[bytes]:
         """Containers say nothing."""
