@@ -53,7 +53,8 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 test-kernel: $(STAMP) ## Tests of cgroups, pods, faults and verdicts, on this host if it qualifies, else on our own kernel
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
-	    tests/scenario/test_faults.py tests/scenario/test_verdicts.py tests/scenario/test_calibrate.py $(ARGS)
+	    tests/scenario/test_probes.py tests/scenario/test_faults.py tests/scenario/test_verdicts.py \
+	    tests/scenario/test_calibrate.py $(ARGS)
 
 test-scenarios: $(STAMP) ## Every built-in scenario as a test, in the same place
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'

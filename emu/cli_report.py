@@ -1,4 +1,4 @@
-"""`emu show`, `emu journal` and `emu report`: what a finished run tells. `emu.cli` adds them to its group."""
+"""`emu show`, `journal`, `report` and `export`: what a finished run tells. `emu.cli` adds them to its group."""
 
 from __future__ import annotations
 
@@ -174,3 +174,52 @@ def report(run: str | None, out: Path | None) -> None:
             "name a file that you may write with --out",
         ) from error
     click.echo(out or chosen.report)
+
+
+@click.command()
+@_run_argument
+@click.option(
+    "--to", "form", type=click.Choice(["kperf-csv", "kperf-json"]), required=True, help="Whose tables, in which form."
+)
+@click.option(
+    "--of",
+    "table",
+    type=click.Choice(["creation", "scaling"]),
+    default="creation",
+    show_default=True,
+    help="creation: stages from the pod's creation to ready (kperf service measure); scaling: what requests waited "
+    "for their first byte (kperf service scale).",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where it goes; standard output by default."
+)
+def export(run: str | None, form: str, table: str, out: Path | None) -> None:
+    """Write RUN in another tool's format. The newest run by default.
+
+    kperf's columns and names, in seconds with fractions where kperf has whole ones. A stage that has no counterpart
+    here is empty (null in JSON), never 0.
+
+    \b
+    Examples:
+      emu export --to kperf-csv
+      emu export queue-proxy-oom --to kperf-json --of scaling --out ksvc_scaling_time.json
+    """
+    from emu.report import kperf
+    from emu.report.study import read_study
+
+    makers = {
+        ("creation", "kperf-csv"): kperf.creation_csv,
+        ("creation", "kperf-json"): kperf.creation_json,
+        ("scaling", "kperf-csv"): kperf.scaling_csv,
+        ("scaling", "kperf-json"): kperf.scaling_json,
+    }
+    text = makers[(table, form)](read_study(find_run(run)))
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise EmuError(
+            f"cannot write {out}", error.strerror or str(error), "name a file that you may write with --out"
+        ) from error

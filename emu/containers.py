@@ -6,7 +6,10 @@ Whatever is made carries our labels, so that `emu clean` finds it. Ids are the e
 from __future__ import annotations
 
 import io
+import os
+import signal
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +30,9 @@ LABEL_DIGEST = "emu.digest"
 """Label on our images: a digest of what they were built from."""
 NOFILE = 1_048_576
 _API_TIMEOUT_S = 120
+_EXEC_END_S = 2.0
+_EXEC_LOOK_S = 0.01
+_MOST_OUTPUT = 10 * 1024
 _FIX = "see whether the engine answers: docker info"
 
 
@@ -62,6 +68,16 @@ class EngineFacts:
     cgroup_version: str
     storage_driver: str
     root_dir: str
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A command that ran in a container."""
+
+    exit_code: int | None
+    """None: it did not end in time and was killed."""
+    output: str
+    """What it printed, both streams, 10 KiB at most."""
 
 
 def memory_arguments(memory_max: int | None, swap_max: int | None) -> dict[str, int]:
@@ -224,6 +240,59 @@ class Engine:
             if error.status_code not in (404, 409):
                 raise _engine_error(f"cannot signal the container {container_id[:12]}", error) from error
 
+    def execute(self, container_id: str, command: Sequence[str], timeout_s: float) -> Executed:
+        """Run a command in a running container, as its user and charged to its cgroup; killed after `timeout_s`.
+        EmuError where it could not be started. Not to be called for a paused container: Docker refuses.
+        """
+        what = f"cannot run {command[0]!r} in the container {container_id[:12]}"
+        said: list[bytes] = []
+        failure: list[Exception] = []
+        try:
+            ident = str(self._api.exec_create(container_id, list(command))["Id"])
+        except (docker.errors.APIError, RequestException) as error:
+            raise _engine_error(what, error) from error
+
+        def run() -> None:
+            try:
+                said.append(self._api.exec_start(ident) or b"")
+            except (docker.errors.APIError, RequestException) as error:
+                failure.append(error)
+
+        runner = threading.Thread(target=run, name=f"exec-{container_id[:12]}", daemon=True)
+        runner.start()
+        runner.join(timeout_s)
+        timed_out = runner.is_alive()
+        if timed_out:
+            self._end_execution(ident)
+            runner.join(_EXEC_END_S)
+        if failure and not timed_out:
+            raise _engine_error(what, failure[0]) from failure[0]
+        output = b"".join(said)[:_MOST_OUTPUT].decode(errors="replace")
+        try:
+            code = None if timed_out else self._exit_code(ident)
+        except (docker.errors.APIError, RequestException) as error:
+            raise _engine_error(what, error) from error
+        if code in (126, 127) and "exec failed" in output:
+            raise EmuError(what, output.strip(), "give a program that is in the container's image")
+        return Executed(code, output)
+
+    def _end_execution(self, ident: str) -> None:
+        """Kill what an exec started: Docker itself lets it run on."""
+        try:
+            state = self._api.exec_inspect(ident)
+            if state.get("Running") and state.get("Pid"):
+                os.kill(int(state["Pid"]), signal.SIGKILL)
+        except (docker.errors.APIError, RequestException, ProcessLookupError):
+            return
+
+    def _exit_code(self, ident: str) -> int | None:
+        """The exit code of an exec whose output has ended; None where the engine never told."""
+        deadline = time.monotonic() + _EXEC_END_S
+        while (state := self._api.exec_inspect(ident)).get("Running") and time.monotonic() < deadline:
+            time.sleep(_EXEC_LOOK_S)
+        code = state.get("ExitCode")
+        return None if code is None else int(code)
+
     def stop(self, container_id: str, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds; nothing happens where it does not run."""
         try:
@@ -231,6 +300,16 @@ class Engine:
         except docker.errors.APIError as error:
             if error.status_code not in (304, 404):
                 raise _engine_error(f"cannot stop the container {container_id[:12]}", error) from error
+
+    def unpause(self, container_id: str) -> bool:
+        """Let a container that Docker paused run again; False where it is not paused, as far as the engine knows."""
+        try:
+            self._api.unpause(container_id)
+        except (docker.errors.APIError, RequestException) as error:
+            if not isinstance(error, docker.errors.NotFound) and "not paused" not in str(error):
+                raise _engine_error(f"cannot unpause the container {container_id[:12]}", error) from error
+            return False
+        return True
 
     def remove(self, container_id: str) -> None:
         """Kill and remove a container; one that is gone already is no error."""

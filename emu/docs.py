@@ -122,7 +122,11 @@ def _plain(value: Any) -> Any:
 
 
 def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=path, max_content_width=100, terminal_width=100)
+    # The names of --help are the group's; click keeps the first that it made of a command, here or in `emu`.
+    names = ["-h", "--help"]
+    context = click.Context(
+        command, info_name=path, terminal_width=100, max_content_width=100, help_option_names=names
+    )
     yield path, command.get_help(context)
     if isinstance(command, click.Group):
         for name, below in sorted(command.commands.items()):

@@ -96,7 +96,7 @@ class ContainerStarted(Event):
 
 @dataclass(frozen=True)
 class ContainerReady(Event):
-    """It accepts connections on its port for the first time (ready), or no longer does."""
+    """It became ready by its readiness probe, or no longer is."""
 
     kind: ClassVar[str] = "container-ready"
     container: str
@@ -118,6 +118,35 @@ class ContainerExited(Event):
     """We stopped it ourselves (the end of the run), so that the exit is no finding."""
     started_at: str | None = None
     finished_at: str | None = None
+    killed_for: str | None = None
+    """`liveness` or `startup`: the probe for whose failure it was killed."""
+
+
+@dataclass(frozen=True)
+class ContainerStopping(Event):
+    """It is being ended: its preStop hook begins, or SIGTERM comes at once."""
+
+    kind: ClassVar[str] = "container-stopping"
+    container: str
+    attempt: int
+    why: str
+    """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `run` (the run is over)."""
+    grace_s: float
+    """From now to SIGKILL."""
+
+
+@dataclass(frozen=True)
+class KubeletEvent(Event):
+    """What a kubelet would record of the pod, as `kubectl describe pod` lists it."""
+
+    kind: ClassVar[str] = "kubelet-event"
+    type: str
+    """`Normal` or `Warning`."""
+    reason: str
+    """Unhealthy, Killing, BackOff …"""
+    message: str
+    container: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -252,6 +281,8 @@ _KINDS: dict[str, type[Event]] = {
         ContainerStarted,
         ContainerReady,
         ContainerExited,
+        ContainerStopping,
+        KubeletEvent,
         BackOffBegan,
         PodStatus,
         CgroupSeen,

@@ -56,6 +56,8 @@ class Work:
     status: int = 200
     exit: int | None = None
     """End the app's process with this code once the answer is out."""
+    unhealthy_for: float | None = 0.0
+    """Seconds for which GET /healthz answers 503 from now on; None is for ever."""
 
     def to_query(self) -> str:
         """The query string that carries this; fields at their defaults are left out."""
@@ -86,7 +88,7 @@ def _query_text(value: Any) -> str:
 
 
 def _work_value(name: str, kind: str, text: str) -> Any:
-    if name == "hold_for" and text == FOREVER:
+    if name in ("hold_for", "unhealthy_for") and text == FOREVER:
         return None
     if name == "body" and text not in ("read", "slow", "ignore"):
         raise ValueError(f"body={text!r}: must be read, slow or ignore")

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,11 +27,22 @@ from emu import images
 from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 from emu.errors import EmuError
 from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
-from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_PORT, START_VARIABLE
+from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
+from emu.policy.probing import Kind, ProbeRule
 from emu.profiles import profile_of
-from emu.spec import AppSpec, ContainerSpec, PodSpec, SidecarSpec
+from emu.spec import (
+    AppSpec,
+    ContainerSpec,
+    ExecSpec,
+    HttpGetSpec,
+    PodSpec,
+    ProbeSpec,
+    SidecarSpec,
+    SleepSpec,
+    TcpSocketSpec,
+)
 
 QUEUE_PROXY, APP, SANDBOX = "queue-proxy", "app", "sandbox"
 LABEL_OWNER = "emu.owner"
@@ -43,6 +54,28 @@ _STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.sidecar")
 _BORN_DEADLINE_S = 60.0
 _FILE_DEADLINE_S = 900.0
 _LOOK_S = 0.1
+_OWN_LOOK = ProbeRule(period_s=1.0, failure_threshold=1, eager_s=0.1)
+_OWN_TIMEOUT_S = 1.0
+_DRAIN_PATH = "/wait-for-drain"
+_HOST = "app.default.example.com"
+
+
+@dataclass(frozen=True)
+class PodProbe:
+    """A probe as the kubelet runs it."""
+
+    handler: HttpGetSpec | TcpSocketSpec | ExecSpec
+    rule: ProbeRule
+    timeout_s: float
+    grace_s: float | None = None
+    """From SIGTERM to SIGKILL when it kills; None is the pod's."""
+    ours: bool = False
+    """Not of the scenario's: only how we learn when a container listens."""
+
+    @classmethod
+    def of(cls, spec: ProbeSpec) -> Self:
+        """As the scenario has it."""
+        return cls(spec.handler, spec.rule, spec.timeout_seconds, spec.termination_grace_period_seconds)
 
 
 @dataclass(frozen=True)
@@ -132,11 +165,32 @@ class Pod:
         return self.spec.containers[container]
 
     def port(self, container: str) -> int | None:
-        """Where the kubelet's readiness probe connects; None where it has none."""
+        """Where the kubelet's probes connect unless they say otherwise; None where it has no port."""
         if container == QUEUE_PROXY:
             return QUEUE_PORT
         spec = self._container_spec(container)
         return spec.port if isinstance(spec, AppSpec | SidecarSpec) else None
+
+    def probes(self, container: str) -> dict[Kind, PodProbe]:
+        """What the kubelet asks of a container. Readiness as Knative has it: the app's by HTTP or TCP is
+        queue-proxy's affair, and queue-proxy is asked in its rhythm; an exec probe stays with the app.
+        """
+        spec = self._container_spec(container)
+        probes = {kind: PodProbe.of(probe) for kind, probe in spec.probes.items()}
+        if container == APP and "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
+            del probes["readiness"]
+        if "readiness" not in probes and container == QUEUE_PROXY:
+            probes["readiness"] = _queue_proxy_readiness(self.spec.app.readiness_probe)
+        elif "readiness" not in probes and self.port(container) is not None:
+            probes["readiness"] = PodProbe(TcpSocketSpec(), _OWN_LOOK, _OWN_TIMEOUT_S, ours=True)
+        return probes
+
+    def pre_stop(self, container: str) -> ExecSpec | HttpGetSpec | SleepSpec | None:
+        """A container's preStop hook; the app's is Knative's unless the scenario has another."""
+        hook = self._container_spec(container).lifecycle.pre_stop
+        if hook is not None:
+            return hook.handler
+        return HttpGetSpec(port=QUEUE_ADMIN_PORT, path=_DRAIN_PATH) if container == APP else None
 
     def make_files(self, check: Callable[[], None]) -> None:
         """Make the app's files with a container outside the pod, so that their page cache is not the pod's; it is
@@ -265,6 +319,7 @@ class Pod:
             "REVISION_TIMEOUT_SECONDS": str(spec.timeout_seconds),
             "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_seconds),
             "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
+            **_serving_readiness(spec.app),
             **self._footprint(),
         }
 
@@ -336,6 +391,28 @@ class Pod:
 def owner() -> str:
     """Who this process is, also after its pid was given to another: `pid:start time`."""
     return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def _queue_proxy_readiness(asked: ProbeSpec | None) -> PodProbe:
+    """Knative's controller gives queue-proxy the app's probe with another handler (queue.go); without one, we look
+    often, to know when the pod is ready.
+    """
+    headers = [{"name": "Host", "value": _HOST}, {"name": "K-Network-Probe", "value": "queue"}]
+    handler = HttpGetSpec.model_validate({"path": "/healthz", "port": QUEUE_PORT, "httpHeaders": headers})
+    if asked is None or asked.exec is not None:
+        return PodProbe(handler, _OWN_LOOK, _OWN_TIMEOUT_S, ours=True)
+    return replace(PodProbe.of(asked), handler=handler)
+
+
+def _serving_readiness(app: AppSpec) -> dict[str, str]:
+    """The app's readiness probe as the controller passes it to queue-proxy."""
+    probe = app.readiness_probe
+    if probe is None or probe.exec is not None:
+        return {}
+    told = probe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    way = told["httpGet"] if probe.http_get is not None else told["tcpSocket"]
+    way.update(host="127.0.0.1", port=way.get("port", app.port))
+    return {"SERVING_READINESS_PROBE": json.dumps(told, separators=(",", ":"))}
 
 
 def queue_proxy_environment(concurrency: int, user_port: int, address: str, pod: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ from cgroups.mount import find_cgroup2
 from emu import command, images
 from emu.containers import Engine, EngineFacts
 from emu.errors import EmuError
-from emu.events import EventLog, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
+from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
 from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
@@ -125,10 +125,15 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                     log,
                     run,
                     on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
+                    on_event=_Events(screen, began).tell,
                 )
             )
             stack.callback(supervisor.stop)
-            _drive(spec, run, pod, supervisor, log, _Watch(pod, supervisor, screen, began), interrupts)
+            try:
+                _drive(spec, run, pod, supervisor, log, _Watch(pod, supervisor, screen, began), interrupts)
+            except KeyboardInterrupt:
+                supervisor.hurry()
+                raise
         except KeyboardInterrupt:
             interrupted = True
             screen.end_live()
@@ -216,6 +221,24 @@ def _drop_caches(log: EventLog) -> None:
 def _tell_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerState) -> None:
     wait = f"; next start in {state.delay_s:.1f} s" if state.delay_s else ""
     screen.event(f"{elapsed_s:6.1f} s  {name} ended: {state.last_reason}, exit code {state.last_exit_code}{wait}")
+
+
+class _Events:
+    """The kubelet's warnings and kills on the screen, each text once: the record has them all."""
+
+    def __init__(self, screen: Screen, began: float) -> None:
+        self._screen = screen
+        self._began = began
+        self._told: set[tuple[str, str]] = set()
+
+    def tell(self, event: KubeletEvent) -> None:
+        """Show it if it is news."""
+        known = (event.container, event.message)
+        if known in self._told or (event.type == "Normal" and event.reason != "Killing"):
+            return
+        self._told.add(known)
+        text = f"{event.t - self._began:6.1f} s  {event.reason} {event.container}: {event.message}"
+        self._screen.event(text, "yellow")
 
 
 @dataclass

@@ -27,6 +27,7 @@ from pydantic.alias_generators import to_camel
 
 from emu.messages import FOREVER, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
+from emu.policy.probing import KINDS, Kind, ProbeRule
 from emu.units import format_bytes, parse_bytes, parse_seconds
 
 MIB = 2**20
@@ -46,6 +47,8 @@ MOST_REQUESTS = 5_000_000
 LEAST_MILLICORES = 10
 """The kernel's shortest cpu.max quota is 1 ms in each 100 ms."""
 
+_HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+_HEADER_VALUE = r"^[\t -~]*$"
 _SIZE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": ["64Mi", "1.5Gi", 4096]}
 _DURATION = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["250ms", "10s", "1m30s"]}
 
@@ -125,6 +128,10 @@ def _unique(names: Iterable[str], complaint: str, where: tuple[str, ...]) -> Non
                 at=(*where, index, "name"),
             )
         seen[name] = index
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(f"`{to_camel(name)}`" for name in names)
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0, le=LARGEST_BYTES), WithJsonSchema(_SIZE)]
@@ -231,6 +238,140 @@ class MemoryControls(Model):
     """memory.oom.group: kill the whole container at an OOM, as the kubelet asks for since 1.28 on cgroup v2."""
 
 
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Command = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class HeaderSpec(Model):
+    """A header of a probe."""
+
+    name: Annotated[str, StringConstraints(pattern=_HEADER_NAME)]
+    """Its name; Host stands in for the pod's address."""
+    value: Annotated[str, StringConstraints(pattern=_HEADER_VALUE)]
+    """Its value."""
+
+
+class HttpGetSpec(Model):
+    """An HTTP GET, as a kubelet sends it."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] = "/"
+    """What to ask for."""
+    port: Port | None = None
+    """Where; the container's own port if not given."""
+    host: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """Whom to connect to; the pod's address if not given."""
+    scheme: Literal["HTTP", "HTTPS"] = "HTTP"
+    """HTTPS does not check the certificate."""
+    http_headers: tuple[HeaderSpec, ...] = ()
+    """Headers of your own."""
+
+
+class TcpSocketSpec(Model):
+    """A TCP connection, opened and closed."""
+
+    port: Port | None = None
+    """Where; the container's own port if not given."""
+    host: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """Whom to connect to; the pod's address if not given."""
+
+
+class ExecSpec(Model):
+    """A command in the container: 0 is success. Its memory is charged to the container."""
+
+    command: Command
+    """The program and its arguments; no shell unless it is one."""
+
+
+class SleepSpec(Model):
+    """A pause."""
+
+    seconds: Annotated[Whole, Field(ge=1, le=3600)]
+    """How long."""
+
+
+def _one_of(model: Model, names: tuple[str, ...]) -> None:
+    given = [name for name in names if getattr(model, name) is not None]
+    if len(given) != 1:
+        raise SpecError(
+            f"{'no handler' if not given else 'more than one handler'}",
+            why=f"there must be exactly one of {_and(names)}" + (f"; given: {_and(given)}" if given else ""),
+            fix="keep one of them" if given else "add one",
+            at=(to_camel(given[1]),) if given else (),
+        )
+
+
+class ProbeSpec(Model):
+    """A probe in Kubernetes' shape, with its defaults. One of httpGet, tcpSocket and exec says how to ask."""
+
+    http_get: HttpGetSpec | None = None
+    """A status from 200 to 399 is success."""
+    tcp_socket: TcpSocketSpec | None = None
+    """A connection is success."""
+    exec: ExecSpec | None = None
+    """Exit code 0 is success."""
+    initial_delay_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
+    """From the container's start to the first probe."""
+    period_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 10
+    """From one to the next."""
+    timeout_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 1
+    """No answer by then is a failure."""
+    success_threshold: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    """Successes in a row that count; 1 for liveness and startup."""
+    failure_threshold: Annotated[Whole, Field(ge=1, le=1000)] = 3
+    """Failures in a row that count."""
+    termination_grace_period_seconds: Annotated[Whole, Field(ge=1, le=3600)] | None = None
+    """From SIGTERM to SIGKILL when the container is killed for this probe; the pod's if not given."""
+
+    @model_validator(mode="after")
+    def _asks_in_one_way(self) -> Self:
+        _one_of(self, ("http_get", "tcp_socket", "exec"))
+        return self
+
+    @property
+    def handler(self) -> HttpGetSpec | TcpSocketSpec | ExecSpec:
+        """How it asks."""
+        found = self.http_get or self.tcp_socket or self.exec
+        assert found is not None
+        return found
+
+    @property
+    def rule(self) -> ProbeRule:
+        """When it asks and what counts."""
+        return ProbeRule(
+            self.initial_delay_seconds, self.period_seconds, self.success_threshold, self.failure_threshold
+        )
+
+
+class PreStopSpec(Model):
+    """What a container does before it gets SIGTERM; the grace period runs meanwhile. One of exec, httpGet, sleep."""
+
+    exec: ExecSpec | None = None
+    """A command in the container."""
+    http_get: HttpGetSpec | None = None
+    """A GET; whatever status it gets will do."""
+    sleep: SleepSpec | None = None
+    """Only wait."""
+
+    @model_validator(mode="after")
+    def _acts_in_one_way(self) -> Self:
+        _one_of(self, ("exec", "http_get", "sleep"))
+        return self
+
+    @property
+    def handler(self) -> ExecSpec | HttpGetSpec | SleepSpec:
+        """What it does."""
+        found = self.exec or self.http_get or self.sleep
+        assert found is not None
+        return found
+
+
+class LifecycleSpec(Model):
+    """What happens at turns of a container's life. Not run when it ends by itself or the run is over."""
+
+    pre_stop: PreStopSpec | None = None
+    """Before SIGTERM. The app's waits for queue-proxy's drain, as Knative has it, if not given."""
+
+
 class ContainerSpec(Model):
     """What every container of the pod has."""
 
@@ -244,6 +385,39 @@ class ContainerSpec(Model):
     """Requests and limits, as in Kubernetes."""
     memory: MemoryControls = MemoryControls()
     """The kernel's other memory files."""
+    startup_probe: ProbeSpec | None = None
+    """Until it succeeds the other two are not asked; if it fails the container is killed."""
+    liveness_probe: ProbeSpec | None = None
+    """If it fails the container is killed, and restarted by restartPolicy."""
+    readiness_probe: ProbeSpec | None = None
+    """If it fails the container is not READY. Nothing else follows: requests are sent to it all the same."""
+    lifecycle: LifecycleSpec = LifecycleSpec()
+    """Hooks."""
+
+    @property
+    def probes(self) -> dict[Kind, ProbeSpec]:
+        """The probes that it has, by kind."""
+        found = zip(KINDS, (self.startup_probe, self.liveness_probe, self.readiness_probe), strict=True)
+        return {kind: probe for kind, probe in found if probe is not None}
+
+    @model_validator(mode="after")
+    def _probes_fit(self) -> Self:
+        for kind, probe in self.probes.items():
+            if kind != "readiness" and probe.success_threshold != 1:
+                raise SpecError(
+                    f"a {kind} probe succeeds with the first success",
+                    why="Kubernetes allows no other successThreshold than 1 there",
+                    fix="remove successThreshold",
+                    at=(f"{kind}Probe", "successThreshold"),
+                )
+            if kind == "readiness" and probe.termination_grace_period_seconds is not None:
+                raise SpecError(
+                    "a readiness probe ends nothing",
+                    why="Kubernetes allows terminationGracePeriodSeconds in liveness and startup probes only",
+                    fix="remove it",
+                    at=("readinessProbe", "terminationGracePeriodSeconds"),
+                )
+        return self
 
     @model_validator(mode="after")
     def _can_be_run(self) -> Self:
@@ -398,13 +572,14 @@ class PodSpec(Model):
     """Further containers, each with its own limits."""
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready before the load begins all the same."""
-    termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
-    """Seconds from SIGTERM to SIGKILL, after `stopAfter` or when the run ends. 0 ends it at once: what is asked has
-    been answered then.
+    termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None
+    """Seconds from SIGTERM to SIGKILL, preStop hook included, at least 2. If not given: `timeoutSeconds`, as Knative
+    sets it, and 2 when the run is over: what was asked has been answered then.
     """
     stop_after: Seconds | None = None
-    """Tell the pod to end so long after the load began, as the kubelet does: SIGTERM to all containers but the app,
-    which gets it once its preStop hook has waited for queue-proxy's drain. At the end of the run if not given.
+    """Tell the pod to end so long after the load began, as the kubelet does: each container's preStop hook, SIGTERM,
+    and SIGKILL after the grace period. The app's hook waits for queue-proxy's drain. At the end of the run if not
+    given, and without hooks then.
     """
 
     @model_validator(mode="after")
@@ -428,6 +603,26 @@ class PodSpec(Model):
                 )
             taken[entry.port] = entry.name
         return self
+
+    @model_validator(mode="after")
+    def _probes_have_ports(self) -> Self:
+        for index, entry in enumerate(self.sidecars):
+            for kind, probe in entry.probes.items():
+                way = "httpGet" if probe.http_get else "tcpSocket"
+                if entry.port is None and not isinstance(probe.handler, ExecSpec) and probe.handler.port is None:
+                    raise SpecError(
+                        f"the {kind} probe has no port",
+                        why=f"the sidecar {entry.name} has none either",
+                        fix="give it one",
+                        at=("sidecars", index, f"{kind}Probe", way),
+                    )
+        return self
+
+    @property
+    def grace_s(self) -> int:
+        """Seconds from SIGTERM to SIGKILL while the run goes on."""
+        given = self.termination_grace_period_seconds
+        return self.timeout_seconds if given is None else given
 
     @property
     def containers(self) -> dict[str, ContainerSpec]:
@@ -466,6 +661,8 @@ class WorkSpec(Model):
     """The answer's status."""
     exit: Annotated[Whole, Field(ge=0, le=255)] | None = None
     """End the app's process with this code once the answer is out."""
+    unhealthy_for: HoldFor = 0.0
+    """How long `GET /healthz` answers 503 from now on, for probes to see; `forever` is until it is restarted."""
 
     def to_work(self) -> Work:
         """The same, as it travels."""
@@ -512,7 +709,7 @@ class RequestModel(Model):
                 at=("path",),
             )
         for name, value in self.headers.items():
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(r"[\t -~]*", value):
+            if not re.fullmatch(_HEADER_NAME, name) or not re.fullmatch(_HEADER_VALUE, value):
                 raise SpecError(
                     f"{name!r} with {value!r} is not a valid HTTP header",
                     why="a name is letters, digits and a few signs without spaces; a value is one line of ASCII",
@@ -542,10 +739,6 @@ _NEEDS = {
 }
 _TAKES = {kind: (need,) for kind, need in _NEEDS.items()} | {"ramp": ("rate", "rate_to"), "burst": ("size", "rate")}
 _SHAPE = ("rate", "rate_to", "rates", "size", "clients")
-
-
-def _and(names: Iterable[str]) -> str:
-    return " and ".join(f"`{to_camel(name)}`" for name in names)
 
 
 class PhaseModel(Model):

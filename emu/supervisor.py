@@ -1,47 +1,49 @@
-"""Keeps a pod's containers running as the kubelet would: starts them, sees them ready, sees them end, restarts them.
+"""Keeps a pod's containers running as the kubelet would: starts them, probes them, sees them end, restarts them.
 
-Mechanism only: what to do next is `emu.policy.lifecycle`'s. Three kinds of threads gather facts (the engine's events,
-readiness probes, one follower of output per instance) and put them into one queue; `turn`, called from the
-run's own loop, is the only place where anything is decided or changed.
+Mechanism only: what to do next is `emu.policy.lifecycle`'s and `emu.policy.probing`'s. Threads gather facts (the
+engine's events, one for each probe that is asked, one follower of output per instance) and put them into one queue;
+`turn`, called from the run's own loop, is the only place where anything is decided or changed.
 """
 
 from __future__ import annotations
 
 import queue
-import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from cgroups import parse
+from cgroups import freeze, parse
+from cgroups.errors import CgroupError
+from cgroups.group import Cgroup
+from emu import prober
 from emu.containers import LABEL_RUN, Engine
 from emu.errors import EmuError
 from emu.events import (
     BackOffBegan,
     ContainerExited,
     ContainerReady,
+    ContainerStopping,
     DockerEvent,
     EventLog,
+    KubeletEvent,
     Note,
     PodStatus,
     now,
 )
-from emu.messages import QUEUE_ADMIN_PORT
-from emu.pod import APP, QUEUE_PROXY, Instance, Pod
-from emu.policy import lifecycle
+from emu.pod import Instance, Pod, PodProbe
+from emu.policy import lifecycle, probing
 from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
+from emu.policy.probing import ContainerProbes, Kind
+from emu.prober import Answer, Target
 from emu.rundir import RunDir
+from emu.spec import ExecSpec, HttpGetSpec, SleepSpec
 
-_PROBE_NOT_READY_S = 0.1
-_PROBE_READY_S = 1.0
-_PROBE_TIMEOUT_S = 1.0
+_SIGKILLED = 137
 _JOIN_S = 5.0
 _STOP_MARGIN_S = 30.0
-_PRE_STOP = b"GET /wait-for-drain HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"
-_PROBE = (
-    b"GET /healthz HTTP/1.1\r\nHost: app.default.example.com\r\nUser-Agent: kube-probe/1.31\r\n"
-    b"K-Network-Probe: queue\r\nConnection: close\r\n\r\n"
-)
+_LEAST_GRACE_S = 2
+"""The kubelet leaves a container that long after SIGTERM, whatever its grace period (minimumGracePeriodInSeconds)."""
 
 
 class Supervisor:
@@ -55,33 +57,40 @@ class Supervisor:
         run: RunDir,
         *,
         on_exit: Callable[[str, ContainerState], None],
+        on_event: Callable[[KubeletEvent], None] = lambda _: None,
+        hold_frozen: bool = True,
     ) -> None:
+        """`on_exit` and `on_event` are called as things happen. `hold_frozen`: no probe is asked while a container's
+        cgroup is frozen; without it a frozen container fails its liveness probe, and is killed for it.
+        """
         back_off = pod.spec.back_off
         self._pod = pod
         self._engine = engine
         self._log = log
         self._run = run
         self._on_exit = on_exit
+        self._on_event = on_event
+        self._hold_frozen = hold_frozen
         self._rule = BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale)
         self._facts: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._states = {name: ContainerState() for name in pod.containers}
         self._instances: dict[str, Instance] = {}
         self._view: PodView | None = None
-        self._ending = False
+        self._ending = self._terminating = False
         self._stoppers: list[threading.Thread] = []
         self._stop_by = 0.0
         self._stream: Any = None
         self._threads: list[threading.Thread] = []
-        self._probe_lock = threading.Lock()
-        self._probed: dict[str, Instance] = {}
+        self._probes: dict[str, ContainerProbes] = {}
+        self._killed_for: dict[str, Kind] = {}
         self._ended = threading.Event()
+        self._hurried = threading.Event()
         self._kills_seen = 0
 
     def __enter__(self) -> Supervisor:
         opened = threading.Event()
         self._spawn(self._follow_engine, opened)
         opened.wait(_JOIN_S)
-        self._spawn(self._probe_all)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -98,7 +107,7 @@ class Supervisor:
 
     def view(self) -> PodView:
         """The pod as kubectl would show it."""
-        return lifecycle.pod_view(list(self._states.values()), now())
+        return lifecycle.pod_view(list(self._states.values()), now(), terminating=self._terminating)
 
     def instance(self, container: str) -> Instance | None:
         """The instance that runs or ran last."""
@@ -110,43 +119,60 @@ class Supervisor:
             self._start(name)
 
     def turn(self, wait_s: float) -> None:
-        """Wait up to `wait_s` for something to happen, act on all that did, start what is due."""
-        try:
-            facts = [self._facts.get(timeout=max(wait_s, 0.001))]
-        except queue.Empty:
-            facts = []
-        while True:
-            try:
-                facts.append(self._facts.get_nowait())
-            except queue.Empty:
-                break
-        for kind, fact in facts:
+        """Wait up to `wait_s` for something to happen, act on all that did, start and ask what is due."""
+        self._ask_due()
+        for kind, fact in self._gather(wait_s):
             if kind == "engine":
                 self._on_engine(fact)
-            elif kind == "ready":
-                self._on_ready(*fact)
+            elif kind == "answer":
+                self._on_answer(*fact)
+            elif kind == "event":
+                self._tell(*fact)
         if not self._ending:
             self._start_due()
         self._tell_view()
 
+    def _gather(self, wait_s: float) -> list[tuple[str, Any]]:
+        times = [time for probes in self._probes.values() if (time := probing.next_due(probes)) is not None]
+        wait_s = min([wait_s, *(time - now() for time in times)])
+        try:
+            facts = [self._facts.get(timeout=max(wait_s, 0.001))]
+        except queue.Empty:
+            return []
+        while True:
+            try:
+                facts.append(self._facts.get_nowait())
+            except queue.Empty:
+                return facts
+
     def begin_stop(self, *, hooks: bool = False) -> None:
-        """Ask the containers to end: SIGTERM, then the grace period's SIGKILL; with `hooks` the app's preStop hook,
-        which Knative sets to wait for queue-proxy's drain, goes before its SIGTERM. Once; they need not end soon.
+        """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
+        SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
+        a grace period that the scenario does not give is the shortest.
         """
         if self._ending:
             return
-        self._ending = True
-        grace_s = self._pod.spec.termination_grace_period_seconds
+        self._ending, self._terminating = True, hooks
+        spec = self._pod.spec
+        at_the_end_s = 0 if self._hurried.is_set() else spec.termination_grace_period_seconds or 0
+        grace_s = spec.grace_s if hooks else at_the_end_s
         self._stop_by = now() + grace_s + _STOP_MARGIN_S
-        self._stoppers = [
-            threading.Thread(
-                target=self._stop_one, args=(self._instances[name], grace_s, hooks and name == APP), daemon=True
-            )
-            for name, state in self._states.items()
-            if state.phase == "running" and name in self._instances
-        ]
-        for stopper in self._stoppers:
-            stopper.start()
+        for name, state in self._states.items():
+            if name in self._probes:
+                self._probes[name] = probing.ending(self._probes[name]) if hooks else ContainerProbes({})
+            if state.phase == "running" and name in self._instances:
+                if hooks:
+                    self._tell(name, "Normal", "Killing", f"Stopping container {name}")
+                self._stop_container(name, grace_s, "pod" if hooks else "run")
+
+    def hurry(self) -> None:
+        """The run was interrupted: nobody waits for hooks and grace periods any more, those under way among them."""
+        self._hurried.set()
+        if self._ending:
+            self._stop_by = now() + _STOP_MARGIN_S
+            for name, state in self._states.items():
+                if state.phase == "running" and name in self._instances:
+                    self._stop_container(name, 0, "run")
 
     def stop(self) -> None:
         """End the containers, and see them ended."""
@@ -157,23 +183,43 @@ class Supervisor:
         for stopper in stoppers:
             stopper.join(_JOIN_S)
 
-    def _stop_one(self, instance: Instance, grace_s: int, hook: bool = False) -> None:
+    def _stop_container(self, name: str, grace_s: float, why: str) -> None:
+        instance = self._instances[name]
+        self._log.append(ContainerStopping(now(), name, instance.attempt, why, grace_s))
+        hook = self._pod.pre_stop(name) if why != "run" and grace_s > 0 else None
+        stopper = threading.Thread(target=self._stop_one, args=(instance, grace_s, hook), daemon=True)
+        self._stoppers.append(stopper)
+        stopper.start()
+
+    def _stop_one(self, instance: Instance, grace_s: float, hook: ExecSpec | HttpGetSpec | SleepSpec | None) -> None:
+        """Thaw, preStop, SIGTERM, SIGKILL. The hook's time is the grace period's, of which at least 2 s are left."""
         began = now()
-        if hook:
-            self._wait_for_drain(grace_s)
+        self._thaw(instance)
+        if hook is not None:
+            self._run_hook(instance, hook, grace_s)
         try:
-            self._engine.stop(instance.id, max(2, round(grace_s - (now() - began))))
+            left_s = 0.0 if self._hurried.is_set() else grace_s - (now() - began)
+            self._engine.stop(instance.id, max(_LEAST_GRACE_S, round(left_s)))
         except EmuError as error:
             self._log.append(Note(now(), error.what, error.why))
 
-    def _wait_for_drain(self, grace_s: int) -> None:
-        """The app's preStop hook; the kubelet waits for it no longer than the grace period."""
+    def _run_hook(self, instance: Instance, hook: ExecSpec | HttpGetSpec | SleepSpec, grace_s: float) -> None:
         try:
-            with socket.create_connection((self._pod.address, QUEUE_ADMIN_PORT), timeout=grace_s) as connection:
-                connection.sendall(_PRE_STOP)
-                connection.recv(256)
-        except OSError as error:
-            self._log.append(Note(now(), "the app's preStop hook failed", str(error)))
+            prober.run_hook(hook, self._target(instance), grace_s, self._hurried)
+        except EmuError as error:
+            fact = (instance.container, "Warning", "FailedPreStopHook", f"{error.what}: {error.why}")
+            self._facts.put(("event", fact))
+
+    def _thaw(self, instance: Instance) -> None:
+        """A frozen process would act on no signal but SIGKILL: let it run, so that it can end in order."""
+        if not self._frozen(instance):
+            return
+        try:
+            self._engine.unpause(instance.id)
+            freeze.thaw(self._cgroup(instance))
+        except (EmuError, CgroupError) as error:
+            why = f"{error.what}: {error.why}"
+            self._log.append(Note(now(), f"{instance.container} was to end and could not be thawed before", why))
 
     # Starting and ending
 
@@ -181,16 +227,22 @@ class Supervisor:
         state = self._states[name]
         instance = self._pod.create(name, state.attempt)
         self._instances[name] = instance
+        present = f'Container image "{self._pod.image(name)}" already present on machine'
+        self._tell(name, "Normal", "Pulled", present)
+        self._tell(name, "Normal", "Created", f"Created container: {name}")
         self._states[name] = lifecycle.started(state, now())
         try:
             self._pod.start(instance)
         except EmuError as error:  # as the kubelet: a container that cannot start has failed, and is tried again
             self._log.append(Note(now(), f"{name} could not be started", error.why, "error"))
+            self._tell(name, "Warning", "Failed", f"Error: {error.why}")
             self._ended_one(name, instance, could_not_start=True)
             return
         self._spawn(self._follow_output, instance)
-        with self._probe_lock:
-            self._probed[name] = instance
+        self._tell(name, "Normal", "Started", f"Started container {name}")
+        rules = {kind: probe.rule for kind, probe in self._pod.probes(name).items()}
+        self._probes[name] = probing.begin(rules, now())
+        self._tell_readiness(name)
 
     def _start_due(self) -> None:
         for name, state in list(self._states.items()):
@@ -217,47 +269,121 @@ class Supervisor:
         engine_state = self._engine.state(instance.id)
         exit_code = int(engine_state.get("ExitCode", -1))
         flag = bool(engine_state.get("OOMKilled"))
-        kills = self._oom_kills()
-        reason = _reason(exit_code, flag or kills > self._kills_seen, could_not_start)
-        self._kills_seen = kills
-        with self._probe_lock:
-            self._probed.pop(name, None)
+        self._probes.pop(name, None)
+        killed_for = self._killed_for.pop(name, None)
+        oom = flag or (exit_code == _SIGKILLED and killed_for is None and self._a_kill_was_counted())
+        reason = _reason(exit_code, oom, could_not_start)
         moment = now()
         self._log.append(
             ContainerExited(
                 moment, name, instance.attempt, instance.id, exit_code, flag, self._ending,
-                str(engine_state.get("StartedAt")), str(engine_state.get("FinishedAt")),
+                str(engine_state.get("StartedAt")), str(engine_state.get("FinishedAt")), killed_for,
             )
         )  # fmt: skip
         policy = "Never" if self._ending else self._pod.spec.restart_policy
         state = lifecycle.exited(
-            self._states[name], moment, exit_code=exit_code, reason=reason, policy=policy, rule=self._rule
-        )
+            self._states[name], moment, exit_code=exit_code, reason=reason, policy=policy, rule=self._rule,
+            by_probe=killed_for is not None,
+        )  # fmt: skip
         self._states[name] = state
         if state.phase == "back-off":
             self._log.append(BackOffBegan(moment, name, state.restarts, state.delay_s))
+            if state.delay_s > 0:
+                text = f"Back-off restarting failed container {name} in pod {self._pod.run_id}_default"
+                self._tell(name, "Warning", "BackOff", text)
         self._tell_view()
         if not self._ending:
             self._on_exit(name, state)
 
-    def _oom_kills(self) -> int:
-        """The pod's own count, which takes in its containers' and outlives them."""
+    def _a_kill_was_counted(self) -> bool:
+        """Whether the pod's own count rose, which takes in its containers' and outlives them; each rise counts for
+        one container. A guess for the screen: the report judges.
+        """
         try:
             text = (self._pod.cgroup.path / "memory.events").read_text()
         except OSError:
-            return self._kills_seen
-        return parse.parse_flat(text).get("oom_kill", 0)
+            return False
+        before, self._kills_seen = self._kills_seen, parse.parse_flat(text).get("oom_kill", 0)
+        return self._kills_seen > before
 
-    def _on_ready(self, name: str, attempt: int, ready: bool) -> None:
-        state = self._states[name]
-        if state.phase != "running" or state.attempt != attempt:
+    # Probes
+
+    def _ask_due(self) -> None:
+        for name, probes in self._probes.items():
+            due_at = probing.next_due(probes)
+            if due_at is None or due_at > now():
+                continue
+            instance = self._instances[name]
+            frozen = self._hold_frozen and self._frozen(instance)
+            self._probes[name], kinds = probing.due(probes, now(), frozen=frozen)
+            for kind in kinds:
+                threading.Thread(target=self._ask, args=(instance, kind), daemon=True).start()
+
+    def _ask(self, instance: Instance, kind: Kind) -> None:
+        """In a thread of its own: ask, and put the answer among the facts. One that froze meanwhile gave none."""
+        probe = self._pod.probes(instance.container)[kind]
+        answer = prober.ask(probe.handler, self._target(instance), probe.timeout_s)
+        if answer.outcome != "success" and self._hold_frozen and self._frozen(instance):
+            answer = Answer("error")
+        self._facts.put(("answer", (instance, kind, probe, answer)))
+
+    def _on_answer(self, instance: Instance, kind: Kind, probe: PodProbe, answer: Answer) -> None:
+        name = instance.container
+        before = self._probes.get(name)
+        if before is None or kind not in before.probes or self._instances[name] != instance:
             return
-        self._states[name] = lifecycle.readiness(state, ready)
-        self._log.append(ContainerReady(now(), name, attempt, ready))
+        after = self._probes[name] = probing.answered(before, kind, answer.outcome, now())
+        if not probe.ours:
+            self._tell_answer(name, kind, answer)
+        self._tell_readiness(name)
+        if after.doomed is not None and before.doomed is None:
+            self._kill_for(name, after.doomed, probe)
+
+    def _tell_answer(self, name: str, kind: Kind, answer: Answer) -> None:
+        if answer.outcome == "failure":
+            self._tell(name, "Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {answer.message}")
+        elif answer.outcome == "error" and answer.message:
+            text = f"{kind.capitalize()} probe errored and resulted in unknown state: {answer.message}"
+            self._tell(name, "Warning", "Unhealthy", text)
+        elif answer.warning:
+            self._tell(name, "Warning", "ProbeWarning", f"{kind.capitalize()} probe warning: {answer.warning}")
+
+    def _tell_readiness(self, name: str) -> None:
+        state, ready = self._states[name], self._probes[name].ready
+        if state.phase == "running" and state.ready != ready:
+            self._states[name] = lifecycle.readiness(state, ready)
+            self._log.append(ContainerReady(now(), name, state.attempt, ready))
+
+    def _kill_for(self, name: str, kind: Kind, probe: PodProbe) -> None:
+        again = "" if self._pod.spec.restart_policy == "Never" else ", will be restarted"
+        self._tell(name, "Normal", "Killing", f"Container {name} failed {kind} probe{again}")
+        self._killed_for[name] = kind
+        self._stop_container(name, self._pod.spec.grace_s if probe.grace_s is None else probe.grace_s, kind)
+
+    def _target(self, instance: Instance) -> Target:
+        port = self._pod.port(instance.container)
+        return Target(self._pod.address, port, partial(self._engine.execute, instance.id))
+
+    def _cgroup(self, instance: Instance) -> Cgroup:
+        return Cgroup(self._pod.cgroup.container_path(instance.id))
+
+    def _frozen(self, instance: Instance) -> bool:
+        """Whether its cgroup is frozen, or is being frozen."""
+        try:
+            group = self._cgroup(instance)
+            return group.core.freeze is True or group.events().frozen is True
+        except CgroupError:  # it is gone, or this kernel has no freezer
+            return False
+
+    def _tell(self, name: str, kind: str, reason: str, message: str) -> None:
+        """Put an event of the pod on record, as the kubelet would."""
+        event = KubeletEvent(now(), kind, reason, message, name, self._states[name].attempt)
+        self._log.append(event)
+        self._on_event(event)
 
     def _tell_view(self) -> None:
         view = self.view()
-        if view != self._view and not self._ending:
+        if view != self._view and (self._terminating or not self._ending):
             self._view = view
             self._log.append(PodStatus(now(), view.ready, view.status, view.restarts))
 
@@ -288,36 +414,6 @@ class Supervisor:
         except Exception as error:
             if not self._ended.is_set():
                 self._log.append(Note(now(), f"the output of {instance.name} could not be followed", str(error)))
-
-    def _probe_all(self) -> None:
-        told: dict[tuple[str, int], bool] = {}
-        next_at: dict[tuple[str, int], float] = {}
-        while not self._ended.wait(_PROBE_NOT_READY_S):
-            with self._probe_lock:
-                probed = dict(self._probed)
-            for name, instance in probed.items():
-                key = (name, instance.attempt)
-                if next_at.get(key, 0.0) > now():
-                    continue
-                ready = self._probe(name)
-                next_at[key] = now() + (_PROBE_READY_S if ready else 0.0)
-                if told.get(key, False) != ready:
-                    told[key] = ready
-                    self._facts.put(("ready", (name, instance.attempt, ready)))
-
-    def _probe(self, name: str) -> bool:
-        """The kubelet's readiness probes: queue-proxy by HTTP as Knative sets it, others by TCP."""
-        port = self._pod.port(name)
-        if port is None:
-            return True
-        try:
-            with socket.create_connection((self._pod.address, port), timeout=_PROBE_TIMEOUT_S) as connection:
-                if name != QUEUE_PROXY:
-                    return True
-                connection.sendall(_PROBE)
-                return b" 200 " in connection.recv(256).split(b"\r\n", 1)[0]
-        except OSError:
-            return False
 
 
 def _reason(exit_code: int, oom: bool, could_not_start: bool) -> str:

@@ -198,6 +198,46 @@ def cut_off(path: Path) -> RunDir:
     return where
 
 
+def probe_killed(path: Path) -> RunDir:
+    """The app fails its liveness probe and ignores SIGTERM, twice; it waits for its third start when the run ends."""
+    run = _pod(path, "probe-killed")
+    refused = "Liveness probe failed: dial tcp 10.0.0.2:8080: connect: connection refused"
+    for _ in range(2):
+        for _ in range(3):
+            run.advance(run.now + 0.5)
+            run.pod_event("app", "Unhealthy", refused)
+        run.pod_event("app", "Killing", "Container app failed liveness probe, will be restarted", kind="Normal")
+        run.stop("app", "liveness", 2.0)
+        run.signal("app", 15)
+        run.advance(run.now + 2.0)
+        run.signal("app", 9)
+        run.exit("app", 137, killed_for="liveness")
+        if run.attempts["app"] == 0:
+            run.start("app", memory_max=256 * MIB)
+    run.back_off("app", 1, 10.0)
+    run.pod_event("app", "BackOff", "Back-off restarting failed container app in pod fake_default")
+    run.advance(run.now + 1.0)
+    return run.finish()
+
+
+def told_to_end(path: Path) -> RunDir:
+    """The pod is told to end under load: queue-proxy ends in order, the app must be killed."""
+    run = _pod(path, "told-to-end")
+    run.requests(100, 0.5, 2.0, takes_s=0.05)
+    run.advance(1.0)
+    for container in ("queue-proxy", "app"):
+        run.pod_event(container, "Killing", f"Stopping container {container}", kind="Normal")
+        run.stop(container, "pod", 5.0)
+        run.signal(container, 15)
+    run.status("0/2", "Terminating")
+    run.advance(3.0)
+    run.exit("queue-proxy", 0, asked=True)
+    run.advance(6.0)
+    run.signal("app", 9)
+    run.exit("app", 137, asked=True)
+    return run.finish()
+
+
 ALL: dict[str, Callable[[Path], RunDir]] = {
     story.__name__: story
     for story in (
@@ -213,6 +253,8 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         stalled,
         swap,
         refused,
+        probe_killed,
+        told_to_end,
         cut_off,
     )
 }

@@ -12,11 +12,16 @@ What a real kernel would say is imitated where readers look: hierarchical and lo
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from cgroups.kmsg import parse_record
+from cgroups.mount import Mount
 from cgroups.oom import OomParser
+from emu.containers import ContainerRequest, Engine, Executed
 from emu.events import (
     BackOffBegan,
     CgroupGone,
@@ -25,9 +30,11 @@ from emu.events import (
     ContainerExited,
     ContainerReady,
     ContainerStarted,
+    ContainerStopping,
     DockerEvent,
     Event,
     EventLog,
+    KubeletEvent,
     MemoryEventsRose,
     Note,
     OomKillLogged,
@@ -39,6 +46,7 @@ from emu.events import (
     RunEnded,
 )
 from emu.messages import RequestDone, RequestError, RequestSent, to_line
+from emu.podcgroup import PodCgroup
 from emu.rundir import RunDir
 from emu.samples import SampleWriter
 
@@ -196,10 +204,14 @@ class FakeRun:
         )  # fmt: skip
         self.event(ContainerStarted(self.t, container, attempt, ident, group.pids[0], group.path))
         if ready:
-            self.event(ContainerReady(self.t + 0.01, container, attempt, True))
+            self.ready(container)
         self.live[container] = group
         self._see(group)
         return group
+
+    def ready(self, container: str, ready: bool = True) -> None:
+        """Its readiness changes."""
+        self.event(ContainerReady(self.t + 0.01, container, self.attempts[container], ready))
 
     def advance(self, to_s: float, moves: dict[str, dict[str, float]] | None = None) -> None:
         """Sample until `to_s`; what `moves` names per container goes there in a straight line on the way."""
@@ -291,7 +303,29 @@ class FakeRun:
             self.now = round(self.now + 0.02, 6)
             self.exit(container, exit_code, docker_oom_killed=docker_flag)
 
-    def exit(self, container: str, code: int, *, docker_oom_killed: bool = False, asked: bool = False) -> None:
+    def stop(self, container: str, why: str, grace_s: float) -> None:
+        """It is told to end."""
+        self.event(ContainerStopping(self.t, container, self.attempts[container], why, grace_s))
+
+    def signal(self, container: str, number: int) -> None:
+        """Docker sends it a signal."""
+        ident = container_id(container, self.attempts[container])
+        attributes = {"signal": str(number)}
+        self.event(DockerEvent(self.t, "kill", ident, f"emu-fake-{container}", attributes, round(self.t * 1e9)))
+
+    def pod_event(self, container: str, reason: str, message: str, *, kind: str = "Warning") -> None:
+        """The kubelet records an event."""
+        self.event(KubeletEvent(self.t, kind, reason, message, container, self.attempts[container]))
+
+    def exit(
+        self,
+        container: str,
+        code: int,
+        *,
+        docker_oom_killed: bool = False,
+        asked: bool = False,
+        killed_for: str | None = None,
+    ) -> None:
         """An instance ends, and its cgroup with it."""
         group = self.live.pop(container)
         for name in COUNTERS:
@@ -303,7 +337,8 @@ class FakeRun:
         self.event(CgroupGone(self.t, group.label, group.attempt, group.path))
         attributes = {"exitCode": str(code)}
         self.event(DockerEvent(self.t, "die", ident, f"emu-fake-{container}", attributes, round(self.t * 1e9)))
-        self.event(ContainerExited(self.t, container, attempt, ident, code, docker_oom_killed, asked))
+        exited = ContainerExited(self.t, container, attempt, ident, code, docker_oom_killed, asked)
+        self.event(replace(exited, killed_for=killed_for))
         self.sample("event")
 
     def back_off(self, container: str, restarts: int, delay_s: float) -> None:
@@ -437,3 +472,99 @@ def _flat(pairs: dict[str, int]) -> str:
 
 def _io_line(device: str, read: int, write: int) -> str:
     return f"{device} rbytes={read} wbytes={write} rios={read // PAGE} wios={write // PAGE} dbytes=0 dios=0\n"
+
+
+class FakePodCgroup(PodCgroup):
+    """A pod's cgroup of plain files in a folder, each container's below it by its id."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Mount(folder, frozenset({"memory"}), False), "fake")
+        self._folder = folder
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._folder
+
+    @property
+    def docker_parent(self) -> str:
+        """A name."""
+        return "fake"
+
+    def container_path(self, container_id: str) -> Path:
+        """A folder in it."""
+        return self._folder / container_id
+
+    def create(self) -> None:
+        """It is there."""
+
+    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
+        """Nothing enforces it."""
+
+    def remove(self) -> None:
+        """The test's folder goes by itself."""
+
+
+class FakeEngine(Engine):
+    """An engine whose containers are entries in a list: they start at once, and end on SIGTERM or a test's word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[ContainerRequest] = []
+        self.running: dict[str, bool] = {}
+        self.exit_codes: dict[str, int] = {}
+        self.calls: list[tuple[str, str]] = []
+        """What was asked of it: (what, container's id)."""
+        self.executed: Callable[[Sequence[str]], Executed] = lambda _: Executed(0, "")
+        self.unpaused: Callable[[str], None] = lambda _: None
+        self._events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+
+    def create(self, request: ContainerRequest) -> str:
+        """Make one; its id is its name."""
+        self.made.append(request)
+        return request.name
+
+    def start(self, container_id: str) -> None:
+        """It runs."""
+        self.running[container_id] = True
+
+    def end(self, container_id: str, exit_code: int) -> None:
+        """It ends, and the engine tells."""
+        if self.running.pop(container_id, False):
+            self.exit_codes[container_id] = exit_code
+            self._events.put({"Action": "die", "Actor": {"ID": container_id, "Attributes": {}}})
+
+    def state(self, container_id: str) -> dict[str, Any]:
+        """As far as it is asked for."""
+        code = self.exit_codes.get(container_id, 0)
+        return {"Status": "running" if container_id in self.running else "exited", "ExitCode": code, "Pid": 1}
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """SIGTERM, on which it ends well."""
+        self.calls.append((f"stop {grace_s}", container_id))
+        self.end(container_id, 0)
+
+    def execute(self, container_id: str, command: Sequence[str], timeout_s: float) -> Executed:
+        """What the test wants it to come to."""
+        self.calls.append(("execute", container_id))
+        return self.executed(command)
+
+    def unpause(self, container_id: str) -> bool:
+        """Noted, and the test's to do."""
+        self.calls.append(("unpause", container_id))
+        self.unpaused(container_id)
+        return True
+
+    def logs(self, container_id: str) -> Iterator[bytes]:
+        """Containers say nothing."""
+        return iter(())
+
+    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
+        """Each container's end, until it is closed."""
+        on_open(self)
+        while (event := self._events.get()) is not None:
+            yield event
+
+    def close(self) -> None:
+        """End the events."""
+        self._events.put(None)

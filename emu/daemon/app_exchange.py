@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import math
 import os
 import time
 from collections.abc import Callable
@@ -32,6 +33,16 @@ class App:
         self.pool = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="work")
         self.held: set[object] = set()
         """Memory that outlives its request."""
+        self._unhealthy_until = 0.0
+
+    @property
+    def healthy(self) -> bool:
+        """What GET /healthz tells."""
+        return time.monotonic() >= self._unhealthy_until
+
+    def be_unhealthy(self, seconds: float | None) -> None:
+        """Tell so for so long; None is for ever."""
+        self._unhealthy_until = math.inf if seconds is None else time.monotonic() + seconds
 
     def exchange(self, conn: ServerConnection, head: http1.Head) -> Exchange:
         """An exchange for a request that was read."""
@@ -106,7 +117,7 @@ class AppExchange(Exchange):
             return
         self.head.headers = []
         if path == b"/healthz":
-            self._answer_line(200, "ok")
+            self._answer_line(*((200, "ok") if self._app.healthy else (503, "unhealthy")))
             return
         try:
             self._work = asked = Work.from_query(query.decode("latin-1"))
@@ -128,6 +139,8 @@ class AppExchange(Exchange):
     def _work_now(self) -> None:
         asked = self._work
         self._begun_at = time.monotonic()
+        if asked.unhealthy_for != 0:
+            self._app.be_unhealthy(asked.unhealthy_for)
         if asked.read_file or asked.write_file or asked.hold or asked.cpu:
             self._task = asyncio.get_running_loop().create_task(self._guarded())
         else:

@@ -36,7 +36,11 @@ class ContainerState:
     start_at: float | None = None
     """In back-off: when the next instance starts."""
     delay_s: float = 0.0
-    """The last delay served; 0 before the first."""
+    """How long the next instance waits, or the last one waited; 0 is not at all."""
+    back_off_s: float = 0.0
+    """The kubelet's entry for it: what the next exit will make it wait; 0 is no entry."""
+    exited_at: float | None = None
+    """When the last instance ended."""
     last_reason: str | None = None
     last_exit_code: int | None = None
 
@@ -57,26 +61,45 @@ def readiness(state: ContainerState, ready: bool) -> ContainerState:
 
 
 def exited(
-    state: ContainerState, now: float, *, exit_code: int, reason: str, policy: RestartPolicy, rule: BackOffRule
+    state: ContainerState,
+    now: float,
+    *,
+    exit_code: int,
+    reason: str,
+    policy: RestartPolicy,
+    rule: BackOffRule,
+    by_probe: bool = False,
 ) -> ContainerState:
     """It ended: terminated for good, or in back-off until `start_at`. `reason` as Kubernetes words it
-    (OOMKilled, Error, Completed).
+    (OOMKilled, Error, Completed). `by_probe`: the kubelet killed it for a probe, and restarts it whatever its exit
+    code unless the policy is Never.
     """
-    gone = replace(state, ready=False, last_reason=reason, last_exit_code=exit_code)
-    if policy == "Never" or (policy == "OnFailure" and exit_code == 0):
+    gone = replace(state, ready=False, exited_at=now, last_reason=reason, last_exit_code=exit_code)
+    if policy == "Never" or (policy == "OnFailure" and exit_code == 0 and not by_probe):
         return replace(gone, phase="terminated", start_at=None)
-    delay_s = next_delay(state, now, rule)
-    return replace(gone, phase="back-off", delay_s=delay_s, start_at=now + delay_s)
+    delay_s, back_off_s = next_delay(state, now, rule, by_probe=by_probe)
+    return replace(gone, phase="back-off", delay_s=delay_s, back_off_s=back_off_s, start_at=now + delay_s)
 
 
-def next_delay(state: ContainerState, now: float, rule: BackOffRule) -> float:
-    """Seconds to wait before the next instance."""
+def next_delay(
+    state: ContainerState, now: float, rule: BackOffRule, *, by_probe: bool = False
+) -> tuple[float, float]:
+    """Seconds to wait before the next instance, and the back-off that the exit after it will meet.
+
+    After a probe's kill the kubelet starts the next instance in the same turn, with what it knew before: back-off
+    counts from the exit before this one, and the first time there was none (kuberuntime_manager.go: SyncPod kills,
+    then starts with the podStatus that it began with; doBackOff). Only if that lies too close, the container waits,
+    and then from its own end.
+    """
     ran_for = now - state.started_at if state.started_at is not None else 0.0
-    if state.restarts == 0 or ran_for >= rule.reset_after_s:
-        return 0.0
-    if state.delay_s == 0.0:
-        return min(rule.initial_s, rule.max_s)
-    return min(state.delay_s * 2, rule.max_s)
+    back_off_s = 0.0 if ran_for >= rule.reset_after_s else state.back_off_s
+    if by_probe and state.exited_at is None:
+        return 0.0, back_off_s
+    if back_off_s == 0.0:
+        return 0.0, min(rule.initial_s, rule.max_s)
+    since = state.exited_at if by_probe and state.exited_at is not None else now
+    doubled = min(back_off_s * 2, rule.max_s)
+    return (0.0 if now - since >= back_off_s else back_off_s), doubled
 
 
 def restarting(state: ContainerState) -> ContainerState:
@@ -93,10 +116,10 @@ class PodView:
     restarts: int
 
 
-def pod_view(containers: Sequence[ContainerState], now: float) -> PodView:
+def pod_view(containers: Sequence[ContainerState], now: float, *, terminating: bool = False) -> PodView:
     """READY STATUS RESTARTS as kubectl words them (kubernetes pkg/printers/internalversion, printPod): the reason of
     a waiting or terminated container wins over Running; a back-off shows the exit's reason until the kubelet's
-    next look and CrashLoopBackOff while it waits.
+    next look and CrashLoopBackOff while it waits. `terminating`: the pod was told to end.
     """
     ready = sum(1 for state in containers if state.ready)
     status = "Running"
@@ -107,6 +130,7 @@ def pod_view(containers: Sequence[ContainerState], now: float) -> PodView:
             word = _status_word(state, now)
             if word is not None:
                 status = word
+    status = "Terminating" if terminating else status
     return PodView(f"{ready}/{len(containers)}", status, sum(state.restarts for state in containers))
 
 

@@ -14,8 +14,8 @@ and `count` for how many elements a list or a mapping has. What is compared with
 word, `true`, `false`, `null`, another name, or a factor times another name (`2 * …`); `==` may be left out.
 Comparisons: `==`, `!=`, `<`, `<=`, `>`, `>=`, and `between A and B`, both included.
 
-A figure that was not measured is null: it meets nothing but `== null`. Within `errors` and `by_status` a key that is
-not there is 0, because nothing of its kind was seen, as long as any request was recorded.
+A figure that was not measured is null: it meets nothing but `== null`. Within `errors`, `by_status` and a container's
+`events` a key that is not there is 0, because nothing of its kind was seen, as long as any was recorded.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ROOTS = (
 )
 """The names at the top of summary.json that an expectation may begin with."""
 COUNT = "count"
-_COUNTED = ("errors", "by_status")
+_COUNTED = ("errors", "by_status", "events")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda got, wanted: bool(got == wanted),
     "!=": lambda got, wanted: bool(got != wanted),

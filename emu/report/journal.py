@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from emu.report.counters import rises
-from emu.report.model import KernelLine, Key, Study
+from emu.report.model import KernelLine, Key, PodEvent, Study
 from emu.report.words import count
 from emu.units import format_bytes
 
@@ -24,7 +24,7 @@ class Entry:
 
     time_s: float | None
     source: str
-    """`emu`, `kernel`, `docker`, or a container."""
+    """`emu`, `kubelet`, `kernel`, `docker`, or a container."""
     text: str
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -57,6 +57,8 @@ def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
             (event.t, Entry(event.t, "docker", f"{event.text} {event.subject}", event.detail))
             for event in study.docker_events
         ]
+        starts = [one for one in study.pod_events if one.type == "Normal" and one.reason != "Killing"]
+        placed += [(event.first_s, _pod_event(event)) for event in starts]
         placed += _printed(study)
     return [entry for _, entry in sorted(placed, key=lambda pair: pair[0])]
 
@@ -82,6 +84,9 @@ def _notable(study: Study) -> Iterator[Entry]:
         yield from _counted(study, key)
     for happening in (*study.pod_statuses, *study.back_offs, *study.notes):
         yield Entry(happening.t, "emu", _words(happening.kind, happening.text, happening.detail), happening.detail)
+    for event in study.pod_events:
+        if event.type == "Warning" or event.reason == "Killing":
+            yield _pod_event(event)
     for kill in study.kills:
         who = f"a child process of {kill.container}" if kill.child else kill.container
         text = f"OOM kill: {who}, {kill.level} level, known from {', '.join(kill.evidence)}"
@@ -96,6 +101,13 @@ def _notable(study: Study) -> Iterator[Entry]:
         yield Entry(study.duration_s, "emu", "run was interrupted" if study.interrupted else "run ended")
 
 
+def _pod_event(event: PodEvent) -> Entry:
+    times = f" ({event.count} times until {event.last_s:.3f} s)" if event.count > 1 else ""
+    detail = {"container": event.container, "type": event.type, "reason": event.reason, "count": event.count}
+    text = f"{event.type} {event.reason} {event.container}: {event.message}{times}"
+    return Entry(event.first_s, "kubelet", text, detail)
+
+
 def _containers(study: Study) -> Iterator[Entry]:
     for one in study.instances:
         name = f"{one.container} (instance {one.attempt})"
@@ -106,7 +118,8 @@ def _containers(study: Study) -> Iterator[Entry]:
         if one.ready_s is not None:
             yield Entry(one.ready_s, "emu", f"{name} is ready", detail)
         if one.exited_s is not None:
-            why = "stopped by emu" if one.asked else one.reason
+            with_its_pod = one.stop is not None and one.stop.why == "pod"
+            why = one.reason if not one.asked else "told to, with its pod" if with_its_pod else "stopped by emu"
             flag = (
                 "" if one.docker_oom_killed is None else f", Docker's OOMKilled {str(one.docker_oom_killed).lower()}"
             )

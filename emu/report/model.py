@@ -52,6 +52,21 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Stop:
+    """A container was told to end."""
+
+    why: str
+    """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `run` (the run was over)."""
+    asked_s: float
+    """When its preStop hook began, or SIGTERM came at once."""
+    grace_s: float
+    sigterm_s: float | None = None
+    """When Docker sent SIGTERM; None if the container had ended by then."""
+    sigkill_s: float | None = None
+    """When Docker sent SIGKILL; None if it was not needed."""
+
+
+@dataclass(frozen=True)
 class Instance:
     """One container instance. A restart makes a new one with the next `attempt`, in a new cgroup."""
 
@@ -80,6 +95,12 @@ class Instance:
     """As kubectl words it: `OOMKilled` (our verdict), `Error`, `Completed`; None while it runs."""
     pid: int | None = None
     cgroup: str | None = None
+    ready: bool | None = None
+    """What its readiness said last, before it was told to end; None if it never was ready."""
+    killed_for: str | None = None
+    """`liveness` or `startup`: the probe for whose failure it was killed."""
+    stop: Stop | None = None
+    """How it was told to end; None if it was not."""
 
     @property
     def is_finding(self) -> bool:
@@ -305,6 +326,20 @@ class Happening:
 
 
 @dataclass(frozen=True)
+class PodEvent:
+    """Events of the pod that read the same, as `kubectl describe pod` lists them."""
+
+    type: str
+    """`Normal` or `Warning`."""
+    reason: str
+    container: str
+    message: str
+    first_s: float
+    last_s: float
+    count: int
+
+
+@dataclass(frozen=True)
 class Freeze:
     """A container stood still. `thawed_at_s` is None if it still did at the end; the two costs are None unless
     someone measured them.
@@ -361,6 +396,8 @@ class Study:
     pod_statuses: list[Happening] = field(default_factory=list)
     """`text` is the status (`Running`, `CrashLoopBackOff` …), `detail` has ready and restarts."""
     back_offs: list[Happening] = field(default_factory=list)
+    pod_events: list[PodEvent] = field(default_factory=list)
+    """In order of their first."""
     freezes: list[Freeze] = field(default_factory=list)
     notes: list[Happening] = field(default_factory=list)
     """What the run noted and what reading it noted: `detail["level"]` is info, warning or error."""

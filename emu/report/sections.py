@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from emu.report.describe import describe
 from emu.report.figures import Figure
 from emu.report.html import (
     Markup,
@@ -125,10 +126,67 @@ def _pod(study: Study, summary: dict[str, Any]) -> Markup:
         if len(rows) > 1:
             changes = table(["at", "READY", "STATUS", "RESTARTS"], rows, ["at", "RESTARTS"])
             parts.append(folded(f"each change of it ({len(rows)})", changes))
+    parts.append(_described(study))
     parts.append(_totals(summary))
     parts.append(element("h3", "Container instances"))
     parts.append(_instances(study))
+    parts += _stops(study)
+    parts += _events(study)
     return section("Pod", *parts)
+
+
+def _described(study: Study) -> Markup:
+    """In the words of `kubectl describe pod`."""
+    heads = ["", "State", "Reason", "Exit Code", "Last State", "Last Reason", "Last Exit Code", "Ready"]
+    rows = []
+    for name in study.containers:
+        told = describe(study, name)
+        if told is None:
+            continue
+        last = told.last_state
+        row = (name, told.state.state, told.state.reason, told.state.exit_code)
+        before = (None, None, None) if last is None else (last.state, last.reason, last.exit_code)
+        rows.append((*row, *before, bool(told.ready), told.restart_count))
+    return table([*heads, "Restart Count"], rows, ["Exit Code", "Last Exit Code", "Restart Count"])
+
+
+_WHY = {"pod": "the pod was to end", "liveness": "liveness probe failed", "startup": "startup probe failed"}
+
+
+def _stops(study: Study) -> list[Markup]:
+    """Ends that were asked for while the run went on."""
+    stops = [(entry, entry.stop) for entry in study.instances if entry.stop is not None and entry.stop.why != "run"]
+    if not stops:
+        return []
+    heads = ["container", "attempt", "why", "told", "grace", "SIGTERM", "SIGKILL", "ended", "exit code"]
+    rows = [
+        (
+            entry.container,
+            entry.attempt,
+            _WHY.get(stop.why, stop.why),
+            _at(stop.asked_s),
+            format_seconds(stop.grace_s),
+            _at(stop.sigterm_s),
+            _at(stop.sigkill_s),
+            _at(entry.exited_s),
+            entry.exit_code,
+        )
+        for entry, stop in stops
+    ]
+    return [element("h3", "Told to end"), table(heads, rows, [*heads[3:]])]
+
+
+def _events(study: Study) -> list[Markup]:
+    """As `kubectl describe pod` lists them."""
+    if not study.pod_events:
+        return []
+    heads = ["Type", "Reason", "first", "last", "count", "container", "Message"]
+    rows = [
+        (one.type, one.reason, _at(one.first_s), _at(one.last_s), one.count, one.container, one.message)
+        for one in study.pod_events
+    ]
+    listed = table(heads, rows, ["first", "last", "count"])
+    return [folded(f"Events, as a kubelet would record them ({len(rows)})", listed)]
 
 
 TOTALS = (

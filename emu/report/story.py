@@ -50,6 +50,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += stall_sentences(study)
     story.sentences += _exits(study, summary, skip_first=not study.kills)
     story.sentences += _restarts(study)
+    story.sentences += _stops(study)
     story.sentences += client_sentences(summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += sidecar_sentences(study, summary)
@@ -64,6 +65,10 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     exits = _exits(study, summary)
     if exits:
         return exits[0].rstrip(".")
+    forced = [entry for entry in study.instances if _forced(entry)]
+    if forced:
+        text = _stop(forced[0]).rstrip(".")
+        return "; ".join([text, *answers_headline(study)])
     parts = stall_headline(study) or [*swap_headline(study, summary), *cache_headline(study, summary)]
     parts = parts or _peaks(study, summary)
     parts += answers_headline(study)
@@ -181,25 +186,62 @@ def _flags(study: Study) -> list[str]:
 
 
 def _exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
-    """Containers that ended by themselves or by another hand, without an OOM kill."""
-    found = []
+    """Containers that ended by themselves or by another hand, without an OOM kill; those alike in one sentence."""
+    alike: dict[tuple[str, int, str | None], list[Instance]] = {}
     for entry in study.instances:
-        if entry.exit_code is None or entry.asked or entry.reason == "OOMKilled":
-            continue
-        at = format_seconds(entry.exited_s)
-        if entry.exit_code == KILLED:
-            events = summary["containers"].get(entry.container, {}).get("memory_events", {}).get("oom_kill")
-            text = f"{entry.container} was ended by SIGKILL from outside at {at} (exit code {KILLED})"
-            text += ", not by the kernel's OOM killer: memory.events shows no oom_kill" if events == 0 else ""
-            text += "; memory.events was not recorded, so why is not known" if events is None else ""
-            text += "; Docker was told to kill it" if _asked_docker(study, entry) else ""
-        elif 128 < entry.exit_code < 128 + signal.NSIG:
-            name = signal.Signals(entry.exit_code - 128).name
-            text = f"{entry.container} was ended by {name} at {at} (exit code {entry.exit_code})"
-        else:
-            text = f"{entry.container} ended by itself at {at} with exit code {entry.exit_code}"
-        found.append(f"{text}.")
+        if entry.exit_code is not None and not entry.asked and entry.reason != "OOMKilled":
+            alike.setdefault((entry.container, entry.exit_code, entry.killed_for), []).append(entry)
+    found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
     return found[1:] if skip_first else found
+
+
+def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str:
+    entry = entries[0]
+    at = f"at {format_seconds(entry.exited_s)}"
+    when = at if len(entries) == 1 else f"{often(len(entries))}, first {at}"
+    if entry.killed_for is not None:
+        return _killed_for_a_probe(entries, when)
+    if entry.exit_code == KILLED:
+        events = summary["containers"].get(entry.container, {}).get("memory_events", {}).get("oom_kill")
+        text = f"{entry.container} was ended by SIGKILL from outside {when} (exit code {KILLED})"
+        text += ", not by the kernel's OOM killer: memory.events shows no oom_kill" if events == 0 else ""
+        text += "; memory.events was not recorded, so why is not known" if events is None else ""
+        return text + ("; Docker was told to kill it" if _asked_docker(study, entry) else "")
+    if entry.exit_code is not None and 128 < entry.exit_code < 128 + signal.NSIG:
+        name = signal.Signals(entry.exit_code - 128).name
+        return f"{entry.container} was ended by {name} {when} (exit code {entry.exit_code})"
+    return f"{entry.container} ended by itself {when} with exit code {entry.exit_code}"
+
+
+def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
+    entry = entries[0]
+    text = f"{entry.container} was killed for its failing {entry.killed_for} probe {when}"
+    forced = [one.stop for one in entries if one.stop is not None and one.stop.sigkill_s is not None]
+    if forced:
+        text += f": it did not end on SIGTERM, SIGKILL came after {format_seconds(forced[0].grace_s)} of grace"
+    return f"{text} (exit code {entry.exit_code})"
+
+
+def _stops(study: Study) -> list[str]:
+    """How containers ended that the pod's end told to."""
+    ended = [one for one in study.instances if one.stop is not None and one.exited_s is not None]
+    return [_stop(entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
+
+
+def _stop(entry: Instance) -> str:
+    assert entry.stop is not None and entry.exited_s is not None
+    text = f"{entry.container} was told to end at {format_seconds(entry.stop.asked_s)}"
+    if _forced(entry):
+        text += f" and did not: SIGKILL came after {format_seconds(entry.stop.grace_s)} of grace"
+    else:
+        text += f" and had ended {format_seconds(entry.exited_s - entry.stop.asked_s)} later"
+    return f"{text} (exit code {entry.exit_code})."
+
+
+def _forced(entry: Instance) -> bool:
+    """It was told to end with its pod, and SIGKILL had to do it."""
+    stop = entry.stop
+    return stop is not None and stop.why == "pod" and stop.sigkill_s is not None and entry.exited_s is not None
 
 
 def _asked_docker(study: Study, entry: Instance) -> bool:

@@ -16,9 +16,11 @@ from emu.events import (
     ContainerExited,
     ContainerReady,
     ContainerStarted,
+    ContainerStopping,
     DockerEvent,
     Event,
     KernelLogGap,
+    KubeletEvent,
     MemoryEventsRose,
     Note,
     OomKillLogged,
@@ -40,7 +42,9 @@ from emu.report.model import (
     Machine,
     MemoryMark,
     PhaseSpan,
+    PodEvent,
     RecorderCost,
+    Stop,
     Study,
 )
 from emu.report.oom import exit_reason, judge
@@ -50,6 +54,7 @@ from emu.rundir import RunDir
 
 __all__ = ["Study", "read_study"]
 
+_SIGTERM, _SIGKILL = "15", "9"
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 
 
@@ -72,6 +77,8 @@ def read_study(run: RunDir) -> Study:
     study.pids = {pid: _owner(study, key) for pid, key in sampled.pids.items()}
     study.phases = _phases(events, study.origin, study.duration_s)
     _happenings(study, events)
+    study.pod_events = _pod_events(_of(events, KubeletEvent), study.origin)
+    study.instances = [_signalled(study, entry) for entry in study.instances]
     study.freezes = study.freezes or _pauses(study)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
     _judge(study, log)
@@ -130,10 +137,13 @@ def _machine(began: RunBegan) -> Machine:
     )
 
 
+_OF_INSTANCES = ContainerCreated | ContainerStarted | ContainerReady | ContainerStopping | ContainerExited
+
+
 def _instances(events: list[Event], origin: float) -> list[Instance]:
     found: dict[tuple[str, int], Instance] = {}
     for event in events:
-        if not isinstance(event, ContainerCreated | ContainerStarted | ContainerReady | ContainerExited):
+        if not isinstance(event, _OF_INSTANCES):
             continue
         key, t = (event.container, event.attempt), event.t - origin
         entry = found.get(key) or Instance(*key)
@@ -143,7 +153,12 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
         elif isinstance(event, ContainerStarted):
             entry = replace(entry, id=event.id, started_s=t, pid=event.pid, cgroup=event.cgroup)
         elif isinstance(event, ContainerReady):
-            entry = replace(entry, ready_s=t) if event.ready and entry.ready_s is None else entry
+            if event.ready and entry.ready_s is None:
+                entry = replace(entry, ready_s=t)
+            if entry.stop is None or entry.stop.why not in ("pod", "run"):
+                entry = replace(entry, ready=event.ready)
+        elif isinstance(event, ContainerStopping):
+            entry = replace(entry, stop=entry.stop or Stop(event.why, t, event.grace_s))
         else:
             entry = replace(
                 entry,
@@ -152,6 +167,7 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
                 exit_code=event.exit_code,
                 docker_oom_killed=event.docker_oom_killed,
                 asked=event.asked,
+                killed_for=event.killed_for,
             )
         found[key] = entry
     return list(found.values())
@@ -217,6 +233,28 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 study.recorder = RecorderCost(
                     event.interval_s, event.samples, event.late, event.cpu_s, event.rss_bytes
                 )
+
+
+def _pod_events(events: Iterator[KubeletEvent], origin: float) -> list[PodEvent]:
+    """Those that read the same are one, as the API server counts them."""
+    found: dict[tuple[str, str, str, str], PodEvent] = {}
+    for event in events:
+        key, t = (event.type, event.reason, event.container, event.message), event.t - origin
+        known = found.get(key)
+        found[key] = PodEvent(*key, known.first_s if known else t, t, known.count + 1 if known else 1)
+    return list(found.values())
+
+
+def _signalled(study: Study, entry: Instance) -> Instance:
+    """With the signals that Docker sent to end it."""
+    if entry.stop is None:
+        return entry
+    sent: dict[str, float] = {}
+    for event in study.docker_events:
+        if event.text == "kill" and event.detail.get("id") == entry.id and event.t >= entry.stop.asked_s:
+            sent.setdefault(str(event.detail.get("signal")), event.t)
+    stop = replace(entry.stop, sigterm_s=sent.get(_SIGTERM), sigkill_s=sent.get(_SIGKILL))
+    return replace(entry, stop=stop)
 
 
 def _pauses(study: Study) -> list[Freeze]:

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from emu.report.counters import value_at
+from emu.report.describe import describe
 from emu.report.expectations import Expectation, Outcome, parse_expectation
 from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, startup_s, times
 from emu.report.model import POD, Instance, Request, Study, Timeline
@@ -98,7 +99,13 @@ def _container(study: Study, name: str) -> dict[str, Any]:
         "restarts": len(instances) - 1 if instances else None,
         "exits": [_exit(entry) for entry in ended],
         "final_reason": ended[-1].reason if ended else None,
-        "ready": None if newest is None else newest.ready_s is not None and (newest.exited_s is None or newest.asked),
+        "back_offs": [
+            {"time_s": wait.t, "delay_s": wait.detail["delay_s"]} for wait in study.back_offs if wait.subject == name
+        ],
+        "stops": [_stop(entry) for entry in instances if entry.stop is not None and entry.stop.why != "run"],
+        **_described(study, name),
+        "events": _events(study, name),
+        "ready": None if newest is None else bool(newest.ready) and (newest.exited_s is None or newest.asked),
         "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
         "startup_s": startup_s(study, [name]),
         "memory_limit_bytes": newest.memory_max if newest else None,
@@ -125,7 +132,32 @@ def _exit(entry: Instance) -> dict[str, Any]:
         "exit_code": entry.exit_code,
         "reason": entry.reason,
         "docker_oom_killed": entry.docker_oom_killed,
+        "killed_for": entry.killed_for,
     }
+
+
+def _stop(entry: Instance) -> dict[str, Any]:
+    """How it was told to end, and how it did; `took_s` is from the first word to its end."""
+    assert entry.stop is not None
+    took_s = None if entry.exited_s is None else entry.exited_s - entry.stop.asked_s
+    return {"attempt": entry.attempt, **asdict(entry.stop), "took_s": took_s, "exit_code": entry.exit_code}
+
+
+def _described(study: Study, name: str) -> dict[str, Any]:
+    """`state` and `last_state` in kubectl's words."""
+    told = describe(study, name)
+    if told is None:
+        return {"state": None, "last_state": None}
+    return {"state": asdict(told.state), "last_state": asdict(told.last_state) if told.last_state else None}
+
+
+def _events(study: Study, name: str) -> dict[str, int]:
+    """How many events of each reason the kubelet recorded of a container."""
+    counts: Counter[str] = Counter()
+    for event in study.pod_events:
+        if event.container == name:
+            counts[event.reason] += event.count
+    return dict(sorted(counts.items()))
 
 
 def _memory(window: Window, lines: list[Timeline], study: Study) -> dict[str, Any]:
@@ -186,6 +218,7 @@ def _pod(study: Study) -> dict[str, Any]:
         "status": status.text if status else None,
         "ready": status.detail["ready"] if status else None,
         "startup_s": startup_s(study, list(study.containers)),
+        "events": [asdict(event) for event in study.pod_events],
         "memory_limit_bytes": last(line.limit) if line else None,
         **figures,
         "memory_peak_bytes": line.memory_peak if line else None,

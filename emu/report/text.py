@@ -31,6 +31,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
     for title, parts in (
         ("Expected", _expected(summary)),
         ("Pod", _pod(study, summary)),
+        ("Events", _events(study)),
         ("Memory, peaks", _memory(study, summary)),
         ("Requests", _requests(summary)),
         ("OOM kills", _kills(study.kills)),
@@ -126,7 +127,26 @@ def _pod(study: Study, summary: Summary) -> list[Text]:
         begun = [one.started_s for one in study.instances_of(name) if one.started_s is not None]
         age = format_seconds(study.duration_s - begun[-1]) if begun else "-"
         ready = None if figures["ready"] is None else "yes" if figures["ready"] else "no"
-        table.row(f"  {name}", ready, "", figures["restarts"], last, age)
+        table.row(f"  {name}", ready, _state(figures["state"]), figures["restarts"], last, age)
+    return [table.text()]
+
+
+def _state(state: dict[str, Any] | None) -> str:
+    """`Running`, `CrashLoopBackOff`: what kubectl would show of this container alone."""
+    return "" if state is None else state["reason"] or state["state"]
+
+
+def _events(study: Study) -> list[Text]:
+    """As `kubectl describe pod` lists them, if there is anything beside ordinary starts."""
+    worth = [event for event in study.pod_events if event.type == "Warning" or event.reason == "Killing"]
+    if not worth:
+        return []
+    table = Table("TYPE", "REASON", "AT", "CONTAINER", "MESSAGE")
+    for event in worth:
+        at = format_seconds(event.first_s)
+        at += f" (x{event.count} to {format_seconds(event.last_s)})" if event.count > 1 else ""
+        kind = Text(event.type, style="yellow" if event.type == "Warning" else "")
+        table.row(kind, event.reason, at, event.container, event.message)
     return [table.text()]
 
 

@@ -15,7 +15,16 @@ ROOT = Path(__file__).resolve().parents[2]
 ENTRY = ("emu.cli", "emu.cli_*", "emu.__main__", "emu.docs")
 """Where commands begin (and what prints their help)."""
 STORY = ("emu.runner",)
-PARTS = ("emu.pod", "emu.podcgroup", "emu.load", "emu.loadplan", "emu.supervisor", "emu.recorder", "emu.daemon.*")
+PARTS = (
+    "emu.pod",
+    "emu.podcgroup",
+    "emu.load",
+    "emu.loadplan",
+    "emu.prober",
+    "emu.supervisor",
+    "emu.recorder",
+    "emu.daemon.*",
+)
 """What a run is made of: what is real, what drives it, what observes it."""
 GROUND = (
     "emu.policy.*",

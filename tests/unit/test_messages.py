@@ -25,6 +25,7 @@ WORK = st.builds(
     hold=NATURALS,
     child=st.booleans(),
     hold_for=st.none() | TIMES,
+    unhealthy_for=st.none() | TIMES,
     cpu=TIMES,
     sleep=TIMES,
     answer=NATURALS,

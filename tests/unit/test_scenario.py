@@ -261,9 +261,9 @@ def test_nearest_knows_slips_and_other_spellings(word: str, meant: str | None) -
 def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn, tmp_path: Path) -> None:
     """No expectation can fail because nothing has its name."""
     summary = json.loads(json.dumps(summarize(read_study(oom(tmp_path / "run")))))
-    scenario = load_scenario(builtin.name)
-    summary["containers"] |= {one.name: summary["containers"]["app"] for one in scenario.pod.sidecars}
-    for name, text in scenario.expect.items():
+    spec = load_scenario(builtin.name)
+    summary["containers"] |= {sidecar.name: summary["containers"]["app"] for sidecar in spec.pod.sidecars}
+    for name, text in spec.expect.items():
         checks = parse_expectation(name, text).checks
         for figure in (name, *(operand.name for _, operand in checks if operand.name is not None)):
             found, steps = summary, figure.split(".")

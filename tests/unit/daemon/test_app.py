@@ -28,10 +28,28 @@ def ask(app: Daemon, work: Work, method: str = "GET", body: bytes = b"") -> tupl
     return answer, answered
 
 
-def test_healthz_is_200(app: Daemon) -> None:
-    """Always."""
+def health(app: Daemon) -> tuple[int, bytes]:
+    """What a probe would get."""
     answer, body = app.connect().ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
-    assert (answer.status, body) == (200, b"ok\n")
+    return answer.status, body
+
+
+def test_healthz_is_200(app: Daemon) -> None:
+    """Unless a request made it unhealthy."""
+    assert health(app) == (200, b"ok\n")
+
+
+def test_a_request_makes_the_app_unhealthy(app: Daemon) -> None:
+    """For ever or for so long; only /healthz tells of it, other requests are answered as before."""
+    assert ask(app, Work(unhealthy_for=None))[0].status == 200
+    assert health(app) == (503, b"unhealthy\n")
+    assert ask(app, Work())[0].status == 200
+    ask(app, Work(unhealthy_for=0.05))
+    for _ in range(600):
+        if health(app)[0] == 200:
+            break
+        time.sleep(0.05)
+    assert health(app)[0] == 200
 
 
 def test_held_memory_is_private_and_anonymous_and_goes_after_its_time(app: Daemon) -> None:

@@ -62,6 +62,43 @@ def test_delays_never_fall_and_never_pass_the_cap(times: int, ran_for: float) ->
     assert max(delays) <= RULE.max_s
 
 
+def probe_kills(times: int, *, ran_for: float) -> list[float]:
+    """The delays after so many kills for a probe in a row."""
+    state, now, delays = ContainerState(), 0.0, []
+    for _ in range(times):
+        state = started(state, now)
+        state = exited(state, now + ran_for, exit_code=143, reason="Error", policy="Always", rule=RULE, by_probe=True)
+        assert state.start_at is not None
+        delays.append(state.delay_s)
+        now = state.start_at
+        state = restarting(state)
+    return delays
+
+
+def test_after_a_probes_kill_back_off_counts_from_the_exit_before() -> None:
+    """A container that lives 30 s each time is restarted at once until its back-off is longer than its life: the
+    kubelet kills and starts in one turn, and looks at the exit before.
+    """
+    assert probe_kills(7, ran_for=30.0) == [0, 0, 0, 0, 40, 80, 160]
+
+
+@given(st.floats(min_value=0.01, max_value=599))
+def test_a_probes_kill_waits_only_for_short_lives(ran_for: float) -> None:
+    """Each wait is one of the kubelet's, longer than the life before it, and never shorter than the wait before."""
+    waits = [wait for wait in probe_kills(12, ran_for=ran_for) if wait]
+    assert set(waits) <= {10, 20, 40, 80, 160, 300}
+    assert all(wait > ran_for for wait in waits)
+    assert waits == sorted(waits)
+
+
+def test_a_probes_kill_is_followed_by_a_restart_whatever_the_exit_code() -> None:
+    """OnFailure restarts a container that ended well on SIGTERM, if it was killed for its probe; Never does not."""
+    ran = started(ContainerState(), 0.0)
+    for policy, phase in (("Always", "back-off"), ("OnFailure", "back-off"), ("Never", "terminated")):
+        gone = exited(ran, 9.0, exit_code=0, reason="Completed", policy=policy, rule=RULE, by_probe=True)  # type: ignore[arg-type]
+        assert gone.phase == phase
+
+
 @pytest.mark.parametrize(
     ("policy", "exit_code", "phase"),
     [

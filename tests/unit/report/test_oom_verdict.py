@@ -50,6 +50,8 @@ CASES = {
     "stalled": [],
     "swap": [],
     "refused": [],
+    "probe_killed": [],
+    "told_to_end": [],
     "cut_off": [],
 }
 

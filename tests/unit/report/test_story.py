@@ -40,6 +40,10 @@ HEADLINES = {
     "the peak; all 10 requests were answered",
     "refused": "Nothing was killed: queue-proxy peaked at 21 of 64 MiB; "
     "90 % of 3,000 requests were answered 503 at once",
+    "probe_killed": "app was killed for its failing liveness probe twice, first at 3.5 s: it did not end on SIGTERM, "
+    "SIGKILL came after 2.0 s of grace (exit code 137)",
+    "told_to_end": "app was told to end at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
+    "all 100 requests were answered",
     "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 34.4 of 64 MiB; "
     "none of 99 requests was answered",
 }
@@ -77,6 +81,8 @@ SENTENCES = {
         "The kernel finds a page of queue-proxy's executable to drop each time, so nothing is killed and nothing "
         "restarts it; only a liveness probe or less traffic would end this.",
     ],
+    "probe_killed": ["app was restarted once, the longest back-off was 10.0 s (CrashLoopBackOff)."],
+    "told_to_end": ["queue-proxy was told to end at 1.0 s and had ended 2.0 s later (exit code 0)."],
     "rate_limited": ["queue-proxy held 63 MiB of anonymous memory and 1 MiB of kernel memory then."],
     "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],
     "group_killed": ["The kernel killed 3 processes of app together."],

@@ -1,0 +1,236 @@
+"""Asks a container as a kubelet does, once: by HTTP, by TCP, or by a command in it; and runs its preStop hook.
+
+What the answers add up to is `emu.policy.probing`'s. Messages are worded as the kubelet's are, which are Go's.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+from emu.containers import Executed
+from emu.errors import EmuError
+from emu.policy.probing import Outcome
+from emu.spec import ExecSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
+
+USER_AGENT = "kube-probe/1.34"
+MOST_REDIRECTS = 10
+MOST_BODY_BYTES = 10 * 1024
+"""What the kubelet reads of an answer's body."""
+_MOST_HEAD_BYTES = 64 * 1024
+_PART = 16 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
+_NO_TIME = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A container as probes see it. `execute` runs a command in it, for so many seconds at most."""
+
+    address: str
+    port: int | None
+    """Where a handler without a port of its own connects."""
+    execute: Callable[[Sequence[str], float], Executed]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One probe's outcome, and why in the kubelet's words."""
+
+    outcome: Outcome
+    message: str = ""
+    warning: str = ""
+    """A success that deserves a word."""
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    """What a GET came to: a status, or a failure in words."""
+
+    status: int | None = None
+    message: str = ""
+    warning: str = ""
+
+
+def ask(handler: HttpGetSpec | TcpSocketSpec | ExecSpec, target: Target, timeout_s: float) -> Answer:
+    """Ask once; the answer is there after `timeout_s` at the latest (an exec's a little later, once it is killed)."""
+    if isinstance(handler, ExecSpec):
+        return _execute(handler, target, timeout_s)
+    if isinstance(handler, TcpSocketSpec):
+        return _connect(handler.host or target.address, handler.port or target.port, timeout_s)
+    fetched = _http(_url(handler, target), handler, time.monotonic() + timeout_s)
+    if fetched.status is None:
+        return Answer("failure", fetched.message)
+    if 200 <= fetched.status < 400:
+        return Answer("success", warning=fetched.warning)
+    return Answer("failure", f"HTTP probe failed with statuscode: {fetched.status}")
+
+
+def run_hook(
+    handler: ExecSpec | HttpGetSpec | SleepSpec, target: Target, timeout_s: float, stop: threading.Event
+) -> None:
+    """Run a preStop hook, for the grace period at most. EmuError where it failed; a GET's status does not matter.
+    `stop` ends a pause early.
+    """
+    if isinstance(handler, SleepSpec):
+        stop.wait(min(handler.seconds, timeout_s))
+        return
+    what = "PreStopHook failed"
+    if isinstance(handler, ExecSpec):
+        done = target.execute(handler.command, timeout_s)
+        if done.exit_code != 0:
+            why = "it did not end in the grace period" if done.exit_code is None else f"exit code {done.exit_code}"
+            raise EmuError(what, f"{' '.join(handler.command)}: {why}: {done.output.strip()}", "")
+        return
+    fetched = _http(_url(handler, target), handler, time.monotonic() + timeout_s)
+    if fetched.status is None:
+        raise EmuError(what, fetched.message, "")
+
+
+def _url(handler: HttpGetSpec, target: Target) -> str:
+    host, port = handler.host or target.address, handler.port or target.port
+    return f"{handler.scheme.lower()}://{host}:{port}{handler.path}"
+
+
+def _execute(handler: ExecSpec, target: Target, timeout_s: float) -> Answer:
+    try:
+        done = target.execute(handler.command, timeout_s)
+    except EmuError as error:
+        return Answer("error", error.why)
+    if done.exit_code is None:
+        return Answer("failure", f'command "{" ".join(handler.command)}" timed out')
+    return Answer("success" if done.exit_code == 0 else "failure", done.output.strip())
+
+
+def _connect(host: str, port: int | None, timeout_s: float) -> Answer:
+    assert port is not None, "seen to when the scenario was read"
+    try:
+        socket.create_connection((host, port), timeout=timeout_s).close()
+    except OSError as error:
+        return Answer("failure", _dial_error(host, port, error))
+    return Answer("success")
+
+
+# -- HTTP ------------------------------------------------------------------------------------------------------
+
+
+def _http(url: str, handler: HttpGetSpec, deadline: float) -> _Fetched:
+    """GET, following redirects on the same host; one to another host is not followed, with a warning."""
+    own = {one.name: one.value for one in handler.http_headers}
+    asked = url
+    for _ in range(1 + MOST_REDIRECTS):
+        try:
+            status, location, body = _get(asked, own, deadline)
+        except TimeoutError:
+            return _Fetched(message=f'Get "{asked}": {_NO_TIME}')
+        except (OSError, ValueError) as error:
+            return _Fetched(message=f'Get "{asked}": {_http_error(asked, error)}')
+        if status not in _REDIRECTS or not location:
+            return _Fetched(status)
+        asked = urljoin(asked, location)
+        if urlsplit(asked).hostname != urlsplit(url).hostname:
+            return _Fetched(status, warning=f"Probe terminated redirects, Response body: {body}")
+    return _Fetched(message=f'Get "{asked}": stopped after {MOST_REDIRECTS} redirects')
+
+
+def _get(url: str, own: dict[str, str], deadline: float) -> tuple[int, str, str]:
+    """Status, Location and the body's beginning. TimeoutError at the deadline, however slowly bytes trickle in."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    names = {name.lower() for name in own}
+    lines = [f"GET {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1"]
+    for name, value in (("Host", parts.netloc), ("User-Agent", USER_AGENT), ("Accept", "*/*")):
+        if name.lower() not in names:
+            lines.append(f"{name}: {value}")
+    lines += [f"{name}: {value}" for name, value in own.items()]
+    lines += ["Connection: close", "", ""]
+    with _open(host, port, parts.scheme == "https", deadline) as connection:
+        connection.settimeout(_left(deadline))
+        connection.sendall("\r\n".join(lines).encode())
+        status, fields, rest = _head(connection, deadline)
+        body = _body(connection, fields, rest, deadline)
+    return status, fields.get("location", ""), body.decode(errors="replace")
+
+
+def _open(host: str, port: int, secure: bool, deadline: float) -> socket.socket:
+    connection = socket.create_connection((host, port), timeout=_left(deadline))
+    if not secure:
+        return connection
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(connection, server_hostname=host)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _receive(connection: socket.socket, deadline: float) -> bytes:
+    connection.settimeout(_left(deadline))
+    return connection.recv(_PART)
+
+
+def _head(connection: socket.socket, deadline: float) -> tuple[int, dict[str, str], bytes]:
+    """Status and fields of the final answer, and what came after its head."""
+    data = b""
+    while True:
+        while b"\r\n\r\n" not in data:
+            part = _receive(connection, deadline)
+            if not part or len(data) > _MOST_HEAD_BYTES:
+                raise ValueError("EOF" if not data else "unexpected EOF")
+            data += part
+        head, _, data = data.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        words = first.split(None, 2)
+        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+            raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{first}"')
+        status = int(words[1])
+        if status == 101 or not 100 <= status < 200:
+            pairs = (line.partition(":") for line in lines)
+            return status, {name.strip().lower(): value.strip() for name, _, value in pairs}, data
+
+
+def _body(connection: socket.socket, fields: dict[str, str], data: bytes, deadline: float) -> bytes:
+    """The body as far as the kubelet reads it, framing of chunks and all."""
+    length = fields.get("content-length", "")
+    chunked = fields.get("transfer-encoding", "").lower() == "chunked"
+    wanted = min(int(length), MOST_BODY_BYTES) if length.isdigit() and not chunked else MOST_BODY_BYTES
+    while len(data) < wanted and not (chunked and data.endswith(b"0\r\n\r\n")):
+        part = _receive(connection, deadline)
+        if not part:
+            break
+        data += part
+    return data[:MOST_BODY_BYTES]
+
+
+def _http_error(url: str, error: Exception) -> str:
+    parts = urlsplit(url)
+    if getattr(error, "errno", None) in (errno.ECONNREFUSED, errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return _dial_error(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), error)
+    return _words(error)
+
+
+def _dial_error(host: str, port: int, error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"dial tcp {host}:{port}: i/o timeout"
+    return f"dial tcp {host}:{port}: connect: {_words(error)}"
+
+
+def _words(error: Exception) -> str:
+    """As Go words it: the C library's text in lower case."""
+    text = getattr(error, "strerror", None) or str(error)
+    return text[:1].lower() + text[1:] if isinstance(error, OSError) else text

@@ -1,0 +1,68 @@
+"""A container as `kubectl describe pod` words it: State, Last State, Ready, Restart Count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from emu.report.model import Instance, Study
+
+
+@dataclass(frozen=True)
+class State:
+    """A container's state, with what kubectl shows below it."""
+
+    state: Literal["Waiting", "Running", "Terminated"]
+    reason: str | None = None
+    """Waiting: ContainerCreating, CrashLoopBackOff. Terminated: Completed, Error, OOMKilled, StartError."""
+    exit_code: int | None = None
+    started_s: float | None = None
+    finished_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Described:
+    """One container, as it stood before the run ended it; for a pod that was told to end, after its end."""
+
+    state: State
+    last_state: State | None
+    ready: bool | None
+    restart_count: int
+
+
+def describe(study: Study, container: str) -> Described | None:
+    """None where no instance of the container was made."""
+    instances = study.instances_of(container)
+    if not instances:
+        return None
+    newest, ended = instances[-1], [entry for entry in instances if _has_ended(entry)]
+    restarts = len(instances) - 1
+    if newest not in ended:
+        last = _terminated(ended[-1]) if ended else None
+        return Described(_alive(newest), last, newest.ready, restarts)
+    if _waits(study, newest):
+        return Described(State("Waiting", "CrashLoopBackOff"), _terminated(newest), False, restarts)
+    last = _terminated(ended[-2]) if len(ended) > 1 else None
+    return Described(_terminated(newest), last, False, restarts)
+
+
+def _has_ended(entry: Instance) -> bool:
+    """Not by the run's own end, which is no part of the story."""
+    by_the_run = entry.asked and (entry.stop is None or entry.stop.why == "run")
+    return entry.exited_s is not None and not by_the_run
+
+
+def _alive(entry: Instance) -> State:
+    if entry.started_s is None:
+        return State("Waiting", "ContainerCreating")
+    return State("Running", started_s=entry.started_s)
+
+
+def _terminated(entry: Instance) -> State:
+    return State("Terminated", entry.reason, entry.exit_code, entry.started_s, entry.exited_s)
+
+
+def _waits(study: Study, entry: Instance) -> bool:
+    """Whether it was to start again, after a while."""
+    waits = [one for one in study.back_offs if one.subject == entry.container and one.detail["delay_s"] > 0]
+    return bool(waits) and entry.exited_s is not None and waits[-1].t >= entry.exited_s - 0.001

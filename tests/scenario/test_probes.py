@@ -1,0 +1,184 @@
+"""Probes, grace periods and preStop hooks on real containers: what a kubelet would do is done, and told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from cgroups import freeze
+from cgroups.group import Cgroup, own_cgroup
+from emu.containers import Engine
+from emu.errors import EmuError
+from emu.events import ContainerReady, KubeletEvent, read_events
+from tests.scenario.support import Finished, Going, eventually
+
+pytestmark = pytest.mark.scenario
+
+EACH_KIND = """
+name: each-kind
+question: Is each kind of probe asked, in order, and does each kind of failure show?
+pod:
+  backOff: {scale: 0.01}
+  app:
+    startupProbe:
+      exec: {command: [/usr/bin/python3, -c, "import socket; socket.create_connection(('127.0.0.1', 8080))"]}
+      timeoutSeconds: 30
+      periodSeconds: 1
+      failureThreshold: 100
+    livenessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 2}
+    readinessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 2}
+    lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "open('/data/hook', 'w')"]}}}
+  sidecars:
+    - name: by-exec
+      command: [sleep, infinity]
+      readinessProbe:
+        {exec: {command: [/usr/bin/python3, -c, "exit('not yet')"]}, timeoutSeconds: 30, periodSeconds: 1}
+    - name: absent
+      command: [sleep, infinity]
+      livenessProbe: {exec: {command: [/no/such/program]}, timeoutSeconds: 30, periodSeconds: 1, failureThreshold: 1}
+    - name: slow
+      command: [sleep, infinity]
+      startupProbe: {exec: {command: [sleep, "300"]}, timeoutSeconds: 1, periodSeconds: 2, failureThreshold: 2}
+      lifecycle: {preStop: {httpGet: {port: 9999}}}
+  terminationGracePeriodSeconds: 5
+  readyTimeout: 20s
+load:
+  settle: 15s
+  phases:
+    - {name: sick, type: constant, rate: 1, count: 1, duration: 10s, request: {do: {unhealthyFor: forever}}}
+"""
+
+
+@pytest.fixture
+def each_kind(emu_run: Callable[..., Finished], tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run with every kind of probe and of hook; the same one for all tests."""
+    path = tmp_path_factory.getbasetemp() / "each-kind.yaml"
+    path.write_text(EACH_KIND, encoding="utf-8")
+    return emu_run(str(path))
+
+
+def events(done: Finished, container: str, reason: str) -> list[str]:
+    """The messages of a container's events of one reason."""
+    found = (event for event in read_events(done.run.events) if isinstance(event, KubeletEvent))
+    return [event.message for event in found if (event.container, event.reason) == (container, reason)]
+
+
+def test_an_unhealthy_app_is_restarted_and_well_again(each_kind: Finished) -> None:
+    """Two failures of the liveness probe, then its end is asked for; the next instance is healthy and lives."""
+    app = each_kind.summary["containers"]["app"]
+    assert (
+        events(each_kind, "app", "Unhealthy")[:2]
+        == ["Liveness probe failed: HTTP probe failed with statuscode: 503"] * 2
+    )
+    assert events(each_kind, "app", "Killing") == ["Container app failed liveness probe, will be restarted"]
+    assert [entry["killed_for"] for entry in app["exits"]] == ["liveness"]
+    assert (app["restarts"], app["state"]["state"], app["last_state"]["state"]) == (1, "Running", "Terminated")
+
+
+def test_the_app_ends_in_order_after_its_hook(each_kind: Finished) -> None:
+    """preStop by exec, then SIGTERM, on which it ends with 0: no SIGKILL."""
+    stop = each_kind.summary["containers"]["app"]["stops"][0]
+    assert (stop["why"], stop["exit_code"], stop["sigkill_s"]) == ("liveness", 0, None)
+    assert stop["sigterm_s"] > stop["asked_s"]
+    assert events(each_kind, "app", "FailedPreStopHook") == []
+
+
+def test_queue_proxy_answers_for_the_apps_readiness(each_kind: Finished) -> None:
+    """The app's readiness probe by HTTP is queue-proxy's affair, as in Knative: it is queue-proxy that is unready."""
+    assert "Readiness probe failed: HTTP probe failed with statuscode: 503" in events(
+        each_kind, "queue-proxy", "Unhealthy"
+    )
+    assert not any("Readiness" in message for message in events(each_kind, "app", "Unhealthy"))
+    changes = [event for event in read_events(each_kind.run.events) if isinstance(event, ContainerReady)]
+    assert [event.ready for event in changes if event.container == "queue-proxy"][:2] == [True, False]
+
+
+def test_a_failing_readiness_probe_kills_nothing(each_kind: Finished) -> None:
+    """It runs and is never ready; the event carries what the command printed."""
+    container = each_kind.summary["containers"]["by-exec"]
+    assert (container["restarts"], container["ready"], container["state"]["state"]) == (0, False, "Running")
+    assert set(events(each_kind, "by-exec", "Unhealthy")) == {"Readiness probe failed: not yet"}
+
+
+def test_a_command_that_is_not_there_kills_nothing(each_kind: Finished) -> None:
+    """The probe errored: that says nothing of the container."""
+    assert each_kind.summary["containers"]["absent"]["restarts"] == 0
+    said = events(each_kind, "absent", "Unhealthy")
+    assert said and all(message.startswith("Liveness probe errored") for message in said)
+
+
+def test_a_startup_probe_that_never_succeeds_kills(each_kind: Finished) -> None:
+    """By exec, too slow each time: timed out. What ignores SIGTERM is killed after the pod's grace period, and a hook
+    that fails is told and holds nothing up.
+    """
+    container = each_kind.summary["containers"]["slow"]
+    assert container["restarts"] >= 1
+    assert container["exits"][0]["killed_for"] == "startup"
+    assert (container["exits"][0]["exit_code"], container["exits"][0]["reason"]) == (137, "Error")
+    stop = container["stops"][0]
+    assert stop["sigkill_s"] - stop["asked_s"] >= 0.9 * stop["grace_s"]
+    assert 'Startup probe failed: command "sleep 300" timed out' in events(each_kind, "slow", "Unhealthy")
+    failed = events(each_kind, "slow", "FailedPreStopHook")
+    assert failed and all("connection refused" in message for message in failed)
+
+
+FROZEN = """
+name: frozen
+question: Does a frozen container live through its liveness probe, and does it still end in order?
+pod:
+  stopAfter: 20s
+  terminationGracePeriodSeconds: 60
+  app:
+    startupProbe: {tcpSocket: {}, periodSeconds: 1, failureThreshold: 100}
+    livenessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, failureThreshold: 3, timeoutSeconds: 3}
+    lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "pass"]}}}
+load:
+  phases:
+    - {name: quiet, type: constant, rate: 1, duration: 25s}
+"""
+
+
+@pytest.fixture
+def frozen(going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str]) -> Iterator[Going]:
+    """A run whose app is frozen soon after its start, through the kernel's own file."""
+    run = going(scenario_file(FROZEN))
+    run.until("sending requests")
+    group: Cgroup = own_cgroup(int(engine.state(run.container("app"))["Pid"]))
+    freeze.freeze(group)
+    yield run
+
+
+def test_a_frozen_container_is_not_killed_by_its_probe_and_ends_in_order(frozen: Going) -> None:
+    """No process of it can answer: it is not asked. When the pod is told to end it is thawed first, so that its hook
+    can run and it ends on SIGTERM.
+    """
+    assert frozen.end() in (0, 1)
+    summary = json.loads(frozen.run.summary.read_text())
+    app = summary["containers"]["app"]
+    assert (app["restarts"], app["exits"]) == (0, [])
+    assert [(stop["why"], stop["exit_code"], stop["sigkill_s"]) for stop in app["stops"]] == [("pod", 0, None)]
+    assert app["events"].get("FailedPreStopHook", 0) == 0
+
+
+def test_commands_in_a_container(engine: Engine, going: Callable[[str], Going]) -> None:
+    """An exec has exit code and output; one that takes too long is killed; one that is not there is an error."""
+    run = going("app-swap")
+    run.until("starting the pod")
+    app = run.container("app")
+    done = engine.execute(app, ["/usr/bin/python3", "-c", "print('said'); exit(3)"], 60.0)
+    assert (done.exit_code, done.output) == (3, "said\n")
+    assert engine.execute(app, ["sleep", "1000"], 2.0).exit_code is None
+    for _ in eventually():
+        if not sleepers():
+            break
+    assert sleepers() == []
+    with pytest.raises(EmuError):
+        engine.execute(app, ["/no/such/program"], 60.0)
+
+
+def sleepers() -> list[int]:
+    """The processes that sleep for 1000 s."""
+    return [one.pid for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "1000"]]

@@ -1,0 +1,122 @@
+"""Containers, their ends and the pod's events, in the words of `kubectl describe pod`."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from rich.console import Console
+
+from emu.report.describe import State, describe
+from emu.report.journal import entries
+from emu.report.render import render_html
+from emu.report.study import Study, read_study
+from emu.report.summary import summarize
+from emu.report.text import print_story
+from tests import fake_runs
+from tests.fakes import FakeRun
+
+
+def study_of(name: str, tmp_path: Path) -> Study:
+    """A made-up run, read."""
+    return read_study(fake_runs.ALL[name](tmp_path / "run"))
+
+
+def test_a_container_that_runs(tmp_path: Path) -> None:
+    """Running at the end of the run, whose own stop is no part of the story; before it, nothing."""
+    told = describe(study_of("page_cache", tmp_path), "app")
+    assert told is not None
+    assert (told.state.state, told.state.reason, told.last_state) == ("Running", None, None)
+    assert (told.ready, told.restart_count) == (True, 0)
+
+
+def test_a_container_that_waits(tmp_path: Path) -> None:
+    """CrashLoopBackOff, with the exit before as its last state."""
+    told = describe(study_of("probe_killed", tmp_path), "app")
+    assert told is not None and told.last_state is not None
+    assert told.state == State("Waiting", "CrashLoopBackOff")
+    assert (told.last_state.state, told.last_state.reason, told.last_state.exit_code) == ("Terminated", "Error", 137)
+    assert (told.ready, told.restart_count) == (False, 1)
+
+
+def test_a_container_that_was_restarted(tmp_path: Path) -> None:
+    """Running again; the last state keeps why it died."""
+    told = describe(study_of("oom", tmp_path), "queue-proxy")
+    assert told is not None and told.last_state is not None
+    assert (told.state.state, told.last_state.reason, told.restart_count) == ("Running", "OOMKilled", 2)
+
+
+def test_a_container_that_ended_with_its_pod(tmp_path: Path) -> None:
+    """Terminated, as kubectl would show in the moment before the pod is gone."""
+    study = study_of("told_to_end", tmp_path)
+    states = [describe(study, name) for name in ("queue-proxy", "app")]
+    assert [(told.state.reason, told.state.exit_code) for told in states if told] == [
+        ("Completed", 0),
+        ("Error", 137),
+    ]
+
+
+def test_a_container_that_never_was(tmp_path: Path) -> None:
+    """No instance, no state."""
+    assert describe(study_of("oom", tmp_path), "sidecar") is None
+
+
+def test_readiness_is_the_last_answer_before_the_end(tmp_path: Path) -> None:
+    """A probe that fails while the pod drains does not make a pod unready that was ready."""
+    assert summarize(study_of("told_to_end", tmp_path))["containers"]["app"]["ready"] is True
+
+
+def test_the_summary_has_stops_back_offs_and_events(tmp_path: Path) -> None:
+    """With the figures that an expectation may name."""
+    app = summarize(study_of("probe_killed", tmp_path))["containers"]["app"]
+    assert [(stop["why"], stop["grace_s"], stop["exit_code"]) for stop in app["stops"]] == [
+        ("liveness", 2.0, 137)
+    ] * 2
+    for stop in app["stops"]:
+        assert stop["asked_s"] <= stop["sigterm_s"] < stop["sigkill_s"]
+        assert stop["took_s"] == 2.0
+    assert [entry["killed_for"] for entry in app["exits"]] == ["liveness", "liveness"]
+    assert [wait["delay_s"] for wait in app["back_offs"]] == [10.0]
+    assert app["events"] == {"BackOff": 1, "Killing": 2, "Unhealthy": 6}
+
+
+def test_the_end_of_the_run_is_no_stop(tmp_path: Path) -> None:
+    """What emu itself ends when all is over is not told."""
+    assert all(not one["stops"] for one in summarize(study_of("oom", tmp_path))["containers"].values())
+
+
+def test_a_stop_without_sigkill_says_so(tmp_path: Path) -> None:
+    """null, not a time; and a container that had ended before its SIGTERM has none of either."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    run.advance(1.0)
+    run.stop("app", "pod", 30.0)
+    run.advance(2.0)
+    run.exit("app", 0, asked=True)
+    stop = summarize(read_study(run.finish()))["containers"]["app"]["stops"][0]
+    assert (stop["sigterm_s"], stop["sigkill_s"], stop["took_s"]) == (None, None, 1.0)
+
+
+def test_events_that_read_the_same_are_one(tmp_path: Path) -> None:
+    """With a count, its first and its last time, as the API server keeps them."""
+    study = study_of("probe_killed", tmp_path)
+    event = study.pod_events[0]
+    assert (event.reason, event.count, event.first_s < event.last_s) == ("Unhealthy", 6, True)
+    assert summarize(study)["pod"]["events"][0]["message"] == event.message
+
+
+def test_all_of_it_is_told(tmp_path: Path) -> None:
+    """On the terminal, in the page and in the journal."""
+    study = study_of("probe_killed", tmp_path)
+    summary = summarize(study)
+    console = Console(record=True, width=300, quiet=False, file=(tmp_path / "out").open("w"))
+    print_story(study, summary, console)
+    terminal = console.export_text()
+    page = html.unescape(render_html(study, summary))
+    journal = "\n".join(entry.to_text() for entry in entries(study))
+    for words in ("connection refused", "Container app failed liveness probe, will be restarted"):
+        assert words in terminal and words in page and words in journal
+    for words in ("CrashLoopBackOff", "(x6 to "):
+        assert words in terminal
+    for words in ("Told to end", "liveness probe failed", "Last State"):
+        assert words in page

@@ -1,0 +1,139 @@
+"""kperf's tables, to the letter: columns, order, spelling, percentiles; and fractions of a second."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from emu.cli_report import export
+from emu.errors import EmuError
+from emu.report import kperf
+from emu.report.study import Study, read_study
+from tests import fake_runs
+from tests.fakes import FakeRun
+
+CREATION = (
+    "svc_name,svc_namespace,configuration_ready,revision_ready,deployment_created,pod_scheduled,containers_ready,"
+    "queue-proxy_started,user-container_started,route_ready,kpa_active,sks_ready,sks_activator_endpoints_populated,"
+    "sks_endpoints_populated,ingress_ready,ingress_config_ready,ingress_lb_ready,overall_ready\n"
+    "20260101T000000Z-golden,default,,,,,2.310,0.500,1.250,,,,,,,,,2.310\n"
+)
+SCALING = (
+    "svc_name,svc_namespace,svc_latency_avg,svc_latency_min,svc_latency_max,svc_latency_p50,svc_latency_p90,"
+    "svc_latency_p95,svc_latency_p99,deployment_latency_avg,deployment_latency_min,deployment_latency_max,"
+    "deployment_latency_p50,deployment_latency_p90,deployment_latency_p95,deployment_latency_p99\n"
+    "20260101T000000Z-golden,default,0.174900,0.099900,0.249900,0.099900,0.249900,0.249900,0.249900,,,,,,,\n"
+)
+
+
+def golden(path: Path) -> Study:
+    """A pod made at 0 s, its queue-proxy running at 0.5 s, its app at 1.25 s, ready at 2.31 s; ten requests."""
+    run = FakeRun(path, name="golden")
+    run.start("sandbox", ready=False)
+    run.now = 0.5
+    run.start("queue-proxy")
+    run.now = 1.25
+    run.start("app", ready=False)
+    run.now = 2.3
+    run.ready("app")
+    run.requests(5, 3.0, 4.0, takes_s=0.1)
+    run.requests(5, 3.0, 4.0, takes_s=0.25, status=503)
+    run.requests(1, 4.0, 5.0, takes_s=0.5, status=None, error="closed")
+    run.advance(5.0)
+    return read_study(run.finish())
+
+
+def test_creation_is_kperfs_table(tmp_path: Path) -> None:
+    """Header and row; milliseconds; what has no counterpart is empty."""
+    assert kperf.creation_csv(golden(tmp_path / "run")) == CREATION
+
+
+def test_scaling_is_kperfs_table(tmp_path: Path) -> None:
+    """First bytes of every status count, as kperf counts them; one that was closed has none."""
+    assert kperf.scaling_csv(golden(tmp_path / "run")) == SCALING
+
+
+def test_creation_in_json(tmp_path: Path) -> None:
+    """kperf's names; null where it is not measured."""
+    told = json.loads(kperf.creation_json(golden(tmp_path / "run")))
+    assert list(told) == ["Result", "Service", "KnativeInfo"]
+    assert told["Service"] == {"Ready": 1, "NotReady": 0, "NotFound": 0, "Fail": 0}
+    result = told["Result"]
+    assert result["AveragePodQueueProxyStartedDuration"] == 0.5
+    assert result["AveragePodUserContainerStartedDuration"] == 1.25
+    assert result["AveragePodScheduleDuration"] is None
+    names = ("Total", "Average", "Median", "Min", "Max", "Percentile50", "Percentile90", "Percentile99")
+    assert {result[name] for name in names} == {2.31}
+
+
+def test_scaling_in_json_with_its_misspellings(tmp_path: Path) -> None:
+    """`Measurment` and `averge` are in the format."""
+    told = json.loads(kperf.scaling_json(golden(tmp_path / "run")))
+    measured = told["Measurment"][0]
+    assert measured["serviceLatency"] == {
+        "averge": 0.1749, "min": 0.0999, "max": 0.2499, "p50": 0.0999, "p90": 0.2499, "p95": 0.2499, "p99": 0.2499,
+    }  # fmt: skip
+    assert set(measured["deploymentLatency"].values()) == {None}
+
+
+def test_a_pod_that_never_was_ready_is_only_counted(tmp_path: Path) -> None:
+    """As kperf passes over services that are not ready."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", ready=False)
+    run.advance(1.0)
+    study = read_study(run.finish())
+    assert kperf.stages(study) is None
+    assert len(list(csv.reader(io.StringIO(kperf.creation_csv(study))))) == 1
+    assert json.loads(kperf.creation_json(study))["Service"]["NotReady"] == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "wanted"),
+    [
+        ([2.885382, 2.989419], 99, 2.937401),
+        (list(range(1, 21)), 99, 19.5),
+        (list(range(1, 21)), 50, 10),
+        (list(range(1, 21)), 95, 19),
+        ([7.0], 50, 7.0),
+        ([1.0, 2.0, 3.0], 50, 1.5),
+        ([1.0, 2.0, 3.0], 30, None),
+        ([], 50, None),
+    ],
+)
+def test_percentiles_are_kperfs(values: list[float], percent: float, wanted: float | None) -> None:
+    """The first is from kperf's own documentation."""
+    got = kperf.percentile(values, percent)
+    assert got == (None if wanted is None else pytest.approx(wanted, abs=1e-6))
+
+
+@pytest.mark.parametrize("name", fake_runs.ALL)
+def test_every_run_can_be_exported(name: str, tmp_path: Path) -> None:
+    """Whatever is missing of it: rectangular CSV, JSON without NaN."""
+    study = read_study(fake_runs.ALL[name](tmp_path / "run"))
+    for table in (kperf.creation_csv(study), kperf.scaling_csv(study)):
+        assert len({len(row) for row in csv.reader(io.StringIO(table))}) == 1
+    for text in (kperf.creation_json(study), kperf.scaling_json(study)):
+        json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
+
+
+def test_the_command(tmp_path: Path) -> None:
+    """To standard output and nothing else there, or to a file; a place that cannot be written is an error."""
+    golden(tmp_path / "run")
+    group = click.Group("emu", commands={"export": export})
+
+    def call(*words: str) -> str:
+        done = CliRunner().invoke(group, ["export", str(tmp_path / "run"), *words], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    assert call("--to", "kperf-csv") == CREATION
+    assert call("--to", "kperf-csv", "--of", "scaling", "--out", str(tmp_path / "out.csv")) == ""
+    assert (tmp_path / "out.csv").read_text() == SCALING
+    with pytest.raises(EmuError, match="cannot write"):
+        call("--to", "kperf-csv", "--out", str(tmp_path / "no" / "out.csv"))

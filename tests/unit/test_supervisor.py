@@ -1,0 +1,272 @@
+"""The kubelet's part, with an engine that is a list: what is probed, killed, restarted, told and thawed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from cgroups import freeze
+from cgroups.errors import DeadlineMissed
+from cgroups.group import Cgroup
+from emu.containers import Executed
+from emu.events import (
+    ContainerExited,
+    ContainerReady,
+    ContainerStopping,
+    Event,
+    EventLog,
+    KubeletEvent,
+    Note,
+    PodStatus,
+    read_events,
+)
+from emu.pod import Pod
+from emu.rundir import RunDir
+from emu.scenario import read_scenario
+from emu.supervisor import Supervisor
+from tests.fakes import FakeEngine, FakePodCgroup
+
+DEADLINE_S = 60.0
+EXEC = "exec: {command: [check]}"
+
+
+class Going:
+    """A supervised pod of one sidecar, `agent`, beside an app and a queue-proxy that nobody can connect to."""
+
+    def __init__(self, folder: Path, agent: str, pod: str, engine: FakeEngine, *, hold_frozen: bool) -> None:
+        text = f"name: it\nquestion: What?\npod: {{{pod}sidecars: [{{name: agent, {agent}}}]}}\n"
+        self.engine = engine
+        self.run = RunDir(folder / "run")
+        self.run.create()
+        self.log = EventLog(self.run.events)
+        self.cgroup = FakePodCgroup(folder)
+        spec = read_scenario(text, "it").pod
+        self.pod = Pod(spec, "it", engine, self.cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
+        self.pod.address = "127.0.0.1"
+        self.supervisor = Supervisor(
+            self.pod, engine, self.log, self.run, on_exit=lambda *_: None, hold_frozen=hold_frozen
+        )
+
+    def turn_until(self, condition: Callable[[], bool]) -> None:
+        """Let it work until something is so."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, [event.to_line() for event in read_events(self.run.events)]
+            self.supervisor.turn(0.01)
+
+    def turn_for(self, seconds: float) -> None:
+        """Let it work for a while."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.supervisor.turn(0.01)
+
+    def events(self, kind: type[Event], container: str = "agent") -> list[Event]:
+        """What is on record."""
+        found = [event for event in read_events(self.run.events) if isinstance(event, kind)]
+        return [event for event in found if getattr(event, "container", container) == container]
+
+    def told(self, reason: str) -> list[str]:
+        """The messages of the agent's events of one reason."""
+        found = (event for event in self.events(KubeletEvent) if isinstance(event, KubeletEvent))
+        return [event.message for event in found if event.reason == reason]
+
+    def freeze(self, name: str) -> Path:
+        """Make its cgroup's files say that it is frozen, until it is unpaused."""
+        path = self.cgroup.container_path(name)
+        path.mkdir(exist_ok=True)
+        (path / "cgroup.freeze").write_text("1\n")
+        (path / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+        self.engine.unpaused = lambda _: _write(path / "cgroup.events", "populated 1\nfrozen 0\n")
+        return path
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+Start = Callable[..., Going]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a pod; ended with the test."""
+    going: list[Going] = []
+
+    def begin(agent: str, pod: str = "", engine: FakeEngine | None = None, *, hold_frozen: bool = True) -> Going:
+        one = Going(tmp_path, agent, pod, engine or FakeEngine(), hold_frozen=hold_frozen)
+        going.append(one)
+        one.supervisor.__enter__()
+        one.supervisor.start()
+        return one
+
+    yield begin
+    for one in going:
+        one.supervisor.stop()
+        one.supervisor.__exit__()
+        one.log.close()
+
+
+def failing(_: Sequence[str]) -> Executed:
+    """A check that fails."""
+    return Executed(1, "not well")
+
+
+def test_a_failing_liveness_probe_ends_and_restarts(start: Start) -> None:
+    """Unhealthy as often as the threshold, Killing, an end that is on record with its cause, and a new instance."""
+    engine = FakeEngine()
+    engine.executed = failing
+    going = start(f"livenessProbe: {{{EXEC}, failureThreshold: 2, periodSeconds: 1}}", engine=engine)
+    going.turn_until(lambda: engine.running.get("it.agent.1", False))
+    assert going.told("Unhealthy")[:2] == ["Liveness probe failed: not well"] * 2
+    assert going.told("Killing") == ["Container agent failed liveness probe, will be restarted"]
+    exited = going.events(ContainerExited)[0]
+    assert isinstance(exited, ContainerExited)
+    assert (exited.killed_for, exited.asked) == ("liveness", False)
+
+
+def test_the_probes_grace_period_goes_before_the_pods(start: Start) -> None:
+    """terminationGracePeriodSeconds of the probe; its own is what the engine is told."""
+    engine = FakeEngine()
+    engine.executed = failing
+    probe = f"livenessProbe: {{{EXEC}, failureThreshold: 1, terminationGracePeriodSeconds: 7}}"
+    going = start(probe, "terminationGracePeriodSeconds: 90, ", engine)
+    going.turn_until(lambda: bool(going.events(ContainerExited)))
+    assert ("stop 7", "it.agent.0") in engine.calls
+
+
+def test_never_means_never(start: Start) -> None:
+    """With restartPolicy Never a probe still kills, and the event promises nothing."""
+    engine = FakeEngine()
+    engine.executed = failing
+    going = start(f"startupProbe: {{{EXEC}, failureThreshold: 1}}", "restartPolicy: Never, ", engine)
+    going.turn_until(lambda: bool(going.events(ContainerExited)))
+    going.turn_for(0.2)
+    assert going.told("Killing") == ["Container agent failed startup probe"]
+    assert "it.agent.1" not in engine.running
+
+
+def test_readiness_comes_and_goes_and_kills_nothing(start: Start) -> None:
+    """READY follows the probe, both ways."""
+    engine = FakeEngine()
+    answers = iter([1, 0, 0, 1])
+    engine.executed = lambda _: Executed(next(answers, 1), "")
+    going = start(f"readinessProbe: {{{EXEC}, failureThreshold: 1, periodSeconds: 1}}", engine=engine)
+    going.turn_until(lambda: len(going.events(ContainerReady)) >= 2)
+    assert [getattr(event, "ready", None) for event in going.events(ContainerReady)] == [True, False]
+    assert going.events(ContainerStopping) == []
+    views = [event.ready for event in read_events(going.run.events) if isinstance(event, PodStatus)]
+    assert {"0/3", "1/3"} <= set(views)
+
+
+def test_what_is_frozen_is_not_asked(start: Start) -> None:
+    """However long: no probe, no event, no kill."""
+    engine = FakeEngine()
+    engine.executed = failing
+    going = start(
+        f"livenessProbe: {{{EXEC}, failureThreshold: 1, periodSeconds: 1, initialDelaySeconds: 1}}", engine=engine
+    )
+    going.freeze("it.agent.0")
+    going.turn_for(2.5)
+    assert (going.told("Unhealthy"), going.told("Killing")) == ([], [])
+    assert ("execute", "it.agent.0") not in engine.calls
+
+
+def test_an_answer_from_a_container_that_froze_meanwhile_counts_for_nothing(start: Start) -> None:
+    """It was asked while it ran, and froze before it could answer."""
+    engine = FakeEngine()
+    going: list[Going] = []
+
+    def freezes(_: Sequence[str]) -> Executed:
+        going[0].freeze("it.agent.0")
+        return Executed(None, "")
+
+    engine.executed = freezes
+    going.append(start(f"livenessProbe: {{{EXEC}, failureThreshold: 1, initialDelaySeconds: 1}}", engine=engine))
+    going[0].turn_until(lambda: ("execute", "it.agent.0") in engine.calls)
+    going[0].turn_for(0.3)
+    assert (going[0].told("Unhealthy"), going[0].told("Killing")) == ([], [])
+
+
+def test_without_the_hold_a_frozen_container_is_killed(start: Start) -> None:
+    """For those who study what a freezer does to probes that do not know of it."""
+    engine = FakeEngine()
+    engine.executed = lambda _: Executed(None, "")
+    going = start(
+        f"livenessProbe: {{{EXEC}, failureThreshold: 1, initialDelaySeconds: 1}}", engine=engine, hold_frozen=False
+    )
+    path = going.freeze("it.agent.0")
+    going.turn_until(lambda: bool(going.told("Killing")))
+    going.turn_until(lambda: bool(going.events(ContainerExited)))
+    assert (path / "cgroup.freeze").read_text().strip() == "0"
+
+
+def test_a_frozen_container_is_thawed_before_its_end(start: Start) -> None:
+    """Docker's pause and the kernel's own file are undone first; then its hook, then SIGTERM."""
+    engine = FakeEngine()
+    going = start("lifecycle: {preStop: {exec: {command: [bye]}}}", engine=engine)
+    path = going.freeze("it.agent.0")
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_until(lambda: bool(going.events(ContainerExited)))
+    assert (path / "cgroup.freeze").read_text().strip() == "0"
+    mine = [what for what, ident in engine.calls if ident == "it.agent.0"]
+    assert [what.split()[0] for what in mine] == ["unpause", "execute", "stop"]
+
+
+def test_what_cannot_be_thawed_is_ended_all_the_same(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL reaches a frozen process too; that it was not thawed is on record."""
+
+    def stuck(_: Cgroup) -> float:
+        raise DeadlineMissed("it did not thaw", "its ancestor is frozen", "thaw that")
+
+    monkeypatch.setattr(freeze, "thaw", stuck)
+    going = start("livenessProbe: {tcpSocket: {port: 9}}")
+    going.freeze("it.agent.0")
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_until(lambda: bool(going.events(ContainerExited)))
+    notes = [event.what for event in read_events(going.run.events) if isinstance(event, Note)]
+    assert "agent was to end and could not be thawed before" in notes
+
+
+def test_a_pod_that_is_to_end_is_terminating(start: Start) -> None:
+    """Killing for each container, Terminating in the pod's line, and nothing is restarted."""
+    going = start("lifecycle: {preStop: {exec: {command: [bye]}}}")
+    going.turn_for(0.05)
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_until(lambda: len(going.engine.running) == 0)
+    going.turn_for(0.1)
+    assert going.told("Killing") == ["Stopping container agent"]
+    assert "Terminating" in [event.status for event in read_events(going.run.events) if isinstance(event, PodStatus)]
+    assert "it.agent.1" not in going.engine.exit_codes
+
+
+def test_the_end_of_the_run_has_no_hooks_and_no_events(start: Start) -> None:
+    """What was asked has been answered: SIGTERM, two seconds, SIGKILL."""
+    going = start("lifecycle: {preStop: {exec: {command: [bye]}}}")
+    going.supervisor.stop()
+    assert ("execute", "it.agent.0") not in going.engine.calls
+    assert ("stop 2", "it.agent.0") in going.engine.calls
+    assert going.told("Killing") == []
+
+
+def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
+    """FailedPreStopHook, then SIGTERM all the same."""
+    engine = FakeEngine()
+    engine.executed = failing
+    going = start("lifecycle: {preStop: {exec: {command: [bye]}}}", engine=engine)
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_until(lambda: bool(going.told("FailedPreStopHook")) and "it.agent.0" not in engine.running)
+    assert "exit code 1: not well" in going.told("FailedPreStopHook")[0]
+
+
+def test_an_interrupt_waits_for_no_grace_period(start: Start) -> None:
+    """A hook that sleeps ends at once, and what was told to end in five minutes is told again: in two seconds."""
+    going = start("lifecycle: {preStop: {sleep: {seconds: 300}}}")
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_for(0.05)
+    assert "it.agent.0" in going.engine.running
+    going.supervisor.hurry()
+    going.turn_until(lambda: "it.agent.0" not in going.engine.running)
+    assert ("stop 2", "it.agent.0") in going.engine.calls
