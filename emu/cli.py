@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -19,9 +20,17 @@ from emu.cli_sandbox import doctor, sandbox
 from emu.cli_scenarios import scenarios
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EmuError
 
+HELP_OPTIONS = ["-h", "--help"]
+
 
 class _Group(click.Group):
     """A group whose commands' errors are printed, and end `emu` with their own status."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add it; asked for help it knows the same two names, also where it is called alone."""
+        super().add_command(cmd, name)
+        for command in _all(cmd):
+            command.context_settings.setdefault("help_option_names", HELP_OPTIONS)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -37,7 +46,13 @@ class _Group(click.Group):
             sys.exit(EXIT_INTERRUPTED)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def _all(command: click.Command) -> Iterator[click.Command]:
+    yield command
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        yield from _all(below)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 110})
 @click.version_option(__version__, prog_name="emu")
 def main() -> None:
     """Runs what a Knative or KServe pod is to the kernel, under real memory limits, and explains what happened.

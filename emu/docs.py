@@ -122,10 +122,9 @@ def _plain(value: Any) -> Any:
 
 
 def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
-    # The names of --help are the group's; click keeps the first that it made of a command, here or in `emu`.
-    names = ["-h", "--help"]
+    names = command.context_settings["help_option_names"]
     context = click.Context(
-        command, info_name=path, terminal_width=100, max_content_width=100, help_option_names=names
+        command, info_name=path, max_content_width=100, terminal_width=100, help_option_names=names
     )
     yield path, command.get_help(context)
     if isinstance(command, click.Group):

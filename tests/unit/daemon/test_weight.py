@@ -74,6 +74,7 @@ def test_a_burst_of_clients_leaves_no_heap_behind(queue_proxy: object, fake_app:
     assert callable(queue_proxy)
     runtime.raise_descriptor_limit()
     daemon: Daemon = queue_proxy()
+    daemon.event("listening")
     idle = anon_of(daemon.pid)
     clients, at_app = [], []
     for _ in range(3000):
