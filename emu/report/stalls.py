@@ -9,14 +9,15 @@ The rule is one of proportions, for how many pages a second can be read again is
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from statistics import fmean
 
 from emu.report.measures import first
-from emu.report.model import Column, Study, Timeline
+from emu.report.model import POD, Column, Study, Timeline
 from emu.report.requests import most_in_flight
 
+QUEUE_PROXY = "queue-proxy"
 SECOND = 1.0
 TURNOVER = 0.5
 """In a second of thrashing at least this share of the page cache is read again …"""
@@ -44,6 +45,8 @@ class Stall:
     major_faults: int
     limit_bytes: int
     in_flight: int | None
+    inside: int | None
+    """Of queue-proxy: the most requests that it had accepted at one time in it, by the kernel's accept queue."""
     killed: bool
     """The kernel killed it in the end, or within a second after."""
 
@@ -103,8 +106,22 @@ def _stall(study: Study, line: Timeline, limit: int, begin: float, end: float) -
         major_faults=_rise(line.t, line.pgmajfault, begin, end),
         limit_bytes=limit,
         in_flight=most_in_flight(study.in_flight, begin - 0.2, begin) if study.requests is not None else None,
+        inside=_inside(study, begin, end) if line.label == QUEUE_PROXY else None,
         killed=any(begin <= kill.time_s <= end + SECOND for kill in kills),
     )
+
+
+def _inside(study: Study, begin: float, end: float) -> int | None:
+    """Requests under way less those whose connection is not accepted yet; None where either is not known."""
+    pod = study.timelines.get(POD)
+    curve = study.in_flight
+    if pod is None or study.requests is None or not curve.t:
+        return None
+    within = slice(bisect_left(pod.t, begin), bisect_left(pod.t, end))
+    queued = (
+        (t, waiting) for t, waiting in zip(pod.t[within], pod.backlog[within], strict=True) if waiting is not None
+    )
+    return max((curve.n[max(0, bisect_right(curve.t, t) - 1)] - waiting for t, waiting in queued), default=None)
 
 
 def _rise(t: list[float], column: Column, begin: float, end: float) -> int:

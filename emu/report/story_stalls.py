@@ -41,6 +41,8 @@ def _words(study: Study, stall: Stall) -> str:
         else f"{format_seconds(stall.begin_s)} into the run"
     )
     held = "" if not stall.in_flight else f" with {count(stall.in_flight, 'request')} in flight"
+    if stall.inside:
+        held = f" with {count(stall.inside, 'request')} accepted"
     return (
         f"{stall.container} stalled {when}{held}, alive but thrashing: {_many(stall.refaults)} of its own executable "
         f"in {format_seconds(stall.seconds)} at its limit of {format_bytes(stall.limit_bytes)}"

@@ -154,7 +154,7 @@ class TestRequests:
 
     def test_its_timeout_runs(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """A known request gets 504 as any other."""
-        client = queue_proxy(REVISION_TIMEOUT_SECONDS=1).connect()
+        client = queue_proxy(REVISION_TIMEOUT_SECONDS=4).connect()
         client.send(GET)
         app = fake_app.accept()
         for _ in range(OFTEN):

@@ -29,6 +29,21 @@ def test_nothing_else_is_a_stall(name: str, tmp_path: Path) -> None:
     assert stalls(read_study(fake_runs.ALL[name](tmp_path / "run"))) == []
 
 
+@pytest.mark.parametrize(("backlog", "inside"), [(None, None), (300, 420)])
+def test_what_is_not_accepted_yet_is_not_inside(tmp_path: Path, backlog: int | None, inside: int | None) -> None:
+    """Connections that wait in the kernel's accept queue are in flight for their clients only."""
+    run = FakeRun(tmp_path / "run", name="made-up")
+    run.backlog = backlog
+    group = run.start("queue-proxy", memory_max=32 * MIB)
+    group.values.update(anon=28 * MIB, file=3 * MIB)
+    run.requests(720, 0.5, 2.0, done_s=14.0, status=None, error="unanswered")
+    run.advance(2.0)
+    run.advance(12.0, {"queue-proxy": {"refault_file": 50_000, "pgmajfault": 900}})
+    run.advance(14.0)
+    [found] = stalls(read_study(run.finish()))
+    assert found.inside == inside
+
+
 # what is thrashing, by how much rises each second for ten, and at what share of the limit
 THRASHING = [
     ("both, at the limit", 5000, 100, 31, True),
