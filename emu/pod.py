@@ -24,6 +24,7 @@ from emu import images
 from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 from emu.errors import EmuError
 from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
+from emu.freezer import MOUNT, Access
 from emu.messages import DATA_DIR, QUEUE_PORT
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
@@ -66,6 +67,7 @@ class Pod:
         machine_memory_bytes: int,
         owner: str,
         log_driver: str | None = None,
+        freezer: Access | None = None,
     ) -> None:
         self.spec = spec
         self.run_id = run_id
@@ -74,6 +76,7 @@ class Pod:
         self._log = log
         self._machine_memory_bytes = machine_memory_bytes
         self._log_driver = log_driver
+        self._freezer = freezer
         self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
@@ -244,6 +247,9 @@ class Pod:
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
             volume=(self._volume, DATA_DIR) if container == APP and self.has_volume else None,
+            bind=(str(self._freezer.folder), MOUNT)
+            if container == QUEUE_PROXY and self._freezer is not None
+            else None,
             log_driver=self._log_driver,
         )
 
@@ -260,6 +266,7 @@ class Pod:
             "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_seconds),
             "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
             **self._footprint(),
+            **(self._freezer.environment if self._freezer is not None else {}),
         }
 
     def _footprint(self) -> Mapping[str, str]:

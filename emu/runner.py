@@ -8,7 +8,7 @@ import queue
 import secrets
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from emu import command, images
 from emu.containers import Engine, EngineFacts
 from emu.errors import EmuError
 from emu.events import EventLog, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
+from emu.freezer import RunFreezer
 from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
@@ -100,6 +101,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     began = now()
     interrupted = False
     with ExitStack() as stack:
+        stack.callback(log.close)
+        freezer = None
+        if spec.pod.freezer is not None:
+            freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log))
         pod = Pod(
             spec.pod,
             run_id,
@@ -109,15 +114,15 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             machine_memory_bytes=psutil.virtual_memory().total,
             owner=owner(),
             log_driver=_log_driver(),
+            freezer=None if freezer is None else freezer.access,
         )
-        stack.callback(log.close)
         stack.enter_context(pod)
         try:
             _prepare(spec, pod, engine, log, screen, interrupts)
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             recorder = stack.enter_context(_recording(run, pod, log, spec.recorder.interval))
-            pod.on_create = recorder.tell
+            pod.on_create = _telling(recorder, freezer, pod)
             supervisor = stack.enter_context(
                 Supervisor(
                     pod,
@@ -128,7 +133,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 )
             )
             stack.callback(supervisor.stop)
-            _drive(spec, run, pod, supervisor, log, _Watch(pod, supervisor, screen, began), interrupts)
+            watch = _Watch(pod, supervisor, screen, began)
+            _drive(spec, run, pod, supervisor, freezer, log, watch, interrupts)
         except KeyboardInterrupt:
             interrupted = True
             screen.end_live()
@@ -238,6 +244,15 @@ class _Recording:
             return
 
 
+def _telling(recorder: _Recording, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:
+    def tell(instance: Instance) -> None:
+        recorder.tell(instance)
+        if freezer is not None:
+            freezer.tell(instance, pod.cgroup.container_path(instance.id))
+
+    return tell
+
+
 @contextmanager
 def _recording(run: RunDir, pod: Pod, log: EventLog, interval_s: float) -> Iterator[_Recording]:
     with (run.processes / "recorder.err").open("wb") as errors:
@@ -280,6 +295,7 @@ def _drive(
     run: RunDir,
     pod: Pod,
     supervisor: Supervisor,
+    freezer: RunFreezer | None,
     log: EventLog,
     watch: _Watch,
     interrupts: Interrupts,
@@ -287,6 +303,8 @@ def _drive(
     def turn(phase: str, load: _Load | None) -> None:
         supervisor.turn(_TURN_S)
         interrupts.check()
+        if freezer is not None:
+            freezer.keep()
         if load is not None:
             load.hear()
         watch.look(phase, load)

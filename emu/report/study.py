@@ -30,6 +30,7 @@ from emu.events import (
     RunEnded,
     read_events,
 )
+from emu.report.freezes import freezer_use, measure_freezes, told_freezes
 from emu.report.kernel_log import KernelLog, read_kernel_log
 from emu.report.model import (
     Device,
@@ -72,7 +73,9 @@ def read_study(run: RunDir) -> Study:
     study.pids = {pid: _owner(study, key) for pid, key in sampled.pids.items()}
     study.phases = _phases(events, study.origin, study.duration_s)
     _happenings(study, events)
-    study.freezes = study.freezes or _pauses(study)
+    study.freezes = told_freezes(study, events) or study.freezes or _pauses(study)
+    study.freezes = measure_freezes(study, events)
+    study.freezer = freezer_use(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
     _judge(study, log)
     return study
