@@ -174,8 +174,10 @@ class Freezer:
             try:
                 await self._thaw(target, arrived)
             except (CgroupError, EmuError) as error:
-                if is_frozen(target):  # one that died meanwhile is not
+                if is_frozen(target):
                     failures.append((target.name, f"{error.what}: {error.why}"))
+                elif is_live(target):  # somebody else was faster, as the engine is when it stops a paused container
+                    self._record(ContainerResumed(now(), *_who(target), "other", now() - arrived, None, 0.0))
         if failures:
             self._fail(RESUME, *failures[0])
 

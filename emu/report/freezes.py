@@ -21,6 +21,8 @@ from emu.report.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Stu
 
 _QUEUE_PROXY = "queue-proxy"
 _SPAN_LINES = ('"event":"paused"', '"event":"freezes-no-more"')
+DYING_MS = 500.0
+"""A container that ended while frozen is looked at so long before: its memory goes before its exit is told."""
 _LOOK_AHEAD = 256
 """So many of the requests that end after a thaw are looked at for the one that waited longest."""
 
@@ -82,7 +84,8 @@ def _nexts(study: Study) -> list[float]:
 def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryReclaimed]) -> FrozenMemory:
     line = study.timelines.get((freeze.container, freeze.attempt))
     thawed = study.duration_s if freeze.thawed_at_s is None else freeze.thawed_at_s
-    moments = {"before": freeze.frozen_at_s, "frozen": thawed, "after": until}
+    still = max(freeze.frozen_at_s, thawed - (DYING_MS if freeze.thaw_ms is None else freeze.thaw_ms) / 1e3)
+    moments = {"before": freeze.frozen_at_s, "frozen": still, "after": until}
     if freeze.thawed_at_s is None:
         del moments["after"]
     held: dict[str, Any] = {

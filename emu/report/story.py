@@ -13,6 +13,7 @@ from emu.report.model import Instance, OomVerdict, Study
 from emu.report.oom import DOCKER_FLAG, EXIT_CODE
 from emu.report.oom_pieces import KILLED
 from emu.report.story_clients import answers_headline, client_sentences
+from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
 from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.words import count, listed, of_limit, often
@@ -48,6 +49,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _exits(study, summary, skip_first=not study.kills)
     story.sentences += _restarts(study)
     story.sentences += client_sentences(summary)
+    story.sentences += freeze_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += _notes(study)
     story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
@@ -60,7 +62,11 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     exits = _exits(study, summary)
     if exits:
         return exits[0].rstrip(".")
-    parts = stall_headline(study) or [*swap_headline(study, summary), *cache_headline(study, summary)]
+    parts = (
+        stall_headline(study)
+        or freeze_headline(study)
+        or [*swap_headline(study, summary), *cache_headline(study, summary)]
+    )
     parts = parts or _peaks(study, summary)
     parts += answers_headline(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
