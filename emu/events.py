@@ -236,6 +236,7 @@ class ContainerResumed(Event):
     attempt: int
     id: str
     method: str
+    """`docker` or `cgroup`; `other` where somebody else was faster, as the engine is when it stops one."""
     took_s: float
     engine_s: float | None
     kernel_s: float

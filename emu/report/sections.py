@@ -330,8 +330,8 @@ def _freezes(study: Study) -> Markup:
     parts = [table(heads, rows[:MOST_FREEZES], heads[1:])]
     if len(rows) > MOST_FREEZES:
         parts.append(folded(f"all of them ({len(rows):,})", table(heads, rows, heads[1:])))
-    kept = dict.fromkeys(one.memory.kept_why for one in study.freezes if one.memory.kept_why)
-    parts += [element("p", f"Not all was reclaimed: {why}.", class_="hint") for why in kept]
+    reasons = dict.fromkeys(one.memory.kept_why for one in study.freezes if one.memory.kept_why)
+    parts += [element("p", f"Not all was reclaimed: {why}.", class_="hint") for why in reasons]
     return section("Freezes", *parts)
 
 
