@@ -19,6 +19,7 @@ from cgroups.group import Cgroup
 from cgroups.waiting import wait_for_events
 from emu.containers import Engine
 from emu.daemon.freezer_pods import Target
+from emu.errors import EmuError
 from emu.policy.reclaiming import STEP_BYTES, Held, SwapRoom, wanted_bytes, why_not_all
 
 DEADLINE_S = 5.0
@@ -162,10 +163,16 @@ def reclaim(target: Target, amount: str, stop: Callable[[], bool]) -> Reclaimed:
 
 
 def held(group: Cgroup) -> Held:
-    """What a container holds now."""
-    stat = group.memory.stat
+    """What a container holds now. EmuError where its cgroup has no memory controller."""
+    stat, current = group.memory.stat, group.memory.current
+    if current is None:
+        raise EmuError(
+            f"cannot reclaim memory of {group.path}",
+            "it has no memory.current: the memory controller is not enabled for it",
+            "enable it in the parent's cgroup.subtree_control",
+        )
     return Held(
-        group.memory.current or 0,
+        current,
         None if stat is None else stat.anon,
         None if stat is None else stat.page_cache,
         group.memory.swap_current,
