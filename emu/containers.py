@@ -241,11 +241,11 @@ class Engine:
                 raise _engine_error(f"cannot pause the container {container_id[:12]}", error) from error
 
     def unpause(self, container_id: str) -> bool:
-        """Let a paused container run again; False where it was not paused, as far as the engine knows."""
+        """Let a container that Docker paused run again; False where it is not paused, as far as the engine knows."""
         try:
             self._api.unpause(container_id)
         except (docker.errors.APIError, RequestException) as error:
-            if "not paused" not in str(error):
+            if not isinstance(error, docker.errors.NotFound) and "not paused" not in str(error):
                 raise _engine_error(f"cannot unpause the container {container_id[:12]}", error) from error
             return False
         return True

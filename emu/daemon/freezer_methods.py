@@ -22,6 +22,8 @@ from emu.daemon.freezer_pods import Target
 from emu.errors import EmuError
 from emu.policy.reclaiming import STEP_BYTES, Held, SwapRoom, wanted_bytes, why_not_all
 
+FRUITLESS = 3
+"""So many steps in a row that gave nothing back are the end: one may only have aged the pages that the next takes."""
 DEADLINE_S = 5.0
 """How long the kernel may take to stop or start the last task."""
 
@@ -138,8 +140,9 @@ def reclaim(target: Target, amount: str, stop: Callable[[], bool]) -> Reclaimed:
     wanted = wanted_bytes(amount, before.current)
     began = time.monotonic()
     left = wanted
+    fruitless = 0
     cut_short = False
-    while left > 0:
+    while left > 0 and fruitless < FRUITLESS:
         if stop():
             cut_short = True
             break
@@ -151,11 +154,8 @@ def reclaim(target: Target, amount: str, stop: Callable[[], bool]) -> Reclaimed:
         except CgroupError as error:
             if error.errno not in (errno.EAGAIN, errno.EINTR):
                 raise
-            if held(group).current >= before.current - (wanted - left):
-                break  # not a page came: no more will
         now_left = wanted - (before.current - held(group).current)
-        if now_left >= left:
-            break
+        fruitless = fruitless + 1 if now_left >= left else 0
         left = now_left
     after = held(group)
     why = why_not_all(wanted, before, after, swap_room(group), cut_short=cut_short)

@@ -21,8 +21,11 @@ from emu.report.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Stu
 
 _QUEUE_PROXY = "queue-proxy"
 _SPAN_LINES = ('"event":"paused"', '"event":"freezes-no-more"')
-DYING_MS = 500.0
-"""A container that ended while frozen is looked at so long before: its memory goes before its exit is told."""
+_ENDING = ("kill", "unpause", "stop", "die")
+DYING_S = 0.5
+"""A container that ended while frozen, and of which the engine says nothing, is looked at so long before."""
+LAG_S = 0.05
+"""The engine's word may come so much later than its deed."""
 _LOOK_AHEAD = 256
 """So many of the requests that end after a thaw are looked at for the one that waited longest."""
 
@@ -84,8 +87,8 @@ def _nexts(study: Study) -> list[float]:
 def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryReclaimed]) -> FrozenMemory:
     line = study.timelines.get((freeze.container, freeze.attempt))
     thawed = study.duration_s if freeze.thawed_at_s is None else freeze.thawed_at_s
-    still = max(freeze.frozen_at_s, thawed - (DYING_MS if freeze.thaw_ms is None else freeze.thaw_ms) / 1e3)
-    moments = {"before": freeze.frozen_at_s, "frozen": still, "after": until}
+    still = _touched(study, freeze, thawed) if freeze.thaw_ms is None else thawed - freeze.thaw_ms / 1e3
+    moments = {"before": freeze.frozen_at_s, "frozen": max(freeze.frozen_at_s, still), "after": until}
     if freeze.thawed_at_s is None:
         del moments["after"]
     held: dict[str, Any] = {
@@ -98,6 +101,13 @@ def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryRec
         return FrozenMemory(**held)
     came = sum((one.before.get("current") or 0) - (one.after.get("current") or 0) for one in mine)
     return FrozenMemory(**held, reclaimed_bytes=came, kept_why=mine[-1].why or None)
+
+
+def _touched(study: Study, freeze: Freeze, thawed: float) -> float:
+    """When a freeze that the daemon did not end began to end: with the engine's first word on it, if it had one."""
+    ident = next((one.id for one in study.instances if one.key == (freeze.container, freeze.attempt)), "")
+    told = (event for event in study.docker_events if event.detail.get("id") == ident and event.text in _ENDING)
+    return next((event.t for event in told if freeze.frozen_at_s < event.t <= thawed), thawed - DYING_S) - LAG_S
 
 
 def _at(line: Timeline | None, column: str, t: float) -> int | None:
