@@ -68,6 +68,7 @@ test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in
 
 bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/recorder.py
+	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/freeze.py
 	$(PYTHON) bench/overhead.py
 
 docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema anew
