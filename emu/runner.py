@@ -142,7 +142,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
         screen.end_live()
         screen.step("stopping the pod, removing what the run made")
-    _keep_journal(run, [instance.name for instance in pod.instances], began)
+    _keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
     log.append(RunEnded(now(), interrupted))
     log.close()
     return interrupted
@@ -439,15 +439,14 @@ def _log_driver() -> str | None:
     return "journald" if Path("/run/systemd/journal/socket").exists() else None
 
 
-def _keep_journal(run: RunDir, names: list[str], began: float) -> None:
-    """The same story as journald has it: the kernel's lines since the run began, and the containers'."""
+def _keep_journal(run: RunDir, run_id: str, names: list[str], began: float) -> None:
+    """The same story as journald has it: the kernel's lines since the run began, the containers', the freezer's."""
     if _log_driver() is None:
         return
     since_s = now() - began + 1
     lines: list[str] = []
-    for match in (["-k"], [f"CONTAINER_NAME={name}" for name in names]):
-        if not match:
-            continue
+    containers = [*(f"CONTAINER_NAME={name}" for name in names), "+"] if names else []
+    for match in (["-k"], [*containers, f"EMU_RUN={run_id}"]):
         try:
             text = command.run(
                 ["journalctl", *match, "-o", "json", "--no-pager", "--since", f"-{since_s:.0f}s"],
