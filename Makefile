@@ -54,7 +54,7 @@ test-kernel: $(STAMP) ## Tests of cgroups, pods, faults and verdicts, on this ho
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
 	    tests/scenario/test_probes.py tests/scenario/test_faults.py tests/scenario/test_verdicts.py \
-	    tests/scenario/test_calibrate.py $(ARGS)
+	    tests/scenario/test_calibrate.py tests/scenario/test_freezer.py $(ARGS)
 
 test-scenarios: $(STAMP) ## Every built-in scenario as a test, in the same place
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
@@ -69,6 +69,7 @@ test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in
 
 bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/recorder.py
+	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/freeze.py
 	$(PYTHON) bench/overhead.py
 
 docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema anew

@@ -7,6 +7,7 @@ containers are the engine's.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.containers import LABEL_RUN, Engine
 from emu.errors import EmuError
+from emu.freezer import leftovers
 from emu.machine import where
 from emu.pod import LABEL_OWNER
 from emu.podcgroup import existing_pods, pod_cgroup, read_owner
@@ -48,12 +50,17 @@ def clean() -> Iterator[Removed]:
         if _lives(labels.get(LABEL_OWNER, "")):
             alive.add(labels[LABEL_RUN])
             continue
+        if found.get("State") == "paused":
+            engine.unpause(str(found["Id"]))
         engine.remove(str(found["Id"]))
         yield Removed("container", str((found.get("Names") or ["?"])[0]).removeprefix("/"))
     for volume in engine.labelled_volumes(LABEL_RUN):
         if not any(volume.startswith(run_id) for run_id in alive):
             engine.remove_volume(volume)
             yield Removed("volume", volume)
+    for folder in leftovers(alive):
+        shutil.rmtree(folder, ignore_errors=True)
+        yield Removed("freezer", str(folder))
     yield from _clean_cgroups(facts.cgroup_driver, alive)
 
 

@@ -14,6 +14,7 @@ from cgroups.errors import CgroupError
 from emu import __version__
 from emu.cli_calibrate import calibrate
 from emu.cli_conformance import conformance
+from emu.cli_freezer import freezer
 from emu.cli_report import export, journal, report, show
 from emu.cli_run import record, run
 from emu.cli_sandbox import doctor, sandbox
@@ -148,5 +149,18 @@ def app(words: tuple[str, ...]) -> None:
     sys.exit(daemon(list(words), os.environ))
 
 
-for command in (doctor, scenarios, run, calibrate, record, show, report, journal, export, sandbox, conformance):
+for command in (
+    doctor,
+    scenarios,
+    run,
+    calibrate,
+    record,
+    show,
+    report,
+    journal,
+    export,
+    sandbox,
+    conformance,
+    freezer,
+):
     main.add_command(command)

@@ -54,6 +54,8 @@ class ContainerRequest:
     """The id of the container whose network this one shares; None is a network of its own on the bridge."""
     volume: tuple[str, str] | None = None
     """A named volume and where it is mounted."""
+    bind: tuple[str, str] | None = None
+    """A folder of this machine and where it is mounted, to read only."""
     log_driver: str | None = None
     user: str | None = None
     entrypoint: Sequence[str] | None = None
@@ -177,6 +179,9 @@ class Engine:
             extra["network_mode"] = f"container:{request.network_of}"
         if request.volume is not None:
             extra["mounts"] = [Mount(target=request.volume[1], source=request.volume[0], type="volume")]
+        if request.bind is not None:
+            bind = Mount(target=request.bind[1], source=request.bind[0], type="bind", read_only=True)
+            extra.setdefault("mounts", []).append(bind)
         if request.log_driver is not None:
             extra["log_config"] = LogConfig(type=request.log_driver)
         if request.millicores is not None:
@@ -300,6 +305,14 @@ class Engine:
         except docker.errors.APIError as error:
             if error.status_code not in (304, 404):
                 raise _engine_error(f"cannot stop the container {container_id[:12]}", error) from error
+
+    def pause(self, container_id: str) -> None:
+        """Freeze a container, so that `docker ps` says Paused; one that is paused already is no error."""
+        try:
+            self._api.pause(container_id)
+        except (docker.errors.APIError, RequestException) as error:
+            if "already paused" not in str(error):
+                raise _engine_error(f"cannot pause the container {container_id[:12]}", error) from error
 
     def unpause(self, container_id: str) -> bool:
         """Let a container that Docker paused run again; False where it is not paused, as far as the engine knows."""

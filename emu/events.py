@@ -239,6 +239,68 @@ class DockerEvent(Event):
 
 
 @dataclass(frozen=True)
+class ContainerPaused(Event):
+    """The freezer daemon has paused it; `t` is when the kernel had confirmed it."""
+
+    kind: ClassVar[str] = "container-paused"
+    container: str
+    attempt: int
+    id: str
+    method: str
+    """`docker` or `cgroup`."""
+    took_s: float
+    """Since the daemon was asked."""
+    engine_s: float | None
+    """The engine's call alone; None where it was not asked."""
+    kernel_s: float
+    """From there to the kernel's word."""
+
+
+@dataclass(frozen=True)
+class ContainerResumed(Event):
+    """The freezer daemon has let it run again; `t` is when the kernel had confirmed it."""
+
+    kind: ClassVar[str] = "container-resumed"
+    container: str
+    attempt: int
+    id: str
+    method: str
+    """`docker` or `cgroup`; `other` where somebody else was faster, as the engine is when it stops one."""
+    took_s: float
+    engine_s: float | None
+    kernel_s: float
+
+
+@dataclass(frozen=True)
+class FreezerFailed(Event):
+    """The freezer daemon could not do what it was asked."""
+
+    kind: ClassVar[str] = "freezer-failed"
+    action: str
+    """`pause`, `resume` or `reclaim`."""
+    container: str
+    """Empty where it was none in particular."""
+    why: str
+
+
+@dataclass(frozen=True)
+class MemoryReclaimed(Event):
+    """Memory of a paused container was asked back. Bytes."""
+
+    kind: ClassVar[str] = "memory-reclaimed"
+    container: str
+    attempt: int
+    id: str
+    wanted_bytes: int
+    before: dict[str, int | None]
+    """`current`, `anon`, `file` (page cache) and `swap` before."""
+    after: dict[str, int | None]
+    took_s: float
+    why: str = ""
+    """Why not all of it came back; empty where it did."""
+
+
+@dataclass(frozen=True)
 class RecorderReport(Event):
     """What recording itself cost; written every few seconds and at its end. The last one counts."""
 
@@ -291,6 +353,10 @@ _KINDS: dict[str, type[Event]] = {
         OomKillLogged,
         KernelLogGap,
         DockerEvent,
+        ContainerPaused,
+        ContainerResumed,
+        FreezerFailed,
+        MemoryReclaimed,
         RecorderReport,
         Note,
         RunEnded,

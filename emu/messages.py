@@ -254,3 +254,21 @@ class RequestDone:
 def to_line(record: RequestSent | RequestDone) -> str:
     """One JSON line with its newline."""
     return json.dumps(asdict(record), separators=(",", ":")) + "\n"
+
+
+PAUSE, RESUME = "pause", "resume"
+FREEZER_ACTIONS = (PAUSE, RESUME)
+"""What the freezer daemon may be told: `{"action": "pause"}` (container-freezer, pkg/daemon/handler.go)."""
+FREEZER_TOKEN_HEADER = "Token"  # noqa: S105  a header's name
+FREEZER_PORT = 9696
+"""container-freezer's port on the node (config/containerd/300-daemon-containerd.yaml)."""
+FREEZER_ENDPOINT_VARIABLE = "CONCURRENCY_STATE_ENDPOINT"
+"""Where queue-proxy finds the daemon: `http://HOST:PORT`, or `unix:PATH`, which is ours. Empty: there is none."""
+FREEZER_TOKEN_VARIABLE = "CONCURRENCY_STATE_TOKEN_PATH"  # noqa: S105  a variable's name
+"""The file with the pod's token (Knative Serving 1.9, pkg/reconciler/revision/resources/queue.go)."""
+FREEZER_MODE_VARIABLE = "EMU_FREEZER_MODE"
+FREEZER_GRACE_VARIABLE = "EMU_FREEZER_GRACE_SECONDS"
+FREEZER_PATIENCE_VARIABLE = "EMU_FREEZER_PATIENCE_SECONDS"
+OWN_MODE, KNATIVE_MODE = "own", "knative"
+FREEZER_MODES = (OWN_MODE, KNATIVE_MODE)
+FREEZER_METHODS = ("docker", "cgroup")

@@ -27,6 +27,7 @@ from emu import images
 from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 from emu.errors import EmuError
 from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
+from emu.freezer import MOUNT, Access
 from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
@@ -104,6 +105,7 @@ class Pod:
         machine_memory_bytes: int,
         owner: str,
         log_driver: str | None = None,
+        freezer: Access | None = None,
     ) -> None:
         self.spec = spec
         self.run_id = run_id
@@ -112,6 +114,7 @@ class Pod:
         self._log = log
         self._machine_memory_bytes = machine_memory_bytes
         self._log_driver = log_driver
+        self._freezer = freezer
         self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
@@ -303,6 +306,9 @@ class Pod:
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
             volume=(self._volume, DATA_DIR) if container == APP and self.has_volume else None,
+            bind=(str(self._freezer.folder), MOUNT)
+            if container == QUEUE_PROXY and self._freezer is not None
+            else None,
             log_driver=self._log_driver,
         )
 
@@ -321,6 +327,7 @@ class Pod:
             "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
             **_serving_readiness(spec.app),
             **self._footprint(),
+            **(self._freezer.environment if self._freezer is not None else {}),
         }
 
     def _footprint(self) -> Mapping[str, str]:

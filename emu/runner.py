@@ -8,7 +8,7 @@ import queue
 import secrets
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from emu import command, images
 from emu.containers import Engine, EngineFacts
 from emu.errors import EmuError
 from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
+from emu.freezer import RunFreezer
 from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
@@ -100,6 +101,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     began = now()
     interrupted = False
     with ExitStack() as stack:
+        stack.callback(log.close)
+        freezer = None
+        if spec.pod.freezer is not None:
+            freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log))
         pod = Pod(
             spec.pod,
             run_id,
@@ -109,15 +114,15 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             machine_memory_bytes=psutil.virtual_memory().total,
             owner=owner(),
             log_driver=_log_driver(),
+            freezer=None if freezer is None else freezer.access,
         )
-        stack.callback(log.close)
         stack.enter_context(pod)
         try:
             _prepare(spec, pod, engine, log, screen, interrupts)
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             recorder = stack.enter_context(_recording(run, pod, log, spec.recorder.interval))
-            pod.on_create = recorder.tell
+            pod.on_create = _telling(recorder, freezer, pod)
             supervisor = stack.enter_context(
                 Supervisor(
                     pod,
@@ -126,11 +131,13 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                     run,
                     on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
                     on_event=_Events(screen, began).tell,
+                    hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
                 )
             )
             stack.callback(supervisor.stop)
+            watch = _Watch(pod, supervisor, screen, began)
             try:
-                _drive(spec, run, pod, supervisor, log, _Watch(pod, supervisor, screen, began), interrupts)
+                _drive(spec, run, pod, supervisor, freezer, log, watch, interrupts)
             except KeyboardInterrupt:
                 supervisor.hurry()
                 raise
@@ -141,7 +148,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
         screen.end_live()
         screen.step("stopping the pod, removing what the run made")
-    _keep_journal(run, [instance.name for instance in pod.instances], began)
+    _keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
     log.append(RunEnded(now(), interrupted))
     log.close()
     return interrupted
@@ -256,6 +263,15 @@ class _Recording:
             return
 
 
+def _telling(recorder: _Recording, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:
+    def tell(instance: Instance) -> None:
+        recorder.tell(instance)
+        if freezer is not None:
+            freezer.tell(instance, pod.cgroup.container_path(instance.id))
+
+    return tell
+
+
 @contextmanager
 def _recording(run: RunDir, pod: Pod, log: EventLog, interval_s: float) -> Iterator[_Recording]:
     with (run.processes / "recorder.err").open("wb") as errors:
@@ -298,6 +314,7 @@ def _drive(
     run: RunDir,
     pod: Pod,
     supervisor: Supervisor,
+    freezer: RunFreezer | None,
     log: EventLog,
     watch: _Watch,
     interrupts: Interrupts,
@@ -305,6 +322,8 @@ def _drive(
     def turn(phase: str, load: _Load | None) -> None:
         supervisor.turn(_TURN_S)
         interrupts.check()
+        if freezer is not None:
+            freezer.keep()
         if load is not None:
             load.hear()
         watch.look(phase, load)
@@ -439,15 +458,14 @@ def _log_driver() -> str | None:
     return "journald" if Path("/run/systemd/journal/socket").exists() else None
 
 
-def _keep_journal(run: RunDir, names: list[str], began: float) -> None:
-    """The same story as journald has it: the kernel's lines since the run began, and the containers'."""
+def _keep_journal(run: RunDir, run_id: str, names: list[str], began: float) -> None:
+    """The same story as journald has it: the kernel's lines since the run began, the containers', the freezer's."""
     if _log_driver() is None:
         return
     since_s = now() - began + 1
     lines: list[str] = []
-    for match in (["-k"], [f"CONTAINER_NAME={name}" for name in names]):
-        if not match:
-            continue
+    containers = [*(f"CONTAINER_NAME={name}" for name in names), "+"] if names else []
+    for match in (["-k"], [*containers, f"EMU_RUN={run_id}"]):
         try:
             text = command.run(
                 ["journalctl", *match, "-o", "json", "--no-pager", "--since", f"-{since_s:.0f}s"],

@@ -28,6 +28,7 @@ from pydantic.alias_generators import to_camel
 from emu.messages import FOREVER, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind, ProbeRule
+from emu.policy.reclaiming import ALL, read_amount
 from emu.units import format_bytes, parse_bytes, parse_seconds
 
 MIB = 2**20
@@ -51,6 +52,8 @@ _HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 _HEADER_VALUE = r"^[\t -~]*$"
 _SIZE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": ["64Mi", "1.5Gi", 4096]}
 _DURATION = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["250ms", "10s", "1m30s"]}
+
+_SHARE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": [ALL, "50%", "64Mi"]}
 
 _EXPECT = {
     "type": "object",
@@ -544,6 +547,36 @@ class PodMemory(Model):
         return _startable(value)
 
 
+class ReclaimSpec(Model):
+    """Memory that a frozen container is asked to give back, through memory.reclaim: page cache is dropped, anonymous
+    memory goes to swap as far as `memory.swapMax` and the machine have room.
+    """
+
+    amount: Annotated[str, BeforeValidator(read_amount), WithJsonSchema(_SHARE)] = ALL
+    """`all`, a size, or a share of what each container holds then (`50%`)."""
+    after: Seconds = 0.0
+    """How long the pod has been frozen then."""
+
+
+class FreezerSpec(Model):
+    """A freezer daemon beside the pod: it pauses all containers but queue-proxy when no request is under way, and
+    resumes them when one comes, as Knative's container-freezer did.
+    """
+
+    method: Literal["docker", "cgroup"] = "docker"
+    """docker: the engine's pause, so that `docker ps` says Paused; cgroup: cgroup.freeze written directly, faster."""
+    mode: Literal["own", "knative"] = "own"
+    """own: pauses only an app that was ready, after `grace`, and says what failed; knative: as Serving 1.1 to 1.9,
+    the app frozen from the start, no grace, its readiness never asked, and 200 for a pause that failed.
+    """
+    grace: Seconds | None = None
+    """From the last response to the pause; 1 s if not given, 0 with `mode: knative`."""
+    patience: Seconds = 10.0
+    """A request that waits this long for the app to be resumed is answered 503."""
+    reclaim: tuple[ReclaimSpec, ...] = ()
+    """Steps in which frozen memory is reclaimed; none if not given."""
+
+
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 
 
@@ -570,6 +603,8 @@ class PodSpec(Model):
     """The app container."""
     sidecars: tuple[SidecarSpec, ...] = ()
     """Further containers, each with its own limits."""
+    freezer: FreezerSpec | None = None
+    """Freeze the pod while no request is under way; never if not given."""
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready before the load begins all the same."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None

@@ -25,6 +25,7 @@ from emu.policy.draining import Draining
 from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts
 
 if TYPE_CHECKING:
+    from emu.daemon.gate import Gate
     from emu.daemon.h2_upstream import Http2Connections
     from emu.daemon.request_log import RequestLog
 
@@ -37,6 +38,8 @@ BODY_BUFFER_BYTES = 4096
 """A body of a known length goes to the app when so much of it, head included, was gathered, or it ends (net/http)."""
 FINAL_STATUS_LOST = "final-status-lost"
 """A defect of the real one, copied if asked: after an informational answer the final status is 200."""
+NO_ANSWER = (0, 502, 503, 504)
+"""After one of these nobody knows whether the app is ready: the client went, or the answer was most likely ours."""
 DEFECTS = (FINAL_STATUS_LOST,)
 _PEER = "\0"
 """Stands for the client's address, which differs among clients that say the same; no header holds a NUL."""
@@ -64,6 +67,8 @@ class Proxy:
         self.request_log: RequestLog | None = None
         self.defects: frozenset[str] = frozenset()
         self.draining = draining
+        self.gate: Gate | None = None
+        """Asked before each request goes to an app that is paused when idle; None where there is no freezer."""
         self.in_flight = 0
         self.tunnels: set[ProxiedExchange] = set()
         """Requests that became connections of another protocol."""
@@ -250,12 +255,18 @@ class ProxiedExchange(Exchange, Asker):
             return
         self.sent_at = now
         self._proxy.observer.dispatched()
+        gate = self._proxy.gate
+        if gate is not None and not self._passes(gate):
+            return
         known = self.known
         if known is not None:
             app = self._proxy.app.take(now)
             if app is not None:
                 self._send_known(app, known)
                 return
+        self._go(now)
+
+    def _go(self, now: float) -> None:
         way = self._way
         assert way is not None
         if way.upgrade and not _printable(way.upgrade):
@@ -263,6 +274,25 @@ class ProxiedExchange(Exchange, Asker):
             self._error(502, words)
             return
         self._connect(now)
+
+    def _passes(self, gate: Gate) -> bool:
+        """Whether the app runs, so that it may be asked now; if not, one of the three below is called sometime."""
+        assert self._way is not None
+        return gate.probe(self) if self._way.kubelet else gate.enter(self)
+
+    def let_in(self) -> None:
+        """The app was resumed: this request goes on."""
+        if not self._over:
+            self._go(time.monotonic())
+
+    def keep_out(self, why: str) -> None:
+        """The app could not be resumed in time."""
+        if not self._over:
+            self._error(503, f"{why}\n".encode())
+
+    def answered_for(self, ready: bool) -> None:
+        """A probe of an app that stands still is answered for it."""
+        self._reply(200 if ready else 503, b"")
 
     def _connect(self, now: float) -> None:
         app = self._proxy.app.take(now)
@@ -649,6 +679,11 @@ class ProxiedExchange(Exchange, Asker):
         successor = proxy.breaker.leave(self)
         if successor is not None:
             successor.run(now)
+        if proxy.gate is not None:  # only now, so that the app is not idle between the two
+            if way.kubelet:
+                proxy.gate.probed(self)
+            else:
+                proxy.gate.leave(self, answered=self.status not in NO_ANSWER)
 
     # --- probes
 
@@ -665,6 +700,8 @@ class ProxiedExchange(Exchange, Asker):
         elif way.network_probe != b"queue":
             text = b"unexpected probe header value: %b\n" % way.network_probe
             self._reply(400, text, http1.ERROR_TEXT)
+        elif proxy.gate is not None:
+            proxy.gate.ask_ready(self, self._probed)
         else:
             proxy.prober.ask(self._probed)
 

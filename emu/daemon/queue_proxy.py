@@ -26,12 +26,14 @@ from emu.daemon.request_log import RequestLog
 from emu.daemon.server import Server
 from emu.daemon.settings import REQUIRED, Settings, SettingsError
 from emu.daemon.upstream import MAX_IDLE_UNLIMITED, AppConnections
+from emu.messages import FREEZER_ENDPOINT_VARIABLE
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
 from emu.policy.trimming import Trimming
 
 if TYPE_CHECKING:
+    from emu.daemon.gate import Gate
     from emu.daemon.h2_proxy import ClientConnection2
     from emu.daemon.zap import Zap
 
@@ -65,12 +67,21 @@ class QueueProxy:
         self._proxy = Proxy(self._app, breaker, timeouts, prober, log, self._draining)
         self._proxy.defects = settings.defects
         self._proxy.request_log = self._request_log()
+        self._proxy.gate = self._gate(environ, prober)
         self._http2: set[ClientConnection2] = set()
         self._servers = [self._main_server()]
         self._admin = Admin(self._draining)
         self._observation = Observation(self._proxy.observer, environ, settings.bind, log)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def _gate(self, environ: Mapping[str, str], prober: Prober) -> Gate | None:
+        if not environ.get(FREEZER_ENDPOINT_VARIABLE):
+            return None
+        from emu.daemon.gate import Gate, GateSettings
+
+        settings = GateSettings.from_environ(environ)
+        return None if settings is None else Gate(settings, prober, self._log)
 
     def _main_server(self) -> Server:
         return Server(
@@ -109,6 +120,8 @@ class QueueProxy:
         loop.add_signal_handler(signal.SIGTERM, self._on_term)
         loop.add_signal_handler(signal.SIGINT, self._on_term)
         await self._observation.open()
+        if self._proxy.gate is not None:
+            self._proxy.gate.begin()
         ports = await self._listen()
         settings = self._settings
         self._log.event(
@@ -157,6 +170,8 @@ class QueueProxy:
             self._log.event("killed", why="a second signal")
             os._exit(1)
         self._draining.tell(time.monotonic())
+        if self._proxy.gate is not None:
+            self._proxy.gate.stop()
         self._stop.set()
 
     async def _drain(self) -> None:
@@ -183,6 +198,8 @@ class QueueProxy:
         for task in self._tasks:
             task.cancel()
         await self._observation.close()
+        if proxy.gate is not None:
+            proxy.gate.close()
         self._app.close()
         if proxy.http2 is not None:
             proxy.http2.close()

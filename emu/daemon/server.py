@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emu.daemon import http1
@@ -54,6 +55,16 @@ class Server:
             lambda: ServerConnection(self, self._exchanges), sock=listener, backlog=backlog, ssl=tls
         )
         return int(listener.getsockname()[1])
+
+    async def listen_unix(self, path: str, backlog: int) -> None:
+        """Open a unix socket that everybody on the machine may connect to; a file that a dead listener left goes."""
+        Path(path).unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(path)
+        Path(path).chmod(0o666)  # the folder and the tokens say who may do what
+        self._listener = await asyncio.get_running_loop().create_unix_server(
+            lambda: ServerConnection(self, self._exchanges), sock=listener, backlog=backlog
+        )
 
     def awaits_head(self, connection: ServerConnection) -> None:
         """A connection's next head is due, from its first byte on (or from the connection's first moment)."""

@@ -38,6 +38,7 @@ ROOTS = (
     "oom_kills",
     "stalls",
     "freezes",
+    "freezer",
     "phases",
     "recorder",
     "host",

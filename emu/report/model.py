@@ -340,6 +340,37 @@ class PodEvent:
 
 
 @dataclass(frozen=True)
+class FrozenMemory:
+    """What a container held when it was frozen, when it was thawed again (or at the run's end), and when it was
+    frozen the next time (or at the end). Bytes; None is not measured, or did not come to pass.
+    """
+
+    anon_before_bytes: int | None = None
+    anon_frozen_bytes: int | None = None
+    anon_after_bytes: int | None = None
+    file_before_bytes: int | None = None
+    file_frozen_bytes: int | None = None
+    file_after_bytes: int | None = None
+    swap_before_bytes: int | None = None
+    swap_frozen_bytes: int | None = None
+    swap_after_bytes: int | None = None
+    reclaimed_bytes: int | None = None
+    """What the kernel gave back of it while it was frozen; None: nobody asked."""
+    kept_why: str | None = None
+    """Why not all that was asked for."""
+
+
+@dataclass(frozen=True)
+class Wake:
+    """What it cost to go on, from the thaw to the next freeze or the end."""
+
+    latency_ms: float | None = None
+    """Of the request that waited for the thaw, to the end of its answer."""
+    major_faults: int | None = None
+    swap_in_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Freeze:
     """A container stood still. `thawed_at_s` is None if it still did at the end; the two costs are None unless
     someone measured them.
@@ -350,7 +381,24 @@ class Freeze:
     frozen_at_s: float
     thawed_at_s: float | None = None
     freeze_ms: float | None = None
+    """From when the freezer daemon was asked to the kernel's word."""
     thaw_ms: float | None = None
+    method: str | None = None
+    """`docker` or `cgroup`; None where no freezer daemon told."""
+    memory: FrozenMemory = FrozenMemory()
+    wake: Wake = Wake()
+
+
+@dataclass(frozen=True)
+class FreezerUse:
+    """What a freezer daemon did in a run. Milliseconds of those that succeeded, in order of time."""
+
+    pause_ms: tuple[float, ...] = ()
+    resume_ms: tuple[float, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Why, each time."""
+    served_frozen: int | None = None
+    """Stretches in which queue-proxy forwarded requests while the daemon had the app frozen; None: not recorded."""
 
 
 @dataclass(frozen=True)
@@ -399,6 +447,8 @@ class Study:
     pod_events: list[PodEvent] = field(default_factory=list)
     """In order of their first."""
     freezes: list[Freeze] = field(default_factory=list)
+    freezer: FreezerUse | None = None
+    """None where no freezer daemon told of anything."""
     notes: list[Happening] = field(default_factory=list)
     """What the run noted and what reading it noted: `detail["level"]` is info, warning or error."""
     recorder: RecorderCost | None = None

@@ -189,6 +189,8 @@ def _events(study: Study) -> list[Markup]:
     return [folded(f"Events, as a kubelet would record them ({len(rows)})", listed)]
 
 
+MOST_FREEZES = 20
+"""Freezes shown at once; the others are folded."""
 TOTALS = (
     ("peak", "memory_peak_bytes"),
     ("anon peak", "anon_peak_bytes"),
@@ -361,11 +363,34 @@ def _freezes(study: Study) -> Markup:
             _at(one.thawed_at_s) or "not thawed",
             _ms(one.freeze_ms),
             _ms(one.thaw_ms),
+            size(one.memory.anon_before_bytes),
+            size(one.memory.anon_frozen_bytes),
+            size(one.memory.file_before_bytes),
+            size(one.memory.file_frozen_bytes),
+            size(one.memory.swap_frozen_bytes),
+            size(one.memory.reclaimed_bytes),
+            _ms(one.wake.latency_ms),
+            one.wake.major_faults,
+            size(one.wake.swap_in_bytes),
         )
         for one in study.freezes
     ]
-    heads = ["container", "frozen at", "thawed at", "freezing took", "thawing took"]
-    return section("Freezes", table(heads, rows, heads[1:]))
+    heads = ["container", "frozen at", "thawed at", "freezing took", "thawing took", "anon before", "anon frozen"]
+    heads += [
+        "cache before",
+        "cache frozen",
+        "swap frozen",
+        "reclaimed",
+        "first answer",
+        "major faults",
+        "swapped in",
+    ]
+    parts = [table(heads, rows[:MOST_FREEZES], heads[1:])]
+    if len(rows) > MOST_FREEZES:
+        parts.append(folded(f"all of them ({len(rows):,})", table(heads, rows, heads[1:])))
+    reasons = dict.fromkeys(one.memory.kept_why for one in study.freezes if one.memory.kept_why)
+    parts += [element("p", f"Not all was reclaimed: {why}.", class_="hint") for why in reasons]
+    return section("Freezes", *parts)
 
 
 def _ms(value: float | None) -> str | None:

@@ -13,6 +13,7 @@ from emu.report.model import Instance, OomVerdict, Study
 from emu.report.oom import DOCKER_FLAG, EXIT_CODE
 from emu.report.oom_pieces import KILLED
 from emu.report.story_clients import answers_headline, client_sentences
+from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
 from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.story_start import sidecar_sentences
@@ -52,6 +53,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _restarts(study)
     story.sentences += _stops(study)
     story.sentences += client_sentences(summary)
+    story.sentences += freeze_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += sidecar_sentences(study, summary)
     story.sentences += _notes(study)
@@ -69,7 +71,11 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     if forced:
         text = _stop(forced[0]).rstrip(".")
         return "; ".join([text, *answers_headline(study)])
-    parts = stall_headline(study) or [*swap_headline(study, summary), *cache_headline(study, summary)]
+    parts = (
+        stall_headline(study)
+        or freeze_headline(study)
+        or [*swap_headline(study, summary), *cache_headline(study, summary)]
+    )
     parts = parts or _peaks(study, summary)
     parts += answers_headline(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())

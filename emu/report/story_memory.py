@@ -47,11 +47,12 @@ def memory_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
     """Page cache, swap, near hits and stalls of each container."""
     found: list[str] = []
     thrashed = {stall.container for stall in stalls(study)}
+    emptied = {freeze.container for freeze in study.freezes if freeze.memory.reclaimed_bytes is not None}
     for name in study.containers:
         figures = summary["containers"][name]
         if name not in thrashed:
             found += _cache(study, name, figures)
-        if words := _swap(name, figures):
+        if name not in emptied and (words := _swap(name, figures)):  # what went to swap then is told with the freeze
             found.append(f"{words}.")
         if name not in thrashed:
             found += _near_hits(name, figures)

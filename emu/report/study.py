@@ -32,6 +32,7 @@ from emu.events import (
     RunEnded,
     read_events,
 )
+from emu.report.freezes import freezer_use, measure_freezes, told_freezes
 from emu.report.kernel_log import KernelLog, read_kernel_log
 from emu.report.model import (
     Device,
@@ -79,7 +80,9 @@ def read_study(run: RunDir) -> Study:
     _happenings(study, events)
     study.pod_events = _pod_events(_of(events, KubeletEvent), study.origin)
     study.instances = [_signalled(study, entry) for entry in study.instances]
-    study.freezes = study.freezes or _pauses(study)
+    study.freezes = told_freezes(study, events) or study.freezes or _pauses(study)
+    study.freezes = measure_freezes(study, events)
+    study.freezer = freezer_use(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
     _judge(study, log)
     return study

@@ -19,7 +19,7 @@ from emu.report.counters import value_at
 from emu.report.describe import describe
 from emu.report.expectations import Expectation, Outcome, parse_expectation
 from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, startup_s, times
-from emu.report.model import POD, Instance, Request, Study, Timeline
+from emu.report.model import POD, Freeze, Instance, Request, Study, Timeline
 from emu.report.requests import most_in_flight
 from emu.report.stalls import stalls
 from emu.report.story import tell
@@ -49,7 +49,8 @@ def summarize(study: Study, expectations: Sequence[Expectation] = ()) -> Summary
         "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
         "oom_kills": [asdict(kill) for kill in study.kills],
         "stalls": [asdict(stall) for stall in stalls(study)],
-        "freezes": [asdict(freeze) for freeze in study.freezes],
+        "freezes": [_freeze(freeze) for freeze in study.freezes],
+        "freezer": _freezer(study),
         "recorder": asdict(study.recorder) if study.recorder else None,
         "notes": [{"time_s": note.t, "what": note.text, **note.detail} for note in study.notes],
     }
@@ -81,6 +82,33 @@ def recorded_expectations(run: RunDir) -> list[Expectation]:
         except ValueError:
             continue
     return found
+
+
+def _freeze(freeze: Freeze) -> dict[str, Any]:
+    told = asdict(freeze)
+    memory, wake = told.pop("memory"), told.pop("wake")
+    return {**told, **memory, **{f"wake_{name}": value for name, value in wake.items()}}
+
+
+def _freezer(study: Study) -> dict[str, Any] | None:
+    """What the freezer daemon did; None in a run without one."""
+    use = study.freezer
+    if use is None:
+        return None
+    end = study.duration_s
+    spans = [(one.frozen_at_s, end if one.thawed_at_s is None else one.thawed_at_s) for one in study.freezes]
+    reclaimed = [freeze.memory.reclaimed_bytes for freeze in study.freezes]
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {
+        "pauses": len(use.pause_ms),
+        "resumes": len(use.resume_ms),
+        "failed": len(use.failed),
+        "frozen_s": sum(until - since for since, until in spans),
+        "pause_ms": {name: percentile(sorted(use.pause_ms), share) for name, share in shares.items()},
+        "resume_ms": {name: percentile(sorted(use.resume_ms), share) for name, share in shares.items()},
+        "reclaimed_bytes": add(reclaimed),
+        "served_frozen": use.served_frozen,
+    }
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:

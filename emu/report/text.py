@@ -18,6 +18,8 @@ Summary = dict[str, Any]
 BARS = "▁▂▃▄▅▆▇█"
 SPARKS = 32
 """Characters of a sparkline: the run's length, whatever it was."""
+MOST_FREEZES = 12
+"""Rows of the table of freezes; a pod may be frozen thousands of times."""
 KILL_MARK = "✗"
 _MEMORY = ("anon", "file", "shmem", "kernel", "sock", "swap")
 _HEADS = {"file": "page cache"}
@@ -34,6 +36,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
         ("Events", _events(study)),
         ("Memory, peaks", _memory(study, summary)),
         ("Requests", _requests(summary)),
+        ("Freezes", _freezes(summary)),
         ("OOM kills", _kills(study.kills)),
     ):
         if parts:
@@ -186,6 +189,46 @@ def _requests(summary: Summary) -> list[Text]:
 
 def _counts(counts: dict[str, int] | None) -> str:
     return ", ".join(f"{name}: {number:,}" for name, number in (counts or {}).items()) or "-"
+
+
+def _freezes(summary: Summary) -> list[Text]:
+    freezes = summary["freezes"]
+    if not freezes:
+        return []
+    table = Table(
+        "CONTAINER", "AT", "FOR", "PAUSE", "RESUME", "ANON BEFORE", "FROZEN", "CACHE BEFORE", "FROZEN", "SWAP",
+        "FIRST ANSWER", "MAJOR FAULTS", "SWAPPED IN",
+    )  # fmt: skip
+    for one in freezes[:MOST_FREEZES]:
+        thawed = one["thawed_at_s"]
+        memory = [
+            _size(one[f"{name}_{moment}_bytes"])
+            for name, moment in (
+                ("anon", "before"), ("anon", "frozen"), ("file", "before"), ("file", "frozen"), ("swap", "frozen"),
+            )
+        ]  # fmt: skip
+        table.row(
+            one["container"],
+            f"{one['frozen_at_s']:.3f} s",
+            None if thawed is None else format_seconds(thawed - one["frozen_at_s"]),
+            _ms(one["freeze_ms"]),
+            _ms(one["thaw_ms"]),
+            *memory,
+            _ms(one["wake_latency_ms"]),
+            one["wake_major_faults"],
+            _size(one["wake_swap_in_bytes"]),
+        )
+    left = len(freezes) - MOST_FREEZES
+    rest = [Text(f"… and {left:,} more in summary.json", style="dim")] if left > 0 else []
+    return [table.text(), *rest]
+
+
+def _ms(value: float | None) -> str | None:
+    return None if value is None else format_seconds(value / 1e3)
+
+
+def _size(value: int | None) -> str | None:
+    return None if value is None else format_bytes(value)
 
 
 def _kills(kills: list[OomVerdict]) -> list[Text]:

@@ -1,0 +1,99 @@
+"""`emu freezer`: the daemon that pauses and resumes pods, as a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from emu.messages import FREEZER_METHODS, FREEZER_MODES, FREEZER_PORT, OWN_MODE
+
+
+@click.command()
+@click.option(
+    "--pods",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The file that names the pods, their tokens and containers; read anew when it changes.",
+)
+@click.option(
+    "--listen",
+    multiple=True,
+    metavar="ADDRESS",
+    default=[f"127.0.0.1:{FREEZER_PORT}"],
+    show_default=True,
+    help="HOST:PORT or unix:PATH; may be given again.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(FREEZER_METHODS),
+    default="docker",
+    show_default=True,
+    help="The engine's pause and unpause, or cgroup.freeze written directly.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(FREEZER_MODES),
+    default=OWN_MODE,
+    show_default=True,
+    help="knative answers 200 after a failure too, as the original did.",
+)
+@click.option(
+    "--reclaim",
+    "steps",
+    multiple=True,
+    metavar="AMOUNT[@SECONDS]",
+    help="Reclaim all, a size or a share (50%) of what a frozen container holds, that long after its pause.",
+)
+@click.option("--events", type=click.Path(path_type=Path), help="Append what is done to this events.jsonl.")
+@click.option("--run", "run_id", default="", help="The run that the journal's lines belong to (EMU_RUN).")
+@click.option("--follow-stdin", is_flag=True, hidden=True, help="End when standard input does.")
+def freezer(
+    pods: Path,
+    listen: tuple[str, ...],
+    method: str,
+    mode: str,
+    steps: tuple[str, ...],
+    events: Path | None,
+    run_id: str,
+    follow_stdin: bool,
+) -> None:
+    """Pause and resume pods for those who show their token: Knative's container-freezer.
+
+    A POST with the header Token and the body {"action": "pause"} or {"action": "resume"} is answered 200 once the
+    kernel has confirmed it, 400, 403 or 404 where it makes no sense, 500 where it failed. GET /status tells what the
+    kernel says is frozen, GET /metrics is for Prometheus.
+
+    \b
+    Examples:
+      emu freezer --pods pods.json
+      emu freezer --pods pods.json --listen unix:/run/freezer.sock --method cgroup
+      emu freezer --pods pods.json --reclaim 25%@5 --reclaim all@60
+    """
+    from emu.containers import Engine
+    from emu.daemon import freezer as daemon
+    from emu.daemon import runtime
+    from emu.daemon.freezer_methods import CgroupMethod, DockerMethod
+    from emu.daemon.freezer_pods import Pods
+    from emu.daemon.journald import Journald
+    from emu.events import EventLog
+
+    wanted = [daemon.read_step(step) for step in steps]
+    known = Pods(pods)
+    known.all()
+    if method == "docker":
+        engine = Engine()
+        engine.connect()
+    log = runtime.Log("freezer")
+    made = daemon.Freezer(
+        known,
+        DockerMethod(engine) if method == "docker" else CgroupMethod(),
+        mode=mode,
+        steps=wanted,
+        events=EventLog(events) if events is not None else None,
+        log=log,
+        journal=Journald("emu-freezer"),
+        run=run_id,
+    )
+    sys.exit(runtime.run(lambda: daemon.serve(made, listen, log, follow_stdin=follow_stdin)))

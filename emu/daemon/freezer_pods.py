@@ -1,0 +1,103 @@
+"""The pods that the freezer daemon may act on: a file, written by whoever runs the pods, read anew when it changes.
+
+    {"pods": [{"name": "my-pod", "token": "…", "containers":
+        [{"name": "app", "attempt": 0, "id": "<container id>", "cgroup": "/sys/fs/cgroup/…"}]}]}
+
+It names what is paused (in Kubernetes: every container of the pod but queue-proxy) and holds secrets, so it should be
+readable by its owner alone. What is frozen is not in it: that is the kernel's to tell (cgroup.events).
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from emu.errors import EmuError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A container that is paused with its pod."""
+
+    name: str
+    attempt: int
+    id: str
+    """The engine's."""
+    cgroup: Path
+
+
+@dataclass(frozen=True)
+class FreezerPod:
+    """A pod, and the token of those who may pause it."""
+
+    name: str
+    token: str
+    containers: tuple[Target, ...]
+
+
+def write_pods(path: Path, pods: Iterable[FreezerPod]) -> None:
+    """Replace the file in one step, so that a reader sees the old one or the new one."""
+    unfinished = path.with_name(f".{path.name}.new")
+    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        json.dump({"pods": [asdict(pod) for pod in pods]}, file, default=str)
+    unfinished.replace(path)
+
+
+def read_pods(path: Path) -> tuple[FreezerPod, ...]:
+    """The pods of a file. EmuError where it cannot be read, or two pods could not be told apart."""
+    what = f"cannot read the freezer's pods from {path}"
+    fix = 'write it as {"pods": [{"name": …, "token": …, "containers": [{"name", "attempt", "id", "cgroup"}]}]}'
+    try:
+        pods = tuple(_pod(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["pods"])
+    except OSError as error:
+        raise EmuError(what, error.strerror or str(error), "name a file that there is with --pods") from error
+    except KeyError as missing:
+        raise EmuError(what, f"{missing} is missing", fix) from missing
+    except (ValueError, TypeError, AttributeError) as wrong:
+        raise EmuError(what, f"it is not what it should be: {wrong}", fix) from wrong
+    if any(not pod.token for pod in pods) or len({pod.token for pod in pods}) < len(pods):
+        raise EmuError(what, "a token is empty, or two pods have the same", "give each pod a token of its own")
+    return pods
+
+
+def _pod(entry: dict[str, Any]) -> FreezerPod:
+    containers = tuple(
+        Target(str(one["name"]), int(one.get("attempt", 0)), str(one["id"]), Path(one["cgroup"]))
+        for one in entry["containers"]
+    )
+    return FreezerPod(str(entry["name"]), str(entry["token"]), containers)
+
+
+class Pods:
+    """The file as it is now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._pods: tuple[FreezerPod, ...] = ()
+
+    def all(self) -> tuple[FreezerPod, ...]:
+        """Every pod. EmuError as `read_pods`."""
+        try:
+            stat = self._path.stat()
+            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        except OSError:
+            stamp = None
+        if stamp is None or stamp != self._stamp:
+            self._pods = read_pods(self._path)
+            self._stamp = stamp
+        return self._pods
+
+    def of(self, token: bytes) -> FreezerPod | None:
+        """The pod that a token names; every token is compared whole, so that time tells nothing of it."""
+        found = None
+        for pod in self.all():
+            if hmac.compare_digest(pod.token.encode(), token):
+                found = pod
+        return found

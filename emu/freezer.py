@@ -1,0 +1,184 @@
+"""A run's freezer daemon: started beside the pod, told which containers there are, started anew when it dies.
+
+queue-proxy reaches it through a folder of this machine that is mounted in its container: the daemon's socket, and the
+pod's token, as Kubernetes would project it.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import PIPE, Popen, TimeoutExpired
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from emu import command
+from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
+from emu.errors import EmuError
+from emu.events import EventLog, Note, now
+from emu.messages import (
+    FREEZER_ENDPOINT_VARIABLE,
+    FREEZER_GRACE_VARIABLE,
+    FREEZER_MODE_VARIABLE,
+    FREEZER_PATIENCE_VARIABLE,
+    FREEZER_TOKEN_VARIABLE,
+)
+from emu.rundir import RunDir
+from emu.spec import FreezerSpec
+
+if TYPE_CHECKING:
+    from emu.pod import Instance
+
+HOME = Path("/run/emu/freezer")
+"""A folder for each run with a daemon, named by the run's id; sockets need a file system of the machine itself."""
+MOUNT = "/var/run/emu/freezer"
+"""Where queue-proxy finds the folder."""
+_SOCKET, _TOKEN, _PODS = "socket", "token", "pods.json"
+_START_S = 60.0
+_END_S = 10.0
+_LOOK_S = 0.02
+_NOT_PAUSED = ("queue-proxy", "sandbox")
+
+
+@dataclass(frozen=True)
+class Access:
+    """What queue-proxy's container needs to reach the daemon."""
+
+    folder: Path
+    environment: Mapping[str, str]
+
+
+class RunFreezer:
+    """The daemon of one run, with one pod. A context manager; leaving ends the daemon and removes its folder."""
+
+    def __init__(self, spec: FreezerSpec, run: RunDir, run_id: str, log: EventLog) -> None:
+        self._spec = spec
+        self._run = run
+        self._run_id = run_id
+        self._log = log
+        self._home = HOME / run_id
+        self._token = secrets.token_urlsafe(32)
+        self._targets: dict[str, Target] = {}
+        self._process: Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            (self._home / "pod").mkdir(parents=True)
+            self._home.chmod(0o711)
+            token = self._home / "pod" / _TOKEN
+            token.write_text(self._token, encoding="ascii")
+            token.chmod(0o444)  # queue-proxy is another user; who can read it can reach the socket besides
+            self._write()
+            self._start()
+            self._await_start()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    @property
+    def access(self) -> Access:
+        """For queue-proxy."""
+        spec = self._spec
+        environment = {
+            FREEZER_ENDPOINT_VARIABLE: f"unix:{MOUNT}/{_SOCKET}",
+            FREEZER_TOKEN_VARIABLE: f"{MOUNT}/{_TOKEN}",
+            FREEZER_MODE_VARIABLE: spec.mode,
+            FREEZER_PATIENCE_VARIABLE: f"{spec.patience:g}",
+        }
+        if spec.grace is not None:
+            environment[FREEZER_GRACE_VARIABLE] = f"{spec.grace:g}"
+        return Access(self._home / "pod", environment)
+
+    def tell(self, instance: Instance, cgroup: Path) -> None:
+        """A container's next instance was made; the daemon forgets the one before."""
+        if instance.container not in _NOT_PAUSED:
+            self._targets[instance.container] = Target(instance.container, instance.attempt, instance.id, cgroup)
+            self._write()
+
+    def keep(self) -> None:
+        """Start the daemon again if it has died, as a DaemonSet would be; what is frozen stays so meanwhile."""
+        process = self._process
+        if process is None or process.poll() is None:
+            return
+        why = f"its process ended with status {process.returncode}; it was started again"
+        self._log.append(Note(now(), "the freezer daemon ended before the run did", why))
+        if process.stdin is not None:
+            process.stdin.close()
+        self._start()
+
+    def _write(self) -> None:
+        write_pods(self._home / _PODS, [FreezerPod(self._run_id, self._token, tuple(self._targets.values()))])
+
+    def _start(self) -> None:
+        steps = [word for step in self._spec.reclaim for word in ("--reclaim", f"{step.amount}@{step.after:g}")]
+        with (self._run.processes / "freezer.log").open("ab") as said:
+            self._process = command.spawn(
+                [
+                    sys.executable, "-m", "emu", "freezer",
+                    "--pods", str(self._home / _PODS), "--listen", f"unix:{self._socket}",
+                    "--method", self._spec.method, "--mode", self._spec.mode, *steps,
+                    "--events", str(self._run.events), "--run", self._run_id, "--follow-stdin",
+                ],
+                stdin=PIPE, stdout=said.fileno(), stderr=said.fileno(),
+            )  # fmt: skip
+
+    @property
+    def _socket(self) -> Path:
+        return self._home / "pod" / _SOCKET
+
+    def _await_start(self) -> None:
+        deadline = now() + _START_S
+        assert self._process is not None
+        while not self._answers():
+            if self._process.poll() is not None or now() > deadline:
+                said = (self._run.processes / "freezer.log").read_text(errors="replace").strip()[-2000:]
+                raise EmuError(
+                    "the freezer daemon did not start", said or "it said nothing", "tell us: this should not happen"
+                )
+            time.sleep(_LOOK_S)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            try:
+                connection.connect(str(self._socket))
+            except OSError:
+                return False
+        return True
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(_END_S)
+        except TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _remove(self) -> None:
+        self._end()
+        shutil.rmtree(self._home, ignore_errors=True)
+        for folder in (HOME, HOME.parent):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def leftovers(alive: Iterable[str]) -> Iterator[Path]:
+    """The folders of runs that are no more; the daemons ended with the runs that started them."""
+    if HOME.is_dir():
+        yield from (path for path in sorted(HOME.iterdir()) if path.name not in alive)

@@ -1,0 +1,169 @@
+"""Freezes as the freezer daemon told of them, joined with what the samples say of memory then.
+
+The daemon writes its events once the kernel has confirmed what it did, so between a pause and the resume the
+container stood still. Whether a request was forwarded meanwhile is for another witness: queue-proxy's own log has,
+for each stretch between two pauses, when the first and the last request went to the app.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from emu.events import ContainerExited, ContainerPaused, ContainerResumed, Event, FreezerFailed, MemoryReclaimed
+from emu.report.counters import value_at
+from emu.report.measures import Window
+from emu.report.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Study, Timeline, Wake
+
+_QUEUE_PROXY = "queue-proxy"
+_SPAN_LINES = ('"event":"paused"', '"event":"freezes-no-more"')
+_ENDING = ("kill", "unpause", "stop", "die")
+DYING_S = 0.5
+"""A container that ended while frozen, and of which the engine says nothing, is looked at so long before."""
+LAG_S = 0.05
+"""The engine's word may come so much later than its deed."""
+_LOOK_AHEAD = 256
+"""So many of the requests that end after a thaw are looked at for the one that waited longest."""
+
+
+def told_freezes(study: Study, events: list[Event]) -> list[Freeze]:
+    """Every freeze that the daemon told of, in order of time; one that the container did not outlive ends there."""
+    found: list[Freeze] = []
+    open_now: dict[str, Freeze] = {}
+    for event in events:
+        t = event.t - study.origin
+        if isinstance(event, ContainerPaused):
+            open_now[event.id] = Freeze(
+                event.container, event.attempt, t, freeze_ms=event.took_s * 1e3, method=event.method
+            )
+        elif isinstance(event, ContainerResumed) and event.id in open_now:
+            found.append(replace(open_now.pop(event.id), thawed_at_s=t, thaw_ms=event.took_s * 1e3))
+        elif isinstance(event, ContainerExited) and event.id in open_now:
+            found.append(replace(open_now.pop(event.id), thawed_at_s=t))
+    return sorted([*found, *open_now.values()], key=lambda freeze: freeze.frozen_at_s)
+
+
+def measure_freezes(study: Study, events: list[Event]) -> list[Freeze]:
+    """The same freezes with what each kept, gave back, and cost to end."""
+    reclaims = [event for event in events if isinstance(event, MemoryReclaimed)]
+    ended = sorted((one for one in study.requests or () if one.done_s is not None), key=lambda one: one.done_s or 0.0)
+    done = [one.done_s or 0.0 for one in ended]
+    nexts = _nexts(study)
+    return [
+        replace(
+            freeze,
+            memory=_memory(study, freeze, until, reclaims),
+            wake=_wake(study, freeze, until, ended, done),
+        )
+        for freeze, until in zip(study.freezes, nexts, strict=True)
+    ]
+
+
+def freezer_use(study: Study, events: list[Event]) -> FreezerUse | None:
+    """What the daemon did; None where none told of anything."""
+    pauses = [event.took_s * 1e3 for event in events if isinstance(event, ContainerPaused)]
+    resumes = [event.took_s * 1e3 for event in events if isinstance(event, ContainerResumed)]
+    failed = [event.why for event in events if isinstance(event, FreezerFailed)]
+    if not pauses and not resumes and not failed:
+        return None
+    return FreezerUse(tuple(pauses), tuple(resumes), tuple(failed), _served_frozen(study))
+
+
+def _nexts(study: Study) -> list[float]:
+    """When each container was frozen the next time, or the run's end."""
+    ahead: dict[Key, float] = {}
+    found = []
+    for freeze in reversed(study.freezes):
+        key = (freeze.container, freeze.attempt)
+        found.append(ahead.get(key, study.duration_s))
+        ahead[key] = freeze.frozen_at_s
+    return found[::-1]
+
+
+def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryReclaimed]) -> FrozenMemory:
+    line = study.timelines.get((freeze.container, freeze.attempt))
+    thawed = study.duration_s if freeze.thawed_at_s is None else freeze.thawed_at_s
+    still = _touched(study, freeze, thawed) if freeze.thaw_ms is None else thawed - freeze.thaw_ms / 1e3
+    moments = {"before": freeze.frozen_at_s, "frozen": max(freeze.frozen_at_s, still), "after": until}
+    if freeze.thawed_at_s is None:
+        del moments["after"]
+    held: dict[str, Any] = {
+        f"{name}_{moment}_bytes": _at(line, column, t)
+        for name, column in (("anon", "anon"), ("file", "page_cache"), ("swap", "swap"))
+        for moment, t in moments.items()
+    }
+    mine = [one for one in reclaims if _is_of(one, freeze, thawed, study.origin)]
+    if not mine:
+        return FrozenMemory(**held)
+    came = sum((one.before.get("current") or 0) - (one.after.get("current") or 0) for one in mine)
+    return FrozenMemory(**held, reclaimed_bytes=came, kept_why=mine[-1].why or None)
+
+
+def _touched(study: Study, freeze: Freeze, thawed: float) -> float:
+    """When a freeze that the daemon did not end began to end: with the engine's first word on it, if it had one."""
+    ident = next((one.id for one in study.instances if one.key == (freeze.container, freeze.attempt)), "")
+    told = (event for event in study.docker_events if event.detail.get("id") == ident and event.text in _ENDING)
+    return next((event.t for event in told if freeze.frozen_at_s < event.t <= thawed), thawed - DYING_S) - LAG_S
+
+
+def _at(line: Timeline | None, column: str, t: float) -> int | None:
+    return None if line is None else value_at(line.t, getattr(line, column), t)
+
+
+def _is_of(event: MemoryReclaimed, freeze: Freeze, thawed: float, origin: float) -> bool:
+    """Whether memory was reclaimed in this freeze; a step that the thaw cut short is told a moment after it."""
+    mine = (event.container, event.attempt) == (freeze.container, freeze.attempt)
+    return mine and freeze.frozen_at_s <= event.t - origin - event.took_s <= thawed
+
+
+def _wake(study: Study, freeze: Freeze, until: float, ended: list[Request], done: list[float]) -> Wake:
+    thawed = freeze.thawed_at_s
+    if thawed is None:
+        return Wake()
+    line = study.timelines.get((freeze.container, freeze.attempt))
+    lines = [line] if line is not None else []
+    window = Window(study, thawed, until)
+    first = bisect_left(done, thawed)
+    waited = [one for one in ended[first : first + _LOOK_AHEAD] if one.sent_s <= thawed and one.answered]
+    waker = min(waited, key=lambda one: one.sent_s, default=None)
+    return Wake(
+        None if waker is None or waker.latency_s is None else waker.latency_s * 1e3,
+        window.counted(lines, "pgmajfault"),
+        window.io(lines)["swap_io_read_bytes"],
+    )
+
+
+def _served_frozen(study: Study) -> int | None:
+    spans = [span for path in sorted(study.run.logs.glob(f"{_QUEUE_PROXY}.*.log")) for span in _spans(path)]
+    if not spans:
+        return None
+    frozen = [
+        (one.frozen_at_s, study.duration_s if one.thawed_at_s is None else one.thawed_at_s)
+        for one in study.freezes
+        if one.container == "app"
+    ]
+    begins = [since for since, _ in frozen]
+    served = 0
+    for first, last in spans:
+        begin, end = first - study.origin, last - study.origin
+        at = max(0, bisect_left(begins, begin) - 1)
+        served += any(since < end and begin < until for since, until in frozen[at : bisect_left(begins, end)])
+    return served
+
+
+def _spans(path: Path) -> Iterator[tuple[float, float]]:
+    """When the first and the last request went to the app, for each stretch that the log tells of."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not any(mark in line for mark in _SPAN_LINES):
+                continue
+            try:
+                told: dict[str, Any] = json.loads(line)
+                if told.get("forwarded"):
+                    yield float(told["firstAt"]), float(told["lastAt"])
+            except (ValueError, KeyError, TypeError):
+                continue

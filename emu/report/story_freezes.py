@@ -1,0 +1,81 @@
+"""Freezing, in words: how often and how long a pod stood still, what that gave back, and what waking cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from emu.report.measures import percentile
+from emu.report.model import Freeze, Study
+from emu.report.words import count, often
+from emu.units import format_bytes, format_seconds
+
+
+def freeze_headline(study: Study) -> list[str]:
+    """That it was frozen, and what it kept then: the story of such a run, beside which its swap is a detail."""
+    parts = []
+    for name in study.containers:
+        freezes = [freeze for freeze in study.freezes if freeze.container == name]
+        if study.freezer is None or not freezes:
+            continue
+        text = f"{name} was frozen {often(len(freezes))}"
+        asked = [one.memory for one in freezes if one.memory.reclaimed_bytes is not None]
+        if asked:
+            most = max(asked, key=lambda memory: memory.reclaimed_bytes or 0)
+            text += f" and gave back up to {format_bytes(most.reclaimed_bytes)}"
+        parts.append(text)
+    return parts
+
+
+def freeze_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+    """Nothing for a run without a freezer."""
+    use = study.freezer
+    if use is None:
+        return []
+    found = [text for name in study.containers for text in _of(study, name)]
+    if use.failed:
+        found.append(f"{count(len(use.failed), 'freezer action')} failed, first: {use.failed[0]}.")
+    if use.served_frozen:
+        found.append(f"Requests were forwarded to a frozen app {often(use.served_frozen)}.")
+    return found
+
+
+def _of(study: Study, name: str) -> Iterator[str]:
+    freezes = [freeze for freeze in study.freezes if freeze.container == name]
+    if not freezes:
+        return
+    end = study.duration_s
+    spans = [(end if one.thawed_at_s is None else one.thawed_at_s) - one.frozen_at_s for one in freezes]
+    text = f"{name} was frozen {often(len(freezes))}, {format_seconds(sum(spans))} of {format_seconds(end)}"
+    costs = [
+        f"{verb} took {format_seconds(half / 1e3)}"
+        for verb, half in (
+            ("pausing", _half([one.freeze_ms for one in freezes])),
+            ("resuming", _half([one.thaw_ms for one in freezes])),
+        )
+        if half is not None
+    ]
+    yield f"{text}{'; ' if costs else ''}{' and '.join(costs)}{' (median)' if costs and len(freezes) > 1 else ''}."
+    yield from _given_back(name, freezes)
+
+
+def _given_back(name: str, freezes: list[Freeze]) -> Iterator[str]:
+    asked = [one for one in freezes if one.memory.reclaimed_bytes is not None]
+    if not asked:
+        return
+    most = max(asked, key=lambda one: one.memory.reclaimed_bytes or 0)
+    memory, wake = most.memory, most.wake
+    text = f"While frozen, {name} gave back up to {format_bytes(memory.reclaimed_bytes)}"
+    swapped = (memory.swap_frozen_bytes or 0) - (memory.swap_before_bytes or 0)
+    text += f", {format_bytes(swapped)} of it to swap" if swapped > 0 else ""
+    if wake.swap_in_bytes:
+        faults = count(wake.major_faults or 0, "major fault")
+        text += f"; going on, it read {format_bytes(wake.swap_in_bytes)} back with {faults}"
+    yield f"{text}."
+    kept = next((one.memory.kept_why for one in asked if one.memory.kept_why), None)
+    if kept:
+        yield f"Not all of it came back: {kept}."
+
+
+def _half(values: list[float | None]) -> float | None:
+    return percentile(sorted(value for value in values if value is not None), 0.5)

@@ -1,0 +1,102 @@
+"""`pod.freezer` as people write it, and `emu freezer` as they call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emu import freezer
+from emu.errors import EmuError
+from emu.messages import FREEZER_METHODS, FREEZER_MODES
+from emu.scenario import read_scenario, resolve
+from emu.spec import FreezerSpec
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD = "name: cold\nquestion: Is it?\npod:\n  freezer:\n"
+
+
+def read(text: str) -> FreezerSpec | None:
+    """The freezer of a scenario."""
+    return read_scenario(HEAD + text, "cold.yaml").pod.freezer
+
+
+def test_a_freezer_needs_nothing_said() -> None:
+    """An empty mapping is one with every default; no key is no freezer."""
+    assert read("    {}\n") == FreezerSpec()
+    assert read_scenario("name: warm\nquestion: Is it?\n", "warm.yaml").pod.freezer is None
+
+
+def test_steps_of_reclaim_are_read_in_their_one_form() -> None:
+    """all, a share, a size; resolved, they read the same."""
+    text = "    reclaim:\n      - { amount: 50%, after: 5s }\n      - { amount: 64Mi }\n      - after: 1m\n"
+    found = read(text)
+    assert found is not None
+    assert [(step.amount, step.after) for step in found.reclaim] == [("50%", 5), (str(64 << 20), 0), ("all", 60)]
+    spec = read_scenario(HEAD + text, "cold.yaml")
+    assert read_scenario(resolve(spec), "again.yaml") == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("    reclaim: [{ amount: half }]\n", "is not an amount of memory"),
+        ("    reclaim: [{ amount: 0% }]\n", "above 0 %"),
+        ("    method: criu\n", "docker"),
+        ("    mode: istio\n", "knative"),
+        ("    grace: soon\n", "is not a duration"),
+        ("    endpoint: x\n", "endpoint"),
+    ],
+)
+def test_what_cannot_be_is_told_with_its_place(text: str, words: str) -> None:
+    """File, line and the value found, before anything starts."""
+    with pytest.raises(EmuError) as wrong:
+        read(text)
+    assert words in str(wrong.value)
+    assert "cold.yaml:5:" in str(wrong.value)
+
+
+def test_the_spec_and_the_daemon_know_the_same_words() -> None:
+    """Methods and modes are spelt in the models for editors, and once for all processes."""
+    properties = FreezerSpec.model_json_schema(by_alias=True)["properties"]
+    assert tuple(properties["method"]["enum"]) == FREEZER_METHODS
+    assert tuple(properties["mode"]["enum"]) == FREEZER_MODES
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--pods", "nowhere.json", "--method", "cgroup"], "cannot read the freezer's pods from nowhere.json"),
+        (["--pods", "pods.json", "--method", "cgroup", "--reclaim", "much"], "'much' is not a step of reclaim"),
+        (["--pods", "pods.json", "--method", "cgroup", "--listen", "nowhere"], "cannot listen on nowhere"),
+        (["--pods", "pods.json", "--method", "cgroup", "--listen", "unix:/no/such/place"], "cannot listen on unix:"),
+    ],
+)
+def test_bad_words_end_emu_freezer_with_2(words: list[str], told: str, tmp_path: Path) -> None:
+    """One error, with a way out, and nothing listens."""
+    (tmp_path / "pods.json").write_text(json.dumps({"pods": []}))
+    done = subprocess.run(
+        [sys.executable, "-m", "emu", "freezer", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "fix:" in done.stderr
+
+
+def test_folders_of_runs_that_are_no_more_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the living are left alone; without any there is nothing."""
+    monkeypatch.setattr(freezer, "HOME", tmp_path / "freezer")
+    assert list(freezer.leftovers([])) == []
+    for name in ("dead", "alive"):
+        (tmp_path / "freezer" / name).mkdir(parents=True)
+    assert [path.name for path in freezer.leftovers(["alive"])] == ["dead"]
