@@ -545,12 +545,13 @@ class RequestModel(Model):
         return self
 
 
-PhaseType = Literal["constant", "poisson", "ramp", "steps", "burst", "closed"]
+PhaseType = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed"]
 _NEEDS = {
     "constant": "rate",
     "poisson": "rate",
     "ramp": "rate_to",
     "steps": "rates",
+    "poisson-steps": "rates",
     "burst": "size",
     "closed": "clients",
 }
@@ -568,8 +569,9 @@ class PhaseModel(Model):
     name: Name
     """What results call it: lower-case letters, digits and `-`."""
     type: PhaseType
-    """constant, poisson, ramp, steps and burst send at set times, whatever happens to earlier requests (an open
-    loop, as strangers on the internet do); closed keeps a number of clients busy, each waiting for its answer.
+    """constant, poisson, ramp, steps, poisson-steps and burst send at set times, whatever happens to earlier requests
+    (an open loop, as strangers on the internet do); closed keeps a number of clients busy, each waiting for its
+    answer. With poisson and poisson-steps chance decides on the gaps, by `seed`.
     """
     duration: Annotated[Seconds, Field(gt=0)]
     """How long it sends."""
@@ -580,7 +582,7 @@ class PhaseModel(Model):
     rate_to: Rate = 0.0
     """The last rate of a ramp, reached linearly."""
     rates: tuple[Rate, ...] = ()
-    """The rates of `steps`, each for an equal share of the duration."""
+    """The rates of `steps` or `poisson-steps`, each for an equal share of the duration; 0 is a pause."""
     size: Annotated[Whole, Field(ge=0, le=100_000)] = 0
     """Requests that a burst sends at the same moment."""
     clients: Annotated[Whole, Field(ge=0, le=20_000)] = 0
