@@ -595,6 +595,8 @@ class PhaseModel(Model):
     """Reuse connections; false opens one for each request."""
     after_answers: bool = False
     """Begin once every request of the phases before has ended, instead of at a set time."""
+    warm_up: bool = False
+    """It prepares the pod: left out of `load` in summary.json, which is what variants are compared by."""
     request: RequestModel = RequestModel()
     """What is sent."""
 
