@@ -59,6 +59,15 @@ _EXPECT = {
 }
 
 
+_VARIANTS = {
+    "type": "object",
+    "additionalProperties": {"type": ["object", "null"]},
+    "examples": [{"small": {"pod.app.resources.limits.memory": "64Mi"}, "large": None}],
+}
+LONGEST_NAME = 63
+"""As of a Kubernetes object's label."""
+
+
 class SpecError(ValueError):
     """A value that a model refuses. `at` leads from that model to it, by the names in the file; `why` and `fix`
     are as in EmuError.
@@ -151,7 +160,7 @@ Millicores = Annotated[
     PlainSerializer(lambda value: f"{value}m", when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "examples": ["500m", 1]}),
 ]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=LONGEST_NAME)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=128)]
 Footprint = Annotated[
     str | dict[str, Any],
@@ -678,6 +687,13 @@ class RecorderSpec(Model):
     """Between two samples of every cgroup."""
 
 
+def _changes(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Changes = Annotated[dict[str, Any], BeforeValidator(_changes)]
+
+
 class ScenarioSpec(Model):
     """One question, asked of a real kernel, with the answer that is expected."""
 
@@ -697,6 +713,10 @@ class ScenarioSpec(Model):
     """How closely the run is watched."""
     expect: Annotated[dict[str, str], WithJsonSchema(_EXPECT)] = Field(default_factory=dict)
     """The answer: comparisons on names of summary.json. `emu run` exits with 1 if one of them does not hold."""
+    variants: Annotated[dict[Name, Changes], WithJsonSchema(_VARIANTS)] = Field(default_factory=dict)
+    """The same played several times in one run, to be compared: under each name the keys that it changes, as
+    `PATH: VALUE` with the paths of `--set`.
+    """
 
     @field_validator("expect", mode="before")
     @classmethod
@@ -704,6 +724,18 @@ class ScenarioSpec(Model):
         if isinstance(value, dict):
             return {key: _expected(text) for key, text in value.items()}
         return value
+
+    @model_validator(mode="after")
+    def _variants_have_names(self) -> Self:
+        for variant in self.variants:
+            if len(f"{self.name}-{variant}") > LONGEST_NAME:
+                raise SpecError(
+                    f"{variant!r} is too long for a variant of {self.name!r}",
+                    why=f"its run is called {self.name}-{variant}, and a name has at most {LONGEST_NAME} characters",
+                    fix="shorten one of them",
+                    at=("variants", variant),
+                )
+        return self
 
     @model_validator(mode="after")
     def _files_are_made(self) -> Self:
