@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from emu import images
-from emu.cli_scenarios import complete_scenario, complete_set
+from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError
 from emu.interrupts import Interrupts
 from emu.keys import nearest
@@ -48,7 +48,12 @@ DEFAULT_SCENARIO = "queue-proxy-oom"
     show_default=True,
     help="Where to run: this machine, or our own kernel.",
 )
-@click.option("--variant", metavar="NAME", help="Play only this variant of the scenario, as a run of its own.")
+@click.option(
+    "--variant",
+    metavar="NAME",
+    shell_complete=complete_variant,
+    help="Play only this variant of the scenario, as a run of its own.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print summary.json on standard output, and nothing else there."
 )

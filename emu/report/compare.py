@@ -53,10 +53,11 @@ def rows_of(played: Mapping[str, Summary | None]) -> list[Row]:
 
 def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expectation], scenario: str) -> Summary:
     """summary.json of the whole. `met`: each variant was played to its end and did what was expected of it, and every
-    comparison came true.
+    comparison came true. `interrupted` also where it was between two variants.
     """
     done = [one for one in played.values() if one is not None]
-    whole = len(done) == len(played) and all(one["ended"] and not one["interrupted"] for one in done)
+    ended = bool(done) and all(one["ended"] for one in done)
+    interrupted = any(one["interrupted"] for one in done) or (ended and len(done) < len(played))
     summary: Summary = {
         "scenario": scenario,
         "met": None,
@@ -65,13 +66,14 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
         "where": _first(done, "where"),
         "wall_time": _first(done, "wall_time"),
         "duration_s": sum(one["duration_s"] for one in done),
-        "ended": len(done) == len(played) and all(one["ended"] for one in done),
-        "interrupted": not whole,
+        "ended": ended,
+        "interrupted": interrupted,
         "machine": _first(done, "machine"),
         VARIANTS: dict(played),
     }
     outcomes = [one.check(summary) for one in expectations if one.compares_variants]
     summary["expectations"] = [one.to_data() for one in outcomes]
+    whole = ended and not interrupted
     summary["met"] = whole and all(one.met for one in outcomes) and all(one["met"] for one in done)
     headline, *sentences = _words(rows_of(played))
     summary["verdict"] = {"headline": headline, "sentences": [*sentences, *_unmet(played)]}

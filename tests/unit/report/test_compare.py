@@ -71,9 +71,18 @@ def test_a_variant_that_was_not_played_is_null(run: RunDir) -> None:
     """The run was interrupted before it: what is there stays readable, and nothing is met."""
     summary = finish(run).summary
     assert summary["variants"]["later"] is None
-    assert (summary["met"], summary["ended"], summary["interrupted"]) == (False, False, True)
+    assert (summary["met"], summary["ended"], summary["interrupted"]) == (False, True, True)
     assert "later" in " ".join(summary["verdict"]["sentences"])
     assert "interrupted" in run.report.read_text()
+
+
+def test_a_variant_that_was_cut_off_was_not_interrupted(run: RunDir) -> None:
+    """Somebody killed the run: it did not end, and the row of that variant says so."""
+    summaries: dict[str, Any] = dict(look(run).summary["variants"])
+    summaries["small"] = {**summaries["small"], "ended": False}
+    summary = compare(summaries, [], "idle")
+    assert (summary["met"], summary["ended"], summary["interrupted"]) == (False, False, False)
+    assert [row.state for row in rows_of(summaries)] == ["played", "cut off", "not played"]
 
 
 def test_one_variant_that_disappoints_is_enough(run: RunDir) -> None:
