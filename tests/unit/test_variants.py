@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from emu.errors import EXIT_BAD_INPUT, EmuError
+from emu.profiles import load_profile
 from emu.scenario import builtin_scenarios, load_scenario, read_scenario, resolve, variants_of
 
 TEXT = """\
@@ -59,6 +63,33 @@ def test_set_changes_what_variants_begin_with_or_one_of_them() -> None:
     plays = variants_of(named)
     assert plays["at-once"].pod.freezer is not None and plays["at-once"].pod.freezer.grace == 4.0
     assert "more" in plays
+
+
+def test_a_footprint_of_a_file_goes_with_the_variant(tmp_path: Path) -> None:
+    """The record holds it whole, so that it can be run again anywhere."""
+    (tmp_path / "mine.json").write_text(json.dumps({**load_profile("knative-1.23").to_data(), "name": "mine"}))
+    text = TEXT.replace("pod.app.env.MODE: fast", "pod.queueProxy.footprint: mine.json")
+    again = read_scenario(resolve(read_scenario(text, str(tmp_path / "it.yaml"))), "elsewhere.yaml")
+    plays = variants_of(again)
+    assert plays["never"].pod.queue_proxy.footprint == "own"
+    assert isinstance(footprint := plays["at-once"].pod.queue_proxy.footprint, dict)
+    assert footprint["name"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("setting", "what"),
+    [
+        ("variants.at-once.pod.freezr=1", "pod.freezr: there is no key 'freezr'"),
+        ("variants.at-once=5", "variants.at-once: 5 where a mapping belongs"),
+        ("variants.at-once.pod.freezer.grace=soon", "pod.freezer.grace: 'soon' is not a duration (in variant"),
+    ],
+)
+def test_a_wrong_set_of_a_variant_is_told(setting: str, what: str) -> None:
+    """As any other `--set`."""
+    with pytest.raises(EmuError) as caught:
+        read_scenario(TEXT, "f.yaml", [setting])
+    assert what in str(caught.value)
+    assert "--set variants.at-once" in str(caught.value)
 
 
 @pytest.mark.parametrize(
