@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,9 @@ def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> Scen
     spec = _checked(root)
     plays = {name: _variant(root, name) for name in spec.variants}
     problems.raise_first(_expectation_problems(spec, root, plays))
+    for name, play in plays.items():
+        with _in_variant(name):
+            problems.raise_first(_expectation_problems(play, variant_root(root, name), {}))
     return _with_footprints(spec, plays, source)
 
 
@@ -112,13 +116,16 @@ def _checked(root: Node) -> ScenarioSpec:
 
 
 def _variant(root: Node, name: str) -> ScenarioSpec:
-    made = variant_root(root, name)
+    with _in_variant(name):
+        return _checked(variant_root(root, name))
+
+
+@contextmanager
+def _in_variant(name: str) -> Iterator[None]:
     try:
-        spec = _checked(made)
-        problems.raise_first(_expectation_problems(spec, made, {}))
+        yield
     except EmuError as wrong:
         raise EmuError(f"{wrong.what} (in variant {name!r})", wrong.why, wrong.fix) from None
-    return spec
 
 
 def _with_footprints(spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec], source: str) -> ScenarioSpec:

@@ -107,6 +107,8 @@ def test_a_wrong_set_of_a_variant_is_told(setting: str, what: str) -> None:
         ("* variants.never", "* variants.nevr", "there is no 'nevr' in variants", "never"),
         ("variants.never.pod.", "variants.never.podd.", "'variants.never.podd.cpu_s' is not", "never.pod."),
         ("* variants.never.pod.", "* pod.", "it compares one variant with all of them", "variants.NAME."),
+        ("requests.by_status", "request.by_status", "'request.by_status.200' is not a name", "requests.by"),
+        ("env.MODE: fast", "env.MODE: fast\n    expect.podd.x: '1'", "'podd.x' is not a name of", "pod.x"),
         ("variants.at-once.pod", "variants.at-once.containers.ap", "there is no 'ap' in containers", "app"),
     ],
 )  # fmt: skip
