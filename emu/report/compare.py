@@ -29,6 +29,9 @@ class Row:
     """The load's, without what warmed the pod up."""
     held_gib_s: float | None = None
     swap_held_gib_s: float | None = None
+    peak_bytes: int | None = None
+    """memory.peak of the pod, over the whole run."""
+    oom_kills: int | None = None
     cpu_s: float | None = None
     frozen_s: float | None = None
     sent: int | None = None
@@ -104,6 +107,8 @@ def _row(name: str, summary: Summary) -> Row:
         end_s=figure("load.end_s"),
         held_gib_s=figure("load.pod.memory_held_gib_seconds"),
         swap_held_gib_s=figure("load.pod.swap_held_gib_seconds"),
+        peak_bytes=figure("pod.memory_peak_bytes"),
+        oom_kills=figure("pod.oom_kills"),
         cpu_s=figure("load.pod.cpu_s"),
         frozen_s=figure("freezer.frozen_s"),
         sent=figure("load.requests.sent"),
@@ -130,6 +135,9 @@ def _words(rows: list[Row]) -> list[str]:
         said = [f"Of {count}, {sum(row.state == 'played' for row in rows)} played to the end."]
     else:
         said = [_memory_headline(held)]
+    if any(row.oom_kills for row in rows):
+        kills = [f"{row.oom_kills or 'none'} with {row.name}" for row in rows if row.oom_kills is not None]
+        said = [f"OOM kills: {listed(kills)}", *(f"{one.removesuffix('.')}." for one in said)]
     woken = [
         f"{format_seconds(row.woken_p50_ms / 1e3)} with {row.name}" for row in rows if row.woken_p50_ms is not None
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from emu.report.canvas import MOST_POINTS, PIXELS, Figure, Trace, safe
@@ -25,42 +26,65 @@ _ROOM = 1.18
 
 
 def comparison_figure(rows: list[Row], studies: dict[str, Study]) -> Figure:
-    """Each variant as a point: what it held, and how long the first answer after idleness took; the median, with a
-    line to the longest. Below: what each pod held through time.
+    """Each variant as a point: what it held, and what clients waited; the median, with a line to the longest. Below:
+    what each pod held through time.
     """
     figure = Figure()
     looks = {row.name: _look(number) for number, row in enumerate(rows)}
-    points = [row for row in rows if row.held_gib_s is not None and row.woken_p50_ms is not None]
-    for place, row in enumerate(sorted(points, key=lambda one: one.woken_p50_ms or 0.0)):
-        figure.data.append(_point(row, looks[row.name], _LABELS[place % 2]))
+    waits = waits_of(rows)
+    points = [row for row in rows if row.held_gib_s is not None and row.name in waits.by_name]
+    for place, row in enumerate(sorted(points, key=lambda one: waits.by_name[one.name])):
+        figure.data.append(_point(row, waits, looks[row.name], _LABELS[place % 2]))
     if not points:
-        figure.missing.append("No cost against latency: no request came after the pod was idle for a second.")
+        figure.missing.append("No cost against latency: no request was answered, or memory was not measured.")
     lines = [_line(row, studies[row.name], looks[row.name]) for row in rows if row.name in studies]
     figure.data += [line for line in lines if line is not None]
     if figure.data:
         figure.height_px = _TOP_PX + _ABOVE_PX + _GAP_PX + _BELOW_PX + _BOTTOM_PX
-        figure.layout = _layout(points, figure.height_px)
+        figure.layout = _layout(points, waits, figure.height_px)
     return figure
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What clients waited with each variant: a median and a longest or nearly longest time, in ms."""
+
+    what: str
+    upper: str
+    by_name: dict[str, tuple[float, float]]
+
+
+def waits_of(rows: list[Row]) -> Waits:
+    """Of the first answers after idleness; of all answers where no variant was ever idle."""
+    woken = {row.name: _pair(row.woken_p50_ms, row.woken_max_ms) for row in rows}
+    if any(woken.values()):
+        return Waits("first answer after idleness", "longest", {name: one for name, one in woken.items() if one})
+    every = {row.name: _pair(row.p50_ms, row.p99_ms) for row in rows}
+    return Waits("answer", "p99", {name: one for name, one in every.items() if one})
+
+
+def _pair(median: float | None, upper: float | None) -> tuple[float, float] | None:
+    return None if median is None or upper is None else (median, upper)
 
 
 def _look(number: int) -> tuple[str, str]:
     return f"var({_COLOURS[number % len(_COLOURS)]})", _DASHES[number // len(_COLOURS) % len(_DASHES)]
 
 
-def _point(row: Row, look: tuple[str, str], label: str) -> Trace:
-    held, median, longest = row.held_gib_s, row.woken_p50_ms, row.woken_max_ms
-    assert held is not None and median is not None and longest is not None
+def _point(row: Row, waits: Waits, look: tuple[str, str], label: str) -> Trace:
+    held, (median, upper) = row.held_gib_s, waits.by_name[row.name]
+    failed = "" if row.ok == row.sent else f", {row.ok or 0} of {row.sent} ok"
     told = (
-        f"<b>{safe(row.name)}</b><br>{held:.3g} GiB·s held<br>first answer after idleness, of {row.woken}:<br>"
-        f"median {format_seconds(median / 1e3)}, longest {format_seconds(longest / 1e3)}"
+        f"<b>{safe(row.name)}</b>{failed}<br>{held:.3g} GiB·s held<br>{waits.what}:<br>"
+        f"median {format_seconds(median / 1e3)}, {waits.upper} {format_seconds(upper / 1e3)}"
     )
     return {
         "type": "scatter",
         "mode": "lines+markers+text",
         "name": safe(row.name),
         "x": [held, held],
-        "y": [median, longest],
-        "text": [f" {safe(row.name)} ", ""],
+        "y": [median, upper],
+        "text": [f" {safe(row.name)}{failed} ", ""],
         "textposition": label,
         "textfont": {"color": look[0], "size": 13},
         "marker": {"color": look[0], "size": [12, 9], "symbol": ["circle", "triangle-up"]},
@@ -95,7 +119,7 @@ def _line(row: Row, study: Study, look: tuple[str, str]) -> Trace | None:
     }
 
 
-def _layout(points: list[Row], height_px: int) -> dict[str, Any]:
+def _layout(points: list[Row], waits: Waits, height_px: int) -> dict[str, Any]:
     inner = _ABOVE_PX + _GAP_PX + _BELOW_PX
     font = {"size": 12, "family": "var(--font)", "color": "var(--ink)"}
     clear = "rgba(0,0,0,0)"
@@ -128,11 +152,11 @@ def _layout(points: list[Row], height_px: int) -> dict[str, Any]:
         layout["xaxis2"] = axis | {
             "anchor": "y2", "range": [0, _ROOM * most], "title": title("memory held by the pod, GiB-seconds"),
         }  # fmt: skip
-        times = [value for row in points for value in (row.woken_p50_ms, row.woken_max_ms) if value]
+        times = [value for row in points for value in waits.by_name[row.name]]
         layout["yaxis2"] = axis | {
             "domain": [(_BELOW_PX + _GAP_PX) / inner, 1], "anchor": "x2", "type": "log",
             "range": [math.log10(min(times)) - 0.15, math.log10(max(times)) + 0.15], **_ticks(min(times), max(times)),
-            "title": title("first answer after idleness: median ●, longest ▲"),
+            "title": title(f"{waits.what}: median ●, {waits.upper} ▲"),
         }  # fmt: skip
     return layout
 

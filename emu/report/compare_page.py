@@ -9,7 +9,7 @@ from urllib.parse import quote
 from emu.report.compare import Row, rows_of, unmet
 from emu.report.compare_figure import comparison_figure
 from emu.report.compare_text import gib_s, ms
-from emu.report.html import Markup, element, join, section, table, unbroken
+from emu.report.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.model import Study
 from emu.report.render import figure_part, page
 from emu.report.sections import expectations, scenario_part
@@ -37,8 +37,9 @@ def render_comparison(run: RunDir, studies: Mapping[str, Study], summary: dict[s
 
 
 _COLUMNS = (
-    "Memory, swap and CPU time are the pod's, while the load lasted, warm-up left out. After idleness: requests that "
-    "came when none had been under way for a second. Latency counts from when a request was due."
+    "Memory, swap and CPU time are the pod's, while the load lasted, warm-up left out. Ok: answered with a status below "
+    "400. p50 and p99 are of all answers, whatever their status, from when a request was due. After idleness: requests "
+    "that came when none had been under way for a second."
 )
 
 
@@ -69,12 +70,14 @@ def _chip(summary: dict[str, Any]) -> Markup:
 
 def _table(run: RunDir, rows: list[Row]) -> Markup:
     head = [
-        "variant", "memory held", "swap held", "CPU time", "frozen", "sent", "answered", "p50", "p99",
-        "after idleness", "median", "longest", "as expected", "state",
+        "variant", "OOM kills", "peak", "memory held", "swap held", "CPU time", "frozen", "sent", "ok",
+        "p50", "p99", "after idleness", "median", "longest", "as expected", "state",
     ]  # fmt: skip
     cells = [
         [
             _link(run, row),
+            row.oom_kills if any(one.oom_kills for one in rows) else None,
+            exact_size(row.peak_bytes),
             gib_s(row.held_gib_s),
             gib_s(row.swap_held_gib_s),
             None if row.cpu_s is None else format_seconds(row.cpu_s),
@@ -83,7 +86,7 @@ def _table(run: RunDir, rows: list[Row]) -> Markup:
             row.ok,
             ms(row.p50_ms),
             ms(row.p99_ms),
-            row.woken,
+            row.woken if any(one.woken for one in rows) else None,
             ms(row.woken_p50_ms),
             ms(row.woken_max_ms),
             f"{row.met} of {row.expected}" if row.expected else None,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from emu.report.compare import Row, rows_of, unmet
 from emu.report.text import Table, expected_table
-from emu.units import format_seconds
+from emu.units import format_bytes, format_seconds
 
 
 def print_comparison(summary: dict[str, Any], console: Console) -> None:
@@ -31,12 +31,14 @@ def print_comparison(summary: dict[str, Any], console: Console) -> None:
 
 def _table(rows: list[Row]) -> Text:
     table = Table(
-        "VARIANT", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN", "SENT", "ANSWERED", "P50", "P99",
+        "VARIANT", "OOM KILLS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN", "SENT", "OK", "P50", "P99",
         "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
     )  # fmt: skip
     for row in rows:
         table.row(
             row.name,
+            row.oom_kills,
+            None if row.peak_bytes is None else format_bytes(row.peak_bytes),
             gib_s(row.held_gib_s),
             gib_s(row.swap_held_gib_s),
             None if row.cpu_s is None else format_seconds(row.cpu_s),
@@ -51,7 +53,7 @@ def _table(rows: list[Row]) -> Text:
             f"{row.met} of {row.expected}" if row.expected else None,
             row.state,
         )
-    return table.without("-", "played").text()
+    return table.without("-", "0", "played").text()
 
 
 def gib_s(value: float | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from emu.report.compare import compare, rows_of
+from emu.report.compare_figure import waits_of
 from emu.report.expectations import parse_expectation
 from emu.report.finish import Told, finish, look, tell
 from emu.rundir import RunDir
@@ -117,6 +119,24 @@ def test_alike_is_told_as_alike(run: RunDir) -> None:
     """A difference within the noise is no finding."""
     large = look(run).summary["variants"]["large"]
     assert compare({"a": large, "b": large}, [], "x")["verdict"]["headline"].startswith("All variants held about")
+
+
+def test_a_kill_comes_first(run: RunDir) -> None:
+    """Which variants lived matters more than what they cost."""
+    summaries: dict[str, Any] = dict(look(without_later(run)).summary["variants"])
+    summaries["small"] = {**summaries["small"], "pod": {**summaries["small"]["pod"], "oom_kills": 2}}
+    headline = compare(summaries, [], "x")["verdict"]["headline"]
+    assert headline == "OOM kills: none with large and 2 with small"
+
+
+def test_without_idleness_all_answers_are_drawn(run: RunDir) -> None:
+    """The picture compares first answers after idleness if there are any, else the median and p99 of all."""
+    rows = rows_of(look(run).summary["variants"])
+    first = waits_of(rows)
+    every = waits_of([replace(row, woken_p50_ms=None, woken_max_ms=None) for row in rows])
+    assert (first.what, every.what) == ("first answer after idleness", "answer")
+    assert set(first.by_name) == set(every.by_name) == {"large", "small"}
+    assert every.by_name["small"] == (rows[1].p50_ms, rows[1].p99_ms)
 
 
 def test_the_page_compares_and_links(run: RunDir) -> None:
