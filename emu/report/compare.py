@@ -129,26 +129,25 @@ def _first(done: list[Summary], name: str) -> Any:
 
 
 def _words(rows: list[Row]) -> list[str]:
-    held = {row.name: row.held_gib_s for row in rows if row.held_gib_s is not None}
+    whole = [row for row in rows if row.state == "played"]
+    held = {row.name: row.held_gib_s for row in whole if row.held_gib_s is not None}
     count = f"{len(rows)} variant{'' if len(rows) == 1 else 's'}"
-    if len(held) < 2:
-        said = [f"Of {count}, {sum(row.state == 'played' for row in rows)} played to the end."]
-    else:
+    if len(held) > 1:
         said = [_memory_headline(held)]
-    if any(row.oom_kills for row in rows):
-        kills = [f"{row.oom_kills or 'none'} with {row.name}" for row in rows if row.oom_kills is not None]
-        said = [f"OOM kills: {listed(kills)}", *(f"{one.removesuffix('.')}." for one in said)]
-    woken = [
-        f"{format_seconds(row.woken_p50_ms / 1e3)} with {row.name}" for row in rows if row.woken_p50_ms is not None
-    ]
+    else:
+        said = [f"{len(whole)} of {count} {'was' if len(whole) == 1 else 'were'} played to the end"]
+    if any(row.oom_kills for row in whole):
+        kills = [f"{row.oom_kills or 'none'} with {row.name}" for row in whole if row.oom_kills is not None]
+        said = [f"OOM kills: {listed(kills)}", f"{said[0]}."]
+    woken = [f"{format_seconds(row.woken_p50_ms / 1e3)} with {row.name}" for row in whole if row.woken_p50_ms]
     if woken:
         said.append(f"The first answer after idleness took {listed(woken)} (median, from when it was due).")
-    cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in rows if row.cpu_s is not None]
+    cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in whole if row.cpu_s is not None]
     if cpu:
         said.append(f"CPU time of the pod while the load lasted: {listed(cpu)}.")
-    late = [row.name for row in rows if row.state == "not played"]
-    if late:
-        said.append(f"Not played, because the run ended before: {listed(late)}.")
+    for state, words in (("cut off", "Begun, and not played to the end"), ("not played", "Not begun")):
+        names = [row.name for row in rows if row.state == state]
+        said += [f"{words}: {listed(names)}."] if names else []
     return said
 
 

@@ -37,9 +37,9 @@ def render_comparison(run: RunDir, studies: Mapping[str, Study], summary: dict[s
 
 
 _COLUMNS = (
-    "Memory, swap and CPU time are the pod's, while the load lasted, warm-up left out. Ok: answered with a status below "
-    "400. p50 and p99 are of all answers, whatever their status, from when a request was due. After idleness: requests "
-    "that came when none had been under way for a second."
+    "Memory, swap and CPU time are the pod's, while the load lasted, warm-up left out. Ok: answered with a status "
+    "below 400. p50 and p99 are of all answers, whatever their status, from when a request was due. After idleness: "
+    "requests that came when none had been under way for a second."
 )
 
 

@@ -85,6 +85,8 @@ def test_a_variant_that_was_cut_off_was_not_interrupted(run: RunDir) -> None:
     summary = compare(summaries, [], "idle")
     assert (summary["met"], summary["ended"], summary["interrupted"]) == (False, False, False)
     assert [row.state for row in rows_of(summaries)] == ["played", "cut off", "not played"]
+    assert summary["verdict"]["headline"] == "1 of 3 variants was played to the end"
+    assert summary["verdict"]["sentences"][-2:] == ["Begun, and not played to the end: small.", "Not begun: later."]
 
 
 def test_one_variant_that_disappoints_is_enough(run: RunDir) -> None:
