@@ -21,7 +21,7 @@ _PIPE_COLUMNS = 160
 
 def _is_run(path: Path) -> bool:
     run = RunDir(path)
-    return path.is_dir() and (run.events.exists() or run.samples.exists() or run.summary.exists())
+    return path.is_dir() and (run.begun() or run.samples.exists() or run.summary.exists())
 
 
 def known_runs() -> list[Path]:
@@ -98,16 +98,15 @@ def show(run: str | None, as_json: bool) -> None:
       emu show
       emu show queue-proxy-oom --json | jq .verdict.headline
     """
-    from emu.report.finish import study_and_summary
-    from emu.report.text import print_story
+    from emu.report.finish import look, tell
 
     chosen = find_run(run)
-    study, summary = study_and_summary(chosen)
+    told = look(chosen)
     if as_json:
-        click.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(told.summary, indent=2, ensure_ascii=False))
         return
     console = _console()
-    print_story(study, summary, console)
+    tell(told, console)
     if chosen.report.exists():
         console.print(f"\nreport: {chosen.report}", soft_wrap=True, highlight=False, markup=False)
     else:
@@ -136,7 +135,12 @@ def journal(run: str | None, selection: str | None, as_json: bool) -> None:
     from emu.report.journal import entries
     from emu.report.study import read_study
 
-    study = read_study(find_run(run))
+    found = find_run(run)
+    if found.has_variants():
+        first = next(iter(sorted(found.variants.iterdir())), found.variants / "NAME")
+        why = "each of its variants was played by itself, on a clock of its own"
+        raise EmuError(f"{found.path.name} has no journal of its own", why, f"name one of them: emu journal {first}")
+    study = read_study(found)
     chosen = entries(study, selection or "notable")  # type: ignore[arg-type]
     before = None
     for entry in chosen:

@@ -46,6 +46,14 @@ def complete_set(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     ]
 
 
+def complete_variant(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The variants of the scenario typed before."""
+    root = _scenario_of(ctx)
+    variants = root.child("variants") if root is not None else None
+    names = variants.value if variants is not None and isinstance(variants.value, dict) else ()
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 def _scenario_of(ctx: click.Context) -> Node | None:
     name = ctx.params.get("scenario")
     try:

@@ -25,6 +25,9 @@ from emu.spec import (
     Seconds,
 )
 
+NAMED_CHANGES = "mapping of changes"
+"""The kind of `variants`: names, and below each of them paths with values."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -39,7 +42,7 @@ class Key:
     below: type[Model] | None
     many: bool = False
     free: bool = False
-    """A mapping with names of the user's own (env, headers, expect)."""
+    """A mapping with names of the user's own (env, headers, expect, variants)."""
     choices: tuple[str, ...] = ()
 
 
@@ -72,7 +75,8 @@ def find(path: Sequence[str | int]) -> Key | None:
     key: Key | None = None
     for step in path:
         if key is not None and key.free:
-            return replace(key, name=str(step), kind="text", free=False)
+            kind = "mapping" if key.kind == NAMED_CHANGES else "text"
+            return replace(key, name=str(step), kind=kind, free=False)
         if isinstance(step, int):
             key = _item(key) if key is not None else None
         else:
@@ -144,7 +148,9 @@ def _shape_of(annotation: Any) -> dict[str, Any]:
         item = _shape_of(get_args(annotation)[0])
         return {"kind": "list" if item["below"] else f"list of {item['kind']}", "below": item["below"], "many": True}
     if origin is dict:
-        return {"kind": "mapping of text", "below": None, "free": True}
+        inner = get_args(annotation)[1]
+        nested = get_origin(get_args(inner)[0] if get_origin(inner) is Annotated else inner) is dict
+        return {"kind": NAMED_CHANGES if nested else "mapping of text", "below": None, "free": True}
     assert isinstance(annotation, type) and issubclass(annotation, Model), annotation
     return {"kind": "mapping", "below": annotation}
 

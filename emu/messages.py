@@ -107,7 +107,7 @@ def _work_value(name: str, kind: str, text: str) -> Any:
     return text
 
 
-PhaseKind = Literal["constant", "poisson", "ramp", "steps", "burst", "closed"]
+PhaseKind = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed"]
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 A path is as in `pod.queueProxy.resources.limits.memory`; an item of a list is its index or its name
 (`load.phases.0.rate`, `load.phases.steady.rate`); below `env`, `headers` and `expect` the rest of the path is one
-key.
+key, and so it is below the name of a variant. The changes that a variant makes have the same paths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from emu import keys
 from emu.errors import EmuError
@@ -15,6 +16,7 @@ from emu.spec import Model, ScenarioSpec
 from emu.yamlfile import CONTROL, Mark, Node, one_line, parse
 
 _EXAMPLE = "for example --set pod.queueProxy.resources.limits.memory=32Mi"
+_PATHS = "correct it; a path is the keys joined by dots, and an item of a list is its number or its name"
 
 
 def apply(root: Node, overrides: Sequence[str]) -> None:
@@ -28,7 +30,25 @@ def apply(root: Node, overrides: Sequence[str]) -> None:
         if not equals or not path:
             what = one_line(f"--set {override}: not of the form PATH=VALUE")
             raise EmuError(what, "there is no `=` after a path", _EXAMPLE)
-        _Setter(path, root).put(text)
+        _Setter(path, root, Mark(f"--set {path}")).put(_Given(path, text))
+
+
+def put(root: Node, path: str, value: Node, place: Mark) -> None:
+    """Make one change in place, its value read already. `place` is where errors say it is."""
+    _Setter(path, root, place).put(lambda _key: value)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """The value of a `--set`, read once it is known whether text belongs there."""
+
+    path: str
+    text: str
+
+    def __call__(self, key: keys.Key | None) -> Node:
+        if key is None or (key.kind == "text" and (key.required or self.text not in ("", "null"))):
+            return _text(self.path, self.text)
+        return _value(self.path, self.text)
 
 
 def _value(path: str, text: str) -> Node:
@@ -50,14 +70,14 @@ def _text(path: str, text: str) -> Node:
 class _Setter:
     """Walks a path down the file and the models at once, making mappings on the way."""
 
-    def __init__(self, path: str, root: Node) -> None:
-        self._path = path
-        self._mark = Mark(f"--set {path}")
+    def __init__(self, path: str, root: Node, mark: Mark) -> None:
+        self._mark = mark
+        self._place = f"{mark}: {path}" if mark.line else str(mark)
         self._steps = path.split(".")
         self._root = root
 
-    def put(self, text: str) -> None:
-        """Put the value where the path leads."""
+    def put(self, value_for: Callable[[keys.Key | None], Node]) -> None:
+        """Put the value where the path leads; `value_for` gives it, told the key (None: one of the user's own)."""
         node = self._root
         model: type[Model] = ScenarioSpec
         index = 0
@@ -65,20 +85,24 @@ class _Setter:
             key = self._key(model, index)
             index += 1
             if index == len(self._steps):
-                as_text = key.kind == "text" and (key.required or text not in ("", "null"))
-                self._put_in(node, key.name, _text(self._path, text) if as_text else _value(self._path, text))
+                self._put_in(node, key.name, value_for(key))
                 return
             if key.free:
-                self._put_in(
-                    self._mapping_below(node, key.name), ".".join(self._steps[index:]), _text(self._path, text)
-                )
+                node = self._mapping_below(node, key.name)
+                if key.kind == keys.NAMED_CHANGES:
+                    if index + 1 < len(self._steps):
+                        node = self._mapping_below(node, self._steps[index])
+                        index += 1
+                    self._put_in(node, ".".join(self._steps[index:]), value_for(key))
+                else:
+                    self._put_in(node, ".".join(self._steps[index:]), value_for(None))
                 return
             if key.many:
                 items = self._items(node.child(key.name))
                 item = self._item(items, index)
                 index += 1
                 if index == len(self._steps):
-                    items[item] = _value(self._path, text)
+                    items[item] = value_for(key)
                     return
             if key.below is None:
                 raise self._error(f"`{self._before(index)}` has no keys below it", f"it is a {key.kind}")
@@ -108,8 +132,10 @@ class _Setter:
         raise self._error(f"`{self._before(index)}` has no item {step!r}", why, keys.nearest(step, there))
 
     def _error(self, what: str, why: str, meant: str | None = None, fix: str = _EXAMPLE) -> EmuError:
+        if fix is _EXAMPLE and self._mark.line:
+            fix = _PATHS
         fix = f"did you mean `{meant}`?" if meant else fix
-        return EmuError(one_line(f"--set {self._path}: {what}"), one_line(why), one_line(fix))
+        return EmuError(one_line(f"{self._place}: {what}"), one_line(why), one_line(fix))
 
     def _before(self, index: int) -> str:
         return ".".join(self._steps[:index])

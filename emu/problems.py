@@ -29,6 +29,8 @@ _EXAMPLES = {
     "name": "lower-case letters, digits and -, as in steady-1, at most 63",
     "file name": "letters, digits, -, _ and ., no folders",
     "text": "text; quote a number to make it text",
+    keys.NAMED_CHANGES: "a name for each, and below it `PATH: VALUE` pairs, as in `pod.freezer.grace: 2s`",
+    "mapping": "`PATH: VALUE` pairs, as in `pod.freezer.grace: 2s`",
     "mapping of text": "`name: text` pairs; quote a number to make it text",
 }
 

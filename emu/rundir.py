@@ -69,15 +69,34 @@ class RunDir:
         """The picture of the run: one HTML file that opens offline."""
         return self.path / "report.html"
 
+    @property
+    def variants(self) -> Path:
+        """A folder, in a run of a scenario with variants: a run directory for each, and no record beside them."""
+        return self.path / "variants"
+
+    def has_variants(self) -> bool:
+        """Whether this is the run of a scenario with variants."""
+        return self.variants.is_dir()
+
+    def variant(self, name: str) -> RunDir:
+        """The run directory of one variant."""
+        return RunDir(self.variants / name)
+
+    def begun(self) -> bool:
+        """Something is on record here, or of one of the variants."""
+        return self.events.exists() or any(self.variants.glob(f"*/{self.events.name}"))
+
     def container_log(self, container: str, attempt: int) -> Path:
         """Where the output of one instance of a container goes."""
         return self.logs / f"{container}.{attempt}.log"
 
-    def create(self) -> None:
-        """Make the folder. EmuError when something is there already: a recorded run is never overwritten."""
+    def create(self, *, variants: bool = False) -> None:
+        """Make the folder, with one for variants if there will be any. EmuError when something is there already: a
+        recorded run is never overwritten.
+        """
         try:
             self.path.mkdir(parents=True)
-            self.logs.mkdir()
+            (self.variants if variants else self.logs).mkdir()
             self.processes.mkdir()
         except FileExistsError as there:
             raise EmuError(

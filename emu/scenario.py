@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from emu.keys import nearest
 from emu.paths import scenarios_dir
 from emu.problems import Problem
 from emu.profiles import is_path, load_profile
-from emu.report.expectations import COUNT, parse_expectation
+from emu.report.expectations import COUNT, VARIANTS, parse_expectation
 from emu.spec import OWN_FOOTPRINT, ScenarioSpec
+from emu.variants import is_comparison, variant_root
 from emu.yamlfile import Node, parse, read_text
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
+_FOOTPRINT = "pod.queueProxy.footprint"
 _SUFFIXES = (".yaml", ".yml")
 _PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NOT_PLAIN = re.compile(r"true|false|null|yes|no|on|off|y|n", re.IGNORECASE)
@@ -78,20 +81,60 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> ScenarioS
 def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> ScenarioSpec:
     """The scenario in a text; `source` is how errors call it."""
     root = parse(text, source)
+    changes.apply(_mapping(root), overrides)
+    spec = _checked(root)
+    plays = {name: _variant(root, name) for name in spec.variants}
+    problems.raise_first(_expectation_problems(spec, root, plays))
+    for name, play in plays.items():
+        with _in_variant(name):
+            problems.raise_first(_expectation_problems(play, variant_root(root, name), {}))
+    return _with_footprints(spec, plays, source)
+
+
+def variants_of(spec: ScenarioSpec) -> dict[str, ScenarioSpec]:
+    """Each variant as the scenario that it is, by its name, in the order of the file; empty where there are none."""
+    root = parse(resolve(spec), spec.name)
+    return {name: _variant(root, name) for name in spec.variants}
+
+
+def _mapping(root: Node) -> Node:
     if not isinstance(root.value, dict):
         raise EmuError(
             f"{root.mark}: {problems.shown(root.plain())} at the top, where keys belong",
             "a scenario begins with `name:` and `question:`",
             "`emu scenarios queue-proxy-oom` shows a file that is right",
         )
-    changes.apply(root, overrides)
+    return root
+
+
+def _checked(root: Node) -> ScenarioSpec:
     try:
-        spec = ScenarioSpec.model_validate(root.plain())
+        return ScenarioSpec.model_validate(root.plain())
     except ValidationError as error:
         problems.raise_first(problems.problems_of(error, root))
         raise AssertionError("a validation error without a problem") from error
-    problems.raise_first(_expectation_problems(spec, root))
-    return _with_footprint(spec, source)
+
+
+def _variant(root: Node, name: str) -> ScenarioSpec:
+    with _in_variant(name):
+        return _checked(variant_root(root, name))
+
+
+@contextmanager
+def _in_variant(name: str) -> Iterator[None]:
+    try:
+        yield
+    except EmuError as wrong:
+        raise EmuError(f"{wrong.what} (in variant {name!r})", wrong.why, wrong.fix) from None
+
+
+def _with_footprints(spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec], source: str) -> ScenarioSpec:
+    """The profiles of files become part of the scenario, those that variants name too."""
+    variants = {}
+    for name, own in spec.variants.items():
+        footprint = _with_footprint(plays[name], source).pod.queue_proxy.footprint
+        variants[name] = {**own, _FOOTPRINT: footprint} if _FOOTPRINT in own else own
+    return _with_footprint(spec, source).model_copy(update={"variants": variants})
 
 
 def _with_footprint(spec: ScenarioSpec, source: str) -> ScenarioSpec:
@@ -141,7 +184,7 @@ def _question(path: Path) -> str:
     return str(node.value) if node is not None else ""
 
 
-def _expectation_problems(spec: ScenarioSpec, root: Node) -> Iterable[Problem]:
+def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, ScenarioSpec]) -> Iterable[Problem]:
     for name, text in spec.expect.items():
         place = ("expect", name)
         mark = problems.mark_of(place, root)
@@ -153,17 +196,30 @@ def _expectation_problems(spec: ScenarioSpec, root: Node) -> Iterable[Problem]:
             yield Problem(mark, place, what, why, fix or 'write it as in containers.app.oom_kills: ">= 1"')
             continue
         names = (name, *(operand.name for _, operand in expectation.checks if operand.name is not None))
-        for unknown, among, known in _unknown_parts(names, spec):
+        if is_comparison(name, text) and not all(one.startswith(f"{VARIANTS}.") for one in names):
+            what = "it compares one variant with all of them"
+            yield Problem(
+                mark, place, what, "every name in it has to say whose it is", "begin each with variants.NAME."
+            )
+        for unknown, among, known in _unknown_parts(names, spec, plays):
             meant = nearest(unknown, known)
             fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
             what = f"there is no {unknown!r} in {among} of this scenario"
             yield Problem(mark, place, what, f"there is: {', '.join(known) or 'nothing'}", fix)
 
 
-def _unknown_parts(names: Iterable[str], spec: ScenarioSpec) -> Iterable[tuple[str, str, list[str]]]:
-    """Parts of expectations' names that name a phase or container which the scenario does not have."""
-    known = {"phases": [phase.name for phase in spec.load.phases], "containers": list(spec.pod.containers)}
+def _unknown_parts(
+    names: Iterable[str], spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec]
+) -> Iterable[tuple[str, str, list[str]]]:
+    """Parts of expectations' names that name a phase, container or variant which the scenario does not have."""
+    known = {
+        "phases": [phase.name for phase in spec.load.phases],
+        "containers": list(spec.pod.containers),
+        VARIANTS: list(plays),
+    }
     for name in names:
         among, *rest = name.split(".")
         if among in known and rest and rest[0] not in (*known[among], COUNT):
             yield rest[0], among, known[among]
+        elif among == VARIANTS and len(rest) > 1:
+            yield from _unknown_parts([".".join(rest[1:])], plays[rest[0]], {})

@@ -62,6 +62,15 @@ _EXPECT = {
 }
 
 
+_VARIANTS = {
+    "type": "object",
+    "additionalProperties": {"type": ["object", "null"]},
+    "examples": [{"small": {"pod.app.resources.limits.memory": "64Mi"}, "large": None}],
+}
+LONGEST_NAME = 63
+"""As of a Kubernetes object's label."""
+
+
 class SpecError(ValueError):
     """A value that a model refuses. `at` leads from that model to it, by the names in the file; `why` and `fix`
     are as in EmuError.
@@ -158,7 +167,7 @@ Millicores = Annotated[
     PlainSerializer(lambda value: f"{value}m", when_used="json"),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "examples": ["500m", 1]}),
 ]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=LONGEST_NAME)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=128)]
 Footprint = Annotated[
     str | dict[str, Any],
@@ -763,12 +772,13 @@ class RequestModel(Model):
         return self
 
 
-PhaseType = Literal["constant", "poisson", "ramp", "steps", "burst", "closed"]
+PhaseType = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed"]
 _NEEDS = {
     "constant": "rate",
     "poisson": "rate",
     "ramp": "rate_to",
     "steps": "rates",
+    "poisson-steps": "rates",
     "burst": "size",
     "closed": "clients",
 }
@@ -782,8 +792,9 @@ class PhaseModel(Model):
     name: Name
     """What results call it: lower-case letters, digits and `-`."""
     type: PhaseType
-    """constant, poisson, ramp, steps and burst send at set times, whatever happens to earlier requests (an open
-    loop, as strangers on the internet do); closed keeps a number of clients busy, each waiting for its answer.
+    """constant, poisson, ramp, steps, poisson-steps and burst send at set times, whatever happens to earlier requests
+    (an open loop, as strangers on the internet do); closed keeps a number of clients busy, each waiting for its
+    answer. With poisson and poisson-steps chance decides on the gaps, by `seed`.
     """
     duration: Annotated[Seconds, Field(gt=0)]
     """How long it sends."""
@@ -794,7 +805,7 @@ class PhaseModel(Model):
     rate_to: Rate = 0.0
     """The last rate of a ramp, reached linearly."""
     rates: tuple[Rate, ...] = ()
-    """The rates of `steps`, each for an equal share of the duration."""
+    """The rates of `steps` or `poisson-steps`, each for an equal share of the duration; 0 is a pause."""
     size: Annotated[Whole, Field(ge=0, le=100_000)] = 0
     """Requests that a burst sends at the same moment."""
     clients: Annotated[Whole, Field(ge=0, le=20_000)] = 0
@@ -807,6 +818,8 @@ class PhaseModel(Model):
     """Reuse connections; false opens one for each request."""
     after_answers: bool = False
     """Begin once every request of the phases before has ended, instead of at a set time."""
+    warm_up: bool = False
+    """It prepares the pod: left out of `load` in summary.json, which is what variants are compared by."""
     request: RequestModel = RequestModel()
     """What is sent."""
 
@@ -888,6 +901,13 @@ class RecorderSpec(Model):
     """Between two samples of every cgroup."""
 
 
+def _changes(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Changes = Annotated[dict[str, Any], BeforeValidator(_changes)]
+
+
 class ScenarioSpec(Model):
     """One question, asked of a real kernel, with the answer that is expected."""
 
@@ -907,6 +927,10 @@ class ScenarioSpec(Model):
     """How closely the run is watched."""
     expect: Annotated[dict[str, str], WithJsonSchema(_EXPECT)] = Field(default_factory=dict)
     """The answer: comparisons on names of summary.json. `emu run` exits with 1 if one of them does not hold."""
+    variants: Annotated[dict[Name, Changes], WithJsonSchema(_VARIANTS)] = Field(default_factory=dict)
+    """The same played several times in one run, to be compared: under each name the keys that it changes, as
+    `PATH: VALUE` with the paths of `--set`.
+    """
 
     @field_validator("expect", mode="before")
     @classmethod
@@ -914,6 +938,18 @@ class ScenarioSpec(Model):
         if isinstance(value, dict):
             return {key: _expected(text) for key, text in value.items()}
         return value
+
+    @model_validator(mode="after")
+    def _variants_have_names(self) -> Self:
+        for variant in self.variants:
+            if len(f"{self.name}-{variant}") > LONGEST_NAME:
+                raise SpecError(
+                    f"{variant!r} is too long for a variant of {self.name!r}",
+                    why=f"its run is called {self.name}-{variant}, and a name has at most {LONGEST_NAME} characters",
+                    fix="shorten one of them",
+                    at=("variants", variant),
+                )
+        return self
 
     @model_validator(mode="after")
     def _files_are_made(self) -> Self:

@@ -17,7 +17,8 @@ def due_times(phase: Phase, seed: int) -> Iterator[float]:
     """The times of an open-loop phase, ascending. ValueError for a closed one, whose times its answers set.
 
     constant, steps and ramp ask at the moments when the number of requests owed so far reaches a whole number,
-    the first at the beginning; poisson draws gaps from the seed; burst asks `size` times at each of its moments.
+    the first at the beginning; poisson and poisson-steps draw gaps from the seed; burst asks `size` times at each
+    of its moments.
     """
     if phase.kind == "closed":
         raise ValueError(f"phase {phase.name!r} is a closed loop; its times follow from its answers")
@@ -25,6 +26,8 @@ def due_times(phase: Phase, seed: int) -> Iterator[float]:
         times = _steps((phase.rate,), phase.duration_s)
     elif phase.kind == "steps":
         times = _steps(phase.rates, phase.duration_s)
+    elif phase.kind == "poisson-steps":
+        times = _poisson_steps(phase.rates, phase.duration_s, Random(f"{seed}/{phase.name}"))
     elif phase.kind == "ramp":
         times = _ramp(phase.rate, phase.rate_to, phase.duration_s)
     elif phase.kind == "poisson":
@@ -72,6 +75,13 @@ def _poisson(rate: float, duration_s: float, random: Random) -> Iterator[float]:
     while at < duration_s:
         yield at
         at += random.expovariate(rate)
+
+
+def _poisson_steps(rates: tuple[float, ...], duration_s: float, random: Random) -> Iterator[float]:
+    """Each rate for an equal share. What is drawn has no memory, so each share may begin anew."""
+    share_s = duration_s / max(1, len(rates))
+    for number, rate in enumerate(rates):
+        yield from (number * share_s + at for at in _poisson(rate, share_s, random))
 
 
 def _bursts(rate: float, size: int, duration_s: float) -> Iterator[float]:

@@ -8,6 +8,7 @@
       oom_kills.0.level: "container"
       oom_kills.count: "1"
       phases.again.containers.app.io_read_bytes: ">= 0.95 * phases.first.containers.app.io_read_bytes"
+      variants.small.pod.cpu_s: "<= variants.large.pod.cpu_s"
 
 A name is a path into summary.json: keys joined by dots, a list's element by its index from 0 (`-1` is the last),
 and `count` for how many elements a list or a mapping has. What is compared with is a number, a size (`64Mi`), a
@@ -45,9 +46,13 @@ ROOTS = (
     "duration_s",
     "ended",
     "interrupted",
+    "load",
+    "variants",
 )
 """The names at the top of summary.json that an expectation may begin with."""
 COUNT = "count"
+VARIANTS = "variants"
+"""Where a run with variants has the summary of each."""
 _COUNTED = ("errors", "by_status", "events")
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda got, wanted: bool(got == wanted),
@@ -104,6 +109,11 @@ class Outcome:
     why: str = ""
     """Why it could not be compared, in words; empty where it was."""
 
+    def to_data(self) -> dict[str, Any]:
+        """As summary.json has it."""
+        why = {"why": self.why} if self.why else {}
+        return {"what": self.what, "wanted": self.wanted, "got": self.got, "met": self.met, **why}
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -112,6 +122,11 @@ class Expectation:
     name: str
     text: str
     checks: tuple[tuple[str, Operand], ...]
+
+    @property
+    def compares_variants(self) -> bool:
+        """It speaks of variants by name, and so of the whole run rather than of each."""
+        return self.name.startswith(f"{VARIANTS}.")
 
     def check(self, summary: Mapping[str, Any]) -> Outcome:
         """Compare with a summary."""
@@ -149,6 +164,22 @@ def check_name(name: str) -> None:
         raise ValueError(f"{name!r} is not a name of summary.json; {hint}")
     if not all(rest):
         raise ValueError(f"{name!r} has an empty part between its dots")
+    if root == VARIANTS and len(rest) > 1:
+        _check_below_variant(name, rest)
+
+
+def _check_below_variant(name: str, rest: list[str]) -> None:
+    """What a variant has are the names of a summary of its own."""
+    variant, below = rest[0], rest[1:]
+    if below[0] in (*ROOTS, "met") and below[0] != VARIANTS:
+        return
+    near = difflib.get_close_matches(below[0], ROOTS, n=1, cutoff=0.5)
+    hint = (
+        f"did you mean {'.'.join((VARIANTS, variant, *near, *below[1:]))!r}?"
+        if near
+        else f"known: {', '.join(ROOTS)}"
+    )
+    raise ValueError(f"{name!r} is not a name of summary.json; {hint}")
 
 
 def look_up(summary: Mapping[str, Any], name: str) -> Any:

@@ -2,24 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.console import Console
+
+from emu.report.compare import compare
+from emu.report.compare_text import print_comparison
 from emu.report.study import Study, read_study
-from emu.report.summary import Summary, recorded_expectations, summarize, write_summary
+from emu.report.summary import (
+    Summary,
+    recorded_expectations,
+    recorded_name,
+    recorded_variants,
+    recorded_warm_up,
+    summarize,
+    write_summary,
+)
+from emu.report.text import print_story
 from emu.rundir import RunDir
 
 
-def finish(run: RunDir, out: Path | None = None) -> tuple[Study, Summary]:
-    """Write summary.json and the page (`out`, else report.html), from the run's own files alone."""
-    from emu.report.render import render_html  # pictures are slow to import, and `emu show` needs none
+@dataclass(frozen=True)
+class Told:
+    """What a run directory tells."""
 
+    summary: Summary
+    study: Study | None = None
+    """None for a run with variants: each of these has its own."""
+    variants: dict[str, Told] = field(default_factory=dict)
+    """Those that were played, in the scenario's order."""
+
+    @property
+    def studies(self) -> dict[str, Study]:
+        """The study of each variant."""
+        return {name: told.study for name, told in self.variants.items() if told.study is not None}
+
+
+def finish(run: RunDir, out: Path | None = None) -> Told:
+    """Write summary.json and the page (`out`, else report.html), from the run's own files alone; those of each
+    variant too.
+    """
+    # Pictures are slow to import, and `emu show` needs none.
+    if run.has_variants():
+        from emu.report.compare_page import render_comparison
+
+        told = _compared(run, finish)
+        page = render_comparison(run, told.studies, told.summary)
+    else:
+        from emu.report.render import render_html
+
+        study, summary = study_and_summary(run)
+        told = Told(summary, study)
+        page = render_html(study, summary)
+    write_summary(run, told.summary)
+    (out or run.report).write_text(page, encoding="utf-8")
+    return told
+
+
+def look(run: RunDir) -> Told:
+    """What a run tells, freshly made. Nothing is written."""
+    if run.has_variants():
+        return _compared(run, look)
     study, summary = study_and_summary(run)
-    write_summary(run, summary)
-    (out or run.report).write_text(render_html(study, summary), encoding="utf-8")
-    return study, summary
+    return Told(summary, study)
 
 
 def study_and_summary(run: RunDir) -> tuple[Study, Summary]:
-    """Both, freshly made, with what the run's own scenario expected. Nothing is written."""
+    """Both, of a run without variants, with what its own scenario expected. Nothing is written."""
     study = read_study(run)
-    return study, summarize(study, recorded_expectations(run))
+    return study, summarize(study, recorded_expectations(run), recorded_warm_up(run))
+
+
+def tell(told: Told, console: Console) -> None:
+    """Print it; the path of the page is the caller's to tell."""
+    if told.study is None:
+        print_comparison(told.summary, console)
+    else:
+        print_story(told.study, told.summary, console)
+
+
+def _compared(run: RunDir, each: Callable[[RunDir], Told]) -> Told:
+    names = recorded_variants(run)
+    told = {name: each(run.variant(name)) for name in names if run.variant(name).begun()}
+    played = {name: told[name].summary if name in told else None for name in names}
+    return Told(compare(played, recorded_expectations(run), scenario=recorded_name(run)), variants=told)

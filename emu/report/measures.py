@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -41,6 +42,13 @@ class Window:
         """The largest value within."""
         values = (value for line in lines for value in self._within(line, getattr(line, column)))
         return max((value for value in values if value is not None), default=None)
+
+    def held(self, lines: Iterable[Timeline], column: str) -> float | None:
+        """How much was held for how long within, in GiB-seconds: each sample counts until the next one."""
+        pairs = [(line.t, getattr(line, column)) for line in lines]
+        if all(value is None for _, column_ in pairs for value in column_):
+            return None
+        return sum(self._area(t, values) for t, values in pairs) / 2**30
 
     def rise(self, pairs: Iterable[tuple[list[float], Column]]) -> int | None:
         """How much counters rose within, together; each pair is `t` and its column."""
@@ -86,6 +94,10 @@ class Window:
         first = max(0, bisect_right(line.t, self.begin_s) - 1)
         last = bisect_right(line.t, self.until_s)
         return [] if line.t and line.t[-1] < self.begin_s else column[first:last]
+
+    def _area(self, t: list[float], column: Column) -> float:
+        spans = ((max(a, self.begin_s), min(b, self.until_s)) for a, b in pairwise(t))
+        return sum(value * (b - a) for (a, b), value in zip(spans, column, strict=False) if value and b > a)
 
     def _rise_of(self, t: list[float], column: Column) -> int | None:
         if all(value is None for value in column):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -17,6 +17,11 @@ from emu.report.model import Study
 from emu.report.packing import pack
 from emu.report.sections import header, sections
 
+_HINT = (
+    "Drag across any panel to zoom all of them in time; double-click to see the whole run again. "
+    "Click a name to hide it, double-click to see it alone."
+)
+
 
 def render_html(study: Study, summary: dict[str, Any], scenario_text: str | None = None) -> str:
     """The page of a run. `scenario_text` is the scenario as resolved; by default it is read from the run directory,
@@ -25,11 +30,21 @@ def render_html(study: Study, summary: dict[str, Any], scenario_text: str | None
     if scenario_text is None:
         scenario_text = _scenario_text(study)
     figure = run_figure(study, summary)
-    body = [header(study, summary), _figure_part(figure), *sections(study, summary, figure, scenario_text)]
-    scripts = list(_scripts(study, figure))
+    body = [
+        header(study, summary),
+        figure_part("Timeline", _HINT, figure),
+        *sections(study, summary, figure, scenario_text),
+    ]
+    name = study.scenario or summary.get("scenario") or "run"
+    return page(str(name), body, figure, study.run_id or str(name))
+
+
+def page(title: str, body: Sequence[Markup], figure: Figure, picture: str) -> str:
+    """A whole page around a body and the figure in it; `picture` is what the figure is called when it is saved."""
+    scripts = list(_scripts(picture, figure))
     return _page("page.html").substitute(
         policy=_policy(scripts),
-        title=text(f"{study.scenario or summary.get('scenario') or 'run'} | emu"),
+        title=text(f"{title} | emu"),
         css=_file("page.css"),
         body=join(body),
         scripts="\n".join(element_ for element_ in map(_script_element, scripts)),
@@ -43,28 +58,22 @@ def _scenario_text(study: Study) -> str | None:
         return None
 
 
-def _figure_part(figure: Figure) -> Markup:
+def figure_part(title: str, hint: str, figure: Figure) -> Markup:
+    """The figure with a heading, a hint on how to use it, and what could not be drawn."""
     missing = [element("p", said, class_="missing") for said in figure.missing]
     if not figure.drawn:
-        return section("Timeline", *missing)
-    hint = element(
-        "p",
-        "Drag across any panel to zoom all of them in time; double-click to see the whole run again. "
-        "Click a name to hide it, double-click to see it alone.",
-        class_="hint screen",
-    )
+        return section(title, *missing)
     box = element("div", element("div", "", id="figure", style=f"height:{figure.height_px}px"), class_="scroll")
     without = element(
-        "noscript", element("p", "The timeline needs JavaScript; everything else on this page does not.")
+        "noscript", element("p", "The picture needs JavaScript; everything else on this page does not.")
     )
     reduced = [element("p", said, class_="hint") for said in dict.fromkeys(figure.reduced)]
-    return section("Timeline", hint, box, without, *reduced, *missing)
+    return section(title, element("p", hint, class_="hint screen"), box, without, *reduced, *missing)
 
 
-def _scripts(study: Study, figure: Figure) -> Iterator[tuple[str, str]]:
+def _scripts(name: str, figure: Figure) -> Iterator[tuple[str, str]]:
     """(attributes, text) of each script, in order."""
     if figure.drawn:
-        name = study.run_id or study.scenario or "run"
         yield ' id="figure-data" type="application/json"', pack(name, figure.data, figure.layout)
         yield "", get_plotlyjs()
         yield "", _file("page.js")

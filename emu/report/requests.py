@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from emu.messages import DONE, SENT
 from emu.report.model import InFlight, Request
 
+IDLE_S = 1.0
+"""A pod that had nothing under way for so long was idle."""
 UNANSWERED = "unanswered"
 
 
@@ -48,6 +51,20 @@ def most_in_flight(curve: InFlight, begin_s: float, end_s: float) -> int | None:
     last = bisect_right(curve.t, end_s)
     within = curve.n[first:last]
     return max(within) if within and curve.t[0] <= end_s else 0
+
+
+def after_idle(requests: list[Request]) -> list[Request]:
+    """The requests that came first after idleness: none was under way when they were due, nor in the `IDLE_S` before.
+    The very first one is none of them: what it meets is a pod that was just started.
+    """
+    found: list[Request] = []
+    busy_until: float | None = None
+    for request in sorted(requests, key=lambda one: (one.due_s, one.id)):
+        if busy_until is not None and request.due_s - busy_until >= IDLE_S:
+            found.append(request)
+        end = inf if request.done_s is None else request.done_s
+        busy_until = end if busy_until is None else max(busy_until, end)
+    return found
 
 
 def _record(line: str) -> dict[str, Any] | None:

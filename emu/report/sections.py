@@ -40,7 +40,7 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
         "div", join(element("p", unbroken(said)) for said in verdict.get("sentences") or []), class_="story"
     )
     broken = [element("p", said, class_="missing") for said in _broken(study)]
-    return element("header", join([where, heading, *broken, story, _expectations(summary)]))
+    return element("header", join([where, heading, *broken, story, expectations(summary)]))
 
 
 def _chip(study: Study, summary: dict[str, Any]) -> Markup:
@@ -70,7 +70,8 @@ def _broken(study: Study) -> Iterator[str]:
         yield "The run did not end in order: its last records may be missing."
 
 
-def _expectations(summary: dict[str, Any]) -> Markup:
+def expectations(summary: dict[str, Any]) -> Markup:
+    """What was expected, and what came; nothing where nothing was."""
     expected = summary.get("expectations") or []
     if not expected:
         return Markup("")
@@ -102,7 +103,7 @@ def sections(study: Study, summary: dict[str, Any], figure: Figure, scenario_tex
     yield element("div", join([_machine(study), _measured(study, figure)]), class_="columns")
     yield _notes(study)
     yield _kernel_log(study)
-    yield section("Scenario, as resolved", _scenario(scenario_text))
+    yield section("Scenario, as resolved", scenario_part(scenario_text))
 
 
 # -- the pod ---------------------------------------------------------------------------------------------------
@@ -468,7 +469,8 @@ def _log_line(line: KernelLine) -> str:
     return f"[{line.t:12.6f}] {body}"
 
 
-def _scenario(scenario_text: str | None) -> Markup:
+def scenario_part(scenario_text: str | None) -> Markup:
+    """The scenario as resolved, folded."""
     if scenario_text is None:
         return element("p", "scenario.yaml is not in the run directory.", class_="missing")
     return folded("scenario.yaml, which can be run again", element("pre", scenario_text))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,19 +17,24 @@ from ruamel.yaml.error import YAMLError
 
 from emu.report.counters import value_at
 from emu.report.describe import describe
-from emu.report.expectations import Expectation, Outcome, parse_expectation
+from emu.report.expectations import Expectation, parse_expectation
 from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, startup_s, times
 from emu.report.model import POD, Freeze, Instance, Request, Study, Timeline
-from emu.report.requests import most_in_flight
+from emu.report.requests import after_idle, most_in_flight
 from emu.report.stalls import stalls
 from emu.report.story import tell
 from emu.rundir import RunDir
 
 Summary = dict[str, Any]
+_SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
-def summarize(study: Study, expectations: Sequence[Expectation] = ()) -> Summary:
-    """Everything summary.json says. `met`: the run ended in order, and all that was expected of it came true."""
+def summarize(
+    study: Study, expectations: Sequence[Expectation] = (), warm_up: Collection[str] = frozenset()
+) -> Summary:
+    """Everything summary.json says. `met`: the run ended in order, and all that was expected of it came true.
+    `warm_up`: phases that only prepared the pod.
+    """
     summary: Summary = {
         "run_id": study.run_id,
         "scenario": study.scenario,
@@ -46,6 +51,7 @@ def summarize(study: Study, expectations: Sequence[Expectation] = ()) -> Summary
         "pod": _pod(study),
         "host": _host(study),
         "requests": _requests(study, study.requests, 0.0, study.duration_s),
+        "load": _load(study, warm_up),
         "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
         "oom_kills": [asdict(kill) for kill in study.kills],
         "stalls": [asdict(stall) for stall in stalls(study)],
@@ -56,7 +62,7 @@ def summarize(study: Study, expectations: Sequence[Expectation] = ()) -> Summary
     }
     summary = rounded(summary)
     outcomes = [expectation.check(summary) for expectation in expectations]
-    summary["expectations"] = [_outcome(outcome) for outcome in outcomes]
+    summary["expectations"] = [outcome.to_data() for outcome in outcomes]
     summary["met"] = study.ended and not study.interrupted and all(outcome.met for outcome in outcomes)
     story = tell(study, summary)
     summary["verdict"] = {"headline": story.headline, "sentences": list(story.sentences)}
@@ -70,11 +76,7 @@ def write_summary(run: RunDir, summary: Summary) -> None:
 
 def recorded_expectations(run: RunDir) -> list[Expectation]:
     """What the scenario of a finished run expected; a line that this version cannot read is left out."""
-    try:
-        scenario = YAML(typ="safe", pure=True).load(run.scenario.read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError):
-        return []
-    lines = scenario.get("expect") if isinstance(scenario, Mapping) else None
+    lines = _recorded_scenario(run).get("expect")
     found: list[Expectation] = []
     for name, text in (lines or {}).items():
         try:
@@ -82,6 +84,32 @@ def recorded_expectations(run: RunDir) -> list[Expectation]:
         except ValueError:
             continue
     return found
+
+
+def recorded_warm_up(run: RunDir) -> frozenset[str]:
+    """The phases of a finished run that its scenario calls a warm-up."""
+    load = _recorded_scenario(run).get("load")
+    phases = load.get("phases") if isinstance(load, Mapping) else None
+    return frozenset(str(one.get("name")) for one in phases or () if isinstance(one, Mapping) and one.get("warmUp"))
+
+
+def recorded_name(run: RunDir) -> str:
+    """What the scenario of a finished run is called; the folder's name where that is not on record."""
+    return str(_recorded_scenario(run).get("name") or run.path.name)
+
+
+def recorded_variants(run: RunDir) -> list[str]:
+    """The variants of a finished run in the order of its scenario; those with a folder where it cannot be read."""
+    variants = _recorded_scenario(run).get("variants")
+    return list(map(str, variants)) if variants else sorted(path.name for path in run.variants.iterdir())
+
+
+def _recorded_scenario(run: RunDir) -> Mapping[str, Any]:
+    try:
+        scenario = YAML(typ="safe", pure=True).load(run.scenario.read_text(encoding="utf-8"))
+    except (OSError, YAMLError, UnicodeDecodeError):
+        return {}
+    return scenario if isinstance(scenario, Mapping) else {}
 
 
 def _freeze(freeze: Freeze) -> dict[str, Any]:
@@ -98,22 +126,16 @@ def _freezer(study: Study) -> dict[str, Any] | None:
     end = study.duration_s
     spans = [(one.frozen_at_s, end if one.thawed_at_s is None else one.thawed_at_s) for one in study.freezes]
     reclaimed = [freeze.memory.reclaimed_bytes for freeze in study.freezes]
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
     return {
         "pauses": len(use.pause_ms),
         "resumes": len(use.resume_ms),
         "failed": len(use.failed),
         "frozen_s": sum(until - since for since, until in spans),
-        "pause_ms": {name: percentile(sorted(use.pause_ms), share) for name, share in shares.items()},
-        "resume_ms": {name: percentile(sorted(use.resume_ms), share) for name, share in shares.items()},
+        "pause_ms": {name: percentile(sorted(use.pause_ms), share) for name, share in _SHARES.items()},
+        "resume_ms": {name: percentile(sorted(use.resume_ms), share) for name, share in _SHARES.items()},
         "reclaimed_bytes": add(reclaimed),
         "served_frozen": use.served_frozen,
     }
-
-
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    why = {"why": outcome.why} if outcome.why else {}
-    return {"what": outcome.what, "wanted": outcome.wanted, "got": outcome.got, "met": outcome.met, **why}
 
 
 def _container(study: Study, name: str) -> dict[str, Any]:
@@ -195,6 +217,8 @@ def _memory(window: Window, lines: list[Timeline], study: Study) -> dict[str, An
     stalls = {name: window.counted(lines, f"psi_{name}_usec") for name in ("some", "full")}
     return {
         **{name: window.peak(lines, column) for name, column in PEAKS.items()},
+        "memory_held_gib_seconds": window.held(lines, "memory_current"),
+        "swap_held_gib_seconds": window.held(lines, "swap"),
         **window.io(lines),
         "refault_bytes": times(window.counted(lines, "refaults"), page),
         "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
@@ -267,6 +291,27 @@ def _host(study: Study) -> dict[str, Any]:
     }
 
 
+def _load(study: Study, warm_up: Collection[str]) -> dict[str, Any] | None:
+    """What clients saw, and what the pod held and used, from the begin of the first phase that was no warm-up to the
+    end of the last; None without any.
+    """
+    phases = [phase for phase in study.phases if phase.name not in warm_up]
+    if not phases:
+        return None
+    begin_s, end_s = min(phase.begin_s for phase in phases), max(phase.end_s for phase in phases)
+    window = Window(study, begin_s, end_s)
+    pod = study.timelines.get(POD)
+    names = {phase.name for phase in phases}
+    mine = None if study.requests is None else [request for request in study.requests if request.phase in names]
+    return {
+        "begin_s": begin_s,
+        "end_s": end_s,
+        "requests": _requests(study, mine, begin_s, study.duration_s),
+        "pod": _memory(window, [pod] if pod else [], study),
+        "containers": {name: _memory(window, study.timelines_of(name), study) for name in study.containers},
+    }
+
+
 def _phase(study: Study, name: str) -> dict[str, Any]:
     span = next(phase for phase in study.phases if phase.name == name)
     window = Window(study, span.begin_s, span.until_s)
@@ -289,18 +334,25 @@ def _requests(study: Study, requests: list[Request] | None, begin_s: float, unti
     """What clients saw. Latency is from when a request was due to its end, of those that were answered whole."""
     if requests is None:
         names = ("sent", "answered", "by_status", "errors", "in_flight_peak")
-        return {**dict.fromkeys(names), "latency_ms": dict.fromkeys(("p50", "p90", "p99", "max"))}
+        nothing = dict.fromkeys(_SHARES)
+        return {**dict.fromkeys(names), "latency_ms": nothing, "after_idle": {"sent": None, "latency_ms": nothing}}
     answered = [request for request in requests if request.answered]
-    latencies = sorted(request.latency_s * 1e3 for request in answered if request.latency_s is not None)
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    mine = {request.id for request in requests}
+    woken = [request for request in after_idle(study.requests or []) if request.id in mine]
     return {
         "sent": len(requests),
         "answered": len(answered),
         "by_status": _counted(str(request.status) for request in answered),
         "errors": _counted(request.error for request in requests if request.error is not None),
-        "latency_ms": {name: percentile(latencies, share) for name, share in shares.items()},
+        "latency_ms": _latency(answered),
+        "after_idle": {"sent": len(woken), "latency_ms": _latency(woken)},
         "in_flight_peak": most_in_flight(study.in_flight, begin_s, until_s) or 0,
     }
+
+
+def _latency(requests: list[Request]) -> dict[str, float | None]:
+    latencies = sorted(request.latency_s * 1e3 for request in requests if request.latency_s is not None)
+    return {name: percentile(latencies, share) for name, share in _SHARES.items()}
 
 
 def _counted(words: Any) -> dict[str, int]:

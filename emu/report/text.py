@@ -31,7 +31,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
     for words in summary["verdict"]["sentences"]:
         console.print(Text(f"  {words}"), soft_wrap=True)
     for title, parts in (
-        ("Expected", _expected(summary)),
+        ("Expected", [table] if (table := expected_table(summary["expectations"])) else []),
         ("Pod", _pod(study, summary)),
         ("Events", _events(study)),
         ("Memory, peaks", _memory(study, summary)),
@@ -108,15 +108,16 @@ class Table:
         return Text("\n").join(lines)
 
 
-def _expected(summary: Summary) -> list[Text]:
-    if not summary["expectations"]:
-        return []
+def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
+    """What was expected and what came; None where nothing was."""
+    if not expectations:
+        return None
     table = Table("", "WHAT", "WANTED", "GOT")
-    for one in summary["expectations"]:
+    for one in expectations:
         mark = Text("✓", style="green") if one["met"] else Text("✗", style="bold red")
         got = show_figure(one["what"], one["got"])
         table.row(mark, one["what"], one["wanted"], f"{got} ({one['why']})" if one.get("why") else got)
-    return [table.text()]
+    return table.text()
 
 
 def _pod(study: Study, summary: Summary) -> list[Text]:

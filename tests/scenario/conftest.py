@@ -20,6 +20,7 @@ from emu import images
 from emu.containers import Engine
 from emu.errors import EmuError
 from emu.rundir import RunDir
+from emu.scenario import load_scenario
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going
 
 
@@ -45,12 +46,13 @@ def emu_run(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callabl
         key = (scenario, *settings)
         if key not in done:
             out = tmp_path_factory.mktemp("runs") / "run"
+            plays = max(1, len(load_scenario(scenario).variants))
             words = [word for setting in settings for word in ("--set", setting)]
             ended = subprocess.run(
                 [*EMU, "run", scenario, "--on", "host", "--out", str(out), "--json", *words],
                 capture_output=True,
                 text=True,
-                timeout=DEADLINE_S,
+                timeout=DEADLINE_S * plays,
                 check=False,
             )
             assert ended.stdout, f"emu run {scenario} ended with {ended.returncode} and said: {ended.stderr}"

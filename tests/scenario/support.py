@@ -31,6 +31,14 @@ class Finished:
     run: RunDir
     said: str
 
+    @property
+    def plays(self) -> list[tuple[RunDir, dict[str, Any]]]:
+        """The record and the summary of each variant; of the run itself where the scenario has none."""
+        variants = self.summary.get("variants")
+        if variants is None:
+            return [(self.run, self.summary)]
+        return [(self.run.variant(name), summary) for name, summary in variants.items()]
+
 
 class Going:
     """An `emu run` that is under way."""

@@ -38,6 +38,41 @@ def test_an_interrupted_run_ends_in_order(
     assert leftovers(engine) == []
 
 
+def test_an_interrupted_run_keeps_the_variants_that_were_played(
+    going: Callable[[str], Going], scenario_file: Callable[[str], str], engine: Engine
+) -> None:
+    """Ctrl-C in the second of three: the first is whole, the second is told as far as it came, the third is null."""
+    run = going(
+        scenario_file(
+            """
+name: three
+question: What is left of three variants when the second one is interrupted?
+load:
+  settle: 0s
+  phases: [{name: few, type: constant, rate: 2, duration: 2s}]
+variants:
+  first: {}
+  second: {load.settle: 60s}
+  third: {}
+expect:
+  requests.by_status.200: "== requests.sent"
+  variants.first.requests.sent: "== variants.second.requests.sent"
+"""
+        )
+    )
+    run.until("second, variant 2 of 3")
+    run.until("sending requests")
+    run.signal(signal.SIGINT)
+    assert run.end() == 130
+    summary = json.loads(run.run.summary.read_text())
+    assert (summary["interrupted"], summary["met"]) == (True, False)
+    first, second, third = (summary["variants"][name] for name in ("first", "second", "third"))
+    assert (first["met"], second["interrupted"], third) == (True, True, None)
+    assert run.run.report.stat().st_size > 0
+    assert json.loads(emu("show", str(run.run.variant("first").path), "--json").stdout)["met"] is True
+    assert leftovers(engine) == []
+
+
 def test_an_interrupt_during_set_up_leaves_nothing(going: Callable[[str], Going], engine: Engine) -> None:
     """Ctrl-C while the app's files are made or containers start undoes what was made by then."""
     run = going("page-cache-reread")

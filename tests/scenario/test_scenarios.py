@@ -33,21 +33,32 @@ def test_what_it_expects_comes_true(engine: Engine, emu_run: EmuRun, name: str) 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_request_is_accounted_for(emu_run: EmuRun, name: str) -> None:
     """sent = answered + errors: none is lost, none is counted twice."""
-    requests = emu_run(name).summary["requests"]
-    assert requests["sent"] > 0
-    assert requests["sent"] == requests["answered"] + sum(requests["errors"].values())
+    for _, summary in emu_run(name).plays:
+        requests = summary["requests"]
+        assert requests["sent"] > 0
+        assert requests["sent"] == requests["answered"] + sum(requests["errors"].values())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
     """The run directory has every file, and the page names what summary.json names."""
     done = emu_run(name)
-    for path in (done.run.scenario, done.run.events, done.run.samples, done.run.requests, done.run.kmsg):
-        assert path.stat().st_size > 0, path
-    assert done.run.container_log("queue-proxy", 0).stat().st_size > 0
-    page = " ".join(html.unescape(done.run.report.read_text()).split())  # its spaces may be ones that do not break
-    assert done.summary["verdict"]["headline"].split(":")[0] in page
-    assert done.summary["recorder"]["samples"] > 100
+    for run, summary in done.plays:
+        for path in (run.scenario, run.events, run.samples, run.requests, run.kmsg):
+            assert path.stat().st_size > 0, path
+        assert run.container_log("queue-proxy", 0).stat().st_size > 0
+        assert summary["recorder"]["samples"] > 100
+    for run, summary in [(done.run, done.summary), *done.plays]:
+        page = " ".join(html.unescape(run.report.read_text()).split())  # its spaces may be ones that do not break
+        assert summary["verdict"]["headline"].split(":")[0] in page
+
+
+def test_variants_meet_the_same_arrivals(emu_run: EmuRun) -> None:
+    """idle-policies: each policy is asked the same requests, and the frozen ones did what the policy says."""
+    summaries = dict(emu_run("idle-policies").summary["variants"])
+    assert len({summary["requests"]["sent"] for summary in summaries.values()}) == 1
+    frozen = {name: (summary["freezer"] or {"frozen_s": 0.0})["frozen_s"] for name, summary in summaries.items()}
+    assert frozen["never"] == 0.0 < frozen["after-grace"] < frozen["at-once"]
 
 
 def test_the_kernels_counters_and_its_log_tell_of_the_same_kills(emu_run: EmuRun) -> None:

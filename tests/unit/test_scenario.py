@@ -267,6 +267,8 @@ def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn
         checks = parse_expectation(name, text).checks
         for figure in (name, *(operand.name for _, operand in checks if operand.name is not None)):
             found, steps = summary, figure.split(".")
+            if steps[0] == "variants":
+                steps = steps[2:]
             if steps[0] == "phases":
                 found, steps = next(iter(summary["phases"].values())), steps[2:]
             for step in steps:

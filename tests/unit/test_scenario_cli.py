@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from emu.cli_scenarios import complete_scenario, complete_set, scenarios
+from emu.cli_scenarios import complete_scenario, complete_set, complete_variant, scenarios
 from emu.errors import EmuError
 from emu.scenario import builtin_scenarios
 
@@ -90,3 +90,14 @@ def test_what_is_no_built_in_name_completes_to_files(incomplete: str) -> None:
 def test_set_paths_complete(incomplete: str, scenario: str | None, wanted: list[str]) -> None:
     """Keys complete step by step, phases and files by their names in the scenario typed before, then values."""
     assert [value for value in completed(incomplete, scenario) if not value.endswith("rates.")] == wanted
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "scenario", "wanted"),
+    [("a", "idle-policies", ["at-once", "after-grace"]), ("", "app-oom", []), ("", None, [])],
+)
+def test_variants_complete(incomplete: str, scenario: str | None, wanted: list[str]) -> None:
+    """Those of the scenario typed before."""
+    context = click.Context(click.Command("run"))
+    context.params["scenario"] = scenario
+    assert [item.value for item in complete_variant(context, PARAM, incomplete)] == wanted

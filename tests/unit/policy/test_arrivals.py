@@ -32,6 +32,17 @@ def test_no_rate_is_no_request() -> None:
         assert times(empty) == []
 
 
+def test_poisson_steps_keep_their_pauses() -> None:
+    """Chance decides when within a share, never in one whose rate is 0; the same seed decides the same."""
+    bursty = phase("poisson-steps", rates=(40.0, 0.0, 0.0, 40.0, 0.0))
+    due = times(bursty)
+    assert due == times(bursty) != times(bursty, seed=2)
+    assert all(0 <= at < 2 or 6 <= at < 8 for at in due)
+    assert sum(at < 2 for at in due) == pytest.approx(80, abs=40)
+    assert due == sorted(due)
+    assert times(phase("poisson-steps", rates=())) == []
+
+
 def test_a_ramp_asks_for_the_integral_of_its_rate() -> None:
     """0 to 20/s in 10 s owes 100 requests, a quarter of them in the first half."""
     due = times(phase("ramp", rate=0, rate_to=20))

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from emu.report.expectations import parse_expectation
-from emu.report.measures import percentile
+from emu.report.measures import Window, percentile
+from emu.report.model import Request
+from emu.report.requests import after_idle
 from emu.report.study import read_study
 from emu.report.summary import recorded_expectations, summarize, write_summary
 from tests import fake_runs
@@ -172,3 +174,45 @@ def test_expectations_come_from_the_runs_own_scenario(tmp_path: Path) -> None:
     assert [one.name for one in recorded_expectations(directory)] == ["oom_kills.count"]
     directory.scenario.write_text("name: [")
     assert recorded_expectations(directory) == []
+
+
+def test_memory_held_is_size_times_time(tmp_path: Path) -> None:
+    """512 MiB for four seconds are 2 GiB-seconds; swap is counted by itself, and without samples there is neither."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    run.live["app"].values.update(anon=512 * MIB, swap=256 * MIB)
+    run.sample()
+    run.advance(run.now + 4.0)
+    study = read_study(run.finish())
+    app = summarize(study)["containers"]["app"]
+    assert app["memory_held_gib_seconds"] == pytest.approx(2.0, rel=0.02)
+    assert app["swap_held_gib_seconds"] == pytest.approx(1.0, rel=0.02)
+    assert Window(study, 1.0, 2.0).held(study.timelines_of("app"), "memory_current") == pytest.approx(0.5, rel=0.02)
+    assert Window(study).held([], "memory_current") is None
+
+
+def test_what_warmed_up_is_no_load(tmp_path: Path) -> None:
+    """`load` begins with the first phase that is no warm-up; a run of nothing else has none."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    for name, begin_s in (("fill", 1.0), ("trace", 3.0)):
+        run.phase(name, begin_s, begin_s + 2.0)
+        run.requests(2, begin_s, begin_s + 0.1, phase=name, takes_s=0.05)
+    run.advance(6.0)
+    study = read_study(run.finish())
+    whole, load = (summarize(study, warm_up=names)["load"] for names in ((), {"fill"}))
+    assert (whole["begin_s"], whole["end_s"], whole["requests"]["sent"]) == (1.0, 5.0, 4)
+    assert (load["begin_s"], load["end_s"], load["requests"]["sent"]) == (3.0, 5.0, 2)
+    assert load["requests"]["after_idle"]["sent"] == 1
+    assert summarize(study, warm_up={"fill", "trace"})["load"] is None
+
+
+def test_the_first_after_idleness_finds_nothing_under_way() -> None:
+    """Neither when it was due nor in the second before; the first of all is none, and an unanswered one ends it."""
+
+    def one(number: int, due_s: float, done_s: float | None) -> Request:
+        return Request(number, "p", due_s, due_s, None, done_s, 200, None)
+
+    due = [(0.0, 0.1), (0.5, 0.6), (1.7, 4.0), (3.0, 3.1), (5.0, 5.1), (5.0, 5.2), (5.9, None), (9.0, 9.1)]
+    requests = [one(number, *times) for number, times in enumerate(due)]
+    assert [request.id for request in after_idle(requests)] == [2, 4]

@@ -1,0 +1,169 @@
+"""A run of a scenario with variants, in numbers and words: what each gave, side by side. Pure, from their summaries.
+
+What memory costs is what was held for how long, in GiB-seconds, while the load lasted: the same stretch of the same
+traffic in each, without what warmed the pod up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from emu.report.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
+from emu.report.words import listed
+from emu.units import format_seconds
+
+Summary = dict[str, Any]
+ALIKE = 0.05
+"""Variants whose memory differs by less than this share are told as alike."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant in the figures that are compared. None is not measured, or does not apply."""
+
+    name: str
+    begin_s: float | None = None
+    end_s: float | None = None
+    """The load's, without what warmed the pod up."""
+    held_gib_s: float | None = None
+    swap_held_gib_s: float | None = None
+    peak_bytes: int | None = None
+    """memory.peak of the pod, over the whole run."""
+    oom_kills: int | None = None
+    cpu_s: float | None = None
+    frozen_s: float | None = None
+    sent: int | None = None
+    ok: int | None = None
+    """Answered with a status below 400."""
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    woken: int | None = None
+    """Requests that came first after idleness."""
+    woken_p50_ms: float | None = None
+    woken_max_ms: float | None = None
+    met: int = 0
+    expected: int = 0
+    state: str = "played"
+    """`played`, `cut off` or `not played`."""
+
+
+def rows_of(played: Mapping[str, Summary | None]) -> list[Row]:
+    """A row for each variant, in the scenario's order."""
+    return [Row(name, state="not played") if one is None else _row(name, one) for name, one in played.items()]
+
+
+def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expectation], scenario: str) -> Summary:
+    """summary.json of the whole. `met`: each variant was played to its end and did what was expected of it, and every
+    comparison came true. `interrupted` also where it was between two variants.
+    """
+    done = [one for one in played.values() if one is not None]
+    ended = bool(done) and all(one["ended"] for one in done)
+    interrupted = any(one["interrupted"] for one in done) or (ended and len(done) < len(played))
+    summary: Summary = {
+        "scenario": scenario,
+        "met": None,
+        "expectations": [],
+        "verdict": {},
+        "where": _first(done, "where"),
+        "wall_time": _first(done, "wall_time"),
+        "duration_s": sum(one["duration_s"] for one in done),
+        "ended": ended,
+        "interrupted": interrupted,
+        "machine": _first(done, "machine"),
+        VARIANTS: dict(played),
+    }
+    outcomes = [one.check(summary) for one in expectations if one.compares_variants]
+    summary["expectations"] = [one.to_data() for one in outcomes]
+    whole = ended and not interrupted
+    summary["met"] = whole and all(one.met for one in outcomes) and all(one["met"] for one in done)
+    headline, *sentences = _words(rows_of(played))
+    summary["verdict"] = {"headline": headline, "sentences": [*sentences, *_unmet(played)]}
+    return summary
+
+
+def unmet(played: Mapping[str, Summary | None]) -> list[tuple[str, dict[str, Any]]]:
+    """What was expected of a variant by itself and did not come true, with the variant's name."""
+    return [
+        (name, one)
+        for name, summary in played.items()
+        for one in (summary or {}).get("expectations", [])
+        if not one["met"]
+    ]
+
+
+def _row(name: str, summary: Summary) -> Row:
+    def figure(path: str) -> Any:
+        try:
+            return look_up(summary, path)
+        except NotMeasuredError:
+            return None
+
+    by_status = figure("load.requests.by_status") or {}
+    return Row(
+        name,
+        begin_s=figure("load.begin_s"),
+        end_s=figure("load.end_s"),
+        held_gib_s=figure("load.pod.memory_held_gib_seconds"),
+        swap_held_gib_s=figure("load.pod.swap_held_gib_seconds"),
+        peak_bytes=figure("pod.memory_peak_bytes"),
+        oom_kills=figure("pod.oom_kills"),
+        cpu_s=figure("load.pod.cpu_s"),
+        frozen_s=figure("freezer.frozen_s"),
+        sent=figure("load.requests.sent"),
+        ok=sum(count for status, count in by_status.items() if int(status) < 400) if by_status else None,
+        p50_ms=figure("load.requests.latency_ms.p50"),
+        p99_ms=figure("load.requests.latency_ms.p99"),
+        woken=figure("load.requests.after_idle.sent"),
+        woken_p50_ms=figure("load.requests.after_idle.latency_ms.p50"),
+        woken_max_ms=figure("load.requests.after_idle.latency_ms.max"),
+        met=sum(bool(one["met"]) for one in summary["expectations"]),
+        expected=len(summary["expectations"]),
+        state="played" if summary["ended"] and not summary["interrupted"] else "cut off",
+    )
+
+
+def _first(done: list[Summary], name: str) -> Any:
+    return done[0][name] if done else None
+
+
+def _words(rows: list[Row]) -> list[str]:
+    whole = [row for row in rows if row.state == "played"]
+    held = {row.name: row.held_gib_s for row in whole if row.held_gib_s is not None}
+    count = f"{len(rows)} variant{'' if len(rows) == 1 else 's'}"
+    if len(held) > 1:
+        said = [_memory_headline(held)]
+    else:
+        said = [f"{len(whole)} of {count} {'was' if len(whole) == 1 else 'were'} played to the end"]
+    if any(row.oom_kills for row in whole):
+        kills = [f"{row.oom_kills or 'none'} with {row.name}" for row in whole if row.oom_kills is not None]
+        said = [f"OOM kills: {listed(kills)}", f"{said[0]}."]
+    woken = [f"{format_seconds(row.woken_p50_ms / 1e3)} with {row.name}" for row in whole if row.woken_p50_ms]
+    if woken:
+        said.append(f"The first answer after idleness took {listed(woken)} (median, from when it was due).")
+    cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in whole if row.cpu_s is not None]
+    if cpu:
+        said.append(f"CPU time of the pod while the load lasted: {listed(cpu)}.")
+    for state, words in (("cut off", "Begun, and not played to the end"), ("not played", "Not begun")):
+        names = [row.name for row in rows if row.state == state]
+        said += [f"{words}: {listed(names)}."] if names else []
+    return said
+
+
+def _memory_headline(held: dict[str, float]) -> str:
+    least, most = min(held, key=lambda name: held[name]), max(held, key=lambda name: held[name])
+    first = next(iter(held))
+    alike = held[least] / (1 - ALIKE)
+    if held[most] < alike:
+        return f"All variants held about the same memory: {held[least]:.3g} to {held[most]:.3g} GiB-seconds"
+    other = first if held[first] >= alike else most
+    less = 100 * (1 - held[least] / held[other])
+    return (
+        f"{least} held {held[least]:.3g} GiB-seconds of memory, {less:.0f} % less than {other} with "
+        f"{held[other]:.3g} GiB-seconds"
+    )
+
+
+def _unmet(played: Mapping[str, Summary | None]) -> list[str]:
+    return [f"{name}: {one['what']} was not {one['wanted']}." for name, one in unmet(played)]

@@ -1,0 +1,111 @@
+"""report.html of a run with variants: one picture, one table, and the way to each variant's own report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from emu.report.compare import Row, rows_of, unmet
+from emu.report.compare_figure import comparison_figure
+from emu.report.compare_text import gib_s, ms
+from emu.report.html import Markup, element, exact_size, join, section, table, unbroken
+from emu.report.model import Study
+from emu.report.render import figure_part, page
+from emu.report.sections import expectations, scenario_part
+from emu.rundir import RunDir
+from emu.units import format_seconds
+
+_HINT = (
+    "Above, further left is cheaper and further down is faster. Both pictures zoom; double-click to see all again. "
+    "Click a name to hide it."
+)
+
+
+def render_comparison(run: RunDir, studies: Mapping[str, Study], summary: dict[str, Any]) -> str:
+    """The page. Of the run directory it reads only the scenario, and whether a variant has a page to link to."""
+    rows = rows_of(summary["variants"])
+    figure = comparison_figure(rows, dict(studies))
+    body = [
+        _header(summary),
+        figure_part("Cost against latency", _HINT, figure),
+        section("Variants", _table(run, rows), element("p", _COLUMNS, class_="hint")),
+        section("Scenario, as resolved", scenario_part(_scenario_text(run))),
+    ]
+    name = str(summary["scenario"])
+    return page(name, body, figure, name)
+
+
+_COLUMNS = (
+    "Memory, swap and CPU time are the pod's, while the load lasted, warm-up left out. Ok: answered with a status "
+    "below 400. p50 and p99 are of all answers, whatever their status, from when a request was due. After idleness: "
+    "requests that came when none had been under way for a second."
+)
+
+
+def _header(summary: dict[str, Any]) -> Markup:
+    machine = summary["machine"] or {}
+    place = {"host": "on this host", "sandbox:uml": "in emu's own kernel (UML)"}.get(
+        summary["where"] or "", summary["where"]
+    )
+    line = [summary["scenario"], summary["wall_time"], place, f"{len(summary['variants'])} variants"]
+    line.append(f"Linux {machine['kernel']}" if machine.get("kernel") else None)
+    where = element("p", " · ".join(str(part) for part in line if part), class_="where")
+    heading = element("h1", join([_chip(summary), unbroken(summary["verdict"]["headline"])], ""))
+    story = element(
+        "div", join(element("p", unbroken(said)) for said in summary["verdict"]["sentences"]), class_="story"
+    )
+    own = [{**one, "what": f"variants.{name}.{one['what']}"} for name, one in unmet(summary["variants"])]
+    return element(
+        "header", join([where, heading, story, expectations({"expectations": summary["expectations"] + own})])
+    )
+
+
+def _chip(summary: dict[str, Any]) -> Markup:
+    if summary["interrupted"]:
+        return element("span", "interrupted", class_="verdict unmet")
+    said = "✓ as expected" if summary["met"] else "✗ not as expected"
+    return element("span", said, class_=f"verdict {'met' if summary['met'] else 'unmet'}")
+
+
+def _table(run: RunDir, rows: list[Row]) -> Markup:
+    head = [
+        "variant", "OOM kills", "peak", "memory held", "swap held", "CPU time", "frozen", "sent", "ok",
+        "p50", "p99", "after idleness", "median", "longest", "as expected", "state",
+    ]  # fmt: skip
+    cells = [
+        [
+            _link(run, row),
+            row.oom_kills if any(one.oom_kills for one in rows) else None,
+            exact_size(row.peak_bytes),
+            gib_s(row.held_gib_s),
+            gib_s(row.swap_held_gib_s),
+            None if row.cpu_s is None else format_seconds(row.cpu_s),
+            None if row.frozen_s is None else format_seconds(row.frozen_s),
+            row.sent,
+            row.ok,
+            ms(row.p50_ms),
+            ms(row.p99_ms),
+            row.woken if any(one.woken for one in rows) else None,
+            ms(row.woken_p50_ms),
+            ms(row.woken_max_ms),
+            f"{row.met} of {row.expected}" if row.expected else None,
+            None if row.state == "played" else row.state,
+        ]
+        for row in rows
+    ]
+    return table(head, cells, numbers=head[1:-1])
+
+
+def _link(run: RunDir, row: Row) -> object:
+    if not run.variant(row.name).report.exists():
+        return row.name
+    path = run.variant(row.name).report.relative_to(run.path)
+    return element("a", row.name, href=quote(path.as_posix()))
+
+
+def _scenario_text(run: RunDir) -> str | None:
+    try:
+        return run.scenario.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None

@@ -1,0 +1,66 @@
+"""A run with variants on the terminal: the verdict, what was expected, and a row for each variant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from emu.report.compare import Row, rows_of, unmet
+from emu.report.text import Table, expected_table
+from emu.units import format_bytes, format_seconds
+
+
+def print_comparison(summary: dict[str, Any], console: Console) -> None:
+    """Print all of it; the path of the page is the caller's to tell."""
+    played = summary["variants"]
+    console.print(Text(summary["verdict"]["headline"], style="bold"), soft_wrap=True)
+    for words in summary["verdict"]["sentences"]:
+        console.print(Text(f"  {words}"), soft_wrap=True)
+    own = [{**one, "what": f"variants.{name}.{one['what']}"} for name, one in unmet(played)]
+    for title, text in (
+        ("Expected", expected_table([*summary["expectations"], *own])),
+        ("Variants", _table(rows_of(played))),
+    ):
+        if text is not None:
+            console.print()
+            console.print(Text(title, style="bold"))
+            console.print(text, soft_wrap=True)
+
+
+def _table(rows: list[Row]) -> Text:
+    table = Table(
+        "VARIANT", "OOM KILLS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN", "SENT", "OK", "P50", "P99",
+        "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
+    )  # fmt: skip
+    for row in rows:
+        table.row(
+            row.name,
+            row.oom_kills,
+            None if row.peak_bytes is None else format_bytes(row.peak_bytes),
+            gib_s(row.held_gib_s),
+            gib_s(row.swap_held_gib_s),
+            None if row.cpu_s is None else format_seconds(row.cpu_s),
+            None if row.frozen_s is None else format_seconds(row.frozen_s),
+            row.sent,
+            row.ok,
+            ms(row.p50_ms),
+            ms(row.p99_ms),
+            row.woken,
+            ms(row.woken_p50_ms),
+            ms(row.woken_max_ms),
+            f"{row.met} of {row.expected}" if row.expected else None,
+            row.state,
+        )
+    return table.without("-", "0", "played").text()
+
+
+def gib_s(value: float | None) -> str | None:
+    """GiB-seconds for people."""
+    return None if value is None else f"{value:.3g} GiB·s"
+
+
+def ms(value: float | None) -> str | None:
+    """Milliseconds for people: `31 ms`, `1.2 s`."""
+    return None if value is None else format_seconds(value / 1e3)

@@ -1,0 +1,176 @@
+"""A run with variants: its summary, its words, its page and its table, from made-up runs."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from emu.report.compare import compare, rows_of
+from emu.report.compare_figure import waits_of
+from emu.report.expectations import parse_expectation
+from emu.report.finish import Told, finish, look, tell
+from emu.rundir import RunDir
+from tests.fakes import MIB, FakeRun
+
+SCENARIO = """\
+name: idle
+load: {phases: [{name: fill, warmUp: true}, {name: trace}]}
+expect:
+  requests.by_status.200: "== requests.sent"
+  variants.small.load.pod.memory_held_gib_seconds: "<= 0.5 * variants.large.load.pod.memory_held_gib_seconds"
+variants: {large: {}, small: {}, later: {}}
+"""
+
+
+def played(path: Path, anon: int, takes_s: float) -> None:
+    """A run of a variant: a warm-up, then two bursts with an idle stretch between them."""
+    run = FakeRun(path, name=path.name)
+    run.start("app", memory_max=256 * MIB)
+    run.live["app"].values.update(anon=anon)
+    run.phase("fill", 0.5, 1.0)
+    run.requests(1, 0.5, 0.6, phase="fill", takes_s=0.3)
+    run.phase("trace", 1.0, 5.0)
+    run.requests(2, 1.0, 1.2, phase="trace", takes_s=takes_s)
+    run.requests(2, 4.0, 4.2, phase="trace", takes_s=takes_s)
+    run.advance(6.0)
+    run.finish()
+    (path / "scenario.yaml").write_text("name: x\nload: {phases: [{name: fill, warmUp: true}, {name: trace}]}\n")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    """Two of three variants played: large and quick, small and slow."""
+    top = RunDir(tmp_path / "run")
+    top.variants.mkdir(parents=True)
+    top.scenario.write_text(SCENARIO)
+    played(top.variants / "large", 100 * MIB, 0.02)
+    played(top.variants / "small", 10 * MIB, 0.4)
+    return top
+
+
+def without_later(run: RunDir) -> RunDir:
+    """The same, as if there had been only two."""
+    run.scenario.write_text(SCENARIO.replace(", later: {}", ""))
+    return run
+
+
+def test_the_summary_has_each_variants_own(run: RunDir) -> None:
+    """Any figure of a variant is under its name, and the comparisons are judged."""
+    summary = finish(without_later(run)).summary
+    assert summary["variants"]["small"] == json.loads(run.variant("small").summary.read_text())
+    assert [one["met"] for one in summary["expectations"]] == [True]
+    assert summary["met"] is True
+    assert json.loads(run.summary.read_text()) == summary
+
+
+def test_a_variant_that_was_not_played_is_null(run: RunDir) -> None:
+    """The run was interrupted before it: what is there stays readable, and nothing is met."""
+    summary = finish(run).summary
+    assert summary["variants"]["later"] is None
+    assert (summary["met"], summary["ended"], summary["interrupted"]) == (False, True, True)
+    assert "later" in " ".join(summary["verdict"]["sentences"])
+    assert "interrupted" in run.report.read_text()
+
+
+def test_a_variant_that_was_cut_off_was_not_interrupted(run: RunDir) -> None:
+    """Somebody killed the run: it did not end, and the row of that variant says so."""
+    summaries: dict[str, Any] = dict(look(run).summary["variants"])
+    summaries["small"] = {**summaries["small"], "ended": False}
+    summary = compare(summaries, [], "idle")
+    assert (summary["met"], summary["ended"], summary["interrupted"]) == (False, False, False)
+    assert [row.state for row in rows_of(summaries)] == ["played", "cut off", "not played"]
+    assert summary["verdict"]["headline"] == "1 of 3 variants was played to the end"
+    assert summary["verdict"]["sentences"][-2:] == ["Begun, and not played to the end: small.", "Not begun: later."]
+
+
+def test_one_variant_that_disappoints_is_enough(run: RunDir) -> None:
+    """What was expected of each holds for the whole, and the words say whose it was."""
+    summaries: dict[str, Any] = dict(look(without_later(run)).summary["variants"])
+    bad = {"what": "requests.sent", "wanted": "== 9", "got": 5, "met": False}
+    summaries["small"] = {**summaries["small"], "met": False, "expectations": [bad]}
+    summary = compare(summaries, [], "idle")
+    assert summary["met"] is False
+    assert "small: requests.sent was not == 9." in summary["verdict"]["sentences"]
+
+
+def test_costs_are_those_of_the_load(run: RunDir) -> None:
+    """GiB-seconds from the end of the warm-up to the end of the trace; requests of the warm-up are not counted."""
+    large, small = rows_of(look(without_later(run)).summary["variants"])
+    assert large.held_gib_s == pytest.approx(4.0 * 100 / 1024, rel=0.05)
+    assert small.held_gib_s == pytest.approx(4.0 * 10 / 1024, rel=0.05)
+    assert (large.sent, large.woken) == (4, 1)
+    assert large.woken_p50_ms == pytest.approx(20.0, abs=1.0)
+    assert small.woken_p50_ms == pytest.approx(400.0, abs=1.0)
+
+
+def test_the_headline_tells_who_held_least(run: RunDir) -> None:
+    """And by how much, beside the one that held most."""
+    words = look(without_later(run)).summary["verdict"]
+    assert words["headline"].startswith("small held ")
+    assert "90 % less than large" in words["headline"]
+    assert "20 ms with large and 400 ms with small" in words["sentences"][0]
+
+
+def test_alike_is_told_as_alike(run: RunDir) -> None:
+    """A difference within the noise is no finding."""
+    large = look(run).summary["variants"]["large"]
+    assert compare({"a": large, "b": large}, [], "x")["verdict"]["headline"].startswith("All variants held about")
+
+
+def test_a_kill_comes_first(run: RunDir) -> None:
+    """Which variants lived matters more than what they cost."""
+    summaries: dict[str, Any] = dict(look(without_later(run)).summary["variants"])
+    summaries["small"] = {**summaries["small"], "pod": {**summaries["small"]["pod"], "oom_kills": 2}}
+    headline = compare(summaries, [], "x")["verdict"]["headline"]
+    assert headline == "OOM kills: none with large and 2 with small"
+
+
+def test_without_idleness_all_answers_are_drawn(run: RunDir) -> None:
+    """The picture compares first answers after idleness if there are any, else the median and p99 of all."""
+    rows = rows_of(look(run).summary["variants"])
+    first = waits_of(rows)
+    every = waits_of([replace(row, woken_p50_ms=None, woken_max_ms=None) for row in rows])
+    assert (first.what, every.what) == ("first answer after idleness", "answer")
+    assert set(first.by_name) == set(every.by_name) == {"large", "small"}
+    assert every.by_name["small"] == (rows[1].p50_ms, rows[1].p99_ms)
+
+
+def test_the_page_compares_and_links(run: RunDir) -> None:
+    """One picture, a row for each variant, and the way to each one's own report, all of it offline."""
+    finish(run)
+    page = run.report.read_text()
+    assert 'href="variants/large/report.html"' in page
+    assert 'href="variants/later/report.html"' not in page
+    assert "first answer after idleness" in page
+    assert "http://" not in page.split("<script")[0]
+    assert run.variant("large").report.exists()
+
+
+def test_the_terminal_has_a_row_for_each(run: RunDir) -> None:
+    """With what was held and what was waited."""
+    text = io.StringIO()
+    told = look(run)
+    tell(told, Console(file=text, width=200))
+    lines = text.getvalue().splitlines()
+    assert any(line.startswith("large") and "GiB·s" in line and "20 ms" in line for line in lines)
+    assert any(line.startswith("later") and "not played" in line for line in lines)
+    assert isinstance(told, Told)
+    assert not run.summary.exists()
+
+
+def test_a_run_copied_without_its_scenario_is_still_read(run: RunDir) -> None:
+    """The folders name the variants then."""
+    run.scenario.unlink()
+    assert list(finish(run).summary["variants"]) == ["large", "small"]
+
+
+def test_a_name_of_all_variants_is_no_comparison() -> None:
+    """Lines of `expect` that belong to each are not judged on the whole."""
+    expectation = parse_expectation("requests.sent", "== 1")
+    assert compare({}, [expectation], "x")["expectations"] == []

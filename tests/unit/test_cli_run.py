@@ -1,0 +1,103 @@
+"""`emu run` of a scenario with variants: which are played, where each is recorded, and what stops it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from emu import runner
+from emu.cli_run import record
+from emu.errors import EmuError
+from emu.rundir import RunDir
+from emu.scenario import read_scenario, resolve
+from emu.spec import ScenarioSpec
+
+TEXT = """\
+name: two
+question: Which?
+variants:
+  plain: {}
+  grown: {pod.app.env.SIZE: large}
+"""
+Play = Callable[[ScenarioSpec, RunDir], bool]
+
+
+@pytest.fixture
+def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Play], tuple[int, RunDir]]:
+    """Record the scenario with a runner of the test's own; gives the exit status and the run."""
+    top = RunDir(tmp_path / "run")
+    top.create(variants=True)
+    scenario = tmp_path / "two.yaml"
+    scenario.write_text(resolve(read_scenario(TEXT, "two.yaml")))
+
+    def play(run: Play) -> tuple[int, RunDir]:
+        monkeypatch.setattr(runner, "run_scenario", lambda spec, run_dir, screen: run(spec, run_dir))
+        result = CliRunner().invoke(record, [str(scenario), "--out", str(top.path)])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, top
+
+    return play
+
+
+def begun(run: RunDir) -> None:
+    """Leave a first record."""
+    run.events.write_text("{}\n")
+
+
+def test_each_variant_is_recorded_in_a_run_directory_of_its_own(
+    played: Callable[[Play], tuple[int, RunDir]],
+) -> None:
+    """In the order of the file, each as the scenario that it is."""
+    seen = []
+
+    def run(spec: ScenarioSpec, where: RunDir) -> bool:
+        assert where.logs.is_dir() and where.processes.is_dir()
+        seen.append((spec.name, spec.pod.app.env, where.path.name))
+        begun(where)
+        return False
+
+    status, top = played(run)
+    assert status == 0
+    assert seen == [("two-plain", {}, "plain"), ("two-grown", {"SIZE": "large"}, "grown")]
+    assert top.scenario.exists() and not top.events.exists()
+    assert top.begun() and top.has_variants()
+
+
+def test_an_interrupt_stops_those_that_are_left(played: Callable[[Play], tuple[int, RunDir]]) -> None:
+    """What was recorded stays; the next ones are not begun."""
+
+    def run(spec: ScenarioSpec, where: RunDir) -> bool:
+        begun(where)
+        return True
+
+    status, top = played(run)
+    assert status == 130
+    assert [path.name for path in top.variants.iterdir()] == ["plain"]
+
+
+def test_a_variant_that_never_began_leaves_no_folder(
+    played: Callable[[Play], tuple[int, RunDir]], tmp_path: Path
+) -> None:
+    """As a run that never began; the variants before it keep theirs."""
+
+    def run(spec: ScenarioSpec, where: RunDir) -> bool:
+        if spec.pod.app.env:
+            raise EmuError("there is no image", "nobody made it", "make it")
+        begun(where)
+        return False
+
+    with pytest.raises(EmuError):
+        played(run)
+    assert [path.name for path in RunDir(tmp_path / "run").variants.iterdir()] == ["plain"]
+
+
+def test_a_run_directory_is_made_once(tmp_path: Path) -> None:
+    """Variants or not: a recorded run is never overwritten."""
+    RunDir(tmp_path / "run").create(variants=True)
+    assert not RunDir(tmp_path / "run").logs.exists()
+    with pytest.raises(EmuError):
+        RunDir(tmp_path / "run").create()
