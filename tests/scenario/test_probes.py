@@ -28,9 +28,11 @@ pod:
       timeoutSeconds: 30
       periodSeconds: 1
       failureThreshold: 100
-    livenessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 2}
+    livenessProbe:
+      {httpGet: {path: /healthz}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 2,
+       terminationGracePeriodSeconds: 60}
     readinessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 2}
-    lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "open('/data/hook', 'w')"]}}}
+    lifecycle: {preStop: {exec: {command: [/usr/bin/touch, /data/hook]}}}
   sidecars:
     - name: by-exec
       command: [sleep, infinity]
