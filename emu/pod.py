@@ -23,7 +23,7 @@ from cgroups.errors import CgroupError
 from emu import images
 from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 from emu.errors import EmuError
-from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
+from emu.events import ContainerCreated, ContainerExited, ContainerStarted, EventLog, Note, now
 from emu.freezer import MOUNT, Access
 from emu.messages import DATA_DIR, QUEUE_PORT
 from emu.podcgroup import PodCgroup
@@ -68,6 +68,7 @@ class Pod:
         owner: str,
         log_driver: str | None = None,
         freezer: Access | None = None,
+        app_image: str | None = None,
     ) -> None:
         self.spec = spec
         self.run_id = run_id
@@ -77,6 +78,7 @@ class Pod:
         self._machine_memory_bytes = machine_memory_bytes
         self._log_driver = log_driver
         self._freezer = freezer
+        self._app_image = app_image
         self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
@@ -118,6 +120,8 @@ class Pod:
         """The image of a container."""
         if container == SANDBOX:
             return images.BASE
+        if container == APP and self._app_image is not None:
+            return self._app_image
         ours = images.QUEUE_PROXY if container == QUEUE_PROXY else images.APP
         return self._container_spec(container).image or ours
 
@@ -175,12 +179,20 @@ class Pod:
             time.sleep(_LOOK_S)
         return int(state["ExitCode"]) if state["Status"] == "exited" else -1
 
-    def open(self) -> None:
-        """Start the pause container: from here on the pod has an address."""
-        instance = self.create(SANDBOX, 0)
+    def open(self, attempt: int = 0) -> Instance:
+        """Start the pause container: from here on the pod has an address, and containers share its network."""
+        instance = self.create(SANDBOX, attempt)
         self.start(instance)
         self._sandbox_id = instance.id
         self.address = self._engine.address(instance.id)
+        return instance
+
+    def remove(self, instance: Instance) -> None:
+        """End an instance and remove it, before the pod itself goes."""
+        self._engine.remove(instance.id)
+        self._log.append(
+            ContainerExited(now(), instance.container, instance.attempt, instance.id, 137, False, asked=True)
+        )
 
     def asked(self, container: str) -> qos.Asked:
         """What a container asks for, in the kubelet's terms."""
