@@ -39,6 +39,7 @@ ROOTS = (
     "stalls",
     "freezes",
     "freezer",
+    "starts",
     "phases",
     "recorder",
     "host",

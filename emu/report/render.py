@@ -16,6 +16,7 @@ from emu.report.html import Markup, element, join, section, text
 from emu.report.model import Study
 from emu.report.packing import pack
 from emu.report.sections import header, sections
+from emu.report.starts_section import starts_parts
 
 
 def render_html(study: Study, summary: dict[str, Any], scenario_text: str | None = None) -> str:
@@ -25,7 +26,12 @@ def render_html(study: Study, summary: dict[str, Any], scenario_text: str | None
     if scenario_text is None:
         scenario_text = _scenario_text(study)
     figure = run_figure(study, summary)
-    body = [header(study, summary), _figure_part(figure), *sections(study, summary, figure, scenario_text)]
+    body = [
+        header(study, summary),
+        *starts_parts(study, summary),
+        _figure_part(figure),
+        *sections(study, summary, figure, scenario_text),
+    ]
     scripts = list(_scripts(study, figure))
     return _page("page.html").substitute(
         policy=_policy(scripts),
