@@ -9,6 +9,7 @@ cgroup as soon as that exists, which is before its process runs.
 from __future__ import annotations
 
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -36,6 +37,8 @@ LABEL_OWNER = "emu.owner"
 """Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
 _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
 _TLS_PORT = 8112
+_KILLED = 128 + signal.SIGKILL
+"""The exit code of a container that was removed while it ran."""
 _BORN_DEADLINE_S = 60.0
 _FILE_DEADLINE_S = 900.0
 _LOOK_S = 0.1
@@ -188,11 +191,13 @@ class Pod:
         return instance
 
     def remove(self, instance: Instance) -> None:
-        """End an instance and remove it, before the pod itself goes."""
+        """Kill an instance if it runs, and remove it, before the pod itself goes."""
+        state = self._engine.state(instance.id)
         self._engine.remove(instance.id)
-        self._log.append(
-            ContainerExited(now(), instance.container, instance.attempt, instance.id, 137, False, asked=True)
-        )
+        if state["Status"] != "created":
+            self._log.append(
+                ContainerExited(now(), instance.container, instance.attempt, instance.id, _KILLED, False, asked=True)
+            )
 
     def asked(self, container: str) -> qos.Asked:
         """What a container asks for, in the kubelet's terms."""
