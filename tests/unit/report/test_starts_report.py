@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from emu.events import ContainerResumed, StartMeasured
+from emu.report.journal import entries
 from emu.report.render import render_html
 from emu.report.study import read_study
 from emu.report.summary import summarize
@@ -155,6 +156,16 @@ def test_terminal_and_page_show_every_temperature(tmp_path: Path) -> None:
     assert "engine 150 ms" in said
     assert "warm-swap, engine: 150 ms" in page
     assert page.count("trial ") == 2
+
+
+def test_the_journal_has_each_request_and_its_answer(tmp_path: Path) -> None:
+    """In order of time; one without an answer has none."""
+    told = [entry.text for entry in entries(read_study(made_up(tmp_path / "run").finish()))]
+    assert told.index("a request came to a warm-disk pod") < told.index(
+        "the first byte of its answer came after 2.1 s, status 200"
+    )
+    assert sum("came to a" in text for text in told) == 4
+    assert sum("first byte of its answer" in text for text in told) == 3
 
 
 def test_restarts_are_not_counted_where_emu_ended_a_container(tmp_path: Path) -> None:
