@@ -25,11 +25,11 @@ _COLOURS = {
     policy.LISTEN: "var(--stage-listen)",
     policy.READINESS: "var(--stage-readiness)",
     policy.FORWARD: "var(--stage-forward)",
-    policy.DECISION: "var(--stage-forward)",
-    policy.RPC: "var(--stage-create)",
-    policy.ENGINE: "var(--stage-start)",
-    policy.KERNEL: "var(--stage-image)",
-    policy.REPLY: "var(--stage-readiness)",
+    policy.DECISION: "var(--stage-decision)",
+    policy.RPC: "var(--stage-rpc)",
+    policy.ENGINE: "var(--stage-engine)",
+    policy.KERNEL: "var(--stage-kernel)",
+    policy.REPLY: "var(--stage-reply)",
     policy.FIRST_BYTE: "var(--stage-answer)",
 }
 _OTHER = "var(--stage-other)"
@@ -66,7 +66,7 @@ def _table(temperatures: dict[str, Any]) -> Markup:
         "major faults",
         "read",
     ]
-    heads += ["swapped in", "held while idle", "in swap then", "GiB·s per idle hour"]
+    heads += ["swapped in", "held idle", "in swap", "GiB·s / idle hour"]
     rows = [
         (
             kept(name),
