@@ -83,10 +83,6 @@ class HeldRequest:
         except OSError:
             return
 
-    def close(self) -> None:
-        """The answer is over."""
-        self._connection.close()
-
 
 class Activator:
     """Listens on loopback. A context manager; `check` is called while something is waited for, and may raise."""
