@@ -143,7 +143,7 @@ class Engine:
                         file.write(part)
             finally:
                 self.remove(made)
-            changes = _instructions(self._api.inspect_image(tag).get("Config") or {}, labels)
+            changes = instructions(self._api.inspect_image(tag).get("Config") or {}, labels)
             self._api.import_image_from_file(str(archive), repository=into, tag="latest", changes=changes)
         except (docker.errors.APIError, RequestException, OSError) as error:
             raise _engine_error(what, error) from error
@@ -347,21 +347,25 @@ class Engine:
         yield from stream
 
 
-def _instructions(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
-    """An image's configuration as a Dockerfile has it: what `docker import` takes."""
-    lines = [
-        f"ENV {name}={json.dumps(value)}"
-        for name, _, value in (one.partition("=") for one in config.get("Env") or ())
-    ]
-    lines += [
-        f"{word} {json.dumps(config[key])}"
-        for word, key in (("ENTRYPOINT", "Entrypoint"), ("CMD", "Cmd"))
-        if config.get(key)
-    ]
-    lines += [
-        f"{word} {config[key]}" for word, key in (("USER", "User"), ("WORKDIR", "WorkingDir")) if config.get(key)
-    ]
-    return [*lines, *(f"LABEL {json.dumps(name)}={json.dumps(value)}" for name, value in labels.items())]
+def instructions(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """How an image's containers run, as a Dockerfile has it: what `docker import` takes. Ports and volumes are left
+    out, as is a health check.
+    """
+    variables = (one.partition("=") for one in config.get("Env") or ())
+    lines = [f"ENV {name}={_quoted(value)}" for name, _, value in variables]
+    for word, key in (("ENTRYPOINT", "Entrypoint"), ("CMD", "Cmd")):
+        if config.get(key):
+            lines.append(f"{word} {json.dumps(config[key], ensure_ascii=False)}")
+    for word, key in (("USER", "User"), ("WORKDIR", "WorkingDir"), ("STOPSIGNAL", "StopSignal")):
+        if config.get(key):
+            lines.append(f"{word} {config[key]}")
+    return [*lines, *(f"LABEL {_quoted(name)}={_quoted(value)}" for name, value in labels.items())]
+
+
+def _quoted(value: str) -> str:
+    """A word in a Dockerfile, none of whose signs means anything."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{escaped}"'
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
