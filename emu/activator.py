@@ -45,6 +45,11 @@ class Answer:
     bytes: int = 0
     error: str | None = None
 
+    @property
+    def served(self) -> bool:
+        """The app answered; from 500 on it was queue-proxy, or we, who did."""
+        return self.error is None and self.status is not None and self.status < 500
+
 
 class HeldRequest:
     """A request that has arrived, until it is forwarded."""

@@ -184,6 +184,8 @@ class Starts:
             None if cached is None else cached.cached, None if cached is None else cached.size,
         )  # fmt: skip
         self._log.append(measured)
+        if not answer.served:
+            self._clear()
         return measured
 
     # --- the way to a temperature
@@ -213,7 +215,10 @@ class Starts:
         """
         if APP in self._instances and self._held(self._instances[APP])[1]:
             self._clear()
-        self._ask("", lambda request: self._serve(request, policy.temperature_of(self._look(None)), []))
+        answer = self._ask("", lambda request: self._serve(request, policy.temperature_of(self._look(None)), []))
+        if not answer.served:
+            self._clear()  # the temperature does not hold then, and is prepared anew
+            return
         if wanted == policy.WARM_CPU:
             return
         deadline = now() + self._pod.spec.ready_timeout

@@ -58,6 +58,7 @@ def test_an_answer_says_how_warm_the_start_was(monkeypatch: pytest.MonkeyPatch) 
         answer = front.ask(REQUEST, serve)
     assert heard == [REQUEST]
     assert (answer.status, answer.temperature, answer.bytes, answer.error) == (200, "cold", 5, None)
+    assert answer.served
     assert answer.first_byte is not None
     assert answer.sent <= sent[0] <= answer.first_byte <= answer.done
 
@@ -67,6 +68,7 @@ def test_a_request_that_cannot_be_served_is_refused() -> None:
     with Activator(nothing) as front:
         answer = front.ask(REQUEST, lambda request: request.refuse("warm-disk"))
     assert (answer.status, answer.temperature, answer.bytes) == (503, "warm-disk", 0)
+    assert not answer.served
 
 
 def test_a_pod_that_hangs_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
