@@ -58,6 +58,11 @@ def clean() -> Iterator[Removed]:
         if not any(volume.startswith(run_id) for run_id in alive):
             engine.remove_volume(volume)
             yield Removed("volume", volume)
+    for image in engine.labelled_images(LABEL_RUN):
+        labels = image.get("Labels") or {}
+        if labels.get(LABEL_RUN) not in alive and not _lives(labels.get(LABEL_OWNER, "")):
+            engine.remove_image(str(image["Id"]))
+            yield Removed("image", str((image.get("RepoTags") or [image["Id"]])[0]))
     for folder in leftovers(alive):
         shutil.rmtree(folder, ignore_errors=True)
         yield Removed("freezer", str(folder))

@@ -6,6 +6,7 @@ Whatever is made carries our labels, so that `emu clean` finds it. Ids are the e
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import tarfile
@@ -148,6 +149,59 @@ class Engine:
         data = self._api.inspect_image(tag).get("GraphDriver", {}).get("Data") or {}
         folders = [data.get("UpperDir", ""), *data.get("LowerDir", "").split(":")]
         return [Path(folder) for folder in folders if folder]
+
+    def flatten(self, tag: str, into: str, labels: Mapping[str, str], scratch: Path) -> None:
+        """Make an image `into` with the files and the configuration of `tag`, in a single layer that it shares with
+        no other image. `scratch` is a folder with room for its files.
+        """
+        what = f"cannot make an image of its own from {tag}"
+        archive = scratch / "files.tar"
+        try:
+            made = str(self._api.create_container(tag, command=["none"], labels=dict(labels))["Id"])
+            try:
+                with archive.open("wb") as file:
+                    for part in self._api.export(made):
+                        file.write(part)
+            finally:
+                self.remove(made)
+            changes = instructions(self._api.inspect_image(tag).get("Config") or {}, labels)
+            self._api.import_image_from_file(str(archive), repository=into, tag="latest", changes=changes)
+        except (docker.errors.APIError, RequestException, OSError) as error:
+            raise _engine_error(what, error) from error
+        finally:
+            archive.unlink(missing_ok=True)
+
+    def save_image(self, tag: str, archive: Path) -> None:
+        """Write an image to an archive, as `docker save` does."""
+        try:
+            with archive.open("wb") as file:
+                for part in self._api.get_image(tag):
+                    file.write(part)
+        except (docker.errors.APIError, RequestException, OSError) as error:
+            raise _engine_error(f"cannot save the image {tag} to {archive}", error) from error
+
+    def load_image(self, archive: Path) -> None:
+        """Take in an image from an archive, as `docker load` does; returns when the engine has it."""
+        what = f"cannot load an image from {archive}"
+        try:
+            with archive.open("rb") as file:
+                for step in self._api.load_image(file) or ():
+                    if "error" in step:
+                        raise EmuError(what, f"Docker: {step['error']}", _FIX)
+        except (docker.errors.APIError, RequestException, OSError) as error:
+            raise _engine_error(what, error) from error
+
+    def remove_image(self, tag: str) -> None:
+        """Remove an image and its files; one that is gone already is no error."""
+        try:
+            self._api.remove_image(tag, force=True)
+        except docker.errors.APIError as error:
+            if error.status_code != 404:
+                raise _engine_error(f"cannot remove the image {tag}", error) from error
+
+    def labelled_images(self, label: str) -> list[dict[str, Any]]:
+        """Every image with a label: the engine's own summaries."""
+        return list(self._api.images(filters={"label": label}))
 
     def build(self, tag: str, files: Mapping[str, Path | bytes], labels: Mapping[str, str]) -> None:
         """Build an image from `files` (name in the context → a file, a folder or bytes; one is `Dockerfile`)."""
@@ -365,6 +419,27 @@ class Engine:
         stream = self._api.events(since=int(time.time()), filters={"label": label, "type": "container"}, decode=True)
         on_open(stream)
         yield from stream
+
+
+def instructions(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
+    """How an image's containers run, as a Dockerfile has it: what `docker import` takes. Ports and volumes are left
+    out, as is a health check.
+    """
+    variables = (one.partition("=") for one in config.get("Env") or ())
+    lines = [f"ENV {name}={_quoted(value)}" for name, _, value in variables]
+    for word, key in (("ENTRYPOINT", "Entrypoint"), ("CMD", "Cmd")):
+        if config.get(key):
+            lines.append(f"{word} {json.dumps(config[key], ensure_ascii=False)}")
+    for word, key in (("USER", "User"), ("WORKDIR", "WorkingDir"), ("STOPSIGNAL", "StopSignal")):
+        if config.get(key):
+            lines.append(f"{word} {config[key]}")
+    return [*lines, *(f"LABEL {_quoted(name)}={_quoted(value)}" for name, value in labels.items())]
+
+
+def _quoted(value: str) -> str:
+    """A word in a Dockerfile, none of whose signs means anything."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{escaped}"'
 
 
 def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:

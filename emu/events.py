@@ -301,6 +301,42 @@ class MemoryReclaimed(Event):
 
 
 @dataclass(frozen=True)
+class StartMeasured(Event):
+    """One trial of a start: a request that came to a pod of a known temperature was answered, or was not. `t` is the
+    end of its answer; all times are CLOCK_MONOTONIC seconds.
+    """
+
+    kind: ClassVar[str] = "start-measured"
+    trial: int
+    wanted: str
+    """The temperature that was prepared."""
+    temperature: str
+    """What was found when the request came; the answer's `X-Emu-Start` header says so."""
+    attempt: int
+    """Of the pod's containers in this trial."""
+    arrived: float
+    """The activator had read the request."""
+    stamps: list[tuple[str, float]]
+    """What the activator did, in order, with when each was done; `forward`: the request was sent to queue-proxy."""
+    first_byte: float | None
+    status: int | None
+    error: str | None
+    before: dict[str, int | None]
+    """Counters of the app's cgroup when the request came; 0 where it had none: `pgfault`, `pgmajfault`,
+    `swap_in_pages`, `io_read_bytes`, `io_write_bytes`.
+    """
+    after: dict[str, int | None]
+    """The same at `t`."""
+    held_bytes: int
+    """memory.current of all the pod's containers together while it waited for the request."""
+    held_swap_bytes: int
+    """memory.swap.current of them."""
+    image_cached_bytes: int | None = None
+    """Of the image's files, how much was in the page cache; None where the app's container was there already."""
+    image_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class RecorderReport(Event):
     """What recording itself cost; written every few seconds and at its end. The last one counts."""
 
@@ -357,6 +393,7 @@ _KINDS: dict[str, type[Event]] = {
         ContainerResumed,
         FreezerFailed,
         MemoryReclaimed,
+        StartMeasured,
         RecorderReport,
         Note,
         RunEnded,

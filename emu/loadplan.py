@@ -23,7 +23,7 @@ def _phase(model: PhaseModel, start_s: float) -> Phase:
         kind=model.type,
         start_s=start_s,
         duration_s=model.duration,
-        request=_request(model.request),
+        request=request_spec(model.request),
         rate=model.rate,
         rate_to=model.rate_to,
         rates=model.rates,
@@ -36,7 +36,8 @@ def _phase(model: PhaseModel, start_s: float) -> Phase:
     )
 
 
-def _request(model: RequestModel) -> RequestSpec:
+def request_spec(model: RequestModel) -> RequestSpec:
+    """One kind of request as it is sent."""
     query = model.do.to_work().to_query() if model.do is not None else ""
     return RequestSpec(
         method=model.method or ("POST" if model.body else "GET"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ from cgroups.errors import CgroupError
 from emu import images
 from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 from emu.errors import EmuError
-from emu.events import ContainerCreated, ContainerStarted, EventLog, Note, now
+from emu.events import ContainerCreated, ContainerExited, ContainerStarted, EventLog, Note, now
 from emu.freezer import MOUNT, Access
 from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.podcgroup import PodCgroup
@@ -52,6 +53,8 @@ _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
 _TLS_PORT = 8112
 _STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.sidecar")
 """What our app image runs as a sidecar."""
+_KILLED = 128 + signal.SIGKILL
+"""The exit code of a container that was removed while it ran."""
 _BORN_DEADLINE_S = 60.0
 _FILE_DEADLINE_S = 900.0
 _LOOK_S = 0.1
@@ -106,6 +109,7 @@ class Pod:
         owner: str,
         log_driver: str | None = None,
         freezer: Access | None = None,
+        app_image: str | None = None,
     ) -> None:
         self.spec = spec
         self.run_id = run_id
@@ -115,6 +119,7 @@ class Pod:
         self._machine_memory_bytes = machine_memory_bytes
         self._log_driver = log_driver
         self._freezer = freezer
+        self._app_image = app_image
         self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
@@ -156,6 +161,8 @@ class Pod:
         """The image of a container."""
         if container == SANDBOX:
             return images.BASE
+        if container == APP and self._app_image is not None:
+            return self._app_image
         ours = images.QUEUE_PROXY if container == QUEUE_PROXY else images.APP
         return self._container_spec(container).image or ours
 
@@ -234,12 +241,22 @@ class Pod:
             time.sleep(_LOOK_S)
         return int(state["ExitCode"]) if state["Status"] == "exited" else -1
 
-    def open(self) -> None:
-        """Start the pause container: from here on the pod has an address."""
-        instance = self.create(SANDBOX, 0)
+    def open(self, attempt: int = 0) -> Instance:
+        """Start the pause container: from here on the pod has an address, and containers share its network."""
+        instance = self.create(SANDBOX, attempt)
         self.start(instance)
         self._sandbox_id = instance.id
         self.address = self._engine.address(instance.id)
+        return instance
+
+    def remove(self, instance: Instance) -> None:
+        """Kill an instance if it runs, and remove it, before the pod itself goes."""
+        state = self._engine.state(instance.id)
+        self._engine.remove(instance.id)
+        if state["Status"] != "created":
+            self._log.append(
+                ContainerExited(now(), instance.container, instance.attempt, instance.id, _KILLED, False, asked=True)
+            )
 
     def asked(self, container: str) -> qos.Asked:
         """What a container asks for, in the kubelet's terms."""

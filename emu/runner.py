@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 from typing import Any
@@ -20,7 +21,7 @@ import psutil
 
 from cgroups import parse
 from cgroups.mount import find_cgroup2
-from emu import command, images
+from emu import command, images, pagecache
 from emu.containers import Engine, EngineFacts
 from emu.errors import EmuError
 from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
@@ -30,19 +31,19 @@ from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
 from emu.messages import QUEUE_PORT, LoadPlan
-from emu.pod import SANDBOX, Instance, Pod, owner
+from emu.pod import LABEL_OWNER, SANDBOX, Instance, Pod, owner
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.profiles import profile_of
 from emu.rundir import RunDir
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
+from emu.starts import Starts, app_image
 from emu.supervisor import Supervisor
 from emu.units import format_bytes
 
 _TURN_S = 0.1
 _CHILD_END_S = 20.0
-_PAGE_READ = 1 << 20
 
 
 @dataclass
@@ -105,6 +106,11 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         freezer = None
         if spec.pod.freezer is not None:
             freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log))
+        image = None
+        if spec.starts is not None:
+            screen.step("making an image for the app that shares no layer, and its archive")
+            source = spec.pod.app.image or images.APP
+            image = stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
         pod = Pod(
             spec.pod,
             run_id,
@@ -115,6 +121,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             owner=owner(),
             log_driver=_log_driver(),
             freezer=None if freezer is None else freezer.access,
+            app_image=None if image is None else image.tag,
         )
         stack.enter_context(pod)
         try:
@@ -123,24 +130,12 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             recorder = stack.enter_context(_recording(run, pod, log, spec.recorder.interval))
             pod.on_create = _telling(recorder, freezer, pod)
-            supervisor = stack.enter_context(
-                Supervisor(
-                    pod,
-                    engine,
-                    log,
-                    run,
-                    on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
-                    on_event=_Events(screen, began).tell,
-                    hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
-                )
-            )
-            stack.callback(supervisor.stop)
-            watch = _Watch(pod, supervisor, screen, began)
-            try:
-                _drive(spec, run, pod, supervisor, freezer, log, watch, interrupts)
-            except KeyboardInterrupt:
-                supervisor.hurry()
-                raise
+            if spec.starts is not None and image is not None:
+                keep = partial(_keep_going, freezer, interrupts)
+                starts = Starts(spec.starts, pod, image, engine, run, log, say=screen.step, check=keep)
+                stack.enter_context(starts).measure()
+            else:
+                _supervise(spec, run, pod, engine, freezer, log, screen, interrupts, began, stack)
         except KeyboardInterrupt:
             interrupted = True
             screen.end_live()
@@ -152,6 +147,45 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     log.append(RunEnded(now(), interrupted))
     log.close()
     return interrupted
+
+
+def _supervise(
+    spec: ScenarioSpec,
+    run: RunDir,
+    pod: Pod,
+    engine: Engine,
+    freezer: RunFreezer | None,
+    log: EventLog,
+    screen: Screen,
+    interrupts: Interrupts,
+    began: float,
+    stack: ExitStack,
+) -> None:
+    """Start the pod, keep it running, and send it its load."""
+    supervisor = stack.enter_context(
+        Supervisor(
+            pod,
+            engine,
+            log,
+            run,
+            on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
+            on_event=_Events(screen, began).tell,
+            hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
+        )
+    )
+    stack.callback(supervisor.stop)
+    watch = _Watch(pod, supervisor, screen, began)
+    try:
+        _drive(spec, run, pod, supervisor, freezer, log, watch, interrupts)
+    except KeyboardInterrupt:
+        supervisor.hurry()
+        raise
+
+
+def _keep_going(freezer: RunFreezer | None, interrupts: Interrupts) -> None:
+    interrupts.check()
+    if freezer is not None:
+        freezer.keep()
 
 
 def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cgroup: Path) -> RunBegan:
@@ -193,28 +227,12 @@ def _prepare(
         log.append(Note(now(), what, why, "warning"))
     if spec.node.image_cache == "warm":
         folders = {folder for name in (SANDBOX, *pod.containers) for folder in engine.image_folders(pod.image(name))}
-        if not _read_into_cache(sorted(folders), interrupts):
+        if not pagecache.read_in(sorted(folders), interrupts.check):
             log.append(
                 Note(now(), "the images' files could not be read ahead", "their layers are not files on this machine")
             )
     else:
         _drop_caches(log)
-
-
-def _read_into_cache(folders: list[Path], interrupts: Interrupts) -> bool:
-    """Read every file once: its pages are then there and charged to us, as on a node where the image ran before."""
-    found = False
-    buffer = bytearray(_PAGE_READ)
-    for folder in folders:
-        for path in folder.rglob("*"):
-            interrupts.check()
-            if path.is_symlink() or not path.is_file():
-                continue
-            found = True
-            with path.open("rb", buffering=0) as file:
-                while file.readinto(buffer):
-                    pass
-    return found
 
 
 def _drop_caches(log: EventLog) -> None:

@@ -29,6 +29,7 @@ from emu.messages import FOREVER, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind, ProbeRule
 from emu.policy.reclaiming import ALL, read_amount
+from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
 from emu.units import format_bytes, parse_bytes, parse_seconds
 
 MIB = 2**20
@@ -876,6 +877,32 @@ class LoadModel(Model):
         return self
 
 
+class StartsSpec(Model):
+    """Measure how long a request waits for its answer from each temperature of the pod, instead of a load."""
+
+    temperatures: Annotated[tuple[Temperature, ...], Field(min_length=1)] = TEMPERATURES
+    """cold: the app's image is not there, and is loaded from an archive on this machine; warm-disk: it is, none of it
+    in the page cache; warm-page-cache: in the page cache too; created: its container is made and not started;
+    warm-swap: frozen, its memory reclaimed; warm-memory: frozen; warm-cpu: running.
+    """
+    trials: Annotated[Whole, Field(ge=1, le=1000)] = 3
+    """Of each temperature. A round has one of each."""
+    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
+    """Of the order within each round; the same seed gives the same order."""
+    request: RequestModel = RequestModel()
+    """What is asked each time, of a pod that starts and of one that runs."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if self.request.websocket is not None:
+            raise SpecError(
+                "a start is measured to the first byte of a plain answer",
+                fix="remove `websocket`",
+                at=("request", "websocket"),
+            )
+        return self
+
+
 class NodeSpec(Model):
     """The machine under the pod."""
 
@@ -919,6 +946,8 @@ class ScenarioSpec(Model):
     """What runs."""
     load: LoadModel = LoadModel()
     """What is sent to it."""
+    starts: StartsSpec | None = None
+    """Start it again and again, from each temperature; not at all if not given."""
     node: NodeSpec = NodeSpec()
     """The machine that it runs on."""
     sandbox: SandboxSpec = SandboxSpec()
@@ -952,19 +981,61 @@ class ScenarioSpec(Model):
         return self
 
     @model_validator(mode="after")
+    def _starts_have_what_they_need(self) -> Self:
+        if self.starts is None:
+            return self
+        if self.load.phases:
+            raise SpecError(
+                "a scenario has either `starts` or `load`, not both",
+                why="a start is measured on a pod that nothing else is asked of",
+                fix="remove one of them",
+                at=("load", "phases"),
+            )
+        for temperature in (one for one in self.starts.temperatures if one in FROZEN):
+            self._can_be_frozen(temperature)
+        return self
+
+    def _can_be_frozen(self, temperature: str) -> None:
+        freezer = self.pod.freezer
+        if freezer is None or freezer.mode != "own":
+            raise SpecError(
+                f"nothing makes the pod {temperature}",
+                why="a pod is frozen by the freezer, in its own mode, and this one has none",
+                fix="add `pod.freezer: {}`, or leave the temperature out",
+                at=("starts", "temperatures"),
+            )
+        if freezer.reclaim:
+            raise SpecError(
+                "the freezer reclaims by itself what `starts` reclaims at its own times",
+                why="warm-memory and warm-swap could not be told apart",
+                fix="remove `reclaim`",
+                at=("pod", "freezer", "reclaim"),
+            )
+        if temperature == WARM_SWAP and self.pod.app.memory.swap_max == 0:
+            raise SpecError(
+                "the app may not use swap, so it never is warm-swap",
+                why="memory.swap.max is 0 unless said",
+                fix="add `pod.app.memory: {swapMax: max}`, or leave the temperature out",
+                at=("starts", "temperatures"),
+            )
+
+    @model_validator(mode="after")
     def _files_are_made(self) -> Self:
         if self.pod.app.image is not None:
             return self
         made = [entry.name for entry in self.pod.app.files]
-        work = [phase.request.do or WorkSpec() for phase in self.load.phases]
+        asked: list[tuple[tuple[str | int, ...], RequestModel]]
+        asked = [(("load", "phases", index), phase.request) for index, phase in enumerate(self.load.phases)]
+        asked += [] if self.starts is None else [(("starts",), self.starts.request)]
+        work = [request.do or WorkSpec() for _, request in asked]
         made += [do.write_file for do in work if do.write_file is not None]
-        for index, do in enumerate(work):
+        for (at, _), do in zip(asked, work, strict=True):
             if do.read_file is not None and do.read_file not in made:
                 raise SpecError(
                     f"nothing makes the file {do.read_file!r}",
                     why=f"files that there are: {', '.join(made) or 'none'}",
                     fix=f"add it to pod.app.files: {{name: {do.read_file}, size: …}}",
-                    at=("load", "phases", index, "request", "do", "readFile"),
+                    at=(*at, "request", "do", "readFile"),
                 )
         return self
 

@@ -40,6 +40,7 @@ ROOTS = (
     "stalls",
     "freezes",
     "freezer",
+    "starts",
     "phases",
     "recorder",
     "host",

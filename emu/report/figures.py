@@ -23,6 +23,7 @@ def run_figure(study: Study, summary: dict[str, Any]) -> Figure:
     request_panels(canvas, study, summary)
     io_panel(canvas, study)
     canvas.phases([(phase.begin_s, phase.end_s, phase.name) for phase in study.phases])
+    canvas.phases([(start.arrived_s, start.done_s, start.temperature) for start in study.starts])
     return canvas.finish()
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from emu.report.counters import rises
 from emu.report.model import KernelLine, Key, PodEvent, Study
 from emu.report.words import count
-from emu.units import format_bytes
+from emu.units import format_bytes, format_seconds
 
 Selection = Literal["notable", "oom", "kernel", "all"]
 """notable: what a person should know of. oom: the kernel's OOM blocks. kernel: all of the kernel's lines. all: the
@@ -80,6 +80,13 @@ def _notable(study: Study) -> Iterator[Entry]:
     yield from _containers(study)
     for phase in study.phases:
         yield Entry(phase.begin_s, "emu", f"phase {phase.name} began", {"phase": phase.name})
+    for start in study.starts:
+        detail: dict[str, Any] = {"trial": start.trial, "temperature": start.temperature}
+        yield Entry(start.arrived_s, "emu", f"a request came to a {start.temperature} pod", detail)
+        if start.first_byte_s is not None:
+            took = format_seconds(start.first_byte_s - start.arrived_s)
+            text = f"the first byte of its answer came after {took}, status {start.status}"
+            yield Entry(start.first_byte_s, "emu", text, detail)
     for key in study.timelines:
         yield from _counted(study, key)
     for happening in (*study.pod_statuses, *study.back_offs, *study.notes):

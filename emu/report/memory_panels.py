@@ -236,8 +236,8 @@ def _marks(
 def _restarts(canvas: Canvas, panel: Panel, instances: list[Instance], scale: ByteScale) -> None:
     at = [
         (entry.started_s, f"restart {entry.attempt} of {safe(entry.container)}, {_ready(entry)}")
-        for entry in instances
-        if entry.attempt and entry.started_s is not None
+        for before, entry in itertools.pairwise(instances)
+        if entry.started_s is not None and not before.asked
     ]
     outline = {"width": 1, "color": "var(--paper)"}
     marker = {"symbol": "triangle-up", "size": 10, "color": "var(--ink)", "line": outline}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from emu.policy.starts import Stage
 from emu.rundir import RunDir
 
 Key = tuple[str, int | None]
@@ -402,6 +403,39 @@ class FreezerUse:
 
 
 @dataclass(frozen=True)
+class Start:
+    """One trial of a start: a request came to a pod that was as warm as `temperature`. Bytes, seconds, counts."""
+
+    trial: int
+    wanted: str
+    """The temperature that was prepared."""
+    temperature: str
+    """What was found."""
+    attempt: int
+    arrived_s: float
+    first_byte_s: float | None
+    done_s: float
+    status: int | None
+    error: str | None
+    stages: tuple[Stage, ...] = ()
+    """One after the other from the arrival to the first byte."""
+    faults: int | None = None
+    """Page faults of the app from the arrival to the end of the answer; for one that was started, all since."""
+    major_faults: int | None = None
+    swap_in_bytes: int | None = None
+    io_read_bytes: int | None = None
+    held_bytes: int = 0
+    """Memory of the pod's containers while it waited."""
+    held_swap_bytes: int = 0
+    image_cached_bytes: int | None = None
+
+    @property
+    def answered(self) -> bool:
+        """The app answered: an activator that gave up says 503."""
+        return self.error is None and self.first_byte_s is not None and self.status is not None and self.status < 500
+
+
+@dataclass(frozen=True)
 class RecorderCost:
     """What recording itself cost."""
 
@@ -449,6 +483,8 @@ class Study:
     freezes: list[Freeze] = field(default_factory=list)
     freezer: FreezerUse | None = None
     """None where no freezer daemon told of anything."""
+    starts: list[Start] = field(default_factory=list)
+    """Trials of starts, in order of time."""
     notes: list[Happening] = field(default_factory=list)
     """What the run noted and what reading it noted: `detail["level"]` is info, warning or error."""
     recorder: RecorderCost | None = None
@@ -466,6 +502,11 @@ class Study:
     def instances_of(self, container: str) -> list[Instance]:
         """A container's instances, the first one first."""
         return [entry for entry in self.instances if entry.container == container]
+
+    def restarts_of(self, container: str) -> int | None:
+        """How often it was started again after it had ended by itself; None where it never was started."""
+        instances = self.instances_of(container)
+        return sum(not before.asked for before in instances[:-1]) if instances else None
 
     def timelines_of(self, container: str) -> list[Timeline]:
         """A container's timelines, one for each instance that was seen."""

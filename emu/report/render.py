@@ -16,6 +16,7 @@ from emu.report.html import Markup, element, join, section, text
 from emu.report.model import Study
 from emu.report.packing import pack
 from emu.report.sections import header, sections
+from emu.report.starts_section import starts_parts
 
 _HINT = (
     "Drag across any panel to zoom all of them in time; double-click to see the whole run again. "
@@ -32,6 +33,7 @@ def render_html(study: Study, summary: dict[str, Any], scenario_text: str | None
     figure = run_figure(study, summary)
     body = [
         header(study, summary),
+        *starts_parts(study, summary),
         figure_part("Timeline", _HINT, figure),
         *sections(study, summary, figure, scenario_text),
     ]

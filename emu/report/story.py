@@ -17,6 +17,7 @@ from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
 from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.story_start import sidecar_sentences
+from emu.report.story_starts import start_headline, start_sentences
 from emu.report.words import count, listed, of_limit, often
 from emu.units import format_bytes, format_seconds
 
@@ -53,6 +54,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _restarts(study)
     story.sentences += _stops(study)
     story.sentences += client_sentences(summary)
+    story.sentences += start_sentences(summary)
     story.sentences += freeze_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += sidecar_sentences(study, summary)
@@ -73,6 +75,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
         return "; ".join([text, *answers_headline(study)])
     parts = (
         stall_headline(study)
+        or start_headline(summary)
         or freeze_headline(study)
         or [*swap_headline(study, summary), *cache_headline(study, summary)]
     )
@@ -259,8 +262,8 @@ def _asked_docker(study: Study, entry: Instance) -> bool:
 def _restarts(study: Study) -> list[str]:
     found = []
     for name in study.containers:
-        restarts = len(study.instances_of(name)) - 1
-        if restarts < 1:
+        restarts = study.restarts_of(name)
+        if not restarts:
             continue
         waits = [wait for wait in study.back_offs if wait.subject == name and wait.detail["delay_s"] > 0]
         text = f"{name} was restarted {often(restarts)}"

@@ -50,6 +50,7 @@ from emu.report.model import (
 )
 from emu.report.oom import exit_reason, judge
 from emu.report.requests import count_in_flight, read_requests
+from emu.report.starts import measure_starts
 from emu.report.timelines import read_timelines
 from emu.rundir import RunDir
 
@@ -83,6 +84,7 @@ def read_study(run: RunDir) -> Study:
     study.freezes = told_freezes(study, events) or study.freezes or _pauses(study)
     study.freezes = measure_freezes(study, events)
     study.freezer = freezer_use(study, events)
+    study.starts = measure_starts(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
     _judge(study, log)
     return study

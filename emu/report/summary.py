@@ -22,6 +22,7 @@ from emu.report.measures import PEAKS, Window, add, first, last, percentile, rou
 from emu.report.model import POD, Freeze, Instance, Request, Study, Timeline
 from emu.report.requests import after_idle, most_in_flight
 from emu.report.stalls import stalls
+from emu.report.starts import starts_summary
 from emu.report.story import tell
 from emu.rundir import RunDir
 
@@ -57,6 +58,7 @@ def summarize(
         "stalls": [asdict(stall) for stall in stalls(study)],
         "freezes": [_freeze(freeze) for freeze in study.freezes],
         "freezer": _freezer(study),
+        "starts": starts_summary(study.starts),
         "recorder": asdict(study.recorder) if study.recorder else None,
         "notes": [{"time_s": note.t, "what": note.text, **note.detail} for note in study.notes],
     }
@@ -146,7 +148,7 @@ def _container(study: Study, name: str) -> dict[str, Any]:
     peaks = [line.memory_peak for line in lines if line.memory_peak is not None]
     return {
         "oom_kills": _kills(study, name),
-        "restarts": len(instances) - 1 if instances else None,
+        "restarts": study.restarts_of(name),
         "exits": [_exit(entry) for entry in ended],
         "final_reason": ended[-1].reason if ended else None,
         "back_offs": [
@@ -263,10 +265,9 @@ def _pod(study: Study) -> dict[str, Any]:
     lines = [line] if line else []
     status = study.pod_statuses[-1] if study.pod_statuses else None
     figures = _memory(Window(study), lines, study)
-    restarts = [len(study.instances_of(name)) - 1 for name in study.containers if study.instances_of(name)]
     return {
         "oom_kills": add(_kills(study, name) for name in study.containers),
-        "restarts": sum(restarts) if restarts else None,
+        "restarts": add(study.restarts_of(name) for name in study.containers),
         "status": status.text if status else None,
         "ready": status.detail["ready"] if status else None,
         "startup_s": startup_s(study, list(study.containers)),

@@ -20,6 +20,8 @@ SPARKS = 32
 """Characters of a sparkline: the run's length, whatever it was."""
 MOST_FREEZES = 12
 """Rows of the table of freezes; a pod may be frozen thousands of times."""
+MOST_STAGES = 3
+"""Of a start, those that took longest."""
 KILL_MARK = "✗"
 _MEMORY = ("anon", "file", "shmem", "kernel", "sock", "swap")
 _HEADS = {"file": "page cache"}
@@ -31,6 +33,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
     for words in summary["verdict"]["sentences"]:
         console.print(Text(f"  {words}"), soft_wrap=True)
     for title, parts in (
+        ("Starts, from the request's arrival", _starts(summary)),
         ("Expected", [table] if (table := expected_table(summary["expectations"])) else []),
         ("Pod", _pod(study, summary)),
         ("Events", _events(study)),
@@ -106,6 +109,29 @@ class Table:
             line.rstrip()
             lines.append(line)
         return Text("\n").join(lines)
+
+
+def _starts(summary: Summary) -> list[Text]:
+    starts = summary["starts"]
+    if not starts:
+        return []
+    table = Table(
+        "FROM", "TRIALS", "FIRST BYTE P50", "P90", "P99", "END P50", "MAJOR FAULTS", "READ", "SWAPPED IN",
+        "HELD IDLE", "IN SWAP", "WHERE THE TIME GOES",
+    )  # fmt: skip
+    for name, one in starts["temperatures"].items():
+        first = one["first_byte_ms"]
+        stages = sorted(one["stages_ms"].items(), key=lambda stage: -stage[1])[:MOST_STAGES]
+        table.row(
+            name,
+            one["trials"],
+            *(_ms(first[share]) for share in ("p50", "p90", "p99")),
+            _ms(one["done_ms"]["p50"]),
+            one["major_faults"],
+            *(_size(one[f"{part}_bytes"]) for part in ("io_read", "swap_in", "held", "held_swap")),
+            ", ".join(f"{stage} {_ms(took)}" for stage, took in stages),
+        )
+    return [table.text()]
 
 
 def expected_table(expectations: list[dict[str, Any]]) -> Text | None:

@@ -97,7 +97,8 @@ def leftovers(engine: Engine) -> list[str]:
     ]
     processes = [line for line in _command_lines() if "emu.recorder" in line or "emu.daemon" in line]
     containers = [str(found["Names"]) for found in engine.labelled(LABEL_RUN)]
-    return [*containers, *engine.labelled_volumes(LABEL_RUN), *groups, *processes]
+    images = [str(image["RepoTags"]) for image in engine.labelled_images(LABEL_RUN)]
+    return [*containers, *images, *engine.labelled_volumes(LABEL_RUN), *groups, *processes]
 
 
 def _command_lines() -> Iterator[str]:

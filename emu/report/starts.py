@@ -1,0 +1,167 @@
+"""Starts from each temperature: where the time of each went, and the figures of all of one temperature together.
+
+The stamps come from three witnesses on one clock: the activator's in the event itself, the app's and queue-proxy's in
+their logs (the program began, it listens; a resume was asked for, and heard of), the freezer daemon's in its events.
+An app of another make logs nothing that is understood here: the time of its stages counts to the next one then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from emu.events import ContainerResumed, Event, StartMeasured
+from emu.policy import starts as policy
+from emu.report.measures import percentile
+from emu.report.model import Start, Study
+
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+_APP, _QUEUE_PROXY = "app", "queue-proxy"
+_PROCESS_LINE, _LISTEN_LINE, _RESUMED_LINE = "start", "listening", "resumed"
+
+
+def measure_starts(study: Study, events: list[Event]) -> list[Start]:
+    """Every trial of a run, in order of time."""
+    resumes = [event for event in events if isinstance(event, ContainerResumed) and event.container == _APP]
+    return [_start(study, event, resumes) for event in events if isinstance(event, StartMeasured)]
+
+
+def starts_summary(starts: Sequence[Start]) -> dict[str, Any] | None:
+    """What summary.json says of them; None for a run without."""
+    if not starts:
+        return None
+    by_temperature: dict[str, list[Start]] = defaultdict(list)
+    for start in starts:
+        by_temperature[start.wanted].append(start)
+    return {
+        "trials": len(starts),
+        "failed": sum(not start.answered for start in starts),
+        "mistaken": sum(start.wanted != start.temperature for start in starts),
+        "frozen_early": sum(
+            any(stage.name == policy.KERNEL for stage in start.stages) and start.temperature not in policy.FROZEN
+            for start in starts
+        ),
+        "temperatures": {
+            name: _together(by_temperature[name]) for name in policy.TEMPERATURES if name in by_temperature
+        },
+    }
+
+
+def _together(starts: list[Start]) -> dict[str, Any]:
+    """The trials of one temperature. Those that failed count as trials alone, and those that were mistaken not at
+    all, for they belong to no temperature.
+    """
+    told = [start for start in starts if start.answered and start.wanted == start.temperature]
+    first = sorted((start.first_byte_s or 0.0) - start.arrived_s for start in told)
+    done = sorted(start.done_s - start.arrived_s for start in told)
+    return {
+        "trials": len(starts),
+        "answered": len(told),
+        "first_byte_ms": _spread(first),
+        "done_ms": _spread(done),
+        "stages_ms": median_stages(told),
+        "page_faults": _half(start.faults for start in told),
+        "major_faults": _half(start.major_faults for start in told),
+        "swap_in_bytes": _half(start.swap_in_bytes for start in told),
+        "io_read_bytes": _half(start.io_read_bytes for start in told),
+        "held_bytes": _half(start.held_bytes for start in told),
+        "held_swap_bytes": _half(start.held_swap_bytes for start in told),
+    }
+
+
+def median_stages(starts: Sequence[Start]) -> dict[str, float]:
+    """The stages of the start whose first byte took the median time, in ms: one that was, so that they add up."""
+    ordered = sorted(starts, key=lambda start: (start.first_byte_s or 0.0) - start.arrived_s)
+    if not ordered:
+        return {}
+    middle = ordered[(len(ordered) - 1) // 2]
+    return {stage.name: stage.took_s * 1e3 for stage in middle.stages}
+
+
+def _spread(seconds: list[float]) -> dict[str, float | None]:
+    values = {name: percentile(seconds, share) for name, share in SHARES.items()}
+    return {name: None if value is None else value * 1e3 for name, value in values.items()}
+
+
+def _half(values: Iterable[int | None]) -> int | None:
+    found = percentile(sorted(float(value) for value in values if value is not None), 0.5)
+    return None if found is None else int(found)
+
+
+def _start(study: Study, event: StartMeasured, resumes: list[ContainerResumed]) -> Start:
+    rose = {
+        name: None if after is None or event.before.get(name) is None else after - (event.before[name] or 0)
+        for name, after in event.after.items()
+    }
+    pages = rose.get("swap_in_pages")
+    origin = study.origin
+    return Start(
+        event.trial,
+        event.wanted,
+        event.temperature,
+        event.attempt,
+        event.arrived - origin,
+        None if event.first_byte is None else event.first_byte - origin,
+        event.t - origin,
+        event.status,
+        event.error,
+        tuple(
+            policy.Stage(stage.name, stage.begin - origin, stage.end - origin)
+            for stage in policy.stages(event.arrived, _stamps(study, event, resumes))
+        ),
+        rose.get("pgfault"),
+        rose.get("pgmajfault"),
+        None if pages is None else pages * study.machine.page_bytes,
+        rose.get("io_read_bytes"),
+        event.held_bytes,
+        event.held_swap_bytes,
+        event.image_cached_bytes,
+    )
+
+
+def _stamps(
+    study: Study, event: StartMeasured, resumes: list[ContainerResumed]
+) -> Iterator[tuple[str, float | None]]:
+    for name, t in event.stamps:
+        yield str(name), float(t)
+        if name == policy.START:
+            log = study.run.container_log(_APP, event.attempt)
+            yield policy.PROCESS, _logged(log, _PROCESS_LINE, "t", event.arrived)
+            yield policy.LISTEN, _logged(log, _LISTEN_LINE, "t", event.arrived)
+    if event.first_byte is None:
+        return
+    mine = [one for one in resumes if one.attempt == event.attempt and event.arrived <= one.t <= event.first_byte]
+    if mine:
+        yield from _resumed(study, event, mine[-1])
+    yield policy.FIRST_BYTE, event.first_byte
+
+
+def _resumed(study: Study, event: StartMeasured, resume: ContainerResumed) -> Iterator[tuple[str, float | None]]:
+    """The parts of a thaw. The daemon tells how long it took from when it was asked, and the kernel's part of it."""
+    log = study.run.container_log(_QUEUE_PROXY, event.attempt)
+    yield policy.DECISION, _logged(log, _RESUMED_LINE, "began", event.arrived)
+    yield policy.RPC, resume.t - resume.took_s
+    yield policy.ENGINE, None if resume.engine_s is None else resume.t - resume.kernel_s
+    yield policy.KERNEL, resume.t
+    yield policy.REPLY, _logged(log, _RESUMED_LINE, "t", resume.t)
+
+
+def _logged(path: Path, event: str, name: str, since: float) -> float | None:
+    """When the first line of that event at or after `since` says that it was; None where there is none."""
+    mark = f'"event":"{event}"'
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            times = [_time(line, name) for line in lines if mark in line]
+    except OSError:
+        return None
+    return min((t for t in times if t is not None and t >= since), default=None)
+
+
+def _time(line: str, name: str) -> float | None:
+    try:
+        return float(json.loads(line)[name])
+    except (ValueError, KeyError, TypeError):
+        return None
