@@ -180,8 +180,9 @@ class Freezing(Generic[Key]):
             return []
         self._ready = ready
         if ready:
-            self._failures = 0
-            return self._grace_over(now)
+            started, self._failures = self._failures > 0, 0
+            # One that has just become ready is given its grace: what it was started for is about to come.
+            return self._idle(now) if started else self._grace_over(now)
         self._failures += 1
         self.state = State.GRACE
         self._due = now + max(self.rule.grace_s, self._retry_s())

@@ -135,7 +135,8 @@ def test_an_app_that_is_not_ready_is_not_paused() -> None:
     assert machine.state is State.GRACE
     at = machine.next_at()
     assert at is not None and machine.tick(at) == [Command.CHECK]
-    assert machine.checked(True, at) == [Command.PAUSE]
+    assert machine.checked(True, at) == []
+    assert machine.tick(at + machine.rule.grace_s) == [Command.PAUSE]
 
 
 def test_a_request_overtakes_a_check() -> None:
