@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-scenario images lint test test-unit test-kernel test-scenarios test-footprint test-sandbox bench docs clean
+.PHONY: help install run-scenario images lint test test-unit test-kernel test-scenarios test-scenarios-1 test-scenarios-2 test-footprint test-sandbox bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,7 @@ images: $(STAMP) ## Build the images that containers run
 test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
-	    test-kernel test-scenarios
+	    test-kernel test-scenarios-1 test-scenarios-2
 	@$(MAKE) --no-print-directory test-sandbox
 
 lint: $(STAMP) ## ruff and mypy
@@ -56,9 +56,17 @@ test-kernel: $(STAMP) ## Tests of cgroups, pods, faults and verdicts, on this ho
 	    tests/scenario/test_probes.py tests/scenario/test_faults.py tests/scenario/test_verdicts.py \
 	    tests/scenario/test_calibrate.py tests/scenario/test_freezer.py $(ARGS)
 
-test-scenarios: $(STAMP) ## Every built-in scenario as a test, in the same place
+# Two halves of about the same length, for two sandboxes; tests that look at the same run are in the same half.
+HALF := app-oom or app-swap or cold-starts or crash-loop or freezer or graceful-stop or idle-policies or sidecar \
+    or variants or swap_is or journal or image_s
+test-scenarios-1: HALF_IS = $(HALF)
+test-scenarios-2: HALF_IS = not ($(HALF))
+
+test-scenarios: test-scenarios-1 test-scenarios-2 ## Every built-in scenario as a test, in the same place
+
+test-scenarios-1 test-scenarios-2: $(STAMP)
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_scenarios.py $(ARGS)
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_scenarios.py -k '$(HALF_IS)' $(ARGS)
 
 test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'

@@ -8,10 +8,16 @@ import os
 import subprocess
 import sys
 
+import psutil
+
 from emu.errors import EmuError
 from emu.host import gather_facts
 from emu.requirements import choose_where
 from emu.sandbox import uml
+
+MOST = 3
+MEMORY_EACH = 4 << 30
+"""Of a sandbox with its 3 GiB, and of what is around it."""
 
 
 def say(text: str) -> None:
@@ -24,7 +30,7 @@ def main(argv: list[str]) -> int:
     try:
         place = choose_where(gather_facts(), os.environ.get("EMU_ON"))
         if argv == ["--jobs"]:
-            print(1 if place == "host" else 2)
+            print(1 if place == "host" else max(1, min(MOST, psutil.virtual_memory().available // MEMORY_EACH)))
             return 0
         if place == "host":
             say("on this host")
