@@ -240,10 +240,12 @@ def test_without_swap_it_says_what_stays_and_why(daemon: Callable[..., Freezer],
         assert freezer.ask("resume") == 200
 
 
-def test_a_thousand_pauses_cost_the_daemon_nothing(
+def test_two_thousand_pauses_cost_the_daemon_nothing(
     daemon: Callable[..., Freezer], two: tuple[Cgroup, Cgroup]
 ) -> None:
-    """Its memory after them is that of after the first half; pause and resume that cross are both answered."""
+    """Its memory is that of after the first quarter, but for what the collector lets lie for a while; a pause and a
+    resume that cross are both answered.
+    """
     with Child(two[0]):
         freezer = daemon(two[0])
         connection = Connection(freezer.socket)
@@ -258,8 +260,8 @@ def test_a_thousand_pauses_cost_the_daemon_nothing(
 
         cycle(500)
         before = resident(freezer.process.pid)
-        cycle(500)
-        assert resident(freezer.process.pid) <= before + MIB
+        cycle(1500)
+        assert resident(freezer.process.pid) <= before + 4 * MIB
         found: list[int] = []
         both = [threading.Thread(target=lambda a=a: found.append(freezer.ask(a))) for a in ("pause", "resume") * 10]
         for thread in both:
