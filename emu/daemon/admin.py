@@ -38,7 +38,7 @@ class _AdminExchange(Exchange):
         if self.head.target.partition(b"?")[0] == PATH:
             self._task = asyncio.get_running_loop().create_task(self._wait())
         else:
-            self._answer(404, b"404 page not found\n", http1.ERROR_TEXT)
+            self.answer(404, b"404 page not found\n", http1.ERROR_TEXT)
 
     async def _wait(self) -> None:
         draining = self._admin.draining
@@ -47,15 +47,7 @@ class _AdminExchange(Exchange):
         if not draining.hook_waited():
             await self._admin.drained.wait()
         self._task = None
-        self._answer(200, b"", b"")
-
-    def _answer(self, status: int, body: bytes, headers: bytes) -> None:
-        last = self.conn.answers_last(self.head)
-        minor = self.head.minor
-        connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
-        shown = b"" if self.head.method == b"HEAD" else body
-        self.conn.write(http1.answer_head(status, len(body), headers, connection, minor) + shown)
-        self.conn.finish(self, not last)
+        self.answer(200, b"", b"")
 
     def abandoned(self) -> None:
         """The hook gave up; a drain that it began goes on as far as it may."""

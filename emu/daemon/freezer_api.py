@@ -41,9 +41,9 @@ class FreezerExchange(Exchange):
         """A page, or an action whose body must come first."""
         page = self.head.target.partition(b"?")[0] if self.head.method in (b"GET", b"HEAD") else b""
         if page == b"/status":
-            self._answer(200, (json.dumps(self._freezer.status(), indent=2) + "\n").encode(), JSON)
+            self.answer(200, (json.dumps(self._freezer.status(), indent=2) + "\n").encode(), JSON)
         elif page == b"/metrics":
-            self._answer(200, self._freezer.metrics_text(), b"Content-Type: %b\r\n" % CONTENT_TYPE)
+            self.answer(200, self._freezer.metrics_text(), b"Content-Type: %b\r\n" % CONTENT_TYPE)
         else:
             self.conn.take_body(self)
 
@@ -60,16 +60,8 @@ class FreezerExchange(Exchange):
         status, words = await self._freezer.handle(self.head.get(_TOKEN), self._body)
         self._task = None
         if not self._gone:
-            self._answer(status, words.encode() + b"\n" if words else b"", http1.TEXT if words else b"")
+            self.answer(status, words.encode() + b"\n" if words else b"", http1.TEXT if words else b"")
 
     def abandoned(self) -> None:
         """The client is gone; what it asked for is done all the same, for half of it would be worse."""
         self._gone = True
-
-    def _answer(self, status: int, body: bytes, headers: bytes) -> None:
-        last = self.conn.answers_last(self.head)
-        minor = self.head.minor
-        connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
-        shown = b"" if self.head.method == b"HEAD" else body
-        self.conn.write(http1.answer_head(status, len(body), headers, connection, minor) + shown)
-        self.conn.finish(self, not last)

@@ -40,11 +40,7 @@ class Page(Exchange):
         found = self.head.target.split(b"?", 1)[0] == b"/metrics"
         body = self._make() if found else b"404 page not found\n"
         headers = b"Content-Type: %b\r\n" % self._kind if found else http1.ERROR_TEXT
-        last = self.conn.answers_last(self.head)
-        connection = b"close" if last else b"keep-alive" if self.head.minor == 0 else b""
-        head = http1.answer_head(200 if found else 404, len(body), headers, connection)
-        self.conn.write(head if self.head.method == b"HEAD" else head + body)
-        self.conn.finish(self, not last)
+        self.answer(200 if found else 404, body, headers)
 
 
 def _resource(environ: Mapping[str, str]) -> dict[str, str]:

@@ -68,6 +68,15 @@ class Exchange:
     def abandoned(self) -> None:
         """The client is gone, or broke the framing of its body; nothing can be written any more."""
 
+    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        """Answer all at once, and be over; `headers` are whole lines."""
+        last = self.conn.answers_last(self.head)
+        minor = self.head.minor
+        connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
+        shown = b"" if self.head.method == b"HEAD" else body
+        self.conn.write(http1.answer_head(status, len(body), headers, connection, minor) + shown)
+        self.conn.finish(self, not last)
+
     def full(self) -> None:
         """The client reads more slowly than we write: write no more until `ready`."""
 

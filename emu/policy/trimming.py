@@ -19,13 +19,17 @@ class Trimming:
     def __init__(self) -> None:
         self._most = 0
         self._last = 0
+        self._least = LEAST
 
     def due(self, load: int) -> bool:
-        """Whether half of the most since the last time have gone, at least `LEAST`, and no more are going."""
+        """Whether half of the most since the last time have gone, at least `LEAST`, and no more are going. Where that
+        was said while many were left, it is said again when those have gone, however many they are.
+        """
         self._most = max(self._most, load)
         going = self._last - load > STILL_GOING
         self._last = load
-        if going or self._most - load < max(LEAST, self._most / 2):
+        if going or self._most - load < max(self._least, self._most / 2):
             return False
+        self._least = STILL_GOING if load > STILL_GOING else LEAST
         self._most = load
         return True

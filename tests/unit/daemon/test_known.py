@@ -28,6 +28,18 @@ def answer(body: bytes, headers: bytes = DATED) -> bytes:
     return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body)
 
 
+def made_known(client: Wire, fake_app: FakeApp) -> Wire:
+    """Ask the same so often that it is known; the app's end, to which it was sent once more."""
+    client.send(GET)
+    app = fake_app.accept()
+    for _ in range(OFTEN):
+        app.read_until(b"\r\n\r\n")
+        app.send(answer(b"ok"))
+        client.read_body(client.read_head())
+        client.send(GET)
+    return app
+
+
 class TestKnown:
     """What is kept."""
 
@@ -89,13 +101,7 @@ class TestRequests:
     def test_a_part_of_one_is_not_one(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """After a known request: the next in two pieces, two in one piece, and one with a body."""
         client = queue_proxy().connect()
-        client.send(GET)
-        app = fake_app.accept()
-        for _ in range(OFTEN):
-            app.read_until(b"\r\n\r\n")
-            app.send(answer(b"ok"))
-            client.read_body(client.read_head())
-            client.send(GET)
+        app = made_known(client, fake_app)
         app.read_until(b"\r\n\r\n")
         client.send(GET[:20])
         app.send(answer(b"first"))
@@ -124,14 +130,8 @@ class TestRequests:
     ) -> None:
         """A known request is repeated as any other, and says the same."""
         client = queue_proxy().connect()
-        client.send(GET)
-        app = fake_app.accept()
-        for _ in range(OFTEN):
-            said = app.read_until(b"\r\n\r\n")
-            app.send(answer(b"ok"))
-            client.read_body(client.read_head())
-            client.send(GET)
-        app.read_until(b"\r\n\r\n")
+        app = made_known(client, fake_app)
+        said = app.read_until(b"\r\n\r\n")
         app.close()
         again = fake_app.accept()
         assert again.read_until(b"\r\n\r\n") == said
@@ -155,13 +155,8 @@ class TestRequests:
     def test_its_timeout_runs(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """A known request gets 504 as any other."""
         client = queue_proxy(REVISION_TIMEOUT_SECONDS=4).connect()
-        client.send(GET)
-        app = fake_app.accept()
-        for _ in range(OFTEN):
-            app.read_until(b"\r\n\r\n")
-            app.send(answer(b"ok"))
-            client.read_body(client.read_head())
-            client.send(GET)
+        app = made_known(client, fake_app)
+        app.read_until(b"\r\n\r\n")
         head = client.read_head()
         assert (head.status, client.read_body(head)) == (504, b"request timeout")
 
@@ -169,13 +164,7 @@ class TestRequests:
         """A known answer is not used for it."""
         daemon = queue_proxy()
         client = daemon.connect()
-        client.send(GET)
-        app = fake_app.accept()
-        for _ in range(OFTEN):
-            app.read_until(b"\r\n\r\n")
-            app.send(answer(b"ok"))
-            client.read_body(client.read_head())
-            client.send(GET)
+        app = made_known(client, fake_app)
         app.read_until(b"\r\n\r\n")
         daemon.term()
         daemon.event("stopping")

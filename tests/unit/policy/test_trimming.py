@@ -12,7 +12,7 @@ LOOKS = [
     ("… nor while too many are left", [5000, 3000, 3000, 3000], []),
     ("half of them are enough", [5000, 2500, 2500, 2500], [2]),
     ("few are not worth it", [LEAST - 1, 0, 0, 0], []),
-    ("a slow fall counts too", list(range(1000, -1, -STILL_GOING)), [10, 20]),
+    ("a slow fall counts too, at each half", list(range(1000, -1, -STILL_GOING)), [10, 15, 18, 19]),
     ("each burst again", [1000, 0, 0, 1000, 0, 0], [2, 5]),
     ("a load that swings by less than half of it never is", [900, 500, 900, 500, 900], []),
 ]
@@ -23,3 +23,11 @@ def test_memory_is_given_back_after_a_fall(loads: list[int], due: list[int]) -> 
     """Each line of the table."""
     trimming = Trimming()
     assert [at for at, load in enumerate(loads) if trimming.due(load)] == due
+
+
+def test_the_rest_of_those_that_go_is_not_forgotten() -> None:
+    """A busy machine may stop half-way: what was left then is worth a look of its own, once."""
+    trimming = Trimming()
+    assert [trimming.due(load) for load in (3000, 400, 400, 400)] == [False, False, True, False]
+    assert [trimming.due(load) for load in (0, 0, 0)] == [False, True, False]
+    assert [trimming.due(load) for load in (400, 400, 0, 0)] == [False] * 4
