@@ -72,6 +72,19 @@ class Label:
     text: str
 
 
+def look() -> dict[str, Any]:
+    """What every figure's layout has: the page's own colours and letters."""
+    font = {"size": 12, "family": "var(--font)", "color": "var(--ink)"}
+    clear = "rgba(0,0,0,0)"
+    return {
+        "paper_bgcolor": clear,
+        "plot_bgcolor": clear,
+        "font": font,
+        "modebar": {"bgcolor": clear, "color": "var(--muted)", "activecolor": "var(--ink)"},
+        "hoverlabel": {"bgcolor": "var(--paper)", "bordercolor": "var(--muted)", "align": "left", "font": font},
+    }
+
+
 class Canvas:
     """Collects panels, traces, bands and words; the time axis runs from 0 to `end_s`."""
 
@@ -202,16 +215,9 @@ class Canvas:
         return self.figure
 
     def _look(self) -> dict[str, Any]:
-        font = {"size": 12, "family": "var(--font)", "color": "var(--ink)"}
-        clear = "rgba(0,0,0,0)"
-        return {
+        return look() | {
             "margin": {"l": _LEFT, "r": _RIGHT, "t": _TOP, "b": _BOTTOM, "autoexpand": False},
-            "paper_bgcolor": clear,
-            "plot_bgcolor": clear,
-            "font": font,
-            "modebar": {"bgcolor": clear, "color": "var(--muted)", "activecolor": "var(--ink)"},
             "hovermode": "x unified",
-            "hoverlabel": {"bgcolor": "var(--paper)", "bordercolor": "var(--muted)", "align": "left", "font": font},
             "barmode": "stack",
             "bargap": 0,
             "dragmode": "zoom",

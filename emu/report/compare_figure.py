@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from emu.report.canvas import MOST_POINTS, PIXELS, Figure, Trace, safe
+from emu.report.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
 from emu.report.compare import Row
 from emu.report.downsample import keep_peaks, nice_step
 from emu.report.model import POD, Study
@@ -121,25 +121,18 @@ def _line(row: Row, study: Study, look: tuple[str, str]) -> Trace | None:
 
 def _layout(points: list[Row], waits: Waits, height_px: int) -> dict[str, Any]:
     inner = _ABOVE_PX + _GAP_PX + _BELOW_PX
-    font = {"size": 12, "family": "var(--font)", "color": "var(--ink)"}
-    clear = "rgba(0,0,0,0)"
     axis = {"gridcolor": "var(--rule)", "zeroline": False, "tickfont": {"size": 11}, "automargin": False}
 
     def title(text: str) -> dict[str, Any]:
         return {"text": text, "font": {"size": 12, "color": "var(--muted)"}, "standoff": 8}
 
-    layout: dict[str, Any] = {
+    layout = look() | {
         "height": height_px,
         "margin": {"l": 84, "r": 40, "t": _TOP_PX, "b": _BOTTOM_PX, "autoexpand": False},
-        "paper_bgcolor": clear,
-        "plot_bgcolor": clear,
-        "font": font,
-        "modebar": {"bgcolor": clear, "color": "var(--muted)", "activecolor": "var(--ink)"},
         "hovermode": "closest",
-        "hoverlabel": {"bgcolor": "var(--paper)", "bordercolor": "var(--muted)", "align": "left", "font": font},
         "legend": {
             "orientation": "h", "x": 0, "xanchor": "left", "y": _BELOW_PX / inner + 6 / inner, "yanchor": "bottom",
-            "bgcolor": clear, "font": {"size": 11.5},
+            "bgcolor": "rgba(0,0,0,0)", "font": {"size": 11.5},
         },
         "xaxis": axis | {"anchor": "y", "title": title("seconds since the load began"), "ticksuffix": " s"},
         "yaxis": axis | {

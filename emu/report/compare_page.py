@@ -8,13 +8,12 @@ from urllib.parse import quote
 
 from emu.report.compare import Row, rows_of, unmet
 from emu.report.compare_figure import comparison_figure
-from emu.report.compare_text import gib_s, ms
+from emu.report.compare_text import figures, ms
 from emu.report.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.model import Study
 from emu.report.render import figure_part, page
 from emu.report.sections import expectations, scenario_part
 from emu.rundir import RunDir
-from emu.units import format_seconds
 
 _HINT = (
     "Above, further left is cheaper and further down is faster. Both pictures zoom; double-click to see all again. "
@@ -78,14 +77,7 @@ def _table(run: RunDir, rows: list[Row]) -> Markup:
             _link(run, row),
             row.oom_kills if any(one.oom_kills for one in rows) else None,
             exact_size(row.peak_bytes),
-            gib_s(row.held_gib_s),
-            gib_s(row.swap_held_gib_s),
-            None if row.cpu_s is None else format_seconds(row.cpu_s),
-            None if row.frozen_s is None else format_seconds(row.frozen_s),
-            row.sent,
-            row.ok,
-            ms(row.p50_ms),
-            ms(row.p99_ms),
+            *figures(row),
             row.woken if any(one.woken for one in rows) else None,
             ms(row.woken_p50_ms),
             ms(row.woken_max_ms),

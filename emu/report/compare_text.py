@@ -39,14 +39,7 @@ def _table(rows: list[Row]) -> Text:
             row.name,
             row.oom_kills,
             None if row.peak_bytes is None else format_bytes(row.peak_bytes),
-            gib_s(row.held_gib_s),
-            gib_s(row.swap_held_gib_s),
-            None if row.cpu_s is None else format_seconds(row.cpu_s),
-            None if row.frozen_s is None else format_seconds(row.frozen_s),
-            row.sent,
-            row.ok,
-            ms(row.p50_ms),
-            ms(row.p99_ms),
+            *figures(row),
             row.woken,
             ms(row.woken_p50_ms),
             ms(row.woken_max_ms),
@@ -54,6 +47,20 @@ def _table(rows: list[Row]) -> Text:
             row.state,
         )
     return table.without("-", "0", "played").text()
+
+
+def figures(row: Row) -> list[object]:
+    """What a variant held, used and answered, for people; from `memory held` to `p99`."""
+    return [
+        gib_s(row.held_gib_s),
+        gib_s(row.swap_held_gib_s),
+        None if row.cpu_s is None else format_seconds(row.cpu_s),
+        None if row.frozen_s is None else format_seconds(row.frozen_s),
+        row.sent,
+        row.ok,
+        ms(row.p50_ms),
+        ms(row.p99_ms),
+    ]
 
 
 def gib_s(value: float | None) -> str | None:
