@@ -206,12 +206,12 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._ready = False
         self._feed(asker, data)
         self._ready = not self._begun and self._parser is not None
-        if head_end > 4 and self._ready and self._said is not None:
-            self._learn(data, head_end, *self._said)
+        said, self._said = self._said, None
+        if head_end > 4 and self._ready and said is not None:
+            self._learn(data, head_end, *said)
 
     def _learn(self, data: bytes, head_end: int, status: int, headers: http1.Headers) -> None:
         """An answer was read whole: know its head when it comes for the third time."""
-        self._said = None
         head = data[:head_end]
         if self.known is not None and not self.closed and self.known.again(head):
             made = forward.for_any_client(status, headers)

@@ -258,12 +258,6 @@ class ProxiedExchange(Exchange, Asker):
         gate = self._proxy.gate
         if gate is not None and not self._passes(gate):
             return
-        known = self.known
-        if known is not None:
-            app = self._proxy.app.take(now)
-            if app is not None:
-                self._send_known(app, known)
-                return
         self._go(now)
 
     def _go(self, now: float) -> None:
@@ -298,8 +292,6 @@ class ProxiedExchange(Exchange, Asker):
         app = self._proxy.app.take(now)
         if app is None:
             self._dialing = asyncio.get_running_loop().create_task(self._dial())
-        elif self.known is not None:
-            self._send_known(app, self.known)
         else:
             self._send(app)
 
@@ -314,8 +306,6 @@ class ProxiedExchange(Exchange, Asker):
         self._dialing = None
         if self._over:
             app.drop()
-        elif self.known is not None:
-            self._send_known(app, self.known)
         else:
             self._send(app)
 
@@ -329,6 +319,9 @@ class ProxiedExchange(Exchange, Asker):
         app.transport.write(known.for_app(conn.peer))
 
     def _send(self, app: ClientConnection) -> None:
+        if self.known is not None:
+            self._send_known(app, self.known)
+            return
         assert self._way is not None
         head = self.head
         app.ask(self, head.method == b"HEAD")
