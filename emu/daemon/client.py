@@ -29,9 +29,12 @@ class KnownAnswer:
     connection and is not HEAD. `length` is the body's.
     """
 
-    __slots__ = ("head", "length", "status")
+    __slots__ = ("head", "length", "said", "said_bytes", "status")
 
-    def __init__(self, status: int, head: bytes, length: int) -> None:
+    def __init__(self, said: bytes, status: int, head: bytes, length: int) -> None:
+        self.said = said
+        """The head as it came; `head` is the client's."""
+        self.said_bytes = len(said)
         self.status = status
         self.head = head
         self.length = length
@@ -86,6 +89,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_head_bytes",
         "_head_only",
         "_headers",
+        "_last",
         "_parser",
         "_paused",
         "_ready",
@@ -94,6 +98,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         "_unasked",
         "asker",
         "closed",
+        "idle_since",
         "known",
         "opened",
         "transport",
@@ -118,9 +123,13 @@ class ClientConnection(asyncio.BufferedProtocol):
         """Nothing was read of the next answer."""
         self._said: tuple[int, http1.Headers] | None = None
         """Status and headers of an answer that is being read."""
+        self._last: KnownAnswer | None = None
+        """What the last answer began with, if that was known: the next begins alike more often than not."""
         self.asker: Asker | None = None
         self.closed = False
         self.opened = False
+        self.idle_since = 0.0
+        """When its last answer was complete, for whoever keeps it."""
         self.used = 0
         self.known: Known[KnownAnswer] | None = None
         """Answers that came before on connections to the same app; None where these are not wanted."""
@@ -136,6 +145,11 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._parser = httptools.HttpResponseParser(self)
             self._begun = False
             self._ready = True
+
+    @property
+    def silent(self) -> bool:
+        """Nothing was read of the answer, or of what follows an informational one."""
+        return self._ready
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -193,14 +207,17 @@ class ClientConnection(asyncio.BufferedProtocol):
         if asker is None or self._parser is None:
             self.drop()  # nobody asked
             return
-        data = bytes(_buffer[:nbytes])
+        data = _buffer[:nbytes].tobytes()
         head_end = 0
         if self._ready and self.known is not None and not self._head_only:
-            head_end = data.find(b"\r\n\r\n") + 4
-            known = self.known.get(data[:head_end])
-            if known is not None and known.length == nbytes - head_end:
+            known = self._last
+            if known is None or not data.startswith(known.said):
+                head_end = data.find(b"\r\n\r\n") + 4
+                known = self.known.get(data[:head_end])
+            if known is not None and known.said_bytes + known.length == nbytes:
+                self._last = known
                 self.asker = None
-                if asker.answer_whole(self, known, data[head_end:]):
+                if asker.answer_whole(self, known, data[known.said_bytes :]):
                     return
                 self.asker = asker
         self._ready = False
@@ -216,7 +233,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self.known is not None and not self.closed and self.known.again(head):
             made = forward.for_any_client(status, headers)
             if made is not None and made.length == len(data) - head_end:
-                self.known.keep(head, KnownAnswer(status, made.render(b"", True), made.length))
+                self.known.keep(head, KnownAnswer(head, status, made.render(b"", True), made.length))
 
     def _feed(self, asker: Asker, data: bytes) -> None:
         assert self._parser is not None

@@ -42,12 +42,10 @@ class Observer:
         if self.weight is not None:
             self.weight.left(exchange.head.content_length != 0, exchange.status == 0)
         if self.metrics is not None:
-            head = exchange.head
             sent_at = exchange.sent_at
-            self.metrics.ended(
-                (head.method, exchange.status, exchange.tag),
+            exchange.outcomes(self.metrics).ended(
                 now - exchange.begun_at,
                 None if sent_at is None else now - sent_at,
-                head.content_length,
+                exchange.head.content_length,
                 exchange.sent_bytes,
             )

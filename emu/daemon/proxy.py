@@ -20,14 +20,16 @@ from emu.daemon.runtime import Log
 from emu.daemon.server_connection import Exchange, ServerConnection
 from emu.daemon.tunnel import Tunnel
 from emu.daemon.upstream import AppConnections, DialError, broken_words
-from emu.policy.breaker import Admission, Breaker
+from emu.policy.breaker import REFUSE, RUN, Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts
 
 if TYPE_CHECKING:
     from emu.daemon.gate import Gate
     from emu.daemon.h2_upstream import Http2Connections
+    from emu.daemon.known_exchange import KnownExchange
     from emu.daemon.request_log import RequestLog
+    from emu.policy.metrics import Outcomes, QueueProxyMetrics
 
 SAFE_TO_REPEAT = (b"GET", b"HEAD", b"OPTIONS", b"TRACE")
 CONTINUE_WAIT_S = 1.0
@@ -41,8 +43,6 @@ FINAL_STATUS_LOST = "final-status-lost"
 NO_ANSWER = (0, 502, 503, 504)
 """After one of these nobody knows whether the app is ready: the client went, or the answer was most likely ours."""
 DEFECTS = (FINAL_STATUS_LOST,)
-_PEER = "\0"
-"""Stands for the client's address, which differs among clients that say the same; no header holds a NUL."""
 
 
 class Proxy:
@@ -76,6 +76,8 @@ class Proxy:
         self.armed_at: float | None = None
         """When it is looked next for requests that took too long; None while there are none."""
         self.known: Known[server_connection.KnownRequest] = Known()
+        self.spare: list[KnownExchange] = []
+        """Exchanges that are over, for requests that came before."""
         self._timer: asyncio.TimerHandle | None = None
 
     def exchange(self, conn: ServerConnection, head: http1.Head) -> ProxiedExchange:
@@ -90,13 +92,11 @@ class Proxy:
         ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*" or head.method == b"HEAD"
         if not plain or ours or not self.known.again(whole):
             return
-        way = forward.route(head, _PEER)
-        before, found, after = forward.app_head(way, head).partition(_PEER.encode())
-        if found:
-            way.headers = []
-            self.known.keep(
-                whole, KnownRequest(self, http1.Head(head.method, head.target, 1, []), way, before, after)
-            )
+        from emu.daemon import known_exchange
+
+        made = known_exchange.made_of(self, head)
+        if made is not None:
+            self.known.keep(whole, made)
 
     def arm(self, now: float, at: float | None) -> None:
         """Look for requests that took too long at `at`, unless that is done sooner anyway."""
@@ -113,33 +113,6 @@ class Proxy:
         for exchange in self.timeouts.due(now):
             exchange.timed_out()
         self.arm(now, self.timeouts.next_at())
-
-
-class KnownRequest:
-    """A request that came before, byte for byte; it has no body, and nothing in it is for us."""
-
-    __slots__ = ("_after", "_before", "_peer", "_proxy", "_said", "head", "may_repeat", "way")
-
-    def __init__(self, proxy: Proxy, head: http1.Head, way: forward.Route, before: bytes, after: bytes) -> None:
-        self._proxy = proxy
-        self._before = before
-        self._after = after
-        self._peer = _PEER
-        self._said = b""
-        self.head = head
-        self.way = way
-        self.may_repeat = head.method in SAFE_TO_REPEAT
-
-    def exchange(self, conn: ServerConnection) -> ProxiedExchange:
-        """An exchange for it."""
-        return ProxiedExchange(self._proxy, conn, self.head, self)
-
-    def for_app(self, peer: str) -> bytes:
-        """What the app gets, from the client at this address."""
-        if peer != self._peer:
-            self._peer = peer
-            self._said = self._before + peer.encode() + self._after
-        return self._said
 
 
 class ProxiedExchange(Exchange, Asker):
@@ -160,22 +133,17 @@ class ProxiedExchange(Exchange, Asker):
         "_tunnel",
         "_way",
         "begun_at",
-        "known",
         "sent_at",
         "sent_bytes",
         "status",
     )
 
-    def __init__(
-        self, proxy: Proxy, conn: ServerConnection, head: http1.Head, known: KnownRequest | None = None
-    ) -> None:
+    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
         # What Exchange sets is set here: one call less for each request.
         self.conn = conn
         self.head = head
-        self.flowing = self.body_told = False
-        self.body_done = known is not None
+        self.flowing = self.body_told = self.body_done = False
         self.held = self.trailers = self.whole = None
-        self.known = known
         self.status = 0
         """The answer's, once there is one."""
         self.begun_at = 0.0
@@ -195,19 +163,16 @@ class ProxiedExchange(Exchange, Asker):
         self._tunnel: Tunnel | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
 
-    @property
-    def tag(self) -> str:
-        """The label kn.route.tag."""
-        return "kn:disabled" if self._way is None else self._way.tag
+    def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
+        """Where this request is counted, once its status is known."""
+        assert self._way is not None
+        return metrics.outcomes((self.head.method, self.status, self._way.tag))
 
     # --- arrival
 
     def begin(self) -> None:
         proxy = self._proxy
         now = self.begun_at = time.monotonic()
-        if self.known is not None:
-            self._enter(self.known.way, now)
-            return
         head = self.head
         way = forward.route(head, self.conn.peer)
         if proxy.request_log is not None:
@@ -243,9 +208,9 @@ class ProxiedExchange(Exchange, Asker):
             return
         admission = proxy.breaker.enter(self)
         proxy.observer.arrived(self, now, way.proxied)
-        if admission is Admission.RUN:
+        if admission is RUN:
             self.run(now)
-        elif admission is Admission.REFUSE:
+        elif admission is REFUSE:
             proxy.log.seldom("refused", status=503)
             self._error(503, b"pending request queue full\n")
 
@@ -309,19 +274,7 @@ class ProxiedExchange(Exchange, Asker):
         else:
             self._send(app)
 
-    def _send_known(self, app: ClientConnection, known: KnownRequest) -> None:
-        app.ask(self, False)
-        self._app = app
-        self._may_repeat = known.may_repeat and app.used > 1
-        conn = self.conn
-        if conn.full:
-            app.pause()
-        app.transport.write(known.for_app(conn.peer))
-
     def _send(self, app: ClientConnection) -> None:
-        if self.known is not None:
-            self._send_known(app, self.known)
-            return
         assert self._way is not None
         head = self.head
         app.ask(self, head.method == b"HEAD")
@@ -398,12 +351,8 @@ class ProxiedExchange(Exchange, Asker):
     # --- the answer, to the client
 
     def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
-        conn = self.conn
-        if self.known is None:
-            head = self.head
-            if head.minor != 1 or not head.keep_alive or not self.body_done or self._informed:
-                return False
-        if conn.server.stopping:
+        conn, head = self.conn, self.head
+        if head.minor != 1 or not head.keep_alive or not self.body_done or self._informed or conn.server.stopping:
             return False
         now = time.monotonic()
         self._app = None
@@ -420,10 +369,10 @@ class ProxiedExchange(Exchange, Asker):
         return True
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
+        self._may_repeat = False
         if status < 200:
             self._informational(status, reason, headers)
             return
-        self._may_repeat = False
         if self._informed and self._proxy.defects and FINAL_STATUS_LOST in self._proxy.defects:
             status = 200
         self.status = status
@@ -521,7 +470,7 @@ class ProxiedExchange(Exchange, Asker):
             self.sent_bytes = 0
             self._release()
             self.conn.abort(self)
-        elif self._may_repeat:
+        elif self._may_repeat and app.silent:
             # A kept connection that the app closed just as we used it (net/http, shouldRetryRequest).
             self._may_repeat = False
             self._connect(time.monotonic())

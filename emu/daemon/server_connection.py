@@ -192,7 +192,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._ending:
             return
-        data = bytes(_buffer[:nbytes])
+        data = _buffer[:nbytes].tobytes()
         ready, self._ready = self._ready, False
         if ready:
             known = self.server.known.get(data)

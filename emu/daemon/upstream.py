@@ -28,16 +28,16 @@ class AppConnections:
         self.host = host
         self.port = port
         self._max_idle = max_idle
-        self._idle: list[tuple[ClientConnection, float]] = []
+        self._idle: list[ClientConnection] = []
         self._known: Known[KnownAnswer] = Known()
 
     def take(self, now: float) -> ClientConnection | None:
         """An idle connection, if there is one."""
         while self._idle:
-            connection, since = self._idle.pop()
+            connection = self._idle.pop()
             if connection.closed:
                 continue
-            if now - since > IDLE_S:
+            if now - connection.idle_since > IDLE_S:
                 connection.drop()
                 continue
             return connection
@@ -46,20 +46,21 @@ class AppConnections:
     def give_back(self, connection: ClientConnection, now: float) -> None:
         """Keep a connection whose answer is complete."""
         if len(self._idle) >= self._max_idle:
-            self._idle = [entry for entry in self._idle if not entry[0].closed]
+            self._idle = [each for each in self._idle if not each.closed]
         if connection.closed or len(self._idle) >= self._max_idle:
             connection.drop()
         else:
-            self._idle.append((connection, now))
+            connection.idle_since = now
+            self._idle.append(connection)
 
     def sweep(self) -> None:
         """Close what was idle for too long; the oldest come first."""
         now = time.monotonic()
-        keep = [entry for entry in self._idle if not entry[0].closed and now - entry[1] <= IDLE_S]
-        for connection, since in self._idle:
-            if not connection.closed and now - since > IDLE_S:
-                connection.drop()
-        self._idle = keep
+        idle = [each for each in self._idle if not each.closed]
+        self._idle = [each for each in idle if now - each.idle_since <= IDLE_S]
+        for each in idle:
+            if now - each.idle_since > IDLE_S:
+                each.drop()
 
     async def dial(self) -> ClientConnection:
         """A new connection. Only an attempt that timed out is repeated. DialError with Go's words."""
@@ -80,7 +81,7 @@ class AppConnections:
 
     def close(self) -> None:
         """Close every idle connection."""
-        for connection, _ in self._idle:
+        for connection in self._idle:
             connection.drop()
         self._idle.clear()
 

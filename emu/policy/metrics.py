@@ -31,6 +31,11 @@ class Series:
         self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
+    def count(self, value: float) -> None:
+        """Count one."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
     def add(self, other: Series) -> None:
         """Count what the other counted too."""
         self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
@@ -40,15 +45,69 @@ class Series:
 class Outcomes:
     """All requests that ended alike: method, status and route tag. Every histogram is made of these at a scrape."""
 
-    __slots__ = ("app", "request_sizes", "response_sizes", "sent_sizes", "total")
+    __slots__ = ("at_once", "bodiless", "queued", "queued_app", "refused", "response_sizes", "sizes", "unsent_sizes")
 
     def __init__(self) -> None:
-        self.total = Series(DURATION_S)
-        self.app = Series(DURATION_S)
-        self.request_sizes = Series(SIZE_BYTES)
+        self.at_once = Series(DURATION_S)
+        """Durations of those that went to the app as soon as they came: for the app's and for all of it the same."""
+        self.queued = Series(DURATION_S)
+        self.queued_app = Series(DURATION_S)
+        """Of those that went there later."""
+        self.refused = Series(DURATION_S)
+        """Of those that never did."""
+        self.bodiless = 0
+        """Requests without a body that went to the app."""
+        self.sizes = Series(SIZE_BYTES)
+        """Of the other requests that went there, where the size is known."""
+        self.unsent_sizes = Series(SIZE_BYTES)
         self.response_sizes = Series(SIZE_BYTES)
-        self.sent_sizes = Series(SIZE_BYTES)
-        """Of those that went to the app."""
+
+    def ended(self, total_s: float, app_s: float | None, request_bytes: int | None, response_bytes: int) -> None:
+        """A request is over; `app_s` is None when it never got to the app, `request_bytes` when that is not known."""
+        if app_s is None:
+            self.refused.count(total_s)
+            if request_bytes is not None:
+                self.unsent_sizes.count(request_bytes)
+        else:
+            if app_s == total_s:
+                self.at_once.count(total_s)
+            else:
+                self.queued.count(total_s)
+                self.queued_app.count(app_s)
+            if request_bytes:
+                self.sizes.count(request_bytes)
+            elif request_bytes is not None:
+                self.bodiless += 1
+        self.response_sizes.count(response_bytes)
+
+    @property
+    def total(self) -> Series:
+        """How long all of it took."""
+        return _together(self.at_once, self.queued, self.refused)
+
+    @property
+    def app(self) -> Series:
+        """How long the app took."""
+        return _together(self.at_once, self.queued_app)
+
+    @property
+    def sent_sizes(self) -> Series:
+        """Of requests, as the app got them."""
+        found = _together(self.sizes)
+        found.counts[0] += self.bodiless
+        return found
+
+    @property
+    def request_sizes(self) -> Series:
+        """Of requests, as they came."""
+        return _together(self.sent_sizes, self.unsent_sizes)
+
+
+def _together(*parts: Series) -> Series:
+    found = Series(parts[0].bounds)
+    for part in parts:
+        found.add(part)
+    return found
 
 
 class QueueProxyMetrics:
@@ -60,35 +119,9 @@ class QueueProxyMetrics:
         self.queue_depth: int | None = None
         """Set when a request goes to the app, the only time that the depth is looked at, and only with a limit."""
 
-    def ended(
-        self,
-        kind: Kind,
-        total_s: float,
-        app_s: float | None,
-        request_bytes: int | None,
-        response_bytes: int,
-    ) -> None:
-        """A request is over; `app_s` is None when it never got to the app, `request_bytes` when that is not known."""
-        found = self._found.get(kind) or self._find(kind)
-        series = found.total
-        series.counts[bisect_left(DURATION_S, total_s)] += 1
-        series.sum += total_s
-        if app_s is not None:
-            series = found.app
-            series.counts[bisect_left(DURATION_S, app_s)] += 1
-            series.sum += app_s
-        if request_bytes is not None:
-            bucket = bisect_left(SIZE_BYTES, request_bytes) if request_bytes else 0
-            series = found.request_sizes
-            series.counts[bucket] += 1
-            series.sum += request_bytes
-            if app_s is not None:
-                series = found.sent_sizes
-                series.counts[bucket] += 1
-                series.sum += request_bytes
-        series = found.response_sizes
-        series.counts[bisect_left(SIZE_BYTES, response_bytes)] += 1
-        series.sum += response_bytes
+    def outcomes(self, kind: Kind) -> Outcomes:
+        """Where a request that ended so is counted."""
+        return self._found.get(kind) or self._find(kind)
 
     def _find(self, kind: Kind) -> Outcomes:
         method, status, tag = kind

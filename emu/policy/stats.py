@@ -31,62 +31,69 @@ class RequestStats:
 
     __slots__ = (
         "_arrivals",
-        "_changed_at",
+        "_latest",
         "_proxied_arrivals",
-        "_proxied_sum",
+        "_proxied_seconds",
         "_seconds",
-        "_sum",
+        "_since",
         "concurrency",
         "proxied_concurrency",
     )
 
     def __init__(self, now: float) -> None:
-        self._changed_at = now
         self.concurrency = 0
         self.proxied_concurrency = 0
-        self._sum = self._proxied_sum = self._seconds = 0.0
+        self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        """A period begins, with those that are inside."""
+        self._since = self._latest = now
+        self._seconds = self._proxied_seconds = 0.0
+        """How far into the period those that went out did so, less how far into it the arrivals were."""
         self._arrivals = self._proxied_arrivals = 0
 
     def arrived(self, now: float, proxied: bool = False) -> None:
         """A request came in."""
-        if now > self._changed_at:
-            self._pass(now)
+        if now > self._latest:
+            self._latest = now
+        else:
+            now = self._latest
         self.concurrency += 1
         self._arrivals += 1
+        self._seconds -= now - self._since
         if proxied:
             self.proxied_concurrency += 1
             self._proxied_arrivals += 1
+            self._proxied_seconds -= now - self._since
 
     def left(self, now: float, proxied: bool = False) -> None:
         """A request went out, answered or not."""
-        if now > self._changed_at:
-            self._pass(now)
+        if now > self._latest:
+            self._latest = now
+        else:
+            now = self._latest
         self.concurrency -= 1
+        self._seconds += now - self._since
         if proxied:
             self.proxied_concurrency -= 1
-
-    def _pass(self, now: float) -> None:
-        elapsed = now - self._changed_at
-        self._changed_at = now
-        self._seconds += elapsed
-        self._sum += self.concurrency * elapsed
-        if self.proxied_concurrency:
-            self._proxied_sum += self.proxied_concurrency * elapsed
+            self._proxied_seconds += now - self._since
 
     def report(self, now: float) -> Report:
         """The period that ends now; the next one begins with the requests that are inside."""
-        if now > self._changed_at:
-            self._pass(now)
-        seconds = self._seconds
+        now = max(now, self._latest)
+        elapsed = now - self._since
         report = Report(
-            self._sum / seconds if seconds > 0 else 0.0,
-            self._proxied_sum / seconds if seconds > 0 else 0.0,
+            self._average(self._seconds, self.concurrency, elapsed),
+            self._average(self._proxied_seconds, self.proxied_concurrency, elapsed),
             self._arrivals,
             self._proxied_arrivals,
         )
-        self._sum = self._proxied_sum = self._seconds = 0.0
-        self._arrivals = self._proxied_arrivals = 0
+        self._begin(now)
         return report
+
+    @staticmethod
+    def _average(seconds: float, inside: int, elapsed: float) -> float:
+        return max(0.0, seconds / elapsed + inside) if elapsed > 0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -92,25 +92,23 @@ class RequestTimeouts(Generic[Key]):
         """No deadline of a request that arrives now is sooner than this many seconds."""
         self.watches_writes = len(self._all) > 1
         """Whether `wrote` has any effect."""
+        self.begin: Callable[[Key, float], None] = self._begin_all if self.watches_writes else self._revision.start
+        """(request, now): it arrived."""
+        self.end: Callable[[Key], None] = self._end_all if self.watches_writes else self._revision.stop
+        """(request): it is over."""
 
-    def begin(self, key: Key, now: float) -> None:
-        """A request arrived."""
-        self._revision.start(key, now)
-        if self.watches_writes:
-            self._start.start(key, now)
-            self._idle.start(key, now)
+    def _begin_all(self, key: Key, now: float) -> None:
+        for timer in self._all:
+            timer.start(key, now)
 
     def wrote(self, key: Key, now: float) -> None:
         """Bytes of its answer came from the app."""
         self._start.stop(key)
         self._idle.restart(key, now)
 
-    def end(self, key: Key) -> None:
-        """The request is over."""
-        self._revision.stop(key)
-        if self.watches_writes:
-            self._start.stop(key)
-            self._idle.stop(key)
+    def _end_all(self, key: Key) -> None:
+        for timer in self._all:
+            timer.stop(key)
 
     def due(self, now: float) -> list[Key]:
         """The requests that are to be ended now, each once; they are forgotten here."""

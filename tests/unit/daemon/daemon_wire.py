@@ -249,3 +249,13 @@ class Daemon:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def port_of(daemon: Daemon, what: str) -> int:
+    """Where a page is served."""
+
+    def found() -> dict[str, Any] | None:
+        lines = (line for line in daemon.lines if line.get("event") == "serves" and line["what"] == what)
+        return next(lines, None)
+
+    return int(wait_for(found, f"{what} to be served")["port"])

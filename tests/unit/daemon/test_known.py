@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 from conftest import REQUIRED
-from daemon_wire import Daemon, FakeApp, Wire
+from daemon_wire import Daemon, FakeApp, Wire, port_of, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ StartProxy = Callable[..., Daemon]
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\nX-Mine: 1\r\n\r\n"
 DATED = b"Content-Type: text/plain\r\nDate: Sun, 22 Nov 2026 03:00:00 GMT\r\n"
+GET_METRICS = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
 OFTEN = 6
 """More than the two times after which a message is known."""
 
@@ -151,6 +152,46 @@ class TestRequests:
                 app.read_until(b"\r\n\r\n")
                 app.send(answer(b"ok"))
             assert [client.read_body(client.read_head()) for client in clients] == [b"ok"] * 3
+
+    def test_what_became_of_one_does_not_show_in_the_next(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """After an early hint, a broken connection, an answer in parts and a client that left, each is as the first;
+        and all of them are counted.
+        """
+        daemon = queue_proxy(OBSERVABILITY_CONFIG='{"requestMetrics":{"protocol":"prometheus"}}')
+        client = daemon.connect()
+        app = made_known(client, fake_app)
+        app.read_until(b"\r\n\r\n")
+        app.send(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+        assert client.read_head().status == 103
+        app.send(answer(b"hinted"))
+        assert client.read_body(client.read_head()) == b"hinted"
+        for piece in (b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 2000 OK\r\n\r\n"):
+            client.send(GET)
+            app.read_until(b"\r\n\r\n")
+            app.send(piece)
+            app.close()
+            head = client.read_head()
+            assert (head.status, client.read_body(head)[-1:]) == (502, b"\n")
+            client.send(GET)
+            app = fake_app.accept()
+            app.read_until(b"\r\n\r\n")
+            app.send(answer(b"ok"))
+            assert client.read_body(client.read_head()) == b"ok"
+        leaves = daemon.connect()
+        leaves.send(GET)
+        app.read_until(b"\r\n\r\n")
+        leaves.close()
+        wait_for(app.is_closed, "the app to hear that the client has gone")
+        client.send(GET)
+        app = fake_app.accept()
+        app.read_until(b"\r\n\r\n")
+        app.send(answer(b"last"))
+        assert client.read_body(client.read_head()) == b"last"
+        page = Wire.to(port_of(daemon, "metrics"))
+        counted = 'kn_serving_invocation_duration_seconds_count{http_response_status_code="%d"} %d'
+        for status, times in ((200, OFTEN + 4), (502, 2), (499, 1)):
+            line = counted % (status, times)
+            wait_for(lambda: line in page.ask(GET_METRICS)[1].decode(), line)  # noqa: B023  asked before the next
 
     def test_its_timeout_runs(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """A known request gets 504 as any other."""

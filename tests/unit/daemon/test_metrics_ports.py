@@ -6,19 +6,9 @@ import struct
 from typing import Any
 
 from conftest import StartProxy
-from daemon_wire import Daemon, FakeApp, Wire, wait_for
+from daemon_wire import FakeApp, Wire, port_of, wait_for
 
 GET = b"GET %b HTTP/1.1\r\nHost: any\r\n\r\n"
-
-
-def port_of(daemon: Daemon, what: str) -> int:
-    """Where a page is served."""
-
-    def found() -> dict[str, Any] | None:
-        lines = (line for line in daemon.lines if line.get("event") == "serves" and line["what"] == what)
-        return next(lines, None)
-
-    return int(wait_for(found, f"{what} to be served")["port"])
 
 
 def fields(message: bytes) -> dict[int, Any]:

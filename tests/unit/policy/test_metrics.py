@@ -17,7 +17,7 @@ def test_the_apps_time_has_fourteen_buckets_and_the_status() -> None:
     """5 ms to 10 s and +Inf, each counting all below it; the wait in the queue is not in it."""
     metrics = QueueProxyMetrics({})
     for app_s in (0.004, 0.005, 0.3, 20.0):
-        metrics.ended(OK, 30.0, app_s, 0, 2)
+        metrics.outcomes(OK).ended(30.0, app_s, 0, 2)
     name = "kn_serving_invocation_duration_seconds"
     found = [line for line in lines_of(metrics) if line.startswith(f"{name}_bucket")]
     assert len(found) == len(DURATION_S) + 1 == 15
@@ -30,7 +30,7 @@ def test_the_apps_time_has_fourteen_buckets_and_the_status() -> None:
 def test_a_refused_request_is_no_invocation_but_was_served() -> None:
     """503 shows in http_server_* alone."""
     metrics = QueueProxyMetrics({})
-    metrics.ended((b"GET", 503, TAG), 0.001, None, 0, 27)
+    metrics.outcomes((b"GET", 503, TAG)).ended(0.001, None, 0, 27)
     text = metrics.text().decode()
     assert "kn_serving_invocation" not in text and "http_client" not in text
     assert (
@@ -43,7 +43,7 @@ def test_the_queue_depth_is_absent_until_set_and_stays() -> None:
     metrics = QueueProxyMetrics({})
     assert "kn_serving_queue_depth" not in metrics.text().decode()
     metrics.queue_depth = 4
-    metrics.ended(OK, 1.0, 1.0, 0, 2)
+    metrics.outcomes(OK).ended(1.0, 1.0, 0, 2)
     assert "kn_serving_queue_depth 4" in lines_of(metrics)
 
 
@@ -56,7 +56,7 @@ def test_labels_are_escaped() -> None:
 def test_a_method_of_ones_own_is_other() -> None:
     """OpenTelemetry's rule, so that clients cannot make series at will."""
     metrics = QueueProxyMetrics({"kn_revision_name": "app-00001"})
-    metrics.ended((b"BREW", 200, TAG), 1.0, None, None, 0)
+    metrics.outcomes((b"BREW", 200, TAG)).ended(1.0, None, None, 0)
     assert 'http_request_method="_OTHER"' in metrics.text().decode()
     assert 'target_info{kn_revision_name="app-00001"} 1' in lines_of(metrics)
 
@@ -64,8 +64,8 @@ def test_a_method_of_ones_own_is_other() -> None:
 def test_sizes_have_their_buckets_and_the_app_gets_what_was_not_refused() -> None:
     """Bodies in both directions; a refused request's was received and never sent on."""
     metrics = QueueProxyMetrics({})
-    metrics.ended((b"POST", 200, "blue"), 1.0, 1.0, 100, 2)
-    metrics.ended((b"POST", 503, "blue"), 1.0, None, 700, 27)
+    metrics.outcomes((b"POST", 200, "blue")).ended(1.0, 1.0, 100, 2)
+    metrics.outcomes((b"POST", 503, "blue")).ended(1.0, None, 700, 27)
     lines = lines_of(metrics)
     labels = 'http_request_method="POST",http_response_status_code="{}",kn_route_tag="blue"'
     ok, refused = labels.format(200), labels.format(503)
@@ -80,7 +80,7 @@ def test_sizes_have_their_buckets_and_the_app_gets_what_was_not_refused() -> Non
 def test_invocations_are_one_series_for_each_status() -> None:
     """Of whatever method and tag."""
     metrics = QueueProxyMetrics({})
-    metrics.ended(OK, 1.0, 0.5, 0, 2)
-    metrics.ended((b"POST", 200, "blue"), 1.0, 0.25, 0, 2)
+    metrics.outcomes(OK).ended(1.0, 0.5, 0, 2)
+    metrics.outcomes((b"POST", 200, "blue")).ended(1.0, 0.25, 0, 2)
     assert 'kn_serving_invocation_duration_seconds_count{http_response_status_code="200"} 2' in lines_of(metrics)
     assert 'kn_serving_invocation_duration_seconds_sum{http_response_status_code="200"} 0.75' in lines_of(metrics)

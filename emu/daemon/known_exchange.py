@@ -1,0 +1,125 @@
+"""A request that came before, byte for byte: the short way through queue-proxy (docs/decisions/0012).
+
+Nothing in it is for us, it has no body, and what the app gets for it is made already. Its exchange does just what
+`ProxiedExchange` would, and is used again once it is over: to set its many fields for each request would be a good
+part of the work.
+"""
+
+# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from emu.daemon import forward, http1
+from emu.daemon.proxy import SAFE_TO_REPEAT, ProxiedExchange
+
+if TYPE_CHECKING:
+    from emu.daemon.client import ClientConnection, KnownAnswer
+    from emu.daemon.proxy import Proxy
+    from emu.daemon.server_connection import ServerConnection
+    from emu.policy.metrics import Outcomes, QueueProxyMetrics
+
+_PEER = "\0"
+"""Stands for the client's address, which differs among clients that say the same; no header holds a NUL."""
+MOST_SPARE = 1024
+"""Exchanges kept for further requests, of a quarter of a kilobyte each."""
+
+
+def made_of(proxy: Proxy, head: http1.Head) -> KnownRequest | None:
+    """What is known of a request with this head, which names nothing that concerns us; None where that differs from
+    client to client by more than its address.
+    """
+    way = forward.route(head, _PEER)
+    before, found, after = forward.app_head(way, head).partition(_PEER.encode())
+    if not found:
+        return None
+    way.headers = []
+    return KnownRequest(proxy, http1.Head(head.method, head.target, 1, []), way, before, after)
+
+
+class KnownRequest:
+    """A request that came before."""
+
+    __slots__ = ("_after", "_before", "_peer", "_proxy", "_said", "head", "may_repeat", "outcomes", "way")
+
+    def __init__(self, proxy: Proxy, head: http1.Head, way: forward.Route, before: bytes, after: bytes) -> None:
+        self._proxy = proxy
+        self._before = before
+        self._after = after
+        self._peer = _PEER
+        self._said = b""
+        self.outcomes: dict[int, Outcomes] = {}
+        """Where it is counted, by the status of its answer."""
+        self.head = head
+        self.way = way
+        self.may_repeat = head.method in SAFE_TO_REPEAT
+
+    def exchange(self, conn: ServerConnection) -> KnownExchange:
+        """An exchange for it."""
+        spare = self._proxy.spare
+        exchange = spare.pop() if spare else KnownExchange(self._proxy, conn, self.head)
+        exchange.renew(conn, self)
+        return exchange
+
+    def for_app(self, peer: str) -> bytes:
+        """What the app gets, from the client at this address."""
+        if peer != self._peer:
+            self._peer = peer
+            self._said = self._before + peer.encode() + self._after
+        return self._said
+
+
+class KnownExchange(ProxiedExchange):
+    """One such request from its arrival to the last byte of its answer."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
+        super().__init__(proxy, conn, head)
+        self.body_done = True
+        self._known: KnownRequest
+
+    def renew(self, conn: ServerConnection, known: KnownRequest) -> None:
+        """As new: all that a request whose answer came at once has changed."""
+        self._known = known
+        self.conn = conn
+        self.head = known.head
+        self.status = 0
+        self.sent_at = None
+        self._informed = self._over = False
+
+    def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
+        found = self._known.outcomes.get(self.status)
+        if found is None:
+            found = self._known.outcomes[self.status] = super().outcomes(metrics)
+        return found
+
+    def begin(self) -> None:
+        now = self.begun_at = monotonic()
+        self._enter(self._known.way, now)
+
+    def _go(self, now: float) -> None:
+        app = self._proxy.app.take(now)
+        if app is None:
+            self._connect(now)
+        else:
+            self._send(app)
+
+    def _send(self, app: ClientConnection) -> None:
+        app.ask(self, False)
+        self._app = app
+        self._may_repeat = self._known.may_repeat and app.used > 1
+        conn = self.conn
+        if conn.full:
+            app.pause()
+        app.transport.write(self._known.for_app(conn.peer))
+
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        if not super().answer_whole(app, known, body):
+            return False
+        # Nobody speaks of it any more; its connection may end long before it is used again.
+        del self.conn
+        if len(self._proxy.spare) < MOST_SPARE:
+            self._proxy.spare.append(self)
+        return True
