@@ -148,8 +148,8 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     @property
     def silent(self) -> bool:
-        """Nothing was read of the answer, or of what follows an informational one."""
-        return self._ready
+        """Nothing was read that could be of the answer, or follow an informational one."""
+        return self._ready or self._unasked
 
     def pause(self) -> None:
         """Read no more for now."""

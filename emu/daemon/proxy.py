@@ -76,9 +76,16 @@ class Proxy:
         self.armed_at: float | None = None
         """When it is looked next for requests that took too long; None while there are none."""
         self.known: Known[server_connection.KnownRequest] = Known()
+        self.watched = True
+        """Whether more than the statistics and the metrics is told of each request; see `settle`."""
         self.spare: list[KnownExchange] = []
         """Exchanges that are over, for requests that came before."""
         self._timer: asyncio.TimerHandle | None = None
+
+    def settle(self) -> None:
+        """All that looks on is there: from here on `watched` holds."""
+        lookers = (self.request_log, self.gate, self.observer.weight)
+        self.watched = any(one is not None for one in lookers)
 
     def exchange(self, conn: ServerConnection, head: http1.Head) -> ProxiedExchange:
         """An exchange for a request that was read."""
@@ -211,8 +218,11 @@ class ProxiedExchange(Exchange, Asker):
         if admission is RUN:
             self.run(now)
         elif admission is REFUSE:
-            proxy.log.seldom("refused", status=503)
-            self._error(503, b"pending request queue full\n")
+            self._refused()
+
+    def _refused(self) -> None:
+        self._proxy.log.seldom("refused", status=503)
+        self._error(503, b"pending request queue full\n")
 
     def run(self, now: float) -> None:
         """The breaker lets this request run."""

@@ -120,6 +120,7 @@ class QueueProxy:
         loop.add_signal_handler(signal.SIGTERM, self._on_term)
         loop.add_signal_handler(signal.SIGINT, self._on_term)
         await self._observation.open()
+        self._proxy.settle()
         if self._proxy.gate is not None:
             self._proxy.gate.begin()
         ports = await self._listen()

@@ -42,6 +42,8 @@ class Breaker(Generic[Key]):
         self.depth = QUEUE_DEPTH_FACTOR * limit if depth is None else depth
         self._running: set[Key] = set()
         self._waiting: OrderedDict[Key, None] = OrderedDict()
+        self.inside = 0
+        """How many run or wait."""
 
     @property
     def running(self) -> int:
@@ -53,18 +55,15 @@ class Breaker(Generic[Key]):
         """How many wait now."""
         return len(self._waiting)
 
-    @property
-    def inside(self) -> int:
-        """How many run or wait."""
-        return len(self._running) + len(self._waiting)
-
     def enter(self, key: Key) -> Admission:
         """A request arrives."""
         if self.limit == 0 or len(self._running) < self.limit:
             self._running.add(key)
+            self.inside += 1
             return RUN
         if len(self._waiting) < self.depth:
             self._waiting[key] = None
+            self.inside += 1
             return WAIT
         return REFUSE
 
@@ -74,9 +73,12 @@ class Breaker(Generic[Key]):
         A key that is not inside changes nothing.
         """
         if key not in self._running:
-            self._waiting.pop(key, None)
+            if key in self._waiting:
+                del self._waiting[key]
+                self.inside -= 1
             return None
         self._running.remove(key)
+        self.inside -= 1
         if not self._waiting or len(self._running) >= self.limit > 0:
             return None
         successor, _ = self._waiting.popitem(last=False)

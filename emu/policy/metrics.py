@@ -64,21 +64,25 @@ class Outcomes:
 
     def ended(self, total_s: float, app_s: float | None, request_bytes: int | None, response_bytes: int) -> None:
         """A request is over; `app_s` is None when it never got to the app, `request_bytes` when that is not known."""
+        series = self.response_sizes
+        series.counts[bisect_left(SIZE_BYTES, response_bytes)] += 1
+        series.sum += response_bytes
         if app_s is None:
             self.refused.count(total_s)
             if request_bytes is not None:
                 self.unsent_sizes.count(request_bytes)
+            return
+        if app_s == total_s:
+            series = self.at_once
+            series.counts[bisect_left(DURATION_S, total_s)] += 1
+            series.sum += total_s
         else:
-            if app_s == total_s:
-                self.at_once.count(total_s)
-            else:
-                self.queued.count(total_s)
-                self.queued_app.count(app_s)
-            if request_bytes:
-                self.sizes.count(request_bytes)
-            elif request_bytes is not None:
-                self.bodiless += 1
-        self.response_sizes.count(response_bytes)
+            self.queued.count(total_s)
+            self.queued_app.count(app_s)
+        if request_bytes:
+            self.sizes.count(request_bytes)
+        elif request_bytes is not None:
+            self.bodiless += 1
 
     @property
     def total(self) -> Series:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emu.daemon.known import LONGEST_BYTES, MOST, Known
+from emu.profiles import load_profile
 
 StartProxy = Callable[..., Daemon]
 
@@ -153,11 +155,14 @@ class TestRequests:
                 app.send(answer(b"ok"))
             assert [client.read_body(client.read_head()) for client in clients] == [b"ok"] * 3
 
-    def test_what_became_of_one_does_not_show_in_the_next(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+    @pytest.mark.parametrize("watched", [{}, {"EMU_FOOTPRINT": json.dumps(load_profile("knative-1.23").to_data())}])
+    def test_what_became_of_one_does_not_show_in_the_next(
+        self, queue_proxy: StartProxy, fake_app: FakeApp, watched: dict[str, str]
+    ) -> None:
         """After an early hint, a broken connection, an answer in parts and a client that left, each is as the first;
-        and all of them are counted.
+        and all of them are counted. With a footprint, every request goes step by step.
         """
-        daemon = queue_proxy(OBSERVABILITY_CONFIG='{"requestMetrics":{"protocol":"prometheus"}}')
+        daemon = queue_proxy(OBSERVABILITY_CONFIG='{"requestMetrics":{"protocol":"prometheus"}}', **watched)
         client = daemon.connect()
         app = made_known(client, fake_app)
         app.read_until(b"\r\n\r\n")
