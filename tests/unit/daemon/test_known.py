@@ -22,6 +22,10 @@ StartProxy = Callable[..., Daemon]
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\nX-Mine: 1\r\n\r\n"
 DATED = b"Content-Type: text/plain\r\nDate: Sun, 22 Nov 2026 03:00:00 GMT\r\n"
 GET_METRICS = b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+WATCHED = {
+    "EMU_FOOTPRINT": json.dumps(load_profile("knative-1.23").to_data()),
+    "EMU_FOOTPRINT_EXECUTABLE": __file__,
+}
 OFTEN = 6
 """More than the two times after which a message is known."""
 
@@ -155,7 +159,7 @@ class TestRequests:
                 app.send(answer(b"ok"))
             assert [client.read_body(client.read_head()) for client in clients] == [b"ok"] * 3
 
-    @pytest.mark.parametrize("watched", [{}, {"EMU_FOOTPRINT": json.dumps(load_profile("knative-1.23").to_data())}])
+    @pytest.mark.parametrize("watched", [{}, WATCHED])
     def test_what_became_of_one_does_not_show_in_the_next(
         self, queue_proxy: StartProxy, fake_app: FakeApp, watched: dict[str, str]
     ) -> None:
