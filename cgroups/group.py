@@ -36,11 +36,30 @@ class Cgroup:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.core = CoreController(self)
-        self.memory = MemoryController(self)
-        self.io = IoController(self)
-        self.cpu = CpuController(self)
         self._created = False
+
+    # A controller refers to its cgroup, so the cgroup keeps none: both are freed when the last user lets go, without
+    # the collector of cycles, and a process that looks at cgroups all day stays as small as it was.
+
+    @property
+    def core(self) -> CoreController:
+        """The files that every cgroup has."""
+        return CoreController(self)
+
+    @property
+    def memory(self) -> MemoryController:
+        """The memory controller's files."""
+        return MemoryController(self)
+
+    @property
+    def io(self) -> IoController:
+        """The io controller's files."""
+        return IoController(self)
+
+    @property
+    def cpu(self) -> CpuController:
+        """The cpu controller's files."""
+        return CpuController(self)
 
     def __repr__(self) -> str:
         return f"Cgroup({str(self.path)!r})"
