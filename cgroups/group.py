@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cgroups import errors, files
+from cgroups import errors, files, parse
 from cgroups.controllers import CoreController, CpuController, IoController, MemoryController
 from cgroups.mount import Mount, find_cgroup2
 from cgroups.values import CgroupEvents
@@ -162,14 +162,7 @@ class Cgroup:
 
     def events(self) -> CgroupEvents:
         """Whether the subtree has processes, and is frozen. Raises `FileAbsent` at the root, which has none."""
-        found = self.core.events
-        if found is None:
-            raise files.explain(
-                OSError(errno.ENOENT, "no such file"),
-                self.path / "cgroup.events",
-                f"cannot tell the state of {self.path}",
-            )
-        return found
+        return parse.parse_cgroup_events(files.read(self.path / "cgroup.events"))
 
     def children(self) -> list[Cgroup]:
         """The child cgroups now, by name. Raises `CgroupGone`."""
