@@ -1,104 +1,45 @@
 """What resuming a frozen container costs beyond the kernel and the engine, as JSON. Milliseconds.
 
-Run it where runs take place (`make bench` goes to the sandbox if this host lacks something). One container, and
+    python bench/freeze.py [cgroup] [request] [cycles] [docker]
 
-- `cgroup`: from queue-proxy's own client, through the daemon, to the kernel's word and back, beside `freeze_poll.c`,
-  which writes cgroup.freeze and polls;
-- `docker`: the same client through the daemon, beside the engine's own unpause call through its library;
-- the daemon's resident memory before and after.
+Without words it measures all that can be measured here: `docker` needs an engine, the others cgroup v2 and root.
 
-What is compared alternates in blocks, so that both see the same minute of a shared machine.
+- `cgroup`: a process in a cgroup; from queue-proxy's own client, through the daemon, to the kernel's word and back,
+  beside `freeze_poll.c`, which writes cgroup.freeze and polls;
+- `request`: a request through queue-proxy to a frozen app, beside one to an app that runs (freeze_request.py);
+- `cycles`: the daemon's resident memory over ten thousand pauses and resumes;
+- `docker`: a container; the same client through the daemon, beside the engine's own unpause call through its library.
+
+What is compared alternates in blocks, so that both see the same minute of a shared machine. What else runs there
+still makes the slowest of a hundred slower; `chrt -f 10 python bench/freeze.py` keeps it out.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import statistics
+import os
+import platform
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import freeze_request
+from freezing import Asking, clock_ms, container, daemon_process, figures, process, resident_kib
 from place import scratch
 
-from cgroups.group import own_cgroup
 from emu import images
-from emu.containers import LABEL_RUN, ContainerRequest, Engine
-from emu.daemon.freezer_client import FreezerClient, FreezerError
-from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
-from emu.messages import PAUSE, RESUME
+from emu.containers import Engine
+from emu.daemon.freezer_pods import Target
+from emu.errors import EmuError
 
 BLOCKS = 5
-ROUNDS = {"cgroup": 100, "docker": 10}
+ROUNDS = {"cgroup": 200, "docker": 10}
 """In a block."""
 WARM_UP = 20
-START_S = 60.0
-
-
-@contextmanager
-def container(engine: Engine) -> Iterator[Target]:
-    """A container that sleeps."""
-    name = f"emu-bench-freeze-{time.monotonic_ns()}"
-    made = engine.create(ContainerRequest(name, images.BASE, {LABEL_RUN: name}, command=["sleep", "infinity"]))
-    try:
-        engine.start(made)
-        yield Target("app", 0, made, own_cgroup(int(engine.state(made)["Pid"])).path)
-    finally:
-        engine.remove(made)
-
-
-@contextmanager
-def daemon(folder: Path, target: Target, method: str) -> Iterator[tuple[FreezerClient, int]]:
-    """The daemon as a process, a client of it, and its process id."""
-    pods, token, socket = folder / "pods.json", folder / "token", folder / "socket"
-    write_pods(pods, [FreezerPod("bench", "token", (target,))])
-    token.write_text("token")
-    words = ["--pods", str(pods), "--listen", f"unix:{socket}", "--method", method]
-    process = subprocess.Popen([sys.executable, "-m", "emu", "freezer", *words], stdout=subprocess.DEVNULL)
-    try:
-        yield FreezerClient(f"unix:{socket}", token), process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-async def resumes(client: FreezerClient, rounds: int) -> list[float]:
-    """How long each resume took the client; a pause goes before each."""
-    took = []
-    for _ in range(rounds):
-        await client.act(PAUSE)
-        began = time.monotonic()
-        await client.act(RESUME)
-        took.append((time.monotonic() - began) * 1e3)
-    return took
-
-
-async def answers(client: FreezerClient) -> None:
-    """Wait until the daemon does."""
-    until = time.monotonic() + START_S
-    while True:
-        try:
-            await client.act(RESUME)
-            return
-        except FreezerError:
-            if time.monotonic() > until:
-                raise
-            await asyncio.sleep(0.05)
-
-
-def unpauses(engine: Engine, target: Target, rounds: int) -> list[float]:
-    """How long each of the engine's own calls took."""
-    took = []
-    for _ in range(rounds):
-        engine.pause(target.id)
-        began = time.monotonic()
-        engine.unpause(target.id)
-        took.append((time.monotonic() - began) * 1e3)
-    return took
+CYCLES, LOOK_EACH = 10_000, 1000
 
 
 def polls(program: Path, target: Target, rounds: int) -> list[float]:
@@ -107,38 +48,25 @@ def polls(program: Path, target: Target, rounds: int) -> list[float]:
     return [float(line) / 1e3 for line in said.split()]
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return round(int(line.split()[1]) / 1000, 1)
+def unpauses(engine: Engine, target: Target, rounds: int) -> list[float]:
+    """How long each of the engine's own calls took."""
+    took = []
+    for _ in range(rounds):
+        engine.pause(target.id)
+        took.append(clock_ms(lambda: engine.unpause(target.id)))
+    return took
 
 
-def figures(took: list[float]) -> dict[str, float]:
-    """The middle, and the edge."""
-    ordered = sorted(took)
-    return {"p50": round(statistics.median(ordered), 3), "p99": round(ordered[int(0.99 * (len(ordered) - 1))], 3)}
-
-
-def measure(engine: Engine, target: Target, method: str, program: Path) -> dict[str, object]:
+def compare(target: Target, method: str, floor_of: Callable[[int], list[float]], folder: Path) -> dict[str, Any]:
     """One method beside what it stands on."""
     ours: list[float] = []
     floor: list[float] = []
     rounds = ROUNDS[method]
-    with TemporaryDirectory(dir="/tmp") as folder, daemon(Path(folder), target, method) as (client, pid):
-
-        async def block(number: int) -> list[float]:
-            return await resumes(client, number)
-
-        loop = asyncio.new_event_loop()
-        loop.run_until_complete(answers(client))
-        loop.run_until_complete(block(WARM_UP))
-        before = resident_mb(pid)
+    with daemon_process(folder, target, method), Asking(folder) as asking:
+        asking.resumes(WARM_UP)
         for _ in range(BLOCKS):
-            ours += loop.run_until_complete(block(rounds))
-            floor += polls(program, target, rounds) if method == "cgroup" else unpauses(engine, target, rounds)
-        after = resident_mb(pid)
-        client.close()
-        loop.close()
+            ours += asking.resumes(rounds)
+            floor += floor_of(rounds)
     mine, other = figures(ours), figures(floor)
     return {
         "resume_ms": mine,
@@ -146,21 +74,65 @@ def measure(engine: Engine, target: Target, method: str, program: Path) -> dict[
         "more_p50_ms": round(mine["p50"] - other["p50"], 3),
         "more_p99_ms": round(mine["p99"] - other["p99"], 3),
         "ratio_p50": round(mine["p50"] / other["p50"], 2),
-        "daemon_mb": [before, after],
         "rounds": len(ours),
     }
 
 
-def main() -> None:
-    """Measure both."""
+def of_cgroup(folder: Path) -> dict[str, Any]:
+    """Beside the C program."""
     program = scratch() / "freeze_poll"
     subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("freeze_poll.c")], check=True)
+    with process() as target:
+        return compare(target, "cgroup", lambda rounds: polls(program, target, rounds), folder)
+
+
+def of_docker(folder: Path) -> dict[str, Any]:
+    """Beside the engine's own call."""
     engine = Engine()
     engine.connect()
     images.ensure(engine, images.prepare())
     with container(engine) as target:
-        print(json.dumps({method: measure(engine, target, method, program) for method in ROUNDS}, indent=2))
+        return compare(target, "docker", lambda rounds: unpauses(engine, target, rounds), folder)
+
+
+def of_cycles(folder: Path) -> dict[str, Any]:
+    """Resident memory as it goes."""
+    with process() as target, daemon_process(folder, target, "cgroup") as pid, Asking(folder) as asking:
+        asking.resumes(WARM_UP)
+        held = [resident_kib(pid)]
+        for _ in range(CYCLES // LOOK_EACH):
+            asking.resumes(LOOK_EACH)
+            held.append(resident_kib(pid))
+    return {"cycles": CYCLES, "resident_kib": held, "rose_kib": max(held) - held[0]}
+
+
+PARTS = {"cgroup": of_cgroup, "request": freeze_request.measure, "cycles": of_cycles, "docker": of_docker}
+
+
+def possible() -> list[str]:
+    """What can be measured here."""
+    try:
+        Engine().connect()
+    except EmuError:
+        return [part for part in PARTS if part != "docker"]
+    return list(PARTS)
+
+
+def main(parts: list[str]) -> None:
+    """Measure, print JSON."""
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise SystemExit(f"freeze.py measures {', '.join(PARTS)}, not {unknown[0]}")
+    told: dict[str, Any] = {
+        "kernel": platform.release(),
+        "cpus": os.cpu_count(),
+        "real_time": os.sched_getscheduler(0) == os.SCHED_FIFO,
+        "load": os.getloadavg(),
+    }
+    for part in parts or possible():
+        with TemporaryDirectory(dir="/tmp") as folder:
+            told[part] = PARTS[part](Path(folder))
+    print(json.dumps({**told, "load_after": os.getloadavg()}, indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

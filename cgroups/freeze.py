@@ -31,6 +31,18 @@ def thaw(cgroup: Cgroup, deadline_s: float = 5.0) -> float:
     return _switch(cgroup, False, deadline_s)
 
 
+def thaw_at_once(cgroup: Cgroup) -> float | None:
+    """Let the subtree run again where that takes no waiting: seconds. `None` where `thaw` has to wait for it.
+
+    A cgroup without descendants and frozen ancestors is thawed when the write returns.
+
+    Raises `FileAbsent`, `CgroupGone`.
+    """
+    start = time.monotonic()
+    files.write(cgroup.path / "cgroup.freeze", 0)
+    return time.monotonic() - start if cgroup.events().frozen is False else None
+
+
 def _switch(cgroup: Cgroup, frozen: bool, deadline_s: float) -> float:
     start = time.monotonic()
     files.write(cgroup.path / "cgroup.freeze", int(frozen))

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cgroups import errors, files
+from cgroups import errors, files, parse
 from cgroups.controllers import CoreController, CpuController, IoController, MemoryController
 from cgroups.mount import Mount, find_cgroup2
 from cgroups.values import CgroupEvents
@@ -36,11 +36,30 @@ class Cgroup:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.core = CoreController(self)
-        self.memory = MemoryController(self)
-        self.io = IoController(self)
-        self.cpu = CpuController(self)
         self._created = False
+
+    # A controller refers to its cgroup, so the cgroup keeps none: both are freed when the last user lets go, without
+    # the collector of cycles, and a process that looks at cgroups all day stays as small as it was.
+
+    @property
+    def core(self) -> CoreController:
+        """The files that every cgroup has."""
+        return CoreController(self)
+
+    @property
+    def memory(self) -> MemoryController:
+        """The memory controller's files."""
+        return MemoryController(self)
+
+    @property
+    def io(self) -> IoController:
+        """The io controller's files."""
+        return IoController(self)
+
+    @property
+    def cpu(self) -> CpuController:
+        """The cpu controller's files."""
+        return CpuController(self)
 
     def __repr__(self) -> str:
         return f"Cgroup({str(self.path)!r})"
@@ -143,14 +162,7 @@ class Cgroup:
 
     def events(self) -> CgroupEvents:
         """Whether the subtree has processes, and is frozen. Raises `FileAbsent` at the root, which has none."""
-        found = self.core.events
-        if found is None:
-            raise files.explain(
-                OSError(errno.ENOENT, "no such file"),
-                self.path / "cgroup.events",
-                f"cannot tell the state of {self.path}",
-            )
-        return found
+        return parse.parse_cgroup_events(files.read(self.path / "cgroup.events"))
 
     def children(self) -> list[Cgroup]:
         """The child cgroups now, by name. Raises `CgroupGone`."""

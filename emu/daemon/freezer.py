@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from cgroups.errors import CgroupError
 from emu.daemon import runtime
@@ -35,6 +36,8 @@ from emu.units import parse_seconds
 BACKLOG = 128
 THREADS = 16
 """So many containers may be acted on at a time."""
+RECLAIMERS = 4
+"""And so many may be asked for memory, in threads of their own: that takes seconds, and no resume waits behind it."""
 T = TypeVar("T")
 
 
@@ -93,9 +96,10 @@ class Freezer:
         self._journal = journal
         self._run = run
         self._metrics = FreezerMetrics()
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._reclaiming: dict[str, _Reclaiming] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="freezer")
+        self._reclaimers = ThreadPoolExecutor(RECLAIMERS, thread_name_prefix="reclaim")
         self.began = now()
 
     # --- what it is asked
@@ -125,19 +129,27 @@ class Freezer:
         took_s = now() - arrived
         self._metrics.action(action, status, took_s)
         facts = {"why": why} if why else {"tookMs": round(took_s * 1e3, 3)}
-        self._tell(action if status == 200 else f"{action}-failed", why, 6 if status == 200 else 3, pod, facts)
+        told = (action, why, 6, pod, facts) if status == 200 else (f"{action}-failed", why, 3, pod, facts)
+        asyncio.get_running_loop().call_soon(self._tell, *told)  # the answer goes first: a request waits for it
         if status != 200 and self._mode == KNATIVE_MODE:
             return 200, ""  # pkg/daemon/handler.go logs the error and answers as if it were none
         return status, why
 
     async def _act(self, pod: FreezerPod, action: str, arrived: float) -> None:
-        async with self._locks.setdefault(pod.name, asyncio.Lock()):
+        async with self._lock(pod.name):
             self._stop_reclaiming(pod.name)
             if action == PAUSE:
                 await self._pause(pod, arrived)
                 self._begin_reclaiming(pod)
             else:
                 await self._resume(pod, arrived)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        """One for each pod, for as long as somebody holds it or waits for it."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        return lock
 
     async def _pause(self, pod: FreezerPod, arrived: float) -> None:
         live = [target for target in pod.containers if is_live(target)]
@@ -148,7 +160,7 @@ class Freezer:
             if is_frozen(target):
                 continue
             try:
-                took = await self._blocking(self._method.freeze, target)
+                took = await _in(self._threads, self._method.freeze, target)
             except (CgroupError, EmuError) as error:
                 if self._mode != KNATIVE_MODE:
                     await self._undo([*done, target])
@@ -182,11 +194,10 @@ class Freezer:
             self._fail(RESUME, *failures[0])
 
     async def _thaw(self, target: Target, arrived: float) -> None:
-        took = await self._blocking(self._method.thaw, target)
+        took = self._method.thaw_at_once(target)
+        if took is None:
+            took = await _in(self._threads, self._method.thaw, target)
         self._record(ContainerResumed(now(), *_who(target), self._method.name, now() - arrived, *_parts(took)))
-
-    async def _blocking(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     # --- reclaim
 
@@ -212,7 +223,8 @@ class Freezer:
                 if not is_frozen(target):
                     continue
                 try:
-                    got = await self._blocking(reclaim, target, step.amount, going.stopped.is_set)
+                    stop = going.stopped.is_set
+                    got = await _in(self._reclaimers, reclaim, target, step.amount, stop)
                 except (CgroupError, EmuError) as error:
                     why = f"{error.what}: {error.why}"
                     self._record(FreezerFailed(now(), "reclaim", target.name, why))
@@ -262,7 +274,8 @@ class Freezer:
         """End what is under way in the background. What is frozen stays so."""
         for name in list(self._reclaiming):
             self._stop_reclaiming(name)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._reclaimers):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self._events is not None:
             self._events.close()
 
@@ -292,6 +305,11 @@ class Freezer:
             fields = {"EMU_RUN": self._run, "EMU_POD": name, "EMU_ACTION": event}
             text = " ".join(part for part in (event, name, words) if part)
             self._journal.send(text, fields, priority=priority)
+
+
+async def _in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
+    """The outcome of what blocks."""
+    return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
 
 
 def _action(body: bytes) -> str | None:

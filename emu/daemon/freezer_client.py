@@ -34,17 +34,15 @@ class FreezerClient:
 
     async def act(self, action: str) -> None:
         """Have it done, and return once the daemon says that it is. FreezerError."""
-        try:
-            token = self._token.read_text(encoding="ascii").strip()
-        except (OSError, ValueError) as error:
-            raise FreezerError(f"the token {self._token} cannot be read: {error}", certain=True) from error
+        token = self._read_token()
         body = json.dumps({"action": action}).encode()
         asked = (
             f"POST / HTTP/1.1\r\nHost: freezer\r\n{FREEZER_TOKEN_HEADER}: {token}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode() + body
         try:
-            status, words = await asyncio.wait_for(self._ask(asked), CALL_LIMIT_S)
+            async with asyncio.timeout(CALL_LIMIT_S):
+                status, words = await self._ask(asked)
         except TimeoutError as late:
             self.close()
             raise FreezerError(f"the freezer has not answered for {CALL_LIMIT_S:g} s", certain=False) from late
@@ -53,6 +51,13 @@ class FreezerClient:
             raise
         if status != 200:
             raise FreezerError(f"the freezer says {status}: {words}", certain=True)
+
+    def _read_token(self) -> str:
+        try:
+            with open(self._token, "rb", buffering=0) as file:  # noqa: PTH123  half as dear, and a request waits
+                return file.read().decode("ascii").strip()
+        except (OSError, ValueError) as error:
+            raise FreezerError(f"the token {self._token} cannot be read: {error}", certain=True) from error
 
     async def _ask(self, asked: bytes) -> tuple[int, str]:
         kept = self._writer is not None

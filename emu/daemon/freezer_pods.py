@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,9 +62,21 @@ def read_pods(path: Path) -> tuple[FreezerPod, ...]:
         raise EmuError(what, f"{missing} is missing", fix) from missing
     except (ValueError, TypeError, AttributeError) as wrong:
         raise EmuError(what, f"it is not what it should be: {wrong}", fix) from wrong
-    if any(not pod.token for pod in pods) or len({pod.token for pod in pods}) < len(pods):
-        raise EmuError(what, "a token is empty, or two pods have the same", "give each pod a token of its own")
+    if any(not pod.token for pod in pods):
+        raise EmuError(what, "a token is empty", "give each pod a token of its own")
+    cgroups = [str(one.cgroup) for pod in pods for one in pod.containers]
+    _refuse_twice(what, "token", [pod.token for pod in pods], secret=True)
+    _refuse_twice(what, "name", [pod.name for pod in pods])
+    _refuse_twice(what, "cgroup", cgroups)
     return pods
+
+
+def _refuse_twice(what: str, noun: str, values: list[str], *, secret: bool = False) -> None:
+    """A pod must never be taken for another."""
+    if len(set(values)) < len(values):
+        twice = next(value for value, times in Counter(values).items() if times > 1)
+        shown = "" if secret else f": {twice!r}"
+        raise EmuError(what, f"a {noun} is there twice{shown}", f"give each a {noun} of its own")
 
 
 def _pod(entry: dict[str, Any]) -> FreezerPod:

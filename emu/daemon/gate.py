@@ -193,8 +193,9 @@ class Gate:
             self._forwarded = 0
             self._do(policy.paused(now))
         else:
-            self._log.event("resumed", began=began, tookMs=took_ms, waiting=policy.waiting)
-            self._do(policy.resumed(now))
+            waiting = policy.waiting
+            self._do(policy.resumed(now))  # before it is told: they have waited long enough
+            self._log.event("resumed", began=began, tookMs=took_ms, waiting=waiting)
 
     def _arm(self) -> None:
         """Look at the clock when the machine next depends on it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ from cgroups.mount import Mount
 def test_making_the_object_touches_nothing() -> None:
     """A path that is nowhere is a `Cgroup` that does not exist."""
     assert not Cgroup("/nowhere/at/all").exists()
+
+
+def test_nothing_of_it_is_left_for_the_collector() -> None:
+    """It and its controllers are no cycle: both are gone with the last who refers to them."""
+    made = Cgroup("/nowhere/at/all")
+    watched = [weakref.ref(one) for one in (made, made.core, made.memory, made.io, made.cpu)]
+    del made
+    assert [one() for one in watched] == [None] * 5
 
 
 def test_a_directory_outside_of_cgroup2_is_not_littered(tmp_path: Path) -> None:

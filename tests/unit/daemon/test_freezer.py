@@ -230,10 +230,13 @@ def test_the_pods_file_is_read_anew_when_it_changes(running: Running, pods: Path
         '{"pods": [{"name": "a", "containers": []}]}',
         '{"pods": [{"name": "a", "token": "", "containers": []}]}',
         '{"pods": [{"name": "a", "token": "t", "containers": []}, {"name": "b", "token": "t", "containers": []}]}',
+        '{"pods": [{"name": "a", "token": "s", "containers": []}, {"name": "a", "token": "t", "containers": []}]}',
+        '{"pods": [{"name": "a", "token": "t", "containers": [{"name": "x", "id": "1", "cgroup": "/c"},'
+        ' {"name": "y", "id": "2", "cgroup": "/c"}]}]}',
     ],
 )
 def test_a_broken_pods_file_is_refused(tmp_path: Path, text: str) -> None:
-    """Also one with an empty token, or the same token twice."""
+    """Also one with an empty token, or the same token, name or cgroup twice: a pod is never taken for another."""
     path = tmp_path / "pods.json"
     path.write_text(text)
     with pytest.raises(EmuError, match="cannot read the freezer's pods"):
