@@ -104,6 +104,9 @@ def _notable(study: Study) -> Iterator[Entry]:
         yield Entry(freeze.frozen_at_s, "emu", f"{freeze.container} froze")
         if freeze.thawed_at_s is not None:
             yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
+    if study.failed is not None:
+        failed = study.failed
+        yield Entry(failed.time_s, "emu", f"the run could not go on: {failed.what}: {failed.why}", asdict(failed))
     if study.ended:
         yield Entry(study.duration_s, "emu", "run was interrupted" if study.interrupted else "run ended")
 

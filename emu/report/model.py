@@ -103,6 +103,9 @@ class Instance:
     stop: Stop | None = None
     """How it was told to end; None if it was not."""
 
+    with_engine: bool = False
+    """The engine ended it, because it was stopped itself."""
+
     @property
     def is_finding(self) -> bool:
         """Its end was not our own doing; an OOM kill never is, even while the run is being ended."""
@@ -446,6 +449,16 @@ class RecorderCost:
     rss_bytes: int
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Something that a run needs was lost on the way: when, and the error's three parts."""
+
+    time_s: float
+    what: str
+    why: str
+    fix: str
+
+
 @dataclass
 class Study:
     """A run directory, read. Everything is empty or None where the run has no record of it; `notes` say so."""
@@ -463,6 +476,8 @@ class Study:
     ended: bool = False
     """The run ended in order; False for one that was cut off."""
     interrupted: bool = False
+    failed: Failure | None = None
+    """Why it could not go on; None for one that could."""
     instances: list[Instance] = field(default_factory=list)
     """In order of start; the pod's `sandbox` container among them if it was recorded."""
     timelines: dict[Key, Timeline] = field(default_factory=dict)
