@@ -38,6 +38,7 @@ from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.profiles import profile_of
 from emu.rundir import RunDir, cannot_record
+from emu.runjournal import keep_journal, log_driver
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
 from emu.starts import Starts, app_image
@@ -123,7 +124,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             log,
             machine_memory_bytes=psutil.virtual_memory().total,
             owner=owner(),
-            log_driver=_log_driver(),
+            log_driver=log_driver(),
             freezer=None if freezer is None else freezer.access,
             app_image=None if image is None else image.tag,
         )
@@ -144,7 +145,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         screen.end_live()
         screen.step("stopping the pod, removing what the run made")
     run.release()
-    _keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
+    try:
+        keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
+    except EmuError as error:
+        log.append(Note(now(), error.what, error.why))
     end.write()
     return end.status
 
@@ -554,30 +558,3 @@ class _Watch:
             spec.resources.limits.memory,
             kills,
         )
-
-
-def _log_driver() -> str | None:
-    """Docker's journald driver where a journald listens, so that `journalctl CONTAINER_NAME=…` works."""
-    return "journald" if Path("/run/systemd/journal/socket").exists() else None
-
-
-def _keep_journal(run: RunDir, run_id: str, names: list[str], began: float) -> None:
-    """The same story as journald has it: the kernel's lines since the run began, the containers', the freezer's."""
-    if _log_driver() is None:
-        return
-    since_s = now() - began + 1
-    lines: list[str] = []
-    containers = [*(f"CONTAINER_NAME={name}" for name in names), "+"] if names else []
-    for match in (["-k"], [*containers, f"EMU_RUN={run_id}"]):
-        try:
-            text = command.run(
-                ["journalctl", *match, "-o", "json", "--no-pager", "--since", f"-{since_s:.0f}s"],
-                what="cannot read the journal",
-                fix="see whether journalctl works here",
-                timeout_s=60,
-            )
-        except EmuError:
-            continue
-        lines.extend(text.splitlines())
-    if lines:
-        run.write_whole(run.journal, "\n".join(lines) + "\n")
