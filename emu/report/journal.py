@@ -96,6 +96,7 @@ def _notable(study: Study) -> Iterator[Entry]:
             yield _pod_event(event)
     for kill in study.kills:
         who = f"a child process of {kill.container}" if kill.child else kill.container
+        who += " (frozen)" if kill.frozen else ""
         text = f"OOM kill: {who}, {kill.level} level, known from {', '.join(kill.evidence)}"
         doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
         # just after the kernel's own line of it

@@ -289,6 +289,8 @@ class OomVerdict:
     """All processes killed (memory.oom.group kills the whole container)."""
     child: bool = False
     """A child process died and the container lived on."""
+    frozen: bool = False
+    """The container stood still, frozen, when it was killed: what it held was too much without its doing."""
     anon_rss_bytes: int | None = None
     file_rss_bytes: int | None = None
     shmem_rss_bytes: int | None = None
@@ -530,6 +532,11 @@ class Study:
     def kills_of(self, container: str) -> list[OomVerdict]:
         """The OOM kills that this container suffered."""
         return [kill for kill in self.kills if kill.container == container]
+
+    def was_frozen(self, key: Key, t: float) -> bool:
+        """Whether an instance stood still at a time, as far as that is on record."""
+        mine = (one for one in self.freezes if (one.container, one.attempt) == key)
+        return any(one.frozen_at_s <= t and (one.thawed_at_s is None or t <= one.thawed_at_s) for one in mine)
 
     @property
     def first_request_s(self) -> float | None:

@@ -109,7 +109,8 @@ def _kill_headline(study: Study) -> str:
         else f"{format_seconds(first.time_s)} into the run"
     )
     times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
-    text = f"{who} was OOM-killed{times} {when}: {_cause(first)}"
+    still = " while frozen" if first.frozen else ""
+    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(first)}"
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
         text += f" while {first.in_flight:,} {waited} waiting for an answer"
@@ -161,6 +162,10 @@ def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
         found.append(
             f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together."
         )
+    frozen = [one for one in study.kills_of(kill.container) if one.frozen]
+    if frozen:
+        times = "" if len(frozen) == len(study.kills_of(kill.container)) == 1 else f" {often(len(frozen))}"
+        found.append(f"{kill.container} stood still when it was killed{times}: SIGKILL reaches what is frozen.")
     if kill.invoker and kill.invoker != kill.victim:
         found.append(f"{kill.invoker} had asked for the memory that was not there, and {kill.victim} died for it.")
     if kill.level != "container":
