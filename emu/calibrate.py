@@ -26,7 +26,8 @@ from emu.command import spawn
 from emu.errors import EmuError
 from emu.machine import where
 from emu.messages import QUEUE_PORT, USER_PORT, Work
-from emu.pod import LABEL_OWNER, owner, queue_proxy_environment
+from emu.owner import owner
+from emu.pod import LABEL_OWNER, queue_proxy_environment
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
 

@@ -11,16 +11,15 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psutil
-
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.containers import LABEL_RUN, Engine
 from emu.errors import EmuError
 from emu.freezer import leftovers
 from emu.machine import where
+from emu.owner import lives
 from emu.pod import LABEL_OWNER
-from emu.podcgroup import existing_pods, pod_cgroup, read_owner
+from emu.podcgroup import DRIVERS, existing_pods, pod_cgroup, read_owner
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,13 @@ def clean() -> Iterator[Removed]:
     try:
         facts = engine.connect()
     except EmuError:
-        yield from _clean_cgroups("cgroupfs", set())
+        for driver in DRIVERS:
+            yield from _clean_cgroups(driver, set())
         return
     alive: set[str] = set()
     for found in engine.labelled(LABEL_RUN):
         labels = found["Labels"]
-        if _lives(labels.get(LABEL_OWNER, "")):
+        if lives(labels.get(LABEL_OWNER, "")):
             alive.add(labels[LABEL_RUN])
             continue
         if found.get("State") == "paused":
@@ -60,7 +60,7 @@ def clean() -> Iterator[Removed]:
             yield Removed("volume", volume)
     for image in engine.labelled_images(LABEL_RUN):
         labels = image.get("Labels") or {}
-        if labels.get(LABEL_RUN) not in alive and not _lives(labels.get(LABEL_OWNER, "")):
+        if labels.get(LABEL_RUN) not in alive and not lives(labels.get(LABEL_OWNER, "")):
             engine.remove_image(str(image["Id"]))
             yield Removed("image", str((image.get("RepoTags") or [image["Id"]])[0]))
     for folder in leftovers(alive):
@@ -76,17 +76,9 @@ def _clean_cgroups(driver: str, alive: set[str]) -> Iterator[Removed]:
         return
     for pod in existing_pods(driver, mount):
         owner = read_owner(pod.path)
-        if (owner is not None and _lives(owner)) or any(
+        if (owner is not None and lives(owner)) or any(
             pod_cgroup(driver, mount, run).path == pod.path for run in alive
         ):
             continue
         pod.remove()
         yield Removed("cgroup", str(pod.path))
-
-
-def _lives(owner: str) -> bool:
-    pid, _, created = owner.partition(":")
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == created
-    except (psutil.Error, ValueError):
-        return False

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -63,7 +64,8 @@ def run(
     """Run SCENARIO (a file, or the name of a built-in one) and tell what happened.
 
     Ends with 0 if what the scenario expects came true, 1 if it did not, 2 for bad input or an unmet requirement,
-    130 if it was interrupted (what was recorded by then is kept and told).
+    also one that is lost on the way (the engine goes away), 130 if it was interrupted. What was recorded by then is
+    kept and told.
 
     \b
     Examples:
@@ -80,9 +82,12 @@ def run(
     directory = RunDir((out or runs_dir() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{spec.name}").absolute())
     with Screen(to_stderr=as_json) as screen:
         screen.console.print(f"[bold]{spec.name}[/]: {spec.question}")
-        interrupted = _run_there(spec, directory, chosen, screen)
-        met = _tell(directory, screen, as_json)
-    sys.exit(EXIT_INTERRUPTED if interrupted else EXIT_OK if met else EXIT_UNMET)
+        status = _run_there(spec, directory, chosen, screen)
+        summary = _tell(directory, screen, as_json)
+    failed = summary["failed"]
+    if failed is not None:
+        raise EmuError(failed["what"], failed["why"], failed["fix"])
+    sys.exit(status or (EXIT_OK if summary["met"] else EXIT_UNMET))
 
 
 @click.command(hidden=True)
@@ -92,8 +97,8 @@ def run(
 def record(scenario: Path, out: Path, to_stderr: bool) -> None:
     """The part of `emu run` that happens on the kernel that is looked at; the study is made where it is faster."""
     with Screen(to_stderr=to_stderr) as screen:
-        interrupted = _record(load_resolved(scenario), RunDir(out), screen)
-    sys.exit(EXIT_INTERRUPTED if interrupted else EXIT_OK)
+        status = _record(load_resolved(scenario), RunDir(out), screen)
+    sys.exit(status)
 
 
 def _only(name: str, spec: ScenarioSpec) -> ScenarioSpec:
@@ -108,8 +113,8 @@ def _only(name: str, spec: ScenarioSpec) -> ScenarioSpec:
     )
 
 
-def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
-    """Run it on this kernel, or each of its variants one after the other; True if it was interrupted."""
+def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
+    """Run it on this kernel, or each of its variants one after the other; EXIT_OK if all was played to its end."""
     from emu.runner import run_scenario
 
     plays = variants_of(spec)
@@ -122,16 +127,16 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
             try:
                 interrupts.check()
             except KeyboardInterrupt:
-                return True
+                return EXIT_INTERRUPTED
             screen.console.print(f"[bold]{name}[/], variant {number} of {len(plays)}")
             own.create()
             try:
-                if run_scenario(variant, own, screen):
-                    return True
+                if status := run_scenario(variant, own, screen):
+                    return status
             finally:
                 if not own.begun():
                     shutil.rmtree(own.path)
-    return False
+    return EXIT_OK
 
 
 def _choose(place: str) -> str:
@@ -141,8 +146,8 @@ def _choose(place: str) -> str:
     return choose_where(gather_facts(), None if place == "auto" else place)
 
 
-def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> bool:
-    """Run it; True if it was interrupted. A run that never began leaves no directory behind."""
+def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> int:
+    """Run it; EXIT_OK if it was played to its end. A run that never began leaves no directory behind."""
     if chosen == "sandbox":
         images.prepare(screen.step)
     directory.create(variants=bool(spec.variants))
@@ -156,7 +161,7 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
             shutil.rmtree(directory.path)
 
 
-def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> bool:
+def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
     from emu.sandbox import uml
 
     cache = cache_dir()
@@ -172,20 +177,24 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> bool:
             console_log=directory.processes / "console.log",
             say=screen.step,
         )
-    if status not in (EXIT_OK, EXIT_INTERRUPTED):
-        sys.exit(EXIT_BAD_INPUT)
-    return status == EXIT_INTERRUPTED
+    if status not in (EXIT_OK, EXIT_INTERRUPTED) and not (status == EXIT_BAD_INPUT and directory.begun()):
+        sys.exit(EXIT_BAD_INPUT)  # it has said why
+    return status
 
 
-def _tell(directory: RunDir, screen: Screen, as_json: bool) -> bool:
-    """Study the run, write summary.json and report.html, print the verdict; True if every expectation was met."""
-    from emu.report.finish import finish, tell
+def _tell(directory: RunDir, screen: Screen, as_json: bool) -> dict[str, Any]:
+    """Study the run, write summary.json and report.html, print the verdict; returns the summary."""
+    from emu.report.finish import finish, look, tell
 
     screen.step("studying the run")
-    told = finish(directory)
+    try:
+        told = finish(directory)
+    except EmuError:  # they are not written: it is told all the same
+        tell(look(directory), screen.console)
+        raise
     summary = told.summary
     tell(told, screen.console)
     screen.console.print(f"report: {directory.report}")
     if as_json:
         click.echo(json.dumps(summary, indent=2))
-    return bool(summary["met"])
+    return summary

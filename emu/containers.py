@@ -13,6 +13,7 @@ import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import docker
 import docker.errors
 from docker.types import LogConfig, Mount, Ulimit
 from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
 
 from emu.errors import EmuError
 
@@ -31,10 +33,23 @@ LABEL_DIGEST = "emu.digest"
 """Label on our images: a digest of what they were built from."""
 NOFILE = 1_048_576
 _API_TIMEOUT_S = 120
+_PING_S = 2
+_PING_LOOK_S = 0.2
 _EXEC_END_S = 2.0
 _EXEC_LOOK_S = 0.01
 _MOST_OUTPUT = 10 * 1024
 _FIX = "see whether the engine answers: docker info"
+
+
+class EngineGone(EmuError):  # noqa: N818  it says what happened
+    """The engine answers no more: it was stopped, it died, or it is being started anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            "the Docker engine went away",
+            why,
+            "start it again (systemctl start docker), then emu clean removes what it still has of this run",
+        )
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,18 @@ class Engine:
             root_dir=str(info.get("DockerRootDir", "/var/lib/docker")),
         )
 
+    def await_back(self, patience_s: float) -> bool:
+        """Whether the engine answers, now or within that time."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            try:
+                docker.from_env(timeout=_PING_S).close()  # it asks for the engine's version
+                return True
+            except (docker.errors.DockerException, RequestException):
+                if time.monotonic() > deadline:
+                    return False
+            time.sleep(_PING_LOOK_S)
+
     @property
     def _api(self) -> Any:  # the SDK's published types cover it only in part
         assert self._client is not None, "connect() comes first"
@@ -127,26 +154,27 @@ class Engine:
 
     def image_labels(self, tag: str) -> dict[str, str] | None:
         """The labels of an image; None where the engine does not have it."""
-        try:
-            config = self._api.inspect_image(tag).get("Config") or {}
-        except docker.errors.ImageNotFound:
-            return None
-        return dict(config.get("Labels") or {})
+        found: dict[str, Any] | None = None
+        with _asking(f"cannot inspect the image {tag}", no_error=(404,)):
+            found = self._api.inspect_image(tag)
+        return None if found is None else dict((found.get("Config") or {}).get("Labels") or {})
 
     def tag(self, image: str, tag: str) -> None:
         """Give an image another name (`repository:tag`) besides."""
         repository, _, version = tag.rpartition(":")
-        self._api.tag(image, repository, version)
+        with _asking(f"cannot tag the image {image} as {tag}"):
+            self._api.tag(image, repository, version)
 
     def image_tags(self) -> list[tuple[str, int]]:
         """Every tag that the engine has, with its size in bytes."""
-        return sorted(
-            (tag, int(image["Size"])) for image in self._api.images() for tag in image.get("RepoTags") or []
-        )
+        with _asking("cannot list images"):
+            found = self._api.images()
+        return sorted((tag, int(image["Size"])) for image in found for tag in image.get("RepoTags") or [])
 
     def image_folders(self, tag: str) -> list[Path]:
         """The folders of an image's layers on this machine; empty where the storage driver is not overlay2."""
-        data = self._api.inspect_image(tag).get("GraphDriver", {}).get("Data") or {}
+        with _asking(f"cannot inspect the image {tag}"):
+            data = self._api.inspect_image(tag).get("GraphDriver", {}).get("Data") or {}
         folders = [data.get("UpperDir", ""), *data.get("LowerDir", "").split(":")]
         return [Path(folder) for folder in folders if folder]
 
@@ -154,54 +182,44 @@ class Engine:
         """Make an image `into` with the files and the configuration of `tag`, in a single layer that it shares with
         no other image. `scratch` is a folder with room for its files.
         """
-        what = f"cannot make an image of its own from {tag}"
         archive = scratch / "files.tar"
         try:
-            made = str(self._api.create_container(tag, command=["none"], labels=dict(labels))["Id"])
-            try:
-                with archive.open("wb") as file:
-                    for part in self._api.export(made):
-                        file.write(part)
-            finally:
-                self.remove(made)
-            changes = instructions(self._api.inspect_image(tag).get("Config") or {}, labels)
-            self._api.import_image_from_file(str(archive), repository=into, tag="latest", changes=changes)
-        except (docker.errors.APIError, RequestException, OSError) as error:
-            raise _engine_error(what, error) from error
+            with _asking(f"cannot make an image of its own from {tag}"):
+                made = str(self._api.create_container(tag, command=["none"], labels=dict(labels))["Id"])
+                try:
+                    with archive.open("wb") as file:
+                        for part in self._api.export(made):
+                            file.write(part)
+                finally:
+                    self.remove(made)
+                changes = instructions(self._api.inspect_image(tag).get("Config") or {}, labels)
+                self._api.import_image_from_file(str(archive), repository=into, tag="latest", changes=changes)
         finally:
             archive.unlink(missing_ok=True)
 
     def save_image(self, tag: str, archive: Path) -> None:
         """Write an image to an archive, as `docker save` does."""
-        try:
-            with archive.open("wb") as file:
-                for part in self._api.get_image(tag):
-                    file.write(part)
-        except (docker.errors.APIError, RequestException, OSError) as error:
-            raise _engine_error(f"cannot save the image {tag} to {archive}", error) from error
+        with _asking(f"cannot save the image {tag} to {archive}"), archive.open("wb") as file:
+            for part in self._api.get_image(tag):
+                file.write(part)
 
     def load_image(self, archive: Path) -> None:
         """Take in an image from an archive, as `docker load` does; returns when the engine has it."""
         what = f"cannot load an image from {archive}"
-        try:
-            with archive.open("rb") as file:
-                for step in self._api.load_image(file) or ():
-                    if "error" in step:
-                        raise EmuError(what, f"Docker: {step['error']}", _FIX)
-        except (docker.errors.APIError, RequestException, OSError) as error:
-            raise _engine_error(what, error) from error
+        with _asking(what), archive.open("rb") as file:
+            for step in self._api.load_image(file) or ():
+                if "error" in step:
+                    raise EmuError(what, f"Docker: {step['error']}", _FIX)
 
     def remove_image(self, tag: str) -> None:
         """Remove an image and its files; one that is gone already is no error."""
-        try:
+        with _asking(f"cannot remove the image {tag}", no_error=(404,)):
             self._api.remove_image(tag, force=True)
-        except docker.errors.APIError as error:
-            if error.status_code != 404:
-                raise _engine_error(f"cannot remove the image {tag}", error) from error
 
     def labelled_images(self, label: str) -> list[dict[str, Any]]:
         """Every image with a label: the engine's own summaries."""
-        return list(self._api.images(filters={"label": label}))
+        with _asking("cannot list images"):
+            return list(self._api.images(filters={"label": label}))
 
     def build(self, tag: str, files: Mapping[str, Path | bytes], labels: Mapping[str, str]) -> None:
         """Build an image from `files` (name in the context → a file, a folder or bytes; one is `Dockerfile`)."""
@@ -216,15 +234,14 @@ class Engine:
                     archive.add(what, arcname=name, filter=_as_root)
         context.seek(0)
         said: list[str] = []
-        try:
+        failed = f"cannot build the image {tag}"
+        with _asking(failed):
             for step in self._api.build(
                 fileobj=context, custom_context=True, tag=tag, labels=dict(labels), rm=True, forcerm=True, decode=True
             ):
                 said.append(str(step.get("stream", "")).rstrip())
                 if "error" in step:
-                    raise EmuError(f"cannot build the image {tag}", str(step["error"]), "\n".join(said[-10:]) or _FIX)
-        except docker.errors.APIError as error:
-            raise _engine_error(f"cannot build the image {tag}", error) from error
+                    raise EmuError(failed, str(step["error"]), "\n".join(said[-10:]) or _FIX)
 
     def create(self, request: ContainerRequest) -> str:
         """Make a container; it is not started, and has no cgroup yet. Returns its id."""
@@ -242,7 +259,7 @@ class Engine:
             extra["cpu_period"], extra["cpu_quota"] = 100_000, max(1000, request.millicores * 100)
         if request.cgroup_parent is not None:
             extra["cgroup_parent"] = request.cgroup_parent
-        try:
+        with _asking(f"cannot make the container {request.name} from {request.image}"):
             host_config = self._api.create_host_config(
                 oom_score_adj=request.oom_score_adj,
                 cap_drop=["ALL"],
@@ -263,27 +280,20 @@ class Engine:
                 user=request.user,
                 host_config=host_config,
             )
-        except docker.errors.APIError as error:
-            raise _engine_error(f"cannot make the container {request.name} from {request.image}", error) from error
         return str(made["Id"])
 
     def start(self, container_id: str) -> None:
         """Start a container; returns when its process runs (it may have ended again by then)."""
-        try:
+        with _asking(f"cannot start the container {container_id[:12]}"):
             self._api.start(container_id)
-        except docker.errors.APIError as error:
-            raise _engine_error(f"cannot start the container {container_id[:12]}", error) from error
 
     def state(self, container_id: str) -> dict[str, Any]:
         """The engine's `State` of a container: Status, Pid, ExitCode, OOMKilled, StartedAt, FinishedAt …"""
-        try:
-            return dict(self._api.inspect_container(container_id)["State"])
-        except docker.errors.APIError as error:
-            raise _engine_error(f"cannot inspect the container {container_id[:12]}", error) from error
+        return dict(self._inspect(container_id)["State"])
 
     def address(self, container_id: str) -> str:
         """A container's IP address on the bridge network."""
-        networks = self._api.inspect_container(container_id)["NetworkSettings"]["Networks"]
+        networks = self._inspect(container_id)["NetworkSettings"]["Networks"]
         addresses = [network["IPAddress"] for network in networks.values() if network.get("IPAddress")]
         if not addresses:
             raise EmuError(
@@ -291,13 +301,14 @@ class Engine:
             )
         return str(addresses[0])
 
+    def _inspect(self, container_id: str) -> dict[str, Any]:
+        with _asking(f"cannot inspect the container {container_id[:12]}"):
+            return dict(self._api.inspect_container(container_id))
+
     def kill(self, container_id: str, signal: str = "KILL") -> None:
         """Send a signal; nothing happens where the container does not run any more."""
-        try:
+        with _asking(f"cannot signal the container {container_id[:12]}", no_error=(404, 409)):
             self._api.kill(container_id, signal=signal)
-        except docker.errors.APIError as error:
-            if error.status_code not in (404, 409):
-                raise _engine_error(f"cannot signal the container {container_id[:12]}", error) from error
 
     def execute(self, container_id: str, command: Sequence[str], timeout_s: float) -> Executed:
         """Run a command in a running container, as its user and charged to its cgroup; killed after `timeout_s`.
@@ -305,16 +316,15 @@ class Engine:
         """
         what = f"cannot run {command[0]!r} in the container {container_id[:12]}"
         said: list[bytes] = []
-        failure: list[Exception] = []
-        try:
+        failure: list[EmuError] = []
+        with _asking(what):
             ident = str(self._api.exec_create(container_id, list(command))["Id"])
-        except (docker.errors.APIError, RequestException) as error:
-            raise _engine_error(what, error) from error
 
         def run() -> None:
             try:
-                said.append(self._api.exec_start(ident) or b"")
-            except (docker.errors.APIError, RequestException) as error:
+                with _asking(what):
+                    said.append(self._api.exec_start(ident) or b"")
+            except EmuError as error:
                 failure.append(error)
 
         runner = threading.Thread(target=run, name=f"exec-{container_id[:12]}", daemon=True)
@@ -325,24 +335,21 @@ class Engine:
             self._end_execution(ident)
             runner.join(_EXEC_END_S)
         if failure and not timed_out:
-            raise _engine_error(what, failure[0]) from failure[0]
+            raise failure[0]
         output = b"".join(said)[:_MOST_OUTPUT].decode(errors="replace")
-        try:
+        with _asking(what):
             code = None if timed_out else self._exit_code(ident)
-        except (docker.errors.APIError, RequestException) as error:
-            raise _engine_error(what, error) from error
         if code in (126, 127) and "exec failed" in output:
             raise EmuError(what, output.strip(), "give a program that is in the container's image")
         return Executed(code, output)
 
     def _end_execution(self, ident: str) -> None:
         """Kill what an exec started: Docker itself lets it run on."""
-        try:
-            state = self._api.exec_inspect(ident)
+        with suppress(EmuError, ProcessLookupError):
+            with _asking("cannot end a command"):
+                state = self._api.exec_inspect(ident)
             if state.get("Running") and state.get("Pid"):
                 os.kill(int(state["Pid"]), signal.SIGKILL)
-        except (docker.errors.APIError, RequestException, ProcessLookupError):
-            return
 
     def _exit_code(self, ident: str) -> int | None:
         """The exit code of an exec whose output has ended; None where the engine never told."""
@@ -354,71 +361,64 @@ class Engine:
 
     def stop(self, container_id: str, grace_s: int) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds; nothing happens where it does not run."""
-        try:
+        with _asking(f"cannot stop the container {container_id[:12]}", no_error=(304, 404)):
             self._api.stop(container_id, timeout=grace_s)
-        except docker.errors.APIError as error:
-            if error.status_code not in (304, 404):
-                raise _engine_error(f"cannot stop the container {container_id[:12]}", error) from error
 
     def pause(self, container_id: str) -> None:
         """Freeze a container, so that `docker ps` says Paused; one that is paused already is no error."""
-        try:
+        with _asking(f"cannot pause the container {container_id[:12]}", or_words="already paused"):
             self._api.pause(container_id)
-        except (docker.errors.APIError, RequestException) as error:
-            if "already paused" not in str(error):
-                raise _engine_error(f"cannot pause the container {container_id[:12]}", error) from error
 
     def unpause(self, container_id: str) -> bool:
         """Let a container that Docker paused run again; False where it is not paused, as far as the engine knows."""
-        try:
+        what = f"cannot unpause the container {container_id[:12]}"
+        with _asking(what, no_error=(404,), or_words="not paused"):
             self._api.unpause(container_id)
-        except (docker.errors.APIError, RequestException) as error:
-            if not isinstance(error, docker.errors.NotFound) and "not paused" not in str(error):
-                raise _engine_error(f"cannot unpause the container {container_id[:12]}", error) from error
-            return False
-        return True
+            return True
+        return False
 
     def remove(self, container_id: str) -> None:
         """Kill and remove a container; one that is gone already is no error."""
-        try:
+        what = f"cannot remove the container {container_id[:12]}"
+        with _asking(what, no_error=(404,), or_words="already in progress"):
             self._api.remove_container(container_id, force=True, v=True)
-        except docker.errors.APIError as error:
-            if error.status_code != 404 and "already in progress" not in str(error):
-                raise _engine_error(f"cannot remove the container {container_id[:12]}", error) from error
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a named volume, on the engine's own disk."""
-        self._api.create_volume(name, labels=dict(labels))
+        with _asking(f"cannot make the volume {name}"):
+            self._api.create_volume(name, labels=dict(labels))
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone already is no error."""
-        try:
+        with _asking(f"cannot remove the volume {name}", no_error=(404,)):
             self._api.remove_volume(name, force=True)
-        except docker.errors.APIError as error:
-            if error.status_code != 404:
-                raise _engine_error(f"cannot remove the volume {name}", error) from error
 
     def labelled(self, label: str) -> list[dict[str, Any]]:
         """Every container with a label (`key` or `key=value`), running or not: the engine's own summaries."""
-        return list(self._api.containers(all=True, filters={"label": label}))
+        with _asking("cannot list containers"):
+            return list(self._api.containers(all=True, filters={"label": label}))
 
     def labelled_volumes(self, label: str) -> list[str]:
         """The names of every volume with a label."""
-        found = self._api.volumes(filters={"label": label}).get("Volumes") or []
+        with _asking("cannot list volumes"):
+            found = self._api.volumes(filters={"label": label}).get("Volumes") or []
         return [str(volume["Name"]) for volume in found]
 
     def logs(self, container_id: str) -> Iterator[bytes]:
         """What a container prints, from its start, until it ends."""
-        stream = self._api.logs(container_id, stdout=True, stderr=True, stream=True, follow=True)
-        yield from stream
+        with _asking(f"cannot follow the output of the container {container_id[:12]}"):
+            yield from self._api.logs(container_id, stdout=True, stderr=True, stream=True, follow=True)
 
     def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
         """The engine's events for containers with a label, from now on, until the stream is closed. `on_open` gets
         the stream, whose `close()` ends the iteration from another thread.
         """
-        stream = self._api.events(since=int(time.time()), filters={"label": label, "type": "container"}, decode=True)
-        on_open(stream)
-        yield from stream
+        with _asking("cannot follow the engine's events"):
+            stream = self._api.events(
+                since=int(time.time()), filters={"label": label, "type": "container"}, decode=True
+            )
+            on_open(stream)
+            yield from stream
 
 
 def instructions(config: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
@@ -451,8 +451,25 @@ def _as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return entry
 
 
-def _engine_error(what: str, error: Exception) -> EmuError:
-    explanation = getattr(error, "explanation", None) or str(error)
-    if isinstance(explanation, bytes):
-        explanation = explanation.decode(errors="replace")
-    return EmuError(what, f"Docker: {explanation}", _FIX)
+@contextmanager
+def _asking(what: str, *, no_error: tuple[int, ...] = (), or_words: str = "") -> Iterator[None]:
+    """Around what the engine is asked. What it refuses is an EmuError, unless its status is one of `no_error` or its
+    answer has these words; where nobody answers it is EngineGone.
+    """
+    try:
+        yield
+    except docker.errors.APIError as error:
+        if error.status_code in no_error or (or_words and or_words in str(error)):
+            return
+        raise EmuError(what, f"Docker: {error.explanation or error}", _FIX) from error
+    except (RequestException, HTTPError, ConnectionError) as error:
+        raise EngineGone(f"{what}: {_root_cause(error)}") from error
+    except OSError as error:
+        raise EmuError(what, str(error), _FIX) from error
+
+
+def _root_cause(error: BaseException) -> str:
+    """What the kernel said at the bottom of a pile of libraries' errors."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

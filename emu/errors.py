@@ -10,7 +10,9 @@ EXIT_OK = 0
 EXIT_UNMET = 1
 """The run ended, and an expectation did not come true."""
 EXIT_BAD_INPUT = 2
-"""Bad input or an unmet requirement; nothing was started."""
+"""Bad input or an unmet requirement: nothing was started, or the run could not go on; then the record says why."""
+EXIT_NOT_RECORDED = 74
+"""Of a run's helper process: its part of the record could not be written, and it has said why."""
 EXIT_INTERRUPTED = 130
 """Interrupted by a signal, after cleaning up."""
 

@@ -7,6 +7,7 @@ beside it under its own name. Lines are appended whole by several processes (O_A
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -362,6 +363,16 @@ class Note(Event):
 
 
 @dataclass(frozen=True)
+class RunFailed(Event):
+    """The run cannot go on: something that it needs was lost on the way. It is ended in order from here on."""
+
+    kind: ClassVar[str] = "run-failed"
+    what: str
+    why: str
+    fix: str
+
+
+@dataclass(frozen=True)
 class RunEnded(Event):
     """The last event of a run that ended in order."""
 
@@ -396,6 +407,7 @@ _KINDS: dict[str, type[Event]] = {
         StartMeasured,
         RecorderReport,
         Note,
+        RunFailed,
         RunEnded,
     )
 }
@@ -407,11 +419,20 @@ def now() -> float:
 
 
 class EventLog:
-    """Appends events to events.jsonl, whole lines, straight to the kernel: a kill loses nothing written."""
+    """Appends events to events.jsonl, whole lines, straight to the kernel: a kill loses nothing written.
+
+    An event that cannot be written is lost and counted; whoever appends has better to do than to fail for it. Who
+    owns the log looks at `failure` now and then.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = -1
+        self._torn = False
+        self.lost = 0
+        """Events that could not be written."""
+        self.failure: OSError | None = None
+        """Why not, the last time; None once one could be written again."""
 
     @property
     def fd(self) -> int:
@@ -420,9 +441,19 @@ class EventLog:
 
     def append(self, event: Event) -> None:
         """Write one event now."""
-        if self._fd < 0:
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        os.write(self._fd, event.to_line().encode())
+        line = event.to_line().encode()
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            written = os.write(self._fd, b"\n" + line if self._torn else line)
+            if written < len(line):
+                self._torn = True
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self.failure = error
+            self.lost += 1
+            return
+        self._torn, self.failure = False, None
 
     def close(self) -> None:
         """Close the file; a later append opens it again."""
@@ -431,12 +462,16 @@ class EventLog:
             self._fd = -1
 
 
+_BEGIN = '{"kind":'
+
+
 def from_line(line: str) -> Event | None:
     """The event on a line; None for a torn line or a kind that this version does not know."""
     try:
         data = json.loads(line)
     except json.JSONDecodeError:
-        return None
+        whole = line.rfind(_BEGIN)  # another process wrote on where this line was torn
+        return from_line(line[whole:]) if whole > 0 else None
     if not isinstance(data, dict) or not isinstance(data.get("t"), int | float):
         return None
     kind = _KINDS.get(str(data.pop("kind", "")))

@@ -9,7 +9,6 @@ cgroup as soon as that exists, which is before its process runs.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import threading
 import time
@@ -20,12 +19,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
-
 from cgroups import files
 from cgroups.errors import CgroupError
 from emu import images
-from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
+from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine, EngineGone
 from emu.errors import EmuError
 from emu.events import ContainerCreated, ContainerExited, ContainerStarted, EventLog, Note, now
 from emu.freezer import MOUNT, Access
@@ -57,6 +54,8 @@ _KILLED = 128 + signal.SIGKILL
 """The exit code of a container that was removed while it ran."""
 _BORN_DEADLINE_S = 60.0
 _FILE_DEADLINE_S = 900.0
+_BACK_S = 30.0
+"""An engine that is started anew is waited for so long, so that it can be told what to remove."""
 _LOOK_S = 0.1
 _OWN_LOOK = ProbeRule(period_s=1.0, failure_threshold=1, eager_s=0.1)
 _OWN_TIMEOUT_S = 1.0
@@ -408,13 +407,20 @@ class Pod:
         self.cgroup.limit(limit, self.spec.memory.swap_max)
 
     def _remove_containers(self) -> None:
+        """All of them. Without the engine their processes are ended all the same; what it knows of them is removed if
+        it comes back soon, else it stays for `emu clean`. EngineGone.
+        """
+        try:
+            self._remove_all()
+        except EngineGone:
+            self.cgroup.kill()
+            if not self._engine.await_back(_BACK_S):
+                raise
+            self._remove_all()
+
+    def _remove_all(self) -> None:
         for found in self._engine.labelled(f"{LABEL_RUN}={self.run_id}"):
             self._engine.remove(str(found["Id"]))
-
-
-def owner() -> str:
-    """Who this process is, also after its pid was given to another: `pid:start time`."""
-    return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 def _queue_proxy_readiness(asked: ProbeSpec | None) -> PodProbe:

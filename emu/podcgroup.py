@@ -87,6 +87,12 @@ class PodCgroup(ABC):
     def limit(self, memory_max: int | None, swap_max: int | None) -> None:
         """Set memory.max and memory.swap.max; None is no limit."""
 
+    def kill(self) -> None:
+        """End every process in it and below, at once."""
+        group = Cgroup(self.path)
+        if group.exists():
+            group.kill()
+
     @abstractmethod
     def remove(self) -> None:
         """Remove it with everything below."""
@@ -125,9 +131,9 @@ class CgroupfsPod(PodCgroup):
 
     def remove(self) -> None:
         """Kill what is left in it, then remove it; our parent goes with its last pod."""
+        self.kill()
         group = Cgroup(self.path)
         if group.exists():
-            group.kill()
             group.remove()
         parent = Cgroup(self._mount.path / PARENT)
         if parent.exists() and not parent.children() and not parent.procs():
@@ -178,8 +184,7 @@ class SystemdPod(PodCgroup):
 
     def remove(self) -> None:
         """Stop the slice, which stops all below it, and forget its properties."""
-        if self.path.exists():
-            Cgroup(self.path).kill()
+        self.kill()
         self._systemctl("stop", self.slice)
         self._systemctl("revert", self.slice)
 
@@ -195,16 +200,19 @@ class SystemdPod(PodCgroup):
         )
 
 
+DRIVERS: Mapping[str, type[PodCgroup]] = {"cgroupfs": CgroupfsPod, "systemd": SystemdPod}
+"""The two places where Docker may put containers, by its own words."""
+
+
 def pod_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
     """The right one for Docker's cgroup driver. EmuError for a driver that is neither."""
-    kinds: dict[str, type[PodCgroup]] = {"cgroupfs": CgroupfsPod, "systemd": SystemdPod}
-    if driver not in kinds:
+    if driver not in DRIVERS:
         raise EmuError(
             f"cannot place a pod under Docker's cgroup driver {driver!r}",
             "only cgroupfs and systemd put containers into cgroups that we can limit",
             "give dockerd --exec-opt native.cgroupdriver=systemd, or run on our own kernel: --on sandbox",
         )
-    return kinds[driver](mount, name)
+    return DRIVERS[driver](mount, name)
 
 
 def existing_pods(driver: str, mount: Mount) -> list[PodCgroup]:

@@ -20,6 +20,8 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from cgroups import parse
 from cgroups.errors import CgroupError
 from cgroups.kmsg import KmsgGap, KmsgReader, KmsgRecord
 from cgroups.oom import OomParser
+from emu.errors import EXIT_NOT_RECORDED
 from emu.events import (
     CgroupGone,
     CgroupSeen,
@@ -41,7 +44,7 @@ from emu.events import (
     now,
 )
 from emu.listeners import Listeners
-from emu.rundir import RunDir
+from emu.rundir import NO_ROOM, RunDir
 from emu.samples import SampleWriter
 
 FAST_FILES = (
@@ -107,6 +110,18 @@ class _Watched:
         self.fast, self.slow, self.events = [], [], {}
 
 
+class NotRecordedError(Exception):
+    """A part of the record could not be written; the text says which and why."""
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotRecordedError(f"{path.name}: {error.strerror or error}") from error
+
+
 class Recorder:
     """The recording process. No I/O in the constructor."""
 
@@ -136,7 +151,9 @@ class Recorder:
         self._next_sync = 0.0
 
     def record(self) -> None:
-        """Record until standard input ends or a signal comes."""
+        """Record until standard input ends or a signal comes. NotRecordedError: there is no room for more; what is
+        there is whole, and nothing is added.
+        """
         self.open()
         due = now()
         self.sample("tick", due)
@@ -263,7 +280,8 @@ class Recorder:
 
     def _keep(self, record: KmsgRecord, moment: float) -> None:
         raw = record.raw.rstrip(b"\n").replace(b"\n", b"\\n")
-        os.write(self._kmsg_file, b"%.6f %b\n" % (moment, raw))
+        with _writing(self._run.kmsg):
+            os.write(self._kmsg_file, b"%.6f %b\n" % (moment, raw))
         kill = self._oom.feed(record)
         if kill is not None:
             self._append(OomKillLogged(moment, record.timestamp_us, asdict(kill)))
@@ -286,10 +304,8 @@ class Recorder:
         self._samples += 1
 
     def _end_sample(self, why: str, moment: float) -> None:
-        try:
+        with _writing(self._run.samples):
             self._writer.end(int(moment * 1e9), why)
-        except OSError as error:
-            self._append(Note(moment, "a sample could not be written", str(error), "error"))
 
     def _read(self, watched: _Watched, moment: float, slow: bool) -> None:
         put = self._writer.put
@@ -416,11 +432,16 @@ class Recorder:
 
     def _write_back(self) -> None:
         """Start writing out what was recorded, without waiting: where the run directory is another machine's file
-        system (hostfs in our own kernel), the page cache of this one would be lost with it.
+        system (hostfs in our own kernel), the page cache of this one would be lost with it. There a full disk shows
+        only now.
         """
-        for fd in (self._writer.fd, self._log.fd, self._kmsg_file):
-            if fd >= 0:
-                _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
+        files = ((self._writer.fd, self._run.samples), (self._log.fd, self._run.events))
+        for fd, path in (*files, (self._kmsg_file, self._run.kmsg)):
+            if fd < 0 or not _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE):
+                continue
+            number = ctypes.get_errno()
+            if number in NO_ROOM:
+                raise NotRecordedError(f"{path.name}: {os.strerror(number)}")
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -433,7 +454,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pod-cgroup", type=Path, required=True)
     parser.add_argument("--interval", type=float, default=0.01)
     options = parser.parse_args(argv)
-    Recorder(RunDir(options.run), options.pod_cgroup, options.interval).record()
+    try:
+        Recorder(RunDir(options.run), options.pod_cgroup, options.interval).record()
+    except NotRecordedError as error:
+        sys.stdout.write(f"{error}\n")
+        sys.stdout.flush()
+        return EXIT_NOT_RECORDED
     return 0
 
 

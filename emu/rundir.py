@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from emu.errors import EmuError
+
+RESERVE_BYTES = 8 * 2**20
+"""So much is kept free for what a run says last: its end, the summary, and the report with its 5 MB."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+"""What the kernel says where nothing more can be written to a place."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,11 @@ class RunDir:
         return self.path / "processes"
 
     @property
+    def reserve(self) -> Path:
+        """Room for a run's last words, should the disk become full; it is gone when the run has ended."""
+        return self.path / "reserve"
+
+    @property
     def report(self) -> Path:
         """The picture of the run: one HTML file that opens offline."""
         return self.path / "report.html"
@@ -96,8 +109,6 @@ class RunDir:
         """
         try:
             self.path.mkdir(parents=True)
-            (self.variants if variants else self.logs).mkdir()
-            self.processes.mkdir()
         except FileExistsError as there:
             raise EmuError(
                 f"cannot record into {self.path}",
@@ -110,3 +121,49 @@ class RunDir:
                 f"{error.strerror or error}",
                 "name a folder that you may write to with --out DIR",
             ) from error
+        try:
+            (self.variants if variants else self.logs).mkdir()
+            self.processes.mkdir()
+            self._set_room_aside()
+        except OSError as error:
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise EmuError(
+                f"cannot record into {self.path}",
+                f"{error.strerror or error}",
+                "make room there, or name a folder elsewhere with --out DIR",
+            ) from error
+
+    def _set_room_aside(self) -> None:
+        with self.reserve.open("wb") as file:
+            file.write(os.urandom(RESERVE_BYTES))  # as zeros some file systems would take no room for them
+            file.flush()
+            os.fsync(file.fileno())
+
+    def release(self) -> None:
+        """Give up the room that was set aside: what is to be written now is what it was for."""
+        self.reserve.unlink(missing_ok=True)
+
+    def write_whole(self, path: Path, text: str) -> None:
+        """Write a file made from the record whole or not at all; what was there stays until then. EmuError."""
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        try:
+            try:
+                unfinished.write_text(text, encoding="utf-8")
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+        except OSError as error:
+            raise EmuError(
+                f"cannot write {path}",
+                error.strerror or str(error),
+                f"make room there; the record is whole without it: emu report {self.path}",
+            ) from error
+
+
+def cannot_record(why: str) -> EmuError:
+    """The error of a run whose record cannot be written any more."""
+    return EmuError(
+        "the record cannot be written any more",
+        why,
+        "make room where the run directory is, or name a folder elsewhere with --out DIR, and run it again",
+    )

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
+from types import TracebackType
 from typing import Any
 
 import psutil
@@ -23,19 +24,21 @@ from cgroups import parse
 from cgroups.mount import find_cgroup2
 from emu import command, images, pagecache
 from emu.containers import Engine, EngineFacts
-from emu.errors import EmuError
-from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, now
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_RECORDED, EXIT_OK, EmuError
+from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, RunFailed, now
 from emu.freezer import RunFreezer
 from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
 from emu.messages import QUEUE_PORT, LoadPlan
-from emu.pod import LABEL_OWNER, SANDBOX, Instance, Pod, owner
+from emu.owner import owner
+from emu.pod import LABEL_OWNER, SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.profiles import profile_of
-from emu.rundir import RunDir
+from emu.rundir import RunDir, cannot_record
+from emu.runjournal import keep_journal, log_driver
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
 from emu.starts import Starts, app_image
@@ -79,8 +82,10 @@ class _Load:
         return self.process.poll() is None
 
 
-def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
-    """Run a scenario on this machine and record it in `run`, which exists. True if it was interrupted.
+def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
+    """Run a scenario on this machine and record it in `run`, which exists. The exit status: EXIT_OK,
+    EXIT_INTERRUPTED, or EXIT_BAD_INPUT where it could not go on (the engine went away, the load generator died);
+    why is on record then.
 
     EmuError when something is missing (an image, the engine, a controller); what was made by then is undone. The
     report is not made here: `emu.report` studies the directory afterwards.
@@ -89,7 +94,7 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> bool:
         return _run(spec, run, screen, interrupts)
 
 
-def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> bool:
+def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
     log = EventLog(run.events)
     run.scenario.write_text(resolve(spec), encoding="utf-8")
     engine = Engine()
@@ -99,9 +104,9 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
     cgroup = pod_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
+    end = _End(log, screen)
     began = now()
-    interrupted = False
-    with ExitStack() as stack:
+    with end, ExitStack() as stack:
         stack.callback(log.close)
         freezer = None
         if spec.pod.freezer is not None:
@@ -119,34 +124,93 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             log,
             machine_memory_bytes=psutil.virtual_memory().total,
             owner=owner(),
-            log_driver=_log_driver(),
+            log_driver=log_driver(),
             freezer=None if freezer is None else freezer.access,
             app_image=None if image is None else image.tag,
         )
         stack.enter_context(pod)
-        try:
+        with end.early():
             _prepare(spec, pod, engine, log, screen, interrupts)
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
+            end.begun = True
             recorder = stack.enter_context(_recording(run, pod, log, spec.recorder.interval))
             pod.on_create = _telling(recorder, freezer, pod)
+            keep = partial(_keep_going, recorder, freezer, interrupts)
             if spec.starts is not None and image is not None:
-                keep = partial(_keep_going, freezer, interrupts)
                 starts = Starts(spec.starts, pod, image, engine, run, log, say=screen.step, check=keep)
                 stack.enter_context(starts).measure()
             else:
-                _supervise(spec, run, pod, engine, freezer, log, screen, interrupts, began, stack)
-        except KeyboardInterrupt:
-            interrupted = True
-            screen.end_live()
-            screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
-            log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
+                _supervise(spec, run, pod, engine, keep, log, screen, began, stack)
         screen.end_live()
         screen.step("stopping the pod, removing what the run made")
-    _keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
-    log.append(RunEnded(now(), interrupted))
-    log.close()
-    return interrupted
+    run.release()
+    try:
+        keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
+    except EmuError as error:
+        log.append(Note(now(), error.what, error.why))
+    end.write()
+    return end.status
+
+
+class _End:
+    """How a run ends. An error before its first event is an error of the set-up, and goes on up; after it, it is part
+    of the record. Around all of a run, so that what goes wrong while things are undone counts too.
+    """
+
+    def __init__(self, log: EventLog, screen: Screen) -> None:
+        self._log = log
+        self._screen = screen
+        self.begun = False
+        self.interrupted = False
+        self._failure: EmuError | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status that this end comes to."""
+        return EXIT_BAD_INPUT if self._failure else EXIT_INTERRUPTED if self.interrupted else EXIT_OK
+
+    def write(self) -> None:
+        """The record's last lines. Where they cannot be written, the error that ended the run is raised instead."""
+        if self._log.lost:
+            self._log.append(Note(now(), "events were lost", f"{self._log.lost} could not be recorded", "error"))
+        self._log.append(RunEnded(now(), self.interrupted))
+        self._log.close()
+        if self._log.failure is not None:
+            raise self._failure or cannot_record(str(self._log.failure.strerror))
+
+    @contextmanager
+    def early(self) -> Iterator[None]:
+        """Around what is cut short by an interrupt, or because it cannot go on; then things are undone in order."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self._screen.end_live()
+            self._screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
+            self._log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
+        except EmuError as error:
+            if not self.begun:
+                raise
+            self._fail(error)
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not self.begun or not isinstance(error, EmuError):
+            return False
+        if self._failure is None:
+            self._fail(error)
+        return True
+
+    def _fail(self, error: EmuError) -> None:
+        self._failure = error
+        self._log.append(RunFailed(now(), error.what, error.why, error.fix))
+        self._screen.end_live()
+        self._screen.event(f"{error.what}: stopping in order, the report tells what was recorded", "red")
 
 
 def _supervise(
@@ -154,10 +218,9 @@ def _supervise(
     run: RunDir,
     pod: Pod,
     engine: Engine,
-    freezer: RunFreezer | None,
+    keep: Callable[[], None],
     log: EventLog,
     screen: Screen,
-    interrupts: Interrupts,
     began: float,
     stack: ExitStack,
 ) -> None:
@@ -176,14 +239,16 @@ def _supervise(
     stack.callback(supervisor.stop)
     watch = _Watch(pod, supervisor, screen, began)
     try:
-        _drive(spec, run, pod, supervisor, freezer, log, watch, interrupts)
+        _drive(spec, run, pod, supervisor, keep, log, watch)
     except KeyboardInterrupt:
         supervisor.hurry()
         raise
 
 
-def _keep_going(freezer: RunFreezer | None, interrupts: Interrupts) -> None:
+def _keep_going(recorder: _Recording, freezer: RunFreezer | None, interrupts: Interrupts) -> None:
+    """What is seen to at every turn of a run."""
     interrupts.check()
+    recorder.check()
     if freezer is not None:
         freezer.keep()
 
@@ -268,7 +333,30 @@ class _Events:
 
 @dataclass
 class _Recording:
+    """The recorder, and whether what the run says of itself can still be written."""
+
     process: Popen[bytes]
+    run: RunDir
+    log: EventLog
+
+    def check(self) -> None:
+        """EmuError if the record cannot be written any more. The room set aside is given up then, to what follows:
+        so the recorder, whose part is over, is ended first.
+        """
+        why = None
+        if self.log.failure is not None:
+            why = f"{self.run.events.name}: {self.log.failure.strerror}"
+        elif self.process.poll() == EXIT_NOT_RECORDED and self.process.stdout is not None:
+            why = self.process.stdout.read().decode(errors="replace").strip()
+        if why is None or self.full:
+            return
+        self.full = True
+        self.process.terminate()
+        _end(self.process)
+        self.run.release()
+        raise cannot_record(why)
+
+    full = False
 
     def tell(self, instance: Instance) -> None:
         """Say whose cgroup will come; before the container is started."""
@@ -309,12 +397,12 @@ def _recording(run: RunDir, pod: Pod, log: EventLog, interval_s: float) -> Itera
                 (run.processes / "recorder.err").read_text(errors="replace").strip()[-2000:] or "it said nothing",
                 "tell us: this should not happen",
             )
-        yield _Recording(process)
+        yield _Recording(process, run, log)
     finally:
         with suppress(BrokenPipeError):
             process.stdin.close()
         _end(process)
-        if process.returncode != 0:
+        if process.returncode not in (0, EXIT_NOT_RECORDED):
             why = f"its process ended with status {process.returncode}; samples and kernel log lines stop there"
             log.append(Note(now(), "the recorder ended before the run did", why, "error"))
 
@@ -332,23 +420,20 @@ def _drive(
     run: RunDir,
     pod: Pod,
     supervisor: Supervisor,
-    freezer: RunFreezer | None,
+    keep: Callable[[], None],
     log: EventLog,
     watch: _Watch,
-    interrupts: Interrupts,
 ) -> None:
     def turn(phase: str, load: _Load | None) -> None:
         supervisor.turn(_TURN_S)
-        interrupts.check()
-        if freezer is not None:
-            freezer.keep()
+        keep()
         if load is not None:
             load.hear()
         watch.look(phase, load)
 
     watch.screen.step("starting the pod")
     pod.open()
-    interrupts.check()
+    keep()
     supervisor.start()
     deadline = now() + spec.pod.ready_timeout
     while now() < deadline and not all(state.ready for state in supervisor.states.values()):
@@ -382,10 +467,14 @@ def _loading(plan: LoadPlan, run: RunDir, log: EventLog) -> Iterator[_Load]:
     reader.start()
     try:
         yield load
+        if process.returncode == EXIT_NOT_RECORDED:
+            raise cannot_record(load.said["not_recorded"])
         if process.returncode != 0:
             said = (run.processes / "load.err").read_text(errors="replace").strip()[-2000:]
             raise EmuError(
-                "the load generator failed", said or f"status {process.returncode}", "tell us, with the run"
+                "the load generator ended before the run did",
+                said or f"its process ended with status {process.returncode}; requests after that were not sent",
+                "run it again; if nobody ended that process, tell us, with the run",
             )
     finally:
         if process.poll() is None:
@@ -469,30 +558,3 @@ class _Watch:
             spec.resources.limits.memory,
             kills,
         )
-
-
-def _log_driver() -> str | None:
-    """Docker's journald driver where a journald listens, so that `journalctl CONTAINER_NAME=…` works."""
-    return "journald" if Path("/run/systemd/journal/socket").exists() else None
-
-
-def _keep_journal(run: RunDir, run_id: str, names: list[str], began: float) -> None:
-    """The same story as journald has it: the kernel's lines since the run began, the containers', the freezer's."""
-    if _log_driver() is None:
-        return
-    since_s = now() - began + 1
-    lines: list[str] = []
-    containers = [*(f"CONTAINER_NAME={name}" for name in names), "+"] if names else []
-    for match in (["-k"], [*containers, f"EMU_RUN={run_id}"]):
-        try:
-            text = command.run(
-                ["journalctl", *match, "-o", "json", "--no-pager", "--since", f"-{since_s:.0f}s"],
-                what="cannot read the journal",
-                fix="see whether journalctl works here",
-                timeout_s=60,
-            )
-        except EmuError:
-            continue
-        lines.extend(text.splitlines())
-    if lines:
-        run.journal.write_text("\n".join(lines) + "\n", encoding="utf-8")

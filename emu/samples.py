@@ -13,10 +13,12 @@ the last sample:
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,15 @@ class SampleWriter:
         self._last.pop(source, None)
 
     def end(self, t_ns: int, why: str) -> None:
-        """End the sample taken at `t_ns` and write it out."""
+        """End the sample taken at `t_ns` and write it out. OSError where there is no room for all of it: then none of
+        it is written.
+        """
         head = b"S %d %b\n" % (t_ns, why.encode())
-        os.write(self._fd, b"".join((*self._declared, head, *self._parts, b"E\n")))
+        text = b"".join((*self._declared, head, *self._parts, b"E\n"))
+        written = os.write(self._fd, text)
+        if written < len(text):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._parts.clear()
         self._declared.clear()
 
@@ -101,35 +109,59 @@ class SampleWriter:
 
 def read_samples(path: Path) -> Iterator[Sample]:
     """Every sample of a run in order of time, each with the whole state at that moment; see `Sample` for what
-    may be kept. A torn end is passed over.
+    may be kept. A torn end is passed over, as is a sample that a damaged file has only a part of.
     """
-    sources: dict[int, Source] = {}
-    state = Sample(0.0, "")
+    reader = _Reader()
     with path.open("rb") as stream:
         for head in stream:
-            words = head.split()
-            if not head.endswith(b"\n") or not words:
-                continue
-            if words[0] == b"E":
-                yield state
-                state.read = set()
-            elif words[0] == b"S":
-                state.t, state.why = int(words[1]) / 1e9, words[2].decode()
-            elif words[0] == b"D":
-                source = _declared(head)
-                sources[source.number] = source
-            elif words[0] == b"F":
-                length = int(words[2])
-                text = stream.read(length + 1)
-                if len(text) != length + 1:
-                    return
-                source = sources[int(words[1])]
-                key = (source.label, source.attempt)
-                state.files.setdefault(key, {})[source.file] = text[:-1]
-                state.read.add(key)
-            elif words[0] == b"G":
-                source = sources[int(words[1])]
-                state.files.pop((source.label, source.attempt), None)
+            try:
+                if reader.take(head, stream):
+                    yield reader.state
+                    reader.state.read = set()
+            except (ValueError, LookupError):
+                reader.whole = False
+
+
+class _Reader:
+    """What was read so far, line by line."""
+
+    def __init__(self) -> None:
+        self.state = Sample(0.0, "")
+        self.whole = False
+        """Each line of the sample under way made sense."""
+        self._sources: dict[int, Source] = {}
+
+    def take(self, head: bytes, stream: BinaryIO) -> bool:
+        """Take in a line, and the text that follows it; True if it ends a sample. ValueError or LookupError where it
+        makes no sense.
+        """
+        kind = head[:2]
+        if kind == b"F ":
+            _, number, size = head.split()
+            self._file(int(number), int(size), stream)
+        elif kind == b"S ":
+            _, t_ns, why = head.split()
+            self.state.t, self.state.why, self.whole = int(t_ns) / 1e9, why.decode(), True
+        elif kind == b"G ":
+            source = self._sources[int(head.split()[1])]
+            self.state.files.pop((source.label, source.attempt), None)
+        elif kind == b"D ":
+            source = _declared(head)
+            self._sources[source.number] = source
+        elif kind == b"E\n":
+            return self.whole
+        else:
+            raise ValueError(head)
+        return False
+
+    def _file(self, number: int, length: int, stream: BinaryIO) -> None:
+        source = self._sources[number]
+        text = stream.read(length + 1)
+        if len(text) != length + 1 or text[-1:] != b"\n":
+            raise ValueError(number)
+        key = (source.label, source.attempt)
+        self.state.files.setdefault(key, {})[source.file] = text[:-1]
+        self.state.read.add(key)
 
 
 def _declared(head: bytes) -> Source:

@@ -17,7 +17,7 @@ from cgroups import freeze, parse
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu import prober
-from emu.containers import LABEL_RUN, Engine
+from emu.containers import LABEL_RUN, Engine, EngineGone
 from emu.errors import EmuError
 from emu.events import (
     BackOffBegan,
@@ -31,7 +31,7 @@ from emu.events import (
     PodStatus,
     now,
 )
-from emu.pod import Instance, Pod, PodProbe
+from emu.pod import SANDBOX, Instance, Pod, PodProbe
 from emu.policy import lifecycle, probing
 from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
 from emu.policy.probing import ContainerProbes, Kind
@@ -86,6 +86,8 @@ class Supervisor:
         self._ended = threading.Event()
         self._hurried = threading.Event()
         self._kills_seen = 0
+        self._blind = False
+        """The engine is gone: of the containers nothing more is heard, and they can be told nothing."""
 
     def __enter__(self) -> Supervisor:
         opened = threading.Event()
@@ -114,12 +116,21 @@ class Supervisor:
         return self._instances.get(container)
 
     def start(self) -> None:
-        """Start every container for the first time."""
+        """Start every container for the first time. EngineGone."""
         for name in self._pod.containers:
             self._start(name)
 
     def turn(self, wait_s: float) -> None:
-        """Wait up to `wait_s` for something to happen, act on all that did, start and ask what is due."""
+        """Wait up to `wait_s` for something to happen, act on all that did, start and ask what is due. EngineGone:
+        the pod can no longer be kept; what runs of it ends with its cgroup.
+        """
+        try:
+            self._turn(wait_s)
+        except EngineGone:
+            self._blind = True
+            raise
+
+    def _turn(self, wait_s: float) -> None:
         self._ask_due()
         for kind, fact in self._gather(wait_s):
             if kind == "engine":
@@ -128,6 +139,8 @@ class Supervisor:
                 self._on_answer(*fact)
             elif kind == "event":
                 self._tell(*fact)
+            elif kind == "gone":
+                raise fact
         if not self._ending:
             self._start_due()
         self._tell_view()
@@ -150,7 +163,7 @@ class Supervisor:
         SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
         a grace period that the scenario does not give is the shortest.
         """
-        if self._ending:
+        if self._ending or self._blind:
             return
         self._ending, self._terminating = True, hooks
         spec = self._pod.spec
@@ -175,9 +188,9 @@ class Supervisor:
                     self._stop_container(name, 0, "run")
 
     def stop(self) -> None:
-        """End the containers, and see them ended."""
+        """End the containers, and see them ended. EngineGone."""
         self.begin_stop()
-        stoppers, deadline = self._stoppers, self._stop_by
+        stoppers, deadline = self._stoppers, now() if self._blind else self._stop_by
         while any(state.phase == "running" for state in self._states.values()) and now() < deadline:
             self.turn(0.05)
         for stopper in stoppers:
@@ -200,6 +213,8 @@ class Supervisor:
         try:
             left_s = 0.0 if self._hurried.is_set() else grace_s - (now() - began)
             self._engine.stop(instance.id, max(_LEAST_GRACE_S, round(left_s)))
+        except EngineGone as gone:
+            self._facts.put(("gone", gone))
         except EmuError as error:
             self._log.append(Note(now(), error.what, error.why))
 
@@ -233,6 +248,8 @@ class Supervisor:
         self._states[name] = lifecycle.started(state, now())
         try:
             self._pod.start(instance)
+        except EngineGone:
+            raise
         except EmuError as error:  # as the kubelet: a container that cannot start has failed, and is tried again
             self._log.append(Note(now(), f"{name} could not be started", error.why, "error"))
             self._tell(name, "Warning", "Failed", f"Error: {error.why}")
@@ -259,11 +276,16 @@ class Supervisor:
                 now(), action, container_id, attributes.get("name", ""), attributes, int(event.get("timeNano", 0))
             )
         )
+        if action == "kill" and not self._ending and self._is_sandbox(container_id):
+            raise EngineGone("it told the pod's pause container to end, as it does when it is stopped itself")
         if action != "die":
             return
         name = next((name for name, instance in self._instances.items() if instance.id == container_id), None)
         if name is not None:
             self._ended_one(name, self._instances[name])
+
+    def _is_sandbox(self, container_id: str) -> bool:
+        return any(one.id == container_id and one.container == SANDBOX for one in self._pod.instances)
 
     def _ended_one(self, name: str, instance: Instance, *, could_not_start: bool = False) -> None:
         engine_state = self._engine.state(instance.id)
@@ -399,18 +421,24 @@ class Supervisor:
             self._stream = stream
             opened.set()
 
+        why = "the stream of its events ended"
         try:
             for event in self._engine.events(f"{LABEL_RUN}={self._pod.run_id}", on_open):
                 self._facts.put(("engine", event))
-        except Exception as error:
-            if not self._ended.is_set():
-                self._log.append(Note(now(), "the engine's events ended early", str(error), "error"))
+        except EngineGone as gone:
+            why = gone.why
+        except Exception as error:  # the stream is closed under us when the run is over
+            why = str(error) or why
+        if not self._ended.is_set():
+            self._facts.put(("gone", EngineGone(why)))
 
     def _follow_output(self, instance: Instance) -> None:
         try:
             with self._run.container_log(instance.container, instance.attempt).open("ab", buffering=0) as file:
                 for part in self._engine.logs(instance.id):
                     file.write(part)
+        except EngineGone:
+            return  # the run hears of it where it asks for more than words
         except Exception as error:
             if not self._ended.is_set():
                 self._log.append(Note(now(), f"the output of {instance.name} could not be followed", str(error)))

@@ -238,6 +238,19 @@ def told_to_end(path: Path) -> RunDir:
     return run.finish()
 
 
+def engine_lost(path: Path) -> RunDir:
+    """The engine is stopped: it ends all containers, queue-proxy on SIGTERM and the app not yet, and is gone."""
+    run = _pod(path, "engine-lost")
+    run.requests(20, 0.5, 1.9, takes_s=0.05)
+    run.advance(2.0)
+    for container in ("queue-proxy", "app", "sandbox"):
+        run.signal(container, 15)
+    run.advance(2.5)
+    run.exit("queue-proxy", 0)
+    run.fail("the Docker engine went away", "the stream of its events ended")
+    return run.finish()
+
+
 ALL: dict[str, Callable[[Path], RunDir]] = {
     story.__name__: story
     for story in (
@@ -256,5 +269,6 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         probe_killed,
         told_to_end,
         cut_off,
+        engine_lost,
     )
 }

@@ -44,6 +44,7 @@ from emu.events import (
     RecorderReport,
     RunBegan,
     RunEnded,
+    RunFailed,
 )
 from emu.messages import RequestDone, RequestError, RequestSent, to_line
 from emu.podcgroup import PodCgroup
@@ -394,6 +395,10 @@ class FakeRun:
             self.event(OomKillLogged(read_at, kernel_us, asdict(kill)))
         self._sequence += 1
 
+    def fail(self, what: str, why: str) -> None:
+        """The run cannot go on."""
+        self.event(RunFailed(self.t, what, why, "mend it"))
+
     def finish(self, interrupted: bool = False) -> RunDir:
         """End in order: everything still alive is stopped."""
         for container in list(self.live):
@@ -532,7 +537,15 @@ class FakeEngine(Engine):
         """It ends, and the engine tells."""
         if self.running.pop(container_id, False):
             self.exit_codes[container_id] = exit_code
-            self._events.put({"Action": "die", "Actor": {"ID": container_id, "Attributes": {}}})
+            self.tell("die", container_id)
+
+    def tell(self, action: str, container_id: str) -> None:
+        """The engine tells of something."""
+        self._events.put({"Action": action, "Actor": {"ID": container_id, "Attributes": {}}})
+
+    def address(self, container_id: str) -> str:
+        """Nobody is there."""
+        return "127.0.0.1"
 
     def state(self, container_id: str) -> dict[str, Any]:
         """As far as it is asked for."""

@@ -286,10 +286,9 @@ class Freezer:
     def _record(self, event: Event) -> None:
         if self._events is None:
             return
-        try:
-            self._events.append(event)
-        except OSError as error:
-            self._log.seldom("not-recorded", why=str(error))
+        self._events.append(event)
+        if self._events.failure is not None:
+            self._log.seldom("not-recorded", why=str(self._events.failure))
 
     def _tell(
         self,

@@ -22,6 +22,7 @@ from typing import Any
 from emu.daemon import runtime
 from emu.daemon.records import Records
 from emu.daemon.sender import Connections, Request, SlowSenders, request_head
+from emu.errors import EXIT_NOT_RECORDED
 from emu.messages import LoadPlan, Phase, RequestError
 from emu.policy.arrivals import due_times
 from emu.policy.timeouts import Deadlines
@@ -84,7 +85,7 @@ class Load:
             task.cancel()
         await asyncio.gather(sending, *keeping, stopped, return_exceptions=True)
         self._settle()
-        return 0
+        return 0 if self._records.failure is None else EXIT_NOT_RECORDED
 
     def _settle(self) -> None:
         """Record what is still open, and say the last word."""
@@ -154,6 +155,8 @@ class Load:
             "errors": self._errors,
             "finished": finished,
         }
+        if self._records.failure is not None:
+            status["not_recorded"] = f"requests.jsonl: {self._records.failure.strerror}"
         self.log.raw(json.dumps(status, separators=(",", ":")) + "\n")
 
 

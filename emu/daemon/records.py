@@ -23,6 +23,9 @@ class Records:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._lines: list[str] = []
+        self._unwritten = b""
+        self.failure: OSError | None = None
+        """Why what was gathered could not be written; it is kept, and tried again with the next flush."""
         self._names: dict[str, str] = {}
 
     def sent(self, number: int, phase: str, due: float, sent: float) -> None:
@@ -45,13 +48,18 @@ class Records:
         )
 
     def flush(self) -> None:
-        """Write what was gathered."""
-        if not self._lines:
+        """Write what was gathered, as far as there is room."""
+        if not self._lines and not self._unwritten:
             return
-        data = memoryview("".join(self._lines).encode())
+        data = memoryview(self._unwritten + "".join(self._lines).encode())
         self._lines.clear()
-        while data:
-            data = data[os.write(self._fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+            self.failure = None
+        except OSError as error:
+            self.failure = error
+        self._unwritten = bytes(data)
 
     def close(self) -> None:
         """Write the rest and close."""

@@ -60,7 +60,9 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
     """
     done = [one for one in played.values() if one is not None]
     ended = bool(done) and all(one["ended"] for one in done)
-    interrupted = any(one["interrupted"] for one in done) or (ended and len(done) < len(played))
+    failed = next((one["failed"] for one in done if one["failed"] is not None), None)
+    cut_off = ended and failed is None and len(done) < len(played)
+    interrupted = any(one["interrupted"] for one in done) or cut_off
     summary: Summary = {
         "scenario": scenario,
         "met": None,
@@ -71,12 +73,13 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
         "duration_s": sum(one["duration_s"] for one in done),
         "ended": ended,
         "interrupted": interrupted,
+        "failed": failed,
         "machine": _first(done, "machine"),
         VARIANTS: dict(played),
     }
     outcomes = [one.check(summary) for one in expectations if one.compares_variants]
     summary["expectations"] = [one.to_data() for one in outcomes]
-    whole = ended and not interrupted
+    whole = ended and not interrupted and failed is None
     summary["met"] = whole and all(one.met for one in outcomes) and all(one["met"] for one in done)
     headline, *sentences = _words(rows_of(played))
     summary["verdict"] = {"headline": headline, "sentences": [*sentences, *_unmet(played)]}
@@ -120,7 +123,7 @@ def _row(name: str, summary: Summary) -> Row:
         woken_max_ms=figure("load.requests.after_idle.latency_ms.max"),
         met=sum(bool(one["met"]) for one in summary["expectations"]),
         expected=len(summary["expectations"]),
-        state="played" if summary["ended"] and not summary["interrupted"] else "cut off",
+        state="played" if summary["ended"] and not (summary["interrupted"] or summary["failed"]) else "cut off",
     )
 
 

@@ -63,6 +63,8 @@ def _header(summary: dict[str, Any]) -> Markup:
 def _chip(summary: dict[str, Any]) -> Markup:
     if summary["interrupted"]:
         return element("span", "interrupted", class_="verdict unmet")
+    if summary["failed"]:
+        return element("span", "could not go on", class_="verdict unmet")
     said = "✓ as expected" if summary["met"] else "✗ not as expected"
     return element("span", said, class_=f"verdict {'met' if summary['met'] else 'unmet'}")
 

@@ -47,6 +47,7 @@ ROOTS = (
     "duration_s",
     "ended",
     "interrupted",
+    "failed",
     "load",
     "variants",
 )

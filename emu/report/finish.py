@@ -44,6 +44,7 @@ def finish(run: RunDir, out: Path | None = None) -> Told:
     """Write summary.json and the page (`out`, else report.html), from the run's own files alone; those of each
     variant too.
     """
+    run.release()
     # Pictures are slow to import, and `emu show` needs none.
     if run.has_variants():
         from emu.report.compare_page import render_comparison
@@ -57,7 +58,7 @@ def finish(run: RunDir, out: Path | None = None) -> Told:
         told = Told(summary, study)
         page = render_html(study, summary)
     write_summary(run, told.summary)
-    (out or run.report).write_text(page, encoding="utf-8")
+    run.write_whole(out or run.report, page)
     return told
 
 

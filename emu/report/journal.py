@@ -96,6 +96,7 @@ def _notable(study: Study) -> Iterator[Entry]:
             yield _pod_event(event)
     for kill in study.kills:
         who = f"a child process of {kill.container}" if kill.child else kill.container
+        who += " (frozen)" if kill.frozen else ""
         text = f"OOM kill: {who}, {kill.level} level, known from {', '.join(kill.evidence)}"
         doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
         # just after the kernel's own line of it
@@ -104,6 +105,9 @@ def _notable(study: Study) -> Iterator[Entry]:
         yield Entry(freeze.frozen_at_s, "emu", f"{freeze.container} froze")
         if freeze.thawed_at_s is not None:
             yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
+    if study.failed is not None:
+        failed = study.failed
+        yield Entry(failed.time_s, "emu", f"the run could not go on: {failed.what}: {failed.why}", asdict(failed))
     if study.ended:
         yield Entry(study.duration_s, "emu", "run was interrupted" if study.interrupted else "run ended")
 

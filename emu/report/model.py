@@ -103,6 +103,9 @@ class Instance:
     stop: Stop | None = None
     """How it was told to end; None if it was not."""
 
+    with_engine: bool = False
+    """The engine ended it, because it was stopped itself."""
+
     @property
     def is_finding(self) -> bool:
         """Its end was not our own doing; an OOM kill never is, even while the run is being ended."""
@@ -286,6 +289,8 @@ class OomVerdict:
     """All processes killed (memory.oom.group kills the whole container)."""
     child: bool = False
     """A child process died and the container lived on."""
+    frozen: bool = False
+    """The container stood still, frozen, when it was killed: what it held was too much without its doing."""
     anon_rss_bytes: int | None = None
     file_rss_bytes: int | None = None
     shmem_rss_bytes: int | None = None
@@ -446,6 +451,16 @@ class RecorderCost:
     rss_bytes: int
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Something that a run needs was lost on the way: when, and the error's three parts."""
+
+    time_s: float
+    what: str
+    why: str
+    fix: str
+
+
 @dataclass
 class Study:
     """A run directory, read. Everything is empty or None where the run has no record of it; `notes` say so."""
@@ -463,6 +478,8 @@ class Study:
     ended: bool = False
     """The run ended in order; False for one that was cut off."""
     interrupted: bool = False
+    failed: Failure | None = None
+    """Why it could not go on; None for one that could."""
     instances: list[Instance] = field(default_factory=list)
     """In order of start; the pod's `sandbox` container among them if it was recorded."""
     timelines: dict[Key, Timeline] = field(default_factory=dict)
@@ -515,6 +532,11 @@ class Study:
     def kills_of(self, container: str) -> list[OomVerdict]:
         """The OOM kills that this container suffered."""
         return [kill for kill in self.kills if kill.container == container]
+
+    def was_frozen(self, key: Key, t: float) -> bool:
+        """Whether an instance stood still at a time, as far as that is on record."""
+        mine = (one for one in self.freezes if (one.container, one.attempt) == key)
+        return any(one.frozen_at_s <= t and (one.thawed_at_s is None or t <= one.thawed_at_s) for one in mine)
 
     @property
     def first_request_s(self) -> float | None:

@@ -46,6 +46,8 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
 def _chip(study: Study, summary: dict[str, Any]) -> Markup:
     if study.interrupted:
         return element("span", "interrupted", class_="verdict unmet")
+    if study.failed:
+        return element("span", "could not go on", class_="verdict unmet")
     if not summary.get("expectations"):
         return element("span", "nothing was expected", class_="verdict none")
     met = bool(summary.get("met"))
@@ -66,6 +68,9 @@ def _plain_headline(study: Study) -> str:
 def _broken(study: Study) -> Iterator[str]:
     if study.interrupted:
         yield "The run was interrupted before its end; what follows is what was recorded up to then."
+    elif study.failed:
+        at = format_seconds(study.failed.time_s)
+        yield f"The run could not go on after {at}; what follows is what was recorded up to then."
     elif not study.ended:
         yield "The run did not end in order: its last records may be missing."
 

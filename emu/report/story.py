@@ -45,12 +45,13 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     """The story of a run, from its study and its numbers (those of `emu.report.summary`)."""
     if not study.instances and not study.timelines:
         return Story("There is nothing to tell: the run left no record of a container", _notes(study))
-    story = Story(_headline(study, summary))
+    story = Story(f"{_failure(study)}{_headline(study, summary)}")
     for kill in _one_each(study.kills):
         story.sentences += _kill_sentences(study, kill)
     story.sentences += _flags(study)
     story.sentences += stall_sentences(study)
     story.sentences += _exits(study, summary, skip_first=not study.kills)
+    story.sentences += _ended_with_the_engine(study)
     story.sentences += _restarts(study)
     story.sentences += _stops(study)
     story.sentences += client_sentences(summary)
@@ -58,9 +59,16 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += freeze_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += sidecar_sentences(study, summary)
+    story.sentences += _lost(study)
     story.sentences += _notes(study)
     story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
     return story
+
+
+def _failure(study: Study) -> str:
+    """Why the run could not go on, before what is known of it."""
+    failed = study.failed
+    return "" if failed is None else f"The run could not go on after {format_seconds(failed.time_s)}: {failed.what}. "
 
 
 def _headline(study: Study, summary: dict[str, Any]) -> str:
@@ -83,7 +91,11 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     parts += answers_headline(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     verdict = "Nothing was killed" if watched else "Whether a process was killed was not recorded"
-    verdict = verdict if study.ended else f"As far as it was recorded, {verdict[0].lower()}{verdict[1:]}"
+    verdict = (
+        verdict
+        if study.ended and study.failed is None
+        else f"As far as it was recorded, {verdict[0].lower()}{verdict[1:]}"
+    )
     return f"{verdict}: {'; '.join(parts)}" if parts else verdict
 
 
@@ -97,7 +109,8 @@ def _kill_headline(study: Study) -> str:
         else f"{format_seconds(first.time_s)} into the run"
     )
     times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
-    text = f"{who} was OOM-killed{times} {when}: {_cause(first)}"
+    still = " while frozen" if first.frozen else ""
+    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(first)}"
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
         text += f" while {first.in_flight:,} {waited} waiting for an answer"
@@ -149,6 +162,10 @@ def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
         found.append(
             f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together."
         )
+    frozen = [one for one in study.kills_of(kill.container) if one.frozen]
+    if frozen:
+        times = "" if len(frozen) == len(study.kills_of(kill.container)) == 1 else f" {often(len(frozen))}"
+        found.append(f"{kill.container} stood still when it was killed{times}: SIGKILL reaches what is frozen.")
     if kill.invoker and kill.invoker != kill.victim:
         found.append(f"{kill.invoker} had asked for the memory that was not there, and {kill.victim} died for it.")
     if kill.level != "container":
@@ -198,7 +215,7 @@ def _exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -
     """Containers that ended by themselves or by another hand, without an OOM kill; those alike in one sentence."""
     alike: dict[tuple[str, int, str | None], list[Instance]] = {}
     for entry in study.instances:
-        if entry.exit_code is not None and not entry.asked and entry.reason != "OOMKilled":
+        if entry.exit_code is not None and not entry.asked and not entry.with_engine and entry.reason != "OOMKilled":
             alike.setdefault((entry.container, entry.exit_code, entry.killed_for), []).append(entry)
     found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
     return found[1:] if skip_first else found
@@ -220,6 +237,16 @@ def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str
         name = signal.Signals(entry.exit_code - 128).name
         return f"{entry.container} was ended by {name} {when} (exit code {entry.exit_code})"
     return f"{entry.container} ended by itself {when} with exit code {entry.exit_code}"
+
+
+def _ended_with_the_engine(study: Study) -> list[str]:
+    ended = list(dict.fromkeys(one.container for one in study.instances if one.with_engine))
+    names = listed([name for name in ended if name in study.containers])
+    return (
+        [f"{names} ended because the engine ended {'it' if len(ended) == 1 else 'them'} on its way out."]
+        if names
+        else []
+    )
 
 
 def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
@@ -281,6 +308,15 @@ def _peaks(study: Study, summary: dict[str, Any]) -> list[str]:
         if figures["memory_peak_bytes"] is not None:
             found.append(f"{name} peaked at {of_limit(figures['memory_peak_bytes'], figures['memory_limit_bytes'])}")
     return found[:1]
+
+
+def _lost(study: Study) -> list[str]:
+    """What was lost on the way, and why."""
+    return (
+        []
+        if study.failed is None
+        else [f"{study.failed.what[0].upper()}{study.failed.what[1:]}: {study.failed.why}."]
+    )
 
 
 def _notes(study: Study) -> list[str]:

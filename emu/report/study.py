@@ -30,12 +30,15 @@ from emu.events import (
     RecorderReport,
     RunBegan,
     RunEnded,
+    RunFailed,
     read_events,
 )
 from emu.report.freezes import freezer_use, measure_freezes, told_freezes
 from emu.report.kernel_log import KernelLog, read_kernel_log
 from emu.report.model import (
+    SANDBOX,
     Device,
+    Failure,
     Freeze,
     Happening,
     Instance,
@@ -56,6 +59,8 @@ from emu.rundir import RunDir
 
 __all__ = ["Study", "read_study"]
 
+GOING_S = 2.0
+"""An engine that stops tells all containers to end at the same time; it took half a second on a busy machine."""
 _SIGTERM, _SIGKILL = "15", "9"
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 
@@ -81,6 +86,7 @@ def read_study(run: RunDir) -> Study:
     _happenings(study, events)
     study.pod_events = _pod_events(_of(events, KubeletEvent), study.origin)
     study.instances = [_signalled(study, entry) for entry in study.instances]
+    study.instances = _with_the_engine(study)
     study.freezes = told_freezes(study, events) or study.freezes or _pauses(study)
     study.freezes = measure_freezes(study, events)
     study.freezer = freezer_use(study, events)
@@ -128,6 +134,9 @@ def _begin(study: Study, events: list[Event]) -> None:
         _complain(study, "the run was cut off: it has no end, and what was under way then is not known")
     elif ended.interrupted:
         _complain(study, "the run was interrupted")
+    failed = next(_of(events, RunFailed), None)
+    if failed is not None:
+        study.failed = Failure(failed.t - study.origin, failed.what, failed.why, failed.fix)
 
 
 def _machine(began: RunBegan) -> Machine:
@@ -260,6 +269,26 @@ def _signalled(study: Study, entry: Instance) -> Instance:
             sent.setdefault(str(event.detail.get("signal")), event.t)
     stop = replace(entry.stop, sigterm_s=sent.get(_SIGTERM), sigkill_s=sent.get(_SIGKILL))
     return replace(entry, stop=stop)
+
+
+def _with_the_engine(study: Study) -> list[Instance]:
+    """The instances, with those marked that an engine ended on its own way out: it tells every container to end, the
+    pause container too, which nobody else does.
+    """
+    told = {event.detail["id"]: event.t for event in reversed(study.docker_events) if event.text == "kill"}
+    going = min(
+        (told[one.id] for one in study.instances if one.container == SANDBOX and one.id in told), default=None
+    )
+    if going is None or study.failed is None:
+        return study.instances
+    return [
+        replace(one, with_engine=True) if one.id in told and _ended_after(one, going - GOING_S) else one
+        for one in study.instances
+    ]
+
+
+def _ended_after(one: Instance, t: float) -> bool:
+    return one.exited_s is not None and not one.asked and one.exited_s >= t
 
 
 def _pauses(study: Study) -> list[Freeze]:

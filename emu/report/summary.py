@@ -47,6 +47,7 @@ def summarize(
         "duration_s": study.duration_s,
         "ended": study.ended,
         "interrupted": study.interrupted,
+        "failed": asdict(study.failed) if study.failed else None,
         "machine": {name: value for name, value in asdict(study.machine).items() if name != "devices"},
         "containers": {name: _container(study, name) for name in study.containers},
         "pod": _pod(study),
@@ -65,7 +66,8 @@ def summarize(
     summary = rounded(summary)
     outcomes = [expectation.check(summary) for expectation in expectations]
     summary["expectations"] = [outcome.to_data() for outcome in outcomes]
-    summary["met"] = study.ended and not study.interrupted and all(outcome.met for outcome in outcomes)
+    whole = study.ended and not study.interrupted and study.failed is None
+    summary["met"] = whole and all(outcome.met for outcome in outcomes)
     story = tell(study, summary)
     summary["verdict"] = {"headline": story.headline, "sentences": list(story.sentences)}
     return summary
@@ -73,7 +75,7 @@ def summarize(
 
 def write_summary(run: RunDir, summary: Summary) -> None:
     """Write summary.json."""
-    run.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    run.write_whole(run.summary, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
 def recorded_expectations(run: RunDir) -> list[Expectation]:
@@ -185,6 +187,7 @@ def _exit(entry: Instance) -> dict[str, Any]:
         "reason": entry.reason,
         "docker_oom_killed": entry.docker_oom_killed,
         "killed_for": entry.killed_for,
+        "with_engine": entry.with_engine,
     }
 
 

@@ -9,11 +9,13 @@ import pytest
 from click.testing import CliRunner
 
 from emu import runner
-from emu.cli_run import record
+from emu.cli_run import _tell, record
 from emu.errors import EmuError
+from emu.live import Screen
 from emu.rundir import RunDir
 from emu.scenario import read_scenario, resolve
 from emu.spec import ScenarioSpec
+from tests import fake_runs
 
 TEXT = """\
 name: two
@@ -22,7 +24,7 @@ variants:
   plain: {}
   grown: {pod.app.env.SIZE: large}
 """
-Play = Callable[[ScenarioSpec, RunDir], bool]
+Play = Callable[[ScenarioSpec, RunDir], int]
 
 
 @pytest.fixture
@@ -54,11 +56,11 @@ def test_each_variant_is_recorded_in_a_run_directory_of_its_own(
     """In the order of the file, each as the scenario that it is."""
     seen = []
 
-    def run(spec: ScenarioSpec, where: RunDir) -> bool:
+    def run(spec: ScenarioSpec, where: RunDir) -> int:
         assert where.logs.is_dir() and where.processes.is_dir()
         seen.append((spec.name, spec.pod.app.env, where.path.name))
         begun(where)
-        return False
+        return 0
 
     status, top = played(run)
     assert status == 0
@@ -70,9 +72,9 @@ def test_each_variant_is_recorded_in_a_run_directory_of_its_own(
 def test_an_interrupt_stops_those_that_are_left(played: Callable[[Play], tuple[int, RunDir]]) -> None:
     """What was recorded stays; the next ones are not begun."""
 
-    def run(spec: ScenarioSpec, where: RunDir) -> bool:
+    def run(spec: ScenarioSpec, where: RunDir) -> int:
         begun(where)
-        return True
+        return 130
 
     status, top = played(run)
     assert status == 130
@@ -84,11 +86,11 @@ def test_a_variant_that_never_began_leaves_no_folder(
 ) -> None:
     """As a run that never began; the variants before it keep theirs."""
 
-    def run(spec: ScenarioSpec, where: RunDir) -> bool:
+    def run(spec: ScenarioSpec, where: RunDir) -> int:
         if spec.pod.app.env:
             raise EmuError("there is no image", "nobody made it", "make it")
         begun(where)
-        return False
+        return 0
 
     with pytest.raises(EmuError):
         played(run)
@@ -101,3 +103,18 @@ def test_a_run_directory_is_made_once(tmp_path: Path) -> None:
     assert not RunDir(tmp_path / "run").logs.exists()
     with pytest.raises(EmuError):
         RunDir(tmp_path / "run").create()
+
+
+def test_what_cannot_be_written_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk is full when the run is over: the story is on the terminal, then the error."""
+    run = fake_runs.oom(tmp_path / "run")
+
+    def full(*_: object) -> None:
+        raise EmuError("cannot write it", "No space left on device", "make room")
+
+    monkeypatch.setattr(RunDir, "write_whole", full)
+    with Screen() as screen, pytest.raises(EmuError):
+        _tell(run, screen, as_json=False)
+    assert "queue-proxy was OOM-killed twice" in capsys.readouterr().out

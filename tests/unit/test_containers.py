@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from emu.containers import instructions, memory_arguments
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from emu.containers import Engine, EngineGone, instructions, memory_arguments
 
 MIB = 2**20
 
@@ -36,3 +43,34 @@ def test_an_image_s_configuration_is_written_as_docker_import_takes_it() -> None
         "USER 65532:65532",
         'LABEL "emu.run"="x"',
     ]
+
+
+@pytest.fixture
+def nobody(tmp_path: Path) -> Engine:
+    """An engine that answered once, and whose socket is gone."""
+    engine = Engine()
+    engine._client = docker.DockerClient(base_url=f"unix://{tmp_path}/gone.sock", version="1.41")
+    return engine
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda engine: engine.state("x"),
+        lambda engine: engine.stop("x", 1),
+        lambda engine: engine.unpause("x"),
+        lambda engine: engine.execute("x", ["true"], 1.0),
+        lambda engine: engine.labelled("x"),
+        lambda engine: engine.remove_volume("x"),
+        lambda engine: list(engine.logs("x")),
+        lambda engine: list(engine.events("x", lambda _: None)),
+    ],
+)
+def test_whatever_is_asked_of_an_engine_that_is_gone_is_told_alike(
+    nobody: Engine, ask: Callable[[Engine], Any]
+) -> None:
+    """EngineGone, with what was asked and the kernel's own word, in one line."""
+    with pytest.raises(EngineGone) as caught:
+        ask(nobody)
+    assert caught.value.why.endswith(": No such file or directory")
+    assert "\n" not in caught.value.why

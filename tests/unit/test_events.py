@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+
+import pytest
 
 from emu import events
 from emu.events import ContainerExited, Event, EventLog, Note, RunBegan, from_line, read_events
@@ -35,3 +39,29 @@ def test_events_of_several_writers_are_ordered_by_time(tmp_path: Path) -> None:
     one.append(Note(2.0, "later"))
     two.append(Note(1.0, "earlier"))
     assert [event.t for event in read_events(tmp_path / "e")] == [1.0, 2.0]
+
+
+def test_an_event_that_finds_no_room_is_counted_and_stops_nobody() -> None:
+    """The file of a full disk: how many were lost is known, and why."""
+    log = EventLog(Path("/dev/full"))
+    log.append(Note(1.0, "one"))
+    log.append(Note(2.0, "two"))
+    assert log.lost == 2
+    assert log.failure is not None and log.failure.errno == errno.ENOSPC
+
+
+def test_a_line_torn_for_want_of_room_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes next, the same process or another one, is read in full."""
+    one, two = EventLog(tmp_path / "e"), EventLog(tmp_path / "e")
+    write = os.write
+    for number, log in enumerate((one, one, two)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) // 2]))
+            one.append(Note(0.5, "torn"))
+        log.append(Note(float(number), "whole"))
+    assert [(event.t, getattr(event, "what", "")) for event in read_events(tmp_path / "e")] == [
+        (0.0, "whole"),
+        (1.0, "whole"),
+        (2.0, "whole"),
+    ]
+    assert (one.lost, two.lost) == (3, 0)

@@ -11,7 +11,7 @@ import pytest
 from cgroups import freeze
 from cgroups.errors import DeadlineMissed
 from cgroups.group import Cgroup
-from emu.containers import Executed
+from emu.containers import EngineGone, Executed
 from emu.events import (
     ContainerExited,
     ContainerReady,
@@ -270,3 +270,24 @@ def test_an_interrupt_waits_for_no_grace_period(start: Start) -> None:
     going.supervisor.hurry()
     going.turn_until(lambda: "it.agent.0" not in going.engine.running)
     assert ("stop 2", "it.agent.0") in going.engine.calls
+
+
+def test_an_engine_whose_events_end_is_gone(start: Start) -> None:
+    """Without them nothing is known of the containers: the next turn says so, and the end does not wait for them."""
+    going = start("image: emu/app")
+    going.engine.close()
+    with pytest.raises(EngineGone, match="went away"):
+        going.turn_for(DEADLINE_S)
+    going.supervisor.stop()
+    assert not [call for call, _ in going.engine.calls if call.startswith("stop")]
+
+
+def test_an_engine_that_ends_the_pause_container_is_going(start: Start) -> None:
+    """It ends all containers then: none of them is restarted for it."""
+    going = start("image: emu/app")
+    sandbox = going.pod.open()
+    going.engine.tell("kill", sandbox.id)
+    going.engine.end("it.agent.0", 143)
+    with pytest.raises(EngineGone, match="went away"):
+        going.turn_for(DEADLINE_S)
+    assert "it.agent.1" not in going.engine.running

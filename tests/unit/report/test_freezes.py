@@ -180,3 +180,23 @@ def test_thousands_of_freezes_are_told_in_few_lines(tmp_path: Path) -> None:
     out = io.StringIO()
     print_story(study, summary, Console(file=out, width=300))
     assert "… and 88 more in summary.json" in out.getvalue()
+
+
+@pytest.mark.parametrize("still", [True, False])
+def test_a_kill_of_what_stands_still_is_told_as_that(tmp_path: Path, still: bool) -> None:
+    """In the verdict and in numbers; one after the resume is as any other."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(1.0, {"app": {"anon": 60 * MIB}})
+    told = Story(run)
+    told.pause()
+    run.advance(2.0)
+    if not still:
+        told.resume()
+    run.advance(3.0)
+    run.oom("app")
+    run.advance(4.0)
+    summary = summarize(read_study(run.finish()))
+    assert [kill["frozen"] for kill in summary["oom_kills"]] == [still]
+    assert ("app was OOM-killed while frozen" in summary["verdict"]["headline"]) is still
+    assert ("SIGKILL reaches what is frozen" in " ".join(summary["verdict"]["sentences"])) is still

@@ -49,6 +49,7 @@ CASES = {
     "page_cache": [],
     "stalled": [],
     "swap": [],
+    "engine_lost": [],
     "refused": [],
     "probe_killed": [],
     "told_to_end": [],

@@ -46,6 +46,8 @@ HEADLINES = {
     "all 100 requests were answered",
     "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 34.4 of 64 MiB; "
     "none of 99 requests was answered",
+    "engine_lost": "The run could not go on after 2.5 s: the Docker engine went away. As far as it was recorded, "
+    "nothing was killed: queue-proxy peaked at 13 of 64 MiB; all 20 requests were answered",
 }
 
 
@@ -106,6 +108,18 @@ def test_sentences_are_sentences(name: str, tmp_path: Path) -> None:
         assert words.endswith(".")
         assert not words.endswith("..")
         assert not {"None", "-"} & set(words.split())
+
+
+def test_an_engine_that_goes_is_no_crash_of_its_containers(tmp_path: Path) -> None:
+    """What it ended on its way out is told as that, in numbers too; a kill before that is told as ever."""
+    run = fake_runs.ALL["engine_lost"](tmp_path / "run")
+    summary = summarize(read_study(run))
+    told = " ".join(summary["verdict"]["sentences"])
+    assert "The Docker engine went away: the stream of its events ended." in told
+    assert "queue-proxy ended because the engine ended it on its way out." in told
+    assert "ended by itself" not in told
+    assert [one["with_engine"] for one in summary["containers"]["queue-proxy"]["exits"]] == [True]
+    assert (summary["met"], summary["failed"]["time_s"]) == (False, 2.5)
 
 
 def test_an_exit_by_another_signal_is_named(tmp_path: Path) -> None:

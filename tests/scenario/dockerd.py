@@ -1,0 +1,83 @@
+"""The engine of our own kernel, to be stopped and started again in the middle of a run. Never a host's own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from emu.containers import Engine
+from emu.machine import where
+from emu.sandbox.keeper import start_time
+from tests.scenario.support import eventually
+
+_PID = Path("/run/emu/dockerd.pid")
+_CONFIG = Path("/run/emu/daemon.json")
+_BACK_S = 240.0
+
+
+class Dockerd:
+    """The daemon, as our kernel's first process started it."""
+
+    def __init__(self) -> None:
+        self.pid = int(_PID.read_text())
+        self._argv = Path(f"/proc/{self.pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+
+    @property
+    def lives(self) -> bool:
+        """Whether it runs."""
+        return start_time(self.pid) is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def await_end(self) -> None:
+        """Return when it is gone."""
+        for _ in eventually(_BACK_S):
+            if not self.lives:
+                return
+        raise AssertionError("it did not end")
+
+    def begin(self) -> None:
+        """Start it again; it takes a while until it answers."""
+        self.await_end()
+        with Path("/run/emu/dockerd.log").open("ab") as log:
+            process = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+        self.pid = process.pid
+        _PID.write_text(f"{self.pid}\n")
+
+    def await_answer(self) -> None:
+        """Return when it answers."""
+        assert Engine().await_back(_BACK_S), Path("/run/emu/dockerd.log").read_text()[-4000:]
+
+    @contextmanager
+    def live_restore(self) -> Iterator[None]:
+        """Containers go on while it is away, as long as this lasts."""
+        before = _CONFIG.read_text()
+        try:
+            _CONFIG.write_text('{"live-restore": true}')
+            self.signal(signal.SIGHUP)
+            yield
+        finally:
+            _CONFIG.write_text(before)
+            self.signal(signal.SIGHUP)
+
+
+@contextmanager
+def the_engine() -> Iterator[Dockerd]:
+    """The engine of this kernel; it answers again at the end. Skipped where it is not ours to stop."""
+    if where() != "sandbox:uml":
+        pytest.skip("it stops the engine, so it runs in our own kernel only: EMU_ON=sandbox make test-kernel")
+    daemon = Dockerd()
+    try:
+        yield daemon
+    finally:
+        if not daemon.lives:
+            daemon.begin()
+        daemon.await_answer()

@@ -1,0 +1,51 @@
+"""A run directory while it is made, and files that are written into it whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EmuError
+from emu.rundir import RESERVE_BYTES, RunDir
+
+
+def test_room_is_set_aside_until_it_is_needed(tmp_path: Path) -> None:
+    """A run directory begins with a reserve; given up once or twice, it is gone."""
+    run = RunDir(tmp_path / "run")
+    run.create()
+    assert run.reserve.stat().st_size == RESERVE_BYTES
+    run.release()
+    run.release()
+    assert not run.reserve.exists()
+
+
+def test_a_directory_that_finds_no_room_is_not_left_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One error that says why, and nothing behind it."""
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(EmuError) as caught:
+        RunDir(tmp_path / "run").create()
+    assert caught.value.why == "No space left on device"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for the new one: the old one is there, nothing half, and the error says how to go on."""
+    run = RunDir(tmp_path)
+    run.write_whole(run.summary, "old")
+
+    def half(path: Path, text: str, encoding: str) -> None:
+        with path.open("w", encoding=encoding) as file:
+            file.write(text[: len(text) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(EmuError) as caught:
+        run.write_whole(run.summary, "new and longer")
+    assert f"emu report {tmp_path}" in caught.value.fix
+    assert run.summary.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
