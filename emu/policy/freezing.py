@@ -114,6 +114,8 @@ class Freezing(Generic[Key]):
         self._waiting: OrderedDict[Key, float] = OrderedDict()
         self._probes: set[Key] = set()
         self._ready = False
+        self._asking = False
+        """A check is under way. One that a request overtook counts as a probe."""
         self._due: float | None = None
         self._failures = 0
         self._why = ""
@@ -170,14 +172,13 @@ class Freezing(Generic[Key]):
     def probed(self, key: Key, now: float) -> list[Action[Key]]:
         """A probe that was asked of the app is over."""
         self._probes.discard(key)
-        if self.state is State.GRACE and self._due is None and not self._probes:
-            return self._grace_over(now)
-        return []
+        return self._probes_over(now)
 
     def checked(self, ready: bool, now: float) -> list[Action[Key]]:
         """The outcome of a check; an old one is of no interest once a request has come."""
+        self._asking = False
         if self.state is not State.CHECKING:
-            return []
+            return self._probes_over(now)
         self._ready = ready
         if ready:
             started, self._failures = self._failures > 0, 0
@@ -267,14 +268,20 @@ class Freezing(Generic[Key]):
 
     def _grace_over(self, now: float) -> list[Action[Key]]:
         self._due = None
-        if self._probes:
+        if self._probes or self._asking:
             self.state = State.GRACE  # until they are over
             return []
         if self.rule.check and not self._ready:
             self.state = State.CHECKING
+            self._asking = True
             return [Command.CHECK]
         self.state = State.PAUSING
         return [Command.PAUSE]
+
+    def _probes_over(self, now: float) -> list[Action[Key]]:
+        """The last probe may have been all that held the pause back."""
+        held = self.state is State.GRACE and self._due is None and not (self._probes or self._asking)
+        return self._grace_over(now) if held else []
 
     def _stands_still(self) -> list[Action[Key]]:
         self.state = State.FROZEN

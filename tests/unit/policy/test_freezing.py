@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -146,6 +147,15 @@ def test_a_request_overtakes_a_check() -> None:
     assert machine.arrive("a", 1.0) == [Forward("a")]
     assert machine.checked(True, 1.1) == []
     assert machine.state is State.RUNNING
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_nothing_is_paused_or_asked_under_a_check_that_a_request_overtook(answered: bool) -> None:
+    """It is in the app as any probe is; what it finds is older than the request, and says nothing."""
+    machine = running(FreezeRule(grace_s=0.0))
+    machine.arrive("a", 1.0)
+    assert machine.leave("a", 2.0, answered=answered) == []
+    assert machine.checked(not answered, 3.0) == [Command.PAUSE if answered else Command.CHECK]
 
 
 def test_probes_wake_nobody_and_are_answered_for_a_frozen_app() -> None:
@@ -340,3 +350,4 @@ class Interleavings(RuleBasedStateMachine):
 
 
 TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(max_examples=500, stateful_step_count=60, deadline=None)
