@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from emu.daemon import http1, runtime
 from emu.daemon.server import Server
 from emu.daemon.server_connection import Exchange, ServerConnection
+from emu.daemon.settings import SettingsError
 from emu.policy.stats import REPORT_PERIOD_S, Report, stat
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Observation:
         self._ticker: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Open the ports; OSError when one is taken."""
+        """Open the ports; OSError when one is taken, SettingsError for a footprint that cannot be had."""
         self._weigh()
         await self._serve(self._port("EMU_STATS_PORT", STATS_PORT), "stats", PROTOBUF, lambda: self._message)
         if wants_prometheus(self._environ.get("OBSERVABILITY_CONFIG", "")):
@@ -115,7 +116,10 @@ class Observation:
 
         profile = Profile.from_data(json.loads(text))
         path = self._environ.get("EMU_FOOTPRINT_EXECUTABLE") or EXECUTABLE
-        self._observer.weight = Weight(profile, self._log, path)
+        try:
+            self._observer.weight = Weight(profile, self._log, path)
+        except OSError as failed:
+            raise SettingsError(f"EMU_FOOTPRINT_EXECUTABLE: {path}: {failed.strerror}") from failed
         self._log.event("footprint", profile=profile.name)
 
     def _port(self, name: str, default: int) -> int:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon_wire import Daemon, FakeApp, Wire, wait_for
+from daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
 
 from emu.daemon import runtime
 from emu.daemon.footprint import PAGE, Arena, Code, Weight, own_memory
@@ -112,3 +112,13 @@ def test_the_profile_is_what_crosses_into_the_container() -> None:
     text = json.dumps(KNATIVE.to_data())
     assert len(text) < 4096
     assert Profile.from_data(json.loads(text)) == KNATIVE
+
+
+def test_a_footprint_without_its_executable_is_said_to_be_one(queue_proxy: object) -> None:
+    """And not a port that is taken."""
+    assert callable(queue_proxy)
+    daemon: Daemon = queue_proxy(
+        EMU_FOOTPRINT=json.dumps(KNATIVE.to_data()), EMU_FOOTPRINT_EXECUTABLE="/nowhere/executable"
+    )
+    assert daemon.process.wait(DEADLINE_S) == 1
+    assert daemon.stderr() == "EMU_FOOTPRINT_EXECUTABLE: /nowhere/executable: No such file or directory\n"
