@@ -16,6 +16,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+SCALE_DOWN = "scale-down"
+"""Why a container is told to end that is scaled to zero."""
+SCALED_TO_ZERO = "ScaledToZero"
+"""A pod's status, in kubectl's manner, while there is none."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -131,7 +136,9 @@ class ContainerStopping(Event):
     container: str
     attempt: int
     why: str
-    """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `run` (the run is over)."""
+    """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `scale-down` (it is scaled to zero), `run`
+    (the run is over).
+    """
     grace_s: float
     """From now to SIGKILL."""
 
@@ -168,7 +175,7 @@ class PodStatus(Event):
     ready: str
     """`1/2`"""
     status: str
-    """Running, OOMKilled, CrashLoopBackOff, Error, ContainerCreating, Completed …"""
+    """Running, OOMKilled, CrashLoopBackOff, Error, ContainerCreating, Completed …; ScaledToZero is ours."""
     restarts: int
 
 
@@ -338,6 +345,33 @@ class StartMeasured(Event):
 
 
 @dataclass(frozen=True)
+class PodScaled(Event):
+    """There is to be a pod from now on, or none; or that has come about."""
+
+    kind: ClassVar[str] = "pod-scaled"
+    pods: int
+    """1, or 0: scaled to zero."""
+    reached: bool
+    """False: decided. True: the pod is gone with its cgroup, or it is ready and took the requests that waited."""
+    why: str = ""
+    concurrency: float | None = None
+    """Requests under way, averaged over the stable window, when it was decided; None where nothing was told."""
+    waiting: int = 0
+    """Requests that waited in the activator then."""
+
+
+@dataclass(frozen=True)
+class RequestsHeld(Event):
+    """Requests that had waited in the activator for a pod do so no more."""
+
+    kind: ClassVar[str] = "requests-held"
+    outcome: str
+    """`forwarded` to the pod, in this order; `timeout`: answered 504; `abandoned`: the client went away."""
+    waited_s: list[float]
+    """Each, from its arrival."""
+
+
+@dataclass(frozen=True)
 class RecorderReport(Event):
     """What recording itself cost; written every few seconds and at its end. The last one counts."""
 
@@ -405,6 +439,8 @@ _KINDS: dict[str, type[Event]] = {
         FreezerFailed,
         MemoryReclaimed,
         StartMeasured,
+        PodScaled,
+        RequestsHeld,
         RecorderReport,
         Note,
         RunFailed,

@@ -16,6 +16,8 @@ QUEUE_PORT = 8012
 """Knative's port for HTTP/1.1 traffic into queue-proxy (pkg/networking/constants.go)."""
 QUEUE_ADMIN_PORT = 8022
 """Knative's admin port; only /wait-for-drain."""
+QUEUE_STATS_PORT = 9090
+"""Knative's port for the autoscaler's questions to queue-proxy."""
 USER_PORT = 8080
 """Knative's default container port."""
 HOLD_VARIABLE, START_VARIABLE = "EMU_HOLD_BYTES", "EMU_START_SECONDS"
@@ -272,3 +274,45 @@ FREEZER_PATIENCE_VARIABLE = "EMU_FREEZER_PATIENCE_SECONDS"
 OWN_MODE, KNATIVE_MODE = "own", "knative"
 FREEZER_MODES = (OWN_MODE, KNATIVE_MODE)
 FREEZER_METHODS = ("docker", "cgroup")
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """To the activator: where the pod is from now on. It is probed until it says that it is ready."""
+
+    address: str = ""
+    """Empty: there is none, and requests are to wait."""
+    port: int = QUEUE_PORT
+    start: str = ""
+    """How warm the start was; the answers to requests that waited for it say so. Empty: it was none from zero."""
+
+    def to_line(self) -> str:
+        """One JSON line with its newline."""
+        return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+
+
+@dataclass(frozen=True)
+class Told:
+    """From the activator, a line each."""
+
+    what: str
+    """`listening`; `report`: requests under way in the second before; `ready`: the pod is, and took those that
+    waited; `closed`: no further one goes to the pod that was there; `ended`: it says no more.
+    """
+    t: float
+    """CLOCK_MONOTONIC seconds."""
+    concurrency: float = 0.0
+    waiting: int = 0
+    """Requests that wait for a pod; with `ready`, that waited."""
+    forwarded: int = 0
+    """Requests that went to a pod and are not over."""
+    port: int = 0
+
+    def to_line(self) -> str:
+        """One JSON line with its newline."""
+        return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Told:
+        """The inverse of `to_line`."""
+        return cls(**json.loads(line))

@@ -127,6 +127,43 @@ class Stat:
             parts.append(b"\x38" + varint(self.timestamp))
         return b"".join(parts)
 
+    @classmethod
+    def decoded(cls, data: bytes) -> Stat:
+        """What `encoded` gives, less the pod's name and the stamp; unknown fields are passed over. ValueError for
+        what is no message.
+        """
+        values: dict[int, float] = {}
+        at = 0
+        try:
+            while at < len(data):
+                tag, at = _read_varint(data, at)
+                size, at = _read_varint(data, at) if tag & 7 == _BYTES else (8, at)
+                if tag & 7 == _DOUBLE:
+                    values[tag >> 3] = struct.unpack_from("<d", data, at)[0]
+                elif tag & 7 == _VARINT:
+                    _, at = _read_varint(data, at)
+                    continue
+                at += size
+        except (IndexError, struct.error):
+            raise ValueError("the message ends in the middle of a field") from None
+        concurrent, proxied, count, proxied_count, uptime = (values.get(number, 0.0) for number in range(2, 7))
+        return cls("", concurrent, proxied, count, proxied_count, uptime)
+
+
+_VARINT, _DOUBLE, _BYTES = 0, 1, 2
+"""Protobuf's wire types."""
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+
 
 def varint(value: int) -> bytes:
     """A number of protobuf's variable length, the negative ones in ten bytes."""

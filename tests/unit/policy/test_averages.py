@@ -1,0 +1,68 @@
+"""Averages over a window, as Knative's buckets give them (pkg/autoscaler/aggregation)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emu.policy.averages import Average, Maximum
+
+TOLD = list[tuple[float, float]]
+
+
+def average(window_s: float, told: TOLD, at: float) -> float | None:
+    """What an average says at a time, after it was told all that."""
+    one = Average(window_s)
+    for now, value in told:
+        one.record(now, value)
+    return one.value(at)
+
+
+@pytest.mark.parametrize(
+    ("told", "at", "wanted"),
+    [
+        ([], 5.0, None),
+        ([(0.0, 3.0)], 0.5, 3.0),
+        ([(0.0, 3.0), (1.0, 1.0)], 1.9, 2.0),  # a young one: over the time that it has data for
+        ([(0.2, 1.0), (0.8, 2.0)], 0.9, 3.0),  # all of one second adds up
+        ([(0.0, 6.0), (3.0, 0.0)], 3.0, 1.5),  # the seconds between were silent, and count
+        ([(float(t), 1.0) for t in range(10)], 9.5, 1.0),
+        ([(0.0, 6.0)], 3.0, 6.0),  # a silent end is not averaged in as zeros
+        ([(0.0, 6.0)], 6.0, 0.0),
+        ([(0.0, 6.0)], 7.0, None),
+        ([(0.0, 6.0), (6.0, 1.0)], 6.0, 1.0),  # a jump of a window begins anew
+        ([(5.0, 1.0), (3.0, 2.0)], 5.0, 1.0),  # late, and still within: added
+        ([(9.0, 1.0), (3.0, 2.0)], 9.0, 1.0),  # late by a window: dropped
+        ([(0.0, 1.0), (1.0, 0.0), (2.0, 0.0)], 2.0, 0.333333),
+    ],
+)
+def test_an_average_is_over_the_time_that_has_data(told: TOLD, at: float, wanted: float | None) -> None:
+    """Given what was told in a window of 6 s: the average, or none."""
+    assert average(6.0, told, at) == wanted
+
+
+@given(st.lists(st.tuples(st.floats(0, 40), st.floats(0, 5)), max_size=60), st.floats(0, 60))
+def test_an_average_is_never_below_zero_or_above_all_that_was_told(told: TOLD, at: float) -> None:
+    """Whatever was told and whenever it is asked."""
+    found = average(6.0, sorted(told), at)
+    assert found is None or 0 <= found <= sum(value for _, value in told) + 1e-6
+
+
+def test_once_a_window_of_zeros_was_told_the_average_is_zero() -> None:
+    """Scrapes keep telling zeros of a pod that nobody asks: a window after the last request nothing is left of it."""
+    told = [(0.5, 40.0), *((t + 0.5, 0.0) for t in range(1, 7))]
+    assert average(6.0, told[:-1], 5.9) != 0.0
+    assert average(6.0, told, 6.9) == 0.0
+
+
+def test_a_maximum_holds_for_its_slots() -> None:
+    """A window of 6 s in slots of 2 s: what was wanted counts until its slot is the fourth last."""
+    one = Maximum(6.0, 2.0)
+    assert [one.over(float(t), value) for t, value in ((0, 1), (2, 0), (4, 0), (6, 0), (8, 0))] == [1, 1, 1, 0, 0]
+
+
+def test_the_shortest_maximum_is_of_one_slot() -> None:
+    """A delay of no more than a slot delays nothing."""
+    one = Maximum(1.0, 2.0)
+    assert [one.over(float(t), value) for t, value in ((0, 1), (1, 0), (2, 0))] == [1, 1, 0]
