@@ -24,7 +24,7 @@ _TURN_S = 0.25
 _CLIENT_JOIN_S = 5.0
 _PART = 1 << 16
 _MOST_HEAD_BYTES = 1 << 16
-_PROBE = (
+PROBE = (
     b"GET / HTTP/1.1\r\nHost: app.default.example.com\r\nUser-Agent: Knative-Activator-Probe\r\n"
     b"K-Network-Probe: queue\r\nConnection: close\r\n\r\n"
 )
@@ -139,7 +139,7 @@ def await_ready(address: str, deadline: float, check: Check) -> bool:
 def _probe(address: str, deadline: float, check: Check) -> bool:
     try:
         with socket.create_connection((address, QUEUE_PORT), timeout=max(0.01, deadline - now())) as connection:
-            connection.sendall(_PROBE)
+            connection.sendall(PROBE)
             return b" 200 " in _receive(connection, check, deadline).split(b"\r\n", 1)[0]
     except OSError:
         return False

@@ -126,15 +126,15 @@ class Pod:
         """Called with each new instance before it is started; the recorder wants to know whose a cgroup will be."""
         self.instances: list[Instance] = []
         """Every instance made so far."""
+        self._retired = 0
+        """How many of them are gone with a pod that was scaled to zero."""
         self.address = ""
         """The pod's IP address, once it is open."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
             stack.callback(self.cgroup.remove)
-            self.cgroup.create()
-            self.cgroup.own(self._labels[LABEL_OWNER])
-            self._limit_pod()
+            self._make_cgroup()
             if self.has_volume:
                 stack.callback(self._engine.remove_volume, self._volume)
                 self._engine.create_volume(self._volume, self._labels)
@@ -247,6 +247,24 @@ class Pod:
         self._sandbox_id = instance.id
         self.address = self._engine.address(instance.id)
         return instance
+
+    def retire(self) -> None:
+        """Remove the containers, which have ended, the pause container and the cgroup, as of a pod that is deleted;
+        the app's files stay. `renew`, then `open`, make the next one.
+        """
+        for instance in self.instances[self._retired :]:
+            if instance.container == SANDBOX:
+                sandbox = instance
+            else:
+                self._engine.remove(instance.id)
+        self.remove(sandbox)
+        self._retired = len(self.instances)
+        self.cgroup.remove()
+
+    def renew(self) -> Mapping[str, int]:
+        """Make a cgroup for the next pod. Returns the numbers that its containers' first instances bear."""
+        self._make_cgroup()
+        return {one.container: one.attempt + 1 for one in self.instances}
 
     def remove(self, instance: Instance) -> None:
         """Kill an instance if it runs, and remove it, before the pod itself goes."""
@@ -401,6 +419,11 @@ class Pod:
             self._control(instance, wanted)
         except EmuError as error:
             self._log.append(Note(now(), f"{instance.container}: {error.what}", error.why))
+
+    def _make_cgroup(self) -> None:
+        self.cgroup.create()
+        self.cgroup.own(self._labels[LABEL_OWNER])
+        self._limit_pod()
 
     def _limit_pod(self) -> None:
         limit = qos.pod_memory_max(tuple(self.asked(name) for name in self.containers), self.spec.memory.max)

@@ -349,6 +349,8 @@ class Recorder:
         if links == self._links:
             return
         self._links = links
+        if self._pod not in self._watched:  # scaled to zero, and made anew
+            self._watch(self._pod, "pod", None)
         with os.scandir(self._pod) as entries:
             for entry in entries:
                 if entry.path not in self._watched and entry.is_dir(follow_symlinks=False):
@@ -396,6 +398,12 @@ class Recorder:
         except OSError as error:
             self._no_listeners(error)
 
+    def _close_listeners(self) -> None:
+        """The pod is gone; another one would have a network of its own."""
+        if self._listeners is not None:
+            self._listeners.close()
+        self._listeners, self._listeners_source = None, -1
+
     def _no_listeners(self, error: Exception) -> None:
         self._listeners_source = -1
         if self._listeners is not None:
@@ -411,6 +419,8 @@ class Recorder:
         watched.close()
         self._watched.pop(watched.path, None)
         self._links = -1
+        if watched.label == SANDBOX:
+            self._close_listeners()
         self._append(CgroupGone(moment, watched.label, watched.attempt, watched.path))
 
     # the record itself

@@ -23,6 +23,8 @@ import psutil
 from cgroups import parse
 from cgroups.mount import find_cgroup2
 from emu import command, images, pagecache
+from emu.activation import RunActivator
+from emu.autoscaler import ScaledPod
 from emu.containers import Engine, EngineFacts
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_RECORDED, EXIT_OK, EmuError
 from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, RunFailed, now
@@ -31,11 +33,12 @@ from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
-from emu.messages import QUEUE_PORT, LoadPlan
+from emu.messages import LoadPlan
 from emu.owner import owner
-from emu.pod import LABEL_OWNER, SANDBOX, Instance, Pod
+from emu.pod import APP, LABEL_OWNER, SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
+from emu.policy.starts import Found, temperature_of
 from emu.profiles import profile_of
 from emu.rundir import RunDir, cannot_record
 from emu.runjournal import keep_journal, log_driver
@@ -225,17 +228,30 @@ def _supervise(
     stack: ExitStack,
 ) -> None:
     """Start the pod, keep it running, and send it its load."""
-    supervisor = stack.enter_context(
-        Supervisor(
-            pod,
-            engine,
-            log,
-            run,
-            on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
-            on_event=_Events(screen, began).tell,
-            hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
-        )
+    make = partial(
+        Supervisor,
+        pod,
+        engine,
+        log,
+        run,
+        on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
+        on_event=_Events(screen, began).tell,
+        hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
     )
+    supervisor: Supervisor | ScaledPod
+    if spec.pod.autoscaling is None:
+        supervisor = stack.enter_context(make())
+    else:
+        activator = stack.enter_context(RunActivator(spec.pod, run, log))
+        supervisor = ScaledPod(
+            pod,
+            log,
+            activator,
+            lambda first: make(first=first),
+            found=partial(_warmth, pod, engine),
+            say=lambda text: screen.event(f"{now() - began:6.1f} s  {text}", "yellow"),
+        )
+        stack.enter_context(supervisor)
     stack.callback(supervisor.stop)
     watch = _Watch(pod, supervisor, screen, began)
     try:
@@ -243,6 +259,13 @@ def _supervise(
     except KeyboardInterrupt:
         supervisor.hurry()
         raise
+
+
+def _warmth(pod: Pod, engine: Engine) -> str:
+    """What a start from zero finds: the app's image in the page cache, or on the disk alone."""
+    folders = [folder for folder in engine.image_folders(pod.image(APP)) if folder.is_dir()]
+    share = pagecache.cached(folders).share if folders else 0.0
+    return temperature_of(Found(image=True, cached_share=share))
 
 
 def _keep_going(recorder: _Recording, freezer: RunFreezer | None, interrupts: Interrupts) -> None:
@@ -419,7 +442,7 @@ def _drive(
     spec: ScenarioSpec,
     run: RunDir,
     pod: Pod,
-    supervisor: Supervisor,
+    supervisor: Supervisor | ScaledPod,
     keep: Callable[[], None],
     log: EventLog,
     watch: _Watch,
@@ -438,7 +461,7 @@ def _drive(
     deadline = now() + spec.pod.ready_timeout
     while now() < deadline and not all(state.ready for state in supervisor.states.values()):
         turn("waiting for readiness", None)
-    plan = load_plan(spec.load, pod.address, QUEUE_PORT, begin_at=now() + 0.5)
+    plan = load_plan(spec.load, *supervisor.entrance, begin_at=now() + 0.5)
     if not plan.phases:
         return
     watch.screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
@@ -496,7 +519,7 @@ def _read_status(process: Popen[bytes], lines: queue.SimpleQueue[dict[str, Any]]
 class _Watch:
     """Looks at the pod a few times a second, for the screen only; the record is the recorder's."""
 
-    def __init__(self, pod: Pod, supervisor: Supervisor, screen: Screen, began: float) -> None:
+    def __init__(self, pod: Pod, supervisor: Supervisor | ScaledPod, screen: Screen, began: float) -> None:
         self._pod = pod
         self._supervisor = supervisor
         self.screen = screen

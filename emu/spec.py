@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -106,6 +107,12 @@ def _millicores(value: Any) -> int:
     if match is None:
         raise SpecError(f"{value!r} is not an amount of CPU", fix="write cores (0.5) or millicores (500m)")
     return round(float(match[1]) * (1 if match[2] else 1000))
+
+
+def _whole(value: float) -> float:
+    if value != round(value):
+        raise SpecError(f"{value:g} s are no whole seconds", why="Knative takes whole seconds here", fix="round it")
+    return value
 
 
 def _footprint(value: Any) -> Any:
@@ -587,6 +594,29 @@ class FreezerSpec(Model):
     """Steps in which frozen memory is reclaimed; none if not given."""
 
 
+WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
+
+
+class AutoscalingSpec(Model):
+    """Scale to zero, by the rules of Knative's autoscaler for one pod (min-scale 0, max-scale 1). An activator stands
+    in front of the pod: it holds the requests that come while there is none, and forwards them once there is. Given,
+    even as `{}`, this is on; without it the pod stays as long as the run.
+    """
+
+    enable_scale_to_zero: bool = True
+    """Knative's enable-scale-to-zero. false: the activator is in front of the pod, and the pod stays."""
+    window: Annotated[WholeSeconds, Field(ge=6, le=3600)] = 60.0
+    """Knative's stable window, from 6s to 1h: the pod is idle when no request was under way for so long."""
+    scale_down_delay: Annotated[WholeSeconds, Field(le=3600)] = 0.0
+    """Knative: idle for so long besides, up to 1h, before that counts."""
+    scale_to_zero_pod_retention_period: Annotated[Seconds, Field(le=3600)] = 0.0
+    """Knative: an idle pod is kept for so long besides, up to 1h."""
+    scale_to_zero_grace_period: Annotated[Seconds, Field(gt=0)] = 30.0
+    """Knative: the activator must have been in the path for so long. It is from the pod's first start on, so that
+    this matters at the beginning of a run only.
+    """
+
+
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 
 
@@ -615,6 +645,8 @@ class PodSpec(Model):
     """Further containers, each with its own limits."""
     freezer: FreezerSpec | None = None
     """Freeze the pod while no request is under way; never if not given."""
+    autoscaling: AutoscalingSpec | None = None
+    """Remove the pod when nobody asks for anything, and make it anew for the next request; never if not given."""
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready before the load begins all the same."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None
@@ -647,6 +679,17 @@ class PodSpec(Model):
                     at=("sidecars", index, "port"),
                 )
             taken[entry.port] = entry.name
+        return self
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> Self:
+        if self.autoscaling is not None and self.stop_after is not None:
+            raise SpecError(
+                "a pod that is told to end for good is not scaled",
+                why="`stopAfter` ends it under load, and `autoscaling` would make it anew for the next request",
+                fix="remove one of them",
+                at=("stopAfter",),
+            )
         return self
 
     @model_validator(mode="after")
@@ -990,6 +1033,13 @@ class ScenarioSpec(Model):
                 why="a start is measured on a pod that nothing else is asked of",
                 fix="remove one of them",
                 at=("load", "phases"),
+            )
+        if self.pod.autoscaling is not None:
+            raise SpecError(
+                "a pod whose starts are measured is not scaled",
+                why="`starts` makes and removes the pod at its own times",
+                fix="remove one of them",
+                at=("pod", "autoscaling"),
             )
         for temperature in (one for one in self.starts.temperatures if one in FROZEN):
             self._can_be_frozen(temperature)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from emu.events import (
     PodStatus,
     now,
 )
+from emu.messages import QUEUE_PORT
 from emu.pod import SANDBOX, Instance, Pod, PodProbe
 from emu.policy import lifecycle, probing
 from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
@@ -59,9 +60,11 @@ class Supervisor:
         on_exit: Callable[[str, ContainerState], None],
         on_event: Callable[[KubeletEvent], None] = lambda _: None,
         hold_frozen: bool = True,
+        first: Mapping[str, int] | None = None,
     ) -> None:
         """`on_exit` and `on_event` are called as things happen. `hold_frozen`: no probe is asked while a container's
-        cgroup is frozen; without it a frozen container fails its liveness probe, and is killed for it.
+        cgroup is frozen; without it a frozen container fails its liveness probe, and is killed for it. `first`: the
+        numbers of the containers' first instances, where the pod is not the run's first.
         """
         back_off = pod.spec.back_off
         self._pod = pod
@@ -74,6 +77,7 @@ class Supervisor:
         self._rule = BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale)
         self._facts: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._states = {name: ContainerState() for name in pod.containers}
+        self._first = first or {}
         self._instances: dict[str, Instance] = {}
         self._view: PodView | None = None
         self._ending = self._terminating = False
@@ -158,7 +162,17 @@ class Supervisor:
             except queue.Empty:
                 return facts
 
-    def begin_stop(self, *, hooks: bool = False) -> None:
+    @property
+    def entrance(self) -> tuple[str, int]:
+        """Where requests to the pod are sent."""
+        return self._pod.address, QUEUE_PORT
+
+    @property
+    def over(self) -> bool:
+        """No container runs."""
+        return not any(state.phase in ("creating", "running") for state in self._states.values())
+
+    def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
         """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
         SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
         a grace period that the scenario does not give is the shortest.
@@ -176,7 +190,7 @@ class Supervisor:
             if state.phase == "running" and name in self._instances:
                 if hooks:
                     self._tell(name, "Normal", "Killing", f"Stopping container {name}")
-                self._stop_container(name, grace_s, "pod" if hooks else "run")
+                self._stop_container(name, grace_s, why if hooks else "run")
 
     def hurry(self) -> None:
         """The run was interrupted: nobody waits for hooks and grace periods any more, those under way among them."""
@@ -186,6 +200,12 @@ class Supervisor:
             for name, state in self._states.items():
                 if state.phase == "running" and name in self._instances:
                     self._stop_container(name, 0, "run")
+
+    def cut_short(self) -> None:
+        """SIGKILL to containers that were told to end: nobody needs them any more."""
+        for name, state in self._states.items():
+            if state.phase == "running" and name in self._instances:
+                self._engine.kill(self._instances[name].id)
 
     def stop(self) -> None:
         """End the containers, and see them ended. EngineGone."""
@@ -239,13 +259,12 @@ class Supervisor:
     # Starting and ending
 
     def _start(self, name: str) -> None:
-        state = self._states[name]
-        instance = self._pod.create(name, state.attempt)
+        instance = self._pod.create(name, self._attempt(name))
         self._instances[name] = instance
         present = f'Container image "{self._pod.image(name)}" already present on machine'
         self._tell(name, "Normal", "Pulled", present)
         self._tell(name, "Normal", "Created", f"Created container: {name}")
-        self._states[name] = lifecycle.started(state, now())
+        self._states[name] = lifecycle.started(self._states[name], now())
         try:
             self._pod.start(instance)
         except EngineGone:
@@ -260,6 +279,10 @@ class Supervisor:
         rules = {kind: probe.rule for kind, probe in self._pod.probes(name).items()}
         self._probes[name] = probing.begin(rules, now())
         self._tell_readiness(name)
+
+    def _attempt(self, name: str) -> int:
+        """The number of its newest instance in the run."""
+        return self._first.get(name, 0) + self._states[name].attempt
 
     def _start_due(self) -> None:
         for name, state in list(self._states.items()):
@@ -374,7 +397,7 @@ class Supervisor:
         state, ready = self._states[name], self._probes[name].ready
         if state.phase == "running" and state.ready != ready:
             self._states[name] = lifecycle.readiness(state, ready)
-            self._log.append(ContainerReady(now(), name, state.attempt, ready))
+            self._log.append(ContainerReady(now(), name, self._attempt(name), ready))
 
     def _kill_for(self, name: str, kind: Kind, probe: PodProbe) -> None:
         again = "" if self._pod.spec.restart_policy == "Never" else ", will be restarted"
@@ -399,7 +422,7 @@ class Supervisor:
 
     def _tell(self, name: str, kind: str, reason: str, message: str) -> None:
         """Put an event of the pod on record, as the kubelet would."""
-        event = KubeletEvent(now(), kind, reason, message, name, self._states[name].attempt)
+        event = KubeletEvent(now(), kind, reason, message, name, self._attempt(name))
         self._log.append(event)
         self._on_event(event)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from emu.daemon import forward, http1, server_connection
 from emu.daemon.client import Asker, ClientConnection, KnownAnswer
@@ -169,6 +169,9 @@ class ProxiedExchange(Exchange, Asker):
         """Of the request, what goes to the app in one write; None where each piece goes at once."""
         self._tunnel: Tunnel | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
+
+    timeout_body: ClassVar[bytes] = TIMEOUT_BODY
+    """The answer of one that took too long, or what is appended to a body that has begun."""
 
     def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
         """Where this request is counted, once its status is known."""
@@ -551,22 +554,23 @@ class ProxiedExchange(Exchange, Asker):
         self._leave_app()
         answer = self._answer
         if answer is None:
-            self._error(TIMEOUT_STATUS, TIMEOUT_BODY, http1.TEXT)
+            self._error(TIMEOUT_STATUS, self.timeout_body, http1.TEXT)
         else:
             self._append_timeout(answer)
 
     def _append_timeout(self, answer: forward.AnswerHead) -> None:
+        body = self.timeout_body
         room = None if answer.length is None else answer.length - self.sent_bytes
-        fits = room is None or room >= len(TIMEOUT_BODY)
+        fits = room is None or room >= len(body)
         if not self._headed:
-            self._put_head(answer, TIMEOUT_BODY if fits else b"", answer.chunked)
+            self._put_head(answer, body if fits else b"", answer.chunked)
         if fits:
-            self.sent_bytes += len(TIMEOUT_BODY)
-            self._put(http1.chunk(TIMEOUT_BODY) if answer.chunked else TIMEOUT_BODY)
+            self.sent_bytes += len(body)
+            self._put(http1.chunk(body) if answer.chunked else body)
         if answer.chunked:
             self._put(http1.LAST_CHUNK)
         self._flush()
-        if room is not None and room != len(TIMEOUT_BODY):
+        if room is not None and room != len(body):
             self._release()
             self.conn.abort(self)
         else:

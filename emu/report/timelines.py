@@ -14,7 +14,7 @@ from cgroups.errors import BadValue
 from cgroups.parse import parse_flat, parse_int, parse_io_stat, parse_limit, parse_pids, parse_pressure, pick
 from cgroups.values import NO_LIMIT
 from emu.messages import QUEUE_PORT
-from emu.report.model import Column, Freeze, HostTimeline, IoColumns, Key, Timeline
+from emu.report.model import POD, Column, Freeze, HostTimeline, IoColumns, Key, Timeline
 from emu.samples import Sample, read_samples
 
 Row = dict[str, int | None]
@@ -35,6 +35,12 @@ _MEMINFO = {
     "page_cache": "Cached",
     "anon": "AnonPages",
 }
+
+
+_COUNTERS = frozenset(("refaults", "refaults_anon", "pgmajfault", "cpu_usec", "psi_some_usec", "psi_full_usec"))
+_COUNTER_PARTS = ("all.", "local.", "io.")
+_STAYS = frozenset(("io",))
+"""No figure: io.stat could be read."""
 
 
 @dataclass
@@ -58,15 +64,32 @@ class _Table:
         self.columns: dict[str, Column] = {}
         self.row: Row = {}
         self.texts: dict[str, bytes] = {}
+        self._before: dict[str, int] = {}
+        """What counters had come to in cgroups that are gone."""
 
     def add(self, t: float) -> None:
         """Append the row as it is now."""
         for name in self.row.keys() - self.columns.keys():
             self.columns[name] = [None] * len(self.t)
         self.t.append(t)
-        row = self.row
+        row, before = self.row, self._before
         for name, column in self.columns.items():
             column.append(row.get(name))
+        for name, value in before.items():
+            last = row.get(name)
+            self.columns[name][-1] = None if last is None else last + value
+
+    def leave(self) -> None:
+        """Its cgroup is gone: it holds nothing, and its counters will begin at 0 in the next one."""
+        if not self.texts:
+            return
+        self.texts.clear()
+        for name, value in self.row.items():
+            if value is None or name in _STAYS:
+                continue
+            if name in _COUNTERS or name.startswith(_COUNTER_PARTS):
+                self._before[name] = self._before.get(name, 0) + value
+            self.row[name] = None if name == "limit" else 0
 
     def column(self, name: str) -> Column:
         """A column by name; all None where it was never measured."""
@@ -111,6 +134,9 @@ def _take(
                 except BadValue as error:
                     complaints.setdefault(file, f"{key[0]}: {file} has an unreadable text ({error.why})")
         table.add(sample.t - origin)
+    if POD in tables and POD not in sample.files:  # scaled to zero
+        tables[POD].leave()
+        tables[POD].add(sample.t - origin)
     into.end = sample.t
 
 

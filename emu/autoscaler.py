@@ -1,0 +1,291 @@
+"""A pod that may be scaled to zero: removed when nobody asks, made anew for the next request.
+
+Mechanism only: whether there is to be a pod is `emu.policy.scaling`'s. The activator and queue-proxy tell how many
+requests are under way; `turn`, called from the run's own loop, is the only place where anything is decided or done.
+Each pod has a supervisor of its own. The next one is made once the one before is gone: they share one name, one
+address and one record, where a cluster would let them overlap.
+"""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from emu.activation import RunActivator
+from emu.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
+from emu.messages import QUEUE_STATS_PORT, Pointed, Told
+from emu.pod import Instance, Pod
+from emu.policy.lifecycle import ContainerState, PodView
+from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
+from emu.policy.stats import Stat
+from emu.spec import PodSpec
+from emu.supervisor import Supervisor
+
+_SCRAPE_LIMIT_S = 3.0
+_JOIN_S = 5.0
+Make = Callable[[Mapping[str, int]], Supervisor]
+
+
+class ScaledPod:
+    """Looks like a supervisor to those who drive a run. A context manager: leaving ends its threads."""
+
+    def __init__(
+        self,
+        pod: Pod,
+        log: EventLog,
+        activator: RunActivator,
+        make: Make,
+        *,
+        found: Callable[[], str],
+        say: Callable[[str], None],
+    ) -> None:
+        """`make` makes a pod's supervisor, given the numbers of its containers' first instances. `found` tells how
+        warm a start will be. `say` is for the screen.
+        """
+        self._pod = pod
+        self._log = log
+        self._activator = activator
+        self._make = make
+        self._found = found
+        self._say = say
+        self._rule = rule_of(pod.spec)
+        self._scaling = Scaling(self._rule, now())
+        self._scraper = Scraper()
+        self._supervisor: Supervisor | None = None
+        self._stack = ExitStack()
+        self._start = ""
+        self._coming = False
+        self._ending = self._cut = self._ready = False
+        self._forwarded = 0
+        self._waiting = 0
+
+    def __enter__(self) -> Self:
+        self._supervise({})
+        self._scraper.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scraper.end()
+        self._stack.close()
+
+    # --- what a supervisor offers
+
+    @property
+    def entrance(self) -> tuple[str, int]:
+        """Where requests to the pod are sent: the activator."""
+        return "127.0.0.1", self._activator.port
+
+    @property
+    def states(self) -> dict[str, ContainerState]:
+        """Each container's state."""
+        if self._supervisor is None:
+            return {name: ContainerState() for name in self._pod.containers}
+        return self._supervisor.states
+
+    def view(self) -> PodView:
+        """The pod as kubectl would show it, and in a word of ours where there is none."""
+        return PodView("0/0", SCALED_TO_ZERO, 0) if self._supervisor is None else self._supervisor.view()
+
+    def instance(self, container: str) -> Instance | None:
+        """The instance that runs or ran last; None where there is no pod."""
+        return None if self._supervisor is None else self._supervisor.instance(container)
+
+    def start(self) -> None:
+        """Start every container for the first time."""
+        self._scaling = Scaling(self._rule, now())
+        self._log.append(PodScaled(now(), 1, False, self._scaling.why))
+        self._begin()
+
+    def begin_stop(self, *, hooks: bool = False) -> None:
+        """The run, or the pod for good, is to end."""
+        if self._supervisor is not None:
+            self._supervisor.begin_stop(hooks=hooks)
+
+    def hurry(self) -> None:
+        """The run was interrupted."""
+        if self._supervisor is not None:
+            self._supervisor.hurry()
+
+    def stop(self) -> None:
+        """End the containers, and see them ended; a drain that is under way is waited for no longer."""
+        if self._supervisor is not None:
+            if self._ending:
+                self._supervisor.hurry()
+            self._supervisor.stop()
+
+    def turn(self, wait_s: float) -> None:
+        """Wait up to `wait_s` for something to happen, act on all that did, and scale where it is due."""
+        if self._supervisor is not None:
+            self._supervisor.turn(wait_s)
+            wait_s = 0.0
+        for told in self._activator.hear(wait_s):
+            self._take(told)
+        for moment, concurrency in self._scraper.found():
+            self._scaling.record(moment, concurrency)
+        self._tell_readiness()
+        if now() >= self._scaling.next_at():
+            self._scaling.step(now())
+        self._act()
+
+    # --- what is learnt
+
+    def _take(self, told: Told) -> None:
+        self._waiting, self._forwarded = told.waiting, told.forwarded
+        if told.what == "report":
+            self._scaling.report(told.t, told.concurrency)
+        elif told.what == "ready" and self._coming:
+            self._coming, self._start = False, ""
+            self._log.append(PodScaled(told.t, 1, True, waiting=told.waiting))
+
+    def _tell_readiness(self) -> None:
+        """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
+        states = self.states.values()
+        ready = not self._ending and self._supervisor is not None and all(state.ready for state in states)
+        if ready == self._ready:
+            return
+        self._ready = ready
+        self._scraper.address = self._pod.address if ready else ""
+        self._scaling.readiness(now(), ready)
+        if not self._ending and self._supervisor is not None and (not ready or not self._is_probed_early):
+            self._point()
+
+    @property
+    def _is_probed_early(self) -> bool:
+        """Before the kubelet says that it is ready: not where only the kubelet can know (revision_backends.go)."""
+        spec = self._pod.spec
+        waits = spec.app.readiness_probe is not None and spec.app.readiness_probe.exec is not None
+        return not waits and all(one.startup_probe is None for one in spec.containers.values())
+
+    def _point(self) -> None:
+        there = self._ready or self._is_probed_early
+        self._activator.point(Pointed(self._pod.address if there else "", start=self._start))
+
+    # --- what is done
+
+    def _act(self) -> None:
+        wanted = self._scaling.pods == 1
+        if self._supervisor is None:
+            if wanted:
+                self._scale_up()
+        elif not self._ending:
+            if not wanted:
+                self._scale_down()
+        elif self._supervisor.over:
+            self._remove()
+        elif wanted and not self._cut and not self._forwarded:
+            self._cut = True
+            self._supervisor.cut_short()
+
+    def _supervise(self, first: Mapping[str, int]) -> None:
+        self._supervisor = self._stack.enter_context(self._make(first))
+
+    def _begin(self) -> None:
+        assert self._supervisor is not None
+        if self._is_probed_early:
+            self._point()
+        self._supervisor.start()
+
+    def _scale_down(self) -> None:
+        assert self._supervisor is not None
+        self._decided(0)
+        self._ending, self._cut = True, False
+        self._tell_readiness()
+        self._activator.point(Pointed())
+        self._supervisor.begin_stop(hooks=True, why=SCALE_DOWN)
+
+    def _remove(self) -> None:
+        """The pod's containers have ended."""
+        self._supervisor = None
+        self._stack.close()
+        self._pod.retire()
+        self._ending = False
+        self._log.append(PodScaled(now(), 0, True, waiting=self._waiting))
+        self._log.append(PodStatus(now(), "0/0", SCALED_TO_ZERO, 0))
+
+    def _scale_up(self) -> None:
+        self._decided(1)
+        self._coming, self._start = True, self._found()
+        first = self._pod.renew()
+        self._supervise(first)
+        self._pod.open(first["sandbox"])
+        self._begin()
+
+    def _decided(self, pods: int) -> None:
+        average = self._scaling.average(now())
+        self._log.append(PodScaled(now(), pods, False, self._scaling.why, average, self._waiting))
+        self._say(f"scaled {'up from' if pods else 'down to'} zero: {self._scaling.why}")
+
+
+class Scraper:
+    """Asks queue-proxy each second how many requests are under way that did not come through the activator."""
+
+    def __init__(self, port: int = QUEUE_STATS_PORT) -> None:
+        self.address = ""
+        """Of the pod; empty: nobody is asked."""
+        self._port = port
+        self._said: queue.SimpleQueue[tuple[float, float]] = queue.SimpleQueue()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scrape", daemon=True)
+
+    def begin(self) -> None:
+        """Start to ask."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Ask no more."""
+        self._ended.set()
+        self._thread.join(_JOIN_S)
+
+    def found(self) -> list[tuple[float, float]]:
+        """What was said since, with when."""
+        every = []
+        while True:
+            try:
+                every.append(self._said.get_nowait())
+            except queue.Empty:
+                return every
+
+    def _run(self) -> None:
+        while not self._ended.wait(SCRAPE_S):
+            address = self.address
+            concurrency = scrape(address, self._port) if address else None
+            if concurrency is not None and address == self.address:
+                self._said.put((now(), concurrency))
+
+
+def scrape(address: str, port: int) -> float | None:
+    """Requests under way in a pod that did not come through the activator; None where it does not say."""
+    connection = http.client.HTTPConnection(address, port, timeout=_SCRAPE_LIMIT_S)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        data = answer.read()
+        if answer.status != http.client.OK:
+            return None
+        stat = Stat.decoded(data)
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return max(0.0, stat.average_concurrent_requests - stat.average_proxied_concurrent_requests)
+
+
+def rule_of(spec: PodSpec) -> ScalingRule:
+    """The rule that a scenario asks for."""
+    asked = spec.autoscaling
+    assert asked is not None
+    return ScalingRule(
+        asked.window,
+        asked.scale_down_delay,
+        asked.scale_to_zero_pod_retention_period,
+        asked.scale_to_zero_grace_period,
+        asked.enable_scale_to_zero,
+        spec.container_concurrency,
+    )
