@@ -85,7 +85,7 @@ class RunActivator:
 
     def _start(self) -> None:
         spec = self._spec
-        with (self._run.processes / "activator.err").open("ab") as errors:
+        with (self._run.processes / "activator.log").open("ab") as errors:
             process = self._process = command.spawn(
                 [
                     sys.executable, "-m", "emu.daemon.activator",
@@ -103,7 +103,7 @@ class RunActivator:
         except queue.Empty:
             self.port = 0
         if not self.port:
-            said = (self._run.processes / "activator.err").read_text(errors="replace").strip()[-2000:]
+            said = (self._run.processes / "activator.log").read_text(errors="replace").strip()[-2000:]
             raise EmuError(
                 "the activator did not start", said or "it said nothing", "tell us: this should not happen"
             )

@@ -45,7 +45,7 @@ class ScaledPod:
         say: Callable[[str], None],
     ) -> None:
         """`make` makes a pod's supervisor, given the numbers of its containers' first instances. `found` tells how
-        warm a start will be. `say` is for the screen.
+        warm a start would be. `say` is for the screen.
         """
         self._pod = pod
         self._log = log
@@ -58,7 +58,8 @@ class ScaledPod:
         self._scraper = Scraper()
         self._supervisor: Supervisor | None = None
         self._stack = ExitStack()
-        self._start = ""
+        self._looking: threading.Thread | None = None
+        self._warmth = self._start = ""
         self._coming = False
         self._ending = self._cut = self._ready = False
         self._forwarded = 0
@@ -208,10 +209,18 @@ class ScaledPod:
         self._ending = False
         self._log.append(PodScaled(now(), 0, True, waiting=self._waiting))
         self._log.append(PodStatus(now(), "0/0", SCALED_TO_ZERO, 0))
+        self._looking = threading.Thread(target=self._look, name="look", daemon=True)
+        self._looking.start()
+
+    def _look(self) -> None:
+        """Beforehand, and in a thread: every file of an image is looked at, and no request is to wait for that."""
+        self._warmth = self._found()
 
     def _scale_up(self) -> None:
         self._decided(1)
-        self._coming, self._start = True, self._found()
+        if self._looking is not None:
+            self._looking.join()
+        self._coming, self._start = True, self._warmth
         first = self._pod.renew()
         self._supervise(first)
         self._pod.open(first["sandbox"])

@@ -568,6 +568,20 @@ class FakeEngine(Engine):
         self.unpaused(container_id)
         return True
 
+    def kill(self, container_id: str, signal: str = "KILL") -> None:
+        """It ends of it."""
+        self.calls.append((f"kill {signal}", container_id))
+        self.end(container_id, 137)
+
+    def remove(self, container_id: str) -> None:
+        """Noted; one that runs is killed."""
+        self.calls.append(("remove", container_id))
+        self.end(container_id, 137)
+
+    def address(self, container_id: str) -> str:
+        """Loopback."""
+        return "127.0.0.1"
+
     def logs(self, container_id: str) -> Iterator[bytes]:
         """Containers say nothing."""
         return iter(())

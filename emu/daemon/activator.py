@@ -2,10 +2,11 @@
 
     python -m emu.daemon.activator --port 0 --events events.jsonl
 
-It runs beside the pod, outside its cgroups. Standard input says, a JSON line each, where the pod is (`Pointed`);
-standard output tells what the autoscaler goes by (`Told`). The end of standard input ends it. Rules from
-knative/serving, cmd/activator and pkg/activator: each request is forwarded once queue-proxy has said that the app is
-ready, in the order of arrival, under the limit of containerConcurrency, and is ended by the revision's timers.
+It runs beside the pod, outside its cgroups. Standard input says, a JSON line each, where the pod is (`Pointed`),
+and its end ends it; standard output tells what the autoscaler goes by (`Told`), standard error whatever else is
+notable. Rules from knative/serving, cmd/activator and pkg/activator: each request is forwarded once queue-proxy has
+said that the app is ready, in the order of arrival, under the limit of containerConcurrency, and is ended by the
+revision's timers.
 """
 
 # ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
@@ -77,12 +78,13 @@ class _Counting(Observer):
 class Front(Proxy):
     """What all requests share. `point` says where the pod is."""
 
-    def __init__(self, settings: FrontSettings, log: runtime.Log, events: EventLog) -> None:
+    def __init__(self, settings: FrontSettings, log: runtime.Log, out: runtime.Log, events: EventLog) -> None:
         timeouts: RequestTimeouts[ProxiedExchange] = RequestTimeouts(
             settings.timeout_s, settings.response_start_s, settings.idle_s
         )
         nowhere = AppConnections("", QUEUE_PORT, MAX_IDLE)
         super().__init__(nowhere, Breaker(0), timeouts, Prober("", 0), log, Draining(0.0))
+        self._out = out
         self._events = events
         self.waiting: Waiting[HeldExchange] = Waiting()
         self.room: Breaker[HeldExchange] = Breaker(settings.concurrency, NO_QUEUE_LIMIT)
@@ -96,10 +98,13 @@ class Front(Proxy):
     def exchange(self, conn: ServerConnection, head: http1.Head) -> HeldExchange:
         return HeldExchange(self, conn, head)
 
-    def tell(self, what: str, now: float, *, concurrency: float = 0.0, waiting: int | None = None) -> None:
+    def tell(
+        self, what: str, now: float, *, concurrency: float = 0.0, waiting: int | None = None, port: int = 0
+    ) -> None:
         """A line to the autoscaler."""
-        held = len(self.waiting) if waiting is None else waiting
-        self.log.raw(Told(what, now, concurrency, held, self.room.running).to_line())
+        there = self.room.running
+        held = self.reporter.inside - there if waiting is None else waiting
+        self._out.raw(Told(what, now, concurrency, held, there, port).to_line())
 
     def report(self) -> None:
         """What each second brings: how many requests were under way."""
@@ -261,7 +266,7 @@ async def serve(front: Front, port: int) -> int:
     bound = await server.listen("127.0.0.1", port, runtime.LISTEN_BACKLOG)
     os.set_blocking(0, False)
     loop.add_reader(0, _Input(front, stop).read)
-    front.log.raw(Told("listening", time.monotonic(), port=bound).to_line())
+    front.tell("listening", time.monotonic(), port=bound)
     reporting = loop.create_task(_every(REPORT_PERIOD_S, front))
     await stop.wait()
     loop.remove_reader(0)
@@ -310,7 +315,8 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     async def run() -> int:
-        return await serve(Front(settings, runtime.Log("activator"), EventLog(options.events)), options.port)
+        log, out = runtime.Log("activator", fd=2), runtime.Log("activator")
+        return await serve(Front(settings, log, out, EventLog(options.events)), options.port)
 
     try:
         return runtime.run(run)

@@ -34,6 +34,8 @@ class Row:
     oom_kills: int | None = None
     cpu_s: float | None = None
     frozen_s: float | None = None
+    zero_s: float | None = None
+    """How long there was no pod."""
     sent: int | None = None
     ok: int | None = None
     """Answered with a status below 400."""
@@ -114,6 +116,7 @@ def _row(name: str, summary: Summary) -> Row:
         oom_kills=figure("pod.oom_kills"),
         cpu_s=figure("load.pod.cpu_s"),
         frozen_s=figure("freezer.frozen_s"),
+        zero_s=figure("autoscaling.zero_s"),
         sent=figure("load.requests.sent"),
         ok=sum(count for status, count in by_status.items() if int(status) < 400) if by_status else None,
         p50_ms=figure("load.requests.latency_ms.p50"),

@@ -31,8 +31,8 @@ def print_comparison(summary: dict[str, Any], console: Console) -> None:
 
 def _table(rows: list[Row]) -> Text:
     table = Table(
-        "VARIANT", "OOM KILLS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN", "SENT", "OK", "P50", "P99",
-        "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
+        "VARIANT", "OOM KILLS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN", "NO POD", "SENT", "OK", "P50",
+        "P99", "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
     )  # fmt: skip
     for row in rows:
         table.row(
@@ -56,6 +56,7 @@ def figures(row: Row) -> list[object]:
         gib_s(row.swap_held_gib_s),
         None if row.cpu_s is None else format_seconds(row.cpu_s),
         None if row.frozen_s is None else format_seconds(row.frozen_s),
+        None if row.zero_s is None else format_seconds(row.zero_s),
         row.sent,
         row.ok,
         ms(row.p50_ms),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from emu.events import SCALE_DOWN, SCALED_TO_ZERO
 from emu.report.model import Instance, Study
 
 
@@ -12,9 +13,12 @@ from emu.report.model import Instance, Study
 class State:
     """A container's state, with what kubectl shows below it."""
 
-    state: Literal["Waiting", "Running", "Terminated"]
+    state: Literal["Waiting", "Running", "Terminated", "Gone"]
+    """Gone is ours: there is no pod."""
     reason: str | None = None
-    """Waiting: ContainerCreating, CrashLoopBackOff. Terminated: Completed, Error, OOMKilled, StartError."""
+    """Waiting: ContainerCreating, CrashLoopBackOff. Terminated: Completed, Error, OOMKilled, StartError. Gone:
+    ScaledToZero.
+    """
     exit_code: int | None = None
     started_s: float | None = None
     finished_s: float | None = None
@@ -35,6 +39,9 @@ def describe(study: Study, container: str) -> Described | None:
     instances = study.instances_of(container)
     if not instances:
         return None
+    if _is_scaled_down(instances[-1]):
+        return Described(State("Gone", SCALED_TO_ZERO, finished_s=instances[-1].exited_s), None, False, 0)
+    instances = _of_this_pod(instances)
     newest, ended = instances[-1], [entry for entry in instances if _has_ended(entry)]
     restarts = len(instances) - 1
     if newest not in ended:
@@ -50,6 +57,16 @@ def _has_ended(entry: Instance) -> bool:
     """Not by the run's own end, which is no part of the story."""
     by_the_run = entry.asked and (entry.stop is None or entry.stop.why == "run")
     return entry.exited_s is not None and not by_the_run
+
+
+def _is_scaled_down(entry: Instance) -> bool:
+    return entry.exited_s is not None and entry.stop is not None and entry.stop.why == SCALE_DOWN
+
+
+def _of_this_pod(instances: list[Instance]) -> list[Instance]:
+    """Those since the pod was last scaled up."""
+    begin = max((at + 1 for at, entry in enumerate(instances) if _is_scaled_down(entry)), default=0)
+    return instances[begin:]
 
 
 def _alive(entry: Instance) -> State:

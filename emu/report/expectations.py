@@ -40,6 +40,7 @@ ROOTS = (
     "stalls",
     "freezes",
     "freezer",
+    "autoscaling",
     "starts",
     "phases",
     "recorder",

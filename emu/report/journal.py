@@ -24,7 +24,7 @@ class Entry:
 
     time_s: float | None
     source: str
-    """`emu`, `kubelet`, `kernel`, `docker`, or a container."""
+    """`emu`, `kubelet`, `autoscaler`, `activator`, `kernel`, `docker`, or a container."""
     text: str
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -105,11 +105,26 @@ def _notable(study: Study) -> Iterator[Entry]:
         yield Entry(freeze.frozen_at_s, "emu", f"{freeze.container} froze")
         if freeze.thawed_at_s is not None:
             yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
+    yield from _scaled(study)
     if study.failed is not None:
         failed = study.failed
         yield Entry(failed.time_s, "emu", f"the run could not go on: {failed.what}: {failed.why}", asdict(failed))
     if study.ended:
         yield Entry(study.duration_s, "emu", "run was interrupted" if study.interrupted else "run ended")
+
+
+def _scaled(study: Study) -> Iterator[Entry]:
+    """What the autoscaler decided, and when it had come about."""
+    for one in study.scaling.absences if study.scaling is not None else ():
+        detail = {"decided_s": one.decided_s, "gone_s": one.gone_s, "wanted_s": one.wanted_s, "ready_s": one.ready_s}
+        yield Entry(one.decided_s, "autoscaler", "scale to zero: nobody asks for anything", detail)
+        if one.gone_s is not None:
+            yield Entry(one.gone_s, "autoscaler", "the pod is gone", detail)
+        if one.wanted_s is not None:
+            yield Entry(one.wanted_s, "autoscaler", "scale from zero: a request waits", detail)
+        if one.ready_s is not None:
+            waited = f"{count(one.waited, 'request')} that waited {'goes' if one.waited == 1 else 'go'} to it"
+            yield Entry(one.ready_s, "activator", f"the pod is ready: {waited}", detail)
 
 
 def _pod_event(event: PodEvent) -> Entry:
@@ -129,7 +144,7 @@ def _containers(study: Study) -> Iterator[Entry]:
         if one.ready_s is not None:
             yield Entry(one.ready_s, "emu", f"{name} is ready", detail)
         if one.exited_s is not None:
-            with_its_pod = one.stop is not None and one.stop.why == "pod"
+            with_its_pod = one.stop is not None and one.stop.with_pod
             why = one.reason if not one.asked else "told to, with its pod" if with_its_pod else "stopped by emu"
             flag = (
                 "" if one.docker_oom_killed is None else f", Docker's OOMKilled {str(one.docker_oom_killed).lower()}"

@@ -15,6 +15,8 @@ from typing import Any
 from emu.report.counters import rises
 from emu.report.model import SANDBOX, Column, Device, Key, Study, Timeline
 
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+"""Percentiles that are told."""
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 PEAKS = {
     "memory_peak_bytes": "memory_current",

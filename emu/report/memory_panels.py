@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from emu.events import SCALE_DOWN
 from emu.report.canvas import MOST_POINTS, Canvas, Label, Panel, safe
 from emu.report.downsample import keep_peaks
 from emu.report.model import POD, Column, Instance, MemoryMark, OomVerdict, Study, Timeline
@@ -200,17 +201,20 @@ def _limit_lines(canvas: Canvas, panel: Panel, limits: list[_Limit], scale: Byte
 
 
 def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Instance]) -> None:
-    """A pale band from an exit to the next start, with its length and whether it was the kubelet's back-off."""
-    for one, after in itertools.pairwise(instances):
-        if one.exited_s is None or after.started_s is None or after.started_s <= one.exited_s:
+    """A pale band from an exit to the next start, with its length and why: the kubelet's back-off, scale to zero."""
+    for one, after in itertools.zip_longest(instances, instances[1:]):
+        scaled = one.stop is not None and one.stop.why == SCALE_DOWN
+        if one.exited_s is None or (after is None and not scaled):
             continue
-        canvas.band(panel, one.exited_s, after.started_s, "var(--gap)")
-        if canvas.short_of(0.09, one.exited_s, after.started_s):
+        until = canvas.end_s if after is None else after.started_s
+        if until is None or until <= one.exited_s:
             continue
-        waited = any(b.subject == one.container and one.exited_s - 1 < b.t < after.started_s for b in study.back_offs)
-        length = format_seconds(after.started_s - one.exited_s)
-        said = f"{'back-off' if waited else 'not running'}<br>{length}"
-        canvas.words(panel, (one.exited_s + after.started_s) / 2, 0.5, said)
+        canvas.band(panel, one.exited_s, until, "var(--gap)")
+        if canvas.short_of(0.09, one.exited_s, until):
+            continue
+        waited = any(b.subject == one.container and one.exited_s - 1 < b.t < until for b in study.back_offs)
+        why = "scaled to zero" if scaled else "back-off" if waited else "not running"
+        canvas.words(panel, (one.exited_s + until) / 2, 0.5, f"{why}<br>{format_seconds(until - one.exited_s)}")
 
 
 def _frozen(canvas: Canvas, panel: Panel, study: Study, name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from emu.events import SCALE_DOWN
 from emu.policy.starts import Stage
 from emu.rundir import RunDir
 
@@ -57,7 +58,9 @@ class Stop:
     """A container was told to end."""
 
     why: str
-    """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `run` (the run was over)."""
+    """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `scale-down` (it was scaled to zero),
+    `run` (the run was over).
+    """
     asked_s: float
     """When its preStop hook began, or SIGTERM came at once."""
     grace_s: float
@@ -65,6 +68,11 @@ class Stop:
     """When Docker sent SIGTERM; None if the container had ended by then."""
     sigkill_s: float | None = None
     """When Docker sent SIGKILL; None if it was not needed."""
+
+    @property
+    def with_pod(self) -> bool:
+        """Its pod was to end while the run went on."""
+        return self.why in ("pod", SCALE_DOWN)
 
 
 @dataclass(frozen=True)
@@ -441,6 +449,43 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """The pod was scaled to zero, and back if it was. Seconds; None is not come to pass."""
+
+    decided_s: float
+    """It was to go."""
+    gone_s: float | None = None
+    """Its containers and its cgroup were gone."""
+    wanted_s: float | None = None
+    """There was to be a pod again. It may be before the old one was gone."""
+    ready_s: float | None = None
+    """It was ready, and took the requests that waited."""
+    waited: int = 0
+    """How many those were."""
+
+    def zero_s(self, end_s: float) -> tuple[float, float] | None:
+        """From when to when there was no pod, and none on its way; None if that never was so."""
+        if self.gone_s is None:
+            return None
+        until = end_s if self.wanted_s is None else self.wanted_s
+        return (self.gone_s, until) if until > self.gone_s else None
+
+
+@dataclass(frozen=True)
+class ScaleUse:
+    """What the autoscaler and the activator did in a run."""
+
+    absences: tuple[Absence, ...] = ()
+    """In order of time."""
+    waited_s: tuple[float, ...] = ()
+    """How long each request waited in the activator that was then forwarded."""
+    timed_out: int = 0
+    """Requests that were answered 504 while they waited."""
+    abandoned: int = 0
+    """Requests whose client went away while they waited."""
+
+
+@dataclass(frozen=True)
 class RecorderCost:
     """What recording itself cost."""
 
@@ -500,6 +545,8 @@ class Study:
     freezes: list[Freeze] = field(default_factory=list)
     freezer: FreezerUse | None = None
     """None where no freezer daemon told of anything."""
+    scaling: ScaleUse | None = None
+    """None where the pod was not to be scaled."""
     starts: list[Start] = field(default_factory=list)
     """Trials of starts, in order of time."""
     notes: list[Happening] = field(default_factory=list)

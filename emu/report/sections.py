@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from emu.events import SCALE_DOWN
 from emu.report.describe import describe
 from emu.report.figures import Figure
 from emu.report.html import (
@@ -102,6 +103,7 @@ def sections(study: Study, summary: dict[str, Any], figure: Figure, scenario_tex
     """Everything under the picture."""
     yield _pod(study, summary)
     yield _requests(study, summary)
+    yield _absences(study)
     yield _kills(study)
     if study.freezes:
         yield _freezes(study)
@@ -156,7 +158,12 @@ def _described(study: Study) -> Markup:
     return table([*heads, "Restart Count"], rows, ["Exit Code", "Last Exit Code", "Restart Count"])
 
 
-_WHY = {"pod": "the pod was to end", "liveness": "liveness probe failed", "startup": "startup probe failed"}
+_WHY = {
+    "pod": "the pod was to end",
+    SCALE_DOWN: "scaled to zero",
+    "liveness": "liveness probe failed",
+    "startup": "startup probe failed",
+}
 
 
 def _stops(study: Study) -> list[Markup]:
@@ -255,7 +262,9 @@ def _instances(study: Study) -> Markup:
 
 
 def _reason(entry: Instance) -> str | None:
-    return f"{entry.reason or ''} (ended by the run)".strip() if entry.asked else entry.reason
+    scaled = entry.stop is not None and entry.stop.why == SCALE_DOWN
+    why = "scaled to zero" if scaled else "ended by the run"
+    return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
 
 
 def _at(t: float | None) -> str | None:
@@ -290,6 +299,27 @@ def _request_row(name: str, known: dict[str, Any]) -> tuple[object, ...]:
 
 def _counts(counts: dict[str, Any] | None) -> str | None:
     return ", ".join(f"{name}: {number:,}" for name, number in counts.items()) if counts else None
+
+
+def _absences(study: Study) -> Markup:
+    """When the pod was scaled to zero and back."""
+    if study.scaling is None:
+        return Markup("")
+    rows = [
+        (
+            _at(one.decided_s),
+            _at(one.gone_s) or "not yet",
+            _at(one.wanted_s) or "not again",
+            _at(one.ready_s),
+            None if one.wanted_s is None or one.ready_s is None else format_seconds(one.ready_s - one.wanted_s),
+            one.waited if one.ready_s is not None else None,
+        )
+        for one in study.scaling.absences
+    ]
+    if not rows:
+        return section("Scale to zero", element("p", "The pod was never idle for long enough.", class_="missing"))
+    heads = ["to go at", "gone at", "wanted again at", "ready at", "start took", "requests that waited"]
+    return section("Scale to zero", table(heads, rows, heads))
 
 
 # -- kills -----------------------------------------------------------------------------------------------------

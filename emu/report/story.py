@@ -15,6 +15,7 @@ from emu.report.oom_pieces import KILLED
 from emu.report.story_clients import answers_headline, client_sentences
 from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
+from emu.report.story_scaling import scale_headline, scale_sentences
 from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.story_start import sidecar_sentences
 from emu.report.story_starts import start_headline, start_sentences
@@ -56,6 +57,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _stops(study)
     story.sentences += client_sentences(summary)
     story.sentences += start_sentences(summary)
+    story.sentences += scale_sentences(summary)
     story.sentences += freeze_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += sidecar_sentences(study, summary)
@@ -84,6 +86,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     parts = (
         stall_headline(study)
         or start_headline(summary)
+        or scale_headline(summary)
         or freeze_headline(study)
         or [*swap_headline(study, summary), *cache_headline(study, summary)]
     )

@@ -53,6 +53,7 @@ from emu.report.model import (
 )
 from emu.report.oom import exit_reason, judge
 from emu.report.requests import count_in_flight, read_requests
+from emu.report.scaling import scale_use
 from emu.report.starts import measure_starts
 from emu.report.timelines import read_timelines
 from emu.rundir import RunDir
@@ -90,6 +91,7 @@ def read_study(run: RunDir) -> Study:
     study.freezes = told_freezes(study, events) or study.freezes or _pauses(study)
     study.freezes = measure_freezes(study, events)
     study.freezer = freezer_use(study, events)
+    study.scaling = scale_use(study, events)
     study.starts = measure_starts(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
     _judge(study, log)
@@ -169,7 +171,7 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
         elif isinstance(event, ContainerReady):
             if event.ready and entry.ready_s is None:
                 entry = replace(entry, ready_s=t)
-            if entry.stop is None or entry.stop.why not in ("pod", "run"):
+            if entry.stop is None or not (entry.stop.with_pod or entry.stop.why == "run"):
                 entry = replace(entry, ready=event.ready)
         elif isinstance(event, ContainerStopping):
             entry = replace(entry, stop=entry.stop or Stop(event.why, t, event.grace_s))

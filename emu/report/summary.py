@@ -18,16 +18,16 @@ from ruamel.yaml.error import YAMLError
 from emu.report.counters import value_at
 from emu.report.describe import describe
 from emu.report.expectations import Expectation, parse_expectation
-from emu.report.measures import PEAKS, Window, add, first, last, percentile, rounded, startup_s, times
+from emu.report.measures import PEAKS, SHARES, Window, add, first, last, percentile, rounded, startup_s, times
 from emu.report.model import POD, Freeze, Instance, Request, Study, Timeline
 from emu.report.requests import after_idle, most_in_flight
+from emu.report.scaling import scaling_summary
 from emu.report.stalls import stalls
 from emu.report.starts import starts_summary
 from emu.report.story import tell
 from emu.rundir import RunDir
 
 Summary = dict[str, Any]
-_SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 
 
 def summarize(
@@ -59,6 +59,7 @@ def summarize(
         "stalls": [asdict(stall) for stall in stalls(study)],
         "freezes": [_freeze(freeze) for freeze in study.freezes],
         "freezer": _freezer(study),
+        "autoscaling": scaling_summary(study),
         "starts": starts_summary(study.starts),
         "recorder": asdict(study.recorder) if study.recorder else None,
         "notes": [{"time_s": note.t, "what": note.text, **note.detail} for note in study.notes],
@@ -135,8 +136,8 @@ def _freezer(study: Study) -> dict[str, Any] | None:
         "resumes": len(use.resume_ms),
         "failed": len(use.failed),
         "frozen_s": sum(until - since for since, until in spans),
-        "pause_ms": {name: percentile(sorted(use.pause_ms), share) for name, share in _SHARES.items()},
-        "resume_ms": {name: percentile(sorted(use.resume_ms), share) for name, share in _SHARES.items()},
+        "pause_ms": {name: percentile(sorted(use.pause_ms), share) for name, share in SHARES.items()},
+        "resume_ms": {name: percentile(sorted(use.resume_ms), share) for name, share in SHARES.items()},
         "reclaimed_bytes": add(reclaimed),
         "served_frozen": use.served_frozen,
     }
@@ -338,7 +339,7 @@ def _requests(study: Study, requests: list[Request] | None, begin_s: float, unti
     """What clients saw. Latency is from when a request was due to its end, of those that were answered whole."""
     if requests is None:
         names = ("sent", "answered", "by_status", "errors", "in_flight_peak")
-        nothing = dict.fromkeys(_SHARES)
+        nothing = dict.fromkeys(SHARES)
         return {**dict.fromkeys(names), "latency_ms": nothing, "after_idle": {"sent": None, "latency_ms": nothing}}
     answered = [request for request in requests if request.answered]
     mine = {request.id for request in requests}
@@ -356,7 +357,7 @@ def _requests(study: Study, requests: list[Request] | None, begin_s: float, unti
 
 def _latency(requests: list[Request]) -> dict[str, float | None]:
     latencies = sorted(request.latency_s * 1e3 for request in requests if request.latency_s is not None)
-    return {name: percentile(latencies, share) for name, share in _SHARES.items()}
+    return {name: percentile(latencies, share) for name, share in SHARES.items()}
 
 
 def _counted(words: Any) -> dict[str, int]:

@@ -39,6 +39,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
         ("Events", _events(study)),
         ("Memory, peaks", _memory(study, summary)),
         ("Requests", _requests(summary)),
+        ("Scale to zero", _absences(summary)),
         ("Freezes", _freezes(summary)),
         ("OOM kills", _kills(study.kills)),
     ):
@@ -51,7 +52,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
 
 def sparkline(study: Study, lines: Iterable[Timeline], kills: Iterable[OomVerdict] = ()) -> str:
     """memory.current of a container over the run, against its limit (or its own peak where there is none). A gap is
-    where it did not run, a cross where it was OOM-killed.
+    where it held nothing or did not run, a cross where it was OOM-killed.
     """
     span = study.duration_s
     cells: list[int | None] = [None] * SPARKS
@@ -63,7 +64,7 @@ def sparkline(study: Study, lines: Iterable[Timeline], kills: Iterable[OomVerdic
             if value is not None:
                 cell = _cell(t, span)
                 cells[cell] = max(cells[cell] or 0, value)
-    found = [" " if value is None else BARS[min(len(BARS) - 1, value * len(BARS) // top)] for value in cells]
+    found = [" " if not value else BARS[min(len(BARS) - 1, value * len(BARS) // top)] for value in cells]
     for kill in kills:
         found[_cell(kill.time_s, span)] = KILL_MARK
     return "".join(found)
@@ -155,7 +156,8 @@ def _pod(study: Study, summary: Summary) -> list[Text]:
         newest = figures["exits"][-1] if figures["exits"] else None
         last = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
         begun = [one.started_s for one in study.instances_of(name) if one.started_s is not None]
-        age = format_seconds(study.duration_s - begun[-1]) if begun else "-"
+        gone = figures["state"] is not None and figures["state"]["state"] == "Gone"
+        age = format_seconds(study.duration_s - begun[-1]) if begun and not gone else "-"
         ready = None if figures["ready"] is None else "yes" if figures["ready"] else "no"
         table.row(f"  {name}", ready, _state(figures["state"]), figures["restarts"], last, age)
     return [table.text()]
@@ -216,6 +218,19 @@ def _requests(summary: Summary) -> list[Text]:
 
 def _counts(counts: dict[str, int] | None) -> str:
     return ", ".join(f"{name}: {number:,}" for name, number in (counts or {}).items()) or "-"
+
+
+def _absences(summary: Summary) -> list[Text]:
+    absences = (summary["autoscaling"] or {}).get("absences")
+    if not absences:
+        return []
+    table = Table("TO GO AT", "GONE AT", "WANTED AGAIN AT", "READY AT", "START TOOK", "REQUESTS THAT WAITED")
+    for one in absences:
+        times = [one[name] for name in ("decided_s", "gone_s", "wanted_s", "ready_s")]
+        ready = one["ready_s"] is not None
+        took = format_seconds(one["ready_s"] - one["wanted_s"]) if ready and one["wanted_s"] is not None else None
+        table.row(*(None if t is None else f"{t:.3f} s" for t in times), took, one["waited"] if ready else None)
+    return [table.text()]
 
 
 def _freezes(summary: Summary) -> list[Text]:

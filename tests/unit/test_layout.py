@@ -16,6 +16,8 @@ ENTRY = ("emu.cli", "emu.cli_*", "emu.__main__", "emu.docs")
 """Where commands begin (and what prints their help)."""
 STORY = ("emu.runner",)
 PARTS = (
+    "emu.activation",
+    "emu.autoscaler",
     "emu.pod",
     "emu.podcgroup",
     "emu.load",

@@ -1,0 +1,73 @@
+"""Scale to zero as the autoscaler told of it: when there was no pod, and what that meant for requests."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from emu.events import Event, PodScaled, RequestsHeld
+from emu.report.measures import SHARES, percentile
+from emu.report.model import Absence, ScaleUse, Study
+
+
+def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:
+    """What was done; None where the pod was not to be scaled."""
+    told = [event for event in events if isinstance(event, PodScaled)]
+    if not told:
+        return None
+    held = [event for event in events if isinstance(event, RequestsHeld)]
+    return ScaleUse(
+        tuple(_absences(told, study.origin)),
+        tuple(waited for event in held if event.outcome == "forwarded" for waited in event.waited_s),
+        sum(len(event.waited_s) for event in held if event.outcome == "timeout"),
+        sum(len(event.waited_s) for event in held if event.outcome == "abandoned"),
+    )
+
+
+def _absences(told: list[PodScaled], origin: float) -> list[Absence]:
+    found: list[Absence] = []
+    for event in told:
+        t = event.t - origin
+        if not event.pods and not event.reached:
+            found.append(Absence(t))
+        elif not found:
+            continue  # the pod's first start
+        elif not event.pods:
+            found[-1] = replace(found[-1], gone_s=t)
+        elif not event.reached:
+            found[-1] = replace(found[-1], wanted_s=t)
+        else:
+            found[-1] = replace(found[-1], ready_s=t, waited=event.waiting)
+    return found
+
+
+def scaling_summary(study: Study) -> dict[str, Any] | None:
+    """`autoscaling` of summary.json."""
+    use = study.scaling
+    if use is None:
+        return None
+    zeros = [span for one in use.absences if (span := one.zero_s(study.duration_s)) is not None]
+    removals = [one.gone_s - one.decided_s for one in use.absences if one.gone_s is not None]
+    starts = [
+        one.ready_s - one.wanted_s for one in use.absences if one.ready_s is not None and one.wanted_s is not None
+    ]
+    return {
+        "scale_downs": len(use.absences),
+        "scale_ups": sum(one.wanted_s is not None for one in use.absences),
+        "zero_s": sum(until - since for since, until in zeros),
+        "removal_ms": shares(removals),
+        "start_ms": shares(starts),
+        "held": {
+            "forwarded": len(use.waited_s),
+            "timed_out": use.timed_out,
+            "abandoned": use.abandoned,
+            "waited_ms": shares(use.waited_s),
+        },
+        "absences": [asdict(one) for one in use.absences],
+    }
+
+
+def shares(seconds: list[float] | tuple[float, ...]) -> dict[str, float | None]:
+    """Percentiles in milliseconds."""
+    ordered = sorted(one * 1e3 for one in seconds)
+    return {name: percentile(ordered, share) for name, share in SHARES.items()}

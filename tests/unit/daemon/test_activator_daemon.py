@@ -1,0 +1,254 @@
+"""The activator as a run has it: the real process, with a queue-proxy by hand behind it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemon_wire import Wire, wait_for
+
+from emu.activation import RunActivator
+from emu.events import EventLog, Note, RequestsHeld, read_events
+from emu.messages import Pointed, Told
+from emu.rundir import RunDir
+from emu.spec import PodSpec
+
+GET = b"GET /%d HTTP/1.1\r\nHost: shop.example.com\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nqueue"
+NOT_YET = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class QueueProxy:
+    """Something in queue-proxy's place: says whether it is ready, and answers what comes, or holds it."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = int(self.listener.getsockname()[1])
+        self.ready = False
+        self.asked: list[bytes] = []
+        """The heads that came, in order."""
+        self.go = threading.Event()
+        """Answers are given."""
+        self.go.set()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        wire = Wire(connection)
+        try:
+            while True:
+                head = wire.read_until(b"\r\n\r\n")
+                if b"K-Network-Probe: queue" in head:
+                    wire.send(HEALTHY if self.ready else NOT_YET)
+                    wire.close()
+                    return
+                self.asked.append(head)
+                self.go.wait(20)
+                wire.send(OK)
+        except (AssertionError, OSError):
+            return
+
+    @property
+    def paths(self) -> list[bytes]:
+        """What was asked for, in order."""
+        return [head.split(b" ")[1] for head in self.asked]
+
+
+class Front:
+    """The activator, and what it told."""
+
+    def __init__(self, run: RunDir, spec: dict[str, Any]) -> None:
+        self.run = run
+        self.log = EventLog(run.events)
+        self.activator = RunActivator(PodSpec.model_validate(spec), run, self.log)
+        self.told: list[Told] = []
+
+    def hear(self, what: str) -> Told:
+        """The first of its words of this kind; waits for it."""
+
+        def found() -> Told | None:
+            self.told += self.activator.hear()
+            return next((one for one in self.told if one.what == what), None)
+
+        said: Told = wait_for(found, what)
+        return said
+
+    def point(self, pod: QueueProxy, start: str = "") -> None:
+        """There is a pod."""
+        self.activator.point(Pointed("127.0.0.1", pod.port, start))
+
+    def ask(self, number: int = 0) -> Wire:
+        """A client that has sent a request."""
+        wire = Wire.to(self.activator.port)
+        wire.send(GET % number)
+        return wire
+
+    def held(self) -> list[RequestsHeld]:
+        """What is on record of requests that waited."""
+        if not self.run.events.exists():
+            return []
+        return [event for event in read_events(self.run.events) if isinstance(event, RequestsHeld)]
+
+
+Start = Callable[..., Front]
+
+
+@pytest.fixture
+def pod() -> Iterator[QueueProxy]:
+    """A queue-proxy by hand."""
+    made = QueueProxy()
+    yield made
+    made.go.set()
+    made.listener.close()
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Start]:
+    """Start an activator in front of a pod with this specification."""
+    with ExitStack() as stack:
+
+        def start(**spec: Any) -> Front:
+            run = RunDir(tmp_path / "run")
+            run.create()
+            made = Front(run, spec)
+            stack.enter_context(made.activator)
+            return made
+
+        yield start
+
+
+def test_requests_wait_for_a_pod_and_all_go_to_it_in_order(front: Start, pod: QueueProxy) -> None:
+    """None is answered before there is a pod that is ready; then each is, and how warm the start was is said."""
+    there = front(containerConcurrency=1)
+    clients = []
+    for number in range(5):
+        clients.append(there.ask(number))
+        wait_for(lambda: there.hear("report"), "a word of it")
+    there.point(pod, start="warm-disk")
+    assert all(client.quiet() for client in clients)
+    pod.ready = True
+    heads = [client.read_head() for client in clients]
+    assert [head.status for head in heads] == [200] * 5
+    assert {head.get("x-emu-start") for head in heads} == {"warm-disk"}
+    assert sorted(pod.paths) == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+    assert there.hear("ready").waiting == 5
+    (held,) = there.held()
+    assert (held.outcome, len(held.waited_s)) == ("forwarded", 5)
+    assert held.waited_s == sorted(held.waited_s, reverse=True)
+
+
+def test_order_is_kept_where_one_at_a_time_may_go(front: Start, pod: QueueProxy) -> None:
+    """With containerConcurrency 1 the next one goes when the one before is answered, first come, first served."""
+    there = front(containerConcurrency=1)
+    clients = []
+    for number in range(4):
+        clients.append(there.ask(number))
+        wait_for(lambda n=number: _waiting(there) > n, "it has arrived")
+    pod.ready = True
+    there.point(pod)
+    for client in clients:
+        client.read_head()
+    assert pod.paths == [b"/0", b"/1", b"/2", b"/3"]
+
+
+def _waiting(there: Front) -> int:
+    """How many wait, by the activator's last word."""
+    there.told += there.activator.hear()
+    return max((one.waiting for one in there.told), default=0)
+
+
+def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) -> None:
+    """K-Proxy-Request and the client's Host in K-Original-Host; who found a pod is told of no start."""
+    there = front()
+    pod.ready = True
+    there.point(pod, start="warm-disk")
+    there.hear("ready")
+    client = there.ask()
+    assert client.read_head().get("x-emu-start") == ""
+    head = pod.asked[0]
+    assert b"K-Proxy-Request: activator\r\n" in head
+    assert b"K-Original-Host: shop.example.com\r\n" in head
+    assert b"Host: 127.0.0.1:%d\r\n" % pod.port in head
+
+
+def test_a_client_that_hangs_up_gives_its_place_free(front: Start, pod: QueueProxy) -> None:
+    """It is not forwarded, and is on record as one that lost patience."""
+    there = front()
+    there.ask(1).close()
+    stays = there.ask(2)
+    wait_for(there.held, "the one that went")
+    pod.ready = True
+    there.point(pod)
+    assert stays.read_head().status == 200
+    assert pod.paths == [b"/2"]
+    assert [event.outcome for event in there.held()] == ["abandoned", "forwarded"]
+
+
+def test_waiting_counts_towards_the_timeout(front: Start) -> None:
+    """After timeoutSeconds: 504 in the activator's words."""
+    there = front(timeoutSeconds=1)
+    client = there.ask()
+    head = client.read_head()
+    assert (head.status, client.read_body(head)) == (504, b"activator request timeout")
+    assert [event.outcome for event in there.held()] == ["timeout"]
+
+
+def test_a_pod_that_goes_keeps_what_it_has_and_gets_no_more(front: Start, pod: QueueProxy) -> None:
+    """A request under way is answered by the pod that is told to end; the next one waits for the next pod."""
+    there = front()
+    pod.ready = True
+    there.point(pod)
+    there.hear("ready")
+    pod.go.clear()
+    under_way = there.ask(1)
+    wait_for(lambda: pod.asked, "the pod has it")
+    there.activator.point(Pointed())
+    assert there.hear("closed").forwarded == 1
+    later = there.ask(2)
+    pod.go.set()
+    assert under_way.read_head().status == 200
+    assert later.quiet()
+    there.point(pod)
+    assert later.read_head().status == 200
+
+
+def test_probes_are_answered_by_the_activator_itself(front: Start) -> None:
+    """Knative's autoscaler asks whether the activator is in the path; other probes are refused."""
+    there = front()
+    wire = Wire.to(there.activator.port)
+    head, body = wire.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\nK-Network-Probe: activator\r\n\r\n")
+    assert (head.status, body) == (200, b"activator")
+    head, _ = wire.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\nK-Network-Probe: queue\r\n\r\n")
+    assert head.status == 400
+
+
+def test_one_that_is_killed_is_started_again(front: Start, pod: QueueProxy) -> None:
+    """On the same port, and it knows where the pod is; that it happened is on record."""
+    there = front()
+    pod.ready = True
+    there.point(pod)
+    there.hear("ready")
+    port, process = there.activator.port, there.activator._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    there.told.clear()
+    there.hear("ready")
+    assert there.activator.port == port
+    assert there.ask().read_head().status == 200
+    assert any(isinstance(event, Note) and "activator" in event.what for event in read_events(there.run.events))

@@ -1,0 +1,258 @@
+"""A pod that may be scaled to zero, with an engine that is a list and a policy that is the test's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from emu import autoscaler, prober
+from emu.autoscaler import ScaledPod, rule_of
+from emu.events import (
+    SCALE_DOWN,
+    SCALED_TO_ZERO,
+    ContainerExited,
+    ContainerStopping,
+    EventLog,
+    PodScaled,
+    PodStatus,
+    read_events,
+)
+from emu.messages import Pointed, Told
+from emu.pod import Pod
+from emu.policy.scaling import ScalingRule
+from emu.prober import Answer
+from emu.rundir import RunDir
+from emu.scenario import read_scenario
+from emu.supervisor import Supervisor
+from tests.fakes import FakeEngine, FakePodCgroup
+
+DEADLINE_S = 60.0
+
+
+class Wish:
+    """In the policy's place: there is to be a pod if the test says so."""
+
+    pods = 1
+    why = "the test wants it"
+
+    def __init__(self, rule: ScalingRule, now: float) -> None:
+        self.ready: list[bool] = []
+
+    def average(self, now: float) -> float | None:
+        """Nothing is known."""
+        return None
+
+    def readiness(self, now: float, ready: bool) -> None:
+        """Noted."""
+        self.ready.append(ready)
+
+    def report(self, now: float, concurrency: float) -> None:
+        """Not needed."""
+
+    record = report
+
+    def next_at(self) -> float:
+        """Never."""
+        return float("inf")
+
+
+class FakeActivator:
+    """Where it was pointed, and what the test has it say."""
+
+    port = 7777
+
+    def __init__(self) -> None:
+        self.pointed: list[Pointed] = []
+        self.says: list[Told] = []
+
+    def point(self, pointed: Pointed) -> None:
+        """Noted."""
+        self.pointed.append(pointed)
+
+    def hear(self, wait_s: float = 0.0) -> Iterator[Told]:
+        """Once each."""
+        if not self.says:
+            time.sleep(wait_s)
+        while self.says:
+            yield self.says.pop(0)
+
+
+class Stubborn(FakeEngine):
+    """Its containers do not end on SIGTERM."""
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """Only noted."""
+        self.calls.append((f"stop {grace_s}", container_id))
+
+
+class Scaled:
+    """A scaled pod, its first generation started."""
+
+    def __init__(self, folder: Path, engine: FakeEngine, pod: str) -> None:
+        spec = read_scenario(f"name: it\nquestion: What?\npod: {{autoscaling: {{}}, {pod}}}\n", "it").pod
+        self.run = RunDir(folder / "run")
+        self.run.create()
+        self.log = EventLog(self.run.events)
+        self.engine = engine
+        self.activator = FakeActivator()
+        self.pod = Pod(spec, "it", engine, FakePodCgroup(folder), self.log, machine_memory_bytes=2**30, owner="1:0")
+        make = partial(Supervisor, self.pod, engine, self.log, self.run, on_exit=lambda *_: None)
+        self.scaled = ScaledPod(
+            self.pod,
+            self.log,
+            self.activator,  # type: ignore[arg-type]
+            lambda first: make(first=first),
+            found=lambda: "warm-disk",
+            say=lambda _: None,
+        )
+
+    def start(self) -> None:
+        """As the runner does."""
+        self.scaled.__enter__()
+        self.pod.open()
+        self.scaled.start()
+        self.until(lambda: self.scaled.view().ready == "2/2")
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Let it work until something is so."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, [event.to_line() for event in read_events(self.run.events)]
+            self.scaled.turn(0.01)
+
+    def wish(self, pods: int) -> None:
+        """What the policy wants from now on."""
+        self.scaled._scaling.pods = pods
+
+    @property
+    def status(self) -> str:
+        """The pod's."""
+        return self.scaled.view().status
+
+    def told(self) -> list[tuple[int, bool]]:
+        """What is on record of scaling, less the first start."""
+        found = [event for event in read_events(self.run.events) if isinstance(event, PodScaled)]
+        return [(event.pods, event.reached) for event in found[1:]]
+
+
+Begin = Callable[..., Scaled]
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Start a pod that is ready at once, and whose hooks do nothing; ended with the test."""
+    going: list[Scaled] = []
+    monkeypatch.setattr(autoscaler, "Scaling", Wish)
+    monkeypatch.setattr(prober, "ask", lambda *_: Answer("success"))
+    monkeypatch.setattr(prober, "run_hook", lambda *_: None)
+
+    def start(engine: FakeEngine | None = None, pod: str = "") -> Scaled:
+        one = Scaled(tmp_path, engine or FakeEngine(), pod)
+        going.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in going:
+        for name in list(one.engine.running):
+            one.engine.end(name, 0)
+        one.scaled.stop()
+        one.scaled.__exit__(None, None, None)
+        one.log.close()
+
+
+def test_the_activator_knows_before_the_containers_do(begin: Begin) -> None:
+    """No further request goes to a pod that is to end; its containers are told why, and nothing of it is left."""
+    one = begin()
+    one.wish(0)
+    one.until(lambda: one.status == SCALED_TO_ZERO)
+    assert [pointed.address for pointed in one.activator.pointed] == ["127.0.0.1", ""]
+    events = list(read_events(one.run.events))
+    stops = [event for event in events if isinstance(event, ContainerStopping)]
+    assert {(stop.container, stop.why, stop.grace_s) for stop in stops} == {
+        ("queue-proxy", SCALE_DOWN, 300),
+        ("app", SCALE_DOWN, 300),
+    }
+    exits = [event for event in events if isinstance(event, ContainerExited)]
+    assert all(event.asked for event in exits)
+    removed = {name for what, name in one.engine.calls if what == "remove"}
+    assert removed == {"it.queue-proxy.0", "it.app.0", "it.sandbox.0"}
+    assert one.engine.running == {}
+    assert one.told() == [(0, False), (0, True)]
+    assert [event.status for event in events if isinstance(event, PodStatus)][-2:] == ["Terminating", SCALED_TO_ZERO]
+
+
+def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
+    """New containers with the next numbers, and the activator is told how warm the start is."""
+    one = begin()
+    one.wish(0)
+    one.until(lambda: one.status == SCALED_TO_ZERO)
+    one.wish(1)
+    one.until(lambda: one.scaled.view().ready == "2/2")
+    assert {name for name, runs in one.engine.running.items() if runs} == {
+        "it.sandbox.1",
+        "it.queue-proxy.1",
+        "it.app.1",
+    }
+    assert one.activator.pointed[2:] == [Pointed("127.0.0.1", start="warm-disk")]
+    assert one.scaled.view().restarts == 0
+    one.activator.says.append(Told("ready", time.monotonic(), waiting=3))
+    one.until(lambda: one.told()[-1] == (1, True))
+    assert one.told() == [(0, False), (0, True), (1, False), (1, True)]
+
+
+def test_a_pod_that_is_wanted_again_waits_for_the_end_of_the_last(begin: Begin) -> None:
+    """While a request is still answered by it, it may take its time; nobody waits for an empty one's drain."""
+    one = begin(Stubborn())
+    one.activator.says.append(Told("report", time.monotonic(), 1.0, 0, forwarded=1))
+    one.wish(0)
+    one.until(lambda: any(what.startswith("stop") for what, _ in one.engine.calls))
+    one.wish(1)
+    for _ in range(5):
+        one.scaled.turn(0.01)
+    assert not any(what.startswith("kill") for what, _ in one.engine.calls)
+    one.activator.says.append(Told("report", time.monotonic(), 0.0, 2, forwarded=0))
+    one.until(lambda: one.engine.running.get("it.app.1", False))
+    kills = [name for what, name in one.engine.calls if what.startswith("kill")]
+    assert kills == ["it.queue-proxy.0", "it.app.0"]
+    assert one.told()[:3] == [(0, False), (0, True), (1, False)]
+
+
+def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests wait in the activator then, and the policy knows."""
+    one = begin()
+    monkeypatch.setattr(prober, "ask", lambda *_: Answer("failure", "refused"))
+    one.until(lambda: len(one.activator.pointed) == 2)
+    assert one.activator.pointed[1] == Pointed("127.0.0.1")
+    assert one.scaled._scaling.ready == [True, False]  # type: ignore[attr-defined]
+
+
+def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin) -> None:
+    """A readiness probe by exec, or a startup probe: the activator's own probe proves nothing."""
+    one = begin(pod="app: {startupProbe: {exec: {command: [check]}}}")
+    assert [pointed.address for pointed in one.activator.pointed] == ["127.0.0.1"]
+    one.wish(0)
+    one.until(lambda: one.status == SCALED_TO_ZERO)
+    one.wish(1)
+    one.scaled.turn(0.01)
+    assert one.activator.pointed[-1].address == ""
+    one.until(lambda: one.activator.pointed[-1].address != "")
+
+
+def test_requests_go_to_the_activator(begin: Begin) -> None:
+    """The load generator is told its port, not the pod's."""
+    assert begin().scaled.entrance == ("127.0.0.1", FakeActivator.port)
+
+
+def test_the_rule_is_the_scenarios() -> None:
+    """Knative's names and defaults, in seconds."""
+    text = "name: a\nquestion: b\npod: {{containerConcurrency: 3, autoscaling: {}}}\n"
+    assert rule_of(read_scenario(text.format("{}"), "a").pod) == ScalingRule(concurrency=3)
+    keys = "{window: 6s, scaleDownDelay: 4s, scaleToZeroPodRetentionPeriod: 1m, scaleToZeroGracePeriod: 500ms, \
+enableScaleToZero: false}"
+    wanted = ScalingRule(6.0, 4.0, 60.0, 0.5, to_zero=False, concurrency=3)
+    assert rule_of(read_scenario(text.format(keys), "a").pod) == wanted
