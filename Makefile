@@ -55,10 +55,10 @@ test-kernel: $(STAMP) ## Tests of cgroups, pods, faults and verdicts, on this ho
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
 	    tests/scenario/test_probes.py tests/scenario/test_faults.py tests/scenario/test_verdicts.py $(ARGS)
 
-test-daemons: $(STAMP) ## Tests of emu freezer and emu calibrate on real containers
+test-daemons: $(STAMP) ## Tests of emu freezer, scale to zero and emu calibrate on real containers
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_calibrate.py \
-	    tests/scenario/test_freezer.py $(ARGS)
+	    tests/scenario/test_freezer.py tests/scenario/test_autoscaling.py $(ARGS)
 
 # Two halves of about the same length, for two sandboxes; tests that look at the same run are in the same half.
 HALF := app-oom or app-swap or cold-starts or crash-loop or freezer or graceful-stop or idle-policies or sidecar \

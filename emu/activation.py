@@ -10,6 +10,7 @@ import queue
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from subprocess import PIPE, Popen, TimeoutExpired
 from types import TracebackType
 from typing import Self
@@ -112,7 +113,8 @@ class RunActivator:
         process, self._process = self._process, None
         if process is None:
             return
-        if process.stdin is not None:
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):
             process.stdin.close()
         try:
             process.wait(_END_S)

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from emu.events import SCALED_TO_ZERO
 from emu.units import format_bytes
 
 _LINE_S = 1.0
@@ -137,7 +138,8 @@ def _table(moment: Now) -> RenderableType:
     pod = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("READY", "STATUS", "RESTARTS", "AGE", "PHASE", "REQUESTS"):
         pod.add_column(heading)
-    style = "green" if moment.status == "Running" else "yellow" if moment.status == "ContainerCreating" else "red"
+    calm = ("ContainerCreating", SCALED_TO_ZERO)
+    style = "green" if moment.status == "Running" else "yellow" if moment.status in calm else "red"
     pod.add_row(
         moment.ready,
         Text(moment.status, style),

@@ -24,7 +24,16 @@ from cgroups.errors import CgroupError
 from emu import images
 from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine, EngineGone
 from emu.errors import EmuError
-from emu.events import ContainerCreated, ContainerExited, ContainerStarted, EventLog, Note, now
+from emu.events import (
+    SCALE_DOWN,
+    ContainerCreated,
+    ContainerExited,
+    ContainerStarted,
+    ContainerStopping,
+    EventLog,
+    Note,
+    now,
+)
 from emu.freezer import MOUNT, Access
 from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.podcgroup import PodCgroup
@@ -257,6 +266,7 @@ class Pod:
                 sandbox = instance
             else:
                 self._engine.remove(instance.id)
+        self._log.append(ContainerStopping(now(), SANDBOX, sandbox.attempt, SCALE_DOWN, 0.0))
         self.remove(sandbox)
         self._retired = len(self.instances)
         self.cgroup.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from emu.events import PodScaled, RequestsHeld
 from emu.rundir import RunDir
 from tests.fakes import MIB, PAGE, FakeRun
 
@@ -220,6 +221,33 @@ def probe_killed(path: Path) -> RunDir:
     return run.finish()
 
 
+def scaled(path: Path) -> RunDir:
+    """A pod that goes at 3 s and is gone at 4 s, and comes back for a request at 7 s; gone again at the end."""
+    run = _pod(path, "scaled")
+    run.event(PodScaled(run.t, 1, False, "initial scale"))
+    run.phase("first", 1.0, 2.0)
+    run.requests(5, 1.0, 2.0, phase="first")
+    run.advance(3.0, {"app": {"cpu_usec": 4e6, "pgmajfault": 10}})
+    run.scale_to_zero()
+    run.advance(7.0)
+    run.phase("second", 7.0, 10.0)
+    run.requests(2, 7.0, 7.2, phase="second", done_s=9.1)
+    run.scale_from_zero()
+    run.advance(8.0)
+    run.start("sandbox", ready=False)
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.start("app", memory_max=256 * MIB)
+    run.live["app"].values.update(anon=10 * MIB)
+    run.advance(9.0, {"app": {"cpu_usec": 1e6, "pgmajfault": 3}})
+    run.event(RequestsHeld(run.t, "forwarded", [2.0, 1.9]))
+    run.event(PodScaled(run.t, 1, True, waiting=2))
+    run.status("2/2", "Running")
+    run.advance(11.0)
+    run.scale_to_zero()
+    run.advance(14.0)
+    return run.finish()
+
+
 def told_to_end(path: Path) -> RunDir:
     """The pod is told to end under load: queue-proxy ends in order, the app must be killed."""
     run = _pod(path, "told-to-end")
@@ -268,6 +296,7 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         refused,
         probe_killed,
         told_to_end,
+        scaled,
         cut_off,
         engine_lost,
     )

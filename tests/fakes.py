@@ -23,6 +23,8 @@ from cgroups.mount import Mount
 from cgroups.oom import OomParser
 from emu.containers import ContainerRequest, Engine, Executed
 from emu.events import (
+    SCALE_DOWN,
+    SCALED_TO_ZERO,
     BackOffBegan,
     CgroupGone,
     CgroupSeen,
@@ -40,6 +42,7 @@ from emu.events import (
     OomKillLogged,
     PhaseBegan,
     PhaseEnded,
+    PodScaled,
     PodStatus,
     RecorderReport,
     RunBegan,
@@ -143,6 +146,8 @@ class FakeRun:
         self.psi = psi
         self.interval_s = interval_s
         self.samples_taken = 0
+        self.away = False
+        """There is no pod."""
         self.backlog: int | None = None
         """Connections that queue-proxy has not accepted yet; None where nobody counts them."""
         self._events = EventLog(self.run.events)
@@ -233,7 +238,7 @@ class FakeRun:
             self.pod.values[name] = sum(group.values[name] for group in self.live.values())
         for name in COUNTERS:
             self.pod.values[name] = self._ended[name] + sum(group.values[name] for group in self.live.values())
-        for group in (self.pod, *self.live.values()):
+        for group in (*([] if self.away else [self.pod]), *self.live.values()):
             texts = group.texts(self.psi)
             if group is self.pod and self.backlog is not None:
                 texts["listeners"] = f"8012 {self.backlog} 4096\n8080 3 4096\n8022 0 4096\n"
@@ -341,6 +346,30 @@ class FakeRun:
         exited = ContainerExited(self.t, container, attempt, ident, code, docker_oom_killed, asked)
         self.event(replace(exited, killed_for=killed_for))
         self.sample("event")
+
+    def scale_to_zero(self) -> None:
+        """The pod is told to go, and is gone with its cgroup a second later."""
+        self.event(PodScaled(self.t, 0, False, "nobody asked", 0.0))
+        for container in list(self.live):
+            self.stop(container, SCALE_DOWN, 300)
+        self.advance(self.now + 1.0)
+        for container in list(self.live):
+            self.exit(container, 0, asked=True)
+        for source in self.pod.sources.values():
+            self._samples.gone(source)
+        self.pod.sources.clear()
+        self.away = True
+        self.event(CgroupGone(self.t, "pod", None, self.pod.path))
+        self.event(PodScaled(self.t, 0, True))
+        self.status("0/0", SCALED_TO_ZERO)
+
+    def scale_from_zero(self) -> None:
+        """There is to be a pod again: a cgroup whose counters begin at 0."""
+        self.event(PodScaled(self.t, 1, False, "a request came", 1.0, 1))
+        self.pod = FakeCgroup("pod", None, self.pod.path, limit=self.pod.limit)
+        self._ended = dict.fromkeys(COUNTERS, 0.0)
+        self.away = False
+        self._see(self.pod)
 
     def back_off(self, container: str, restarts: int, delay_s: float) -> None:
         """The next start waits."""

@@ -201,7 +201,9 @@ def _limit_lines(canvas: Canvas, panel: Panel, limits: list[_Limit], scale: Byte
 
 
 def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Instance]) -> None:
-    """A pale band from an exit to the next start, with its length and why: the kubelet's back-off, scale to zero."""
+    """A pale band from an exit to the next start, with its length and why: the kubelet's back-off, scale to zero (of
+    which the length is the pod's, and told elsewhere).
+    """
     for one, after in itertools.zip_longest(instances, instances[1:]):
         scaled = one.stop is not None and one.stop.why == SCALE_DOWN
         if one.exited_s is None or (after is None and not scaled):
@@ -213,8 +215,9 @@ def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Ins
         if canvas.short_of(0.09, one.exited_s, until):
             continue
         waited = any(b.subject == one.container and one.exited_s - 1 < b.t < until for b in study.back_offs)
-        why = "scaled to zero" if scaled else "back-off" if waited else "not running"
-        canvas.words(panel, (one.exited_s + until) / 2, 0.5, f"{why}<br>{format_seconds(until - one.exited_s)}")
+        length = format_seconds(until - one.exited_s)
+        said = "scaled to zero" if scaled else f"{'back-off' if waited else 'not running'}<br>{length}"
+        canvas.words(panel, (one.exited_s + until) / 2, 0.5, said)
 
 
 def _frozen(canvas: Canvas, panel: Panel, study: Study, name: str) -> None:

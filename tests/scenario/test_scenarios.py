@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emu.containers import Engine
-from emu.events import MemoryEventsRose, PodStatus, read_events
+from emu.events import DockerEvent, MemoryEventsRose, PodStatus, RunBegan, read_events
 from emu.samples import read_samples
 from emu.scenario import builtin_scenarios
 from tests.scenario.support import Finished, leftovers
@@ -59,6 +59,25 @@ def test_variants_meet_the_same_arrivals(emu_run: EmuRun) -> None:
     assert len({summary["requests"]["sent"] for summary in summaries.values()}) == 1
     frozen = {name: (summary["freezer"] or {"frozen_s": 0.0})["frozen_s"] for name, summary in summaries.items()}
     assert frozen["never"] == 0.0 < frozen["after-grace"] < frozen["at-once"]
+
+
+def test_a_pod_that_is_scaled_to_zero_is_gone_for_the_engine_and_the_kernel(emu_run: EmuRun) -> None:
+    """scale-to-zero: three pods after each other; between them the recorder finds no cgroup, and the engine has
+    removed every container.
+    """
+    done = emu_run("scale-to-zero")
+    began = next(event.t for event in read_events(done.run.events) if isinstance(event, RunBegan))
+    absences = [(one["gone_s"] + began, one["wanted_s"] + began) for one in done.summary["autoscaling"]["absences"]]
+    assert len(absences) == 2
+    told = [event for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
+    for gone, wanted in absences:
+        between = [list(sample.files) for sample in read_samples(done.run.samples) if gone <= sample.t <= wanted]
+        assert between
+        assert {label for labels in between for label, _ in labels} == {"host"}
+        born = {event.name for event in told if event.action == "create" and event.t < gone}
+        ended = {event.name for event in told if event.action == "die" and event.t <= wanted}
+        assert born
+        assert born <= ended
 
 
 def test_the_kernels_counters_and_its_log_tell_of_the_same_kills(emu_run: EmuRun) -> None:

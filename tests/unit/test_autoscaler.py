@@ -176,6 +176,7 @@ def test_the_activator_knows_before_the_containers_do(begin: Begin) -> None:
     assert {(stop.container, stop.why, stop.grace_s) for stop in stops} == {
         ("queue-proxy", SCALE_DOWN, 300),
         ("app", SCALE_DOWN, 300),
+        ("sandbox", SCALE_DOWN, 0.0),
     }
     exits = [event for event in events if isinstance(event, ContainerExited)]
     assert all(event.asked for event in exits)

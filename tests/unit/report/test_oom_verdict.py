@@ -53,6 +53,7 @@ CASES = {
     "refused": [],
     "probe_killed": [],
     "told_to_end": [],
+    "scaled": [],
     "cut_off": [],
 }
 

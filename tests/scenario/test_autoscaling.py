@@ -1,0 +1,80 @@
+"""A pod that is scaled to zero, in real containers: what a client sees, and what an end in between leaves behind."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from emu.activator import START_HEADER
+from emu.containers import LABEL_RUN, Engine
+from emu.events import SCALED_TO_ZERO
+from emu.policy.starts import WARM_DISK, WARM_PAGE_CACHE
+from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
+
+pytestmark = pytest.mark.scenario
+
+SCENARIO = """
+name: gone
+question: What is left of a run that ends while there is no pod?
+pod:
+  readyTimeout: 120s
+  autoscaling: { window: 6s, scaleToZeroGracePeriod: 6s }
+  queueProxy: { env: { EMU_DRAIN_QUIET_SECONDS: "1" } }
+load:
+  settle: 300s
+  phases: [{ name: one, type: constant, rate: 1, count: 1, duration: 1s }]
+recorder: { interval: 50ms }
+expect:
+  autoscaling.scale_downs: ">= 1"
+"""
+Start = Callable[[str], Going]
+
+
+@pytest.fixture
+def gone(going: Start, scenario_file: Callable[[str], str]) -> Going:
+    """A run whose pod was scaled to zero just now."""
+    run = going(scenario_file(SCENARIO))
+    run.until(SCALED_TO_ZERO)
+    return run
+
+
+def test_a_request_to_no_pod_is_answered_by_a_new_one(gone: Going, engine: Engine) -> None:
+    """No container is there when it comes; its answer says how warm the start was. Ctrl-C then leaves nothing."""
+    assert engine.labelled(LABEL_RUN) == []
+    port = json.loads(gone.run.load_plan.read_text())["port"]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"ok")
+    assert answer.getheader(START_HEADER) in (WARM_DISK, WARM_PAGE_CACHE)
+    connection.request("GET", "/")
+    assert connection.getresponse().getheader(START_HEADER) is None
+    connection.close()
+    gone.signal(signal.SIGINT)
+    assert gone.end() == 130
+    summary = json.loads(gone.run.summary.read_text())
+    assert (summary["autoscaling"]["scale_ups"], summary["autoscaling"]["held"]["forwarded"]) == (1, 1)
+    assert leftovers(engine) == []
+
+
+def test_an_interrupt_while_there_is_no_pod_ends_in_order(gone: Going, engine: Engine) -> None:
+    """Exit status 130, a report that says so, and nothing left."""
+    gone.signal(signal.SIGTERM)
+    assert gone.end() == 130
+    summary = json.loads(gone.run.summary.read_text())
+    assert (summary["interrupted"], summary["pod"]["status"]) == (True, SCALED_TO_ZERO)
+    assert leftovers(engine) == []
+
+
+def test_clean_finds_what_a_run_left_that_was_killed_without_a_pod(gone: Going, engine: Engine) -> None:
+    """After kill -9 there is a volume and no more; `emu clean` removes it, and the processes have ended."""
+    gone.process.kill()
+    gone.process.wait()
+    cleaned = subprocess.run([*EMU, "clean"], capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    assert "volume" in cleaned.stdout
+    assert leftovers(engine) == []
