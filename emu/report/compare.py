@@ -17,6 +17,8 @@ from emu.units import format_seconds
 Summary = dict[str, Any]
 ALIKE = 0.05
 """Variants whose memory differs by less than this share are told as alike."""
+FAR = 5.0
+"""A longest wait this many times the median is told beside it."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _words(rows: list[Row]) -> list[str]:
     if any(row.oom_kills for row in whole):
         kills = [f"{row.oom_kills or 'none'} with {row.name}" for row in whole if row.oom_kills is not None]
         said = [f"OOM kills: {listed(kills)}", f"{said[0]}."]
-    woken = [f"{format_seconds(row.woken_p50_ms / 1e3)} with {row.name}" for row in whole if row.woken_p50_ms]
+    woken = [f"{_woken(row)} with {row.name}" for row in whole if row.woken_p50_ms]
     if woken:
         said.append(f"The first answer after idleness took {listed(woken)} (median, from when it was due).")
     cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in whole if row.cpu_s is not None]
@@ -155,6 +157,13 @@ def _words(rows: list[Row]) -> list[str]:
         names = [row.name for row in rows if row.state == state]
         said += [f"{words}: {listed(names)}."] if names else []
     return said
+
+
+def _woken(row: Row) -> str:
+    """The median, and the longest where that is far from it: a policy may spare the short gaps its price."""
+    median, longest = row.woken_p50_ms or 0.0, row.woken_max_ms or 0.0
+    most = f" (at most {format_seconds(longest / 1e3)})" if longest > FAR * median else ""
+    return f"{format_seconds(median / 1e3)}{most}"
 
 
 def _memory_headline(held: dict[str, float]) -> str:
