@@ -35,7 +35,7 @@ from emu.daemon.upstream import AppConnections
 from emu.events import EventLog, RequestsHeld
 from emu.messages import QUEUE_PORT, Pointed, Told
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
-from emu.policy.breaker import Admission, Breaker
+from emu.policy.breaker import RUN, Breaker
 from emu.policy.draining import Draining
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.policy.timeouts import RequestTimeouts
@@ -163,6 +163,7 @@ class HeldExchange(ProxiedExchange):
         head = self.head
         way = forward.route(head, self.conn.peer)
         self.whole = None
+        head.headers = []
         if head.target == b"*" and head.method == b"OPTIONS":
             self._reply(200, b"")
         elif head.expects_else:
@@ -188,7 +189,7 @@ class HeldExchange(ProxiedExchange):
         """Go on if there is a pod and room in it."""
         if self._over or not self._finds_pod(now):
             return
-        if self._front.room.enter(self) is Admission.RUN:
+        if self._front.room.enter(self) is RUN:
             self._go(now)
 
     def let_in(self) -> None:

@@ -147,6 +147,7 @@ def test_requests_wait_for_a_pod_and_all_go_to_it_in_order(front: Start, pod: Qu
     assert {head.get("x-emu-start") for head in heads} == {"warm-disk"}
     assert sorted(pod.paths) == [b"/0", b"/1", b"/2", b"/3", b"/4"]
     assert there.hear("ready").waiting == 5
+    wait_for(there.held, "they are on record")
     (held,) = there.held()
     assert (held.outcome, len(held.waited_s)) == ("forwarded", 5)
     assert held.waited_s == sorted(held.waited_s, reverse=True)
@@ -205,6 +206,7 @@ def test_waiting_counts_towards_the_timeout(front: Start) -> None:
     client = there.ask()
     head = client.read_head()
     assert (head.status, client.read_body(head)) == (504, b"activator request timeout")
+    wait_for(there.held, "it is on record")
     assert [event.outcome for event in there.held()] == ["timeout"]
 
 
