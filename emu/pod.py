@@ -261,13 +261,12 @@ class Pod:
         """Remove the containers, which have ended, the pause container and the cgroup, as of a pod that is deleted;
         the app's files stay. `renew`, then `open`, make the next one.
         """
-        for instance in self.instances[self._retired :]:
-            if instance.container == SANDBOX:
-                sandbox = instance
+        for instance in reversed(self.instances[self._retired :]):
+            if instance.container == SANDBOX:  # made first, and gone last
+                self._log.append(ContainerStopping(now(), SANDBOX, instance.attempt, SCALE_DOWN, 0.0))
+                self.remove(instance)
             else:
                 self._engine.remove(instance.id)
-        self._log.append(ContainerStopping(now(), SANDBOX, sandbox.attempt, SCALE_DOWN, 0.0))
-        self.remove(sandbox)
         self._retired = len(self.instances)
         self.cgroup.remove()
 

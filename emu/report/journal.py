@@ -117,7 +117,7 @@ def _scaled(study: Study) -> Iterator[Entry]:
     """What the autoscaler decided, and when it had come about."""
     for one in study.scaling.absences if study.scaling is not None else ():
         detail = {"decided_s": one.decided_s, "gone_s": one.gone_s, "wanted_s": one.wanted_s, "ready_s": one.ready_s}
-        yield Entry(one.decided_s, "autoscaler", "scale to zero: nobody asks for anything", detail)
+        yield Entry(one.decided_s, "autoscaler", f"scale to zero: {one.why or 'why is not on record'}", detail)
         if one.gone_s is not None:
             yield Entry(one.gone_s, "autoscaler", "the pod is gone", detail)
         if one.wanted_s is not None:

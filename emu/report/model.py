@@ -462,6 +462,8 @@ class Absence:
     """It was ready, and took the requests that waited."""
     waited: int = 0
     """How many those were."""
+    why: str = ""
+    """Why it was to go."""
 
     def zero_s(self, end_s: float) -> tuple[float, float] | None:
         """From when to when there was no pod, and none on its way; None if that never was so."""

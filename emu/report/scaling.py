@@ -29,7 +29,7 @@ def _absences(told: list[PodScaled], origin: float) -> list[Absence]:
     for event in told:
         t = event.t - origin
         if not event.pods and not event.reached:
-            found.append(Absence(t))
+            found.append(Absence(t, why=event.why))
         elif not found:
             continue  # the pod's first start
         elif not event.pods:
