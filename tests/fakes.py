@@ -607,10 +607,6 @@ class FakeEngine(Engine):
         self.calls.append(("remove", container_id))
         self.end(container_id, 137)
 
-    def address(self, container_id: str) -> str:
-        """Loopback."""
-        return "127.0.0.1"
-
     def logs(self, container_id: str) -> Iterator[bytes]:
         """Containers say nothing."""
         return iter(())
