@@ -27,6 +27,8 @@ from emu.spec import PodSpec
 from emu.supervisor import Supervisor
 
 _SCRAPE_LIMIT_S = 3.0
+_LAST_WORDS_S = 0.05
+"""What the engine says of a removal is waited for so long."""
 _JOIN_S = 5.0
 Make = Callable[[Mapping[str, int]], Supervisor]
 
@@ -203,9 +205,11 @@ class ScaledPod:
 
     def _remove(self) -> None:
         """The pod's containers have ended."""
+        assert self._supervisor is not None
+        self._pod.retire()
+        self._supervisor.turn(_LAST_WORDS_S)
         self._supervisor = None
         self._stack.close()
-        self._pod.retire()
         self._ending = False
         self._log.append(PodScaled(now(), 0, True, waiting=self._waiting))
         self._log.append(PodStatus(now(), "0/0", SCALED_TO_ZERO, 0))
