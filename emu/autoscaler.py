@@ -19,7 +19,7 @@ from typing import Self
 from emu.activation import RunActivator
 from emu.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
 from emu.messages import QUEUE_STATS_PORT, Pointed, Told
-from emu.pod import Instance, Pod
+from emu.pod import QUEUE_PROXY, Instance, Pod
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
 from emu.policy.stats import Stat
@@ -149,8 +149,8 @@ class ScaledPod:
 
     def _tell_readiness(self) -> None:
         """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
-        states = self.states.values()
-        ready = not self._ending and self._supervisor is not None and all(state.ready for state in states)
+        there = not self._ending and self._supervisor is not None
+        ready = there and all(self._is_ready(name, state) for name, state in self.states.items())
         if ready == self._ready:
             return
         self._ready = ready
@@ -158,6 +158,14 @@ class ScaledPod:
         self._scaling.readiness(now(), ready)
         if not self._ending and self._supervisor is not None and (not ready or not self._is_probed_early):
             self._point()
+
+    def _is_ready(self, name: str, state: ContainerState) -> bool:
+        """As Kubernetes has it: a container without probes of its own is ready once it runs. Our own look at its port
+        is not asked for, since it waits while a freezer has the app.
+        """
+        probes = self._pod.probes(name)
+        ours = name != QUEUE_PROXY and "readiness" in probes and probes["readiness"].ours
+        return state.phase == "running" if ours and "startup" not in probes else state.ready
 
     @property
     def _is_probed_early(self) -> bool:

@@ -27,6 +27,7 @@ from emu.policy.scaling import ScalingRule
 from emu.prober import Answer
 from emu.rundir import RunDir
 from emu.scenario import read_scenario
+from emu.spec import HttpGetSpec
 from emu.supervisor import Supervisor
 from tests.fakes import FakeEngine, FakePodCgroup
 
@@ -230,6 +231,19 @@ def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypa
     one.until(lambda: len(one.activator.pointed) == 2)
     assert one.activator.pointed[1] == Pointed("127.0.0.1")
     assert one.scaled._scaling.ready == [True, False]  # type: ignore[attr-defined]
+
+
+def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen at once, it is never looked at: queue-proxy alone tells whether the pod is ready, as in a cluster."""
+    one = begin()
+    one.wish(0)
+    one.until(lambda: one.status == SCALED_TO_ZERO)
+    monkeypatch.setattr(
+        prober, "ask", lambda handler, *_: Answer("success" if isinstance(handler, HttpGetSpec) else "error")
+    )
+    one.wish(1)
+    one.until(lambda: one.scaled._scaling.ready[-1:] == [True])  # type: ignore[attr-defined]
+    assert one.scaled.view().ready == "1/2"
 
 
 def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin) -> None:
