@@ -25,11 +25,11 @@ def scale_sentences(summary: dict[str, Any]) -> list[str]:
 
 
 def _sentences(scaling: dict[str, Any], duration_s: float) -> Iterator[str]:
-    if not scaling["scale_downs"]:
+    if scaling["scale_downs"]:
+        zero, whole = format_seconds(scaling["zero_s"]), format_seconds(duration_s)
+        yield f"There was no pod for {zero} of {whole}, and it held no memory then."
+    else:
         yield "The pod was never idle for long enough to be scaled to zero."
-        return
-    zero, whole = format_seconds(scaling["zero_s"]), format_seconds(duration_s)
-    yield f"There was no pod for {zero} of {whole}, and it held no memory then."
     held = scaling["held"]
     if held["forwarded"]:
         waited = held["waited_ms"]
