@@ -40,7 +40,7 @@ from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.profiles import profile_of
-from emu.rundir import RunDir, cannot_record
+from emu.rundir import NO_ROOM, RunDir, cannot_record
 from emu.runjournal import keep_journal, log_driver
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
@@ -107,7 +107,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
     cgroup = pod_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
-    end = _End(log, screen)
+    end = _End(run, log, screen)
     began = now()
     with end, ExitStack() as stack:
         stack.callback(log.close)
@@ -161,7 +161,8 @@ class _End:
     of the record. Around all of a run, so that what goes wrong while things are undone counts too.
     """
 
-    def __init__(self, log: EventLog, screen: Screen) -> None:
+    def __init__(self, run: RunDir, log: EventLog, screen: Screen) -> None:
+        self._run = run
         self._log = log
         self._screen = screen
         self.begun = False
@@ -188,6 +189,8 @@ class _End:
         try:
             yield
         except KeyboardInterrupt:
+            if not self.begun:
+                raise
             self.interrupted = True
             self._screen.end_live()
             self._screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
@@ -196,6 +199,11 @@ class _End:
             if not self.begun:
                 raise
             self._fail(error)
+        except OSError as error:
+            if not self.begun or error.errno not in NO_ROOM:
+                raise
+            self._run.release()
+            self._fail(cannot_record(str(error)))
 
     def __enter__(self) -> None:
         return

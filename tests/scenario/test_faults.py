@@ -83,11 +83,14 @@ expect:
 
 
 def test_an_interrupt_during_set_up_leaves_nothing(going: Callable[[str], Going], engine: Engine) -> None:
-    """Ctrl-C while the app's files are made or containers start undoes what was made by then."""
+    """Ctrl-C while the app's files are made undoes what was made by then, the run directory too."""
     run = going("page-cache-reread")
     run.until("making the app's files")
     run.signal(signal.SIGINT)
-    assert run.end() == 130
+    said, _ = run.process.communicate(timeout=DEADLINE_S)
+    assert run.process.returncode == 130
+    assert "Traceback" not in said
+    assert not run.run.path.exists()
     assert leftovers(engine) == []
 
 
