@@ -18,7 +18,7 @@ from tests.fakes import FakePodCgroup
 def test_without_an_engine_pods_are_found_wherever_one_may_have_put_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of both of Docker's cgroup drivers; a living run's stay."""
+    """Of both of Docker's cgroup drivers; a living run's stay. What only an engine knows of is said to be unseen."""
     pods: dict[str, list[PodCgroup]] = {}
     for driver in ("cgroupfs", "systemd"):
         for name in ("dead", "living"):
@@ -34,6 +34,9 @@ def test_without_an_engine_pods_are_found_wherever_one_may_have_put_them(
     monkeypatch.setattr(cleaning, "find_cgroup2", lambda: Mount(tmp_path, frozenset({"memory"}), False))
     monkeypatch.setattr(cleaning, "existing_pods", lambda driver, _: pods[driver])
     monkeypatch.setattr(cleaning, "read_owner", lambda path: owner() if path.name == "living" else "1:0:gone")
-    assert [removed.name for removed in cleaning.clean()] == [
+    said: list[str] = []
+    assert [removed.name for removed in cleaning.clean(said.append)] == [
         str(tmp_path / driver / "dead") for driver in ("cgroupfs", "systemd")
     ]
+    assert len(said) == 1
+    assert "no Docker engine answers" in said[0]
