@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-scenario images lint test test-unit test-kernel test-daemons test-scenarios test-scenarios-1 test-scenarios-2 test-footprint test-sandbox bench docs clean
+.PHONY: help install run-scenario images lint test test-unit test-kernel test-faults test-daemons test-scenarios test-scenarios-1 test-scenarios-2 test-footprint test-sandbox bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,7 +39,7 @@ images: $(STAMP) ## Build the images that containers run
 test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
-	    test-scenarios-1 test-kernel test-scenarios-2 test-daemons
+	    test-scenarios-1 test-kernel test-scenarios-2 test-faults test-daemons
 	@$(MAKE) --no-print-directory test-sandbox
 
 lint: $(STAMP) ## ruff and mypy
@@ -50,15 +50,20 @@ lint: $(STAMP) ## ruff and mypy
 test-unit: $(STAMP) ## Tests that need neither root nor Docker
 	$(PYTHON) -m pytest tests/unit $(ARGS)
 
-test-kernel: $(STAMP) ## Tests of cgroups, pods, faults and verdicts, on this host if it qualifies, else on our own kernel
+test-kernel: $(STAMP) ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else on our own kernel
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
-	    tests/scenario/test_probes.py tests/scenario/test_faults.py tests/scenario/test_verdicts.py $(ARGS)
+	    tests/scenario/test_probes.py tests/scenario/test_verdicts.py $(ARGS)
+
+test-faults: $(STAMP) ## Tests of what breaks: processes, the engine, the disk, the clock; in the same place
+	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_faults.py \
+	    tests/scenario/test_record_full.py tests/scenario/test_clock_set.py tests/scenario/test_engine_lost.py $(ARGS)
 
 test-daemons: $(STAMP) ## Tests of emu freezer, scale to zero and emu calibrate on real containers
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_calibrate.py \
-	    tests/scenario/test_freezer.py tests/scenario/test_autoscaling.py $(ARGS)
+	    tests/scenario/test_freezer.py tests/scenario/test_frozen_faults.py tests/scenario/test_autoscaling.py $(ARGS)
 
 # Two halves of about the same length, for two sandboxes; tests that look at the same run are in the same half.
 HALF := app-oom or app-swap or cold-starts or crash-loop or freezer or graceful-stop or idle-policies or sidecar \

@@ -8,7 +8,7 @@ containers are the engine's.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cgroups.errors import CgroupError
@@ -30,8 +30,8 @@ class Removed:
     name: str
 
 
-def clean() -> Iterator[Removed]:
-    """Remove what killed runs left behind, telling of each thing once it is gone."""
+def clean(say: Callable[[str], None]) -> Iterator[Removed]:
+    """Remove what killed runs left behind, telling of each thing once it is gone; `say` hears what was unseen."""
     if where() == "host":  # a guest sees its own traces in the host's cache, and must not sweep itself
         from emu.sandbox.leftovers import sweep
 
@@ -41,6 +41,7 @@ def clean() -> Iterator[Removed]:
     try:
         facts = engine.connect()
     except EmuError:
+        say("no Docker engine answers: what one may have of killed runs, containers and volumes, is not looked for")
         for driver in DRIVERS:
             yield from _clean_cgroups(driver, set())
         return

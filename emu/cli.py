@@ -125,7 +125,7 @@ def clean() -> None:
     from emu.cleaning import clean as sweep
 
     count = 0
-    for thing in sweep():
+    for thing in sweep(lambda text: click.echo(f"emu: {text}", err=True)):
         count += 1
         click.echo(f"removed {thing.kind} {thing.name}")
     if not count:

@@ -83,6 +83,8 @@ def run(
     with Screen(to_stderr=as_json) as screen:
         screen.console.print(f"[bold]{spec.name}[/]: {spec.question}")
         status = _run_there(spec, directory, chosen, screen)
+        if not directory.begun():  # an interrupt came before anything was recorded
+            sys.exit(status)
         summary = _tell(directory, screen, as_json)
     failed = summary["failed"]
     if failed is not None:

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
-from types import TracebackType
 from typing import Any
 
 import psutil
@@ -26,8 +25,9 @@ from emu import command, images, pagecache
 from emu.activation import RunActivator
 from emu.autoscaler import ScaledPod
 from emu.containers import Engine, EngineFacts
-from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_NOT_RECORDED, EXIT_OK, EmuError
-from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, RunEnded, RunFailed, now
+from emu.ending import Ending
+from emu.errors import EXIT_NOT_RECORDED, EmuError
+from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, now
 from emu.freezer import RunFreezer
 from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
@@ -107,7 +107,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
     cgroup = pod_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
-    end = _End(log, screen)
+    end = Ending(run, log, screen)
     began = now()
     with end, ExitStack() as stack:
         stack.callback(log.close)
@@ -154,66 +154,6 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         log.append(Note(now(), error.what, error.why))
     end.write()
     return end.status
-
-
-class _End:
-    """How a run ends. An error before its first event is an error of the set-up, and goes on up; after it, it is part
-    of the record. Around all of a run, so that what goes wrong while things are undone counts too.
-    """
-
-    def __init__(self, log: EventLog, screen: Screen) -> None:
-        self._log = log
-        self._screen = screen
-        self.begun = False
-        self.interrupted = False
-        self._failure: EmuError | None = None
-
-    @property
-    def status(self) -> int:
-        """The exit status that this end comes to."""
-        return EXIT_BAD_INPUT if self._failure else EXIT_INTERRUPTED if self.interrupted else EXIT_OK
-
-    def write(self) -> None:
-        """The record's last lines. Where they cannot be written, the error that ended the run is raised instead."""
-        if self._log.lost:
-            self._log.append(Note(now(), "events were lost", f"{self._log.lost} could not be recorded", "error"))
-        self._log.append(RunEnded(now(), self.interrupted))
-        self._log.close()
-        if self._log.failure is not None:
-            raise self._failure or cannot_record(str(self._log.failure.strerror))
-
-    @contextmanager
-    def early(self) -> Iterator[None]:
-        """Around what is cut short by an interrupt, or because it cannot go on; then things are undone in order."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.interrupted = True
-            self._screen.end_live()
-            self._screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
-            self._log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
-        except EmuError as error:
-            if not self.begun:
-                raise
-            self._fail(error)
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if not self.begun or not isinstance(error, EmuError):
-            return False
-        if self._failure is None:
-            self._fail(error)
-        return True
-
-    def _fail(self, error: EmuError) -> None:
-        self._failure = error
-        self._log.append(RunFailed(now(), error.what, error.why, error.fix))
-        self._screen.end_live()
-        self._screen.event(f"{error.what}: stopping in order, the report tells what was recorded", "red")
 
 
 def _supervise(
@@ -361,6 +301,8 @@ class _Recording:
     process: Popen[bytes]
     run: RunDir
     log: EventLog
+    full: bool = False
+    """There was no room for the record, and that was told."""
 
     def check(self) -> None:
         """EmuError if the record cannot be written any more. The room set aside is given up then, to what follows:
@@ -378,8 +320,6 @@ class _Recording:
         _end(self.process)
         self.run.release()
         raise cannot_record(why)
-
-    full = False
 
     def tell(self, instance: Instance) -> None:
         """Say whose cgroup will come; before the container is started."""

@@ -299,7 +299,7 @@ class Supervisor:
                 now(), action, container_id, attributes.get("name", ""), attributes, int(event.get("timeNano", 0))
             )
         )
-        if action == "kill" and not self._ending and self._is_sandbox(container_id):
+        if action == "kill" and not self._ending and self._holds_the_network(container_id):
             raise EngineGone("it told the pod's pause container to end, as it does when it is stopped itself")
         if action != "die":
             return
@@ -307,8 +307,10 @@ class Supervisor:
         if name is not None:
             self._ended_one(name, self._instances[name])
 
-    def _is_sandbox(self, container_id: str) -> bool:
-        return any(one.id == container_id and one.container == SANDBOX for one in self._pod.instances)
+    def _holds_the_network(self, container_id: str) -> bool:
+        """Whether it is the pod's pause container; of a pod before this one, which was scaled away, it is not."""
+        newest = next((one for one in reversed(self._pod.instances) if one.container == SANDBOX), None)
+        return newest is not None and newest.id == container_id
 
     def _ended_one(self, name: str, instance: Instance, *, could_not_start: bool = False) -> None:
         engine_state = self._engine.state(instance.id)

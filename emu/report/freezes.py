@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emu.events import ContainerExited, ContainerPaused, ContainerResumed, Event, FreezerFailed, MemoryReclaimed
+from emu.events import (
+    CgroupGone,
+    ContainerExited,
+    ContainerPaused,
+    ContainerResumed,
+    DockerEvent,
+    Event,
+    FreezerFailed,
+    MemoryEventsRose,
+    MemoryReclaimed,
+)
 from emu.report.counters import value_at
 from emu.report.measures import Window
 from emu.report.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Study, Timeline, Wake
@@ -34,17 +44,31 @@ def told_freezes(study: Study, events: list[Event]) -> list[Freeze]:
     """Every freeze that the daemon told of, in order of time; one that the container did not outlive ends there."""
     found: list[Freeze] = []
     open_now: dict[str, Freeze] = {}
+    died: dict[str, float] = {}
+    """When something first told of its death, since it was frozen: it is found ended only later."""
     for event in events:
         t = event.t - study.origin
         if isinstance(event, ContainerPaused):
+            died.pop(event.id, None)
             open_now[event.id] = Freeze(
                 event.container, event.attempt, t, freeze_ms=event.took_s * 1e3, method=event.method
             )
         elif isinstance(event, ContainerResumed) and event.id in open_now:
             found.append(replace(open_now.pop(event.id), thawed_at_s=t, thaw_ms=event.took_s * 1e3))
         elif isinstance(event, ContainerExited) and event.id in open_now:
-            found.append(replace(open_now.pop(event.id), thawed_at_s=t))
+            found.append(replace(open_now.pop(event.id), thawed_at_s=died.get(event.id, t)))
+        else:
+            for ident in _deaths(event, open_now):
+                died.setdefault(ident, t)
     return sorted([*found, *open_now.values()], key=lambda freeze: freeze.frozen_at_s)
+
+
+def _deaths(event: Event, frozen: Iterable[str]) -> Iterator[str]:
+    """Those of the frozen containers of whose death an event tells: a kill, the kernel's count, the cgroup's end."""
+    if isinstance(event, DockerEvent) and event.action in ("kill", "oom", "die"):
+        yield from (ident for ident in frozen if ident == event.id)
+    elif isinstance(event, CgroupGone) or (isinstance(event, MemoryEventsRose) and "oom_kill" in event.delta):
+        yield from (ident for ident in frozen if ident in event.path)
 
 
 def measure_freezes(study: Study, events: list[Event]) -> list[Freeze]:

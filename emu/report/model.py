@@ -498,6 +498,10 @@ class RecorderCost:
     rss_bytes: int
 
 
+DYING_S = 1.0
+"""What different readers tell of one death is so close together."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """Something that a run needs was lost on the way: when, and the error's three parts."""
@@ -583,9 +587,12 @@ class Study:
         return [kill for kill in self.kills if kill.container == container]
 
     def was_frozen(self, key: Key, t: float) -> bool:
-        """Whether an instance stood still at a time, as far as that is on record."""
-        mine = (one for one in self.freezes if (one.container, one.attempt) == key)
-        return any(one.frozen_at_s <= t and (one.thawed_at_s is None or t <= one.thawed_at_s) for one in mine)
+        """Whether an instance stood still at a time, as far as that is on record. The end of one that was never
+        resumed is told by several, within DYING_S.
+        """
+        mine = (one for one in self.freezes if (one.container, one.attempt) == key and one.frozen_at_s <= t)
+        slack_s = ((one.thawed_at_s, DYING_S if one.thaw_ms is None else 0.0) for one in mine)
+        return any(thawed is None or t <= thawed + slack for thawed, slack in slack_s)
 
     @property
     def first_request_s(self) -> float | None:

@@ -70,8 +70,7 @@ def _broken(study: Study) -> Iterator[str]:
     if study.interrupted:
         yield "The run was interrupted before its end; what follows is what was recorded up to then."
     elif study.failed:
-        at = format_seconds(study.failed.time_s)
-        yield f"The run could not go on after {at}; what follows is what was recorded up to then."
+        yield "What follows is what was recorded up to then."
     elif not study.ended:
         yield "The run did not end in order: its last records may be missing."
 

@@ -278,9 +278,8 @@ def _with_the_engine(study: Study) -> list[Instance]:
     pause container too, which nobody else does.
     """
     told = {event.detail["id"]: event.t for event in reversed(study.docker_events) if event.text == "kill"}
-    going = min(
-        (told[one.id] for one in study.instances if one.container == SANDBOX and one.id in told), default=None
-    )
+    sandbox = next((one.id for one in reversed(study.instances) if one.container == SANDBOX), "")
+    going = told.get(sandbox)
     if going is None or study.failed is None:
         return study.instances
     return [

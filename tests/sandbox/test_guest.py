@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import pty
 import struct
+import subprocess
+import sys
 import termios
 import threading
 from collections.abc import Iterator
@@ -148,6 +151,35 @@ def test_the_kernels_log(box: Shared) -> None:
     box.sh("echo '<3>a mark of ours' > /dev/kmsg")
     lines = box.sh("journalctl -k -o json --no-pager").out.splitlines()
     assert any("Linux version" in json.loads(line).get("MESSAGE", "") for line in lines)
+
+
+WRITE_BACK = """
+import ctypes, os, sys
+fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)
+assert os.write(fd, bytes(4 << 20)) == 4 << 20
+libc = ctypes.CDLL(None, use_errno=True)
+left = libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), 2)
+print(left, ctypes.get_errno())
+"""
+
+
+def test_a_full_disk_of_the_host_shows_when_pages_are_written_back(box: Shared) -> None:
+    """A write in the guest goes to its page cache, and finds room there; the recorder hears of the host's full disk
+    because it asks for the writing back.
+    """
+    small = box.directory / "small"
+    small.mkdir()
+    try:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk takes the right to mount one; run it as root: {error}")
+    try:
+        ended = box.run(sys.executable, "-c", WRITE_BACK, str(small / "file"))
+    finally:
+        subprocess.run(["umount", "--lazy", str(small)], check=True)
+    assert ended.out.decode().split() == ["-1", str(errno.ENOSPC)], ended.err
 
 
 def test_shared_directories_are_written_through(box: Shared) -> None:

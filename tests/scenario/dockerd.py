@@ -73,7 +73,7 @@ class Dockerd:
 def the_engine() -> Iterator[Dockerd]:
     """The engine of this kernel; it answers again at the end. Skipped where it is not ours to stop."""
     if where() != "sandbox:uml":
-        pytest.skip("it stops the engine, so it runs in our own kernel only: EMU_ON=sandbox make test-kernel")
+        pytest.skip("it stops the engine, so it runs in our own kernel only: EMU_ON=sandbox make test-faults")
     daemon = Dockerd()
     try:
         yield daemon

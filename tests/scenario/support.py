@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import select
 import signal
@@ -11,14 +13,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cgroups.mount import find_cgroup2
 from emu.containers import LABEL_RUN, Engine
+from emu.events import Event, read_events
+from emu.messages import QUEUE_PORT, Work
 from emu.podcgroup import PARENT
 from emu.rundir import RunDir
 
 DEADLINE_S = 300.0
+SomeEvent = TypeVar("SomeEvent", bound=Event)
 EMU = (sys.executable, "-m", "emu")
 
 
@@ -71,6 +76,38 @@ class Going:
                 if found["State"] == "running":
                     return str(found["Id"])
         raise AssertionError(f"no container {name} came to run")
+
+    def ask(self, work: Work | None = None) -> tuple[int, str]:
+        """A request of the test's own, from outside the pod: its status and its answer."""
+        address = self.engine.address(self.container("sandbox"))
+        connection = http.client.HTTPConnection(address, QUEUE_PORT, timeout=DEADLINE_S)
+        try:
+            query = (work or Work()).to_query()
+            connection.request("GET", f"/?{query}", headers={"Host": "app.default.example.com"})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+
+    def until_served(self, work: Work | None = None) -> None:
+        """The app answers; until an instance of it listens, each request gets an answer all the same."""
+        for _ in eventually(DEADLINE_S):
+            status, said = self.ask(work)
+            assert status in (200, 502, 503), said
+            if status == 200:
+                return
+        raise AssertionError("the app was never served again")
+
+    def events(self, kind: type[SomeEvent]) -> list[SomeEvent]:
+        """What is on record of one kind."""
+        return [event for event in read_events(self.run.events) if isinstance(event, kind)]
+
+    def interrupted(self) -> dict[str, Any]:
+        """Ctrl-C, and what is told of the run then."""
+        self.signal(signal.SIGINT)
+        assert self.end() == 130
+        told: dict[str, Any] = json.loads(self.run.summary.read_text())
+        return told
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, as a terminal would: to the whole process group for Ctrl-C."""

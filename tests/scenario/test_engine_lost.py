@@ -80,6 +80,8 @@ def test_a_stopped_engine_ends_the_run_in_order(
     assert len(exits) <= 2
     dockerd.await_end()
     assert not (find_cgroup2().path / PARENT).exists()
+    blind = subprocess.run([*EMU, "clean"], capture_output=True, text=True, timeout=DEADLINE_S, check=True)
+    assert "no Docker engine answers" in blind.stderr
     dockerd.begin()
     dockerd.await_answer()
     subprocess.run([*EMU, "clean"], capture_output=True, timeout=DEADLINE_S, check=True)

@@ -18,6 +18,15 @@ from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 pytestmark = pytest.mark.scenario
 
 
+def helper(run: Going, module: str) -> int:
+    """The pid of one of the run's own processes."""
+    for _ in eventually():
+        for child in psutil.Process(run.process.pid).children(recursive=True):
+            if module in child.cmdline():
+                return child.pid
+    raise AssertionError(f"no {module} runs")
+
+
 def emu(*words: str) -> subprocess.CompletedProcess[str]:
     """Call `emu` as a user would."""
     return subprocess.run([*EMU, *words], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
@@ -74,11 +83,14 @@ expect:
 
 
 def test_an_interrupt_during_set_up_leaves_nothing(going: Callable[[str], Going], engine: Engine) -> None:
-    """Ctrl-C while the app's files are made or containers start undoes what was made by then."""
+    """Ctrl-C while the app's files are made undoes what was made by then, the run directory too."""
     run = going("page-cache-reread")
     run.until("making the app's files")
     run.signal(signal.SIGINT)
-    assert run.end() == 130
+    said, _ = run.process.communicate(timeout=DEADLINE_S)
+    assert run.process.returncode == 130
+    assert "Traceback" not in said
+    assert not run.run.path.exists()
     assert leftovers(engine) == []
 
 
@@ -119,16 +131,29 @@ def test_a_recorder_that_is_killed_costs_the_record_not_the_run(
     """What was recorded up to then reads well, the run ends in order, and the report says what happened."""
     run = going("queue-proxy-bounded")
     run.until("sending requests")
-    recorder = next(
-        child
-        for child in psutil.Process(run.process.pid).children(recursive=True)
-        if "emu.recorder" in child.cmdline()
-    )
-    os.kill(recorder.pid, signal.SIGKILL)
+    os.kill(helper(run, "emu.recorder"), signal.SIGKILL)
     assert run.end() in (0, 1)
     assert leftovers(engine) == []
     assert "recorder" in run.run.events.read_text()
     assert "recorder" in emu("show", str(run.run.path)).stdout
+
+
+def test_a_load_generator_that_is_killed_ends_the_run(going: Callable[[str], Going], engine: Engine) -> None:
+    """Its part cannot be made up for: the pod is ended in order, what was recorded is told, exit status 2."""
+    run = going("queue-proxy-bounded")
+    run.until("sending requests")
+    for _ in eventually():
+        if run.run.requests.exists() and run.run.requests.stat().st_size:
+            break
+    os.kill(helper(run, "emu.daemon.load"), signal.SIGKILL)
+    said, _ = run.process.communicate(timeout=DEADLINE_S)
+    assert run.process.returncode == 2
+    assert said.count("emu: the load generator ended before the run did") == 1
+    assert "Traceback" not in said
+    summary = json.loads(run.run.summary.read_text())
+    assert (summary["failed"]["what"], summary["met"]) == ("the load generator ended before the run did", False)
+    assert summary["requests"]["sent"] > 0
+    assert leftovers(engine) == []
 
 
 def test_an_unknown_image_is_told_before_anything_starts(tmp_path: Path, engine: Engine) -> None:

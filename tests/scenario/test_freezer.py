@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from emu.containers import Engine
-from emu.events import ContainerPaused, ContainerResumed, DockerEvent, read_events
+from emu.events import ContainerPaused, DockerEvent, read_events
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
 
 pytestmark = pytest.mark.scenario
@@ -49,20 +49,6 @@ def test_docker_says_paused_and_a_killed_daemon_is_started_anew(
     assert summary["requests"]["by_status"] == {"200": summary["requests"]["sent"]}
     assert summary["freezer"]["served_frozen"] == 0
     assert "the freezer daemon ended before the run did" in run.run.events.read_text()
-    assert leftovers(engine) == []
-
-
-def test_a_container_killed_while_frozen_is_restarted_and_served(
-    going: Callable[[str], Going], engine: Engine
-) -> None:
-    """The kubelet's part goes on: the next instance is made, and the requests that come after it are answered."""
-    run = going("freezer")
-    run.until("sending requests")
-    engine.kill(until_paused(run))
-    run.end()
-    events = list(read_events(run.run.events))
-    told = [event for event in events if isinstance(event, ContainerPaused | ContainerResumed)]
-    assert any(event.attempt == 1 for event in told), "the second instance was never paused"
     assert leftovers(engine) == []
 
 

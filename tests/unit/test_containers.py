@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,36 @@ def test_whatever_is_asked_of_an_engine_that_is_gone_is_told_alike(
         ask(nobody)
     assert caught.value.why.endswith(": No such file or directory")
     assert "\n" not in caught.value.why
+
+
+def test_an_engine_that_hangs_is_gone_after_a_while(tmp_path: Path) -> None:
+    """It takes the question, and never answers."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "hangs.sock"))
+        listener.listen()
+        engine = Engine()
+        engine._client = docker.DockerClient(base_url=f"unix://{tmp_path}/hangs.sock", version="1.41", timeout=1)
+        with pytest.raises(EngineGone, match="went away"):
+            engine.state("x")
+
+
+def test_an_engine_that_answers_again_is_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody there is no answer, however long one waits; an answer is one at once."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    assert not Engine().await_back(0.0)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "engine.sock"))
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                body = b'{"ApiVersion": "1.41"}'
+                head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+                connection.sendall(head % len(body) + body)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert Engine().await_back(60.0)
+        answering.join()

@@ -16,6 +16,7 @@ from emu.events import (
     ContainerExited,
     ContainerReady,
     ContainerStopping,
+    DockerEvent,
     Event,
     EventLog,
     KubeletEvent,
@@ -280,6 +281,17 @@ def test_an_engine_whose_events_end_is_gone(start: Start) -> None:
         going.turn_for(DEADLINE_S)
     going.supervisor.stop()
     assert not [call for call, _ in going.engine.calls if call.startswith("stop")]
+
+
+def test_a_pod_before_this_one_may_still_be_told_of(start: Start) -> None:
+    """Its pause container was removed just before, which says nothing of the engine."""
+    going = start("image: emu/app")
+    before, now = going.pod.open(), going.pod.open(attempt=1)
+    going.engine.tell("kill", before.id)
+    going.turn_until(lambda: bool(going.events(DockerEvent)))
+    going.engine.tell("kill", now.id)
+    with pytest.raises(EngineGone):
+        going.turn_for(DEADLINE_S)
 
 
 def test_an_engine_that_ends_the_pause_container_is_going(start: Start) -> None:

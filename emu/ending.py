@@ -1,0 +1,81 @@
+"""How a run ends: to plan, interrupted, or because it cannot go on; in order each time, and on record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
+from emu.events import EventLog, Note, RunEnded, RunFailed, now
+from emu.live import Screen
+from emu.rundir import NO_ROOM, RunDir, cannot_record
+
+
+class Ending:
+    """How a run ends. An error before its first event is an error of the set-up, and goes on up; after it, it is part
+    of the record. Around all of a run, so that what goes wrong while things are undone counts too.
+    """
+
+    def __init__(self, run: RunDir, log: EventLog, screen: Screen) -> None:
+        self._run = run
+        self._log = log
+        self._screen = screen
+        self.begun = False
+        """Its first event is on record."""
+        self.interrupted = False
+        self._failure: EmuError | None = None
+
+    @property
+    def status(self) -> int:
+        """The exit status that this end comes to."""
+        return EXIT_BAD_INPUT if self._failure else EXIT_INTERRUPTED if self.interrupted else EXIT_OK
+
+    def write(self) -> None:
+        """The record's last lines. Where they cannot be written, the error that ended the run is raised instead."""
+        if self._log.lost:
+            self._log.append(Note(now(), "events were lost", f"{self._log.lost} could not be recorded", "error"))
+        self._log.append(RunEnded(now(), self.interrupted))
+        self._log.close()
+        if self._log.failure is not None:
+            raise self._failure or cannot_record(str(self._log.failure.strerror))
+
+    @contextmanager
+    def early(self) -> Iterator[None]:
+        """Around what is cut short by an interrupt, or because it cannot go on; then things are undone in order."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self.begun:
+                raise
+            self.interrupted = True
+            self._screen.end_live()
+            self._screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
+            self._log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
+        except EmuError as error:
+            if not self.begun:
+                raise
+            self._fail(error)
+        except OSError as error:
+            if not self.begun or error.errno not in NO_ROOM:
+                raise
+            self._run.release()
+            self._fail(cannot_record(str(error)))
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if not self.begun or not isinstance(error, EmuError):
+            return False
+        if self._failure is None:
+            self._fail(error)
+        return True
+
+    def _fail(self, error: EmuError) -> None:
+        self._failure = error
+        self._log.append(RunFailed(now(), error.what, error.why, error.fix))
+        self._screen.end_live()
+        self._screen.event(f"{error.what}: stopping in order, the report tells what was recorded", "red")

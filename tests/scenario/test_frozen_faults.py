@@ -1,0 +1,102 @@
+"""What befalls a pod while it is frozen: the OOM killer, `docker kill`, a freezer daemon that hangs or dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from cgroups.group import Cgroup
+from emu.containers import Engine
+from emu.events import ContainerPaused, ContainerResumed, ContainerStarted, Event
+from emu.messages import Work
+from tests.scenario.support import DEADLINE_S, Going, eventually, leftovers
+
+pytestmark = pytest.mark.scenario
+MIB = 2**20
+SCENARIO = """
+name: frozen-faults
+question: What becomes of a pod that is hit while it is frozen?
+pod:
+  freezer: {{method: {method}, grace: 300ms, patience: 4s}}
+  backOff: {{scale: 0.01}}
+  memory: {{max: 192Mi}}
+  queueProxy:
+    resources: {{requests: {{memory: {most}}}}}
+load:
+  settle: 1h
+  phases: [{{name: first, type: constant, rate: 1, count: 1, duration: 1s}}]
+"""
+GROW = f"held = bytearray({128 * MIB})\nfor place in range(0, len(held), 4096): held[place] = 1\n"
+"""What the rest of the pod does not leave room for, with an app that holds 64 MiB."""
+
+
+def until_frozen(run: Going, attempt: int) -> ContainerStarted:
+    """The instance of the app, once the kernel says that it stands still, and that is on record."""
+    for _ in eventually(DEADLINE_S):
+        told = [one for one in run.events(Event) if isinstance(one, ContainerPaused | ContainerResumed)]
+        last = next((one for one in reversed(told) if one.attempt == attempt), None)
+        if isinstance(last, ContainerPaused):
+            app = next(one for one in run.events(ContainerStarted) if one.id == last.id)
+            if Cgroup(app.cgroup).events().frozen:
+                return app
+    raise AssertionError(f"instance {attempt} of the app was never frozen")
+
+
+def daemon_of(run: Going) -> int:
+    """The pid of the run's freezer daemon."""
+    children = psutil.Process(run.process.pid).children(recursive=True)
+    return next(child.pid for child in children if "freezer" in child.cmdline()[:4])
+
+
+@pytest.fixture(params=["docker", "cgroup"])
+def run(request: pytest.FixtureRequest, going: Callable[[str], Going], scenario_file: Callable[[str], str]) -> Going:
+    """A run with each way of freezing, in which the pod is frozen whenever the test asks nothing of it."""
+    most = psutil.virtual_memory().total * 97 // 100
+    run = going(scenario_file(SCENARIO.format(method=request.param, most=most)))
+    run.until("(200: 1)")
+    return run
+
+
+def test_what_is_killed_while_frozen_is_restarted_served_and_frozen_again(run: Going, engine: Engine) -> None:
+    """By the OOM killer, its own limit lowered or the pod's reached by another; by `docker kill`. Each time the next
+    instance answers, requests in between get 502 or 503 at the worst, and the verdict says that it stood still. A
+    freezer daemon that hangs is told to clients, one that dies is replaced; both find the pod as the kernel has it.
+    """
+    app = until_frozen(run, 0)
+    Cgroup(app.cgroup).memory.max = 4 * MIB
+    run.until_served()
+
+    app = until_frozen(run, 1)
+    engine.kill(app.id)
+    assert run.ask()[0] in (200, 502, 503)
+    run.until_served(Work(hold=64 * MIB, hold_for=None))
+
+    until_frozen(run, 2)
+    queue_proxy = run.container("queue-proxy")
+    assert engine.execute(queue_proxy, ["/usr/bin/python3", "-c", GROW], DEADLINE_S).exit_code == 0
+    run.until_served()
+
+    app = until_frozen(run, 3)
+    os.kill(daemon_of(run), signal.SIGSTOP)
+    status, said = run.ask()
+    assert status == 503
+    assert said.startswith("the app is frozen and was not resumed within 4 s")
+    os.kill(daemon_of(run), signal.SIGKILL)
+    assert Cgroup(app.cgroup).events().frozen
+    run.until_served()
+    until_frozen(run, 3)
+
+    told = run.interrupted()
+    kills = [(kill["container"], kill["attempt"], kill["level"], kill["frozen"]) for kill in told["oom_kills"]]
+    assert kills == [("app", 0, "container", True), ("app", 2, "pod", True)]
+    exits = told["containers"]["app"]["exits"]
+    assert [one["reason"] for one in exits] == ["OOMKilled", "Error", "OOMKilled"]
+    assert told["containers"]["queue-proxy"]["restarts"] == 0
+    assert told["freezer"]["served_frozen"] == 0
+    assert "while frozen" in told["verdict"]["headline"]
+    assert {freeze["attempt"] for freeze in told["freezes"]} == {0, 1, 2, 3}
+    assert leftovers(engine) == []

@@ -1,0 +1,97 @@
+"""How a run ends, and what of that is on record."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from emu.ending import Ending
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
+from emu.events import Event, EventLog, Note, RunEnded, RunFailed, read_events
+from emu.live import Screen
+from emu.rundir import RunDir
+
+LOST = EmuError("the engine went away", "nobody answers", "start it")
+
+
+class Case:
+    """A run of nothing, in a directory of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = RunDir(folder / "run")
+        self.run.create()
+        self.end = Ending(self.run, EventLog(self.run.events), Screen(quiet=True))
+
+    def play(self, error: BaseException | None = None, undoing: BaseException | None = None) -> list[Event]:
+        """Let it end so, and so while things are undone; what is on record then."""
+        with self.end:
+            with self.end.early():
+                self.end.begun = True
+                if error is not None:
+                    raise error
+            if undoing is not None:
+                raise undoing
+        self.end.write()
+        return list(read_events(self.run.events))
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    """A run that is about to end."""
+    return Case(tmp_path)
+
+
+def test_a_run_to_plan_ends_with_one_word(case: Case) -> None:
+    """It ended, and nothing else is said."""
+    assert [type(event) for event in case.play()] == [RunEnded]
+    assert case.end.status == EXIT_OK
+
+
+def test_an_interrupt_is_no_failure(case: Case) -> None:
+    """It is noted, and the end knows it."""
+    note, end = case.play(KeyboardInterrupt())
+    assert isinstance(note, Note) and isinstance(end, RunEnded) and end.interrupted
+    assert case.end.status == EXIT_INTERRUPTED
+
+
+@pytest.mark.parametrize(("error", "undoing"), [(LOST, None), (LOST, EmuError("and", "so", "on")), (None, LOST)])
+def test_what_is_lost_on_the_way_or_while_undoing_is_told_once(
+    case: Case, error: EmuError | None, undoing: EmuError | None
+) -> None:
+    """The first of what was lost, with how to mend it; the run ends in order all the same."""
+    failed, end = case.play(error, undoing)
+    assert isinstance(failed, RunFailed) and isinstance(end, RunEnded)
+    assert (failed.what, failed.why, failed.fix) == (LOST.what, LOST.why, LOST.fix)
+    assert case.end.status == EXIT_BAD_INPUT
+
+
+def test_a_file_that_finds_no_room_is_a_record_that_cannot_be_written(case: Case) -> None:
+    """The room set aside is given up for its last words; another error of a file is one of ours, and not hidden."""
+    failed, _ = case.play(OSError(errno.ENOSPC, "No space left on device", "load-plan.json"))
+    assert isinstance(failed, RunFailed)
+    assert "load-plan.json" in failed.why
+    assert not case.run.reserve.exists()
+    with pytest.raises(FileNotFoundError):
+        case.play(FileNotFoundError(errno.ENOENT, "No such file"))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), LOST, OSError(errno.ENOSPC, "No space left on device")])
+def test_before_the_first_event_there_is_no_run_to_end(case: Case, error: BaseException) -> None:
+    """It goes on up, and nothing is written."""
+    with pytest.raises(type(error)), case.end, case.end.early():
+        raise error
+    assert not case.run.begun()
+
+
+def test_last_words_that_find_no_room_either_are_raised(tmp_path: Path) -> None:
+    """Who started the run hears why it ended, for nobody can read it."""
+    run = RunDir(tmp_path)
+    end = Ending(run, EventLog(Path("/dev/full")), Screen(quiet=True))
+    with end, end.early():
+        end.begun = True
+        raise LOST
+    with pytest.raises(EmuError) as caught:
+        end.write()
+    assert caught.value is LOST
