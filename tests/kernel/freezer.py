@@ -77,6 +77,10 @@ class Freezer:
         connection.close()
         return text
 
+    def said(self, event: str) -> int:
+        """How often its log tells of that."""
+        return self._log.read_text().count(f'"event":"{event}"')
+
     def ask(self, action: str, token: str | None = TOKEN) -> int:
         """The status of an action."""
         connection = Connection(self.socket)
