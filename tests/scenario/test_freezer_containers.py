@@ -17,7 +17,7 @@ from emu.daemon.freezer_pods import FreezerPod, Target
 from tests.kernel.freezer import Freezer, client
 
 pytestmark = pytest.mark.scenario
-PODS = 20
+PODS = 12
 
 
 @pytest.fixture
