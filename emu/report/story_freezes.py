@@ -85,10 +85,10 @@ def _read_ahead(freezes: list[Freeze]) -> Iterator[str]:
         return
     wake = helped[-1].wake
     known = wake.prefetch_known_bytes
-    what = "before a first wake" if known is None else f"{format_bytes(known)} known from the wake before"
-    text = f"Before it was resumed, {format_bytes(wake.prefetched_bytes or 0)} were read back ahead ({what})"
+    what = "no wake was seen before" if known is None else f"{format_bytes(known)} known from the wake before"
+    text = f"Ahead of the last such resume {format_bytes(wake.prefetched_bytes or 0)} were read back ({what})"
     took = format_seconds((wake.prefetch_ms or 0.0) / 1e3)
-    yield f"{text}, which held the resume up for {took}; {count(wake.major_faults or 0, 'major fault')} followed."
+    yield f"{text}, which held it up for {took}; {count(wake.major_faults or 0, 'major fault')} followed."
 
 
 def _half(values: list[float | None]) -> float | None:

@@ -179,8 +179,8 @@ def test_what_was_read_ahead_is_told_with_the_wake_that_it_was_for(story: Story)
     assert second["wake_prefetched_bytes"] is None
     assert summary["freezer"]["prefetched_bytes"] == 6 * MIB
     said = " ".join(summary["verdict"]["sentences"])
-    assert "6 MiB were read back ahead (6 MiB known from the wake before)" in said
-    assert "held the resume up for 12 ms; 540 major faults followed" in said
+    assert "Ahead of the last such resume 6 MiB were read back (6 MiB known from the wake before)" in said
+    assert "held it up for 12 ms; 540 major faults followed" in said
     out = io.StringIO()
     print_story(study, summary, Console(file=out, width=300))
     assert "READ AHEAD" in out.getvalue()
