@@ -63,7 +63,8 @@ test-faults: $(STAMP) ## Tests of what breaks: processes, the engine, the disk, 
 test-daemons: $(STAMP) ## Tests of emu freezer, scale to zero and emu calibrate on real containers
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_calibrate.py \
-	    tests/scenario/test_freezer.py tests/scenario/test_frozen_faults.py tests/scenario/test_autoscaling.py $(ARGS)
+	    tests/scenario/test_freezer.py tests/scenario/test_freezer_containers.py \
+	    tests/scenario/test_frozen_faults.py tests/scenario/test_autoscaling.py $(ARGS)
 
 # Two halves of about the same length, for two sandboxes; tests that look at the same run are in the same half.
 HALF := app-oom or app-swap or cold-starts or crash-loop or freezer or graceful-stop or idle-policies or sidecar \
@@ -87,6 +88,7 @@ test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in
 bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/recorder.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/freeze.py
+	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/cold_start.py
 	$(PYTHON) bench/overhead.py
 
 docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema anew

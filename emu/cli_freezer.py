@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from emu.messages import FREEZER_METHODS, FREEZER_MODES, FREEZER_PORT, OWN_MODE
+from emu.policy.prefetching import NONE
 
 
 @click.command()
@@ -46,6 +47,13 @@ from emu.messages import FREEZER_METHODS, FREEZER_MODES, FREEZER_PORT, OWN_MODE
     metavar="AMOUNT[@SECONDS]",
     help="Reclaim all, a size or a share (50%) of what a frozen container holds, that long after its pause.",
 )
+@click.option(
+    "--prefetch",
+    default=NONE,
+    show_default=True,
+    metavar="AMOUNT|touched|none",
+    help="Before a resume, read back from swap what the last wake touched, or that and more: all, a size or a share.",
+)
 @click.option("--events", type=click.Path(path_type=Path), help="Append what is done to this events.jsonl.")
 @click.option("--run", "run_id", default="", help="The run that the journal's lines belong to (EMU_RUN).")
 @click.option("--follow-stdin", is_flag=True, hidden=True, help="End when standard input does.")
@@ -55,6 +63,7 @@ def freezer(
     method: str,
     mode: str,
     steps: tuple[str, ...],
+    prefetch: str,
     events: Path | None,
     run_id: str,
     follow_stdin: bool,
@@ -69,17 +78,19 @@ def freezer(
     Examples:
       emu freezer --pods pods.json
       emu freezer --pods pods.json --listen unix:/run/freezer.sock --method cgroup
-      emu freezer --pods pods.json --reclaim 25%@5 --reclaim all@60
+      emu freezer --pods pods.json --reclaim 25%@5 --reclaim all@60 --prefetch touched
     """
     from emu.containers import Engine
     from emu.daemon import freezer as daemon
     from emu.daemon import runtime
     from emu.daemon.freezer_methods import CgroupMethod, DockerMethod
     from emu.daemon.freezer_pods import Pods
+    from emu.daemon.freezer_prefetch import made_prefetcher
     from emu.daemon.journald import Journald
     from emu.events import EventLog
 
     wanted = [daemon.read_step(step) for step in steps]
+    prefetcher = made_prefetcher(prefetch, reclaims=bool(wanted))
     known = Pods(pods)
     known.all()
     if method == "docker":
@@ -91,6 +102,7 @@ def freezer(
         DockerMethod(engine) if method == "docker" else CgroupMethod(),
         mode=mode,
         steps=wanted,
+        prefetcher=prefetcher,
         events=EventLog(events) if events is not None else None,
         log=log,
         journal=Journald("emu-freezer"),

@@ -285,7 +285,7 @@ class FreezerFailed(Event):
 
     kind: ClassVar[str] = "freezer-failed"
     action: str
-    """`pause`, `resume` or `reclaim`."""
+    """`pause`, `resume`, `reclaim` or `prefetch`."""
     container: str
     """Empty where it was none in particular."""
     why: str
@@ -306,6 +306,25 @@ class MemoryReclaimed(Event):
     took_s: float
     why: str = ""
     """Why not all of it came back; empty where it did."""
+
+
+@dataclass(frozen=True)
+class MemoryPrefetched(Event):
+    """Swapped memory of a paused container was read back ahead, just before it was resumed. Bytes."""
+
+    kind: ClassVar[str] = "memory-prefetched"
+    container: str
+    attempt: int
+    id: str
+    swapped_bytes: int
+    """What was in swap after the last reclaim."""
+    known_bytes: int | None
+    """Of it, what the wake before touched; None: none was seen yet."""
+    prefetched_bytes: int
+    took_s: float
+    """Until the kernel had taken it on; it is in the resume's `took_s`."""
+    why: str = ""
+    """Why it was less than was wanted."""
 
 
 @dataclass(frozen=True)
@@ -438,6 +457,7 @@ _KINDS: dict[str, type[Event]] = {
         ContainerResumed,
         FreezerFailed,
         MemoryReclaimed,
+        MemoryPrefetched,
         StartMeasured,
         PodScaled,
         RequestsHeld,

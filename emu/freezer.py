@@ -130,6 +130,7 @@ class RunFreezer:
                     sys.executable, "-m", "emu", "freezer",
                     "--pods", str(self._home / _PODS), "--listen", f"unix:{self._socket}",
                     "--method", self._spec.method, "--mode", self._spec.mode, *steps,
+                    "--prefetch", self._spec.prefetch,
                     "--events", str(self._run.events), "--run", self._run_id, "--follow-stdin",
                 ],
                 stdin=PIPE, stdout=said.fileno(), stderr=said.fileno(),

@@ -28,6 +28,7 @@ from pydantic.alias_generators import to_camel
 
 from emu.messages import FOREVER, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
+from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.probing import KINDS, Kind, ProbeRule
 from emu.policy.reclaiming import ALL, read_amount
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
@@ -56,6 +57,8 @@ _SIZE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "exam
 _DURATION = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["250ms", "10s", "1m30s"]}
 
 _SHARE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": [ALL, "50%", "64Mi"]}
+
+_PREFETCH = {**_SHARE, "examples": [TOUCHED, ALL, "25%", "16Mi", NONE]}
 
 _EXPECT = {
     "type": "object",
@@ -592,6 +595,21 @@ class FreezerSpec(Model):
     """A request that waits this long for the app to be resumed is answered 503."""
     reclaim: tuple[ReclaimSpec, ...] = ()
     """Steps in which frozen memory is reclaimed; none if not given."""
+    prefetch: Annotated[str, BeforeValidator(read_prefetch), WithJsonSchema(_PREFETCH)] = NONE
+    """Read back from swap before a resume: `touched`, what the last wake touched; `all`, a size or a share (`25%`),
+    that first and then more; `none`.
+    """
+
+    @model_validator(mode="after")
+    def _prefetches_what_was_reclaimed(self) -> Self:
+        if self.prefetch != NONE and not self.reclaim:
+            raise SpecError(
+                "there is nothing to read ahead",
+                why=NEEDS_RECLAIM,
+                fix="add `reclaim: [{amount: all, after: 5s}]`, or leave out `prefetch`",
+                at=("prefetch",),
+            )
+        return self
 
 
 WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]

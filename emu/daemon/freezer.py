@@ -15,7 +15,8 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -25,10 +26,20 @@ from emu.daemon.freezer_api import FreezerExchange
 from emu.daemon.freezer_methods import Method, Reclaimed, Took, is_frozen, is_live, reclaim
 from emu.daemon.freezer_metrics import FreezerMetrics
 from emu.daemon.freezer_pods import FreezerPod, Pods, Target
+from emu.daemon.freezer_prefetch import Prefetcher
 from emu.daemon.journald import Journald
 from emu.daemon.server import Server
 from emu.errors import EmuError
-from emu.events import ContainerPaused, ContainerResumed, Event, EventLog, FreezerFailed, MemoryReclaimed, now
+from emu.events import (
+    ContainerPaused,
+    ContainerResumed,
+    Event,
+    EventLog,
+    FreezerFailed,
+    MemoryPrefetched,
+    MemoryReclaimed,
+    now,
+)
 from emu.messages import FREEZER_ACTIONS, KNATIVE_MODE, OWN_MODE, PAUSE, RESUME
 from emu.policy.reclaiming import read_amount
 from emu.units import parse_seconds
@@ -82,6 +93,7 @@ class Freezer:
         *,
         mode: str = OWN_MODE,
         steps: Sequence[ReclaimStep] = (),
+        prefetcher: Prefetcher | None = None,
         events: EventLog | None = None,
         log: runtime.Log,
         journal: Journald | None = None,
@@ -91,6 +103,7 @@ class Freezer:
         self._method = method
         self._mode = mode
         self._steps = sorted(steps, key=lambda step: step.after_s)
+        self._prefetcher = prefetcher
         self._events = events
         self._log = log
         self._journal = journal
@@ -139,6 +152,8 @@ class Freezer:
         async with self._lock(pod.name):
             self._stop_reclaiming(pod.name)
             if action == PAUSE:
+                if self._prefetcher is not None:
+                    self._prefetcher.keep(one.id for pod in self._pods.all() for one in pod.containers)
                 await self._pause(pod, arrived)
                 self._begin_reclaiming(pod)
             else:
@@ -194,12 +209,33 @@ class Freezer:
             self._fail(RESUME, *failures[0])
 
     async def _thaw(self, target: Target, arrived: float) -> None:
+        await self._fetch(target)
         took = self._method.thaw_at_once(target)
         if took is None:
             took = await _in(self._threads, self._method.thaw, target)
         self._record(ContainerResumed(now(), *_who(target), self._method.name, now() - arrived, *_parts(took)))
 
-    # --- reclaim
+    # --- reclaim, and what is read back ahead
+
+    async def _fetch(self, target: Target) -> None:
+        if self._prefetcher is None:
+            return
+        got = await self._prefetched(self._threads, self._prefetcher.fetch, target)
+        if got is not None:
+            self._record(MemoryPrefetched(now(), *_who(target), *astuple(got)))
+            self._metrics.prefetched(got.prefetched_bytes)
+
+    async def _prefetched(self, threads: ThreadPoolExecutor, call: Callable[[Target], T], target: Target) -> T | None:
+        """The outcome of what the prefetcher does; None where it cannot, which is told once: it goes on without."""
+        try:
+            return await _in(threads, call, target)
+        except (OSError, CgroupError) as error:
+            why = f"the kernel refuses it ({error}); it is not tried again"
+            if self._prefetcher is not None:
+                self._record(FreezerFailed(now(), "prefetch", target.name, why))
+                self._tell("prefetch-failed", why, 4, facts={"container": target.name})
+            self._prefetcher = None
+            return None
 
     def _begin_reclaiming(self, pod: FreezerPod) -> None:
         if not self._steps:
@@ -215,6 +251,7 @@ class Freezer:
 
     async def _reclaim(self, pod: FreezerPod, going: _Reclaiming) -> None:
         began = now()
+        await self._see(pod, going, Prefetcher.paused)
         for step in self._steps:
             await asyncio.sleep(max(0.0, began + step.after_s - now()))
             for target in pod.containers:
@@ -231,6 +268,18 @@ class Freezer:
                     self._tell("reclaim-failed", why, 4, pod, {"container": target.name})
                 else:
                     self._reclaimed(pod, target, got)
+            await self._see(pod, going, Prefetcher.reclaimed)
+
+    async def _see(
+        self, pod: FreezerPod, going: _Reclaiming, look: Callable[[Prefetcher, Target], int | None]
+    ) -> None:
+        """Have the prefetcher look at each container that stands still yet."""
+        for target in pod.containers:
+            if self._prefetcher is not None and not going.stopped.is_set() and is_frozen(target):
+                size = await self._prefetched(self._reclaimers, partial(look, self._prefetcher), target)
+                if size is not None:
+                    what = {"container": target.name, "bytes": size}
+                    self._tell("swapped" if look is Prefetcher.reclaimed else "touched", "", 7, pod, what)
 
     def _reclaimed(self, pod: FreezerPod, target: Target, got: Reclaimed) -> None:
         came = got.before.current - got.after.current

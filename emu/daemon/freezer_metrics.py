@@ -16,7 +16,7 @@ class FreezerMetrics:
 
     def __init__(self) -> None:
         self._actions: Counter[Labels] = Counter()
-        self._reclaimed = 0
+        self._reclaimed = self._prefetched = 0
         self._durations: dict[Labels, Series] = {}
 
     def action(self, action: str, status: int, took_s: float) -> None:
@@ -30,6 +30,10 @@ class FreezerMetrics:
     def reclaimed(self, size: int) -> None:
         """Bytes came back."""
         self._reclaimed += max(0, size)
+
+    def prefetched(self, size: int) -> None:
+        """Bytes were read back ahead."""
+        self._prefetched += size
 
     def text(self, frozen: dict[str, int]) -> bytes:
         """What a scrape reads; `frozen` is how many containers of each pod stand still."""
@@ -49,3 +53,6 @@ class FreezerMetrics:
         yield "# HELP emu_freezer_reclaimed_bytes_total Memory that frozen containers gave back."
         yield "# TYPE emu_freezer_reclaimed_bytes_total counter"
         yield f"emu_freezer_reclaimed_bytes_total {self._reclaimed}"
+        yield "# HELP emu_freezer_prefetched_bytes_total Swapped memory that was read back ahead of a resume."
+        yield "# TYPE emu_freezer_prefetched_bytes_total counter"
+        yield f"emu_freezer_prefetched_bytes_total {self._prefetched}"

@@ -23,6 +23,7 @@ from emu.events import (
     Event,
     FreezerFailed,
     MemoryEventsRose,
+    MemoryPrefetched,
     MemoryReclaimed,
 )
 from emu.report.counters import value_at
@@ -76,12 +77,13 @@ def measure_freezes(study: Study, events: list[Event]) -> list[Freeze]:
     reclaims = [event for event in events if isinstance(event, MemoryReclaimed)]
     ended = sorted((one for one in study.requests or () if one.done_s is not None), key=lambda one: one.done_s or 0.0)
     done = [one.done_s or 0.0 for one in ended]
+    ahead = [event for event in events if isinstance(event, MemoryPrefetched)]
     nexts = _nexts(study)
     return [
         replace(
             freeze,
             memory=_memory(study, freeze, until, reclaims),
-            wake=_wake(study, freeze, until, ended, done),
+            wake=replace(_wake(study, freeze, until, ended, done), **_prefetched(study, freeze, ahead)),
         )
         for freeze, until in zip(study.freezes, nexts, strict=True)
     ]
@@ -159,6 +161,19 @@ def _wake(study: Study, freeze: Freeze, until: float, ended: list[Request], done
         window.counted(lines, "pgmajfault"),
         window.io(lines)["swap_io_read_bytes"],
     )
+
+
+def _prefetched(study: Study, freeze: Freeze, ahead: list[MemoryPrefetched]) -> dict[str, Any]:
+    """What was read back between the request to thaw and the thaw."""
+    thawed = freeze.thawed_at_s
+    if thawed is None:
+        return {}
+    for one in ahead:
+        mine = (one.container, one.attempt) == (freeze.container, freeze.attempt)
+        if mine and freeze.frozen_at_s <= one.t - study.origin <= thawed:
+            told = {"prefetched_bytes": one.prefetched_bytes, "prefetch_known_bytes": one.known_bytes}
+            return {**told, "prefetch_ms": one.took_s * 1e3}
+    return {}
 
 
 def _served_frozen(study: Study) -> int | None:

@@ -382,6 +382,12 @@ class Wake:
     """Of the request that waited for the thaw, to the end of its answer."""
     major_faults: int | None = None
     swap_in_bytes: int | None = None
+    prefetched_bytes: int | None = None
+    """Read back from swap ahead of the thaw; None: nobody did."""
+    prefetch_ms: float | None = None
+    """How long that held up the thaw; it is in `thaw_ms`."""
+    prefetch_known_bytes: int | None = None
+    """Of it, at most, what the wake before had touched; None: none was seen yet."""
 
 
 @dataclass(frozen=True)

@@ -391,6 +391,7 @@ def _tells_of(lines: list[KernelLine], pid: int) -> bool:
 
 
 def _freezes(study: Study) -> Markup:
+    ahead = any(one.wake.prefetched_bytes is not None for one in study.freezes)
     rows = [
         (
             one.container,
@@ -407,6 +408,7 @@ def _freezes(study: Study) -> Markup:
             _ms(one.wake.latency_ms),
             one.wake.major_faults,
             size(one.wake.swap_in_bytes),
+            *([size(one.wake.prefetched_bytes)] if ahead else []),
         )
         for one in study.freezes
     ]
@@ -419,6 +421,7 @@ def _freezes(study: Study) -> Markup:
         "first answer",
         "major faults",
         "swapped in",
+        *(["read ahead"] if ahead else []),
     ]
     parts = [table(heads, rows[:MOST_FREEZES], heads[1:])]
     if len(rows) > MOST_FREEZES:

@@ -72,9 +72,23 @@ def _given_back(name: str, freezes: list[Freeze]) -> Iterator[str]:
         faults = count(wake.major_faults or 0, "major fault")
         text += f"; going on, it read {format_bytes(wake.swap_in_bytes)} back with {faults}"
     yield f"{text}."
+    yield from _read_ahead(asked)
     kept = next((one.memory.kept_why for one in asked if one.memory.kept_why), None)
     if kept:
         yield f"Not all of it came back: {kept}."
+
+
+def _read_ahead(freezes: list[Freeze]) -> Iterator[str]:
+    """Of the last wake that was helped, which knows most."""
+    helped = [one for one in freezes if one.wake.prefetched_bytes is not None and one.wake.prefetch_ms is not None]
+    if not helped:
+        return
+    wake = helped[-1].wake
+    known = wake.prefetch_known_bytes
+    what = "no wake was seen before" if known is None else f"{format_bytes(known)} known from the wake before"
+    text = f"Ahead of the last such resume {format_bytes(wake.prefetched_bytes or 0)} were read back ({what})"
+    took = format_seconds((wake.prefetch_ms or 0.0) / 1e3)
+    yield f"{text}, which held it up for {took}; {count(wake.major_faults or 0, 'major fault')} followed."
 
 
 def _half(values: list[float | None]) -> float | None:

@@ -131,6 +131,7 @@ def _freezer(study: Study) -> dict[str, Any] | None:
     end = study.duration_s
     spans = [(one.frozen_at_s, end if one.thawed_at_s is None else one.thawed_at_s) for one in study.freezes]
     reclaimed = [freeze.memory.reclaimed_bytes for freeze in study.freezes]
+    prefetched = [freeze.wake.prefetched_bytes for freeze in study.freezes]
     return {
         "pauses": len(use.pause_ms),
         "resumes": len(use.resume_ms),
@@ -139,6 +140,7 @@ def _freezer(study: Study) -> dict[str, Any] | None:
         "pause_ms": {name: percentile(sorted(use.pause_ms), share) for name, share in SHARES.items()},
         "resume_ms": {name: percentile(sorted(use.resume_ms), share) for name, share in SHARES.items()},
         "reclaimed_bytes": add(reclaimed),
+        "prefetched_bytes": add(prefetched),
         "served_frozen": use.served_frozen,
     }
 

@@ -237,9 +237,10 @@ def _freezes(summary: Summary) -> list[Text]:
     freezes = summary["freezes"]
     if not freezes:
         return []
+    ahead = any(one.get("wake_prefetched_bytes") is not None for one in freezes)
     table = Table(
         "CONTAINER", "AT", "FOR", "PAUSE", "RESUME", "ANON BEFORE", "FROZEN", "CACHE BEFORE", "FROZEN", "SWAP",
-        "FIRST ANSWER", "MAJOR FAULTS", "SWAPPED IN",
+        "FIRST ANSWER", "MAJOR FAULTS", "SWAPPED IN", *(["READ AHEAD"] if ahead else []),
     )  # fmt: skip
     for one in freezes[:MOST_FREEZES]:
         thawed = one["thawed_at_s"]
@@ -259,6 +260,7 @@ def _freezes(summary: Summary) -> list[Text]:
             _ms(one["wake_latency_ms"]),
             one["wake_major_faults"],
             _size(one["wake_swap_in_bytes"]),
+            *([_size(one["wake_prefetched_bytes"])] if ahead else []),
         )
     left = len(freezes) - MOST_FREEZES
     rest = [Text(f"… and {left:,} more in summary.json", style="dim")] if left > 0 else []

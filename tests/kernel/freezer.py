@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cgroups.group import Cgroup
+from emu.daemon.freezer_client import FreezerClient
 from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
 from tests.kernel.support import DEADLINE_S, eventually
 
@@ -36,11 +37,14 @@ class Connection(http.client.HTTPConnection):
 class Freezer:
     """A daemon that acts on these pods."""
 
-    def __init__(self, folder: Path, pods: Iterable[FreezerPod], words: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, pods: Iterable[FreezerPod], words: tuple[str, ...] = (), method: str = "cgroup"
+    ) -> None:
         self.pods = folder / "pods.json"
         self.socket = folder / "socket"
         self.events = folder / "events.jsonl"
         self._words = words
+        self._method = method
         self._log = folder / "log"
         write_pods(self.pods, pods)
         self.start()
@@ -54,7 +58,7 @@ class Freezer:
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    sys.executable, "-m", "emu", "freezer", "--pods", str(self.pods), "--method", "cgroup",
+                    sys.executable, "-m", "emu", "freezer", "--pods", str(self.pods), "--method", self._method,
                     "--listen", f"unix:{self.socket}", "--events", str(self.events), *self._words,
                 ],
                 stdout=log,
@@ -76,6 +80,10 @@ class Freezer:
         text = connection.getresponse().read().decode()
         connection.close()
         return text
+
+    def said(self, event: str) -> int:
+        """How often its log tells of that."""
+        return self._log.read_text().count(f'"event":"{event}"')
 
     def ask(self, action: str, token: str | None = TOKEN) -> int:
         """The status of an action."""
@@ -123,3 +131,10 @@ def frozen(group: Cgroup) -> bool:
 def resident(pid: int) -> int:
     """Resident memory of a process, bytes."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def client(freezer: Freezer, folder: Path, pod: FreezerPod) -> FreezerClient:
+    """queue-proxy's way to a daemon, with the token of a pod."""
+    token = folder / f"token-of-{pod.name}"
+    token.write_text(pod.token)
+    return FreezerClient(f"unix:{freezer.socket}", token)

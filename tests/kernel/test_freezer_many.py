@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from cgroups.group import Cgroup
-from emu.daemon.freezer_client import FreezerClient
 from emu.daemon.freezer_pods import FreezerPod
 from emu.events import ContainerPaused, ContainerResumed, read_events
-from tests.kernel.freezer import Freezer, frozen, target
+from tests.kernel.freezer import Freezer, client, frozen, target
 from tests.kernel.support import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.kernel
@@ -97,7 +96,7 @@ def test_a_hundred_pods_pause_and_resume_at_once_and_none_is_taken_for_another(p
     """Each by its own token, all asked in the same moment: the odd ones, then all, then pauses and resumes mixed."""
     named = [FreezerPod(f"pod-{n}", f"token-{n}", (target(group),)) for n, group in enumerate(pods.groups)]
     freezer = Freezer(tmp_path, named)
-    clients = [_client(freezer, tmp_path, pod) for pod in named]
+    clients = [client(freezer, tmp_path, pod) for pod in named]
 
     def ask(action: str, numbers: Iterable[int]) -> list[tuple[str, int]]:
         return [(action, number) for number in numbers]
@@ -118,8 +117,8 @@ def test_a_hundred_pods_pause_and_resume_at_once_and_none_is_taken_for_another(p
         pods.prove(odd)
         await at_once(ask("resume", everyone))
         pods.prove(set())
-        for client in clients:
-            client.close()
+        for one in clients:
+            one.close()
 
     try:
         asyncio.run(story())
@@ -130,9 +129,3 @@ def test_a_hundred_pods_pause_and_resume_at_once_and_none_is_taken_for_another(p
             assert len(told) == PODS
     finally:
         freezer.close()
-
-
-def _client(freezer: Freezer, folder: Path, pod: FreezerPod) -> FreezerClient:
-    token = folder / f"token-of-{pod.name}"
-    token.write_text(pod.token)
-    return FreezerClient(f"unix:{freezer.socket}", token)

@@ -41,11 +41,22 @@ def test_steps_of_reclaim_are_read_in_their_one_form() -> None:
     assert read_scenario(resolve(spec), "again.yaml") == spec
 
 
+def test_what_is_read_ahead_goes_with_what_is_reclaimed() -> None:
+    """Nothing unless asked for; what the last wake touched, or an amount."""
+    for said, kept in (("touched", "touched"), ("25 %", "25%"), ("16Mi", str(16 << 20))):
+        found = read(f"    reclaim: [{{ after: 1s }}]\n    prefetch: {said}\n")
+        assert found is not None
+        assert found.prefetch == kept
+    assert FreezerSpec().prefetch == "none"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("    reclaim: [{ amount: half }]\n", "is not an amount of memory"),
         ("    reclaim: [{ amount: 0% }]\n", "above 0 %"),
+        ("    prefetch: some\n", "write all, a size (64Mi), or a share (50%); or none, or touched"),
+        ("    prefetch: touched\n", "there is nothing to read ahead"),
         ("    method: criu\n", "docker"),
         ("    mode: istio\n", "knative"),
         ("    grace: soon\n", "is not a duration"),
@@ -72,6 +83,11 @@ def test_the_spec_and_the_daemon_know_the_same_words() -> None:
     [
         (["--pods", "nowhere.json", "--method", "cgroup"], "cannot read the freezer's pods from nowhere.json"),
         (["--pods", "pods.json", "--method", "cgroup", "--reclaim", "much"], "'much' is not a step of reclaim"),
+        (["--pods", "pods.json", "--method", "cgroup", "--prefetch", "all"], "there is nothing to read ahead"),
+        (
+            ["--pods", "pods.json", "--method", "cgroup", "--reclaim", "all", "--prefetch", "some"],
+            "'some' is not what to read ahead",
+        ),
         (["--pods", "pods.json", "--method", "cgroup", "--listen", "nowhere"], "cannot listen on nowhere"),
         (["--pods", "pods.json", "--method", "cgroup", "--listen", "unix:/no/such/place"], "cannot listen on unix:"),
     ],

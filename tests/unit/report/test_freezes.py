@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from emu.events import ContainerPaused, ContainerResumed, FreezerFailed, MemoryReclaimed
+from emu.events import ContainerPaused, ContainerResumed, FreezerFailed, MemoryPrefetched, MemoryReclaimed
 from emu.report.render import render_html
 from emu.report.study import read_study
 from emu.report.summary import summarize
@@ -163,6 +163,38 @@ def test_the_story_is_told(story: Story) -> None:
     assert "540" in out.getvalue()
     page = render_html(study, summary)
     assert "Not all was reclaimed: the machine's swap is full." in " ".join(html.unescape(page).split())
+
+
+def test_what_was_read_ahead_is_told_with_the_wake_that_it_was_for(story: Story) -> None:
+    """How much, how long it held the resume up, and what followed; a run without it has no such column."""
+    told = story.run
+    told.now = 4.99
+    told.event(MemoryPrefetched(told.t, *APP, 70 * MIB, 6 * MIB, 6 * MIB, 0.012))
+    told.now = 9.0
+    study = read_study(told.finish())
+    summary = summarize(study)
+    first, second = summary["freezes"]
+    assert (first["wake_prefetched_bytes"], first["wake_prefetch_known_bytes"]) == (6 * MIB, 6 * MIB)
+    assert first["wake_prefetch_ms"] == pytest.approx(12.0)
+    assert second["wake_prefetched_bytes"] is None
+    assert summary["freezer"]["prefetched_bytes"] == 6 * MIB
+    said = " ".join(summary["verdict"]["sentences"])
+    assert "Ahead of the last such resume 6 MiB were read back (6 MiB known from the wake before)" in said
+    assert "held it up for 12 ms; 540 major faults followed" in said
+    out = io.StringIO()
+    print_story(study, summary, Console(file=out, width=300))
+    assert "READ AHEAD" in out.getvalue()
+    assert "read ahead" in render_html(study, summary)
+
+
+def test_without_reading_ahead_there_is_no_word_of_it(story: Story) -> None:
+    """Neither a column nor a sentence; the figure is null."""
+    study = read_study(story.run.finish())
+    summary = summarize(study)
+    out = io.StringIO()
+    print_story(study, summary, Console(file=out, width=300))
+    assert "ahead" not in out.getvalue().lower()
+    assert summary["freezer"]["prefetched_bytes"] is None
 
 
 def test_thousands_of_freezes_are_told_in_few_lines(tmp_path: Path) -> None:
