@@ -44,7 +44,7 @@ from emu.events import (
     now,
 )
 from emu.listeners import Listeners
-from emu.rundir import NO_ROOM, RunDir
+from emu.rundir import RunDir
 from emu.samples import SampleWriter
 
 FAST_FILES = (
@@ -442,16 +442,11 @@ class Recorder:
 
     def _write_back(self) -> None:
         """Start writing out what was recorded, without waiting: where the run directory is another machine's file
-        system (hostfs in our own kernel), the page cache of this one would be lost with it. There a full disk shows
-        only now.
+        system (hostfs in our own kernel), the page cache of this one would be lost with it.
         """
-        files = ((self._writer.fd, self._run.samples), (self._log.fd, self._run.events))
-        for fd, path in (*files, (self._kmsg_file, self._run.kmsg)):
-            if fd < 0 or not _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE):
-                continue
-            number = ctypes.get_errno()
-            if number in NO_ROOM:
-                raise NotRecordedError(f"{path.name}: {os.strerror(number)}")
+        for fd in (self._writer.fd, self._log.fd, self._kmsg_file):
+            if fd >= 0:
+                _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
