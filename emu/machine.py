@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from emu.containers import EngineFacts
+from emu.runtime import EngineFacts
 
 SANDBOX_VARIABLE = "EMU_SANDBOX"
 """Set in our own kernel to its kind (`uml`, `qemu`)."""
@@ -27,7 +27,8 @@ def machine_facts(engine: EngineFacts) -> dict[str, Any]:
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "system": _system(),
-        "docker": engine.version,
+        "runtime": engine.runtime,
+        "docker": engine.version or None,
         "cgroup_driver": engine.cgroup_driver,
         "storage_driver": engine.storage_driver,
         "cpus": psutil.cpu_count() or 1,
