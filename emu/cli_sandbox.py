@@ -74,6 +74,12 @@ _OPTIONS = (
         callback=_seconds,
         help="Give up a guest that is not ready by then.",
     ),
+    click.option(
+        "--docker/--no-docker",
+        default=True,
+        show_default=True,
+        help="Start a Docker engine, which takes most of the boot.",
+    ),
     click.option("--quiet", "-q", is_flag=True, help="Say nothing of the boot."),
 )
 

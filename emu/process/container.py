@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGKILL, SIGTERM, Signals, pidfd_send_signal
 from subprocess import PIPE, STDOUT, Popen, TimeoutExpired
 
 from cgroups import NO_LIMIT, files
@@ -68,6 +68,10 @@ class Container:
         self._env = env
         self._tell = tell
         self._process: Popen[bytes] | None = None
+        """The shell outside that ends as the container's process does."""
+        self._pid = 0
+        self._pidfd = -1
+        self._pidfd_lock = threading.Lock()
         self._output: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._follower: threading.Thread | None = None
         self._ended = threading.Event()
@@ -86,7 +90,7 @@ class Container:
     @property
     def pid(self) -> int:
         """Its main process; 0 where none runs."""
-        return self._process.pid if self._process is not None and self.status == "running" else 0
+        return self._pid if self.status == "running" else 0
 
     def start(self) -> None:
         """Start it; returns when the program runs. EmuError where it could not: it counts as ended then."""
@@ -139,20 +143,22 @@ class Container:
             if self._process is None:
                 os.close(ready)
         self.started_at = _stamp()
-        began = _said_ready(ready)
-        if not began:
+        pid = _pid_of_ready(ready)
+        if pid is None:
             said = self._abandon(output)
             raise EmuError("", said or "it was not ready in time", "see whether the kernel's log says why: dmesg")
+        self._pid = pid
+        with suppress(ProcessLookupError):  # it may have ended again
+            self._pidfd = os.pidfd_open(pid)
         self._tell("start", {})
-        self._follower = threading.Thread(
-            target=self._follow, args=(output,), name=f"follow-{self.id[:12]}", daemon=True
-        )
+        self._follower = threading.Thread(target=self._follow, args=(output,), name=self.id[:12], daemon=True)
         self._follower.start()
 
     def _abandon(self, output: int) -> str:
         """End a chain that did not come to its end; what it said."""
         assert self._process is not None
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, SIGKILL)
         self._process.wait()
         with os.fdopen(output, "rb") as said:
             return said.read(MOST_OUTPUT).decode(errors="replace").strip()
@@ -190,6 +196,10 @@ class Container:
     def _on_end(self, process: Popen[bytes]) -> None:
         """Its main process has ended: whatever it left goes too, as with the first process of a container."""
         code = process.wait()
+        with self._pidfd_lock:
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+            self._pidfd = -1
         with suppress(CgroupError):
             Cgroup(self.place.cgroup).kill()
         self.finished_at = _stamp()
@@ -210,14 +220,16 @@ class Container:
 
     def signal(self, number: Signals) -> None:
         """Send its main process a signal; SIGKILL is for all of it. Nothing happens where it does not run."""
-        process = self._process
-        if process is None or self.status != "running":
-            return
-        self._tell("kill", {"signal": str(int(number))})
-        if number == SIGKILL:
-            with suppress(CgroupError):
-                Cgroup(self.place.cgroup).kill()
-        process.send_signal(number)
+        with self._pidfd_lock:
+            if self._pidfd < 0:
+                return
+            self._tell("kill", {"signal": str(int(number))})
+            if number == SIGKILL:
+                with suppress(CgroupError):
+                    Cgroup(self.place.cgroup).kill()
+                return
+            with suppress(ProcessLookupError):
+                pidfd_send_signal(self._pidfd, number)
 
     def stop(self, grace_s: float) -> None:
         """SIGTERM, then SIGKILL after `grace_s` seconds; returns when it has ended."""
@@ -268,19 +280,19 @@ class Container:
         return Executed(_exit_code(process.returncode), _text(said))
 
 
-def _said_ready(ready: int) -> bool:
-    """Whether the chain came to its end; it closes the pipe either way."""
+def _pid_of_ready(ready: int) -> int | None:
+    """The program's pid once the chain has come to its end; None where it did not. Closes the pipe."""
     heard = b""
     deadline = time.monotonic() + _START_S
     with os.fdopen(ready, "rb", buffering=0) as pipe:
         while not heard.endswith(launch.READY):
             if not select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                return False
-            part = pipe.read(len(launch.READY))
+                return None
+            part = pipe.read(_PART)
             if not part:
-                return False
+                return None
             heard += part
-    return True
+    return int(heard.split()[0])
 
 
 def _cut_short(process: Popen[bytes]) -> bytes:

@@ -5,9 +5,7 @@ process is in before it is the program, mounts of its own above a root of our ow
 (network.py), a user without rights. There is no daemon: containers are children of `emu run`, which follows their
 output and their ends. What outlives a killed run is found by its place (leftovers.py).
 
-What there is not: a namespace of pids, so that a program's SIGTERM is not ignored for want of a handler as that of a
-container's first process is, and the pod's processes see each other; Docker's network beyond this machine; images
-other than ours.
+What there is not: Docker's network beyond this machine, and images other than ours.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """The words with which a container's process is made, and a command run beside it. Pure: nothing is started here.
 
 A process is prepared by a chain of programs of this machine, each of which becomes the next: nsenter(1) joins the
-pod's network, unshare(1) makes mounts of its own, a shell mounts what the container sees, setpriv(1) and chroot(1)
-leave root's rights and the machine's files behind. The last step is a shell of the container's own root. It moves
-itself into the container's cgroup and becomes the program, so that the container pays for what the program needs,
-from its first page on, and for nothing that happened before.
+pod's network, unshare(1) makes mounts of its own, a shell mounts what the container sees. A second shell stays to
+tell how it ended; its only child is the first process of a namespace of pids, where setpriv(1) and chroot(1) leave
+root's rights and the machine's files behind. The last step is a shell of the container's own root. It moves itself
+into the container's cgroup and becomes the program, so that the container pays for what the program needs, from its
+first page on, and for nothing that happened before.
 
 The cgroup is opened while the chain is still root, and written to when it no longer is: since Linux 5.16 (and in the
 stable kernels from then on) the kernel asks who opened the file.
@@ -23,25 +24,23 @@ from emu.runtime import NOFILE
 USER = 65532
 """Who runs in a container, as in our images."""
 READY = b"ready\n"
-"""What the chain says on its standard input, which is a pipe to us, just before it becomes the program."""
+"""What the chain says on its standard input, which is a pipe to us, just before it becomes the program; and before
+that, the program's pid.
+"""
 TOOLS = ("sh", "nsenter", "unshare", "setpriv", "chroot", "mount", "ip", "tar", "cp")
 INSTALL = "install util-linux, iproute2, coreutils and tar, or take pod.runtime: docker"
 """How to get them."""
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 _PATH = f"/usr/local/bin:/usr/bin:/bin:{_SBIN}"
-CHAIN_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C"}
-"""Of the chain; the program gets its own."""
-
 _ENTER = 'echo 0 >&3; exec 3>&-; exec "$@"'
 """In the container's own shell: into the cgroup, then become the program."""
 _BEGIN = f'echo 0 >&3; echo {READY.decode().strip()} >&0; exec </dev/null 3>&-; exec "$@"'
-_PREPARE = f"""
+_PREPARE = """
 set -e
 procs=$1 adj=$2 root=$3
 shift 3
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
-mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 mount -t tmpfs -o nosuid,nodev,size=16m,mode=1777 tmpfs "$root/tmp"
 mount -t tmpfs -o nosuid,nodev,noexec,size=64m,mode=1777 shm "$root/dev/shm"
 while [ "$1" != -- ]; do
@@ -50,8 +49,22 @@ while [ "$1" != -- ]; do
     shift 3
 done
 shift
+exec unshare --pid sh -c "$KEEP" emu "$procs" "$adj" "$root" "$@"
+"""
+_KEEP = """
+exec 4>&2 2>/dev/null # this shell's own word on how its child ended is nobody's output
+(exec sh -c "$FIRST" emu "$@" 2>&4 4>&-)
+exit $?
+"""
+_FIRST = f"""
+set -e
+procs=$1 adj=$2 root=$3
+shift 3
+mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
 echo "$adj" >/proc/self/oom_score_adj
 ulimit -n {NOFILE}
+read -r pid rest </proc/self/stat # of the machine's own /proc: the pid that the machine knows
+echo "$pid" >&0
 exec 3>"$procs"
 cd /
 exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,+sys_chroot,+setuid,+setgid \\
@@ -64,6 +77,8 @@ echo "$adj" >/proc/self/oom_score_adj
 exec 3>"$procs"
 exec setpriv --no-new-privs nsenter "$@"
 """
+CHAIN_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C", "KEEP": _KEEP, "FIRST": _FIRST}
+"""Of the chain; the program gets its own."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +128,7 @@ def execute_words(procs: Path, adj: int, pid: int, argv: Sequence[str]) -> list[
     """The chain that becomes a command beside the container's process `pid`."""
     return [
         tool("sh"), "-c", _JOIN, "emu", str(procs), str(adj),
-        "--target", str(pid), "--mount", "--ipc", "--net", "--root", "--wd",
+        "--target", str(pid), "--mount", "--ipc", "--net", "--pid", "--root", "--wd",
         f"--setgid={USER}", f"--setuid={USER}", "--",
         "/bin/sh", "-c", _ENTER, "sh", *argv,
     ]  # fmt: skip
