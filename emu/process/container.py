@@ -21,6 +21,7 @@ from cgroups.group import Cgroup
 from emu import command
 from emu.errors import EmuError
 from emu.process import launch
+from emu.process.journal import JournalLines
 from emu.process.launch import Bind
 from emu.runtime import MOST_OUTPUT, ContainerRequest, Executed
 
@@ -73,6 +74,7 @@ class Container:
         self._pidfd = -1
         self._pidfd_lock = threading.Lock()
         self._output: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._journal = JournalLines(request.name, ident) if request.log_driver == "journald" else None
         self._follower: threading.Thread | None = None
         self._ended = threading.Event()
         self.exit_code: int | None = None
@@ -182,7 +184,7 @@ class Container:
         while open_ends:
             for fd, _ in poller.poll():
                 if fd == output and (data := os.read(output, _PART)):
-                    self._output.put(data)
+                    self._heard(data)
                     continue
                 poller.unregister(fd)
                 open_ends.discard(fd)
@@ -190,8 +192,15 @@ class Container:
                 if fd == life:
                     self._on_end(process)
         self._output.put(None)
+        if self._journal is not None:
+            self._journal.end()
         time.sleep(_LINGER_S)
         self._remove_cgroup()
+
+    def _heard(self, data: bytes) -> None:
+        self._output.put(data)
+        if self._journal is not None:
+            self._journal.take(data)
 
     def _on_end(self, process: Popen[bytes]) -> None:
         """Its main process has ended: whatever it left goes too, as with the first process of a container."""

@@ -16,6 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -44,12 +45,14 @@ _COMMANDS = {
 _FIX = "take pod.runtime: docker, or run on our own kernel: emu run --on sandbox …"
 
 
+@dataclass(frozen=True)
 class _Image:
     """What containers find as their root, and what they run unless told otherwise."""
 
-    def __init__(self, folder: Path, like: str) -> None:
-        self.folder = folder
-        self.like = like
+    folder: Path
+    like: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Whose it is, unless it is everybody's."""
 
 
 class _Stream:
@@ -119,7 +122,7 @@ class ProcessRuntime:
         """A copy of the root for one run, whose files are shared with no other."""
         folder = self._run_folder(labels) / "images" / into.replace("/", "_")
         roots.copy(self._images[tag].folder, folder)
-        self._images[into] = _Image(folder, self._images[tag].like)
+        self._images[into] = _Image(folder, self._images[tag].like, labels)
 
     def save_image(self, tag: str, archive: Path) -> None:
         """As a tar."""
@@ -129,6 +132,7 @@ class ProcessRuntime:
     def load_image(self, archive: Path) -> None:
         """Unpack it where it was."""
         tag, image = self._archived[archive]
+        self._run_folder(image.labels)
         roots.unpack(archive, image.folder)
         self._images[tag] = image
 
