@@ -46,8 +46,8 @@ class RunBegan(Event):
     wall_time: str
     """UTC, ISO 8601, at `t`."""
     machine: dict[str, Any]
-    """kernel, cgroup_driver, docker, cpus, memory_bytes, swap_bytes, psi (bool), devices {"98:0": {name, role}}
-    with role `docker`, `swap` or `other`.
+    """kernel, cgroup_driver, runtime (`docker`, `process`), docker (its version), cpus, memory_bytes, swap_bytes,
+    psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`.
     """
     pod_cgroup: str | None = None
     clock_ticks: int = 100
