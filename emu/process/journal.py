@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.daemon.journald import Journald
+from emu.daemon.journald import SOCKET, Journald
 
 _LONGEST = 48 * 1024
 """Bytes of a line at which it is sent in parts, so that a datagram takes it."""
@@ -13,8 +13,8 @@ class JournalLines:
     there only: it never holds the container up.
     """
 
-    def __init__(self, name: str, ident: str) -> None:
-        self._journald = Journald(name)
+    def __init__(self, name: str, ident: str, path: str = SOCKET) -> None:
+        self._journald = Journald(name, path)
         self._fields = {"CONTAINER_NAME": name, "CONTAINER_ID": ident[:12], "CONTAINER_ID_FULL": ident}
         self._begun = b""
 
