@@ -120,7 +120,8 @@ def _engine(facts: HostFacts) -> Iterator[Requirement]:
         _engine_trouble(facts),
         found,
         "the pod's containers are real Docker containers",
-        f"{install_line(['docker.io'])} && sudo systemctl start docker, {_ELSE_SANDBOX}",
+        f"{install_line(['docker.io'])} && sudo systemctl start docker, {_ELSE_SANDBOX}; "
+        "a scenario with pod.runtime: process needs none",
     )
 
 

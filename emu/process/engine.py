@@ -121,8 +121,11 @@ class ProcessRuntime:
     def flatten(self, tag: str, into: str, labels: Mapping[str, str], scratch: Path) -> None:
         """A copy of the root for one run, whose files are shared with no other."""
         folder = self._run_folder(labels) / "images" / into.replace("/", "_")
-        roots.copy(self._images[tag].folder, folder)
-        self._images[into] = _Image(folder, self._images[tag].like, labels)
+        image = self._images[tag]
+        self._images[into] = _Image(
+            folder, image.like, labels
+        )  # before it is there, so that half of it is removed too
+        roots.copy(image.folder, folder)
 
     def save_image(self, tag: str, archive: Path) -> None:
         """As a tar."""
@@ -239,19 +242,20 @@ class ProcessRuntime:
     def remove(self, container_id: str) -> None:
         """Kill and remove it, and its network if that is its own."""
         made = self._containers.pop(container_id, None)
-        if made is not None:
-            made.remove()
-        if (aside := self._asides.pop(container_id, None)) is not None:
-            aside.remove()
-        own = self._networks.pop(container_id, None)
-        if own is not None:
-            network.remove(own.name)
+        try:
+            if made is not None:
+                made.remove()
+        finally:
+            if (aside := self._asides.pop(container_id, None)) is not None:
+                aside.remove()
+            if (own := self._networks.pop(container_id, None)) is not None:
+                network.remove(own.name)
 
     def labelled(self, label: str) -> list[dict[str, Any]]:
         """Every container of ours with a label."""
         return [
             {"Id": made.id, "Names": [f"/{made.request.name}"], "Labels": made.request.labels, "State": made.status}
-            for made in self._containers.values()
+            for made in list(self._containers.values())
             if _has(made.request.labels, label)
         ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from emu.containers import Engine
 from emu.events import ContainerExited, DockerEvent, read_events
 from emu.podcgroup import PARENT
 from emu.process import network, roots
-from tests.scenario.support import Finished
+from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
 
 pytestmark = pytest.mark.scenario
 
@@ -57,6 +59,13 @@ expect:
   containers.app.stops.0.exit_code: "== 0"
   containers.stubborn.stops.0.exit_code: "== 137"
   containers.stubborn.stops.0.sigkill_s: "!= null"
+"""
+
+LONG = """
+name: long
+question: Is what was started undone when the run is interrupted?
+pod: {runtime: process, freezer: {method: cgroup}}
+load: {phases: [{name: traffic, type: constant, rate: 1, duration: 10m}]}
 """
 
 
@@ -124,3 +133,23 @@ def test_what_a_kubelet_does_is_done(emu_run: EmuRun, tmp_path: Path) -> None:
     done = emu_run(str(path))
     assert done.status == 0, [one for one in done.summary["expectations"] if not one["met"]]
     assert left_behind() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
+def test_what_was_started_is_undone(
+    number: signal.Signals, going: Callable[[str], Going], scenario_file: Callable[[str], str]
+) -> None:
+    """After Ctrl-C by the run itself, which keeps its record; after SIGKILL by `emu clean`."""
+    one = going(scenario_file(LONG))
+    one.until("sending requests")
+    assert left_behind() != []
+    one.signal(number)
+    status = one.end()
+    if number == signal.SIGKILL:
+        subprocess.run([*EMU, "clean"], check=True, timeout=DEADLINE_S)
+    else:
+        assert (status, one.run.summary.exists()) == (130, True)
+    for _ in eventually():
+        if not (left_behind() or leftovers(one.engine)):
+            break
+    assert (left_behind(), leftovers(one.engine)) == ([], [])
