@@ -18,7 +18,7 @@ from cgroups.group import Cgroup
 from cgroups.mount import Mount
 from emu import cleaning, images
 from emu.errors import EmuError
-from emu.pod import owner
+from emu.owner import owner
 from emu.podcgroup import CgroupfsPod
 from emu.process import network, roots
 from emu.process.engine import ProcessRuntime
