@@ -142,6 +142,9 @@ def test_what_was_started_is_undone(
     """After Ctrl-C by the run itself, which keeps its record; after SIGKILL by `emu clean`."""
     one = going(scenario_file(LONG))
     one.until("sending requests")
+    for _ in eventually():
+        if one.run.requests.exists() and one.run.requests.stat().st_size:
+            break
     assert left_behind() != []
     one.signal(number)
     status = one.end()
