@@ -342,15 +342,15 @@ def test_what_a_killed_run_leaves_is_found_and_removed(runtime: ProcessRuntime, 
     run_id = process.stdout.readline().strip()
     group = Cgroup(CgroupfsPod(mount, run_id).path)
     try:
-        assert not [found for found in cleaning.clean() if run_id in found.name]
+        assert not [found for found in cleaning.clean(print) if run_id in found.name]
         pids = [pid for part in group.walk() for pid in part.procs()]
         assert len(pids) == 2
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    removed = {found.kind for found in cleaning.clean() if run_id in found.name}
+    removed = {found.kind for found in cleaning.clean(print) if run_id in found.name}
     assert removed == {"cgroup", "network", "folder"}
     assert not group.exists()
     assert not [name for name in network.existing() if name.startswith(run_id)]
     assert not (roots.HOME / "runs" / run_id).exists()
-    assert not [found for found in cleaning.clean() if run_id in found.name]
+    assert not [found for found in cleaning.clean(print) if run_id in found.name]
