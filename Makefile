@@ -60,11 +60,12 @@ test-faults: $(STAMP) ## Tests of what breaks: processes, the engine, the disk, 
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_faults.py \
 	    tests/scenario/test_record_full.py tests/scenario/test_clock_set.py tests/scenario/test_engine_lost.py $(ARGS)
 
-test-daemons: $(STAMP) ## Tests of emu freezer, scale to zero and emu calibrate on real containers
+test-daemons: $(STAMP) ## Tests of emu freezer, scale to zero and emu calibrate on real containers, and of pods without Docker
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_calibrate.py \
 	    tests/scenario/test_freezer.py tests/scenario/test_freezer_containers.py \
-	    tests/scenario/test_frozen_faults.py tests/scenario/test_autoscaling.py $(ARGS)
+	    tests/scenario/test_frozen_faults.py tests/scenario/test_autoscaling.py \
+	    tests/scenario/test_process.py $(ARGS)
 
 # Two halves of about the same length, for two sandboxes; tests that look at the same run are in the same half.
 HALF := app-oom or app-swap or cold-starts or crash-loop or freezer or graceful-stop or idle-policies or sidecar \

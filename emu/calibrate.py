@@ -27,9 +27,10 @@ from emu.errors import EmuError
 from emu.machine import where
 from emu.messages import QUEUE_PORT, USER_PORT, Work
 from emu.owner import owner
-from emu.pod import LABEL_OWNER, queue_proxy_environment
+from emu.pod import queue_proxy_environment
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
+from emu.runtime import LABEL_OWNER
 
 if TYPE_CHECKING:
     from emu.containers import Engine

@@ -1,25 +1,26 @@
-"""Finds what a killed run left behind, and removes it: containers, volumes, pod cgroups, guests; nothing else.
+"""Finds what a killed run left behind, and removes it: containers, volumes, cgroups, networks, guests; nothing else.
 
 Ours is what carries our label or lies below our parent cgroup. What belongs to a run whose process is still alive is
-left alone. Processes need no search: the recorder and the load generator end with the run that started them, and
-containers are the engine's.
+left alone. Processes need no search: the recorder and the load generator end with the run that started them,
+containers are the engine's, and what runs without an engine is in its pod's cgroup.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
-from emu.containers import LABEL_RUN, Engine
+from emu.containers import Engine
 from emu.errors import EmuError
 from emu.freezer import leftovers
 from emu.machine import where
 from emu.owner import lives
-from emu.pod import LABEL_OWNER
 from emu.podcgroup import DRIVERS, existing_pods, pod_cgroup, read_owner
+from emu.process import leftovers as processes
+from emu.runtime import LABEL_OWNER, LABEL_RUN
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,25 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
 
         for guest in sweep():
             yield Removed("guest", guest.scratch.name)
+    alive = processes.living_runs(lives) | _living_pods()
     engine = Engine()
     try:
-        facts = engine.connect()
+        engine.connect()
     except EmuError:
         say("no Docker engine answers: what one may have of killed runs, containers and volumes, is not looked for")
-        for driver in DRIVERS:
-            yield from _clean_cgroups(driver, set())
-        return
+    else:
+        alive |= yield from _clean_engine(engine)
+    for folder in leftovers(alive):
+        shutil.rmtree(folder, ignore_errors=True)
+        yield Removed("freezer", str(folder))
+    for driver in DRIVERS:  # pods without Docker are in cgroupfs, whatever Docker's own is
+        yield from _clean_cgroups(driver, alive)
+    for kind, name in processes.clean(alive):
+        yield Removed(kind, name)
+
+
+def _clean_engine(engine: Engine) -> Generator[Removed, None, set[str]]:
+    """What the engine has; returns the runs that are alive."""
     alive: set[str] = set()
     for found in engine.labelled(LABEL_RUN):
         labels = found["Labels"]
@@ -64,10 +76,16 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
         if labels.get(LABEL_RUN) not in alive and not lives(labels.get(LABEL_OWNER, "")):
             engine.remove_image(str(image["Id"]))
             yield Removed("image", str((image.get("RepoTags") or [image["Id"]])[0]))
-    for folder in leftovers(alive):
-        shutil.rmtree(folder, ignore_errors=True)
-        yield Removed("freezer", str(folder))
-    yield from _clean_cgroups(facts.cgroup_driver, alive)
+    return alive
+
+
+def _living_pods() -> set[str]:
+    """The runs that are alive by what their pods' cgroups say, where Docker may not be asked."""
+    try:
+        pods = existing_pods("cgroupfs", find_cgroup2())
+    except CgroupError:
+        return set()
+    return {pod.name for pod in pods if lives(read_owner(pod.path) or "")}
 
 
 def _clean_cgroups(driver: str, alive: set[str]) -> Iterator[Removed]:

@@ -22,7 +22,7 @@ from emu.live import Screen
 from emu.machine import where
 from emu.paths import cache_dir, runs_dir
 from emu.rundir import RunDir
-from emu.scenario import load_resolved, load_scenario, resolve, variants_of
+from emu.scenario import load_resolved, load_scenario, needs_docker, resolve, variants_of
 from emu.spec import ScenarioSpec
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
@@ -78,7 +78,7 @@ def run(
     spec = load_scenario(scenario, settings)
     if variant is not None:
         spec = _only(variant, spec)
-    chosen = _choose(place)
+    chosen = _choose(place, needs_docker(spec))
     directory = RunDir((out or runs_dir() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{spec.name}").absolute())
     with Screen(to_stderr=as_json) as screen:
         screen.console.print(f"[bold]{spec.name}[/]: {spec.question}")
@@ -141,11 +141,11 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
     return EXIT_OK
 
 
-def _choose(place: str) -> str:
+def _choose(place: str, docker: bool) -> str:
     from emu.host import gather_facts
     from emu.requirements import choose_where
 
-    return choose_where(gather_facts(), None if place == "auto" else place)
+    return choose_where(gather_facts(), None if place == "auto" else place, docker=docker)
 
 
 def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> int:
@@ -178,6 +178,7 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
             shares=[directory.path, cache, *uml.usual_shares()],
             console_log=directory.processes / "console.log",
             say=screen.step,
+            docker=needs_docker(spec),
         )
     if status not in (EXIT_OK, EXIT_INTERRUPTED) and not (status == EXIT_BAD_INPUT and directory.begun()):
         sys.exit(EXIT_BAD_INPUT)  # it has said why

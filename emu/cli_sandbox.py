@@ -74,6 +74,12 @@ _OPTIONS = (
         callback=_seconds,
         help="Give up a guest that is not ready by then.",
     ),
+    click.option(
+        "--docker/--no-docker",
+        default=True,
+        show_default=True,
+        help="Start a Docker engine, which takes most of the boot.",
+    ),
     click.option("--quiet", "-q", is_flag=True, help="Say nothing of the boot."),
 )
 
@@ -172,15 +178,21 @@ def doctor(as_json: bool) -> None:
 
     facts = gather_facts()
     rows, place = requirements(facts), possible_place(facts)
+    without = possible_place(facts, docker=False)
     if as_json:
-        document = {"where": place, "facts": facts.to_json(), "requirements": [asdict(row) for row in rows]}
+        document = {
+            "where": place,
+            "where_without_docker": without,
+            "facts": facts.to_json(),
+            "requirements": [asdict(row) for row in rows],
+        }
         click.echo(json.dumps(document, indent=2))
     else:
-        _print_requirements(rows, place)
-    sys.exit(EXIT_OK if place else EXIT_BAD_INPUT)
+        _print_requirements(rows, place, without)
+    sys.exit(EXIT_OK if place or without else EXIT_BAD_INPUT)
 
 
-def _print_requirements(rows: list[Requirement], place: str | None) -> None:
+def _print_requirements(rows: list[Requirement], place: str | None, without: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -201,3 +213,6 @@ def _print_requirements(rows: list[Requirement], place: str | None) -> None:
         "sandbox": "Runs take place in the sandbox: this host lacks something, our own kernel does not.",
     }
     console.print("\n" + verdict.get(place or "", "Nothing can run here yet."), soft_wrap=True)
+    if without is not None and without != place:
+        there = "on this host" if without == "host" else "in the sandbox"
+        console.print(f"With pod.runtime: process, which needs no Docker, they take place {there}.")

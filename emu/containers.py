@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,77 +24,25 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from emu.errors import EmuError
+from emu.runtime import (
+    LABEL_CONTAINER,
+    LABEL_RUN,
+    MOST_OUTPUT,
+    NOFILE,
+    ContainerRequest,
+    EngineFacts,
+    EngineGone,
+    Executed,
+)
 
-LABEL_RUN = "emu.run"
-"""Label with the run's id, on all that a run makes."""
-LABEL_CONTAINER = "emu.container"
-LABEL_DIGEST = "emu.digest"
-"""Label on our images: a digest of what they were built from."""
-NOFILE = 1_048_576
+__all__ = ["LABEL_CONTAINER", "LABEL_RUN", "ContainerRequest", "Engine", "EngineFacts", "EngineGone", "Executed"]
+
 _API_TIMEOUT_S = 120
 _PING_S = 2
 _PING_LOOK_S = 0.2
 _EXEC_END_S = 2.0
 _EXEC_LOOK_S = 0.01
-_MOST_OUTPUT = 10 * 1024
 _FIX = "see whether the engine answers: docker info"
-
-
-class EngineGone(EmuError):  # noqa: N818  it says what happened
-    """The engine answers no more: it was stopped, it died, or it is being started anew."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            "the Docker engine went away",
-            why,
-            "start it again (systemctl start docker), then emu clean removes what it still has of this run",
-        )
-
-
-@dataclass(frozen=True)
-class ContainerRequest:
-    """One container instance to make. Bytes; None is no limit (and for swap: as much as there is)."""
-
-    name: str
-    image: str
-    labels: Mapping[str, str]
-    command: Sequence[str] | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
-    memory_max: int | None = None
-    swap_max: int | None = 0
-    millicores: int | None = None
-    oom_score_adj: int = 0
-    cgroup_parent: str | None = None
-    network_of: str | None = None
-    """The id of the container whose network this one shares; None is a network of its own on the bridge."""
-    volume: tuple[str, str] | None = None
-    """A named volume and where it is mounted."""
-    bind: tuple[str, str] | None = None
-    """A folder of this machine and where it is mounted, to read only."""
-    log_driver: str | None = None
-    user: str | None = None
-    entrypoint: Sequence[str] | None = None
-
-
-@dataclass(frozen=True)
-class EngineFacts:
-    """What the engine says of itself."""
-
-    version: str
-    cgroup_driver: str
-    cgroup_version: str
-    storage_driver: str
-    root_dir: str
-
-
-@dataclass(frozen=True)
-class Executed:
-    """A command that ran in a container."""
-
-    exit_code: int | None
-    """None: it did not end in time and was killed."""
-    output: str
-    """What it printed, both streams, 10 KiB at most."""
 
 
 def memory_arguments(memory_max: int | None, swap_max: int | None) -> dict[str, int]:
@@ -336,7 +283,7 @@ class Engine:
             runner.join(_EXEC_END_S)
         if failure and not timed_out:
             raise failure[0]
-        output = b"".join(said)[:_MOST_OUTPUT].decode(errors="replace")
+        output = b"".join(said)[:MOST_OUTPUT].decode(errors="replace")
         with _asking(what):
             code = None if timed_out else self._exit_code(ident)
         if code in (126, 127) and "exec failed" in output:

@@ -46,8 +46,8 @@ class RunBegan(Event):
     wall_time: str
     """UTC, ISO 8601, at `t`."""
     machine: dict[str, Any]
-    """kernel, cgroup_driver, docker, cpus, memory_bytes, swap_bytes, psi (bool), devices {"98:0": {name, role}}
-    with role `docker`, `swap` or `other`.
+    """kernel, cgroup_driver, runtime (`docker`, `process`), docker (its version), cpus, memory_bytes, swap_bytes,
+    psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`.
     """
     pod_cgroup: str | None = None
     clock_ticks: int = 100
@@ -112,14 +112,16 @@ class ContainerReady(Event):
 
 @dataclass(frozen=True)
 class ContainerExited(Event):
-    """It ended. `docker_oom_killed` is Docker's own flag, which is known to lie; it is recorded, never believed."""
+    """It ended. `docker_oom_killed` is Docker's own flag, which is known to lie; it is recorded, never believed. None
+    where no Docker engine ran it.
+    """
 
     kind: ClassVar[str] = "container-exited"
     container: str
     attempt: int
     id: str
     exit_code: int
-    docker_oom_killed: bool
+    docker_oom_killed: bool | None
     asked: bool = False
     """We stopped it ourselves (the end of the run), so that the exit is no finding."""
     started_at: str | None = None

@@ -67,6 +67,8 @@ class HostFacts:
     """Why the sandbox could not boot although its parts are there."""
     kvm_problem: str | None
     inside_sandbox: bool
+    root: bool = True
+    """Whether we are root, who may make networks and mounts."""
 
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values."""
@@ -97,6 +99,7 @@ def gather_facts() -> HostFacts:
         uml_missing=missing,
         uml_problem=None if missing else _uml(),
         kvm_problem=_kvm(),
+        root=os.geteuid() == 0,
         inside_sandbox=os.environ.get("EMU_SANDBOX") is not None,
     )
 

@@ -18,11 +18,15 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emu import command
-from emu.containers import LABEL_DIGEST, Engine
 from emu.errors import EmuError
 from emu.paths import cache_dir, images_dir
+from emu.runtime import LABEL_DIGEST
+
+if TYPE_CHECKING:
+    from emu.containers import Engine
 
 BASE, APP, QUEUE_PROXY = "emu/base", "emu/app", "emu/queue-proxy"
 _RECIPE = 1
@@ -174,7 +178,7 @@ def ensure(
     parent = artifacts.key
     for tag in (BASE, APP, QUEUE_PROXY):
         files = _context(tag, artifacts)
-        digest = _digest(parent, *(f"{name}:{_content_digest(what)}" for name, what in sorted(files.items())))
+        digest = digest_of(parent, files)
         if tag == BASE:
             parent = digest
         labels = engine.image_labels(tag)
@@ -191,12 +195,21 @@ def _context(tag: str, artifacts: Artifacts) -> Mapping[str, Path | bytes]:
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
     if tag == BASE:
         return {**files, "rootfs.tar": artifacts.rootfs}
-    package = Path(__file__).parent
-    for name in _CODE:
-        files[f"emu/{name}"] = package / name
+    files |= source_files()
     if tag == APP:
         files["data/README"] = b"The app's files: a volume is mounted here, on the engine's own disk.\n"
     return {**files, "site-packages": artifacts.site_packages}
+
+
+def source_files() -> dict[str, Path]:
+    """What containers import of emu: name in the package's folder → file or folder."""
+    package = Path(__file__).parent
+    return {f"emu/{name}": package / name for name in _CODE}
+
+
+def digest_of(before: str, files: Mapping[str, Path | bytes]) -> str:
+    """A digest of files and of what they stand on."""
+    return _digest(before, *(f"{name}:{_content_digest(what)}" for name, what in sorted(files.items())))
 
 
 def _content_digest(what: Path | bytes) -> str:

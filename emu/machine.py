@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from emu.containers import EngineFacts
+from emu.runtime import EngineFacts
 
 SANDBOX_VARIABLE = "EMU_SANDBOX"
 """Set in our own kernel to its kind (`uml`, `qemu`)."""
@@ -27,7 +27,8 @@ def machine_facts(engine: EngineFacts) -> dict[str, Any]:
         "kernel": platform.release(),
         "architecture": platform.machine(),
         "system": _system(),
-        "docker": engine.version,
+        "runtime": engine.runtime,
+        "docker": engine.version or None,
         "cgroup_driver": engine.cgroup_driver,
         "storage_driver": engine.storage_driver,
         "cpus": psutil.cpu_count() or 1,
@@ -35,7 +36,7 @@ def machine_facts(engine: EngineFacts) -> dict[str, Any]:
         "swap_bytes": psutil.swap_memory().total,
         "psi": Path("/proc/pressure/memory").exists(),
         "page_size": os.sysconf("SC_PAGE_SIZE"),
-        "devices": block_devices(Path(engine.root_dir)),
+        "devices": block_devices(Path(engine.root_dir), engine.runtime),
     }
 
 
@@ -46,11 +47,13 @@ def _system() -> str:
         return "Linux"
 
 
-def block_devices(docker_root: Path) -> dict[str, dict[str, str]]:
-    """Each whole disk by its number (`98:0`), with its name and what it is for: `swap`, `docker` or `other`."""
+def block_devices(runtime_root: Path, runtime: str) -> dict[str, dict[str, str]]:
+    """Each whole disk by its number (`98:0`), with its name and what it is for: `swap`, the runtime's (`docker` or
+    `process`) or `other`.
+    """
     roles: dict[str, str] = {}
-    if docker_root.exists():
-        roles[_disk_of(docker_root.stat().st_dev)] = "docker"
+    if runtime_root.exists():
+        roles[_disk_of(runtime_root.stat().st_dev)] = runtime
     for line in _lines(Path("/proc/swaps"))[1:]:
         device = Path(line.split()[0])
         if device.is_block_device():

@@ -22,7 +22,6 @@ from typing import Self
 from cgroups import files
 from cgroups.errors import CgroupError
 from emu import images
-from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine, EngineGone
 from emu.errors import EmuError
 from emu.events import (
     SCALE_DOWN,
@@ -40,6 +39,7 @@ from emu.podcgroup import PodCgroup
 from emu.policy import qos
 from emu.policy.probing import Kind, ProbeRule
 from emu.profiles import profile_of
+from emu.runtime import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineGone, Runtime
 from emu.spec import (
     AppSpec,
     ContainerSpec,
@@ -53,8 +53,6 @@ from emu.spec import (
 )
 
 QUEUE_PROXY, APP, SANDBOX = "queue-proxy", "app", "sandbox"
-LABEL_OWNER = "emu.owner"
-"""Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
 _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
 _TLS_PORT = 8112
 _STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.sidecar")
@@ -109,7 +107,7 @@ class Pod:
         self,
         spec: PodSpec,
         run_id: str,
-        engine: Engine,
+        engine: Runtime,
         cgroup: PodCgroup,
         log: EventLog,
         *,
@@ -278,10 +276,11 @@ class Pod:
     def remove(self, instance: Instance) -> None:
         """Kill an instance if it runs, and remove it, before the pod itself goes."""
         state = self._engine.state(instance.id)
+        flag = state.get("OOMKilled")
         self._engine.remove(instance.id)
         if state["Status"] != "created":
             self._log.append(
-                ContainerExited(now(), instance.container, instance.attempt, instance.id, _KILLED, False, asked=True)
+                ContainerExited(now(), instance.container, instance.attempt, instance.id, _KILLED, flag, asked=True)
             )
 
     def asked(self, container: str) -> qos.Asked:

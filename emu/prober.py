@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
-from emu.containers import Executed
 from emu.errors import EmuError
 from emu.policy.probing import Outcome
+from emu.runtime import Executed
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
 
 USER_AGENT = "kube-probe/1.34"

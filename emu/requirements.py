@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from emu.errors import EmuError
-from emu.sandbox.parts import install_line
+from emu.sandbox.parts import FOR_DOCKER, install_line
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
@@ -120,7 +120,19 @@ def _engine(facts: HostFacts) -> Iterator[Requirement]:
         _engine_trouble(facts),
         found,
         "the pod's containers are real Docker containers",
-        f"{install_line(['docker.io'])} && sudo systemctl start docker, {_ELSE_SANDBOX}",
+        f"{install_line(['docker.io'])} && sudo systemctl start docker, {_ELSE_SANDBOX}; "
+        "a scenario with pod.runtime: process needs none",
+    )
+
+
+def _root(facts: HostFacts) -> Iterator[Requirement]:
+    """What pods as processes need of the user: more than cgroups, so that delegation is not enough."""
+    yield _row(
+        "root",
+        None if facts.root else "this user is not root",
+        "root",
+        "pods as processes have networks and mounts of their own",
+        f"run as root (sudo), {_ELSE_SANDBOX}",
     )
 
 
@@ -163,29 +175,37 @@ _NEEDED: dict[Where, tuple[str, ...]] = {
     "host": ("memory controller", "delegation", "Docker engine"),
     "sandbox": ("UML",),
 }
+_WITHOUT_DOCKER: dict[Where, tuple[str, ...]] = {"host": ("memory controller", "root"), "sandbox": ("UML",)}
+"""What is needed where every pod runs as processes."""
 
 
-def obstacles(facts: HostFacts, where: Where) -> list[Requirement]:
-    """What stands in the way of a run in a place; empty where it can run."""
-    return [row for row in requirements(facts) if row.name in _NEEDED[where] and row.status == "missing"]
+def obstacles(facts: HostFacts, where: Where, *, docker: bool = True) -> list[Requirement]:
+    """What stands in the way of a run in a place; empty where it can run. `docker`: some pod needs an engine."""
+    if docker:
+        return [row for row in requirements(facts) if row.name in _NEEDED[where] and row.status == "missing"]
+    missing = {name: package for name, package in facts.uml_missing.items() if name not in FOR_DOCKER}
+    rows = [*_kernel(facts), *_root(facts), *_sandbox(replace(facts, uml_missing=missing))]
+    return [row for row in rows if row.name in _WITHOUT_DOCKER[where] and row.status == "missing"]
 
 
-def possible_place(facts: HostFacts) -> Where | None:
+def possible_place(facts: HostFacts, *, docker: bool = True) -> Where | None:
     """Where a run takes place if nobody says: the host if it can, else the sandbox; None if neither can."""
-    return next((where for where in ("host", "sandbox") if not obstacles(facts, where)), None)
+    return next((where for where in ("host", "sandbox") if not obstacles(facts, where, docker=docker)), None)
 
 
-def choose_where(facts: HostFacts, forced: str | None = None) -> Where:
-    """Where a run takes place. EmuError if the place asked for (`host` or `sandbox`) cannot run it, or none can."""
+def choose_where(facts: HostFacts, forced: str | None = None, *, docker: bool = True) -> Where:
+    """Where a run takes place. EmuError if the place asked for (`host` or `sandbox`) cannot run it, or none can.
+    `docker`: some pod of it needs a Docker engine.
+    """
     if forced in ("host", "sandbox"):
         place: Where = "host" if forced == "host" else "sandbox"
-        in_the_way = obstacles(facts, place)
+        in_the_way = obstacles(facts, place, docker=docker)
         if not in_the_way:
             return place
         raise EmuError(f"cannot run {_NAMES[place]}", _because(in_the_way), in_the_way[0].fix)
-    chosen = possible_place(facts)
+    chosen = possible_place(facts, docker=docker)
     if chosen is None:
-        host, sandbox = obstacles(facts, "host"), obstacles(facts, "sandbox")
+        host, sandbox = (obstacles(facts, place, docker=docker) for place in _NAMES)
         raise EmuError(
             "this machine can run nothing yet",
             f"the host lacks: {_because(host)}. The sandbox lacks: {_because(sandbox)}",

@@ -24,8 +24,8 @@ from cgroups.mount import find_cgroup2
 from emu import command, images, pagecache
 from emu.activation import RunActivator
 from emu.autoscaler import ScaledPod
-from emu.containers import Engine, EngineFacts
 from emu.ending import Ending
+from emu.engines import open_runtime
 from emu.errors import EXIT_NOT_RECORDED, EmuError
 from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, now
 from emu.freezer import RunFreezer
@@ -35,13 +35,14 @@ from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
 from emu.messages import LoadPlan
 from emu.owner import owner
-from emu.pod import APP, LABEL_OWNER, SANDBOX, Instance, Pod
+from emu.pod import APP, SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.profiles import profile_of
 from emu.rundir import RunDir, cannot_record
 from emu.runjournal import keep_journal, log_driver
+from emu.runtime import LABEL_OWNER, EngineFacts, Runtime
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
 from emu.starts import Starts, app_image
@@ -100,9 +101,7 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
     log = EventLog(run.events)
     run.scenario.write_text(resolve(spec), encoding="utf-8")
-    engine = Engine()
-    facts = engine.connect()
-    images.ensure(engine, images.prepare(screen.step), screen.step)
+    engine, facts = open_runtime(spec.pod.runtime, screen.step)
     _see_images(spec, engine)
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
@@ -160,7 +159,7 @@ def _supervise(
     spec: ScenarioSpec,
     run: RunDir,
     pod: Pod,
-    engine: Engine,
+    engine: Runtime,
     keep: Callable[[], None],
     log: EventLog,
     screen: Screen,
@@ -201,7 +200,7 @@ def _supervise(
         raise
 
 
-def _warmth(pod: Pod, engine: Engine) -> str:
+def _warmth(pod: Pod, engine: Runtime) -> str:
     """What a start from zero finds: the app's image in the page cache, or on the disk alone."""
     folders = [folder for folder in engine.image_folders(pod.image(APP)) if folder.is_dir()]
     share = pagecache.cached(folders).share if folders else 0.0
@@ -229,7 +228,7 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
     )
 
 
-def _see_images(spec: ScenarioSpec, engine: Engine) -> None:
+def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
     keys = {"queue-proxy": "pod.queueProxy.image", "app": "pod.app.image"}
     for name, container in spec.pod.containers.items():
         key = keys.get(name, f"pod.sidecars.{name}.image")
@@ -243,7 +242,7 @@ def _see_images(spec: ScenarioSpec, engine: Engine) -> None:
 
 
 def _prepare(
-    spec: ScenarioSpec, pod: Pod, engine: Engine, log: EventLog, screen: Screen, interrupts: Interrupts
+    spec: ScenarioSpec, pod: Pod, engine: Runtime, log: EventLog, screen: Screen, interrupts: Interrupts
 ) -> None:
     if spec.pod.app.files:
         screen.step("making the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))

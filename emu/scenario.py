@@ -97,6 +97,12 @@ def variants_of(spec: ScenarioSpec) -> dict[str, ScenarioSpec]:
     return {name: _variant(root, name) for name in spec.variants}
 
 
+def needs_docker(spec: ScenarioSpec) -> bool:
+    """Whether its pod, or that of one of its variants, runs in Docker containers."""
+    plays = list(variants_of(spec).values()) or [spec]
+    return any(play.pod.runtime == "docker" for play in plays)
+
+
 def _mapping(root: Node) -> Node:
     if not isinstance(root.value, dict):
         raise EmuError(

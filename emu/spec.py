@@ -641,6 +641,10 @@ RestartPolicy = Literal["Always", "OnFailure", "Never"]
 class PodSpec(Model):
     """One pod: a queue-proxy and an app in a pod cgroup."""
 
+    runtime: Literal["docker", "process"] = "docker"
+    """What runs its containers. docker: a Docker engine. process: the same programs as plain processes in the same
+    cgroups, with a network, mounts and limits of their own; needs no Docker, knows no other image than ours.
+    """
     container_concurrency: Annotated[Whole, Field(ge=0, le=1000)] = 0
     """Knative: requests in the app at a time. As many times ten wait, the rest get 503. 0 is no limit at all."""
     timeout_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 300
@@ -707,6 +711,30 @@ class PodSpec(Model):
                 why="`stopAfter` ends it under load, and `autoscaling` would make it anew for the next request",
                 fix="remove one of them",
                 at=("stopAfter",),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _runtime_can(self) -> Self:
+        if self.runtime == "docker":
+            return self
+        sidecars = [(("sidecars", index), entry) for index, entry in enumerate(self.sidecars)]
+        placed: list[tuple[tuple[str | int, ...], ContainerSpec]]
+        placed = [(("queueProxy",), self.queue_proxy), (("app",), self.app), *sidecars]
+        for at, container in placed:
+            if container.image is not None:
+                raise SpecError(
+                    f"the image {container.image!r} needs Docker",
+                    why="with `runtime: process` a container runs a program of our own images, or none",
+                    fix="remove `image`, or take `runtime: docker`",
+                    at=(*at, "image"),
+                )
+        if self.freezer is not None and self.freezer.method == "docker":
+            raise SpecError(
+                "Docker cannot pause what it does not run",
+                why="with `runtime: process` there is no engine, and the freezer's method is docker unless said",
+                fix="add `method: cgroup` to pod.freezer, or take `runtime: docker`",
+                at=("freezer", "method"),
             )
         return self
 

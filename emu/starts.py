@@ -21,7 +21,6 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu import pagecache
 from emu.activator import Activator, Answer, HeldRequest, await_ready
-from emu.containers import LABEL_RUN, Engine
 from emu.daemon.freezer_methods import held, is_frozen, reclaim
 from emu.daemon.freezer_pods import Target
 from emu.daemon.sender import request_head
@@ -33,6 +32,7 @@ from emu.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
 from emu.policy import starts as policy
 from emu.policy.starts import Found
 from emu.rundir import RunDir
+from emu.runtime import LABEL_RUN, Runtime
 from emu.spec import StartsSpec
 
 _TRIES = 3
@@ -48,7 +48,7 @@ _NO_COUNTS: dict[str, int | None] = dict.fromkeys(
 class AppImage:
     """The app's image by itself in one layer, and an archive of it. Made by `app_image`."""
 
-    def __init__(self, engine: Engine, tag: str, archive: Path, log: EventLog) -> None:
+    def __init__(self, engine: Runtime, tag: str, archive: Path, log: EventLog) -> None:
         self._engine = engine
         self._log = log
         self._archive = archive
@@ -94,7 +94,7 @@ class AppImage:
 
 
 @contextmanager
-def app_image(engine: Engine, source: str, run_id: str, owner: dict[str, str], log: EventLog) -> Iterator[AppImage]:
+def app_image(engine: Runtime, source: str, run_id: str, owner: dict[str, str], log: EventLog) -> Iterator[AppImage]:
     """A copy of the image `source` for one run. It and its archive are gone at the end."""
     tag = f"emu/start-{run_id}"
     with tempfile.TemporaryDirectory(prefix="emu-start-") as scratch:
@@ -115,7 +115,7 @@ class Starts:
         spec: StartsSpec,
         pod: Pod,
         image: AppImage,
-        engine: Engine,
+        engine: Runtime,
         run: RunDir,
         log: EventLog,
         *,

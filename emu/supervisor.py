@@ -17,7 +17,6 @@ from cgroups import freeze, parse
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu import prober
-from emu.containers import LABEL_RUN, Engine, EngineGone
 from emu.errors import EmuError
 from emu.events import (
     BackOffBegan,
@@ -38,6 +37,7 @@ from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
 from emu.policy.probing import ContainerProbes, Kind
 from emu.prober import Answer, Target
 from emu.rundir import RunDir
+from emu.runtime import LABEL_RUN, EngineGone, Runtime
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec
 
 _SIGKILLED = 137
@@ -53,7 +53,7 @@ class Supervisor:
     def __init__(
         self,
         pod: Pod,
-        engine: Engine,
+        engine: Runtime,
         log: EventLog,
         run: RunDir,
         *,
@@ -315,10 +315,10 @@ class Supervisor:
     def _ended_one(self, name: str, instance: Instance, *, could_not_start: bool = False) -> None:
         engine_state = self._engine.state(instance.id)
         exit_code = int(engine_state.get("ExitCode", -1))
-        flag = bool(engine_state.get("OOMKilled"))
+        flag = None if (told := engine_state.get("OOMKilled")) is None else bool(told)
         self._probes.pop(name, None)
         killed_for = self._killed_for.pop(name, None)
-        oom = flag or (exit_code == _SIGKILLED and killed_for is None and self._a_kill_was_counted())
+        oom = flag is True or (exit_code == _SIGKILLED and killed_for is None and self._a_kill_was_counted())
         reason = _reason(exit_code, oom, could_not_start)
         moment = now()
         self._log.append(

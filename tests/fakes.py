@@ -13,7 +13,7 @@ What a real kernel would say is imitated where readers look: hierarchical and lo
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,9 @@ class FakeRun:
         psi: bool = True,
         pod_limit: int | None = None,
         interval_s: float = 0.05,
+        machine: Mapping[str, Any] | None = None,
     ) -> None:
+        """`machine`: what else is recorded of it, or otherwise."""
         self.run = RunDir(path)
         self.run.create()
         self.now = 0.0
@@ -164,7 +166,7 @@ class FakeRun:
         devices = {DATA_DISK: {"name": "ubdb", "role": "docker"}, SWAP_DISK: {"name": "ubdc", "role": "swap"}}
         machine = {
             "kernel": "6.1.0-fake", "cgroup_driver": "cgroupfs", "docker": "29.0.0", "cpus": 2, "psi": psi,
-            "memory_bytes": 1024 * MIB, "swap_bytes": 512 * MIB, "devices": devices,
+            "memory_bytes": 1024 * MIB, "swap_bytes": 512 * MIB, "devices": devices, **(machine or {}),
         }  # fmt: skip
         self.event(
             RunBegan(self.t, f"20260101T000000Z-{name}", name, where, "2026-01-01T00:00:00Z", machine, self.pod.path)

@@ -35,6 +35,12 @@ class Journald:
             return False
         return True
 
+    def close(self) -> None:
+        """Close the way; a later line opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
 
 def _field(name: str, value: str) -> bytes:
     data = value.encode()

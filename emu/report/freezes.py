@@ -130,10 +130,15 @@ def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryRec
 
 
 def _touched(study: Study, freeze: Freeze, thawed: float) -> float:
-    """When a freeze that the daemon did not end began to end: with the engine's first word on it, if it had one."""
-    ident = next((one.id for one in study.instances if one.key == (freeze.container, freeze.attempt)), "")
-    told = (event for event in study.docker_events if event.detail.get("id") == ident and event.text in _ENDING)
-    return next((event.t for event in told if freeze.frozen_at_s < event.t <= thawed), thawed - DYING_S) - LAG_S
+    """When a freeze that the daemon did not end began to end: as the container was told to end, or with the engine's
+    first word on it, if it had one.
+    """
+    mine = next((one for one in study.instances if one.key == (freeze.container, freeze.attempt)), None)
+    if mine is None:
+        return thawed - DYING_S - LAG_S
+    told = [one.t for one in study.docker_events if one.detail.get("id") == mine.id and one.text in _ENDING]
+    told += [] if mine.stop is None else [mine.stop.asked_s]
+    return min((t for t in told if freeze.frozen_at_s < t <= thawed), default=thawed - DYING_S) - LAG_S
 
 
 def _at(line: Timeline | None, column: str, t: float) -> int | None:

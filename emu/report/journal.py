@@ -24,7 +24,7 @@ class Entry:
 
     time_s: float | None
     source: str
-    """`emu`, `kubelet`, `autoscaler`, `activator`, `kernel`, `docker`, or a container."""
+    """`emu`, `kubelet`, `autoscaler`, `activator`, `kernel`, the runtime (`docker`, `process`), or a container."""
     text: str
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -54,7 +54,10 @@ def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
     else:
         placed += [(line.t, _kernel(line)) for line in study.kernel_lines]
         placed += [
-            (event.t, Entry(event.t, "docker", f"{event.text} {event.subject}", event.detail))
+            (
+                event.t,
+                Entry(event.t, study.machine.runtime or "docker", f"{event.text} {event.subject}", event.detail),
+            )
             for event in study.docker_events
         ]
         starts = [one for one in study.pod_events if one.type == "Normal" and one.reason != "Killing"]
@@ -74,9 +77,8 @@ def _is_own_word(study: Study, line: KernelLine) -> bool:
 
 
 def _notable(study: Study) -> Iterator[Entry]:
-    yield Entry(
-        0.0, "emu", f"run {study.run_id or study.run.path.name} began ({study.where or 'where is not known'})"
-    )
+    where = (study.where or "where is not known") + (", as processes" if study.machine.runtime == "process" else "")
+    yield Entry(0.0, "emu", f"run {study.run_id or study.run.path.name} began ({where})")
     yield from _containers(study)
     for phase in study.phases:
         yield Entry(phase.begin_s, "emu", f"phase {phase.name} began", {"phase": phase.name})

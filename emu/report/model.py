@@ -26,11 +26,14 @@ SANDBOX = "sandbox"
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it ran. `devices` maps `98:0` to its name and role (`docker`, `swap` or `other`)."""
+    """Where it ran. `devices` maps `98:0` to its name and role (`docker`, `process`, `swap` or `other`)."""
 
     kernel: str | None = None
     cgroup_driver: str | None = None
     docker: str | None = None
+    """Docker's version; None where no engine ran the pod."""
+    runtime: str | None = None
+    """What ran the pod's containers: `docker` or `process`."""
     cpus: int | None = None
     memory_bytes: int | None = None
     swap_bytes: int | None = None

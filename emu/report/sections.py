@@ -30,6 +30,7 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
     """The verdict in a line, the story in sentences, and what was expected."""
     place = {"host": "on this host", "sandbox:uml": "in emu's own kernel (UML)"}.get(study.where or "", study.where)
     scenario = study.scenario or summary.get("scenario")
+    place = f"{place}, as processes" if study.machine.runtime == "process" else place
     line = [scenario, study.wall_time, place, study.machine.kernel and f"Linux {study.machine.kernel}"]
     line.append(f"{format_seconds(study.duration_s)} long" if study.duration_s else None)
     where = element("p", " · ".join(str(part) for part in line if part), class_="where")
@@ -444,6 +445,7 @@ def _machine(study: Study) -> Markup:
         ("CPUs", machine.cpus),
         ("memory", size(machine.memory_bytes)),
         ("swap", "none" if machine.swap_bytes == 0 else size(machine.swap_bytes)),
+        ("containers", "plain processes, without Docker" if machine.runtime == "process" else None),
         ("Docker", machine.docker),
         ("cgroup driver", machine.cgroup_driver),
         ("pressure (PSI)", None if machine.psi is None else ("yes" if machine.psi else "not in this kernel")),

@@ -148,8 +148,12 @@ def _machine(began: RunBegan) -> Machine:
         for number, entry in (told.get("devices") or {}).items()
     }
     names = ("kernel", "cgroup_driver", "docker", "cpus", "memory_bytes", "swap_bytes", "psi")
+    runtime = told.get("runtime") or ("docker" if told.get("docker") else None)  # runs had no other, once
     return Machine(
-        **{name: told.get(name) for name in names}, page_bytes=told.get("page_size") or 4096, devices=devices
+        **{name: told.get(name) for name in names},
+        runtime=runtime,
+        page_bytes=told.get("page_size") or 4096,
+        devices=devices,
     )
 
 

@@ -22,8 +22,9 @@ class Parts:
 
     kernel: Path
     modules: Path
-    dockerd: Path
-    iptables: Path
+    dockerd: Path | None
+    """None: not looked for, as is `iptables`."""
+    iptables: Path | None
     journald: Path
     mkfs: Path
     copy: Path
@@ -56,6 +57,10 @@ _WANTED: dict[str, tuple[Callable[[], Path | None], str]] = {
 }
 
 
+FOR_DOCKER = frozenset(("dockerd", "containerd", "runc", "xtables-legacy-multi"))
+"""What only a sandbox with a Docker engine needs."""
+
+
 def missing_parts() -> dict[str, str]:
     """What is not installed: program → the package that brings it."""
     return {name: package for name, (find, package) in _WANTED.items() if find() is None}
@@ -66,9 +71,10 @@ def install_line(packages: list[str]) -> str:
     return f"sudo apt-get install -y --no-install-recommends {' '.join(packages)}"
 
 
-def find_parts() -> Parts:
+def find_parts(*, docker: bool = True) -> Parts:
     """Every program of the sandbox; one EmuError that names all that is missing, and the packages."""
-    found = {name: find() for name, (find, _package) in _WANTED.items()}
+    wanted = {name: how for name, how in _WANTED.items() if docker or name not in FOR_DOCKER}
+    found = {name: find() for name, (find, _package) in wanted.items()}
     absent = [name for name, path in found.items() if path is None]
     if absent:
         packages = sorted({_WANTED[name][1] for name in absent})
@@ -81,8 +87,8 @@ def find_parts() -> Parts:
     return Parts(
         kernel=there["linux.uml"],
         modules=there["/usr/lib/uml/modules"],
-        dockerd=there["dockerd"],
-        iptables=there["xtables-legacy-multi"],
+        dockerd=there.get("dockerd"),
+        iptables=there.get("xtables-legacy-multi"),
         journald=there["systemd-journald"],
         mkfs=there["mkfs.ext4"],
         copy=there["cp"],

@@ -160,10 +160,10 @@ def memory_directory(memory_bytes: int, candidates: Sequence[Path] | None = None
 
 @dataclass(frozen=True)
 class GuestFacts:
-    """What came up: the guest kernel's release, Docker's version, and how long it took."""
+    """What came up: the guest kernel's release, Docker's version (None: it was not wanted), and how long it took."""
 
     kernel: str
-    docker: str
+    docker: str | None
     boot_s: float
 
 
@@ -183,6 +183,8 @@ class Guest:
     say: Callable[[str], None] = lambda _text: None
     boot_deadline_s: float = 60.0
     hang_s: float = 180.0
+    docker: bool = True
+    """Whether a Docker engine is started, which takes most of the boot."""
     facts: GuestFacts | None = field(default=None, init=False)
     scratch: Path | None = field(default=None, init=False)
 
@@ -211,7 +213,7 @@ class Guest:
 
     def _boot(self, undo: ExitStack) -> None:
         began = time.monotonic()
-        parts = find_parts()
+        parts = find_parts(docker=self.docker)
         shares = shared_directories([*usual_shares(), *self.shares])
         memory_place = memory_directory(self.memory_bytes)
         image_disk = disk.take(parts, self.say)
@@ -235,8 +237,9 @@ class Guest:
         scratch = Path(tempfile.mkdtemp(prefix="g", dir=directory)).resolve()
         settings = {
             "EMU_MODULES": parts.modules,
-            "EMU_IPTABLES": parts.iptables,
-            "EMU_DOCKERD": parts.dockerd,
+            "EMU_IPTABLES": parts.iptables or "",
+            "EMU_ENGINE": "docker" if self.docker else "none",
+            "EMU_DOCKERD": parts.dockerd or "",
             "EMU_JOURNALD": parts.journald,
             "EMU_PYTHON": Path(sys.executable).resolve(),
             "EMU_ROOT": Path(emu.__file__).resolve().parents[1],
@@ -314,7 +317,8 @@ class Guest:
                 if frame.kind == wire.READY:
                     ready = frame.json()
                     self.facts = GuestFacts(ready["kernel"], ready["docker"], time.monotonic() - began)
-                    up = f"Linux {self.facts.kernel} with Docker {self.facts.docker}"
+                    up = f"Linux {self.facts.kernel}"
+                    up += f" with Docker {self.facts.docker}" if self.facts.docker else ""
                     self.say(f"{up} ready after {self.facts.boot_s:.1f} s")
                     return
             if time.monotonic() > deadline:
@@ -589,8 +593,9 @@ def run(
     say: Callable[[str], None] = lambda _text: None,
     boot_deadline_s: float = 60.0,
     interactive: bool = False,
+    docker: bool = True,
 ) -> int:
     """Boot a guest, run one command in it with our own streams, power off; return the command's exit status."""
     shares = [*shares, *([cwd] if cwd is not None else [])]
-    with Guest(memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s) as guest:
+    with Guest(memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s, docker=docker) as guest:
         return guest.run(argv, cwd=cwd, env=env, interactive=interactive)

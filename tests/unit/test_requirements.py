@@ -95,6 +95,29 @@ def test_where_a_run_takes_place(facts: HostFacts, forced: str | None, where: st
     assert choose_where(facts, forced) == where
 
 
+@pytest.mark.parametrize(
+    ("facts", "where"),
+    [
+        (NO_DOCKER, "host"),
+        (replace(GOOD, docker=replace(ENGINE, kernel="6.6.0-linuxkit")), "host"),
+        (replace(NO_DOCKER, root=False), "sandbox"),
+        (replace(NO_DOCKER, controllers=("cpu",)), "sandbox"),
+        (replace(HYBRID, uml_missing={"dockerd": "docker.io", "runc": "runc"}), "sandbox"),
+    ],
+)
+def test_where_pods_run_as_processes(facts: HostFacts, where: str) -> None:
+    """No engine is needed, neither on the host nor in the sandbox; cgroup v2 with memory and root are."""
+    assert choose_where(facts, docker=False) == where
+
+
+def test_a_user_who_is_not_root_runs_no_processes_on_the_host() -> None:
+    """That cgroups are delegated to a user is not enough, and the error says so."""
+    with pytest.raises(EmuError) as caught:
+        choose_where(replace(GOOD, root=False), "host", docker=False)
+    assert "not root" in caught.value.why and "sudo" in caught.value.fix
+    assert choose_where(replace(GOOD, root=False), "host") == "host"
+
+
 def test_a_host_that_is_asked_for_and_cannot() -> None:
     """The error says everything that stands in the way, and what to do."""
     with pytest.raises(EmuError) as caught:

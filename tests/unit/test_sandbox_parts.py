@@ -23,6 +23,16 @@ def test_all_that_is_missing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "user-mode-linux" in caught.value.fix and "docker.io" in caught.value.fix
 
 
+def test_docker_s_parts_are_asked_for_only_where_there_is_to_be_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox without one goes without its programs."""
+    here = parts.which
+    monkeypatch.setattr(parts, "which", lambda name: None if name in parts.FOR_DOCKER else here(name) or Path("/x"))
+    monkeypatch.setattr(parts, "_first", lambda *candidates: Path(candidates[0]))
+    assert parts.find_parts(docker=False).dockerd is None
+    with pytest.raises(EmuError, match="dockerd"):
+        parts.find_parts()
+
+
 def test_programs_outside_an_ordinary_users_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """sbin is looked through too."""
     monkeypatch.setenv("PATH", "/nowhere")

@@ -381,12 +381,12 @@ class Agent:
         while True:
             trouble = _trouble()
             if trouble is None and time.monotonic() > deadline:
-                trouble = f"Docker was not ready {wait_s:.0f} s after the agent{_tails()}"
+                trouble = f"the guest was not ready {wait_s:.0f} s after the agent{_tails()}"
             if trouble is not None:
                 self.line.send(wire.encode(wire.Frame(wire.FAILED, 0, trouble.encode())))
                 self.line.drain()
                 power_off()
-            left_over = _docker("GET", "/containers/json?all=1")
+            left_over = b"[]" if (_RUN / "ready").exists() else _docker("GET", "/containers/json?all=1")
             if left_over is not None:
                 break
             self.line.send(wire.encode(wire.Frame(wire.BEAT)))
@@ -461,6 +461,7 @@ def power_off() -> None:
     """End the guest with everything written to its disks."""
     _stop_docker(wait_s=10)
     os.sync()
+    _libc.umount2(b"/var/lib/emu", 2)
     _libc.umount2(b"/var/lib/docker", 2)
     os.sync()
     _libc.reboot(_RB_POWER_OFF)

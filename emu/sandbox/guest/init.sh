@@ -25,8 +25,8 @@ insmod "$EMU_MODULES/$(uname -r)/kernel/fs/overlayfs/overlay.ko" || fail "cannot
 mount -t overlay -o lowerdir=/tmp/host,upperdir=/tmp/upper,workdir=/tmp/work overlay /tmp/root \
     || fail "cannot mount the overlay root"
 new=/tmp/root
-mkdir -p $new/proc $new/sys $new/dev $new/tmp $new/run $new/var/tmp $new/var/lib/docker $new/var/log/journal \
-    $new/etc/docker $new/var/lib/containerd $new/lib/modules
+mkdir -p $new/proc $new/sys $new/dev $new/tmp $new/run $new/var/tmp $new/var/lib/docker $new/var/lib/emu \
+    $new/var/log/journal $new/etc/docker $new/var/lib/containerd $new/lib/modules
 mount -t proc proc $new/proc
 mount -t sysfs sysfs $new/sys
 mount -t devtmpfs devtmpfs $new/dev || fail "cannot mount devtmpfs"
@@ -83,6 +83,9 @@ if [ $? -ge 4 ]; then
     off
 fi
 mount -t ext4 -o noatime /dev/ubda /var/lib/docker || echo "cannot mount the image disk" >/run/emu/failed
+# Pods without Docker have their files on the same disk; what a guest's runs left there ended with it.
+mkdir -p /var/lib/docker/emu && mount --bind /var/lib/docker/emu /var/lib/emu && rm -rf /var/lib/emu/runs \
+    || echo "cannot use the image disk" >/run/emu/failed
 [ ! -b /dev/ubdb ] || { mkswap /dev/ubdb >/dev/null && swapon /dev/ubdb; } || echo "cannot turn on swap" >/run/emu/failed
 
 tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
@@ -92,8 +95,16 @@ printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=128M\nRateLimitIntervalSec=0\
     >/run/systemd/journald.conf.d/emu.conf
 "$EMU_JOURNALD" </dev/null >/run/emu/journald.log 2>&1 &
 
-modprobe -a bridge br_netfilter veth nf_tables nft_compat nf_nat xt_conntrack xt_MASQUERADE xt_addrtype \
-    nf_conntrack_netlink iptable_nat iptable_filter 2>/run/emu/modprobe.log
+modprobe veth 2>/run/emu/modprobe.log
+if [ "$EMU_ENGINE" = none ]; then
+    while ! [ -S /run/systemd/journal/socket ]; do sleep 0.05; done # the agent's deadline covers a journald that fails
+    dmesg -n 5
+    echo >/run/emu/ready
+    wait $agent
+    off
+fi
+modprobe -a bridge br_netfilter nf_tables nft_compat nf_nat xt_conntrack xt_MASQUERADE xt_addrtype \
+    nf_conntrack_netlink iptable_nat iptable_filter 2>>/run/emu/modprobe.log
 echo 1 >/proc/sys/net/ipv4/ip_forward
 while ! [ -S /run/systemd/journal/socket ]; do sleep 0.05; done # the agent's deadline covers a journald that fails
 

@@ -1,0 +1,23 @@
+"""The runtime that a scenario asks for, ready to run its pod: connected, with our images."""
+
+from __future__ import annotations
+
+from emu import images
+from emu.runtime import EngineFacts, Runtime
+
+
+def open_runtime(name: str, progress: images.Progress) -> tuple[Runtime, EngineFacts]:
+    """`docker` or `process`. EmuError where this machine lacks what it takes, or an image cannot be made."""
+    if name == "process":
+        from emu.process.engine import ProcessRuntime
+
+        processes = ProcessRuntime()
+        facts = processes.connect()
+        processes.provide(images.prepare(progress), progress)
+        return processes, facts
+    from emu.containers import Engine  # here, because Docker's library takes its time where nobody needs it
+
+    engine = Engine()
+    facts = engine.connect()
+    images.ensure(engine, images.prepare(progress), progress)
+    return engine, facts

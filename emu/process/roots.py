@@ -1,0 +1,131 @@
+"""Our images as folders: what a container's process finds as its root, on a file system with a disk below it.
+
+The files are those of the Docker images, made from the same root file system and the same sources, so that the same
+programs run in either. One folder serves queue-proxy, the app and the pause container, as Docker's images share their
+lowest layer; an app that is to share nothing gets a copy (`ProcessRuntime.flatten`). A folder is named by a digest of
+what it was made from, and never changed once it is there. What takes long is done once (`base-…`), and each state of
+emu's own sources has a folder of links to it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from emu import command, images
+from emu.paths import images_dir
+from emu.process.launch import USER, tool
+
+HOME = Path("/var/lib/emu")
+"""Roots and volumes. In the sandbox it is on the image disk, which lasts."""
+_RECIPE = 1
+"""Counts up when the way of making a root changes, so that they are made anew."""
+_CODE = "usr/local/lib/emu"
+_EXECUTABLE_BYTES = 32 << 20
+"""As in the queue-proxy image, for `footprint`."""
+_MOUNT_POINTS = ("proc", "sys", "data", "dev/shm", "tmp", "run/emu/freezer", "var/run/emu/freezer")
+_DEADLINE_S = 900.0
+_FIX = "see whether there is room below /var/lib/emu, on a file system that takes device files and links"
+
+
+def ensure(artifacts: images.Artifacts, progress: images.Progress, home: Path = HOME) -> Path:
+    """The folder with today's sources; makes what is missing. EmuError where it cannot."""
+    sources = images.source_files()
+    digest = images.digest_of(f"{_RECIPE}:{artifacts.key}", sources)
+    root = home / "roots" / digest[:16]
+    if root.is_dir():
+        return root
+    base = home / "roots" / f"base-{_RECIPE}-{artifacts.key}"
+    if not base.is_dir():
+        progress("unpacking the root file system that processes run in")
+        with _made(base) as scratch:
+            _unpack(artifacts, scratch)
+    progress("preparing the programs that processes run")
+    with _made(root) as scratch:
+        _run([tool("cp"), "-al", "--", f"{base}/.", str(scratch)], f"cannot link the files of {base}")
+        _add_sources(sources, scratch)
+    return root
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[Path]:
+    """A folder that is there under its name only once it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=folder.parent))
+    try:
+        yield scratch
+        scratch.chmod(0o755)
+        try:
+            scratch.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another run was faster
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _unpack(artifacts: images.Artifacts, folder: Path) -> None:
+    words = [tool("tar"), "-x", "--numeric-owner", "-f", str(artifacts.rootfs), "-C", str(folder)]
+    _run(words, "cannot unpack the root file system that processes run in")
+    for name in ("passwd", "group"):
+        shutil.copy(images_dir() / "base" / name, folder / "etc" / name)
+    shutil.copytree(artifacts.site_packages, folder / _CODE)
+    for link in (folder / "var/run", folder / "tmp"):
+        if link.is_symlink():  # an absolute one would lead out of the root while it is prepared
+            link.unlink()
+    for place in _MOUNT_POINTS:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    with (folder / _CODE / "executable").open("wb") as file:
+        for _ in range(_EXECUTABLE_BYTES >> 20):
+            file.write(os.urandom(1 << 20))
+    _compile(folder)
+
+
+def _add_sources(sources: Mapping[str, Path], folder: Path) -> None:
+    for name, path in sources.items():
+        target = folder / _CODE / name
+        if path.is_dir():
+            shutil.copytree(path, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    _compile(folder, "emu")
+
+
+def _compile(folder: Path, below: str = "") -> None:
+    """Byte code is made once, by the Python that will read it, as in the images."""
+    words = [tool("chroot"), str(folder), "/usr/bin/python3", "-m", "compileall", "-q"]
+    words += ["--invalidation-mode", "unchecked-hash", f"/{_CODE}/{below}"]
+    _run(words, "cannot compile what processes run")
+
+
+def copy(source: Path, target: Path) -> None:
+    """A root of its own: no file is shared, so that its pages in the page cache are nobody else's."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _run([tool("cp"), "-a", "--reflink=never", "--", str(source), str(target)], f"cannot copy {source}")
+
+
+def archive(folder: Path, file: Path) -> None:
+    """Its files in an archive."""
+    _run([tool("tar"), "-c", "--numeric-owner", "-f", str(file), "-C", str(folder), "."], f"cannot archive {folder}")
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """The files of an archive in a folder, which is there only once it is whole."""
+    with _made(folder) as scratch:
+        words = [tool("tar"), "-x", "--numeric-owner", "-f", str(file), "-C", str(scratch)]
+        _run(words, f"cannot unpack {file}")
+
+
+def make_volume(folder: Path) -> None:
+    """An empty folder that a container's processes may write to."""
+    folder.mkdir(parents=True)
+    os.chown(folder, USER, USER)
+
+
+def _run(words: list[str], what: str) -> None:
+    command.run(words, what=what, fix=_FIX, timeout_s=_DEADLINE_S)

@@ -1,0 +1,169 @@
+"""What runs a pod's containers, as the rest of emu sees it: what is asked of it, and what it says of itself.
+
+There are two: `emu.containers`, a Docker engine, and `emu.process`, plain processes in the pod's cgroups. Ids, states
+and events are in Docker's words in both, so that what is recorded of a run is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from emu.errors import EmuError
+
+LABEL_RUN = "emu.run"
+"""Label with the run's id, on all that a run makes."""
+LABEL_CONTAINER = "emu.container"
+LABEL_OWNER = "emu.owner"
+"""Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
+LABEL_DIGEST = "emu.digest"
+"""Label on our images: a digest of what they were built from."""
+NOFILE = 1_048_576
+"""How many files a container's processes may have open."""
+MOST_OUTPUT = 10 * 1024
+"""Bytes that are kept of what an executed command prints."""
+
+
+@dataclass(frozen=True)
+class ContainerRequest:
+    """One container instance to make. Bytes; None is no limit (and for swap: as much as there is)."""
+
+    name: str
+    image: str
+    labels: Mapping[str, str]
+    command: Sequence[str] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    memory_max: int | None = None
+    swap_max: int | None = 0
+    millicores: int | None = None
+    oom_score_adj: int = 0
+    cgroup_parent: str | None = None
+    network_of: str | None = None
+    """The id of the container whose network this one shares; None is a network of its own."""
+    volume: tuple[str, str] | None = None
+    """A named volume and where it is mounted."""
+    bind: tuple[str, str] | None = None
+    """A folder of this machine and where it is mounted, to read only."""
+    log_driver: str | None = None
+    user: str | None = None
+    entrypoint: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What a runtime says of itself. Empty where it has no such thing."""
+
+    version: str
+    cgroup_driver: str
+    cgroup_version: str
+    storage_driver: str
+    root_dir: str
+    """Where its images and volumes are."""
+    runtime: str = "docker"
+    """`pod.runtime` of the scenarios that it runs."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A command that ran in a container."""
+
+    exit_code: int | None
+    """None: it did not end in time and was killed."""
+    output: str
+    """What it printed, both streams, 10 KiB at most."""
+
+
+class EngineGone(EmuError):  # noqa: N818  it says what happened
+    """The engine answers no more: it was stopped, it died, or it is being started anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            "the Docker engine went away",
+            why,
+            "start it again (systemctl start docker), then emu clean removes what it still has of this run",
+        )
+
+
+class Runtime(Protocol):
+    """What a pod needs of what runs it. Every method raises EmuError where it cannot do what it says."""
+
+    def connect(self) -> EngineFacts:
+        """Say who it is; before all else."""
+
+    def await_back(self, patience_s: float) -> bool:
+        """Whether it answers, or does again within that time."""
+
+    # Images: what containers find as their root.
+
+    def image_labels(self, tag: str) -> dict[str, str] | None:
+        """The labels of an image; None where there is none of this name."""
+
+    def image_tags(self) -> list[tuple[str, int]]:
+        """Every image, with its size in bytes."""
+
+    def image_folders(self, tag: str) -> list[Path]:
+        """The folders of this machine in which an image's files are; empty where that is not told."""
+
+    def flatten(self, tag: str, into: str, labels: Mapping[str, str], scratch: Path) -> None:
+        """Make an image whose files are shared with no other."""
+
+    def save_image(self, tag: str, archive: Path) -> None:
+        """Write an image to an archive."""
+
+    def load_image(self, archive: Path) -> None:
+        """Take it in again."""
+
+    def remove_image(self, tag: str) -> None:
+        """Remove an image and its files; one that is gone already is no error."""
+
+    # Containers.
+
+    def create(self, request: ContainerRequest) -> str:
+        """Make a container; it is not started, and has no cgroup yet. Returns its id."""
+
+    def start(self, container_id: str) -> None:
+        """Start it; returns when its process runs (it may have ended again by then)."""
+
+    def state(self, container_id: str) -> dict[str, Any]:
+        """Status (created, running, exited), Pid, ExitCode (128+n for signal n), OOMKilled (None: it does not know),
+        StartedAt, FinishedAt.
+        """
+
+    def address(self, container_id: str) -> str:
+        """The IP address of a container with a network of its own."""
+
+    def kill(self, container_id: str, signal: str = "KILL") -> None:
+        """Send a signal; nothing happens where it does not run."""
+
+    def execute(self, container_id: str, command: Sequence[str], timeout_s: float) -> Executed:
+        """Run a command in a running container, as its user and charged to its cgroup; killed after `timeout_s`."""
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """SIGTERM, then SIGKILL after `grace_s` seconds; returns when it has ended."""
+
+    def unpause(self, container_id: str) -> bool:
+        """Let a container run again that the runtime itself paused; False where it did not."""
+
+    def remove(self, container_id: str) -> None:
+        """Kill and remove a container; one that is gone already is no error."""
+
+    def labelled(self, label: str) -> list[dict[str, Any]]:
+        """Every container with a label (`key` or `key=value`), running or not: at least its `Id`."""
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """Make a named volume, on a disk."""
+
+    def remove_volume(self, name: str) -> None:
+        """Remove it; one that is gone already is no error."""
+
+    # What they say.
+
+    def logs(self, container_id: str) -> Iterator[bytes]:
+        """What a container prints, from its start, until it ends."""
+
+    def events(self, label: str, on_open: Callable[[Any], None]) -> Iterator[dict[str, Any]]:
+        """What happens to containers with a label, from now on, in the words of Docker's events. `on_open` gets
+        something whose `close()` ends the iteration from another thread.
+        """

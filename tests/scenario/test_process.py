@@ -1,0 +1,158 @@
+"""Scenarios with `pod.runtime: process`: the same question, the same answer, and no container of Docker's."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cgroups.mount import find_cgroup2
+from emu.containers import Engine
+from emu.events import ContainerExited, DockerEvent, read_events
+from emu.podcgroup import PARENT
+from emu.process import network, roots
+from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
+
+pytestmark = pytest.mark.scenario
+
+EmuRun = Callable[..., Finished]
+PROCESS = "pod.runtime=process"
+AS_A_KUBELET = """
+name: as-a-kubelet
+question: Are containers that crash, hang or ignore SIGTERM treated as in Docker?
+pod:
+  runtime: process
+  backOff: {scale: 0.01}
+  readyTimeout: 15s
+  stopAfter: 3s
+  terminationGracePeriodSeconds: 12
+  app:
+    livenessProbe:
+      exec: {command: [/usr/bin/python3, -c, "import socket; socket.create_connection(('127.0.0.1', 8080))"]}
+      timeoutSeconds: 30
+    lifecycle: {preStop: {sleep: {seconds: 6}}}
+  sidecars:
+    - {name: exits, command: [/usr/bin/python3, -c, "raise SystemExit(3)"]}
+    - name: absent
+      command: [no-such-program]
+    - name: hangs
+      command: [sleep, infinity]
+      livenessProbe:
+        {exec: {command: ["false"]}, timeoutSeconds: 30, periodSeconds: 1, terminationGracePeriodSeconds: 2}
+    - {name: stubborn, command: [sleep, infinity]}
+load:
+  phases:
+    - {name: traffic, type: constant, rate: 2, duration: 5s}
+expect:
+  requests.by_status.200: "== requests.sent"
+  containers.exits.exits.0.exit_code: "== 3"
+  containers.exits.restarts: ">= 2"
+  containers.absent.events.Failed: ">= 1"
+  containers.hangs.exits.0.exit_code: "== 137"
+  containers.hangs.exits.0.killed_for: "== liveness"
+  containers.app.restarts: "== 0"
+  containers.app.events.Unhealthy: "== 0"
+  containers.app.stops.0.exit_code: "== 0"
+  containers.stubborn.stops.0.exit_code: "== 137"
+  containers.stubborn.stops.0.sigkill_s: "!= null"
+"""
+
+LONG = """
+name: long
+question: Is what was started undone when the run is interrupted?
+pod: {runtime: process, freezer: {method: cgroup}}
+load: {phases: [{name: traffic, type: constant, rate: 1, duration: 10m}]}
+"""
+
+
+def left_behind() -> list[str]:
+    """What a run of processes could leave on this machine."""
+    folders = [find_cgroup2().path / PARENT, roots.HOME / "runs"]
+    return [
+        *network.existing(),
+        *(str(path) for one in folders if one.is_dir() for path in one.iterdir() if path.is_dir()),
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("queue-proxy-oom",),
+        ("app-oom",),
+        ("freezer", "pod.freezer.method=cgroup"),
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_a_scenario_s_expectations_hold(words: tuple[str, ...], emu_run: EmuRun, engine: Engine) -> None:
+    """What the scenario expects of Docker containers is true of processes; the engine saw none of it, and nothing is
+    left behind.
+    """
+    done = emu_run(words[0], PROCESS, *words[1:])
+    assert done.status == 0, [one for one in done.summary["expectations"] if not one["met"]]
+    assert done.summary["machine"]["runtime"] == "process"
+    assert done.summary["machine"]["docker"] is None
+    assert engine.labelled("emu.run") == []
+    assert left_behind() == []
+
+
+def test_a_kill_is_judged_without_docker_s_flag(emu_run: EmuRun) -> None:
+    """The kernel's witnesses are enough: its counters, its log by cgroup and pid, and the exit code."""
+    done = emu_run("app-oom", PROCESS)
+    (kill, *_) = done.summary["oom_kills"]
+    assert (kill["container"], kill["level"]) == ("app", "container")
+    assert {"memory.events", "exit-code"} <= set(kill["evidence"]) <= {"memory.events", "kmsg", "exit-code"}
+    assert kill["contradicts"] == []
+    exits = [one for one in read_events(done.run.events) if isinstance(one, ContainerExited)]
+    assert {one.docker_oom_killed for one in exits} == {None}
+    died = [
+        one.attributes["exitCode"]
+        for one in read_events(done.run.events)
+        if isinstance(one, DockerEvent) and one.action == "die"
+    ]
+    assert "137" in died
+
+
+def test_what_containers_print_is_kept(emu_run: EmuRun) -> None:
+    """In the run's logs, and with journald under each container's name."""
+    done = emu_run("app-oom", PROCESS)
+    assert "listening" in done.run.container_log("app", 0).read_text()
+    if Path("/run/systemd/journal/socket").exists():
+        entries = [json.loads(line) for line in done.run.journal.read_text().splitlines()]
+        names = {entry.get("CONTAINER_NAME", "").split(".", 1)[-1] for entry in entries}
+        assert {"queue-proxy.0", "app.0", "app.1"} <= names
+
+
+def test_what_a_kubelet_does_is_done(emu_run: EmuRun, tmp_path: Path) -> None:
+    """Crashes, exec probes, hooks and grace periods: the same ends, exit codes and events."""
+    path = tmp_path / "as-a-kubelet.yaml"
+    path.write_text(AS_A_KUBELET, encoding="utf-8")
+    done = emu_run(str(path))
+    assert done.status == 0, [one for one in done.summary["expectations"] if not one["met"]]
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupt", "kill"])
+def test_what_was_started_is_undone(
+    number: signal.Signals, going: Callable[[str], Going], scenario_file: Callable[[str], str]
+) -> None:
+    """After Ctrl-C by the run itself, which keeps its record; after SIGKILL by `emu clean`."""
+    one = going(scenario_file(LONG))
+    one.until("sending requests")
+    for _ in eventually():
+        if one.run.requests.exists() and one.run.requests.stat().st_size:
+            break
+    assert left_behind() != []
+    one.signal(number)
+    status = one.end()
+    if number == signal.SIGKILL:
+        subprocess.run([*EMU, "clean"], check=True, timeout=DEADLINE_S)
+    else:
+        assert (status, one.run.summary.exists()) == (130, True)
+    for _ in eventually():
+        if not (left_behind() or leftovers(one.engine)):
+            break
+    assert (left_behind(), leftovers(one.engine)) == ([], [])

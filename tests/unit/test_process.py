@@ -1,0 +1,166 @@
+"""Pods without Docker, as far as no kernel is needed: what a scenario may say, the chain of programs, addresses,
+leftovers, and how a run tells of itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EmuError
+from emu.process import launch, leftovers, network
+from emu.process.journal import JournalLines
+from emu.process.launch import Bind
+from emu.process.network import Network
+from emu.report.journal import entries
+from emu.report.sections import header
+from emu.report.study import read_study
+from emu.report.summary import summarize
+from emu.scenario import needs_docker, read_scenario, resolve
+from tests.fakes import FakeRun
+
+HEAD = "name: plain\nquestion: Is it?\n"
+
+
+def test_docker_runs_a_pod_unless_it_is_told_otherwise() -> None:
+    """The default is docker; `--set` changes it; resolved, it reads the same."""
+    assert read_scenario(HEAD, "plain.yaml").pod.runtime == "docker"
+    spec = read_scenario(HEAD, "plain.yaml", ["pod.runtime=process"])
+    assert spec.pod.runtime == "process"
+    assert read_scenario(resolve(spec), "again") == spec
+
+
+@pytest.mark.parametrize(
+    ("pod", "line", "words"),
+    [
+        ("  runtime: podman\n", 4, "podman"),
+        ("  runtime: process\n  app:\n    image: nginx\n", 6, "nginx"),
+        ("  runtime: process\n  queueProxy: {image: qp}\n", 5, "runtime: docker"),
+        ("  runtime: process\n  sidecars:\n    - {name: mesh, image: envoy}\n", 6, "envoy"),
+        ("  runtime: process\n  freezer: {method: docker}\n", 5, "method: cgroup"),
+        ("  runtime: process\n  freezer: {grace: 1s}\n", 5, "method: cgroup"),
+    ],
+)
+def test_what_cannot_be_without_docker_is_an_error_when_it_is_read(pod: str, line: int, words: str) -> None:
+    """Another image, Docker's pause (which a freezer has unless it says otherwise): where it is, and the way out."""
+    with pytest.raises(EmuError) as caught:
+        read_scenario(f"{HEAD}pod:\n{pod}", "plain.yaml")
+    assert f"plain.yaml:{line}:" in caught.value.what
+    assert words in str(caught.value)
+
+
+def test_what_else_a_pod_has_goes_without_docker() -> None:
+    """Commands of one's own, the freezer by cgroup, files, probes, starts from every temperature."""
+    text = (
+        "pod:\n  runtime: process\n  freezer: {method: cgroup}\n"
+        "  app: {command: [sleep, infinity], memory: {swapMax: max}}\nstarts: {}\n"
+    )
+    assert read_scenario(HEAD + text, "plain.yaml").starts is not None
+
+
+def test_an_engine_is_needed_if_one_variant_needs_it() -> None:
+    """Where a run takes place is decided once, for all of its variants."""
+    variants = "variants:\n  a: {pod.runtime: process}\n  b: {pod.runtime: %s}\n"
+    assert needs_docker(read_scenario(HEAD, "plain.yaml"))
+    assert needs_docker(read_scenario(HEAD + variants % "docker", "plain.yaml"))
+    assert not needs_docker(read_scenario(HEAD + variants % "process", "plain.yaml"))
+
+
+def test_a_program_is_looked_for_in_the_container_s_root(tmp_path: Path) -> None:
+    """By its path or along the container's PATH; a link counts, wherever it leads from here; a folder does not."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python3").symlink_to("/etc/alternatives/python3")
+    (tmp_path / "bin/true").touch()
+    env = {"PATH": "/usr/bin:/bin"}
+    assert launch.find_program("python3", tmp_path, env) == "/bin/python3"
+    assert launch.find_program("/bin/true", tmp_path, env) == "/bin/true"
+    assert launch.find_program("/bin", tmp_path, env) is None
+    assert launch.find_program("false", tmp_path, env) is None
+    assert launch.find_program("true", tmp_path, {}) is None
+
+
+def test_a_program_has_its_own_variables_and_the_chain_has_none_of_them() -> None:
+    """Whatever a scenario calls or sets a variable to, the programs of this machine do not see it."""
+    said = subprocess.run(
+        launch.program(["/usr/bin/env"], {"odd-name.x": "a b", "PATH": "/nowhere"}),
+        env=launch.CHAIN_ENVIRONMENT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert sorted(said.splitlines()) == ["PATH=/nowhere", "odd-name.x=a b"]
+
+
+def test_folders_are_mounted_to_read_only_unless_they_are_to_be_written() -> None:
+    """Source, target and mode of each, before the container's own words."""
+    binds = [Bind(Path("/a"), "/data", writable=True), Bind(Path("/b"), "/run")]
+    words = launch.start_words(Path("/cg/procs"), 5, Path("/root"), Path("/ns"), binds, ["prog", "--", "x"])
+    at = words.index("/cg/procs")
+    assert words[at : at + 10] == ["/cg/procs", "5", "/root", "/a", "/data", "rw", "/b", "/run", "ro", "--"]
+    assert words[-3:] == ["prog", "--", "x"]
+
+
+def test_pods_have_addresses_that_are_nobody_s() -> None:
+    """Each pair has four addresses of the range for measuring networks, and no two share one."""
+    pods = [Network("x", number) for number in (0, 1, 2**15 - 1)]
+    assert [(pod.gateway, pod.address) for pod in pods[:2]] == [
+        ("198.18.0.1", "198.18.0.2"), ("198.18.0.5", "198.18.0.6"),
+    ]  # fmt: skip
+    assert all(ipaddress.ip_address(pod.address) in network.ADDRESSES for pod in pods)
+    assert list(network._free(["lo", "emu0", "emu2", "eth0"]))[:2] == [1, 3]
+
+
+def test_a_run_s_folder_says_whose_it_is(tmp_path: Path) -> None:
+    """What a dead run left is removed, what a living one uses is not; an empty one goes with its last part."""
+    for run, owner in (("emu-a-1", "alive"), ("emu-b-2", "dead")):
+        (leftovers.make_folder(run, owner, tmp_path) / "volumes").mkdir()
+    living = leftovers.living_runs(lambda owner: owner == "alive", tmp_path)
+    assert living == {"emu-a-1"}
+    found = [name for kind, name in leftovers.clean(living, tmp_path) if kind == "folder"]
+    assert found == [str(tmp_path / "runs/emu-b-2")]
+    leftovers.forget_if_empty(tmp_path / "runs/emu-a-1")
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_s_folder_stays_while_something_is_in_it(tmp_path: Path) -> None:
+    """A volume is gone, an image is not yet."""
+    folder = leftovers.make_folder("emu-a-1", "alive", tmp_path)
+    (folder / "images/app").mkdir(parents=True)
+    (folder / "volumes").mkdir()
+    leftovers.forget_if_empty(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["images", "owner"]
+
+
+def test_output_reaches_the_journal_in_whole_lines(tmp_path: Path) -> None:
+    """However it comes in parts; the last one without its end; an empty one is none; a long one in pieces."""
+    path = str(tmp_path / "journal")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.bind(path)
+        journald.settimeout(10)
+        lines = JournalLines("run.app.0", "f" * 64, path)
+        for part in (b"one\ntw", b"o\n\n", b"x" * (50 * 1024), b"end"):
+            lines.take(part)
+        lines.end()
+        got = [journald.recv(1 << 17) for _ in range(4)]
+    messages = [part.partition(b"MESSAGE=")[2].partition(b"\n")[0] for part in got]
+    assert messages == [b"one", b"two", b"x" * (48 * 1024), b"x" * (2 * 1024) + b"end"]
+    assert all(b"CONTAINER_NAME=run.app.0\n" in part for part in got)
+
+
+def test_a_run_says_what_ran_its_pod(tmp_path: Path) -> None:
+    """summary.json, the page's head and the journal; a run that knew no other was Docker's."""
+    old = FakeRun(tmp_path / "old")
+    new = FakeRun(tmp_path / "new", machine={"runtime": "process", "docker": None})
+    studies = [read_study(run.finish()) for run in (old, new)]
+    told = [(study, summarize(study)) for study in studies]
+    assert [summary["machine"]["runtime"] for _, summary in told] == ["docker", "process"]
+    assert ["as processes" in header(*pair) for pair in told] == [False, True]
+    assert [entries(study)[0].text.endswith(", as processes)") for study in studies] == [False, True]
+
+
+def test_the_chain_s_programs_are_there() -> None:
+    """On any Debian that has what `make install` installs."""
+    assert launch.missing_tools() == []
+    assert os.access(launch.tool("unshare"), os.X_OK)
