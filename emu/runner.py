@@ -418,12 +418,9 @@ def _drive(
 @contextmanager
 def _loading(plan: LoadPlan, run: RunDir, log: EventLog) -> Iterator[_Load]:
     run.load_plan.write_text(plan.to_json(), encoding="utf-8")
+    argv = [sys.executable, "-m", "emu.daemon.load", "--plan", str(run.load_plan), "--out", str(run.requests)]
     with (run.processes / "load.err").open("wb") as errors:
-        process = command.spawn(
-            [sys.executable, "-m", "emu.daemon.load", "--plan", str(run.load_plan), "--out", str(run.requests)],
-            stdout=PIPE,
-            stderr=errors.fileno(),
-        )
+        process = command.spawn([*argv, "--parent", str(os.getpid())], stdout=PIPE, stderr=errors.fileno())
     load = _Load(process, log, {}, queue.SimpleQueue())
     reader = threading.Thread(target=_read_status, args=(process, load.lines), daemon=True)
     reader.start()

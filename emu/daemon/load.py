@@ -41,14 +41,14 @@ spinning."""
 class Load:
     """A run of a plan: what is open, what is counted, what is recorded."""
 
-    def __init__(self, plan: LoadPlan, records: Records, log: runtime.Log) -> None:
+    def __init__(self, plan: LoadPlan, records: Records, log: runtime.Log, parent: int | None = None) -> None:
         self.plan = plan
         self.log = log
         self.connections = Connections(plan.host, plan.port)
         self.slow = SlowSenders()
         self.begin_at = 0.0
         self.stopping = asyncio.Event()
-        self._parent = os.getppid()
+        self._parent = os.getppid() if parent is None else parent
         self._records = records
         self.open: dict[Request, None] = {}
         self._phases: dict[str, int] = {}
@@ -298,11 +298,12 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m emu.daemon.load", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--parent", type=int, help="the process whose run it is: without it, there is nothing to do")
     asked = parser.parse_args(argv)
     plan = LoadPlan.from_json(asked.plan.read_text())
     records = Records(asked.out)
     try:
-        return runtime.run(lambda: Load(plan, records, runtime.Log("load")).run())
+        return runtime.run(lambda: Load(plan, records, runtime.Log("load"), asked.parent).run())
     finally:
         records.close()
 

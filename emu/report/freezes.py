@@ -125,7 +125,8 @@ def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryRec
     mine = [one for one in reclaims if _is_of(one, freeze, thawed, study.origin)]
     if not mine:
         return FrozenMemory(**held)
-    came = sum((one.before.get("current") or 0) - (one.after.get("current") or 0) for one in mine)
+    # One that a resume cut short is looked at when the app runs, and may hold more again than it gave back.
+    came = sum(max(0, (one.before.get("current") or 0) - (one.after.get("current") or 0)) for one in mine)
     return FrozenMemory(**held, reclaimed_bytes=came, kept_why=mine[-1].why or None)
 
 

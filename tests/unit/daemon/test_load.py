@@ -32,11 +32,12 @@ class Runs:
         self._folder = folder
         self._stack = stack
 
-    def start(self, port: int, *phases: Phase, **fields: Any) -> Daemon:
+    def start(self, port: int, *phases: Phase, parent: int | None = None, **fields: Any) -> Daemon:
         """Start the load generator."""
         plan = self._folder / "plan.json"
         plan.write_text(LoadPlan("127.0.0.1", port, phases, **{"drain_s": 1.0, **fields}).to_json())
         args = ["--plan", str(plan), "--out", str(self.out)]
+        args += [] if parent is None else ["--parent", str(parent)]
         return self._stack.enter_context(closing(Daemon("emu.daemon.load", args, {})))
 
     def run(self, port: int, *phases: Phase, **fields: Any) -> dict[str, Any]:
@@ -188,6 +189,14 @@ def test_a_kill_leaves_lines_that_can_be_read(runs: Runs, app: Daemon) -> None:
     load.wait()
     lines = runs.out.read_text().split("\n")
     assert len([json.loads(line) for line in lines[:-1]]) > 100
+
+
+def test_it_ends_when_the_run_that_it_is_for_is_gone(runs: Runs, app: Daemon) -> None:
+    """Even one that was gone before it began: nobody waits for the rest of a plan of five minutes."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    load = runs.start(app.port, phase("constant", rate=1.0, duration_s=300.0), parent=gone.pid)
+    assert load.wait() == 0, load.stderr()
 
 
 def test_it_goes_on_when_nobody_reads_its_status(runs: Runs, app: Daemon, tmp_path: Path) -> None:

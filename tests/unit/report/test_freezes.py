@@ -86,6 +86,17 @@ def test_a_freeze_has_what_was_held_before_meanwhile_and_after(story: Story) -> 
     assert second["wake_latency_ms"] is None
 
 
+def test_what_a_resume_cut_short_gave_back_nothing_at_worst(story: Story) -> None:
+    """It is looked at when the app runs again, and may hold more by then."""
+    run = story.run
+    before, after = {"current": 20 * MIB}, {"current": 31 * MIB}
+    run.event(MemoryReclaimed(run.t, *APP, 20 * MIB, before, after, 0.2, "the container was resumed before"))
+    run.advance(10.0)
+    story.resume()
+    freezes = summarize(read_study(run.finish()))["freezes"]
+    assert [freeze["reclaimed_bytes"] for freeze in freezes] == [102 * MIB, 0]
+
+
 HELD = ("anon", "file", "swap")
 
 
