@@ -92,6 +92,11 @@ class ScaledPod:
             return {name: ContainerState() for name in self._pod.containers}
         return self._supervisor.states
 
+    @property
+    def coming(self) -> bool:
+        """A container of the pod is not ready yet, and may become so by itself."""
+        return self._supervisor is not None and self._supervisor.coming
+
     def view(self) -> PodView:
         """The pod as kubectl would show it, and in a word of ours where there is none."""
         return PodView("0/0", SCALED_TO_ZERO, 0) if self._supervisor is None else self._supervisor.view()

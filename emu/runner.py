@@ -398,7 +398,7 @@ def _drive(
     keep()
     supervisor.start()
     deadline = now() + spec.pod.ready_timeout
-    while now() < deadline and not all(state.ready for state in supervisor.states.values()):
+    while now() < deadline and supervisor.coming:
         turn("waiting for readiness", None)
     plan = load_plan(spec.load, *supervisor.entrance, begin_at=now() + 0.5)
     if not plan.phases:

@@ -168,6 +168,16 @@ class Supervisor:
         return self._pod.address, QUEUE_PORT
 
     @property
+    def coming(self) -> bool:
+        """A container is not ready yet, and may become so by itself. Not one that stands still: queue-proxy lets none
+        be paused that is not ready, and it is looked at again once a request has come.
+        """
+        return any(not state.ready and not self._held(name) for name, state in self._states.items())
+
+    def _held(self, name: str) -> bool:
+        return self._hold_frozen and name in self._instances and self._frozen(self._instances[name])
+
+    @property
     def over(self) -> bool:
         """No container runs."""
         return not any(state.phase in ("creating", "running") for state in self._states.values())

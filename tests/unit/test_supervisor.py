@@ -204,6 +204,17 @@ def test_without_the_hold_a_frozen_container_is_killed(start: Start) -> None:
     assert (path / "cgroup.freeze").read_text().strip() == "0"
 
 
+def test_nobody_waits_for_the_readiness_of_what_stands_still(start: Start) -> None:
+    """The others are waited for."""
+    going = start("readinessProbe: {tcpSocket: {port: 9}}")
+    assert going.supervisor.coming
+    for name in ("it.queue-proxy.0", "it.app.0"):
+        going.freeze(name)
+    assert going.supervisor.coming
+    going.freeze("it.agent.0")
+    assert not going.supervisor.coming
+
+
 def test_a_frozen_container_is_thawed_before_its_end(start: Start) -> None:
     """Docker's pause and the kernel's own file are undone first; then its hook, then SIGTERM."""
     engine = FakeEngine()
