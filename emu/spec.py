@@ -907,7 +907,7 @@ class PhaseModel(Model):
     keep_alive: bool = True
     """Reuse connections; false opens one for each request."""
     after_answers: bool = False
-    """Begin once every request of the phases before has ended, instead of at a set time."""
+    """Begin 0.2 s after every request of the phases before has ended, instead of at a set time."""
     warm_up: bool = False
     """It prepares the pod: left out of `load` in summary.json, which is what variants are compared by."""
     request: RequestModel = RequestModel()

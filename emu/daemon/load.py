@@ -33,6 +33,9 @@ TIMER_STEP_S = 0.001
 """The loop's timers count in these; to wait for less would be to spin."""
 BATCH = 64
 """Requests sent before answers are looked at again, when many are due at once."""
+BREATH_S = 0.2
+"""Between the last answer of the phases before and a phase `after_answers`: a recorder that is late by some samples
+still has one in between, so that what the one read from disk is not counted to the other."""
 FAILED_PAUSE_S = 0.01
 """A closed-loop client whose request failed asks again after this at the soonest, or a dead server would keep it
 spinning."""
@@ -185,6 +188,7 @@ class PhaseRun:
         if self.phase.after_answers:
             for run in self._before:
                 await run.settled.wait()
+            await asyncio.sleep(BREATH_S)
             begin = time.monotonic()
         else:
             begin = self.load.begin_at + self.phase.start_s
