@@ -9,20 +9,17 @@ from __future__ import annotations
 import secrets
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE, Popen, TimeoutExpired
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from emu import command
 from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
-from emu.errors import EmuError
-from emu.events import EventLog, Note, now
+from emu.events import EventLog, now
+from emu.helper import START_S, Helper
 from emu.messages import (
     FREEZER_ENDPOINT_VARIABLE,
     FREEZER_GRACE_VARIABLE,
@@ -41,8 +38,6 @@ HOME = Path("/run/emu/freezer")
 MOUNT = "/var/run/emu/freezer"
 """Where queue-proxy finds the folder."""
 _SOCKET, _TOKEN, _PODS = "socket", "token", "pods.json"
-_START_S = 60.0
-_END_S = 10.0
 _LOOK_S = 0.02
 _NOT_PAUSED = ("queue-proxy", "sandbox")
 
@@ -66,7 +61,7 @@ class RunFreezer:
         self._home = HOME / run_id
         self._token = secrets.token_urlsafe(32)
         self._targets: dict[str, Target] = {}
-        self._process: Popen[bytes] | None = None
+        self._helper = Helper("the freezer daemon", run.processes / "freezer.log")
 
     def __enter__(self) -> Self:
         try:
@@ -110,13 +105,10 @@ class RunFreezer:
 
     def keep(self) -> None:
         """Start the daemon again if it has died, as a DaemonSet would be; what is frozen stays so meanwhile."""
-        process = self._process
-        if process is None or process.poll() is None:
+        if self._helper.status is None:
             return
-        why = f"its process ended with status {process.returncode}; it was started again"
-        self._log.append(Note(now(), "the freezer daemon ended before the run did", why))
-        if process.stdin is not None:
-            process.stdin.close()
+        self._log.append(self._helper.ended_early("it was started again"))
+        self._helper.end()
         self._start()
 
     def _write(self) -> None:
@@ -124,31 +116,26 @@ class RunFreezer:
 
     def _start(self) -> None:
         steps = [word for step in self._spec.reclaim for word in ("--reclaim", f"{step.amount}@{step.after:g}")]
-        with (self._run.processes / "freezer.log").open("ab") as said:
-            self._process = command.spawn(
-                [
-                    sys.executable, "-m", "emu", "freezer",
-                    "--pods", str(self._home / _PODS), "--listen", f"unix:{self._socket}",
-                    "--method", self._spec.method, "--mode", self._spec.mode, *steps,
-                    "--prefetch", self._spec.prefetch,
-                    "--events", str(self._run.events), "--run", self._run_id, "--follow-stdin",
-                ],
-                stdin=PIPE, stdout=said.fileno(), stderr=said.fileno(),
-            )  # fmt: skip
+        self._helper.start(
+            "emu",
+            [
+                "freezer", "--pods", str(self._home / _PODS), "--listen", f"unix:{self._socket}",
+                "--method", self._spec.method, "--mode", self._spec.mode, *steps,
+                "--prefetch", self._spec.prefetch,
+                "--events", str(self._run.events), "--run", self._run_id, "--follow-stdin",
+            ],
+            speaks=False,
+        )  # fmt: skip
 
     @property
     def _socket(self) -> Path:
         return self._home / "pod" / _SOCKET
 
     def _await_start(self) -> None:
-        deadline = now() + _START_S
-        assert self._process is not None
+        deadline = now() + START_S
         while not self._answers():
-            if self._process.poll() is not None or now() > deadline:
-                said = (self._run.processes / "freezer.log").read_text(errors="replace").strip()[-2000:]
-                raise EmuError(
-                    "the freezer daemon did not start", said or "it said nothing", "tell us: this should not happen"
-                )
+            if self._helper.status is not None or now() > deadline:
+                raise self._helper.not_started()
             time.sleep(_LOOK_S)
 
     def _answers(self) -> bool:
@@ -159,20 +146,8 @@ class RunFreezer:
                 return False
         return True
 
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        assert process.stdin is not None
-        process.stdin.close()
-        try:
-            process.wait(_END_S)
-        except TimeoutExpired:
-            process.kill()
-            process.wait()
-
     def _remove(self) -> None:
-        self._end()
+        self._helper.end()
         shutil.rmtree(self._home, ignore_errors=True)
         for folder in (HOME, HOME.parent):
             with suppress(OSError):

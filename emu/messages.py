@@ -297,7 +297,7 @@ class Told:
 
     what: str
     """`listening`; `report`: requests under way in the second before; `ready`: the pod is, and took those that
-    waited; `closed`: no further one goes to the pod that was there; `ended`: it says no more.
+    waited; `closed`: no further one goes to the pod that was there.
     """
     t: float
     """CLOCK_MONOTONIC seconds."""

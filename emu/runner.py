@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import os
-import queue
 import secrets
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from subprocess import PIPE, Popen, TimeoutExpired
-from typing import Any
 
 import psutil
 
 from cgroups import parse
 from cgroups.mount import find_cgroup2
-from emu import command, images, pagecache
+from emu import images, pagecache
 from emu.activation import RunActivator
 from emu.autoscaler import ScaledPod
 from emu.ending import Ending
 from emu.engines import open_runtime
-from emu.errors import EXIT_NOT_RECORDED, EmuError
-from emu.events import EventLog, KubeletEvent, Note, PhaseBegan, PhaseEnded, RunBegan, now
+from emu.errors import EmuError
+from emu.events import EventLog, KubeletEvent, Note, RunBegan, now
 from emu.freezer import RunFreezer
 from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
+from emu.loading import RunLoad
 from emu.loadplan import load_plan
 from emu.machine import machine_facts, where
-from emu.messages import LoadPlan
 from emu.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.profiles import profile_of
-from emu.rundir import RunDir, cannot_record
+from emu.recording import RunRecorder
+from emu.rundir import RunDir
 from emu.runjournal import keep_journal, log_driver
 from emu.runtime import LABEL_OWNER, EngineFacts, Runtime
 from emu.scenario import resolve
@@ -50,40 +44,6 @@ from emu.supervisor import Supervisor
 from emu.units import format_bytes
 
 _TURN_S = 0.1
-_CHILD_END_S = 20.0
-
-
-@dataclass
-class _Load:
-    """The load generator's process and what it said last."""
-
-    process: Popen[bytes]
-    log: EventLog
-    said: dict[str, Any]
-    lines: queue.SimpleQueue[dict[str, Any]]
-
-    def hear(self) -> None:
-        """Take in all that it said since; phases that began or ended go on record."""
-        while True:
-            try:
-                line = self.lines.get_nowait()
-            except queue.Empty:
-                return
-            if "began" in line:
-                self.log.append(PhaseBegan(line["at"], line["began"], line["duration_s"]))
-            elif "ended" in line:
-                self.log.append(PhaseEnded(line["at"], line["ended"]))
-            else:
-                self.said = line
-
-    @property
-    def phase(self) -> str:
-        """What it is at, in words."""
-        return self.said.get("phase") or ("waiting for answers" if self.said.get("sent") else "about to begin")
-
-    @property
-    def running(self) -> bool:
-        return self.process.poll() is None
 
 
 def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
@@ -136,7 +96,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             end.begun = True
-            recorder = stack.enter_context(_recording(run, pod, log, spec.recorder.interval))
+            recorder = stack.enter_context(RunRecorder(run, pod, log, spec.recorder.interval))
             pod.on_create = _telling(recorder, freezer, pod)
             keep = partial(_keep_going, recorder, freezer, interrupts)
             if spec.starts is not None and image is not None:
@@ -207,7 +167,7 @@ def _warmth(pod: Pod, engine: Runtime) -> str:
     return temperature_of(Found(image=True, cached_share=share))
 
 
-def _keep_going(recorder: _Recording, freezer: RunFreezer | None, interrupts: Interrupts) -> None:
+def _keep_going(recorder: RunRecorder, freezer: RunFreezer | None, interrupts: Interrupts) -> None:
     """What is seen to at every turn of a run."""
     interrupts.check()
     recorder.check()
@@ -293,88 +253,13 @@ class _Events:
         self._screen.event(text, "yellow")
 
 
-@dataclass
-class _Recording:
-    """The recorder, and whether what the run says of itself can still be written."""
-
-    process: Popen[bytes]
-    run: RunDir
-    log: EventLog
-    full: bool = False
-    """There was no room for the record, and that was told."""
-
-    def check(self) -> None:
-        """EmuError if the record cannot be written any more. The room set aside is given up then, to what follows:
-        so the recorder, whose part is over, is ended first.
-        """
-        why = None
-        if self.log.failure is not None:
-            why = f"{self.run.events.name}: {self.log.failure.strerror}"
-        elif self.process.poll() == EXIT_NOT_RECORDED and self.process.stdout is not None:
-            why = self.process.stdout.read().decode(errors="replace").strip()
-        if why is None or self.full:
-            return
-        self.full = True
-        self.process.terminate()
-        _end(self.process)
-        self.run.release()
-        raise cannot_record(why)
-
-    def tell(self, instance: Instance) -> None:
-        """Say whose cgroup will come; before the container is started."""
-        line = json.dumps({"id": instance.id, "container": instance.container, "attempt": instance.attempt})
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(line.encode() + b"\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return
-
-
-def _telling(recorder: _Recording, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:
+def _telling(recorder: RunRecorder, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:
     def tell(instance: Instance) -> None:
         recorder.tell(instance)
         if freezer is not None:
             freezer.tell(instance, pod.cgroup.container_path(instance.id))
 
     return tell
-
-
-@contextmanager
-def _recording(run: RunDir, pod: Pod, log: EventLog, interval_s: float) -> Iterator[_Recording]:
-    with (run.processes / "recorder.err").open("wb") as errors:
-        process = command.spawn(
-            [
-                sys.executable, "-m", "emu.recorder", "--run", str(run.path),
-                "--pod-cgroup", str(pod.cgroup.path), "--interval", str(interval_s),
-            ],
-            stdin=PIPE, stdout=PIPE, stderr=errors.fileno(),
-        )  # fmt: skip
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        if process.stdout.readline() != b"recording\n":
-            process.wait(_CHILD_END_S)
-            raise EmuError(
-                "the recorder did not start",
-                (run.processes / "recorder.err").read_text(errors="replace").strip()[-2000:] or "it said nothing",
-                "tell us: this should not happen",
-            )
-        yield _Recording(process, run, log)
-    finally:
-        with suppress(BrokenPipeError):
-            process.stdin.close()
-        _end(process)
-        if process.returncode not in (0, EXIT_NOT_RECORDED):
-            why = f"its process ended with status {process.returncode}; samples and kernel log lines stop there"
-            log.append(Note(now(), "the recorder ended before the run did", why, "error"))
-
-
-def _end(process: Popen[bytes]) -> None:
-    try:
-        process.wait(_CHILD_END_S)
-    except TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _drive(
@@ -386,7 +271,7 @@ def _drive(
     log: EventLog,
     watch: _Watch,
 ) -> None:
-    def turn(phase: str, load: _Load | None) -> None:
+    def turn(phase: str, load: RunLoad | None) -> None:
         supervisor.turn(_TURN_S)
         keep()
         if load is not None:
@@ -404,7 +289,7 @@ def _drive(
     if not plan.phases:
         return
     watch.screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
-    with _loading(plan, run, log) as load:
+    with RunLoad(plan, run, log) as load:
         while load.running:
             turn(load.phase, load)
             if spec.pod.stop_after is not None and now() >= (plan.begin_at or 0.0) + spec.pod.stop_after:
@@ -413,43 +298,7 @@ def _drive(
         while now() < settled:
             turn("watching what is left", load)
         watch.screen.show(watch.moment("done", load))
-
-
-@contextmanager
-def _loading(plan: LoadPlan, run: RunDir, log: EventLog) -> Iterator[_Load]:
-    run.load_plan.write_text(plan.to_json(), encoding="utf-8")
-    argv = [sys.executable, "-m", "emu.daemon.load", "--plan", str(run.load_plan), "--out", str(run.requests)]
-    with (run.processes / "load.err").open("wb") as errors:
-        process = command.spawn([*argv, "--parent", str(os.getpid())], stdout=PIPE, stderr=errors.fileno())
-    load = _Load(process, log, {}, queue.SimpleQueue())
-    reader = threading.Thread(target=_read_status, args=(process, load.lines), daemon=True)
-    reader.start()
-    try:
-        yield load
-        if process.returncode == EXIT_NOT_RECORDED:
-            raise cannot_record(load.said["not_recorded"])
-        if process.returncode != 0:
-            said = (run.processes / "load.err").read_text(errors="replace").strip()[-2000:]
-            raise EmuError(
-                "the load generator ended before the run did",
-                said or f"its process ended with status {process.returncode}; requests after that were not sent",
-                "run it again; if nobody ended that process, tell us, with the run",
-            )
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        _end(process)
-        reader.join(_CHILD_END_S)
-        load.hear()
-
-
-def _read_status(process: Popen[bytes], lines: queue.SimpleQueue[dict[str, Any]]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        try:
-            lines.put(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+        load.check()
 
 
 class _Watch:
@@ -462,18 +311,18 @@ class _Watch:
         self._began = began
         self._next_at = 0.0
 
-    def look(self, phase: str, load: _Load | None) -> None:
+    def look(self, phase: str, load: RunLoad | None) -> None:
         moment = now()
         if moment < self._next_at:
             return
         self._next_at = moment + 0.25
         self.screen.show(self.moment(phase, load))
 
-    def moment(self, phase: str, load: _Load | None) -> Now:
+    def moment(self, phase: str, load: RunLoad | None) -> Now:
         """The state now."""
         moment = now()
         view = self._supervisor.view()
-        said = load.said if load is not None else {}
+        said = load.status if load is not None else {}
         return Now(
             elapsed_s=moment - self._began,
             phase=phase,

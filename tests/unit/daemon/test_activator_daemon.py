@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -245,10 +246,11 @@ def test_one_that_is_killed_is_started_again(front: Start, pod: QueueProxy) -> N
     pod.ready = True
     there.point(pod)
     there.hear("ready")
-    port, process = there.activator.port, there.activator._process
-    assert process is not None
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    port, pid = there.activator.port, there.activator._helper.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    while there.activator._helper.status is None:
+        time.sleep(0.01)
     there.told.clear()
     there.hear("ready")
     assert there.activator.port == port

@@ -1,0 +1,124 @@
+"""A run's own processes beside its pod: the recorder, the load generator, the freezer daemon, the activator.
+
+Each is a child of the run in a session of its own, so that Ctrl-C reaches only the run. What it says on standard
+error is kept in the run directory, and told where it did not start.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from subprocess import PIPE, Popen, TimeoutExpired
+
+from emu import command
+from emu.errors import EmuError
+from emu.events import Note, now
+
+START_S = 60.0
+"""A start of Python on a busy machine takes seconds."""
+END_S = 20.0
+"""Longer than any of them takes to write what it knows; then it is killed."""
+_MOST_SAID = 2000
+
+
+class Helper:
+    """One such process, which may be started again after it ended. Nothing is started by the constructor."""
+
+    def __init__(self, name: str, said: Path) -> None:
+        """`name` as people call it, with its article; `said` is the file for its standard error."""
+        self.name = name
+        self._said = said
+        self._process: Popen[bytes] | None = None
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._reader: threading.Thread | None = None
+
+    def start(self, module: str, words: Iterable[str], *, told: bool = True, speaks: bool = True) -> None:
+        """Start `python -m MODULE WORDS`. `told`: it reads standard input, and ends with it. `speaks`: it says lines
+        on standard output, which `lines` gives; else they go to the file.
+        """
+        with self._said.open("ab") as errors:
+            process = self._process = command.spawn(
+                [sys.executable, "-m", module, *words],
+                stdin=PIPE if told else None,
+                stdout=PIPE if speaks else errors.fileno(),
+                stderr=errors.fileno(),
+            )
+        self._lines = queue.SimpleQueue()
+        if speaks:
+            self._reader = threading.Thread(target=_read, args=(process, self._lines), daemon=True)
+            self._reader.start()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that was started last."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status, -n after signal n; None while it runs or where it was never started."""
+        return None if self._process is None else self._process.poll()
+
+    def line(self, wait_s: float) -> bytes:
+        """The next line that it said on standard output; b"" when it says no more, or nothing in this time."""
+        try:
+            return self._lines.get(timeout=wait_s) if wait_s > 0 else self._lines.get_nowait()
+        except queue.Empty:
+            return b""
+
+    def lines(self) -> Iterator[bytes]:
+        """All that it has said since."""
+        while line := self.line(0.0):
+            yield line
+
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input. One that has ended is told nothing: `status` says so."""
+        assert self._process is not None and self._process.stdin is not None
+        if self._process.stdin.closed:
+            return
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+
+    def said(self) -> str:
+        """The end of what it said on standard error."""
+        return self._said.read_text(errors="replace").strip()[-_MOST_SAID:]
+
+    def not_started(self) -> EmuError:
+        """The error for one that is not there."""
+        return EmuError(
+            f"{self.name} did not start", self.said() or "it said nothing", "tell us: this should not happen"
+        )
+
+    def ended_early(self, consequence: str, level: str = "warning") -> Note:
+        """What goes on record for one that ended before the run did."""
+        why = f"its process ended with status {self.status}; {consequence}"
+        return Note(now(), f"{self.name} ended before the run did", why, level)
+
+    def end(self, *, terminate: bool = False) -> None:
+        """End it and reap it: by the end of its standard input, by SIGTERM if asked, by SIGKILL if it does not."""
+        process = self._process
+        if process is None:
+            return
+        if process.stdin is not None:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        if terminate and process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(END_S)
+        except TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._reader is not None:
+            self._reader.join(END_S)
+
+
+def _read(process: Popen[bytes], lines: queue.SimpleQueue[bytes]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(b"")

@@ -1,0 +1,63 @@
+"""A run's recorder: the process that samples the pod, and what its end means for the run."""
+
+from __future__ import annotations
+
+import json
+from types import TracebackType
+from typing import Self
+
+from emu.errors import EXIT_NOT_RECORDED
+from emu.events import EventLog
+from emu.helper import START_S, Helper
+from emu.pod import Instance, Pod
+from emu.rundir import RunDir, cannot_record
+
+
+class RunRecorder:
+    """The recorder of one run, and whether what the run says of itself can still be written. A context manager."""
+
+    def __init__(self, run: RunDir, pod: Pod, log: EventLog, interval_s: float) -> None:
+        self._run = run
+        self._pod = pod
+        self._log = log
+        self._interval_s = interval_s
+        self._helper = Helper("the recorder", run.processes / "recorder.err")
+        self._full = False
+
+    def __enter__(self) -> Self:
+        words = ["--run", str(self._run.path), "--pod-cgroup", str(self._pod.cgroup.path)]
+        self._helper.start("emu.recorder", [*words, "--interval", str(self._interval_s)])
+        if self._helper.line(START_S) != b"recording\n":
+            self._helper.end()
+            raise self._helper.not_started()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._helper.end()
+        if self._helper.status not in (0, EXIT_NOT_RECORDED):
+            self._log.append(self._helper.ended_early("samples and kernel log lines stop there", "error"))
+
+    def check(self) -> None:
+        """EmuError if the record cannot be written any more. The room set aside is given up then, to what follows:
+        so the recorder, whose part is over, is ended first.
+        """
+        if self._full:
+            return
+        why = None
+        if self._log.failure is not None:
+            why = f"{self._run.events.name}: {self._log.failure.strerror}"
+        elif self._helper.status == EXIT_NOT_RECORDED:
+            why = self._helper.line(START_S).decode(errors="replace").strip()
+        if why is None:
+            return
+        self._full = True
+        self._helper.end(terminate=True)
+        self._run.release()
+        raise cannot_record(why)
+
+    def tell(self, instance: Instance) -> None:
+        """Say whose cgroup will come; before the container is started."""
+        who = {"id": instance.id, "container": instance.container, "attempt": instance.attempt}
+        self._helper.tell(json.dumps(who) + "\n")
