@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emu import command, images
@@ -29,26 +30,51 @@ _EXECUTABLE_BYTES = 32 << 20
 """As in the queue-proxy image, for `footprint`."""
 _MOUNT_POINTS = ("proc", "sys", "data", "dev/shm", "tmp", "run/emu/freezer", "var/run/emu/freezer")
 _DEADLINE_S = 900.0
+_UNUSED_S = 7 * 86400.0
+"""A root that no run has asked for so long is of sources that are no more."""
 _FIX = "see whether there is room below /var/lib/emu, on a file system that takes device files and links"
 
 
 def ensure(artifacts: images.Artifacts, progress: images.Progress, home: Path = HOME) -> Path:
-    """The folder with today's sources; makes what is missing. EmuError where it cannot."""
+    """The folder with today's sources; makes what is missing, and removes what no run has asked for in a week.
+    EmuError where it cannot.
+    """
     sources = images.source_files()
     digest = images.digest_of(f"{_RECIPE}:{artifacts.key}", sources)
     root = home / "roots" / digest[:16]
-    if root.is_dir():
-        return root
     base = home / "roots" / f"base-{_RECIPE}-{artifacts.key}"
+    if root.is_dir():
+        _use(root, base)
+        return root
     if not base.is_dir():
         progress("unpacking the root file system that processes run in")
         with _made(base) as scratch:
             _unpack(artifacts, scratch)
+    _use(base)  # its time goes over to what is linked to it
     progress("preparing the programs that processes run")
     with _made(root) as scratch:
         _run([tool("cp"), "-al", "--", f"{base}/.", str(scratch)], f"cannot link the files of {base}")
         _add_sources(sources, scratch)
+    _use(root)
+    for folder in unused(home, time.time()):
+        shutil.rmtree(folder, ignore_errors=True)
     return root
+
+
+def _use(*folders: Path) -> None:
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            os.utime(folder)
+
+
+def unused(home: Path, now_s: float) -> list[Path]:
+    """The roots, and beginnings of roots, that no run has asked for in a week; `now_s` is the time of day."""
+    found = []
+    for folder in sorted((home / "roots").iterdir()):
+        with suppress(FileNotFoundError):  # another run was faster
+            if folder.stat().st_mtime < now_s - _UNUSED_S:
+                found.append(folder)
+    return found
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.process import launch, leftovers, network
+from emu.process import launch, leftovers, network, roots
 from emu.process.journal import JournalLines
 from emu.process.launch import Bind
 from emu.process.network import Network
@@ -131,6 +131,15 @@ def test_a_run_s_folder_stays_while_something_is_in_it(tmp_path: Path) -> None:
     (folder / "volumes").mkdir()
     leftovers.forget_if_empty(folder)
     assert sorted(path.name for path in folder.iterdir()) == ["images", "owner"]
+
+
+def test_a_root_that_no_run_asks_for_goes_after_a_week(tmp_path: Path) -> None:
+    """Roots are made for each state of the sources; one in use has been asked for lately."""
+    day = 86400.0
+    for name, age_days in (("base-1-a", 1.0), ("0123", 6.9), ("4567", 7.1), (".making-x", 30.0)):
+        (tmp_path / "roots" / name).mkdir(parents=True)
+        os.utime(tmp_path / "roots" / name, (0.0, 100 * day - age_days * day))
+    assert [folder.name for folder in roots.unused(tmp_path, 100 * day)] == [".making-x", "4567"]
 
 
 def test_output_reaches_the_journal_in_whole_lines(tmp_path: Path) -> None:
