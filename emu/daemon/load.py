@@ -188,7 +188,7 @@ class PhaseRun:
         if self.phase.after_answers:
             for run in self._before:
                 await run.settled.wait()
-            await asyncio.sleep(BREATH_S)
+            await _sleep_until(time.monotonic() + BREATH_S)
             begin = time.monotonic()
         else:
             begin = self.load.begin_at + self.phase.start_s

@@ -32,6 +32,28 @@ load:
 expect:
   requests.by_status.200: "== requests.sent"
 """
+SCALED = """
+name: engine-lost-scaled
+question: What is told of a pod that comes and goes whose engine goes away?
+pod:
+  autoscaling: {window: 6s, scaleToZeroGracePeriod: 6s}
+  app:
+    resources: {limits: {memory: 128Mi}}
+load:
+  settle: 200s
+  phases: [{name: few, type: constant, rate: 5, count: 15, duration: 4s}]
+"""
+STARTS = """
+name: engine-lost-starts
+question: What is told of starts whose engine goes away?
+pod:
+  readyTimeout: 120s
+  app:
+    resources: {limits: {memory: 128Mi}}
+starts:
+  trials: 50
+  temperatures: [created, warm-cpu]
+"""
 
 
 @pytest.fixture
@@ -108,3 +130,31 @@ def test_an_engine_that_is_killed_and_started_again_is_told_what_to_remove(
         assert all(not one["exits"] for one in summary["containers"].values())
         dockerd.await_answer()
         assert leftovers(engine) == []
+
+
+@pytest.mark.parametrize(
+    ("scenario", "when"),
+    [(SCALED, "(200: 15)"), (SCALED, "scaled down to zero"), (STARTS, "warm-cpu")],
+    ids=["with a scaled pod", "while there is none", "between starts"],
+)
+def test_runs_that_make_pods_end_in_order_too(
+    going: Callable[[str], Going],
+    engine: Engine,
+    scenario_file: Callable[[str], str],
+    dockerd: Dockerd,
+    scenario: str,
+    when: str,
+) -> None:
+    """With a pod that may be scaled to zero, while it is at zero, and while starts are measured."""
+    run = going(scenario_file(scenario))
+    run.until(when)
+    dockerd.signal(signal.SIGTERM)
+    status, said, summary = ended(run)
+    assert status == 2, said
+    see_that_it_says_why(run, said, summary)
+    dockerd.await_end()
+    assert not (find_cgroup2().path / PARENT).exists()
+    dockerd.begin()
+    dockerd.await_answer()
+    subprocess.run([*EMU, "clean"], capture_output=True, timeout=DEADLINE_S, check=True)
+    assert leftovers(engine) == []
