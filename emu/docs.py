@@ -19,7 +19,7 @@ from emu.spec import NO_LIMIT, Model, ScenarioSpec
 from emu.units import format_bytes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-BEGIN = "<!-- begin: made by `python -m emu.docs` from emu/spec.py; edit there -->"
+BEGIN = "<!-- begin: made by `python -m emu.docs` from emu/spec; edit there -->"
 END = "<!-- end -->"
 
 

@@ -30,7 +30,7 @@ PARTS = (
 """What a run is made of: what is real, what drives it, what observes it."""
 GROUND = (
     "emu.policy.*",
-    "emu.spec",
+    "emu.spec.*",
     "emu.events",
     "emu.messages",
     "emu.units",

@@ -1,0 +1,63 @@
+"""What a scenario may say: frozen models, checked when made. `emu.scenario` reads them from YAML.
+
+Names are Kubernetes' and Knative's where they have one (containerConcurrency, timeoutSeconds, resources,
+restartPolicy) and the kernel's where the kernel has one (memory.high is `memory: {high: …}`). Sizes are bytes,
+durations seconds once read; no limit ("max") is None. The docstring below a field is its text in
+docs/scenario-file.md and in editors; `model_dump(mode="json", by_alias=True)` gives what may be read again.
+"""
+
+from __future__ import annotations
+
+from emu.spec.container import OWN_FOOTPRINT, AppSpec, ContainerSpec, Resources, SidecarSpec
+from emu.spec.load import LoadModel, PhaseModel, RequestModel, WorkSpec
+from emu.spec.pod import FreezerSpec, PodSpec
+from emu.spec.probes import ExecSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
+from emu.spec.scenario import ScenarioSpec, StartsSpec
+from emu.spec.values import (
+    MIB,
+    NO_LIMIT,
+    Bytes,
+    FileName,
+    HoldFor,
+    Limit,
+    Millicores,
+    Model,
+    Name,
+    Rate,
+    Seconds,
+    SpecError,
+)
+
+__all__ = [
+    "MIB",
+    "NO_LIMIT",
+    "OWN_FOOTPRINT",
+    "AppSpec",
+    "Bytes",
+    "ContainerSpec",
+    "ExecSpec",
+    "FileName",
+    "FreezerSpec",
+    "HeaderSpec",
+    "HoldFor",
+    "HttpGetSpec",
+    "Limit",
+    "LoadModel",
+    "Millicores",
+    "Model",
+    "Name",
+    "PhaseModel",
+    "PodSpec",
+    "ProbeSpec",
+    "Rate",
+    "RequestModel",
+    "Resources",
+    "ScenarioSpec",
+    "Seconds",
+    "SidecarSpec",
+    "SleepSpec",
+    "SpecError",
+    "StartsSpec",
+    "TcpSocketSpec",
+    "WorkSpec",
+]

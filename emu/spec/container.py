@@ -1,0 +1,246 @@
+"""A container: its resources and memory, what it runs, and what queue-proxy, the app and sidecars have besides."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from emu.messages import USER_PORT
+from emu.policy.footprint import Profile, ProfileError
+from emu.policy.probing import KINDS, Kind
+from emu.spec.probes import LifecycleSpec, ProbeSpec
+from emu.spec.values import Bytes, FileName, Limit, Millicores, Model, Name, Seconds, SpecError, Whole, startable
+
+LEAST_MILLICORES = 10
+"""The kernel's shortest cpu.max quota is 1 ms in each 100 ms."""
+OWN_FOOTPRINT = "own"
+"""The footprint of our queue-proxy as it is."""
+
+
+def _footprint(value: Any) -> Any:
+    if isinstance(value, str) and value:
+        return value
+    if not isinstance(value, dict):
+        raise SpecError(f"{value!r} is not a footprint", fix="write own, knative-1.23, or a file that there is")
+    try:
+        return Profile.from_data(value).to_data()
+    except ProfileError as error:
+        raise SpecError(str(error), fix="see profiles/knative-1.23.yaml") from None
+
+
+Footprint = Annotated[
+    str | dict[str, Any],
+    BeforeValidator(_footprint),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}], "examples": ["own", "knative-1.23"]}),
+]
+
+
+class ResourceList(Model):
+    """As in Kubernetes' `resources.requests` and `.limits`."""
+
+    memory: Bytes | None = None
+    """As a limit: memory.max, at least 6Mi. As a request: oom_score_adj follows from it."""
+    cpu: Millicores | None = None
+    """As a limit: cpu.max, at least 10m. As a request: cpu.weight."""
+
+
+class Resources(Model):
+    """As in Kubernetes: the limits become memory.max and cpu.max; the requests decide the QoS class and with it
+    oom_score_adj.
+    """
+
+    requests: ResourceList = ResourceList()
+    """What the container asks for."""
+    limits: ResourceList = ResourceList()
+    """What it may not exceed."""
+
+    @model_validator(mode="after")
+    def _limits_start(self) -> Self:
+        startable(self.limits.memory, "limits", "memory")
+        if self.limits.cpu is not None and self.limits.cpu < LEAST_MILLICORES:
+            raise SpecError(
+                f"a cpu limit of {self.limits.cpu}m is too small",
+                why="the kernel's shortest quota is 1 ms in each 100 ms",
+                fix=f"raise it to {LEAST_MILLICORES}m or more",
+                at=("limits", "cpu"),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _requests_fit(self) -> Self:
+        for what in ("memory", "cpu"):
+            request, limit = getattr(self.requests, what), getattr(self.limits, what)
+            if request is not None and limit is not None and request > limit:
+                raise SpecError(
+                    f"the {what} request is above the {what} limit",
+                    why="Kubernetes refuses that too",
+                    fix="lower the request or raise the limit",
+                    at=("requests", what),
+                )
+        return self
+
+
+class MemoryControls(Model):
+    """The cgroup v2 memory files that Kubernetes' resources have no word for."""
+
+    high: Limit = None
+    """memory.high: above it the container is throttled and its memory reclaimed, but nothing is killed."""
+    low: Bytes = 0
+    """memory.low: below it the container's memory is reclaimed only when there is nothing else to take."""
+    min: Bytes = 0
+    """memory.min: below it the container's memory is never reclaimed."""
+    swap_max: Limit = 0
+    """memory.swap.max: 0 is no swap, Kubernetes' default; `max` is as much as there is."""
+    oom_group: bool = True
+    """memory.oom.group: kill the whole container at an OOM, as the kubelet asks for since 1.28 on cgroup v2."""
+
+
+class ContainerSpec(Model):
+    """What every container of the pod has."""
+
+    image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """Any image that the engine has already; ours if not given."""
+    command: tuple[str, ...] | None = None
+    """The program and its arguments; the image's own if not given."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Environment variables. Text: quote numbers."""
+    resources: Resources = Resources()
+    """Requests and limits, as in Kubernetes."""
+    memory: MemoryControls = MemoryControls()
+    """The kernel's other memory files."""
+    startup_probe: ProbeSpec | None = None
+    """Until it succeeds the other two are not asked; if it fails the container is killed."""
+    liveness_probe: ProbeSpec | None = None
+    """If it fails the container is killed, and restarted by restartPolicy."""
+    readiness_probe: ProbeSpec | None = None
+    """If it fails the container is not READY. Nothing else follows: requests are sent to it all the same."""
+    lifecycle: LifecycleSpec = LifecycleSpec()
+    """Hooks."""
+
+    @property
+    def probes(self) -> dict[Kind, ProbeSpec]:
+        """The probes that it has, by kind."""
+        found = zip(KINDS, (self.startup_probe, self.liveness_probe, self.readiness_probe), strict=True)
+        return {kind: probe for kind, probe in found if probe is not None}
+
+    @model_validator(mode="after")
+    def _probes_fit(self) -> Self:
+        for kind, probe in self.probes.items():
+            if kind != "readiness" and probe.success_threshold != 1:
+                raise SpecError(
+                    f"a {kind} probe succeeds with the first success",
+                    why="Kubernetes allows no other successThreshold than 1 there",
+                    fix="remove successThreshold",
+                    at=(f"{kind}Probe", "successThreshold"),
+                )
+            if kind == "readiness" and probe.termination_grace_period_seconds is not None:
+                raise SpecError(
+                    "a readiness probe ends nothing",
+                    why="Kubernetes allows terminationGracePeriodSeconds in liveness and startup probes only",
+                    fix="remove it",
+                    at=("readinessProbe", "terminationGracePeriodSeconds"),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_run(self) -> Self:
+        if self.command is not None and not (self.command and self.command[0]):
+            raise SpecError("`command` names no program", fix="remove it, or give a program", at=("command",))
+        for name in self.env:
+            if not re.fullmatch(r"[A-Za-z_][-A-Za-z0-9_.]*", name):
+                raise SpecError(
+                    f"{name!r} cannot be the name of an environment variable",
+                    why="a name is letters, digits and _, and begins with no digit",
+                    fix="rename it",
+                    at=("env", name),
+                )
+        return self
+
+
+class QueueProxySpec(ContainerSpec):
+    """The queue-proxy container. With `image` or `command` it is one of your own, Knative's for instance, with the
+    environment that the controller would give it.
+    """
+
+    footprint: Footprint = OWN_FOOTPRINT
+    """What our queue-proxy weighs: `own` is what our process needs; `knative-1.23` is what Knative's needs, as real
+    anonymous memory and executable pages; or a file that `emu calibrate` wrote.
+    """
+
+    @model_validator(mode="after")
+    def _weighs_what_it_can(self) -> Self:
+        if self.footprint != OWN_FOOTPRINT and (self.image is not None or self.command is not None):
+            raise SpecError(
+                "a queue-proxy of your own weighs what it weighs",
+                why="a footprint makes our own queue-proxy weigh as much as another",
+                fix="remove `footprint`, or `image` and `command`",
+                at=("footprint",),
+            )
+        return self
+
+
+class SidecarSpec(ContainerSpec):
+    """A further container, such as a service mesh's proxy; with neither `image` nor `command` a stand-in of ours."""
+
+    name: Name
+    """What results call it."""
+    port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
+    """Where it listens once it is ready; ready as soon as it runs if not given. Our image gets it as PORT."""
+    hold: Bytes = 0
+    """Anonymous memory that our stand-in holds beside its own 11 MiB. Not with `image` or `command`."""
+    start: Seconds = 0.0
+    """How long our stand-in takes until it holds it and listens. Not with `image` or `command`."""
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it is ours, which only holds memory and listens."""
+        return self.image is None and self.command is None
+
+    @model_validator(mode="after")
+    def _holds_if_ours(self) -> Self:
+        for name in ("hold", "start"):
+            if getattr(self, name) and not self.is_stand_in:
+                raise SpecError(
+                    f"`{name}` is what our stand-in does",
+                    why="with `image` or `command` the sidecar is a program of yours",
+                    fix=f"remove `{name}`, or `image` and `command`",
+                    at=(name,),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _is_none_of_ours(self) -> Self:
+        if self.name in ("queue-proxy", "app", "sandbox", "pod", "host"):
+            raise SpecError(
+                f"a sidecar cannot be called {self.name!r}",
+                why="results call something else that",
+                fix="give it another name",
+                at=("name",),
+            )
+        return self
+
+
+class FileSpec(Model):
+    """A file in the app's volume, made before the run and not in the page cache when it begins."""
+
+    name: FileName
+    """What `readFile` calls it: letters, digits, `-`, `_` and `.`, no folders."""
+    size: Bytes
+    """Its size; there must be disk for it."""
+
+
+class AppSpec(ContainerSpec):
+    """The app container (Knative: user-container)."""
+
+    port: Annotated[Whole, Field(ge=1, le=65535)] = USER_PORT
+    """Where it listens for HTTP/1.1."""
+    files: tuple[FileSpec, ...] = ()
+    """Files in its volume on a real block device, made before the run, none of them in the page cache."""

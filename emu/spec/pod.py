@@ -1,0 +1,257 @@
+"""A pod: its containers and files, restarts, freezing, scaling."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
+from emu.policy.reclaiming import ALL, read_amount
+from emu.spec.container import AppSpec, ContainerSpec, QueueProxySpec, SidecarSpec
+from emu.spec.probes import ExecSpec
+from emu.spec.values import Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
+
+QUEUE_PROXY_PORTS = (8008, 8012, 8013, 8022, 8112, 9090, 9091)
+"""What queue-proxy opens, or may (pkg/networking/constants.go)."""
+_SHARE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": [ALL, "50%", "64Mi"]}
+_PREFETCH = {**_SHARE, "examples": [TOUCHED, ALL, "25%", "16Mi", NONE]}
+
+
+def _whole(value: float) -> float:
+    if value != round(value):
+        raise SpecError(f"{value:g} s are no whole seconds", why="Knative takes whole seconds here", fix="round it")
+    return value
+
+
+class BackOff(Model):
+    """The kubelet's back-off between restarts: doubling, capped, reset after a container ran long enough."""
+
+    initial: Seconds = 10.0
+    """The wait before the second restart; the first is at once."""
+    max: Seconds = 300.0
+    """The longest wait."""
+    reset_after: Seconds = 600.0
+    """A container that ran this long begins anew."""
+    scale: Annotated[float, BeforeValidator(number), Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+    """All three times this: 0.1 shows in a minute what takes ten."""
+
+
+class PodMemory(Model):
+    """The pod cgroup's own limits, above those of its containers."""
+
+    max: Limit = None
+    """memory.max of the pod, at least 6Mi. `max`: the sum of the containers' limits if each has one, as in
+    Kubernetes, else no limit.
+    """
+    swap_max: Limit = None
+    """memory.swap.max of the pod; no limit if not given."""
+
+    @field_validator("max")
+    @classmethod
+    def _max_starts(cls, value: int | None) -> int | None:
+        return startable(value)
+
+
+class ReclaimSpec(Model):
+    """Memory that a frozen container is asked to give back, through memory.reclaim: page cache is dropped, anonymous
+    memory goes to swap as far as `memory.swapMax` and the machine have room.
+    """
+
+    amount: Annotated[str, BeforeValidator(read_amount), WithJsonSchema(_SHARE)] = ALL
+    """`all`, a size, or a share of what each container holds then (`50%`)."""
+    after: Seconds = 0.0
+    """How long the pod has been frozen then."""
+
+
+class FreezerSpec(Model):
+    """A freezer daemon beside the pod: it pauses all containers but queue-proxy when no request is under way, and
+    resumes them when one comes, as Knative's container-freezer did.
+    """
+
+    method: Literal["docker", "cgroup"] = "docker"
+    """docker: the engine's pause, so that `docker ps` says Paused; cgroup: cgroup.freeze written directly, faster."""
+    mode: Literal["own", "knative"] = "own"
+    """own: pauses only an app that was ready, after `grace`, and says what failed; knative: as Serving 1.1 to 1.9,
+    the app frozen from the start, no grace, its readiness never asked, and 200 for a pause that failed.
+    """
+    grace: Seconds | None = None
+    """From the last response to the pause; 1 s if not given, 0 with `mode: knative`."""
+    patience: Seconds = 10.0
+    """A request that waits this long for the app to be resumed is answered 503."""
+    reclaim: tuple[ReclaimSpec, ...] = ()
+    """Steps in which frozen memory is reclaimed; none if not given."""
+    prefetch: Annotated[str, BeforeValidator(read_prefetch), WithJsonSchema(_PREFETCH)] = NONE
+    """Read back from swap before a resume: `touched`, what the last wake touched; `all`, a size or a share (`25%`),
+    that first and then more; `none`.
+    """
+
+    @model_validator(mode="after")
+    def _prefetches_what_was_reclaimed(self) -> Self:
+        if self.prefetch != NONE and not self.reclaim:
+            raise SpecError(
+                "there is nothing to read ahead",
+                why=NEEDS_RECLAIM,
+                fix="add `reclaim: [{amount: all, after: 5s}]`, or leave out `prefetch`",
+                at=("prefetch",),
+            )
+        return self
+
+
+WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
+
+
+class AutoscalingSpec(Model):
+    """Scale to zero, by the rules of Knative's autoscaler for one pod (min-scale 0, max-scale 1). An activator stands
+    in front of the pod: it holds the requests that come while there is none, and forwards them once there is. Given,
+    even as `{}`, this is on; without it the pod stays as long as the run.
+    """
+
+    enable_scale_to_zero: bool = True
+    """Knative's enable-scale-to-zero. false: the activator is in front of the pod, and the pod stays."""
+    window: Annotated[WholeSeconds, Field(ge=6, le=3600)] = 60.0
+    """Knative's stable window, from 6s to 1h: the pod is idle when no request was under way for so long."""
+    scale_down_delay: Annotated[WholeSeconds, Field(le=3600)] = 0.0
+    """Knative: idle for so long besides, up to 1h, before that counts."""
+    scale_to_zero_pod_retention_period: Annotated[Seconds, Field(le=3600)] = 0.0
+    """Knative: an idle pod is kept for so long besides, up to 1h."""
+    scale_to_zero_grace_period: Annotated[Seconds, Field(gt=0)] = 30.0
+    """Knative: the activator must have been in the path for so long. It is from the pod's first start on, so that
+    this matters at the beginning of a run only.
+    """
+
+
+RestartPolicy = Literal["Always", "OnFailure", "Never"]
+
+
+class PodSpec(Model):
+    """One pod: a queue-proxy and an app in a pod cgroup."""
+
+    runtime: Literal["docker", "process"] = "docker"
+    """What runs its containers. docker: a Docker engine. process: the same programs as plain processes in the same
+    cgroups, with a network, mounts and limits of their own; needs no Docker, knows no other image than ours.
+    """
+    container_concurrency: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    """Knative: requests in the app at a time. As many times ten wait, the rest get 503. 0 is no limit at all."""
+    timeout_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 300
+    """Knative: a request not answered by then gets 504."""
+    response_start_timeout_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
+    """Knative: the app must have begun its answer by then; 0 is off."""
+    idle_timeout_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
+    """Knative: the longest the app may send nothing; 0 is off."""
+    restart_policy: RestartPolicy = "Always"
+    """Kubernetes: whether a container that ended is started again. Knative pods always have Always."""
+    back_off: BackOff = BackOff()
+    """How long the kubelet waits between restarts."""
+    memory: PodMemory = PodMemory()
+    """The pod cgroup's own limits."""
+    queue_proxy: QueueProxySpec = QueueProxySpec()
+    """The queue-proxy container: every request passes through it."""
+    app: AppSpec = AppSpec()
+    """The app container."""
+    sidecars: tuple[SidecarSpec, ...] = ()
+    """Further containers, each with its own limits."""
+    freezer: FreezerSpec | None = None
+    """Freeze the pod while no request is under way; never if not given."""
+    autoscaling: AutoscalingSpec | None = None
+    """Remove the pod when nobody asks for anything, and make it anew for the next request; never if not given."""
+    ready_timeout: Seconds = 60.0
+    """How long to wait for the pod to be ready before the load begins all the same."""
+    termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None
+    """Seconds from SIGTERM to SIGKILL, preStop hook included, at least 2. If not given: `timeoutSeconds`, as Knative
+    sets it, and 2 when the run is over: what was asked has been answered then.
+    """
+    stop_after: Seconds | None = None
+    """Tell the pod to end so long after the load began, as the kubelet does: each container's preStop hook, SIGTERM,
+    and SIGKILL after the grace period. The app's hook waits for queue-proxy's drain. At the end of the run if not
+    given, and without hooks then.
+    """
+
+    @model_validator(mode="after")
+    def _files_once(self) -> Self:
+        distinct((entry.name for entry in self.app.files), "two files have the name", ("app", "files"))
+        return self
+
+    @model_validator(mode="after")
+    def _sidecars_fit(self) -> Self:
+        distinct((entry.name for entry in self.sidecars), "two sidecars have the name", ("sidecars",))
+        taken = {self.app.port: "the app"} | dict.fromkeys(QUEUE_PROXY_PORTS, "queue-proxy")
+        for index, entry in enumerate(self.sidecars):
+            if entry.port is None:
+                continue
+            if entry.port in taken:
+                raise SpecError(
+                    f"port {entry.port} is taken",
+                    why=f"{taken[entry.port]} listens there, and a pod's containers share one network",
+                    fix="give it another port",
+                    at=("sidecars", index, "port"),
+                )
+            taken[entry.port] = entry.name
+        return self
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> Self:
+        if self.autoscaling is not None and self.stop_after is not None:
+            raise SpecError(
+                "a pod that is told to end for good is not scaled",
+                why="`stopAfter` ends it under load, and `autoscaling` would make it anew for the next request",
+                fix="remove one of them",
+                at=("stopAfter",),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _runtime_can(self) -> Self:
+        if self.runtime == "docker":
+            return self
+        sidecars = [(("sidecars", index), entry) for index, entry in enumerate(self.sidecars)]
+        placed: list[tuple[tuple[str | int, ...], ContainerSpec]]
+        placed = [(("queueProxy",), self.queue_proxy), (("app",), self.app), *sidecars]
+        for at, container in placed:
+            if container.image is not None:
+                raise SpecError(
+                    f"the image {container.image!r} needs Docker",
+                    why="with `runtime: process` a container runs a program of our own images, or none",
+                    fix="remove `image`, or take `runtime: docker`",
+                    at=(*at, "image"),
+                )
+        if self.freezer is not None and self.freezer.method == "docker":
+            raise SpecError(
+                "Docker cannot pause what it does not run",
+                why="with `runtime: process` there is no engine, and the freezer's method is docker unless said",
+                fix="add `method: cgroup` to pod.freezer, or take `runtime: docker`",
+                at=("freezer", "method"),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _probes_have_ports(self) -> Self:
+        for index, entry in enumerate(self.sidecars):
+            for kind, probe in entry.probes.items():
+                way = "httpGet" if probe.http_get else "tcpSocket"
+                if entry.port is None and not isinstance(probe.handler, ExecSpec) and probe.handler.port is None:
+                    raise SpecError(
+                        f"the {kind} probe has no port",
+                        why=f"the sidecar {entry.name} has none either",
+                        fix="give it one",
+                        at=("sidecars", index, f"{kind}Probe", way),
+                    )
+        return self
+
+    @property
+    def grace_s(self) -> int:
+        """Seconds from SIGTERM to SIGKILL while the run goes on."""
+        given = self.termination_grace_period_seconds
+        return self.timeout_seconds if given is None else given
+
+    @property
+    def containers(self) -> dict[str, ContainerSpec]:
+        """Every container by its name, in the order in which they are started."""
+        return {"queue-proxy": self.queue_proxy, "app": self.app, **{one.name: one for one in self.sidecars}}

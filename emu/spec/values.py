@@ -1,0 +1,151 @@
+"""What the models are made of: sizes, durations, limits, names, and an error that says where it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from emu.messages import FOREVER
+from emu.units import format_bytes, parse_bytes, parse_seconds
+
+MIB = 2**20
+DOCKER_MINIMUM_BYTES = 6 * MIB
+"""Docker refuses a smaller memory limit (moby daemon: "Minimum memory limit allowed is 6MB")."""
+NO_LIMIT = "max"
+"""The kernel's word in memory.max and its kin."""
+LARGEST_BYTES = 2**46
+"""64 TiB: a size above this is taken for a slip."""
+LONGEST_S = 24 * 3600.0
+
+
+HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+HEADER_VALUE = r"^[\t -~]*$"
+_SIZE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": ["64Mi", "1.5Gi", 4096]}
+_DURATION = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["250ms", "10s", "1m30s"]}
+
+
+LONGEST_NAME = 63
+"""As of a Kubernetes object's label."""
+
+
+class SpecError(ValueError):
+    """A value that a model refuses. `at` leads from that model to it, by the names in the file; `why` and `fix`
+    are as in EmuError.
+    """
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", at: tuple[str | int, ...] = ()) -> None:
+        super().__init__("; ".join(part for part in (what, why, fix) if part))
+        self.what = what
+        self.why = why
+        self.fix = fix
+        self.at = at
+
+
+def number(value: Any) -> Any:
+    """The value, unless it is true or false, which Python would count as 1 and 0."""
+    if isinstance(value, bool):
+        raise SpecError(f"{str(value).lower()} is not a number", fix="write a number")
+    return value
+
+
+def _limit(value: Any) -> Any:
+    return None if value is None or value == NO_LIMIT else parse_bytes(value)
+
+
+def _hold_for(value: Any) -> Any:
+    return None if value is None or value == FOREVER else parse_seconds(value)
+
+
+def _millicores(value: Any) -> int:
+    match = (
+        None if isinstance(value, bool) else re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(m?)", str(value).strip())
+    )
+    if match is None:
+        raise SpecError(f"{value!r} is not an amount of CPU", fix="write cores (0.5) or millicores (500m)")
+    return round(float(match[1]) * (1 if match[2] else 1000))
+
+
+def startable(value: int | None, *at: str) -> int | None:
+    """A memory limit, in bytes, under which a container can be started; SpecError at this key if it cannot."""
+    if value is not None and value < DOCKER_MINIMUM_BYTES:
+        raise SpecError(
+            f"a memory limit of {format_bytes(value)} is too small to start a container in",
+            why="Docker refuses a limit below 6 MiB",
+            fix="raise it to 6Mi or more",
+            at=at,
+        )
+    return value
+
+
+def distinct(names: Iterable[str], complaint: str, where: tuple[str, ...]) -> None:
+    """SpecError at the second of two entries of the list `where` with the same name."""
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in seen:
+            raise SpecError(
+                f"{complaint} {name!r}",
+                why=f"{where[-1]}.{seen[name]} and {where[-1]}.{index} could not be told apart",
+                fix="give one of them another name",
+                at=(*where, index, "name"),
+            )
+        seen[name] = index
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of fields as people write them: `rate` and `rateTo`."""
+    return " and ".join(f"`{to_camel(name)}`" for name in names)
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0, le=LARGEST_BYTES), WithJsonSchema(_SIZE)]
+Limit = Annotated[
+    Annotated[int, Field(ge=0, le=LARGEST_BYTES)] | None,
+    BeforeValidator(_limit),
+    PlainSerializer(lambda value: NO_LIMIT if value is None else value, when_used="json"),
+    WithJsonSchema({**_SIZE, "examples": ["64Mi", NO_LIMIT]}),
+]
+Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(_DURATION)]
+HoldFor = Annotated[
+    Annotated[float, Field(ge=0, le=LONGEST_S)] | None,
+    BeforeValidator(_hold_for),
+    PlainSerializer(lambda value: FOREVER if value is None else value, when_used="json"),
+    WithJsonSchema({**_DURATION, "examples": ["10s", FOREVER]}),
+]
+Millicores = Annotated[
+    int,
+    BeforeValidator(_millicores),
+    Field(ge=1, le=1_000_000),
+    PlainSerializer(lambda value: f"{value}m", when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}], "examples": ["500m", 1]}),
+]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=LONGEST_NAME)]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=128)]
+Whole = Annotated[int, BeforeValidator(number)]
+Rate = Annotated[float, BeforeValidator(number), Field(ge=0, le=100_000, allow_inf_nan=False)]
+
+
+class Model(BaseModel):
+    """Frozen, in camelCase outside, and a key it does not know is an error."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Command = Annotated[tuple[str, ...], Field(min_length=1)]
