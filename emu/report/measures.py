@@ -104,8 +104,8 @@ class Window:
     def _rise_of(self, t: list[float], column: Column) -> int | None:
         if all(value is None for value in column):
             return None
-        before = last(column[: bisect_right(t, self.begin_s)]) or 0
-        after = last(column[: bisect_right(t, self.until_s)]) or 0
+        before = last(column[: _read_by(t, self.begin_s)]) or 0
+        after = last(column[: _read_by(t, self.until_s)]) or 0
         return after - before
 
     def _has_events(self, key: Key) -> bool:
@@ -113,6 +113,14 @@ class Window:
         if line is not None and (line.events or line.events_all):
             return True
         return any((mark.label, mark.attempt) == key for mark in self.study.memory_marks)
+
+
+def _read_by(t: list[float], when: float) -> int:
+    """How many samples were surely read by then. One has the time at which it was begun, and on a busy machine its
+    files are read a while later: certain is only that the next one was begun after that.
+    """
+    begun = bisect_right(t, when)
+    return begun - 1 if 0 < begun < len(t) else begun
 
 
 def last(column: Column) -> int | None:
