@@ -263,7 +263,7 @@ async def serve(front: Front, port: int) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(front.exchange)
+    server = Server(front.exchange, full_duplex=False)
     bound = await server.listen("127.0.0.1", port, runtime.LISTEN_BACKLOG)
     os.set_blocking(0, False)
     loop.add_reader(0, _Input(front, stop).read)

@@ -90,7 +90,7 @@ class ClientStream(Stream):
         if self.exchange is not None and self.exchange.body_done:
             self.exchange.body_end()
 
-    def answers_last(self, head: http1.Head) -> bool:
+    def begin_answer(self, exchange: Any) -> bool:
         return False
 
     def finish(self, exchange: Any, keep_alive: bool = True) -> None:

@@ -151,6 +151,7 @@ class ProxiedExchange(Exchange, Asker):
         self.head = head
         self.flowing = self.body_told = self.body_done = False
         self.held = self.trailers = self.whole = None
+        self.received = 0
         self.status = 0
         """The answer's, once there is one."""
         self.begun_at = 0.0
@@ -389,7 +390,7 @@ class ProxiedExchange(Exchange, Asker):
         if self._informed and self._proxy.defects and FINAL_STATUS_LOST in self._proxy.defects:
             status = 200
         self.status = status
-        closing = self.conn.answers_last(self.head)
+        closing = self.conn.begin_answer(self)
         if self._continue_timer is not None:
             self._continue_timer.cancel()
             self._continue_timer = None
@@ -589,7 +590,7 @@ class ProxiedExchange(Exchange, Asker):
         """An answer of our own, whole."""
         self.status = status
         head = self.head
-        last = self.conn.answers_last(head)
+        last = self.conn.begin_answer(self)
         if head.expects_continue and not self._informed and not self.body_done:
             last = True
         minor = head.minor

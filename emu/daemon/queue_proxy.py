@@ -89,6 +89,7 @@ class QueueProxy:
             head_limit_s=self._settings.head_limit_s,
             http2=self._speak_http2,
             known=self._proxy.known,
+            full_duplex=self._settings.full_duplex,
         )
 
     def _speak_http2(

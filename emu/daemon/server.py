@@ -33,12 +33,15 @@ class Server:
         head_limit_s: float | None = None,
         http2: Http2 | None = None,
         known: Known[KnownRequest] | None = None,
+        full_duplex: bool = True,
     ) -> None:
         self._exchanges = exchanges
         self.http2 = http2
         """Takes over a connection on which HTTP/2 is spoken; None where it is not."""
         self.known: Known[KnownRequest] = known if known is not None else Known()
         """Requests that came before; whoever makes the exchanges fills it, or leaves it empty."""
+        self.full_duplex = full_duplex
+        """Whether an answer may be written while its request is still read (HTTP/1)."""
         self._heads: Deadlines[ServerConnection] = Deadlines(head_limit_s)
         self._head_limit_s = head_limit_s
         self._head_timer: asyncio.TimerHandle | None = None

@@ -42,7 +42,7 @@ _NONE_QUEUED: list[Exchange] = []
 class Exchange:
     """One request and its answer. Subclasses say what happens; all of it runs on the loop."""
 
-    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held", "trailers", "whole")
+    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held", "received", "trailers", "whole")
 
     def __init__(self, conn: ServerConnection, head: http1.Head) -> None:
         self.conn = conn
@@ -50,6 +50,8 @@ class Exchange:
         self.flowing = self.body_told = self.body_done = False
         """`body_done`: the request was read to its end."""
         self.held: list[bytes] | None = None
+        self.received = 0
+        """Of the request's body, in bytes."""
         self.trailers: http1.Headers | None = None
         """What came after a chunked body; known once that is done."""
         self.whole: bytes | None = None
@@ -70,7 +72,7 @@ class Exchange:
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Answer all at once, and be over; `headers` are whole lines."""
-        last = self.conn.answers_last(self.head)
+        last = self.conn.begin_answer(self)
         minor = self.head.minor
         connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
         shown = b"" if self.head.method == b"HEAD" else body
@@ -103,15 +105,18 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_advancing",
+        "_awaited",
         "_begun",
         "_current",
         "_discard_left",
         "_ending",
         "_exchanges",
         "_fault",
+        "_finished",
         "_fresh",
         "_head_bytes",
         "_headers",
+        "_held_back",
         "_in_head",
         "_leftover",
         "_method",
@@ -145,6 +150,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._advancing = False
         self._ending = False
         self._discard_left: int | None = None
+        self._held_back: list[bytes] | None = None
+        """What was written of an answer that waits for its request's end; None while none does."""
+        self._awaited = 0
+        """How many bytes of that request are waited for at most."""
+        self._finished: bool | None = None
+        """The answer that is held back is whole; whether the connection may be kept."""
         self._wrote = False
         self._fault: http1.HeadError | None = None
         self._fresh = server.http2 is not None
@@ -346,6 +357,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._head_bytes = 0
         if self._ending:
             return
+        exchange.received += len(data)
+        if self._held_back is not None and exchange is self._current:
+            self._waits_on(exchange, len(data))
         if self._discard_left is not None and exchange is self._current:
             self._discard_left -= len(data)
         elif exchange.flowing:
@@ -366,6 +380,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         exchange.body_done = True
         if not self._ending:
             self._tell_end(exchange)
+            if self._held_back is not None and exchange is self._current:
+                asyncio.get_running_loop().call_soon(self._let_out)
 
     # --- the exchange's side
 
@@ -388,6 +404,9 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         """Write a part of the current exchange's answer."""
+        if self._held_back is not None:
+            self._held_back.append(data)
+            return
         self._wrote = True
         self.transport.write(data)
 
@@ -395,13 +414,16 @@ class ServerConnection(asyncio.BufferedProtocol):
         """The exchange's answer is written; go on with the next request, or close."""
         if exchange is not self._current:
             return
+        if self._held_back is not None:
+            self._finished = keep_alive
+            return
         if self._quick and keep_alive and not self.full and not self.server.stopping:
             self._current = None
             self._ready = True
             return
         exchange.held = None
         if not exchange.body_done:
-            self._overtaken(exchange, keep_alive)
+            self._overtaken(exchange, keep_alive and exchange.head.keep_alive)
             return
         self._current = None
         if keep_alive and not self.server.stopping:
@@ -412,7 +434,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def abort(self, exchange: Exchange) -> None:
         """Cut the answer short: what was written goes out, then the connection ends."""
         if exchange is self._current:
-            self._current = None
+            self._current = self._held_back = None
             self._close()
 
     def hijack(self, exchange: Exchange) -> tuple[asyncio.Transport, bytes]:
@@ -429,13 +451,36 @@ class ServerConnection(asyncio.BufferedProtocol):
     def cut(self, exchange: Exchange) -> None:
         """End the connection at once; what was not sent yet is lost."""
         if exchange is self._current:
-            self._current = None
+            self._current = self._held_back = None
             self._ending = True
             self.transport.abort()
 
     def answers_last(self, head: http1.Head) -> bool:
         """Whether the connection is to close after the answer to this request."""
         return not head.keep_alive or self.server.stopping
+
+    def begin_answer(self, exchange: Exchange) -> bool:
+        """The exchange's answer is about to be written: whether the connection is to close after it.
+
+        Unless the server is full duplex, the request is read to its end before (net/http, chunkWriter.writeHeader):
+        what is written is held back until then. A body of which `DISCARD_BYTES` or more are to come is not waited
+        for, and one that turns out as long no longer; nor one that the client holds back itself. The connection ends
+        then.
+        """
+        if self.answers_last(exchange.head):
+            return True
+        if exchange.body_done or self.server.full_duplex or exchange is not self._current:
+            return False
+        length = exchange.head.content_length
+        if exchange.head.expects_continue or (length is not None and length - exchange.received >= DISCARD_BYTES):
+            return True
+        if self._held_back is None:
+            self._held_back = []
+            self._awaited = DISCARD_BYTES
+            self.full = True
+            exchange.full()
+            self._sync_reading()
+        return False
 
     def close_if_idle(self) -> None:
         """Close unless a request is being answered."""
@@ -448,6 +493,35 @@ class ServerConnection(asyncio.BufferedProtocol):
         return self._current is not None or bool(self._queue)
 
     # --- within
+
+    def _waits_on(self, exchange: Exchange, nbytes: int) -> None:
+        """More of a request came whose answer waits for its end."""
+        before, self._awaited = self._awaited, self._awaited - nbytes
+        if before >= 0 > self._awaited:
+            exchange.head.keep_alive = False
+            asyncio.get_running_loop().call_soon(self._let_out)
+
+    def _let_out(self) -> None:
+        """What was held back goes out: the request is at its end, or is not waited for any more."""
+        written, self._held_back = self._held_back, None
+        finished, self._finished = self._finished, None
+        exchange = self._current
+        if written is None or exchange is None or self._ending:
+            return
+        said = b"".join(written)
+        if not exchange.head.keep_alive:
+            head, end, body = said.partition(b"\r\n\r\n")
+            said = b"%b\r\nConnection: close%b%b" % (head, end, body) if end else said
+        self.full = False
+        if said:
+            self.write(said)
+        if finished is not None:
+            self.finish(exchange, finished)
+        elif self._fault is not None:
+            exchange.abandoned()
+            self._linger()
+        elif not self.full:
+            exchange.ready()
 
     def _advance(self) -> None:
         """Settle what was read: give the next request its turn, and read on or not."""
@@ -502,6 +576,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         current = self._current
         if current is None or current.body_done:
             return
+        if self._held_back is not None:
+            current.head.keep_alive = False
+            self._let_out()
+            return
         if self._wrote or self._discard_left is not None:
             self._linger()
         self._current = None
@@ -519,7 +597,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         current = self._current
         wanted = self._fault is None and not self._queue and len(self._leftover or b"") <= MOST_UPGRADE_BYTES
         if wanted and current is not None:
-            wanted = current.body_done or current.flowing or self._discard_left is not None
+            drained = self._discard_left is not None or self._held_back is not None
+            wanted = current.body_done or current.flowing or drained
         if wanted == self._paused and not self.transport.is_closing():
             self._paused = not wanted
             if wanted:
@@ -558,10 +637,11 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _abandon(self) -> None:
         current, queue = self._current, self._queue
-        self._current = None
+        over = self._discard_left is not None or self._finished is not None
+        self._current = self._held_back = None
         self._queue = _NONE_QUEUED
         self._ending = True
-        if current is not None and self._discard_left is None:
+        if current is not None and not over:
             current.abandoned()
         for exchange in queue:
             exchange.held = None

@@ -207,8 +207,8 @@ class TestForwarding:
     def test_an_answer_that_overtakes_its_request_leaves_the_connection_usable(
         self, queue_proxy: StartProxy, fake_app: FakeApp
     ) -> None:
-        """The rest of a short body is read away."""
-        client = queue_proxy().connect()
+        """With full duplex; the rest of a short body is read away."""
+        client = queue_proxy(ENABLE_HTTP_FULL_DUPLEX="true").connect()
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5005\r\n\r\n" + bytes(5000))
         serve_one(fake_app)
         answer = client.read_head()
@@ -216,6 +216,64 @@ class TestForwarding:
         client.send(b"world" + GET)
         serve_one(fake_app)
         assert client.read_head().status == 200
+
+    def test_an_app_that_echoes_a_stream_hangs_without_full_duplex(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """What the annotation is for: a client that reads before it writes on waits for ever. The stream still
+        reaches the app; of what that answers no more is taken from it than fits into a buffer.
+        """
+        for full_duplex in (False, True):
+            client = queue_proxy(ENABLE_HTTP_FULL_DUPLEX=full_duplex).connect()
+            client.send(CHUNKED_POST + b"1\r\na\r\n")
+            app = fake_app.accept()
+            app.read_until(b"\r\n\r\n1\r\na\r\n")
+            app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+            if full_duplex:
+                assert client.read_head().status == 200
+                client.read_until(b"1\r\na\r\n")
+            else:
+                assert client.quiet()
+            client.send(b"1\r\nb\r\n")
+            app.read_until(b"1\r\nb\r\n")
+            app.send(b"1\r\nb\r\n")
+            client.send(b"0\r\n\r\n")
+            app.read_until(b"0\r\n\r\n")
+            app.send(b"0\r\n\r\n")
+            if not full_duplex:
+                assert client.read_head().status == 200
+                client.read_until(b"1\r\na\r\n")
+            client.read_until(b"1\r\nb\r\n0\r\n\r\n")
+            client.send(GET)
+            app.read_until(b"\r\n\r\n")
+            app.send(OK)
+            assert client.read_head().status == 200
+
+    def test_a_client_that_leaves_its_request_open_is_no_leak(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """An answer that waits for the request's end goes with the client, with a timeout, with the app."""
+        proxy = queue_proxy(CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=1)
+        begun = CHUNKED_POST + b"1\r\na\r\n"
+        for how in ("the client leaves", "timeout", "the app breaks"):
+            client = proxy.connect()
+            client.send(begun)
+            app = fake_app.accept()
+            app.read_until(b"\r\n\r\n1\r\na\r\n")
+            app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+            assert client.quiet()
+            if how == "the client leaves":
+                client.close()
+            elif how == "timeout":
+                time.sleep(1.2)
+                client.send(b"0\r\n\r\n")
+                assert client.read_head().status == 200
+            else:
+                app.close()
+            client = proxy.connect()
+            client.send(GET)
+            serve_one(fake_app)
+            assert client.read_head().status == 200, how
 
     def test_a_slow_upload_reaches_the_app_in_blocks(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """The head with the first 4 KiB, what follows as a further 4 KiB fill, the rest with the end."""

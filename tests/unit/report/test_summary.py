@@ -105,7 +105,7 @@ def test_phases_share_out_what_the_run_counted(tmp_path: Path) -> None:
 
 
 def test_a_sample_that_was_read_late_is_no_bound_of_a_phase(tmp_path: Path) -> None:
-    """On a busy machine a sample begun before a phase may have been read within it: then 30 of its 70 would be lost."""
+    """On a busy machine a sample begun before a phase may have been read within it, and 30 of its 70 be lost."""
     study = read_study(fake_runs.page_cache(tmp_path / "run"))
     t, read = [0.8, 0.9, 1.0, 1.3, 1.4], [100, 100, 130, 170, 170]
     assert Window(study, until_s=1.1).rise([(t, read)]) == 100
