@@ -2,10 +2,11 @@
 
 PACKAGES := $(shell sed -n 's/^PACKAGES = (\(.*\))$$/\1/p' emu/sandbox/parts.py | tr -d '",')
 PYTHON := .venv/bin/python
+SLOWEST := --durations=8 --durations-min=20
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-scenario images lint test test-unit test-kernel test-faults test-daemons test-scenarios test-scenarios-1 test-scenarios-2 test-footprint test-sandbox bench docs clean
+.PHONY: help install run-scenario images lint test test-unit test-kernel test-faults test-daemons test-process test-scenarios test-scenarios-1 test-scenarios-2 test-scenarios-3 test-footprint test-sandbox bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,7 +40,7 @@ images: $(STAMP) ## Build the images that containers run
 test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
-	    test-scenarios-1 test-kernel test-scenarios-2 test-faults test-daemons
+	    test-scenarios-1 test-scenarios-2 test-scenarios-3 test-faults test-kernel test-daemons test-process
 	@$(MAKE) --no-print-directory test-sandbox
 
 lint: $(STAMP) ## ruff and mypy
@@ -53,31 +54,37 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 test-kernel: $(STAMP) ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else on our own kernel
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
-	    tests/scenario/test_probes.py tests/scenario/test_verdicts.py $(ARGS)
+	    tests/scenario/test_probes.py tests/scenario/test_verdicts.py $(SLOWEST) $(ARGS)
 
 test-faults: $(STAMP) ## Tests of what breaks: processes, the engine, the disk, the clock; in the same place
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_faults.py \
-	    tests/scenario/test_record_full.py tests/scenario/test_clock_set.py tests/scenario/test_engine_lost.py $(ARGS)
+	    tests/scenario/test_record_full.py tests/scenario/test_clock_set.py tests/scenario/test_engine_lost.py \
+	    $(SLOWEST) $(ARGS)
 
-test-daemons: $(STAMP) ## Tests of emu freezer, scale to zero and emu calibrate on real containers, and of pods without Docker
+test-daemons: $(STAMP) ## Tests of emu freezer and emu calibrate on real containers
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_calibrate.py \
 	    tests/scenario/test_freezer.py tests/scenario/test_freezer_containers.py \
-	    tests/scenario/test_frozen_faults.py tests/scenario/test_autoscaling.py \
-	    tests/scenario/test_process.py $(ARGS)
+	    tests/scenario/test_frozen_faults.py $(SLOWEST) $(ARGS)
 
-# Two halves of about the same length, for two sandboxes; tests that look at the same run are in the same half.
-HALF := app-oom or app-swap or cold-starts or crash-loop or freezer or graceful-stop or idle-policies or sidecar \
-    or variants or swap_is or journal or image_s
-test-scenarios-1: HALF_IS = $(HALF)
-test-scenarios-2: HALF_IS = not ($(HALF))
-
-test-scenarios: test-scenarios-1 test-scenarios-2 ## Every built-in scenario as a test, in the same place
-
-test-scenarios-1 test-scenarios-2: $(STAMP)
+test-process: $(STAMP) ## Tests of pods without Docker, and of scale to zero
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_scenarios.py -k '$(HALF_IS)' $(ARGS)
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_process.py \
+	    tests/scenario/test_autoscaling.py $(SLOWEST) $(ARGS)
+
+# Three parts of about the same length, for as many sandboxes; tests that look at the same run are in the same part.
+PART_1 := idle-policies or variants or freezer or graceful-stop
+PART_2 := app-oom or app-swap or cold-starts or crash-loop or sidecar or page or swap_is or journal
+test-scenarios-1: PART = ($(PART_1))
+test-scenarios-2: PART = ($(PART_2)) and not ($(PART_1))
+test-scenarios-3: PART = not ($(PART_1) or $(PART_2))
+
+test-scenarios: test-scenarios-1 test-scenarios-2 test-scenarios-3 ## Every built-in scenario as a test, in the same place
+
+test-scenarios-1 test-scenarios-2 test-scenarios-3: $(STAMP)
+	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_scenarios.py -k '$(PART)' $(SLOWEST) $(ARGS)
 
 test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
