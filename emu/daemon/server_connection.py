@@ -362,6 +362,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._waits_on(exchange, len(data))
         if self._discard_left is not None and exchange is self._current:
             self._discard_left -= len(data)
+        elif self._finished is not None and exchange is self._current:
+            return  # nobody wants it any more
         elif exchange.flowing:
             exchange.body(data)
         elif exchange.held is None:

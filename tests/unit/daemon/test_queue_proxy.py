@@ -233,6 +233,7 @@ class TestForwarding:
                 assert client.read_head().status == 200
                 client.read_until(b"1\r\na\r\n")
             else:
+                time.sleep(0.2)
                 assert client.quiet()
             client.send(b"1\r\nb\r\n")
             app.read_until(b"1\r\nb\r\n")
@@ -261,6 +262,7 @@ class TestForwarding:
             app = fake_app.accept()
             app.read_until(b"\r\n\r\n1\r\na\r\n")
             app.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n")
+            time.sleep(0.2)
             assert client.quiet()
             if how == "the client leaves":
                 client.close()
@@ -274,6 +276,26 @@ class TestForwarding:
             client.send(GET)
             serve_one(fake_app)
             assert client.read_head().status == 200, how
+
+    def test_what_is_read_for_a_refusal_is_not_kept(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """A hundred refused uploads of 200 kB each, none of which ends: 20 MB came, and hardly any of it stays."""
+        proxy = queue_proxy(CONTAINER_CONCURRENCY=1)
+        inside = [proxy.connect() for _ in range(11)]  # one runs, ten wait
+        for client in inside:
+            client.send(GET)
+        running = fake_app.accept()
+        _settle(proxy)
+        refused = [proxy.connect() for _ in range(100)]
+        before = proxy.memory("VmRSS")
+        for client in refused:
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200001\r\n\r\n" + bytes(200_000))
+        _settle(proxy)
+        assert all(client.quiet() for client in refused)
+        assert proxy.memory("VmRSS") - before < 8 << 20
+        for client in refused:
+            client.send(b"x")
+            assert client.read_head().status == 503
+        running.close()
 
     def test_a_slow_upload_reaches_the_app_in_blocks(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """The head with the first 4 KiB, what follows as a further 4 KiB fill, the rest with the end."""
