@@ -5,11 +5,11 @@ Skipped, with the reason, only where the host has neither; `make test` goes to t
 
 from __future__ import annotations
 
+import itertools
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from emu.containers import Engine
 from emu.errors import EmuError
 from emu.rundir import RunDir
 from emu.scenario import load_scenario
-from tests.scenario.support import DEADLINE_S, EMU, Finished, Going
+from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, run_going
 
 
 @pytest.fixture(scope="session")
@@ -77,15 +77,6 @@ def scenario_file(tmp_path: Path) -> Callable[[str], str]:
 @pytest.fixture
 def going(engine: Engine, tmp_path: Path) -> Iterator[Callable[[str], Going]]:
     """Start an `emu run` without waiting for its end; killed when the test ends."""
-    started: list[Going] = []
-
-    def start(scenario: str) -> Going:
-        started.append(Going(engine, scenario, tmp_path / f"run{len(started)}"))
-        return started[-1]
-
-    yield start
-    for one in started:
-        if one.process.poll() is None:
-            os.killpg(one.process.pid, signal.SIGKILL)
-            one.process.wait()
-    subprocess.run([*EMU, "clean"], capture_output=True, timeout=DEADLINE_S, check=True)
+    with ExitStack() as started:
+        numbers = itertools.count()
+        yield lambda scenario: started.enter_context(run_going(engine, scenario, tmp_path / f"run{next(numbers)}"))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -120,6 +121,19 @@ class Going:
         """Wait for its end and return its exit status."""
         self.process.communicate(timeout=DEADLINE_S)
         return self.process.returncode
+
+
+@contextmanager
+def run_going(engine: Engine, scenario: str, out: Path) -> Iterator[Going]:
+    """Start an `emu run` without waiting for its end; killed, and cleaned up after, when the test is done with it."""
+    one = Going(engine, scenario, out)
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            os.killpg(one.process.pid, signal.SIGKILL)
+            one.process.wait()
+        subprocess.run([*EMU, "clean"], capture_output=True, timeout=DEADLINE_S, check=True)
 
 
 def leftovers(engine: Engine) -> list[str]:

@@ -12,8 +12,8 @@ from cgroups import freeze
 from cgroups.group import Cgroup, own_cgroup
 from emu.containers import Engine
 from emu.errors import EmuError
-from emu.events import ContainerReady, KubeletEvent, read_events
-from tests.scenario.support import Finished, Going, eventually
+from emu.events import ContainerReady, ContainerStarted, KubeletEvent, read_events
+from tests.scenario.support import DEADLINE_S, Finished, Going, eventually, run_going
 
 pytestmark = pytest.mark.scenario
 
@@ -37,10 +37,10 @@ pod:
     - name: by-exec
       command: [sleep, infinity]
       readinessProbe:
-        {exec: {command: [/usr/bin/python3, -c, "exit('not yet')"]}, timeoutSeconds: 30, periodSeconds: 1}
+        {exec: {command: [/usr/bin/python3, -c, "exit('not yet')"]}, timeoutSeconds: 30, periodSeconds: 5}
     - name: absent
       command: [sleep, infinity]
-      livenessProbe: {exec: {command: [/no/such/program]}, timeoutSeconds: 30, periodSeconds: 1, failureThreshold: 1}
+      livenessProbe: {exec: {command: [/no/such/program]}, timeoutSeconds: 30, periodSeconds: 5, failureThreshold: 1}
     - name: slow
       command: [sleep, infinity]
       startupProbe: {exec: {command: [sleep, "300"]}, timeoutSeconds: 1, periodSeconds: 2, failureThreshold: 2}
@@ -48,18 +48,39 @@ pod:
   terminationGracePeriodSeconds: 5
   readyTimeout: 20s
 load:
-  settle: 15s
+  settle: 240s
   phases:
-    - {name: sick, type: constant, rate: 1, count: 1, duration: 10s, request: {do: {unhealthyFor: forever}}}
+    - {name: sick, type: constant, rate: 1, count: 1, duration: 1s, request: {do: {unhealthyFor: forever}}}
 """
 
 
-@pytest.fixture
-def each_kind(emu_run: Callable[..., Finished], tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """A run with every kind of probe and of hook; the same one for all tests."""
-    path = tmp_path_factory.getbasetemp() / "each-kind.yaml"
+@pytest.fixture(scope="module")
+def each_kind(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+    """A run with every kind of probe and of hook, the same one for all tests; it goes on until all has happened that
+    they ask after, however slow the machine.
+    """
+    folder = tmp_path_factory.mktemp("each-kind")
+    path = folder / "each-kind.yaml"
     path.write_text(EACH_KIND, encoding="utf-8")
-    return emu_run(str(path))
+    with run_going(engine, str(path), folder / "run") as going:
+        going.until("sending requests")
+        for _ in eventually(DEADLINE_S):
+            if all_happened(going):
+                break
+        summary = going.interrupted()
+        yield Finished(going.end(), summary, going.run, "")
+
+
+def all_happened(going: Going) -> bool:
+    """The app was restarted and is well again, queue-proxy saw it, and what is slow was killed and restarted."""
+    started = {(event.container, event.attempt) for event in going.events(ContainerStarted)}
+    ready = [event.ready for event in going.events(ContainerReady) if event.container == "queue-proxy"]
+    probed = {(event.container, event.reason) for event in going.events(KubeletEvent)}
+    return (
+        started >= {("app", 1), ("slow", 1)}
+        and ready[:3] == [True, False, True]
+        and probed >= {("by-exec", "Unhealthy"), ("absent", "Unhealthy"), ("slow", "FailedPreStopHook")}
+    )
 
 
 def events(done: Finished, container: str, reason: str) -> list[str]:
