@@ -43,6 +43,7 @@ from emu.spec import ExecSpec, HttpGetSpec, SleepSpec
 _SIGKILLED = 137
 _JOIN_S = 5.0
 _STOP_MARGIN_S = 30.0
+_TOLD_WITHIN_S = 10.0
 _LEAST_GRACE_S = 2
 """The kubelet leaves a container that long after SIGTERM, whatever its grace period (minimumGracePeriodInSeconds)."""
 
@@ -83,6 +84,8 @@ class Supervisor:
         self._ending = self._terminating = False
         self._stoppers: list[threading.Thread] = []
         self._stop_by = 0.0
+        self._untold: set[str] = set()
+        """Ids of the containers without a hook that have not got their SIGTERM yet, at the pod's end."""
         self._stream: Any = None
         self._threads: list[threading.Thread] = []
         self._probes: dict[str, ContainerProbes] = {}
@@ -194,13 +197,18 @@ class Supervisor:
         at_the_end_s = 0 if self._hurried.is_set() else spec.termination_grace_period_seconds or 0
         grace_s = spec.grace_s if hooks else at_the_end_s
         self._stop_by = now() + grace_s + _STOP_MARGIN_S
-        for name, state in self._states.items():
+        running = [
+            name for name, state in self._states.items() if state.phase == "running" and name in self._instances
+        ]
+        if hooks:
+            self._untold = {self._instances[name].id for name in running if self._pod.pre_stop(name) is None}
+        for name in self._states:
             if name in self._probes:
                 self._probes[name] = probing.ending(self._probes[name]) if hooks else ContainerProbes({})
-            if state.phase == "running" and name in self._instances:
-                if hooks:
-                    self._tell(name, "Normal", "Killing", f"Stopping container {name}")
-                self._stop_container(name, grace_s, why if hooks else "run")
+        for name in running:
+            if hooks:
+                self._tell(name, "Normal", "Killing", f"Stopping container {name}")
+            self._stop_container(name, grace_s, why if hooks else "run")
 
     def hurry(self) -> None:
         """The run was interrupted: nobody waits for hooks and grace periods any more, those under way among them."""
@@ -239,6 +247,7 @@ class Supervisor:
         began = now()
         self._thaw(instance)
         if hook is not None:
+            self._await_the_others()
             self._run_hook(instance, hook, grace_s)
         try:
             left_s = 0.0 if self._hurried.is_set() else grace_s - (now() - began)
@@ -247,6 +256,14 @@ class Supervisor:
             self._facts.put(("gone", gone))
         except EmuError as error:
             self._log.append(Note(now(), error.what, error.why))
+
+    def _await_the_others(self) -> None:
+        """At the pod's end a hook begins when the containers without one have their SIGTERM. Knative's hook gives
+        queue-proxy one second to be told, which an engine on a busy machine does not keep.
+        """
+        give_up = now() + _TOLD_WITHIN_S
+        while self._untold and now() < give_up and not self._hurried.is_set():
+            self._hurried.wait(0.02)
 
     def _run_hook(self, instance: Instance, hook: ExecSpec | HttpGetSpec | SleepSpec, grace_s: float) -> None:
         try:
@@ -309,6 +326,8 @@ class Supervisor:
                 now(), action, container_id, attributes.get("name", ""), attributes, int(event.get("timeNano", 0))
             )
         )
+        if action in ("kill", "die"):
+            self._untold.discard(container_id)
         if action == "kill" and not self._ending and self._holds_the_network(container_id):
             raise EngineGone("it told the pod's pause container to end, as it does when it is stopped itself")
         if action != "die":

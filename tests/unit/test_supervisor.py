@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -261,6 +262,27 @@ def test_the_end_of_the_run_has_no_hooks_and_no_events(start: Start) -> None:
     assert ("execute", "it.agent.0") not in going.engine.calls
     assert ("stop 2", "it.agent.0") in going.engine.calls
     assert going.told("Killing") == []
+
+
+def test_hooks_begin_when_those_without_one_have_their_sigterm(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is slow to signal queue-proxy: the agent's hook waits for that, not for queue-proxy's end."""
+    going = start("lifecycle: {preStop: {exec: {command: [bye]}}}")
+    ends, stop = threading.Event(), going.engine.stop
+
+    def slow(container_id: str, grace_s: int) -> None:
+        if container_id == "it.queue-proxy.0":
+            ends.wait(DEADLINE_S)
+        stop(container_id, grace_s)
+
+    monkeypatch.setattr(going.engine, "stop", slow)
+    going.supervisor.begin_stop(hooks=True)
+    going.turn_for(0.2)
+    assert ("execute", "it.agent.0") not in going.engine.calls
+    going.engine.tell("kill", "it.queue-proxy.0")
+    going.turn_until(lambda: "it.agent.0" not in going.engine.running)
+    assert ("execute", "it.agent.0") in going.engine.calls
+    assert "it.queue-proxy.0" in going.engine.running
+    ends.set()
 
 
 def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
