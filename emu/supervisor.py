@@ -44,6 +44,7 @@ _SIGKILLED = 137
 _JOIN_S = 5.0
 _STOP_MARGIN_S = 30.0
 _TOLD_WITHIN_S = 10.0
+"""At a pod's end hooks wait for the other containers' SIGTERM, but not for an engine that sends none."""
 _LEAST_GRACE_S = 2
 """The kubelet leaves a container that long after SIGTERM, whatever its grace period (minimumGracePeriodInSeconds)."""
 
@@ -185,6 +186,9 @@ class Supervisor:
         """No container runs."""
         return not any(state.phase in ("creating", "running") for state in self._states.values())
 
+    def _running(self) -> list[str]:
+        return [name for name, state in self._states.items() if state.phase == "running" and name in self._instances]
+
     def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
         """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
         SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
@@ -197,14 +201,11 @@ class Supervisor:
         at_the_end_s = 0 if self._hurried.is_set() else spec.termination_grace_period_seconds or 0
         grace_s = spec.grace_s if hooks else at_the_end_s
         self._stop_by = now() + grace_s + _STOP_MARGIN_S
-        running = [
-            name for name, state in self._states.items() if state.phase == "running" and name in self._instances
-        ]
+        running = self._running()
         if hooks:
             self._untold = {self._instances[name].id for name in running if self._pod.pre_stop(name) is None}
-        for name in self._states:
-            if name in self._probes:
-                self._probes[name] = probing.ending(self._probes[name]) if hooks else ContainerProbes({})
+        for name, probes in self._probes.items():
+            self._probes[name] = probing.ending(probes) if hooks else ContainerProbes({})
         for name in running:
             if hooks:
                 self._tell(name, "Normal", "Killing", f"Stopping container {name}")
@@ -215,15 +216,13 @@ class Supervisor:
         self._hurried.set()
         if self._ending:
             self._stop_by = now() + _STOP_MARGIN_S
-            for name, state in self._states.items():
-                if state.phase == "running" and name in self._instances:
-                    self._stop_container(name, 0, "run")
+            for name in self._running():
+                self._stop_container(name, 0, "run")
 
     def cut_short(self) -> None:
         """SIGKILL to containers that were told to end: nobody needs them any more."""
-        for name, state in self._states.items():
-            if state.phase == "running" and name in self._instances:
-                self._engine.kill(self._instances[name].id)
+        for name in self._running():
+            self._engine.kill(self._instances[name].id)
 
     def stop(self) -> None:
         """End the containers, and see them ended. EngineGone."""

@@ -13,7 +13,7 @@ import pytest
 from cgroups.group import Cgroup, own_cgroup
 from emu.containers import Engine
 from emu.policy import qos
-from tests.scenario.support import Going
+from tests.scenario.support import run_going
 
 pytestmark = pytest.mark.scenario
 MIB = 2**20
@@ -48,16 +48,16 @@ def pod(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
     """A pod with every control set, as long as the module's tests need it."""
     folder = tmp_path_factory.mktemp("pod")
     (folder / "controls.yaml").write_text(SCENARIO)
-    run = Going(engine, str(folder / "controls.yaml"), folder / "run")
-    run.until("sending requests")
+    with run_going(engine, str(folder / "controls.yaml"), folder / "run") as run:
+        run.until("sending requests")
 
-    def look(name: str) -> Seen:
-        pid = int(engine.state(run.container(name))["Pid"])
-        return Seen(pid, own_cgroup(pid))
+        def look(name: str) -> Seen:
+            pid = int(engine.state(run.container(name))["Pid"])
+            return Seen(pid, own_cgroup(pid))
 
-    yield look
-    run.signal(signal.SIGINT)
-    run.end()
+        yield look
+        run.signal(signal.SIGINT)
+        run.end()
 
 
 def test_memory_controls(pod: Callable[[str], Seen]) -> None:

@@ -12,7 +12,7 @@ from cgroups import freeze
 from cgroups.group import Cgroup, own_cgroup
 from emu.containers import Engine
 from emu.errors import EmuError
-from emu.events import ContainerReady, ContainerStarted, KubeletEvent, read_events
+from emu.events import ContainerReady, ContainerStarted, Event, KubeletEvent, read_events
 from tests.scenario.support import DEADLINE_S, Finished, Going, eventually, run_going
 
 pytestmark = pytest.mark.scenario
@@ -68,14 +68,15 @@ def each_kind(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Itera
             if all_happened(going):
                 break
         summary = going.interrupted()
-        yield Finished(going.end(), summary, going.run, "")
+        yield Finished(going.process.returncode, summary, going.run, "")
 
 
 def all_happened(going: Going) -> bool:
     """The app was restarted and is well again, queue-proxy saw it, and what is slow was killed and restarted."""
-    started = {(event.container, event.attempt) for event in going.events(ContainerStarted)}
-    ready = [event.ready for event in going.events(ContainerReady) if event.container == "queue-proxy"]
-    probed = {(event.container, event.reason) for event in going.events(KubeletEvent)}
+    told = going.events(Event)
+    started = {(event.container, event.attempt) for event in told if isinstance(event, ContainerStarted)}
+    ready = [one.ready for one in told if isinstance(one, ContainerReady) and one.container == "queue-proxy"]
+    probed = {(event.container, event.reason) for event in told if isinstance(event, KubeletEvent)}
     return (
         started >= {("app", 1), ("slow", 1)}
         and ready[:3] == [True, False, True]
