@@ -12,6 +12,7 @@ import psutil
 
 from emu.errors import EmuError
 from emu.host import gather_facts
+from emu.paths import cache_dir
 from emu.requirements import choose_where
 from emu.sandbox import uml
 
@@ -35,7 +36,9 @@ def main(argv: list[str]) -> int:
         if place == "host":
             say("on this host")
             return subprocess.call(argv)
-        return uml.run(argv, say=say)
+        cache = cache_dir()  # the images are in it, and $XDG_CACHE_HOME may be where a guest has its own files (/tmp)
+        cache.mkdir(parents=True, exist_ok=True)
+        return uml.run(argv, say=say, shares=[cache])
     except EmuError as wrong:
         say(f"{argv[0]}: {wrong}")
         return wrong.exit_status
