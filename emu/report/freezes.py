@@ -8,7 +8,7 @@ for each stretch between two pauses, when the first and the last request went to
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +114,7 @@ def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryRec
     line = study.timelines.get((freeze.container, freeze.attempt))
     thawed = study.duration_s if freeze.thawed_at_s is None else freeze.thawed_at_s
     still = _touched(study, freeze, thawed) if freeze.thaw_ms is None else thawed - freeze.thaw_ms / 1e3
-    moments = {"before": freeze.frozen_at_s, "frozen": max(freeze.frozen_at_s, still), "after": until}
+    moments = {"before": freeze.frozen_at_s, "frozen": _surely_frozen(line, freeze, still), "after": until}
     if freeze.thawed_at_s is None:
         del moments["after"]
     held: dict[str, Any] = {
@@ -128,6 +128,15 @@ def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryRec
     # One that a resume cut short is looked at when the app runs, and may hold more again than it gave back.
     came = sum(max(0, (one.before.get("current") or 0) - (one.after.get("current") or 0)) for one in mine)
     return FrozenMemory(**held, reclaimed_bytes=came, kept_why=mine[-1].why or None)
+
+
+def _surely_frozen(line: Timeline | None, freeze: Freeze, still: float) -> float:
+    """When the last sample within a freeze was begun that was also read within it. Its files are read a while after
+    that, on a busy machine when the container has ended: certain is only the sample before.
+    """
+    begun = 0 if line is None else bisect_right(line.t, still)
+    sure = line.t[begun - 2] if line is not None and begun > 1 else freeze.frozen_at_s
+    return sure if sure > freeze.frozen_at_s else max(freeze.frozen_at_s, still)
 
 
 def _touched(study: Study, freeze: Freeze, thawed: float) -> float:

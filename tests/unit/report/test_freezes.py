@@ -107,6 +107,17 @@ def test_a_freeze_that_nobody_ended_lasts_to_the_end(story: Story) -> None:
     assert done.freezes[1].memory.anon_frozen_bytes == 14 * MIB
 
 
+def test_a_sample_that_was_read_when_the_container_had_ended_is_not_of_its_freeze(story: Story) -> None:
+    """It has the time at which it was begun, and that was within the freeze; nothing is left to read after it."""
+    run = story.run
+    run.advance(9.05, {"app": {"anon": 0, "swap": 0}})
+    run.now += 0.01
+    story.resume(took_s=0.005)
+    run.exit("app", 0, asked=True)
+    frozen = read_study(run.finish()).freezes[1].memory
+    assert (frozen.anon_frozen_bytes, frozen.swap_frozen_bytes) == (14 * MIB, 70 * MIB)
+
+
 def test_a_run_that_was_cut_off_leaves_it_open(story: Story) -> None:
     """Still frozen at the last record."""
     done = read_study(story.run.cut())
