@@ -168,6 +168,7 @@ def test_an_unknown_image_is_told_before_anything_starts(tmp_path: Path, engine:
     assert leftovers(engine) == []
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_run_is_never_recorded_over_another(tmp_path: Path) -> None:
     """A directory that exists is refused, with 2, and stays as it was."""
     (tmp_path / "precious").write_text("keep")

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from daemon_wire import Daemon, FakeApp
 
-REQUIRED = {
-    "CONTAINER_CONCURRENCY": "0",
-    "QUEUE_SERVING_PORT": "0",
-    "QUEUE_SERVING_TLS_PORT": "8112",
-    "USER_PORT": "1",
-    "REVISION_TIMEOUT_SECONDS": "300",
-    "SERVING_LOGGING_CONFIG": "",
-    "SERVING_LOGGING_LEVEL": "info",
-    "SERVING_NAMESPACE": "default",
-    "SERVING_CONFIGURATION": "app",
-    "SERVING_REVISION": "app-00001",
-    "SERVING_POD": "app-00001-deployment-0",
-    "SERVING_POD_IP": "127.0.0.1",
-    "EMU_BIND": "127.0.0.1",
-    "EMU_ADMIN_PORT": "0",
-    "EMU_STATS_PORT": "0",
-    "EMU_METRICS_PORT": "0",
-    "EMU_DRAIN_QUIET_SECONDS": "0.1",
-}
-
-StartProxy = Callable[..., Daemon]
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_wire import Wire, wait_for
 
 from emu.activation import RunActivator
 from emu.events import EventLog, Note, RequestsHeld, read_events
 from emu.messages import Pointed, Told
 from emu.rundir import RunDir
 from emu.spec import PodSpec
+from tests.unit.daemon.daemon_wire import Wire, wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: shop.example.com\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon_wire import ROOT, Daemon, Head, wait_for
 
 from emu.daemon.app import main
 from emu.daemon.work import RefusedWorkError, check
 from emu.messages import Work
+from tests.unit.daemon.daemon_wire import ROOT, Daemon, Head, wait_for
 
 MIB = 1 << 20
 

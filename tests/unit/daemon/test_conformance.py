@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from click.testing import CliRunner
-from daemon_wire import Daemon, FakeApp
 
 from emu.cli_conformance import conformance
 from emu.conformance.cases import CASES
 from emu.conformance.play import Result
 from emu.conformance.suite import against_ours, against_target
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import REQUIRED
-from daemon_wire import Daemon, Wire, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, Wire, wait_for
 
 QUIET_S = 0.03
 MARK = re.compile(rb"^(?:GET|POST|HEAD) /(\d+) HTTP/1\.1\r\nHost: (?:a|b)\r\n", re.MULTILINE)

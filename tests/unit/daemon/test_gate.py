@@ -11,7 +11,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
+
+from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: app\r\n\r\n"
 PROBE = b"GET /healthz HTTP/1.1\r\nHost: app\r\nUser-Agent: kube-probe/1.31\r\nK-Network-Probe: queue\r\n\r\n"

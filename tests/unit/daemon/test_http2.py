@@ -12,7 +12,8 @@ import grpc
 import h2.connection
 import h2.events
 import pytest
-from daemon_wire import Daemon, FakeApp, Wire, wait_for
+
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp, Wire, wait_for
 
 StartProxy = Callable[..., Daemon]
 CHUNK = b"x" * 16384

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
-from conftest import REQUIRED
-from daemon_wire import Daemon, FakeApp, Wire, port_of, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emu.daemon.known import LONGEST_BYTES, MOST, Known
 from emu.profiles import load_profile
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, Wire, port_of, wait_for
 
 StartProxy = Callable[..., Daemon]
 

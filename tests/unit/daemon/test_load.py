@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_wire import ROOT, Daemon, FakeApp, wait_for
 
 from emu.daemon.load import BREATH_S
 from emu.daemon.records import Records
 from emu.messages import LoadPlan, Phase, RequestDone, RequestSent, RequestSpec, to_line
+from tests.unit.daemon.daemon_wire import ROOT, Daemon, FakeApp, wait_for
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

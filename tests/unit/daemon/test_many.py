@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from daemon_wire import Daemon, FakeApp, Wire, wait_for
+
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp, Wire, wait_for
 
 StartProxy = Callable[..., Daemon]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-from conftest import StartProxy
-from daemon_wire import FakeApp, Wire, port_of, wait_for
+from tests.unit.daemon.daemon_wire import FakeApp, StartProxy, Wire, port_of, wait_for
 
 GET = b"GET %b HTTP/1.1\r\nHost: any\r\n\r\n"
 

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import REQUIRED
-from daemon_wire import Daemon, FakeApp, Wire, wait_for
 
 from emu.daemon import queue_proxy as module
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, Wire, wait_for
 
 StartProxy = Callable[..., Daemon]
 

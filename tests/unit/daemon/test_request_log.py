@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from daemon_wire import Daemon, FakeApp, wait_for
 
 from emu.daemon.gofuncs import go_float
 from emu.daemon.gotemplate import TemplateError, parse, render
 from emu.daemon.request_log import DEFAULT_TEMPLATE
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp, wait_for
 
 StartProxy = Callable[..., Daemon]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import REQUIRED
-from daemon_wire import Daemon, FakeApp, Wire
 
 from emu.daemon import queue_proxy as module
 from emu.daemon.settings import Settings, SettingsError
 from emu.daemon.sniff import content_type
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, Wire
 
 StartProxy = Callable[..., Daemon]
 PROBE = b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n\r\n"

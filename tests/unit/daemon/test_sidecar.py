@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from daemon_wire import Daemon, Wire
 
 from emu.messages import HOLD_VARIABLE, START_VARIABLE
+from tests.unit.daemon.daemon_wire import Daemon, Wire
 
 HOLD_BYTES = 24 << 20
 

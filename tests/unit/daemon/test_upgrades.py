@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from daemon_wire import Daemon, FakeApp
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.sync.server import Server, ServerConnection, serve
+
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp
 
 StartProxy = Callable[..., Daemon]
 UPGRADE = (

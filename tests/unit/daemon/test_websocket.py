@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from daemon_wire import Daemon
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.daemon.sender import request_head
 from emu.daemon.websocket import BINARY, Conversation, ProtocolError, accept_key, frame, take_frame
 from emu.messages import RequestSpec
+from tests.unit.daemon.daemon_wire import Daemon
 
 
 def test_the_key_is_the_standards_own_example() -> None:

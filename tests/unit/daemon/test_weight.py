@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
 
 from emu.daemon import runtime
 from emu.daemon.footprint import PAGE, Arena, Code, Weight, own_memory
 from emu.policy.footprint import Profile
 from emu.profiles import load_profile
+from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
 
 KNATIVE = load_profile("knative-1.23")
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from daemon_wire import Daemon, wait_for
 
 from emu.daemon.zap import Zap, read
+from tests.unit.daemon.daemon_wire import Daemon, wait_for
 
 NOW = 1_700_000_000.123456
 KNATIVE = {
