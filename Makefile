@@ -40,8 +40,8 @@ images: $(STAMP) ## Build the images that containers run
 test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
-	    test-scenarios-1 test-scenarios-2 test-scenarios-3 test-faults test-kernel test-daemons test-process $(ALSO)
-	@$(MAKE) --no-print-directory test-sandbox
+	    test-scenarios-1 test-scenarios-2 test-scenarios-3 test-faults test-kernel test-daemons test-sandbox \
+	    test-process $(ALSO)
 
 lint: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check .
@@ -90,7 +90,7 @@ test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's wa
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_footprint.py $(ARGS)
 
-test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about three minutes
+test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about four minutes
 	$(PYTHON) -m pytest tests/sandbox $(ARGS)
 
 bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
