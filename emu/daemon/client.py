@@ -77,6 +77,15 @@ class Asker:
         """Write again."""
 
 
+class EarlyEndError(ConnectionError):
+    """A new connection ended before anything could be asked on it; `why` is None for a close by the other side."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        super().__init__("ended before anything was asked")
+        self.connection = connection
+        self.why = connection.lost
+
+
 class ClientConnection(asyncio.BufferedProtocol):
     """One connection to a server. `ask` takes an asker, then the request's bytes are written to `transport`."""
 
@@ -100,7 +109,10 @@ class ClientConnection(asyncio.BufferedProtocol):
         "closed",
         "idle_since",
         "known",
+        "lost",
         "opened",
+        "ours",
+        "server",
         "transport",
         "used",
     )
@@ -127,6 +139,12 @@ class ClientConnection(asyncio.BufferedProtocol):
         """What the last answer began with, if that was known: the next begins alike more often than not."""
         self.asker: Asker | None = None
         self.closed = False
+        self.lost: Exception | None = None
+        """Why it broke; None while it lives, and if it was closed."""
+        self.server = ("", 0)
+        """Address and port of the other side."""
+        self.ours: tuple[str, int] | None = None
+        """Our own, once it broke: the transport, closed then, no longer has it."""
         self.opened = False
         self.idle_since = 0.0
         """When its last answer was complete, for whoever keeps it."""
@@ -185,6 +203,9 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        if exc is not None:
+            self.lost = exc
+            self.ours = self.transport.get_extra_info("sockname")
         asker, self.asker = self.asker, None
         self._parser = None
         if asker is None:
@@ -336,11 +357,18 @@ def _framed(status: int, headers: http1.Headers) -> bool:
 
 
 async def connect(host: str, port: int, limit_s: float | None = None) -> ClientConnection:
-    """A new connection; OSError as the kernel gives it, TimeoutError after `limit_s`."""
+    """A new connection; OSError as the kernel gives it, TimeoutError after `limit_s`.
+
+    EarlyEndError if it ended before this returns: a loop that is busy reads a server's close in the same turn as its
+    accept, and whoever asked on such a connection would never hear of it.
+    """
     connection = ClientConnection()
+    connection.server = (host, port)
     opening = asyncio.get_running_loop().create_connection(lambda: connection, host, port)
     try:
         await (opening if limit_s is None else asyncio.wait_for(opening, limit_s))
+        if connection.closed:
+            raise EarlyEndError(connection)
     except BaseException:
         connection.drop()  # it may have opened in the very moment in which we were told to stop
         raise

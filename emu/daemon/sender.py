@@ -9,7 +9,7 @@ import time
 from typing import Protocol
 
 from emu.daemon import http1
-from emu.daemon.client import Asker, BadAnswerError, ClientConnection, connect
+from emu.daemon.client import Asker, BadAnswerError, ClientConnection, EarlyEndError, connect
 from emu.messages import Phase, RequestError, RequestSpec, WebSocketSpec
 
 BODY_BLOCK = 64 * 1024
@@ -174,7 +174,10 @@ class Request(Asker):
             self._connecting = None
             now = time.monotonic()
             self._outcome.sent(self, now)
-            self._end(error_name(failed, connecting=True, answered=False))
+            if isinstance(failed, EarlyEndError):
+                self._end(error_name(failed.why, connecting=False, answered=False))
+            else:
+                self._end(error_name(failed, connecting=True, answered=False))
             return
         self._connecting = None
         self._outcome.sent(self, time.monotonic())

@@ -7,7 +7,7 @@ import os
 import random
 import time
 
-from emu.daemon.client import ClientConnection, KnownAnswer, connect
+from emu.daemon.client import ClientConnection, EarlyEndError, KnownAnswer, connect
 from emu.daemon.known import Known
 from emu.policy.timeouts import dial_limits
 
@@ -73,6 +73,8 @@ class AppConnections:
                 connection = await connect(self.host, self.port, limit_s)
             except TimeoutError:
                 continue
+            except EarlyEndError as ended:
+                raise DialError(early_words(ended)) from ended
             except OSError as failed:
                 raise DialError(f"{where}: {go_words(failed)}") from failed
             connection.known = self._known
@@ -98,12 +100,18 @@ def go_words(failed: OSError) -> str:
     return f"{call}: {os.strerror(number).lower()}"
 
 
+def early_words(ended: EarlyEndError) -> str:
+    """What Go's transport says when a connection ends before a request was written to it (readLoopPeekFailLocked)."""
+    if ended.why is None:
+        return "http: server closed idle connection"
+    return f"readLoopPeekFailLocked: {broken_words(ended.connection, ended.why)}"
+
+
 def broken_words(connection: ClientConnection, why: Exception | None) -> str:
     """What Go's transport says when a connection breaks before the answer's head: `EOF`, or the read error."""
     if isinstance(why, ConnectionResetError | BrokenPipeError):
-        local = connection.transport.get_extra_info("sockname")
-        remote = connection.transport.get_extra_info("peername")
-        if local and remote:
-            return f"read tcp {local[0]}:{local[1]}->{remote[0]}:{remote[1]}: read: connection reset by peer"
-        return "read: connection reset by peer"
+        if connection.ours is None:
+            return "read: connection reset by peer"
+        host, port = connection.server
+        return f"read tcp {connection.ours[0]}:{connection.ours[1]}->{host}:{port}: read: connection reset by peer"
     return "EOF" if why is None else f"net/http: HTTP/1.x transport connection broken: {why}"

@@ -127,6 +127,16 @@ def test_each_way_to_fail_has_its_name(
     assert (done["error"], done["status"]) == (error, code)
 
 
+def test_a_server_that_hangs_up_at_once_leaves_no_request_without_an_end(runs: Runs, fake_app: FakeApp) -> None:
+    """So many at a time that a connection's end is read before anything was sent on it."""
+    load = runs.start(fake_app.port, phase(size=200), drain_s=20.0)
+    for _ in range(200):
+        fake_app.accept().close()
+    assert load.wait() == 0
+    assert load.lines[-1]["done"] == 200
+    assert {record["error"] for record in runs.records("done")} <= {"closed", "reset"}
+
+
 def test_a_phase_after_answers_begins_when_all_before_have_ended(runs: Runs, app: Daemon) -> None:
     """However long the answers before take, no request of the later phase is sent until the last of them is done.
 

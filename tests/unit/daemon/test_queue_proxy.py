@@ -20,6 +20,7 @@ GET = b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BIG = 1 << 30
+CROWD = 200
 ROOM = 24 * 1024 * 1024
 """More than the proxy's buffers take, far less than the bodies."""
 
@@ -601,6 +602,48 @@ class TestBrokenApp:
         assert re.fullmatch(
             rb"read tcp 127.0.0.1:\d+->127.0.0.1:\d+: read: connection reset by peer\n", client.read_body(answer)
         )
+
+    @pytest.mark.parametrize(
+        ("reset", "words"),
+        [
+            (False, rb"EOF|http: server closed idle connection"),
+            (
+                True,
+                rb"dial tcp 127.0.0.1:\d+: connect: connection reset by peer|"
+                rb"(readLoopPeekFailLocked: )?"
+                rb"read tcp 127.0.0.1:\d+->127.0.0.1:\d+: read: connection reset by peer",
+            ),
+        ],
+        ids=["closed", "reset"],
+    )
+    def test_an_app_that_ends_each_connection_at_once_leaves_nobody_waiting(
+        self, queue_proxy: StartProxy, fake_app: FakeApp, reset: bool, words: bytes
+    ) -> None:
+        """So many at a time that the loop reads the end of a connection before whoever dialled it may ask: 502 for
+        each, and the next ones are served.
+        """
+        proxy = queue_proxy()
+
+        def hang_up() -> None:
+            for _ in range(CROWD):
+                app = fake_app.accept()
+                if reset:
+                    app.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                app.close()
+
+        busy = threading.Thread(target=hang_up)
+        busy.start()
+        clients = [proxy.connect() for _ in range(CROWD)]
+        for client in clients:
+            client.send(GET)
+        for client in clients:
+            answer = client.read_head()
+            assert answer.status == 502
+            assert re.fullmatch(words, client.read_body(answer).rstrip())
+        busy.join()
+        clients[0].send(GET)
+        serve_one(fake_app)
+        assert clients[0].read_head().status == 200
 
     def test_a_close_in_mid_body_cuts_the_client_off_too(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """No last chunk pretends that the body was whole."""
