@@ -400,6 +400,8 @@ class Supervisor:
         answer = prober.ask(probe.handler, self._target(instance), probe.timeout_s)
         if answer.outcome != "success" and self._hold_frozen and self._frozen(instance):
             answer = Answer("error")
+        if answer.outcome != "success" and kind != "readiness" and self._is_over(instance):
+            answer = Answer("error")  # dead of something else: a busy engine tells of it seconds later
         self._facts.put(("answer", (instance, kind, probe, answer)))
 
     def _on_answer(self, instance: Instance, kind: Kind, probe: PodProbe, answer: Answer) -> None:
@@ -441,6 +443,13 @@ class Supervisor:
 
     def _cgroup(self, instance: Instance) -> Cgroup:
         return Cgroup(self._pod.cgroup.container_path(instance.id))
+
+    def _is_over(self, instance: Instance) -> bool:
+        """Whether no process of it is left."""
+        try:
+            return not self._cgroup(instance).events().populated
+        except CgroupError:
+            return True
 
     def _frozen(self, instance: Instance) -> bool:
         """Whether its cgroup is frozen, or is being frozen."""

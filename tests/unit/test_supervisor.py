@@ -35,6 +35,18 @@ DEADLINE_S = 60.0
 EXEC = "exec: {command: [check]}"
 
 
+class LivePodCgroup(FakePodCgroup):
+    """Each container's cgroup has processes, unless a test says otherwise."""
+
+    def container_path(self, container_id: str) -> Path:
+        """A folder with what the kernel says of a cgroup that lives."""
+        path = super().container_path(container_id)
+        if not path.is_dir():
+            path.mkdir()
+            (path / "cgroup.events").write_text("populated 1\nfrozen 0\n")
+        return path
+
+
 class Going:
     """A supervised pod of one sidecar, `agent`, beside an app and a queue-proxy that nobody can connect to."""
 
@@ -44,7 +56,7 @@ class Going:
         self.run = RunDir(folder / "run")
         self.run.create()
         self.log = EventLog(self.run.events)
-        self.cgroup = FakePodCgroup(folder)
+        self.cgroup = LivePodCgroup(folder)
         spec = read_scenario(text, "it").pod
         self.pod = Pod(spec, "it", engine, self.cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
         self.pod.address = "127.0.0.1"
@@ -127,6 +139,27 @@ def test_a_failing_liveness_probe_ends_and_restarts(start: Start) -> None:
     exited = going.events(ContainerExited)[0]
     assert isinstance(exited, ContainerExited)
     assert (exited.killed_for, exited.asked) == ("liveness", False)
+
+
+def test_a_container_without_a_process_is_not_killed_for_its_probe(start: Start) -> None:
+    """It died of something else, of which a busy engine tells seconds later: that is the cause on record."""
+    engine = FakeEngine()
+    asked: list[str] = []
+
+    def dead(command: Sequence[str]) -> Executed:
+        asked.append("?")
+        _write(going.cgroup.container_path("it.agent.0") / "cgroup.events", "populated 0\nfrozen 0\n")
+        return failing(command)
+
+    engine.executed = dead
+    going = start(f"livenessProbe: {{{EXEC}, failureThreshold: 1, periodSeconds: 1}}", engine=engine)
+    going.turn_until(lambda: len(asked) >= 2)
+    assert going.told("Unhealthy") == going.told("Killing") == []
+    engine.end("it.agent.0", 137)
+    going.turn_until(lambda: bool(going.events(ContainerExited)))
+    exited = going.events(ContainerExited)[0]
+    assert isinstance(exited, ContainerExited)
+    assert (exited.exit_code, exited.killed_for) == (137, None)
 
 
 def test_the_probes_grace_period_goes_before_the_pods(start: Start) -> None:
