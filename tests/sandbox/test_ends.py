@@ -42,14 +42,14 @@ def kept(guest: Guest) -> Kept:
     return Kept(guest.scratch)
 
 
-def test_images_stay_and_containers_go() -> None:
-    """Images are there again in the next guest; containers end with theirs."""
+def test_images_stay_and_containers_and_volumes_go() -> None:
+    """Images are there again in the next guest; containers and volumes end with theirs."""
     with Guest(memory_bytes=MEMORY) as guest:
         assert guest.run(["sh", "-c", "echo x > /tmp/x; tar -C /tmp -c x | docker import - kept:1"], stdin=None) == 0
-        assert guest.run(["docker", "create", "--name", "left", "kept:1", "/x"], stdin=None) == 0
+        assert guest.run(["docker", "create", "--name", "left", "-v", "left:/left", "kept:1", "/x"], stdin=None) == 0
     with Guest(memory_bytes=MEMORY) as guest:
         assert guest.run(["docker", "image", "inspect", "kept:1"], stdin=None, stdout=os.open(os.devnull, 1)) == 0
-        assert guest.run(["sh", "-c", 'test -z "$(docker ps -aq)"'], stdin=None) == 0
+        assert guest.run(["sh", "-c", 'test -z "$(docker ps -aq)$(docker volume ls -q)"'], stdin=None) == 0
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

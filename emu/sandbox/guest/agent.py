@@ -394,6 +394,8 @@ class Agent:
             time.sleep(0.05)
         for container in json.loads(left_over):  # a guest's containers end with it; only images stay
             _docker("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+        for volume in json.loads(_docker("GET", "/volumes") or b"{}").get("Volumes") or ():
+            _docker("DELETE", f"/volumes/{volume['Name']}?force=1")
         version = json.loads(_docker("GET", "/version") or b"{}")
         self.line.send(wire.message(wire.READY, docker=version.get("Version"), kernel=os.uname().release))
 
