@@ -21,6 +21,11 @@ CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BIG = 1 << 30
 CROWD = 200
+HUNG_UP = (
+    rb"(EOF|http: server closed idle connection|dial tcp 127.0.0.1:\d+: connect: connection reset by peer|"
+    rb"(readLoopPeekFailLocked: )?read tcp 127.0.0.1:\d+->127.0.0.1:\d+: read: connection reset by peer)\n"
+)
+"""What became of a connection that the app ended at once, by when it was seen."""
 ROOM = 24 * 1024 * 1024
 """More than the proxy's buffers take, far less than the bodies."""
 
@@ -603,24 +608,12 @@ class TestBrokenApp:
             rb"read tcp 127.0.0.1:\d+->127.0.0.1:\d+: read: connection reset by peer\n", client.read_body(answer)
         )
 
-    @pytest.mark.parametrize(
-        ("reset", "words"),
-        [
-            (False, rb"EOF|http: server closed idle connection"),
-            (
-                True,
-                rb"dial tcp 127.0.0.1:\d+: connect: connection reset by peer|"
-                rb"(readLoopPeekFailLocked: )?"
-                rb"read tcp 127.0.0.1:\d+->127.0.0.1:\d+: read: connection reset by peer",
-            ),
-        ],
-        ids=["closed", "reset"],
-    )
+    @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
     def test_an_app_that_ends_each_connection_at_once_leaves_nobody_waiting(
-        self, queue_proxy: StartProxy, fake_app: FakeApp, reset: bool, words: bytes
+        self, queue_proxy: StartProxy, fake_app: FakeApp, reset: bool
     ) -> None:
         """So many at a time that the loop reads the end of a connection before whoever dialled it may ask: 502 for
-        each, and the next ones are served.
+        each, and the next ones are served. A close is a reset for a request that was not read.
         """
         proxy = queue_proxy()
 
@@ -639,7 +632,7 @@ class TestBrokenApp:
         for client in clients:
             answer = client.read_head()
             assert answer.status == 502
-            assert re.fullmatch(words, client.read_body(answer).rstrip())
+            assert re.fullmatch(HUNG_UP, client.read_body(answer))
         busy.join()
         clients[0].send(GET)
         serve_one(fake_app)
