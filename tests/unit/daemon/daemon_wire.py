@@ -14,28 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from emu.conformance.suite import BASE
+
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 20.0
 """How long anything that must happen may take on a busy machine."""
-REQUIRED = {
-    "CONTAINER_CONCURRENCY": "0",
-    "QUEUE_SERVING_PORT": "0",
-    "QUEUE_SERVING_TLS_PORT": "8112",
-    "USER_PORT": "1",
-    "REVISION_TIMEOUT_SECONDS": "300",
-    "SERVING_LOGGING_CONFIG": "",
-    "SERVING_LOGGING_LEVEL": "info",
-    "SERVING_NAMESPACE": "default",
-    "SERVING_CONFIGURATION": "app",
-    "SERVING_REVISION": "app-00001",
-    "SERVING_POD": "app-00001-deployment-0",
-    "SERVING_POD_IP": "127.0.0.1",
-    "EMU_BIND": "127.0.0.1",
-    "EMU_ADMIN_PORT": "0",
-    "EMU_STATS_PORT": "0",
-    "EMU_METRICS_PORT": "0",
-    "EMU_DRAIN_QUIET_SECONDS": "0.1",
-}
+REQUIRED = {**BASE, "QUEUE_SERVING_TLS_PORT": "8112", "USER_PORT": "1", "EMU_DRAIN_QUIET_SECONDS": "0.1"}
 """Environment of a queue-proxy that starts."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,9 +13,8 @@ import h2.connection
 import h2.events
 import pytest
 
-from tests.unit.daemon.daemon_wire import Daemon, FakeApp, Wire, wait_for
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, Wire, wait_for
 
-StartProxy = Callable[..., Daemon]
 CHUNK = b"x" * 16384
 
 

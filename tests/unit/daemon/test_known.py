@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -14,9 +14,7 @@ from hypothesis import strategies as st
 
 from emu.daemon.known import LONGEST_BYTES, MOST, Known
 from emu.profiles import load_profile
-from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, Wire, port_of, wait_for
-
-StartProxy = Callable[..., Daemon]
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, Wire, port_of, wait_for
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\nX-Mine: 1\r\n\r\n"
 DATED = b"Content-Type: text/plain\r\nDate: Sun, 22 Nov 2026 03:00:00 GMT\r\n"

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import resource
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.unit.daemon.daemon_wire import Daemon, FakeApp, Wire, wait_for
-
-StartProxy = Callable[..., Daemon]
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, Wire, wait_for
 
 MOST = 9000
 SPARE = 500

@@ -7,14 +7,11 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
 from emu.daemon import queue_proxy as module
-from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, Wire, wait_for
-
-StartProxy = Callable[..., Daemon]
+from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, Wire, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,9 +10,8 @@ import pytest
 from emu.daemon.gofuncs import go_float
 from emu.daemon.gotemplate import TemplateError, parse, render
 from emu.daemon.request_log import DEFAULT_TEMPLATE
-from tests.unit.daemon.daemon_wire import Daemon, FakeApp, wait_for
+from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, wait_for
 
-StartProxy = Callable[..., Daemon]
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 VALUES: dict[str, Any] = {
     "Request": {"Method": "GET", "Header": {"X-A": ["1", "2"]}, "UserAgent": lambda: 'a"b<c>'},

@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,8 @@ import pytest
 from emu.daemon import queue_proxy as module
 from emu.daemon.settings import Settings, SettingsError
 from emu.daemon.sniff import content_type
-from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, Wire
+from tests.unit.daemon.daemon_wire import REQUIRED, FakeApp, StartProxy, Wire
 
-StartProxy = Callable[..., Daemon]
 PROBE = b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n\r\n"
 
 
