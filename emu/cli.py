@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from cgroups.errors import CgroupError
-from emu import __version__
+from emu import __version__, output, toplevel
 from emu.cli_calibrate import calibrate
 from emu.cli_conformance import conformance
 from emu.cli_freezer import freezer
@@ -19,7 +18,8 @@ from emu.cli_report import export, journal, report, show
 from emu.cli_run import record, run
 from emu.cli_sandbox import doctor, sandbox
 from emu.cli_scenarios import scenarios
-from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EmuError
+from emu.errors import EXIT_INTERRUPTED
+from emu.output import ReaderGone
 
 HELP_OPTIONS = ["-h", "--help"]
 
@@ -36,15 +36,29 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except EmuError as wrong:
-            click.echo(f"emu: {wrong}", err=True)
-            sys.exit(wrong.exit_status)
-        except CgroupError as wrong:
-            click.echo(f"emu: {wrong}", err=True)
-            sys.exit(EXIT_BAD_INPUT)
+        except BrokenPipeError as gone:  # click would end with 1, which means something else here
+            raise ReaderGone from gone
         except KeyboardInterrupt:
-            click.echo("emu: interrupted", err=True)
+            output.echo("emu: interrupted", err=True)
             sys.exit(EXIT_INTERRUPTED)
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line and, as a command does (`standalone_mode`), end the process with its exit status."""
+        if not options.pop("standalone_mode", True):
+            return super().main(*args, standalone_mode=False, **options)  # type: ignore[call-overload]
+        sys.exit(toplevel.run(lambda: self._command(*args, **options)))
+
+    def _command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().main(*args, standalone_mode=False, **options)  # type: ignore[call-overload]
+        except click.Abort:
+            output.echo("emu: interrupted", err=True)
+            return EXIT_INTERRUPTED
+        except click.ClickException as wrong:
+            text = io.StringIO()
+            wrong.show(text)
+            output.echo(text.getvalue(), err=True, nl=False)
+            return wrong.exit_code
 
 
 def _all(command: click.Command) -> Iterator[click.Command]:
@@ -93,7 +107,7 @@ def images(rebuild: bool, only_list: bool, as_json: bool, place: str) -> None:
     from emu.requirements import choose_where
 
     def say(text: str) -> None:
-        click.echo(text, err=True)
+        output.echo(text, err=True)
 
     if choose_where(gather_facts(), None if place == "auto" else place) == "sandbox":
         from emu.paths import cache_dir
@@ -113,10 +127,10 @@ def images(rebuild: bool, only_list: bool, as_json: bool, place: str) -> None:
         builder.ensure(engine, builder.prepare(say), say, rebuild=rebuild)
     found = engine.image_tags()
     if as_json:
-        click.echo(json.dumps([{"tag": tag, "bytes": size} for tag, size in found]))
+        output.echo(output.to_json([{"tag": tag, "bytes": size} for tag, size in found]))
         return
     for tag, size in found:
-        click.echo(f"{tag:40} {size / 1e6:8.1f} MB")
+        output.echo(f"{tag:40} {size / 1e6:8.1f} MB")
 
 
 @main.command()
@@ -125,11 +139,11 @@ def clean() -> None:
     from emu.cleaning import clean as sweep
 
     count = 0
-    for thing in sweep(lambda text: click.echo(f"emu: {text}", err=True)):
+    for thing in sweep(lambda text: output.echo(f"emu: {text}", err=True)):
         count += 1
-        click.echo(f"removed {thing.kind} {thing.name}")
+        output.echo(f"removed {thing.kind} {thing.name}")
     if not count:
-        click.echo("nothing was left behind")
+        output.echo("nothing was left behind")
 
 
 @main.command("queue-proxy", hidden=True)

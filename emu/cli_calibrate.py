@@ -11,6 +11,7 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
+from emu import output
 from emu.machine import where
 
 
@@ -64,11 +65,11 @@ def queue_proxy(
     told = (
         source or f"{tag or shlex.join(argv)} {shlex.join(argv) if tag else ''}".strip() + f", measured on {where()}"
     )
-    found = measure.calibrate(name, told, start, numbers, settle, lambda words: click.echo(words, err=True))
+    found = measure.calibrate(name, told, start, numbers, settle, lambda words: output.echo(words, err=True))
     path = out or Path(f"{name}.yaml")
     yaml = YAML()
     yaml.default_flow_style = False
     text = io.StringIO()
     yaml.dump(found.to_data(), text)
     path.write_text("# Measured by `emu calibrate queue-proxy`.\n" + text.getvalue(), encoding="utf-8")
-    click.echo(path)
+    output.echo(path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import click
+
+from emu import output
 
 
 @click.command()
@@ -47,7 +48,7 @@ def conformance(
     if only_list:
         for case in cases:
             needs = "".join(f" [{name}={value}]" for name, value in case.settings.items())
-            click.echo(f"{case.name:24} {case.about}{needs}")
+            output.echo(f"{case.name:24} {case.about}{needs}")
         return
     skipped: list[Case] = []
 
@@ -60,13 +61,13 @@ def conformance(
                 "faults": result.faults,
                 "seconds": round(result.seconds, 3),
             }
-            click.echo(json.dumps(line))
+            output.echo(output.to_json(line))
         elif result.faults:
-            click.echo(f"FAILED  {case.name}: {case.about}")
+            output.echo(f"FAILED  {case.name}: {case.about}")
             for fault in result.faults:
-                click.echo(f"          {fault}")
+                output.echo(f"          {fault}")
             if case.why_ours and target is not None:
-                click.echo(f"          (known: the real one {case.why_ours})")
+                output.echo(f"          (known: the real one {case.why_ours})")
 
     if target is None:
         results = against_ours(cases, tell)
@@ -76,7 +77,7 @@ def conformance(
     failed = sum(bool(result.faults) for result in results)
     for case in skipped:
         needs = ", ".join(f"{name}={value}" for name, value in case.settings.items()) or "no settings"
-        click.echo(f"skipped {case.name}: it needs {needs}", err=True)
-    click.echo(f"{len(results) - failed} of {len(results)} passed, {len(skipped)} skipped", err=as_json)
+        output.echo(f"skipped {case.name}: it needs {needs}", err=True)
+    output.echo(f"{len(results) - failed} of {len(results)} passed, {len(skipped)} skipped", err=as_json)
     if failed:
         sys.exit(1)

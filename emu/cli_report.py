@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import json
-import sys
 from pathlib import Path
 
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
 
+from emu import output
 from emu.errors import EmuError
 from emu.paths import runs_dir
 from emu.rundir import RunDir
-
-_PIPE_COLUMNS = 160
-"""How wide tables are where nobody's terminal says so: `emu show | less -S`, logs of CI."""
 
 
 def _is_run(path: Path) -> bool:
@@ -81,10 +76,6 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
 _run_argument = click.argument("run", required=False, shell_complete=_complete)
 
 
-def _console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=_PIPE_COLUMNS)
-
-
 @click.command()
 @_run_argument
 @click.option(
@@ -103,14 +94,14 @@ def show(run: str | None, as_json: bool) -> None:
     chosen = find_run(run)
     told = look(chosen)
     if as_json:
-        click.echo(json.dumps(told.summary, indent=2, ensure_ascii=False))
+        output.echo(output.to_json(told.summary, indent=2))
         return
-    console = _console()
+    console = output.console()
     tell(told, console)
     if chosen.report.exists():
-        console.print(f"\nreport: {chosen.report}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"\nreport: {chosen.report}", soft_wrap=True)
     else:
-        console.print(f"\nno report yet: emu report {chosen.path}", soft_wrap=True, highlight=False, markup=False)
+        console.print(f"\nno report yet: emu report {chosen.path}", soft_wrap=True)
 
 
 @click.command()
@@ -145,12 +136,12 @@ def journal(run: str | None, selection: str | None, as_json: bool) -> None:
     before = None
     for entry in chosen:
         if selection == "oom" and not as_json and before is not None and "invoked oom-killer" in entry.text:
-            click.echo()
-        click.echo(entry.to_json() if as_json else entry.to_text())
+            output.echo()
+        output.echo(entry.to_json() if as_json else entry.to_text())
         before = entry
     if not chosen and not as_json:
         what = {"oom": "no OOM block", "kernel": "no line"}.get(selection or "", "nothing")
-        click.echo(f"the record of the kernel's log holds {what}", err=True)
+        output.echo(f"the record of the kernel's log holds {what}", err=True)
 
 
 @click.command()
@@ -177,7 +168,7 @@ def report(run: str | None, out: Path | None) -> None:
             error.strerror or str(error),
             "name a file that you may write with --out",
         ) from error
-    click.echo(out or chosen.report)
+    output.echo(out or chosen.report)
 
 
 @click.command()
@@ -219,7 +210,7 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
     }
     text = makers[(table, form)](read_study(find_run(run)))
     if out is None:
-        click.echo(text, nl=False)
+        output.echo(text, nl=False)
         return
     try:
         out.write_text(text, encoding="utf-8")

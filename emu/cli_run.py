@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from typing import Any
 
 import click
 
-from emu import images
+from emu import images, output
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError
 from emu.interrupts import Interrupts
@@ -81,7 +80,7 @@ def run(
     chosen = _choose(place, needs_docker(spec))
     directory = RunDir((out or runs_dir() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{spec.name}").absolute())
     with Screen(to_stderr=as_json) as screen:
-        screen.console.print(f"[bold]{spec.name}[/]: {spec.question}")
+        screen.title(spec.name, f": {spec.question}")
         status = _run_there(spec, directory, chosen, screen)
         if not directory.begun():  # an interrupt came before anything was recorded
             sys.exit(status)
@@ -130,7 +129,7 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
                 interrupts.check()
             except KeyboardInterrupt:
                 return EXIT_INTERRUPTED
-            screen.console.print(f"[bold]{name}[/], variant {number} of {len(plays)}")
+            screen.title(name, f", variant {number} of {len(plays)}")
             own.create()
             try:
                 if status := run_scenario(variant, own, screen):
@@ -199,5 +198,5 @@ def _tell(directory: RunDir, screen: Screen, as_json: bool) -> dict[str, Any]:
     tell(told, screen.console)
     screen.console.print(f"report: {directory.report}")
     if as_json:
-        click.echo(json.dumps(summary, indent=2))
+        output.echo(output.to_json(summary, indent=2))
     return summary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emu import output
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from emu.sandbox import disk, uml
 from emu.units import parse_bytes, parse_seconds
@@ -92,7 +92,7 @@ def _guest_options(function: Callable[..., None]) -> Callable[..., None]:
 
 def _say(quiet: bool) -> Callable[[str], None]:
     """Progress on standard error, so that standard output stays the command's own."""
-    return (lambda _text: None) if quiet else (lambda text: click.echo(f"emu sandbox: {text}", err=True))
+    return (lambda _text: None) if quiet else (lambda text: output.echo(f"emu sandbox: {text}", err=True))
 
 
 def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
@@ -156,9 +156,9 @@ def reset() -> None:
     """
     removed = disk.reset()
     for path in removed:
-        click.echo(f"removed {path}")
+        output.echo(f"removed {path}")
     if not removed:
-        click.echo("there is no image disk to remove")
+        output.echo("there is no image disk to remove")
 
 
 @click.command()
@@ -186,14 +186,13 @@ def doctor(as_json: bool) -> None:
             "facts": facts.to_json(),
             "requirements": [asdict(row) for row in rows],
         }
-        click.echo(json.dumps(document, indent=2))
+        output.echo(output.to_json(document, indent=2))
     else:
         _print_requirements(rows, place, without)
     sys.exit(EXIT_OK if place or without else EXIT_BAD_INPUT)
 
 
 def _print_requirements(rows: list[Requirement], place: str | None, without: str | None) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -201,7 +200,7 @@ def _print_requirements(rows: list[Requirement], place: str | None, without: str
     table = Table("", "what", "found", "why it matters", box=None, pad_edge=False)
     for row in rows:
         table.add_row(Text(row.status, style=colours[row.status]), row.name, Text(row.found), Text(row.why))
-    console = Console()
+    console = output.console()
     console.print(table)
     todo = [row for row in rows if row.fix]
     if todo:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
 from rich.table import Table
 
-from emu import keys
+from emu import keys, output
 from emu.errors import EmuError
 from emu.scenario import builtin_scenarios, find_scenario
 from emu.spec import Model, ScenarioSpec
@@ -101,15 +97,15 @@ def scenarios(name: str | None, as_json: bool) -> None:
     if name is not None:
         path = find_scenario(name)
         text = read_text(path)
-        click.echo(json.dumps({"name": name, "path": str(path), "text": text}) if as_json else text.rstrip("\n"))
+        output.echo(output.to_json({"name": name, "path": str(path), "text": text}) if as_json else text.rstrip("\n"))
         return
     found = builtin_scenarios()
     if as_json:
         rows = [{"name": entry.name, "path": str(entry.path), "question": entry.question} for entry in found]
-        click.echo(json.dumps({"scenarios": rows}, indent=2))
+        output.echo(output.to_json({"scenarios": rows}, indent=2))
         return
     table = Table("scenario", "what it asks", box=None, pad_edge=False)
     for entry in found:
         table.add_row(entry.name, entry.question)
-    Console(file=sys.stdout, highlight=False).print(table)
-    click.echo("\nemu scenarios NAME prints one; emu run NAME runs it.")
+    output.console().print(table)
+    output.echo("\nemu scenarios NAME prints one; emu run NAME runs it.")

@@ -7,13 +7,14 @@ the commands' --help. A test fails when one of them is stale.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from emu import keys
+from emu import keys, output, toplevel
 from emu.messages import FOREVER
 from emu.spec import NO_LIMIT, Model, ScenarioSpec
 from emu.units import format_bytes
@@ -142,7 +143,7 @@ def main(check: bool) -> None:
         made = files()
         for path in stale(made):
             found += 1
-            click.echo(f"{'stale: ' if check else 'wrote '}{path}")
+            output.echo(f"{'stale: ' if check else 'wrote '}{path}")
             if not check:
                 path.write_text(made[path], encoding="utf-8")
     if check and found:
@@ -150,4 +151,4 @@ def main(check: bool) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(toplevel.run(main))

@@ -10,7 +10,11 @@ EXIT_OK = 0
 EXIT_UNMET = 1
 """The run ended, and an expectation did not come true."""
 EXIT_BAD_INPUT = 2
-"""Bad input or an unmet requirement: nothing was started, or the run could not go on; then the record says why."""
+"""Bad input, an unmet requirement, or an unforeseen error: nothing was started, or the run could not go on; then the
+record says why.
+"""
+EXIT_READER_GONE = 141
+"""Whoever read standard output went away, as a shell reports a process that SIGPIPE ended."""
 EXIT_NOT_RECORDED = 74
 """Of a run's helper process: its part of the record could not be written, and it has said why."""
 EXIT_INTERRUPTED = 130

@@ -5,16 +5,16 @@ On a terminal a table that renews itself; elsewhere a line a second, so that a l
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from emu import output
 from emu.events import SCALED_TO_ZERO
 from emu.units import format_bytes
 
@@ -62,8 +62,7 @@ class Screen:
 
     def __init__(self, *, to_stderr: bool = False, quiet: bool = False) -> None:
         self.to_stderr = to_stderr
-        self._stream: IO[str] = sys.stderr if to_stderr else sys.stdout
-        self.console = Console(file=self._stream, highlight=False, quiet=quiet, soft_wrap=True)
+        self.console = output.console(stderr=to_stderr, quiet=quiet, soft_wrap=True, lasting=True)
         self._live: Live | None = None
         self._line_at = -_LINE_S
         self._shown: tuple[str, str, str] | None = None
@@ -75,6 +74,10 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end_live()
+
+    def title(self, name: str, rest: str) -> None:
+        """What is played from here on."""
+        self.console.print(Text.assemble((name, "bold"), rest))
 
     def step(self, text: str) -> None:
         """A step of the set-up, or something worth a line."""

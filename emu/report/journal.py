@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from emu import output
 from emu.report.counters import rises
 from emu.report.model import KernelLine, Key, PodEvent, Study
 from emu.report.words import count
@@ -38,7 +38,7 @@ class Entry:
     def to_json(self) -> str:
         """One JSON object."""
         told = {name: value for name, value in asdict(self).items() if name != "detail"}
-        return json.dumps({**told, **self.detail}, ensure_ascii=False)
+        return output.to_json({**told, **self.detail})
 
 
 def entries(study: Study, selection: Selection = "notable") -> list[Entry]:

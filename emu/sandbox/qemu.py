@@ -38,7 +38,7 @@ from typing import NoReturn
 import click
 
 import emu
-from emu import command, images, paths
+from emu import command, images, output, paths, toplevel
 from emu.containers import Engine
 from emu.errors import EXIT_INTERRUPTED, EmuError
 from emu.sandbox import image as disks
@@ -474,7 +474,7 @@ def build_command(sources: Path | None) -> None:
     """Make the guest's disks, unless they are there already."""
     guest = disks.build_image(_say, sources=sources)
     disks.python_packages(guest, PROJECT, _say)
-    click.echo(guest.directory)
+    output.echo(guest.directory)
 
 
 @main.command("run", context_settings={"ignore_unknown_options": True})
@@ -517,7 +517,7 @@ def run_command(
 
 
 def _say(text: str) -> None:
-    click.echo(f"guest: {text}", err=True)
+    output.echo(f"guest: {text}", err=True)
 
 
 def _guarded_main() -> None:
@@ -533,12 +533,9 @@ def _guarded_main() -> None:
         sys.exit(wrong.exit_code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except EmuError as wrong:
-        click.echo(f"error: {wrong}", err=True)
-        sys.exit(wrong.exit_status)
-    except (KeyboardInterrupt, click.Abort):
+    except click.Abort:
         sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":
-    _guarded_main()
+    sys.exit(toplevel.run(_guarded_main))
