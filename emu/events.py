@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
+from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
+
 SCALE_DOWN = "scale-down"
 """Why a container is told to end that is scaled to zero."""
 SCALED_TO_ZERO = "ScaledToZero"
@@ -393,6 +395,48 @@ class RequestsHeld(Event):
 
 
 @dataclass(frozen=True)
+class RequestsEnded(Event):
+    """Requests that queue-proxy or the activator answered itself or broke, or whose clients left, of one kind.
+    queue-proxy's are in its log, in the same words.
+    """
+
+    kind: ClassVar[str] = REQUESTS_ENDED
+    who: str
+    """`queue-proxy` or `activator`."""
+    status: int
+    """Of the answer; 0 where there was none."""
+    reason: str
+    """`queue-full`, `not-resumed` (the freezer could not resume the app), `dial-failed` (no connection to the app),
+    `app-broke` (the connection ended without an answer), `answer-cut` (in the middle of one), `response-timeout`,
+    `response-start-timeout`, `idle-timeout`, `protocol` (an upgrade that cannot be), `client-left`.
+    """
+    each: list[list[float | None]]
+    """For each: its CLOCK_MONOTONIC second, how long it had waited for a place, how long for the app to be resumed,
+    and how long it had been in the app; None where it never was. Seconds.
+    """
+    why: str = ""
+    """The first one's, in the words of Go's network library where it is a connection's."""
+    inside: int = 0
+    """Requests that had a place, when the first one ended."""
+    waiting: int = 0
+    """Requests that waited for one then."""
+    period_s: float | None = None
+    """Of the timer that ran out."""
+
+
+@dataclass(frozen=True)
+class RequestsWaited(Event):
+    """Requests that had waited for a place in the app have one now. queue-proxy's are in its log."""
+
+    kind: ClassVar[str] = REQUESTS_WAITED
+    who: str
+    most: int
+    """As many waited at once, since the line before."""
+    waited_s: list[float]
+    """Each, until it had its place."""
+
+
+@dataclass(frozen=True)
 class RecorderReport(Event):
     """What recording itself cost; written every few seconds and at its end. The last one counts."""
 
@@ -463,6 +507,8 @@ _KINDS: dict[str, type[Event]] = {
         StartMeasured,
         PodScaled,
         RequestsHeld,
+        RequestsEnded,
+        RequestsWaited,
         RecorderReport,
         Note,
         RunFailed,

@@ -220,6 +220,11 @@ class RequestSent:
     e: str = SENT
 
 
+REQUESTS_ENDED, REQUESTS_WAITED = "requests-ended", "requests-waited"
+"""Lines of queue-proxy's log, and events of the activator: requests that they answered themselves or broke, and how
+long requests waited for a place (`emu.events.RequestsEnded`, `RequestsWaited`).
+"""
+
 RequestError = Literal[
     "refused",
     "reset",

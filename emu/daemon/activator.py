@@ -21,19 +21,20 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from emu.activator import PROBE, START_HEADER
 from emu.daemon import forward, http1, runtime
 from emu.daemon.client import ClientConnection, KnownAnswer
+from emu.daemon.ends import Ends
 from emu.daemon.observer import Observer
 from emu.daemon.probe import Prober
 from emu.daemon.proxy import ProxiedExchange, Proxy
 from emu.daemon.server import Server
 from emu.daemon.server_connection import ServerConnection
 from emu.daemon.upstream import AppConnections
-from emu.events import EventLog, RequestsHeld
-from emu.messages import QUEUE_PORT, Pointed, Told
+from emu.events import EventLog, RequestsEnded, RequestsHeld, RequestsWaited
+from emu.messages import QUEUE_PORT, REQUESTS_ENDED, Pointed, Told
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
 from emu.policy.breaker import RUN, Breaker
 from emu.policy.draining import Draining
@@ -86,6 +87,7 @@ class Front(Proxy):
         super().__init__(nowhere, Breaker(0), timeouts, Prober("", 0), log, Draining(0.0))
         self._out = out
         self._events = events
+        self.ends = Ends(self._record)
         self.waiting: Waiting[HeldExchange] = Waiting()
         self.room: Breaker[HeldExchange] = Breaker(settings.concurrency, NO_QUEUE_LIMIT)
         """Which of those that there is a pod for may go to it."""
@@ -139,6 +141,10 @@ class Front(Proxy):
         for held, _ in going:
             held.let_in()
 
+    def _record(self, kind: str, facts: dict[str, Any]) -> None:
+        made = RequestsEnded if kind == REQUESTS_ENDED else RequestsWaited
+        self._events.append(made(time.monotonic(), "activator", **facts))
+
     def gave_up(self, status: int, since: float) -> None:
         """A request that waited is over, and was not forwarded."""
         now = time.monotonic()
@@ -149,7 +155,7 @@ class Front(Proxy):
 class HeldExchange(ProxiedExchange):
     """One request from its arrival here to the last byte of its answer."""
 
-    __slots__ = ("_front", "_waited")
+    __slots__ = ("_front", "_queued_at", "_waited")
 
     timeout_body: ClassVar[bytes] = b"activator request timeout"
 
@@ -157,6 +163,7 @@ class HeldExchange(ProxiedExchange):
         super().__init__(front, conn, head)
         self._front = front
         self._waited = False
+        self._queued_at = 0.0
 
     def begin(self) -> None:
         now = self.begun_at = time.monotonic()
@@ -189,8 +196,12 @@ class HeldExchange(ProxiedExchange):
         """Go on if there is a pod and room in it."""
         if self._over or not self._finds_pod(now):
             return
-        if self._front.room.enter(self) is RUN:
+        room = self._front.room
+        if room.enter(self) is RUN:
             self._go(now)
+        else:
+            self._queued_at = now
+            self._front.ends.waiting(room.waiting)
 
     def let_in(self) -> None:
         self.run(time.monotonic())
@@ -207,7 +218,12 @@ class HeldExchange(ProxiedExchange):
         while successor is not None and not successor._finds_pod(now):
             successor = room.leave(successor)
         if successor is not None:
+            self._front.ends.waited(now - successor._queued_at)
             successor._go(now)
+
+    def _go(self, now: float) -> None:
+        self.sent_at = now
+        super()._go(now)
 
     def _connect(self, now: float) -> None:
         assert self._way is not None
@@ -273,6 +289,7 @@ async def serve(front: Front, port: int) -> int:
     loop.remove_reader(0)
     reporting.cancel()
     await server.stop(0.0)
+    front.ends.flush()
     return 0
 
 

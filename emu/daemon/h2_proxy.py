@@ -261,6 +261,7 @@ class ProxiedStream(ProxiedExchange):
         except DialError as failed:
             self._dialing = None
             proxy.log.seldom("dial-failed", why=str(failed))
+            self._note("dial-failed", 502, str(failed))
             self._error(502, f"{failed}\n".encode())
             return
         self._dialing = None
@@ -271,6 +272,7 @@ class ProxiedStream(ProxiedExchange):
         try:
             self._to = conn.ask(self._app_headers(bodiless), self, bodiless)
         except ProtocolError as wrong:
+            self._note("app-broke", 502, f"http2: {wrong}")
             self._error(502, f"http2: {wrong}\n".encode())
             return
         if not bodiless:
@@ -388,8 +390,9 @@ class ProxiedStream(ProxiedExchange):
         if self._over:
             return
         if self._answer is not None:
-            self.status = 500
             self._proxy.log.seldom("answer-cut", why=words)
+            self._note("answer-cut", self.status, words)
+            self.status = 500
             self._release()
             self._stream.abort(self)
         elif self._may_repeat and code == int(ErrorCodes.REFUSED_STREAM):
@@ -397,6 +400,7 @@ class ProxiedStream(ProxiedExchange):
             self._connect(time.monotonic())
         else:
             self._proxy.log.seldom("app-broke", why=words)
+            self._note("app-broke", 502, words)
             self._error(502, f"{words}\n".encode())
 
     # --- ends

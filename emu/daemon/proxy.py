@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from emu.daemon import forward, http1, server_connection
 from emu.daemon.client import Asker, ClientConnection, KnownAnswer
+from emu.daemon.ends import HELD_STILL, Ends
 from emu.daemon.known import Known
 from emu.daemon.observer import Observer
 from emu.daemon.probe import Prober
@@ -22,7 +23,7 @@ from emu.daemon.tunnel import Tunnel
 from emu.daemon.upstream import AppConnections, DialError, broken_words
 from emu.policy.breaker import REFUSE, RUN, Breaker
 from emu.policy.draining import Draining
-from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts
+from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts, Timer
 
 if TYPE_CHECKING:
     from emu.daemon.gate import Gate
@@ -73,6 +74,7 @@ class Proxy:
         self.tunnels: set[ProxiedExchange] = set()
         """Requests that became connections of another protocol."""
         self.observer = Observer(breaker)
+        self.ends = Ends(lambda kind, facts: log.event(kind, **facts))
         self.armed_at: float | None = None
         """When it is looked next for requests that took too long; None while there are none."""
         self.known: Known[server_connection.KnownRequest] = Known()
@@ -117,8 +119,8 @@ class Proxy:
     def _look(self) -> None:
         self.armed_at = self._timer = None
         now = time.monotonic()
-        for exchange in self.timeouts.due(now):
-            exchange.timed_out()
+        for exchange, timer in self.timeouts.due(now):
+            exchange.timed_out(timer)
         self.arm(now, self.timeouts.next_at())
 
 
@@ -140,6 +142,7 @@ class ProxiedExchange(Exchange, Asker):
         "_tunnel",
         "_way",
         "begun_at",
+        "held_s",
         "sent_at",
         "sent_bytes",
         "status",
@@ -157,6 +160,8 @@ class ProxiedExchange(Exchange, Asker):
         self.begun_at = 0.0
         self.sent_at: float | None = None
         """When it went to the app."""
+        self.held_s = 0.0
+        """From then on, so long it waited for the app to be resumed; `HELD_STILL`: it still does."""
         self.sent_bytes = 0
         """Of the answer's body, as written so far."""
         self._proxy = proxy
@@ -223,9 +228,12 @@ class ProxiedExchange(Exchange, Asker):
             self.run(now)
         elif admission is REFUSE:
             self._refused()
+        else:
+            proxy.ends.waiting(proxy.breaker.waiting)
 
     def _refused(self) -> None:
         self._proxy.log.seldom("refused", status=503)
+        self._note("queue-full", 503)
         self._error(503, b"pending request queue full\n")
 
     def run(self, now: float) -> None:
@@ -235,8 +243,11 @@ class ProxiedExchange(Exchange, Asker):
         self.sent_at = now
         self._proxy.observer.dispatched()
         gate = self._proxy.gate
-        if gate is not None and not self._passes(gate):
-            return
+        if gate is not None:
+            self.held_s = HELD_STILL
+            if not self._passes(gate):
+                return
+            self.held_s = 0.0
         self._go(now)
 
     def _go(self, now: float) -> None:
@@ -244,6 +255,7 @@ class ProxiedExchange(Exchange, Asker):
         assert way is not None
         if way.upgrade and not _printable(way.upgrade):
             words = b"client tried to switch to invalid protocol %b\n" % _quoted(way.upgrade)
+            self._note("protocol", 502, words.decode("latin-1").strip())
             self._error(502, words)
             return
         self._connect(now)
@@ -256,11 +268,14 @@ class ProxiedExchange(Exchange, Asker):
     def let_in(self) -> None:
         """The app was resumed: this request goes on."""
         if not self._over:
-            self._go(time.monotonic())
+            now = time.monotonic()
+            self.held_s = now - (self.sent_at or now)
+            self._go(now)
 
     def keep_out(self, why: str) -> None:
         """The app could not be resumed in time."""
         if not self._over:
+            self._note("not-resumed", 503, why)
             self._error(503, f"{why}\n".encode())
 
     def answered_for(self, ready: bool) -> None:
@@ -280,6 +295,7 @@ class ProxiedExchange(Exchange, Asker):
         except DialError as failed:
             self._dialing = None
             self._proxy.log.seldom("dial-failed", why=str(failed))
+            self._note("dial-failed", 502, str(failed))
             self._error(502, f"{failed}\n".encode())
             return
         self._dialing = None
@@ -480,6 +496,7 @@ class ProxiedExchange(Exchange, Asker):
             return
         if self._answer is not None:
             self._proxy.log.seldom("answer-cut", why=str(why or "EOF"))
+            self._note("answer-cut", self.status, str(why or "EOF"))
             self.status = 500
             self.sent_bytes = 0
             self._release()
@@ -491,6 +508,7 @@ class ProxiedExchange(Exchange, Asker):
         else:
             words = broken_words(app, why)
             self._proxy.log.seldom("app-broke", why=words)
+            self._note("app-broke", 502, words)
             self._error(502, f"{words}\n".encode())
 
     def full(self) -> None:
@@ -514,7 +532,9 @@ class ProxiedExchange(Exchange, Asker):
         asked = self._way.upgrade
         if not protocol or protocol.lower() != asked.lower():
             words = b"backend tried to switch protocol %b when %b was requested\n"
-            self._error(502, words % (_quoted(protocol), _quoted(asked)))
+            words %= (_quoted(protocol), _quoted(asked))
+            self._note("protocol", 502, words.decode("latin-1").strip())
+            self._error(502, words)
             return
         self.status = 101
         self._out = [head]
@@ -544,11 +564,13 @@ class ProxiedExchange(Exchange, Asker):
 
     # --- ends
 
-    def timed_out(self) -> None:
+    def timed_out(self, timer: Timer) -> None:
         """One of the timers ran out: 504, or the same text appended to a body that has begun."""
         if self._over:
             return
         self._proxy.log.seldom("timeout")
+        status = TIMEOUT_STATUS if self._answer is None and self._tunnel is None else self.status
+        self._note(f"{timer}-timeout", status, period_s=self._proxy.timeouts.period_s(timer))
         if self._tunnel is not None:
             self._tunnel.cut()
             return
@@ -578,8 +600,17 @@ class ProxiedExchange(Exchange, Asker):
             self._finish(keep_alive=not answer.last)
 
     def abandoned(self) -> None:
+        if not self._over:
+            self._note("client-left", 0)
         self._leave_app()
         self._release()
+
+    def _note(self, reason: str, status: int, why: str = "", **facts: object) -> None:
+        """Put this end on record, if it is no probe's."""
+        proxy, way = self._proxy, self._way
+        if way is not None and not way.kubelet:
+            facts |= {"inside": proxy.breaker.running, "waiting": proxy.breaker.waiting}
+            proxy.ends.ended(self, time.monotonic(), reason, status, why, **facts)
 
     def _error(self, status: int, body: bytes, headers: bytes = http1.ERROR_TEXT) -> None:
         self._leave_app()
@@ -635,6 +666,7 @@ class ProxiedExchange(Exchange, Asker):
             proxy.observer.left(self, now, way.proxied)
         successor = proxy.breaker.leave(self)
         if successor is not None:
+            proxy.ends.waited(now - successor.begun_at)
             successor.run(now)
         if proxy.gate is not None:  # only now, so that the app is not idle between the two
             if way.kubelet:

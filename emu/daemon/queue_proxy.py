@@ -127,7 +127,11 @@ class QueueProxy:
         ports = await self._listen()
         settings = self._settings
         self._log.event(
-            "listening", containerConcurrency=settings.container_concurrency, userPort=settings.user_port, **ports
+            "listening",
+            containerConcurrency=settings.container_concurrency,
+            userPort=settings.user_port,
+            recordsEnds=True,
+            **ports,
         )
         self._tasks.append(loop.create_task(_sweep(self._app)))
         self._tasks.append(loop.create_task(self._trim()))
@@ -203,6 +207,7 @@ class QueueProxy:
         if proxy.gate is not None:
             proxy.gate.close()
         self._app.close()
+        proxy.ends.flush()
         if proxy.http2 is not None:
             proxy.http2.close()
 

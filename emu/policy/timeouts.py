@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from itertools import takewhile
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
+
+Timer = Literal["response", "response-start", "idle"]
+"""Which of the three ran out."""
 
 TIMEOUT_STATUS = 504
 TIMEOUT_BODY = b"request timeout"
@@ -110,15 +113,22 @@ class RequestTimeouts(Generic[Key]):
         for timer in self._all:
             timer.stop(key)
 
-    def due(self, now: float) -> list[Key]:
-        """The requests that are to be ended now, each once; they are forgotten here."""
-        expired: dict[Key, None] = {}
-        for timer in self._all:
+    def due(self, now: float) -> list[tuple[Key, Timer]]:
+        """The requests that are to be ended now, each once, and by which timer; they are forgotten here."""
+        expired: dict[Key, Timer] = {}
+        named: tuple[tuple[Timer, Deadlines[Key]], ...] = (
+            ("response", self._revision), ("response-start", self._start), ("idle", self._idle),
+        )  # fmt: skip
+        for name, timer in named:
             for key in timer.due(now):
-                expired[key] = None
+                expired.setdefault(key, name)
         for key in expired:
             self.end(key)
-        return list(expired)
+        return list(expired.items())
+
+    def period_s(self, timer: Timer) -> float | None:
+        """How long it runs; None where it is off."""
+        return {"response": self._revision, "response-start": self._start, "idle": self._idle}[timer].period_s
 
     def next_at(self) -> float | None:
         """When to ask again; None while nothing is in flight."""

@@ -13,7 +13,7 @@ def test_the_revision_timeout_ends_a_request_whatever_was_written() -> None:
     timeouts.wrote("a", now=109)
     assert timeouts.next_at() == 110
     assert timeouts.due(109.9) == []
-    assert timeouts.due(110) == ["a"]
+    assert timeouts.due(110) == [("a", "response")]
     assert timeouts.next_at() == 113
 
 
@@ -32,7 +32,7 @@ def test_the_response_start_timeout_has_no_effect_after_the_first_write() -> Non
     timeouts.begin("silent", now=0)
     timeouts.begin("writes", now=0)
     timeouts.wrote("writes", now=0.5)
-    assert timeouts.due(1) == ["silent"]
+    assert timeouts.due(1) == [("silent", "response-start")]
     assert timeouts.next_at() == 60
 
 
@@ -42,17 +42,17 @@ def test_the_idle_timeout_starts_again_with_each_write_and_runs_from_the_arrival
     timeouts.begin("silent", now=0)
     timeouts.begin("streams", now=0)
     timeouts.wrote("streams", now=0.6)
-    assert timeouts.due(1.0) == ["silent"]
+    assert timeouts.due(1.0) == [("silent", "idle")]
     timeouts.wrote("streams", now=1.2)
     assert timeouts.due(2.1) == []
-    assert timeouts.due(2.2) == ["streams"]
+    assert timeouts.due(2.2) == [("streams", "idle")]
 
 
 def test_a_request_that_several_timers_end_is_named_once() -> None:
     """All three fire at the same moment."""
     timeouts: RequestTimeouts[str] = RequestTimeouts(1, 1, 1)
     timeouts.begin("a", now=0)
-    assert timeouts.due(1) == ["a"]
+    assert timeouts.due(1) == [("a", "response")]
     assert timeouts.due(2) == []
 
 
@@ -61,7 +61,7 @@ def test_a_revision_timeout_of_nought_is_at_once_and_not_never(revision_s: float
     """As Knative's timer does; the webhook turns 0 into 300 before it gets here."""
     timeouts: RequestTimeouts[str] = RequestTimeouts(revision_s)
     timeouts.begin("a", now=5)
-    assert timeouts.due(5) == ["a"]
+    assert timeouts.due(5) == [("a", "response")]
 
 
 def test_a_timer_that_is_off_is_never_due() -> None:
