@@ -430,10 +430,17 @@ class RequestsWaited(Event):
 
     kind: ClassVar[str] = REQUESTS_WAITED
     who: str
-    most: int
-    """As many waited at once, since the line before."""
-    waited_s: list[float]
-    """Each, until it had its place."""
+    since: float
+    """The CLOCK_MONOTONIC second from which `at` counts."""
+    at: list[int]
+    """When each had its place, in tenths of a millisecond."""
+    waited: list[int]
+    """How long each had waited, in tenths of a millisecond."""
+
+    @property
+    def each(self) -> list[tuple[float, float]]:
+        """When each had its place, as a CLOCK_MONOTONIC second, and how many seconds it had waited."""
+        return [(self.since + at / 1e4, waited / 1e4) for at, waited in zip(self.at, self.waited, strict=False)]
 
 
 @dataclass(frozen=True)

@@ -196,12 +196,10 @@ class HeldExchange(ProxiedExchange):
         """Go on if there is a pod and room in it."""
         if self._over or not self._finds_pod(now):
             return
-        room = self._front.room
-        if room.enter(self) is RUN:
+        if self._front.room.enter(self) is RUN:
             self._go(now)
         else:
             self._queued_at = now
-            self._front.ends.waiting(room.waiting)
 
     def let_in(self) -> None:
         self.run(time.monotonic())
@@ -218,7 +216,7 @@ class HeldExchange(ProxiedExchange):
         while successor is not None and not successor._finds_pod(now):
             successor = room.leave(successor)
         if successor is not None:
-            self._front.ends.waited(now - successor._queued_at)
+            self._front.ends.waited(successor._queued_at, now)
             successor._go(now)
 
     def _go(self, now: float) -> None:

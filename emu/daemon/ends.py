@@ -36,7 +36,7 @@ class Ends:
         self._groups: dict[tuple[int, str, str], dict[str, Any]] = {}
         self._ended = 0
         self._waits: list[float] = []
-        self._most = 0
+        """Pairs, one after the other: when a request had its place, and since when it had waited."""
         self._ends_timer: asyncio.TimerHandle | None = None
         self._waits_timer: asyncio.TimerHandle | None = None
 
@@ -68,27 +68,20 @@ class Ends:
         elif self._ends_timer is None:
             self._ends_timer = asyncio.get_running_loop().call_later(ENDS_HELD_S, self._flush_ends)
 
-    def waiting(self, number: int) -> None:
-        """A request begins to wait; it is one of so many."""
-        self._most = max(self._most, number)
-        self._wait_later()
-
-    def waited(self, seconds: float) -> None:
+    def waited(self, since: float, now: float) -> None:
         """A request that waited has its place."""
-        self._waits.append(round(seconds, 6))
-        if len(self._waits) >= WAITS_PER_LINE:
+        waits = self._waits
+        waits.append(now)
+        waits.append(since)
+        if len(waits) >= 2 * WAITS_PER_LINE:
             self._flush_waits()
-        else:
-            self._wait_later()
+        elif self._waits_timer is None:
+            self._waits_timer = asyncio.get_running_loop().call_later(WAITS_HELD_S, self._flush_waits)
 
     def flush(self) -> None:
         """Write what there is."""
         self._flush_ends()
         self._flush_waits()
-
-    def _wait_later(self) -> None:
-        if self._waits_timer is None:
-            self._waits_timer = asyncio.get_running_loop().call_later(WAITS_HELD_S, self._flush_waits)
 
     def _flush_ends(self) -> None:
         if self._ends_timer is not None:
@@ -103,6 +96,9 @@ class Ends:
             self._waits_timer.cancel()
             self._waits_timer = None
         waits, self._waits = self._waits, []
-        most, self._most = self._most, 0
-        if waits or most:
-            self._write(REQUESTS_WAITED, {"most": most, "waited_s": waits})
+        if waits:
+            # Whole numbers, as they are made much faster: under full load each request waits.
+            began = round(waits[0], 4)
+            at = [int((now - began) * 1e4) for now in waits[::2]]
+            waited = [int((now - since) * 1e4) for now, since in zip(waits[::2], waits[1::2], strict=True)]
+            self._write(REQUESTS_WAITED, {"since": began, "at": at, "waited": waited})

@@ -118,8 +118,6 @@ class KnownExchange(ProxiedExchange):
             self._go(now)
         elif admission is REFUSE:
             self._refused()
-        else:
-            proxy.ends.waiting(proxy.breaker.waiting)
 
     def _go(self, now: float) -> None:
         app = self._proxy.app.take(now)
@@ -160,7 +158,7 @@ class KnownExchange(ProxiedExchange):
             found.ended(now - self.begun_at, now - self.sent_at, 0, known.length)
         successor = proxy.breaker.leave(self)
         if successor is not None:
-            proxy.ends.waited(now - successor.begun_at)
+            proxy.ends.waited(successor.begun_at, now)
             successor.run(now)
         conn.finish(self, True)
         # Nobody speaks of it any more; its connection may end long before it is used again.

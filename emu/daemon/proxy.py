@@ -228,8 +228,6 @@ class ProxiedExchange(Exchange, Asker):
             self.run(now)
         elif admission is REFUSE:
             self._refused()
-        else:
-            proxy.ends.waiting(proxy.breaker.waiting)
 
     def _refused(self) -> None:
         self._proxy.log.seldom("refused", status=503)
@@ -666,7 +664,7 @@ class ProxiedExchange(Exchange, Asker):
             proxy.observer.left(self, now, way.proxied)
         successor = proxy.breaker.leave(self)
         if successor is not None:
-            proxy.ends.waited(now - successor.begun_at)
+            proxy.ends.waited(successor.begun_at, now)
             successor.run(now)
         if proxy.gate is not None:  # only now, so that the app is not idle between the two
             if way.kubelet:

@@ -57,6 +57,8 @@ COUNT = "count"
 VARIANTS = "variants"
 """Where a run with variants has the summary of each."""
 _COUNTED = ("errors", "by_status", "events")
+_REASONS = "reasons"
+"""Below it each outcome has its reasons: `requests.reasons.503.queue-full`."""
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda got, wanted: bool(got == wanted),
     "!=": lambda got, wanted: bool(got != wanted),
@@ -197,6 +199,8 @@ def look_up(summary: Mapping[str, Any], name: str) -> Any:
             found = len(found)
         elif isinstance(found, Mapping) and depth and parts[depth - 1] in _COUNTED:
             found = 0
+        elif isinstance(found, Mapping) and _REASONS in parts[max(0, depth - 2) : depth]:
+            return 0  # none of that outcome, or none for that reason
         elif isinstance(found, Mapping):
             known = ", ".join(map(str, found)) or "nothing"
             raise NotMeasuredError(f"{here} has no {part} (it has: {known})")

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from emu import output
 from emu.report.counters import rises
 from emu.report.model import KernelLine, Key, PodEvent, Study
+from emu.report.reasons_summary import failures
+from emu.report.story_reasons import reason_words
 from emu.report.words import count
 from emu.units import format_bytes, format_seconds
 
@@ -107,12 +109,22 @@ def _notable(study: Study) -> Iterator[Entry]:
         yield Entry(freeze.frozen_at_s, "emu", f"{freeze.container} froze")
         if freeze.thawed_at_s is not None:
             yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
+    yield from _failures(study)
     yield from _scaled(study)
     if study.failed is not None:
         failed = study.failed
         yield Entry(failed.time_s, "emu", f"the run could not go on: {failed.what}: {failed.why}", asdict(failed))
     if study.ended:
         yield Entry(study.duration_s, "emu", "run was interrupted" if study.interrupted else "run ended")
+
+
+def _failures(study: Study) -> Iterator[Entry]:
+    """Requests that were not answered well: each burst of one kind a line, at its first."""
+    for burst in failures(study) or ():
+        number, until = int(burst["count"]), float(burst["last_s"])
+        text = f"{count(number, 'request')} {'was' if number == 1 else 'were'} {reason_words(burst)}"
+        text += f" (until {until:.3f} s)" if number > 1 else ""
+        yield Entry(float(burst["first_s"]), str(burst["by"] or "clients"), text, burst)
 
 
 def _scaled(study: Study) -> Iterator[Entry]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from emu.events import SCALE_DOWN
 from emu.policy.starts import Stage
+from emu.report.ends import End, Ends
 from emu.rundir import RunDir
 
 Key = tuple[str, int | None]
@@ -220,6 +221,10 @@ class Request:
     status: int | None
     error: str | None
     bytes: int = 0
+    reason: str | None = None
+    """Why it was not answered well, as summary.json names it; None where nothing went wrong."""
+    end: End | None = None
+    """What queue-proxy or the activator recorded of its end; None where the app answered it, or nothing is known."""
 
     @property
     def answered(self) -> bool:
@@ -546,6 +551,7 @@ class Study:
     host: HostTimeline = field(default_factory=HostTimeline)
     requests: list[Request] | None = None
     """None where no request was ever recorded (no requests.jsonl)."""
+    ends: Ends = field(default_factory=Ends)
     in_flight: InFlight = field(default_factory=InFlight)
     phases: list[PhaseSpan] = field(default_factory=list)
     memory_marks: list[MemoryMark] = field(default_factory=list)

@@ -23,6 +23,7 @@ from emu.report.html import (
     value_of,
 )
 from emu.report.model import Instance, KernelLine, OomVerdict, Study
+from emu.report.story_reasons import reason_words, together
 from emu.units import format_bytes, format_seconds
 
 
@@ -202,6 +203,8 @@ def _events(study: Study) -> list[Markup]:
     return [folded(f"Events, as a kubelet would record them ({len(rows)})", listed)]
 
 
+MOST_BURSTS = 100
+"""Bursts of failed requests in the report."""
 MOST_FREEZES = 20
 """Freezes shown at once; the others are folded."""
 TOTALS = (
@@ -285,7 +288,47 @@ def _requests(study: Study, summary: dict[str, Any]) -> Markup:
     named = phases.items() if isinstance(phases, dict) else ((one.get("name"), one) for one in phases)
     rows += [_request_row(str(name), one.get("requests", one)) for name, one in named if isinstance(one, dict)]
     note = element("p", "Latency counts from when a request was due to the end of its whole answer.", class_="hint")
-    return section("Requests", table(heads, rows, ["sent", "answered", "p50", "p90", "p99", "max"]), note)
+    listed = table(heads, rows, ["sent", "answered", "p50", "p90", "p99", "max"])
+    return section("Requests", listed, note, *_reasons(known), *_waits(summary))
+
+
+def _reasons(known: dict[str, Any]) -> Iterator[Markup]:
+    """Why requests were not answered well."""
+    bursts = known.get("failures") or []
+    if not bursts:
+        return
+    heads = ["outcome", "requests", "first", "last", "why"]
+
+    def listed(kinds: list[dict[str, Any]]) -> Markup:
+        rows = [
+            (one["outcome"], one["count"], _at(one["first_s"]), _at(one["last_s"]), unbroken(reason_words(one)))
+            for one in kinds
+        ]
+        return table(heads, rows, heads[1:4])
+
+    kinds = together(bursts)
+    yield element("h3", "Why requests were not answered well")
+    yield listed(kinds)
+    if len(bursts) > len(kinds):
+        shown = bursts[:MOST_BURSTS]
+        more = "" if len(shown) == len(bursts) else f", the first {len(shown)}"
+        yield folded(f"each burst of them ({len(bursts)}{more})", listed(shown))
+
+
+def _waits(summary: dict[str, Any]) -> Iterator[Markup]:
+    """How long requests waited for a place in the app."""
+    phases = (summary.get("phases") or {}).items()
+    scopes = [("all", summary["requests"]), *((name, one["requests"]) for name, one in phases)]
+    rows = []
+    for name, known in scopes:
+        waited = known.get("waited")
+        if waited and waited["count"]:
+            times = [format_seconds(waited["ms"][share] / 1e3) for share in ("p50", "p99", "max")]
+            rows.append((name, waited["count"], waited["most"], *times))
+    if rows:
+        heads = ["", "waited", "most at once", "p50", "p99", "max"]
+        yield element("h3", "Waited for a place in the app (containerConcurrency)")
+        yield table(heads, rows, heads[1:])
 
 
 def _request_row(name: str, known: dict[str, Any]) -> tuple[object, ...]:

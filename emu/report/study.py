@@ -52,6 +52,7 @@ from emu.report.model import (
     Study,
 )
 from emu.report.oom import exit_reason, judge
+from emu.report.reasons import give_reasons, read_ends
 from emu.report.requests import count_in_flight, read_requests
 from emu.report.scaling import scale_use
 from emu.report.starts import measure_starts
@@ -95,6 +96,8 @@ def read_study(run: RunDir) -> Study:
     study.starts = measure_starts(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
     _judge(study, log)
+    study.ends = read_ends(study, events)
+    study.requests = give_reasons(study)
     return study
 
 

@@ -20,6 +20,7 @@ from emu.report.describe import describe
 from emu.report.expectations import Expectation, parse_expectation
 from emu.report.measures import PEAKS, SHARES, Window, add, first, last, percentile, rounded, startup_s, times
 from emu.report.model import POD, Freeze, Instance, Request, Study, Timeline
+from emu.report.reasons_summary import count_reasons, failures, waited
 from emu.report.requests import after_idle, most_in_flight
 from emu.report.scaling import scaling_summary
 from emu.report.stalls import stalls
@@ -52,7 +53,10 @@ def summarize(
         "containers": {name: _container(study, name) for name in study.containers},
         "pod": _pod(study),
         "host": _host(study),
-        "requests": _requests(study, study.requests, 0.0, study.duration_s),
+        "requests": {
+            **_requests(study, study.requests, 0.0, study.duration_s),
+            "failures": failures(study),
+        },
         "load": _load(study, warm_up),
         "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
         "oom_kills": [asdict(kill) for kill in study.kills],
@@ -340,7 +344,7 @@ def _phase(study: Study, name: str) -> dict[str, Any]:
 def _requests(study: Study, requests: list[Request] | None, begin_s: float, until_s: float) -> dict[str, Any]:
     """What clients saw. Latency is from when a request was due to its end, of those that were answered whole."""
     if requests is None:
-        names = ("sent", "answered", "by_status", "errors", "in_flight_peak")
+        names = ("sent", "answered", "by_status", "errors", "in_flight_peak", "reasons", "waited")
         nothing = dict.fromkeys(SHARES)
         return {**dict.fromkeys(names), "latency_ms": nothing, "after_idle": {"sent": None, "latency_ms": nothing}}
     answered = [request for request in requests if request.answered]
@@ -354,6 +358,8 @@ def _requests(study: Study, requests: list[Request] | None, begin_s: float, unti
         "latency_ms": _latency(answered),
         "after_idle": {"sent": len(woken), "latency_ms": _latency(woken)},
         "in_flight_peak": most_in_flight(study.in_flight, begin_s, until_s) or 0,
+        "reasons": count_reasons(requests),
+        "waited": waited(study.ends, begin_s, until_s),
     }
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from emu.report.expectations import show_figure
 from emu.report.model import OomVerdict, Study, Timeline
+from emu.report.story_reasons import reason_words, together
 from emu.report.words import of_limit
 from emu.units import format_bytes, format_seconds
 
@@ -38,7 +39,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
         ("Pod", _pod(study, summary)),
         ("Events", _events(study)),
         ("Memory, peaks", _memory(study, summary)),
-        ("Requests", _requests(summary)),
+        ("Requests", [*_requests(summary), *_reasons(summary), *_waits(summary)]),
         ("Scale to zero", _absences(summary)),
         ("Freezes", _freezes(summary)),
         ("OOM kills", _kills(study.kills)),
@@ -214,6 +215,34 @@ def _requests(summary: Summary) -> list[Text]:
         by_status, errors = _counts(requests["by_status"]), _counts(requests["errors"])
         table.row(name, requests["sent"], requests["answered"], by_status, errors, *times, requests["in_flight_peak"])
     return [table.text()]
+
+
+def _reasons(summary: Summary) -> list[Text]:
+    """Why requests were not answered well, a line for each reason."""
+    kinds = together(summary["requests"].get("failures") or [])
+    if not kinds:
+        return []
+    table = Table("OUTCOME", "REQUESTS", "FIRST", "LAST", "WHY")
+    for kind in kinds:
+        times = [f"{kind[name]:.3f} s" for name in ("first_s", "last_s")]
+        table.row(kind["outcome"], f"{kind['count']:,}", *times, reason_words(kind))
+    return [table.text()]
+
+
+def _waits(summary: Summary) -> list[Text]:
+    """How long requests waited for a place in the app."""
+    table = Table("PHASE", "WAITED", "MOST AT ONCE", "P50", "P99", "MAX")
+    phases = summary["phases"] if len(summary["phases"]) > 1 else {}
+    for name, requests in [
+        *((name, phase["requests"]) for name, phase in phases.items()),
+        ("all", summary["requests"]),
+    ]:
+        waited = requests.get("waited")
+        if waited and waited["count"]:
+            table.row(
+                name, waited["count"], waited["most"], *(_ms(waited["ms"][key]) for key in ("p50", "p99", "max"))
+            )
+    return [table.text()] if len(table.rows) > 1 else []
 
 
 def _counts(counts: dict[str, int] | None) -> str:

@@ -153,6 +153,7 @@ def _percentiles(known: dict[str, Any]) -> str:
 
 def _request_text(request: Request) -> str:
     parts = [str(part) for part in (request.status, request.error) if part is not None]
+    parts += [request.reason.replace("-", " ")] if request.reason else []
     return safe(f"{', '.join(parts) or 'unanswered'} (request {request.id}, {request.phase})")
 
 

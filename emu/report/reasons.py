@@ -1,0 +1,216 @@
+"""Joins what queue-proxy and the activator recorded of requests with what clients saw of them.
+
+Nothing numbers requests on their way (a number of its own would make each request another to queue-proxy, and so
+slower): a record belongs to the request with that outcome that was under way then and began nearest to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from emu.events import Event, RequestsEnded, RequestsWaited
+from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
+from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
+from emu.report.model import Instance, Request, Study
+
+SLACK_S = 0.005
+"""An answer may be noted so long after its client had it."""
+LOOK_AHEAD = 64
+"""So many requests that ended after a record was made are looked at for the one that it is of."""
+NEAR_S = 1.0
+"""What broke off together with a container ended so near to its end; an engine may report that late."""
+LONGEST_WORDS = 160
+MOMENT_S = 0.02
+_CLOSED = ("EOF", "server closed idle connection")
+_RESET = ("connection reset by peer", "broken pipe")
+_MARKS = (f'"{REQUESTS_ENDED}"', f'"{REQUESTS_WAITED}"', '"recordsEnds"')
+
+
+def read_ends(study: Study, events: list[Event]) -> Ends:
+    """The record: queue-proxy's from its log, the activator's from the events."""
+    ends: list[End] = []
+    waits: list[Wait] = []
+    recorded = False
+    told = [event for event in events if isinstance(event, RequestsEnded | RequestsWaited)]
+    for event in (*told, *_logged(study)):
+        recorded = True
+        if isinstance(event, RequestsEnded):
+            ends += _ends(event, study.origin)
+        elif isinstance(event, RequestsWaited):
+            waits += [Wait(t - study.origin, waited_s) for t, waited_s in event.each]
+    waits += [Wait(one.t, one.waited_s) for one in ends if one.app_s is None and not one.held_s and _queued(one)]
+    return Ends(tuple(sorted(ends, key=lambda one: one.t)), tuple(sorted(waits, key=lambda one: one.t)), recorded)
+
+
+def _queued(end: End) -> bool:
+    """It waited for a place in queue-proxy, and did not get one."""
+    return end.who == QUEUE_PROXY and end.reason != "queue-full"
+
+
+def _logged(study: Study) -> Iterator[Event | None]:
+    """What queue-proxy's log holds; None for the line that says that it keeps such a record."""
+    for path in sorted(study.run.logs.glob(f"{QUEUE_PROXY}.*.log")):
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if any(mark in line for mark in _MARKS):
+                    yield from _event(line)
+
+
+def _event(line: str) -> Iterator[Event | None]:
+    try:
+        facts: dict[str, Any] = json.loads(line[line.index("{") :])
+        t, event = float(facts["t"]), facts.get("event")
+        if event == REQUESTS_ENDED:
+            names = ("why", "inside", "waiting", "period_s")
+            known = {name: facts[name] for name in names if facts.get(name) is not None}
+            each = [list(map(_number, one)) for one in facts["each"]]
+            yield RequestsEnded(t, QUEUE_PROXY, int(facts["status"]), str(facts["reason"]), each, **known)
+        elif event == REQUESTS_WAITED:
+            at, waited = (list(map(int, facts[name])) for name in ("at", "waited"))
+            yield RequestsWaited(t, QUEUE_PROXY, float(facts["since"]), at, waited)
+        elif facts.get("recordsEnds") is True:
+            yield None
+    except (ValueError, KeyError, TypeError):
+        return
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _ends(event: RequestsEnded, origin: float) -> Iterator[End]:
+    why = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in event.why)
+    common = {"why": why[:LONGEST_WORDS], "inside": event.inside, "waiting": event.waiting}
+    reason = _reason(event.reason, why)
+    for one in event.each:
+        t, waited_s, held_s, app_s = one
+        if t is not None:
+            times = {"waited_s": waited_s or 0.0, "held_s": held_s or 0.0, "app_s": app_s}
+            period = {"period_s": event.period_s}
+            yield End(t - origin, event.who, event.status, reason, **common, **times, **period)  # type: ignore[arg-type]
+
+
+def _reason(reason: str, why: str) -> str:
+    """What a connection's end means, by Go's words for it."""
+    if reason not in ("app-broke", "dial-failed"):
+        return reason
+    if why.endswith(_CLOSED):
+        return "app-closed"
+    if why.endswith(_RESET):
+        return "app-reset"
+    if reason == "app-broke":
+        return "app-malformed"
+    return "app-refused" if why.endswith("connection refused") else "app-unreachable"
+
+
+# --- the join
+
+
+def give_reasons(study: Study) -> list[Request] | None:
+    """The requests, those that went wrong with why, as far as it is known."""
+    if study.requests is None:
+        return None
+    found: dict[int, End] = {}
+    mine = [one for one in study.requests if one.done_s is not None]
+    answers = [end for end in study.ends.ends if end.reason != CLIENT_LEFT]
+    for status in {end.status for end in answers}:
+        outcomes = [one for one in mine if one.status == status or (one.error == "short-body" and status)]
+        _match([end for end in answers if end.status == status], outcomes, found)
+    given_up = [one for one in mine if one.error in ("timeout", "unanswered")]
+    _match([end for end in study.ends.ends if end.reason == CLIENT_LEFT], given_up, found, early_s=NEAR_S)
+    return [_with_reason(study, request, found.get(request.id)) for request in study.requests]
+
+
+def _match(ends: list[End], requests: list[Request], found: dict[int, End], early_s: float = SLACK_S) -> None:
+    """Give each record its request. `early_s`: so long before the record was made the client may have seen it."""
+    coming = iter(sorted((one for one in requests if one.id not in found), key=lambda one: one.done_s or 0.0))
+    window: list[Request] = []
+    for end in ends:
+        window = [one for one in window if (one.done_s or 0.0) >= end.t - early_s]
+        while len(window) < LOOK_AHEAD and (request := next(coming, None)) is not None:
+            if (request.done_s or 0.0) >= end.t - early_s:
+                window.append(request)
+        under_way = [one for one in window if one.sent_s <= end.t]
+        if under_way:
+            best = min(under_way, key=lambda one: abs(one.sent_s - end.begun_s) + abs((one.done_s or 0.0) - end.t))
+            window.remove(best)
+            found[best.id] = end
+
+
+def _with_reason(study: Study, request: Request, end: End | None) -> Request:
+    if end is not None:
+        return replace(request, reason=_left(end) if end.reason == CLIENT_LEFT else end.slug, end=end)
+    if request.error is not None:
+        return replace(request, reason=_of_error(study, request))
+    if (request.status or 0) >= 500:
+        return replace(request, reason=BY_APP if study.ends.recorded else NOT_RECORDED)
+    return request
+
+
+def _left(end: End) -> str:
+    """Where a request was that its client gave up."""
+    # Where all leave at once, those that waited have their place for the moment before they leave too.
+    in_app = end.app_s is not None and (end.app_s > MOMENT_S or end.app_s >= end.waited_s)
+    where = "in-app" if in_app else "frozen" if end.held_s else "waiting"
+    return f"{ACTIVATOR}-{CLIENT_LEFT}" if end.who == ACTIVATOR else f"{CLIENT_LEFT}-{where}"
+
+
+def _of_error(study: Study, request: Request) -> str:
+    """What happened to queue-proxy as a connection to it broke, or could not be made."""
+    if request.error == "unanswered":
+        return "run-over"
+    if request.error == "timeout":
+        return CLIENT_LEFT
+    if study.scaling is not None or request.done_s is None:
+        return NOT_RECORDED
+    instances = [one for one in study.instances if one.container == QUEUE_PROXY and one.started_s is not None]
+    if request.error == "refused":
+        return _closed_port(instances, request.done_s)
+    near = [one for one in instances if abs(_ended_s(study, one) - request.done_s) <= NEAR_S]
+    if request.error in ("closed", "reset", "short-body", "unreachable") and near:
+        nearest = min(near, key=lambda one: abs(_ended_s(study, one) - (request.done_s or 0.0)))
+        return f"{QUEUE_PROXY}-{_fate(nearest)}"
+    stopping = any(one.stop is not None and one.stop.asked_s <= request.done_s for one in instances[-1:])
+    return "queue-proxy-draining" if stopping else NOT_RECORDED
+
+
+def _ended_s(study: Study, one: Instance) -> float:
+    """When it ended: as the kernel killed it, or as the engine says."""
+    kills: Iterable[float] = (kill.time_s for kill in study.kills if (kill.container, kill.attempt) == one.key)
+    return next(iter(kills), float("-inf") if one.exited_s is None else one.exited_s)
+
+
+def _closed_port(instances: list[Instance], t: float) -> str:
+    begun = [one for one in instances if (one.started_s or 0.0) <= t]
+    if not begun:
+        return "queue-proxy-not-started"
+    last = begun[-1]
+    if last.exited_s is not None and last.exited_s <= t + NEAR_S:
+        later = len(begun) < len(instances) or not last.asked
+        return "queue-proxy-restarting" if later else "queue-proxy-stopped"
+    if last.stop is not None and last.stop.asked_s <= t:
+        return "queue-proxy-draining"
+    return "queue-proxy-restarting" if last.attempt else "queue-proxy-not-listening"
+
+
+def _fate(one: Instance) -> str:
+    if one.reason == "OOMKilled":
+        return "oom-killed"
+    if one.killed_for is not None:
+        return f"killed-for-{one.killed_for}"
+    return "stopped" if one.asked or one.stop is not None else "exited"
+
+
+def fate_of_app(study: Study, reason: str, t: float) -> str | None:
+    """What became of the app as its connections ended; None where it lived on."""
+    if reason not in ("app-closed", "app-reset", "app-refused", "answer-cut"):
+        return None
+    apps = [one for one in study.instances if one.container == "app" and one.started_s is not None]
+    near = [one for one in apps if abs(_ended_s(study, one) - t) <= NEAR_S]
+    if near:
+        return _fate(min(near, key=lambda one: abs(_ended_s(study, one) - t)))
+    ready = any(one.ready_s is not None and one.ready_s <= t <= (one.exited_s or t) for one in apps)
+    return None if ready or reason != "app-refused" else "not-ready"

@@ -1,0 +1,96 @@
+"""Why requests were not answered well, and how long they waited for a place, in numbers for summary.json."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Any
+
+from emu.report.ends import Ends
+from emu.report.measures import SHARES, percentile
+from emu.report.model import Request, Study
+from emu.report.reasons import fate_of_app
+
+APART_S = 1.0
+"""Requests that ended badly, alike and within this, are one burst."""
+
+
+def outcome(request: Request) -> str:
+    """A request's status, or the name of its error."""
+    return request.error or str(request.status)
+
+
+def count_reasons(requests: list[Request]) -> dict[str, dict[str, int]]:
+    """Of each status or error, how many have which reason."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for request in requests:
+        if request.reason is not None:
+            counts[outcome(request)][request.reason] += 1
+    return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
+
+
+def waited(ends: Ends, begin_s: float, until_s: float) -> dict[str, Any] | None:
+    """Who waited for a place in a stretch of time; None where nothing recorded it."""
+    if not ends.recorded:
+        return None
+    mine = [wait for wait in ends.waits if begin_s < wait.t <= until_s]
+    times = sorted(wait.waited_s * 1e3 for wait in mine)
+    steps = sorted([(wait.t - wait.waited_s, 1) for wait in mine] + [(wait.t, -1) for wait in mine])
+    most = max(accumulate(step for _, step in steps), default=0)
+    return {
+        "count": len(mine),
+        "most": most,
+        "ms": {name: percentile(times, share) for name, share in SHARES.items()},
+    }
+
+
+def failures(study: Study) -> list[dict[str, Any]] | None:
+    """Requests that ended badly, alike and close together, in order of time."""
+    if study.requests is None:
+        return None
+    alike: dict[tuple[str, str], list[Request]] = defaultdict(list)
+    for request in study.requests:
+        if request.reason is not None and request.done_s is not None:
+            alike[outcome(request), request.reason].append(request)
+    bursts = [_burst(study, name, reason, part) for (name, reason), some in alike.items() for part in _parts(some)]
+    return sorted(bursts, key=lambda burst: float(burst["first_s"]))
+
+
+def _parts(requests: list[Request]) -> Iterable[list[Request]]:
+    parts: list[list[Request]] = []
+    for request in sorted(requests, key=_done):
+        if not parts or _done(request) - _done(parts[-1][-1]) > APART_S:
+            parts.append([])
+        parts[-1].append(request)
+    return parts
+
+
+def _done(request: Request) -> float:
+    return request.done_s or 0.0
+
+
+def _burst(study: Study, name: str, reason: str, requests: list[Request]) -> dict[str, Any]:
+    ends = [request.end for request in requests if request.end is not None]
+    first = ends[0] if ends else None
+    return {
+        "outcome": name,
+        "reason": reason,
+        "by": first.who if first else None,
+        "first_s": _done(requests[0]),
+        "last_s": _done(requests[-1]),
+        "count": len(requests),
+        "why": first.why if first else "",
+        "app": fate_of_app(study, reason, _done(requests[0])),
+        "period_s": first.period_s if first else None,
+        "inside": first.inside if first else None,
+        "waiting": max((end.waiting for end in ends), default=None),
+        "waited_ms": _spread(end.waited_s for end in ends),
+        "held_ms": _spread(end.held_s for end in ends),
+        "app_ms": _spread(end.app_s for end in ends if end.app_s is not None),
+    }
+
+
+def _spread(seconds: Iterable[float]) -> dict[str, float | None]:
+    times = sorted(one * 1e3 for one in seconds)
+    return {"p50": percentile(times, 0.5), "max": percentile(times, 1.0)}

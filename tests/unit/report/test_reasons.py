@@ -1,0 +1,215 @@
+"""Why requests were not answered well: queue-proxy's record joined with what clients saw, in numbers and in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emu.events import RequestsEnded
+from emu.report.expectations import parse_expectation
+from emu.report.journal import entries
+from emu.report.render import render_html
+from emu.report.story_reasons import reason_words
+from emu.report.study import read_study
+from emu.report.summary import summarize
+from emu.rundir import RunDir
+from tests import fake_runs
+from tests.fakes import MIB, FakeRun
+
+
+class Logged(FakeRun):
+    """A run whose queue-proxy keeps its record."""
+
+    def log(self, event: str, **facts: Any) -> None:
+        """A line of queue-proxy's log."""
+        path = self.run.container_log("queue-proxy", 0)
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            file.write(json.dumps({"t": self.t, "who": "queue-proxy", "event": event, **facts}) + "\n")
+
+    def ended(self, status: int, reason: str, *each: tuple[float, float, float, float | None], **facts: Any) -> None:
+        """A line about ends; their times are the run's."""
+        at = self.t - self.now
+        self.log(
+            "requests-ended", status=status, reason=reason, each=[[at + one[0], *one[1:]] for one in each], **facts
+        )
+
+
+def started(path: Path, *, recorded: bool = True) -> Logged:
+    """A pod that is ready."""
+    run = Logged(path, name="why")
+    run.start("app", memory_max=64 * MIB)
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.sample()
+    if recorded:
+        run.log("listening", recordsEnds=True)
+    return run
+
+
+def summary_of(run: RunDir) -> dict[str, Any]:
+    """Its numbers and words."""
+    return summarize(read_study(run))
+
+
+def test_answers_of_queue_proxy_and_of_the_app_are_told_apart(tmp_path: Path) -> None:
+    """Each record has the request that was under way then; a 502 without one is the app's own."""
+    run = started(tmp_path / "run")
+    run.requests(3, 1.0, 1.001, takes_s=0.5, status=502)
+    run.requests(1, 1.0, 1.001, takes_s=0.1, status=502)
+    run.ended(502, "app-broke", *[(1.499, 0.2, 0.0, 0.299)] * 3, why="EOF")
+    run.advance(3.0)
+    summary = summary_of(run.finish())
+    assert summary["requests"]["reasons"] == {"502": {"app": 1, "app-closed": 3}}
+    (own, closed) = summary["requests"]["failures"]
+    assert (own["reason"], own["by"], own["count"]) == ("app", None, 1)
+    assert closed["app_ms"] == {"p50": pytest.approx(299), "max": pytest.approx(299)}
+    assert (
+        "3 were answered 502 by queue-proxy: the app closed the connection without a whole answer (EOF), "
+        "299 ms after it was asked." in summary["verdict"]["sentences"]
+    )
+
+
+def test_a_full_queue_and_who_waited(tmp_path: Path) -> None:
+    """A burst of ten into one place: who waited, for how long, and how many at once."""
+    run = started(tmp_path / "run")
+    run.requests(2, 1.0, 1.001, takes_s=0.002, status=503)
+    run.requests(3, 1.0, 1.001, takes_s=0.6)
+    run.ended(503, "queue-full", (1.001, 0, 0, None), (1.001, 0, 0, None), inside=1, waiting=2)
+    run.log("requests-waited", since=run.t - run.now + 1.2, at=[0, 2000], waited=[2000, 4000])
+    run.advance(3.0)
+    requests = summary_of(run.finish())["requests"]
+    assert requests["reasons"] == {"503": {"queue-full": 2}}
+    assert (requests["waited"]["count"], requests["waited"]["most"]) == (2, 2)
+    assert requests["waited"]["ms"]["max"] == pytest.approx(400, abs=0.2)
+    assert reason_words(requests["failures"][0]) == (
+        "answered 503 by queue-proxy at once: its queue was full (1 in the app, 2 waiting)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "each", "words"),
+    [
+        ("response-timeout", (1.9, 0.4, 0.0, 0.5), "arrival in queue-proxy; of that 400 ms waiting for a place"),
+        ("response-timeout", (1.9, 0.9, 0.0, None), "all of it waiting for a place"),
+        ("response-timeout", (1.9, 0.0, 0.9, None), "all of it waiting for the app to be resumed"),
+        ("response-start-timeout", (1.9, 0.0, 0.0, 0.9), "no byte of an answer within the response start"),
+        ("idle-timeout", (1.9, 0.0, 0.0, 0.9), "counted from the last byte of the answer, or from the"),
+    ],
+)  # fmt: skip
+def test_a_504_says_which_timer_and_from_when(
+    tmp_path: Path, reason: str, each: tuple[float, float, float, float | None], words: str
+) -> None:
+    """And how much of it the request waited."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=0.902, status=504)
+    run.ended(504, reason, each, period_s=0.9)
+    run.advance(3.0)
+    requests = summary_of(run.finish())["requests"]
+    assert requests["reasons"] == {"504": {reason: 1}}
+    assert words in reason_words(requests["failures"][0])
+
+
+@pytest.mark.parametrize(
+    ("reason", "why", "slug"),
+    [
+        ("dial-failed", "dial tcp 127.0.0.1:8080: connect: connection refused", "app-refused"),
+        ("dial-failed", "dial tcp 127.0.0.1:8080: i/o timeout", "app-unreachable"),
+        ("dial-failed", "http: server closed idle connection", "app-closed"),
+        ("app-broke", "read tcp 127.0.0.1:1->127.0.0.1:8080: read: connection reset by peer", "app-reset"),
+        ("app-broke", 'net/http: HTTP/1.x transport connection broken: malformed HTTP version "x"', "app-malformed"),
+        ("not-resumed", "the daemon does not answer", "not-resumed"),
+    ],
+)
+def test_gos_words_have_a_name_each(tmp_path: Path, reason: str, why: str, slug: str) -> None:
+    """summary.json's, for expectations; the words themselves are shown."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=0.1, status=502)
+    run.ended(502, reason, (1.09, 0, 0, 0.09), why=why)
+    run.advance(2.0)
+    requests = summary_of(run.finish())["requests"]
+    assert requests["reasons"] == {"502": {slug: 1}}
+    assert why in reason_words(requests["failures"][0])
+
+
+def test_what_an_app_says_cannot_act_on_a_terminal(tmp_path: Path) -> None:
+    """Words that came from the app are printed without their control characters."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=0.1, status=502)
+    run.ended(502, "app-broke", (1.09, 0, 0, 0.09), why="malformed HTTP response \x1b]0;gone\x07")
+    run.advance(2.0)
+    study = read_study(run.finish())
+    assert not any("\x1b" in entry.to_text() for entry in entries(study))
+    assert "\x1b" not in json.dumps(summarize(study), ensure_ascii=False)
+
+
+def test_what_clients_saw_of_queue_proxys_end_is_joined_with_it(tmp_path: Path) -> None:
+    """Closed as it was OOM-killed, refused while it was down: no word of queue-proxy's own is needed."""
+    study = read_study(fake_runs.oom(tmp_path / "run"))
+    assert summarize(study)["requests"]["reasons"] == {
+        "closed": {"queue-proxy-oom-killed": 1500},
+        "refused": {"queue-proxy-restarting": 50},
+    }
+    lines = [entry.text for entry in entries(study) if entry.source == "clients"]
+    assert lines[0].startswith("800 requests were closed without a byte of answer as queue-proxy was OOM-killed")
+    assert len(lines) == 3
+
+
+def test_a_502_says_what_became_of_the_app(tmp_path: Path) -> None:
+    """It was OOM-killed just then: the connection's end is no riddle."""
+    run = started(tmp_path / "run")
+    run.requests(2, 1.0, 1.001, takes_s=0.5, status=502)
+    run.ended(502, "app-broke", *[(1.499, 0, 0, 0.499)] * 2, why="EOF")
+    run.advance(1.45, {"app": {"anon": 60 * MIB}})
+    run.oom("app")
+    run.advance(3.0)
+    burst = summary_of(run.finish())["requests"]["failures"][0]
+    assert burst["app"] == "oom-killed"
+    assert reason_words(burst).endswith("after it was asked, as the app was OOM-killed")
+
+
+def test_a_run_without_a_record_says_so(tmp_path: Path) -> None:
+    """As those of older versions: the reason is not known, and no sentence claims one."""
+    run = started(tmp_path / "run", recorded=False)
+    run.requests(5, 1.0, 1.1, takes_s=0.1, status=502)
+    run.advance(2.0)
+    summary = summary_of(run.finish())
+    assert summary["requests"]["reasons"] == {"502": {"not-recorded": 5}}
+    assert summary["requests"]["waited"] is None
+    assert not [said for said in summary["verdict"]["sentences"] if "by queue-proxy" in said or "by the app" in said]
+
+
+def test_the_activators_own_answers_are_its(tmp_path: Path) -> None:
+    """Its record is in the events; the reason has its name."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=0.902, status=504)
+    run.advance(2.0)
+    at = run.t - run.now + 1.9
+    run.event(RequestsEnded(at, "activator", 504, "response-timeout", [[at, 0.9, 0.0, None]], period_s=0.9))
+    requests = summary_of(run.finish())["requests"]
+    assert requests["reasons"] == {"504": {"activator-response-timeout": 1}}
+    assert "in activator, all of it waiting for a pod" in reason_words(requests["failures"][0])
+
+
+def test_an_expectation_may_name_a_reason_that_did_not_occur(tmp_path: Path) -> None:
+    """Then it is 0, as with statuses."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, status=200)
+    run.advance(2.0)
+    summary = summary_of(run.finish())
+    for name in ("requests.reasons.503.queue-full", "requests.reasons.503", "requests.reasons.502.app-closed"):
+        assert parse_expectation(name, "== 0").check(summary).met
+
+
+def test_the_report_shows_why(tmp_path: Path) -> None:
+    """In a table under the requests, and at each dot."""
+    run = started(tmp_path / "run")
+    run.requests(3, 1.0, 1.001, takes_s=0.5, status=502)
+    run.ended(502, "app-broke", *[(1.499, 0.2, 0.0, 0.299)] * 3, why="EOF")
+    run.advance(3.0)
+    study = read_study(run.finish())
+    page = render_html(study, summarize(study))
+    assert "the app closed the connection without a whole answer (EOF)" in page
+    assert "app closed (request" in page.replace("\\u0020", " ") or "app closed" in page
