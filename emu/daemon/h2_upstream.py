@@ -1,16 +1,19 @@
 """The app asked in HTTP/2: few connections, a stream for each request (golang.org/x/net/http2, Transport)."""
 
-# ruff: noqa: D102  the callbacks are described in h2_connection
+# ruff: noqa: D102  the callbacks are described in h2_stream and h2_connection
 from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from h2.exceptions import ProtocolError
-from h2.settings import SettingCodes
-
-from emu.daemon.h2_connection import Connection, ErrorCodes, Stream, events
+from emu.daemon import h2_frames as frames
+from emu.daemon import http1
+from emu.daemon.h2_connection import Connection
+from emu.daemon.h2_frames import ErrorCodes, MalformedError, ProtocolError
+from emu.daemon.h2_known import KnownAnswer
+from emu.daemon.h2_receiver import stream_error
+from emu.daemon.h2_stream import Stream
 from emu.daemon.http1 import Headers
 from emu.daemon.upstream import DialError, go_words, timeout_words
 from emu.policy.timeouts import dial_limits
@@ -30,38 +33,59 @@ HTTP1_WORDS = (
 """What x/net says of a server that answers in HTTP/1."""
 STREAMS_UNTIL_TOLD = 100
 """Streams opened before the app's SETTINGS say how many (x/net, initialMaxConcurrentStreams)."""
+LAST_STREAM = (1 << 31) - 3
 
 
 class AppStream(Stream):
     """A request to the app, and its answer."""
 
-    __slots__ = ("answered", "asker")
+    __slots__ = ("answered", "asker", "head_only")
 
-    def __init__(self, conn: AppConnection, stream_id: int, asker: ProxiedStream) -> None:
+    def __init__(self, conn: AppConnection, stream_id: int, asker: ProxiedStream, head_only: bool) -> None:
         super().__init__(conn, stream_id)
         self.asker: ProxiedStream | None = asker
         self.answered = False
+        self.head_only = head_only
 
-    def on_data(self, data: bytes, size: int) -> None:
+    def on_data(self, data: bytes) -> None:
         if self.asker is not None:
-            self.asker.answer_data(data, lambda: self.conn.acknowledge(self.id, size))
+            self.asker.answer_data(data, self)
         else:
-            self.conn.acknowledge(self.id, size)
+            self.conn.acknowledge(self, len(data))
+
+    def on_last(self, data: bytes) -> None:
+        asker = self._over()
+        if asker is not None:
+            asker.answer_last(data, self)
+        else:
+            self.conn.acknowledge(self, len(data))
 
     def on_end(self, trailers: Headers | None) -> None:
+        asker = self._over()
+        if asker is not None:
+            asker.answer_over(trailers)
+
+    def _over(self) -> ProxiedStream | None:
+        """The answer is whole; who waited for it."""
         asker, self.asker = self.asker, None
         if not self.ended and asker is not None:
             # The answer is whole before the request: nobody wants the rest of that.
             self.reset(int(ErrorCodes.NO_ERROR))
         self.conn.forget(self)
-        if asker is not None:
-            asker.answer_over(trailers)
+        return asker
 
     def on_reset(self, code: int) -> None:
         asker, self.asker = self.asker, None
         if asker is not None:
             name = ErrorCodes(code).name if code in list(ErrorCodes) else f"unknown error code 0x{code:x}"
             asker.app_failed(f"stream error: stream ID {self.id}; {name}; received from peer", code)
+
+    def on_short(self) -> None:
+        """The body was shorter than its head said."""
+        asker, self.asker = self.asker, None
+        self.reset(int(ErrorCodes.CANCEL))
+        if asker is not None:
+            asker.app_failed("unexpected EOF", None)
 
     def drop(self) -> None:
         """Nobody waits for the answer any more."""
@@ -73,31 +97,35 @@ class AppStream(Stream):
 class AppConnection(Connection):
     """A connection to the app."""
 
+    window = APP_WINDOW_BYTES
+    conn_window = APP_CONNECTION_WINDOW_BYTES
+
     def __init__(self) -> None:
         super().__init__(client_side=True)
         self._first = True
+        self.newest = -1
+        self._prompt: list[ProxiedStream] = []
+        """Whose answers' heads were read just now."""
         self.leaving = False
         """No more streams: the app said GOAWAY, or the connection broke."""
         self.words = "unexpected EOF"
         """Why it broke."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.open(transport, 0, APP_WINDOW_BYTES, APP_CONNECTION_WINDOW_BYTES)  # type: ignore[arg-type]
+        self.open(cast(asyncio.Transport, transport), 0)
 
     @property
     def has_room(self) -> bool:
         """Whether one more stream may be opened now."""
-        told = SettingCodes.MAX_CONCURRENT_STREAMS in self.h2.remote_settings
-        most = self.h2.remote_settings.max_concurrent_streams if told else STREAMS_UNTIL_TOLD
-        return not self.leaving and not self.closed and len(self.streams) < most
+        most = STREAMS_UNTIL_TOLD if self.peer_streams is None else self.peer_streams
+        return len(self.streams) < most and not (self.leaving or self.closed) and self.newest < LAST_STREAM
 
-    def ask(self, headers: Headers, asker: ProxiedStream, end: bool) -> AppStream:
+    def ask(self, block: bytes, asker: ProxiedStream, end: bool) -> AppStream:
         """Send a request's head."""
-        stream = AppStream(self, self.h2.get_next_available_stream_id(), asker)
-        self.h2.send_headers(stream.id, headers, end_stream=end)
-        stream.ended = end
+        self.newest += 2
+        stream = AppStream(self, self.newest, asker, asker.head.method == b"HEAD")
         self.streams[stream.id] = stream
-        self.later()
+        self.write_head(stream, block, end)
         return stream
 
     def receive(self, data: bytes) -> None:
@@ -109,19 +137,73 @@ class AppConnection(Connection):
                 return
         super().receive(data)
 
-    def on_other(self, event: events.Event) -> None:
-        if isinstance(event, events.ResponseReceived | events.InformationalResponseReceived):
-            stream = self.streams.get(event.stream_id)
-            if isinstance(stream, AppStream) and stream.asker is not None:
-                pairs = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
-                status = next((int(value) for name, value in pairs if name == b":status"), 0)
-                stream.asker.answer_begins(status, [pair for pair in pairs if not pair[0].startswith(b":")])
+    def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
+        known: KnownAnswer | None = self.blocks.get(block)
+        stream = cast("AppStream | None", self.streams.get(stream_id))
+        if stream is None or stream.answered or known is None:
+            headers = self.decode(block)
+            if stream is None:
+                if self.is_idle(stream_id):
+                    raise ProtocolError("an answer on an idle stream")
+                return
+            if stream.answered:
+                self.trailers(stream, headers, end)
+                return
+            try:
+                known = self._final(stream, block, headers, end)
+            except MalformedError:
+                stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+                return
+            if known is None:
+                return
+        stream.answered = True
+        if not (stream.head_only or known.status in http1.NO_BODY):
+            stream.left = known.length
+        if end and stream.left:
+            self.short(stream)
+            return
+        stream.remote_done = end
+        if stream.asker is not None:
+            stream.asker.answer_begins(known)
+            self._prompt.append(stream.asker)
+        if end:
+            stream.on_end(None)
 
-    def on_goaway(self, event: events.ConnectionTerminated) -> None:
+    def _final(self, stream: AppStream, block: bytes, headers: Headers, end: bool) -> KnownAnswer | None:
+        """The head of an answer; None for an informational one, which is passed on."""
+        status = frames.check(headers, frames.ANSWER_PSEUDO).get(b":status", b"")
+        if len(status) != 3 or not status.isdigit() or status < b"100":
+            raise MalformedError("status")
+        pairs = [pair for pair in headers if pair[0][0] != 58]
+        if status < b"200":
+            if end:
+                raise MalformedError("an informational answer that ends")
+            if stream.asker is not None:
+                stream.asker.informed(int(status), pairs)
+            return None
+        known = KnownAnswer(int(status), pairs)
+        self.keep(block, known)
+        return known
+
+    def read_all(self) -> None:
+        if self._prompt:
+            prompt, self._prompt = self._prompt, []
+            for asker in prompt:
+                asker.head_alone()
+
+    def takes_data(self, stream: Stream) -> bool:
+        return cast(AppStream, stream).answered
+
+    def short(self, stream: Stream) -> None:
+        cast(AppStream, stream).on_short()
+
+    def on_goaway(self, last: int) -> None:
         self.leaving = True
         for stream in list(self.streams.values()):
-            if stream.id > (event.last_stream_id or 0):
+            if stream.id > last:
                 self.forget(stream)
+                stream.reset_code = int(ErrorCodes.REFUSED_STREAM)
+                stream.give_up()
                 stream.on_reset(int(ErrorCodes.REFUSED_STREAM))
         if not self.streams:
             self.transport.close()
@@ -132,7 +214,6 @@ class AppConnection(Connection):
             self.transport.close()
 
     def broken(self, why: Exception) -> None:
-        self.leaving = True
         self._fail_all(f"http2: {why}")
         super().broken(why)
 
@@ -147,6 +228,7 @@ class AppConnection(Connection):
         self.words = words
         streams, self.streams = self.streams, {}
         for stream in streams.values():
+            stream.give_up()
             if isinstance(stream, AppStream) and stream.asker is not None:
                 asker, stream.asker = stream.asker, None
                 asker.app_failed(words, None)
@@ -161,13 +243,20 @@ class Http2Connections:
         self._open: list[AppConnection] = []
         self._opening: asyncio.Task[AppConnection] | None = None
 
+    def ready(self) -> AppConnection | None:
+        """A connection with room for a stream, if one is open."""
+        for connection in self._open:
+            if connection.has_room:
+                return connection
+        return None
+
     async def take(self) -> AppConnection:
         """A connection with room for a stream. DialError with Go's words."""
         while True:
             self._open = [connection for connection in self._open if not connection.closed]
-            for connection in self._open:
-                if connection.has_room:
-                    return connection
+            connection = self.ready()
+            if connection is not None:
+                return connection
             if self._opening is None:
                 self._opening = asyncio.get_running_loop().create_task(self._dial())
                 self._opening.add_done_callback(self._opened)
@@ -203,6 +292,3 @@ class Http2Connections:
             self._opening.cancel()
         for connection in self._open:
             connection.transport.close()
-
-
-__all__ = ["AppConnection", "AppStream", "Http2Connections", "ProtocolError"]

@@ -27,6 +27,7 @@ from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, RequestTimeouts, T
 
 if TYPE_CHECKING:
     from emu.daemon.gate import Gate
+    from emu.daemon.h2_known import KnownStream
     from emu.daemon.h2_upstream import Http2Connections
     from emu.daemon.known_exchange import KnownExchange
     from emu.daemon.request_log import RequestLog
@@ -78,6 +79,8 @@ class Proxy:
         self.armed_at: float | None = None
         """When it is looked next for requests that took too long; None while there are none."""
         self.known: Known[server_connection.KnownRequest] = Known()
+        self.known_streams: Known[KnownStream] = Known()
+        """Requests in HTTP/2 that came before, by the client's address and what they say."""
         self.watched = True
         """Whether more than the statistics and the metrics is told of each request; see `settle`."""
         self.spare: list[KnownExchange] = []

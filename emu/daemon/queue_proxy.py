@@ -34,7 +34,7 @@ from emu.policy.trimming import Trimming
 
 if TYPE_CHECKING:
     from emu.daemon.gate import Gate
-    from emu.daemon.h2_proxy import ClientConnection2
+    from emu.daemon.h2_downstream import ClientConnection2
     from emu.daemon.zap import Zap
 
 __all__ = ["REQUIRED", "QueueProxy", "Settings", "SettingsError", "main", "serve"]
@@ -95,8 +95,8 @@ class QueueProxy:
     def _speak_http2(
         self, transport: asyncio.Transport, peer: str, said: bytes, upgrade: tuple[bytes, http1.Head] | None
     ) -> None:
-        # Imported only now: h2 weighs several megabytes, which a pod that speaks HTTP/1 does not carry.
-        from emu.daemon.h2_proxy import ClientConnection2
+        # Imported only now: a pod that speaks HTTP/1 does not carry it.
+        from emu.daemon.h2_downstream import ClientConnection2
 
         ClientConnection2(self._proxy, peer, self._http2).begin(transport, said, upgrade)
 

@@ -1,0 +1,70 @@
+"""Heads of HTTP/2 as bytes: coded and decoded as hpack, the library, does it."""
+
+from __future__ import annotations
+
+import pytest
+from hpack import Decoder as TheirDecoder
+from hpack import Encoder as TheirEncoder
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emu.daemon import h2_frames as frames
+from emu.daemon.h2_frames import Decoder, ProtocolError
+
+names = st.sampled_from([b":path", b"content-type", b"x-mine", b"cookie", b"date", b"x" * 200])
+values = st.one_of(st.binary(max_size=300), st.sampled_from([b"", b"/", b"application/grpc", b"GET"]))
+heads = st.lists(st.lists(st.tuples(names, values), max_size=12), min_size=1, max_size=6)
+
+
+@given(heads, st.booleans())
+def test_what_their_encoder_says_is_understood(said: list[list[tuple[bytes, bytes]]], huffman: bool) -> None:
+    """One head after the other on a connection, with the dynamic table and the Huffman code."""
+    encoder, decoder = TheirEncoder(), Decoder()
+    for head in said:
+        assert decoder.decode(encoder.encode(head, huffman=huffman)) == head
+
+
+@given(heads)
+def test_what_is_said_needs_no_table(said: list[list[tuple[bytes, bytes]]]) -> None:
+    """Each head is understood by a decoder that knows nothing, and leaves none of it behind."""
+    ours = Decoder()
+    for head in said:
+        block = frames.encode(head)
+        assert [tuple(pair) for pair in TheirDecoder(1 << 20).decode(block, raw=True)] == head
+        assert ours.decode(block) == head
+    assert ours.changes == 0
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_understood_as_theirs_or_refused(block: bytes) -> None:
+    """No other error comes of them."""
+    try:
+        ours: object = Decoder().decode(block)
+    except ProtocolError:
+        return
+    assert ours == [tuple(pair) for pair in TheirDecoder(1 << 20).decode(block, raw=True)]
+
+
+def test_changes_of_the_table_are_counted() -> None:
+    """By an entry, and by its size."""
+    decoder = Decoder()
+    decoder.decode(b"\x40\x01a\x01b")
+    assert decoder.changes == 1
+    assert decoder.decode(b"\xbe") == [(b"a", b"b")]
+    assert decoder.changes == 1
+    decoder.decode(b"\x20")
+    assert decoder.changes == 2
+    with pytest.raises(ProtocolError):
+        decoder.decode(b"\xbe")
+
+
+def test_a_head_longer_than_a_frame_is_continued() -> None:
+    """In frames of the size that the peer takes, the last of which says so."""
+    block = b"x" * 40000
+    wire = frames.head_frames(1, block, True, 16384)
+    found, at = [], 0
+    while at < len(wire):
+        word, flags, stream = frames.unpack_head(wire, at)
+        found.append((word & 0xFF, flags, stream, word >> 8))
+        at += 9 + (word >> 8)
+    assert found == [(1, 1, 1, 16384), (9, 0, 1, 16384), (9, 4, 1, 7232)]
