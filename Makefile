@@ -6,7 +6,7 @@ SLOWEST := --durations=8 --durations-min=20
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-scenario images lint test test-unit test-kernel test-faults test-daemons test-process test-scenarios test-scenarios-1 test-scenarios-2 test-scenarios-3 test-footprint test-sandbox bench docs clean
+.PHONY: help install run-scenario images lint test test-unit test-kernel test-faults test-daemons test-process test-scenarios test-scenarios-1 test-scenarios-2 test-scenarios-3 test-footprint test-browser test-sandbox bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,7 +41,7 @@ test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real D
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
 	    test-scenarios-1 test-scenarios-2 test-scenarios-3 test-faults test-kernel test-daemons test-sandbox \
-	    test-process $(ALSO)
+	    test-process test-browser $(ALSO)
 
 lint: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check .
@@ -89,6 +89,10 @@ test-scenarios-1 test-scenarios-2 test-scenarios-3: $(STAMP)
 test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_footprint.py $(ARGS)
+
+test-browser: $(STAMP) ## The report's page in a headless Chromium, which this installs where there is apt
+	@PURPOSE="make test-browser" scripts/install-packages chromium || true
+	$(PYTHON) -m pytest tests/browser $(SLOWEST) $(ARGS)
 
 test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about four minutes
 	$(PYTHON) -m pytest tests/sandbox $(ARGS)

@@ -11,7 +11,7 @@ from pathlib import Path
 from emu.errors import EmuError
 
 RESERVE_BYTES = 8 * 2**20
-"""So much is kept free for what a run says last: its end, the summary, and the report with its 5 MB."""
+"""So much is kept free for what a run says last: its end, the summary, and the report with its 2 MB."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What the kernel says where nothing more can be written to a place."""
 
@@ -81,6 +81,11 @@ class RunDir:
     def report(self) -> Path:
         """The picture of the run: one HTML file that opens offline."""
         return self.path / "report.html"
+
+    @property
+    def library(self) -> Path:
+        """What draws the pictures, in a run with variants: one copy for all its pages."""
+        return self.path / "plotly-basic.min.js"
 
     @property
     def variants(self) -> Path:

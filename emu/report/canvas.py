@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +22,23 @@ PIXELS = 600
 MOST_POINTS = 6500
 """Up to here every sample that differs is drawn: a minute at 10 ms is."""
 
-_TOP = 64
+_TOP = 34
 _BOTTOM = 50
 _LEFT = 76
 _RIGHT = 112
 _TITLE = 34
 _STRIP_ROW = 15
 _STRIP_GAP = 9
+_TAG = re.compile(r"<[^>]*>")
+LEGEND, EVENT_LEGEND, REQUEST_LEGEND, IO_LEGEND, CPU_LEGEND = ("legend", *(f"legend{n}" for n in range(2, 6)))
+LEGENDS = {
+    LEGEND: "memory",
+    EVENT_LEGEND: "memory.events",
+    REQUEST_LEGEND: "requests",
+    CPU_LEGEND: "cpu",
+    IO_LEGEND: "io",
+}
+"""Groups of names, and what stands before each."""
 _CHARACTER = 0.0062
 """Width of a letter of a small label, as a share of the time axis at 1280 pixels."""
 
@@ -41,6 +52,8 @@ class Figure:
     height_px: int = 0
     missing: list[str] = field(default_factory=list)
     """A sentence for each panel that cannot be drawn."""
+    label: str = ""
+    """What it shows, for those who do not see it."""
     reduced: list[str] = field(default_factory=list)
     """A sentence for each kind of data that is drawn with fewer points than it has."""
 
@@ -80,7 +93,6 @@ def look() -> dict[str, Any]:
         "paper_bgcolor": clear,
         "plot_bgcolor": clear,
         "font": font,
-        "modebar": {"bgcolor": clear, "color": "var(--muted)", "activecolor": "var(--ink)"},
         "hoverlabel": {"bgcolor": "var(--paper)", "bordercolor": "var(--muted)", "align": "left", "font": font},
     }
 
@@ -88,15 +100,16 @@ def look() -> dict[str, Any]:
 class Canvas:
     """Collects panels, traces, bands and words; the time axis runs from 0 to `end_s`."""
 
-    def __init__(self, end_s: float) -> None:
+    def __init__(self, end_s: float, wall_time: str | None = None) -> None:
         self.end_s = end_s
+        self._wall_time = wall_time
         self.bucket_s = end_s / PIXELS
         self.figure = Figure()
         self._panels: list[Panel] = []
         self._axes: dict[Panel, dict[str, Any]] = {}
         self._notes: list[dict[str, Any]] = []
         self._shapes: list[dict[str, Any]] = []
-        self._legends: dict[str, Panel] = {}
+        self._titles: dict[Panel, str] = {}
         self._named: set[tuple[str, str]] = set()
         self._cursor_px = 0
 
@@ -107,7 +120,10 @@ class Canvas:
         panel = self._room(_TITLE, height_px, axis)
         place = {"xref": "paper", "x": 0, "xanchor": "left", "yref": f"{panel.axis} domain", "y": 1}
         words = {"yanchor": "bottom", "yshift": 3, "text": title, "font": {"size": 13, "color": "var(--ink)"}}
-        self._notes.append({**place, **words, "bgcolor": "var(--paper)", "borderpad": 1, "showarrow": False})
+        self._titles[panel] = html.unescape(_TAG.sub("", title))
+        self._notes.append(
+            {"name": "title", **place, **words, "bgcolor": "var(--paper)", "borderpad": 1, "showarrow": False}
+        )
         return panel
 
     def strip(self, rows: list[str]) -> Panel:
@@ -126,7 +142,6 @@ class Canvas:
         """Draw in a panel. A name enters `legend` the first time it is drawn, and hides all of that name."""
         entry: Trace = {"type": "scatter", "xaxis": "x", "yaxis": panel.axis, "showlegend": False, **trace}
         if legend is not None:
-            self._legends.setdefault(legend, panel)
             key = (legend, trace["name"])
             entry |= {"legend": legend, "legendgroup": " ".join(key), "showlegend": key not in self._named}
             self._named.add(key)
@@ -157,7 +172,7 @@ class Canvas:
             place = {"xref": "paper", "x": 1, "xanchor": "left", "xshift": 6, "yref": panel.axis, "y": label.value}
             font = {"size": 11, "color": "var(--limit)"}
             words = {"text": label.text, "align": "left", "font": font, "yshift": wanted - lowest}
-            self._notes.append({**place, **words, "showarrow": False})
+            self._notes.append({"name": "limit", **place, **words, "showarrow": False})
 
     def phases(self, spans: list[tuple[float, float, str]]) -> None:
         """Bands through all panels, with their names above in up to two rows."""
@@ -208,11 +223,19 @@ class Canvas:
             place = {"domain": [max(0.0, low), high], "anchor": "x", "fixedrange": True, "zeroline": False}
             look = {"gridcolor": "var(--rule)", "tickfont": {"size": 11}}
             layout[f"yaxis{panel.axis[1:]}"] = place | look | self._axes[panel]
-        for name, panel in self._legends.items():
-            layout[name] = self._legend(name, panel, total)
-        layout |= {"shapes": self._shapes, "annotations": self._notes}
+        layout |= {"shapes": self._shapes, "annotations": self._notes, "showlegend": False, "meta": self._meta()}
         self.figure.layout = layout
+        panels = "; ".join(self._titles.values())
+        self.figure.label = f"{len(self._titles)} panels over {format_seconds(self.end_s)}: {panels}"
         return self.figure
+
+    def _meta(self) -> dict[str, Any]:
+        """What page/page.js makes of it: names to switch, panels to go to, and the clock beside the run's time."""
+        panels = [
+            {"axis": panel.axis, "top": panel.top_px, "height": panel.height_px, "label": title}
+            for panel, title in self._titles.items()
+        ]
+        return {"time": {"end": self.end_s, "wall": self._wall_time}, "panels": panels, "legends": LEGENDS}
 
     def _look(self) -> dict[str, Any]:
         return look() | {
@@ -245,13 +268,6 @@ class Canvas:
             "spikesnap": "cursor",
             **spike,
         }
-
-    def _legend(self, name: str, panel: Panel, total: int) -> dict[str, Any]:
-        """The first one stands over the picture, the others in the title line of the panel that began them."""
-        look = {"orientation": "h", "font": {"size": 11.5}, "traceorder": "normal", "bgcolor": "rgba(0,0,0,0)"}
-        if name == "legend":
-            return look | {"x": 0, "xanchor": "left", "y": 1 + 34 / total, "yanchor": "bottom"}
-        return look | {"x": 1, "xanchor": "right", "y": 1 - (panel.top_px - 2) / total, "yanchor": "bottom"}
 
 
 def safe(text: object) -> str:

@@ -130,10 +130,8 @@ def _layout(points: list[Row], waits: Waits, height_px: int) -> dict[str, Any]:
         "height": height_px,
         "margin": {"l": 84, "r": 40, "t": _TOP_PX, "b": _BOTTOM_PX, "autoexpand": False},
         "hovermode": "closest",
-        "legend": {
-            "orientation": "h", "x": 0, "xanchor": "left", "y": _BELOW_PX / inner + 6 / inner, "yanchor": "bottom",
-            "bgcolor": "rgba(0,0,0,0)", "font": {"size": 11.5},
-        },
+        "showlegend": False,
+        "meta": {"legends": {"legend": "variants"}},
         "xaxis": axis | {"anchor": "y", "title": title("seconds since the load began"), "ticksuffix": " s"},
         "yaxis": axis | {
             "domain": [0, _BELOW_PX / inner], "anchor": "x", "rangemode": "tozero", "ticksuffix": " MiB",

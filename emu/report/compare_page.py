@@ -12,7 +12,7 @@ from emu.report.compare_text import figures, ms
 from emu.report.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.model import Study
 from emu.report.render import figure_part, page
-from emu.report.sections import expectations, scenario_part
+from emu.report.sections import expectations, headline, scenario_part
 from emu.rundir import RunDir
 
 _HINT = (
@@ -21,7 +21,9 @@ _HINT = (
 )
 
 
-def render_comparison(run: RunDir, studies: Mapping[str, Study], summary: dict[str, Any]) -> str:
+def render_comparison(
+    run: RunDir, studies: Mapping[str, Study], summary: dict[str, Any], library: str | None = None
+) -> str:
     """The page. Of the run directory it reads only the scenario, and whether a variant has a page to link to."""
     rows = rows_of(summary["variants"])
     figure = comparison_figure(rows, dict(studies))
@@ -32,7 +34,7 @@ def render_comparison(run: RunDir, studies: Mapping[str, Study], summary: dict[s
         section("Scenario, as resolved", scenario_part(_scenario_text(run))),
     ]
     name = str(summary["scenario"])
-    return page(name, body, figure, name)
+    return page(name, body, figure, name, library)
 
 
 _COLUMNS = (
@@ -50,7 +52,7 @@ def _header(summary: dict[str, Any]) -> Markup:
     line = [summary["scenario"], summary["wall_time"], place, f"{len(summary['variants'])} variants"]
     line.append(f"Linux {machine['kernel']}" if machine.get("kernel") else None)
     where = element("p", " · ".join(str(part) for part in line if part), class_="where")
-    heading = element("h1", join([_chip(summary), unbroken(summary["verdict"]["headline"])], ""))
+    heading = headline(_chip(summary), summary["verdict"]["headline"])
     story = element(
         "div", join(element("p", unbroken(said)) for said in summary["verdict"]["sentences"]), class_="story"
     )

@@ -1,4 +1,4 @@
-"""The run as one picture, from the top: each container's memory, the pod's, requests, io, on one time axis.
+"""The run as one picture, from the top: each container's memory, the pod's, requests, cpu, io, on one time axis.
 
 What the run has no record of has no panel, and `Figure.missing` says so. Memory is drawn in the binary unit that
 fits: bytes divided by a power of two, which a float holds exactly, so that each figure is the one the kernel gave.
@@ -11,16 +11,17 @@ from typing import Any
 from emu.report.canvas import Canvas, Figure
 from emu.report.memory_panels import memory_panels
 from emu.report.model import Study
-from emu.report.traffic_panels import io_panel, request_panels
+from emu.report.traffic_panels import cpu_panel, io_panel, request_panels
 
 __all__ = ["Figure", "run_figure"]
 
 
 def run_figure(study: Study, summary: dict[str, Any]) -> Figure:
     """The picture of a run. Peaks and counts in its titles are the summary's."""
-    canvas = Canvas(_end(study))
+    canvas = Canvas(_end(study), study.wall_time)
     memory_panels(canvas, study, summary)
     request_panels(canvas, study, summary)
+    cpu_panel(canvas, study)
     io_panel(canvas, study)
     canvas.phases([(phase.begin_s, phase.end_s, phase.name) for phase in study.phases])
     canvas.phases([(start.arrived_s, start.done_s, start.temperature) for start in study.starts])

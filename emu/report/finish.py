@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
@@ -40,26 +41,33 @@ class Told:
         return {name: told.study for name, told in self.variants.items() if told.study is not None}
 
 
-def finish(run: RunDir, out: Path | None = None) -> Told:
+def finish(run: RunDir, out: Path | None = None, library: str | None = None) -> Told:
     """Write summary.json and the page (`out`, else report.html), from the run's own files alone; those of each
-    variant too.
+    variant too. `library` is where the page finds what draws its pictures; by default it holds that.
     """
     run.release()
     # Pictures are slow to import, and `emu show` needs none.
+    from emu.report.render import plotly_script, render_html
+
     if run.has_variants():
         from emu.report.compare_page import render_comparison
 
-        told = _compared(run, finish)
-        page = render_comparison(run, told.studies, told.summary)
+        run.write_whole(run.library, plotly_script())
+        told = _compared(run, lambda variant: finish(variant, library=relative(run.library, variant.path)))
+        shared = run.library.name if out is None else None
+        page = render_comparison(run, told.studies, told.summary, shared)
     else:
-        from emu.report.render import render_html
-
         study, summary = study_and_summary(run)
         told = Told(summary, study)
-        page = render_html(study, summary)
+        page = render_html(study, summary, library=library)
     write_summary(run, told.summary)
     run.write_whole(out or run.report, page)
     return told
+
+
+def relative(path: Path, folder: Path) -> str:
+    """How a page in a folder names a file of its run."""
+    return PurePosixPath(os.path.relpath(path, folder)).as_posix()
 
 
 def look(run: RunDir) -> Told:

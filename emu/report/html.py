@@ -33,8 +33,9 @@ def text(value: object) -> Markup:
 
 
 def element(tag: str, content: object = "", **attributes: str) -> Markup:
-    """`<tag attributes>content</tag>`; `class_` stands for `class`."""
-    pairs = "".join(f' {name.rstrip("_")}="{html.escape(value)}"' for name, value in attributes.items() if value)
+    """`<tag attributes>content</tag>`; `class_` stands for `class`, `aria_label` for `aria-label`."""
+    named = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value}
+    pairs = "".join(f' {name}="{html.escape(value)}"' for name, value in named.items())
     return Markup(f"<{tag}{pairs}>{text(content)}</{tag}>")
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from emu.events import SCALE_DOWN
-from emu.report.canvas import MOST_POINTS, Canvas, Label, Panel, safe
+from emu.report.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
 from emu.report.downsample import keep_peaks
 from emu.report.model import POD, Column, Instance, MemoryMark, OomVerdict, Study, Timeline
 from emu.report.scale import ByteScale
 from emu.units import format_bytes, format_seconds
 
-LEGEND = "legend"
 STACK = (
     ("anon", "anon", "var(--anon)"),
     ("shmem", "shmem", "var(--shmem)"),
@@ -24,8 +23,12 @@ STACK = (
 )
 """Parts of memory.current from the bottom up: what the kernel can drop lies on top."""
 SWAP = ("swap", "swap: on top, as it is not part of memory.current", "var(--swap)")
-STRIP = ("high", "max", "oom")
-"""The counters of memory.events that have a row of ticks."""
+STRIP = {
+    "high": "high: over memory.high, so it was slowed down",
+    "max": "max: the limit was met, and the kernel looked for memory to take back",
+    "oom": "oom: there was none to take back",
+}
+"""The counters of memory.events that have a row of ticks, and what each means."""
 
 
 def memory_panels(canvas: Canvas, study: Study, summary: dict[str, Any]) -> None:
@@ -98,7 +101,7 @@ def _stack(canvas: Canvas, panel: Panel, lines: list[Timeline], scale: ByteScale
         meta = {"kind": "stack", "of": lines[0].label, "column": column}
         canvas.trace(
             panel, LEGEND, name=name, x=x, y=y, stackgroup=panel.axis, mode="lines", hoverinfo="skip",
-            line={"width": 0, "color": colour}, meta=meta, **look,
+            line={"width": 1, "color": "var(--paper)"}, meta=meta, **look,
         )  # fmt: skip
     _current(canvas, panel, drawn, scale)
 
@@ -322,7 +325,8 @@ def _events(canvas: Canvas, marks: list[MemoryMark], name: str) -> None:
         ticks = _joined(rows[counter], canvas.bucket_s)
         line = {"width": 1.2, "color": f"var(--event-{counter})"}
         canvas.trace(
-            panel, name=counter, x=[t for t, _, _ in ticks], y=[row] * len(ticks), mode="markers",
+            panel, EVENT_LEGEND, name=STRIP[counter], x=[t for t, _, _ in ticks], y=[row] * len(ticks),
+            mode="markers",
             text=[_rise(counter, rise, total) for _, rise, total in ticks], hovertemplate="%{text}<extra></extra>",
             marker={"symbol": "line-ns", "size": 10, "line": line},
             meta={"kind": "memory-events", "of": name, "rise": sum(rise for _, rise, _ in ticks)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import zlib
 from array import array
 from typing import Any
 
@@ -17,6 +18,11 @@ def pack(name: str, data: list[dict[str, Any]], layout: dict[str, Any]) -> str:
     columns = _Columns()
     whole = {"name": name, "data": columns.replace(data), "layout": layout, "arrays": columns.packed}
     return script_json(whole)
+
+
+def compressed(text: str) -> str:
+    """Text for a page's script, which takes it apart again: zlib's format in base64."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def script_json(value: Any) -> str:

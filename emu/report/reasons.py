@@ -168,7 +168,7 @@ def _of_error(study: Study, request: Request) -> str:
         return NOT_RECORDED
     instances = [one for one in study.instances if one.container == QUEUE_PROXY and one.started_s is not None]
     if request.error == "refused":
-        return _closed_port(instances, request.done_s)
+        return _closed_port(study, instances, request.done_s)
     near = [one for one in instances if abs(_ended_s(study, one) - request.done_s) <= NEAR_S]
     if request.error in ("closed", "reset", "short-body", "unreachable") and near:
         nearest = min(near, key=lambda one: abs(_ended_s(study, one) - (request.done_s or 0.0)))
@@ -183,12 +183,12 @@ def _ended_s(study: Study, one: Instance) -> float:
     return next(iter(kills), float("-inf") if one.exited_s is None else one.exited_s)
 
 
-def _closed_port(instances: list[Instance], t: float) -> str:
+def _closed_port(study: Study, instances: list[Instance], t: float) -> str:
     begun = [one for one in instances if (one.started_s or 0.0) <= t]
     if not begun:
         return "queue-proxy-not-started"
     last = begun[-1]
-    if last.exited_s is not None and last.exited_s <= t + NEAR_S:
+    if last.exited_s is not None and min(last.exited_s, _ended_s(study, last)) <= t + NEAR_S:
         later = len(begun) < len(instances) or not last.asked
         return "queue-proxy-restarting" if later else "queue-proxy-stopped"
     if last.stop is not None and last.stop.asked_s <= t:

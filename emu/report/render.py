@@ -9,24 +9,27 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
-from plotly.offline import get_plotlyjs  # type: ignore[import-untyped, unused-ignore]
-
 from emu.report.figures import Figure, run_figure
 from emu.report.html import Markup, element, join, section, text
 from emu.report.model import Study
-from emu.report.packing import pack
+from emu.report.packing import compressed, pack
 from emu.report.sections import header, sections
 from emu.report.starts_section import starts_parts
 
+PLOTLY = "plotly-basic.min.js"
+"""The library that draws: a page holds it, or names a file beside it where several pages share one."""
 _HINT = (
     "Drag across any panel to zoom all of them in time; double-click to see the whole run again. "
-    "Click a name to hide it, double-click to see it alone."
+    "Click a name to hide it, double-click (or Shift and click) to see it alone. "
+    "Keys: Tab goes to a panel, + and - zoom, Shift and an arrow move, 0 shows the whole run, an arrow reads values."
 )
 
 
-def render_html(study: Study, summary: dict[str, Any], scenario_text: str | None = None) -> str:
+def render_html(
+    study: Study, summary: dict[str, Any], scenario_text: str | None = None, library: str | None = None
+) -> str:
     """The page of a run. `scenario_text` is the scenario as resolved; by default it is read from the run directory,
-    the only thing that this reads.
+    the only thing that this reads. `library` is where the page finds plotly; by default it holds it.
     """
     if scenario_text is None:
         scenario_text = _scenario_text(study)
@@ -38,14 +41,14 @@ def render_html(study: Study, summary: dict[str, Any], scenario_text: str | None
         *sections(study, summary, figure, scenario_text),
     ]
     name = study.scenario or summary.get("scenario") or "run"
-    return page(str(name), body, figure, study.run_id or str(name))
+    return page(str(name), body, figure, study.run_id or str(name), library)
 
 
-def page(title: str, body: Sequence[Markup], figure: Figure, picture: str) -> str:
+def page(title: str, body: Sequence[Markup], figure: Figure, picture: str, library: str | None = None) -> str:
     """A whole page around a body and the figure in it; `picture` is what the figure is called when it is saved."""
-    scripts = list(_scripts(picture, figure))
+    scripts = list(_scripts(picture, figure, library))
     return _page("page.html").substitute(
-        policy=_policy(scripts),
+        policy=_policy(scripts, shared=library is not None),
         title=text(f"{title} | emu"),
         css=_file("page.css"),
         body=join(body),
@@ -65,20 +68,47 @@ def figure_part(title: str, hint: str, figure: Figure) -> Markup:
     missing = [element("p", said, class_="missing") for said in figure.missing]
     if not figure.drawn:
         return section(title, *missing)
-    box = element("div", element("div", "", id="figure", style=f"height:{figure.height_px}px"), class_="scroll")
+    said = element("span", "", id="said", role="status")
+    tools = element("div", said, id="tools", class_="screen", role="toolbar", aria_label=f"{title}: zoom")
+    names = element("div", "", id="names", role="group", aria_label="what is drawn; press to hide it")
+    box = element(
+        "figure",
+        element("div", "", id="figure", style=f"height:{figure.height_px}px"),
+        role="figure",
+        aria_label=figure.label or title,
+    )
     without = element(
         "noscript", element("p", "The picture needs JavaScript; everything else on this page does not.")
     )
+    undrawn = element("p", _UNDRAWN, id="undrawn", class_="missing", hidden="hidden")
     reduced = [element("p", said, class_="hint") for said in dict.fromkeys(figure.reduced)]
-    return section(title, element("p", hint, class_="hint screen"), box, without, *reduced, *missing)
+    hint_line = element("p", hint, class_="hint screen")
+    return section(title, hint_line, tools, names, box, without, undrawn, *reduced, *missing)
 
 
-def _scripts(name: str, figure: Figure) -> Iterator[tuple[str, str]]:
+_UNDRAWN = (
+    f"The picture could not be drawn: {PLOTLY} is not in the folder of the whole run, where this page looks for "
+    "it, or this browser is older than 2023. `emu report` of this folder alone makes a page that holds all it needs."
+)
+
+
+def _scripts(name: str, figure: Figure, library: str | None) -> Iterator[tuple[str, str]]:
     """(attributes, text) of each script, in order."""
     if figure.drawn:
-        yield ' id="figure-data" type="application/json"', pack(name, figure.data, figure.layout)
-        yield "", get_plotlyjs()
+        yield (
+            ' id="figure-data" type="application/octet-stream"',
+            compressed(pack(name, figure.data, figure.layout)),
+        )
+        if library is None:
+            yield "", plotly_script()
+        else:
+            yield f' src="{library}"', ""
         yield "", _file("page.js")
+
+
+def plotly_script() -> str:
+    """The library that draws, as it is distributed (emu/report/page/plotly-basic.LICENSE)."""
+    return _file(PLOTLY)
 
 
 def _script_element(script: tuple[str, str]) -> str:
@@ -86,10 +116,13 @@ def _script_element(script: tuple[str, str]) -> str:
     return f"<script{attributes}>{content}</script>"
 
 
-def _policy(scripts: list[tuple[str, str]]) -> str:
-    """Content-Security-Policy: nothing is loaded from anywhere, and only these very scripts run."""
-    hashes = [base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for _, content in scripts]
-    allowed = " ".join(f"'sha256-{one}'" for one in hashes) or "'none'"
+def _policy(scripts: list[tuple[str, str]], *, shared: bool) -> str:
+    """Content-Security-Policy: nothing is loaded from anywhere, and only these very scripts run. `shared`: of scripts
+    beside the page any would run that the page named; it names one.
+    """
+    texts = [content for _, content in scripts if content]
+    hashes = [base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() for content in texts]
+    allowed = " ".join([*(f"'sha256-{one}'" for one in hashes), *(["'self'", "file:"] if shared else [])]) or "'none'"
     rules = [
         "default-src 'none'",
         f"script-src {allowed}",

@@ -36,14 +36,21 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
     line.append(f"{format_seconds(study.duration_s)} long" if study.duration_s else None)
     where = element("p", " · ".join(str(part) for part in line if part), class_="where")
     verdict = summary.get("verdict") or {}
-    heading = element(
-        "h1", join([_chip(study, summary), unbroken(verdict.get("headline") or _plain_headline(study))], "")
-    )
+    heading = headline(_chip(study, summary), verdict.get("headline") or _plain_headline(study))
     story = element(
         "div", join(element("p", unbroken(said)) for said in verdict.get("sentences") or []), class_="story"
     )
     broken = [element("p", said, class_="missing") for said in _broken(study)]
     return element("header", join([where, heading, *broken, story, expectations(summary)]))
+
+
+def headline(chip: Markup, said: str) -> Markup:
+    """Whether all came true, the verdict in a few words, and under it the figures that go with it."""
+    short, colon, figures = said.partition(": ")
+    if not colon or len(short) > LONGEST_HEADING:
+        short, figures = said, ""
+    lead = element("p", unbroken(f"{figures}."), class_="lead") if figures else ""
+    return join([element("p", chip, class_="outcome"), element("h1", unbroken(short)), lead])
 
 
 def _chip(study: Study, summary: dict[str, Any]) -> Markup:
@@ -82,6 +89,18 @@ def expectations(summary: dict[str, Any]) -> Markup:
     expected = summary.get("expectations") or []
     if not expected:
         return Markup("")
+    unmet = [one for one in expected if not one.get("met")]
+    met = [one for one in expected if one.get("met")]
+    parts = [_expected(unmet)] if unmet else []
+    if met:
+        number = len(met)
+        said = f"all {number} expectations were met" if number > 1 else "what was expected came true"
+        more = f"{number} more {'was' if number == 1 else 'were'} met"
+        parts.append(folded(f"✓ {more if unmet else said}", _expected(met)))
+    return join(parts)
+
+
+def _expected(some: list[dict[str, Any]]) -> Markup:
     rows = [
         (
             element("span", "✓ met" if one.get("met") else "✗ not met", class_=_class(one.get("met"))),
@@ -89,7 +108,7 @@ def expectations(summary: dict[str, Any]) -> Markup:
             value_of(str(one.get("what")), one.get("wanted")),
             _got(one),
         )
-        for one in expected
+        for one in some
     ]
     return table(["", "expected", "wanted", "got"], rows)
 
@@ -203,6 +222,7 @@ def _events(study: Study) -> list[Markup]:
     return [folded(f"Events, as a kubelet would record them ({len(rows)})", listed)]
 
 
+LONGEST_HEADING = 120
 MOST_BURSTS = 100
 """Bursts of failed requests in the report."""
 MOST_FREEZES = 20

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from emu.report.canvas import MOST_POINTS, Canvas, safe
+from emu.report.canvas import CPU_LEGEND, IO_LEGEND, MOST_POINTS, REQUEST_LEGEND, Canvas, safe
 from emu.report.downsample import keep_peaks, nice_step, rates
 from emu.report.model import POD, InFlight, Request, Study, Timeline
 from emu.report.scale import ByteScale
@@ -14,8 +14,6 @@ from emu.units import format_seconds
 
 MOST_REQUESTS = 4000
 """Up to here each request has its dot."""
-REQUEST_LEGEND = "legend2"
-IO_LEGEND = "legend3"
 STATUS = (
     ("2xx", "2xx", "var(--ok)", "circle"),
     ("3xx", "3xx", "var(--redirect)", "square"),
@@ -73,7 +71,7 @@ def _rate(canvas: Canvas, requests: list[Request]) -> None:
         if kind in ended:
             canvas.trace(
                 panel, REQUEST_LEGEND, type="bar", name=name, x=middle, y=[n / step for n in ended[kind]],
-                width=step * 0.94, marker={"color": colour, "line": {"width": 0}}, customdata=ended[kind],
+                width=step * 0.94, marker=_bar(kind, colour), customdata=ended[kind],
                 hovertemplate=f"{name}: %{{customdata:,}}, %{{y:,.4~g}}/s<extra></extra>",
                 meta={"kind": "rate", "of": kind},
             )  # fmt: skip
@@ -82,6 +80,15 @@ def _rate(canvas: Canvas, requests: list[Request]) -> None:
         y=[*(n / step for n in sent), sent[-1] / step], mode="lines", meta={"kind": "sent"},
         line={"width": 1.2, "color": "var(--ink)", "shape": "hv"}, hovertemplate="sent: %{y:,.4~g}/s<extra></extra>",
     )  # fmt: skip
+
+
+def _bar(kind: str, colour: str) -> dict[str, Any]:
+    """Neighbours differ by brightness; where that is not enough, one of them is hatched."""
+    if kind not in ("4xx", "error"):
+        return {"color": colour, "line": {"width": 0}}
+    hatch = {"shape": "/" if kind == "4xx" else "x", "fgcolor": colour, "bgcolor": "var(--paper)", "size": 4}
+    # Outlined, as a bar may be narrower than its hatches are apart.
+    return {"color": colour, "line": {"width": 1, "color": colour}, "pattern": {**hatch, "fillmode": "overlay"}}
 
 
 def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> None:
@@ -107,7 +114,7 @@ def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> 
             mode="markers", marker={**marker, "line": {"width": 1.4 if thin else 0, "color": colour}},
             hovertemplate="%{y:,.4~g} ms, %{text}<extra></extra>", meta={"kind": "latency", "of": kind},
         )  # fmt: skip
-        canvas.figure.data[-1]["showlegend"] = False
+        canvas.figure.data[-1]["showlegend"] = False  # the bars have the name
     if drawn < len(requests):
         canvas.reduced("requests", drawn, len(requests))
 
@@ -159,6 +166,38 @@ def _request_text(request: Request) -> str:
 
 def _plain(step: float) -> str:
     return f"{step:g} s" if step >= 1 else format_seconds(step)
+
+
+# -- cpu -------------------------------------------------------------------------------------------------------
+
+
+def cpu_panel(canvas: Canvas, study: Study) -> None:
+    """How many processors each container, and the pod, kept busy."""
+    interval = study.recorder.interval_s if study.recorder else 0.05
+    step = nice_step(max(canvas.end_s / 300, 2 * interval))
+    used: dict[str, list[float]] = {}
+    for name in (*study.containers, POD[0]):
+        for line in study.timelines_of(name) if name != POD[0] else [study.timelines.get(POD)]:
+            if line is None or not any(line.cpu_usec):
+                continue
+            more = [usec / 1e6 for usec in rates(line.t, line.cpu_usec, step, canvas.end_s)]
+            used[name] = [a + b for a, b in zip(used.get(name, [0.0] * len(more)), more, strict=True)]
+    if not used:
+        if study.timelines:
+            canvas.missing("No CPU time was recorded, so there is none to draw.")
+        return
+    top = max(max(values) for values in used.values()) or 1.0
+    title = f"<b>cpu</b> · processors in use, means over {_plain(step)}"
+    panel = canvas.panel(title, 90, range=[0, top * 1.14], nticks=4, tickformat=",~g")
+    for name, values in used.items():
+        colour = f"var(--cpu-{name if name in ('queue-proxy', 'app', 'pod') else 'other'})"
+        look = {"width": 1.0 if name == POD[0] else 1.7, "shape": "hv", "color": colour}
+        canvas.trace(
+            panel, CPU_LEGEND, name=safe(name), x=[round(i * step, 6) for i in range(len(values) + 1)],
+            y=[round(value, 6) for value in [*values, values[-1]]], mode="lines", meta={"kind": "cpu", "of": name},
+            line={**look, "dash": "dot" if name == POD[0] else "solid"},
+            hovertemplate=f"{safe(name)}: %{{y:,.3~g}} processors<extra></extra>",
+        )  # fmt: skip
 
 
 # -- io --------------------------------------------------------------------------------------------------------

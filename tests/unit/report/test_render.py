@@ -6,14 +6,17 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 from array import array
 from dataclasses import replace
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from emu.report.expectations import parse_expectation
 from emu.report.figures import Figure, run_figure
 from emu.report.model import POD, KernelLine, Study, Timeline
 from emu.report.render import render_html
@@ -141,7 +144,11 @@ def test_rises_of_memory_events_are_all_in_the_strip(crashed: Study) -> None:
     """The ticks of a counter add up to its rises in the study."""
     figure = drawn(crashed)
     for counter in ("max", "oom"):
-        rows = [trace for trace in traces(figure, "memory-events", "queue-proxy") if trace["name"] == counter]
+        rows = [
+            trace
+            for trace in traces(figure, "memory-events", "queue-proxy")
+            if trace["name"].startswith(f"{counter}: ")
+        ]
         own = [mark for mark in crashed.memory_marks if mark.label == "queue-proxy" and mark.local]
         assert sum(trace["meta"]["rise"] for trace in rows) == sum(mark.delta.get(counter, 0) for mark in own)
 
@@ -187,9 +194,69 @@ def test_the_policy_names_just_the_scripts_of_the_page(crashed: Study) -> None:
     assert len(scripts) == 3
 
 
-def test_plotly_is_there_once(crashed: Study) -> None:
-    """The script that weighs the most is inlined once."""
-    assert render_html(crashed, summarize(crashed)).count("plotly.js v") == 1
+def test_plotly_is_there_once_or_beside_the_page(crashed: Study) -> None:
+    """The script that weighs the most is inlined once; of pages that share it each names it, and one file has it."""
+    page = render_html(crashed, summarize(crashed))
+    assert len(re.findall(r"plotly\.js \([a-z -]+\) v", page)) == 1
+    assert len(page) < 2 * 10**6
+    sharing = render_html(crashed, summarize(crashed), library="../../plotly-basic.min.js")
+    assert '<script src="../../plotly-basic.min.js"></script>' in sharing
+    assert len(sharing) < len(page) - 10**6
+
+
+def test_cpu_is_drawn(crashed: Study, tmp_path: Path) -> None:
+    """Each container's and the pod's processors in use; over time they add up to the CPU time that was counted."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(2, {"app": {"cpu_usec": 1_500_000}})
+    study = read_study(run.finish())
+    (drawn_cpu,) = traces(drawn(study), "cpu", "app")
+    step = drawn_cpu["x"][1] - drawn_cpu["x"][0]
+    assert sum(drawn_cpu["y"][:-1]) * step == pytest.approx(summarize(study)["containers"]["app"]["cpu_s"], rel=0.01)
+
+
+def luminance(colour: str) -> float:
+    """WCAG's relative luminance of #rrggbb."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's contrast ratio."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_areas_that_touch_are_told_apart(crashed: Study, scheme: str) -> None:
+    """Every area has 3:1 against the paper, a line of paper lies between any two of a stack, and anon and 5xx have
+    3:1 against what touches them most.
+    """
+    css = (resources.files("emu.report") / "page" / "page.css").read_text()
+    light, dark = css.split("prefers-color-scheme: dark")[0], css.split("prefers-color-scheme: dark")[1]
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", light if scheme == "light" else dark))
+    areas = ("anon", "shmem", "kernel", "sock", "cache", "swap", "ok", "redirect", "client-error", "server-error")
+    for name in (*areas, "no-answer"):
+        assert contrast(colours[name], colours["paper"]) >= 3, name
+    for name in ("kernel", "cache", "sock"):
+        assert contrast(colours["anon"], colours[name]) >= 3, name
+    assert contrast(colours["ok"], colours["server-error"]) >= 3
+    for trace in traces(drawn(crashed), "stack"):
+        assert trace["line"] == {"width": 1, "color": "var(--paper)"}
+
+
+def test_the_verdict_is_short_and_its_figures_stand_under_it(crashed: Study) -> None:
+    """The heading has a verdict alone, the chip is not part of it, and expectations that were met are one line."""
+    expected = [parse_expectation("containers.queue-proxy.oom_kills", ">= 2")]
+    page = without_scripts(render_html(crashed, summarize(crashed, expected)))
+    (heading,) = re.findall(r"<h1>(.*?)</h1>", page)
+    assert heading.startswith("queue-proxy was OOM-killed twice") and ":" not in heading
+    assert '<p class="lead">its own limit of' in page
+    assert re.search(r"<details><summary>✓ what was expected came true</summary>", page)
+    unmet = [parse_expectation("containers.queue-proxy.oom_kills", "== 0"), *expected]
+    page = without_scripts(render_html(crashed, summarize(crashed, unmet)))
+    assert page.index("✗ not met") < page.index("✓ 1 more was met") < page.index("✓ met")
 
 
 def test_hostile_text_stays_text(crashed: Study) -> None:
@@ -212,11 +279,11 @@ def replace_text(study: Study) -> Study:
 
 
 def test_the_page_holds_the_figure_as_json(crashed: Study) -> None:
-    """What page.js reads is JSON, with every long column packed once and exact."""
+    """What page.js reads is JSON, compressed, with every long column packed once and exact."""
     page = render_html(crashed, summarize(crashed))
-    found = re.search(r'<script id="figure-data" type="application/json">(.*?)</script>', page, flags=re.DOTALL)
+    found = re.search(r'<script id="figure-data"[^>]*>(.*?)</script>', page, flags=re.DOTALL)
     assert found is not None
-    packed = json.loads(found[1])
+    packed = json.loads(zlib.decompress(base64.b64decode(found[1])))
     assert len({one["b"] for one in packed["arrays"]}) == len(packed["arrays"])
     wanted = {"kind": "stack", "of": "queue-proxy", "column": "anon"}
     number = next(one["y"]["$a"] for one in packed["data"] if one["meta"] == wanted)
