@@ -97,16 +97,16 @@ class RunDir:
         return self.variants.is_dir()
 
     def variant(self, name: str) -> RunDir:
-        """The run directory of one variant."""
-        return RunDir(self.variants / name)
+        """The run directory of one variant, whose name leads nowhere else."""
+        return RunDir(self.variants / name.replace("/", "_"))
 
     def begun(self) -> bool:
         """Something is on record here, or of one of the variants."""
         return self.events.exists() or any(self.variants.glob(f"*/{self.events.name}"))
 
     def container_log(self, container: str, attempt: int) -> Path:
-        """Where the output of one instance of a container goes."""
-        return self.logs / f"{container}.{attempt}.log"
+        """Where the output of one instance of a container goes; a name leads nowhere else."""
+        return self.logs / f"{container.replace('/', '_')}.{attempt}.log"
 
     def create(self, *, variants: bool = False) -> None:
         """Make the folder, with one for variants if there will be any. EmuError when something is there already: a

@@ -35,8 +35,10 @@ GROUND = (
     "emu.messages",
     "emu.units",
     "emu.errors",
+    "emu.regular",
     "emu.rundir",
     "emu.samples",
+    "emu.typed",
 )
 """What all stand on: decisions, specs, records."""
 ACTING = {
