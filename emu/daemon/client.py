@@ -1,14 +1,13 @@
 """The client's side of an HTTP/1.1 connection: one answer at a time, streamed to whoever asked."""
 
-# ruff: noqa: D102  a Protocol's and a parser's callbacks are described by asyncio and httptools
+# ruff: noqa: D102  a Protocol's callbacks are described by asyncio
 from __future__ import annotations
 
 import asyncio
 from typing import cast
 
-import httptools
-
-from emu.daemon import forward, http1
+from emu.daemon import answer_reader, forward, heads, http1
+from emu.daemon.chunks import ChunkReader
 from emu.daemon.known import Known
 from emu.daemon.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES
 
@@ -91,20 +90,16 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answered",
-        "_begun",
-        "_early",
-        "_feeding",
+        "_chunks",
         "_framed",
-        "_head_bytes",
         "_head_only",
-        "_headers",
         "_last",
-        "_parser",
+        "_left",
+        "_partial",
         "_paused",
         "_ready",
-        "_reason",
+        "_reusable",
         "_said",
-        "_unasked",
         "asker",
         "closed",
         "idle_since",
@@ -115,22 +110,23 @@ class ClientConnection(asyncio.BufferedProtocol):
         "server",
         "transport",
         "used",
+        "whole",
     )
 
     def __init__(self) -> None:
-        self._parser: httptools.HttpResponseParser | None = None
-        self._headers: http1.Headers = []
-        self._reason = b""
-        self._head_bytes = 0
+        self._partial: bytearray | None = None
+        """What has come of a head that is not whole; None while nothing has."""
+        self._chunks: ChunkReader | None = None
+        self._left = 0
+        """Of a body of known length."""
         self._head_only = False
         self._answered = False
-        self._early = False
-        self._feeding = False
-        self._unasked = False
+        """The final head was read, and its body is."""
         self._framed = True
+        self._reusable = False
+        self.whole = False
+        """The piece of a body that is passed on is its last."""
         self._paused = False
-        self._begun = False
-        """The parser has read a part of a message."""
         self._ready = False
         """Nothing was read of the next answer."""
         self._said: tuple[int, http1.Headers] | None = None
@@ -157,17 +153,14 @@ class ClientConnection(asyncio.BufferedProtocol):
         """The next answer is for this asker; `head_only` when the method was HEAD."""
         self.asker = asker
         self.used += 1
-        self._early = self._feeding
         self._head_only = head_only
-        if self._parser is None:
-            self._parser = httptools.HttpResponseParser(self)
-            self._begun = False
-            self._ready = True
+        self._answered = self.whole = False
+        self._ready = True
 
     @property
     def silent(self) -> bool:
-        """Nothing was read that could be of the answer, or follow an informational one."""
-        return self._ready or self._unasked
+        """Nothing was read of the answer."""
+        return self._ready
 
     def pause(self) -> None:
         """Read no more for now."""
@@ -183,7 +176,6 @@ class ClientConnection(asyncio.BufferedProtocol):
     def hijack(self) -> asyncio.Transport:
         """The connection itself; it is no more this object's."""
         self.asker = None
-        self._parser = None
         self.closed = True
         return self.transport
 
@@ -193,6 +185,12 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.closed = True
         if self.opened:
             self.transport.abort()
+
+    def leave(self) -> None:
+        """Close once what was written has gone out; the asker hears nothing more."""
+        self.asker = None
+        self.closed = True
+        self.transport.close()
 
     # --- the transport's side
 
@@ -207,14 +205,21 @@ class ClientConnection(asyncio.BufferedProtocol):
             self.lost = exc
             self.ours = self.transport.get_extra_info("sockname")
         asker, self.asker = self.asker, None
-        self._parser = None
         if asker is None:
             return
         if exc is None and self._answered and not self._framed:
             asker.answer_end(False)  # a body without a length ends with its connection
             asker.answer_pause()
         else:
-            asker.connection_failed(exc)
+            self._cut(asker, exc)
+
+    def _cut(self, asker: Asker, exc: Exception | None) -> None:
+        """The connection ended within an answer, or before it."""
+        if self._answered and self._chunks is not None and (rest := self._chunks.left_over()):
+            asker.answer_body(rest)
+        if exc is None and not self._answered and not self._ready:
+            exc = BadAnswerError(answer_reader.cut_words(bytes(self._partial or b"")))
+        asker.connection_failed(exc)
 
     def eof_received(self) -> bool:
         self.closed = True
@@ -225,7 +230,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         asker = self.asker
-        if asker is None or self._parser is None:
+        if asker is None:
             self.drop()  # nobody asked
             return
         data = _buffer[:nbytes].tobytes()
@@ -243,9 +248,8 @@ class ClientConnection(asyncio.BufferedProtocol):
                 self.asker = asker
         self._ready = False
         self._feed(asker, data)
-        self._ready = not self._begun and self._parser is not None
         said, self._said = self._said, None
-        if head_end > 4 and self._ready and said is not None:
+        if head_end > 4 and self.asker is None and said is not None:
             self._learn(data, head_end, *said)
 
     def _learn(self, data: bytes, head_end: int, status: int, headers: http1.Headers) -> None:
@@ -257,30 +261,79 @@ class ClientConnection(asyncio.BufferedProtocol):
                 self.known.keep(head, KnownAnswer(head, status, made.render(b"", True), made.length))
 
     def _feed(self, asker: Asker, data: bytes) -> None:
-        assert self._parser is not None
-        self._feeding = True
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            asker.answer_switched(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserCallbackError as failed:
-            raise failed.__context__ or failed from None
-        except httptools.HttpParserError as wrong:
+            while data and self.asker is not None:
+                data = self._read_body(data) if self._answered else self._read_head(data)
+        except heads.MessageError as wrong:
             self._fail(BadAnswerError(str(wrong)))
             return
-        finally:
-            self._feeding = self._early = False
         asker.answer_pause()
-        if self._unasked:
-            self._fail(BadAnswerError("more than was asked for"))
-        elif self._headers or not self._answered:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_ANSWER_HEAD_BYTES and self.asker is not None:
-                limit = MAX_ANSWER_HEAD_BYTES
-                self._fail(BadAnswerError(f"net/http: server response headers exceeded {limit} bytes; aborted"))
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Take in what is of a head; what follows it."""
+        partial = self._partial
+        before = len(partial) if partial is not None else 0
+        said = partial + data if partial is not None else data
+        end = answer_reader.end_of(said, before)
+        if not end:
+            if len(said) > MAX_ANSWER_HEAD_BYTES:
+                raise heads.MessageError(
+                    f"net/http: server response headers exceeded {MAX_ANSWER_HEAD_BYTES} bytes; aborted"
+                )
+            answer_reader.check_first_line(said)
+            self._partial = partial = partial if partial is not None else bytearray()
+            partial += data
+            return b""
+        self._partial = None
+        read = answer_reader.parse_head(bytes(said[:end]), self._head_only)
+        rest = bytes(said[end:])
+        asker = self.asker
+        assert asker is not None
+        status = read.status
+        self._answered = status >= 200 or status < 100
+        self._said = (status, read.headers)
+        self._framed = read.length is not None or read.chunked
+        self._reusable = read.reusable
+        self._left = read.length or 0
+        self._chunks = ChunkReader() if read.chunked else None
+        asker.answer_head(status, read.reason, read.headers, read.minor)
+        if status == 101 and self.asker is asker:
+            asker.answer_switched(rest)
+            return b""
+        if self._answered and self._framed and not (self._left or read.chunked):
+            self._end(rest)
+            return b""
+        return rest
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Take in what is of the body; nothing follows it that was asked for."""
+        asker, chunks = self.asker, self._chunks
+        assert asker is not None
+        if chunks is not None:
+            body = chunks.feed(data)
+            self.whole = chunks.done
+            if body:
+                asker.answer_body(body)
+            if chunks.fault:
+                raise heads.MessageError(chunks.fault)
+            if chunks.done:
+                if chunks.trailers and self.asker is asker:
+                    asker.answer_trailers(chunks.trailers)
+                self._end(chunks.rest)
+        elif not self._framed or len(data) < self._left:
+            self._left -= len(data)
+            asker.answer_body(data)
         else:
-            self._head_bytes = 0
+            left, self._left = self._left, 0
+            asker.answer_body(data if len(data) == left else data[:left])
+            self._end(data[left:])
+        return b""
+
+    def _end(self, rest: bytes) -> None:
+        """The answer is whole; a connection on which more comes unasked is not used again."""
+        asker, self.asker = self.asker, None
+        if asker is not None:
+            asker.answer_end(self._reusable and not rest and not self.closed)
 
     def pause_writing(self) -> None:
         if self.asker is not None:
@@ -290,70 +343,11 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self.asker is not None:
             self.asker.request_ready()
 
-    # --- the parser's side
-
-    def on_message_begin(self) -> None:
-        # Asked while an answer was being read: what follows in the same read cannot be for this asker.
-        self._unasked = self._feeding and (self._early or self.asker is None)
-        self._begun = True
-        self._headers = []
-        self._reason = b""
-        self._answered = False
-
-    def on_status(self, status: bytes) -> None:
-        self._reason += status
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))  # after the head, it is a trailer
-
-    def on_headers_complete(self) -> None:
-        if self.asker is None or self._parser is None or self._unasked:
-            return
-        status = self._parser.get_status_code()
-        headers, self._headers = self._headers, []
-        self._answered = status >= 200
-        self._said = (status, headers)
-        self._framed = _framed(status, headers)
-        minor = 0 if self._parser.get_http_version() == "1.0" else 1
-        self.asker.answer_head(status, self._reason, headers, minor)
-        if self._head_only and self._answered:
-            # The parser would await the body that these headers promise; a new one reads the next answer.
-            reusable = bool(self._parser.should_keep_alive()) or not self._framed
-            self._parser = None
-            self._end(reusable)
-
-    def on_body(self, data: bytes) -> None:
-        if self.asker is None or self._early:
-            self._unasked = True
-        elif not self._unasked:
-            self.asker.answer_body(data)
-
-    def on_message_complete(self) -> None:
-        self._begun = False
-        # After an answer to HEAD the old parser still tells of its end; that is not the next asker's.
-        if self._answered and self._parser is not None and not self._unasked and not self._early:
-            if self._headers and self.asker is not None:
-                trailers, self._headers = self._headers, []
-                self.asker.answer_trailers(trailers)
-            self._end(bool(self._parser.should_keep_alive()))
-
-    def _end(self, reusable: bool) -> None:
-        asker, self.asker = self.asker, None
-        if asker is not None:
-            asker.answer_end(reusable and not self.closed)
-
     def _fail(self, why: Exception) -> None:
         asker = self.asker
         self.drop()
         if asker is not None:
             asker.connection_failed(why)
-
-
-def _framed(status: int, headers: http1.Headers) -> bool:
-    """Whether the end of the answer's body shows before its connection ends."""
-    if status < 200 or status in http1.NO_BODY:
-        return True
-    return any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in headers)
 
 
 async def connect(host: str, port: int, limit_s: float | None = None) -> ClientConnection:

@@ -47,6 +47,7 @@ _SPECIAL = (
         b"Knative-Serving-Default-Route",
     }
 )
+_NOT_INFORMATIONAL = (b"Content-Length", b"Transfer-Encoding")
 PROBE_AGENTS = (b"kube-probe/", b"Knative-Activator-Probe", b"Knative-Autoscaling-Probe")
 LENGTH_EVEN_IF_NONE = (b"POST", b"PUT", b"PATCH")
 """Methods for which Go says `Content-Length: 0`."""
@@ -105,12 +106,12 @@ def route(head: http1.Head, peer: str) -> Route:
             special.setdefault(key, []).append(value)
         elif key not in named:
             headers.append((key, value))
-    way.target, authority = _origin_form(head.target)
+    way.target = head.uri
     host = special.pop(b"Host", None)
-    way.host = authority or (host[0] if host else b"")
+    way.host = head.authority or (host[0] if host else b"")
     agent = special.pop(b"User-Agent", None)
     if agent:
-        way.agent = agent[0]
+        way.agent = None if b"User-Agent" in named else agent[0]
         way.health_check = agent[0].startswith(PROBE_AGENTS)
     special.pop(b"Content-Length", None)
     _specials(way, head, special, named)
@@ -129,15 +130,16 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
         return
     for key, values in special.items():
         value = values[0]
-        if key == b"K-Original-Host":
-            way.host = value or way.host
+        if key == b"K-Original-Host" and value:
+            way.host = value
             continue
         if key == b"Te":
             if any(b"trailers" in [part.strip() for part in each.lower().split(b",")] for each in values):
                 headers.append((b"Te", b"trailers"))
         elif key == b"Trailer":
             if head.chunked:
-                way.trailer = b", ".join(values)
+                parts = [part.strip() for value in values for part in value.split(b",")]
+                way.trailer = b",".join(sorted({http1.canonical(part) for part in parts if part}))
         elif key.startswith(b"K-"):
             _note_knative(way, key, value)
         if key.startswith((b"K-", b"Knative-Serving-Tag", b"Knative-Serving-Default")) and key not in named:
@@ -161,9 +163,14 @@ def _note_knative(way: Route, key: bytes, value: bytes) -> None:
         way.proxied = value == b"activator"
 
 
-def app_head(way: Route, head: http1.Head) -> bytes:
-    """The head of the request to the app, in HTTP/1.1 and in the order in which Go's transport writes it."""
-    parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, way.target, way.host)]
+def app_head(way: Route, head: http1.Head, address: bytes) -> bytes:
+    """The head of the request to the app, in HTTP/1.1 and in the order in which Go's transport writes it; `address`
+    is the app's, for a request without a Host.
+    """
+    host = way.host or address
+    if host.startswith(b"[") or not host.isascii() or http1.BAD_HOST.search(host):
+        host = _host(host)
+    parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, way.target, host)]
     if way.agent:
         parts.append(b"User-Agent: %b\r\n" % way.agent)
     if head.chunked:
@@ -190,14 +197,19 @@ def _named_in_connection(headers: http1.Headers) -> Collection[bytes]:
     return ()
 
 
-def _origin_form(target: bytes) -> tuple[bytes, bytes]:
-    """Path and authority of an absolute-form target; the target itself and no authority otherwise."""
-    if target.startswith(b"/") or not target.lower().startswith((b"http://", b"https://")):
-        return target, b""
-    rest = target.split(b"://", 1)[1]
-    cut = min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))
-    path = rest[cut:]
-    return (path if path.startswith(b"/") else b"/" + path), rest[:cut].rsplit(b"@", 1)[-1]
+def _host(host: bytes) -> bytes:
+    """A Host as Go's transport writes it: without a zone, in ASCII, empty if it is none."""
+    if host.startswith(b"["):
+        end = host.rfind(b"]")
+        zone = host.find(b"%", 0, end)
+        host = host[:zone] + host[end:] if zone >= 0 else host
+    elif not host.isascii():
+        name, colon, port = host.partition(b":")
+        try:
+            host = name.decode("utf-8").encode("idna") + colon + port
+        except UnicodeError:
+            return b""
+    return b"" if http1.BAD_HOST.search(host) else host
 
 
 def _forwarded(
@@ -208,10 +220,10 @@ def _forwarded(
         headers.append((b"X-Forwarded-For", peer.encode()))
         return
     came_for = special.get(b"X-Forwarded-For", [])
-    forwarded = special.get(b"Forwarded")
-    if forwarded is None and (came_for or b"X-Forwarded-Proto" in special or b"X-Forwarded-Host" in special):
-        forwarded = [_forwarded_value(special)]
-    special[b"Forwarded"] = forwarded or []
+    if not special.get(b"Forwarded", [b""])[0]:
+        said = [special.get(key, [b""])[0] for key in (b"X-Forwarded-For", b"X-Forwarded-Host", b"X-Forwarded-Proto")]
+        if any(said):
+            special[b"Forwarded"] = [_forwarded_value(*said)]
     for key in (b"Forwarded", b"X-Forwarded-Host", b"X-Forwarded-Proto"):
         if key not in named:
             headers += [(key, value) for value in special.get(key, ())]
@@ -219,17 +231,15 @@ def _forwarded(
     headers.append((b"X-Forwarded-For", b", ".join([*kept, peer.encode()])))
 
 
-def _forwarded_value(special: dict[bytes, list[bytes]]) -> bytes:
-    host = special.get(b"X-Forwarded-Host", [b""])[0]
-    proto = special.get(b"X-Forwarded-Proto", [b""])[0]
-    came_for = special.get(b"X-Forwarded-For", [b""])[0]
-    hops = [hop for hop in (part.strip() for part in came_for.split(b",")) if hop]
-    first = [b"for=" + _node(hops[0])] if hops else []
+def _forwarded_value(came_for: bytes, host: bytes, proto: bytes) -> bytes:
+    """Forwarded as Knative makes it, gaps in the list of hops included."""
+    first, *others = (part.strip() for part in came_for.removesuffix(b",").split(b","))
+    made = b"for=" + _node(first) if came_for else b""
     if host:
-        first.append(b"host=" + host)
+        made += (b";" if first else b"") + b"host=" + host
     if proto:
-        first.append(b"proto=" + proto)
-    return b", ".join([b";".join(first), *(b"for=" + _node(hop) for hop in hops[1:])])
+        made += (b";" if first or host else b"") + b"proto=" + proto
+    return b", ".join([made, *(b"for=" + _node(hop) for hop in others)])
 
 
 def _node(address: bytes) -> bytes:
@@ -258,7 +268,8 @@ class AnswerHead:
         self._lines = headers
         self._dated = b"Date" in names
         self._bodiless = request.method == b"HEAD" or status in http1.NO_BODY
-        self._typed = bool(names & {b"Content-Type", b"Content-Encoding"})
+        encoded = any(name == b"Content-Encoding" and value for name, value in headers)
+        self._typed = encoded or b"Content-Type" in names
         self.status = status
         self.minor = request.minor
         self.length = 0 if self._bodiless else length
@@ -275,15 +286,15 @@ class AnswerHead:
         return self._lines
 
     def render(self, first: bytes, ended: bool) -> bytes:
-        """The head; `first` is what of the body is known, `ended` that nothing else comes."""
+        """The head; `first` is what of the body is known, `ended` that nothing else comes.
+
+        Go's server guesses a type by the first piece, unless the head went out before: it does where that has no
+        length, if it comes late or with the body's end.
+        """
         lines = [b"%b: %b\r\n" % pair for pair in self._lines]
         if not self._dated:
             lines.append(b"Date: %b\r\n" % http1.date())
-        if self.length is None and ended and not self._bodiless:
-            self.chunked = False
-            self.length = len(first)
-            lines.append(b"Content-Length: %d\r\n" % len(first))
-        if first and not self._typed and not self._bodiless:
+        if first and not (self._typed or self._bodiless or (ended and self.length is None)):
             lines.append(b"Content-Type: %b\r\n" % content_type(first))
         if self.last and self.minor:
             lines.append(b"Connection: close\r\n")
@@ -300,23 +311,26 @@ def answer(request: http1.Head, status: int, headers: http1.Headers, closing: bo
     lines: http1.Headers = []
     length: int | None = None
     event_stream = False
+    announced: list[bytes] = []
     suppressed: Collection[bytes] = ()
     if status in http1.NO_BODY:
         suppressed = (b"Content-Type", b"Content-Length") if status == 304 else (b"Content-Length",)
     canonical = http1.canonical
     for name, value in headers:
         key = canonical(name)
-        if key in named or key in suppressed:
+        if key in named or key in suppressed or b" " in key:
             continue
         if key in _HOP_BY_HOP:
             if key == b"Trailer":
-                lines.append((key, value))
+                announced += [http1.canonical(part.strip()) for part in value.split(b",") if part.strip()]
             continue
         if key == b"Content-Length" and value.isdigit():
             length = int(value)
         elif key == b"Content-Type":
             event_stream = value.lower().startswith(b"text/event-stream")
         lines.append((key, value))
+    if announced:
+        lines.append((b"Trailer", b", ".join(sorted(set(announced)))))
     lines.sort(key=_name)
     return AnswerHead(request, status, lines, length, closing, event_stream)
 
@@ -333,11 +347,11 @@ def for_any_client(status: int, headers: http1.Headers) -> AnswerHead | None:
     return head if fixed and typed and head.length is not None and not head.last else None
 
 
-def informational(status: int, headers: http1.Headers) -> bytes:
+def informational(status: int, headers: http1.Headers, minor: int) -> bytes:
     """An answer of the 1xx kind (103 with its links) for the client."""
     pairs = sorted(((http1.canonical(name), value) for name, value in headers), key=_name)
-    lines = [b"%b: %b\r\n" % pair for pair in pairs]
-    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, http1.reason(status), b"".join(lines))
+    lines = [b"%b: %b\r\n" % pair for pair in pairs if pair[0] not in _NOT_INFORMATIONAL]
+    return b"HTTP/1.%d %d %b\r\n%b\r\n" % (minor, status, http1.reason(status), b"".join(lines))
 
 
 def switched(reason: bytes, headers: http1.Headers) -> tuple[bytes, bytes]:

@@ -9,6 +9,9 @@ import re
 import time
 from http import HTTPStatus
 
+from emu.daemon import heads
+from emu.daemon.gourl import TargetError, read_target
+
 MAX_HEAD_BYTES = (1 << 20) + 4096
 """Longest head of a request (Go's net/http, DefaultMaxHeaderBytes and its slop); beyond it the answer is 431."""
 NO_BODY = (204, 304)
@@ -47,6 +50,7 @@ class Head:
     """A request's head. `content_length` is None for a chunked body; no body is 0."""
 
     __slots__ = (
+        "authority",
         "chunked",
         "content_length",
         "expects_continue",
@@ -57,13 +61,18 @@ class Head:
         "minor",
         "target",
         "upgrade",
+        "uri",
     )
 
     def __init__(self, method: bytes, target: bytes, minor: int, headers: Headers) -> None:
         self.method = method
         self.target = target
+        self.uri = target
+        """Path and query as Go writes them again."""
         self.minor = minor
         self.headers = headers
+        self.authority = b""
+        """Of an absolute target: it counts, whatever Host says."""
         self.chunked = False
         self.content_length: int | None = 0
         self.keep_alive = minor >= 1
@@ -82,55 +91,113 @@ class Head:
 
 
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"host", b"connection", b"expect", b"upgrade"))
-_BAD_HOST = re.compile(rb"[^!$%&'()*+,\-.:;=@\[\]_~0-9A-Za-z]")
+_NOTABLE = _FRAMING | {b"pragma", b"trailer"}
+BAD_HOST = re.compile(rb"[^!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]")
 """What no Host header may hold (golang.org/x/net/http/httpguts, ValidHostHeader)."""
+_NEVER_TRAILERS = (b"transfer-encoding", b"trailer", b"content-length")
+_CONTINUE_TOKEN = re.compile(rb"(?:^|[ ,\t])100-continue(?:$|[ ,\t])", re.IGNORECASE)
+MOST_FIELDS = 500
+"""Header fields in a request; beyond them the answer is 431 (net/http, DefaultMaxHeaderValueCount)."""
 
 
-def read_head(method: bytes, target: bytes, version: str, headers: Headers) -> Head:
-    """The head of a request, checked so that the next hop cannot read its framing differently (RFC 9112, 6.3).
+def parse_head(data: bytes, two_framings: bool = False) -> Head:
+    """The head that these bytes are, up to and with its empty line, as Go's server reads it. HeadError.
 
-    HeadError for two lengths, a length beside chunked, an encoding other than chunked, and Host not exactly once.
+    What two hops may read differently (a length twice or beside chunked, chunked in HTTP/1.0) is refused unless
+    `two_framings`: then one of the two is chosen as Go does.
     """
-    head = Head(method, target, 0 if version == "1.0" else 1, headers)
-    if version not in ("1.0", "1.1"):
-        raise HeadError(400) if version == "0.9" else HeadError(505, "unsupported protocol version")
-    if method == b"CONNECT":
-        raise HeadError(400)
-    hosts = lengths = 0
-    upgrade = b""
-    switching = False
-    for name, value in headers:
+    line, at = heads.first_line(data)
+    try:
+        method, target, (major, minor) = heads.request_line(line)
+        uri = authority = b""
+        if method == b"CONNECT" and not target.startswith(b"/"):
+            read_target(b"http://" + target)
+        else:
+            uri, authority = read_target(target)
+        headers = heads.fields(data, at, MOST_FIELDS)
+    except heads.TooManyFieldsError:
+        raise HeadError(431) from None
+    except (heads.MessageError, TargetError):
+        raise HeadError(400) from None
+    head = Head(method, target, min(minor, 1) if major == 1 else minor, headers)
+    head.uri, head.authority = uri, authority
+    _read_fields(head, two_framings)
+    if (method, target, major) == (b"PRI", b"*", 2):
+        raise HeadError(0)
+    if major != 1:
+        raise HeadError(505, "unsupported protocol version")
+    _check_host(head)
+    return head
+
+
+def check_first_line(data: bytes) -> None:
+    """Refuse a head whose first line is wrong, before the rest of it has come. HeadError."""
+    try:
+        method, target, _ = heads.request_line(heads.first_line(data)[0])
+        read_target(b"http://" + target if method == b"CONNECT" and not target.startswith(b"/") else target)
+    except (heads.MessageError, TargetError):
+        raise HeadError(400) from None
+
+
+def _read_fields(head: Head, two_framings: bool) -> None:
+    """Note what the fields say of the message itself."""
+    named: dict[bytes, list[bytes]] = {}
+    for name, value in head.headers:
         key = name.lower()
-        if key not in _FRAMING:
-            continue
-        if key == b"host":
-            hosts += 1
-            if _BAD_HOST.search(value):
-                raise HeadError(400, "malformed Host header")
-        elif key == b"content-length":
-            lengths += 1
-            if not value.isdigit() or lengths > 1:
-                raise HeadError(400)
-            head.content_length = int(value)
-        elif key == b"transfer-encoding":
-            if value.strip().lower() != b"chunked" or head.chunked:
+        if key in _NOTABLE:
+            named.setdefault(key, []).append(value)
+    if not named:
+        return
+    if len(named.get(b"host", ())) > 1:
+        raise HeadError(400)
+    if named.get(b"pragma", [b""])[0] == b"no-cache" and not head.get(b"cache-control"):
+        head.headers.append((b"Cache-Control", b"no-cache"))
+    encodings = named.get(b"transfer-encoding")
+    lengths = named.get(b"content-length")
+    if encodings:
+        if head.minor:
+            if len(encodings) > 1 or encodings[0].lower() != b"chunked":
                 raise HeadError(501, "Unsupported transfer encoding")
             head.chunked = True
-        elif key == b"connection":
-            switching |= _read_connection(head, value)
-        elif key == b"upgrade":
-            upgrade = upgrade or value
-        else:
-            _read_expect(head, value)
-    if switching:
-        head.upgrade = upgrade
-    if head.chunked:
-        if lengths or head.minor == 0:
+        elif not two_framings:
             raise HeadError(400)
+    if lengths:
+        try:
+            head.content_length = heads.content_length(lengths)
+        except heads.MessageError:
+            raise HeadError(400) from None
+        if (len(lengths) > 1 or head.chunked) and not two_framings:
+            raise HeadError(400)
+    if head.chunked:
         head.content_length = None
-    if hosts > 1 or (hosts == 0 and head.minor == 1):
-        raise HeadError(400, "too many Host headers" if hosts else "missing required Host header")
-    return head
+        for value in named.get(b"trailer", ()):
+            if any(part.strip().lower() in _NEVER_TRAILERS for part in value.split(b",")):
+                raise HeadError(400)
+    _read_switches(head, named)
+
+
+def _read_switches(head: Head, named: dict[bytes, list[bytes]]) -> None:
+    switching = False
+    for value in named.get(b"connection", ()):
+        switching |= _read_connection(head, value)
+    if switching:
+        head.upgrade = named.get(b"upgrade", [b""])[0]
+    for value in named.get(b"expect", ())[:1]:
+        if _CONTINUE_TOKEN.search(value):
+            head.expects_continue = head.minor == 1
+        elif value:
+            head.expects_else = True
+
+
+def _check_host(head: Head) -> None:
+    """What Go's server looks at once it has the whole head."""
+    host = next((value for name, value in head.headers if name.lower() == b"host"), None)
+    if host is None and head.minor and head.method != b"CONNECT":
+        raise HeadError(400, "missing required Host header")
+    if host is not None and BAD_HOST.search(host):
+        raise HeadError(400, "malformed Host header")
+    if any(b" " in name for name, _ in head.headers):
+        raise HeadError(400, "invalid header name")
 
 
 def _read_connection(head: Head, value: bytes) -> bool:
@@ -145,13 +212,6 @@ def _read_connection(head: Head, value: bytes) -> bool:
     elif b"keep-alive" in tokens:
         head.keep_alive = True
     return b"upgrade" in tokens
-
-
-def _read_expect(head: Head, value: bytes) -> None:
-    if value.strip().lower() == b"100-continue":
-        head.expects_continue = head.minor == 1
-    elif value:
-        head.expects_else = True
 
 
 _canonical: dict[bytes, bytes] = {}
@@ -179,14 +239,22 @@ def reason(status: int) -> bytes:
     return REASONS.get(status) or b"status code %d" % status
 
 
-def trailer_lines(trailers: Headers) -> bytes:
-    """The end of a chunked body: the last chunk and these trailers, but none that would frame or route a message."""
+def trailer_lines(trailers: Headers, announced: frozenset[bytes]) -> bytes:
+    """The end of a chunked body: the last chunk and these trailers. If all of them were announced, those that would
+    frame or route a message are left out (net/http, declareTrailer); else they are written as they are.
+    """
     lines = sorted((canonical(name), value) for name, value in trailers)
-    kept = [b"%b: %b\r\n" % pair for pair in lines if pair[0] not in _NO_TRAILER]
-    return b"0\r\n%b\r\n" % b"".join(kept)
+    if announced.issuperset(name for name, _ in lines):
+        lines = [pair for pair in lines if pair[0] not in _NO_TRAILER and not pair[0].startswith(b"If-")]
+    return b"0\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % pair for pair in lines)
 
 
-_NO_TRAILER = frozenset((b"Content-Length", b"Transfer-Encoding", b"Trailer", b"Host", b"Connection"))
+_NO_TRAILER = frozenset(
+    b"Authorization Cache-Control Connection Content-Encoding Content-Length Content-Range Content-Type Expect Host "
+    b"Keep-Alive Max-Forwards Pragma Proxy-Authenticate Proxy-Authorization Proxy-Connection Range Realm Te Trailer "
+    b"Transfer-Encoding Www-Authenticate".split()
+)
+"""What is no trailer (golang.org/x/net/http/httpguts, ValidTrailerHeader)."""
 
 
 _date_second = -1

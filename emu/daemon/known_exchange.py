@@ -33,7 +33,7 @@ def made_of(proxy: Proxy, head: http1.Head) -> KnownRequest | None:
     client to client by more than its address.
     """
     way = forward.route(head, _PEER)
-    before, found, after = forward.app_head(way, head).partition(_PEER.encode())
+    before, found, after = forward.app_head(way, head, proxy.app.address).partition(_PEER.encode())
     if not found:
         return None
     way.headers = []

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from emu.daemon import forward, http1, server_connection
 from emu.daemon.client import Asker, ClientConnection, KnownAnswer
 from emu.daemon.ends import HELD_STILL, Ends
+from emu.daemon.goquote import quoted
 from emu.daemon.known import Known
 from emu.daemon.observer import Observer
 from emu.daemon.probe import Prober
@@ -38,13 +39,13 @@ CONTINUE_WAIT_S = 1.0
 """How long the app may take to say `100 Continue` before the body is sent anyway (net/http, DefaultTransport)."""
 ANSWER_BUFFER_BYTES = 4096
 """Of an answer with a known length, less than this is held back until more comes or it ends (Go's bufio.Writer)."""
-BODY_BUFFER_BYTES = 4096
-"""A body of a known length goes to the app when so much of it, head included, was gathered, or it ends (net/http)."""
 FINAL_STATUS_LOST = "final-status-lost"
 """A defect of the real one, copied if asked: after an informational answer the final status is 200."""
+TWO_FRAMINGS = "two-framings"
+"""The other: of a request that two hops may read differently, one framing is chosen."""
 NO_ANSWER = (0, 502, 503, 504)
 """After one of these nobody knows whether the app is ready: the client went, or the answer was most likely ours."""
-DEFECTS = (FINAL_STATUS_LOST,)
+DEFECTS = (FINAL_STATUS_LOST, TWO_FRAMINGS)
 
 
 class Proxy:
@@ -135,7 +136,6 @@ class ProxiedExchange(Exchange, Asker):
         "_app",
         "_continue_timer",
         "_dialing",
-        "_gather",
         "_headed",
         "_informed",
         "_may_repeat",
@@ -157,6 +157,7 @@ class ProxiedExchange(Exchange, Asker):
         self.head = head
         self.flowing = self.body_told = self.body_done = False
         self.held = self.trailers = self.whole = None
+        self.broken = ""
         self.received = 0
         self.status = 0
         """The answer's, once there is one."""
@@ -174,8 +175,6 @@ class ProxiedExchange(Exchange, Asker):
         self._answer: forward.AnswerHead | None = None
         self._headed = self._informed = self._may_repeat = self._over = False
         self._out: list[bytes] | None = None
-        self._gather: bytearray | None = None
-        """Of the request, what goes to the app in one write; None where each piece goes at once."""
         self._tunnel: Tunnel | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
 
@@ -203,10 +202,13 @@ class ProxiedExchange(Exchange, Asker):
             if head.headers:
                 head.headers = []
         if head.target == b"*" and head.method == b"OPTIONS":
-            self._reply(200, b"")
+            self._reply_in_order(200, b"Content-Length: 0\r\n")
+        elif head.method == b"CONNECT":
+            head.keep_alive = False
+            self._enter(way, now)
         elif head.expects_else:
             head.keep_alive = False
-            self._reply(417, b"")
+            self._reply_in_order(417, b"Connection: close\r\n", b"Content-Length: 0\r\n")
         elif way.health_check or way.network_probe == b"probe":
             self._probe(way)
         else:
@@ -254,8 +256,12 @@ class ProxiedExchange(Exchange, Asker):
     def _go(self, now: float) -> None:
         way = self._way
         assert way is not None
+        if self.head.method == b"CONNECT":
+            self._note("protocol", 502, "client sent unsupported CONNECT request")
+            self._error(502, b"client sent unsupported CONNECT request\n")
+            return
         if way.upgrade and not _printable(way.upgrade):
-            words = b"client tried to switch to invalid protocol %b\n" % _quoted(way.upgrade)
+            words = b"client tried to switch to invalid protocol %b\n" % quoted(way.upgrade)
             self._note("protocol", 502, words.decode("latin-1").strip())
             self._error(502, words)
             return
@@ -314,20 +320,14 @@ class ProxiedExchange(Exchange, Asker):
         self._may_repeat = bodiless and app.used > 1 and head.method in SAFE_TO_REPEAT
         if self.conn.full:
             app.pause()
-        first = forward.app_head(self._way, head)
+        first = forward.app_head(self._way, head, self._proxy.app.address)
         if not self._may_repeat:
             self._way.headers = []
+        app.transport.write(first)
         if head.expects_continue and head.content_length != 0:
-            app.transport.write(first)
-            self._gather = bytearray()
             self._continue_timer = asyncio.get_running_loop().call_later(CONTINUE_WAIT_S, self._take_expected)
         elif head.content_length != 0:
-            self._gather = bytearray(first)
             self.conn.take_body(self)
-            if head.chunked:
-                self._send_gathered()
-        else:
-            app.transport.write(first)
 
     def _take_expected(self) -> None:
         """The body that the client holds back: ask for it, for the app wants it or has said nothing."""
@@ -344,33 +344,33 @@ class ProxiedExchange(Exchange, Asker):
     def body(self, data: bytes) -> None:
         if self._app is None or self._over:
             return
-        piece = http1.chunk(data) if self.head.chunked else data
-        if not self._gather and (self._gather is None or len(piece) >= BODY_BUFFER_BYTES):
-            self._app.transport.write(piece)
-            return
-        self._gather += piece
-        if len(self._gather) >= BODY_BUFFER_BYTES:
-            self._send_gathered()
+        self._app.transport.write(http1.chunk(data) if self.head.chunked else data)
 
     def body_end(self) -> None:
         if self._app is None or self._over:
             return
         if self.head.chunked:
-            end = http1.trailer_lines(self.trailers) if self.trailers else http1.LAST_CHUNK
-            if self._gather is None:
-                self._app.transport.write(end)
-            else:
-                self._gather += end
-        self._send_gathered()
+            self._app.transport.write(http1.LAST_CHUNK)  # its trailers stay here, announced or not (httputil)
 
-    def _send_gathered(self) -> None:
-        """What was gathered goes to the app; the rest of a body of known length is gathered again."""
-        gathered = self._gather
-        if gathered is None or self._app is None:
+    def body_failed(self) -> None:
+        """The client's chunks are none: the app's connection ends, and the client is answered if it is not yet."""
+        if self._over:
             return
-        self._gather = None if self.head.chunked or self.body_done else bytearray()
-        if gathered:
-            self._app.transport.write(gathered)
+        app, self._app = self._app, None
+        if app is not None:
+            app.leave()
+        if self._answer is None:
+            self._note("protocol", 502, self.broken)
+            self._error(502, f"{self.broken}\n".encode())
+        else:
+            self._break_off("protocol", self.broken)
+
+    def _break_off(self, reason: str, why: str) -> None:
+        """End the client's connection in the middle, or without a byte of an answer."""
+        self._note(reason, self.status, why)
+        self._leave_app()
+        self._release()
+        self.conn.abort(self)
 
     def request_full(self) -> None:
         self.conn.take_body(self, False)
@@ -401,6 +401,12 @@ class ProxiedExchange(Exchange, Asker):
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
         self._may_repeat = False
+        if status < 100:
+            # No status at all: Go's server panics when it is to write it, and the client's connection ends.
+            words = f"invalid WriteHeader code {status}"
+            self._proxy.log.seldom("answer-cut", why=words)
+            self._break_off("answer-cut", words)
+            return
         if status < 200:
             self._informational(status, reason, headers)
             return
@@ -419,11 +425,10 @@ class ProxiedExchange(Exchange, Asker):
         if status == 101:
             self._switch(reason, headers)
             return
-        if status == 100 and not self.head.expects_continue:
-            return  # nobody waits for it (net/http's transport keeps it to itself)
-        if self.head.minor and not (status == 100 and self._informed):
+        once = status == 100 or (self._proxy.defects and FINAL_STATUS_LOST in self._proxy.defects)
+        if not (once and self._informed):
             self._informed = True
-            self.conn.write(forward.informational(status, headers))
+            self.conn.write(forward.informational(status, headers, self.head.minor))
         if status == 100 and self._continue_timer is not None:
             self._continue_timer.cancel()
             self._take_expected()
@@ -433,7 +438,7 @@ class ProxiedExchange(Exchange, Asker):
         assert answer is not None
         self.sent_bytes += len(data)
         if not self._headed:
-            self._put_head(answer, data, False)
+            self._put_head(answer, data, self._app is not None and self._app.whole)
         self._put(http1.chunk(data) if answer.chunked else data)
         self._wrote()
 
@@ -455,7 +460,8 @@ class ProxiedExchange(Exchange, Asker):
         if not self._headed:
             self._put_head(answer, b"", False)
         if answer.chunked:
-            self._put(http1.trailer_lines(trailers))
+            announced = next((value for name, value in answer.headers if name == b"Trailer"), b"")
+            self._put(http1.trailer_lines(trailers, frozenset(announced.split(b", "))))
             answer.chunked = False  # its end is written
 
     def answer_end(self, reusable: bool) -> None:
@@ -464,7 +470,7 @@ class ProxiedExchange(Exchange, Asker):
         assert answer is not None
         if not self._headed:
             self._put_head(answer, b"", True)
-        elif answer.chunked:
+        if answer.chunked:
             self._put(http1.LAST_CHUNK)
         self._flush()
         if app is not None:
@@ -496,6 +502,8 @@ class ProxiedExchange(Exchange, Asker):
         if self._over or app is None:
             return
         if self._answer is not None:
+            if self._out and self._answer.prompt:
+                self._flush()
             self._proxy.log.seldom("answer-cut", why=str(why or "EOF"))
             self._note("answer-cut", self.status, str(why or "EOF"))
             self.status = 500
@@ -531,9 +539,14 @@ class ProxiedExchange(Exchange, Asker):
         assert self._way is not None
         head, protocol = forward.switched(reason, headers)
         asked = self._way.upgrade
-        if not protocol or protocol.lower() != asked.lower():
+        if not protocol and not asked:
+            words = b"internal error: 101 switching protocols response with non-writable body\n"
+            self._note("protocol", 502, words.decode().strip())
+            self._error(502, words)
+            return
+        if protocol.lower() != asked.lower():
             words = b"backend tried to switch protocol %b when %b was requested\n"
-            words %= (_quoted(protocol), _quoted(asked))
+            words %= (quoted(protocol), quoted(asked))
             self._note("protocol", 502, words.decode("latin-1").strip())
             self._error(502, words)
             return
@@ -614,6 +627,8 @@ class ProxiedExchange(Exchange, Asker):
             proxy.ends.ended(self, time.monotonic(), reason, status, why, **facts)
 
     def _error(self, status: int, body: bytes, headers: bytes = http1.ERROR_TEXT) -> None:
+        if self._informed and self._proxy.defects and FINAL_STATUS_LOST in self._proxy.defects:
+            status = 200
         self._leave_app()
         self._out = None
         self._reply(status, body, headers)
@@ -630,6 +645,17 @@ class ProxiedExchange(Exchange, Asker):
         shown = b"" if head.method == b"HEAD" else body
         self.sent_bytes = len(body)
         self.conn.write(http1.answer_head(status, len(body), headers, connection, minor) + shown)
+        self._finish(keep_alive=not last)
+
+    def _reply_in_order(self, status: int, before: bytes, after: bytes = b"") -> None:
+        """An empty answer whose handler set headers that Go's server sets elsewhere: they stand before the date."""
+        self.status = status
+        last = self.conn.begin_answer(self)
+        minor = self.head.minor
+        if last and minor and b"Connection" not in before:
+            after += b"Connection: close\r\n"
+        head = b"HTTP/1.%d %d %b\r\n%bDate: %b\r\n%b\r\n"
+        self.conn.write(head % (minor, status, http1.reason(status), before, http1.date(), after))
         self._finish(keep_alive=not last)
 
     def _leave_app(self) -> None:
@@ -706,8 +732,3 @@ class ProxiedExchange(Exchange, Asker):
 
 def _printable(text: bytes) -> bool:
     return all(32 <= char < 127 for char in text)
-
-
-def _quoted(text: bytes) -> bytes:
-    """As Go's %q, for what a header may hold."""
-    return b'"%b"' % text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')

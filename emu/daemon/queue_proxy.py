@@ -21,7 +21,7 @@ from emu.daemon import gotemplate, heap, http1, runtime
 from emu.daemon.admin import Admin
 from emu.daemon.metrics import Observation
 from emu.daemon.probe import ProbeError, Prober
-from emu.daemon.proxy import ProxiedExchange, Proxy
+from emu.daemon.proxy import TWO_FRAMINGS, ProxiedExchange, Proxy
 from emu.daemon.request_log import RequestLog
 from emu.daemon.server import Server
 from emu.daemon.settings import REQUIRED, Settings, SettingsError
@@ -90,6 +90,7 @@ class QueueProxy:
             http2=self._speak_http2,
             known=self._proxy.known,
             full_duplex=self._settings.full_duplex,
+            two_framings=TWO_FRAMINGS in self._settings.defects,
         )
 
     def _speak_http2(

@@ -34,6 +34,7 @@ class Server:
         http2: Http2 | None = None,
         known: Known[KnownRequest] | None = None,
         full_duplex: bool = True,
+        two_framings: bool = False,
     ) -> None:
         self._exchanges = exchanges
         self.http2 = http2
@@ -42,6 +43,8 @@ class Server:
         """Requests that came before; whoever makes the exchanges fills it, or leaves it empty."""
         self.full_duplex = full_duplex
         """Whether an answer may be written while its request is still read (HTTP/1)."""
+        self.two_framings = two_framings
+        """Whether a request that two hops may read differently is taken, as Go's server does."""
         self._heads: Deadlines[ServerConnection] = Deadlines(head_limit_s)
         self._head_limit_s = head_limit_s
         self._head_timer: asyncio.TimerHandle | None = None

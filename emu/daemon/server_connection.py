@@ -4,17 +4,15 @@ A connection makes an `Exchange` of each request and lets one at a time have its
 in the kernel: reading pauses while an exchange does not take its body and while a further request waits behind it.
 """
 
-# ruff: noqa: D102  a Protocol's and a parser's callbacks are described by asyncio and httptools
+# ruff: noqa: D102  a Protocol's and a parser's callbacks are described by asyncio
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
-import httptools
-
 from emu.daemon import http1
+from emu.daemon.request_reader import RequestReader
 
 if TYPE_CHECKING:
     from emu.daemon.server import Server
@@ -42,7 +40,18 @@ _NONE_QUEUED: list[Exchange] = []
 class Exchange:
     """One request and its answer. Subclasses say what happens; all of it runs on the loop."""
 
-    __slots__ = ("body_done", "body_told", "conn", "flowing", "head", "held", "received", "trailers", "whole")
+    __slots__ = (
+        "body_done",
+        "body_told",
+        "broken",
+        "conn",
+        "flowing",
+        "head",
+        "held",
+        "received",
+        "trailers",
+        "whole",
+    )
 
     def __init__(self, conn: ServerConnection, head: http1.Head) -> None:
         self.conn = conn
@@ -52,6 +61,8 @@ class Exchange:
         self.held: list[bytes] | None = None
         self.received = 0
         """Of the request's body, in bytes."""
+        self.broken = ""
+        """Why the rest of the request's body cannot be read, in Go's words."""
         self.trailers: http1.Headers | None = None
         """What came after a chunked body; known once that is done."""
         self.whole: bytes | None = None
@@ -67,8 +78,17 @@ class Exchange:
     def body_end(self) -> None:
         """The request's body is complete."""
 
+    def body_failed(self) -> None:
+        """The rest of the body cannot be read (`broken` says why): the connection is to end."""
+        self.abandoned()
+        self.conn.abort(self)
+
     def abandoned(self) -> None:
-        """The client is gone, or broke the framing of its body; nothing can be written any more."""
+        """The client is gone; nothing can be written any more."""
+
+    def left_alone(self) -> None:
+        """The client closed its direction: it is gone for Go, though it might still read an answer."""
+        self.abandoned()
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Answer all at once, and be over; `headers` are whole lines."""
@@ -95,18 +115,16 @@ class KnownRequest(Protocol):
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client that speaks HTTP/2 without asking says first (RFC 9113, 3.4)."""
-_TOKEN_LINE = re.compile(rb"(?:\r\n)*([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ")
 MOST_UPGRADE_BYTES = 4096
 """Read at most this much of what a client says in the protocol that it hopes to switch to."""
 
 
-class ServerConnection(asyncio.BufferedProtocol):
+class ServerConnection(RequestReader, asyncio.BufferedProtocol):
     """One connection from a client; `exchanges` makes an exchange of each request's head."""
 
     __slots__ = (
         "_advancing",
         "_awaited",
-        "_begun",
         "_current",
         "_discard_left",
         "_ending",
@@ -114,19 +132,13 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_fault",
         "_finished",
         "_fresh",
-        "_head_bytes",
-        "_headers",
         "_held_back",
-        "_in_head",
         "_leftover",
-        "_method",
-        "_parser",
         "_paused",
         "_queue",
         "_quick",
         "_ready",
         "_tail",
-        "_target",
         "_wrote",
         "full",
         "peer",
@@ -135,14 +147,9 @@ class ServerConnection(asyncio.BufferedProtocol):
     )
 
     def __init__(self, server: Server, exchanges: Callable[[ServerConnection, http1.Head], Exchange]) -> None:
+        super().__init__(server.two_framings)
         self.server = server
         self._exchanges = exchanges
-        self._parser: httptools.HttpRequestParser | None = httptools.HttpRequestParser(self)
-        self._headers: http1.Headers = []
-        self._target = b""
-        self._head_bytes = 0
-        """Read since the last head or piece of body was understood; trailers and chunk extensions count too."""
-        self._in_head = True
         self._current: Exchange | None = None
         self._tail: Exchange | None = None
         self._queue: list[Exchange] = _NONE_QUEUED
@@ -162,10 +169,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Nothing was read yet, so that it may be HTTP/2."""
         self._leftover: bytes | None = None
         """What came after a request that asked to switch protocols; None while there is no such request."""
-        self._method = b""
-        """A method that the parser does not know; it was told another."""
-        self._begun = False
-        """The parser has read a part of a message."""
         self._ready = False
         """Nothing is under way and nothing was read of the next request."""
         self._quick = False
@@ -189,7 +192,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.server.connections.discard(self)
         self.server.has_head(self)
         self._abandon()
-        self._parser = None
         self.server.connection_gone()
 
     def eof_received(self) -> bool:
@@ -215,9 +217,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._quick = False
         if self._fresh and self._is_http2(data):
             return
-        self._head_bytes += nbytes
         self._feed_checked(data)
-        if ready and not self._begun and len(self._queue) == 1 and data.find(b"\r\n\r\n") == nbytes - 4:
+        if ready and self._in_head and len(self._queue) == 1 and data.find(b"\r\n\r\n") == nbytes - 4:
             exchange = self._queue[0]
             if not exchange.head.upgrade:
                 exchange.whole = data
@@ -226,8 +227,6 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._current = exchange
                 exchange.begin()
                 return
-        if self._head_bytes > http1.MAX_HEAD_BYTES and self._fault is None and self._leftover is None:
-            self._broken(http1.HeadError(431))
         self._advance()
 
     def _is_http2(self, data: bytes) -> bool:
@@ -243,7 +242,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._fresh = False
         if self._leftover is not None:
             held, self._leftover = self._leftover, None
-            self._head_bytes += len(held)
             self._feed_checked(held)
         return False
 
@@ -251,7 +249,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert self.server.http2 is not None
         self.server.connections.discard(self)
         self.server.has_head(self)
-        self._parser = None
         self._ending = True
         self.server.http2(self.transport, self.peer, said, None)
 
@@ -272,46 +269,17 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._broken(wrong)
 
     def _feed(self, data: bytes) -> None:
-        if self._leftover is not None:
-            self._leftover += data
-            return
-        last = self._tail
-        if last is not None and last.body_done and not last.head.keep_alive:
-            self._head_bytes = 0
-            return  # nothing after it is a request
-        while self._parser is not None:
-            try:
-                self._parser.feed_data(data)
+        while data:
+            if self._leftover is not None:
+                self._leftover += data
                 return
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                if self._tail is not None and self._tail.head.upgrade:
-                    self._leftover = data
-                    self._head_bytes = 0
-                    return
-                # No protocol is switched to here; what follows is the next request.
-                if not data:
-                    return
-            except httptools.HttpParserInvalidMethodError:
-                data = self._other_method(data)
-            except httptools.HttpParserCallbackError as failed:
-                raise failed.__context__ or failed from None
-            except httptools.HttpParserError:
-                last = self._tail
-                if self._in_head and not self._headers and last is not None and not last.head.keep_alive:
-                    self._head_bytes = 0
-                    return
-                raise http1.HeadError(400) from None
-
-    def _other_method(self, data: bytes) -> bytes:
-        """A method that the parser refuses for not knowing it, where Go takes any: it is told GET instead."""
-        begins_here = self._in_head and self._head_bytes == len(data)
-        line = _TOKEN_LINE.match(data[:64]) if begins_here else None
-        if line is None or self._method:
-            raise http1.HeadError(400)
-        self._method = line[1]
-        self._parser = httptools.HttpRequestParser(self)
-        return b"GET" + data[line.end(1) :]
+            if not self._in_head:
+                data = self._read_body(data)
+                continue
+            last = self._tail
+            if self._fault is not None or (last is not None and not last.head.keep_alive):
+                return  # nothing after it is a request
+            data = self._read_head(data)
 
     def pause_writing(self) -> None:
         self.full = True
@@ -325,28 +293,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         else:
             self._advance()
 
-    # --- the parser's side
+    # --- the reader's side
 
-    def on_message_begin(self) -> None:
-        self._begun = self._in_head = True
-        self._headers = []
-        self._target = b""
-
-    def on_url(self, url: bytes) -> None:
-        self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers.append((name, value))  # after the head, it is a trailer
-
-    def on_headers_complete(self) -> None:
-        parser = self._parser
-        assert parser is not None
-        method, self._method = self._method or parser.get_method(), b""
-        head = http1.read_head(method, self._target, parser.get_http_version(), self._headers)
-        self._in_head = False
+    def on_head(self, head: http1.Head) -> None:
         self.server.has_head(self)
-        self._head_bytes = 0
-        self._headers = []
         exchange = self._exchanges(self, head)
         self._tail = exchange
         self._queue = [*self._queue, exchange]
@@ -354,7 +304,6 @@ class ServerConnection(asyncio.BufferedProtocol):
     def on_body(self, data: bytes) -> None:
         exchange = self._tail
         assert exchange is not None
-        self._head_bytes = 0
         if self._ending:
             return
         exchange.received += len(data)
@@ -371,19 +320,32 @@ class ServerConnection(asyncio.BufferedProtocol):
         else:
             exchange.held.append(data)
 
-    def on_message_complete(self) -> None:
+    def on_message_complete(self, trailers: http1.Headers | None) -> None:
         exchange = self._tail
         assert exchange is not None
-        self._begun = False
-        self._in_head = True
-        self._head_bytes = 0
-        if self._headers:
-            exchange.trailers, self._headers = self._headers, []
+        exchange.trailers = trailers
         exchange.body_done = True
+        if exchange.head.upgrade:
+            self._leftover = b""
         if not self._ending:
             self._tell_end(exchange)
             if self._held_back is not None and exchange is self._current:
                 asyncio.get_running_loop().call_soon(self._let_out)
+
+    def on_body_fault(self, words: str) -> None:
+        exchange = self._tail
+        assert exchange is not None
+        exchange.broken = words
+        exchange.head.keep_alive = False
+        self._fault = http1.HeadError(0)
+        if self._ending or exchange is not self._current:
+            return
+        if self._held_back is not None:
+            asyncio.get_running_loop().call_soon(self._let_out)
+        elif self._discard_left is not None:
+            self._linger()
+        else:
+            self._tell_end(exchange)
 
     # --- the exchange's side
 
@@ -400,9 +362,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._sync_reading()
 
     def _tell_end(self, exchange: Exchange) -> None:
-        if exchange.flowing and exchange.body_done and not exchange.body_told:
+        if not exchange.flowing or exchange.body_told:
+            return
+        if exchange.body_done:
             exchange.body_told = True
             exchange.body_end()
+        elif exchange.broken:
+            exchange.body_told = True
+            exchange.body_failed()
 
     def write(self, data: bytes) -> None:
         """Write a part of the current exchange's answer."""
@@ -446,7 +413,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.server.has_head(self)
         self._current = None
         self._ending = True
-        self._parser = None
         self.server.connection_gone()
         return self.transport, leftover
 
@@ -519,9 +485,9 @@ class ServerConnection(asyncio.BufferedProtocol):
             self.write(said)
         if finished is not None:
             self.finish(exchange, finished)
-        elif self._fault is not None:
-            exchange.abandoned()
-            self._linger()
+        elif self._fault is not None and not self._fault.status:
+            exchange.flowing = True
+            self._tell_end(exchange)
         elif not self.full:
             exchange.ready()
 
@@ -548,19 +514,20 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._ending:
             return
         if self._fault is not None and self._current is None and not self._queue:
-            self.transport.write(http1.refusal(self._fault.status, self._fault.detail))
+            if self._fault.status:
+                self.transport.write(http1.refusal(self._fault.status, self._fault.detail))
             self._linger()
         else:
             self._sync_reading()
             if self._current is None:
-                self._ready = not (self._begun or self._head_bytes or self._paused or self.full or self._fresh)
-                if self._in_head and (self._head_bytes or self._begun):
+                begun = not self._in_head or self._partial is not None
+                self._ready = not (begun or self._paused or self.full or self._fresh)
+                if self._partial is not None:
                     self.server.awaits_head(self)
 
     def _read_leftover(self) -> None:
         """No protocol was switched to: what came after the request is the next one."""
         held, self._leftover = self._leftover or b"", None
-        self._head_bytes += len(held)
         self._feed_checked(held)
 
     def head_overdue(self) -> None:
@@ -569,23 +536,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._close()
 
     def _broken(self, fault: http1.HeadError) -> None:
-        """What came is not HTTP, or not safe: answer what came before it, then the fault, and close."""
+        """What came is no request, or not safe: it is answered after all that came before; the connection ends."""
         self._fault = fault
-        if self._queue:
-            if not self._queue[-1].body_done:
-                self._queue = self._queue[:-1] or _NONE_QUEUED
-            return
-        current = self._current
-        if current is None or current.body_done:
-            return
-        if self._held_back is not None:
-            current.head.keep_alive = False
-            self._let_out()
-            return
-        if self._wrote or self._discard_left is not None:
-            self._linger()
-        self._current = None
-        current.abandoned()
 
     def _discarded(self, left: int) -> None:
         """After an answer that overtook its request: the rest of the body has been read, or turned out long."""

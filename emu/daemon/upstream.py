@@ -27,6 +27,7 @@ class AppConnections:
     def __init__(self, host: str, port: int, max_idle: int) -> None:
         self.host = host
         self.port = port
+        self.address = f"{host}:{port}".encode()
         self._max_idle = max_idle
         self._idle: list[ClientConnection] = []
         self._known: Known[KnownAnswer] = Known()

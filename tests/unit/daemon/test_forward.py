@@ -6,13 +6,14 @@ from emu.daemon.forward import answer, app_head, route
 
 def request(*headers: tuple[bytes, bytes], target: bytes = b"/", minor: int = 1) -> http1.Head:
     """A GET with these headers and a Host."""
-    return http1.read_head(b"GET", target, f"1.{minor}", [(b"Host", b"a"), *headers])
+    lines = [b"%b: %b\r\n" % pair for pair in ((b"Host", b"a"), *headers)]
+    return http1.parse_head(b"GET %b HTTP/1.%d\r\n%b\r\n" % (target, minor, b"".join(lines)))
 
 
 def to_app(*headers: tuple[bytes, bytes], target: bytes = b"/") -> list[bytes]:
     """The lines of the head that the app gets, from a client at 10.0.0.9."""
     head = request(*headers, target=target)
-    return app_head(route(head, "10.0.0.9"), head).removesuffix(b"\r\n\r\n").split(b"\r\n")
+    return app_head(route(head, "10.0.0.9"), head, b"127.0.0.1:8080").removesuffix(b"\r\n\r\n").split(b"\r\n")
 
 
 def test_x_forwarded_for_gains_the_peer() -> None:

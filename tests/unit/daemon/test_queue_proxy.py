@@ -299,21 +299,16 @@ class TestForwarding:
             assert client.read_head().status == 503
         running.close()
 
-    def test_a_slow_upload_reaches_the_app_in_blocks(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
-        """The head with the first 4 KiB, what follows as a further 4 KiB fill, the rest with the end."""
+    def test_a_slow_upload_reaches_the_app_piece_by_piece(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """The head at once, and each piece as it comes."""
         client = queue_proxy().connect()
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9000\r\n\r\n" + bytes(100))
         app = fake_app.accept()
-        time.sleep(0.1)
-        assert app.quiet()
-        client.send(bytes(4000))
         app.read_until(b"\r\n\r\n")
-        app.read_exactly(4100)
-        client.send(bytes(4000))
-        time.sleep(0.1)
-        assert app.quiet()
-        client.send(bytes(900))
-        assert app.read_exactly(4900) == bytes(4900)
+        for size in (100, 4000, 4000, 900):
+            if size != 100:
+                client.send(bytes(size))
+            assert app.read_exactly(size) == bytes(size)
 
     def test_chunks_reach_the_app_at_once(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """Nobody waits for a block of them to fill."""
@@ -713,12 +708,10 @@ class TestSmuggling:
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n",
-            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
             b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc",
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length : 3\r\n\r\nabc",
-            b"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\nabc",
             b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
             b"GET / HTTP/1.1\r\n\r\n",
             b"nonsense\r\n\r\n",
@@ -751,7 +744,9 @@ class TestSmuggling:
         app.read_until(b"3\r\nabc\r\n")
         client.send(b"zz\r\n")
         assert app.is_closed()
-        assert client.read_to_end().startswith(b"HTTP/1.1 400 ")
+        said = client.read_to_end()
+        assert said.startswith(b"HTTP/1.1 502 ")
+        assert said.endswith(b"\r\n\r\ninvalid byte in chunk length\n")
 
     def test_a_good_request_before_a_bad_one_is_answered_first(
         self, queue_proxy: StartProxy, fake_app: FakeApp

@@ -51,7 +51,7 @@ class TestWords:
             ),
             ("QUEUE_SERVING_PORT", "http", "listen tcp: lookup tcp/http: unknown port"),
             ("QUEUE_SERVING_PORT", "70000", "listen tcp: address 70000: invalid port"),
-            ("EMU_KNATIVE_DEFECTS", "x", "EMU_KNATIVE_DEFECTS names x; known: all, final-status-lost"),
+            ("EMU_KNATIVE_DEFECTS", "x", "EMU_KNATIVE_DEFECTS names x; known: all, final-status-lost, two-framings"),
         ],
     )
     def test_a_bad_value_is_refused(self, name: str, value: str, words: str) -> None:

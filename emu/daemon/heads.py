@@ -1,0 +1,153 @@
+"""Heads of messages as Go reads them: lines, header fields, request and status lines. Pure: bytes → values.
+
+Sources: net/textproto (ReadMIMEHeader), net/http (readRequest, ReadResponse). What Go refuses is refused, in its
+words; what it takes is taken: lines that end with LF alone, folded fields, blanks around values.
+"""
+
+from __future__ import annotations
+
+import re
+
+from emu.daemon.goquote import quoted
+
+Headers = list[tuple[bytes, bytes]]
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_LINE = rb"(?:" + _TOKEN + rb"++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n"
+_ORDINARY = re.compile(_LINE)
+"""Whole lines, each with a name that is a token and nothing odd in its value, then an empty one."""
+_FIELD = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n")
+_ENDS_WITH_BLANK = re.compile(rb"[ \t]\r\n")
+_END = re.compile(rb"\n\r?\n")
+_ODD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NAME = re.compile(_TOKEN + rb"+")
+_NAME_OR_BLANKS = re.compile(rb"[ !#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
+_BLANKS = b" \t"
+FIRST_LINE_QUOTED = 80
+
+
+class MessageError(Exception):
+    """What Go's reader says of bytes that are no message."""
+
+
+class TooManyFieldsError(MessageError):
+    """More header fields than a server takes."""
+
+
+def end_of(data: bytes | bytearray, start: int = 0) -> int:
+    """Where a head ends, its empty line included; 0 while it does not."""
+    found = _END.search(data, max(0, start - 2))
+    return found.end() if found else 0
+
+
+def version(proto: bytes) -> tuple[int, int] | None:
+    """Major and minor of `HTTP/1.1`; None for what is none."""
+    if proto == b"HTTP/1.1":
+        return 1, 1
+    found = _VERSION.fullmatch(proto)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def fields(data: bytes, at: int, most: int = 0) -> Headers:
+    """The header fields from `at` to the head's end. MessageError; TooManyFieldsError beyond `most` (0: any)."""
+    if _ORDINARY.fullmatch(data, at):
+        found = _FIELD.findall(data, at)
+        if _ENDS_WITH_BLANK.search(data, at):
+            found = [(name, value.rstrip(_BLANKS)) for name, value in found]
+    else:
+        found = _odd_fields(data, at)
+    if most and len(found) > most:
+        raise TooManyFieldsError("message too large")
+    return found
+
+
+def _odd_fields(data: bytes, at: int) -> Headers:
+    """The same, line by line, for what is not quite ordinary."""
+    lines = [line.removesuffix(b"\r") for line in data[at:].split(b"\n")]
+    if lines[0][:1] in (b" ", b"\t"):
+        raise MessageError(_protocol(b"malformed MIME header initial line: %b", lines[0]))
+    found: Headers = []
+    number = 0
+    while number < len(lines) and lines[number]:
+        line = lines[number]
+        number += 1
+        if b":" not in line:
+            raise MessageError(_protocol(b"malformed MIME header: missing colon: %b", line))
+        line = line.strip(_BLANKS)
+        while number < len(lines) and lines[number][:1] in (b" ", b"\t"):
+            line += b" " + lines[number].strip(_BLANKS)
+            number += 1
+        name, _, value = line.partition(b":")
+        if not _NAME_OR_BLANKS.fullmatch(name) or _ODD_VALUE.search(value):
+            raise MessageError(_protocol(b"malformed MIME header line: %b", line))
+        found.append((name, value.strip(_BLANKS)))
+    return found
+
+
+def valid_name(name: bytes) -> bool:
+    """Whether a header's name is a token: Go reads names with blanks in them, and refuses them later."""
+    return _NAME.fullmatch(name) is not None
+
+
+def request_line(line: bytes) -> tuple[bytes, bytes, tuple[int, int]]:
+    """Method, target and version. MessageError."""
+    method, first, rest = line.partition(b" ")
+    target, second, proto = rest.partition(b" ")
+    if not first or not second:
+        raise MessageError(f"malformed HTTP request {_text(line)}")
+    if not _NAME.fullmatch(method):
+        raise MessageError(f"invalid method {_text(method)}")
+    numbers = version(proto)
+    if numbers is None:
+        raise MessageError(f"malformed HTTP version {_text(proto)}")
+    return method, target, numbers
+
+
+def status_line(line: bytes) -> tuple[int, bytes, tuple[int, int]]:
+    """Status, reason and version. MessageError."""
+    proto, blank, rest = line.partition(b" ")
+    if not blank:
+        raise MessageError(f"malformed HTTP response {_text(line)}")
+    code, _, reason = rest.lstrip(b" ").partition(b" ")
+    status = _atoi(code) if len(code) == 3 else -1
+    if status < 0:
+        raise MessageError(f"malformed HTTP status code {_text(code)}")
+    numbers = version(proto)
+    if numbers is None:
+        raise MessageError(f"malformed HTTP version {_text(proto)}")
+    return status, reason, numbers
+
+
+def first_line(data: bytes | bytearray) -> tuple[bytes, int]:
+    """The first line without its end, and where the next begins; 0 while it is not whole."""
+    end = data.find(b"\n")
+    return (bytes(data[:end]).removesuffix(b"\r"), end + 1) if end >= 0 else (b"", 0)
+
+
+def content_length(values: list[bytes]) -> int:
+    """The length that these say, all the same. MessageError."""
+    first = values[0].strip(_BLANKS)
+    if len(values) > 1 and any(value.strip(_BLANKS) != first for value in values):
+        got = " ".join(_text(value) for value in values)
+        raise MessageError(f"http: message cannot contain multiple Content-Length headers; got [{got}]")
+    if not first:
+        raise MessageError('invalid empty Content-Length ""')
+    if not first.isdigit() or len(first) > 4000 or int(first) >= 1 << 63:
+        raise MessageError(f"bad Content-Length {_text(first)}")
+    return int(first)
+
+
+def _atoi(code: bytes) -> int:
+    digits = code[1:] if code[:1] in (b"+", b"-") else code
+    if not digits.isdigit():
+        return -1
+    return -int(digits) if code[:1] == b"-" else int(digits)
+
+
+def _text(text: bytes) -> str:
+    return quoted(text).decode("utf-8")
+
+
+def _protocol(words: bytes, line: bytes) -> str:
+    return (words % quoted(line)).decode("utf-8")

@@ -1,0 +1,113 @@
+"""Requests out of the bytes of a connection, as Go's server reads them: heads, then bodies with a length or chunks."""
+
+from __future__ import annotations
+
+from emu.daemon import heads, http1
+from emu.daemon.chunks import ChunkReader
+
+MOST_EMPTY_BYTES = 4
+"""Of empty lines after a POST, so many bytes are passed over (net/http, conn.readRequest)."""
+
+
+class RequestReader:
+    """What was read of the request at hand; `ServerConnection` says what becomes of it."""
+
+    __slots__ = ("_chunks", "_in_head", "_left", "_partial", "_skip", "two_framings")
+
+    def __init__(self, two_framings: bool) -> None:
+        self.two_framings = two_framings
+        self._in_head = True
+        self._partial: bytearray | None = None
+        """What has come of a head that is not whole; None while nothing has."""
+        self._left = 0
+        """Of a body of known length."""
+        self._chunks: ChunkReader | None = None
+        self._skip = 0
+        """So many bytes of empty lines may come before the next head."""
+
+    def on_head(self, head: http1.Head) -> None:
+        """A head is whole. Its body follows, then `on_message_complete`."""
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of the body."""
+
+    def on_message_complete(self, trailers: heads.Headers | None) -> None:
+        """The request is read to its end."""
+
+    def on_body_fault(self, words: str) -> None:
+        """The body's framing is broken; what follows is nothing."""
+
+    def _read_head(self, data: bytes) -> bytes:
+        """Take in what is of a head, and return what follows it. HeadError."""
+        if self._skip:
+            data = self._past_empty(data)
+        partial = self._partial
+        if partial is None:
+            end = data.find(b"\r\n\r\n") + 4
+            if end == 3 or data.find(b"\n\n", 0, end) >= 0 or data.find(b"\n\r\n", 0, end - 3) >= 0:
+                end = heads.end_of(data)
+            said = data[:end]
+        else:
+            before = len(partial)
+            partial += data
+            end = heads.end_of(partial, before)
+            said = bytes(partial[:end])
+            data = bytes(partial[before:]) if not end else bytes(partial)
+        if not end:
+            self._partial = self._unfinished(partial if partial is not None else bytearray(data))
+            return b""
+        self._partial = None
+        head = http1.parse_head(said, self.two_framings)
+        self._in_head = False
+        self._left = head.content_length or 0
+        self._chunks = ChunkReader() if head.chunked else None
+        self._skip = MOST_EMPTY_BYTES if head.method == b"POST" else 0
+        self.on_head(head)
+        if not (self._left or head.chunked):
+            self._complete(None)
+        return data[end:]
+
+    def _past_empty(self, data: bytes) -> bytes:
+        most = data[: self._skip]
+        rest = most.lstrip(b"\r\n")
+        self._skip = 0 if rest or len(most) == self._skip else self._skip - len(most)
+        return data[len(most) - len(rest) :]
+
+    def _unfinished(self, partial: bytearray) -> bytearray | None:
+        """A part of a head: refused at once if its first line is wrong already, or if it is too long. HeadError."""
+        if len(partial) > http1.MAX_HEAD_BYTES:
+            raise http1.HeadError(431)
+        end = partial.find(b"\n", 0, http1.MAX_HEAD_BYTES)
+        if end >= 0:
+            http1.check_first_line(bytes(partial[: end + 1]))
+        return partial or None
+
+    def _read_body(self, data: bytes) -> bytes:
+        """Take in what is of the body, and return what follows it."""
+        chunks = self._chunks
+        if chunks is None:
+            left = self._left
+            if len(data) < left:
+                self._left = left - len(data)
+                self.on_body(data)
+                return b""
+            self._left = 0
+            piece, rest = (data, b"") if len(data) == left else (data[:left], data[left:])
+            self.on_body(piece)
+            self._complete(None)
+            return rest
+        body = chunks.feed(data)
+        if body:
+            self.on_body(body)
+        if chunks.fault:
+            self.on_body_fault(chunks.fault)
+            return b""
+        if not chunks.done:
+            return b""
+        self._complete(chunks.trailers or None)
+        return chunks.rest
+
+    def _complete(self, trailers: heads.Headers | None) -> None:
+        self._in_head = True
+        self._chunks = None
+        self.on_message_complete(trailers)
