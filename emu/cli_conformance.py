@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import click
 
 from emu import output
 
+if TYPE_CHECKING:
+    from emu.conformance import suite
+    from emu.conformance.case import Case
+    from emu.conformance.strings import Wire
+
 
 @click.command()
 @click.option("--target", metavar="URL", help="A queue-proxy that runs already, such as http://127.0.0.1:8012.")
+@click.option(
+    "--program",
+    metavar="PATH",
+    help="Another queue-proxy: it is started with the settings that each case needs, on ports 8012, 8022 and 9090.",
+)
 @click.option(
     "--app-port", default=8080, show_default=True, help="The port that the target forwards to; we listen there."
 )
@@ -25,12 +38,21 @@ from emu import output
 @click.option("--list", "only_list", is_flag=True, help="List the cases, and play none.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per case on standard output.")
 def conformance(
-    target: str | None, app_port: int, settings: tuple[str, ...], only: str | None, only_list: bool, as_json: bool
+    target: str | None,
+    program: str | None,
+    app_port: int,
+    settings: tuple[str, ...],
+    only: str | None,
+    only_list: bool,
+    as_json: bool,
 ) -> None:
     """Play wire cases against queue-proxy: bytes in, what must come out, what the app must have seen.
 
-    Without --target our own is started, with the settings that each case needs. With it, a scripted app listens on
-    --app-port in its place, and cases that need other settings are skipped. The exit status is 1 if any failed.
+    Without --target and --program our own is started, with the settings that each case needs. With --target, a
+    scripted app listens on --app-port in its place, and cases that need other settings are skipped; --program plays
+    all. --list shows for each group of cases the settings that it needs, and how it is known what they expect: seen
+    on Knative's own queue-proxy, read in its sources, or chosen. The exit status is 1 if any failed, but for those of
+    which it is known that the real one does something else.
 
     \b
     Examples:
@@ -38,46 +60,78 @@ def conformance(
       emu conformance --only chunk
       emu conformance --target http://127.0.0.1:8012 --app-port 8080
       emu conformance --target http://127.0.0.1:8012 --setting CONTAINER_CONCURRENCY=1
+      emu conformance --program ./queue
     """
-    from emu.conformance.case import Case
+    from emu.conformance import strings, suite
     from emu.conformance.cases import CASES
-    from emu.conformance.play import Result
-    from emu.conformance.suite import against_ours, against_target
 
     cases = [case for case in CASES if only is None or only in case.name]
+    wires = [wire for sheet in strings.sheets() for wire in sheet.wires]
+    wires = [wire for wire in wires if only is None or only in f"{wire.topic}/{wire.name}"]
     if only_list:
-        for case in cases:
-            needs = "".join(f" [{name}={value}]" for name, value in case.settings.items())
-            output.echo(f"{case.name:24} {case.about}{needs}")
+        _list(cases, wires)
         return
+    if target is not None and program is not None:
+        raise click.UsageError("--target and --program exclude each other: the one runs already, the other does not")
     skipped: list[Case] = []
+    foreign = target is not None or program is not None
 
-    def tell(result: Result) -> None:
-        case = result.case
+    def tell(result: suite.PLAYED) -> None:
+        known = _known(result) if foreign else ""
         if as_json:
             line = {
-                "case": case.name,
+                "case": result.name,
                 "passed": not result.faults,
                 "faults": result.faults,
+                "known": known,
                 "seconds": round(result.seconds, 3),
             }
             output.echo(output.to_json(line))
+        elif result.faults and known:
+            output.echo(f"known   {result.name}: the real one {known}")
         elif result.faults:
-            output.echo(f"FAILED  {case.name}: {case.about}")
+            output.echo(f"FAILED  {result.name}: {result.about}")
             for fault in result.faults:
                 output.echo(f"          {fault}")
-            if case.why_ours and target is not None:
-                output.echo(f"          (known: the real one {case.why_ours})")
 
-    if target is None:
-        results = against_ours(cases, tell)
-    else:
+    if program is not None:
+        playable = [case for case in cases if not case.read_only]
+        skipped = [case for case in cases if case.read_only]
+        results = suite.against_program(playable, wires, program, tell)
+    elif target is not None:
         given = dict(setting.partition("=")[::2] for setting in settings)
-        results = against_target(cases, target, app_port, given, tell, skipped.append)
-    failed = sum(bool(result.faults) for result in results)
+        results = suite.against_target(cases, wires, target, app_port, given, tell, skipped.append)
+    else:
+        results = suite.against_ours(cases, wires, tell)
+    faulty = [result for result in results if result.faults]
+    failed = sum(not (foreign and _known(result)) for result in faulty)
     for case in skipped:
         needs = ", ".join(f"{name}={value}" for name, value in case.settings.items()) or "no settings"
-        output.echo(f"skipped {case.name}: it needs {needs}", err=True)
-    output.echo(f"{len(results) - failed} of {len(results)} passed, {len(skipped)} skipped", err=as_json)
+        output.echo(f"skipped {case.name}: {case.read_only or f'it needs {needs}'}", err=True)
+    passed, expected = len(results) - len(faulty), len(faulty) - failed
+    also = f", {expected} differ as is known" if expected else ""
+    output.echo(f"{passed} of {len(results)} passed{also}, {failed} failed, {len(skipped)} skipped", err=as_json)
     if failed:
         sys.exit(1)
+
+
+def _known(result: suite.PLAYED) -> str:
+    """What the real one is known to do instead; empty where it is as expected."""
+    from emu.conformance.play import Result
+
+    return result.case.why_ours if isinstance(result, Result) else ""
+
+
+def _list(cases: list[Case], wires: list[Wire]) -> None:
+    from emu.conformance import suite
+    from emu.conformance.case import SEEN_ON, Known
+
+    output.echo(f"Seen on {SEEN_ON}.")
+    for settings, group in suite.groups(cases).items():
+        needs = " ".join(f"{name}={value}" for name, value in json.loads(settings).items())
+        output.echo(f"\n{needs or 'No settings'}")
+        for case in group:
+            known = "" if case.known is Known.SEEN else f" ({case.known.value}: {case.why_ours or case.read_only})"
+            output.echo(f"  {case.name:24} {case.about}{known}")
+    counts = Counter(wire.topic for wire in wires)
+    output.echo(f"\n{len(wires)} strings: " + ", ".join(f"{topic} {count}" for topic, count in counts.items()))

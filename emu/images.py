@@ -32,7 +32,7 @@ BASE, APP, QUEUE_PROXY = "emu/base", "emu/app", "emu/queue-proxy"
 _RECIPE = 1
 """Counts up when the way of making the root file system changes, so that caches are made anew."""
 _DEBIAN_PACKAGES = ("python3-minimal", "libpython3-stdlib", "coreutils", "dash", "libc-bin")
-_PYTHON_PACKAGES = ("h2", "httptools", "uvloop")
+_PYTHON_PACKAGES = ("h2", "uvloop")
 _NOT_NEEDED = "usr/share/doc usr/share/locale usr/share/man usr/share/i18n usr/lib/*/gconv usr/bin/perl*"
 _CODE = ("__init__.py", "messages.py", "policy", "daemon")
 """What containers import of emu; see tests/unit/test_layout.py."""
@@ -131,7 +131,7 @@ def _fetch_packages(python_version: str, target: Path) -> None:
             *_PYTHON_PACKAGES,
         ],
         what="cannot fetch the Python packages of the images",
-        fix="see that pip can reach PyPI from here: pip download httptools",
+        fix="see that pip can reach PyPI from here: pip download uvloop",
         timeout_s=_MINUTES_S,
     )
 

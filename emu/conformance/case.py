@@ -60,7 +60,8 @@ class Seen:
     lacks: tuple[bytes, ...] = ()
     """Header names, in lower case, that it must not hold."""
     body: bytes | None = None
-    trailers: tuple[bytes, ...] = ()
+    no_trailers: bool = False
+    """Nothing came between the last chunk and the end."""
     sorted: bool = False
     """The headers after those that Go writes first are in order."""
 
@@ -68,6 +69,20 @@ class Seen:
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
 HOLD_PATH = b"/hold"
 """A request to this path is never answered by the app."""
+
+
+class Known(Enum):
+    """How it is known what a case expects."""
+
+    SEEN = "seen on the real one"
+    READ = "read in its sources"
+    CHOSEN = "chosen: the real one does something else"
+
+
+SEEN_ON = "Knative Serving 1.23, commit 98e5ef90, built with Go 1.27.3"
+"""The one that cases were played against."""
+APP_PORT = "APP_PORT"
+"""Stands for the app's port in a setting."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,16 @@ class Case:
     """When the last answer ends, since the case's begin: no sooner than, no later than."""
     app_http1: bool = False
     """The app takes for a request what begins a connection in HTTP/2; else it waits for more and says nothing."""
+    fresh: bool = False
+    """The app ends all its connections before."""
     app_down: bool = False
     """Nobody listens at the app's port."""
     why_ours: str = ""
     """Where the real one is known to differ: what it does."""
+    read_only: str = ""
+    """Why the case cannot be played against a real one: what it expects was read in the sources."""
+
+    @property
+    def known(self) -> Known:
+        """How it is known."""
+        return Known.CHOSEN if self.why_ours else Known.READ if self.read_only else Known.SEEN

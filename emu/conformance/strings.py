@@ -19,6 +19,7 @@ from typing import Any
 PLAIN_REQUEST = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
 APP_DATE = b"Thu, 01 Jan 2026 00:00:00 GMT"
 PLAIN_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\nDate: %b\r\n\r\nok" % APP_DATE
+ABOUT_BYTES = 100
 PATIENCE_S = 5.0
 FIRST_S = 0.5
 """How long a proxy may take for the first byte of an answer before none is expected."""
@@ -46,6 +47,7 @@ class Wire:
     """A string and its outcome on the real one."""
 
     name: str
+    topic: str = ""
     send: bytes = PLAIN_REQUEST
     answer: bytes = PLAIN_ANSWER
     hangs_up: bool = False
@@ -75,6 +77,18 @@ class WireResult:
     wire: Wire
     got: Outcome
     faults: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """The string's, below that of its file."""
+        return f"{self.wire.topic}/{self.wire.name}"
+
+    @property
+    def about(self) -> str:
+        """The string itself, as far as a line holds it."""
+        said = self.wire.send if self.wire.send != PLAIN_REQUEST else self.wire.answer
+        return f"{said[:ABOUT_BYTES]!r}"
 
 
 def sheets() -> Iterator[Sheet]:
@@ -88,12 +102,13 @@ def sheets() -> Iterator[Sheet]:
 def parse(topic: str, text: str) -> Sheet:
     """A file's text as values."""
     first, *rest = (json.loads(line) for line in text.splitlines())
-    return Sheet(topic, first["about"], first["measured"], tuple(_wire(each) for each in rest))
+    return Sheet(topic, first["about"], first["measured"], tuple(_wire(topic, each) for each in rest))
 
 
-def _wire(data: dict[str, Any]) -> Wire:
+def _wire(topic: str, data: dict[str, Any]) -> Wire:
     return Wire(
         data["name"],
+        topic,
         _bytes(data["send"]) if "send" in data else PLAIN_REQUEST,
         _bytes(data["answer"]) if "answer" in data else PLAIN_ANSWER,
         data.get("hangs_up", False),

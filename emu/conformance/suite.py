@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from subprocess import PIPE
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from subprocess import DEVNULL, PIPE
 from urllib.parse import urlsplit
 
 from emu import command
-from emu.conformance.case import Case
-from emu.conformance.play import Player, Result, ScriptedApp
+from emu.conformance.case import APP_PORT, Case
+from emu.conformance.play import GONE_S, Player, Result, ScriptedApp
+from emu.conformance.strings import Wire, WireApp, WireResult, play_all
 from emu.errors import EmuError
 
 LOOPBACK = "127.0.0.1"
@@ -37,63 +41,131 @@ BASE = {
     "EMU_METRICS_PORT": "0",
 }
 """What our own is started with; a case's settings come on top."""
-Tell = Callable[[Result], None]
+PROXY_PORT, TLS_PORT, APP_PORT_GIVEN = 8012, 8112, 8080
+PLAYED = Result | WireResult
+Tell = Callable[[PLAYED], None]
+
+
+def groups(cases: Iterable[Case]) -> dict[str, list[Case]]:
+    """Cases by the settings that they need (JSON)."""
+    found: dict[str, list[Case]] = {}
+    for case in cases:
+        found.setdefault(json.dumps(case.settings, sort_keys=True), []).append(case)
+    return found
 
 
 def against_target(
-    cases: Iterable[Case], url: str, app_port: int, given: Mapping[str, str], tell: Tell, skip: Callable[[Case], None]
-) -> list[Result]:
+    cases: Iterable[Case],
+    wires: Sequence[Wire],
+    url: str,
+    app_port: int,
+    given: Mapping[str, str],
+    tell: Tell,
+    skip: Callable[[Case], None],
+) -> list[PLAYED]:
     """Play what can be played against a proxy that runs already. Cases whose settings it was not started with are
-    skipped. EmuError when the app's port is taken or the URL names no port.
+    skipped, and strings where it has any. EmuError when the app's port is taken or the URL names no port.
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:
         raise EmuError(f"cannot speak to {url!r}", "it is not an http:// URL", "give it as http://127.0.0.1:8012")
+    host, port = parts.hostname, parts.port or PROXY_PORT
     chosen = []
     for case in cases:
-        if case.settings.items() <= dict(given).items() and not (given.keys() - case.settings.keys()):
+        needed = _with_app(case.settings, app_port)
+        if needed.items() <= dict(given).items() and not (given.keys() - needed.keys()):
             chosen.append(case)
         else:
             skip(case)
 
-    async def play() -> list[Result]:
-        app = ScriptedApp(LOOPBACK, app_port)
-        await _listen(app)
-        try:
-            return await _all(chosen, Player(parts.hostname or LOOPBACK, parts.port or 8012, app), tell)
-        finally:
-            await app.close()
+    async def play() -> list[PLAYED]:
+        played = await _cases(chosen, host, port, app_port, tell)
+        return [*played, *(await _strings(wires if not given else (), host, port, app_port, True, tell))]
 
     return asyncio.run(play())
 
 
-def against_ours(cases: Iterable[Case], tell: Tell) -> list[Result]:
-    """Play all against our own queue-proxy, a new process for each group of settings."""
-    groups: dict[str, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(json.dumps(case.settings, sort_keys=True), []).append(case)
+def against_program(cases: Iterable[Case], wires: Sequence[Wire], program: str, tell: Tell) -> list[PLAYED]:
+    """Play all against another queue-proxy: it is started for each group of settings, one after the other, for its
+    ports are Knative's.
+    """
 
-    async def play_group(settings: str, group: list[Case], places: asyncio.Semaphore) -> list[Result]:
-        async with places:
-            app = ScriptedApp(LOOPBACK, 0)
-            await _listen(app)
-            proxy = _OwnProxy(app.port, json.loads(settings))
+    async def play() -> list[PLAYED]:
+        results: list[PLAYED] = []
+        for settings, group in {"{}": [], **groups(cases)}.items():
+            known = _with_app(json.loads(settings), APP_PORT_GIVEN)
+            proxy = await asyncio.to_thread(_Program, program, known)
             try:
-                port = await asyncio.to_thread(proxy.port)
-                return await _all(group, Player(LOOPBACK, port, app), tell)
+                results += await _cases(group, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, tell)
+                if settings == "{}":
+                    results += await _strings(wires, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, True, tell)
             finally:
                 proxy.close()
-                await app.close()
-
-    async def play() -> list[Result]:
-        places = asyncio.Semaphore(AT_ONCE)
-        played = await asyncio.gather(*(play_group(*entry, places) for entry in groups.items()))
-        return [result for group in played for result in group]
+        return results
 
     return asyncio.run(play())
 
 
-async def _listen(app: ScriptedApp) -> None:
+def against_ours(cases: Iterable[Case], wires: Sequence[Wire], tell: Tell) -> list[PLAYED]:
+    """Play all against our own queue-proxy, a new process for each group of settings and each file of strings."""
+
+    async def play_group(settings: str, group: Sequence[Case], wires: Sequence[Wire]) -> list[PLAYED]:
+        async with places:
+            app_port = free_port()
+            proxy = _OwnProxy(app_port, _with_app(json.loads(settings), app_port))
+            try:
+                port = await asyncio.to_thread(proxy.port)
+                played = await _cases(group, LOOPBACK, port, app_port, tell)
+                return [*played, *(await _strings(wires, LOOPBACK, port, app_port, False, tell))]
+            finally:
+                proxy.close()
+
+    async def play() -> list[PLAYED]:
+        parts = [play_group(settings, group, ()) for settings, group in groups(cases).items()]
+        topics = dict.fromkeys(wire.topic for wire in wires)
+        parts += [play_group("{}", (), [wire for wire in wires if wire.topic == topic]) for topic in topics]
+        return [result for part in await asyncio.gather(*parts) for result in part]
+
+    places = asyncio.Semaphore(AT_ONCE)
+    return asyncio.run(play())
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def _with_app(settings: Mapping[str, str], app_port: int) -> dict[str, str]:
+    return {name: value.replace(APP_PORT, str(app_port)) for name, value in settings.items()}
+
+
+async def _cases(cases: Sequence[Case], host: str, port: int, app_port: int, tell: Tell) -> list[PLAYED]:
+    if not cases:
+        return []
+    app = ScriptedApp(LOOPBACK, app_port)
+    await _listen(app)
+    try:
+        return list(await _all(cases, Player(host, port, app), tell))
+    finally:
+        await app.close()
+        await asyncio.sleep(GONE_S)
+
+
+async def _strings(
+    wires: Sequence[Wire], host: str, port: int, app_port: int, strict: bool, tell: Tell
+) -> list[PLAYED]:
+    if not wires:
+        return []
+    app = WireApp(LOOPBACK, app_port)
+    await _listen(app)
+    try:
+        return list(await play_all(host, port, app, wires, strict, tell))
+    finally:
+        await app.close()
+
+
+async def _listen(app: ScriptedApp | WireApp) -> None:
     try:
         await app.listen()
     except OSError as taken:
@@ -104,13 +176,41 @@ async def _listen(app: ScriptedApp) -> None:
         ) from taken
 
 
-async def _all(cases: list[Case], player: Player, tell: Tell) -> list[Result]:
+async def _all(cases: Sequence[Case], player: Player, tell: Tell) -> list[Result]:
     results = []
     for case in cases:
         result = await player.play(case)
         tell(result)
         results.append(result)
     return results
+
+
+class _Program:
+    """Another queue-proxy, on Knative's ports. EmuError if it ends or does not listen."""
+
+    def __init__(self, program: str, settings: Mapping[str, str]) -> None:
+        ports = {"QUEUE_SERVING_PORT": str(PROXY_PORT), "QUEUE_SERVING_TLS_PORT": str(TLS_PORT)}
+        env = {"PATH": os.environ.get("PATH", ""), **BASE, **ports, "USER_PORT": str(APP_PORT_GIVEN)}
+        self._process = command.spawn([program], stdout=DEVNULL, stderr=DEVNULL, env={**env, **settings})
+        until = time.monotonic() + START_S
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection((LOOPBACK, PROXY_PORT), timeout=1).close()
+                return
+            if self._process.poll() is not None or time.monotonic() > until:
+                self.close()
+                shown = " ".join(f"{name}={value}" for name, value in settings.items()) or "no settings of its own"
+                raise EmuError(
+                    f"{program} does not listen on port {PROXY_PORT}",
+                    f"it was started with {shown}",
+                    "start it by hand with the variables that emu conformance --list shows",
+                )
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait(START_S)
 
 
 class _OwnProxy:

@@ -60,6 +60,11 @@ class ChunkReader:
             return b""
         return body
 
+    @property
+    def inside(self) -> bool:
+        """Within a chunk, or in the line that begins one."""
+        return self._left > 0 or bool(self._held)
+
     def left_over(self) -> bytes:
         """What was not passed on, for no more comes."""
         gathered, self._gathered = self._gathered, b""

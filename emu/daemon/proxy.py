@@ -418,7 +418,10 @@ class ProxiedExchange(Exchange, Asker):
             self._continue_timer.cancel()
             self._continue_timer = None
             closing |= not self.body_done  # nobody knows whether the body comes
-        self._answer = forward.answer(self.head, status, headers, closing)
+        self._answer = answer = forward.answer(self.head, status, headers, closing)
+        waits = self.flowing and not (self.body_done or answer.prompt) and self.conn.server.full_duplex
+        if waits and (answer.length or 0) <= ANSWER_BUFFER_BYTES:
+            self.conn.hold_answer(self, http1.MAX_HEAD_BYTES)  # all of it waits in buffers for its handler's end
         self._wrote()
 
     def _informational(self, status: int, reason: bytes, headers: http1.Headers) -> None:
@@ -470,6 +473,9 @@ class ProxiedExchange(Exchange, Asker):
         assert answer is not None
         if not self._headed:
             self._put_head(answer, b"", True)
+        if self.flowing and not self.body_done and self.conn.server.full_duplex:
+            self._flush()
+            self.conn.hold_answer(self, server_connection.DISCARD_BYTES)  # its handler waits for the request's end
         if answer.chunked:
             self._put(http1.LAST_CHUNK)
         self._flush()
@@ -612,6 +618,18 @@ class ProxiedExchange(Exchange, Asker):
             self.conn.abort(self)
         else:
             self._finish(keep_alive=not answer.last)
+
+    def left_alone(self) -> None:
+        if self._over or self._answer is not None or self._tunnel is not None:
+            self.abandoned()
+            self.conn.abort(self)
+            return
+        # Its handler returns without a word, and Go's server answers for it; one that waits for a place fails.
+        self.abandoned()
+        minor, status = self.head.minor, 500 if self.sent_at is None and self._way is not None else 200
+        closing = b"close" if minor and self.head.chunked and not self.body_done else b""
+        self.conn.write(http1.answer_head(status, 0, b"", closing, minor))
+        self.conn.finish(self, False)
 
     def abandoned(self) -> None:
         if not self._over:

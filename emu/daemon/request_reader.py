@@ -1,4 +1,4 @@
-"""Requests out of the bytes of a connection, as Go's server reads them: heads, then bodies with a length or chunks."""
+"""Requests out of the bytes of a connection, as Go's server reads them: heads, then their bodies."""
 
 from __future__ import annotations
 
@@ -106,6 +106,16 @@ class RequestReader:
             return b""
         self._complete(chunks.trailers or None)
         return chunks.rest
+
+    def _cut_in_chunk(self) -> bool:
+        """The client closed its direction: whether that is within a chunk, what had come of it passed on."""
+        chunks = self._chunks
+        if chunks is None or not chunks.inside:
+            return False
+        if rest := chunks.left_over():
+            self.on_body(rest)
+        self.on_body_fault("unexpected EOF")
+        return True
 
     def _complete(self, trailers: heads.Headers | None) -> None:
         self._in_head = True

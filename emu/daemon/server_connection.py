@@ -89,6 +89,7 @@ class Exchange:
     def left_alone(self) -> None:
         """The client closed its direction: it is gone for Go, though it might still read an answer."""
         self.abandoned()
+        self.conn.abort(self)
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Answer all at once, and be over; `headers` are whole lines."""
@@ -196,8 +197,20 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         # As net/http does: a client that closed even one direction is gone, and its request with it.
-        self._abandon()
-        return False
+        if self._ending:
+            return False
+        current = self._current
+        if current is None and not self._queue and self._partial is not None and self._fault is None:
+            self._broken(http1.HeadError(400))
+            self._advance()
+        elif current is None or self._held_back is not None or self._wrote or self._discard_left is not None:
+            self._abandon()
+            return False
+        elif not self._cut_in_chunk():
+            current.head.keep_alive = False
+            self._queue = _NONE_QUEUED
+            current.left_alone()
+        return not self.transport.is_closing()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _head_buffer if self._in_head else _buffer
@@ -433,22 +446,29 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
         Unless the server is full duplex, the request is read to its end before (net/http, chunkWriter.writeHeader):
         what is written is held back until then. A body of which `DISCARD_BYTES` or more are to come is not waited
         for, and one that turns out as long no longer; nor one that the client holds back itself. The connection ends
-        then.
+        then. Whoever reads a body holds its lock until the client's next byte, so that an answer waits for that.
         """
-        if self.answers_last(exchange.head):
+        last = self.answers_last(exchange.head)
+        over = exchange.body_done or bool(exchange.broken)
+        if over or exchange is not self._current or self.server.full_duplex:
+            return last
+        if exchange.head.expects_continue:
             return True
-        if exchange.body_done or self.server.full_duplex or exchange is not self._current:
-            return False
         length = exchange.head.content_length
-        if exchange.head.expects_continue or (length is not None and length - exchange.received >= DISCARD_BYTES):
+        short = not last and (length is None or length - exchange.received < DISCARD_BYTES)
+        if not (exchange.flowing or short):
             return True
+        self.hold_answer(exchange, DISCARD_BYTES if short else 0)
+        return last
+
+    def hold_answer(self, exchange: Exchange, most: int) -> None:
+        """Hold back what is written until the request's end, or until more than `most` of it came."""
         if self._held_back is None:
             self._held_back = []
-            self._awaited = DISCARD_BYTES
+            self._awaited = most
             self.full = True
             exchange.full()
             self._sync_reading()
-        return False
 
     def close_if_idle(self) -> None:
         """Close unless a request is being answered."""
@@ -563,6 +583,10 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
     def _overtaken(self, exchange: Exchange, keep_alive: bool) -> None:
         """The answer was faster than the request's body: read the rest away if it is short, else close."""
         length = exchange.head.content_length
+        if exchange.head.expects_continue and not exchange.received:
+            self._discard_left = 0  # the body is read by nobody, but awaited: only its first byte ends the connection
+            self._sync_reading()
+            return
         if not keep_alive or self.server.stopping or (length is not None and length > DISCARD_BYTES):
             self._linger()
             return

@@ -220,11 +220,11 @@ def reached(module: str) -> set[str]:
 
 @pytest.mark.parametrize("daemon", ["emu.daemon.app", "emu.daemon.queue_proxy"])
 def test_what_runs_in_a_container_is_small(daemon: str) -> None:
-    """A container's program needs only the standard library, httptools, uvloop, h2 and our pure modules: its image
+    """A container's program needs only the standard library, uvloop, h2 and our pure modules: its image
     stays small, and its idle memory is part of what is measured.
     """
     own = ("emu", "emu.policy.*", "emu.messages", "emu.daemon.*")
-    outside = {"h2", "hpack", "hyperframe", "httptools", "uvloop", *sys.stdlib_module_names}
+    outside = {"h2", "hpack", "hyperframe", "uvloop", *sys.stdlib_module_names}
     wrong = [
         f"{module} imports {imported}"
         for module in sorted(reached(daemon))

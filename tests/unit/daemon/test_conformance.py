@@ -9,8 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from emu.cli_conformance import conformance
+from emu.conformance import strings
+from emu.conformance.case import Known
 from emu.conformance.cases import CASES
 from emu.conformance.play import Result
+from emu.conformance.strings import WireResult
 from emu.conformance.suite import against_ours, against_target
 from tests.unit.daemon.daemon_wire import Daemon, FakeApp
 
@@ -18,7 +21,15 @@ from tests.unit.daemon.daemon_wire import Daemon, FakeApp
 @pytest.fixture(scope="module")
 def played() -> Iterator[dict[str, Result]]:
     """All cases, played once, each group of settings by a process of its own."""
-    yield {result.case.name: result for result in against_ours(CASES, lambda _: None)}
+    yield {result.name: result for result in against_ours(CASES, (), lambda _: None) if isinstance(result, Result)}
+
+
+@pytest.fixture(scope="module")
+def played_strings() -> dict[str, WireResult]:
+    """All strings, likewise."""
+    wires = [wire for sheet in strings.sheets() for wire in sheet.wires]
+    results = against_ours((), wires, lambda _: None)
+    return {result.name: result for result in results if isinstance(result, WireResult)}
 
 
 def test_there_are_cases_enough_and_each_has_its_own_name() -> None:
@@ -35,8 +46,34 @@ def test_case(played: dict[str, Result], name: str) -> None:
     result = played[name]
     for _ in range(2):
         if result.faults and result.case.within_s:
-            (result,) = against_ours([result.case], lambda _: None)
+            (again,) = against_ours([result.case], (), lambda _: None)
+            assert isinstance(again, Result)
+            result = again
     assert result.faults == [], result.case.about
+
+
+@pytest.mark.parametrize("topic", [sheet.topic for sheet in strings.sheets()])
+def test_strings(played_strings: dict[str, WireResult], topic: str) -> None:
+    """What became of each string is what the real one made of it, or what ours does on purpose. What differs is
+    played once more: a busy machine is late at times.
+    """
+    faulty = [result.wire for result in played_strings.values() if result.faults and result.wire.topic == topic]
+    again = against_ours((), faulty, lambda _: None) if faulty else []
+    assert {result.name: result.faults for result in again if result.faults} == {}
+
+
+def test_a_string_that_ours_takes_otherwise_says_why() -> None:
+    """So does each case."""
+    wires = [wire for sheet in strings.sheets() for wire in sheet.wires]
+    assert len(wires) >= 800
+    assert [wire.name for wire in wires if not wire.outcomes or bool(wire.ours) != bool(wire.why_ours)] == []
+    assert {case.known for case in CASES} == set(Known)
+
+
+def test_a_sheet_of_strings_is_read_as_it_is_written() -> None:
+    """So that what another binary does can be recorded."""
+    for sheet in strings.sheets():
+        assert strings.parse(sheet.topic, strings.render(sheet)) == sheet
 
 
 def test_a_target_is_played_what_it_can_be(shared: tuple[Daemon, FakeApp]) -> None:
@@ -45,15 +82,13 @@ def test_a_target_is_played_what_it_can_be(shared: tuple[Daemon, FakeApp]) -> No
     app.close()
     skipped: list[str] = []
     some = [case for case in CASES if case.name in ("get", "revision-time", "chunks")]
-    results = against_target(
-        some, f"http://127.0.0.1:{daemon.port}", app.port, {}, lambda _: None, lambda case: skipped.append(case.name)
-    )
-    assert [(result.case.name, result.faults) for result in results] == [("get", []), ("chunks", [])]
+    url = f"http://127.0.0.1:{daemon.port}"
+    results = against_target(some, (), url, app.port, {}, lambda _: None, lambda case: skipped.append(case.name))
+    assert [(result.name, result.faults) for result in results] == [("get", []), ("chunks", [])]
     assert skipped == ["revision-time"]
 
 
 def test_the_list_names_settings() -> None:
     """What a target must be started with."""
     said = CliRunner().invoke(conformance, ["--list", "--only", "queue-full"]).output
-    assert "queue-full" in said
-    assert "CONTAINER_CONCURRENCY=1" in said
+    assert "\nCONTAINER_CONCURRENCY=1\n  queue-full " in said

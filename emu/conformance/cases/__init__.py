@@ -1,0 +1,25 @@
+"""The wire cases, by topic. Each says how it is known (`Case.known`): seen on Knative's own queue-proxy, read in its
+sources or Go's, or chosen; where `why_ours` is set, what is expected of ours is not what the real one does.
+"""
+
+from __future__ import annotations
+
+from emu.conformance.case import Case
+from emu.conformance.cases import (
+    bodies,
+    breaker,
+    failures,
+    headers,
+    informational,
+    plain,
+    probes,
+    refused,
+    sniffing,
+    timeouts,
+    upgrades,
+)
+
+_TOPICS = (plain, bodies, sniffing, headers, informational, refused, failures, timeouts, breaker, probes, upgrades)
+CASES: tuple[Case, ...] = tuple(case for topic in _TOPICS for case in topic.cases())
+
+__all__ = ["CASES"]
