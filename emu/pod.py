@@ -60,6 +60,8 @@ _STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.sidecar")
 _KILLED = 128 + signal.SIGKILL
 """The exit code of a container that was removed while it ran."""
 _BORN_DEADLINE_S = 60.0
+_BIRTH_LOOK_S = 0.003
+"""Well below what a runtime takes from the cgroup to the process, and long enough not to take its processor."""
 _FILE_DEADLINE_S = 900.0
 _BACK_S = 30.0
 """An engine that is started anew is waited for so long, so that it can be told what to remove."""
@@ -410,7 +412,7 @@ class Pod:
     def _await_birth(self, path: Path, starter: threading.Thread) -> None:
         deadline = time.monotonic() + _BORN_DEADLINE_S
         while not path.exists() and starter.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.001)
+            time.sleep(_BIRTH_LOOK_S)
 
     def _control(self, instance: Instance, wanted: Mapping[str, str]) -> None:
         path = self.cgroup.container_path(instance.id)

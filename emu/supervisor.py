@@ -192,7 +192,7 @@ class Supervisor:
     def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
         """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
         SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
-        a grace period that the scenario does not give is the shortest.
+        there is no grace period unless the scenario gives one: nobody needs the pod any more.
         """
         if self._ending or self._blind:
             return
@@ -250,7 +250,8 @@ class Supervisor:
             self._run_hook(instance, hook, grace_s)
         try:
             left_s = 0.0 if self._hurried.is_set() else grace_s - (now() - began)
-            self._engine.stop(instance.id, max(_LEAST_GRACE_S, round(left_s)))
+            least_s = _LEAST_GRACE_S if self._terminating or grace_s > 0 else 0
+            self._engine.stop(instance.id, max(least_s, round(left_s)))
         except EngineGone as gone:
             self._facts.put(("gone", gone))
         except EmuError as error:

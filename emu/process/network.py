@@ -9,6 +9,7 @@ nothing beyond it: it has no other route.
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ _LINK = "emu"
 _EACH = 4
 _DEADLINE_S = 60.0
 _TRIES = 100
+_choosing = threading.Lock()
+"""Held from the look at which numbers are free until one is taken: pods of a run come at the same moment."""
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,17 @@ def existing() -> list[str]:
 def _joined(name: str) -> Network:
     """With a pair of interfaces whose number nobody else has."""
     failure: EmuError | None = None
-    for number in _free(path.name for path in Path("/sys/class/net").iterdir()):
-        network = Network(name, number)
-        try:
-            _ip("link", "add", network.link, "type", "veth", "peer", "name", "eth0", "netns", name)
-        except EmuError as error:
-            failure = error
-            if "exists" in error.why:  # another run was faster
-                continue
-            raise
-        return network
+    with _choosing:
+        for number in _free(path.name for path in Path("/sys/class/net").iterdir()):
+            network = Network(name, number)
+            try:
+                _ip("link", "add", network.link, "type", "veth", "peer", "name", "eth0", "netns", name)
+            except EmuError as error:
+                failure = error
+                if "exists" in error.why:  # another run was faster
+                    continue
+                raise
+            return network
     raise failure or EmuError("cannot make a pod's network", "every address is taken", "remove pods: emu clean")
 
 

@@ -4,8 +4,10 @@ A process of its own, because `emu` may be killed in a way that leaves it no tim
 `emu` by the end of a pipe, kills every process of the guest by id, and removes the guest's scratch directory. The
 kernel leads a session of its own, and its helpers stay in it; those whose kernel is gone become our children.
 
-Standard library only; run as `python keeper.py SCRATCH LIFE_FD CONSOLE_FD IN_FD OUT_FD ARGV…`. Any further
-descriptor it inherits (the lock of the image disk) stays open until the last process is gone.
+It gives the guest a processor of its own, and another when that one is kept busy (processors.py).
+
+Standard library only; its arguments are `SCRATCH LOCKS LIFE_FD CONSOLE_FD IN_FD OUT_FD ARGV…`. Any further descriptor
+it inherits (the lock of the image disk) stays open until the last process is gone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import signal
 import sys
 import time
 from pathlib import Path
+
+from emu.sandbox.processors import LOOK_S, Seat
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -58,13 +62,14 @@ def children() -> list[int]:
     return [pid for pid in pids if (fields := stat(pid)) is not None and int(fields[1]) == os.getpid()]
 
 
-def start(argv: list[str], scratch: str, console_fd: int) -> int:
+def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
     """Fork and become `linux.uml` in the child; it dies with us."""
     pid = os.fork()
     if pid:
         return pid
     try:
         os.setsid()
+        seat.pin(0)
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a panicking kernel aborts; its core would be gigabytes
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -84,14 +89,15 @@ def start(argv: list[str], scratch: str, console_fd: int) -> int:
     os._exit(127)
 
 
-def wait(child: int, life_fd: int) -> None:
-    """Return when the guest has ended, `emu` has, or we are told to."""
+def wait(child: int, life_fd: int, seat: Seat) -> None:
+    """Return when the guest has ended, `emu` has, or we are told to; see to the guest's processor meanwhile."""
     pidfd = os.pidfd_open(child)
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     poller.register(life_fd, select.POLLIN | select.POLLHUP)
     with contextlib.suppress(KeyboardInterrupt):
-        poller.poll()
+        while not poller.poll(None if seat.processor is None else LOOK_S * 1000):
+            seat.look(child)
     os.close(pidfd)
 
 
@@ -117,8 +123,8 @@ def end(child: int) -> int:
 
 def main() -> None:
     """Keep one guest from its start to its end."""
-    scratch, argv = sys.argv[1], sys.argv[6:]
-    life_fd, console_fd, *line_fds = [int(word) for word in sys.argv[2:6]]
+    scratch, locks, argv = sys.argv[1], sys.argv[2], sys.argv[7:]
+    life_fd, console_fd, *line_fds = [int(word) for word in sys.argv[3:7]]
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -128,18 +134,16 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.set_inheritable(life_fd, False)
-    child = start(argv, scratch, console_fd)
+    seat = Seat(Path(locks))
+    seat.take()
+    child = start(argv, scratch, console_fd, seat)
     note = Path(scratch) / KERNEL
     note.with_suffix(".tmp").write_text(json.dumps({"pid": child, "started": start_time(child) or -1}))
     note.with_suffix(".tmp").rename(note)
     for fd in [console_fd, *line_fds]:  # so that their other ends see the end of the guest
         os.close(fd)
-    wait(child, life_fd)
+    wait(child, life_fd, seat)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     status = end(child)
     shutil.rmtree(scratch, ignore_errors=True)
     sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()

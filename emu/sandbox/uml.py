@@ -42,6 +42,7 @@ SWAP_BYTES = 2 * 2**30
 EXIT_SANDBOX = 125
 """What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
 
+_KEEPER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emu.sandbox.keeper import main; main()"
 _CONSOLE_LINES = 30
 _STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out what tells the cause
 _STOP_S = 30.0
@@ -281,8 +282,11 @@ class Guest:
                 sys.executable,
                 "-I",
                 "-S",
-                str(Path(__file__).with_name("keeper.py")),
+                "-c",
+                _KEEPER,
+                str(Path(emu.__file__).parents[1]),
                 str(scratch),
+                str(cache_dir()),
                 *map(str, fds),
                 *argv,
             ],

@@ -412,10 +412,17 @@ def _trouble() -> str | None:
         return failed.read_text().strip() + _tails()
     try:
         pid = int((_RUN / "dockerd.pid").read_text())
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ValueError):
         return None
-    return f"dockerd ended{_tails()}" if state == "Z" else None
+    return None if _runs(pid) else f"dockerd ended{_tails()}"
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs: one that ended is a zombie until the guest's first process has reaped it, then gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def _tails() -> str:
@@ -453,9 +460,7 @@ def _stop_docker(wait_s: float) -> None:
         pid = int((_RUN / "dockerd.pid").read_text())
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + wait_s
-        while time.monotonic() < deadline:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                break
+        while time.monotonic() < deadline and _runs(pid):
             time.sleep(0.02)
 
 
