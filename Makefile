@@ -1,6 +1,5 @@
 # The front door. `make` lists what there is; every target installs what it needs first.
 
-PACKAGES := $(shell sed -n 's/^PACKAGES = (\(.*\))$$/\1/p' emu/sandbox/parts.py | tr -d '",')
 PYTHON := .venv/bin/python
 SLOWEST := --durations=8 --durations-min=20
 STAMP := .venv/.installed
@@ -11,24 +10,30 @@ STAMP := .venv/.installed
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-install: $(STAMP) ## Everything a fresh Debian 12 or Ubuntu needs: packages, .venv, emu itself (quick the second time)
+install: $(STAMP) ## Everything that emu needs here: .venv, emu itself, packages that are missing; removes nothing
 
-.venv/.packages: emu/sandbox/parts.py scripts/install-packages
-	@scripts/install-packages $(PACKAGES)
-	@mkdir -p .venv && touch $@
-
-.venv/bin/python: | .venv/.packages
-	@python=$$(for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+.venv/bin/python:
+	@find_python() { for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	    "$$p" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
-	done); \
+	done; }; \
+	python=$$(find_python); \
+	if [ -z "$$python" ]; then scripts/install-packages python3-venv; python=$$(find_python); fi; \
 	if [ -z "$$python" ]; then \
 	    echo "make install: no Python 3.11 or newer with venv is on PATH; install one:" \
-	        "sudo apt-get install python3.11 python3.11-venv" >&2; exit 2; \
+	        "sudo apt-get install --no-remove python3.11 python3.11-venv" >&2; exit 2; \
 	fi; \
+	echo "making .venv with $$("$$python" --version)"; \
 	"$$python" -m venv .venv
 
-$(STAMP): pyproject.toml .venv/.packages | .venv/bin/python
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+.venv/.python: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing emu and its Python packages into .venv (about a minute the first time)"
+	@$(PYTHON) -m pip install --quiet --progress-bar off --disable-pip-version-check --use-pep517 \
+	    --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Which packages of the distribution are needed is decided by what this machine offers: emu/packages.py.
+$(STAMP): .venv/.python emu/packages.py emu/sandbox/parts.py scripts/install-packages
+	@packages=$$($(PYTHON) -m emu.packages) && scripts/install-packages $$packages
 	@touch $@
 
 run-scenario: $(STAMP) ## The main job: SCENARIO=queue-proxy-oom ARGS="--set pod.containerConcurrency=10"
@@ -103,7 +108,7 @@ bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/cold_start.py
 	$(PYTHON) bench/overhead.py
 
-docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema anew
+docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema again
 	$(PYTHON) -m emu.docs
 
 clean: ## Remove what was built; image disks stay (drop those with: emu sandbox reset)

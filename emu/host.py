@@ -9,9 +9,9 @@ import platform
 import shutil
 import sys
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import docker
 import psutil
@@ -24,6 +24,20 @@ from emu.errors import EmuError
 from emu.sandbox import parts, uml, xstate
 
 _PROBE_S = 4.0
+EngineCause = Literal["no socket", "refused", "permission", "silent", "other"]
+_ENGINE_PACKAGES = (
+    "docker.io",
+    "docker-ce",
+    "docker-ce-cli",
+    "docker-ee",
+    "docker-desktop",
+    "docker-engine",
+    "moby-engine",
+    "moby-cli",
+    "containerd.io",
+    "podman-docker",
+)
+"""Packages that are an engine, a part of one, or stand in for one; several of them exclude each other."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,12 @@ class HostFacts:
     inside_sandbox: bool
     root: bool = True
     """Whether we are root, who may make networks and mounts."""
+    docker_cause: EngineCause | None = None
+    """What kind of problem it is with Docker; None where there is none."""
+    engine_signs: tuple[str, ...] = ()
+    """What shows that a Docker engine is installed here in some form, whether it answers or not."""
+    image_tools_missing: dict[str, str] = field(default_factory=dict)
+    """What making the images needs and is not installed: program → package."""
 
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values."""
@@ -78,8 +98,9 @@ class HostFacts:
 def gather_facts() -> HostFacts:
     """Ask everything. Takes a few seconds at most, whatever hangs."""
     mode, path, controllers = _cgroup()
-    engine, engine_problem = _docker()
-    missing = parts.missing_parts()
+    engine, engine_problem, engine_cause = _docker()
+    uml_problem = _uml_never()
+    missing = {} if uml_problem else _uml_missing()
     return HostFacts(
         kernel=platform.release(),
         architecture=platform.machine(),
@@ -96,8 +117,11 @@ def gather_facts() -> HostFacts:
         journald_problem=_journald(),
         docker=engine,
         docker_problem=engine_problem,
+        docker_cause=engine_cause,
+        engine_signs=engine_signs(),
+        image_tools_missing={} if parts.which("mmdebstrap") else {"mmdebstrap": "mmdebstrap"},
         uml_missing=missing,
-        uml_problem=None if missing else _uml(),
+        uml_problem=uml_problem or (None if missing else _uml()),
         kvm_problem=_kvm(),
         root=os.geteuid() == 0,
         inside_sandbox=os.environ.get("EMU_SANDBOX") is not None,
@@ -176,22 +200,64 @@ def _journald() -> str | None:
     return None
 
 
-def _docker() -> tuple[DockerFacts | None, str | None]:
-    """The engine's facts, or why there is none. The deadline covers an engine that accepts and never answers."""
-    answers: list[tuple[DockerFacts | None, str | None]] = []
+def _docker() -> tuple[DockerFacts | None, str | None, EngineCause | None]:
+    """The engine's facts, or why there is none and what kind of reason that is. The deadline covers an engine that
+    accepts and never answers.
+    """
+    answers: list[tuple[DockerFacts | None, str | None, EngineCause | None]] = []
 
     def ask() -> None:
         try:
             client = docker.from_env(timeout=3)
             info: dict[str, Any] = client.info()
-            answers.append((docker_facts(info), None))
+            answers.append((docker_facts(info), None, None))
         except (DockerException, OSError) as wrong:
-            answers.append((None, _root_cause(wrong)))
+            answers.append((None, *_root_cause(wrong)))
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(_PROBE_S)
-    return answers[0] if answers else (None, f"it did not answer within {_PROBE_S:.0f} s")
+    return answers[0] if answers else (None, f"it did not answer within {_PROBE_S:.0f} s", "silent")
+
+
+def engine_signs() -> tuple[str, ...]:
+    """What shows that there is an engine here, though it may be stopped, another user's, or none of ours to ask."""
+    user = os.getuid()
+    programs = [parts.which(name) for name in ("dockerd", "dockerd-rootless.sh")]
+    places = [
+        Path("/snap/bin/docker"),
+        Path("/var/run/docker.sock"),
+        Path(f"/run/user/{user}/docker.sock"),
+        Path.home() / ".docker/desktop",
+        Path("/run/podman/podman.sock"),
+        Path(f"/run/user/{user}/podman/podman.sock"),
+    ]
+    signs = [str(path) for path in (*programs, *(place for place in places if _there(place))) if path is not None]
+    if named := os.environ.get("DOCKER_HOST"):
+        signs.append(f"DOCKER_HOST={named}")
+    return (*signs, *(f"the package {name}" for name in _installed(_ENGINE_PACKAGES)))
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in a directory that is not ours to look into
+        return False
+
+
+def _installed(packages: tuple[str, ...]) -> list[str]:
+    """Those of the packages that are installed; none where there is no dpkg."""
+    try:
+        said = command.run(
+            ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\\n"],
+            what="cannot ask dpkg",
+            fix="",
+            timeout_s=_PROBE_S,
+        )
+    except EmuError:
+        return []
+    known = {name for name, _, status in (line.partition(" ") for line in said.splitlines()) if status == "installed"}
+    return [name for name in packages if name in known]
 
 
 def docker_facts(info: dict[str, Any]) -> DockerFacts:
@@ -206,26 +272,35 @@ def docker_facts(info: dict[str, Any]) -> DockerFacts:
     )
 
 
-def _root_cause(error: BaseException) -> str:
-    """The innermost reason: the SDK wraps `No such file or directory` in three layers."""
+def _root_cause(error: BaseException) -> tuple[str, EngineCause]:
+    """The innermost reason in plain words, and its kind: the SDK wraps it in three layers."""
     seen = str(error)
     if "FileNotFoundError" in seen:
-        return "there is no Docker socket"
+        return "there is no Docker socket", "no socket"
     if "PermissionError" in seen:
-        return "the Docker socket is not readable for this user (not in the group docker?)"
+        return "the Docker socket is not readable for this user (not in the group docker?)", "permission"
     if "ConnectionRefusedError" in seen:
-        return "nobody listens on the Docker socket"
+        return "nobody listens on the Docker socket", "refused"
     if "timed out" in seen.lower():
-        return "the Docker socket exists, but nothing answers"
-    return seen.splitlines()[0] if seen else type(error).__name__
+        return "the Docker socket exists, but nothing answers", "silent"
+    return seen.splitlines()[0] if seen else type(error).__name__, "other"
+
+
+def _uml_never() -> str | None:
+    """Why the sandbox can never boot here, whatever is installed."""
+    if platform.machine() != "x86_64":
+        return f"User-Mode Linux runs on x86-64 only, this is {platform.machine()}"
+    return None
+
+
+def _uml_missing() -> dict[str, str]:
+    """What the sandbox needs and is not installed; on a processor with AMX a C compiler is part of it."""
+    missing = parts.missing_parts()
+    return {**missing, "cc": "gcc"} if xstate.needed() and xstate.compiler() is None else missing
 
 
 def _uml() -> str | None:
     """Why the sandbox could not boot, its parts being there."""
-    if platform.machine() != "x86_64":
-        return f"User-Mode Linux runs on x86-64 only, this is {platform.machine()}"
-    if xstate.needed() and xstate.compiler() is None:
-        return f"this processor has AMX, for which a C compiler is needed: {parts.install_line(['gcc'])}"
     try:
         uml.memory_directory(uml.MEMORY_BYTES)
     except EmuError as wrong:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from emu.errors import EmuError
-from emu.sandbox.parts import FOR_DOCKER, install_line
+from emu.sandbox.parts import ENGINE_PACKAGE, FOR_DOCKER, install_line
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ Status = Literal["ok", "degraded", "missing"]
 Where = Literal["host", "sandbox"]
 
 _UNIFIED = "boot with systemd.unified_cgroup_hierarchy=1"
+_NO_SECOND_ENGINE = (
+    "put dockerd, containerd and runc of the engine that is here on PATH; no second one is installed beside it. "
+    "In the sandbox a scenario with pod.runtime: process needs none"
+)
 _ELSE_SANDBOX = "or use the sandbox: emu run --on sandbox …"
 
 
@@ -48,7 +52,9 @@ def _row(name: str, trouble: str | None, found: str, why: str, fix: str, worst: 
 
 def _kernel(facts: HostFacts) -> Iterator[Requirement]:
     machine = f"Linux {facts.kernel} {facts.architecture}, {facts.cpus} CPUs, {format_bytes(facts.memory_bytes)}"
-    yield Requirement("kernel", "ok", machine, "what is measured is this kernel's behaviour")
+    yield Requirement(
+        "kernel", "ok", machine, "what runs on this host measure; those in the sandbox measure its own kernel's"
+    )
     mode = "cgroup v2 alone (unified)" if facts.cgroup_mode == "unified" else f"cgroups are {facts.cgroup_mode}"
     yield Requirement(
         "cgroup mode",
@@ -115,14 +121,8 @@ def _engine(facts: HostFacts) -> Iterator[Requirement]:
     if engine is not None:
         found = f"Docker {engine.version}, {engine.cgroup_driver} cgroups v{engine.cgroup_version}, "
         found += engine.storage_driver
-    yield _row(
-        "Docker engine",
-        _engine_trouble(facts),
-        found,
-        "the pod's containers are real Docker containers",
-        f"{install_line(['docker.io'])} && sudo systemctl start docker, {_ELSE_SANDBOX}; "
-        "a scenario with pod.runtime: process needs none",
-    )
+    trouble, fix = _engine_trouble(facts) or (None, "")
+    yield _row("Docker engine", trouble, found, "the pod's containers are real Docker containers", fix)
 
 
 def _root(facts: HostFacts) -> Iterator[Requirement]:
@@ -136,25 +136,50 @@ def _root(facts: HostFacts) -> Iterator[Requirement]:
     )
 
 
-def _engine_trouble(facts: HostFacts) -> str | None:
-    """Why the engine cannot serve a run on this host."""
+def _engine_trouble(facts: HostFacts) -> tuple[str, str] | None:
+    """Why the engine cannot serve a run on this host, and what to do about that very reason."""
     engine = facts.docker
     if engine is None:
-        return facts.docker_problem or "there is none"
+        trouble = facts.docker_problem or "there is none"
+        return trouble, f"{_unreachable(facts)}, {_ELSE_SANDBOX}; a scenario with pod.runtime: process needs none"
+    name = f"Docker {engine.version}"
     if engine.kernel != facts.kernel:
-        return f"Docker {engine.version} runs on another kernel ({engine.kernel}): its cgroups cannot be seen here"
+        return (
+            f"{name} runs on another kernel ({engine.kernel}): its cgroups cannot be seen here",
+            "run emu on the machine that Docker is on, or name an engine of this one in DOCKER_HOST, "
+            + _ELSE_SANDBOX,
+        )
     if engine.cgroup_version != "2":
-        return f"Docker {engine.version} uses cgroup v{engine.cgroup_version}"
+        return f"{name} uses cgroup v{engine.cgroup_version}", f"{_UNIFIED}, {_ELSE_SANDBOX}"
     if engine.rootless:
-        return f"Docker {engine.version} is rootless: its containers' cgroups belong to a user's systemd"
+        return (
+            f"{name} is rootless: its containers' cgroups belong to a user's systemd",
+            "name the system's own engine, if there is one, and run as root "
+            f"(sudo DOCKER_HOST=unix:///var/run/docker.sock emu …), {_ELSE_SANDBOX}",
+        )
     return None
 
 
+def _unreachable(facts: HostFacts) -> str:
+    """What to do about an engine that gives no answer. One that is there is never to be installed again."""
+    if facts.docker_cause == "permission":
+        return "run as root (sudo), or join the group and log in again (sudo usermod -aG docker $USER)"
+    if facts.docker_cause == "silent":
+        return "restart it (sudo systemctl restart docker), and see that docker info answers"
+    if facts.docker_cause == "other":
+        return "see what docker info says, and whether DOCKER_HOST names an engine of this machine"
+    if facts.engine_signs:
+        where = f"it is installed ({facts.engine_signs[0]})"
+        return f"start it: sudo systemctl start docker, or systemctl --user start docker; {where}"
+    return f"{install_line(['docker.io'])} && sudo systemctl start docker"
+
+
 def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
-    missing, fix = facts.uml_problem, facts.uml_problem or ""
+    missing, fix = facts.uml_problem, "use this host: see the rows above" if facts.uml_problem else ""
     if facts.uml_missing:
         missing = f"not installed: {', '.join(facts.uml_missing)}"
-        fix = install_line(sorted(set(facts.uml_missing.values())))
+        packages = sandbox_packages(facts)
+        fix = install_line(list(packages)) if packages else _NO_SECOND_ENGINE
     yield _row(
         "UML",
         missing,
@@ -169,6 +194,14 @@ def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
         "not needed; a full virtual machine is only fast with it",
         "enable (nested) virtualization in the firmware or the hypervisor, and add yourself to the group kvm",
     )
+
+
+def sandbox_packages(facts: HostFacts) -> tuple[str, ...]:
+    """The packages that the sandbox lacks. Not an engine's where one is here in any form: the two may exclude each
+    other, and what is here is the user's.
+    """
+    wanted = sorted(set(facts.uml_missing.values()))
+    return tuple(name for name in wanted if name != ENGINE_PACKAGE or not facts.engine_signs)
 
 
 _NEEDED: dict[Where, tuple[str, ...]] = {

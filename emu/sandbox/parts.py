@@ -9,9 +9,8 @@ from pathlib import Path
 
 from emu.errors import EmuError
 
-PACKAGES = ("user-mode-linux", "docker.io", "iptables", "kmod", "e2fsprogs", "iproute2", "mmdebstrap", "systemd")
-"""Debian and Ubuntu packages for the sandbox and for building images; `make install` installs the same list."""
-
+ENGINE_PACKAGE = "docker.io"
+"""The one package of the sandbox that a user may have in another form, from elsewhere."""
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin"  # an ordinary user's PATH often lacks these
 _JOURNALD = ("/usr/lib/systemd/systemd-journald", "/lib/systemd/systemd-journald")
 
@@ -67,8 +66,8 @@ def missing_parts() -> dict[str, str]:
 
 
 def install_line(packages: list[str]) -> str:
-    """The command that installs packages."""
-    return f"sudo apt-get install -y --no-install-recommends {' '.join(packages)}"
+    """The command that installs packages, and removes none that are there."""
+    return f"sudo apt-get install -y --no-install-recommends --no-remove {' '.join(packages)}"
 
 
 def find_parts(*, docker: bool = True) -> Parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from emu import host
 from emu.cli_sandbox import doctor
+from emu.sandbox import parts
 
 UNIFIED = "24 23 0:21 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 HYBRID = """31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -61,15 +63,38 @@ def test_a_socket_that_nobody_answers(monkeypatch: pytest.MonkeyPatch, tmp_path:
         listener.bind(str(path))
         listener.listen()
         monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
-        engine, problem = host._docker()
-    assert engine is None
+        engine, problem, cause = host._docker()
+    assert engine is None and cause == "silent"
     assert problem is not None and "did not answer" in problem
 
 
 def test_no_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No socket is said in plain words."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    assert host._docker() == (None, "there is no Docker socket")
+    assert host._docker() == (None, "there is no Docker socket", "no socket")
+
+
+def test_what_shows_that_there_is_an_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its program, its package, or where the user says it is; of another package's name nothing."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/bin")
+    monkeypatch.setattr(parts, "_SBIN", "/nowhere")
+    monkeypatch.setattr(host, "_there", lambda path: str(path).startswith(str(tmp_path)) and path.exists())
+    query = programs / "dpkg-query"
+    query.write_text("#!/bin/sh\necho 'docker-doc installed'\necho 'docker-ce config-files'\n")
+    query.chmod(0o755)
+    if shutil.which("dockerd") is None:
+        assert host.engine_signs() == ()
+    query.write_text("#!/bin/sh\necho 'podman-docker installed'\n")
+    assert "the package podman-docker" in host.engine_signs()
+    (programs / "dockerd").write_text("#!/bin/sh\n")
+    (programs / "dockerd").chmod(0o755)
+    assert str(programs / "dockerd") in host.engine_signs()
+    monkeypatch.setenv("DOCKER_HOST", "ssh://elsewhere")
+    assert "DOCKER_HOST=ssh://elsewhere" in host.engine_signs()
 
 
 def test_this_machine() -> None:

@@ -72,6 +72,43 @@ def test_what_is_lacking_is_said(change: dict[str, Any], name: str, status: str)
     assert row.found and row.why and row.fix
 
 
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"docker_cause": "permission"}, "usermod -aG docker"),
+        ({"docker_cause": "silent"}, "systemctl restart docker"),
+        ({"docker_cause": "refused", "engine_signs": ("/usr/bin/dockerd",)}, "systemctl start docker"),
+        ({"docker_cause": "no socket", "engine_signs": ("the package docker-ce",)}, "systemctl start docker"),
+        ({"docker_cause": "other"}, "docker info"),
+        ({"docker": replace(ENGINE, rootless=True)}, "DOCKER_HOST=unix:///var/run/docker.sock"),
+        ({"docker": replace(ENGINE, cgroup_version="1")}, "unified_cgroup_hierarchy"),
+        ({"docker": replace(ENGINE, kernel="6.6.0-linuxkit")}, "the machine that Docker is on"),
+    ],
+)
+def test_each_reason_that_docker_cannot_serve_has_its_own_advice(change: dict[str, Any], advice: str) -> None:
+    """And nobody who has an engine is advised to install one."""
+    facts = replace(NO_DOCKER, engine_signs=("/usr/bin/dockerd",))
+    (row,) = [row for row in requirements(replace(facts, **change)) if row.name == "Docker engine"]
+    assert advice in row.fix
+    assert "apt-get" not in row.fix
+
+
+def test_who_has_no_engine_is_advised_to_install_one() -> None:
+    """In a way that removes nothing."""
+    facts = replace(NO_DOCKER, docker_cause="no socket")
+    (row,) = [row for row in requirements(facts) if row.name == "Docker engine"]
+    assert "--no-remove docker.io" in row.fix
+
+
+def test_the_sandbox_asks_for_no_second_engine() -> None:
+    """Where there is an engine in any form, its package is not among what the sandbox lacks."""
+    facts = replace(HYBRID, **NO_UML, engine_signs=("the package podman-docker",))
+    (row,) = [row for row in requirements(facts) if row.name == "UML"]
+    assert "user-mode-linux" in row.fix and "docker.io" not in row.fix
+    (row,) = [row for row in requirements(replace(facts, uml_missing={"dockerd": "docker.io"})) if row.name == "UML"]
+    assert "apt-get" not in row.fix and "pod.runtime: process" in row.fix
+
+
 def test_what_is_not_needed_does_not_decide() -> None:
     """Without swap, pressure figures, logs and KVM a host still runs."""
     poor = replace(GOOD, swap_bytes=0, psi=False, kmsg_problem="x", journald_problem="x", kvm_problem="x")

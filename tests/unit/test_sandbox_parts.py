@@ -42,12 +42,6 @@ def test_programs_outside_an_ordinary_users_path(monkeypatch: pytest.MonkeyPatch
     assert parts.which("ldconfig") is not None
 
 
-def test_every_package_is_installed_by_make(tmp_path: Path) -> None:
-    """What an error asks for is what `make install` installs, systemd and coreutils aside, which are always there."""
-    wanted = {package for _find, package in parts._WANTED.values()}
-    assert wanted - {"systemd", "coreutils"} <= set(parts.PACKAGES)
-
-
 @pytest.mark.parametrize(("flags", "needed"), [("amx_bf16 amx_tile amx_int8", True), ("avx2", False)])
 def test_which_processors_need_the_library(flags: str, needed: bool) -> None:
     """Those with AMX, whose state is larger than older kernels have room for."""
