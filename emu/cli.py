@@ -6,26 +6,51 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import click
 
 from emu import __version__, output, toplevel
-from emu.cli_calibrate import calibrate
-from emu.cli_conformance import conformance
-from emu.cli_freezer import freezer
-from emu.cli_report import export, journal, report, show
-from emu.cli_run import record, run
-from emu.cli_sandbox import doctor, sandbox
-from emu.cli_scenarios import scenarios
 from emu.errors import EXIT_INTERRUPTED
 from emu.output import ReaderGone
 
 HELP_OPTIONS = ["-h", "--help"]
+_ELSEWHERE = {
+    "calibrate": "cli_calibrate",
+    "conformance": "cli_conformance",
+    "doctor": "cli_sandbox",
+    "export": "cli_report",
+    "freezer": "cli_freezer",
+    "images": "cli_images",
+    "journal": "cli_report",
+    "record": "cli_run",
+    "report": "cli_report",
+    "run": "cli_run",
+    "sandbox": "cli_sandbox",
+    "scenarios": "cli_scenarios",
+    "schema": "cli_scenarios",
+    "show": "cli_report",
+}
+"""Commands and the module of each. Only the one that is called is imported: all of them take half a second, and
+seconds in the sandbox.
+"""
 
 
 class _Group(click.Group):
-    """A group whose commands' errors are printed, and end `emu` with their own status."""
+    """A group whose commands are imported when they are needed; their errors are printed, and end `emu` with their
+    own status.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, those not imported yet too."""
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported if it has to be."""
+        if cmd_name in _ELSEWHERE and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(f"emu.{_ELSEWHERE[cmd_name]}"), cmd_name))
+        return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
         """Add it; asked for help it knows the same two names, also where it is called alone."""
@@ -87,53 +112,6 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--rebuild", is_flag=True, help="Build them even if they are up to date.")
-@click.option("--list", "only_list", is_flag=True, help="Only list what the engine has.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.option(
-    "--on", "place", type=click.Choice(["auto", "host", "sandbox"]), default="auto", help="Which engine's images."
-)
-def images(rebuild: bool, only_list: bool, as_json: bool, place: str) -> None:
-    """Build the images that containers run, or list what the engine has.
-
-    \b
-    Examples:
-      emu images
-      emu images --list --json
-    """
-    from emu import images as builder
-    from emu.containers import Engine
-    from emu.host import gather_facts
-    from emu.requirements import choose_where
-
-    def say(text: str) -> None:
-        output.echo(text, err=True)
-
-    if choose_where(gather_facts(), None if place == "auto" else place) == "sandbox":
-        from emu.paths import cache_dir
-        from emu.sandbox import uml
-
-        builder.prepare(say)
-        words = [
-            *(["--rebuild"] if rebuild else []),
-            *(["--list"] if only_list else []),
-            *(["--json"] if as_json else []),
-        ]
-        argv = [sys.executable, "-m", "emu", "images", "--on", "host", *words]
-        sys.exit(uml.run(argv, say=say, shares=[cache_dir(), *uml.usual_shares()]))
-    engine = Engine()
-    engine.connect()
-    if not only_list:
-        builder.ensure(engine, builder.prepare(say), say, rebuild=rebuild)
-    found = engine.image_tags()
-    if as_json:
-        output.echo(output.to_json([{"tag": tag, "bytes": size} for tag, size in found]))
-        return
-    for tag, size in found:
-        output.echo(f"{tag:40} {size / 1e6:8.1f} MB")
-
-
-@main.command()
 def clean() -> None:
     """Remove what killed runs left behind: containers, volumes, cgroups and guests of ours, and nothing else."""
     from emu.cleaning import clean as sweep
@@ -163,18 +141,9 @@ def app(words: tuple[str, ...]) -> None:
     sys.exit(daemon(list(words), os.environ))
 
 
-for command in (
-    doctor,
-    scenarios,
-    run,
-    calibrate,
-    record,
-    show,
-    report,
-    journal,
-    export,
-    sandbox,
-    conformance,
-    freezer,
-):
-    main.add_command(command)
+def all_commands() -> dict[str, click.Command]:
+    """Every command by its name, imported."""
+    with click.Context(main) as context:
+        for name in main.list_commands(context):
+            main.get_command(context, name)
+    return dict(main.commands)

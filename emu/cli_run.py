@@ -155,7 +155,7 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
     try:
         if chosen == "sandbox":
             return _in_sandbox(spec, directory, screen)
-        screen.step(f"running on this machine ({where()})")
+        screen.done(f"running on this machine ({where()})")
         return _record(spec, directory, screen)
     finally:
         if not directory.begun():
@@ -170,15 +170,18 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
         resolved.write(resolve(spec))
         resolved.flush()
         argv = [sys.executable, "-m", "emu", "record", resolved.name, "--out", str(directory.path)]
-        status = uml.run(
-            argv + (["--to-stderr"] if screen.to_stderr else []),
-            memory_bytes=spec.sandbox.memory,
-            swap_bytes=spec.sandbox.swap,
-            shares=[directory.path, cache, *uml.usual_shares()],
-            console_log=directory.processes / "console.log",
-            say=screen.step,
+        guest = uml.Guest(
+            spec.sandbox.memory,
+            spec.sandbox.swap,
+            [directory.path, cache],
+            directory.processes / "console.log",
+            screen.step,
             docker=needs_docker(spec),
         )
+        with guest:
+            screen.end_step()  # from here on the guest writes
+            status = guest.run(argv + (["--to-stderr"] if screen.to_stderr else []))
+            screen.step("ending the sandbox")
     if status not in (EXIT_OK, EXIT_INTERRUPTED) and not (status == EXIT_BAD_INPUT and directory.begun()):
         sys.exit(EXIT_BAD_INPUT)  # it has said why
     return status

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from emu import keys, output
 from emu.errors import EmuError
+from emu.paths import SCHEMA, schema_file
 from emu.scenario import builtin_scenarios, find_scenario
 from emu.spec import Model, ScenarioSpec
 from emu.yamlfile import Node, parse, read_text
@@ -89,6 +90,24 @@ def _item(node: Node | None, step: str) -> Node | None:
     return next(named, items[int(step)] if step.isdecimal() and int(step) < len(items) else None)
 
 
+def _pointing(text: str) -> str:
+    """The text with its first line naming the schema where it is on this machine, so that an editor finds it whatever
+    folder the text is put into.
+    """
+    return text.replace(f"$schema=../docs/{SCHEMA}", f"$schema={schema_file()}", 1)
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, by which editors complete and check them.
+
+    \b
+    Example:
+      emu schema > scenario.schema.json
+    """
+    output.echo(schema_file().read_text(encoding="utf-8").rstrip("\n"))
+
+
 @click.command()
 @click.argument("name", required=False, shell_complete=complete_scenario)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
@@ -96,7 +115,7 @@ def scenarios(name: str | None, as_json: bool) -> None:
     """Lists the built-in scenarios with the question that each asks; with NAME, prints that scenario's file."""
     if name is not None:
         path = find_scenario(name)
-        text = read_text(path)
+        text = _pointing(read_text(path))
         output.echo(output.to_json({"name": name, "path": str(path), "text": text}) if as_json else text.rstrip("\n"))
         return
     found = builtin_scenarios()

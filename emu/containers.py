@@ -106,6 +106,13 @@ class Engine:
             found = self._api.inspect_image(tag)
         return None if found is None else dict((found.get("Config") or {}).get("Labels") or {})
 
+    def image_id(self, tag: str) -> str | None:
+        """The id of an image; None where the engine does not have it."""
+        found: dict[str, Any] | None = None
+        with _asking(f"cannot inspect the image {tag}", no_error=(404,)):
+            found = self._api.inspect_image(tag)
+        return None if found is None else str(found["Id"])
+
     def tag(self, image: str, tag: str) -> None:
         """Give an image another name (`repository:tag`) besides."""
         repository, _, version = tag.rpartition(":")

@@ -20,6 +20,8 @@ from emu.spec import NO_LIMIT, Model, ScenarioSpec
 from emu.units import format_bytes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+SCHEMA_ID = "urn:pod-emu:scenario"
+"""A name, not an address: the schema is where emu is (`emu schema`)."""
 BEGIN = "<!-- begin: made by `python -m emu.docs` from emu/spec; edit there -->"
 END = "<!-- end -->"
 
@@ -27,7 +29,8 @@ END = "<!-- end -->"
 def schema_json() -> str:
     """JSON Schema of a scenario file, for editors."""
     schema = ScenarioSpec.model_json_schema(by_alias=True, mode="validation")
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "emu scenario"}
+    names = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
+    head = {**names, **schema, "title": "emu scenario"}
     return json.dumps(_plain(head), indent=2, ensure_ascii=False) + "\n"
 
 
@@ -63,8 +66,10 @@ def scenario_files() -> dict[Path, str]:
 def cli_files() -> dict[Path, str]:
     """The file made from the commands, with the text that it should have."""
     # Imported here: the whole of emu hangs on the commands, and the models' files need none of it.
+    from emu.cli import all_commands
     from emu.cli import main as group
 
+    all_commands()
     return {DOCS / "cli.md": cli_md(group)}
 
 

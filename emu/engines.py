@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from emu import images
 from emu.runtime import EngineFacts, Runtime
 
 
-def open_runtime(name: str, progress: images.Progress) -> tuple[Runtime, EngineFacts]:
-    """`docker` or `process`. EmuError where this machine lacks what it takes, or an image cannot be made."""
+def open_runtime(name: str, progress: images.Progress, own_images: Iterable[str] = ()) -> tuple[Runtime, EngineFacts]:
+    """`docker` or `process`. EmuError where this machine lacks what it takes, or an image cannot be made. Of
+    `own_images`, the scenario's, those that were kept (`emu images load`) are loaded where the engine lacks them.
+    """
     if name == "process":
         from emu.process.engine import ProcessRuntime
 
@@ -15,9 +19,11 @@ def open_runtime(name: str, progress: images.Progress) -> tuple[Runtime, EngineF
         facts = processes.connect()
         processes.provide(images.prepare(progress), progress)
         return processes, facts
+    from emu import archives
     from emu.containers import Engine  # here, because Docker's library takes its time where nobody needs it
 
     engine = Engine()
     facts = engine.connect()
     images.ensure(engine, images.prepare(progress), progress)
+    archives.provide(engine, own_images, progress)
     return engine, facts

@@ -1,16 +1,19 @@
 """What `emu run` shows while it runs: steps of the set-up, then the pod and its memory, live.
 
-On a terminal a table that renews itself; elsewhere a line a second, so that a log of it reads well.
+On a terminal a step under way shows how long it has taken, and the pod is a table that renews itself. Elsewhere a
+line is printed when something changed (the phase, the pod's status, a restart, a kill): a log of it reads well.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
 from rich.console import Group, RenderableType
 from rich.live import Live
+from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -18,9 +21,9 @@ from emu import output
 from emu.events import SCALED_TO_ZERO
 from emu.units import format_bytes
 
-_LINE_S = 1.0
+_LONG_S = 2.0
+"""From here on a step shows how long it has taken."""
 _BAR_CELLS = 24
-_WORTH_TELLING = 2**20
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,8 @@ class Screen:
         self.to_stderr = to_stderr
         self.console = output.console(stderr=to_stderr, quiet=quiet, soft_wrap=True, lasting=True)
         self._live: Live | None = None
-        self._line_at = -_LINE_S
-        self._shown: tuple[str, str, str] | None = None
+        self._steps: Live | None = None
+        self._shown: tuple[object, ...] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +83,15 @@ class Screen:
         self.console.print(Text.assemble((name, "bold"), rest))
 
     def step(self, text: str) -> None:
-        """A step of the set-up, or something worth a line."""
+        """A step that begins; on a terminal its time is shown below it until something else is."""
+        self.done(text)
+        if self.console.is_terminal:
+            self._steps = Live(_Elapsed(), console=self.console, refresh_per_second=4, transient=True)
+            self._steps.start()
+
+    def done(self, text: str) -> None:
+        """Something worth a line that takes no time; what was under way is over."""
+        self.end_step()
         self.console.print(Text.assemble(("· ", "dim"), text))
 
     def event(self, text: str, style: str = "bold red") -> None:
@@ -90,40 +101,57 @@ class Screen:
     def show(self, moment: Now) -> None:
         """The state at a moment."""
         if self.console.is_terminal:
+            self.end_step()
             if self._live is None:
                 self._live = Live(console=self.console, refresh_per_second=4, transient=True)
                 self._live.start()
             self._live.update(_table(moment))
             return
-        shown = (moment.phase, moment.ready, moment.status)
-        if shown != self._shown or moment.elapsed_s >= self._line_at + _LINE_S:
+        kills = tuple(memory.oom_kills for memory in moment.memory)
+        shown = (moment.phase, moment.ready, moment.status, moment.restarts, kills)
+        if shown != self._shown:
             self._shown = shown
-            self._line_at = moment.elapsed_s
             self.console.print(_line(moment))
 
+    def end_step(self) -> None:
+        """Take the time of the step under way off the screen: somebody else is about to write there."""
+        if self._steps is not None:
+            self._steps.stop()
+            self._steps = None
+
     def end_live(self) -> None:
-        """Take the live table away."""
+        """Take away what renews itself."""
+        self.end_step()
         if self._live is not None:
             self._live.stop()
             self._live = None
 
 
+class _Elapsed:
+    """How long a step has taken, each time it is drawn; nothing while that is not long."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._spinner = Spinner("dots")
+
+    def __rich__(self) -> RenderableType:
+        elapsed_s = time.monotonic() - self._began
+        if elapsed_s < _LONG_S:
+            return Text("")
+        self._spinner.update(text=Text(f"{elapsed_s:.0f} s", "dim"))
+        return self._spinner
+
+
 def _line(moment: Now) -> str:
-    parts = [f"{moment.elapsed_s:6.1f} s  {moment.ready} {moment.status}, {_restarts(moment.restarts)}"]
-    parts.append(_requests(moment))
+    parts = [
+        f"{moment.elapsed_s:6.1f} s  {moment.phase}: {moment.ready} {moment.status}, {_restarts(moment.restarts)}",
+        _requests(moment),
+    ]
     for memory in moment.memory:
         limit = f" of {format_bytes(memory.limit)}" if memory.limit is not None else ""
-        kinds = (
-            ("anon", memory.anon),
-            ("cache", memory.page_cache),
-            ("shmem", memory.shmem),
-            ("sockets", memory.sock),
-            ("kernel", memory.kernel),
-            ("swap", memory.swap),
-        )
-        held = ", ".join(f"{kind} {format_bytes(size)}" for kind, size in kinds if size >= _WORTH_TELLING)
-        parts.append(f"{memory.container}: {format_bytes(memory.current)}{limit}" + (f" ({held})" if held else ""))
-    return " | ".join(parts)
+        kills = f", {memory.oom_kills} OOM-killed" if memory.oom_kills else ""
+        parts.append(f"{memory.container} {format_bytes(memory.current)}{limit}{kills}")
+    return "; ".join(parts)
 
 
 def _requests(moment: Now) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
+SCHEMA = "scenario.schema.json"
 
 
 def _shipped(name: str) -> Path:
@@ -27,6 +28,12 @@ def profiles_dir() -> Path:
 def images_dir() -> Path:
     """The Dockerfiles."""
     return _shipped("images")
+
+
+def schema_file() -> Path:
+    """The JSON Schema of scenario files."""
+    checkout = _PACKAGE.parent / "docs" / SCHEMA
+    return checkout if checkout.is_file() else _PACKAGE / "_data" / SCHEMA
 
 
 def cache_dir() -> Path:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emu.errors import EmuError
-from emu.regular import read_regular
 
 RESERVE_BYTES = 8 * 2**20
 """So much is kept free for what a run says last: its end, the summary, and the report with its 2 MB."""
-MOST_SCENARIO_BYTES = 2**20
-"""No resolved scenario is longer."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What the kernel says where nothing more can be written to a place."""
+
+
+FORMAT = 1
+"""Of a run directory. Counts up when its files come to mean something else; what is only added does not count."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,6 @@ class RunDir:
     def scenario(self) -> Path:
         """The scenario as resolved: defaults filled in, `--set` applied, sizes in bytes. It can be run again."""
         return self.path / "scenario.yaml"
-
-    def scenario_text(self) -> str | None:
-        """The scenario's file as it is; None where it cannot be read."""
-        try:
-            return read_regular(self.scenario, MOST_SCENARIO_BYTES).decode(errors="replace")
-        except OSError:
-            return None
 
     @property
     def summary(self) -> Path:
@@ -107,16 +101,16 @@ class RunDir:
         return self.variants.is_dir()
 
     def variant(self, name: str) -> RunDir:
-        """The run directory of one variant, whose name leads nowhere else."""
-        return RunDir(self.variants / name.replace("/", "_"))
+        """The run directory of one variant."""
+        return RunDir(self.variants / name)
 
     def begun(self) -> bool:
         """Something is on record here, or of one of the variants."""
         return self.events.exists() or any(self.variants.glob(f"*/{self.events.name}"))
 
     def container_log(self, container: str, attempt: int) -> Path:
-        """Where the output of one instance of a container goes; a name leads nowhere else."""
-        return self.logs / f"{container.replace('/', '_')}.{attempt}.log"
+        """Where the output of one instance of a container goes."""
+        return self.logs / f"{container}.{attempt}.log"
 
     def create(self, *, variants: bool = False) -> None:
         """Make the folder, with one for variants if there will be any. EmuError when something is there already: a

@@ -9,14 +9,13 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from cgroups import parse
 from cgroups.mount import find_cgroup2
-from emu import images, pagecache
-from emu.activation import RunActivator
-from emu.autoscaler import ScaledPod
+from emu import __version__, images, pagecache
 from emu.ending import Ending
 from emu.engines import open_runtime
 from emu.errors import EmuError
@@ -34,16 +33,20 @@ from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.profiles import profile_of
 from emu.recording import RunRecorder
-from emu.rundir import RunDir
+from emu.rundir import FORMAT, RunDir
 from emu.runjournal import keep_journal, log_driver
 from emu.runtime import LABEL_OWNER, EngineFacts, Runtime
 from emu.scenario import resolve
 from emu.spec import ScenarioSpec
-from emu.starts import Starts, app_image
 from emu.supervisor import Supervisor
 from emu.units import format_bytes
 
+if TYPE_CHECKING:  # what few runs need is imported where they do: in the sandbox an import takes its time
+    from emu.autoscaler import ScaledPod
+
 _TURN_S = 0.1
+_WORTH_A_LINE = ("Started", "Killing")
+"""What the kubelet does to plan and is shown all the same."""
 
 
 def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
@@ -61,7 +64,7 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
     log = EventLog(run.events)
     run.scenario.write_text(resolve(spec), encoding="utf-8")
-    engine, facts = open_runtime(spec.pod.runtime, screen.step)
+    engine, facts = open_runtime(spec.pod.runtime, screen.step, _own_images(spec))
     _see_images(spec, engine)
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
@@ -75,6 +78,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log))
         image = None
         if spec.starts is not None:
+            from emu.starts import app_image
+
             screen.step("making an image for the app that shares no layer, and its archive")
             source = spec.pod.app.image or images.APP
             image = stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
@@ -100,6 +105,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             pod.on_create = _telling(recorder, freezer, pod)
             keep = partial(_keep_going, recorder, freezer, interrupts)
             if spec.starts is not None and image is not None:
+                from emu.starts import Starts
+
                 starts = Starts(spec.starts, pod, image, engine, run, log, say=screen.step, check=keep)
                 stack.enter_context(starts).measure()
             else:
@@ -141,6 +148,9 @@ def _supervise(
     if spec.pod.autoscaling is None:
         supervisor = stack.enter_context(make())
     else:
+        from emu.activation import RunActivator
+        from emu.autoscaler import ScaledPod
+
         activator = stack.enter_context(RunActivator(spec.pod, run, log))
         supervisor = ScaledPod(
             pod,
@@ -185,7 +195,13 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
         machine_facts(facts),
         str(cgroup),
         os.sysconf("SC_CLK_TCK"),
+        __version__,
+        FORMAT,
     )
+
+
+def _own_images(spec: ScenarioSpec) -> list[str]:
+    return [container.image for container in spec.pod.containers.values() if container.image is not None]
 
 
 def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
@@ -193,11 +209,12 @@ def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
     for name, container in spec.pod.containers.items():
         key = keys.get(name, f"pod.sidecars.{name}.image")
         if container.image is not None and engine.image_labels(container.image) is None:
-            have = ", ".join(tag for tag, _ in engine.image_tags()) or "none"
+            have = ", ".join(tag for tag, _ in engine.image_tags() if not tag.startswith("<none>")) or "none"
             raise EmuError(
                 f"{key}: there is no image {container.image!r}",
                 f"the engine does not have it, and none is pulled (it has: {have})",
-                f"load it first (docker load, docker pull {container.image}), or take another",
+                "put it where runs take place: emu images load FILE.tar, "
+                f"or emu images load --from-docker {container.image}",
             )
 
 
@@ -236,7 +253,7 @@ def _tell_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerStat
 
 
 class _Events:
-    """The kubelet's warnings and kills on the screen, each text once: the record has them all."""
+    """The kubelet's warnings, starts and kills on the screen, each text once: the record has them all."""
 
     def __init__(self, screen: Screen, began: float) -> None:
         self._screen = screen
@@ -246,11 +263,13 @@ class _Events:
     def tell(self, event: KubeletEvent) -> None:
         """Show it if it is news."""
         known = (event.container, event.message)
-        if known in self._told or (event.type == "Normal" and event.reason != "Killing"):
+        if known in self._told or (event.type == "Normal" and event.reason not in _WORTH_A_LINE):
             return
         self._told.add(known)
         text = f"{event.t - self._began:6.1f} s  {event.reason} {event.container}: {event.message}"
-        self._screen.event(text, "yellow")
+        if event.reason == "Started":
+            text = f"{event.t - self._began:6.1f} s  {event.message}"
+        self._screen.event(text, "dim" if event.type == "Normal" else "yellow")
 
 
 def _telling(recorder: RunRecorder, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from emu.report.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
 from emu.report.words import listed
+from emu.rundir import FORMAT
 from emu.units import format_seconds
 
 Summary = dict[str, Any]
@@ -68,6 +69,8 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
     cut_off = ended and failed is None and len(done) < len(played)
     interrupted = any(one["interrupted"] for one in done) or cut_off
     summary: Summary = {
+        "format": FORMAT,
+        "emu": _first(done, "emu"),
         "scenario": scenario,
         "met": None,
         "expectations": [],

@@ -537,6 +537,10 @@ class Study:
     wall_time: str | None = None
     machine: Machine = field(default_factory=Machine)
     pod_cgroup: str | None = None
+    emu: str | None = None
+    """The version of emu that recorded it."""
+    format: int | None = None
+    """Of the record: `rundir.FORMAT` then."""
     origin: float = 0.0
     """CLOCK_MONOTONIC second that is 0 here."""
     duration_s: float = 0.0

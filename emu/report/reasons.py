@@ -6,14 +6,14 @@ slower): a record belongs to the request with that outcome that was under way th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
-from emu import typed
 from emu.events import Event, RequestsEnded, RequestsWaited
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
 from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
-from emu.report.logs import logged
 from emu.report.model import Instance, Request, Study
 
 SLACK_S = 0.005
@@ -26,7 +26,6 @@ LONGEST_WORDS = 160
 MOMENT_S = 0.02
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
-_KINDS: dict[str, type[Event]] = {REQUESTS_ENDED: RequestsEnded, REQUESTS_WAITED: RequestsWaited}
 _MARKS = (f'"{REQUESTS_ENDED}"', f'"{REQUESTS_WAITED}"', '"recordsEnds"')
 
 
@@ -54,16 +53,32 @@ def _queued(end: End) -> bool:
 def _logged(study: Study) -> Iterator[Event | None]:
     """What queue-proxy's log holds; None for the line that says that it keeps such a record."""
     for path in sorted(study.run.logs.glob(f"{QUEUE_PROXY}.*.log")):
-        for facts in logged(path, *_MARKS):
-            kind = _KINDS.get(str(facts.get("event")))
-            known = {name: value for name, value in facts.items() if value is not None}
-            try:
-                if kind is not None:
-                    yield typed.make(kind, {**known, "who": QUEUE_PROXY})
-                elif facts.get("recordsEnds") is True:
-                    yield None
-            except ValueError:
-                continue
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if any(mark in line for mark in _MARKS):
+                    yield from _event(line)
+
+
+def _event(line: str) -> Iterator[Event | None]:
+    try:
+        facts: dict[str, Any] = json.loads(line[line.index("{") :])
+        t, event = float(facts["t"]), facts.get("event")
+        if event == REQUESTS_ENDED:
+            names = ("why", "inside", "waiting", "period_s")
+            known = {name: facts[name] for name in names if facts.get(name) is not None}
+            each = [list(map(_number, one)) for one in facts["each"]]
+            yield RequestsEnded(t, QUEUE_PROXY, int(facts["status"]), str(facts["reason"]), each, **known)
+        elif event == REQUESTS_WAITED:
+            at, waited = (list(map(int, facts[name])) for name in ("at", "waited"))
+            yield RequestsWaited(t, QUEUE_PROXY, float(facts["since"]), at, waited)
+        elif facts.get("recordsEnds") is True:
+            yield None
+    except (ValueError, KeyError, TypeError):
+        return
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _ends(event: RequestsEnded, origin: float) -> Iterator[End]:
@@ -71,8 +86,6 @@ def _ends(event: RequestsEnded, origin: float) -> Iterator[End]:
     common = {"why": why[:LONGEST_WORDS], "inside": event.inside, "waiting": event.waiting}
     reason = _reason(event.reason, why)
     for one in event.each:
-        if len(one) != 4:  # damaged
-            continue
         t, waited_s, held_s, app_s = one
         if t is not None:
             times = {"waited_s": waited_s or 0.0, "held_s": held_s or 0.0, "app_s": app_s}

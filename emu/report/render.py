@@ -32,7 +32,7 @@ def render_html(
     the only thing that this reads. `library` is where the page finds plotly; by default it holds it.
     """
     if scenario_text is None:
-        scenario_text = study.run.scenario_text()
+        scenario_text = _scenario_text(study)
     figure = run_figure(study, summary)
     body = [
         header(study, summary),
@@ -54,6 +54,13 @@ def page(title: str, body: Sequence[Markup], figure: Figure, picture: str, libra
         body=join(body),
         scripts="\n".join(element_ for element_ in map(_script_element, scripts)),
     )
+
+
+def _scenario_text(study: Study) -> str | None:
+    try:
+        return study.run.scenario.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
 
 
 def figure_part(title: str, hint: str, figure: Figure) -> Markup:

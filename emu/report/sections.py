@@ -516,6 +516,7 @@ def _machine(study: Study) -> Markup:
         ("pod cgroup", study.pod_cgroup and element("code", study.pod_cgroup)),
         ("began", study.wall_time),
         ("run", study.run_id),
+        ("recorded by", study.emu and f"emu {study.emu}"),
     ]
     if all(value is None for _, value in pairs):
         return section("Machine", element("p", "Nothing is recorded of the machine.", class_="missing"))

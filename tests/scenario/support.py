@@ -70,6 +70,14 @@ class Going:
                 return
         raise AssertionError(f"it never said {words!r}: {''.join(said)}")
 
+    def until_answered(self, count: int) -> None:
+        """Wait until so many requests of its load were answered 200."""
+        for _ in eventually(DEADLINE_S):
+            lines = self.run.requests.read_text().splitlines() if self.run.requests.exists() else []
+            if sum(json.loads(line).get("status") == 200 for line in lines if line.endswith("}")) >= count:
+                return
+        raise AssertionError(f"{count} requests never came to be answered")
+
     def container(self, name: str) -> str:
         """The id of a running container of it."""
         for _ in eventually():

@@ -92,7 +92,7 @@ def test_a_stopped_engine_ends_the_run_in_order(
     the engine's help, and what only the engine could remove is found by `emu clean` once it is back.
     """
     run = going(scenario_file(SCENARIO))
-    run.until("(200: 15)")
+    run.until_answered(15)
     dockerd.signal(signal.SIGTERM)
     status, said, summary = ended(run)
     assert status == 2, said
@@ -119,7 +119,7 @@ def test_an_engine_that_is_killed_and_started_again_is_told_what_to_remove(
     """
     with dockerd.live_restore():
         run = going(scenario_file(SCENARIO))
-        run.until("(200: 15)")
+        run.until_answered(15)
         dockerd.signal(signal.SIGKILL)
         for _ in eventually():
             if any(isinstance(event, RunFailed) for event in read_events(run.run.events)):

@@ -57,7 +57,7 @@ def run(request: pytest.FixtureRequest, going: Callable[[str], Going], scenario_
     """A run with each way of freezing, in which the pod is frozen whenever the test asks nothing of it."""
     most = psutil.virtual_memory().total * 97 // 100
     run = going(scenario_file(SCENARIO.format(method=request.param, most=most)))
-    run.until("(200: 1)")
+    run.until_answered(1)
     return run
 
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from cgroups.group import Cgroup, own_cgroup
+from emu import archives, images
 from emu.containers import Engine
 from emu.policy import qos
 from tests.scenario.support import run_going
@@ -115,3 +116,22 @@ def test_they_share_the_network_of_the_pause_container(pod: Callable[[str], Seen
     spaces = {Path(f"/proc/{pod(name).pid}/ns/net").readlink() for name in ("queue-proxy", "app")}
     assert len(spaces) == 1
     assert spaces != {Path("/proc/self/ns/net").readlink()}
+
+
+def test_an_image_of_ones_own(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An archive that an engine saved is kept, loaded by an engine that lacks the image, and by that one once."""
+    monkeypatch.setattr(archives, "cache_dir", lambda: tmp_path / "cache")
+    name, archive, said = "example.com/own/app:1.2", tmp_path / "own.tar", list[str]()
+    engine.tag(images.APP, name)
+    try:
+        engine.save_image(name, archive)
+        engine.remove_image(name)
+        assert engine.image_id(name) is None
+        archives.keep(archive, archives.names_in(archive))
+        archives.provide(engine, [name], said.append)
+        assert said == [f"loading the image {name}"]
+        assert engine.image_id(name) == engine.image_id(images.APP)
+        archives.provide(engine, [name], said.append)
+        assert len(said) == 1
+    finally:
+        engine.remove_image(name)

@@ -57,7 +57,7 @@ def test_a_disk_that_becomes_full_ends_the_run_in_order(
     """
     run = Going(engine, scenario_file(SCENARIO.format(settle="200s")), small_disk / "run")
     try:
-        run.until("(200: 40)")
+        run.until_answered(40)
         fill(small_disk)
         said, _ = run.process.communicate(timeout=DEADLINE_S)
     finally:

@@ -35,10 +35,8 @@ GROUND = (
     "emu.messages",
     "emu.units",
     "emu.errors",
-    "emu.regular",
     "emu.rundir",
     "emu.samples",
-    "emu.typed",
 )
 """What all stand on: decisions, specs, records."""
 ACTING = {

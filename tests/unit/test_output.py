@@ -51,8 +51,8 @@ def test_a_console_prints_text_as_text(capsys: pytest.CaptureFixture[str]) -> No
         row = MemoryNow(EVIL, EVIL, 1, 1, 1, 1, 1, 1, 1, None, 0)
         screen.show(Now(1.0, EVIL, EVIL, EVIL, 0, 1.0, errors={EVIL: 1}, memory=(row,)))
     printed = capsys.readouterr().out
-    assert printed.count("\\x1b[31mred\\x1b]0;title") == 9
-    assert printed.count("abc[bold]x[/]\\udcff") == 9
+    assert printed.count("\\x1b[31mred\\x1b]0;title") == 10
+    assert printed.count("abc[bold]x[/]\\udcff") == 10
     assert output.printable(printed) == printed
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from emu.cli_scenarios import complete_scenario, complete_set, complete_variant, scenarios
+from emu.cli_scenarios import complete_scenario, complete_set, complete_variant, scenarios, schema
 from emu.errors import EmuError
 from emu.scenario import builtin_scenarios
 
@@ -39,10 +40,19 @@ def test_json_is_one_document() -> None:
 
 
 def test_a_name_prints_its_file() -> None:
-    """To be saved, changed and run."""
+    """To be saved, changed and run; its first line points an editor to the schema, wherever it is saved."""
     result = CliRunner().invoke(scenarios, ["app-oom"])
     path = next(builtin.path for builtin in builtin_scenarios() if builtin.name == "app-oom")
-    assert result.output == path.read_text(encoding="utf-8")
+    first, _, rest = result.output.partition("\n")
+    assert rest == path.read_text(encoding="utf-8").partition("\n")[2]
+    assert json.loads(Path(first.partition("$schema=")[2]).read_text())["title"] == "emu scenario"
+
+
+def test_the_schema_is_printed() -> None:
+    """It has a name of its own, so that editors can tell it from others."""
+    document = json.loads(CliRunner().invoke(schema, []).output)
+    assert document["$id"] == "urn:pod-emu:scenario"
+    assert "pod" in document["properties"]
 
 
 def test_an_unknown_name_is_an_error() -> None:

@@ -1,0 +1,104 @@
+"""Images of the user's own, as archives that `docker save` made: kept for the sandbox, which has its own engine.
+
+An image disk of the sandbox may be new, or dropped, or a second one beside a busy first. So the archive is kept in
+the cache, under a digest of the image's name, and an engine that lacks the image loads it from there before a run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from emu.errors import EmuError
+from emu.paths import cache_dir
+
+if TYPE_CHECKING:
+    from emu.containers import Engine
+    from emu.images import Progress
+
+_MANIFEST = "manifest.json"
+_MOST_MANIFEST = 2**20
+_SAVE = "save it by its name: docker save NAME -o FILE.tar"
+
+
+def full_name(tag: str) -> str:
+    """With `:latest` where no tag is given, as an engine reads it."""
+    return tag if ":" in tag.rpartition("/")[2] or "@" in tag else f"{tag}:latest"
+
+
+def names_in(archive: Path) -> dict[str, str]:
+    """The images in an archive: name → id. EmuError where it is none that `docker save` makes, or names none."""
+    what = f"cannot load an image from {archive}"
+    try:
+        with tarfile.open(archive) as files:
+            file = files.extractfile(_MANIFEST)
+            images = json.loads(file.read(_MOST_MANIFEST)) if file is not None else []
+        names = {str(name): _id(image["Config"]) for image in images for name in image.get("RepoTags") or ()}
+    except (tarfile.TarError, EOFError) as wrong:
+        raise EmuError(what, f"it is no archive of an image ({wrong})", _SAVE) from wrong
+    except OSError as wrong:
+        raise EmuError(what, wrong.strerror or str(wrong), "name a file that can be read") from wrong
+    except KeyError as wrong:
+        raise EmuError(what, f"it is no archive that docker save makes ({wrong.args[0]})", _SAVE) from wrong
+    except (ValueError, AttributeError, TypeError) as wrong:
+        raise EmuError(what, f"its {_MANIFEST} cannot be read ({wrong})", _SAVE) from wrong
+    if not names:
+        raise EmuError(what, "the image in it has no name, so no scenario can ask for it", _SAVE)
+    return names
+
+
+def _id(config: str) -> str:
+    """An image's id is the digest of its configuration, which is the name of that file."""
+    return f"sha256:{PurePosixPath(config).name.removesuffix('.json')}"
+
+
+def keep(archive: Path, names: dict[str, str]) -> None:
+    """Copy an archive into the cache, for each of the names in it."""
+    places = [_place(name) for name in names]
+    first = places[0]
+    unfinished = first.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        first.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(archive, unfinished)
+        for place, image in zip(places, names.values(), strict=True):
+            place.unlink(missing_ok=True)
+            place.hardlink_to(unfinished)
+            place.with_suffix(".id").write_text(image)
+    except OSError as wrong:
+        fix = f"make room, or set XDG_CACHE_HOME to a directory with room for {archive}"
+        raise EmuError(f"cannot keep the image in {first.parent}", wrong.strerror or str(wrong), fix) from wrong
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def forget(names: Iterable[str]) -> None:
+    """Drop what was kept of images."""
+    for name in names:
+        for suffix in (".tar", ".id"):
+            _place(name).with_suffix(suffix).unlink(missing_ok=True)
+
+
+def provide(engine: Engine, images: Iterable[str], progress: Progress) -> None:
+    """Have the engine load those of the images that were kept and that it lacks, or has an older one of."""
+    for image in images:
+        archive = _place(image)
+        if not archive.is_file():
+            continue
+        with contextlib.suppress(OSError):
+            if archive.with_suffix(".id").read_text() == engine.image_id(image):
+                continue
+        progress(f"loading the image {image}")
+        engine.load_image(archive)
+
+
+def _place(name: str) -> Path:
+    digest = hashlib.sha256(full_name(name).encode()).hexdigest()
+    return cache_dir() / "loaded" / f"{digest[:24]}.tar"

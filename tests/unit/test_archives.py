@@ -1,0 +1,116 @@
+"""Archives of a user's own images: what is read of them, and when an engine loads one."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from emu import archives
+from emu.containers import Engine
+from emu.errors import EmuError
+
+MANIFEST = [{"Config": "ab12.json", "RepoTags": ["my/app:1", "my/app:latest"], "Layers": []}]
+
+
+def saved(path: Path, manifest: Any, name: str = "manifest.json") -> Path:
+    """An archive with this in its manifest."""
+    data = manifest if isinstance(manifest, bytes) else json.dumps(manifest).encode()
+    with tarfile.open(path, "w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(data)
+        archive.addfile(entry, io.BytesIO(data))
+    return path
+
+
+class FakeEngine:
+    """Has images by their ids, and notes what it loads."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, str] = {}
+        self.loaded: list[bytes] = []
+
+    def image_id(self, tag: str) -> str | None:
+        """Of an image that is there."""
+        return self.ids.get(tag)
+
+    def load_image(self, archive: Path) -> None:
+        """Take it in."""
+        self.loaded.append(archive.read_bytes())
+        self.ids.update(archives.names_in(archive))
+
+
+@pytest.fixture
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def provide(engine: FakeEngine, *names: str) -> list[str]:
+    """What is said while the engine gets what was kept."""
+    said: list[str] = []
+    archives.provide(cast(Engine, engine), names, said.append)
+    return said
+
+
+def test_names_and_ids(tmp_path: Path) -> None:
+    """As docker save writes them, of today's layout too, whose configurations lie among the blobs."""
+    assert archives.names_in(saved(tmp_path / "a", MANIFEST)) == {
+        "my/app:1": "sha256:ab12",
+        "my/app:latest": "sha256:ab12",
+    }
+    blobs = [{"Config": "blobs/sha256/cd34", "RepoTags": ["other:2"]}]
+    assert archives.names_in(saved(tmp_path / "b", blobs)) == {"other:2": "sha256:cd34"}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        ([{"Config": "a.json", "RepoTags": None}], "no name"),
+        ([], "no name"),
+        (b"{", "cannot be read"),
+        ([1], "cannot be read"),
+        ([{"RepoTags": ["x:1"]}], "no archive that docker save makes"),
+    ],
+)
+def test_what_is_no_image(tmp_path: Path, manifest: Any, why: str) -> None:
+    """One error that says what to do instead."""
+    with pytest.raises(EmuError, match=why) as caught:
+        archives.names_in(saved(tmp_path / "a.tar", manifest))
+    assert "docker save" in caught.value.fix
+
+
+def test_what_is_no_archive(tmp_path: Path) -> None:
+    """A file of another kind, and an archive of something else."""
+    (tmp_path / "text").write_text("no archive")
+    for path in (tmp_path / "text", saved(tmp_path / "other.tar", {}, "index.json")):
+        with pytest.raises(EmuError, match="no archive"):
+            archives.names_in(path)
+
+
+def test_an_engine_gets_what_it_lacks(cache: Path, tmp_path: Path) -> None:
+    """By each of the image's names, once; a newer one of the same name again; and nothing that was never kept."""
+    archive = saved(tmp_path / "a.tar", MANIFEST)
+    archives.keep(archive, archives.names_in(archive))
+    engine = FakeEngine()
+    assert provide(engine, "my/app", "nobody/knows") == ["loading the image my/app"]
+    engine.ids["my/app"] = engine.ids["my/app:latest"]  # an engine knows both ways to write it
+    assert provide(engine, "my/app", "my/app:1") == []
+    newer = saved(tmp_path / "b.tar", [{**MANIFEST[0], "Config": "ef56.json"}])
+    archives.keep(newer, archives.names_in(newer))
+    assert provide(engine, "my/app:1") == ["loading the image my/app:1"]
+    assert engine.loaded == [archive.read_bytes(), newer.read_bytes()]
+
+
+def test_what_was_forgotten_is_loaded_no_more(cache: Path, tmp_path: Path) -> None:
+    """Nothing of it is left in the cache."""
+    archive = saved(tmp_path / "a.tar", MANIFEST)
+    archives.keep(archive, archives.names_in(archive))
+    archives.forget(archives.names_in(archive))
+    assert provide(FakeEngine(), "my/app:1") == []
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
