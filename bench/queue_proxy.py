@@ -1,11 +1,14 @@
 """How fast queue-proxy is, beside going direct and beside nginx, and what it weighs. JSON on standard output.
 
-    python bench/queue_proxy.py [--rounds 5] [--seconds 2] [--soak 600]
+    python bench/queue_proxy.py [--rounds 5] [--seconds 2] [--soak 600] [--only protocols] [--real QUEUE_PROXY]
 
 All are up at once on loopback: nginx that answers `return 200`, nginx with one worker as a reverse proxy that keeps
 its connections, and queue-proxy with breaker, timers, statistics and Prometheus metrics on. wrk (Debian: wrk, nginx)
 loads them in turn, so that a machine that others use is as slow for one as for the other; ratios are taken within a
 round, and what is told is their median. Memory is measured as `emu calibrate queue-proxy` does.
+
+HTTP/2, TLS and bodies are in bench/protocols.py. `--real` takes the path of any queue-proxy binary, Knative's own for
+one, and puts it beside ours there.
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import protocols
 
 from emu import calibrate
 from emu.messages import QUEUE_PORT
@@ -64,9 +69,13 @@ server {{ listen 127.0.0.1:{port} backlog=4096;
 
 
 @contextlib.contextmanager
-def running(argv: list[str], port: int, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    argv: list[str], port: int, env: dict[str, str] | None = None, grace_s: float = 5.0
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process that listens on a port."""
-    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        argv, env=env, stdout=subprocess.DEVNULL, stderr=None if grace_s else subprocess.DEVNULL
+    )
     try:
         until = time.monotonic() + 20
         while True:
@@ -81,7 +90,7 @@ def running(argv: list[str], port: int, env: dict[str, str] | None = None) -> It
     finally:
         process.terminate()
         try:
-            process.wait(5)
+            process.wait(grace_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -183,11 +192,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--soak", type=float, default=0.0)
     parser.add_argument("--limit", type=int, default=300, help="containerConcurrency, so that the breaker counts")
+    parser.add_argument("--only", choices=("small", "protocols"), help="one part")
+    parser.add_argument("--case", default="", help="of the protocols, those with this in their name")
+    parser.add_argument("--real", help="a queue-proxy binary to compare with")
     asked = parser.parse_args()
-    missing = [tool for tool in ("wrk", "nginx") if shutil.which(tool) is None]
+    missing = [tool for tool in ("wrk", "nginx", "h2load") if shutil.which(tool) is None]
     if missing:
-        raise SystemExit(f"needs {' and '.join(missing)}: apt-get install wrk nginx-light")
+        raise SystemExit(f"needs {' and '.join(missing)}: apt-get install wrk nginx-light nghttp2-client")
     daemon = [sys.executable, "-m", "emu.daemon.queue_proxy"]
+    result: dict[str, Any] = {}
+    if asked.only != "small":
+        with tempfile.TemporaryDirectory() as folder:
+            result["protocols"] = protocols.measure(
+                asked.rounds, asked.seconds, daemon, asked.real, Path(folder), running, asked.case
+            )
+    if asked.only != "protocols":
+        result |= small(asked, daemon)
+    print(json.dumps(result, indent=2))
+
+
+def small(asked: argparse.Namespace, daemon: list[str]) -> dict[str, Any]:
+    """Small requests in HTTP/1.1, and memory."""
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         for name, body, port in (("upstream", _SERVES, UPSTREAM), ("nginx", _PASSES, NGINX)):
@@ -207,7 +232,7 @@ def main() -> None:
     result["idle_anon_bytes"] = profile.idle_anon_bytes
     result["bytes_per_request"] = {"requests": HELD, "plain": profile.request_bytes[0][1]}
     result["after_hang_up_anon_bytes"] = left_behind(daemon)
-    print(json.dumps(result, indent=2))
+    return result
 
 
 if __name__ == "__main__":

@@ -9,12 +9,18 @@ from typing import cast
 from emu.daemon import answer_reader, forward, heads, http1
 from emu.daemon.chunks import ChunkReader
 from emu.daemon.known import Known
-from emu.daemon.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES
+from emu.daemon.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES, Stuck
 
 MAX_ANSWER_HEAD_BYTES = 10 << 20
 """Longest head, or trailers, of an answer (net/http's transport, MaxResponseHeaderBytes)."""
 
-_buffer = memoryview(bytearray(BODY_READ_BYTES))
+WIDE_READ_BYTES = 128 * 1024
+"""Read at most this much of an answer while clients read as fast as we write."""
+MOST_STUCK = 16
+"""With so many clients that do not, what is read is what each of them may come to hold: `BODY_READ_BYTES`."""
+
+_buffer = memoryview(bytearray(WIDE_READ_BYTES))
+_narrow = _buffer[:BODY_READ_BYTES]
 
 
 class BadAnswerError(Exception):
@@ -226,7 +232,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         return False
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _buffer
+        return _buffer if Stuck.count < MOST_STUCK else _narrow
 
     def buffer_updated(self, nbytes: int) -> None:
         asker = self.asker

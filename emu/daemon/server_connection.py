@@ -28,6 +28,13 @@ DISCARD_BYTES = 256 * 1024
 LINGER_S = 0.5
 """How long a connection is read on after an answer that overtook its request (net/http, rstAvoidanceDelay)."""
 
+
+class Stuck:
+    """Clients that read more slowly than was written, in this process: what they cost decides how much is read."""
+
+    count = 0
+
+
 _buffer = memoryview(bytearray(BODY_READ_BYTES))
 """One for all connections: what was read is parsed before anything else is read."""
 _head_buffer = _buffer[:HEAD_READ_BYTES]
@@ -192,6 +199,9 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.server.connections.discard(self)
         self.server.has_head(self)
+        if self.full:
+            self.full = False
+            Stuck.count -= 1
         self._abandon()
         self.server.connection_gone()
 
@@ -296,11 +306,13 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self.full = True
+        Stuck.count += 1
         if self._current is not None:
             self._current.full()
 
     def resume_writing(self) -> None:
         self.full = False
+        Stuck.count -= 1
         if self._current is not None:
             self._current.ready()
         else:
