@@ -437,14 +437,14 @@ class RequestsWaited(Event):
     since: float
     """The CLOCK_MONOTONIC second from which `at` counts."""
     at: list[int]
-    """When each had its place, in tenths of a millisecond."""
+    """When each had its place, in microseconds."""
     waited: list[int]
-    """How long each had waited, in tenths of a millisecond."""
+    """How long each had waited, in microseconds."""
 
     @property
     def each(self) -> list[tuple[float, float]]:
         """When each had its place, as a CLOCK_MONOTONIC second, and how many seconds it had waited."""
-        return [(self.since + at / 1e4, waited / 1e4) for at, waited in zip(self.at, self.waited, strict=False)]
+        return [(self.since + at / 1e6, waited / 1e6) for at, waited in zip(self.at, self.waited, strict=False)]
 
 
 @dataclass(frozen=True)

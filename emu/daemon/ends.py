@@ -98,7 +98,7 @@ class Ends:
         waits, self._waits = self._waits, []
         if waits:
             # Whole numbers, as they are made much faster: under full load each request waits.
-            began = round(waits[0], 4)
-            at = [int((now - began) * 1e4) for now in waits[::2]]
-            waited = [int((now - since) * 1e4) for now, since in zip(waits[::2], waits[1::2], strict=True)]
+            began = round(waits[0], 6)
+            at = [int((now - began) * 1e6) for now in waits[::2]]
+            waited = [int((now - since) * 1e6) for now, since in zip(waits[::2], waits[1::2], strict=True)]
             self._write(REQUESTS_WAITED, {"since": began, "at": at, "waited": waited})

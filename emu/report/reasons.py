@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 from emu.events import Event, RequestsEnded, RequestsWaited
@@ -22,6 +23,8 @@ LOOK_AHEAD = 64
 """So many requests that ended after a record was made are looked at for the one that it is of."""
 NEAR_S = 1.0
 """What broke off together with a container ended so near to its end; an engine may report that late."""
+CLOSING_S = 5.0
+"""Where no instance followed: so long its connections may take to close."""
 LONGEST_WORDS = 160
 MOMENT_S = 0.02
 _CLOSED = ("EOF", "server closed idle connection")
@@ -169,10 +172,9 @@ def _of_error(study: Study, request: Request) -> str:
     instances = [one for one in study.instances if one.container == QUEUE_PROXY and one.started_s is not None]
     if request.error == "refused":
         return _closed_port(study, instances, request.done_s)
-    near = [one for one in instances if abs(_ended_s(study, one) - request.done_s) <= NEAR_S]
-    if request.error in ("closed", "reset", "short-body", "unreachable") and near:
-        nearest = min(near, key=lambda one: abs(_ended_s(study, one) - (request.done_s or 0.0)))
-        return f"{QUEUE_PROXY}-{_fate(nearest)}"
+    ended = _ended_around(study, instances, request.done_s)
+    if request.error in ("closed", "reset", "short-body", "unreachable") and ended is not None:
+        return f"{QUEUE_PROXY}-{_fate(ended)}"
     stopping = any(one.stop is not None and one.stop.asked_s <= request.done_s for one in instances[-1:])
     return "queue-proxy-draining" if stopping else NOT_RECORDED
 
@@ -181,6 +183,18 @@ def _ended_s(study: Study, one: Instance) -> float:
     """When it ended: as the kernel killed it, or as the engine says."""
     kills: Iterable[float] = (kill.time_s for kill in study.kills if (kill.container, kill.attempt) == one.key)
     return next(iter(kills), float("-inf") if one.exited_s is None else one.exited_s)
+
+
+def _ended_around(study: Study, instances: list[Instance], t: float) -> Instance | None:
+    """The instance that ended about then, if one did. A slow machine takes seconds to close a thousand connections of
+    a process that was killed; all of it is over when the next instance starts.
+    """
+    for one, after in zip_longest(instances, instances[1:]):
+        ended = _ended_s(study, one)
+        over = ended + CLOSING_S if after is None else max(ended + NEAR_S, after.started_s or ended)
+        if ended - NEAR_S <= t <= over:
+            return one
+    return None
 
 
 def _closed_port(study: Study, instances: list[Instance], t: float) -> str:
@@ -209,8 +223,8 @@ def fate_of_app(study: Study, reason: str, t: float) -> str | None:
     if reason not in ("app-closed", "app-reset", "app-refused", "answer-cut"):
         return None
     apps = [one for one in study.instances if one.container == "app" and one.started_s is not None]
-    near = [one for one in apps if abs(_ended_s(study, one) - t) <= NEAR_S]
-    if near:
-        return _fate(min(near, key=lambda one: abs(_ended_s(study, one) - t)))
+    ended = _ended_around(study, apps, t)
+    if ended is not None:
+        return _fate(ended)
     ready = any(one.ready_s is not None and one.ready_s <= t <= (one.exited_s or t) for one in apps)
     return None if ready or reason != "app-refused" else "not-ready"

@@ -78,7 +78,7 @@ def test_a_full_queue_and_who_waited(tmp_path: Path) -> None:
     run.requests(2, 1.0, 1.001, takes_s=0.002, status=503)
     run.requests(3, 1.0, 1.001, takes_s=0.6)
     run.ended(503, "queue-full", (1.001, 0, 0, None), (1.001, 0, 0, None), inside=1, waiting=2)
-    run.log("requests-waited", since=run.t - run.now + 1.2, at=[0, 2000], waited=[2000, 4000])
+    run.log("requests-waited", since=run.t - run.now + 1.2, at=[0, 200_000], waited=[200_000, 400_000])
     run.advance(3.0)
     requests = summary_of(run.finish())["requests"]
     assert requests["reasons"] == {"503": {"queue-full": 2}}
