@@ -71,7 +71,7 @@ def _rate(canvas: Canvas, requests: list[Request]) -> None:
         if kind in ended:
             canvas.trace(
                 panel, REQUEST_LEGEND, type="bar", name=name, x=middle, y=[n / step for n in ended[kind]],
-                width=step * 0.94, marker=_bar(kind, colour), customdata=ended[kind],
+                width=step * 0.94, marker=_bar(kind, colour, ended[kind]), customdata=ended[kind],
                 hovertemplate=f"{name}: %{{customdata:,}}, %{{y:,.4~g}}/s<extra></extra>",
                 meta={"kind": "rate", "of": kind},
             )  # fmt: skip
@@ -82,13 +82,14 @@ def _rate(canvas: Canvas, requests: list[Request]) -> None:
     )  # fmt: skip
 
 
-def _bar(kind: str, colour: str) -> dict[str, Any]:
+def _bar(kind: str, colour: str, counts: list[int]) -> dict[str, Any]:
     """Neighbours differ by brightness; where that is not enough, one of them is hatched."""
     if kind not in ("4xx", "error"):
         return {"color": colour, "line": {"width": 0}}
     hatch = {"shape": "/" if kind == "4xx" else "x", "fgcolor": colour, "bgcolor": "var(--paper)", "size": 4}
     # Outlined, as a bar may be narrower than its hatches are apart.
-    return {"color": colour, "line": {"width": 1, "color": colour}, "pattern": {**hatch, "fillmode": "overlay"}}
+    outline = {"width": [1 if count else 0 for count in counts], "color": colour}
+    return {"color": colour, "line": outline, "pattern": {**hatch, "fillmode": "overlay"}}
 
 
 def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> None:
