@@ -60,20 +60,33 @@ class RunBegan(Event):
 
 
 @dataclass(frozen=True)
+class LoadBegan(Event):
+    """The load generator was ready: `t` is second 0 of its plan."""
+
+    kind: ClassVar[str] = "load-began"
+
+
+@dataclass(frozen=True)
 class PhaseBegan(Event):
     """A phase of the load began (by the plan; `t` is when it was due)."""
 
     kind: ClassVar[str] = "phase-began"
     phase: str
     duration_s: float
+    until: str | None = None
+    """What ends it before that, in words."""
 
 
 @dataclass(frozen=True)
 class PhaseEnded(Event):
-    """A phase of the load ended (by the plan)."""
+    """A phase of the load ended: by the plan, or because what it waited for came."""
 
     kind: ClassVar[str] = "phase-ended"
     phase: str
+    met: bool | None = None
+    """What it waited for (`until`) came; None where it waited for nothing."""
+    unsent: int = 0
+    """Of a phase that waits: how many requests were due by then, and the load generator had not got to them."""
 
 
 @dataclass(frozen=True)

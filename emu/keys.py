@@ -59,6 +59,7 @@ _KINDS: tuple[tuple[Any, str], ...] = (
     (int, "whole number"),
     (float, "number"),
     (str, "text"),
+    (Any, "any value"),
 )
 
 

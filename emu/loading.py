@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
-from emu.events import EventLog, PhaseBegan, PhaseEnded
+from emu.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now
 from emu.helper import Helper
-from emu.messages import LoadPlan
+from emu.messages import LoadPlan, Until
+from emu.policy.until import PodFacts, in_words, pod_met
 from emu.rundir import RunDir, cannot_record
 
 
@@ -25,10 +26,16 @@ class RunLoad:
         self.status: dict[str, Any] = {}
         """What it said last of its requests: `sent`, `in_flight`, `by_status`, `errors` …"""
 
+        self.begin_at: float | None = None
+        """CLOCK_MONOTONIC second 0 of the plan; None until the load generator is ready."""
+        self._waits = {phase.name: phase.until for phase in plan.phases if phase.until is not None}
+        self._going: dict[str, Until] = {}
+        """Phases under way that wait for something."""
+
     def __enter__(self) -> Self:
         self._run.load_plan.write_text(self._plan.to_json(), encoding="utf-8")
         words = ["--plan", str(self._run.load_plan), "--out", str(self._run.requests), "--parent", str(os.getpid())]
-        self._helper.start("emu.daemon.load", words, told=False)
+        self._helper.start("emu.daemon.load", [*words, "--told"])
         return self
 
     def __exit__(
@@ -44,12 +51,37 @@ class RunLoad:
                 said = json.loads(line)
             except json.JSONDecodeError:  # cut short by its end
                 continue
-            if "began" in said:
-                self._log.append(PhaseBegan(said["at"], said["began"], said["duration_s"]))
+            if "ready" in said:
+                self.begin_at = float(said["ready"])
+                self._log.append(LoadBegan(self.begin_at))
+            elif "began" in said:
+                self._begin(said["began"], said["at"], said["duration_s"])
             elif "ended" in said:
-                self._log.append(PhaseEnded(said["at"], said["ended"]))
+                self._log.append(PhaseEnded(said["at"], said["ended"], said["met"], said["unsent"]))
+                self._going.pop(said["ended"], None)
             else:
                 self.status = said
+
+    def _begin(self, name: str, at: float, duration_s: float) -> None:
+        until = self._waits.get(name)
+        self._log.append(PhaseBegan(at, name, duration_s, None if until is None else in_words(until)))
+        if until is not None:
+            self._going[name] = until
+
+    @property
+    def waits(self) -> bool:
+        """A phase that is under way waits for something."""
+        return bool(self._going)
+
+    def has_run_for(self, seconds: float) -> bool:
+        """Whether so much of the plan's time is over; it has not begun before the load generator is ready."""
+        return self.begin_at is not None and now() >= self.begin_at + seconds
+
+    def look(self, facts: PodFacts) -> None:
+        """What has happened to the pod: end the phases that waited for that."""
+        for name in [name for name, until in self._going.items() if pod_met(until, facts)]:
+            self._helper.tell(json.dumps({"met": name}) + "\n")
+            del self._going[name]
 
     @property
     def phase(self) -> str:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from emu.messages import LoadPlan, Phase, RequestSpec, WebSocketSpec
+import base64
+
+from emu.messages import LoadPlan, Phase, RequestSpec, Until, WebSocketSpec
 from emu.spec import LoadModel, PhaseModel, RequestModel
 
 
-def load_plan(load: LoadModel, host: str, port: int, *, begin_at: float | None = None) -> LoadPlan:
-    """Phases one after the other unless they say when they start; seconds from the load's begin."""
+def load_plan(load: LoadModel, host: str, port: int) -> LoadPlan:
+    """Phases one after the other unless they say when they start; seconds from the load's begin. After one that ends
+    by what happens, those that follow cannot be timed: each begins when the one before it ends.
+    """
     phases: list[Phase] = []
-    end = 0.0
+    end, timed = 0.0, True
     for model in load.phases:
         start = end if model.start is None else model.start
-        phases.append(_phase(model, start))
+        timed = timed or model.start is not None
+        phases.append(_phase(model, start, follows=not timed and not model.after_answers))
         end = start + model.duration
-    return LoadPlan(host, port, tuple(phases), seed=load.seed, begin_at=begin_at, drain_s=load.drain)
+        timed = timed and model.until is None and not model.after_answers
+    return LoadPlan(host, port, tuple(phases), seed=load.seed, drain_s=load.drain)
 
 
-def _phase(model: PhaseModel, start_s: float) -> Phase:
+def _phase(model: PhaseModel, start_s: float, *, follows: bool) -> Phase:
     return Phase(
         name=model.name,
         kind=model.type,
@@ -33,20 +39,31 @@ def _phase(model: PhaseModel, start_s: float) -> Phase:
         count=model.count,
         keep_alive=model.keep_alive,
         after_answers=model.after_answers,
+        until=None if model.until is None else Until(**model.until.model_dump()),
+        follows=follows,
     )
 
 
 def request_spec(model: RequestModel) -> RequestSpec:
     """One kind of request as it is sent."""
     query = model.do.to_work().to_query() if model.do is not None else ""
+    content = model.body.content
     return RequestSpec(
-        method=model.method or ("POST" if model.body else "GET"),
+        method=model.method or ("POST" if model.body.is_given else "GET"),
         path=model.path or (f"/?{query}" if query else "/"),
-        headers=model.headers,
-        body_bytes=model.body,
+        headers=_headers(model),
+        body_bytes=model.body.size if content is None else len(content),
+        content=None if content is None else base64.b64encode(content).decode(),
         send_rate=float(model.send_rate) if model.send_rate else None,
+        read_rate=float(model.read_rate) if model.read_rate else None,
         timeout_s=model.timeout,
         websocket=None
         if model.websocket is None
         else WebSocketSpec(model.websocket.messages, model.websocket.every, model.websocket.size),
     )
+
+
+def _headers(model: RequestModel) -> dict[str, str]:
+    named = {name.lower() for name in model.headers}
+    kind = model.body.type
+    return model.headers if kind is None or "content-type" in named else {**model.headers, "Content-Type": kind}

@@ -60,6 +60,8 @@ class Work:
     """End the app's process with this code once the answer is out."""
     unhealthy_for: float | None = 0.0
     """Seconds for which GET /healthz answers 503 from now on; None is for ever."""
+    detached: bool = False
+    """Work on after the client left; otherwise the app stops at the next step."""
 
     def to_query(self) -> str:
         """The query string that carries this; fields at their defaults are left out."""
@@ -109,7 +111,7 @@ def _work_value(name: str, kind: str, text: str) -> Any:
     return text
 
 
-PhaseKind = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed"]
+PhaseKind = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed", "pause"]
 
 
 @dataclass(frozen=True)
@@ -130,18 +132,42 @@ class RequestSpec:
     """Path with its query string, ready to send (for our app: `/?` + `Work.to_query()`)."""
     headers: dict[str, str] = field(default_factory=dict)
     body_bytes: int = 0
+    content: str | None = None
+    """The body itself, in base64; None is `body_bytes` of filler."""
     send_rate: float | None = None
     """Bytes of body per second that the sender lets out; None is as fast as it goes."""
+    read_rate: float | None = None
+    """Bytes of the answer per second that the client reads; None is as fast as they come."""
     timeout_s: float | None = None
-    """The client gives up this long after the request was due; None never."""
+    """The client gives up this long after it began with the request; None never."""
     websocket: WebSocketSpec | None = None
     """Switch to a websocket and talk; ended well, the request's status is 101."""
 
 
 @dataclass(frozen=True)
+class Until:
+    """What ends a phase before its duration is over: whichever of these comes first. `container` goes with the counts
+    of what happens to containers, which are those of the whole run.
+    """
+
+    in_flight: int | None = None
+    """So many requests are under way, of whatever phase."""
+    answered: int | None = None
+    """So many of the phase's own requests have a whole answer."""
+    oom_kills: int | None = None
+    restarts: int | None = None
+    exits: int | None = None
+    container: str | None = None
+    ready: str | None = None
+    """The pod's READY column: `2/2`."""
+    status: str | None = None
+    """The pod's STATUS column: `CrashLoopBackOff`."""
+
+
+@dataclass(frozen=True)
 class Phase:
     """Requests of one kind, for a while. Open loop kinds send at times set beforehand, whatever happens;
-    `closed` keeps `clients` busy, each sending its next request when the last was answered.
+    `closed` keeps `clients` busy, each sending its next request when the last was answered; `pause` sends nothing.
     """
 
     name: str
@@ -168,6 +194,10 @@ class Phase:
     """Reuse connections; False opens one for each request."""
     after_answers: bool = False
     """Begin once every request of the phases before has ended, whatever `start_s` says."""
+    until: Until | None = None
+    """Ends it before its duration is over."""
+    follows: bool = False
+    """Begin when the phase before it ends, whatever `start_s` says: nobody knows yet when that will be."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +208,6 @@ class LoadPlan:
     port: int
     phases: tuple[Phase, ...]
     seed: int = 0
-    begin_at: float | None = None
-    """CLOCK_MONOTONIC second at which second 0 of the phases is; None is as soon as it started."""
     drain_s: float = 5.0
     """How long after the last phase to wait for answers still due."""
     host_header: str = "app.default.example.com"
@@ -193,7 +221,14 @@ class LoadPlan:
         """The inverse of `to_json`."""
         data = json.loads(text)
         data["phases"] = tuple(
-            Phase(**{**phase, "request": _request_spec(phase["request"]), "rates": tuple(phase["rates"])})
+            Phase(
+                **{
+                    **phase,
+                    "request": _request_spec(phase["request"]),
+                    "rates": tuple(phase["rates"]),
+                    "until": None if phase["until"] is None else Until(**phase["until"]),
+                }
+            )
             for phase in data["phases"]
         )
         return cls(**data)
@@ -215,8 +250,14 @@ class RequestSent:
     id: int
     phase: str
     due: float
-    """When it was to be sent; latency counts from here."""
+    """When it was to be sent by the plan."""
     sent: float
+    """When its first byte went out: the connection was open then."""
+    begun: float | None = None
+    """When the load generator took it up: it opened a connection for it, or wrote it to a kept one. Latency counts
+    from here; what lies between `due` and this is the load generator's own lateness. None in records that have no
+    such stamp: `due` stands for it there.
+    """
     e: str = SENT
 
 

@@ -341,7 +341,8 @@ class Pod:
             name=name,
             image=self.image(container),
             labels=labels,
-            command=_STAND_IN if isinstance(spec, SidecarSpec) and spec.is_stand_in else spec.command,
+            entrypoint=spec.command,
+            command=_STAND_IN if isinstance(spec, SidecarSpec) and spec.is_stand_in else spec.args,
             env={**self._environment(container), **spec.env},
             memory_max=spec.resources.limits.memory,
             swap_max=spec.memory.swap_max,
@@ -512,6 +513,8 @@ def sidecar_environment(spec: SidecarSpec) -> dict[str, str]:
     """What a sidecar is told: where to listen; and our stand-in, what to be."""
     env = {} if spec.port is None else {"PORT": str(spec.port)}
     if spec.is_stand_in:
+        # Its image is the app's, and so is the PORT that the image sets: without one of its own it listens nowhere.
+        env = {"PORT": ""} | env
         env |= {HOLD_VARIABLE: str(spec.hold), START_VARIABLE: str(spec.start)}
     return env
 

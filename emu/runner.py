@@ -29,6 +29,7 @@ from emu.machine import machine_facts, where
 from emu.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
+from emu.podfacts import PodWitness
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.profiles import profile_of
@@ -134,13 +135,19 @@ def _supervise(
     stack: ExitStack,
 ) -> None:
     """Start the pod, keep it running, and send it its load."""
+    witness = PodWitness(pod)
+
+    def on_exit(name: str, state: ContainerState) -> None:
+        witness.saw_exit(name, state)
+        _tell_exit(screen, now() - began, name, state)
+
     make = partial(
         Supervisor,
         pod,
         engine,
         log,
         run,
-        on_exit=lambda name, state: _tell_exit(screen, now() - began, name, state),
+        on_exit=on_exit,
         on_event=_Events(screen, began).tell,
         hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
     )
@@ -164,7 +171,7 @@ def _supervise(
     stack.callback(supervisor.stop)
     watch = _Watch(pod, supervisor, screen, began)
     try:
-        _drive(spec, run, pod, supervisor, keep, log, watch)
+        _drive(spec, run, pod, supervisor, keep, log, watch, witness)
     except KeyboardInterrupt:
         supervisor.hurry()
         raise
@@ -289,6 +296,7 @@ def _drive(
     keep: Callable[[], None],
     log: EventLog,
     watch: _Watch,
+    witness: PodWitness,
 ) -> None:
     def turn(phase: str, load: RunLoad | None) -> None:
         supervisor.turn(_TURN_S)
@@ -304,14 +312,16 @@ def _drive(
     deadline = now() + spec.pod.ready_timeout
     while now() < deadline and supervisor.coming:
         turn("waiting for readiness", None)
-    plan = load_plan(spec.load, *supervisor.entrance, begin_at=now() + 0.5)
+    plan = load_plan(spec.load, *supervisor.entrance)
     if not plan.phases:
         return
     watch.screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
     with RunLoad(plan, run, log) as load:
         while load.running:
             turn(load.phase, load)
-            if spec.pod.stop_after is not None and now() >= (plan.begin_at or 0.0) + spec.pod.stop_after:
+            if load.waits:
+                load.look(witness.facts(supervisor))
+            if spec.pod.stop_after is not None and load.has_run_for(spec.pod.stop_after):
                 supervisor.begin_stop(hooks=True)
         settled = now() + spec.load.settle
         while now() < settled:

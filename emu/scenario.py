@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from emu import __version__, problems
+from emu import __version__, bodies, problems
 from emu import overrides as changes
 from emu.errors import EmuError
 from emu.keys import nearest
@@ -82,6 +82,7 @@ def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> Scen
     """The scenario in a text; `source` is how errors call it."""
     root = parse(text, source)
     changes.apply(_mapping(root), overrides)
+    bodies.take_in(root, source)
     spec = _checked(root)
     plays = {name: _variant(root, name) for name in spec.variants}
     problems.raise_first(_expectation_problems(spec, root, plays))

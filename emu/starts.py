@@ -23,7 +23,7 @@ from emu import pagecache
 from emu.activator import Activator, Answer, HeldRequest, await_ready
 from emu.daemon.freezer_methods import held, is_frozen, reclaim
 from emu.daemon.freezer_pods import Target
-from emu.daemon.sender import request_head
+from emu.daemon.sender import content_of, request_head
 from emu.errors import EmuError
 from emu.events import ContainerReady, EventLog, MemoryReclaimed, Note, StartMeasured, now
 from emu.loadplan import request_spec
@@ -137,7 +137,8 @@ class Starts:
         self._asked = 0
         self._followers: list[threading.Thread] = []
         request = request_spec(spec.request)
-        self._request = request_head(request, _HOST, False) + b"x" * request.body_bytes
+        body = content_of(request)
+        self._request = request_head(request, _HOST, False) + (b"x" * request.body_bytes if body is None else body)
 
     def __enter__(self) -> Starts:
         self._activator.__enter__()

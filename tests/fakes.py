@@ -382,10 +382,19 @@ class FakeRun:
         """The pod as kubectl would show it."""
         self.event(PodStatus(self.t, ready, status, restarts))
 
-    def phase(self, name: str, begin_s: float, end_s: float) -> None:
+    def phase(
+        self,
+        name: str,
+        begin_s: float,
+        end_s: float,
+        *,
+        until: str | None = None,
+        met: bool | None = None,
+        unsent: int = 0,
+    ) -> None:
         """A phase of the load."""
-        self.event(PhaseBegan(ORIGIN + begin_s, name, end_s - begin_s))
-        self.event(PhaseEnded(ORIGIN + end_s, name))
+        self.event(PhaseBegan(ORIGIN + begin_s, name, end_s - begin_s, until))
+        self.event(PhaseEnded(ORIGIN + end_s, name, met, unsent))
 
     def requests(
         self,
@@ -399,15 +408,19 @@ class FakeRun:
         status: int | None = 200,
         error: RequestError | None = None,
         ended: bool = True,
+        late_s: float = 0.0,
     ) -> None:
-        """Requests sent evenly from begin to end; each takes `takes_s`, or all end at `done_s`, or never."""
+        """Requests due evenly from begin to end, and begun `late_s` after that; each takes `takes_s`, or all end at
+        `done_s`, or never.
+        """
         with self.run.requests.open("a") as lines:
             for index in range(count):
                 ident, self._next_request = self._next_request, self._next_request + 1
                 due = ORIGIN + begin_s + (end_s - begin_s) * index / count
-                lines.write(to_line(RequestSent(ident, phase, due, due + 0.0001)))
+                begun = due + late_s
+                lines.write(to_line(RequestSent(ident, phase, due, begun + 0.0001, begun)))
                 if ended:
-                    done = due + takes_s if done_s is None else ORIGIN + done_s
+                    done = begun + takes_s if done_s is None else ORIGIN + done_s
                     first = done if status is not None else None
                     lines.write(to_line(RequestDone(ident, done, first, status, error, 2 if status else 0)))
 

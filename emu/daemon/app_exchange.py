@@ -66,6 +66,7 @@ class AppExchange(Exchange):
     """One request and the work that it asks for."""
 
     __slots__ = (
+        "_alone",
         "_answering",
         "_app",
         "_begun_at",
@@ -84,6 +85,8 @@ class AppExchange(Exchange):
         super().__init__(conn, head)
         self._app = app
         self._work = Work()
+        self._alone = False
+        """The client left, and the work goes on."""
         self._answering = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -230,6 +233,9 @@ class AppExchange(Exchange):
         self._timer = None
         if self._gone:
             return
+        if self._alone:
+            self._end_alone()
+            return
         size = self._work.answer
         self._facts += b"X-Emu-Work-Seconds: %.6f\r\n" % (time.monotonic() - self._begun_at)
         if self._work.status in http1.NO_BODY:
@@ -269,7 +275,8 @@ class AppExchange(Exchange):
         self._let_memory_go(0)
         if not self._gone:
             self._gone = True
-            self._answer_line(status, line)
+            if not self._alone:
+                self._answer_line(status, line)
 
     def _answered(self) -> None:
         if self._gone:
@@ -283,8 +290,19 @@ class AppExchange(Exchange):
         else:
             self.conn.finish(self, not self.conn.answers_last(self.head))
 
+    def _end_alone(self) -> None:
+        """The work is done, and its answer is for no one."""
+        self._gone = True
+        self._let_memory_go(self._work.hold_for)
+        if self._work.exit is not None:
+            self._app.log.event("exit", code=self._work.exit)
+            os._exit(self._work.exit)
+
     def abandoned(self) -> None:
-        """Nobody waits for the answer: sleep no longer. What a thread does now is finished there."""
+        """Nobody waits for the answer: sleep no longer, unless the work is detached. A thread ends what it does."""
+        if self._work.detached and self._begun_at and not self._answering:
+            self._alone = True
+            return
         self._gone = True
         if self._timer is not None:
             self._timer.cancel()

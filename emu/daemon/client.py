@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from emu.daemon import answer_reader, forward, heads, http1
@@ -356,13 +357,18 @@ class ClientConnection(asyncio.BufferedProtocol):
             asker.connection_failed(why)
 
 
-async def connect(host: str, port: int, limit_s: float | None = None) -> ClientConnection:
-    """A new connection; OSError as the kernel gives it, TimeoutError after `limit_s`.
+async def connect(
+    host: str,
+    port: int,
+    limit_s: float | None = None,
+    make: Callable[[], ClientConnection] = ClientConnection,
+) -> ClientConnection:
+    """A new connection; OSError as the kernel gives it, TimeoutError after `limit_s`. `make` makes the protocol.
 
     EarlyEndError if it ended before this returns: a loop that is busy reads a server's close in the same turn as its
     accept, and whoever asked on such a connection would never hear of it.
     """
-    connection = ClientConnection()
+    connection = make()
     connection.server = (host, port)
     opening = asyncio.get_running_loop().create_connection(lambda: connection, host, port)
     try:

@@ -28,12 +28,14 @@ class Records:
         """Why what was gathered could not be written; it is kept, and tried again with the next flush."""
         self._names: dict[str, str] = {}
 
-    def sent(self, number: int, phase: str, due: float, sent: float) -> None:
+    def sent(self, number: int, phase: str, due: float, sent: float, begun: float) -> None:
         """A request's first byte goes out, or was tried to."""
         name = self._names.get(phase)
         if name is None:
             name = self._names[phase] = json.dumps(phase)
-        self._lines.append(f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"e":"{SENT}"}}\n')
+        self._lines.append(
+            f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"begun":{begun!r},"e":"{SENT}"}}\n'
+        )
 
     def done(
         self, number: int, done: float, first_byte: float | None, status: int | None, error: str | None, size: int

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import errno
+import socket
 import time
 from typing import Protocol
 
@@ -17,6 +19,11 @@ SLOW_TICK_S = 0.05
 """Slow senders let out what their rate allows at each of these; one timer serves them all."""
 
 _block = bytes(range(256)) * (BODY_BLOCK // 256)
+
+
+def content_of(spec: RequestSpec) -> bytes | None:
+    """The body of a request that has one of its own; None for `body_bytes` of filler."""
+    return None if spec.content is None else base64.b64decode(spec.content)
 
 
 def request_head(spec: RequestSpec, host: str, keep_alive: bool) -> bytes:
@@ -50,6 +57,24 @@ def error_name(why: BaseException | None, connecting: bool, answered: bool) -> R
     if answered:
         return "short-body"
     return "closed" if why is None else "reset"
+
+
+class SlowReader(ClientConnection):
+    """A connection of a client that reads in small pieces, and whose kernel keeps little for it."""
+
+    __slots__ = ("_piece",)
+
+    def __init__(self, piece: int) -> None:
+        super().__init__()
+        self._piece = piece
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        kept: socket.socket = transport.get_extra_info("socket")
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, min(self._piece, BODY_BLOCK))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return super().get_buffer(sizehint)[: self._piece]
 
 
 class Outcome(Protocol):
@@ -90,18 +115,23 @@ class Connections:
 
 
 class Request(Asker):
-    """One request from its due time to its end. `number` and `due` (CLOCK_MONOTONIC seconds) identify it."""
+    """One request from its due time to its end. `number` identifies it; `due` and `begun`, when it was taken up, are
+    CLOCK_MONOTONIC seconds. `content` is a body of its own.
+    """
 
     __slots__ = (
         "_connecting",
         "_connection",
         "_connections",
+        "_content",
         "_full",
         "_head",
         "_left",
         "_outcome",
         "_owed_since",
+        "_reading_since",
         "_slow",
+        "begun",
         "body_bytes",
         "due",
         "first_byte",
@@ -112,16 +142,25 @@ class Request(Asker):
     )
 
     def __init__(
-        self, number: int, phase: Phase, due: float, head: bytes, connections: Connections, outcome: Outcome
+        self,
+        number: int,
+        phase: Phase,
+        due: float,
+        head: bytes,
+        content: bytes | None,
+        connections: Connections,
+        outcome: Outcome,
     ) -> None:
         self.number = number
         self.phase = phase
         self.due = due
+        self.begun = time.monotonic()
         self.status: int | None = None
         self.first_byte: float | None = None
         self.body_bytes = 0
         self.over = False
         self._head = head
+        self._content = content
         self._connections = connections
         self._outcome = outcome
         self._connection: ClientConnection | None = None
@@ -130,6 +169,7 @@ class Request(Asker):
         self._full = False
         self._slow: SlowSenders | None = None
         self._owed_since = 0.0
+        self._reading_since = 0.0
 
     def start(self, slow: SlowSenders) -> None:
         """Send it now, over a kept connection or a new one."""
@@ -137,7 +177,7 @@ class Request(Asker):
         if self.phase.request.websocket is not None:
             self._connecting = asyncio.get_running_loop().create_task(self._converse(self.phase.request.websocket))
             return
-        kept = self._connections.take() if self.phase.keep_alive else None
+        kept = self._connections.take() if self._may_keep else None
         if kept is not None:
             self._outcome.sent(self, time.monotonic())
             self._send(kept)
@@ -169,7 +209,7 @@ class Request(Asker):
 
     async def _connect(self) -> None:
         try:
-            connection = await connect(self._connections.host, self._connections.port)
+            connection = await connect(self._connections.host, self._connections.port, make=self._protocol)
         except OSError as failed:
             self._connecting = None
             now = time.monotonic()
@@ -183,6 +223,15 @@ class Request(Asker):
         self._outcome.sent(self, time.monotonic())
         self._send(connection)
 
+    @property
+    def _may_keep(self) -> bool:
+        """A slow reader has a connection of its own, for its buffers are small."""
+        return self.phase.keep_alive and self.phase.request.read_rate is None
+
+    def _protocol(self) -> ClientConnection:
+        rate = self.phase.request.read_rate
+        return ClientConnection() if rate is None else SlowReader(max(1, int(rate * SLOW_TICK_S)))
+
     def _send(self, connection: ClientConnection) -> None:
         self._connection = connection
         spec = self.phase.request
@@ -190,7 +239,7 @@ class Request(Asker):
         if spec.send_rate is None:
             first = min(self._left, BODY_BLOCK)
             self._left -= first
-            connection.transport.write(self._head + _block[:first] if first else self._head)
+            connection.transport.write(self._head + self._body(0, first) if first else self._head)
             self.request_ready()
         else:
             connection.transport.write(self._head)
@@ -222,8 +271,13 @@ class Request(Asker):
 
     def _write(self, size: int) -> None:
         assert self._connection is not None
+        piece = self._body(self.phase.request.body_bytes - self._left, size)
         self._left -= size
-        self._connection.transport.write(_block[:size])
+        self._connection.transport.write(piece)
+
+    def _body(self, begin: int, size: int) -> bytes:
+        """A piece of the body; one of filler is as long as it is asked for, wherever it begins."""
+        return _block[:size] if self._content is None else self._content[begin : begin + size]
 
     # --- the answer
 
@@ -234,11 +288,26 @@ class Request(Asker):
 
     def answer_body(self, data: bytes) -> None:
         self.body_bytes += len(data)
+        if self._connection is not None and self.phase.request.read_rate is not None:
+            self._read_slowly(self._connection, self.phase.request.read_rate)
+
+    def _read_slowly(self, connection: ClientConnection, rate: float) -> None:
+        """Read no more until the rate has caught up: the rest waits in the kernel, and then at the server."""
+        now = time.monotonic()
+        self._reading_since = self._reading_since or now
+        wait_s = self._reading_since + self.body_bytes / rate - now
+        if wait_s > 0:
+            connection.pause()
+            asyncio.get_running_loop().call_later(wait_s, self._read_on, connection)
+
+    def _read_on(self, connection: ClientConnection) -> None:
+        if connection is self._connection and not connection.closed:
+            connection.resume()
 
     def answer_end(self, reusable: bool) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            if reusable and self.phase.keep_alive and not self._left:
+            if reusable and self._may_keep and not self._left:
                 self._connections.give_back(connection)
             else:
                 connection.drop()

@@ -161,7 +161,7 @@ class ProcessRuntime:
         ident = secrets.token_hex(32)
         place = Place(image.folder, self._cgroup(request, ident), self._network(request, ident), self._binds(request))
         env = {**_BASE_ENVIRONMENT, "HOSTNAME": ident[:12], **_ENVIRONMENTS[image.like], **request.env}
-        argv = request.command if request.command is not None else _COMMANDS[image.like]
+        argv = [*(request.entrypoint or ()), *(request.command or ())] or _COMMANDS[image.like]
         made = Container(ident, request, place, argv, env, lambda action, more: self._tell(made, action, more))
         self._containers[ident] = made
         self._tell(made, "create", {})

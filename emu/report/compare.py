@@ -7,7 +7,7 @@ traffic in each, without what warmed the pod up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from emu.report.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
@@ -42,10 +42,12 @@ class Row:
     sent: int | None = None
     ok: int | None = None
     """Answered with a status below 400."""
-    p50_ms: float | None = None
-    p99_ms: float | None = None
+    latency: Mapping[str, Any] = field(default_factory=dict)
+    """In ms, of what was answered with success: how many, and percentiles."""
     woken: int | None = None
-    """Requests that came first after idleness."""
+    """Requests that came first after idleness; of a policy that does something to an idle pod, those that found it
+    frozen or gone.
+    """
     woken_p50_ms: float | None = None
     woken_max_ms: float | None = None
     met: int = 0
@@ -111,6 +113,8 @@ def _row(name: str, summary: Summary) -> Row:
             return None
 
     by_status = figure("load.requests.by_status") or {}
+    woken = "load.requests.after_idle"
+    woken += ".asleep" if figure(f"{woken}.asleep") else ""
     return Row(
         name,
         begin_s=figure("load.begin_s"),
@@ -124,11 +128,10 @@ def _row(name: str, summary: Summary) -> Row:
         zero_s=figure("autoscaling.zero_s"),
         sent=figure("load.requests.sent"),
         ok=sum(count for status, count in by_status.items() if int(status) < 400) if by_status else None,
-        p50_ms=figure("load.requests.latency_ms.p50"),
-        p99_ms=figure("load.requests.latency_ms.p99"),
-        woken=figure("load.requests.after_idle.sent"),
-        woken_p50_ms=figure("load.requests.after_idle.latency_ms.p50"),
-        woken_max_ms=figure("load.requests.after_idle.latency_ms.max"),
+        latency=figure("load.requests.latency_ms_by_outcome.2xx") or {},
+        woken=figure(f"{woken}.sent"),
+        woken_p50_ms=figure(f"{woken}.latency_ms.p50"),
+        woken_max_ms=figure(f"{woken}.latency_ms.max"),
         met=sum(bool(one["met"]) for one in summary["expectations"]),
         expected=len(summary["expectations"]),
         state="played" if summary["ended"] and not (summary["interrupted"] or summary["failed"]) else "cut off",
@@ -152,7 +155,7 @@ def _words(rows: list[Row]) -> list[str]:
         said = [f"OOM kills: {listed(kills)}", f"{said[0]}."]
     woken = [f"{_woken(row)} with {row.name}" for row in whole if row.woken_p50_ms]
     if woken:
-        said.append(f"The first answer after idleness took {listed(woken)} (median, from when it was due).")
+        said.append(f"The first answer after idleness took {listed(woken)}.")
     cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in whole if row.cpu_s is not None]
     if cpu:
         said.append(f"CPU time of the pod while the load lasted: {listed(cpu)}.")
@@ -163,10 +166,11 @@ def _words(rows: list[Row]) -> list[str]:
 
 
 def _woken(row: Row) -> str:
-    """The median, and the longest where that is far from it: a policy may spare the short gaps its price."""
+    """The one time that there was, or the median with the longest where that is far from it."""
     median, longest = row.woken_p50_ms or 0.0, row.woken_max_ms or 0.0
-    most = f" (at most {format_seconds(longest / 1e3)})" if longest > FAR * median else ""
-    return f"{format_seconds(median / 1e3)}{most}"
+    most = f", at most {format_seconds(longest / 1e3)}" if longest > FAR * median else ""
+    of = "" if row.woken == 1 else f" (median of {row.woken}{most})"
+    return f"{format_seconds(median / 1e3)}{of}"
 
 
 def _memory_headline(held: dict[str, float]) -> str:

@@ -59,8 +59,8 @@ def waits_of(rows: list[Row]) -> Waits:
     woken = {row.name: _pair(row.woken_p50_ms, row.woken_max_ms) for row in rows}
     if any(woken.values()):
         return Waits("first answer after idleness", "longest", {name: one for name, one in woken.items() if one})
-    every = {row.name: _pair(row.p50_ms, row.p99_ms) for row in rows}
-    return Waits("answer", "p99", {name: one for name, one in every.items() if one})
+    every = {row.name: _pair(row.latency.get("p50"), row.latency.get("max")) for row in rows}
+    return Waits("answer", "longest", {name: one for name, one in every.items() if one})
 
 
 def _pair(median: float | None, upper: float | None) -> tuple[float, float] | None:

@@ -74,7 +74,7 @@ def _chip(summary: dict[str, Any]) -> Markup:
 def _table(run: RunDir, rows: list[Row]) -> Markup:
     head = [
         "variant", "OOM kills", "peak", "memory held", "swap held", "CPU time", "frozen", "no pod", "sent", "ok",
-        "p50", "p99", "after idleness", "median", "longest", "as expected", "state",
+        "p50", "p99", "max", "after idleness", "median", "longest", "as expected", "state",
     ]  # fmt: skip
     cells = [
         [

@@ -1,8 +1,9 @@
 """A run in the tables of kperf, Knative's measuring tool, so that what reads those reads ours beside a cluster's.
 
-kperf's columns, names and order, its misspellings included, and its percentiles; but fractions of a second where it
-has whole ones, from one monotonic clock. What has no counterpart here (scheduler, autoscaler, ingress) is empty, or
-null in JSON, never 0. Sources: knative-extensions/kperf pkg/types.go, pkg/command/service/measure.go and scale.go.
+kperf's columns, names and order, its misspellings included; but fractions of a second where it has whole ones, from
+one monotonic clock, and percentiles by summary.json's estimator, so that a figure is the same in both. What has no
+counterpart here (scheduler, autoscaler, ingress) is empty, or null in JSON, never 0. Sources:
+knative-extensions/kperf pkg/types.go, pkg/command/service/measure.go and scale.go.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from collections.abc import Sequence
 from statistics import fmean, median
 from typing import Any
 
 from emu import __version__
+from emu.report.measures import percentile
 from emu.report.model import SANDBOX, Study
 
 NAMESPACE = "default"
@@ -68,22 +69,6 @@ def _since(begin: float, moment: float | None) -> float | None:
     return None if moment is None else moment - begin
 
 
-def percentile(values: Sequence[float], percent: float) -> float | None:
-    """As kperf counts (montanaflynn/stats): at the rank percent/100·n, the value there if it is whole, else the mean
-    of its neighbours; None where there is none below.
-    """
-    ordered = sorted(values)
-    if len(ordered) == 1:
-        return ordered[0]
-    rank = percent / 100 * len(ordered)
-    below = math.floor(rank + 1e-9)
-    if not ordered or below < 1:
-        return None
-    if abs(rank - below) < 1e-9:
-        return ordered[below - 1]
-    return fmean(ordered[below - 1 : below + 1])
-
-
 def creation_csv(study: Study) -> str:
     """`kperf service measure`: one row a service, seconds."""
     columns = [*(column for column, _ in MEASURED), "overall_ready"]
@@ -100,7 +85,7 @@ def creation_json(study: Study) -> str:
     result |= {"Total": _rounded(sum(overall) if overall else None)}
     for name, value in (("Average", fmean), ("Median", median), ("Min", min), ("Max", max)):
         result[name] = _rounded(value(overall) if overall else None)
-    result |= {f"Percentile{percent}": _rounded(percentile(overall, percent)) for percent in PERCENTS}
+    result |= {f"Percentile{percent}": _rounded(percentile(sorted(overall), percent / 100)) for percent in PERCENTS}
     counts = {"Ready": len(overall), "NotReady": 1 - len(overall), "NotFound": 0, "Fail": 0}
     return _json({"Result": result, "Service": counts, "KnativeInfo": _knative_info()})
 
@@ -126,11 +111,11 @@ def scaling_json(study: Study) -> str:
 
 
 def _latency(study: Study) -> dict[str, float | None]:
-    waits = [one.first_byte_s - one.sent_s for one in study.requests or [] if one.first_byte_s is not None]
+    waits = sorted(one.first_byte_s - one.begin_s for one in study.requests or [] if one.first_byte_s is not None)
     if not waits:
         return dict.fromkeys(_SCALED)
     found: dict[str, float | None] = {"avg": fmean(waits), "min": min(waits), "max": max(waits)}
-    return {**found, **{f"p{percent}": percentile(waits, percent) for percent in (50, 90, 95, 99)}}
+    return {**found, **{f"p{percent}": percentile(waits, percent / 100) for percent in (50, 90, 95, 99)}}
 
 
 def _name(study: Study) -> str:

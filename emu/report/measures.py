@@ -7,7 +7,7 @@ is what was not measured in any instance.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Any
@@ -17,6 +17,7 @@ from emu.report.model import SANDBOX, Column, Device, Key, Study, Timeline
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 """Percentiles that are told."""
+MOST = "max"
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 PEAKS = {
     "memory_peak_bytes": "memory_current",
@@ -155,11 +156,31 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def percentile(ordered: list[float], share: float) -> float | None:
-    """The nearest-rank percentile of values in order: one that was really measured."""
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The quantile of values in order, by linear interpolation between the two nearest (Hyndman and Fan's type 7, as
+    NumPy's and R's default): the median of two is their mean. None of nothing.
+    """
     if not ordered:
         return None
-    return ordered[max(0, min(len(ordered) - 1, -int(-share * len(ordered) // 1) - 1))]
+    place = share * (len(ordered) - 1)
+    below = int(place)
+    if below + 1 >= len(ordered):
+        return ordered[-1]
+    low, high = ordered[below], ordered[below + 1]
+    return low + (high - low) * (place - below)
+
+
+def spread(values: Iterable[float]) -> dict[str, float | None]:
+    """How many there are, and their percentiles."""
+    ordered = sorted(values)
+    return {"n": len(ordered), **{name: percentile(ordered, share) for name, share in SHARES.items()}}
+
+
+def says_something(name: str, n: int | None) -> bool:
+    """Whether a percentile of `n` values says more than the maximum does: a p99 of fewer than a hundred does not, nor
+    a p90 of fewer than ten, nor a median of one.
+    """
+    return name == MOST or n is None or n * (1 - SHARES[name]) >= 1 - 1e-9
 
 
 def _is_swap(devices: Mapping[str, Device], number: str) -> bool:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from emu.report.ends import Ends
-from emu.report.measures import SHARES, percentile
+from emu.report.measures import percentile, spread
 from emu.report.model import Request, Study
 from emu.report.reasons import fate_of_app
 
@@ -35,13 +35,12 @@ def waited(ends: Ends, begin_s: float, until_s: float) -> dict[str, Any] | None:
     if not ends.recorded:
         return None
     mine = [wait for wait in ends.waits if begin_s < wait.t <= until_s]
-    times = sorted(wait.waited_s * 1e3 for wait in mine)
     steps = sorted([(wait.t - wait.waited_s, 1) for wait in mine] + [(wait.t, -1) for wait in mine])
     most = max(accumulate(step for _, step in steps), default=0)
     return {
         "count": len(mine),
         "most": most,
-        "ms": {name: percentile(times, share) for name, share in SHARES.items()},
+        "ms": spread(wait.waited_s * 1e3 for wait in mine),
     }
 
 

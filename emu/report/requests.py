@@ -54,13 +54,13 @@ def most_in_flight(curve: InFlight, begin_s: float, end_s: float) -> int | None:
 
 
 def after_idle(requests: list[Request]) -> list[Request]:
-    """The requests that came first after idleness: none was under way when they were due, nor in the `IDLE_S` before.
+    """The requests that came first after idleness: none was under way when they began, nor in the `IDLE_S` before.
     The very first one is none of them: what it meets is a pod that was just started.
     """
     found: list[Request] = []
     busy_until: float | None = None
-    for request in sorted(requests, key=lambda one: (one.due_s, one.id)):
-        if busy_until is not None and request.due_s - busy_until >= IDLE_S:
+    for request in sorted(requests, key=lambda one: (one.begin_s, one.id)):
+        if busy_until is not None and request.begin_s - busy_until >= IDLE_S:
             found.append(request)
         end = inf if request.done_s is None else request.done_s
         busy_until = end if busy_until is None else max(busy_until, end)
@@ -79,7 +79,9 @@ def _record(line: str) -> dict[str, Any] | None:
 
 
 def _request(sent: dict[str, Any], done: dict[str, Any] | None, origin: float) -> Request:
+    begun = sent.get("begun")
     base = {"id": sent["id"], "phase": sent["phase"], "due_s": sent["due"] - origin, "sent_s": sent["sent"] - origin}
+    base["begun_s"] = None if begun is None else begun - origin
     if done is None:
         return Request(**base, first_byte_s=None, done_s=None, status=None, error=UNANSWERED)
     first = done.get("first_byte")

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from emu.events import Event, PodScaled, RequestsHeld
-from emu.report.measures import SHARES, percentile
+from emu.report.measures import spread
 from emu.report.model import Absence, ScaleUse, Study
 
 
@@ -69,5 +69,4 @@ def scaling_summary(study: Study) -> dict[str, Any] | None:
 
 def shares(seconds: list[float] | tuple[float, ...]) -> dict[str, float | None]:
     """Percentiles in milliseconds."""
-    ordered = sorted(one * 1e3 for one in seconds)
-    return {name: percentile(ordered, share) for name, share in SHARES.items()}
+    return spread(one * 1e3 for one in seconds)

@@ -22,8 +22,10 @@ from emu.report.html import (
     unbroken,
     value_of,
 )
+from emu.report.measures import SHARES
 from emu.report.model import Instance, KernelLine, OomVerdict, Study
 from emu.report.story_reasons import reason_words, together
+from emu.report.words import is_late, late_text, latency_cells
 from emu.units import format_bytes, format_seconds
 
 
@@ -303,13 +305,24 @@ def _requests(study: Study, summary: dict[str, Any]) -> Markup:
         said = "No requests were recorded." if study.requests is None else "No requests were sent."
         return section("Requests", element("p", said, class_="missing"))
     phases = known.get("phases") or summary.get("phases") or {}
-    heads = ["", "sent", "answered", "by status", "not answered", "p50", "p90", "p99", "max"]
-    rows = [_request_row("all", known)]
     named = phases.items() if isinstance(phases, dict) else ((one.get("name"), one) for one in phases)
-    rows += [_request_row(str(name), one.get("requests", one)) for name, one in named if isinstance(one, dict)]
-    note = element("p", "Latency counts from when a request was due to the end of its whole answer.", class_="hint")
-    listed = table(heads, rows, ["sent", "answered", "p50", "p90", "p99", "max"])
-    return section("Requests", listed, note, *_reasons(known), *_waits(summary))
+    every = [("all", known)]
+    every += [(str(name), one.get("requests", one)) for name, one in named if isinstance(one, dict)]
+    late = any(is_late(one) for _, one in every)
+    heads = ["", "sent", "answered", "by status", "not answered", *(["sent late"] if late else [])]
+    rows = [_request_row(name, one, late) for name, one in every if one.get("sent")]
+    ends = [
+        (name, outcome, took["n"], *latency_cells(took))
+        for name, one in every
+        for outcome, took in (one.get("latency_ms_by_outcome") or {}).items()
+    ]
+    times = ["n", *SHARES]
+    said = (
+        "Latency counts from when the load generator began with a request (to connect, or to write) to its end. "
+        "How late it was with that is not in it. A percentile of too few to say more than the longest is left out."
+    )
+    parts = [table(heads, rows, ["sent", "answered"]), table(["", "ended", *times], ends, times)]
+    return section("Requests", *parts, element("p", said, class_="hint"), *_reasons(known), *_waits(summary))
 
 
 def _reasons(known: dict[str, Any]) -> Iterator[Markup]:
@@ -343,21 +356,17 @@ def _waits(summary: dict[str, Any]) -> Iterator[Markup]:
     for name, known in scopes:
         waited = known.get("waited")
         if waited and waited["count"]:
-            times = [format_seconds(waited["ms"][share] / 1e3) for share in ("p50", "p99", "max")]
-            rows.append((name, waited["count"], waited["most"], *times))
+            rows.append((name, waited["count"], waited["most"], *latency_cells(waited["ms"])))
     if rows:
-        heads = ["", "waited", "most at once", "p50", "p99", "max"]
+        heads = ["", "waited", "most at once", *SHARES]
         yield element("h3", "Waited for a place in the app (containerConcurrency)")
         yield table(heads, rows, heads[1:])
 
 
-def _request_row(name: str, known: dict[str, Any]) -> tuple[object, ...]:
-    latency = known.get("latency_ms") or {}
-    times = [
-        None if latency.get(p) is None else format_seconds(latency[p] / 1e3) for p in ("p50", "p90", "p99", "max")
-    ]
+def _request_row(name: str, known: dict[str, Any], late: bool) -> tuple[object, ...]:
     status, errors = _counts(known.get("by_status")), _counts(known.get("errors"))
-    return (name, known.get("sent"), known.get("answered"), status, errors, *times)
+    counts = (name, known.get("sent"), known.get("answered"), status, errors)
+    return (*counts, late_text(known)) if late else counts
 
 
 def _counts(counts: dict[str, Any] | None) -> str | None:

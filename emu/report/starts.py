@@ -15,10 +15,9 @@ from typing import Any
 
 from emu.events import ContainerResumed, Event, StartMeasured
 from emu.policy import starts as policy
-from emu.report.measures import percentile
+from emu.report.measures import percentile, spread
 from emu.report.model import Start, Study
 
-SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 _APP, _QUEUE_PROXY = "app", "queue-proxy"
 _PROCESS_LINE, _LISTEN_LINE, _RESUMED_LINE = "start", "listening", "resumed"
 
@@ -82,8 +81,7 @@ def median_stages(starts: Sequence[Start]) -> dict[str, float]:
 
 
 def _spread(seconds: list[float]) -> dict[str, float | None]:
-    values = {name: percentile(seconds, share) for name, share in SHARES.items()}
-    return {name: None if value is None else value * 1e3 for name, value in values.items()}
+    return spread(one * 1e3 for one in seconds)
 
 
 def _half(values: Iterable[int | None]) -> int | None:

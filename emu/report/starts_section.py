@@ -10,6 +10,7 @@ from emu.report import svg
 from emu.report.html import Markup, element, join, kept, section, size, table
 from emu.report.model import Study
 from emu.report.svg import Linear, Log
+from emu.report.words import latency_cells
 from emu.units import format_bytes, format_seconds
 
 WIDTH = 1180
@@ -57,6 +58,7 @@ def _table(temperatures: dict[str, Any]) -> Markup:
     heads = [
         "from",
         "trials",
+        "n",
         "first byte p50",
         "p90",
         "p99",
@@ -71,7 +73,8 @@ def _table(temperatures: dict[str, Any]) -> Markup:
         (
             kept(name),
             one["trials"],
-            *(_ms(one["first_byte_ms"][share]) for share in ("p50", "p90", "p99", "max")),
+            one["first_byte_ms"]["n"],
+            *latency_cells(one["first_byte_ms"]),
             _ms(one["done_ms"]["p50"]),
             one["page_faults"],
             one["major_faults"],
@@ -175,7 +178,7 @@ def _trade_off(known: dict[str, Any]) -> Markup:
     height, top, width = 300, 14, 760
     held = {name: one["held_bytes"] or 0 for name, one in known.items()}
     across = Linear(max(held.values(), default=1) * 1.15 or 1.0, NAMES_PX, width - 120)
-    spans = {name: (one["first_byte_ms"]["p50"], one["first_byte_ms"]["p99"]) for name, one in known.items()}
+    spans = {name: (one["first_byte_ms"]["p50"], one["first_byte_ms"]["max"]) for name, one in known.items()}
     up = Log.around((ms for span in spans.values() for ms in span), height, top)
     parts: list[Markup] = []
     for tick in up.ticks():
@@ -193,7 +196,7 @@ def _trade_off(known: dict[str, Any]) -> Markup:
     taken: list[tuple[float, float]] = []
     for name, (half, late) in spans.items():
         x, y = across.at(held[name]), up.at(half)
-        hint = f"{name}: {format_bytes(held[name])} held, first byte {_ms(half)} (p50), {_ms(late)} (p99)"
+        hint = f"{name}: {format_bytes(held[name])} held, first byte {_ms(half)} (p50), {_ms(late)} at most"
         parts.append(svg.line(x, y, x, up.at(late), "var(--anon)", 2))
         parts.append(svg.dot(x, y, 5, "var(--anon)", hint))
         parts.append(svg.words(x + 10, _free(taken, x, y + 4), name, size=11))

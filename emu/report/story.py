@@ -12,7 +12,7 @@ from typing import Any
 from emu.report.model import Instance, OomVerdict, Study
 from emu.report.oom import DOCKER_FLAG, EXIT_CODE
 from emu.report.oom_pieces import KILLED
-from emu.report.story_clients import answers_headline, client_sentences
+from emu.report.story_clients import answers_headline, bound_headline, client_sentences
 from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
 from emu.report.story_reasons import reason_sentences
@@ -47,7 +47,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     """The story of a run, from its study and its numbers (those of `emu.report.summary`)."""
     if not study.instances and not study.timelines:
         return Story("There is nothing to tell: the run left no record of a container", _notes(study))
-    story = Story(f"{_failure(study)}{_headline(study, summary)}")
+    story = Story(f"{_failure(study)}{bound_headline(study)}{_headline(study, summary)}")
     for kill in _one_each(study.kills):
         story.sentences += _kill_sentences(study, kill)
     story.sentences += _flags(study)

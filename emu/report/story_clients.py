@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from emu.report.measures import percentile
-from emu.report.model import Study
-from emu.report.words import all_of, count, listed, share
+from emu.report.measures import percentile, says_something
+from emu.report.model import OK, Study
+from emu.report.request_figures import LATE_S
+from emu.report.words import all_of, count, is_late, listed, share
 from emu.units import format_seconds
 
 AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
-FEW = 10
-"""With fewer answers than this a percentile says nothing."""
+MOST_KINDS = 3
+"""Kinds of answers whose latency is told."""
+SLOW_SHARE = 0.1
+"""A machine that is late with more than this share of a phase's requests is too slow for it."""
 _SEEN = {
     "refused": "were refused a connection",
     "reset": "were reset",
@@ -40,19 +43,63 @@ def client_sentences(summary: dict[str, Any]) -> list[str]:
     if len(seen) == 1:
         whole = all_of(int(requests["sent"]))
         found = [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]
-    latency = requests["latency_ms"]
-    if requests["answered"]:
-        found.append(_latency(requests["answered"], {name: known / 1e3 for name, known in latency.items()}))
-    return found
+    found += _latencies(requests)
+    return found + _late(requests)
 
 
-def _latency(answered: int, known: dict[str, float]) -> str:
-    half, most = format_seconds(known["p50"]), format_seconds(known["p99"])
+def _latencies(requests: dict[str, Any]) -> list[str]:
+    """How long each kind of answer took, the most frequent first: those of success are not mixed with the others."""
+    known = {name: one for name, one in requests["latency_ms_by_outcome"].items() if name not in requests["errors"]}
+    kinds = sorted(known, key=lambda name: (name != OK, -known[name]["n"]))[:MOST_KINDS]
+    alone = len(known) == 1
+    return [_latency(_answers(name, known[name]["n"], alone), known[name]) for name in kinds]
+
+
+def _answers(outcome: str, number: int, alone: bool) -> str:
+    if alone:
+        return "answer" if number == 1 else "answers"
+    kind = "successful " if outcome == OK else ""
+    return f"{kind}{'answer' if number == 1 else 'answers'}{'' if outcome == OK else f' with {outcome}'}"
+
+
+def _latency(what: str, known: dict[str, Any]) -> str:
+    n, half, most = known["n"], format_seconds(known["p50"] / 1e3), format_seconds(known["max"] / 1e3)
+    if n == 1:
+        return f"The {what} took {half}."
     if half == most:
-        return f"The answer took {half}." if answered == 1 else f"The answers took {half}."
-    if answered < FEW:
-        return f"The answers took up to {most}."
-    return f"Half of the answers came within {half}, 99 % within {most}."
+        return f"The {n:,} {what} took {half}."
+    if says_something("p99", n):
+        return f"Half of the {n:,} {what} came within {half}, 99 % within {format_seconds(known['p99'] / 1e3)}."
+    return f"The {n:,} {what} took {half} in the median, {most} at most."
+
+
+def _late(requests: dict[str, Any]) -> list[str]:
+    """What the load generator was late itself, where it was so with many."""
+    if not is_late(requests):
+        return []
+    in_time, most = requests["sent"] - requests["late"], format_seconds(requests["lateness_ms"]["max"] / 1e3)
+    brought = f"This machine brought {in_time:,} of {count(requests['sent'], 'request')} in time"
+    return [f"{brought}: the load generator itself was up to {most} late with the others, which no latency counts."]
+
+
+def bound_headline(study: Study) -> str:
+    """That a phase reached its bound and what it waited for had not come, and whether that is because this machine is
+    too slow; empty where all came.
+    """
+    for phase in study.phases:
+        if phase.met is not False:
+            continue
+        bound = f"after {format_seconds(phase.bound_s)} phase {phase.name} ended without {phase.waits_for}"
+        mine = [one for one in study.requests or [] if one.phase == phase.name]
+        in_time = sum((one.late_s or 0.0) < LATE_S for one in mine)
+        asked = len(mine) + phase.unsent
+        if in_time <= (1 - SLOW_SHARE) * asked:
+            return (
+                f"This machine is too slow for the scenario: it brought {in_time:,} of {count(asked, 'request')} in "
+                f"time, and {bound}. "
+            )
+        return f"{bound[0].upper()}{bound[1:]}. "
+    return ""
 
 
 def answers_headline(study: Study) -> list[str]:
@@ -65,9 +112,10 @@ def answers_headline(study: Study) -> list[str]:
         status, number = bad.most_common(1)[0]
         taken = sorted(one.latency_s for one in requests if one.status == status and one.latency_s is not None)
         at_once = " at once" if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ""
-        return [
-            f"{share(number, len(requests))} of {count(len(requests), 'request')} were answered {status}{at_once}"
-        ]
+        whole = len(requests)
+        who = all_of(whole) if number == whole else f"{share(number, whole)} of {count(whole, 'request')}"
+        who = f"1 of {count(whole, 'request')}" if number == 1 < whole else who
+        return [f"{who} {'was' if number == 1 else 'were'} answered {status}{at_once}"]
     answered = sum(request.answered for request in requests)
     if answered == len(requests):
         return [f"{all_of(answered)} {'was' if answered == 1 else 'were'} answered"]

@@ -34,7 +34,7 @@ def _sentences(scaling: dict[str, Any], duration_s: float) -> Iterator[str]:
     if held["forwarded"]:
         waited = held["waited_ms"]
         half, most = format_seconds(waited["p50"] / 1e3), format_seconds(waited["max"] / 1e3)
-        times = half if half == most else f"{half} in the median, {most} at most"
+        times = half if half == most else f"{half} in the median of {held['forwarded']:,}, {most} at most"
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
     lost = [
         f"{count(held[name], 'request')} {words}"

@@ -15,7 +15,9 @@ def start_headline(summary: dict[str, Any]) -> list[str]:
     if not known:
         return []
     times = ", ".join(f"{_time(one)} {name}" for name, one in known.items())
-    return [f"the first byte comes after {times} (medians)"]
+    numbers = {one["answered"] for one in known.values()}
+    of = f"medians of {min(numbers)}{f' to {max(numbers)}' if len(numbers) > 1 else ''}"
+    return [f"the first byte comes after {times}{'' if numbers == {1} else f' ({of})'}"]
 
 
 def start_sentences(summary: dict[str, Any]) -> list[str]:

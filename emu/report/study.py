@@ -216,14 +216,22 @@ def _duration(events: list[Event], last_sample: float | None, origin: float) -> 
 
 
 def _phases(events: list[Event], origin: float, end_s: float) -> list[PhaseSpan]:
-    """The phases that began. The plan may reach beyond the run: all answers were there, or it was interrupted."""
+    """The phases that began. The plan may reach beyond the run, where it was interrupted."""
     began = [event for event in _of(events, PhaseBegan) if event.t - origin <= end_s]
-    ended = {event.phase: event.t - origin for event in _of(events, PhaseEnded)}
+    ended = {event.phase: event for event in _of(events, PhaseEnded)}
     begins = [*(event.t - origin for event in began), end_s]
     return [
-        PhaseSpan(event.phase, begin, min(end_s, ended.get(event.phase, begin + event.duration_s)), until)
+        _phase(event, ended.get(event.phase), begin, until, origin, end_s)
         for event, begin, until in zip(began, begins, begins[1:], strict=False)
     ]
+
+
+def _phase(
+    began: PhaseBegan, ended: PhaseEnded | None, begin: float, until: float, origin: float, end_s: float
+) -> PhaseSpan:
+    end = begin + began.duration_s if ended is None else ended.t - origin
+    met, unsent = (None, 0) if ended is None else (ended.met, ended.unsent)
+    return PhaseSpan(began.phase, begin, min(end_s, end), until, began.until, met, began.duration_s, unsent)
 
 
 def _happenings(study: Study, events: list[Event]) -> None:

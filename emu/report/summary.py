@@ -19,10 +19,10 @@ from emu import __version__
 from emu.report.counters import value_at
 from emu.report.describe import describe
 from emu.report.expectations import Expectation, parse_expectation
-from emu.report.measures import PEAKS, SHARES, Window, add, first, last, percentile, rounded, startup_s, times
-from emu.report.model import POD, Freeze, Instance, Request, Study, Timeline
-from emu.report.reasons_summary import count_reasons, failures, waited
-from emu.report.requests import after_idle, most_in_flight
+from emu.report.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
+from emu.report.model import POD, Freeze, Instance, Study, Timeline
+from emu.report.reasons_summary import failures
+from emu.report.request_figures import request_figures
 from emu.report.scaling import scaling_summary
 from emu.report.stalls import stalls
 from emu.report.starts import starts_summary
@@ -57,7 +57,7 @@ def summarize(
         "pod": _pod(study),
         "host": _host(study),
         "requests": {
-            **_requests(study, study.requests, 0.0, study.duration_s),
+            **request_figures(study, study.requests, 0.0, study.duration_s),
             "failures": failures(study),
         },
         "load": _load(study, warm_up),
@@ -144,8 +144,8 @@ def _freezer(study: Study) -> dict[str, Any] | None:
         "resumes": len(use.resume_ms),
         "failed": len(use.failed),
         "frozen_s": sum(until - since for since, until in spans),
-        "pause_ms": {name: percentile(sorted(use.pause_ms), share) for name, share in SHARES.items()},
-        "resume_ms": {name: percentile(sorted(use.resume_ms), share) for name, share in SHARES.items()},
+        "pause_ms": spread(use.pause_ms),
+        "resume_ms": spread(use.resume_ms),
         "reclaimed_bytes": add(reclaimed),
         "prefetched_bytes": add(prefetched),
         "served_frozen": use.served_frozen,
@@ -320,7 +320,7 @@ def _load(study: Study, warm_up: Collection[str]) -> dict[str, Any] | None:
     return {
         "begin_s": begin_s,
         "end_s": end_s,
-        "requests": _requests(study, mine, begin_s, study.duration_s),
+        "requests": request_figures(study, mine, begin_s, study.duration_s),
         "pod": _memory(window, [pod] if pod else [], study),
         "containers": {name: _memory(window, study.timelines_of(name), study) for name in study.containers},
     }
@@ -340,36 +340,6 @@ def _phase(study: Study, name: str) -> dict[str, Any]:
             **_memory(window, lines, study),
             "memory_events": window.events(keys),
         }
-    requests = _requests(study, mine, span.begin_s, span.until_s)
-    return {"begin_s": span.begin_s, "end_s": span.end_s, "requests": requests, "containers": containers}
-
-
-def _requests(study: Study, requests: list[Request] | None, begin_s: float, until_s: float) -> dict[str, Any]:
-    """What clients saw. Latency is from when a request was due to its end, of those that were answered whole."""
-    if requests is None:
-        names = ("sent", "answered", "by_status", "errors", "in_flight_peak", "reasons", "waited")
-        nothing = dict.fromkeys(SHARES)
-        return {**dict.fromkeys(names), "latency_ms": nothing, "after_idle": {"sent": None, "latency_ms": nothing}}
-    answered = [request for request in requests if request.answered]
-    mine = {request.id for request in requests}
-    woken = [request for request in after_idle(study.requests or []) if request.id in mine]
-    return {
-        "sent": len(requests),
-        "answered": len(answered),
-        "by_status": _counted(str(request.status) for request in answered),
-        "errors": _counted(request.error for request in requests if request.error is not None),
-        "latency_ms": _latency(answered),
-        "after_idle": {"sent": len(woken), "latency_ms": _latency(woken)},
-        "in_flight_peak": most_in_flight(study.in_flight, begin_s, until_s) or 0,
-        "reasons": count_reasons(requests),
-        "waited": waited(study.ends, begin_s, until_s),
-    }
-
-
-def _latency(requests: list[Request]) -> dict[str, float | None]:
-    latencies = sorted(request.latency_s * 1e3 for request in requests if request.latency_s is not None)
-    return {name: percentile(latencies, share) for name, share in SHARES.items()}
-
-
-def _counted(words: Any) -> dict[str, int]:
-    return dict(sorted(Counter(words).items()))
+    requests = request_figures(study, mine, span.begin_s, span.until_s)
+    waited = {"until": span.waits_for, "until_met": span.met, "unsent": span.unsent}
+    return {"begin_s": span.begin_s, "end_s": span.end_s, **waited, "requests": requests, "containers": containers}

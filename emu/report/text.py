@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from emu.report.expectations import show_figure
+from emu.report.measures import SHARES
 from emu.report.model import OomVerdict, Study, Timeline
 from emu.report.story_reasons import reason_words, together
-from emu.report.words import of_limit
+from emu.report.words import is_late, late_text, latency_cells, of_limit
 from emu.units import format_bytes, format_seconds
 
 Summary = dict[str, Any]
@@ -118,7 +119,7 @@ def _starts(summary: Summary) -> list[Text]:
     if not starts:
         return []
     table = Table(
-        "FROM", "TRIALS", "FIRST BYTE P50", "P90", "P99", "END P50", "MAJOR FAULTS", "READ", "SWAPPED IN",
+        "FROM", "TRIALS", "N", "FIRST BYTE P50", "P90", "P99", "MAX", "END P50", "MAJOR FAULTS", "READ", "SWAPPED IN",
         "HELD IDLE", "IN SWAP", "WHERE THE TIME GOES",
     )  # fmt: skip
     for name, one in starts["temperatures"].items():
@@ -127,7 +128,8 @@ def _starts(summary: Summary) -> list[Text]:
         table.row(
             name,
             one["trials"],
-            *(_ms(first[share]) for share in ("p50", "p90", "p99")),
+            first["n"],
+            *latency_cells(first),
             _ms(one["done_ms"]["p50"]),
             one["major_faults"],
             *(_size(one[f"{part}_bytes"]) for part in ("io_read", "swap_in", "held", "held_swap")),
@@ -202,19 +204,21 @@ def _memory(study: Study, summary: Summary) -> list[Text]:
 def _requests(summary: Summary) -> list[Text]:
     if not summary["requests"]["sent"]:
         return []
-    table = Table("PHASE", "SENT", "ANSWERED", "BY STATUS", "ERRORS", "P50", "P99", "MAX", "MOST IN FLIGHT")
     phases = summary["phases"] if len(summary["phases"]) > 1 else {}
-    for name, requests in [
-        *((name, phase["requests"]) for name, phase in phases.items()),
-        ("all", summary["requests"]),
-    ]:
-        latency = requests["latency_ms"]
-        times = [
-            None if latency[key] is None else format_seconds(latency[key] / 1e3) for key in ("p50", "p99", "max")
-        ]
+    rows = [*((name, phase["requests"]) for name, phase in phases.items()), ("all", summary["requests"])]
+    rows = [(name, requests) for name, requests in rows if requests["sent"]]
+    late = any(is_late(requests) for _, requests in rows)
+    table = Table(
+        "PHASE", "SENT", "ANSWERED", "BY STATUS", "ERRORS", *(["SENT LATE"] if late else []), "MOST IN FLIGHT"
+    )
+    took = Table("PHASE", "ENDED", "N", *(name.upper() for name in SHARES))
+    for name, requests in rows:
         by_status, errors = _counts(requests["by_status"]), _counts(requests["errors"])
-        table.row(name, requests["sent"], requests["answered"], by_status, errors, *times, requests["in_flight_peak"])
-    return [table.text()]
+        counts = (name, requests["sent"], requests["answered"], by_status, errors)
+        table.row(*counts, *([late_text(requests)] if late else []), requests["in_flight_peak"])
+        for outcome, one in requests["latency_ms_by_outcome"].items():
+            took.row(name, outcome, one["n"], *latency_cells(one))
+    return [table.text(), *([Text(""), took.text()] if len(took.rows) > 1 else [])]
 
 
 def _reasons(summary: Summary) -> list[Text]:
@@ -231,7 +235,7 @@ def _reasons(summary: Summary) -> list[Text]:
 
 def _waits(summary: Summary) -> list[Text]:
     """How long requests waited for a place in the app."""
-    table = Table("PHASE", "WAITED", "MOST AT ONCE", "P50", "P99", "MAX")
+    table = Table("PHASE", "WAITED", "MOST AT ONCE", *(name.upper() for name in SHARES))
     phases = summary["phases"] if len(summary["phases"]) > 1 else {}
     for name, requests in [
         *((name, phase["requests"]) for name, phase in phases.items()),
@@ -239,9 +243,7 @@ def _waits(summary: Summary) -> list[Text]:
     ]:
         waited = requests.get("waited")
         if waited and waited["count"]:
-            table.row(
-                name, waited["count"], waited["most"], *(_ms(waited["ms"][key]) for key in ("p50", "p99", "max"))
-            )
+            table.row(name, waited["count"], waited["most"], *latency_cells(waited["ms"]))
     return [table.text()] if len(table.rows) > 1 else []
 
 

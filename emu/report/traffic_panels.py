@@ -8,8 +8,10 @@ from typing import Any
 
 from emu.report.canvas import CPU_LEGEND, IO_LEGEND, MOST_POINTS, REQUEST_LEGEND, Canvas, safe
 from emu.report.downsample import keep_peaks, nice_step, rates
-from emu.report.model import POD, InFlight, Request, Study, Timeline
+from emu.report.measures import SHARES
+from emu.report.model import OK, POD, InFlight, Request, Study, Timeline
 from emu.report.scale import ByteScale
+from emu.report.words import latency_cells
 from emu.units import format_seconds
 
 MOST_REQUESTS = 4000
@@ -36,7 +38,7 @@ def request_panels(canvas: Canvas, study: Study, summary: dict[str, Any]) -> Non
     if study.in_flight.t:
         _in_flight(canvas, study.in_flight)
     _rate(canvas, study.requests)
-    _latency(canvas, study.requests, (summary.get("requests") or {}).get("latency_ms") or {})
+    _latency(canvas, study.requests, _success(summary))
 
 
 def _in_flight(canvas: Canvas, curve: InFlight) -> None:
@@ -97,7 +99,7 @@ def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> 
     dots: dict[str, list[Dot]] = defaultdict(list)
     for request in requests:
         end = _end(request, canvas.end_s)
-        dots[_kind(request)].append((end, max(end - request.due_s, 1e-6) * 1e3, request))
+        dots[_kind(request)].append((end, max(end - request.begin_s, 1e-6) * 1e3, request))
     title = f"<b>latency</b>, a dot for each request where it ended{_percentiles(known)}"
     axis = _log_axis([value for column in dots.values() for _, value, _ in column])
     panel = canvas.panel(title, 130, **axis)
@@ -152,11 +154,16 @@ def _log_axis(values_ms: list[float]) -> dict[str, Any]:
     return {"type": "log", "range": [low, high], "tickvals": ticks, "ticktext": names}
 
 
+def _success(summary: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = ((summary.get("requests") or {}).get("latency_ms_by_outcome") or {}).get(OK) or {}
+    return found
+
+
 def _percentiles(known: dict[str, Any]) -> str:
-    said = [
-        f"{name} {format_seconds(known[name] / 1e3)}" for name in ("p50", "p99", "max") if known.get(name) is not None
-    ]
-    return f" · {', '.join(said)}" if said else ""
+    """Of what was answered with success."""
+    cells = zip(SHARES, latency_cells(known), strict=True)
+    said = [f"{name} {cell}" for name, cell in cells if cell is not None and name != "p90"]
+    return f" · {OK} ({known['n']:,}): {', '.join(said)}" if said else ""
 
 
 def _request_text(request: Request) -> str:

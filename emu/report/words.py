@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from emu.units import format_bytes
+from emu.report.measures import SHARES, says_something
+from emu.units import format_bytes, format_seconds
 
 
 def count(number: int, one: str, many: str | None = None) -> str:
@@ -46,3 +48,32 @@ def share(part: int, whole: int) -> str:
     if 99 < percent < 100:
         return "over 99 %"
     return f"{percent:.0f} %"
+
+
+LATE_SHARE = 0.01
+"""Where at least this share of the requests went out late, that is told."""
+
+
+def is_late(requests: dict[str, Any]) -> bool:
+    """Whether the load generator was late with so many of these requests (`requests` of summary.json) that it
+    matters.
+    """
+    late = requests.get("late") or 0
+    return late > 0 and late >= LATE_SHARE * (requests.get("sent") or 0)
+
+
+def late_text(requests: dict[str, Any]) -> str | None:
+    """`120 (at most 3.2 s)`; None where nobody recorded it."""
+    if requests.get("late") is None:
+        return None
+    most = requests["lateness_ms"]["max"]
+    return f"{requests['late']:,} (at most {format_seconds((most or 0.0) / 1e3)})" if requests["late"] else "0"
+
+
+def latency_cells(known: dict[str, Any]) -> list[str | None]:
+    """Percentiles in milliseconds as cells of a table; None for those that say no more than the longest."""
+    n = known.get("n")
+    return [
+        None if known.get(name) is None or not says_something(name, n) else format_seconds(known[name] / 1e3)
+        for name in SHARES
+    ]

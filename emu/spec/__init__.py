@@ -9,9 +9,10 @@ docs/scenario-file.md and in editors; `model_dump(mode="json", by_alias=True)` g
 from __future__ import annotations
 
 from emu.spec.container import OWN_FOOTPRINT, AppSpec, ContainerSpec, Resources, SidecarSpec
-from emu.spec.load import LoadModel, PhaseModel, RequestModel, WorkSpec
+from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import FreezerSpec, PodSpec
 from emu.spec.probes import ExecSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
+from emu.spec.request import BodyModel, RequestModel, WorkSpec
 from emu.spec.scenario import ScenarioSpec, StartsSpec
 from emu.spec.values import (
     MIB,
@@ -33,6 +34,7 @@ __all__ = [
     "NO_LIMIT",
     "OWN_FOOTPRINT",
     "AppSpec",
+    "BodyModel",
     "Bytes",
     "ContainerSpec",
     "ExecSpec",

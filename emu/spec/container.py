@@ -109,7 +109,11 @@ class ContainerSpec(Model):
     image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     """Any image that the engine has already; ours if not given."""
     command: tuple[str, ...] | None = None
-    """The program and its arguments; the image's own if not given."""
+    """The program and its arguments, as in Kubernetes: it replaces the image's entrypoint, and the image's own
+    arguments are left out. The image's own if not given.
+    """
+    args: tuple[str, ...] | None = None
+    """Arguments, as in Kubernetes: they replace the image's own, and follow `command` where that is given."""
     env: dict[str, str] = Field(default_factory=dict)
     """Environment variables. Text: quote numbers."""
     resources: Resources = Resources()
@@ -154,6 +158,13 @@ class ContainerSpec(Model):
     def _can_be_run(self) -> Self:
         if self.command is not None and not (self.command and self.command[0]):
             raise SpecError("`command` names no program", fix="remove it, or give a program", at=("command",))
+        if self.args is not None and self.command is None and self.image is None:
+            raise SpecError(
+                "`args` without a program",
+                why="our images have no entrypoint, so that the first of the arguments would be the program",
+                fix="add `command` or `image`",
+                at=("args",),
+            )
         for name in self.env:
             if not re.fullmatch(r"[A-Za-z_][-A-Za-z0-9_.]*", name):
                 raise SpecError(

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from emu.messages import Work
+from emu.spec.request import RequestModel
 from emu.spec.values import (
-    HEADER_NAME,
-    HEADER_VALUE,
-    MIB,
-    Bytes,
-    FileName,
-    HoldFor,
     Model,
     Name,
     Rate,
@@ -33,105 +22,7 @@ from emu.spec.values import (
 MOST_REQUESTS = 5_000_000
 
 
-class WorkSpec(Model):
-    """What a request asks of our app. Everything combines, in this order: read the request's body, read a file,
-    write a file, hold memory, burn CPU, sleep, answer, exit.
-    """
-
-    body: Literal["read", "slow", "ignore"] = "read"
-    """What it does with the request's body: read all of it, read it slowly (`bodyRate`), or never read it."""
-    body_rate: Bytes = 64 * 1024
-    """Bytes per second of a `slow` reader."""
-    read_file: FileName | None = None
-    """Read this whole file, through the page cache."""
-    write_file: FileName | None = None
-    """Write `writeBytes` to this file, through the page cache, without fsync."""
-    write_bytes: Bytes = 0
-    """How much to write."""
-    hold: Bytes = 0
-    """Anonymous memory to take, each page touched."""
-    hold_for: HoldFor = 0.0
-    """How long after the answer the memory is given back; `forever` is a leak."""
-    child: bool = False
-    """Hold the memory in a child process, so that an OOM kill can hit the child and spare the app."""
-    cpu: Seconds = 0.0
-    """CPU time to burn."""
-    sleep: Seconds = 0.0
-    """Time to wait before the answer, at no cost."""
-    answer: Bytes = 2
-    """Bytes in the answer's body."""
-    status: Annotated[Whole, Field(ge=200, le=599)] = 200
-    """The answer's status."""
-    exit: Annotated[Whole, Field(ge=0, le=255)] | None = None
-    """End the app's process with this code once the answer is out."""
-    unhealthy_for: HoldFor = 0.0
-    """How long `GET /healthz` answers 503 from now on, for probes to see; `forever` is until it is restarted."""
-
-    def to_work(self) -> Work:
-        """The same, as it travels."""
-        return Work(**self.model_dump())
-
-
-class WebSocketModel(Model):
-    """A conversation: messages sent one by one, each awaited back before the next, then a close."""
-
-    messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
-    """How many."""
-    every: Seconds = 0.0
-    """From one to the next."""
-    size: Annotated[Bytes, Field(le=MIB)] = 64
-    """Bytes of each."""
-
-
-class RequestModel(Model):
-    """One kind of request."""
-
-    method: Literal["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"] | None = None
-    """GET without a body, POST with one, unless said."""
-    path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] | None = None
-    """For an app of your own; ours takes `do`."""
-    do: WorkSpec | None = None
-    """What our app shall do; nothing but answer if not given."""
-    headers: dict[str, str] = Field(default_factory=dict)
-    """More HTTP headers. Text: quote numbers."""
-    body: Bytes = 0
-    """Bytes of request body."""
-    send_rate: Bytes | None = None
-    """A slow sender: bytes of body per second; as fast as it goes if not given."""
-    timeout: Seconds | None = None
-    """The client gives up so long after the request was due; never if not given."""
-    websocket: WebSocketModel | None = None
-    """Switch to a websocket, which our app echoes. A conversation that came to its end counts as answered 101."""
-
-    @model_validator(mode="after")
-    def _can_be_sent(self) -> Self:
-        if self.path is not None and self.do is not None:
-            raise SpecError(
-                "a request has either `path` (an app of your own) or `do` (ours), not both",
-                fix="remove one of them",
-                at=("path",),
-            )
-        for name, value in self.headers.items():
-            if not re.fullmatch(HEADER_NAME, name) or not re.fullmatch(HEADER_VALUE, value):
-                raise SpecError(
-                    f"{name!r} with {value!r} is not a valid HTTP header",
-                    why="a name is letters, digits and a few signs without spaces; a value is one line of ASCII",
-                    fix="correct it",
-                    at=("headers", name),
-                )
-        if self.websocket is not None and (self.body or self.do is not None or self.method not in (None, "GET")):
-            raise SpecError(
-                "a websocket is asked for with a plain GET",
-                why="what follows is messages, not a body or work",
-                fix="remove `body`, `do` and `method`",
-                at=("websocket",),
-            )
-        if self.send_rate == 0:
-            raise SpecError("a sender of 0 bytes per second never ends", fix="give a rate", at=("sendRate",))
-        return self
-
-
-PhaseType = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed"]
+PhaseType = Literal["constant", "poisson", "ramp", "steps", "poisson-steps", "burst", "closed", "pause"]
 _NEEDS = {
     "constant": "rate",
     "poisson": "rate",
@@ -141,8 +32,52 @@ _NEEDS = {
     "burst": "size",
     "closed": "clients",
 }
-_TAKES = {kind: (need,) for kind, need in _NEEDS.items()} | {"ramp": ("rate", "rate_to"), "burst": ("size", "rate")}
+_TAKES: dict[str, tuple[str, ...]] = {kind: (need,) for kind, need in _NEEDS.items()}
+_TAKES |= {"ramp": ("rate", "rate_to"), "burst": ("size", "rate"), "pause": ()}
 _SHAPE = ("rate", "rate_to", "rates", "size", "clients")
+_EVENTS = ("in_flight", "answered", "oom_kills", "restarts", "exits", "ready", "status")
+_OF_CONTAINERS = ("oom_kills", "restarts", "exits")
+
+
+class UntilModel(Model):
+    """What ends a phase: whichever of these comes first. What happens to containers is counted from the begin of the
+    run.
+    """
+
+    in_flight: Annotated[Whole, Field(ge=1, le=MOST_REQUESTS)] | None = None
+    """So many requests are under way at once, of whatever phase."""
+    answered: Annotated[Whole, Field(ge=1, le=MOST_REQUESTS)] | None = None
+    """So many requests of this phase were answered, whatever the status."""
+    oom_kills: Annotated[Whole, Field(ge=1)] | None = None
+    """There were so many OOM kills."""
+    restarts: Annotated[Whole, Field(ge=1)] | None = None
+    """There were so many restarts."""
+    exits: Annotated[Whole, Field(ge=1)] | None = None
+    """A container ended so many times."""
+    container: Name | None = None
+    """Of this container; of all together if not given. With `oomKills`, `restarts` and `exits`."""
+    ready: Annotated[str, StringConstraints(pattern=r"^[0-9]+/[0-9]+$")] | None = None
+    """The pod's READY is this: `2/2`."""
+    status: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """The pod's STATUS is this: `Running`, `CrashLoopBackOff`, or `ScaledToZero` where there is no pod."""
+
+    @model_validator(mode="after")
+    def _waits_for_something(self) -> Self:
+        given = [name for name in _EVENTS if getattr(self, name) is not None]
+        if not given:
+            raise SpecError(
+                "it waits for nothing",
+                why="a phase ends by its duration unless something else ends it",
+                fix=f"give one of {', '.join(to_camel(name) for name in _EVENTS)}",
+            )
+        if self.container is not None and not set(given) & set(_OF_CONTAINERS):
+            raise SpecError(
+                "nothing here is of a container",
+                why=f"`container` goes with {', '.join(f'`{to_camel(name)}`' for name in _OF_CONTAINERS)}",
+                fix="remove `container`",
+                at=("container",),
+            )
+        return self
 
 
 class PhaseModel(Model):
@@ -153,10 +88,14 @@ class PhaseModel(Model):
     type: PhaseType
     """constant, poisson, ramp, steps, poisson-steps and burst send at set times, whatever happens to earlier requests
     (an open loop, as strangers on the internet do); closed keeps a number of clients busy, each waiting for its
-    answer. With poisson and poisson-steps chance decides on the gaps, by `seed`.
+    answer; pause sends nothing. With poisson and poisson-steps chance decides on the gaps, by `seed`.
     """
     duration: Annotated[Seconds, Field(gt=0)]
-    """How long it sends."""
+    """How long it sends; with `until`, how long at most."""
+    until: UntilModel | None = None
+    """End as soon as this happens, however long it takes on this machine. After `duration` it ends in any case; what
+    was still to be sent is not sent then, and the report says what did not happen.
+    """
     start: Seconds | None = None
     """Seconds after the load began; when the phase before it ends, unless said."""
     rate: Rate = 0.0
@@ -184,10 +123,10 @@ class PhaseModel(Model):
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
-        need, takes = _NEEDS[self.type], _TAKES[self.type]
-        given = need in self.model_fields_set
-        sends = getattr(self, need) or (self.type == "ramp" and self.rate)
-        if not given or not sends:
+        need, takes = _NEEDS.get(self.type), _TAKES[self.type]
+        given = need is None or need in self.model_fields_set
+        sends = need is None or getattr(self, need) or (self.type == "ramp" and self.rate)
+        if need is not None and not (given and sends):
             raise SpecError(
                 f"a phase of type {self.type} needs `{to_camel(need)}`{', above 0' if given else ''}",
                 why=f"its shape is given by {listed(takes)}",

@@ -14,8 +14,9 @@ from pydantic import (
 )
 
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
-from emu.spec.load import LoadModel, RequestModel, WorkSpec
+from emu.spec.load import LoadModel
 from emu.spec.pod import PodSpec
+from emu.spec.request import RequestModel, WorkSpec
 from emu.spec.values import LONGEST_NAME, MIB, Bytes, Model, Name, Seconds, SpecError, Whole
 
 _EXPECT = {
@@ -179,6 +180,19 @@ class ScenarioSpec(Model):
                 fix="add `pod.app.memory: {swapMax: max}`, or leave the temperature out",
                 at=("starts", "temperatures"),
             )
+
+    @model_validator(mode="after")
+    def _phases_wait_for_containers(self) -> Self:
+        for index, phase in enumerate(self.load.phases):
+            name = None if phase.until is None else phase.until.container
+            if name is not None and name not in self.pod.containers:
+                raise SpecError(
+                    f"there is no container {name!r} in this pod",
+                    why=f"there is: {', '.join(self.pod.containers)}",
+                    fix="name one of them",
+                    at=("load", "phases", index, "until", "container"),
+                )
+        return self
 
     @model_validator(mode="after")
     def _files_are_made(self) -> Self:

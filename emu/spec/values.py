@@ -11,11 +11,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
 from emu.messages import FOREVER
 from emu.units import format_bytes, parse_bytes, parse_seconds
@@ -32,8 +34,19 @@ LONGEST_S = 24 * 3600.0
 
 HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 HEADER_VALUE = r"^[\t -~]*$"
-_SIZE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": ["64Mi", "1.5Gi", 4096]}
+_SIZE: dict[str, Any] = {
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
+    "examples": ["64Mi", "1.5Gi", 4096],
+}
 _DURATION = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["250ms", "10s", "1m30s"]}
+
+
+class OrSize:
+    """A mapping that may be written as a size alone, in the schema."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Either of both."""
+        return {"anyOf": [*_SIZE["anyOf"], handler(schema)]}
 
 
 LONGEST_NAME = 63

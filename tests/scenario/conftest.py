@@ -24,11 +24,6 @@ from emu.scenario import load_scenario
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, run_going
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--set`, as `emu run` has it."""
-    parser.addoption("--set", action="append", default=[], metavar="PATH=VALUE", help="change a key of each scenario")
-
-
 @pytest.fixture(scope="session")
 def engine() -> Engine:
     """The host's Docker engine, with our images in it."""
@@ -43,15 +38,11 @@ def engine() -> Engine:
 
 
 @pytest.fixture(scope="session")
-def emu_run(
-    engine: Engine, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Callable[..., Finished]:
+def emu_run(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
     """Run a scenario as a user would, once for the same words in a session."""
     done: dict[tuple[str, ...], Finished] = {}
-    for_all: list[str] = pytestconfig.getoption("--set")
 
     def run(scenario: str, *settings: str) -> Finished:
-        settings = (*for_all, *settings)
         key = (scenario, *settings)
         if key not in done:
             out = tmp_path_factory.mktemp("runs") / "run"

@@ -71,7 +71,7 @@ def test_a_load_plan_survives_json() -> None:
         Phase("a", "steps", 0.0, 5.0, RequestSpec(headers={"X": "y"}, body_bytes=3), rates=(1.0, 2.0), count=4),
         Phase("b", "closed", 5.0, 1.0, RequestSpec(send_rate=10.0, timeout_s=2.0), clients=3, keep_alive=False),
     )
-    plan = LoadPlan("10.0.0.2", 8012, phases, seed=7, begin_at=12.5)
+    plan = LoadPlan("10.0.0.2", 8012, phases, seed=7)
     assert LoadPlan.from_json(plan.to_json()) == plan
 
 

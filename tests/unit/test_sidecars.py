@@ -63,14 +63,17 @@ def test_a_sidecar_has_a_name_of_its_own(name: str) -> None:
 
 
 def test_a_sidecar_without_an_image_is_a_stand_in() -> None:
-    """It is told where to listen, how long to take and what to hold; a program of the user's only where to listen."""
+    """It is told where to listen, how long to take and what to hold; a program of the user's only where to listen.
+
+    Without a port of its own it is to listen nowhere, whatever PORT its image sets: the app has that.
+    """
     text = SCENARIO.format(footprint="own", port=15021).replace(
         "name: agent", "name: agent\n      hold: 40Mi\n      start: 2s"
     )
     spec = read_scenario(text, "it")
     mesh, agent = spec.pod.sidecars
     assert sidecar_environment(mesh) == {"PORT": "15021"}
-    assert sidecar_environment(agent) == {HOLD_VARIABLE: str(40 << 20), START_VARIABLE: "2.0"}
+    assert sidecar_environment(agent) == {"PORT": "", HOLD_VARIABLE: str(40 << 20), START_VARIABLE: "2.0"}
     assert read_scenario(resolve(spec), "again").pod.sidecars == spec.pod.sidecars
 
 

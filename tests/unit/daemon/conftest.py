@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy
+from tests.unit.daemon.loads import Runs
 
 
 @pytest.fixture
@@ -51,3 +52,10 @@ def app(tmp_path: Path) -> Iterator[Daemon]:
     daemon = Daemon("emu.daemon.app", ["--port", "0", "--host", "127.0.0.1"], variables)
     with closing(daemon):
         yield daemon
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Runs]:
+    """Runs plans, and ends what still runs."""
+    with ExitStack() as stack:
+        yield Runs(tmp_path, stack)

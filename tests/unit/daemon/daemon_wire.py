@@ -182,9 +182,10 @@ class FakeApp:
 class Daemon:
     """A daemon in its own process; `port` is where it listens."""
 
-    def __init__(self, module: str, args: list[str], env: dict[str, str]) -> None:
+    def __init__(self, module: str, args: list[str], env: dict[str, str], *, stdin: int | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *args],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **env},
@@ -231,6 +232,12 @@ class Daemon:
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"no {field} in status")
 
+    def tell(self, line: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
     def term(self) -> None:
         """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
@@ -250,7 +257,7 @@ class Daemon:
             self.process.kill()
         self.process.wait(DEADLINE_S)
         self._reader.join(DEADLINE_S)
-        for pipe in (self.process.stdout, self.process.stderr):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
 

@@ -10,60 +10,17 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from emu.daemon.load import BREATH_S
+from emu.daemon.phase import BREATH_S
 from emu.daemon.records import Records
-from emu.messages import LoadPlan, Phase, RequestDone, RequestSent, RequestSpec, to_line
+from emu.messages import LoadPlan, RequestDone, RequestSent, RequestSpec, to_line
 from tests.unit.daemon.daemon_wire import ROOT, Daemon, FakeApp, wait_for
+from tests.unit.daemon.loads import Runs, phase
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-class Runs:
-    """Runs plans in a temporary directory."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.out = folder / "requests.jsonl"
-        self._folder = folder
-        self._stack = stack
-
-    def start(self, port: int, *phases: Phase, parent: int | None = None, **fields: Any) -> Daemon:
-        """Start the load generator."""
-        plan = self._folder / "plan.json"
-        plan.write_text(LoadPlan("127.0.0.1", port, phases, **{"drain_s": 1.0, **fields}).to_json())
-        args = ["--plan", str(plan), "--out", str(self.out)]
-        args += [] if parent is None else ["--parent", str(parent)]
-        return self._stack.enter_context(closing(Daemon("emu.daemon.load", args, {})))
-
-    def run(self, port: int, *phases: Phase, **fields: Any) -> dict[str, Any]:
-        """Run a plan to its end; the last status line."""
-        load = self.start(port, *phases, **fields)
-        assert load.wait() == 0, load.stderr()
-        load.close()
-        return load.lines[-1]
-
-    def records(self, kind: str) -> list[dict[str, Any]]:
-        """The records of a kind, each line read as JSON."""
-        lines = self.out.read_text().splitlines()
-        return [record for line in lines if (record := json.loads(line))["e"] == kind]
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Runs]:
-    """Runs plans, and ends what still runs."""
-    with ExitStack() as stack:
-        yield Runs(tmp_path, stack)
-
-
-def phase(kind: Any = "burst", **fields: Any) -> Phase:
-    """A short phase."""
-    return Phase(**{"name": "p", "kind": kind, "start_s": 0, "duration_s": 0.5, "request": RequestSpec(), **fields})
 
 
 def test_every_kind_of_phase_leaves_a_sent_and_a_done_line_for_each_request(app: Daemon, runs: Runs) -> None:
@@ -85,7 +42,7 @@ def test_every_kind_of_phase_leaves_a_sent_and_a_done_line_for_each_request(app:
     counts = Counter(r["phase"] for r in sent)
     assert (counts["constant"], counts["ramp"], counts["steps"], counts["burst"]) == (50, 50, 15, 40)
     assert counts["closed"] >= 3
-    assert all(r["sent"] >= r["due"] for r in sent)
+    assert all(r["sent"] >= r["begun"] >= r["due"] for r in sent)
     seen: set[int] = set()
     for line in runs.out.read_text().splitlines():
         record = json.loads(line)
@@ -172,7 +129,7 @@ def test_the_end_does_not_wait_when_nothing_is_open(runs: Runs, app: Daemon) -> 
 
 
 def test_a_client_without_patience_gives_up_and_closes(runs: Runs, fake_app: FakeApp) -> None:
-    """Counted from when the request was due."""
+    """Counted from when it began with the request."""
     load = runs.start(fake_app.port, phase(size=1, request=RequestSpec(timeout_s=0.2)), drain_s=30.0)
     wire = fake_app.accept()
     wire.read_until(b"\r\n\r\n")
@@ -180,7 +137,7 @@ def test_a_client_without_patience_gives_up_and_closes(runs: Runs, fake_app: Fak
     assert load.wait() == 0
     (sent,), (done,) = runs.records("sent"), runs.records("done")
     assert done["error"] == "timeout"
-    assert done["done"] - sent["due"] >= 0.2
+    assert done["done"] - sent["begun"] >= 0.2
 
 
 def test_sigterm_ends_it_in_order(runs: Runs, fake_app: FakeApp) -> None:
@@ -300,13 +257,13 @@ def test_lines_are_those_of_the_contract(tmp_path: Path) -> None:
     """Formatted by hand, equal to what `messages.to_line` writes."""
     path = tmp_path / "requests.jsonl"
     records = Records(path)
-    records.sent(1, 'a "phase"', 1.5, 1.25e-7)
+    records.sent(1, 'a "phase"', 1.5, 1.25e-7, 1.0e-7)
     records.done(1, 2.5, None, None, "refused", 0)
     records.done(2, 2.5, 2.25, 200, None, 7)
     records.close()
     assert path.read_text() == "".join(
         (
-            to_line(RequestSent(1, 'a "phase"', 1.5, 1.25e-7)),
+            to_line(RequestSent(1, 'a "phase"', 1.5, 1.25e-7, 1.0e-7)),
             to_line(RequestDone(1, 2.5, None, None, "refused", 0)),
             to_line(RequestDone(2, 2.5, 2.25, 200, None, 7)),
         )

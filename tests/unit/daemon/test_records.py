@@ -25,11 +25,11 @@ def test_what_finds_no_room_is_kept_and_written_later(tmp_path: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         for number in range(3):
-            records.sent(number, "p", 1.0, 1.0)
+            records.sent(number, "p", 1.0, 1.0, 1.0)
             records.flush()
         assert records.failure is not None
         assert records.failure.strerror == "No space left on device"
-    records.sent(3, "p", 1.0, 1.0)
+    records.sent(3, "p", 1.0, 1.0, 1.0)
     records.close()
     assert records.failure is None
     lines = (tmp_path / "requests.jsonl").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""kperf's tables, to the letter: columns, order, spelling, percentiles; and fractions of a second."""
+"""kperf's tables, to the letter: columns, order, spelling; and fractions of a second."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from emu.cli_report import export
 from emu.errors import EmuError
 from emu.report import kperf
 from emu.report.study import Study, read_study
+from emu.report.summary import summarize
 from tests import fake_runs
 from tests.fakes import FakeRun
 
@@ -28,7 +29,7 @@ SCALING = (
     "svc_name,svc_namespace,svc_latency_avg,svc_latency_min,svc_latency_max,svc_latency_p50,svc_latency_p90,"
     "svc_latency_p95,svc_latency_p99,deployment_latency_avg,deployment_latency_min,deployment_latency_max,"
     "deployment_latency_p50,deployment_latency_p90,deployment_latency_p95,deployment_latency_p99\n"
-    "20260101T000000Z-golden,default,0.174900,0.099900,0.249900,0.099900,0.249900,0.249900,0.249900,,,,,,,\n"
+    "20260101T000000Z-golden,default,0.175000,0.100000,0.250000,0.175000,0.250000,0.250000,0.250000,,,,,,,\n"
 )
 
 
@@ -77,7 +78,7 @@ def test_scaling_in_json_with_its_misspellings(tmp_path: Path) -> None:
     told = json.loads(kperf.scaling_json(golden(tmp_path / "run")))
     measured = told["Measurment"][0]
     assert measured["serviceLatency"] == {
-        "averge": 0.1749, "min": 0.0999, "max": 0.2499, "p50": 0.0999, "p90": 0.2499, "p95": 0.2499, "p99": 0.2499,
+        "averge": 0.175, "min": 0.1, "max": 0.25, "p50": 0.175, "p90": 0.25, "p95": 0.25, "p99": 0.25,
     }  # fmt: skip
     assert set(measured["deploymentLatency"].values()) == {None}
 
@@ -93,23 +94,14 @@ def test_a_pod_that_never_was_ready_is_only_counted(tmp_path: Path) -> None:
     assert json.loads(kperf.creation_json(study))["Service"]["NotReady"] == 1
 
 
-@pytest.mark.parametrize(
-    ("values", "percent", "wanted"),
-    [
-        ([2.885382, 2.989419], 99, 2.937401),
-        (list(range(1, 21)), 99, 19.5),
-        (list(range(1, 21)), 50, 10),
-        (list(range(1, 21)), 95, 19),
-        ([7.0], 50, 7.0),
-        ([1.0, 2.0, 3.0], 50, 1.5),
-        ([1.0, 2.0, 3.0], 30, None),
-        ([], 50, None),
-    ],
-)
-def test_percentiles_are_kperfs(values: list[float], percent: float, wanted: float | None) -> None:
-    """The first is from kperf's own documentation."""
-    got = kperf.percentile(values, percent)
-    assert got == (None if wanted is None else pytest.approx(wanted, abs=1e-6))
+def test_figures_are_those_of_the_summary(tmp_path: Path) -> None:
+    """One estimator and one begin: what waits for its first byte is the same in both."""
+    study = golden(tmp_path / "run")
+    told = json.loads(kperf.scaling_json(study))["Measurment"][0]["serviceLatency"]
+    known = summarize(study)["requests"]["first_byte_ms"]
+    assert known["n"] == 10
+    for name in ("p50", "p90", "p99", "max"):
+        assert told[name] == pytest.approx(known[name] / 1e3, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", fake_runs.ALL)

@@ -87,8 +87,8 @@ def test_phases_reach_to_the_next_one(tmp_path: Path) -> None:
     """What a phase set going is counted to it until the next begins; the last one until the run ends."""
     study = read_study(fake_runs.page_cache(tmp_path / "run"))
     assert study.phases == [
-        PhaseSpan("first", pytest.approx(0.5), pytest.approx(2.0), pytest.approx(2.0)),
-        PhaseSpan("again", pytest.approx(2.0), pytest.approx(4.0), pytest.approx(4.0)),
+        PhaseSpan("first", pytest.approx(0.5), pytest.approx(2.0), pytest.approx(2.0), bound_s=1.5),
+        PhaseSpan("again", pytest.approx(2.0), pytest.approx(4.0), pytest.approx(4.0), bound_s=2.0),
     ]
 
 

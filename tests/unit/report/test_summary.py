@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from emu.report.expectations import parse_expectation
-from emu.report.measures import Window, percentile
-from emu.report.model import Request
+from emu.report.measures import Window, percentile, says_something
+from emu.report.model import Freeze, FreezerUse, Request
 from emu.report.requests import after_idle
 from emu.report.study import read_study
 from emu.report.summary import recorded_expectations, summarize, write_summary
@@ -136,22 +136,88 @@ def test_no_counters_and_no_log_is_no_zero(tmp_path: Path) -> None:
     assert summarize(read_study(directory))["containers"]["queue-proxy"]["oom_kills"] is None
 
 
-def test_latency_counts_from_when_a_request_was_due(tmp_path: Path) -> None:
-    """Of those that were answered; a percentile is one of the latencies, by nearest rank."""
+def test_latency_counts_from_when_a_request_was_begun(tmp_path: Path) -> None:
+    """Of those that were answered. What the load generator was late is none of it, and has figures of its own."""
     run = FakeRun(tmp_path / "run")
     for milliseconds in range(1, 101):
-        run.requests(1, 1.0, 1.1, takes_s=milliseconds / 1000)
-    run.requests(5, 1.0, 1.1, takes_s=9.0, status=None, error="closed")
+        run.requests(1, 1.0, 1.1, takes_s=milliseconds / 1000, late_s=0.3 if milliseconds > 90 else 0.02)
+    run.requests(5, 1.0, 1.1, takes_s=9.0, status=None, error="closed", late_s=0.02)
     run.advance(10.0)
-    latency = summarize(read_study(run.finish()))["requests"]["latency_ms"]
-    assert latency == pytest.approx({"p50": 50, "p90": 90, "p99": 99, "max": 100}, abs=0.01)
+    requests = summarize(read_study(run.finish()))["requests"]
+    wanted = {"n": 100, "p50": 50.5, "p90": 90.1, "p99": 99.01, "max": 100}
+    assert requests["latency_ms"] == pytest.approx(wanted, abs=0.01)
+    assert requests["late"] == 10
+    assert (requests["lateness_ms"]["n"], requests["lateness_ms"]["max"]) == (105, pytest.approx(300, abs=0.01))
 
 
-@pytest.mark.parametrize(("share", "value"), [(0.5, 2.0), (0.9, 4.0), (0.25, 1.0), (1.0, 4.0)])
-def test_percentile_is_the_nearest_rank(share: float, value: float) -> None:
-    """Of 1, 2, 3, 4: the smallest that so large a share does not exceed."""
-    assert percentile([1.0, 2.0, 3.0, 4.0], share) == value
+def test_a_record_without_begins_counts_from_when_requests_were_due(tmp_path: Path) -> None:
+    """As older versions wrote it: nobody knows how late the load generator was."""
+    run = FakeRun(tmp_path / "run")
+    run.requests(2, 1.0, 1.1, takes_s=0.2, late_s=0.3)
+    run.advance(2.0)
+    directory = run.finish()
+    lines = directory.requests.read_text().splitlines()
+    records = [{name: value for name, value in json.loads(line).items() if name != "begun"} for line in lines]
+    directory.requests.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    requests = summarize(read_study(directory))["requests"]
+    assert requests["latency_ms"]["max"] == pytest.approx(500, abs=0.01)
+    assert (requests["late"], requests["lateness_ms"]["n"]) == (None, 0)
+
+
+def test_each_outcome_has_its_own_latency(tmp_path: Path) -> None:
+    """Refusals given at once say nothing of how long answers take, nor do errors; success comes first."""
+    run = FakeRun(tmp_path / "run")
+    run.requests(3, 1.0, 1.1, takes_s=2.0)
+    run.requests(1, 1.0, 1.1, takes_s=2.5, status=204)
+    run.requests(9, 1.0, 1.1, takes_s=0.001, status=503)
+    run.requests(2, 1.0, 1.1, takes_s=0.4, status=None, error="closed")
+    run.advance(5.0)
+    by_outcome = summarize(read_study(run.finish()))["requests"]["latency_ms_by_outcome"]
+    assert list(by_outcome) == ["2xx", "503", "closed"]
+    assert [one["n"] for one in by_outcome.values()] == [4, 9, 2]
+    assert [one["p50"] for one in by_outcome.values()] == pytest.approx([2000, 1, 400], abs=0.01)
+
+
+def test_who_wakes_a_pod_is_who_found_it_asleep(tmp_path: Path) -> None:
+    """The first request after a short gap that a policy left alone is none of them."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    for t, took in ((1.0, 0.1), (3.0, 0.026), (9.0, 7.5)):
+        run.requests(1, t, t + 0.1, takes_s=took)
+    run.advance(18.0)
+    study = read_study(run.finish())
+    idle = summarize(study)["requests"]["after_idle"]
+    assert (idle["sent"], idle["asleep"]) == (2, None)
+    study.freezer = FreezerUse()
+    study.freezes = [Freeze("app", 0, 5.0, 16.0)]
+    idle = summarize(study)["requests"]["after_idle"]
+    assert (idle["sent"], idle["asleep"]["sent"]) == (2, 1)
+    assert idle["asleep"]["latency_ms"]["p50"] == pytest.approx(7500, abs=0.01)
+
+
+@pytest.mark.parametrize(("share", "value"), [(0.5, 2.5), (0.9, 3.7), (0.25, 1.75), (0.0, 1.0), (1.0, 4.0)])
+def test_percentiles_lie_between_the_nearest_two(share: float, value: float) -> None:
+    """Of 1, 2, 3, 4, as NumPy and R count; the median of two is their mean, and of one it is that one."""
+    assert percentile([1.0, 2.0, 3.0, 4.0], share) == pytest.approx(value)
+    assert percentile([1.0, 2.0], 0.5) == 1.5
+    assert percentile([7.0], share) == 7.0
     assert percentile([], share) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "n", "says"),
+    [
+        ("p99", 99, False),
+        ("p99", 100, True),
+        ("p90", 9, False),
+        ("p90", 10, True),
+        ("p50", 1, False),
+        ("max", 1, True),
+    ],
+)
+def test_a_percentile_of_too_few_says_nothing(name: str, n: int, says: bool) -> None:
+    """It would be the longest under another name."""
+    assert says_something(name, n) is says
 
 
 def test_met_is_that_all_came_true(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""What happened to the pod so far, for phases of the load that wait for it. The record has more."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from cgroups import parse
+from emu.autoscaler import ScaledPod
+from emu.pod import Instance, Pod
+from emu.policy.lifecycle import ContainerState
+from emu.policy.until import PodFacts
+from emu.supervisor import Supervisor
+
+_OOM_KILLED = "OOMKilled"
+
+
+class PodWitness:
+    """Counts exits as they are seen, and looks at memory.events for kills that a container survived."""
+
+    def __init__(self, pod: Pod) -> None:
+        self._pod = pod
+        self._exits: Counter[str] = Counter()
+        self._kills: dict[tuple[str, int], int] = {}
+
+    def saw_exit(self, name: str, state: ContainerState) -> None:
+        """A container ended."""
+        self._exits[name] += 1
+        if state.last_reason == _OOM_KILLED:
+            self._kills[name, state.attempt] = 1
+
+    def facts(self, supervisor: Supervisor | ScaledPod) -> PodFacts:
+        """All of it now."""
+        for name, spec in self._pod.spec.containers.items():
+            instance = supervisor.instance(name)
+            if instance is not None:
+                survived = self._survived(instance)
+                known = self._kills.get((name, instance.attempt), 0)
+                # With memory.oom.group one kill takes all of a container's processes, and counts each.
+                self._kills[name, instance.attempt] = max(
+                    known, min(survived, 1) if spec.memory.oom_group else survived
+                )
+        kills: Counter[str] = Counter()
+        for (name, _), number in self._kills.items():
+            kills[name] += number
+        view = supervisor.view()
+        restarts = {name: state.restarts for name, state in supervisor.states.items()}
+        return PodFacts(kills, restarts, dict(self._exits), view.ready, view.status)
+
+    def _survived(self, instance: Instance) -> int:
+        path = self._pod.cgroup.container_path(instance.id) / "memory.events"
+        try:
+            return parse.parse_flat(path.read_text()).get("oom_kill", 0)
+        except (OSError, ValueError):  # it is gone, and its exit tells
+            return 0

@@ -1,0 +1,77 @@
+"""When a phase is over before its time: something happened that it was waiting for.
+
+What the load generator counts itself (requests) it decides by itself; what happens to the pod is known to the run,
+which tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from emu.messages import Until
+
+
+@dataclass(frozen=True)
+class PodFacts:
+    """What happened to a pod so far, by container, and how kubectl would show it now."""
+
+    oom_kills: Mapping[str, int] = field(default_factory=dict)
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    exits: Mapping[str, int] = field(default_factory=dict)
+    ready: str = ""
+    status: str = ""
+
+
+def counts_requests(until: Until) -> bool:
+    """Whether the load generator can see by itself that it has come."""
+    return until.in_flight is not None or until.answered is not None
+
+
+def requests_met(until: Until, in_flight: int, answered: int) -> bool:
+    """Whether so many requests are under way, or so many of the phase's own answered."""
+    if until.in_flight is not None and in_flight >= until.in_flight:
+        return True
+    return until.answered is not None and answered >= until.answered
+
+
+def pod_met(until: Until, facts: PodFacts) -> bool:
+    """Whether one of the things that it waits for has happened to the pod, or is so now."""
+    if until.ready is not None and facts.ready == until.ready:
+        return True
+    if until.status is not None and facts.status == until.status:
+        return True
+    return any(
+        wanted is not None and _count_of(counts, until.container) >= wanted
+        for wanted, counts in (
+            (until.oom_kills, facts.oom_kills),
+            (until.restarts, facts.restarts),
+            (until.exits, facts.exits),
+        )
+    )
+
+
+def _count_of(counts: Mapping[str, int], container: str | None) -> int:
+    return sum(counts.values()) if container is None else counts.get(container, 0)
+
+
+def in_words(until: Until) -> str:
+    """What it waits for: `1,000 requests in flight`, `2 OOM kills of queue-proxy or 9 answers`, `STATUS Running`."""
+    of = "" if until.container is None else f" of {until.container}"
+    told = [
+        f"{_count(wanted, what)}{rest}"
+        for wanted, what, rest in (
+            (until.oom_kills, "OOM kill", of),
+            (until.restarts, "restart", of),
+            (until.exits, "exit", of),
+            (until.answered, "answer", ""),
+            (until.in_flight, "request", " in flight"),
+        )
+        if wanted is not None
+    ]
+    states = (("READY", until.ready), ("STATUS", until.status))
+    return " or ".join([*told, *(f"{column} {value}" for column, value in states if value is not None)])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

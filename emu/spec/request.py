@@ -1,0 +1,239 @@
+"""One kind of request: what it carries, how it is sent and read, and what our app is to do for it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
+
+from emu.messages import Work
+from emu.spec.values import (
+    HEADER_NAME,
+    HEADER_VALUE,
+    MIB,
+    Bytes,
+    FileName,
+    HoldFor,
+    Model,
+    OrSize,
+    Seconds,
+    SpecError,
+    Whole,
+)
+
+
+class WorkSpec(Model):
+    """What a request asks of our app. Everything combines, in this order: read the request's body, read a file,
+    write a file, hold memory, burn CPU, sleep, answer, exit.
+    """
+
+    body: Literal["read", "slow", "ignore"] = "read"
+    """What it does with the request's body: read all of it, read it slowly (`bodyRate`), or never read it."""
+    body_rate: Bytes = 64 * 1024
+    """Bytes per second of a `slow` reader."""
+    read_file: FileName | None = None
+    """Read this whole file, through the page cache."""
+    write_file: FileName | None = None
+    """Write `writeBytes` to this file, through the page cache, without fsync."""
+    write_bytes: Bytes = 0
+    """How much to write."""
+    hold: Bytes = 0
+    """Anonymous memory to take, each page touched."""
+    hold_for: HoldFor = 0.0
+    """How long after the answer the memory is given back; `forever` is a leak."""
+    child: bool = False
+    """Hold the memory in a child process, so that an OOM kill can hit the child and spare the app."""
+    cpu: Seconds = 0.0
+    """CPU time to burn."""
+    sleep: Seconds = 0.0
+    """Time to wait before the answer, at no cost."""
+    answer: Bytes = 2
+    """Bytes in the answer's body."""
+    status: Annotated[Whole, Field(ge=200, le=599)] = 200
+    """The answer's status."""
+    exit: Annotated[Whole, Field(ge=0, le=255)] | None = None
+    """End the app's process with this code once the answer is out."""
+    unhealthy_for: HoldFor = 0.0
+    """How long `GET /healthz` answers 503 from now on, for probes to see; `forever` is until it is restarted."""
+    detached: bool = False
+    """Work on when the client has left, as most servers do. Otherwise the app stops with the step it is at: a sleep
+    ends at once, and what follows is not done.
+    """
+
+    def to_work(self) -> Work:
+        """The same, as it travels."""
+        return Work(**self.model_dump())
+
+
+class WebSocketModel(Model):
+    """A conversation: messages sent one by one, each awaited back before the next, then a close."""
+
+    messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
+    """How many."""
+    every: Seconds = 0.0
+    """From one to the next."""
+    size: Annotated[Bytes, Field(le=MIB)] = 64
+    """Bytes of each."""
+
+
+MOST_BODY_BYTES = 128 * 1024
+"""A body of one's own is part of the scenario, and so of each run's record; a scenario has 256 KiB at most."""
+_FORMS = ("size", "text", "json", "file", "base64")
+_TYPES = {"text": "text/plain; charset=utf-8", "json": "application/json"}
+
+
+class BodyModel(Model):
+    """A request's body. One of `size`, `text`, `json`, `file` and `base64`; one of your own has 128 KiB at most."""
+
+    size: Bytes = 0
+    """So many bytes of filler."""
+    text: str | None = None
+    """This text, as UTF-8."""
+    json_: Annotated[Any, Field(alias="json")] = None
+    """This value as JSON, on one line: `{instances: [[1.0, 2.0]]}`."""
+    file: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """This file's bytes, beside the scenario or by a path from where emu was started. They become part of the
+    scenario, as `text` or `base64`, when it is read.
+    """
+    base64: str | None = None
+    """These bytes, in base64."""
+    content_type: Annotated[str, StringConstraints(pattern=HEADER_VALUE)] | None = None
+    """The Content-Type header. Without it: `text/plain; charset=utf-8` for `text`, `application/json` for `json`,
+    none for the others.
+    """
+
+    @property
+    def form(self) -> str:
+        """Which of its forms it has."""
+        return next((name for name in _FORMS[1:] if name in self.given), "size")
+
+    @property
+    def given(self) -> set[str]:
+        """The forms that were given."""
+        return {name for name in _FORMS if name.replace("json", "json_") in self.model_fields_set}
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is a body."""
+        return self.form != "size" or self.size > 0
+
+    @property
+    def content(self) -> bytes | None:
+        """The bytes of a body of one's own; None for filler."""
+        if self.form == "text":
+            return (self.text or "").encode()
+        if self.form == "json":
+            return json.dumps(self.json_, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return base64.b64decode(self.base64 or "") if self.form == "base64" else None
+
+    @property
+    def type(self) -> str | None:
+        """The Content-Type that goes with it."""
+        return self.content_type if self.content_type is not None else _TYPES.get(self.form)
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if len(self.given) > 1:
+            names = sorted(self.given, key=_FORMS.index)
+            raise SpecError(
+                f"a body has one form, and this has {' and '.join(f'`{name}`' for name in names)}",
+                fix="leave one of them",
+                at=(names[-1],),
+            )
+        try:
+            base64.b64decode(self.base64 or "", validate=True)
+        except (binascii.Error, ValueError):
+            raise SpecError("it is not base64", fix="take `text` or `file`", at=("base64",)) from None
+        if self.form == "file":
+            return self
+        try:
+            size = len(self.content or b"")
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"it has no form in JSON ({error})", fix="correct it", at=("json",)) from None
+        if size > MOST_BODY_BYTES:
+            raise SpecError(
+                f"a body of {size:,} bytes is too long to be part of a scenario",
+                why=f"it has {MOST_BODY_BYTES // 1024} KiB at most",
+                fix="where only the size matters: `body: 1Mi`",
+                at=(self.form,),
+            )
+        return self
+
+
+def _body_of(value: Any) -> Any:
+    return value if isinstance(value, dict | BodyModel) else {"size": value}
+
+
+def _as_given(body: BodyModel) -> Any:
+    """A size alone as it may be written; else what was given."""
+    if body.form == "size" and body.content_type is None:
+        return body.size
+    return body.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+Body = Annotated[BodyModel, BeforeValidator(_body_of), PlainSerializer(_as_given, when_used="json"), OrSize()]
+
+
+class RequestModel(Model):
+    """One kind of request."""
+
+    method: Literal["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"] | None = None
+    """GET without a body, POST with one, unless said."""
+    path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] | None = None
+    """For an app of your own; ours takes `do`."""
+    do: WorkSpec | None = None
+    """What our app shall do; nothing but answer if not given."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """More HTTP headers. Text: quote numbers."""
+    body: Body = BodyModel()
+    """The request's body: a size alone (`64Ki`) is that much filler; or one of your own."""
+    send_rate: Bytes | None = None
+    """A slow sender: bytes of body per second; as fast as it goes if not given."""
+    read_rate: Bytes | None = None
+    """A slow reader: bytes of the answer's body per second, over a connection of its own; as fast as they come if not
+    given.
+    """
+    timeout: Seconds | None = None
+    """The client gives up so long after it began with the request; never if not given."""
+    websocket: WebSocketModel | None = None
+    """Switch to a websocket, which our app echoes. A conversation that came to its end counts as answered 101."""
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> Self:
+        if self.path is not None and self.do is not None:
+            raise SpecError(
+                "a request has either `path` (an app of your own) or `do` (ours), not both",
+                fix="remove one of them",
+                at=("path",),
+            )
+        for name, value in self.headers.items():
+            if not re.fullmatch(HEADER_NAME, name) or not re.fullmatch(HEADER_VALUE, value):
+                raise SpecError(
+                    f"{name!r} with {value!r} is not a valid HTTP header",
+                    why="a name is letters, digits and a few signs without spaces; a value is one line of ASCII",
+                    fix="correct it",
+                    at=("headers", name),
+                )
+        works = self.body.is_given or self.do is not None
+        if self.websocket is not None and (works or self.method not in (None, "GET")):
+            raise SpecError(
+                "a websocket is asked for with a plain GET",
+                why="what follows is messages, not a body or work",
+                fix="remove `body`, `do` and `method`",
+                at=("websocket",),
+            )
+        if self.send_rate == 0:
+            raise SpecError("a sender of 0 bytes per second never ends", fix="give a rate", at=("sendRate",))
+        if self.read_rate == 0:
+            raise SpecError("a reader of 0 bytes per second never ends", fix="give a rate", at=("readRate",))
+        if self.read_rate is not None and self.websocket is not None:
+            raise SpecError(
+                "a websocket's client reads each message as it comes",
+                fix="remove `readRate`",
+                at=("readRate",),
+            )
+        return self

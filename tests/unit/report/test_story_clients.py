@@ -1,0 +1,124 @@
+"""What is said of requests: by outcome, with how many, and never the load generator's lateness as the pod's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from emu.report.study import read_study
+from emu.report.summary import summarize
+from emu.report.text import print_story
+from tests.fakes import FakeRun
+
+
+def run_of(path: Path) -> FakeRun:
+    """A run of an app, with requests to be added."""
+    run = FakeRun(path)
+    run.start("app")
+    return run
+
+
+def words_of(run: FakeRun, until_s: float = 20.0) -> tuple[str, str]:
+    """The headline, and the sentences as one text."""
+    run.advance(until_s)
+    verdict = summarize(read_study(run.finish()))["verdict"]
+    return verdict["headline"], " ".join(verdict["sentences"])
+
+
+@pytest.mark.parametrize(
+    ("groups", "headline"),
+    [
+        ([(1, 500)], "the one request was answered 500 at once"),
+        ([(2, 500)], "both requests were answered 500 at once"),
+        ([(9, 500)], "all 9 requests were answered 500 at once"),
+        ([(1, 500), (3, 200)], "1 of 4 requests was answered 500 at once"),
+        ([(2, 500), (2, 200)], "50 % of 4 requests were answered 500 at once"),
+        ([(1, 200)], "the one request was answered"),
+    ],
+)
+def test_failures_are_counted_in_whole_sentences(
+    tmp_path: Path, groups: list[tuple[int, int]], headline: str
+) -> None:
+    """One is one, all are all, and a share is of several."""
+    run = run_of(tmp_path / "run")
+    for number, status in groups:
+        run.requests(number, 1.0, 2.0, status=status)
+    assert words_of(run)[0].endswith(headline)
+
+
+def test_success_is_not_mixed_with_refusals(tmp_path: Path) -> None:
+    """Half of the answers were refusals given at once: both are told, each with how many they are."""
+    run = run_of(tmp_path / "run")
+    run.requests(100, 1.0, 2.0, takes_s=3.0)
+    run.requests(20, 1.0, 2.0, takes_s=3.5)
+    run.requests(300, 1.0, 2.0, takes_s=0.001, status=503)
+    said = words_of(run)[1]
+    assert "Half of the 120 successful answers came within 3.0 s, 99 % within 3.5 s." in said
+    assert "The 300 answers with 503 took 1 ms." in said
+
+
+def test_a_percentile_is_not_told_of_a_few(tmp_path: Path) -> None:
+    """Twelve have a median and a longest, and no 99 %."""
+    run = run_of(tmp_path / "run")
+    run.requests(11, 1.0, 2.0, takes_s=0.1)
+    run.requests(1, 2.0, 3.0, takes_s=7.0)
+    assert "The 12 answers took 100 ms in the median, 7.0 s at most." in words_of(run)[1]
+
+
+def test_the_load_generators_lateness_is_its_own(tmp_path: Path) -> None:
+    """It is said, in words and in the table, and the pod's answers are as quick as they were."""
+    run = run_of(tmp_path / "run")
+    run.requests(10, 1.0, 2.0, takes_s=0.05, late_s=2.5)
+    run.requests(90, 2.0, 6.0, takes_s=0.05)
+    run.advance(8.0)
+    study = read_study(run.finish())
+    summary = summarize(study)
+    said = " ".join(summary["verdict"]["sentences"])
+    assert "This machine brought 90 of 100 requests in time" in said
+    assert "up to 2.5 s late" in said
+    assert summary["requests"]["latency_ms"]["max"] == pytest.approx(50, abs=0.01)
+    console = Console(width=200, record=True, file=(tmp_path / "said").open("w"))
+    print_story(study, summary, console)
+    assert "10 (at most 2.5 s)" in console.export_text()
+
+
+def test_who_is_in_time_hears_nothing_of_it(tmp_path: Path) -> None:
+    """A few milliseconds are every machine's."""
+    run = run_of(tmp_path / "run")
+    run.requests(100, 1.0, 6.0, late_s=0.02)
+    assert "late" not in words_of(run)[1]
+
+
+WAITED = "2 OOM kills of queue-proxy"
+
+
+def test_a_machine_too_slow_for_a_scenario_is_called_that(tmp_path: Path) -> None:
+    """What a phase waited for did not come, and the machine did not bring the requests that were to cause it."""
+    run = run_of(tmp_path / "run")
+    run.phase("steady", 1.0, 11.0, until=WAITED, met=False, unsent=600)
+    run.requests(300, 1.0, 11.0, phase="steady", late_s=4.0)
+    run.requests(100, 1.0, 2.0, phase="steady")
+    headline = words_of(run)[0]
+    assert headline.startswith(
+        "This machine is too slow for the scenario: it brought 100 of 1,000 requests in time, and after 10.0 s phase "
+        f"steady ended without {WAITED}. Nothing was killed"
+    )
+
+
+def test_what_did_not_come_in_time_is_said(tmp_path: Path) -> None:
+    """Where the requests were all sent, the machine is not to blame."""
+    run = run_of(tmp_path / "run")
+    run.phase("steady", 1.0, 11.0, until=WAITED, met=False)
+    run.requests(100, 1.0, 11.0, phase="steady")
+    assert words_of(run)[0].startswith(f"After 10.0 s phase steady ended without {WAITED}. Nothing was killed")
+
+
+@pytest.mark.parametrize(("until", "met"), [(WAITED, True), (None, None)])
+def test_what_came_is_not_mentioned(tmp_path: Path, until: str | None, met: bool | None) -> None:
+    """Nor a phase that waits for nothing."""
+    run = run_of(tmp_path / "run")
+    run.phase("steady", 1.0, 11.0, until=until, met=met)
+    run.requests(100, 1.0, 11.0, phase="steady")
+    assert words_of(run)[0].startswith("Nothing was killed")
