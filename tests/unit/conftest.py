@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("emu", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("emu")
 
 _NOBODY = 65534
 
