@@ -55,6 +55,8 @@ class Now:
     age_s: float
     sent: int = 0
     in_flight: int = 0
+    connecting: int = 0
+    """Requests whose connection is not open yet."""
     by_status: dict[str, int] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
     memory: tuple[MemoryNow, ...] = ()
@@ -158,7 +160,8 @@ def _requests(moment: Now) -> str:
     outcomes = [f"{status}: {count}" for status, count in sorted(moment.by_status.items())]
     outcomes += [f"{name}: {count}" for name, count in sorted(moment.errors.items())]
     told = f" ({', '.join(outcomes)})" if outcomes else ""
-    return f"sent {moment.sent}, in flight {moment.in_flight}{told}"
+    connecting = f"{moment.connecting} connecting, " if moment.connecting else ""
+    return f"{connecting}sent {moment.sent}, in flight {moment.in_flight}{told}"
 
 
 def _restarts(count: int) -> str:

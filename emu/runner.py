@@ -361,6 +361,7 @@ class _Watch:
             age_s=moment - self._began,
             sent=said.get("sent", 0),
             in_flight=said.get("in_flight", 0),
+            connecting=said.get("connecting", 0),
             by_status=said.get("by_status", {}),
             errors=said.get("errors", {}),
             memory=tuple(self._memory(name) for name in self._pod.containers),

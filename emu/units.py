@@ -6,6 +6,7 @@ durations follow Go (`250ms`, `2s`, `1m30s`). A bare number is bytes or seconds.
 
 from __future__ import annotations
 
+import math
 import re
 
 _BINARY = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
@@ -73,17 +74,26 @@ def format_bytes(count: int | float | None) -> str:
     return f"{text} {unit}"
 
 
+def format_number(value: float, digits: int = 4) -> str:
+    """A figure without a unit for people: so many significant digits, and never an exponent: `10330`, `0.0012`."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def format_seconds(seconds: float | None) -> str:
     """A duration for people: `412 us`, `3.2 ms`, `2.1 s`, `3 min 20 s`. None (not measured) is `-`."""
     if seconds is None:
         return "-"
     if seconds == 0:
         return "0 s"
-    if abs(seconds) < 1e-3:
+    if abs(seconds) < 0.9995e-3:
         return f"{seconds * 1e6:.0f} us"
-    if abs(seconds) < 1:
+    if abs(seconds) < 0.9995:
         return f"{seconds * 1e3:.3g} ms"
-    if abs(seconds) < 120:
+    if abs(seconds) < 119.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"

@@ -13,7 +13,7 @@ from typing import Any
 from emu.report.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
 from emu.report.words import listed
 from emu.rundir import FORMAT
-from emu.units import format_seconds
+from emu.units import format_number, format_seconds
 
 Summary = dict[str, Any]
 ALIKE = 0.05
@@ -178,12 +178,13 @@ def _memory_headline(held: dict[str, float]) -> str:
     first = next(iter(held))
     alike = held[least] / (1 - ALIKE)
     if held[most] < alike:
-        return f"All variants held about the same memory: {held[least]:.3g} to {held[most]:.3g} GiB-seconds"
+        least_held, most_held = (format_number(held[name], 3) for name in (least, most))
+        return f"All variants held about the same memory: {least_held} to {most_held} GiB-seconds"
     other = first if held[first] >= alike else most
     less = 100 * (1 - held[least] / held[other])
     return (
-        f"{least} held {held[least]:.3g} GiB-seconds of memory, {less:.0f} % less than {other} with "
-        f"{held[other]:.3g} GiB-seconds"
+        f"{least} held {format_number(held[least], 3)} GiB-seconds of memory, {less:.0f} % less than {other} with "
+        f"{format_number(held[other], 3)} GiB-seconds"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from emu.report.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
 from emu.report.compare import Row
+from emu.report.compare_text import gib_s
 from emu.report.downsample import keep_peaks, nice_step
 from emu.report.model import POD, Study
 from emu.units import format_seconds
@@ -75,7 +76,7 @@ def _point(row: Row, waits: Waits, look: tuple[str, str], label: str) -> Trace:
     held, (median, upper) = row.held_gib_s, waits.by_name[row.name]
     failed = "" if row.ok == row.sent else f", {row.ok or 0} of {row.sent} ok"
     told = (
-        f"<b>{safe(row.name)}</b>{failed}<br>{held:.3g} GiB·s held<br>{waits.what}:<br>"
+        f"<b>{safe(row.name)}</b>{failed}<br>{gib_s(held)} held<br>{waits.what}:<br>"
         f"median {format_seconds(median / 1e3)}, {waits.upper} {format_seconds(upper / 1e3)}"
     )
     return {

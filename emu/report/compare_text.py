@@ -11,7 +11,7 @@ from emu.report.compare import Row, rows_of, unmet
 from emu.report.measures import SHARES
 from emu.report.text import Table, expected_table
 from emu.report.words import latency_cells
-from emu.units import format_bytes, format_seconds
+from emu.units import format_bytes, format_number, format_seconds
 
 
 def print_comparison(summary: dict[str, Any], console: Console) -> None:
@@ -73,7 +73,7 @@ def answer_times(row: Row) -> list[str | None]:
 
 def gib_s(value: float | None) -> str | None:
     """GiB-seconds for people."""
-    return None if value is None else f"{value:.3g} GiB·s"
+    return None if value is None else f"{format_number(value, 3)} GiB·s"
 
 
 def ms(value: float | None) -> str | None:

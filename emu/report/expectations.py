@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emu.units import format_bytes, parse_bytes
+from emu.units import format_bytes, format_number, parse_bytes
 
 ROOTS = (
     "scenario",
@@ -261,5 +261,5 @@ def show_figure(name: str, value: Any) -> str:
     if name.endswith("_bytes") and isinstance(value, int | float) and not isinstance(value, bool):
         return format_bytes(value)
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return format_number(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from emu.units import format_bytes
+from emu.units import format_bytes, format_number
 
 NOT_MEASURED = "-"
 _QUANTITY = re.compile(r"(?<=\d) (?=(?:B|[KMG]iB|us|ms|s|min|requests?)\b)")
@@ -28,7 +28,7 @@ def text(value: object) -> Markup:
     if isinstance(value, int):
         return Markup(f"{value:,}")
     if isinstance(value, float):
-        return Markup(f"{value:,.4g}")
+        return Markup(format_number(value))
     return Markup(html.escape(str(value)))
 
 

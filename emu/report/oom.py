@@ -60,6 +60,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         pids=tuple(dict.fromkeys(entry.pid for entry in kill.logged)),
         child=not died,
         frozen=study.was_frozen(instance.key, t),
+        at_end=instance.stop is not None and instance.stop.why == "run" and instance.stop.asked_s <= t,
         anon_rss_bytes=first.anon_rss_bytes if first else None,
         file_rss_bytes=first.file_rss_bytes if first else None,
         shmem_rss_bytes=first.shmem_rss_bytes if first else None,

@@ -50,6 +50,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story = Story(f"{_failure(study)}{bound_headline(study)}{_headline(study, summary)}")
     for kill in _one_each(study.kills):
         story.sentences += _kill_sentences(study, kill)
+    story.sentences += _at_end(study)
     story.sentences += _flags(study)
     story.sentences += stall_sentences(study)
     story.sentences += _exits(study, summary, skip_first=not study.kills)
@@ -114,7 +115,7 @@ def _kill_headline(study: Study) -> str:
         else f"{format_seconds(first.time_s)} into the run"
     )
     times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
-    still = " while frozen" if first.frozen else ""
+    still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
     text = f"{who} was OOM-killed{still}{times} {when}: {_cause(first)}"
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
@@ -179,6 +180,17 @@ def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
         witnesses = listed([_WITNESS.get(word, word) for word in kill.evidence])
         found.append(f"Known from {witnesses}; the kernel's log has no line of it.")
     return found
+
+
+def _at_end(study: Study) -> list[str]:
+    """Kills that came only because the run was over."""
+    late = [kill for kill in study.kills if kill.at_end]
+    if not late:
+        return []
+    names = listed(list(dict.fromkeys(kill.container for kill in late)))
+    whole = len(study.kills)
+    of = "The OOM kill" if len(late) == whole == 1 else f"{len(late)} of {count(whole, 'OOM kill')}"
+    return [f"{of} came while the run was ending {names}: to stop needs memory too, and nobody asked for anything."]
 
 
 def _made_of(kill: OomVerdict) -> list[str]:

@@ -24,7 +24,8 @@ def sidecar_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
         if rest is not None and ready is not None and others is not None:
             late = ready - others
             words = f"{format_seconds(late)} after" if late > 0 else f"{format_seconds(-late)} before"
-            found.append(f"{name} was ready {words} queue-proxy and app, which took {format_seconds(rest)}.")
+            when = f"{format_seconds(rest)} after the pod was made"
+            found.append(f"{name} was ready {words} queue-proxy and app, which were so {when}.")
         peak, limit = (summary["containers"][name][key] for key in ("memory_peak_bytes", "memory_limit_bytes"))
         whole = summary["pod"]["memory_peak_bytes"]
         if peak is not None and whole is not None:

@@ -226,11 +226,11 @@ def _reasons(summary: Summary) -> list[Text]:
     kinds = together(summary["requests"].get("failures") or [])
     if not kinds:
         return []
-    table = Table("OUTCOME", "REQUESTS", "FIRST", "LAST", "WHY")
+    table = Table("ENDED", "REQUESTS", "FIRST", "LAST", "WHY")
     for kind in kinds:
         times = [f"{kind[name]:.3f} s" for name in ("first_s", "last_s")]
         table.row(kind["outcome"], f"{kind['count']:,}", *times, reason_words(kind))
-    return [table.text()]
+    return [Text(""), table.text()]
 
 
 def _waits(summary: Summary) -> list[Text]:
@@ -244,7 +244,7 @@ def _waits(summary: Summary) -> list[Text]:
         waited = requests.get("waited")
         if waited and waited["count"]:
             table.row(name, waited["count"], waited["most"], *latency_cells(waited["ms"]))
-    return [table.text()] if len(table.rows) > 1 else []
+    return [Text(""), table.text()] if len(table.rows) > 1 else []
 
 
 def _counts(counts: dict[str, int] | None) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from emu.loadplan import load_plan
-from emu.messages import Work
+from emu.messages import LoadPlan, Until, Work
 from emu.spec import LoadModel
 
 
@@ -60,3 +63,48 @@ def test_a_phase_may_wait_for_answers() -> None:
     first = {"name": "a", "type": "constant", "rate": 1, "count": 1, "duration": "5s"}
     plan = load_plan(load(first, {**first, "name": "b", "afterAnswers": True}), "h", 1)
     assert [phase.after_answers for phase in plan.phases] == [False, True]
+
+
+PHASE: dict[str, object] = {"type": "constant", "rate": 1, "duration": "5s"}
+
+
+def test_what_follows_an_event_cannot_be_timed() -> None:
+    """A phase after one with `until`, or after one that waits for answers, begins when that ends; one with `start`
+    begins then, and what follows it is timed again.
+    """
+    phases = [
+        {"name": "a", **PHASE},
+        {"name": "b", **PHASE, "until": {"oomKills": 1, "container": "app"}},
+        {"name": "c", **PHASE},
+        {"name": "d", **PHASE},
+        {"name": "e", **PHASE, "start": "60s"},
+        {"name": "f", **PHASE, "afterAnswers": True},
+        {"name": "g", **PHASE},
+    ]
+    plan = load_plan(load(*phases), "h", 1)
+    assert [phase.follows for phase in plan.phases] == [False, False, True, True, False, False, True]
+    assert plan.phases[1].until == Until(oom_kills=1, container="app")
+    assert LoadPlan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize(
+    ("until", "error"),
+    [
+        ({}, "waits for nothing"),
+        ({"container": "app"}, "waits for nothing"),
+        ({"answered": 1, "container": "app"}, "nothing here is of a container"),
+        ({"ready": "two"}, "ready"),
+        ({"inFlight": 0}, "inFlight"),
+    ],
+)
+def test_a_phase_waits_for_something_that_can_come(until: dict[str, object], error: str) -> None:
+    """Else it would always take all of its time."""
+    with pytest.raises(ValidationError, match=error):
+        load({"name": "a", **PHASE, "until": until})
+
+
+def test_a_pause_has_no_shape() -> None:
+    """It sends nothing, so a rate belongs elsewhere."""
+    assert load({"name": "a", "type": "pause", "duration": "1s"}).phases[0].type == "pause"
+    with pytest.raises(ValidationError, match="no `rate`"):
+        load({"name": "a", "type": "pause", "duration": "1s", "rate": 1})

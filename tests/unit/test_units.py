@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.units import format_bytes, format_seconds, parse_bytes, parse_seconds
+from emu.units import format_bytes, format_number, format_seconds, parse_bytes, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,28 @@ def test_sizes_are_written_for_people(count: int | None, text: str) -> None:
         (0.0032, "3.2 ms"),
         (0.25, "250 ms"),
         (2.1, "2.1 s"),
+        (0.9996, "1.0 s"),
+        (0.0009996, "1 ms"),
+        (119.97, "2 min 0 s"),
         (200, "3 min 20 s"),
     ],
 )
 def test_durations_are_written_for_people(seconds: float | None, text: str) -> None:
     """The unit that leaves few digits, and a dash for what was not measured."""
     assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (10330.0, "10330"),
+        (1234567.8, "1234568"),
+        (12.3456, "12.35"),
+        (0.5, "0.5"),
+        (0.00012345, "0.0001234"),
+        (0.0, "0"),
+    ],
+)
+def test_figures_have_no_exponent(value: float, text: str) -> None:
+    """Four digits, more where a whole number has more."""
+    assert format_number(value) == text

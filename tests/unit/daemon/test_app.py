@@ -248,3 +248,21 @@ def test_work_survives_its_query() -> None:
     """Every field of it."""
     work = Work(child=True, hold=5, hold_for=None, read_file="a b", sleep=0.5, exit=0, body="ignore")
     assert Work.from_query(work.to_query()) == work
+
+
+def test_work_ends_with_its_client(app: Daemon) -> None:
+    """A client that leaves ends a sleep, and what was to follow is not done."""
+    wire = app.connect()
+    wire.send(b"GET /?sleep=0.2&exit=7 HTTP/1.1\r\nHost: x\r\n\r\n")
+    wire.close()
+    head, _ = app.connect().ask(b"GET /?sleep=0.6 HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert head.status == 200
+
+
+@pytest.mark.parametrize("work", ["sleep=0.2", "cpu=0.1", "hold=1048576&sleep=0.1"])
+def test_detached_work_goes_on_without_its_client(app: Daemon, work: str) -> None:
+    """To its end, of which here the whole app takes notice."""
+    wire = app.connect()
+    wire.send(f"GET /?{work}&exit=7&detached=true HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    wire.close()
+    assert app.wait() == 7

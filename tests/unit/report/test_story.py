@@ -178,7 +178,9 @@ def test_what_a_sidecar_adds_is_told(tmp_path: Path) -> None:
     assert summary["containers"]["app"]["startup_s"] == pytest.approx(0.01)
     assert summary["pod"]["startup_s"] == pytest.approx(2.01)
     told = " ".join(summary["verdict"]["sentences"])
-    assert "istio-proxy was ready 2.0 s after queue-proxy and app, which took 10 ms." in told
+    assert (
+        "istio-proxy was ready 2.0 s after queue-proxy and app, which were so 10 ms after the pod was made." in told
+    )
     assert "istio-proxy peaked at 50 of 128 MiB" in told
 
 

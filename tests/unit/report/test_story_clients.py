@@ -122,3 +122,16 @@ def test_what_came_is_not_mentioned(tmp_path: Path, until: str | None, met: bool
     run.phase("steady", 1.0, 11.0, until=until, met=met)
     run.requests(100, 1.0, 11.0, phase="steady")
     assert words_of(run)[0].startswith("Nothing was killed")
+
+
+def test_a_kill_as_the_run_ends_is_called_that(tmp_path: Path) -> None:
+    """It counts, for it happened; but no request was waiting for what it took away."""
+    run = run_of(tmp_path / "run")
+    run.requests(3, 1.0, 2.0)
+    run.advance(5.0)
+    run.stop("app", "run", 2.0)
+    run.now = 5.5
+    run.oom("app")
+    headline, said = words_of(run, 6.0)
+    assert headline.startswith("app was OOM-killed as the run ended it")
+    assert "The OOM kill came while the run was ending app" in said
