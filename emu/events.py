@@ -507,6 +507,7 @@ _KINDS: dict[str, type[Event]] = {
     kind.kind: kind
     for kind in (
         RunBegan,
+        LoadBegan,
         PhaseBegan,
         PhaseEnded,
         ContainerCreated,
