@@ -11,7 +11,8 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
-from emu import output
+from emu import outfile, output
+from emu.errors import EmuError
 from emu.machine import where
 
 
@@ -71,5 +72,13 @@ def queue_proxy(
     yaml.default_flow_style = False
     text = io.StringIO()
     yaml.dump(found.to_data(), text)
-    path.write_text("# Measured by `emu calibrate queue-proxy`.\n" + text.getvalue(), encoding="utf-8")
+    try:
+        outfile.write(path, "# Measured by `emu calibrate queue-proxy`.\n" + text.getvalue())
+    except OSError as error:
+        output.echo(text.getvalue(), nl=False)  # it took minutes to measure
+        raise EmuError(
+            f"cannot write {path}",
+            error.strerror or str(error),
+            "keep what is printed, or name another --out",
+        ) from error
     output.echo(path)

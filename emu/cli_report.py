@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from emu import output
+from emu import outfile, output
 from emu.errors import EmuError
 from emu.paths import runs_dir
 from emu.rundir import RunDir
@@ -213,7 +213,7 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
         output.echo(text, nl=False)
         return
     try:
-        out.write_text(text, encoding="utf-8")
+        outfile.write(out, text)
     except OSError as error:
         raise EmuError(
             f"cannot write {out}", error.strerror or str(error), "name a file that you may write with --out"

@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from emu import outfile
 from emu.errors import EmuError
 
 RESERVE_BYTES = 8 * 2**20
@@ -154,13 +155,8 @@ class RunDir:
 
     def write_whole(self, path: Path, text: str) -> None:
         """Write a file made from the record whole or not at all; what was there stays until then. EmuError."""
-        unfinished = path.with_name(f".{path.name}.unfinished")
         try:
-            try:
-                unfinished.write_text(text, encoding="utf-8")
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            outfile.write(path, text)
         except OSError as error:
             raise EmuError(
                 f"cannot write {path}",

@@ -35,6 +35,7 @@ GROUND = (
     "emu.messages",
     "emu.units",
     "emu.errors",
+    "emu.outfile",
     "emu.rundir",
     "emu.samples",
 )

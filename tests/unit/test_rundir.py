@@ -38,12 +38,10 @@ def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch:
     run = RunDir(tmp_path)
     run.write_whole(run.summary, "old")
 
-    def half(path: Path, text: str, encoding: str) -> None:
-        with path.open("w", encoding=encoding) as file:
-            file.write(text[: len(text) // 2])
+    def full(_self: Path, _target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", half)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(EmuError) as caught:
         run.write_whole(run.summary, "new and longer")
     assert f"emu report {tmp_path}" in caught.value.fix
