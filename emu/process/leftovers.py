@@ -46,15 +46,21 @@ def living_runs(lives: Callable[[str], bool], home: Path = roots.HOME) -> set[st
     return {folder.name for folder in _folders(home) if lives(_owner(folder))}
 
 
-def clean(living: set[str], home: Path = roots.HOME) -> Iterator[tuple[str, str]]:
-    """Remove what is left of all other runs; their processes are dead by now. What was removed: kind and name."""
-    for name in network.existing():
-        if name.partition(".")[0] not in living:
+def clean(living: Callable[[], set[str]], home: Path = roots.HOME) -> Iterator[tuple[str, str]]:
+    """Remove what is left of all other runs; their processes are dead by now. What was removed: kind and name.
+    `living` is asked after looking for what there is.
+    """
+    networks = list(network.existing())
+    alive = living()
+    for name in networks:
+        if name.partition(".")[0] not in alive:
             with suppress(EmuError):  # it went meanwhile, or is another user's
                 network.remove(name)
                 yield "network", name
-    for folder in _folders(home):
-        if folder.name not in living:
+    folders = _folders(home)
+    alive = living()
+    for folder in folders:
+        if folder.name not in alive:
             shutil.rmtree(folder, ignore_errors=True)
             if not folder.exists():
                 yield "folder", str(folder)

@@ -1,17 +1,21 @@
-"""`emu clean` where no engine answers."""
+"""What `emu clean` removes, and what it leaves alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cgroups.mount import Mount
-from emu import cleaning
+from emu import cleaning, freezer, registry
 from emu.containers import Engine
 from emu.errors import EmuError
 from emu.owner import owner
 from emu.podcgroup import PodCgroup
+from emu.process import leftovers, network
 from tests.fakes import FakePodCgroup
 
 
@@ -33,6 +37,7 @@ def test_without_an_engine_pods_are_found_wherever_one_may_have_put_them(
     monkeypatch.setattr(cleaning, "where", lambda: "sandbox:uml")
     monkeypatch.setattr(cleaning, "find_cgroup2", lambda: Mount(tmp_path, frozenset({"memory"}), False))
     monkeypatch.setattr(cleaning, "existing_pods", lambda driver, _: pods[driver])
+    monkeypatch.setattr(registry, "HOME", tmp_path / "registry")
     monkeypatch.setattr(cleaning, "read_owner", lambda path: owner() if path.name == "living" else "1:0:gone")
     said: list[str] = []
     assert [removed.name for removed in cleaning.clean(said.append)] == [
@@ -40,3 +45,77 @@ def test_without_an_engine_pods_are_found_wherever_one_may_have_put_them(
     ]
     assert len(said) == 1
     assert "no Docker engine answers" in said[0]
+
+
+class NoEngine:
+    """An engine that has what a run made, and marked, just now."""
+
+    def __init__(self, begin: Callable[[], object]) -> None:
+        self.removed: list[str] = []
+        self._begin = begin
+
+    def connect(self) -> None:
+        """It answers."""
+
+    def labelled(self, _label: str) -> list[dict[str, str]]:
+        """It has no container yet."""
+        return []
+
+    def labelled_volumes(self, _label: str) -> list[str]:
+        """The volumes of two runs, one of which begins now."""
+        self._begin()
+        return ["emu-starting-1-data", "emu-dead-2-data"]
+
+    def labelled_images(self, _label: str) -> list[dict[str, str]]:
+        """None."""
+        return []
+
+    def remove_volume(self, name: str) -> None:
+        """Note it."""
+        self.removed.append(name)
+
+
+def test_a_run_that_is_just_starting_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind: what it made, and did not mark yet, stays; the same of a run that was killed there goes. The run
+    begins while `emu clean` looks for what there is.
+    """
+    runs = ("emu-starting-1", "emu-dead-2")
+    monkeypatch.setattr(registry, "HOME", tmp_path / "registry")
+    monkeypatch.setattr(freezer, "HOME", tmp_path / "freezer")
+    monkeypatch.setattr(leftovers.roots, "HOME", tmp_path / "home")
+    monkeypatch.setattr(cleaning, "where", lambda: "sandbox:uml")
+    monkeypatch.setattr(cleaning, "find_cgroup2", lambda: Mount(tmp_path, frozenset({"memory"}), False))
+    monkeypatch.setattr(cleaning, "read_owner", lambda _path: None)
+    monkeypatch.setattr(cleaning.processes, "clean", partial(leftovers.clean, home=tmp_path / "home"))
+    monkeypatch.setattr(network, "existing", lambda: [f"{run}.abc" for run in runs])
+    gone: list[str] = []
+    monkeypatch.setattr(network, "remove", gone.append)
+    pods = [FakePodCgroup(tmp_path / "cgroups" / run) for run in runs]
+    for folder in [pod.path for pod in pods] + [tmp_path / "freezer" / run for run in runs]:
+        folder.mkdir(parents=True)
+    for run in runs:
+        (tmp_path / "home/runs" / run).mkdir(parents=True)  # its owner is not in it yet
+    monkeypatch.setattr(
+        cleaning, "pod_cgroup", lambda _driver, _mount, run: FakePodCgroup(tmp_path / "cgroups" / run)
+    )
+    monkeypatch.setattr(cleaning, "existing_pods", lambda driver, _mount: pods if driver == "cgroupfs" else [])
+    with ExitStack() as stack:
+        engine = NoEngine(lambda: stack.enter_context(registry.registered(runs[0])))
+        monkeypatch.setattr(cleaning, "Engine", lambda: engine)
+        removed = list(cleaning.clean(lambda _words: None))
+    assert {Path(thing.name).name for thing in removed} == {"emu-dead-2", "emu-dead-2.abc", "emu-dead-2-data"}
+    assert {thing.kind for thing in removed} == {"volume", "freezer", "cgroup", "network", "folder"}
+    assert (engine.removed, gone) == (["emu-dead-2-data"], ["emu-dead-2.abc"])
+
+
+def test_the_registry_knows_the_living(tmp_path: Path) -> None:
+    """A run is in it from before its first thing to after its last; one that was killed is not alive, and goes."""
+    with registry.registered("emu-a-1", tmp_path / "runs"):
+        (tmp_path / "runs" / "emu-b-2").symlink_to("1:0:gone")
+        assert registry.living(tmp_path / "runs") == {"emu-a-1"}
+        registry.forget_dead(tmp_path / "runs")
+        assert [link.name for link in (tmp_path / "runs").iterdir()] == ["emu-a-1"]
+    assert list((tmp_path / "runs").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(EmuError, match="cannot note"), registry.registered("emu-a-1", tmp_path / "file"):
+        pass

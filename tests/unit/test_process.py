@@ -118,7 +118,7 @@ def test_a_run_s_folder_says_whose_it_is(tmp_path: Path) -> None:
         (leftovers.make_folder(run, owner, tmp_path) / "volumes").mkdir()
     living = leftovers.living_runs(lambda owner: owner == "alive", tmp_path)
     assert living == {"emu-a-1"}
-    found = [name for kind, name in leftovers.clean(living, tmp_path) if kind == "folder"]
+    found = [name for kind, name in leftovers.clean(lambda: living, tmp_path) if kind == "folder"]
     assert found == [str(tmp_path / "runs/emu-b-2")]
     leftovers.forget_if_empty(tmp_path / "runs/emu-a-1")
     assert list((tmp_path / "runs").iterdir()) == []
