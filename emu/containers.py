@@ -29,6 +29,7 @@ from emu.runtime import (
     LABEL_RUN,
     MOST_OUTPUT,
     NOFILE,
+    USER,
     ContainerRequest,
     EngineFacts,
     EngineGone,
@@ -112,6 +113,12 @@ class Engine:
         with _asking(f"cannot inspect the image {tag}", no_error=(404,)):
             found = self._api.inspect_image(tag)
         return None if found is None else str(found["Id"])
+
+    def image_user(self, tag: str) -> int:
+        """By the image's configuration. A name is taken for distroless' `nonroot`: the image alone knows."""
+        with _asking(f"cannot inspect the image {tag}"):
+            user = str((self._api.inspect_image(tag).get("Config") or {}).get("User") or "0").partition(":")[0]
+        return int(user) if user.isdigit() else 0 if user == "root" else USER
 
     def tag(self, image: str, tag: str) -> None:
         """Give an image another name (`repository:tag`) besides."""

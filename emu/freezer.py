@@ -6,11 +6,12 @@ pod's token, as Kubernetes would project it.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +52,12 @@ class Access:
 
 
 class RunFreezer:
-    """The daemon of one run, with one pod. A context manager; leaving ends the daemon and removes its folder."""
+    """The daemon of one run, with one pod, whose queue-proxy runs as `user`. A context manager; leaving ends the
+    daemon and removes its folder.
+    """
 
-    def __init__(self, spec: FreezerSpec, run: RunDir, run_id: str, log: EventLog) -> None:
+    def __init__(self, spec: FreezerSpec, run: RunDir, run_id: str, log: EventLog, user: int) -> None:
+        self._user = user
         self._spec = spec
         self._run = run
         self._run_id = run_id
@@ -65,11 +69,7 @@ class RunFreezer:
 
     def __enter__(self) -> Self:
         try:
-            (self._home / "pod").mkdir(parents=True)
-            self._home.chmod(0o711)
-            token = self._home / "pod" / _TOKEN
-            token.write_text(self._token, encoding="ascii")
-            token.chmod(0o444)  # queue-proxy is another user; who can read it can reach the socket besides
+            self._make_home()
             self._write()
             self._start()
             self._await_start()
@@ -110,6 +110,18 @@ class RunFreezer:
         self._log.append(self._helper.ended_early("it was started again"))
         self._helper.end()
         self._start()
+
+    def _make_home(self) -> None:
+        """With a folder for queue-proxy's user alone: nobody else can reach the token and the socket in it."""
+        pod = self._home / "pod"
+        self._home.mkdir(parents=True)
+        self._home.chmod(0o711)
+        pod.mkdir(mode=0o700)
+        fd = os.open(pod / _TOKEN, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        with os.fdopen(fd, "w", encoding="ascii") as token:
+            os.fchown(fd, self._user, self._user)
+            token.write(self._token)
+        os.chown(pod, self._user, self._user)
 
     def _write(self) -> None:
         write_pods(self._home / _PODS, [FreezerPod(self._run_id, self._token, tuple(self._targets.values()))])
@@ -154,7 +166,6 @@ class RunFreezer:
                 folder.rmdir()
 
 
-def leftovers(alive: Iterable[str]) -> Iterator[Path]:
-    """The folders of runs that are no more; the daemons ended with the runs that started them."""
-    if HOME.is_dir():
-        yield from (path for path in sorted(HOME.iterdir()) if path.name not in alive)
+def folders() -> list[Path]:
+    """The folder of each run that has, or had, a daemon. The daemons end with the runs that started them."""
+    return sorted(HOME.iterdir()) if HOME.is_dir() else []

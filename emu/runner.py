@@ -34,6 +34,7 @@ from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.profiles import profile_of
 from emu.recording import RunRecorder
+from emu.registry import registered
 from emu.rundir import FORMAT, RunDir
 from emu.runjournal import keep_journal, log_driver
 from emu.runtime import LABEL_OWNER, EngineFacts, Runtime
@@ -74,9 +75,11 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     began = now()
     with end, ExitStack() as stack:
         stack.callback(log.close)
+        stack.enter_context(registered(run_id))
         freezer = None
         if spec.pod.freezer is not None:
-            freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log))
+            user = engine.image_user(spec.pod.queue_proxy.image or images.QUEUE_PROXY)
+            freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log, user))
         image = None
         if spec.starts is not None:
             from emu.starts import app_image

@@ -13,6 +13,9 @@ from typing import Any, Protocol
 
 from emu.errors import EmuError
 
+USER = 65532
+"""Whom our images' processes run as: `nonroot` of distroless images, as Knative's do."""
+
 LABEL_RUN = "emu.run"
 """Label with the run's id, on all that a run makes."""
 LABEL_CONTAINER = "emu.container"
@@ -99,6 +102,9 @@ class Runtime(Protocol):
 
     def image_labels(self, tag: str) -> dict[str, str] | None:
         """The labels of an image; None where there is none of this name."""
+
+    def image_user(self, tag: str) -> int:
+        """The user that an image's processes run as where nothing else is asked for; `USER` where it is a name."""
 
     def image_tags(self) -> list[tuple[str, int]]:
         """Every image, with its size in bytes."""

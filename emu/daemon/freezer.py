@@ -139,6 +139,9 @@ class Freezer:
             await self._act(pod, action, arrived)
         except FreezeError as failed:
             status, why = 500, str(failed)
+        except CgroupError as unreadable:  # of a container's cgroup.events: nothing was done yet
+            status, why = 500, f"{unreadable.what}: {unreadable.why}"
+            self._record(FreezerFailed(now(), action, "", why))
         took_s = now() - arrived
         self._metrics.action(action, status, took_s)
         facts = {"why": why} if why else {"tookMs": round(took_s * 1e3, 3)}
@@ -171,9 +174,7 @@ class Freezer:
         if not live:
             self._fail(PAUSE, "", f"no container of {pod.name} is running")
         done: list[Target] = []
-        for target in live:
-            if is_frozen(target):
-                continue
+        for target in [target for target in live if not is_frozen(target)]:
             try:
                 took = await _in(self._threads, self._method.freeze, target)
             except (CgroupError, EmuError) as error:
@@ -186,22 +187,21 @@ class Freezer:
     async def _undo(self, targets: list[Target]) -> None:
         """A pause that failed leaves nothing frozen."""
         for target in targets:
-            if is_frozen(target):
-                try:
+            try:
+                if is_frozen(target):
                     await self._thaw(target, now())
-                except (CgroupError, EmuError) as error:
-                    self._tell("undo-failed", f"{error.what}: {error.why}", priority=3)
+            except (CgroupError, EmuError) as error:
+                self._tell("undo-failed", f"{error.what}: {error.why}", priority=3)
 
     async def _resume(self, pod: FreezerPod, arrived: float) -> None:
         """Every container is tried, whatever became of the one before."""
         failures: list[tuple[str, str]] = []
         for target in pod.containers:
-            if not is_frozen(target):
-                continue
             try:
-                await self._thaw(target, arrived)
-            except (CgroupError, EmuError) as error:
                 if is_frozen(target):
+                    await self._thaw(target, arrived)
+            except (CgroupError, EmuError) as error:
+                if frozen_or_unknown(target) is not False:
                     failures.append((target.name, f"{error.what}: {error.why}"))
                 elif is_live(target):  # somebody else was faster, as the engine is when it stops a paused container
                     self._record(ContainerResumed(now(), *_who(target), "other", now() - arrived, None, 0.0))
@@ -257,7 +257,7 @@ class Freezer:
             for target in pod.containers:
                 if going.stopped.is_set():
                     return
-                if not is_frozen(target):
+                if not frozen_or_unknown(target):
                     continue
                 try:
                     stop = going.stopped.is_set
@@ -275,7 +275,7 @@ class Freezer:
     ) -> None:
         """Have the prefetcher look at each container that stands still yet."""
         for target in pod.containers:
-            if self._prefetcher is not None and not going.stopped.is_set() and is_frozen(target):
+            if self._prefetcher is not None and not going.stopped.is_set() and frozen_or_unknown(target):
                 size = await self._prefetched(self._reclaimers, partial(look, self._prefetcher), target)
                 if size is not None:
                     what = {"container": target.name, "bytes": size}
@@ -292,7 +292,9 @@ class Freezer:
     # --- what it tells
 
     def status(self) -> dict[str, Any]:
-        """Every pod, and what the kernel says of its containers now. Tokens are not told."""
+        """Every pod, and what the kernel says of its containers now: null, and why, where it cannot be read. Tokens
+        are not told.
+        """
         try:
             pods, wrong = self._pods.all(), ""
         except EmuError as error:
@@ -300,10 +302,7 @@ class Freezer:
         told = [
             {
                 "name": pod.name,
-                "containers": [
-                    {"name": one.name, "id": one.id, "live": is_live(one), "frozen": is_frozen(one)}
-                    for one in pod.containers
-                ],
+                "containers": [{"name": one.name, "id": one.id, **_state(one)} for one in pod.containers],
             }
             for pod in pods
         ]
@@ -312,12 +311,14 @@ class Freezer:
 
     def metrics_text(self) -> bytes:
         """What Prometheus reads."""
-        frozen = {pod["name"]: sum(one["frozen"] for one in pod["containers"]) for pod in self.status()["pods"]}
+        frozen = {
+            pod["name"]: sum(one["frozen"] is True for one in pod["containers"]) for pod in self.status()["pods"]
+        }
         return self._metrics.text(frozen)
 
     def found(self) -> list[str]:
         """The containers that are frozen already, by the kernel's word: those of a daemon before this one."""
-        return [target.name for pod in self._pods.all() for target in pod.containers if is_frozen(target)]
+        return [target.name for pod in self._pods.all() for target in pod.containers if frozen_or_unknown(target)]
 
     def close(self) -> None:
         """End what is under way in the background. What is frozen stays so."""
@@ -360,10 +361,25 @@ async def _in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: A
     return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
 
 
+def frozen_or_unknown(target: Target) -> bool | None:
+    """Whether it stands still; None where the kernel cannot be asked."""
+    try:
+        return is_frozen(target)
+    except CgroupError:
+        return None
+
+
+def _state(target: Target) -> dict[str, Any]:
+    try:
+        return {"live": is_live(target), "frozen": is_frozen(target)}
+    except CgroupError as error:
+        return {"live": None, "frozen": None, "error": f"{error.what}: {error.why}"}
+
+
 def _action(body: bytes) -> str | None:
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # it may be nested as deep as it is long
         return None
     action = said.get("action") if isinstance(said, dict) else None
     return action if isinstance(action, str) else None

@@ -37,15 +37,17 @@ class Took:
 
 
 def is_live(target: Target) -> bool:
-    """Whether the container has a process; False too where its cgroup is gone."""
+    """Whether the container has a process; False where its cgroup is gone. CgroupError where it cannot be read."""
     try:
         return Cgroup(target.cgroup).events().populated
-    except CgroupError:
+    except (CgroupGone, FileAbsent):
         return False
 
 
 def is_frozen(target: Target) -> bool:
-    """Whether the kernel says that it stands still; False where its cgroup is gone, or the kernel has no freezer."""
+    """Whether the kernel says that it stands still; False where its cgroup is gone, or the kernel has no freezer.
+    CgroupError where it cannot be read.
+    """
     try:
         return Cgroup(target.cgroup).events().frozen is True
     except (CgroupGone, FileAbsent):

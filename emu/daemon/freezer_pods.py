@@ -60,11 +60,11 @@ def read_pods(path: Path) -> tuple[FreezerPod, ...]:
         raise EmuError(what, error.strerror or str(error), "name a file that there is with --pods") from error
     except KeyError as missing:
         raise EmuError(what, f"{missing} is missing", fix) from missing
-    except (ValueError, TypeError, AttributeError) as wrong:
+    except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
         raise EmuError(what, f"it is not what it should be: {wrong}", fix) from wrong
     if any(not pod.token for pod in pods):
         raise EmuError(what, "a token is empty", "give each pod a token of its own")
-    cgroups = [str(one.cgroup) for pod in pods for one in pod.containers]
+    cgroups = [os.path.realpath(one.cgroup) for pod in pods for one in pod.containers]  # however it is spelt
     _refuse_twice(what, "token", [pod.token for pod in pods], secret=True)
     _refuse_twice(what, "name", [pod.name for pod in pods])
     _refuse_twice(what, "cgroup", cgroups)
@@ -80,6 +80,8 @@ def _refuse_twice(what: str, noun: str, values: list[str], *, secret: bool = Fal
 
 
 def _pod(entry: dict[str, Any]) -> FreezerPod:
+    if any("\0" in str(one["cgroup"]) for one in entry["containers"]):
+        raise ValueError("a cgroup's path holds a NUL byte")
     containers = tuple(
         Target(str(one["name"]), int(one.get("attempt", 0)), str(one["id"]), Path(one["cgroup"]))
         for one in entry["containers"]

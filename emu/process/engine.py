@@ -30,7 +30,7 @@ from emu.process import launch, leftovers, network, roots
 from emu.process.container import Container, Place
 from emu.process.launch import Bind
 from emu.process.network import Network
-from emu.runtime import LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineFacts, Executed
+from emu.runtime import LABEL_OWNER, LABEL_RUN, USER, ContainerRequest, EngineFacts, Executed
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BASE_ENVIRONMENT = {"PATH": _PATH, "HOME": "/"}
@@ -109,6 +109,10 @@ class ProcessRuntime:
     def image_labels(self, tag: str) -> dict[str, str] | None:
         """None where there is none of this name; labels it has none."""
         return {} if tag in self._images else None
+
+    def image_user(self, tag: str) -> int:
+        """The same for all."""
+        return USER
 
     def image_tags(self) -> list[tuple[str, int]]:
         """Ours, whose sizes are not asked for."""

@@ -19,10 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emu.errors import EmuError
-from emu.runtime import NOFILE
+from emu.runtime import NOFILE, USER
 
-USER = 65532
-"""Who runs in a container, as in our images."""
 READY = b"ready\n"
 """What the chain says on its standard input, which is a pipe to us, just before it becomes the program; and before
 that, the program's pid.

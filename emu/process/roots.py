@@ -19,7 +19,8 @@ from pathlib import Path
 
 from emu import command, images
 from emu.paths import images_dir
-from emu.process.launch import USER, tool
+from emu.process.launch import tool
+from emu.runtime import USER
 
 HOME = Path("/var/lib/emu")
 """Roots and volumes. In the sandbox it is on the image disk, which lasts."""

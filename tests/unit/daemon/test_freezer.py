@@ -350,3 +350,49 @@ def test_frozen_and_live_are_read_from_the_kernels_file(tmp_path: Path) -> None:
     assert freezer_methods.is_live(target) and freezer_methods.is_frozen(target)
     gone = Target("app", 0, "id", tmp_path / "gone")
     assert not freezer_methods.is_live(gone) and not freezer_methods.is_frozen(gone)
+
+
+@pytest.mark.parametrize("body", [b"[" * 4096, b'{"a":' * 800, b"\xff\xfe", b"nonsense"])
+def test_a_body_that_is_no_action(running: Running, body: bytes) -> None:
+    """However deep it is nested, it gets its answer."""
+    assert running.ask(body)[0] == 400
+
+
+def test_a_container_that_cannot_be_read(tmp_path: Path) -> None:
+    """The daemon starts, and tells of the other pods; that one is unknown. A pause of it fails."""
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.mkdir()
+    (good / "cgroup.events").write_text("populated 1\nfrozen 1\n")
+    (bad / "cgroup.events").mkdir(parents=True)
+    pods = tmp_path / "pods.json"
+    write_pods(
+        pods,
+        [
+            FreezerPod("one", "token-1", (Target("app", 0, "id-1", bad),)),
+            FreezerPod("two", "token-2", (Target("app", 0, "id-2", good),)),
+        ],
+    )
+    running = Running(pods, FakeMethod(), tmp_path)
+    assert running.freezer.found() == ["app"]
+    one, two = (pod["containers"][0] for pod in running.freezer.status()["pods"])
+    assert (one["live"], one["frozen"]) == (None, None) and "cannot read" in one["error"]
+    assert (two["live"], two["frozen"]) == (True, True)
+    assert b'pod="two"} 1' in running.freezer.metrics_text()
+    status, why = running.ask(PAUSE)
+    assert status == 500 and "cannot read" in why
+    assert running.ask(RESUME)[0] == 500
+    running.close()
+
+
+def test_a_cgroup_under_two_spellings(tmp_path: Path) -> None:
+    """It is one, and refused as one that is there twice."""
+    (tmp_path / "group").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "group")
+    for spelling in ("link", "./group", "x/../group"):
+        pods = [
+            FreezerPod("one", "token-1", (Target("app", 0, "id-1", tmp_path / "group"),)),
+            FreezerPod("two", "token-2", (Target("app", 0, "id-2", Path(f"{tmp_path}/{spelling}")),)),
+        ]
+        write_pods(tmp_path / "pods.json", pods)
+        with pytest.raises(EmuError, match="a cgroup is there twice"):
+            read_pods(tmp_path / "pods.json")
