@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,20 @@ import click
 
 from emu import images, output
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
+from emu.ending import cut_short
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError
 from emu.interrupts import Interrupts
 from emu.keys import nearest
 from emu.live import Screen
 from emu.machine import where
-from emu.paths import cache_dir, runs_dir
+from emu.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.rundir import RunDir
-from emu.scenario import load_resolved, load_scenario, needs_docker, resolve, variants_of
+from emu.scenario import load_scenario, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec
 
+_QUIET_S = 1800.0
+"""A run that has said nothing for so long is given up; its longest silent step (unpacking images) has half of it."""
+_ENDED_EARLY = ("the run ended before its time", "its own process in the sandbox was ended")
 DEFAULT_SCENARIO = "queue-proxy-oom"
 
 
@@ -92,13 +97,15 @@ def run(
 
 
 @click.command(hidden=True)
-@click.argument("scenario", type=click.Path(path_type=Path, exists=True))
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--to-stderr", is_flag=True)
-def record(scenario: Path, out: Path, to_stderr: bool) -> None:
-    """The part of `emu run` that happens on the kernel that is looked at; the study is made where it is faster."""
+def record(out: Path, to_stderr: bool) -> None:
+    """The part of `emu run` that happens on the kernel that is looked at; the study is made where it is faster.
+    The resolved scenario comes on standard input, so that no file holds its secrets.
+    """
+    spec = read_scenario(sys.stdin.read(), "the scenario")
     with Screen(to_stderr=to_stderr) as screen:
-        status = _record(load_resolved(scenario), RunDir(out), screen)
+        status = _record(spec, RunDir(out), screen)
     sys.exit(status)
 
 
@@ -163,28 +170,48 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
 
 
 def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
-    from emu.sandbox import uml
+    from emu.sandbox import terminal, uml
 
-    cache = cache_dir()
-    with tempfile.NamedTemporaryFile("w", dir=cache, prefix=".run-", suffix=".yaml", encoding="utf-8") as resolved:
-        resolved.write(resolve(spec))
-        resolved.flush()
-        argv = [sys.executable, "-m", "emu", "record", resolved.name, "--out", str(directory.path)]
-        guest = uml.Guest(
-            spec.sandbox.memory,
-            spec.sandbox.swap,
-            [directory.path, cache],
-            directory.processes / "console.log",
-            screen.step,
-            docker=needs_docker(spec),
-        )
-        with guest:
+    argv = [sys.executable, "-m", "emu", "record", "--out", str(directory.path)]
+    tracebacks = own_cache_dir() / TRACEBACKS
+    tracebacks.mkdir(mode=0o700, exist_ok=True)
+    guest = uml.Guest(
+        spec.sandbox.memory,
+        spec.sandbox.swap,
+        [directory.path, tracebacks],
+        directory.processes / "console.log",
+        screen.step,
+        docker=needs_docker(spec),
+    )
+    try:
+        with _in_memory(resolve(spec)) as scenario, terminal.interrupting_signals(), guest:
             screen.end_step()  # from here on the guest writes
-            status = guest.run(argv + (["--to-stderr"] if screen.to_stderr else []))
+            words = argv + (["--to-stderr"] if screen.to_stderr else [])
+            status = guest.run(words, stdin=scenario, quiet_s=_QUIET_S)
             screen.step("ending the sandbox")
-    if status not in (EXIT_OK, EXIT_INTERRUPTED) and not (status == EXIT_BAD_INPUT and directory.begun()):
+    except uml.SandboxError as lost:
+        if not directory.begun():
+            raise
+        cut_short(directory, EmuError(lost.what, lost.cause, lost.fix))
+        return EXIT_BAD_INPUT
+    if status in (EXIT_OK, EXIT_INTERRUPTED):
+        return status
+    if not directory.begun():
         sys.exit(EXIT_BAD_INPUT)  # it has said why
-    return status
+    cut_short(directory, EmuError(*_ENDED_EARLY, f"run it again; see {directory.processes}"))
+    return EXIT_BAD_INPUT
+
+
+@contextmanager
+def _in_memory(text: str) -> Iterator[int]:
+    """A descriptor that reads a text which is in no file."""
+    fd = os.memfd_create("emu")
+    try:
+        os.write(fd, text.encode())
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _tell(directory: RunDir, screen: Screen, as_json: bool) -> dict[str, Any]:

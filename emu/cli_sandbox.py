@@ -100,6 +100,9 @@ def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
         status = uml.run(argv, say=_say(quiet), **options)
     except KeyboardInterrupt:  # while booting; later on the command gets the signal
         status = EXIT_INTERRUPTED
+    except uml.SandboxError as wrong:
+        click.echo(f"emu: {wrong}", err=True)
+        status = uml.EXIT_SANDBOX
     sys.exit(status)
 
 

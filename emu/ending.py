@@ -7,9 +7,23 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
-from emu.events import EventLog, Note, RunEnded, RunFailed, now
+from emu.events import EventLog, Note, RunEnded, RunFailed, now, read_events
 from emu.live import Screen
 from emu.rundir import NO_ROOM, RunDir, cannot_record
+
+
+def cut_short(run: RunDir, error: EmuError) -> None:
+    """Put on record that a run, or the variant that was under way, ended by something that its own process could not
+    record. Nothing is added to a record that has an end.
+    """
+    records = [run.events, *run.variants.glob(f"*/{run.events.name}")]
+    newest = max((path for path in records if path.exists()), key=lambda path: path.stat().st_mtime_ns)
+    events = list(read_events(newest))
+    if any(isinstance(event, RunEnded | RunFailed) for event in events):
+        return
+    at = events[-1].t if events else now()  # by the clock of the record, which is the guest's
+    with newest.open("a", encoding="utf-8") as file:
+        file.write("\n" + RunFailed(at, error.what, error.why, error.fix).to_line())
 
 
 class Ending:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from emu import command
 from emu.errors import EmuError
-from emu.paths import cache_dir, images_dir
+from emu.paths import images_dir, own_cache_dir
 from emu.runtime import LABEL_DIGEST
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def prepare(progress: Progress = lambda _: None) -> Artifacts:
     """Make, or find in the cache, what needs the network. EmuError when a tool is absent or a mirror fails."""
     suite = _suite()
     key = _digest(str(_RECIPE), suite, platform.machine(), *_DEBIAN_PACKAGES, *_PYTHON_PACKAGES)[:16]
-    home = cache_dir() / "images" / key
+    home = own_cache_dir() / "images" / key
     if not (home / "complete").exists():
         home.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=home.parent))

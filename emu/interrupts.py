@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, taken note of at once and acted on where nothing is half made.
+"""Ctrl-C, SIGTERM and a terminal that is closed, taken note of at once and acted on where nothing is half made.
 
 An exception out of a signal handler can come between starting a process and noting that it must be ended. Here the
 handler only takes a note; whoever builds or waits asks `check` at moments when leaving loses nothing.
@@ -10,7 +10,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
@@ -22,6 +22,8 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:  # nohup
+                continue
             self._before[number] = signal.signal(number, self._note)
         return self
 

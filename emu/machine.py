@@ -9,15 +9,13 @@ from typing import Any
 
 import psutil
 
+from emu.paths import IN_SANDBOX
 from emu.runtime import EngineFacts
-
-SANDBOX_VARIABLE = "EMU_SANDBOX"
-"""Set in our own kernel to its kind (`uml`, `qemu`)."""
 
 
 def where() -> str:
     """`host`, or `sandbox:` and its kind."""
-    kind = os.environ.get(SANDBOX_VARIABLE)
+    kind = os.environ.get(IN_SANDBOX)
     return f"sandbox:{kind}" if kind else "host"
 
 

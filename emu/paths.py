@@ -5,6 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from emu.errors import EmuError
+
+IN_SANDBOX = "EMU_SANDBOX"
+"""Set in our own kernel to its kind (`uml`, `qemu`)."""
+TRACEBACKS = "tracebacks"
+"""The folder below the cache for what was not foreseen."""
 _PACKAGE = Path(__file__).resolve().parent
 SCHEMA = "scenario.schema.json"
 
@@ -40,6 +46,38 @@ def cache_dir() -> Path:
     """What is kept between runs: `$XDG_CACHE_HOME/emu`, else `~/.cache/emu`. Not made here."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "emu"
+
+
+def own_cache_dir() -> Path:
+    """The same, made if it is not there, and surely ours: what lies in it names processes to end, and holds programs
+    that run as whoever runs emu. EmuError where somebody else owns it, or may write to it.
+    """
+    directory = cache_dir()
+    if IN_SANDBOX in os.environ:  # the host's, seen from inside; checked there
+        return directory
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = directory.stat()
+    except OSError as error:
+        raise EmuError(
+            f"cannot use {directory} for what is kept between runs",
+            error.strerror or str(error),
+            "make it writable, or set XDG_CACHE_HOME to a directory that is",
+        ) from error
+    what, why = f"{directory} is not used for what is kept between runs", "what lies in it is run and trusted"
+    if facts.st_uid != os.geteuid():
+        raise EmuError(
+            what,
+            f"it belongs to uid {facts.st_uid} and this is uid {os.geteuid()}; {why}",
+            "set XDG_CACHE_HOME to a directory of this user's own (for root: XDG_CACHE_HOME=/root/.cache)",
+        )
+    if facts.st_mode & 0o022:
+        raise EmuError(
+            what,
+            f"others may write to it (mode {facts.st_mode & 0o7777:04o}); {why}",
+            f"see that what is in it is yours, then: chmod go-w {directory}",
+        )
+    return directory
 
 
 def runs_dir() -> Path:

@@ -19,7 +19,7 @@ from pathlib import Path
 from cgroups.errors import CgroupError
 from emu import __version__, output
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_READER_GONE, EmuError
-from emu.paths import cache_dir
+from emu.paths import TRACEBACKS, own_cache_dir
 from emu.secrets import masked_argument
 
 MOST_KEPT = 20
@@ -129,14 +129,14 @@ def keep(error: BaseException) -> Path | None:
             handle, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder())
             with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
-        except (OSError, RuntimeError):  # RuntimeError: there is no home directory
+        except (OSError, RuntimeError, EmuError):  # RuntimeError: there is no home directory
             continue
         return Path(path)
     return None
 
 
 def _own_folder() -> Path:
-    folder = cache_dir() / "tracebacks"
+    folder = own_cache_dir() / TRACEBACKS
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in sorted(folder.glob("*.txt"))[: -MOST_KEPT + 1]:
         old.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import psutil
 
 from emu.errors import EmuError
 from emu.host import gather_facts
-from emu.paths import cache_dir
+from emu.paths import own_cache_dir
 from emu.requirements import choose_where
 from emu.sandbox import uml
 
@@ -36,8 +36,9 @@ def main(argv: list[str]) -> int:
         if place == "host":
             say("on this host")
             return subprocess.call(argv)
-        cache = cache_dir()  # the images are in it, and $XDG_CACHE_HOME may be where a guest has its own files (/tmp)
-        cache.mkdir(parents=True, exist_ok=True)
+        cache = (
+            own_cache_dir()
+        )  # the images are in it, and $XDG_CACHE_HOME may be where a guest has its own files (/tmp)
         return uml.run(argv, say=say, shares=[cache])
     except EmuError as wrong:
         say(f"{argv[0]}: {wrong}")

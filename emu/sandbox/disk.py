@@ -18,7 +18,7 @@ from pathlib import Path
 
 from emu import command
 from emu.errors import EmuError
-from emu.paths import cache_dir
+from emu.paths import cache_dir, own_cache_dir
 from emu.sandbox.parts import Parts
 from emu.units import format_bytes
 
@@ -67,19 +67,45 @@ def holder(path: Path) -> str:
     return "another process"
 
 
+def users(path: Path) -> list[int]:
+    """Every process that we may look at and that has a file open, by pid; whatever its lock says."""
+    try:
+        there = path.stat()
+    except OSError:
+        return []
+    found = []
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if any(_is(fd, there, path.name) for fd in folder.iterdir()):
+                found.append(int(folder.parent.name))
+    return found
+
+
+def _is(fd: Path, there: os.stat_result, name: str) -> bool:
+    try:
+        if fd.readlink().name != name:  # first, as a stat may hang where a file system does
+            return False
+        return os.path.samestat(fd.stat(), there)
+    except OSError:
+        return False
+
+
 def take(parts: Parts, say: Callable[[str], None], directory: Path | None = None) -> ImageDisk:
     """Lock the first image disk that is free, making it if it is not there yet.
 
     `say` is told when another sandbox has the usual disk. EmuError if the directory cannot be used, is short of
     space, or every disk is in use.
     """
-    directory = directory or cache_dir()
+    directory = directory or own_cache_dir()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for number in range(1, MAX_DISKS + 1):
             path, lock_path = _paths(directory, number)
             lock_fd = _lock(lock_path)
             if lock_fd is None:
+                continue
+            if users(path):  # its lock was lost (removed by hand), and a guest has it mounted all the same
+                os.close(lock_fd)
                 continue
             try:
                 fresh = not path.exists() and not _make(parts, directory, path)
@@ -133,6 +159,9 @@ def _copy_idle(parts: Parts, directory: Path, target: Path) -> bool:
         lock_fd = _lock(lock_path)
         if lock_fd is None:
             continue
+        if users(source):
+            os.close(lock_fd)
+            continue
         try:
             command.run(
                 [str(parts.copy), "--reflink=auto", "--sparse=always", str(source), str(target)],
@@ -170,7 +199,7 @@ def existing(directory: Path | None = None) -> Iterator[Path]:
 
 def reset(directory: Path | None = None) -> list[Path]:
     """Remove every image disk; return those removed. EmuError, before anything is removed, if one is in use."""
-    directory = directory or cache_dir()
+    directory = directory or own_cache_dir()
     locks: list[int] = []
     try:
         for lock_path in directory.glob("docker-*.lock"):
@@ -183,6 +212,13 @@ def reset(directory: Path | None = None) -> list[Path]:
                 )
             locks.append(lock_fd)
         removed = list(existing(directory))
+        for path in removed:
+            if pids := users(path):
+                raise EmuError(
+                    f"cannot drop the image disk {path}",
+                    f"it is open in a process ({', '.join(f'pid {pid}' for pid in pids)})",
+                    "wait for it to end, or end it; emu clean ends what killed runs left behind",
+                )
         for path in removed:
             path.unlink(missing_ok=True)
         return removed

@@ -3,6 +3,7 @@
 A process of its own, because `emu` may be killed in a way that leaves it no time to clean up. It notices the end of
 `emu` by the end of a pipe, kills every process of the guest by id, and removes the guest's scratch directory. The
 kernel leads a session of its own, and its helpers stay in it; those whose kernel is gone become our children.
+A process of the kernel that somebody else kills ends the guest: without its I/O thread it would wait for ever.
 
 It gives the guest a processor of its own, and another when that one is kept busy (processors.py).
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import resource
@@ -33,6 +35,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 KERNEL = "kernel.json"
 """In the scratch directory: the pid and the start time of `linux.uml`."""
+SAYS = "emu-keeper: "
+"""Begins a line of the keeper's own on the console."""
+_LOOK_S = 1.0
+_LOOKS_A_SEAT = round(LOOK_S / _LOOK_S)
 
 
 def stat(pid: int) -> list[str] | None:
@@ -62,6 +68,22 @@ def children() -> list[int]:
     return [pid for pid in pids if (fields := stat(pid)) is not None and int(fields[1]) == os.getpid()]
 
 
+def corpses(kernel: int) -> set[int]:
+    """The kernel's children that have ended and that it has not reaped. It ends and reaps its own in one breath, so
+    one that stays was killed by somebody else.
+    """
+    try:
+        pids = Path(f"/proc/{kernel}/task/{kernel}/children").read_text().split()
+    except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or it has ended
+        return set()
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                found.add(int(pid))
+    return found
+
+
 def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
     """Fork and become `linux.uml` in the child; it dies with us."""
     pid = os.fork()
@@ -89,20 +111,33 @@ def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
     os._exit(127)
 
 
-def wait(child: int, life_fd: int, seat: Seat) -> None:
-    """Return when the guest has ended, `emu` has, or we are told to; see to the guest's processor meanwhile."""
+def wait(child: int, life_fd: int, seat: Seat) -> str:
+    """Return when the guest has ended, `emu` has, or we are asked to end: "". Or when a process of the kernel was
+    killed: what there is to say of it. See to the guest's processor meanwhile.
+    """
     pidfd = os.pidfd_open(child)
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     poller.register(life_fd, select.POLLIN | select.POLLHUP)
+    seen: set[int] = set()
     with contextlib.suppress(KeyboardInterrupt):
-        while not poller.poll(None if seat.processor is None else LOOK_S * 1000):
-            seat.look(child)
+        for look in itertools.count():
+            if poller.poll(_LOOK_S * 1000):
+                break
+            if look % _LOOKS_A_SEAT == 0:
+                seat.look(child)
+            now = corpses(child)
+            if killed := now & seen:
+                return f"process {min(killed)} of the guest's kernel was killed"
+            seen = now
     os.close(pidfd)
+    return ""
 
 
 def end(child: int) -> int:
-    """Kill and reap all that is left of the guest; return the kernel's exit status, 128+n for a signal."""
+    """Kill and reap all that is left of the guest; return the kernel's exit status, 128+n for a signal.
+    TimeoutError if some of it cannot be ended.
+    """
     status = 0
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
@@ -117,6 +152,8 @@ def end(child: int) -> int:
             if not session_members(child):
                 break
         time.sleep(0.01)
+    else:
+        raise TimeoutError
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -142,8 +179,12 @@ def main() -> None:
     note.with_suffix(".tmp").rename(note)
     for fd in [console_fd, *line_fds]:  # so that their other ends see the end of the guest
         os.close(fd)
-    wait(child, life_fd, seat)
+    why = wait(child, life_fd, seat)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if why:
+        with contextlib.suppress(OSError):  # nobody reads the console any more
+            os.set_blocking(1, False)
+            os.write(1, f"\n{SAYS}{why}\n".encode())
     status = end(child)
-    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)  # last: by it `emu clean` finds what could not be ended
     sys.exit(status)

@@ -1,5 +1,7 @@
 """Finds and ends what a guest left behind: a keeper whose `emu` is gone, UML processes without a keeper, scratch
-directories. A process is known by its pid together with its start time, noted when it was made; never by its name.
+directories. A process is known by its pid together with its start time, noted when it was made, or by the scratch
+directory that it works in; never by its name. A directory says in its name whose it is, and goes when no process of
+its guest is left: what cannot be ended now is found again.
 """
 
 from __future__ import annotations
@@ -9,14 +11,21 @@ import json
 import os
 import shutil
 import signal
+import stat
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from emu.paths import cache_dir
+from emu.owner import lives, owner
+from emu.paths import cache_dir, own_cache_dir
 from emu.sandbox.keeper import KERNEL, session_members, start_time
 
 _STATE = "state.json"
+_UMID = b"\0umid=guest\0"
+"""Of every guest's kernel and its helpers (uml.kernel_command_line)."""
+_END_S = 10.0
+_MAKERS_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,8 @@ class Mark:
     started: int
 
     def alive(self) -> bool:
-        """Whether that very process still runs."""
-        return start_time(self.pid) == self.started
+        """Whether that very process still runs, and is ours."""
+        return start_time(self.pid) == self.started and _is_ours(self.pid)
 
 
 def mark(pid: int) -> Mark:
@@ -72,33 +81,70 @@ def guests_dir() -> Path:
     return cache_dir() / "guests"
 
 
+def make_scratch() -> Path:
+    """A scratch directory of ours. Its name says whose it is, so that it is nobody's at no moment."""
+    directory = own_cache_dir() / guests_dir().name
+    directory.mkdir(mode=0o700, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"g{owner().replace(':', '-')}-", dir=directory)).resolve()
+
+
 def leftovers(directory: Path | None = None) -> list[Leftover]:
     """Guests that nobody owns any more."""
     found = []
-    directory = directory or guests_dir()
+    if directory is None:
+        own_cache_dir()
+        directory = guests_dir()
     for scratch in sorted(directory.iterdir()) if directory.is_dir() else []:
+        if not _is_private(scratch):
+            continue
         state = _load(scratch)
         if state is None:
-            # Not yet noted, or not ours to judge: a directory's first minute belongs to its maker.
-            with contextlib.suppress(OSError):
-                if time.time() - scratch.stat().st_mtime > 60:
-                    found.append(Leftover(scratch, ()))
+            if not _makers_turn(scratch):
+                found.append(Leftover(scratch, tuple(_workers(scratch))))
         elif state.boot_id != boot_id():
             found.append(Leftover(scratch, ()))
         elif not state.owner.alive():
-            found.append(Leftover(scratch, tuple(_processes(state))))
-    return found
+            found.append(Leftover(scratch, tuple(processes(scratch))))
+    known = {leftover.scratch for leftover in found}
+    return [*found, *(stray for stray in _strays(directory) if stray.scratch not in known)]
 
 
 def sweep(directory: Path | None = None) -> list[Leftover]:
-    """End and remove every leftover; return what there was."""
-    found = leftovers(directory)
-    for leftover in found:
-        for pid in leftover.pids:
+    """End and remove every leftover; return what there was, apart from what could not be ended."""
+    return [leftover for leftover in leftovers(directory) if remove(leftover.scratch, leftover.pids)]
+
+
+def remove(scratch: Path, pids: tuple[int, ...] = ()) -> bool:
+    """End every process of a guest, then remove its directory; False, and the directory stays, where one lives on."""
+    deadline = time.monotonic() + _END_S
+    left = {*pids}
+    while left := {*(pid for pid in left if start_time(pid) is not None), *processes(scratch)}:
+        for pid in left:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(leftover.scratch, ignore_errors=True)
-    return found
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return True
+
+
+def processes(scratch: Path) -> list[int]:
+    """The processes of a guest: its keeper, its kernel's session unless that number has gone to somebody else, and
+    what else of a kernel works in its scratch directory.
+
+    A session's number is not given away while a member lives. So either its leader is our kernel, or the leader is
+    gone and its members are ours if they started after it and work in the guest's scratch directory.
+    """
+    found = set(_workers(scratch))
+    state = _load(scratch)
+    if state is not None and state.boot_id == boot_id() and state.keeper.alive():
+        found.add(state.keeper.pid)
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        kernel = Mark(**json.loads((scratch / KERNEL).read_text()))
+        if kernel.alive():
+            found.update(session_members(kernel.pid))
+    return sorted(found)
 
 
 def _load(scratch: Path) -> GuestState | None:
@@ -109,28 +155,52 @@ def _load(scratch: Path) -> GuestState | None:
         return None
 
 
-def _processes(state: GuestState) -> list[int]:
-    """The guest's processes: its keeper, and its kernel's session unless that number has gone to somebody else.
+def _makers_turn(scratch: Path) -> bool:
+    """Whether a directory without a note is one that its maker is about to write it in."""
+    words = scratch.name.removeprefix("g").split("-")
+    if len(words) >= 4 and lives(":".join(words[:3])):
+        return True
+    with contextlib.suppress(OSError):  # of a version that did not say whose they are
+        return len(words) < 4 and time.time() - scratch.stat().st_mtime <= _MAKERS_S
+    return False
 
-    A session's number is not given away while a member lives. So either its leader is our kernel, or the leader is
-    gone and its members are ours if they started after it and work in the guest's scratch directory.
-    """
-    keeper = [state.keeper.pid] if state.keeper.alive() else []
+
+def _strays(directory: Path) -> list[Leftover]:
+    """Processes of kernels whose scratch directory is gone."""
+    found: dict[Path, list[int]] = {}
+    for pid, place in _kernels():
+        if place.parent == directory.resolve() and not place.exists():
+            found.setdefault(place, []).append(pid)
+    return [Leftover(place, tuple(pids)) for place, pids in sorted(found.items())]
+
+
+def _workers(scratch: Path) -> list[int]:
+    return [pid for pid, place in _kernels() if place == scratch.resolve()]
+
+
+def _kernels() -> list[tuple[int, Path]]:
+    """Every process of ours that runs User-Mode Linux, and where it works."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if _UMID in (entry / "cmdline").read_bytes() and _is_ours(int(entry.name)):
+                place = Path(str((entry / "cwd").readlink()).removesuffix(" (deleted)"))
+                if start_time(int(entry.name)) is not None:
+                    found.append((int(entry.name), place))
+    return found
+
+
+def _is_ours(pid: int) -> bool:
     try:
-        kernel = Mark(**json.loads((Path(state.scratch) / KERNEL).read_text()))
-    except (OSError, ValueError, TypeError):
-        return keeper
-    if kernel.alive():
-        return [*keeper, *session_members(kernel.pid)]
-    if start_time(kernel.pid) is not None:
-        return keeper
-    ours = [pid for pid in session_members(kernel.pid) if (start_time(pid) or 0) >= kernel.started]
-    return [*keeper, *(pid for pid in ours if _works_in(pid, state.scratch))]
-
-
-def _works_in(pid: int, scratch: str) -> bool:
-    """Whether a process's working directory is the guest's scratch directory, as `linux.uml`'s is."""
-    try:
-        return str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)") == scratch
+        return Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
     except OSError:
         return False
+
+
+def _is_private(scratch: Path) -> bool:
+    """Whether a directory is ours, and nobody else may write what it says."""
+    try:
+        facts = scratch.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(facts.st_mode) and facts.st_uid == os.geteuid() and not facts.st_mode & 0o022

@@ -9,6 +9,7 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH)
 
@@ -64,6 +65,29 @@ def passing_keys(stdin: int | None, *, keep_interrupt: bool) -> Iterator[bool]:
 
 
 @contextmanager
+def interrupting_signals() -> Iterator[None]:
+    """While in here SIGTERM and SIGHUP do what Ctrl-C does: raise KeyboardInterrupt, once, so that nothing half made
+    stays. Outside the main thread they are as before.
+    """
+    before: dict[signal.Signals, Any] = {}
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    try:
+        with suppress(ValueError):  # not the main thread
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                    before[number] = signal.signal(number, interrupt)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def caught_signals() -> Iterator[int]:
     """While in here, signals for the command are bytes (their numbers) on the yielded descriptor, not handlers run.
 
@@ -77,10 +101,12 @@ def caught_signals() -> Iterator[int]:
         with suppress(BlockingIOError):
             os.write(write_end, bytes([number]))
 
-    before = {}
+    before: dict[signal.Signals, Any] = {}
     try:
         with suppress(ValueError):  # not the main thread
             for number in _FORWARDED:
+                if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:  # nohup
+                    continue
                 before[number] = signal.signal(number, note)
         yield read_end
     finally:

@@ -16,7 +16,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,8 +28,8 @@ from typing import IO, Self
 import emu
 from emu import command
 from emu.errors import EmuError
-from emu.paths import cache_dir
-from emu.sandbox import disk, leftovers, terminal, xstate
+from emu.paths import own_cache_dir
+from emu.sandbox import disk, keeper, leftovers, terminal, xstate
 from emu.sandbox.guest import wire
 from emu.sandbox.parts import Parts, find_parts
 from emu.units import format_bytes
@@ -45,6 +44,8 @@ EXIT_SANDBOX = 125
 _KEEPER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emu.sandbox.keeper import main; main()"
 _CONSOLE_LINES = 30
 _STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out what tells the cause
+_KILLED = re.compile(f"{keeper.SAYS}|ptrace [sg]et regs failed|wait_stub_done : failed")
+"""On a console: somebody ended a process of the kernel's (the keeper's words, and the kernel's)."""
 _STOP_S = 30.0
 _OUTPUT_BACKLOG = 2**20
 _SYSTEM = frozenset(
@@ -75,7 +76,8 @@ _NOT_FOR_GUEST = frozenset(
 class SandboxError(EmuError):
     """The sandbox itself failed: it did not come up, panicked, or stopped answering."""
 
-    exit_status = EXIT_SANDBOX
+    cause = ""
+    """`why` without the end of the guest's console."""
 
 
 def shared_directories(wanted: Iterable[Path]) -> list[Path]:
@@ -218,24 +220,22 @@ class Guest:
         shares = shared_directories([*usual_shares(), *self.shares])
         memory_place = memory_directory(self.memory_bytes)
         image_disk = disk.take(parts, self.say)
+        self._disk = image_disk.path
         lock = undo.enter_context(_Descriptors(image_disk.lock_fd))
         log: IO[bytes] | None = None
         if self.console_log is not None:
             self.console_log.parent.mkdir(parents=True, exist_ok=True)
             log = undo.enter_context(self.console_log.open("wb"))
         self._log = log
-        scratch = self._make_scratch(parts, shares, image_disk.path)
-        self.scratch = scratch
-        undo.callback(shutil.rmtree, scratch, ignore_errors=True)
+        scratch = self.scratch = leftovers.make_scratch()
+        undo.callback(self._remove_scratch, scratch)
+        self._fill_scratch(scratch, parts, shares, image_disk.path)
         self.say(f"booting our own kernel (User-Mode Linux, {format_bytes(self.memory_bytes)} of memory) …")
         self._start_keeper(undo, parts, scratch, memory_place, image_disk.lock_fd)
         lock.close()  # from here on the guest's processes hold it
         self._await_ready(began)
 
-    def _make_scratch(self, parts: Parts, shares: Sequence[Path], image_disk: Path) -> Path:
-        directory = leftovers.guests_dir()
-        directory.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix="g", dir=directory)).resolve()
+    def _fill_scratch(self, scratch: Path, parts: Parts, shares: Sequence[Path], image_disk: Path) -> None:
         settings = {
             "EMU_MODULES": parts.modules,
             "EMU_IPTABLES": parts.iptables or "",
@@ -252,7 +252,6 @@ class Guest:
         (scratch / "init.sh").chmod(0o755)
         (scratch / "docker.ext4").symlink_to(image_disk)
         disk.make_sparse(scratch / "swap.img", self.swap_bytes)
-        return scratch
 
     def _start_keeper(self, undo: ExitStack, parts: Parts, scratch: Path, memory_place: Path, lock_fd: int) -> None:
         to_guest_read, self._to_guest = os.pipe()
@@ -275,7 +274,7 @@ class Guest:
         fds = [life_read, console_write, to_guest_read, from_guest_write]
         env = {**os.environ, "TMPDIR": str(memory_place)}
         if xstate.needed():
-            (scratch / "xstate.so").symlink_to(xstate.library(cache_dir()))
+            (scratch / "xstate.so").symlink_to(xstate.library(own_cache_dir()))
             env["EMU_PRELOAD"] = "./xstate.so"  # LD_PRELOAD is split at spaces, so no path of the user's may be in it
         self._keeper = command.spawn(
             [
@@ -297,6 +296,8 @@ class Guest:
         )
         theirs.close()
         undo.callback(self._end_keeper, life)
+        self._keeper_fd = os.pidfd_open(self._keeper.pid)
+        undo.enter_context(_Descriptors(self._keeper_fd))
         leftovers.GuestState(
             str(scratch), leftovers.mark(os.getpid()), leftovers.mark(self._keeper.pid), leftovers.boot_id()
         ).save()
@@ -310,6 +311,11 @@ class Guest:
             with suppress(ProcessLookupError):
                 os.killpg(self._keeper.pid, signal.SIGKILL)
             self._keeper.wait()
+
+    def _remove_scratch(self, scratch: Path) -> None:
+        """Usually the keeper did it. Where it was killed, what it kept is ended here, and its record goes last."""
+        if scratch.exists() and not leftovers.remove(scratch):
+            self.say(f"some of the guest's processes cannot be ended now; emu clean tries again ({scratch})")
 
     def _await_ready(self, began: float) -> None:
         deadline = began + self.boot_deadline_s
@@ -335,8 +341,12 @@ class Guest:
 
     def _boot_failed(self, why: str) -> None:
         fix = "look at the messages above; emu doctor lists what the sandbox needs"
-        if "disk" in why.splitlines()[0]:
-            fix = "drop the image disk; images are built anew on the next run: emu sandbox reset"
+        others = sorted({*disk.users(self._disk)} - {*leftovers.processes(self.scratch or Path())})
+        if others:
+            why = f"the image disk {self._disk} is in use by pid {', '.join(map(str, others))}; {why}"
+            fix = "wait for that sandbox to end, or end it; emu clean ends what killed runs left behind"
+        elif "damaged" in why.splitlines()[0]:
+            fix = "drop the image disk; images are built again on the next run: emu sandbox reset"
         raise self._failure("the guest did not come up", why, fix, console=False)
 
     # -- one command
@@ -352,15 +362,16 @@ class Guest:
         stderr: int = 2,
         interactive: bool = False,
         grace_s: float = 60.0,
+        quiet_s: float | None = None,
     ) -> int:
         """Run a command; pass its streams through live, byte for byte; return its exit status (128+n for signal n).
 
         Streams that are terminals here are terminals there. SIGINT, SIGTERM and SIGHUP are passed to the command; if
         it has not ended `grace_s` later, or at the third signal, the guest is ended. `interactive`: Ctrl-C is a key
-        like any other. `stdin` None is an empty input.
+        like any other. `stdin` None is an empty input. `quiet_s`: a command without a word for so long is given up.
         """
         rows, columns = terminal.size(stdout, stderr, stdin)
-        session = _Session(self, stdin, stdout, stderr, grace_s)
+        session = _Session(self, stdin, stdout, stderr, grace_s, quiet_s)
         with (
             terminal.caught_signals() as signals,
             terminal.passing_keys(stdin, keep_interrupt=not interactive) as keys,
@@ -392,6 +403,7 @@ class Guest:
         poller.register(self._console_fd, select.POLLIN)
         if listen:
             poller.register(self._from_guest, select.POLLIN)
+            poller.register(self._keeper_fd, select.POLLIN)
         else:
             self._heard = time.monotonic()  # we do not listen, so silence proves nothing
         if self._unsent and self._in_flight < wire.LINE_WINDOW:
@@ -399,6 +411,8 @@ class Guest:
         ready = dict(poller.poll(wait_s * 1000))
         if self._console_fd in ready:
             self._read_console()
+            if self.facts is not None and self._killed() is not None:
+                self._gone()
         if self._to_guest in ready:
             with suppress(BlockingIOError, BrokenPipeError):
                 sent = os.write(self._to_guest, self._unsent[: wire.LINE_WINDOW - self._in_flight])
@@ -406,6 +420,8 @@ class Guest:
                 self._in_flight += sent
         if self._from_guest in ready:
             self._read_line()
+        elif self._keeper_fd in ready:  # and nothing more on the line
+            self._gone()
         if time.monotonic() - self._heard > self.hang_s and self.facts is not None:
             raise self._failure(
                 "the guest hangs",
@@ -436,28 +452,49 @@ class Guest:
                 self._console.extend(others)
 
     def _gone(self) -> None:
-        """The line is at its end: every process of the guest has gone."""
-        with suppress(subprocess.TimeoutExpired):
-            self._keeper.wait(timeout=5)
-        self._read_console()
+        """The line is at its end, or the keeper or a process of the kernel has ended: the guest has gone, or goes."""
+        if self._killed() is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._keeper.wait(timeout=5)
+            self._read_console()
         panic = next((line.strip() for line in self._console if "Kernel panic" in line), None)
         if panic is not None:
             raise self._failure("the guest's kernel panicked", panic, "run it again; report it if it recurs")
         code = self._keeper.returncode
+        killed = self._killed()
+        if killed is not None:
+            why = killed
+        elif code is not None and code < 0:
+            why = f"the process that keeps it was ended by signal {-code} ({signal.Signals(-code).name})"
+        elif code is not None and code > 128:
+            why = f"linux.uml was ended by signal {code - 128}"
+        else:
+            why = "linux.uml was killed" if code is None else f"linux.uml ended with status {code}"
         raise self._failure(
             "the guest ended by itself",
-            f"linux.uml ended with status {code}" if code is not None else "linux.uml was killed",
-            "look at the console; if something killed it, this machine may be short of memory (try --memory 1Gi)",
+            why,
+            "run it again; if nobody ended that process, this machine may be short of memory: give the guest less "
+            "(sandbox.memory in a scenario, --memory of emu sandbox)",
         )
+
+    def _killed(self) -> str | None:
+        """What the console says of a process of the kernel's that somebody ended; None if nothing."""
+        line = next((line.strip() for line in self._console if _KILLED.search(line)), None)
+        if line is None or line.startswith(keeper.SAYS):
+            return line and line.removeprefix(keeper.SAYS)
+        return f"a process of the guest's kernel was killed ({line})"
 
     def _failure(self, what: str, why: str, fix: str, *, console: bool = True) -> SandboxError:
         with suppress(OSError):
             self._read_console()
         told = [line for line in self._console if line.strip() and not _STACK.match(line)]
         lines = told[-_CONSOLE_LINES:]
+        cause = why
         if console and lines:
             why += "; the end of its console:\n" + "\n".join(f"    {line}" for line in lines)
-        return SandboxError(what, why, fix)
+        failure = SandboxError(what, why, fix)
+        failure.cause = cause
+        return failure
 
     def _power_off(self) -> None:
         """Ask the guest to write everything and end; then see it end."""
@@ -489,13 +526,17 @@ class _Descriptors:
 class _Session:
     """One command's streams between the host's descriptors and the line."""
 
-    def __init__(self, guest: Guest, stdin: int | None, stdout: int, stderr: int, grace_s: float) -> None:
+    def __init__(
+        self, guest: Guest, stdin: int | None, stdout: int, stderr: int, grace_s: float, quiet_s: float | None
+    ) -> None:
         self._guest = guest
         self._stdin = stdin
         self._fds = {1: stdout, 2: stderr}
         self._out: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
         self._window = wire.STDIN_WINDOW
         self._grace_s = grace_s
+        self._quiet_s = quiet_s
+        self._spoke_at = time.monotonic()
         self._interrupts: list[int] = []
         self._deadline: float | None = None
         self._status: int | None = None
@@ -527,7 +568,18 @@ class _Session:
                     self._write(stream)
             if self._deadline is not None and time.monotonic() >= self._deadline and self._status is None:
                 return self._give_up()
+            self._see_progress(waiting=backlog >= _OUTPUT_BACKLOG)
         return self._status
+
+    def _see_progress(self, *, waiting: bool) -> None:
+        if waiting or self._status is not None:
+            self._spoke_at = time.monotonic()
+        if self._quiet_s is not None and time.monotonic() - self._spoke_at > self._quiet_s:
+            raise self._guest._failure(
+                "the run makes no progress",
+                f"it has not said a word for {self._quiet_s / 60:.0f} min, while its guest answers",
+                "run it again; report it if it recurs, with the run directory",
+            )
 
     def _send(self, kind: int, stream: int, data: bytes = b"") -> None:
         self._guest._send(wire.encode(wire.Frame(kind, stream, data)))
@@ -535,8 +587,15 @@ class _Session:
     def _obey(self, frame: wire.Frame) -> None:
         if frame.kind == wire.DATA and frame.stream in self._out:
             self._out[frame.stream] += frame.payload
+            self._spoke_at = time.monotonic()
         elif frame.kind == wire.CREDIT:
             self._window += frame.json()["bytes"]
+        elif frame.kind == wire.FAILED:
+            raise self._guest._failure(
+                "the guest makes no progress",
+                frame.payload.decode(),
+                "run it again; if it recurs, see whether this machine's disk is full or failing",
+            )
         elif frame.kind == wire.EXIT:
             self._status = frame.json()["status"]
 
@@ -598,8 +657,13 @@ def run(
     boot_deadline_s: float = 60.0,
     interactive: bool = False,
     docker: bool = True,
+    quiet_s: float | None = None,
+    stdin: int | None = 0,
 ) -> int:
     """Boot a guest, run one command in it with our own streams, power off; return the command's exit status."""
     shares = [*shares, *([cwd] if cwd is not None else [])]
-    with Guest(memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s, docker=docker) as guest:
-        return guest.run(argv, cwd=cwd, env=env, interactive=interactive)
+    with (
+        terminal.interrupting_signals(),
+        Guest(memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s, docker=docker) as guest,
+    ):
+        return guest.run(argv, cwd=cwd, env=env, stdin=stdin, interactive=interactive, quiet_s=quiet_s)

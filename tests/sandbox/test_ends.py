@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from emu.sandbox.keeper import session_members
+from emu.errors import EmuError
+from emu.sandbox import disk
+from emu.sandbox.keeper import KERNEL, session_members
 from emu.sandbox.leftovers import guests_dir, leftovers, sweep
+from emu.sandbox.parts import find_parts
 from emu.sandbox.uml import Guest, SandboxError
 from tests.sandbox.conftest import DEADLINE_S, Kept, wait_until
 
 MEMORY = 2**30
+COMMAND = (sys.executable, "-m", "emu", "sandbox", "run", "-q", "--memory", "1Gi")
 
 
 def start(*argv: str) -> subprocess.Popen[bytes]:
     """`emu sandbox run` as a process of its own, in a process group of its own."""
-    code = "import sys; from emu.cli import main; main(sys.argv[1:])"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "sandbox", "run", "-q", "--memory", "1Gi", "--", *argv],
+        [*COMMAND, "--", *argv],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -108,6 +114,91 @@ def test_what_outlives_its_keeper_is_swept() -> None:
     (found,) = sweep()
     assert found.scratch == there.scratch
     wait_until(there.gone, "the guest to be gone")
+
+
+def test_what_lost_its_record_is_swept_too() -> None:
+    """Processes of a kernel whose scratch directory is gone are found by the directory that they work in."""
+    process = start("sh", "-c", "echo started; sleep 300")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"started\n"
+    there = kept_by(process)
+    process.send_signal(signal.SIGSTOP)
+    os.kill(there.keeper, signal.SIGKILL)
+    process.kill()
+    process.communicate()
+    shutil.rmtree(there.scratch)
+    assert [found.scratch for found in sweep()] == [there.scratch]
+    wait_until(there.gone, "the guest to be gone")
+
+
+@pytest.mark.parametrize("victim", ["keeper", "kernel", "helper"])
+def test_a_process_of_the_sandbox_that_is_killed(victim: str) -> None:
+    """Whoever is killed, the keeper, the kernel or one of its I/O helpers: it is noticed, and nothing stays."""
+    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, docker=False) as guest:
+        there = kept(guest)
+        helpers = [pid for pid in session_members(there.kernel) if pid != there.kernel and shares_memory(pid, there)]
+        threading.Timer(
+            1, os.kill, ({"keeper": there.keeper, "kernel": there.kernel}.get(victim, helpers[0]), 9)
+        ).start()
+        guest.run(
+            ["sh", "-c", "while :; do dd if=/dev/zero of=/var/lib/emu/x bs=1M count=1 conv=fsync; done"],
+            stdin=None,
+            stdout=os.open(os.devnull, 1),
+            stderr=os.open(os.devnull, 1),
+        )
+    assert caught.value.what == "the guest ended by itself"
+    said = {"keeper": "keeps it was ended by signal 9", "kernel": "linux.uml was ended by signal 9"}
+    assert said.get(victim, f"process {helpers[0]} of the guest's kernel was killed") in caught.value.cause
+    assert there.gone() and leftovers() == []
+
+
+def shares_memory(pid: int, guest: Kept) -> bool:
+    """Whether a process is a thread of the kernel's own, and not a process of the guest's (kcmp, KCMP_VM)."""
+    return ctypes.CDLL(None).syscall(312, guest.kernel, pid, 1, 0, 0) == 0
+
+
+def test_a_closed_standard_output_does_not_cost_the_lock(cache: Path) -> None:
+    """With descriptors 0 to 2 closed the image disk stays locked, and is neither taken nor dropped meanwhile."""
+    ready = cache / "ready"
+    process = subprocess.Popen(
+        [
+            "sh",
+            "-c",
+            'exec "$@" <&- >&- 2>&-',
+            "sh",
+            *COMMAND,
+            "--share",
+            str(cache),
+            "--",
+            "sh",
+            "-c",
+            f"echo >{ready}; sleep 300",
+        ],
+        start_new_session=True,
+    )
+    wait_until(ready.exists, "the command to run")
+    ready.unlink()
+    used = [path for path in disk.existing() if disk.users(path)]
+    assert used == [cache / "docker-1.ext4"]
+    (cache / "docker-1.lock").unlink()  # even then
+    with pytest.raises(EmuError, match="it is open in a process"):
+        disk.reset()
+    taken = disk.take(find_parts(), lambda _text: None)
+    taken.release()
+    assert taken.number == 2
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE_S) == 143
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_it_boots(number: int) -> None:
+    """SIGTERM, or a terminal that is closed, ends a boot in order: 130, and nothing stays."""
+    process = start("true")
+    wait_until(lambda: list(guests_dir().glob(f"*/{KERNEL}")), "the guest to boot")
+    process.send_signal(number)
+    process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == 130
+    assert not any(guests_dir().iterdir()) and leftovers() == []
 
 
 def test_a_panic_is_told_with_its_console() -> None:

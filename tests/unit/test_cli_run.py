@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from emu import runner
+from emu import cli_run, images, runner
+from emu.cli import main
 from emu.cli_run import _tell, record
 from emu.errors import EmuError
 from emu.live import Screen
 from emu.rundir import RunDir
+from emu.sandbox import uml
 from emu.scenario import read_scenario, resolve
 from emu.spec import ScenarioSpec
 from tests import fake_runs
@@ -32,12 +37,11 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Play], 
     """Record the scenario with a runner of the test's own; gives the exit status and the run."""
     top = RunDir(tmp_path / "run")
     top.create(variants=True)
-    scenario = tmp_path / "two.yaml"
-    scenario.write_text(resolve(read_scenario(TEXT, "two.yaml")))
+    scenario = resolve(read_scenario(TEXT, "two.yaml"))
 
     def play(run: Play) -> tuple[int, RunDir]:
         monkeypatch.setattr(runner, "run_scenario", lambda spec, run_dir, screen: run(spec, run_dir))
-        result = CliRunner().invoke(record, [str(scenario), "--out", str(top.path)])
+        result = CliRunner().invoke(record, ["--out", str(top.path)], input=scenario)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result.exit_code, top
@@ -103,6 +107,37 @@ def test_a_run_directory_is_made_once(tmp_path: Path) -> None:
     assert not RunDir(tmp_path / "run").logs.exists()
     with pytest.raises(EmuError):
         RunDir(tmp_path / "run").create()
+
+
+@pytest.mark.parametrize("how", ["the kernel", "the run's process"])
+def test_a_sandbox_that_is_lost(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its kernel is killed, or the run's own process in it: what was recorded is studied, the error is on record, and
+    the exit status is 2. No file holds the scenario meanwhile: it goes in by standard input.
+    """
+    out = tmp_path / "run"
+    read: list[bytes] = []
+
+    def lost(argv: list[str], *, stdin: int, **_: object) -> int:
+        read.append(os.read(stdin, 1 << 20))
+        shutil.copytree(fake_runs.cut_off(tmp_path / "fake").path, out, dirs_exist_ok=True)
+        if how == "the kernel":
+            raise uml.SandboxError("the guest ended by itself", "linux.uml was ended by signal 9", "run it again")
+        return 137
+
+    monkeypatch.setattr(uml, "run", lost)
+    monkeypatch.setattr(images, "prepare", lambda *_: None)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "sandbox")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with pytest.raises(SystemExit) as left:
+        main(["run", "app-oom", "--out", str(out)])
+    assert left.value.code == 2
+    summary = json.loads(RunDir(out).summary.read_text())
+    what = "the guest ended by itself" if how == "the kernel" else "the run ended before its time"
+    assert summary["failed"]["what"] == what and what in capsys.readouterr().err
+    assert RunDir(out).report.exists()
+    assert b"name: app-oom" in read[0] and not list((tmp_path / "cache").rglob("*.yaml"))
 
 
 def test_what_cannot_be_written_is_told_all_the_same(

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from emu.sandbox.guest import wire
+from emu.sandbox.guest.disks import DiskWatch
 
 _LINE = "/dev/ttyS0"
 _RUN = Path("/run/emu")
@@ -204,6 +205,7 @@ class Agent:
     def serve(self) -> None:
         """Answer the host until it says stop."""
         last_beat = 0.0
+        disks = DiskWatch()
         while not self.stopping:
             self.arrange()
             wait = _BEAT_S if self.command is None or self.command.ended_at is None else 0.05
@@ -216,6 +218,8 @@ class Agent:
                 last_beat = now
                 if not self.line.backlog:
                     self.line.send(wire.encode(wire.Frame(wire.BEAT)))
+                if stuck := disks.look(_disk_stats()):
+                    self.line.send(wire.encode(wire.Frame(wire.FAILED, 0, stuck.encode())))
             self.line.flush()
 
     def arrange(self) -> None:
@@ -403,6 +407,14 @@ class Agent:
         """Tell the host of a step."""
         self.line.send(wire.encode(wire.Frame(wire.PROGRESS, 0, text.encode())))
         self.line.flush()
+
+
+def _disk_stats() -> dict[str, str]:
+    found = {}
+    for path in Path("/sys/block").glob("ubd*/stat"):
+        with contextlib.suppress(OSError):
+            found[path.parent.name] = path.read_text()
+    return found
 
 
 def _trouble() -> str | None:

@@ -78,7 +78,11 @@ agent=$!
 
 e2fsck -p /dev/ubda >/run/emu/e2fsck.log 2>&1
 if [ $? -ge 4 ]; then
-    echo "the image disk is damaged beyond automatic repair" >/run/emu/failed
+    if head -c 4096 /dev/ubda >/dev/null 2>>/run/emu/e2fsck.log; then
+        echo "the image disk is damaged beyond automatic repair" >/run/emu/failed
+    else
+        echo "the image disk cannot be read" >/run/emu/failed
+    fi
     wait $agent
     off
 fi

@@ -1,0 +1,64 @@
+"""The cache is trusted only where it is surely ours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from emu import paths
+from emu.cli import main
+from emu.errors import EmuError
+from emu.sandbox import leftovers
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it is said to be; not made yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(paths.IN_SANDBOX, raising=False)
+    return tmp_path / "cache" / "emu"
+
+
+def test_it_is_made_for_its_owner_alone(cache: Path) -> None:
+    """Mode 0700, whatever the umask."""
+    assert paths.own_cache_dir() == cache
+    assert cache.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+def test_one_that_others_may_write_is_refused(cache: Path, mode: int) -> None:
+    """By every command that would trust what lies in it; the error says how to go on."""
+    cache.mkdir(parents=True)
+    cache.chmod(mode)
+    with pytest.raises(EmuError, match=f"mode {mode:04o}") as caught:
+        paths.own_cache_dir()
+    assert f"chmod go-w {cache}" in caught.value.fix
+    with pytest.raises(EmuError):
+        leftovers.sweep()
+    with pytest.raises(SystemExit) as left:
+        main(["sandbox", "reset"])
+    assert left.value.code == 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_one_of_somebody_else_is_refused(cache: Path) -> None:
+    """Also for root, who could use it: what its owner writes there would be done as root."""
+    cache.mkdir(parents=True)
+    os.chown(cache, 65533, 65533)
+    with pytest.raises(EmuError, match="belongs to uid 65533"):
+        paths.own_cache_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_the_note_of_somebody_else_is_not_believed(tmp_path: Path) -> None:
+    """A scratch directory that another user owns, or may write to, names no process to end and is left alone."""
+    for name, change in (("g1", lambda path: os.chown(path, 65533, 65533)), ("g2", lambda path: path.chmod(0o777))):
+        scratch = tmp_path / name
+        scratch.mkdir()
+        me = leftovers.mark(os.getpid())
+        leftovers.GuestState(str(scratch), leftovers.Mark(1, 1), me, leftovers.boot_id()).save()
+        change(scratch)
+    assert leftovers.sweep(tmp_path) == []
+    assert len(list(tmp_path.iterdir())) == 2
