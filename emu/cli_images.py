@@ -11,7 +11,7 @@ import click
 from emu import archives, output
 from emu import images as builder
 from emu.errors import EmuError
-from emu.paths import cache_dir
+from emu.paths import own_cache_dir
 
 _PLACES = click.Choice(["auto", "host", "sandbox"])
 
@@ -99,8 +99,7 @@ def _load_from_docker(name: str, *, sandbox: bool) -> None:
     if not sandbox:
         output.echo(f"{name} is where runs take place already")
         return
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=cache_dir()) as folder:
+    with tempfile.TemporaryDirectory(prefix=".load-", dir=own_cache_dir()) as folder:
         archive = Path(folder) / "image.tar"
         _say(f"saving the image {name}")
         engine.save_image(archives.full_name(name), archive)
@@ -115,7 +114,7 @@ def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
     _say("keeping the image in the cache, for the sandbox")
     archives.keep(archive, names)
     argv = [sys.executable, "-m", "emu", "images", "provide", *names]
-    status = uml.run(argv, say=_say, shares=[cache_dir(), *uml.usual_shares()])
+    status = uml.run(argv, say=_say, shares=[own_cache_dir()])
     if status != 0:  # it has said why
         archives.forget(names)
         sys.exit(status)
@@ -151,7 +150,7 @@ def _in_sandbox(*words: str) -> None:
     from emu.sandbox import uml
 
     argv = [sys.executable, "-m", "emu", "images", "--on", "host", *words]
-    sys.exit(uml.run(argv, say=_say, shares=[cache_dir(), *uml.usual_shares()]))
+    sys.exit(uml.run(argv, say=_say, shares=[own_cache_dir()]))
 
 
 def _say(text: str) -> None:

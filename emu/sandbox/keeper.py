@@ -22,6 +22,7 @@ import resource
 import select
 import shutil
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -30,6 +31,7 @@ from emu.sandbox.processors import LOOK_S, Seat
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -37,8 +39,14 @@ KERNEL = "kernel.json"
 """In the scratch directory: the pid and the start time of `linux.uml`."""
 SAYS = "emu-keeper: "
 """Begins a line of the keeper's own on the console."""
+WRITABLE = "writable"
+"""In the scratch directory: what the guest's kernel may write on this machine, a path a line."""
 _LOOK_S = 1.0
 _LOOKS_A_SEAT = round(LOOK_S / _LOOK_S)
+_LANDLOCK = 444  # landlock_create_ruleset, _add_rule and _restrict_self: the same numbers on every architecture
+_WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
+_OF_DIRECTORIES = 0x3FF0
+"""Remove and make entries of each kind, link and rename between directories (linux/landlock.h)."""
 
 
 def stat(pid: int) -> list[str] | None:
@@ -84,6 +92,28 @@ def corpses(kernel: int) -> set[int]:
     return found
 
 
+def narrow(paths: list[str]) -> bool:
+    """Let this process and its children write nowhere but to these paths and below (landlock(7)), whoever they are
+    and whatever they mount. False where the kernel cannot, or could not without breaking renames (before 5.19).
+    """
+    version = _libc.syscall(_LANDLOCK, None, 0, 1)
+    if version < 2:
+        return False
+    of_files = _WRITE_FILE | (_TRUNCATE if version >= 3 else 0)
+    handled = struct.pack("=Q", _OF_DIRECTORIES | of_files)
+    rules = _libc.syscall(_LANDLOCK, handled, len(handled), 0)
+    for path in paths:
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        allowed = of_files | (_OF_DIRECTORIES if Path(path).is_dir() else 0)
+        if _libc.syscall(_LANDLOCK + 1, rules, 1, struct.pack("=Qi", allowed, fd), 0) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+        os.close(fd)
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    restricted: bool = _libc.syscall(_LANDLOCK + 2, rules, 0) == 0
+    os.close(rules)
+    return restricted
+
+
 def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
     """Fork and become `linux.uml` in the child; it dies with us."""
     pid = os.fork()
@@ -105,6 +135,7 @@ def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
         env = dict(os.environ)
         if preload := env.pop("EMU_PRELOAD", None):  # for the kernel alone, not for this interpreter
             env["LD_PRELOAD"] = preload
+        narrow([*Path(scratch, WRITABLE).read_text().splitlines(), os.devnull])
         os.execve(argv[0], argv, env)  # noqa: S606 - a shell is what this avoids
     except BaseException as wrong:
         os.write(2, f"cannot start {argv[0]}: {wrong}\n".encode())
@@ -186,5 +217,7 @@ def main() -> None:
             os.set_blocking(1, False)
             os.write(1, f"\n{SAYS}{why}\n".encode())
     status = end(child)
+    with contextlib.suppress(OSError, KeyError):
+        Path(os.environ["TMPDIR"]).rmdir()  # the guest's memory was in it, without a name
     shutil.rmtree(scratch, ignore_errors=True)  # last: by it `emu clean` finds what could not be ended
     sys.exit(status)

@@ -85,7 +85,18 @@ def make_scratch() -> Path:
     """A scratch directory of ours. Its name says whose it is, so that it is nobody's at no moment."""
     directory = own_cache_dir() / guests_dir().name
     directory.mkdir(mode=0o700, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"g{owner().replace(':', '-')}-", dir=directory)).resolve()
+    return make_owned(directory, "g").resolve()
+
+
+def make_owned(directory: Path, prefix: str) -> Path:
+    """A folder of ours whose name says so."""
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{owner().replace(':', '-')}-", dir=directory))
+
+
+def memory_places() -> list[Path]:
+    """Where a guest's memory may be: its file has no name, but the folder that it was made in has."""
+    named = [Path(os.environ["TMPDIR"])] if os.environ.get("TMPDIR") else []
+    return [Path("/dev/shm"), *named, Path("/tmp"), Path("/var/tmp")]  # noqa: S108
 
 
 def leftovers(directory: Path | None = None) -> list[Leftover]:
@@ -111,7 +122,12 @@ def leftovers(directory: Path | None = None) -> list[Leftover]:
 
 def sweep(directory: Path | None = None) -> list[Leftover]:
     """End and remove every leftover; return what there was, apart from what could not be ended."""
-    return [leftover for leftover in leftovers(directory) if remove(leftover.scratch, leftover.pids)]
+    removed = [leftover for leftover in leftovers(directory) if remove(leftover.scratch, leftover.pids)]
+    for folder in (folder for place in memory_places() for folder in place.glob("emu-*-*-*-*")):
+        if not _owner_lives(folder.name.removeprefix("emu-")) and _is_private(folder):
+            with contextlib.suppress(OSError):  # it is not empty, and so not ours
+                folder.rmdir()
+    return removed
 
 
 def remove(scratch: Path, pids: tuple[int, ...] = ()) -> bool:
@@ -157,12 +173,15 @@ def _load(scratch: Path) -> GuestState | None:
 
 def _makers_turn(scratch: Path) -> bool:
     """Whether a directory without a note is one that its maker is about to write it in."""
-    words = scratch.name.removeprefix("g").split("-")
-    if len(words) >= 4 and lives(":".join(words[:3])):
-        return True
+    if scratch.name.count("-") == 3:
+        return _owner_lives(scratch.name.removeprefix("g"))
     with contextlib.suppress(OSError):  # of a version that did not say whose they are
-        return len(words) < 4 and time.time() - scratch.stat().st_mtime <= _MAKERS_S
+        return time.time() - scratch.stat().st_mtime <= _MAKERS_S
     return False
+
+
+def _owner_lives(name: str) -> bool:
+    return lives(name.rpartition("-")[0].replace("-", ":"))
 
 
 def _strays(directory: Path) -> list[Leftover]:

@@ -94,9 +94,10 @@ def shared_directories(wanted: Iterable[Path]) -> list[Path]:
     return sorted(path for path in resolved if not any(parent in resolved for parent in path.parents))
 
 
-def usual_shares() -> list[Path]:
-    """What every guest shares: the working directory, emu itself, and the Python it runs on."""
-    return [Path.cwd(), Path(emu.__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix)]
+def programs(shares: Sequence[Path]) -> list[Path]:
+    """What every guest runs and may not write, unless it lies in one of its shares: emu itself, and its Python."""
+    wanted = shared_directories([Path(emu.__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix)])
+    return [path for path in wanted if not any(path.is_relative_to(share) for share in shares)]
 
 
 def guest_environment(env: Mapping[str, str]) -> dict[str, str]:
@@ -137,11 +138,8 @@ def memory_directory(memory_bytes: int, candidates: Sequence[Path] | None = None
 
     UML maps its memory from a file. A file system that fills up ends the guest with SIGBUS, so room is checked first.
     """
-    if candidates is None:
-        named = [Path(os.environ[name]) for name in ("TMPDIR",) if os.environ.get(name)]
-        candidates = [Path("/dev/shm"), *named, Path("/tmp"), Path("/var/tmp")]  # noqa: S108
     seen = []
-    for place in candidates:
+    for place in leftovers.memory_places() if candidates is None else candidates:
         try:
             facts = os.statvfs(place)
         except OSError:
@@ -217,8 +215,10 @@ class Guest:
     def _boot(self, undo: ExitStack) -> None:
         began = time.monotonic()
         parts = find_parts(docker=self.docker)
-        shares = shared_directories([*usual_shares(), *self.shares])
+        shares = shared_directories([Path.cwd(), *self.shares])
         memory_place = memory_directory(self.memory_bytes)
+        self._memory = leftovers.make_owned(memory_place, "emu-")
+        undo.callback(_remove_if_empty, self._memory)
         image_disk = disk.take(parts, self.say)
         self._disk = image_disk.path
         lock = undo.enter_context(_Descriptors(image_disk.lock_fd))
@@ -231,7 +231,7 @@ class Guest:
         undo.callback(self._remove_scratch, scratch)
         self._fill_scratch(scratch, parts, shares, image_disk.path)
         self.say(f"booting our own kernel (User-Mode Linux, {format_bytes(self.memory_bytes)} of memory) …")
-        self._start_keeper(undo, parts, scratch, memory_place, image_disk.lock_fd)
+        self._start_keeper(undo, parts, scratch, image_disk.lock_fd)
         lock.close()  # from here on the guest's processes hold it
         self._await_ready(began)
 
@@ -247,13 +247,15 @@ class Guest:
         }
         text = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items())
         (scratch / "settings.sh").write_text(text)
-        (scratch / "shares").write_text("".join(f"{path}\n" for path in shares))
+        (scratch / "shares").write_text(_lines(shares))
+        (scratch / "programs").write_text(_lines(programs(shares)))
+        (scratch / keeper.WRITABLE).write_text(_lines([scratch, *shares, image_disk, self._memory]))
         shutil.copy(Path(__file__).parent / "guest" / "init.sh", scratch / "init.sh")
         (scratch / "init.sh").chmod(0o755)
         (scratch / "docker.ext4").symlink_to(image_disk)
         disk.make_sparse(scratch / "swap.img", self.swap_bytes)
 
-    def _start_keeper(self, undo: ExitStack, parts: Parts, scratch: Path, memory_place: Path, lock_fd: int) -> None:
+    def _start_keeper(self, undo: ExitStack, parts: Parts, scratch: Path, lock_fd: int) -> None:
         to_guest_read, self._to_guest = os.pipe()
         self._from_guest, from_guest_write = os.pipe()
         self._console_fd, console_write = os.pipe()
@@ -272,7 +274,7 @@ class Guest:
             line_out=from_guest_write,
         )
         fds = [life_read, console_write, to_guest_read, from_guest_write]
-        env = {**os.environ, "TMPDIR": str(memory_place)}
+        env = {**os.environ, "TMPDIR": str(self._memory)}
         if xstate.needed():
             (scratch / "xstate.so").symlink_to(xstate.library(own_cache_dir()))
             env["EMU_PRELOAD"] = "./xstate.so"  # LD_PRELOAD is split at spaces, so no path of the user's may be in it
@@ -325,6 +327,7 @@ class Guest:
                 if frame.kind == wire.FAILED:
                     self._boot_failed(frame.payload.decode())
                 if frame.kind == wire.READY:
+                    _remove_if_empty(self._memory)  # what it was for has no name, and needs it no more
                     ready = frame.json()
                     self.facts = GuestFacts(ready["kernel"], ready["docker"], time.monotonic() - began)
                     up = f"Linux {self.facts.kernel}"
@@ -504,6 +507,15 @@ class Guest:
             while time.monotonic() < deadline:
                 self._frames.clear()
                 self._turn({}, 0.5)
+
+
+def _lines(paths: Iterable[Path]) -> str:
+    return "".join(f"{path}\n" for path in paths)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 class _Descriptors:

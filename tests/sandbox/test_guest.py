@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import json
@@ -211,3 +212,29 @@ def test_a_second_sandbox(box: Shared) -> None:
         with pytest.raises(EmuError, match="cannot drop"):
             disk.reset()
     assert any("image disk 1 is in use by pid" in line and "using image disk 2" in line for line in said)
+
+
+def test_what_is_not_shared_is_not_written(box: Shared) -> None:
+    """Not even by root in the guest that mounts this machine's files for itself: the modules are read-only, all
+    else is out of reach, and what is shared can be written, made, renamed and removed.
+    """
+    outside = box.directory.parent / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    script = f"""
+        mkdir /tmp/host && mount -t hostfs -o / hostfs /tmp/host || exit 9
+        cat /tmp/host{outside}/kept
+        rm -f /tmp/host{outside}/kept; echo x > /tmp/host{outside}/kept; echo x > /tmp/host{outside}/new
+        mv /tmp/host{outside} /tmp/host{outside}-moved
+        touch /lib/modules/x
+        mkdir -p {box.directory}/one/two && echo y > {box.directory}/one/file &&
+            mv {box.directory}/one/file {box.directory}/one/two/ && cat {box.directory}/one/two/file &&
+            rm -r {box.directory}/one
+        umount /tmp/host
+    """
+    ended = box.sh(script)
+    assert (ended.status, ended.out) == (0, b"kept" + b"y\n"), ended.err
+    assert b"/lib/modules/x': Read-only file system" in ended.err
+    if ctypes.CDLL(None).syscall(444, None, 0, 1) < 2:
+        pytest.skip("this machine's kernel has no Landlock, or one that would break renames")
+    assert [(path.name, path.read_text()) for path in outside.iterdir()] == [("kept", "kept")]

@@ -45,9 +45,14 @@ for place in /run /tmp /var/tmp /etc/docker /var/lib/containerd /var/log/journal
 done
 mkdir -p $new/run/lock $new/run/emu/bin $new/run/emu/host
 while IFS= read -r share; do
+    mkdir -p "$new$share" && mount --bind "/tmp/host$share" "$new$share" && mount -o remount,bind,ro "$new$share" \
+        || fail "cannot show $share"
+done <"/tmp/host$EMU_BOOT/programs"
+while IFS= read -r share; do
     mkdir -p "$new$share" && mount --bind "/tmp/host$share" "$new$share" || fail "cannot share $share"
 done <"/tmp/host$EMU_BOOT/shares"
-mount --bind "/tmp/host$EMU_MODULES" $new/lib/modules || fail "cannot mount the kernel's modules"
+mount --bind "/tmp/host$EMU_MODULES" $new/lib/modules && mount -o remount,bind,ro $new/lib/modules \
+    || fail "cannot mount the kernel's modules"
 cd $new && pivot_root . run/emu/host && cd / || fail "cannot change the root"
 umount -l /run/emu/host 2>/dev/null && rmdir /run/emu/host
 
