@@ -111,8 +111,9 @@ def sandbox() -> None:
     """Our own Linux kernel, with cgroup v2, swap and Docker, where this machine lacks them.
 
     It is User-Mode Linux: a whole kernel that runs as one ordinary process, with no hypervisor and no root needed.
-    It sees this machine's files. The working directory, the project, its Python and every --share are written
-    through; anything else that it writes is gone with it. Images stay on a disk of its own between runs.
+    It sees this machine's files. The working directory and every --share are written through; anything else that it
+    writes is gone with it. Images stay on a disk of its own between runs. It keeps accidents in, and is no security
+    boundary: docs/sandbox.md.
     """
 
 
