@@ -182,6 +182,7 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
         directory.processes / "console.log",
         screen.step,
         docker=needs_docker(spec),
+        shown=[own_cache_dir()],
     )
     try:
         with _in_memory(resolve(spec)) as scenario, terminal.interrupting_signals(), guest:

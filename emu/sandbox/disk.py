@@ -185,9 +185,16 @@ def _format(parts: Parts, path: Path) -> None:
 
 
 def make_sparse(path: Path, size_bytes: int) -> None:
-    """A file of a size that takes no space until it is written to."""
-    with path.open("wb") as file:
-        file.truncate(size_bytes)
+    """A file of a size that takes no space until it is written to. EmuError where none so large can be."""
+    try:
+        with path.open("wb") as file:
+            file.truncate(size_bytes)
+    except OSError as error:
+        raise EmuError(
+            f"cannot make a disk of {format_bytes(size_bytes)} in {path.parent}",
+            error.strerror or str(error),
+            "take less: sandbox.swap in a scenario, --swap of emu sandbox",
+        ) from error
 
 
 def existing(directory: Path | None = None) -> Iterator[Path]:

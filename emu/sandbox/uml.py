@@ -42,6 +42,8 @@ EXIT_SANDBOX = 125
 """What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
 
 _KEEPER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emu.sandbox.keeper import main; main()"
+_LEAST_MEMORY = 128 * 2**20
+_MOST_SWAP = 64
 _CONSOLE_LINES = 30
 _STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out what tells the cause
 _KILLED = re.compile(f"{keeper.SAYS}|ptrace [sg]et regs failed|wait_stub_done : failed")
@@ -94,9 +96,9 @@ def shared_directories(wanted: Iterable[Path]) -> list[Path]:
     return sorted(path for path in resolved if not any(parent in resolved for parent in path.parents))
 
 
-def programs(shares: Sequence[Path]) -> list[Path]:
-    """What every guest runs and may not write, unless it lies in one of its shares: emu itself, and its Python."""
-    wanted = shared_directories([Path(emu.__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix)])
+def programs(shares: Sequence[Path], shown: Iterable[Path] = ()) -> list[Path]:
+    """What every guest sees and may not write, unless it lies in a share: emu itself, its Python, `shown`."""
+    wanted = shared_directories([Path(emu.__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix), *shown])
     return [path for path in wanted if not any(path.is_relative_to(share) for share in shares)]
 
 
@@ -159,6 +161,21 @@ def memory_directory(memory_bytes: int, candidates: Sequence[Path] | None = None
     )
 
 
+def _check_sizes(memory_bytes: int, swap_bytes: int) -> None:
+    """EmuError for a guest that would panic instead of booting."""
+    fix = "give it another size: sandbox.memory and sandbox.swap in a scenario, --memory and --swap of emu sandbox"
+    if memory_bytes < _LEAST_MEMORY:
+        least = format_bytes(_LEAST_MEMORY)
+        raise EmuError("the sandbox cannot boot", f"{format_bytes(memory_bytes)} of memory is below {least}", fix)
+    if swap_bytes > memory_bytes * _MOST_SWAP:
+        raise EmuError(
+            "the sandbox cannot boot",
+            f"{format_bytes(swap_bytes)} of swap is more than {_MOST_SWAP} times its memory "
+            f"({format_bytes(memory_bytes)}), in which the kernel notes each page of it",
+            fix,
+        )
+
+
 @dataclass(frozen=True)
 class GuestFacts:
     """What came up: the guest kernel's release, Docker's version (None: it was not wanted), and how long it took."""
@@ -172,7 +189,8 @@ class GuestFacts:
 class Guest:
     """A booted guest, as a context manager; `run` runs a command in it. Leaving it powers the guest off.
 
-    `shares` are mounted at the same path besides the usual ones. `console_log` gets a copy of the console.
+    `shares` are mounted at the same path besides the working directory; `shown` are there too, read-only.
+    `console_log` gets a copy of the console.
     `say` is told of progress, a line at a time. `hang_s`: a guest silent for so long is given up; it is long,
     because a guest short of memory is slow and not dead.
     """
@@ -186,6 +204,7 @@ class Guest:
     hang_s: float = 180.0
     docker: bool = True
     """Whether a Docker engine is started, which takes most of the boot."""
+    shown: Sequence[Path] = ()
     facts: GuestFacts | None = field(default=None, init=False)
     scratch: Path | None = field(default=None, init=False)
 
@@ -214,6 +233,7 @@ class Guest:
 
     def _boot(self, undo: ExitStack) -> None:
         began = time.monotonic()
+        _check_sizes(self.memory_bytes, self.swap_bytes)
         parts = find_parts(docker=self.docker)
         shares = shared_directories([Path.cwd(), *self.shares])
         memory_place = memory_directory(self.memory_bytes)
@@ -248,7 +268,7 @@ class Guest:
         text = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items())
         (scratch / "settings.sh").write_text(text)
         (scratch / "shares").write_text(_lines(shares))
-        (scratch / "programs").write_text(_lines(programs(shares)))
+        (scratch / "programs").write_text(_lines(programs(shares, self.shown)))
         (scratch / keeper.WRITABLE).write_text(_lines([scratch, *shares, image_disk, self._memory]))
         shutil.copy(Path(__file__).parent / "guest" / "init.sh", scratch / "init.sh")
         (scratch / "init.sh").chmod(0o755)
@@ -287,7 +307,7 @@ class Guest:
                 _KEEPER,
                 str(Path(emu.__file__).parents[1]),
                 str(scratch),
-                str(cache_dir()),
+                str(own_cache_dir()),
                 *map(str, fds),
                 *argv,
             ],
@@ -671,11 +691,14 @@ def run(
     docker: bool = True,
     quiet_s: float | None = None,
     stdin: int | None = 0,
+    shown: Sequence[Path] = (),
 ) -> int:
     """Boot a guest, run one command in it with our own streams, power off; return the command's exit status."""
     shares = [*shares, *([cwd] if cwd is not None else [])]
     with (
         terminal.interrupting_signals(),
-        Guest(memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s, docker=docker) as guest,
+        Guest(
+            memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s, docker=docker, shown=shown
+        ) as guest,
     ):
         return guest.run(argv, cwd=cwd, env=env, stdin=stdin, interactive=interactive, quiet_s=quiet_s)

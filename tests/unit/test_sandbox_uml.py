@@ -80,6 +80,14 @@ def test_memory_needs_room(tmp_path: Path) -> None:
     assert "--memory" in caught.value.fix
 
 
+@pytest.mark.parametrize(("memory", "swap"), [(2**26, 0), (3 * 2**30, 2**46)])
+def test_a_guest_that_could_not_boot(memory: int, swap: int) -> None:
+    """Memory below what the kernel needs, or more swap than it could note in it: nothing is started."""
+    with pytest.raises(EmuError, match="the sandbox cannot boot") as caught, uml.Guest(memory, swap):
+        pass
+    assert "sandbox.swap" in caught.value.fix
+
+
 def test_memory_needs_a_writable_place(as_ordinary_user: None) -> None:
     """A directory that we cannot write to is named as such."""
     with pytest.raises(EmuError, match="not writable"):
