@@ -8,6 +8,7 @@ containers are the engine's, and what runs without an engine is in its pod's cgr
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
@@ -19,9 +20,12 @@ from emu.errors import EmuError
 from emu.freezer import folders as freezer_folders
 from emu.machine import where
 from emu.owner import lives
+from emu.paths import own_cache_dir
 from emu.podcgroup import DRIVERS, existing_pods, pod_cgroup, read_owner
 from emu.process import leftovers as processes
 from emu.runtime import LABEL_OWNER, LABEL_RUN
+
+_OLD_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
 
         for guest in sweep():
             yield Removed("guest", guest.scratch.name)
+        for path in own_cache_dir().glob(".run-*.yaml"):  # of earlier versions, with a scenario's variables in it
+            if time.time() - path.stat().st_mtime > _OLD_S:
+                path.unlink(missing_ok=True)
+                yield Removed("scenario", path.name)
     known: set[str] = set()
     engine = Engine()
     try:

@@ -14,6 +14,9 @@ from emu.messages import LoadPlan, Until
 from emu.policy.until import PodFacts, in_words, pod_met
 from emu.rundir import RunDir, cannot_record
 
+HANG_S = 300.0
+"""Short of memory, or on a busy machine, it may be slow to speak."""
+
 
 class RunLoad:
     """The load generator of one run. A context manager; leaving it early ends the load."""
@@ -25,7 +28,7 @@ class RunLoad:
         self._helper = Helper("the load generator", run.processes / "load.err")
         self.status: dict[str, Any] = {}
         """What it said last of its requests: `sent`, `in_flight`, `by_status`, `errors` …"""
-
+        self._heard_at = now()
         self.begin_at: float | None = None
         """CLOCK_MONOTONIC second 0 of the plan; None until the load generator is ready."""
         self._waits = {phase.name: phase.until for phase in plan.phases if phase.until is not None}
@@ -42,11 +45,20 @@ class RunLoad:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._helper.end(terminate=True)
-        self.hear()
+        self.hear()  # it has ended
 
     def hear(self) -> None:
-        """Take in all that it said since; phases that began or ended go on record."""
+        """Take in all that it said since; phases that began or ended go on record. EmuError if it has been silent for
+        so long that it must hang: a run waits for it, and would wait for ever.
+        """
+        if self.running and now() - self._heard_at > HANG_S:
+            raise EmuError(
+                "the load generator hangs",
+                f"it reports four times a second, and has said nothing for {HANG_S / 60:.0f} min",
+                "see whether something stopped that process (kill -STOP), or this machine is out of memory",
+            )
         for line in self._helper.lines():
+            self._heard_at = now()
             try:
                 said = json.loads(line)
             except json.JSONDecodeError:  # cut short by its end

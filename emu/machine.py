@@ -11,6 +11,8 @@ import psutil
 
 from emu.paths import IN_SANDBOX
 from emu.runtime import EngineFacts
+from emu.spec.scenario import SandboxSpec
+from emu.units import format_bytes
 
 
 def where() -> str:
@@ -36,6 +38,18 @@ def machine_facts(engine: EngineFacts) -> dict[str, Any]:
         "page_size": os.sysconf("SC_PAGE_SIZE"),
         "devices": block_devices(Path(engine.root_dir), engine.runtime),
     }
+
+
+def not_applied(wanted: SandboxSpec, memory_bytes: int, swap_bytes: int) -> str | None:
+    """What of a scenario's `sandbox` this machine is not, in words; None where it is as asked, or nothing was. One
+    that is there already (a host, a sandbox with a shell in it) keeps its size.
+    """
+    usual, parts = type(wanted)(), []
+    if wanted.memory != usual.memory and not 0.85 * wanted.memory <= memory_bytes <= 1.02 * wanted.memory:
+        parts.append(f"memory {format_bytes(wanted.memory)} was asked for, and it has {format_bytes(memory_bytes)}")
+    if wanted.swap != usual.swap and abs(wanted.swap - swap_bytes) > 2**20:
+        parts.append(f"swap {format_bytes(wanted.swap)} was asked for, and it has {format_bytes(swap_bytes)}")
+    return "; ".join(parts) or None
 
 
 def _system() -> str:

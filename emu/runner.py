@@ -25,7 +25,7 @@ from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loading import RunLoad
 from emu.loadplan import load_plan
-from emu.machine import machine_facts, where
+from emu.machine import machine_facts, not_applied, where
 from emu.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
 from emu.podcgroup import pod_cgroup
@@ -105,6 +105,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             end.begun = True
+            _say_what_is_not_applied(spec, log, screen)
             recorder = stack.enter_context(RunRecorder(run, pod, log, spec.recorder.interval))
             pod.on_create = _telling(recorder, freezer, pod)
             keep = partial(_keep_going, recorder, freezer, interrupts)
@@ -280,6 +281,13 @@ class _Events:
         if event.reason == "Started":
             text = f"{event.t - self._began:6.1f} s  {event.message}"
         self._screen.event(text, "dim" if event.type == "Normal" else "yellow")
+
+
+def _say_what_is_not_applied(spec: ScenarioSpec, log: EventLog, screen: Screen) -> None:
+    why = not_applied(spec.sandbox, psutil.virtual_memory().total, psutil.swap_memory().total)
+    if why is not None:
+        log.append(Note(now(), "the machine is not of the size that `sandbox` asks for", why, "warning"))
+        screen.event(f"`sandbox` is not applied, as this machine is there already: {why}", "yellow")
 
 
 def _telling(recorder: RunRecorder, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:

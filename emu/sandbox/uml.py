@@ -8,6 +8,7 @@ to tell what went wrong.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import select
@@ -244,8 +245,7 @@ class Guest:
         lock = undo.enter_context(_Descriptors(image_disk.lock_fd))
         log: IO[bytes] | None = None
         if self.console_log is not None:
-            self.console_log.parent.mkdir(parents=True, exist_ok=True)
-            log = undo.enter_context(self.console_log.open("wb"))
+            log = undo.enter_context(_open_log(self.console_log))
         self._log = log
         scratch = self.scratch = leftovers.make_scratch()
         undo.callback(self._remove_scratch, scratch)
@@ -527,6 +527,17 @@ class Guest:
             while time.monotonic() < deadline:
                 self._frames.clear()
                 self._turn({}, 0.5)
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """EmuError where a log cannot go, or would wait for a reader (a pipe)."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not (path.is_file() or path.is_char_device()):
+            raise OSError(errno.EINVAL, "it is neither a file nor a terminal")
+        return path.open("wb")
+    except OSError as error:
+        raise EmuError(f"cannot keep the console in {path}", error.strerror or str(error), "name a file") from error
 
 
 def _lines(paths: Iterable[Path]) -> str:

@@ -109,10 +109,10 @@ def test_bad_words_end_emu_freezer_with_2(words: list[str], told: str, tmp_path:
     assert "fix:" in done.stderr
 
 
-def test_folders_of_runs_that_are_no_more_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the living are left alone; without any there is nothing."""
+def test_the_folders_of_runs_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose they are is not theirs to say; without any there is nothing."""
     monkeypatch.setattr(freezer, "HOME", tmp_path / "freezer")
-    assert list(freezer.leftovers([])) == []
-    for name in ("dead", "alive"):
+    assert freezer.folders() == []
+    for name in ("a", "b"):
         (tmp_path / "freezer" / name).mkdir(parents=True)
-    assert [path.name for path in freezer.leftovers(["alive"])] == ["dead"]
+    assert [path.name for path in freezer.folders()] == ["a", "b"]

@@ -13,7 +13,9 @@ from click.testing import CliRunner
 
 from emu import host
 from emu.cli_sandbox import doctor
+from emu.machine import not_applied
 from emu.sandbox import parts
+from emu.spec.scenario import SandboxSpec
 
 UNIFIED = "24 23 0:21 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 HYBRID = """31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -119,3 +121,21 @@ def test_doctor_speaks_to_people() -> None:
     ended = CliRunner().invoke(doctor, [])
     assert "memory controller" in ended.stdout
     assert any(word in ended.stdout for word in ("take place", "Nothing can run"))
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has", "said"),
+    [
+        ({}, (64 * GIB, 0), None),
+        ({"memory": 6 * GIB}, (int(5.8 * GIB), 2 * GIB), None),
+        ({"memory": 6 * GIB}, (int(2.9 * GIB), 2 * GIB), "memory 6 GiB was asked for, and it has 2.9 GiB"),
+        ({"swap": 0}, (3 * GIB, 2 * GIB), "swap 0 B was asked for, and it has 2 GiB"),
+        ({"swap": 8 * GIB}, (3 * GIB, 8 * GIB - 4096), None),
+    ],
+)
+def test_a_size_that_this_machine_has_not(wanted: dict[str, int], has: tuple[int, int], said: str | None) -> None:
+    """What a scenario asks of the sandbox is reported where the machine was there already, and not applied."""
+    assert not_applied(SandboxSpec.model_validate(wanted), *has) == said
