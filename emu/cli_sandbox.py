@@ -101,7 +101,7 @@ def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
     except KeyboardInterrupt:  # while booting; later on the command gets the signal
         status = EXIT_INTERRUPTED
     except uml.SandboxError as wrong:
-        click.echo(f"emu: {wrong}", err=True)
+        output.echo(f"emu: {wrong}", err=True)
         status = uml.EXIT_SANDBOX
     sys.exit(status)
 
