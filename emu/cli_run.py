@@ -27,7 +27,7 @@ from emu.scenario import load_scenario, needs_docker, read_scenario, resolve, va
 from emu.spec import ScenarioSpec
 
 _QUIET_S = 1800.0
-"""A run that has said nothing for so long is given up; its longest silent step (unpacking images) has half of it."""
+"""A run without a word or a turn for so long is given up; its longest step (unpacking images) has half of it."""
 _ENDED_EARLY = ("the run ended before its time", "its own process in the sandbox was ended")
 DEFAULT_SCENARIO = "queue-proxy-oom"
 
@@ -188,7 +188,7 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
         with _in_memory(resolve(spec)) as scenario, terminal.interrupting_signals(), guest:
             screen.end_step()  # from here on the guest writes
             words = argv + (["--to-stderr"] if screen.to_stderr else [])
-            status = guest.run(words, stdin=scenario, quiet_s=_QUIET_S)
+            status = guest.run(words, stdin=scenario, quiet_s=_QUIET_S, pulse=directory.pulse)
             screen.step("ending the sandbox")
     except uml.SandboxError as lost:
         if not directory.begun():

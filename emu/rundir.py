@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,6 +109,16 @@ class RunDir:
     def begun(self) -> bool:
         """Something is on record here, or of one of the variants."""
         return self.events.exists() or any(self.variants.glob(f"*/{self.events.name}"))
+
+    def beat(self) -> None:
+        """Leave a sign that the run goes on: the time of a folder, which nothing else reads."""
+        with suppress(OSError):
+            os.utime(self.processes)
+
+    def pulse(self) -> list[int]:
+        """The last sign of each run in here."""
+        folders = [self.processes, *self.variants.glob(f"*/{self.processes.name}")]
+        return [folder.stat().st_mtime_ns for folder in folders if folder.is_dir()]
 
     def container_log(self, container: str, attempt: int) -> Path:
         """Where the output of one instance of a container goes."""

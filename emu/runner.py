@@ -47,6 +47,7 @@ if TYPE_CHECKING:  # what few runs need is imported where they do: in the sandbo
     from emu.autoscaler import ScaledPod
 
 _TURN_S = 0.1
+_PULSE_S = 10.0
 _WORTH_A_LINE = ("Started", "Killing")
 """What the kubelet does to plan and is shown all the same."""
 
@@ -108,7 +109,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             _say_what_is_not_applied(spec, log, screen)
             recorder = stack.enter_context(RunRecorder(run, pod, log, spec.recorder.interval))
             pod.on_create = _telling(recorder, freezer, pod)
-            keep = partial(_keep_going, recorder, freezer, interrupts)
+            keep = partial(_keep_going, recorder, freezer, interrupts, _Pulse(run))
             if spec.starts is not None and image is not None:
                 from emu.starts import Starts
 
@@ -188,8 +189,23 @@ def _warmth(pod: Pod, engine: Runtime) -> str:
     return temperature_of(Found(image=True, cached_share=share))
 
 
-def _keep_going(recorder: RunRecorder, freezer: RunFreezer | None, interrupts: Interrupts) -> None:
+class _Pulse:
+    """Shows now and then that the run goes on, to who waits for it outside of the sandbox."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._next_at = 0.0
+
+    def beat(self) -> None:
+        """Another turn."""
+        if now() >= self._next_at:
+            self._next_at = now() + _PULSE_S
+            self._run.beat()
+
+
+def _keep_going(recorder: RunRecorder, freezer: RunFreezer | None, interrupts: Interrupts, pulse: _Pulse) -> None:
     """What is seen to at every turn of a run."""
+    pulse.beat()
     interrupts.check()
     recorder.check()
     if freezer is not None:

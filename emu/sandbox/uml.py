@@ -386,15 +386,17 @@ class Guest:
         interactive: bool = False,
         grace_s: float = 60.0,
         quiet_s: float | None = None,
+        pulse: Callable[[], object] = lambda: None,
     ) -> int:
         """Run a command; pass its streams through live, byte for byte; return its exit status (128+n for signal n).
 
         Streams that are terminals here are terminals there. SIGINT, SIGTERM and SIGHUP are passed to the command; if
         it has not ended `grace_s` later, or at the third signal, the guest is ended. `interactive`: Ctrl-C is a key
-        like any other. `stdin` None is an empty input. `quiet_s`: a command without a word for so long is given up.
+        like any other. `stdin` None is an empty input. `quiet_s`: a command is given up that has said
+        nothing for so long, and whose `pulse` is what it was then.
         """
         rows, columns = terminal.size(stdout, stderr, stdin)
-        session = _Session(self, stdin, stdout, stderr, grace_s, quiet_s)
+        session = _Session(self, stdin, stdout, stderr, grace_s, quiet_s, pulse)
         with (
             terminal.caught_signals() as signals,
             terminal.passing_keys(stdin, keep_interrupt=not interactive) as keys,
@@ -570,7 +572,14 @@ class _Session:
     """One command's streams between the host's descriptors and the line."""
 
     def __init__(
-        self, guest: Guest, stdin: int | None, stdout: int, stderr: int, grace_s: float, quiet_s: float | None
+        self,
+        guest: Guest,
+        stdin: int | None,
+        stdout: int,
+        stderr: int,
+        grace_s: float,
+        quiet_s: float | None,
+        pulse: Callable[[], object],
     ) -> None:
         self._guest = guest
         self._stdin = stdin
@@ -579,7 +588,8 @@ class _Session:
         self._window = wire.STDIN_WINDOW
         self._grace_s = grace_s
         self._quiet_s = quiet_s
-        self._spoke_at = time.monotonic()
+        self._pulse = pulse
+        self._spoke_at, self._felt = time.monotonic(), pulse()
         self._interrupts: list[int] = []
         self._deadline: float | None = None
         self._status: int | None = None
@@ -617,7 +627,11 @@ class _Session:
     def _see_progress(self, *, waiting: bool) -> None:
         if waiting or self._status is not None:
             self._spoke_at = time.monotonic()
-        if self._quiet_s is not None and time.monotonic() - self._spoke_at > self._quiet_s:
+        if self._quiet_s is None or time.monotonic() - self._spoke_at < self._quiet_s:
+            return
+        before, self._felt = self._felt, self._pulse()
+        self._spoke_at = time.monotonic()
+        if self._felt == before:
             raise self._guest._failure(
                 "the run makes no progress",
                 f"it has not said a word for {self._quiet_s / 60:.0f} min, while its guest answers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import shutil
 import signal
@@ -220,6 +221,16 @@ def test_a_hanging_guest_is_told() -> None:
         guest.run(["true"], stdin=None)
     assert caught.value.what == "the guest hangs"
     assert there.gone()
+
+
+def test_a_command_that_makes_no_progress() -> None:
+    """One without a word is given up though its guest answers; not while its pulse goes on."""
+    beats = itertools.count()
+    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, docker=False) as guest:
+        assert guest.run(["sleep", "3"], stdin=None, quiet_s=1, pulse=lambda: next(beats)) == 0
+        guest.run(["sleep", "300"], stdin=None, quiet_s=1)
+    assert caught.value.what == "the run makes no progress"
+    assert next(beats) > 1
 
 
 def test_a_boot_that_takes_too_long() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -119,14 +120,18 @@ def test_a_sandbox_that_is_lost(
     out = tmp_path / "run"
     read: list[bytes] = []
 
-    def lost(argv: list[str], *, stdin: int, **_: object) -> int:
-        read.append(os.read(stdin, 1 << 20))
-        shutil.copytree(fake_runs.cut_off(tmp_path / "fake").path, out, dirs_exist_ok=True)
-        if how == "the kernel":
-            raise uml.SandboxError("the guest ended by itself", "linux.uml was ended by signal 9", "run it again")
-        return 137
+    class LostGuest(nullcontext[None]):
+        def __init__(self, *_: object, **__: object) -> None:
+            super().__init__()
 
-    monkeypatch.setattr(uml, "run", lost)
+        def run(self, _argv: list[str], *, stdin: int, **_: object) -> int:
+            read.append(os.read(stdin, 1 << 20))
+            shutil.copytree(fake_runs.cut_off(tmp_path / "fake").path, out, dirs_exist_ok=True)
+            if how == "the kernel":
+                raise uml.SandboxError("the guest ended by itself", "linux.uml was ended by signal 9", "run it again")
+            return 137
+
+    monkeypatch.setattr(uml, "Guest", LostGuest)
     monkeypatch.setattr(images, "prepare", lambda *_: None)
     monkeypatch.setattr(cli_run, "_choose", lambda *_: "sandbox")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
