@@ -26,7 +26,7 @@ def test_one_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(loading, "HANG_S", 0.2)
     run = RunDir(tmp_path / "run")
     run.create()
-    plan = LoadPlan(host="127.0.0.1", port=1, phases=(), begin_at=None)
+    plan = LoadPlan(host="127.0.0.1", port=1, phases=())
     with loading.RunLoad(plan, run, EventLog(run.events)) as load, pytest.raises(EmuError, match="generator hangs"):
         while load.running:
             load.hear()
