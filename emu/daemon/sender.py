@@ -187,7 +187,8 @@ class Request(Asker):
     async def _converse(self, talk: WebSocketSpec) -> None:
         from emu.daemon.websocket import Conversation, ProtocolError
 
-        self._outcome.sent(self, time.monotonic())
+        self.begun = time.monotonic()
+        self._outcome.sent(self, self.begun)
         conversation = Conversation(self._connections.host, self._connections.port, self._head)
         failed: BaseException | None = None
         error: RequestError | None = None
@@ -208,6 +209,7 @@ class Request(Asker):
         self._end(error)
 
     async def _connect(self) -> None:
+        self.begun = time.monotonic()  # of many at once each waits for those before it: that is our own time
         try:
             connection = await connect(self._connections.host, self._connections.port, make=self._protocol)
         except OSError as failed:
