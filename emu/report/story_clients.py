@@ -17,6 +17,8 @@ MOST_KINDS = 3
 """Kinds of answers whose latency is told."""
 SLOW_SHARE = 0.1
 """A machine that is late with more than this share of a phase's requests is too slow for it."""
+BUSY_SHARE = 0.2
+"""A machine whose recorder is late with more than this share of its samples has other things to do."""
 _SEEN = {
     "refused": "were refused a connection",
     "reset": "were reset",
@@ -98,7 +100,14 @@ def bound_headline(study: Study) -> str:
                 f"This machine is too slow for the scenario: it brought {in_time:,} of {count(asked, 'request')} in "
                 f"time, and {bound}. "
             )
-        return f"{bound[0].upper()}{bound[1:]}. "
+        cost = study.recorder
+        busy = cost is not None and cost.late > BUSY_SHARE * cost.samples
+        why = (
+            f"; this machine was busy, {share(cost.late, cost.samples)} of the samples were late"
+            if cost and busy
+            else ""
+        )
+        return f"{bound[0].upper()}{bound[1:]}{why}. "
     return ""
 
 

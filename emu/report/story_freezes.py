@@ -55,7 +55,7 @@ def _of(study: Study, name: str) -> Iterator[str]:
         )
         if half is not None
     ]
-    yield f"{text}{'; ' if costs else ''}{' and '.join(costs)}{' (median)' if costs and len(freezes) > 1 else ''}."
+    yield f"{text}{'; ' if costs else ''}{' and '.join(costs)}{f' (median of {len(freezes)})' if costs and len(freezes) > 1 else ''}."
     yield from _given_back(name, freezes)
 
 

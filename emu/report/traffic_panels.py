@@ -74,13 +74,13 @@ def _rate(canvas: Canvas, requests: list[Request]) -> None:
             canvas.trace(
                 panel, REQUEST_LEGEND, type="bar", name=name, x=middle, y=[n / step for n in ended[kind]],
                 width=step * 0.94, marker=_bar(kind, colour, ended[kind]), customdata=ended[kind],
-                hovertemplate=f"{name}: %{{customdata:,}}, %{{y:,.4~g}}/s<extra></extra>",
+                hovertemplate=f"{name}: %{{customdata:,}}, %{{y:,.4~r}}/s<extra></extra>",
                 meta={"kind": "rate", "of": kind},
             )  # fmt: skip
     canvas.trace(
         panel, REQUEST_LEGEND, name="sent", x=[round(i * step, 6) for i in range(count + 1)],
         y=[*(n / step for n in sent), sent[-1] / step], mode="lines", meta={"kind": "sent"},
-        line={"width": 1.2, "color": "var(--ink)", "shape": "hv"}, hovertemplate="sent: %{y:,.4~g}/s<extra></extra>",
+        line={"width": 1.2, "color": "var(--ink)", "shape": "hv"}, hovertemplate="sent: %{y:,.4~r}/s<extra></extra>",
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> 
             panel, REQUEST_LEGEND, name=name, x=[round(t, 6) for t, _, _ in shown],
             y=[round(value, 4) for _, value, _ in shown], text=[_request_text(request) for _, _, request in shown],
             mode="markers", marker={**marker, "line": {"width": 1.4 if thin else 0, "color": colour}},
-            hovertemplate="%{y:,.4~g} ms, %{text}<extra></extra>", meta={"kind": "latency", "of": kind},
+            hovertemplate="%{y:,.4~r} ms, %{text}<extra></extra>", meta={"kind": "latency", "of": kind},
         )  # fmt: skip
         canvas.figure.data[-1]["showlegend"] = False  # the bars have the name
     if drawn < len(requests):
@@ -204,7 +204,7 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
             panel, CPU_LEGEND, name=safe(name), x=[round(i * step, 6) for i in range(len(values) + 1)],
             y=[round(value, 6) for value in [*values, values[-1]]], mode="lines", meta={"kind": "cpu", "of": name},
             line={**look, "dash": "dot" if name == POD[0] else "solid"},
-            hovertemplate=f"{safe(name)}: %{{y:,.3~g}} processors<extra></extra>",
+            hovertemplate=f"{safe(name)}: %{{y:,.3~r}} processors<extra></extra>",
         )  # fmt: skip
 
 
@@ -233,7 +233,7 @@ def io_panel(canvas: Canvas, study: Study) -> None:
             panel, IO_LEGEND, name=name, x=[round(i * step, 6) for i in range(len(values) + 1)],
             y=[scale.down(value) for value in [*values, values[-1]]], mode="lines", meta={"kind": "io", "of": name},
             line={"width": 1.7, "shape": "hv", **look},
-            hovertemplate=f"{name}: %{{y:,.4~g}} {scale.unit}/s<extra></extra>",
+            hovertemplate=f"{name}: %{{y:,.4~r}} {scale.unit}/s<extra></extra>",
         )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ SUMMARY: dict[str, Any] = {
     },
     "requests": {"sent": 100, "answered": 40, "by_status": {"200": 40}, "errors": {"closed": 60}},
     "oom_kills": [{"level": "container"}, {"level": "pod"}],
+    "pod": {"ready": "2/3"},
     "phases": {
         "first": {"containers": {"app": {"io_read_bytes": 1000}}},
         "again": {"containers": {"app": {"io_read_bytes": 960}}},
@@ -55,6 +56,8 @@ SUMMARY: dict[str, Any] = {
         ("phases.again.containers.app.io_read_bytes", ">= 0.97 * phases.first.containers.app.io_read_bytes", False),
         ("where", "'sandbox:uml'", True),
         ("where", "sandbox:uml", True),
+        ("pod.ready", "== 2/3", True),
+        ("pod.ready", "3/3", False),
         ("duration_s", "< 12.6", True),
     ],
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from emu.report.model import RecorderCost
+from emu.report.story_clients import bound_headline
 from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.report.text import print_story
@@ -135,3 +137,16 @@ def test_a_kill_as_the_run_ends_is_called_that(tmp_path: Path) -> None:
     headline, said = words_of(run, 6.0)
     assert headline.startswith("app was OOM-killed as the run ended it")
     assert "The OOM kill came while the run was ending app" in said
+
+
+def test_a_busy_machine_is_named_where_something_did_not_come(tmp_path: Path) -> None:
+    """All requests were sent in time, but who looked at the pod hardly came to it."""
+    run = run_of(tmp_path / "run")
+    run.phase("steady", 1.0, 11.0, until=WAITED, met=False)
+    run.requests(100, 1.0, 11.0, phase="steady")
+    run.advance(12.0)
+    study = read_study(run.finish())
+    study.recorder = RecorderCost(0.01, 1000, 340, 5.0, 1)
+    assert bound_headline(study) == (
+        f"After 10.0 s phase steady ended without {WAITED}; this machine was busy, 34 % of the samples were late. "
+    )
