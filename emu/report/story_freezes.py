@@ -48,14 +48,14 @@ def _of(study: Study, name: str) -> Iterator[str]:
     spans = [(end if one.thawed_at_s is None else one.thawed_at_s) - one.frozen_at_s for one in freezes]
     text = f"{name} was frozen {often(len(freezes))}, {format_seconds(sum(spans))} of {format_seconds(end)}"
     costs = [
-        f"{verb} took {format_seconds(half / 1e3)}"
-        for verb, half in (
+        f"{verb} took {took}"
+        for verb, took in (
             ("pausing", _half([one.freeze_ms for one in freezes])),
             ("resuming", _half([one.thaw_ms for one in freezes])),
         )
-        if half is not None
+        if took is not None
     ]
-    yield f"{text}{'; ' if costs else ''}{' and '.join(costs)}{f' (median of {len(freezes)})' if costs and len(freezes) > 1 else ''}."
+    yield f"{text}{'; ' if costs else ''}{' and '.join(costs)}."
     yield from _given_back(name, freezes)
 
 
@@ -91,5 +91,9 @@ def _read_ahead(freezes: list[Freeze]) -> Iterator[str]:
     yield f"{text}, which held it up for {took}; {count(wake.major_faults or 0, 'major fault')} followed."
 
 
-def _half(values: list[float | None]) -> float | None:
-    return percentile(sorted(value for value in values if value is not None), 0.5)
+def _half(values: list[float | None]) -> str | None:
+    """A median, with of how many; one alone is that one."""
+    known = sorted(value for value in values if value is not None)
+    half = percentile(known, 0.5)
+    of = f" (median of {len(known)})" if len(known) > 1 else ""
+    return None if half is None else f"{format_seconds(half / 1e3)}{of}"

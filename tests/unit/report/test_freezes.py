@@ -173,7 +173,7 @@ def test_the_story_is_told(story: Story) -> None:
     study = read_study(run)
     summary = summarize(study)
     said = " ".join(summary["verdict"]["sentences"])
-    assert "app was frozen twice, 4.0 s of 9.0 s; pausing took 20 ms and resuming took 30 ms (median)." in said
+    assert "app was frozen twice, 4.0 s of 9.0 s; pausing took 20 ms (median of 2) and resuming took 30 ms." in said
     assert "gave back up to 102 MiB, 70 MiB of it to swap" in said
     assert "it read 4 MiB back with 540 major faults" in said
     assert "Not all of it came back: the machine's swap is full." in said
