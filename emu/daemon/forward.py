@@ -59,12 +59,14 @@ class Route:
 
     __slots__ = (
         "agent",
+        "came_to",
         "headers",
         "health_check",
         "host",
         "kubelet",
         "network_hash",
         "network_probe",
+        "probe",
         "proxied",
         "tag",
         "target",
@@ -84,6 +86,10 @@ class Route:
         self.headers: http1.Headers = []
         """What the app gets, canonical and sorted; Host, User-Agent and what frames the body are apart."""
         self.host = b""
+        self.came_to = b""
+        """The Host that the client named."""
+        self.probe = False
+        """A prober's, for the app or for us: the metrics leave it out."""
         self.agent: bytes | None = None
         self.target = b""
         self.trailer = b""
@@ -108,11 +114,12 @@ def route(head: http1.Head, peer: str) -> Route:
             headers.append((key, value))
     way.target = head.uri
     host = special.pop(b"Host", None)
-    way.host = head.authority or (host[0] if host else b"")
+    way.host = way.came_to = head.authority or (host[0] if host else b"")
     agent = special.pop(b"User-Agent", None)
     if agent:
         way.agent = None if b"User-Agent" in named else agent[0]
         way.health_check = agent[0].startswith(PROBE_AGENTS)
+        way.probe = agent[0].startswith(PROBE_AGENTS[0])
     special.pop(b"Content-Length", None)
     _specials(way, head, special, named)
     _forwarded(headers, special, named, peer)
@@ -155,10 +162,12 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
 def _note_knative(way: Route, key: bytes, value: bytes) -> None:
     if key == b"K-Network-Probe":
         way.network_probe = value
+        way.probe |= bool(value)
     elif key == b"K-Network-Hash":
         way.network_hash = value
     elif key == b"K-Kubelet-Probe":
         way.kubelet = bool(value)
+        way.probe |= way.kubelet
     elif key == b"K-Proxy-Request":
         way.proxied = value == b"activator"
 

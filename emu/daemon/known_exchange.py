@@ -89,9 +89,11 @@ class KnownExchange(ProxiedExchange):
         self.head = known.head
         self.status = 0
         self.sent_at = None
-        self._informed = self._over = False
+        self._informed = self._over = self.failed = False
 
     def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
+        if self.failed:
+            return super().outcomes(metrics)
         found = self._known.outcomes.get(self.status)
         if found is None:
             found = self._known.outcomes[self.status] = super().outcomes(metrics)

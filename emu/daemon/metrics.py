@@ -46,15 +46,37 @@ class Page(Exchange):
 
 def _resource(environ: Mapping[str, str]) -> dict[str, str]:
     """What target_info says."""
+    pod = environ.get("POD_NAME") or environ.get("SERVING_POD", "")
     names = {
-        "k8s_namespace_name": "SERVING_NAMESPACE",
-        "k8s_pod_name": "SERVING_POD",
         "kn_configuration_name": "SERVING_CONFIGURATION",
         "kn_revision_name": "SERVING_REVISION",
         "kn_service_name": "SERVING_SERVICE",
     }
-    found = {label: environ.get(name, "") for label, name in names.items()}
-    return {**found, "service_name": found["kn_service_name"]}
+    found = {label: environ[name] for label, name in names.items() if environ.get(name)}
+    services = ("OTEL_SERVICE_NAME", "SERVING_SERVICE", "SERVING_CONFIGURATION", "SERVING_REVISION")
+    return {
+        **found,
+        "container_name": "queue-proxy",
+        "k8s_namespace_name": environ.get("SERVING_NAMESPACE", ""),
+        "k8s_pod_name": pod,
+        "service_instance_id": pod,
+        "service_name": next((environ[name] for name in services if environ.get(name)), pod),
+        "service_version": "unknown",
+        "telemetry_sdk_language": "go",
+        "telemetry_sdk_name": "opentelemetry",
+        "telemetry_sdk_version": "1.44.0",
+    }
+
+
+def _network_octets() -> tuple[int, int]:
+    """What came in and went out over the network of this process's namespace."""
+    try:
+        lines = [line.split() for line in Path("/proc/self/net/netstat").read_text().splitlines()]
+    except OSError:
+        return 0, 0
+    names, values = (line for line in lines if line and line[0] == "IpExt:")
+    found = dict(zip(names, values, strict=False))
+    return int(found.get("InOctets", 0)), int(found.get("OutOctets", 0))
 
 
 def process_text() -> bytes:
@@ -67,18 +89,52 @@ def process_text() -> bytes:
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resident = int(fields[21]) * resource.getpagesize()
+    received, sent = _network_octets()
     told = (
         ("cpu_seconds_total", "Total user and system CPU time spent in seconds.", "counter",
          (int(fields[11]) + int(fields[12])) / ticks),
         ("max_fds", "Maximum number of open file descriptors.", "gauge", most),
+        ("network_receive_bytes_total", "Number of bytes received by the process over the network.", "counter",
+         received),
+        ("network_transmit_bytes_total", "Number of bytes sent by the process over the network.", "counter", sent),
         ("open_fds", "Number of open file descriptors.", "gauge", descriptors),
         ("resident_memory_bytes", "Resident memory size in bytes.", "gauge", resident),
         ("start_time_seconds", "Start time of the process since unix epoch in seconds.", "gauge",
          booted + int(fields[19]) / ticks),
         ("virtual_memory_bytes", "Virtual memory size in bytes.", "gauge", int(fields[20])),
+        ("virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes.", "gauge",
+         _address_space()),
     )  # fmt: skip
     lines = [line for name, text, kind, value in told for line in single(f"process_{name}", text, kind, value)]
     return ("\n".join(lines) + "\n").encode()
+
+
+def _address_space() -> int:
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return 2**64 if most == resource.RLIM_INFINITY else most
+
+
+class Scrapes:
+    """How often /metrics was read, for itself."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def text(self) -> bytes:
+        """What promhttp tells of its own handler; this scrape is under way."""
+        from emu.policy.metrics import single
+
+        flight = "promhttp_metric_handler_requests_in_flight"
+        total = "promhttp_metric_handler_requests_total"
+        lines = [
+            *single(flight, "Current number of scrapes being served.", "gauge", 1),
+            *single(
+                total, "Total number of scrapes by HTTP status code.", "counter", self._count, (("code", "200"),)
+            ),
+            *(f'{total}{{code="{code}"}} 0' for code in (500, 503)),
+        ]
+        self._count += 1
+        return ("\n".join(lines) + "\n").encode()
 
 
 class Observation:
@@ -102,9 +158,11 @@ class Observation:
         if wants_prometheus(self._environ.get("OBSERVABILITY_CONFIG", "")):
             from emu.policy.metrics import CONTENT_TYPE, QueueProxyMetrics
 
-            metrics = self._observer.metrics = QueueProxyMetrics(_resource(self._environ))
+            app_port = self._port("USER_PORT", 0)
+            metrics = self._observer.metrics = QueueProxyMetrics(_resource(self._environ), app_port)
+            scrapes = Scrapes()
             port = self._port("METRICS_PROMETHEUS_PORT", self._port("EMU_METRICS_PORT", METRICS_PORT))
-            await self._serve(port, "metrics", CONTENT_TYPE, lambda: metrics.text() + process_text())
+            await self._serve(port, "metrics", CONTENT_TYPE, lambda: metrics.text() + process_text() + scrapes.text())
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
     def _weigh(self) -> None:

@@ -42,10 +42,15 @@ class Observer:
         if self.weight is not None:
             self.weight.left(exchange.head.content_length != 0, exchange.status == 0)
         if self.metrics is not None:
-            sent_at = exchange.sent_at
-            exchange.outcomes(self.metrics).ended(
-                now - exchange.begun_at,
-                None if sent_at is None else now - sent_at,
-                exchange.head.content_length,
-                exchange.sent_bytes,
-            )
+            self.count(exchange, now)
+
+    def count(self, exchange: ProxiedExchange, now: float) -> None:
+        """Count it in the metrics."""
+        assert self.metrics is not None
+        sent_at = exchange.sent_at
+        exchange.outcomes(self.metrics).ended(
+            now - exchange.begun_at,
+            None if sent_at is None else now - sent_at,
+            exchange.head.content_length,
+            exchange.sent_bytes,
+        )

@@ -45,6 +45,7 @@ TWO_FRAMINGS = "two-framings"
 """The other: of a request that two hops may read differently, one framing is chosen."""
 NO_ANSWER = (0, 502, 503, 504)
 """After one of these nobody knows whether the app is ready: the client went, or the answer was most likely ours."""
+_VERSIONS = ("1.0", "1.1", "2.0")
 DEFECTS = (FINAL_STATUS_LOST, TWO_FRAMINGS)
 
 
@@ -145,6 +146,7 @@ class ProxiedExchange(Exchange, Asker):
         "_tunnel",
         "_way",
         "begun_at",
+        "failed",
         "held_s",
         "sent_at",
         "sent_bytes",
@@ -166,6 +168,8 @@ class ProxiedExchange(Exchange, Asker):
         """When it went to the app."""
         self.held_s = 0.0
         """From then on, so long it waited for the app to be resumed; `HELD_STILL`: it still does."""
+        self.failed = False
+        """The app gave no answer."""
         self.sent_bytes = 0
         """Of the answer's body, as written so far."""
         self._proxy = proxy
@@ -183,8 +187,24 @@ class ProxiedExchange(Exchange, Asker):
 
     def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
         """Where this request is counted, once its status is known."""
-        assert self._way is not None
-        return metrics.outcomes((self.head.method, self.status, self._way.tag))
+        from emu.policy.metrics import Kind
+
+        way, head = self._way, self.head
+        assert way is not None
+        version = _VERSIONS[head.minor]
+        return metrics.outcomes(
+            Kind(head.method, self.told_status, way.tag, version, way.came_to, self.over_tls, way.probe, self.failed)
+        )
+
+    @property
+    def told_status(self) -> int:
+        """The answer's status. A client that left before there was one is counted as Go's server answers it then."""
+        return self.status or (500 if self.sent_at is None else 200)
+
+    @property
+    def over_tls(self) -> bool:
+        """Whether the client came over TLS."""
+        return self.conn.transport.get_extra_info("sslcontext") is not None
 
     # --- arrival
 
@@ -633,6 +653,7 @@ class ProxiedExchange(Exchange, Asker):
 
     def abandoned(self) -> None:
         if not self._over:
+            self.failed = self._answer is None
             self._note("client-left", 0)
         self._leave_app()
         self._release()
@@ -649,6 +670,7 @@ class ProxiedExchange(Exchange, Asker):
             status = 200
         self._leave_app()
         self._out = None
+        self.failed = True
         self._reply(status, body, headers)
 
     def _reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
@@ -701,7 +723,7 @@ class ProxiedExchange(Exchange, Asker):
         if now is None:
             now = time.monotonic()
         if proxy.request_log is not None:
-            proxy.request_log.end(self, self.status, self.sent_bytes, now - self.begun_at)
+            proxy.request_log.end(self, self.told_status, self.sent_bytes, now - self.begun_at)
         way = self._way
         if way is None:
             return
@@ -709,6 +731,8 @@ class ProxiedExchange(Exchange, Asker):
         proxy.timeouts.end(self)
         if not way.kubelet:
             proxy.observer.left(self, now, way.proxied)
+        elif proxy.observer.metrics is not None:
+            proxy.observer.count(self, now)
         successor = proxy.breaker.leave(self)
         if successor is not None:
             proxy.ends.waited(successor.begun_at, now)

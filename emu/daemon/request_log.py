@@ -48,7 +48,7 @@ class RequestLog:
             return
         values = {
             "Request": request,
-            "Response": {"Code": status or 500, "Size": size, "Latency": round(latency_s, 9)},
+            "Response": {"Code": status, "Size": size, "Latency": round(latency_s, 9)},
             "Revision": self._revision,
             "TraceID": _trace_id(request["Header"]),
         }

@@ -9,16 +9,47 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 DURATION_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 SIZE_BYTES = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
 """OpenTelemetry's default bounds."""
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 Labels = tuple[tuple[str, str], ...]
-Kind = tuple[bytes, int, str]
-"""Method, status (0 when the client went before there was one) and route tag."""
-CLIENT_GONE = 499
-"""What such a request counts as."""
+OTELHTTP = (
+    ("otel_scope_name", "go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"),
+    ("otel_scope_schema_url", ""),
+    ("otel_scope_version", "0.69.0"),
+)
+"""Who measures http_*, as the real one has it; and kn_serving_*."""
+QUEUE = (
+    ("otel_scope_name", "knative.dev/serving/pkg/queue"),
+    ("otel_scope_schema_url", ""),
+    ("otel_scope_version", ""),
+)
+MOST_KINDS = 2000
+"""Further ones are counted together (OpenTelemetry's cardinality limit)."""
+
+
+class Kind(NamedTuple):
+    """Requests that are counted together."""
+
+    method: bytes
+    status: int
+    tag: str
+    """The route's."""
+    version: str = "1.1"
+    """Of HTTP."""
+    host: bytes = b""
+    over_tls: bool = False
+    probe: bool = False
+    """Asked by a prober: the app alone counts it."""
+    failed: bool = False
+    """The app gave no answer; the status is queue-proxy's."""
+
+
+OVERFLOW = Kind(b"", 0, "")
+"""Stands for all kinds beyond `MOST_KINDS`."""
 
 
 class Series:
@@ -117,8 +148,9 @@ def _together(*parts: Series) -> Series:
 class QueueProxyMetrics:
     """The metrics of one queue-proxy."""
 
-    def __init__(self, resource: Mapping[str, str]) -> None:
-        self._resource = tuple(resource.items())
+    def __init__(self, resource: Mapping[str, str], app_port: int = 0) -> None:
+        self._resource = tuple(sorted(resource.items()))
+        self._app = (("server_address", "127.0.0.1"), ("server_port", str(app_port)), ("url_scheme", "http"))
         self._found: dict[Kind, Outcomes] = {}
         self.queue_depth: int | None = None
         """Set when a request goes to the app, the only time that the depth is looked at, and only with a limit."""
@@ -128,27 +160,44 @@ class QueueProxyMetrics:
         return self._found.get(kind) or self._find(kind)
 
     def _find(self, kind: Kind) -> Outcomes:
-        method, status, tag = kind
-        if method not in METHODS:
-            method = b"_OTHER"
-        return self._found.setdefault((method, status or CLIENT_GONE, tag), Outcomes())
+        if kind.method not in METHODS:
+            kind = kind._replace(method=b"_OTHER")
+        if kind not in self._found and len(self._found) >= MOST_KINDS:
+            kind = OVERFLOW
+        return self._found.setdefault(kind, Outcomes())
 
     def text(self) -> bytes:
         """What a scrape reads."""
         lines = ["# HELP target_info Target metadata", "# TYPE target_info gauge"]
         lines.append(f"target_info{written(self._resource)} 1")
         apps: dict[Labels, Series] = {}
-        for (_, status, _), found in self._found.items():
-            labels = (("http_response_status_code", str(status)),)
-            apps.setdefault(labels, Series(DURATION_S)).add(found.app)
-        lines += histogram("kn_serving_invocation_duration_seconds", "The duration of requests to the app", apps)
+        for kind, found in self._found.items():
+            if not kind.probe:
+                labels = (("http_response_status_code", str(kind.status)), *QUEUE)
+                apps.setdefault(labels, Series(DURATION_S)).add(found.app)
+        lines += histogram("kn_serving_invocation_duration_seconds", "The duration of task execution", apps)
         if self.queue_depth is not None:
-            text = "Requests that run or wait in queue-proxy"
-            lines += single("kn_serving_queue_depth", text, "gauge", self.queue_depth)
+            text = "Number of current items in the queue proxy queue"
+            lines += single("kn_serving_queue_depth", text, "gauge", self.queue_depth, QUEUE)
         for name, text, part in _BY_KIND:
-            by_labels = {_labels(kind): getattr(found, part) for kind, found in self._found.items()}
+            by_labels: dict[Labels, Series] = {}
+            for kind, found in self._found.items():
+                series = getattr(found, part)
+                if name.startswith("http_client_"):
+                    by_labels.setdefault(self._client_labels(kind), Series(series.bounds)).add(series)
+                elif not kind.probe:
+                    by_labels.setdefault(_server_labels(kind), Series(series.bounds)).add(series)
             lines += histogram(name, text, by_labels)
         return ("\n".join(lines) + "\n").encode()
+
+    def _client_labels(self, kind: Kind) -> Labels:
+        if kind is OVERFLOW:
+            return _OVERFLOW_LABELS
+        status: Labels = (("http_response_status_code", str(kind.status)),)
+        first: Labels = (("error_type", "errors.errorString"),) if kind.failed else ()
+        tag: Labels = () if kind.probe else (("kn_route_tag", kind.tag),)
+        method = ("http_request_method", kind.method.decode())
+        return (*first, method, *(() if kind.failed else status), *tag, *_protocol(kind), *OTELHTTP, *self._app)
 
 
 _BY_KIND = (
@@ -160,13 +209,36 @@ _BY_KIND = (
 )
 
 
-def _labels(kind: Kind) -> Labels:
-    method, status, tag = kind
+_OVERFLOW_LABELS: Labels = (("otel_metric_overflow", "true"), *OTELHTTP)
+
+
+def _server_labels(kind: Kind) -> Labels:
+    if kind is OVERFLOW:
+        return _OVERFLOW_LABELS
+    scheme, usual = ("https", "443") if kind.over_tls else ("http", "80")
+    address, port = _address(kind.host.decode("latin-1"))
     return (
-        ("http_request_method", method.decode()),
-        ("http_response_status_code", str(status)),
-        ("kn_route_tag", tag),
+        ("http_request_method", kind.method.decode()),
+        ("http_response_status_code", str(kind.status)),
+        ("kn_route_tag", kind.tag),
+        *_protocol(kind),
+        *OTELHTTP,
+        ("server_address", address),
+        *((("server_port", port),) if port not in ("", usual) else ()),
+        ("url_scheme", scheme),
     )
+
+
+def _protocol(kind: Kind) -> Labels:
+    return (("network_protocol_name", "http"), ("network_protocol_version", kind.version))
+
+
+def _address(host: str) -> tuple[str, str]:
+    """Name and port of a Host; no port where it is none."""
+    name, colon, port = host.rpartition(":")
+    if not colon or not port.isdigit() or (":" in name and not name.startswith("[")):
+        return host.strip("[]"), ""
+    return name.strip("[]"), port
 
 
 def histogram(name: str, text: str, by_labels: Mapping[Labels, Series]) -> Iterator[str]:
@@ -185,11 +257,11 @@ def histogram(name: str, text: str, by_labels: Mapping[Labels, Series]) -> Itera
         yield f"{name}_count{written(labels)} {below}"
 
 
-def single(name: str, text: str, kind: str, value: float) -> Iterator[str]:
+def single(name: str, text: str, kind: str, value: float, labels: Labels = ()) -> Iterator[str]:
     """The exposition of one value; `kind` is gauge or counter."""
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
-    yield f"{name} {value:.12g}"
+    yield f"{name}{written(labels)} {value:.12g}"
 
 
 METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH"))

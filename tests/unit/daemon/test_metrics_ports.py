@@ -62,6 +62,6 @@ def test_prometheus_only_where_it_is_asked_for(queue_proxy: StartProxy, fake_app
         return body.decode() if b"kn_serving_invocation_duration_seconds_count" in body else None
 
     text = wait_for(told, "the request in the histogram")
-    assert 'kn_serving_invocation_duration_seconds_count{http_response_status_code="204"} 1' in text
-    assert "kn_serving_queue_depth 1" in text
+    assert 'kn_serving_invocation_duration_seconds_count{http_response_status_code="204",otel_scope_name=' in text
+    assert 'kn_serving_queue_depth{otel_scope_name="knative.dev/serving/pkg/queue"' in text
     assert 'kn_revision_name="app-00001"' in text
