@@ -20,6 +20,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from emu.activator import PROBE, START_HEADER
 from emu.daemon import forward, http1, runtime
 from emu.daemon.client import ClientConnection, KnownAnswer
 from emu.daemon.ends import Ends
+from emu.daemon.goquote import quoted
 from emu.daemon.observer import Observer
 from emu.daemon.probe import Prober
 from emu.daemon.proxy import ProxiedExchange, Proxy
@@ -45,6 +47,7 @@ MAX_IDLE = 100
 """MAX_IDLE_PROXY_CONNS_PER_HOST (cmd/activator/main.go)."""
 NO_QUEUE_LIMIT = 2**31
 """Requests wait until a timer ends them; Knative's limit is of this order (pkg/activator/net/throttler.go)."""
+KUBE_PROBE = b"kube-probe/"
 _PROBED = b"\r\n\r\nqueue"
 _READ = 1 << 16
 
@@ -171,11 +174,10 @@ class HeldExchange(ProxiedExchange):
         way = forward.route(head, self.conn.peer)
         self.whole = None
         head.headers = []
-        if head.target == b"*" and head.method == b"OPTIONS":
-            self._reply(200, b"")
-        elif head.expects_else:
-            head.keep_alive = False
-            self._reply(417, b"")
+        if self._answered_here():
+            pass
+        elif way.kubelet or (way.agent or b"").startswith(KUBE_PROBE):
+            self._reply(200, b"")  # is the activator alive? its own kubelet asks
         elif way.network_probe:
             self._probe(way)
         else:
@@ -190,7 +192,8 @@ class HeldExchange(ProxiedExchange):
         elif way.network_probe == b"activator":
             self._reply(200, b"activator", http1.TEXT)
         else:
-            self._reply(400, b"unexpected probe header value: %b\n" % way.network_probe, http1.ERROR_TEXT)
+            value = quoted(escape(way.network_probe.decode("latin-1")).encode("latin-1"))
+            self._reply(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
 
     def run(self, now: float) -> None:
         """Go on if there is a pod and room in it."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from emu.daemon.observer import Observer
 
 STATS_PORT = 9090
-METRICS_PORT = 9091
 PROTOBUF = b"application/protobuf"
 
 
@@ -140,7 +139,10 @@ class Scrapes:
 class Observation:
     """The ports, and the tick that makes each second's report."""
 
-    def __init__(self, observer: Observer, environ: Mapping[str, str], bind: str, log: runtime.Log) -> None:
+    def __init__(
+        self, observer: Observer, environ: Mapping[str, str], bind: str, log: runtime.Log, metrics_port: int | None
+    ) -> None:
+        self._metrics_port = metrics_port
         self._observer = observer
         self._environ = environ
         self._bind = bind
@@ -155,14 +157,17 @@ class Observation:
         """Open the ports; OSError when one is taken, SettingsError for a footprint that cannot be had."""
         self._weigh()
         await self._serve(self._port("EMU_STATS_PORT", STATS_PORT), "stats", PROTOBUF, lambda: self._message)
-        if wants_prometheus(self._environ.get("OBSERVABILITY_CONFIG", "")):
+        if self._metrics_port is not None:
             from emu.policy.metrics import CONTENT_TYPE, QueueProxyMetrics
 
             app_port = self._port("USER_PORT", 0)
             metrics = self._observer.metrics = QueueProxyMetrics(_resource(self._environ), app_port)
             scrapes = Scrapes()
-            port = self._port("METRICS_PROMETHEUS_PORT", self._port("EMU_METRICS_PORT", METRICS_PORT))
-            await self._serve(port, "metrics", CONTENT_TYPE, lambda: metrics.text() + process_text() + scrapes.text())
+
+            def page() -> bytes:
+                return metrics.text() + process_text() + scrapes.text()
+
+            await self._serve(self._metrics_port, "metrics", CONTENT_TYPE, page)
         self._ticker = asyncio.get_running_loop().create_task(self._tick())
 
     def _weigh(self) -> None:
@@ -207,12 +212,3 @@ class Observation:
             self._ticker.cancel()
         for server in self._servers:
             await server.stop(0.0)
-
-
-def wants_prometheus(config: str) -> bool:
-    """Whether OBSERVABILITY_CONFIG (JSON) asks for request metrics on a port."""
-    try:
-        found = json.loads(config)
-        return str(found["requestMetrics"]["protocol"]).lower() == "prometheus"
-    except (ValueError, KeyError, TypeError):
-        return False

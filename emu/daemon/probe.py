@@ -116,22 +116,23 @@ class _Probe:
             return True
         if self._kind == "grpc":
             return await self._grpc()
-        if self._http2_first:
-            try:
-                if await self._http2():
-                    return True
-            except (OSError, ValueError, EOFError):
-                pass
-        return await self._http()
+        if not self._http2_first:
+            return await self._http(self._own_headers())
+        try:
+            speaks = await self._http2([])
+        except (OSError, ValueError, EOFError):
+            speaks = False
+        # What was found out is asked again, now with the probe's own headers; HTTP/1 was asked as well (readiness).
+        return await self._http2(self._own_headers()) if speaks else await self._http([])
 
     # --- HTTP/1
 
-    async def _http(self) -> bool:
+    async def _http(self, own: list[tuple[str, str]]) -> bool:
         scheme = str(self._action.get("scheme") or "HTTP").lower()
         path = str(self._action.get("path") or "/")
         url = f"{scheme}://{self._host}:{self._port}{path if path.startswith('/') else '/' + path}"
         for _ in range(1 + MOST_REDIRECTS):
-            status, location = await self._get(url)
+            status, location = await self._get(url, own)
             if location is None or status not in (301, 302, 303, 307, 308):
                 return 200 <= status < 400
             url = urljoin(url, location)
@@ -140,7 +141,7 @@ class _Probe:
     def _own_headers(self) -> list[tuple[str, str]]:
         return [(str(each["name"]), str(each["value"])) for each in self._action.get("httpHeaders") or ()]
 
-    async def _get(self, url: str) -> tuple[int, str | None]:
+    async def _get(self, url: str, own: list[tuple[str, str]]) -> tuple[int, str | None]:
         """The status of one GET, and where it redirects to."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https"):
@@ -151,7 +152,6 @@ class _Probe:
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE
         port = parts.port or (443 if tls else 80)
-        own = self._own_headers()
         host = next((value for name, value in own if name.lower() == "host"), parts.netloc)
         lines = [f"GET {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1", f"Host: {host}"]
         lines.append("User-Agent: kube-probe//")
@@ -179,10 +179,10 @@ class _Probe:
 
     # --- HTTP/2
 
-    async def _http2(self) -> bool:
+    async def _http2(self, own: list[tuple[str, str]]) -> bool:
         path = str(self._action.get("path") or "/")
         headers = [(b"user-agent", b"kube-probe//")]
-        headers += [(name.lower().encode(), value.encode()) for name, value in self._own_headers()]
+        headers += [(name.lower().encode(), value.encode()) for name, value in own]
         status, _ = await self._ask_http2(b"GET", path.encode(), headers, b"")
         return 200 <= status < 400
 

@@ -221,18 +221,27 @@ class ProxiedExchange(Exchange, Asker):
                 self.whole = None
             if head.headers:
                 head.headers = []
-        if head.target == b"*" and head.method == b"OPTIONS":
-            self._reply_in_order(200, b"Content-Length: 0\r\n")
+        if self._answered_here():
+            pass
         elif head.method == b"CONNECT":
             head.keep_alive = False
             self._enter(way, now)
-        elif head.expects_else:
-            head.keep_alive = False
-            self._reply_in_order(417, b"Connection: close\r\n", b"Content-Length: 0\r\n")
         elif way.health_check or way.network_probe == b"probe":
             self._probe(way)
         else:
             self._enter(way, now)
+
+    def _answered_here(self) -> bool:
+        """Whether Go's server answers it before any handler: `OPTIONS *`, and what expects anything but 100."""
+        head = self.head
+        if head.target == b"*" and head.method == b"OPTIONS":
+            self._reply_in_order(200, b"Content-Length: 0\r\n")
+        elif head.expects_else:
+            head.keep_alive = False
+            self._reply_in_order(417, b"Connection: close\r\n", b"Content-Length: 0\r\n")
+        else:
+            return False
+        return True
 
     def _enter(self, way: forward.Route, now: float) -> None:
         """No probe of ours: into the breaker, with the timers on."""

@@ -71,7 +71,7 @@ class QueueProxy:
         self._http2: set[ClientConnection2] = set()
         self._servers = [self._main_server()]
         self._admin = Admin(self._draining)
-        self._observation = Observation(self._proxy.observer, environ, settings.bind, log)
+        self._observation = Observation(self._proxy.observer, environ, settings.bind, log, settings.metrics_port)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 

@@ -7,11 +7,10 @@ cluster does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from emu.daemon.observability import Observability, ObservabilityError, read
 from emu.daemon.proxy import DEFECTS
 from emu.daemon.request_log import DEFAULT_TEMPLATE
 from emu.messages import QUEUE_ADMIN_PORT
@@ -105,6 +104,8 @@ class Settings:
     request_log_template: str = ""
     """Empty is no log."""
     probe_request_log: bool = False
+    metrics_port: int | None = None
+    """Where Prometheus reads; None where it does not."""
     revision: dict[str, str] = field(default_factory=dict)
     """.Revision of the request log's template."""
     tls: TlsSettings = TlsSettings()
@@ -132,7 +133,8 @@ class Settings:
         several = read.boolean("ENABLE_MULTI_CONTAINER_PROBES")
         for name in REQUIRED:
             read.text(name)
-        template, probes = _request_log(environ.get("OBSERVABILITY_CONFIG", ""))
+        shown = _observability(environ)
+        template = DEFAULT_TEMPLATE if shown.request_log_template is None else shown.request_log_template
         return cls(
             container_concurrency=max(0, concurrency),
             port=port,
@@ -145,8 +147,9 @@ class Settings:
             http2_auto_detection=detection,
             multi_container_probes=several,
             full_duplex=full_duplex,
-            request_log_template=template,
-            probe_request_log=probes,
+            request_log_template=template if shown.request_log else "",
+            probe_request_log=shown.probe_request_log,
+            metrics_port=shown.prometheus_port,
             revision={
                 "Name": environ.get("SERVING_REVISION", ""),
                 "Namespace": environ.get("SERVING_NAMESPACE", ""),
@@ -217,35 +220,11 @@ def _unreadable(name: str, field_name: str, text: str, kind: str, function: str,
     )
 
 
-def _request_log(text: str) -> tuple[str, bool]:
-    """The request log's template (empty: no log) and whether probes are logged, of OBSERVABILITY_CONFIG's JSON."""
-    if not text.strip():
-        return "", False
+def _observability(environ: Mapping[str, str]) -> Observability:
     try:
-        config = json.loads(text)
-    except ValueError as wrong:
-        raise SettingsError(f"failed to parse OBSERVABILITY_CONFIG: {wrong}") from None
-    found: dict[str, Any] = {}
-    _flatten(config, found)
-    enabled = _truth(found.get("enablerequestlog"))
-    template = found.get("requestlogtemplate")
-    if template is None:
-        template = DEFAULT_TEMPLATE
-    return (str(template) if enabled else ""), _truth(found.get("enableproberequestlog"))
-
-
-def _flatten(config: Any, found: dict[str, Any]) -> None:
-    """Every key by its letters alone, for the keys are spelt with dashes in ConfigMaps and in camel case in JSON."""
-    if isinstance(config, dict):
-        for key, value in config.items():
-            if isinstance(value, dict):
-                _flatten(value, found)
-            else:
-                found[str(key).rsplit(".", 1)[-1].replace("-", "").lower()] = value
-
-
-def _truth(value: Any) -> bool:
-    return value is True or str(value).lower() == "true"
+        return read(environ)
+    except ObservabilityError as wrong:
+        raise SettingsError(str(wrong)) from None
 
 
 def _tls(environ: Mapping[str, str]) -> TlsSettings:
@@ -266,6 +245,11 @@ def _tls(environ: Mapping[str, str]) -> TlsSettings:
     ):
         if unknown := next((part for part in parts if part not in known), None):
             raise SettingsError(f'invalid QUEUE_PROXY_TLS_{name}: "{unknown}" is unknown; known: {", ".join(known)}')
+    if len({CURVES[curve] for curve in settings.curve_preferences}) > 1:
+        raise SettingsError(
+            "QUEUE_PROXY_TLS_CURVE_PREFERENCES names several curves, which Python's ssl cannot prefer one by one; "
+            "name one, or none for OpenSSL's own"
+        )
     return settings
 
 

@@ -1,4 +1,4 @@
-"""queue-proxy's own log in the format that SERVING_LOGGING_CONFIG asks for: Go's zap, as far as it shows. Pure.
+"""queue-proxy's own log in the format that SERVING_LOGGING_CONFIG asks for: Go's zap, as far as it shows.
 
 Each line has what zap's configuration names (level, time, logger, message) and what Knative adds to all (the
 revision's key, the pod), then the event and its facts under our names, so that whoever reads ours can read these too.
@@ -11,19 +11,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 NAME = "queueproxy"
 """Knative's name of queue-proxy's logger."""
+PROXYING_FAILED = "error reverse proxying request"
 SAID = {
     "start": ("info", "Starting queue-proxy"),
     "drain": ("info", "Received TERM signal, attempting to gracefully shutdown servers."),
     "stopping": ("info", "Shutting down servers"),
     "stopped": ("info", "Shutdown complete, exiting..."),
-    "dial-failed": ("error", "error reverse proxying request"),
-    "app-broke": ("error", "error reverse proxying request"),
-    "answer-cut": ("error", "error reverse proxying request"),
+    "dial-failed": ("error", PROXYING_FAILED),
+    "app-broke": ("error", PROXYING_FAILED),
+    "answer-cut": ("error", PROXYING_FAILED),
     "request-log-off": ("error", "Error setting up request logger. Request logs will be unavailable."),
     "timeout": ("warn", "request timeout"),
     "stalled": ("warn", "stalled"),
@@ -53,6 +55,9 @@ class Zap:
     def line(self, event: str, facts: Mapping[str, Any], now: float) -> str | None:
         """The line for an event, `now` in seconds since 1970; None where its level is not wanted."""
         level, words = SAID.get(event, ("info", event.replace("-", " ")))
+        if words == PROXYING_FAILED:
+            words += "; sockstat: " + sockets()
+            facts = {**facts, "error": facts.get("why", "")}
         if LEVELS.index(level) < LEVELS.index(self.level):
             return None
         parts = {
@@ -69,6 +74,14 @@ class Zap:
         return self.separator.join([*(str(named[key][1]) for key in order if key in named), _json(rest)]) + (
             self.line_ending
         )
+
+
+def sockets() -> str:
+    """What the kernel counts of sockets, which Knative logs with each failure (knative.dev/pkg/network)."""
+    try:
+        return Path("/proc/net/sockstat").read_text()
+    except OSError:
+        return ""
 
 
 def read(config: str, level: str, always: Mapping[str, Any]) -> Zap | None:

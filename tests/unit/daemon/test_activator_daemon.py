@@ -231,13 +231,18 @@ def test_a_pod_that_goes_keeps_what_it_has_and_gets_no_more(front: Start, pod: Q
 
 
 def test_probes_are_answered_by_the_activator_itself(front: Start) -> None:
-    """Knative's autoscaler asks whether the activator is in the path; other probes are refused."""
+    """Knative's autoscaler asks whether the activator is in the path; other probes are refused. A kubelet's
+    ask for the activator, and hold for no pod.
+    """
     there = front()
     wire = Wire.to(there.activator.port)
     head, body = wire.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\nK-Network-Probe: activator\r\n\r\n")
     assert (head.status, body) == (200, b"activator")
     head, _ = wire.ask(b"GET /healthz HTTP/1.1\r\nHost: a\r\nK-Network-Probe: queue\r\n\r\n")
     assert head.status == 400
+    for probe in (b"User-Agent: kube-probe/1.30", b"K-Kubelet-Probe: queue"):
+        head, body = wire.ask(b"GET / HTTP/1.1\r\nHost: a\r\n" + probe + b"\r\n\r\n")
+        assert (head.status, body) == (200, b"")
 
 
 def test_one_that_is_killed_is_started_again(front: Start, pod: QueueProxy) -> None:

@@ -51,6 +51,12 @@ class TestWords:
             ),
             ("QUEUE_SERVING_PORT", "http", "listen tcp: lookup tcp/http: unknown port"),
             ("QUEUE_SERVING_PORT", "70000", "listen tcp: address 70000: invalid port"),
+            (
+                "QUEUE_PROXY_TLS_CURVE_PREFERENCES",
+                "X25519,P-256",
+                "QUEUE_PROXY_TLS_CURVE_PREFERENCES names several curves, which Python's ssl cannot prefer one by "
+                "one; name one, or none for OpenSSL's own",
+            ),
             ("EMU_KNATIVE_DEFECTS", "x", "EMU_KNATIVE_DEFECTS names x; known: all, final-status-lost, two-framings"),
         ],
     )

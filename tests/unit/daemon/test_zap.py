@@ -133,3 +133,10 @@ def test_queue_proxy_writes_so(queue_proxy: Callable[..., Daemon]) -> None:
     first: dict[str, Any] = wait_for(lambda: proxy.lines and proxy.lines[0], "a line")
     assert (first["severity"], first["message"], first["logger"]) == ("info", "Starting queue-proxy", "queueproxy")
     assert first["knative.dev/key"] == "default/app-00001"
+
+
+def test_a_failure_is_logged_in_the_words_that_people_search_for() -> None:
+    """With what the kernel counts of sockets, and the error under Knative's key."""
+    line = json.loads(said(zap(), "app-broke", why="EOF"))
+    assert line["message"].startswith("error reverse proxying request; sockstat: sockets: used ")
+    assert (line["error"], line["severity"]) == ("EOF", "error")

@@ -1,0 +1,129 @@
+"""OBSERVABILITY_CONFIG as values: what is done of it, and what is refused rather than ignored. Pure: text → values.
+
+Sources: knative/serving pkg/observability/config.go, knative.dev/pkg/observability. Keys are taken by their letters
+alone: they are spelt with dashes in ConfigMaps and in camel case in JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+METRICS_PORT = 9091
+LEAST_PORT = 1024
+_OTLP = ("grpc", "http/protobuf")
+_LEFT_OUT = (
+    "METRICS_PROMETHEUS_HOST",
+    "METRICS_PROMETHEUS_TLS_CERT",
+    "METRICS_PROMETHEUS_TLS_KEY",
+    "METRICS_PROMETHEUS_TLS_CLIENT_AUTH",
+    "METRICS_PROMETHEUS_TLS_CLIENT_CA_FILE",
+)
+
+
+class ObservabilityError(Exception):
+    """The configuration is wrong, in Knative's words, or asks for what is not done here."""
+
+
+@dataclass(frozen=True)
+class Observability:
+    """What queue-proxy is to show of itself."""
+
+    prometheus_port: int | None = None
+    """Where /metrics is served; None where it is not."""
+    request_log_template: str | None = None
+    """None is the default one."""
+    request_log: bool = False
+    probe_request_log: bool = False
+
+
+def read(environ: Mapping[str, str]) -> Observability:
+    """The configuration in these variables. ObservabilityError."""
+    text = environ.get("OBSERVABILITY_CONFIG", "")
+    if not text.strip():
+        return Observability()
+    try:
+        config = json.loads(text)
+    except ValueError as wrong:
+        raise ObservabilityError(f"failed to parse OBSERVABILITY_CONFIG: {wrong}") from None
+    if not isinstance(config, dict):
+        raise ObservabilityError("failed to parse OBSERVABILITY_CONFIG: json: cannot unmarshal it into a Config")
+    sections = {_letters(key): value for key, value in config.items()}
+    metrics = _section(sections, "requestmetrics", "requestMetrics")
+    tracing = _section(sections, "tracing", "tracing")
+    runtime = _section(sections, "runtime", "runtime")
+    _refuse_tracing(str(tracing.get("protocol", "none")))
+    if runtime.get("profiling") == "enabled":
+        raise ObservabilityError(
+            "OBSERVABILITY_CONFIG asks for runtime.profiling: there is no Go runtime here to profile on port 8008; "
+            'leave it out, or set it to "disabled"'
+        )
+    found: dict[str, Any] = {}
+    _flatten(config, found)
+    template = found.get("requestlogtemplate")
+    return Observability(
+        _prometheus_port(str(metrics.get("protocol", "none")), str(metrics.get("endpoint") or ""), environ),
+        None if template is None else str(template),
+        _truth(found.get("enablerequestlog")),
+        _truth(found.get("enableproberequestlog")),
+    )
+
+
+def _section(sections: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:
+    section = sections.get(key) or {}
+    if not isinstance(section, dict):
+        raise ObservabilityError(f"failed to parse OBSERVABILITY_CONFIG: json: cannot unmarshal {name} into a Config")
+    return {_letters(each): value for each, value in section.items()}
+
+
+def _refuse_tracing(protocol: str) -> None:
+    if protocol in (*_OTLP, "stdout"):
+        raise ObservabilityError(
+            f'OBSERVABILITY_CONFIG asks for tracing.protocol "{protocol}": this queue-proxy makes no spans and '
+            'passes trace headers on as they are; leave tracing out, or set its protocol to "none"'
+        )
+    if protocol != "none":
+        raise ObservabilityError(f'error creating tracer exporter: unsupported metric exporter: "{protocol}"')
+
+
+def _prometheus_port(protocol: str, endpoint: str, environ: Mapping[str, str]) -> int | None:
+    if protocol == "none":
+        return None
+    if protocol in _OTLP:
+        raise ObservabilityError(
+            f'OBSERVABILITY_CONFIG asks for requestMetrics.protocol "{protocol}": this queue-proxy exports no '
+            'metrics by OTLP; set it to "prometheus" and read them on port 9091, or to "none"'
+        )
+    if protocol != "prometheus":
+        raise ObservabilityError(f'error creating reader: unsupported metric exporter: "{protocol}"')
+    asked = [name for name in _LEFT_OUT if environ.get(name)]
+    if asked:
+        raise ObservabilityError(
+            f"{asked[0]} is not kept to: metrics are served without TLS, on every address; unset it"
+        )
+    text = environ.get("METRICS_PROMETHEUS_PORT") or environ.get("EMU_METRICS_PORT") or ""
+    if not text and endpoint:
+        _, colon, text = endpoint.rpartition(":")
+        if not colon or not text.isdigit():
+            raise ObservabilityError(f'error creating reader: metrics-endpoint "{endpoint}" is no host:port')
+    if environ.get("METRICS_PROMETHEUS_PORT") and not (text.isdigit() and LEAST_PORT <= int(text) < 65536):
+        raise ObservabilityError(f'error creating reader: prometheus port "{text}" is not {LEAST_PORT} to 65535')
+    return int(text) if text.isdigit() else METRICS_PORT
+
+
+def _flatten(config: dict[str, Any], found: dict[str, Any]) -> None:
+    for key, value in config.items():
+        if isinstance(value, dict):
+            _flatten(value, found)
+        else:
+            found[_letters(str(key).rsplit(".", 1)[-1])] = value
+
+
+def _letters(key: str) -> str:
+    return key.replace("-", "").lower()
+
+
+def _truth(value: Any) -> bool:
+    return value is True or str(value).lower() == "true"
