@@ -9,10 +9,11 @@ from urllib.parse import quote
 from emu.report.compare import Row, rows_of, unmet
 from emu.report.compare_figure import comparison_figure
 from emu.report.compare_text import figures, ms
+from emu.report.header import expectations, headline
 from emu.report.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.model import Study
 from emu.report.render import figure_part, page
-from emu.report.sections import expectations, headline, scenario_part
+from emu.report.sections import scenario_part
 from emu.rundir import RunDir
 
 _HINT = (

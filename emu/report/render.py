@@ -10,10 +10,11 @@ from importlib import resources
 from typing import Any
 
 from emu.report.figures import Figure, run_figure
+from emu.report.header import header
 from emu.report.html import Markup, element, join, section, text
 from emu.report.model import Study
 from emu.report.packing import compressed, pack
-from emu.report.sections import header, sections
+from emu.report.sections import sections
 from emu.report.starts_section import starts_parts
 
 PLOTLY = "plotly-basic.min.js"

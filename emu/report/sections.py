@@ -20,111 +20,16 @@ from emu.report.html import (
     size,
     table,
     unbroken,
-    value_of,
 )
-from emu.report.measures import SHARES
 from emu.report.model import Instance, KernelLine, OomVerdict, Study
-from emu.report.story_reasons import reason_words, together
-from emu.report.words import is_late, late_text, latency_cells
+from emu.report.requests_section import requests_section
 from emu.units import format_bytes, format_seconds
-
-
-def header(study: Study, summary: dict[str, Any]) -> Markup:
-    """The verdict in a line, the story in sentences, and what was expected."""
-    place = {"host": "on this host", "sandbox:uml": "in emu's own kernel (UML)"}.get(study.where or "", study.where)
-    scenario = study.scenario or summary.get("scenario")
-    place = f"{place}, as processes" if study.machine.runtime == "process" else place
-    line = [scenario, study.wall_time, place, study.machine.kernel and f"Linux {study.machine.kernel}"]
-    line.append(f"{format_seconds(study.duration_s)} long" if study.duration_s else None)
-    where = element("p", " · ".join(str(part) for part in line if part), class_="where")
-    verdict = summary.get("verdict") or {}
-    heading = headline(_chip(study, summary), verdict.get("headline") or _plain_headline(study))
-    story = element(
-        "div", join(element("p", unbroken(said)) for said in verdict.get("sentences") or []), class_="story"
-    )
-    broken = [element("p", said, class_="missing") for said in _broken(study)]
-    return element("header", join([where, heading, *broken, story, expectations(summary)]))
-
-
-def headline(chip: Markup, said: str) -> Markup:
-    """Whether all came true, the verdict in a few words, and under it the figures that go with it."""
-    short, colon, figures = said.partition(": ")
-    if not colon or len(short) > LONGEST_HEADING:
-        short, figures = said, ""
-    lead = element("p", unbroken(f"{figures}."), class_="lead") if figures else ""
-    return join([element("p", chip, class_="outcome"), element("h1", unbroken(short)), lead])
-
-
-def _chip(study: Study, summary: dict[str, Any]) -> Markup:
-    if study.interrupted:
-        return element("span", "interrupted", class_="verdict unmet")
-    if study.failed:
-        return element("span", "could not go on", class_="verdict unmet")
-    if not summary.get("expectations"):
-        return element("span", "nothing was expected", class_="verdict none")
-    met = bool(summary.get("met"))
-    return element("span", "✓ as expected" if met else "✗ not as expected", class_=f"verdict {_class(met)}")
-
-
-def _class(met: object) -> str:
-    return "met" if met else "unmet"
-
-
-def _plain_headline(study: Study) -> str:
-    if not study.instances and not study.timelines:
-        return "Nothing was recorded in this run."
-    kills = len(study.kills)
-    return f"{kills} OOM kill{'' if kills == 1 else 's'} in {format_seconds(study.duration_s)}."
-
-
-def _broken(study: Study) -> Iterator[str]:
-    if study.interrupted:
-        yield "The run was interrupted before its end; what follows is what was recorded up to then."
-    elif study.failed:
-        yield "What follows is what was recorded up to then."
-    elif not study.ended:
-        yield "The run did not end in order: its last records may be missing."
-
-
-def expectations(summary: dict[str, Any]) -> Markup:
-    """What was expected, and what came; nothing where nothing was."""
-    expected = summary.get("expectations") or []
-    if not expected:
-        return Markup("")
-    unmet = [one for one in expected if not one.get("met")]
-    met = [one for one in expected if one.get("met")]
-    parts = [_expected(unmet)] if unmet else []
-    if met:
-        number = len(met)
-        said = f"all {number} expectations were met" if number > 1 else "what was expected came true"
-        more = f"{number} more {'was' if number == 1 else 'were'} met"
-        parts.append(folded(f"✓ {more if unmet else said}", _expected(met)))
-    return join(parts)
-
-
-def _expected(some: list[dict[str, Any]]) -> Markup:
-    rows = [
-        (
-            element("span", "✓ met" if one.get("met") else "✗ not met", class_=_class(one.get("met"))),
-            element("code", one.get("what")),
-            value_of(str(one.get("what")), one.get("wanted")),
-            _got(one),
-        )
-        for one in some
-    ]
-    return table(["", "expected", "wanted", "got"], rows)
-
-
-def _got(one: dict[str, Any]) -> object:
-    if one.get("got") is not None:
-        return value_of(str(one.get("what")), one["got"])
-    return one.get("why") or "not measured"
 
 
 def sections(study: Study, summary: dict[str, Any], figure: Figure, scenario_text: str | None) -> Iterator[Markup]:
     """Everything under the picture."""
     yield _pod(study, summary)
-    yield _requests(study, summary)
+    yield requests_section(study, summary)
     yield _absences(study)
     yield _kills(study)
     if study.freezes:
@@ -224,9 +129,6 @@ def _events(study: Study) -> list[Markup]:
     return [folded(f"Events, as a kubelet would record them ({len(rows)})", listed)]
 
 
-LONGEST_HEADING = 120
-MOST_BURSTS = 100
-"""Bursts of failed requests in the report."""
 MOST_FREEZES = 20
 """Freezes shown at once; the others are folded."""
 TOTALS = (
@@ -296,81 +198,7 @@ def _at(t: float | None) -> str | None:
     return None if t is None else f"{t:.3f} s"
 
 
-# -- requests --------------------------------------------------------------------------------------------------
-
-
-def _requests(study: Study, summary: dict[str, Any]) -> Markup:
-    known = summary.get("requests")
-    if not study.requests or not known:
-        said = "No requests were recorded." if study.requests is None else "No requests were sent."
-        return section("Requests", element("p", said, class_="missing"))
-    phases = known.get("phases") or summary.get("phases") or {}
-    named = phases.items() if isinstance(phases, dict) else ((one.get("name"), one) for one in phases)
-    every = [("all", known)]
-    every += [(str(name), one.get("requests", one)) for name, one in named if isinstance(one, dict)]
-    late = any(is_late(one) for _, one in every)
-    heads = ["", "sent", "answered", "by status", "not answered", *(["sent late"] if late else [])]
-    rows = [_request_row(name, one, late) for name, one in every if one.get("sent")]
-    ends = [
-        (name, outcome, took["n"], *latency_cells(took))
-        for name, one in every
-        for outcome, took in (one.get("latency_ms_by_outcome") or {}).items()
-    ]
-    times = ["n", *SHARES]
-    said = (
-        "Latency counts from when the load generator began with a request (to connect, or to write) to its end. "
-        "How late it was with that is not in it. A percentile of too few to say more than the longest is left out."
-    )
-    parts = [table(heads, rows, ["sent", "answered"]), table(["", "ended", *times], ends, times)]
-    return section("Requests", *parts, element("p", said, class_="hint"), *_reasons(known), *_waits(summary))
-
-
-def _reasons(known: dict[str, Any]) -> Iterator[Markup]:
-    """Why requests were not answered well."""
-    bursts = known.get("failures") or []
-    if not bursts:
-        return
-    heads = ["outcome", "requests", "first", "last", "why"]
-
-    def listed(kinds: list[dict[str, Any]]) -> Markup:
-        rows = [
-            (one["outcome"], one["count"], _at(one["first_s"]), _at(one["last_s"]), unbroken(reason_words(one)))
-            for one in kinds
-        ]
-        return table(heads, rows, heads[1:4])
-
-    kinds = together(bursts)
-    yield element("h3", "Why requests were not answered well")
-    yield listed(kinds)
-    if len(bursts) > len(kinds):
-        shown = bursts[:MOST_BURSTS]
-        more = "" if len(shown) == len(bursts) else f", the first {len(shown)}"
-        yield folded(f"each burst of them ({len(bursts)}{more})", listed(shown))
-
-
-def _waits(summary: dict[str, Any]) -> Iterator[Markup]:
-    """How long requests waited for a place in the app."""
-    phases = (summary.get("phases") or {}).items()
-    scopes = [("all", summary["requests"]), *((name, one["requests"]) for name, one in phases)]
-    rows = []
-    for name, known in scopes:
-        waited = known.get("waited")
-        if waited and waited["count"]:
-            rows.append((name, waited["count"], waited["most"], *latency_cells(waited["ms"])))
-    if rows:
-        heads = ["", "waited", "most at once", *SHARES]
-        yield element("h3", "Waited for a place in the app (containerConcurrency)")
-        yield table(heads, rows, heads[1:])
-
-
-def _request_row(name: str, known: dict[str, Any], late: bool) -> tuple[object, ...]:
-    status, errors = _counts(known.get("by_status")), _counts(known.get("errors"))
-    counts = (name, known.get("sent"), known.get("answered"), status, errors)
-    return (*counts, late_text(known)) if late else counts
-
-
-def _counts(counts: dict[str, Any] | None) -> str | None:
-    return ", ".join(f"{name}: {number:,}" for name, number in counts.items()) if counts else None
+# -- scale to zero --------------------------------------------------------------------------------------------------
 
 
 def _absences(study: Study) -> Markup:

@@ -267,12 +267,15 @@ class TestFrames:
         assert b"looked like an HTTP/1.1 header" in client.until(h2.events.DataReceived).data
 
     def test_an_app_that_is_down_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
-        """With the dial's error."""
+        """With the dial's error, which is on record too."""
         fake_app.close()
-        client = _H2(queue_proxy().port)
+        proxy = queue_proxy()
+        client = _H2(proxy.port)
         client.get()
         assert _status(client.until(h2.events.ResponseReceived)) == 502
         assert b"connection refused" in client.until(h2.events.DataReceived).data
+        line = proxy.event("requests-ended")
+        assert (line["status"], line["reason"]) == (502, "dial-failed") and "connection refused" in line["why"]
 
     def test_probes_are_answered_in_http_2(self, queue_proxy: StartProxy) -> None:
         """200 queue."""

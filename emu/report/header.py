@@ -1,0 +1,104 @@
+"""The top of a page: whether all came true, the verdict with its figures, the story, and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from emu.report.html import Markup, element, folded, join, table, unbroken, value_of
+from emu.report.model import Study
+from emu.units import format_seconds
+
+LONGEST_HEADING = 120
+
+
+def header(study: Study, summary: dict[str, Any]) -> Markup:
+    """The verdict in a line, the story in sentences, and what was expected."""
+    place = {"host": "on this host", "sandbox:uml": "in emu's own kernel (UML)"}.get(study.where or "", study.where)
+    scenario = study.scenario or summary.get("scenario")
+    place = f"{place}, as processes" if study.machine.runtime == "process" else place
+    line = [scenario, study.wall_time, place, study.machine.kernel and f"Linux {study.machine.kernel}"]
+    line.append(f"{format_seconds(study.duration_s)} long" if study.duration_s else None)
+    where = element("p", " · ".join(str(part) for part in line if part), class_="where")
+    verdict = summary.get("verdict") or {}
+    heading = headline(_chip(study, summary), verdict.get("headline") or _plain_headline(study))
+    story = element(
+        "div", join(element("p", unbroken(said)) for said in verdict.get("sentences") or []), class_="story"
+    )
+    broken = [element("p", said, class_="missing") for said in _broken(study)]
+    return element("header", join([where, heading, *broken, story, expectations(summary)]))
+
+
+def headline(chip: Markup, said: str) -> Markup:
+    """Whether all came true, the verdict in a few words, and under it the figures that go with it."""
+    short, colon, figures = said.partition(": ")
+    if not colon or len(short) > LONGEST_HEADING:
+        short, figures = said, ""
+    lead = element("p", unbroken(f"{figures}."), class_="lead") if figures else ""
+    return join([element("p", chip, class_="outcome"), element("h1", unbroken(short)), lead])
+
+
+def _chip(study: Study, summary: dict[str, Any]) -> Markup:
+    if study.interrupted:
+        return element("span", "interrupted", class_="verdict unmet")
+    if study.failed:
+        return element("span", "could not go on", class_="verdict unmet")
+    if not summary.get("expectations"):
+        return element("span", "nothing was expected", class_="verdict none")
+    met = bool(summary.get("met"))
+    return element("span", "✓ as expected" if met else "✗ not as expected", class_=f"verdict {_class(met)}")
+
+
+def _class(met: object) -> str:
+    return "met" if met else "unmet"
+
+
+def _plain_headline(study: Study) -> str:
+    if not study.instances and not study.timelines:
+        return "Nothing was recorded in this run."
+    kills = len(study.kills)
+    return f"{kills} OOM kill{'' if kills == 1 else 's'} in {format_seconds(study.duration_s)}."
+
+
+def _broken(study: Study) -> Iterator[str]:
+    if study.interrupted:
+        yield "The run was interrupted before its end; what follows is what was recorded up to then."
+    elif study.failed:
+        yield "What follows is what was recorded up to then."
+    elif not study.ended:
+        yield "The run did not end in order: its last records may be missing."
+
+
+def expectations(summary: dict[str, Any]) -> Markup:
+    """What was expected, and what came; nothing where nothing was."""
+    expected = summary.get("expectations") or []
+    if not expected:
+        return Markup("")
+    unmet = [one for one in expected if not one.get("met")]
+    met = [one for one in expected if one.get("met")]
+    parts = [_expected(unmet)] if unmet else []
+    if met:
+        number = len(met)
+        said = f"all {number} expectations were met" if number > 1 else "what was expected came true"
+        more = f"{number} more {'was' if number == 1 else 'were'} met"
+        parts.append(folded(f"✓ {more if unmet else said}", _expected(met)))
+    return join(parts)
+
+
+def _expected(some: list[dict[str, Any]]) -> Markup:
+    rows = [
+        (
+            element("span", "✓ met" if one.get("met") else "✗ not met", class_=_class(one.get("met"))),
+            element("code", one.get("what")),
+            value_of(str(one.get("what")), one.get("wanted")),
+            _got(one),
+        )
+        for one in some
+    ]
+    return table(["", "expected", "wanted", "got"], rows)
+
+
+def _got(one: dict[str, Any]) -> object:
+    if one.get("got") is not None:
+        return value_of(str(one.get("what")), one["got"])
+    return one.get("why") or "not measured"
