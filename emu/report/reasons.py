@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import zip_longest
+from math import isfinite
 from typing import Any
 
 from emu.events import Event, RequestsEnded, RequestsWaited
@@ -29,6 +30,11 @@ LONGEST_WORDS = 160
 MOMENT_S = 0.02
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
+REASONS = (
+    "queue-full", "not-resumed", "answer-cut", "protocol", "response-timeout", "response-start-timeout", "idle-timeout",
+    CLIENT_LEFT,
+)  # fmt: skip
+"""Those that are recorded by the name that they keep."""
 _MARKS = (f'"{REQUESTS_ENDED}"', f'"{REQUESTS_WAITED}"', '"recordsEnds"')
 
 
@@ -40,10 +46,13 @@ def read_ends(study: Study, events: list[Event]) -> Ends:
     told = [event for event in events if isinstance(event, RequestsEnded | RequestsWaited)]
     for event in (*told, *_logged(study)):
         recorded = True
-        if isinstance(event, RequestsEnded):
-            ends += _ends(event, study.origin)
-        elif isinstance(event, RequestsWaited):
-            waits += [Wait(t - study.origin, waited_s) for t, waited_s in event.each]
+        try:
+            if isinstance(event, RequestsEnded):
+                ends += _ends(event, study.origin)
+            elif isinstance(event, RequestsWaited):
+                waits += [Wait(_number(t) - study.origin, _number(waited_s)) for t, waited_s in event.each]
+        except (TypeError, ValueError):
+            continue  # a line of a damaged record
     waits += [Wait(one.t, one.waited_s) for one in ends if one.app_s is None and not one.held_s and _queued(one)]
     return Ends(tuple(sorted(ends, key=lambda one: one.t)), tuple(sorted(waits, key=lambda one: one.t)), recorded)
 
@@ -56,10 +65,13 @@ def _queued(end: End) -> bool:
 def _logged(study: Study) -> Iterator[Event | None]:
     """What queue-proxy's log holds; None for the line that says that it keeps such a record."""
     for path in sorted(study.run.logs.glob(f"{QUEUE_PROXY}.*.log")):
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if any(mark in line for mark in _MARKS):
-                    yield from _event(line)
+        try:
+            with path.open(encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    if any(mark in line for mark in _MARKS):
+                        yield from _event(line)
+        except OSError:
+            continue
 
 
 def _event(line: str) -> Iterator[Event | None]:
@@ -69,37 +81,49 @@ def _event(line: str) -> Iterator[Event | None]:
         if event == REQUESTS_ENDED:
             names = ("why", "inside", "waiting", "period_s")
             known = {name: facts[name] for name in names if facts.get(name) is not None}
-            each = [list(map(_number, one)) for one in facts["each"]]
-            yield RequestsEnded(t, QUEUE_PROXY, int(facts["status"]), str(facts["reason"]), each, **known)
+            yield RequestsEnded(t, QUEUE_PROXY, facts["status"], facts["reason"], facts["each"], **known)
         elif event == REQUESTS_WAITED:
-            at, waited = (list(map(int, facts[name])) for name in ("at", "waited"))
-            yield RequestsWaited(t, QUEUE_PROXY, float(facts["since"]), at, waited)
+            yield RequestsWaited(t, QUEUE_PROXY, facts["since"], facts["at"], facts["waited"])
         elif facts.get("recordsEnds") is True:
             yield None
     except (ValueError, KeyError, TypeError):
         return
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _number(value: Any) -> float:
+    """A number, as it has to be. ValueError, TypeError."""
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError(value)
+    return number
 
 
-def _ends(event: RequestsEnded, origin: float) -> Iterator[End]:
-    why = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in event.why)
-    common = {"why": why[:LONGEST_WORDS], "inside": event.inside, "waiting": event.waiting}
-    reason = _reason(event.reason, why)
-    for one in event.each:
-        t, waited_s, held_s, app_s = one
-        if t is not None:
-            times = {"waited_s": waited_s or 0.0, "held_s": held_s or 0.0, "app_s": app_s}
-            period = {"period_s": event.period_s}
-            yield End(t - origin, event.who, event.status, reason, **common, **times, **period)  # type: ignore[arg-type]
+def _ends(event: RequestsEnded, origin: float) -> list[End]:
+    """The ends of one line. ValueError, TypeError where it is damaged."""
+    why = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(event.why))
+    period_s = None if event.period_s is None else _number(event.period_s)
+    return [
+        End(
+            t=_number(t) - origin,
+            who=ACTIVATOR if event.who == ACTIVATOR else QUEUE_PROXY,
+            status=int(event.status),
+            reason=_reason(str(event.reason), why),
+            why=why[:LONGEST_WORDS],
+            waited_s=_number(waited_s),
+            held_s=_number(held_s),
+            app_s=None if app_s is None else _number(app_s),
+            inside=int(event.inside),
+            waiting=int(event.waiting),
+            period_s=period_s,
+        )
+        for t, waited_s, held_s, app_s in event.each
+    ]
 
 
 def _reason(reason: str, why: str) -> str:
     """What a connection's end means, by Go's words for it."""
     if reason not in ("app-broke", "dial-failed"):
-        return reason
+        return reason if reason in REASONS else NOT_RECORDED
     if why.endswith(_CLOSED):
         return "app-closed"
     if why.endswith(_RESET):

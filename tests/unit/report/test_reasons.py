@@ -181,6 +181,28 @@ def test_a_run_without_a_record_says_so(tmp_path: Path) -> None:
     assert not [said for said in summary["verdict"]["sentences"] if "by queue-proxy" in said or "by the app" in said]
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"each": 5}, {"each": [[1, 2]]}, {"each": [["x", 0, 0, 0]]}, {"each": [[float("nan"), 0, 0, 0]]}, {},
+        {"each": [[1, 0, 0, 0]], "status": "many"}, {"each": [[1, 0, 0, 0]], "inside": [1]},
+        {"each": [[1, 0, 0, 0]], "reason": {"a": 1}, "why": [3], "period_s": "long"},
+    ],
+)  # fmt: skip
+def test_a_damaged_record_costs_its_line_alone(tmp_path: Path, facts: dict[str, Any]) -> None:
+    """In queue-proxy's log as among the events; what is whole is still told."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=0.1, status=502)
+    run.log("requests-ended", **{"status": 502, "reason": "app-broke", **facts})
+    run.log("requests-waited", since=0, at="x", waited=[1, None])
+    run.event(RequestsEnded(**{"t": 1.0, "who": "x", "status": 502, "reason": "app-broke", "each": 3, **facts}))
+    run.ended(502, "app-broke", (1.09, 0, 0, 0.09), why="EOF")
+    run.run.container_log("queue-proxy", 7).mkdir()
+    run.advance(2.0)
+    summary = summary_of(run.finish())
+    assert json.loads(json.dumps(summary, allow_nan=False))["requests"]["reasons"]["502"]["app-closed"] == 1
+
+
 def test_the_activators_own_answers_are_its(tmp_path: Path) -> None:
     """Its record is in the events; the reason has its name."""
     run = started(tmp_path / "run")
