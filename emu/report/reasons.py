@@ -31,8 +31,8 @@ MOMENT_S = 0.02
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
 REASONS = (
-    "queue-full", "not-resumed", "answer-cut", "protocol", "response-timeout", "response-start-timeout", "idle-timeout",
-    CLIENT_LEFT,
+    "queue-full", "not-resumed", "answer-cut", "protocol", CLIENT_LEFT,
+    "response-timeout", "response-start-timeout", "idle-timeout",
 )  # fmt: skip
 """Those that are recorded by the name that they keep."""
 _MARKS = (f'"{REQUESTS_ENDED}"', f'"{REQUESTS_WAITED}"', '"recordsEnds"')

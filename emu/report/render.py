@@ -83,10 +83,11 @@ def figure_part(title: str, hint: str, figure: Figure) -> Markup:
     )
     undrawn = element("p", _UNDRAWN, id="undrawn", class_="missing", hidden="hidden")
     reduced = [element("p", said, class_="hint") for said in dict.fromkeys(figure.reduced)]
-    hint_line = element("p", hint, class_="hint screen")
-    return section(title, hint_line, tools, names, box, without, undrawn, *reduced, *missing)
+    hints = [element("p", hint, class_="hint screen mouse"), element("p", _TOUCH_HINT, class_="hint screen finger")]
+    return section(title, *hints, tools, names, box, without, undrawn, *reduced, *missing)
 
 
+_TOUCH_HINT = "The buttons zoom. Tap the picture to read values, a name to hide it."
 _UNDRAWN = (
     f"The picture could not be drawn: {PLOTLY} is not in the folder of the whole run, where this page looks for "
     "it, or this browser is older than 2023. `emu report` of this folder alone makes a page that holds all it needs."
