@@ -53,7 +53,7 @@ def reason_words(burst: dict[str, Any]) -> str:
     if burst["by"] is None or reason in _PROXY:
         return _seen(name, reason)
     after = reason.removeprefix(f"{ACTIVATOR}-")
-    here, there = (ACTIVATOR, "queue-proxy") if burst["by"] == ACTIVATOR else ("queue-proxy", "the app")
+    here, there = ("the activator", "queue-proxy") if burst["by"] == ACTIVATOR else ("queue-proxy", "the app")
     took = _took(burst)
     if name == "short-body" or name not in _SELF_SAID:
         said = f"{_ERRORS.get(name, f'answered {name}, cut short by {here}')}"
@@ -90,7 +90,7 @@ def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:
             return f"{there} broke off in the middle of its answer{why}{took}"
         case "not-resumed":
             return f"the app was frozen and was not resumed in time{why}"
-        case _ if reason.endswith("-timeout"):
+        case _ if reason in _COUNTED:
             return _timer(reason, burst, there)
     return f"{reason.replace('-', ' ')}{why}"
 
@@ -106,13 +106,17 @@ _COUNTED = {
 
 def _timer(reason: str, burst: dict[str, Any], there: str) -> str:
     period = "an unknown length" if burst["period_s"] is None else format_seconds(burst["period_s"])
-    text = _COUNTED[reason].format(period, burst["by"])
+    by_activator = burst["by"] == ACTIVATOR
+    text = _COUNTED[reason].format(period, "the activator" if by_activator else "queue-proxy")
     waited, held = burst["waited_ms"], burst["held_ms"]
     if burst["app_ms"]["max"] is None:
-        place = "a pod or a place in it" if burst["by"] == ACTIVATOR else "a place"
+        place = "a pod or a place in it" if by_activator else "a place"
         what = "the app to be resumed" if held["max"] else place
         return f"{text}, all of it waiting for {what}"
-    parts = [(waited, "waiting for a place"), (held, "waiting for the app to be resumed")]
+    parts = [
+        (waited, f"waiting for {'a pod' if by_activator else 'a place'}"),
+        (held, "waiting for the app to be resumed"),
+    ]
     said = [f"{_half_and_most(ms)} {what}" for ms, what in parts if (ms["max"] or 0.0) >= 1.0]
     return f"{text}; of that {' and '.join(said)}" if said else f"{text}, all of it in {there}"
 

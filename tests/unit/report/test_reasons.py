@@ -212,7 +212,7 @@ def test_the_activators_own_answers_are_its(tmp_path: Path) -> None:
     run.event(RequestsEnded(at, "activator", 504, "response-timeout", [[at, 0.9, 0.0, None]], period_s=0.9))
     requests = summary_of(run.finish())["requests"]
     assert requests["reasons"] == {"504": {"activator-response-timeout": 1}}
-    assert "in activator, all of it waiting for a pod" in reason_words(requests["failures"][0])
+    assert "in the activator, all of it waiting for a pod" in reason_words(requests["failures"][0])
 
 
 def test_an_expectation_may_name_a_reason_that_did_not_occur(tmp_path: Path) -> None:
