@@ -48,12 +48,26 @@ def failures(study: Study) -> list[dict[str, Any]] | None:
     """Requests that ended badly, alike and close together, in order of time."""
     if study.requests is None:
         return None
+    bursts = [
+        _burst(study, name, reason, part) for (name, reason), some in _alike(study).items() for part in _parts(some)
+    ]
+    return sorted(bursts, key=lambda burst: float(burst["first_s"]))
+
+
+def failure_kinds(study: Study) -> list[dict[str, Any]] | None:
+    """The same, all that ended alike as one, the most frequent first."""
+    if study.requests is None:
+        return None
+    kinds = [_burst(study, name, reason, sorted(some, key=_done)) for (name, reason), some in _alike(study).items()]
+    return sorted(kinds, key=lambda kind: (-int(kind["count"]), float(kind["first_s"])))
+
+
+def _alike(study: Study) -> dict[tuple[str, str], list[Request]]:
     alike: dict[tuple[str, str], list[Request]] = defaultdict(list)
-    for request in study.requests:
+    for request in study.requests or ():
         if request.reason is not None and request.done_s is not None:
             alike[outcome(request), request.reason].append(request)
-    bursts = [_burst(study, name, reason, part) for (name, reason), some in alike.items() for part in _parts(some)]
-    return sorted(bursts, key=lambda burst: float(burst["first_s"]))
+    return alike
 
 
 def _parts(requests: list[Request]) -> Iterable[list[Request]]:

@@ -8,7 +8,7 @@ from typing import Any
 from emu.report.html import Markup, element, folded, section, table, unbroken
 from emu.report.measures import SHARES
 from emu.report.model import Study
-from emu.report.story_reasons import reason_words, together
+from emu.report.story_reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells
 
 MOST_BURSTS = 100
@@ -56,7 +56,7 @@ def _reasons(known: dict[str, Any]) -> Iterator[Markup]:
         ]
         return table(heads, rows, heads[1:4])
 
-    kinds = together(bursts)
+    kinds = known.get("failure_kinds") or []
     yield element("h3", "Why requests were not answered well")
     yield listed(kinds)
     if len(bursts) > len(kinds):

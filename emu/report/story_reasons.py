@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
@@ -48,7 +47,7 @@ _APP = {
 
 
 def reason_words(burst: dict[str, Any]) -> str:
-    """`answered 503 by queue-proxy at once: …`, of one of `requests.failures`."""
+    """`answered 503 by queue-proxy at once: …`, of one of `requests.failures` or of their kinds."""
     name, reason = str(burst["outcome"]), str(burst["reason"])
     if burst["by"] is None or reason in _PROXY:
         return _seen(name, reason)
@@ -126,28 +125,17 @@ def _took(burst: dict[str, Any]) -> str:
 
 
 def _half_and_most(ms: dict[str, float]) -> str:
-    """`3.0 s`, or `3.0 s (median; at most 4.0 s)`."""
+    """`3.0 s`, or `3.0 s (median; at most 4.0 s)`; `up to 4.0 s` where it was next to nothing for most."""
     half, most = format_seconds(ms["p50"] / 1e3), format_seconds(ms["max"] / 1e3)
+    if ms["p50"] < ms["max"] / 100:
+        return f"up to {most}"
     return half if half == most else f"{half} (median; at most {most})"
-
-
-def together(bursts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One of each kind, the most frequent first: their count is of all, what else is said of them the largest's."""
-    alike: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for burst in bursts:
-        alike[burst["outcome"], burst["reason"]].append(burst)
-    whole = []
-    for some in alike.values():
-        largest = max(some, key=lambda burst: int(burst["count"]))
-        ends = {"first_s": some[0]["first_s"], "last_s": max(burst["last_s"] for burst in some)}
-        whole.append({**largest, **ends, "count": sum(int(burst["count"]) for burst in some)})
-    return sorted(whole, key=lambda burst: -int(burst["count"]))
 
 
 def reason_sentences(summary: dict[str, Any]) -> list[str]:
     """Why requests were not answered well, the most frequent reasons first; and how long others waited."""
     requests = summary["requests"]
-    kinds = [one for one in together(requests.get("failures") or []) if one["reason"] != NOT_RECORDED]
+    kinds = [one for one in requests.get("failure_kinds") or [] if one["reason"] != NOT_RECORDED]
     kinds = [one for one in kinds if not _says_itself(one)]
     found = [_sentence(one) for one in kinds[:MOST_SENTENCES]]
     left = sum(int(one["count"]) for one in kinds[MOST_SENTENCES:])

@@ -21,7 +21,7 @@ from emu.report.describe import describe
 from emu.report.expectations import Expectation, parse_expectation
 from emu.report.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
 from emu.report.model import POD, Freeze, Instance, Study, Timeline
-from emu.report.reasons_summary import failures
+from emu.report.reasons_summary import failure_kinds, failures
 from emu.report.request_figures import request_figures
 from emu.report.scaling import scaling_summary
 from emu.report.stalls import stalls
@@ -59,6 +59,7 @@ def summarize(
         "requests": {
             **request_figures(study, study.requests, 0.0, study.duration_s),
             "failures": failures(study),
+            "failure_kinds": failure_kinds(study),
         },
         "load": _load(study, warm_up),
         "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},

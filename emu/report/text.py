@@ -12,7 +12,7 @@ from rich.text import Text
 from emu.report.expectations import show_figure
 from emu.report.measures import SHARES
 from emu.report.model import OomVerdict, Study, Timeline
-from emu.report.story_reasons import reason_words, together
+from emu.report.story_reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells, of_limit
 from emu.units import format_bytes, format_seconds
 
@@ -223,7 +223,7 @@ def _requests(summary: Summary) -> list[Text]:
 
 def _reasons(summary: Summary) -> list[Text]:
     """Why requests were not answered well, a line for each reason."""
-    kinds = together(summary["requests"].get("failures") or [])
+    kinds = summary["requests"].get("failure_kinds") or []
     if not kinds:
         return []
     table = Table("ENDED", "REQUESTS", "FIRST", "LAST", "WHY")
