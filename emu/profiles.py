@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from emu.errors import EmuError
 from emu.keys import nearest
 from emu.paths import profiles_dir
 from emu.policy.footprint import Profile, ProfileError
+from emu.yamlfile import parse, read_text
 
 OWN = "own"
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -51,10 +49,7 @@ def load_profile(footprint: str) -> Profile:
 def read_profile(path: Path) -> Profile:
     """The profile in a file."""
     fix = "see profiles/knative-1.23.yaml for one that is right, or let `emu calibrate queue-proxy` write one"
-    try:
-        data: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise EmuError(f"cannot read the footprint profile {path}", str(error), fix) from error
+    data: Any = parse(read_text(path, "footprint profile"), str(path)).plain()
     if not isinstance(data, dict):
         raise EmuError(f"{path} is not a footprint profile", "it holds no keys", fix)
     try:

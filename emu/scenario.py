@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -153,7 +154,7 @@ def _with_footprint(spec: ScenarioSpec, source: str) -> ScenarioSpec:
         load_profile(named)
         return spec
     beside = Path(source).parent / named
-    profile = load_profile(str(beside if beside.is_file() else Path(named)))
+    profile = load_profile(str(beside if os.path.isfile(beside) else named))  # noqa: PTH113  never raises
     queue_proxy = spec.pod.queue_proxy.model_copy(update={"footprint": profile.to_data()})
     return spec.model_copy(update={"pod": spec.pod.model_copy(update={"queue_proxy": queue_proxy})})
 

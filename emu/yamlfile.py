@@ -6,9 +6,9 @@ that no alias bomb unfolds. What YAML 1.1 reads differently (010) is refused; it
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from emu.errors import EmuError
+from emu.regular import read_regular
 
 MOST_BYTES = 256 * 1024
 MOST_VALUES = 20_000
@@ -91,15 +92,14 @@ class Node:
         return None
 
 
-def read_text(path: Path) -> str:
-    """The file's text. EmuError when it cannot be read, is too large for a scenario, or is not UTF-8."""
-    raw = _read_bytes(path)
-    if len(raw) > MOST_BYTES:
-        raise EmuError(
-            f"{path}: too large for a scenario",
-            f"it has more than {MOST_BYTES // 1024} KiB; a long scenario has 4",
-            "is it the file that you meant? `emu scenarios` lists the built-in ones",
-        )
+def read_text(path: Path, what: str = "scenario") -> str:
+    """The text of a file that a user names; `what` it should hold, for errors. EmuError when it cannot be read, is no
+    regular file, is too large, or is not UTF-8.
+    """
+    try:
+        raw = read_regular(path, MOST_BYTES, pipes=str(path).startswith(_PIPES))
+    except OSError as error:
+        raise _unread(path, what, error) from None
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -112,27 +112,24 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def _read_bytes(path: Path) -> bytes:
-    why, fix = "", _SEE_FORM
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            why, fix = "it is a directory", "name a file in it, or a built-in scenario (`emu scenarios` lists them)"
+def _unread(path: Path, what: str, error: OSError) -> EmuError:
+    name = str(path) if len(str(path)) < 300 else f"{str(path)[:300]}…"
+    listed = "`emu scenarios` lists the built-in ones"
+    if error.errno == errno.EFBIG:
+        why = f"it has more than {MOST_BYTES // 1024} KiB; a long {what} has a few"
+        return EmuError(f"{name}: too large for a {what}", why, "is it the file that you meant?")
+    why, fix = error.strerror or str(error), f"name a file with a {what} in it"
+    if isinstance(error, FileNotFoundError):
+        why, fix = "there is no such file", f"{listed}; a file is named by its path" if what == "scenario" else fix
+    elif isinstance(error, IsADirectoryError):
+        why, fix = "it is a directory", "name a file in it"
+        if what == "scenario":
+            fix = f"{fix}, or a built-in scenario ({listed})"
             if (path / "scenario.yaml").is_file():
                 fix = f"to run a recorded scenario again: emu run {path}/scenario.yaml"
-        elif not stat.S_ISREG(mode) and not str(path).startswith(_PIPES):
-            why, fix = "it is not a regular file", "name a file with a scenario in it"
-        else:
-            with path.open("rb") as file:
-                return file.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        why, fix = "there is no such file", "`emu scenarios` lists the built-in ones; a file is named by its path"
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        if isinstance(error, PermissionError) and hasattr(os, "geteuid"):
-            fix = f"make it readable to user {os.geteuid()}"
-    name = str(path) if len(str(path)) < 300 else f"{str(path)[:300]}…"
-    raise EmuError(f"cannot read the scenario {name!r}", why, fix)
+    elif isinstance(error, PermissionError):
+        fix = f"make it readable to user {os.geteuid()}"
+    return EmuError(f"cannot read the {what} {name!r}", why, fix)
 
 
 def parse(text: str, source: str, *, lines: bool = True) -> Node:
@@ -174,7 +171,7 @@ class _Builder:
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
                 if root is not None:
-                    self._refuse(event, "a second document", "a scenario is one document", "remove it and the `---`")
+                    self._refuse(event, "a second document", "a file here is one document", "remove it and the `---`")
                 root = self._node(next(self._events))
         if root is not None and root.value is None and not root.text:
             return None

@@ -18,7 +18,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from emu import typed
 from emu.errors import EmuError
+from emu.regular import read_regular
+
+_MOST_BYTES = 2**24
+"""More than any node's pods need."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def read_pods(path: Path) -> tuple[FreezerPod, ...]:
     what = f"cannot read the freezer's pods from {path}"
     fix = 'write it as {"pods": [{"name": …, "token": …, "containers": [{"name", "attempt", "id", "cgroup"}]}]}'
     try:
-        pods = tuple(_pod(entry) for entry in json.loads(path.read_text(encoding="utf-8"))["pods"])
+        pods = tuple(_pod(entry) for entry in typed.parse_object(read_regular(path, _MOST_BYTES))["pods"])
     except OSError as error:
         raise EmuError(what, error.strerror or str(error), "name a file that there is with --pods") from error
     except KeyError as missing:
