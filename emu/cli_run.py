@@ -16,14 +16,14 @@ import click
 from emu import images, output
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
 from emu.ending import cut_short
-from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
 from emu.interrupts import Interrupts
 from emu.keys import nearest
 from emu.live import Screen
 from emu.machine import where
 from emu.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.rundir import RunDir
-from emu.scenario import load_scenario, needs_docker, read_scenario, resolve, variants_of
+from emu.scenario import has_secrets, load_scenario, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec
 
 _QUIET_S = 1800.0
@@ -82,7 +82,7 @@ def run(
     spec = load_scenario(scenario, settings)
     if variant is not None:
         spec = _only(variant, spec)
-    chosen = _choose(place, needs_docker(spec))
+    chosen = _choose(place, spec)
     directory = RunDir((out or runs_dir() / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{spec.name}").absolute())
     with Screen(to_stderr=as_json) as screen:
         screen.title(spec.name, f": {spec.question}")
@@ -128,7 +128,7 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
     plays = variants_of(spec)
     if not plays:
         return run_scenario(spec, run, screen)
-    run.scenario.write_text(resolve(spec), encoding="utf-8")
+    run.write_scenario(resolve(spec, masked=True), private=has_secrets(spec))
     with Interrupts() as interrupts:
         for number, (name, variant) in enumerate(plays.items(), 1):
             own = run.variant(name)
@@ -147,11 +147,17 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
     return EXIT_OK
 
 
-def _choose(place: str, docker: bool) -> str:
+def _choose(place: str, spec: ScenarioSpec) -> str:
+    """Where it runs. EmuError where nothing can, or the machine there is too small for it."""
+    from emu.capacity import lacking
     from emu.host import gather_facts
     from emu.requirements import choose_where
 
-    return choose_where(gather_facts(), None if place == "auto" else place, docker=docker)
+    facts = gather_facts()
+    chosen = choose_where(facts, None if place == "auto" else place, docker=needs_docker(spec))
+    plays = {f"{spec.name}, variant {name}": play for name, play in variants_of(spec).items()} or {spec.name: spec}
+    raise_all(lacking(plays, chosen, facts.memory_bytes, facts.swap_bytes))
+    return chosen
 
 
 def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> int:

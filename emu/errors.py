@@ -5,6 +5,10 @@ Only `emu.cli` prints and exits; everything else raises.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+MOST_ERRORS = 50
+"""So many are printed at once."""
 EXIT_OK = 0
 """What the scenario expects came true."""
 EXIT_UNMET = 1
@@ -37,3 +41,26 @@ class EmuError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n  why: {self.why}\n  fix: {self.fix}"
+
+
+class SeveralErrors(EmuError):  # noqa: N818  it is several
+    """Several at once, each with its own way out; as an error it is the first of them."""
+
+    def __init__(self, errors: Sequence[EmuError]) -> None:
+        first = errors[0]
+        super().__init__(first.what, first.why, first.fix)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        shown = [str(error) for error in self.errors[:MOST_ERRORS]]
+        rest = len(self.errors) - len(shown)
+        return "\n".join([f"{len(self.errors)} problems", *shown, *([f"and {rest} more"] if rest else [])])
+
+
+def raise_all(errors: Iterable[EmuError]) -> None:
+    """Raise what was found, each error once; do nothing if there is none."""
+    found = list({str(error): error for error in errors}.values())
+    if len(found) > 1:
+        raise SeveralErrors(found)
+    for error in found:
+        raise error

@@ -12,7 +12,8 @@ from emu.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now
 from emu.helper import Helper
 from emu.messages import LoadPlan, Until
 from emu.policy.until import PodFacts, in_words, pod_met
-from emu.rundir import RunDir, cannot_record
+from emu.rundir import RunDir, cannot_record, write_new
+from emu.secrets import is_secret
 
 HANG_S = 300.0
 """Short of memory, or on a busy machine, it may be slow to speak."""
@@ -36,7 +37,8 @@ class RunLoad:
         """Phases under way that wait for something."""
 
     def __enter__(self) -> Self:
-        self._run.load_plan.write_text(self._plan.to_json(), encoding="utf-8")
+        secret = any(is_secret(name) for phase in self._plan.phases for name in phase.request.headers)
+        write_new(self._run.load_plan, self._plan.to_json(), private=secret)
         words = ["--plan", str(self._run.load_plan), "--out", str(self._run.requests), "--parent", str(os.getpid())]
         self._helper.start("emu.daemon.load", [*words, "--told"])
         return self

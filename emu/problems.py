@@ -53,19 +53,17 @@ class Problem:
         return (not self.first, self.mark.line, self.mark.column)
 
 
-def raise_first(problems: Iterable[Problem]) -> None:
-    """Raise the first problem as an EmuError that says how many more there are; do nothing if there is none."""
-    found = sorted(problems, key=lambda problem: problem.order)
-    if not found:
-        return
-    problem = found[0]
+def errors_of(problems: Iterable[Problem]) -> list[EmuError]:
+    """Each problem as an error with its place, in the order in which they are told."""
+    return [_error(problem) for problem in sorted(problems, key=lambda problem: problem.order)]
+
+
+def _error(problem: Problem) -> EmuError:
     place = dotted(problem.path)
     if problem.mark.source.startswith("--set ") and problem.mark.source.count(".") == place.count("."):
         place = ""
-    more = len(found) - 1
-    rest = f" (and {more} more {'problem' if more == 1 else 'problems'})" if more else ""
     what = f"{problem.mark}: {place}: {problem.what}" if place else f"{problem.mark}: {problem.what}"
-    raise EmuError(one_line(what), one_line(problem.why), f"{one_line(problem.fix)}{rest}")
+    return EmuError(one_line(what), one_line(problem.why), one_line(problem.fix))
 
 
 def dotted(path: Sequence[str | int]) -> str:

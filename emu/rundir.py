@@ -154,6 +154,10 @@ class RunDir:
                 "make room there, or name a folder elsewhere with --out DIR",
             ) from error
 
+    def write_scenario(self, text: str, *, private: bool) -> None:
+        """Write scenario.yaml; `private` for its owner's eyes only."""
+        write_new(self.scenario, text, private=private)
+
     def _set_room_aside(self) -> None:
         with self.reserve.open("wb") as file:
             file.write(os.urandom(RESERVE_BYTES))  # as zeros some file systems would take no room for them
@@ -174,6 +178,15 @@ class RunDir:
                 error.strerror or str(error),
                 f"make room there; the record is whole without it: emu report {self.path}",
             ) from error
+
+
+def write_new(path: Path, text: str, *, private: bool) -> None:
+    """Write a file that others may read, or that only its owner may from its first moment on. OSError."""
+    mode = 0o600 if private else 0o644
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "w") as file:
+        if private:
+            os.fchmod(file.fileno(), mode)
+        file.write(text)
 
 
 def cannot_record(why: str) -> EmuError:

@@ -38,7 +38,7 @@ from emu.registry import registered
 from emu.rundir import FORMAT, RunDir
 from emu.runjournal import keep_journal, log_driver
 from emu.runtime import LABEL_OWNER, EngineFacts, Runtime
-from emu.scenario import resolve
+from emu.scenario import has_secrets, resolve
 from emu.spec import ScenarioSpec
 from emu.supervisor import Supervisor
 from emu.units import format_bytes
@@ -66,7 +66,7 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 
 def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
     log = EventLog(run.events)
-    run.scenario.write_text(resolve(spec), encoding="utf-8")
+    run.write_scenario(resolve(spec, masked=True), private=has_secrets(spec))
     engine, facts = open_runtime(spec.pod.runtime, screen.step, _own_images(spec))
     _see_images(spec, engine)
     interrupts.check()

@@ -6,7 +6,6 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,16 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from emu import __version__, bodies, problems
 from emu import overrides as changes
-from emu.errors import EmuError
+from emu.errors import EmuError, SeveralErrors, raise_all
 from emu.keys import nearest
 from emu.paths import scenarios_dir
 from emu.problems import Problem
 from emu.profiles import is_path, load_profile
 from emu.report.expectations import COUNT, VARIANTS, parse_expectation
+from emu.secrets import masked_tree
 from emu.spec import OWN_FOOTPRINT, ScenarioSpec
 from emu.variants import is_comparison, variant_root
-from emu.yamlfile import Node, parse, read_text
+from emu.yamlfile import Mark, Node, parse, read_text
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
 _FOOTPRINT = "pod.queueProxy.footprint"
@@ -74,7 +74,7 @@ def _is_there(path: Path) -> bool:
 
 
 def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> ScenarioSpec:
-    """The scenario of a built-in name or a file, with `--set` changes made. EmuError for the first thing wrong."""
+    """The scenario of a built-in name or a file, with `--set` changes made. EmuError for all that is wrong."""
     path = find_scenario(name_or_path)
     return read_scenario(read_text(path), str(path), overrides)
 
@@ -85,11 +85,18 @@ def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> Scen
     changes.apply(_mapping(root), overrides)
     bodies.take_in(root, source)
     spec = _checked(root)
-    plays = {name: _variant(root, name) for name in spec.variants}
-    problems.raise_first(_expectation_problems(spec, root, plays))
-    for name, play in plays.items():
-        with _in_variant(name):
-            problems.raise_first(_expectation_problems(play, variant_root(root, name), {}))
+    plays: dict[str, ScenarioSpec] = {}
+    wrong: list[EmuError] = []
+    for name in spec.variants:
+        try:
+            plays[name] = _variant(root, name)
+            found = problems.errors_of(_expectation_problems(plays[name], variant_root(root, name), {}))
+            wrong += [_of_variant(name, error) for error in found]
+        except EmuError as error:
+            wrong += error.errors if isinstance(error, SeveralErrors) else [error]
+    if len(plays) == len(spec.variants):
+        wrong = [*problems.errors_of(_expectation_problems(spec, root, plays)), *wrong]
+    raise_all(wrong)
     return _with_footprints(spec, plays, source)
 
 
@@ -119,21 +126,21 @@ def _checked(root: Node) -> ScenarioSpec:
     try:
         return ScenarioSpec.model_validate(root.plain())
     except ValidationError as error:
-        problems.raise_first(problems.problems_of(error, root))
+        raise_all(problems.errors_of([*problems.problems_of(error, root), *_malformed_expectations(root)]))
         raise AssertionError("a validation error without a problem") from error
 
 
 def _variant(root: Node, name: str) -> ScenarioSpec:
-    with _in_variant(name):
-        return _checked(variant_root(root, name))
-
-
-@contextmanager
-def _in_variant(name: str) -> Iterator[None]:
     try:
-        yield
+        return _checked(variant_root(root, name))
     except EmuError as wrong:
-        raise EmuError(f"{wrong.what} (in variant {name!r})", wrong.why, wrong.fix) from None
+        errors = wrong.errors if isinstance(wrong, SeveralErrors) else [wrong]
+        raise_all(_of_variant(name, error) for error in errors)
+        raise AssertionError("an error without an error") from wrong
+
+
+def _of_variant(name: str, wrong: EmuError) -> EmuError:
+    return EmuError(f"{wrong.what} (in variant {name!r})", wrong.why, wrong.fix)
 
 
 def _with_footprints(spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec], source: str) -> ScenarioSpec:
@@ -164,15 +171,24 @@ def load_resolved(path: Path) -> ScenarioSpec:
     return read_scenario(read_text(path), str(path))
 
 
-def resolve(spec: ScenarioSpec) -> str:
-    """The scenario as YAML with every default filled in; reading it gives the same scenario."""
+def has_secrets(spec: ScenarioSpec) -> bool:
+    """Whether a variable or header in it likely holds a secret, by its name."""
+    data = spec.model_dump(mode="json", by_alias=True)
+    return bool(masked_tree(data) != data)
+
+
+def resolve(spec: ScenarioSpec, *, masked: bool = False) -> str:
+    """The scenario as YAML with every default filled in; reading it gives the same scenario. `masked`: without the
+    values of secrets, which are to be given again.
+    """
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
     text = io.StringIO()
     text.write(f"# As resolved by emu {__version__}: defaults filled in, --set applied. It can be run again.\n")
-    yaml.dump(_quoted(spec.model_dump(mode="json", by_alias=True)), text)
+    data = spec.model_dump(mode="json", by_alias=True)
+    yaml.dump(_quoted(masked_tree(data) if masked else data), text)
     return text.getvalue()
 
 
@@ -199,9 +215,7 @@ def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, Sc
         try:
             expectation = parse_expectation(name, text)
         except ValueError as error:
-            what, _, fix = str(error).removeprefix(f"{name}: ").partition("; ")
-            why = "an expectation is a name of summary.json and what it is compared with"
-            yield Problem(mark, place, what, why, fix or 'write it as in containers.app.oom_kills: ">= 1"')
+            yield _malformed(name, mark, error)
             continue
         names = (name, *(operand.name for _, operand in expectation.checks if operand.name is not None))
         if is_comparison(name, text) and not all(one.startswith(f"{VARIANTS}.") for one in names):
@@ -214,6 +228,23 @@ def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, Sc
             fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
             what = f"there is no {unknown!r} in {among} of this scenario"
             yield Problem(mark, place, what, f"there is: {', '.join(known) or 'nothing'}", fix)
+
+
+def _malformed_expectations(root: Node) -> Iterator[Problem]:
+    """Of a scenario that is wrong elsewhere: the expectations that could not be compared with anything."""
+    expect = root.child("expect")
+    for name, node in expect.value.items() if expect is not None and isinstance(expect.value, dict) else ():
+        if isinstance(node.value, str | int | float):
+            try:
+                parse_expectation(name, node.value)
+            except ValueError as error:
+                yield _malformed(name, node.mark, error)
+
+
+def _malformed(name: str, mark: Mark, error: ValueError) -> Problem:
+    what, _, fix = str(error).removeprefix(f"{name}: ").partition("; ")
+    why = "an expectation is a name of summary.json and what it is compared with"
+    return Problem(mark, ("expect", name), what, why, fix or 'write it as in containers.app.oom_kills: ">= 1"')
 
 
 def _unknown_parts(

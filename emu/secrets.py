@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 MASK = "********"
 _WITHIN = re.compile(
@@ -13,8 +14,6 @@ _WITHIN = re.compile(
 _WORDS = frozenset(("auth", "bearer", "cookie", "dsn", "jwt", "key", "keys", "pass", "pat", "pwd", "signature"))
 """Words that do by themselves."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_ENV = "env"
-_SECRET_HOLDERS = (_ENV, "headers", "httpHeaders")
 
 
 def is_secret(name: str) -> bool:
@@ -31,3 +30,32 @@ def masked_argument(argument: str) -> str:
     """An argument of a command line without a secret in it: `pod.app.env.API_TOKEN=********`."""
     path, equals, _ = argument.partition("=")
     return f"{path}={MASK}" if equals and is_secret(path) else argument
+
+
+def masked_tree(data: Any) -> Any:
+    """A scenario's data with a mask in the place of each secret of its `env`, `headers` and `httpHeaders`, those that
+    variants change by a path among them.
+    """
+    if isinstance(data, list):
+        return [masked_tree(entry) for entry in data]
+    if not isinstance(data, dict):
+        return data
+    return {name: _masked_below(str(name), value) for name, value in data.items()}
+
+
+def _masked_below(name: str, value: Any) -> Any:
+    holder, _, own = name.rpartition(".")
+    last = own or name
+    if last in ("env", "headers") and isinstance(value, dict):
+        return masked({str(key): below for key, below in value.items()})
+    if holder.rpartition(".")[2] in ("env", "headers") and is_secret(own):
+        return MASK
+    if last == "httpHeaders" and isinstance(value, list):
+        return [_masked_header(entry) for entry in value]
+    return masked_tree(value)
+
+
+def _masked_header(entry: Any) -> Any:
+    if isinstance(entry, dict) and is_secret(str(entry.get("name", ""))):
+        return {**entry, "value": MASK}
+    return entry

@@ -154,11 +154,23 @@ def parse_expectation(name: str, text: object) -> Expectation:
     between = _BETWEEN.fullmatch(written)
     if between:
         low, high = _operand(name, between["low"]), _operand(name, between["high"])
+        for side in (low, high):
+            _check_order(name, side)
+        if low.name is None and high.name is None and low.value > high.value:
+            raise ValueError(f"{name}: nothing is between {low.text} and {high.text}; name the smaller one first")
         return Expectation(name, written, ((">=", low), ("<=", high)))
     comparison = _COMPARISON.fullmatch(written)
     if comparison is None:
         raise ValueError(f"{name}: nothing to compare with; {_FORMS}")
-    return Expectation(name, written, ((comparison["sign"] or "==", _operand(name, comparison["value"])),))
+    sign, operand = comparison["sign"] or "==", _operand(name, comparison["value"])
+    if sign not in ("==", "!="):
+        _check_order(name, operand)
+    return Expectation(name, written, ((sign, operand),))
+
+
+def _check_order(name: str, operand: Operand) -> None:
+    if operand.name is None and (isinstance(operand.value, bool) or not isinstance(operand.value, int | float)):
+        raise ValueError(f"{name}: nothing is more or less than {operand.text!r}; compare with a number, or by ==")
 
 
 def check_name(name: str) -> None:

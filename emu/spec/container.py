@@ -17,7 +17,20 @@ from emu.messages import USER_PORT
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
 from emu.spec.probes import LifecycleSpec, ProbeSpec
-from emu.spec.values import Bytes, FileName, Limit, Millicores, Model, Name, Seconds, SpecError, Whole, startable
+from emu.spec.values import (
+    Bytes,
+    FileName,
+    Limit,
+    Millicores,
+    Model,
+    Name,
+    Seconds,
+    SpecError,
+    Whole,
+    refuse_mask,
+    startable,
+)
+from emu.units import format_bytes
 
 LEAST_MILLICORES = 10
 """The kernel's shortest cpu.max quota is 1 ms in each 100 ms."""
@@ -155,6 +168,20 @@ class ContainerSpec(Model):
         return self
 
     @model_validator(mode="after")
+    def _controls_fit(self) -> Self:
+        limit = self.resources.limits.memory
+        for name in ("high", "low", "min"):
+            value = getattr(self.memory, name)
+            if limit is not None and value is not None and value > limit:
+                raise SpecError(
+                    f"memory.{name} of {format_bytes(value)} is above the memory limit of {format_bytes(limit)}",
+                    why="the container never holds so much: its limit acts first",
+                    fix="lower it, or raise resources.limits.memory",
+                    at=("memory", name),
+                )
+        return self
+
+    @model_validator(mode="after")
     def _can_be_run(self) -> Self:
         if self.command is not None and not (self.command and self.command[0]):
             raise SpecError("`command` names no program", fix="remove it, or give a program", at=("command",))
@@ -165,7 +192,8 @@ class ContainerSpec(Model):
                 fix="add `command` or `image`",
                 at=("args",),
             )
-        for name in self.env:
+        for name, value in self.env.items():
+            refuse_mask(value, ("env", name))
             if not re.fullmatch(r"[A-Za-z_][-A-Za-z0-9_.]*", name):
                 raise SpecError(
                     f"{name!r} cannot be the name of an environment variable",

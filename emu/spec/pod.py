@@ -12,6 +12,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.alias_generators import to_camel
 
 from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.reclaiming import ALL, read_amount
@@ -194,6 +195,46 @@ class PodSpec(Model):
                     at=("sidecars", index, "port"),
                 )
             taken[entry.port] = entry.name
+        return self
+
+    @model_validator(mode="after")
+    def _app_has_a_port(self) -> Self:
+        if self.app.port in QUEUE_PROXY_PORTS:
+            raise SpecError(
+                f"port {self.app.port} is queue-proxy's",
+                why="a pod's containers share one network; Knative refuses such a container port too",
+                fix=f"give the app another port, none of {', '.join(map(str, QUEUE_PROXY_PORTS))}",
+                at=("app", "port"),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _timeouts_fit(self) -> Self:
+        for name in ("response_start_timeout_seconds", "idle_timeout_seconds"):
+            value = getattr(self, name)
+            if value > self.timeout_seconds:
+                raise SpecError(
+                    f"{value} s is above timeoutSeconds, {self.timeout_seconds} s",
+                    why=f"Knative's webhook refuses it: expected 0 <= {value} <= {self.timeout_seconds}",
+                    fix="lower it, or raise timeoutSeconds",
+                    at=(to_camel(name),),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _sleeps_within_the_grace(self) -> Self:
+        placed: list[tuple[tuple[str | int, ...], ContainerSpec]]
+        placed = [(("queueProxy",), self.queue_proxy), (("app",), self.app)]
+        placed += [(("sidecars", index), entry) for index, entry in enumerate(self.sidecars)]
+        for at, container in placed:
+            hook = container.lifecycle.pre_stop
+            if hook is not None and hook.sleep is not None and hook.sleep.seconds > self.grace_s:
+                raise SpecError(
+                    f"a pause of {hook.sleep.seconds} s is longer than the pod has to end, {self.grace_s} s",
+                    why="Kubernetes refuses it: SIGKILL comes first",
+                    fix="shorten it, or raise terminationGracePeriodSeconds",
+                    at=(*at, "lifecycle", "preStop", "sleep", "seconds"),
+                )
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,14 @@ from emu.spec.values import (
     Seconds,
     SpecError,
     Whole,
+    refuse_mask,
 )
+
+FRAMING_HEADERS = frozenset(
+    ("connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
+     "upgrade", "sec-websocket-key", "sec-websocket-version")
+)  # fmt: skip
+"""Headers that the sender sets itself, or that would make another request of what follows."""
 
 
 class WorkSpec(Model):
@@ -211,11 +218,28 @@ class RequestModel(Model):
                 at=("path",),
             )
         for name, value in self.headers.items():
+            refuse_mask(value, ("headers", name))
             if not re.fullmatch(HEADER_NAME, name) or not re.fullmatch(HEADER_VALUE, value):
                 raise SpecError(
                     f"{name!r} with {value!r} is not a valid HTTP header",
                     why="a name is letters, digits and a few signs without spaces; a value is one line of ASCII",
                     fix="correct it",
+                    at=("headers", name),
+                )
+            if name.lower() in FRAMING_HEADERS:
+                raise SpecError(
+                    f"the header {name!r} is the sender's to set",
+                    why="it says how the request is framed, or what becomes of the connection",
+                    fix="remove it; `body`, `keepAlive` and `websocket` decide on that",
+                    at=("headers", name),
+                )
+        seen = [name.lower() for name in self.headers]
+        for index, name in enumerate(self.headers):
+            if name.lower() in seen[:index]:
+                raise SpecError(
+                    f"the header {name!r} is there already",
+                    why="a header's name is the same in capitals",
+                    fix="keep one of them",
                     at=("headers", name),
                 )
         works = self.body.is_given or self.do is not None

@@ -20,6 +20,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from emu.messages import FOREVER
+from emu.secrets import MASK
 from emu.units import format_bytes, parse_bytes, parse_seconds
 
 MIB = 2**20
@@ -100,6 +101,17 @@ def startable(value: int | None, *at: str) -> int | None:
             at=at,
         )
     return value
+
+
+def refuse_mask(value: str, at: tuple[str, ...]) -> None:
+    """SpecError for what a record has in a secret's place."""
+    if value == MASK:
+        raise SpecError(
+            "its value was masked in the record",
+            why="it looks like a secret by its name, and records do not keep those",
+            fix="give it again, in the file or with --set",
+            at=at,
+        )
 
 
 def distinct(names: Iterable[str], complaint: str, where: tuple[str, ...]) -> None:

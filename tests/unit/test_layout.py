@@ -38,6 +38,7 @@ GROUND = (
     "emu.outfile",
     "emu.rundir",
     "emu.samples",
+    "emu.secrets",
 )
 """What all stand on: decisions, specs, records."""
 ACTING = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.errors import EXIT_BAD_INPUT, EmuError
+from emu.errors import EXIT_BAD_INPUT, EmuError, SeveralErrors
 from emu.scenario import load_scenario, read_scenario
 
 GOOD = """\
@@ -162,13 +162,79 @@ def test_a_mistake_is_told_with_its_place_and_a_way_out(old: str, new: str, what
     assert "\n" not in error.what
 
 
-def test_the_first_of_many_is_told_with_their_number() -> None:
-    """One error at a time, the first in the file, and how many more there are."""
+def test_all_mistakes_of_a_file_are_told() -> None:
+    """Each with its place and its way out, in the order of the file, those of `expect` among them."""
     error = error_of(
-        GOOD.replace("rate: 40", "rate: fast").replace("20s", "long").replace("Concurrency: 0", "Concurrency: x")
+        GOOD.replace("rate: 40", "rate: fast")
+        .replace("20s", "long")
+        .replace("Concurrency: 0", "Concurrency: x")
+        .replace('">= 1"', '"between 3 and 1"')
     )
-    assert error.what.startswith("f.yaml:4:25: pod.containerConcurrency")
-    assert "and 2 more problems" in error.fix
+    assert isinstance(error, SeveralErrors)
+    places = ["f.yaml:4:25: pod.cont", "f.yaml:13:13: load.ph", "f.yaml:14:17: load.ph", "f.yaml:20:29: expect.con"]
+    assert [one.what[:21] for one in error.errors] == [place[:21] for place in places]
+    assert all(one.why and one.fix for one in error.errors)
+    assert str(error).startswith("4 problems\nf.yaml:4:25: pod.cont")
+    assert str(error).count("\n  fix: ") == 4
+
+
+def test_mistakes_of_variants_are_told_together() -> None:
+    """Of each variant, and once what is wrong in all of them."""
+    variants = "variants:\n  a: {load.phases.steady.rate: x}\n  b: {load.phases.steady.duration: y}\n"
+    error = error_of(GOOD + variants)
+    assert isinstance(error, SeveralErrors)
+    assert [("'a'" in one.what, "'b'" in one.what) for one in error.errors] == [(True, False), (False, True)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("containerConcurrency: 0", "app: {port: 8012}", "f.yaml:4:15: pod.app.port: port 8012 is queue-proxy's"),
+        ("containerConcurrency: 0", "app: {port: 9091}", "f.yaml:4:15: pod.app.port: port 9091 is queue-proxy's"),
+        (
+            "containerConcurrency: 0",
+            "timeoutSeconds: 30\n  responseStartTimeoutSeconds: 31",
+            "f.yaml:5:32: pod.responseStartTimeoutSeconds: 31 s is above timeoutSeconds, 30 s",
+        ),
+        ("containerConcurrency: 0", "idleTimeoutSeconds: 301", "f.yaml:4:23: pod.idleTimeoutSeconds: 301 s is above"),
+        (
+            "    resources:",
+            "    memory: {high: 33Mi}\n    resources:",
+            "f.yaml:6:20: pod.queueProxy.memory.high: memory",
+        ),
+        (
+            "    resources:",
+            "    memory: {low: 33Mi}\n    resources:",
+            "f.yaml:6:19: pod.queueProxy.memory.low: memory.l",
+        ),
+        (
+            "    resources:",
+            "    memory: {min: 33Mi}\n    resources:",
+            "f.yaml:6:19: pod.queueProxy.memory.min: memory.m",
+        ),
+        (
+            "    resources:",
+            "    lifecycle: {preStop: {sleep: {seconds: 301}}}\n    resources:",
+            "f.yaml:6:44: pod.queueProxy.lifecycle.preStop.sleep.seconds: a pause of 301 s",
+        ),
+        ("body: 1Ki", "headers: {Content-Length: '5'}", "f.yaml:16:19: load.phases.0.request.headers.Content-Length"),
+        ("body: 1Ki", "headers: {transfer-encoding: x}", "f.yaml:16:19: load.phases.0.request.headers.transfer-enc"),
+        ("body: 1Ki", "headers: {Connection: close}", "f.yaml:16:19: load.phases.0.request.headers.Connection: the"),
+        ("body: 1Ki", "headers: {Host: a, HOST: b}", "f.yaml:16:28: load.phases.0.request.headers.HOST: the header"),
+        ('">= 1"', '"between 3 and 1"', "f.yaml:20:29: expect.containers.app.oom_kills: nothing is between 3 and 1"),
+        ('">= 1"', '"> true"', "f.yaml:20:29: expect.containers.app.oom_kills: nothing is more or less than 'true'"),
+        ('">= 1"', '"<= null"', "f.yaml:20:29: expect.containers.app.oom_kills: nothing is more or less than 'null'"),
+        ('">= 1"', '"> OOMKilled"', "f.yaml:20:29: expect.containers.app.oom_kills: nothing is more or less than"),
+        ('">= 1"', '"between a and 3"', "f.yaml:20:29: expect.containers.app.oom_kills: nothing is more or less"),
+        ('">= 1"', '"== "', "f.yaml:20:29: expect.containers.app.oom_kills: nothing to compare with"),
+        ('">= 1"', '">"', "f.yaml:20:29: expect.containers.app.oom_kills: nothing to compare with"),
+        ('">= 1"', '"=="', "f.yaml:20:29: expect.containers.app.oom_kills: nothing to compare with"),
+        ('">= 1"', '"== 1 or 2"', "f.yaml:20:29: expect.containers.app.oom_kills: cannot compare with '1 or 2'"),
+    ],
+)
+def test_nonsense_is_refused(old: str, new: str, what: str) -> None:
+    """What could never act, or not as it says, is one error with its place before anything is started."""
+    assert error_of(GOOD.replace(old, new, 1)).what.startswith(what)
 
 
 def test_a_misspelt_key_is_one_problem() -> None:

@@ -1,0 +1,52 @@
+"""What a scenario asks for that no machine of this size has: told before anything is started. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from emu.errors import EmuError
+from emu.spec import PodSpec, ScenarioSpec
+from emu.units import format_bytes
+
+SANDBOX = "sandbox"
+
+
+def lacking(plays: dict[str, ScenarioSpec], place: str, memory_bytes: int, swap_bytes: int) -> Iterator[EmuError]:
+    """What the machine has not for one of the scenarios that are to be played, by their names. `memory_bytes` and
+    `swap_bytes` are this host's; in the sandbox the scenario says how large its machine is.
+    """
+    for name, spec in plays.items():
+        memory, swap = memory_bytes, swap_bytes
+        if place == SANDBOX:
+            memory, swap = spec.sandbox.memory, spec.sandbox.swap
+            if "memory" in spec.sandbox.model_fields_set and memory > memory_bytes + swap_bytes:
+                yield EmuError(
+                    f"{name}: sandbox.memory of {format_bytes(memory)} is more than this host has",
+                    f"it has {format_bytes(memory_bytes)}, and the sandbox's memory is a part of it",
+                    "lower sandbox.memory",
+                )
+        yield from _of_pod(name, spec.pod, memory, swap, place)
+
+
+def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
+    size = "raise sandbox.memory" if place == SANDBOX else "run it on a larger machine"
+    asked = sum(one.resources.requests.memory or 0 for one in pod.containers.values())
+    if asked > memory:
+        why = f"the machine has {format_bytes(memory)}; Kubernetes would leave the pod Pending"
+        yield EmuError(
+            f"{name}: the pod's memory requests, {format_bytes(asked)}, fit nowhere", why, f"lower them, or {size}"
+        )
+    for label in ("min", "low"):
+        kept = sum(getattr(one.memory, label) for one in pod.containers.values())
+        if kept > memory:
+            what = f"{name}: memory.{label} of the pod's containers is {format_bytes(kept)} in all"
+            yield EmuError(what, f"the machine has {format_bytes(memory)}", f"lower it, or {size}")
+    swapping = [label for label, one in pod.containers.items() if one.memory.swap_max != 0]
+    if swapping and not swap:
+        yield EmuError(
+            f"{name}: {', '.join(swapping)} may use swap, and there is none",
+            "sandbox.swap is 0" if place == SANDBOX else "this machine has no swap",
+            "raise sandbox.swap, or remove memory.swapMax"
+            if place == SANDBOX
+            else "run it in the sandbox (--on sandbox), or remove memory.swapMax",
+        )

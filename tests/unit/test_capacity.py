@@ -1,0 +1,49 @@
+"""What no machine of that size has is told before anything is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from emu.capacity import lacking
+from emu.scenario import read_scenario
+from emu.spec import MIB
+
+GIB = 1024 * MIB
+
+
+def said(pod: str, place: str = "host", more: str = "") -> list[str]:
+    """What a host of 4 GiB without swap lacks for a pod."""
+    spec = read_scenario(f"name: a\nquestion: b\npod: {pod}\n{more}", "f.yaml")
+    return [error.what for error in lacking({"a": spec}, place, 4 * GIB, 0)]
+
+
+@pytest.mark.parametrize(
+    ("pod", "place", "more", "what"),
+    [
+        (
+            "{app: {resources: {requests: {memory: 5Gi}}}}",
+            "host",
+            "",
+            "the pod's memory requests, 5 GiB, fit",
+        ),
+        (
+            "{app: {resources: {requests: {memory: 3500Mi}}}}",
+            "sandbox",
+            "",
+            "the pod's memory requests, 3.4 GiB",
+        ),
+        ("{app: {memory: {min: 5Gi}}}", "host", "", "memory.min of the pod's containers is 5 GiB in all"),
+        ("{app: {memory: {swapMax: max}}}", "host", "", "app may use swap, and there is none"),
+        ("{app: {memory: {swapMax: 1Mi}}}", "sandbox", "sandbox: {swap: 0}", "app may use swap, and there is none"),
+        ("{}", "sandbox", "sandbox: {memory: 64Gi}", "sandbox.memory of 64 GiB is more than this host has"),
+    ],
+)
+def test_what_is_lacking_is_told(pod: str, place: str, more: str, what: str) -> None:
+    """One error each."""
+    (found,) = said(pod, place, more)
+    assert found.startswith(f"a: {what}")
+
+
+def test_what_fits_is_no_error() -> None:
+    """A limit above the machine's memory is none either: Kubernetes takes it."""
+    assert said("{app: {resources: {limits: {memory: 64Gi}}, memory: {swapMax: max}}}", "sandbox") == []

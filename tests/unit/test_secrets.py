@@ -1,0 +1,76 @@
+"""Secrets of a scenario: masked in what a run leaves, known to the run itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emu import secrets
+from emu.errors import EmuError
+from emu.rundir import RunDir
+from emu.scenario import has_secrets, read_scenario, resolve
+
+SCENARIO = """\
+name: a
+question: b
+pod:
+  app:
+    env: {API_TOKEN: hunter2, MODE: fast}
+    livenessProbe: {httpGet: {httpHeaders: [{name: Authorization, value: hunter2}, {name: Accept, value: x}]}}
+load:
+  phases:
+    - {name: p, type: constant, rate: 1, duration: 1s, request: {headers: {X-Api-Key: hunter2, X-Mode: fast}}}
+variants:
+  one: {pod.app.env.DB_PASSWORD: hunter2}
+  two: {pod.app.env: {SECRET: hunter2}}
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["TOKEN", "HF_TOKEN", "apiToken", "PGPASSWORD", "DB_PASS", "AWS_SECRET_ACCESS_KEY", "X-Api-Key", "Cookie",
+     "SSH_KEY", "Authorization", "GOOGLE_CREDENTIALS", "dbPassword", "SENTRY_DSN", "private_key", "NPM_AUTH"],
+)  # fmt: skip
+def test_names_of_secrets_are_known(name: str) -> None:
+    """By the words that people name them with."""
+    assert secrets.is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MODE", "TOKENIZERS_PARALLELISM", "PATH", "KEYBOARD", "AUTHOR", "MONKEY", "Host", "COMPASS"],
+)
+def test_other_names_are_not(name: str) -> None:
+    """A part of a word is no word."""
+    assert not secrets.is_secret(name)
+
+
+def test_a_record_keeps_no_secret(tmp_path: Path) -> None:
+    """Of the resolved scenario only the values of secrets are masked, in variants and probes too; its owner alone may
+    read it.
+    """
+    spec = read_scenario(SCENARIO, "f.yaml")
+    assert has_secrets(spec)
+    text = resolve(spec, masked=True)
+    assert "hunter2" not in text
+    assert text.count(secrets.MASK) == 5
+    assert text.count("fast") == 2
+    assert resolve(spec).count("hunter2") == 5
+    run = RunDir(tmp_path)
+    run.write_scenario(text, private=True)
+    assert run.scenario.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_masked_record_says_what_it_lacks() -> None:
+    """Run again, it does not send the mask in a secret's place."""
+    text = resolve(read_scenario(SCENARIO.split("load:")[0], "f.yaml"), masked=True)
+    with pytest.raises(EmuError, match=r"pod\.app\.env\.API_TOKEN: its value was masked in the record"):
+        read_scenario(text, "scenario.yaml")
+
+
+def test_a_scenario_without_secrets_is_as_before() -> None:
+    """Nothing is masked, and everybody may read it."""
+    spec = read_scenario("name: a\nquestion: b\npod: {app: {env: {MODE: x}}}\n", "f.yaml")
+    assert not has_secrets(spec)
+    assert resolve(spec, masked=True) == resolve(spec)
