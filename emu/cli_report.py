@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 import click
@@ -11,12 +12,16 @@ from click.shell_completion import CompletionItem
 from emu import outfile, output
 from emu.errors import EmuError
 from emu.paths import runs_dir
+from emu.problems import shown
 from emu.rundir import RunDir
 
 
 def _is_run(path: Path) -> bool:
     run = RunDir(path)
-    return path.is_dir() and (run.begun() or run.samples.exists() or run.summary.exists())
+    try:
+        return path.is_dir() and (run.begun() or run.samples.exists() or run.summary.exists())
+    except (OSError, ValueError):  # no file can have such a name
+        return False
 
 
 def known_runs() -> list[Path]:
@@ -47,18 +52,18 @@ def find_run(name: str | None) -> RunDir:
         return RunDir(matching[0])
     if matching:
         raise EmuError(
-            f"{name!r} means {len(matching)} runs",
+            f"{shown(name)} means {len(matching)} runs",
             f"these names in ./runs hold it: {_some(matching)}",
             "give more of the name, or the directory",
         )
     near = difflib.get_close_matches(name, [path.name for path in runs], n=3, cutoff=0.4)
-    if Path(name).exists():
+    if "\0" not in name and os.path.lexists(name):
         why = "it is there, but holds no run: no events.jsonl, samples.raw or summary.json"
     else:
         nearest = ", ".join(near) or _some(runs[::-1])
         why = f"there is no such directory, and no name in ./runs holds it; near: {nearest}"
     raise EmuError(
-        f"there is no run {name!r}", why, "`ls runs` lists what there is; without a name the newest is taken"
+        f"there is no run {shown(name)}", why, "`ls runs` lists what there is; without a name the newest is taken"
     )
 
 

@@ -12,12 +12,16 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from emu import typed
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
+from emu.regular import read_lines
 
+LONGEST_RUN_S = 31 * 24 * 3600.0
+"""No run is longer; a time that is further from its begin is not of it."""
 SCALE_DOWN = "scale-down"
 """Why a container is told to end that is scaled to zero."""
 SCALED_TO_ZERO = "ScaledToZero"
@@ -594,27 +598,57 @@ class EventLog:
 _BEGIN = '{"kind":'
 
 
+class DamagedLineError(ValueError):
+    """A line that no emu wrote, or not to its end."""
+
+
 def from_line(line: str) -> Event | None:
-    """The event on a line; None for a torn line or a kind that this version does not know."""
+    """The event on a line; None for a damaged line, or a kind that this version does not know."""
     try:
-        data = json.loads(line)
-    except json.JSONDecodeError:
+        return parse_line(line)
+    except DamagedLineError:
+        return None
+
+
+def parse_line(line: str) -> Event | None:
+    """The event on a line; None for a kind that this version does not know. DamagedLineError where a value is missing
+    or of another type.
+    """
+    try:
+        data = typed.parse_object(line)
+    except ValueError:
         whole = line.rfind(_BEGIN)  # another process wrote on where this line was torn
-        return from_line(line[whole:]) if whole > 0 else None
-    if not isinstance(data, dict) or not isinstance(data.get("t"), int | float):
-        return None
-    kind = _KINDS.get(str(data.pop("kind", "")))
-    if kind is None:
-        return None
-    known = {entry.name for entry in fields(kind)}
+        if whole > 0:
+            return parse_line(line[whole:])
+        raise DamagedLineError(line[:80]) from None
+    if not isinstance(name := data.pop("kind", None), str):
+        raise DamagedLineError(line[:80])
+    kind = _KINDS.get(name)
     try:
-        return kind(**{name: value for name, value in data.items() if name in known})
-    except TypeError:
-        return None
+        return None if kind is None else typed.make(kind, data)
+    except ValueError as error:
+        raise DamagedLineError(str(error)) from None
 
 
-def read_events(path: Path) -> Iterator[Event]:
-    """All events of a run, ordered by time."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        events = [event for line in lines if (event := from_line(line)) is not None]
+@dataclass
+class Damage:
+    """How many lines of a file were left out, because they made no sense."""
+
+    lines: int = 0
+
+
+def read_events(path: Path, damage: Damage | None = None) -> Iterator[Event]:
+    """All events of a run, ordered by time. A line that makes no sense is left out, and counted in `damage`; a torn
+    end is not counted.
+    """
+    damage = Damage() if damage is None else damage
+    events: list[Event] = []
+    for line in read_lines(path):
+        try:
+            event = parse_line(line.decode(errors="replace"))
+        except DamagedLineError:
+            damage.lines += line.endswith(b"\n")
+            continue
+        if event is not None:
+            events.append(event)
     yield from sorted(events, key=lambda event: event.t)

@@ -103,8 +103,8 @@ class RunDir:
         return self.variants.is_dir()
 
     def variant(self, name: str) -> RunDir:
-        """The run directory of one variant."""
-        return RunDir(self.variants / name)
+        """The run directory of one variant, whose name leads nowhere else."""
+        return RunDir(self.variants / name.replace("/", "_"))
 
     def begun(self) -> bool:
         """Something is on record here, or of one of the variants."""
@@ -121,8 +121,8 @@ class RunDir:
         return [folder.stat().st_mtime_ns for folder in folders if folder.is_dir()]
 
     def container_log(self, container: str, attempt: int) -> Path:
-        """Where the output of one instance of a container goes."""
-        return self.logs / f"{container}.{attempt}.log"
+        """Where the output of one instance of a container goes; a name leads nowhere else."""
+        return self.logs / f"{container.replace('/', '_')}.{attempt}.log"
 
     def create(self, *, variants: bool = False) -> None:
         """Make the folder, with one for variants if there will be any. EmuError when something is there already: a

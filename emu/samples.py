@@ -20,6 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from emu.events import LONGEST_RUN_S, Damage
+from emu.regular import bounded_lines, open_regular
+
+_LONGEST_TEXT = 2**22
+"""More than any control file has."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -107,19 +113,31 @@ class SampleWriter:
             self._fd = -1
 
 
-def read_samples(path: Path) -> Iterator[Sample]:
+def read_samples(path: Path, damage: Damage | None = None) -> Iterator[Sample]:
     """Every sample of a run in order of time, each with the whole state at that moment; see `Sample` for what
-    may be kept. A torn end is passed over, as is a sample that a damaged file has only a part of.
+    may be kept. A sample that a damaged file has only a part of is passed over and counted in `damage`, and so is one
+    that is not after the one before. A torn end is passed over.
     """
+    damage = Damage() if damage is None else damage
     reader = _Reader()
-    with path.open("rb") as stream:
-        for head in stream:
+    last = 0.0
+    with open_regular(path) as stream:
+        for head in bounded_lines(stream):
+            if head.startswith(b"S ") and reader.broken:
+                damage.lines += 1
+                reader.broken = False
             try:
-                if reader.take(head, stream):
-                    yield reader.state
-                    reader.state.read = set()
+                if not reader.take(head, stream):
+                    continue
             except (ValueError, LookupError):
-                reader.whole = False
+                reader.whole, reader.broken = False, True
+                continue
+            if not last <= reader.state.t <= (last or reader.state.t) + LONGEST_RUN_S:
+                damage.lines += 1
+                continue
+            last = reader.state.t
+            yield reader.state
+            reader.state.read = set()
 
 
 class _Reader:
@@ -129,6 +147,8 @@ class _Reader:
         self.state = Sample(0.0, "")
         self.whole = False
         """Each line of the sample under way made sense."""
+        self.broken = False
+        """Something since the last whole sample made none."""
         self._sources: dict[int, Source] = {}
 
     def take(self, head: bytes, stream: BinaryIO) -> bool:
@@ -156,8 +176,11 @@ class _Reader:
 
     def _file(self, number: int, length: int, stream: BinaryIO) -> None:
         source = self._sources[number]
+        if not 0 <= length <= _LONGEST_TEXT:
+            raise ValueError(length)
         text = stream.read(length + 1)
         if len(text) != length + 1 or text[-1:] != b"\n":
+            stream.seek(-len(text), os.SEEK_CUR)  # the length was wrong: what follows may be whole
             raise ValueError(number)
         key = (source.label, source.attempt)
         self.state.files.setdefault(key, {})[source.file] = text[:-1]

@@ -7,7 +7,6 @@ for each stretch between two pauses, when the first and the last request went to
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -27,6 +26,7 @@ from emu.events import (
     MemoryReclaimed,
 )
 from emu.report.counters import value_at
+from emu.report.logs import logged, time_in
 from emu.report.measures import Window
 from emu.report.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Study, Timeline, Wake
 
@@ -211,13 +211,7 @@ def _served_frozen(study: Study) -> int | None:
 
 def _spans(path: Path) -> Iterator[tuple[float, float]]:
     """When the first and the last request went to the app, for each stretch that the log tells of."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if not any(mark in line for mark in _SPAN_LINES):
-                continue
-            try:
-                told: dict[str, Any] = json.loads(line)
-                if told.get("forwarded"):
-                    yield float(told["firstAt"]), float(told["lastAt"])
-            except (ValueError, KeyError, TypeError):
-                continue
+    for line in logged(path, *_SPAN_LINES):
+        first, last = time_in(line, "firstAt"), time_in(line, "lastAt")
+        if line.get("forwarded") and first is not None and last is not None:
+            yield first, last

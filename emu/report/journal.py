@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from emu import output
+from emu.regular import read_lines
 from emu.report.counters import rises
 from emu.report.model import KernelLine, Key, PodEvent, Study
 from emu.report.reasons_summary import failures
@@ -188,10 +189,11 @@ def _printed(study: Study) -> list[tuple[float, Entry]]:
     found: list[tuple[float, Entry]] = []
     for one in study.instances:
         try:
-            text = study.run.container_log(one.container, one.attempt).read_text(encoding="utf-8", errors="replace")
+            text = b"".join(read_lines(study.run.container_log(one.container, one.attempt)))
         except OSError:
             continue
         at = study.duration_s if one.exited_s is None else one.exited_s
         detail = {"container": one.container, "attempt": one.attempt}
-        found += [(at, Entry(None, f"{one.container}.{one.attempt}", line, detail)) for line in text.splitlines()]
+        lines = text.decode(errors="replace").splitlines()
+        found += [(at, Entry(None, f"{one.container}.{one.attempt}", line, detail)) for line in lines]
     return found

@@ -7,6 +7,7 @@ best estimate of that constant, and errs late by no more than the quickest read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any
 from cgroups import oom_lines
 from cgroups.errors import BadValue
 from cgroups.kmsg import KERNEL_FACILITY, KmsgRecord, parse_record
-from cgroups.oom import scan_oom
+from cgroups.oom import OomKill, scan_oom
 from cgroups.parse import parse_flat
-from emu.events import OomKillLogged
+from emu import typed
+from emu.events import LONGEST_RUN_S, OomKillLogged
+from emu.regular import read_lines
 from emu.report.model import KernelLine
 
+_NO_NUMBER = re.compile(rb"\d{400}")
+"""The kernel prints no number of so many digits."""
 _BLOCK_US = 1_000_000
 """The lines of one OOM block are closer together than this."""
 
@@ -60,7 +65,7 @@ class KernelLog:
 def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float) -> KernelLog:
     """The recorded lines and kills; kills that only an event tells of (the log was lost) are among them."""
     log = KernelLog()
-    stamped = _stamped(path, log)
+    stamped = _stamped(path, log, origin)
     pairs = [(read_at, record.timestamp_us) for read_at, record in stamped]
     pairs += [(event.t, event.kernel_us) for event in events]
     ahead = min((read_at - stamp / 1e6 for read_at, stamp in pairs), default=0.0) - origin
@@ -74,9 +79,10 @@ def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float) -> K
     kernel = [record for record in records if record.facility == KERNEL_FACILITY]
     told: dict[tuple[int, int], Mapping[str, Any]] = {}
     for kill in scan_oom(kernel).kills:
-        told.setdefault((kill.timestamp_us, kill.pid), asdict(kill))
+        told.setdefault((kill.timestamp_us, kill.pid), typed.fitting(OomKill, asdict(kill)))
     for event in events:
-        told.setdefault((event.kernel_us, int(event.log.get("pid", 0))), event.log)
+        known = typed.fitting(OomKill, event.log)
+        told.setdefault((event.kernel_us, known.get("pid", 0)), known)
     log.kills = [_kill(us, us / 1e6 + ahead, fields, kernel) for (us, _), fields in sorted(told.items(), key=_stamp)]
     return log
 
@@ -85,23 +91,35 @@ def _stamp(entry: tuple[tuple[int, int], Mapping[str, Any]]) -> int:
     return entry[0][0]
 
 
-def _stamped(path: Path, log: KernelLog) -> list[tuple[float, KmsgRecord]]:
+def _stamped(path: Path, log: KernelLog, origin: float) -> list[tuple[float, KmsgRecord]]:
     """Each record with the time at which it was read; torn lines are passed over and told of."""
     found: list[tuple[float, KmsgRecord]] = []
     torn = 0
     try:
-        lines = path.read_bytes().splitlines()
-    except OSError:
+        for line in read_lines(path):
+            read_at, _, raw = line.rstrip(b"\n").partition(b" ")
+            try:
+                if _NO_NUMBER.search(raw):
+                    raise ValueError(raw)
+                record = parse_record(raw.replace(b"\\n", b"\n"))
+                found.append((_time(read_at, record, origin), record))
+            except (ValueError, BadValue):
+                torn += 1
+    except FileNotFoundError:
         return found
-    for line in lines:
-        read_at, _, raw = line.partition(b" ")
-        try:
-            found.append((float(read_at), parse_record(raw.replace(b"\\n", b"\n"))))
-        except (ValueError, BadValue):
-            torn += 1
+    except OSError as error:
+        log.complaints.append(f"kmsg.log cannot be read ({error.strerror or error})")
     if torn:
         log.complaints.append(f"kmsg.log has {torn} unreadable {'line' if torn == 1 else 'lines'}")
     return found
+
+
+def _time(read_at: bytes, record: KmsgRecord, origin: float) -> float:
+    """When it was read. ValueError for a time that is none of this run's, or a stamp that no kernel gives."""
+    t = float(read_at)
+    if not abs(t - origin) <= LONGEST_RUN_S or not 0 <= record.timestamp_us < typed.LARGEST_INT:
+        raise ValueError(read_at)
+    return t
 
 
 def _in_blocks(records: list[KmsgRecord]) -> list[bool]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from math import inf
 from pathlib import Path
-from typing import Any
 
-from emu.messages import DONE, SENT
+from emu import typed
+from emu.events import LONGEST_RUN_S, Damage
+from emu.messages import SENT, RequestDone, RequestSent
+from emu.regular import read_lines
 from emu.report.model import InFlight, Request
 
 IDLE_S = 1.0
@@ -16,16 +17,28 @@ IDLE_S = 1.0
 UNANSWERED = "unanswered"
 
 
-def read_requests(path: Path, origin: float) -> list[Request] | None:
-    """Every request in order of sending; None where no request was ever recorded. Torn lines are passed over."""
+def read_requests(path: Path, origin: float, damage: Damage | None = None) -> list[Request] | None:
+    """Every request in order of sending; None where no request was ever recorded. A line that makes no sense is left
+    out, and counted in `damage`.
+    """
+    damage = Damage() if damage is None else damage
+    sent: dict[int, RequestSent] = {}
+    done: dict[int, RequestDone] = {}
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            records = [record for line in lines if (record := _record(line)) is not None]
+        for line in read_lines(path):
+            try:
+                record = _record(line, origin)
+            except ValueError:
+                damage.lines += line.endswith(b"\n")
+                continue
+            if isinstance(record, RequestSent):
+                sent.setdefault(record.id, record)
+            else:
+                done[record.id] = record
     except OSError:
         return None
-    done = {record["id"]: record for record in records if record.get("e") == DONE}
-    sent = (record for record in records if record.get("e") == SENT)
-    return sorted((_request(record, done.get(record["id"]), origin) for record in sent), key=lambda one: one.sent_s)
+    found = (_request(record, done.get(record.id), origin) for record in sent.values())
+    return sorted(found, key=lambda one: one.sent_s)
 
 
 def count_in_flight(requests: list[Request]) -> InFlight:
@@ -67,29 +80,37 @@ def after_idle(requests: list[Request]) -> list[Request]:
     return found
 
 
-def _record(line: str) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    if not isinstance(record, dict):
-        return None
-    needed = ("id", "phase", "due", "sent") if record.get("e") == SENT else ("id", "done")
-    return record if all(name in record for name in needed) else None
+def _record(line: bytes, origin: float) -> RequestSent | RequestDone:
+    data = typed.parse_object(line)
+    if data.get("e") == SENT:
+        sent = typed.make(RequestSent, data)
+        _check(origin, sent.due, sent.sent, sent.due if sent.begun is None else sent.begun)
+        return sent
+    done = typed.make(RequestDone, {"first_byte": None, "status": None, "error": None, "bytes": 0, **data})
+    _check(origin, done.done, done.done if done.first_byte is None else done.first_byte)
+    return done
 
 
-def _request(sent: dict[str, Any], done: dict[str, Any] | None, origin: float) -> Request:
-    begun = sent.get("begun")
-    base = {"id": sent["id"], "phase": sent["phase"], "due_s": sent["due"] - origin, "sent_s": sent["sent"] - origin}
-    base["begun_s"] = None if begun is None else begun - origin
+def _check(origin: float, *times: float) -> None:
+    if any(abs(t - origin) > LONGEST_RUN_S for t in times):
+        raise ValueError("no time of this run")
+
+
+def _request(sent: RequestSent, done: RequestDone | None, origin: float) -> Request:
+    due_s, sent_s = sent.due - origin, sent.sent - origin
+    begun_s = None if sent.begun is None else sent.begun - origin
     if done is None:
-        return Request(**base, first_byte_s=None, done_s=None, status=None, error=UNANSWERED)
-    first = done.get("first_byte")
+        return Request(sent.id, sent.phase, due_s, sent_s, None, None, None, UNANSWERED, begun_s=begun_s)
+    first_s = None if done.first_byte is None else done.first_byte - origin
     return Request(
-        **base,
-        first_byte_s=None if first is None else first - origin,
-        done_s=done["done"] - origin,
-        status=done.get("status"),
-        error=done.get("error"),
-        bytes=done.get("bytes", 0),
+        sent.id,
+        sent.phase,
+        due_s,
+        sent_s,
+        first_s,
+        done.done - origin,
+        done.status,
+        done.error,
+        bytes=done.bytes,
+        begun_s=begun_s,
     )

@@ -7,7 +7,6 @@ An app of another make logs nothing that is understood here: the time of its sta
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from emu.events import ContainerResumed, Event, StartMeasured
 from emu.policy import starts as policy
+from emu.report.logs import logged, time_in
 from emu.report.measures import percentile, spread
 from emu.report.model import Start, Study
 
@@ -150,16 +150,5 @@ def _resumed(study: Study, event: StartMeasured, resume: ContainerResumed) -> It
 def _logged(path: Path, event: str, name: str, since: float) -> float | None:
     """When the first line of that event at or after `since` says that it was; None where there is none."""
     mark = f'"event":"{event}"'
-    try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            times = [_time(line, name) for line in lines if mark in line]
-    except OSError:
-        return None
+    times = [time_in(line, name) for line in logged(path, mark)]
     return min((t for t in times if t is not None and t >= since), default=None)
-
-
-def _time(line: str, name: str) -> float | None:
-    try:
-        return float(json.loads(line)[name])
-    except (ValueError, KeyError, TypeError):
-        return None

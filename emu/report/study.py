@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
+from emu import typed
 from emu.events import (
+    LONGEST_RUN_S,
     BackOffBegan,
     ContainerCreated,
     ContainerExited,
     ContainerReady,
     ContainerStarted,
     ContainerStopping,
+    Damage,
     DockerEvent,
     Event,
     KernelLogGap,
@@ -76,7 +79,9 @@ def read_study(run: RunDir) -> Study:
     study.host, study.freezes = sampled.host, sampled.freezes
     for complaint in sampled.complaints:
         _complain(study, complaint)
-    study.requests = read_requests(run.requests, study.origin)
+    damage = Damage()
+    study.requests = read_requests(run.requests, study.origin, damage)
+    _tell_damage(study, run.requests.name, damage)
     study.in_flight = count_in_flight(study.requests or [])
     study.duration_s = _duration(events, sampled.end, study.origin)
     study.instances = _instances(events, study.origin)
@@ -110,13 +115,33 @@ def _judge(study: Study, log: KernelLog) -> None:
 
 
 def _events(study: Study) -> list[Event]:
+    damage, name = Damage(), study.run.events.name
     try:
-        return list(read_events(study.run.events))
-    except OSError:
-        _complain(study, "there are no events: events.jsonl is missing")
-    except (TypeError, ValueError) as error:
-        _complain(study, f"events.jsonl cannot be read ({error})")
-    return []
+        events = list(read_events(study.run.events, damage))
+    except FileNotFoundError:
+        _complain(study, f"there are no events: {name} is missing")
+        return []
+    except OSError as error:
+        _complain(study, f"there are no events: {name} cannot be read ({error.strerror or error})")
+        return []
+    whole = _of_one_run(events)
+    damage.lines += len(events) - len(whole)
+    _tell_damage(study, name, damage)
+    return whole
+
+
+def _of_one_run(events: list[Event]) -> list[Event]:
+    """Without those whose time is out of all reach of the others': of a damaged line, or of another boot."""
+    if not events:
+        return events
+    middle = events[len(events) // 2].t
+    return [event for event in events if abs(event.t - middle) <= LONGEST_RUN_S]
+
+
+def _tell_damage(study: Study, file: str, damage: Damage) -> None:
+    if damage.lines:
+        lines = "1 damaged line, which was" if damage.lines == 1 else f"{damage.lines} damaged lines, which were"
+        _complain(study, f"{file} has {lines} left out")
 
 
 def _of(events: list[Event], kind: type[SomeEvent]) -> Iterator[SomeEvent]:
@@ -147,18 +172,24 @@ def _begin(study: Study, events: list[Event]) -> None:
 
 def _machine(began: RunBegan) -> Machine:
     told = began.machine
-    devices = {
-        number: Device(number, str(entry.get("name", number)), str(entry.get("role", "other")))
-        for number, entry in (told.get("devices") or {}).items()
-    }
-    names = ("kernel", "cgroup_driver", "docker", "cpus", "memory_bytes", "swap_bytes", "psi")
-    runtime = told.get("runtime") or ("docker" if told.get("docker") else None)  # runs had no other, once
-    return Machine(
-        **{name: told.get(name) for name in names},
-        runtime=runtime,
-        page_bytes=told.get("page_size") or 4096,
-        devices=devices,
+    devices = told.get("devices")
+    names = ("kernel", "cgroup_driver", "docker", "runtime", "cpus", "memory_bytes", "swap_bytes", "psi")
+    machine = Machine(
+        **typed.fitting(Machine, told, names),
+        page_bytes=_page_bytes(told.get("page_size")),
+        devices={
+            number: Device(number, str(entry.get("name", number)), str(entry.get("role", "other")))
+            for number, entry in (devices if isinstance(devices, dict) else {}).items()
+            if isinstance(entry, dict)
+        },
     )
+    if machine.runtime is None and machine.docker:  # runs had no other, once
+        return replace(machine, runtime="docker")
+    return machine
+
+
+def _page_bytes(told: object) -> int:
+    return told if isinstance(told, int) and 0 < told <= 2**20 else 4096
 
 
 _OF_INSTANCES = ContainerCreated | ContainerStarted | ContainerReady | ContainerStopping | ContainerExited

@@ -12,10 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from emu import __version__
+from emu.errors import EmuError
 from emu.report.counters import value_at
 from emu.report.describe import describe
 from emu.report.expectations import Expectation, parse_expectation
@@ -28,6 +26,7 @@ from emu.report.stalls import stalls
 from emu.report.starts import starts_summary
 from emu.report.story import tell
 from emu.rundir import FORMAT, RunDir
+from emu.yamlfile import parse, read_text
 
 Summary = dict[str, Any]
 
@@ -89,9 +88,8 @@ def write_summary(run: RunDir, summary: Summary) -> None:
 
 def recorded_expectations(run: RunDir) -> list[Expectation]:
     """What the scenario of a finished run expected; a line that this version cannot read is left out."""
-    lines = _recorded_scenario(run).get("expect")
     found: list[Expectation] = []
-    for name, text in (lines or {}).items():
+    for name, text in _mapping(_recorded_scenario(run).get("expect")).items():
         try:
             found.append(parse_expectation(str(name), text))
         except ValueError:
@@ -101,28 +99,32 @@ def recorded_expectations(run: RunDir) -> list[Expectation]:
 
 def recorded_warm_up(run: RunDir) -> frozenset[str]:
     """The phases of a finished run that its scenario calls a warm-up."""
-    load = _recorded_scenario(run).get("load")
-    phases = load.get("phases") if isinstance(load, Mapping) else None
-    return frozenset(str(one.get("name")) for one in phases or () if isinstance(one, Mapping) and one.get("warmUp"))
+    phases = _mapping(_recorded_scenario(run).get("load")).get("phases")
+    listed = phases if isinstance(phases, list) else []
+    return frozenset(str(one.get("name")) for one in listed if isinstance(one, Mapping) and one.get("warmUp"))
 
 
 def recorded_name(run: RunDir) -> str:
     """What the scenario of a finished run is called; the folder's name where that is not on record."""
-    return str(_recorded_scenario(run).get("name") or run.path.name)
+    name = _recorded_scenario(run).get("name")
+    return name if isinstance(name, str) and name else run.path.name
 
 
 def recorded_variants(run: RunDir) -> list[str]:
     """The variants of a finished run in the order of its scenario; those with a folder where it cannot be read."""
-    variants = _recorded_scenario(run).get("variants")
-    return list(map(str, variants)) if variants else sorted(path.name for path in run.variants.iterdir())
+    variants = _mapping(_recorded_scenario(run).get("variants"))
+    return list(variants) or sorted(path.name for path in run.variants.iterdir() if path.is_dir())
 
 
 def _recorded_scenario(run: RunDir) -> Mapping[str, Any]:
     try:
-        scenario = YAML(typ="safe", pure=True).load(run.scenario.read_text(encoding="utf-8"))
-    except (OSError, YAMLError, UnicodeDecodeError):
+        return _mapping(parse(read_text(run.scenario), str(run.scenario)).plain())
+    except EmuError:  # it is not there any more, or is damaged
         return {}
-    return scenario if isinstance(scenario, Mapping) else {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _freeze(freeze: Freeze) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from pathlib import Path
 from cgroups.errors import BadValue
 from cgroups.parse import parse_flat, parse_int, parse_io_stat, parse_limit, parse_pids, parse_pressure, pick
 from cgroups.values import NO_LIMIT
+from emu.events import LONGEST_RUN_S, Damage
 from emu.messages import QUEUE_PORT
 from emu.report.model import POD, Column, Freeze, HostTimeline, IoColumns, Key, Timeline
 from emu.samples import Sample, read_samples
+from emu.typed import LARGEST_INT
 
 Row = dict[str, int | None]
 HOST = "host"
@@ -97,18 +99,25 @@ class _Table:
 
 
 def read_timelines(path: Path, origin: float) -> Sampled:
-    """Everything that the samples tell. A broken stretch ends the reading and is told in `complaints`."""
+    """Everything that the samples tell. What is damaged is left out, and told in `complaints`."""
     sampled = Sampled()
     tables: dict[Key, _Table] = {}
     complaints: dict[str, str] = {}
+    damage = Damage()
     try:
-        for sample in read_samples(path):
-            _take(sample, tables, sampled, complaints, origin)
+        for sample in read_samples(path, damage):
+            if abs(sample.t - origin) <= LONGEST_RUN_S:
+                _take(sample, tables, sampled, complaints, origin)
+            else:
+                damage.lines += 1
     except FileNotFoundError:
         sampled.complaints.append("there are no samples: samples.raw is missing")
-    except (ValueError, KeyError, IndexError, OSError) as error:
+    except OSError as error:
         after = "" if sampled.end is None else f" after {sampled.end - origin:.2f} s"
-        sampled.complaints.append(f"samples.raw is damaged{after}; what follows was not read ({error})")
+        sampled.complaints.append(f"samples.raw cannot be read{after} ({error.strerror or error})")
+    if damage.lines:
+        what = "1 damaged sample, which was" if damage.lines == 1 else f"{damage.lines} damaged samples, which were"
+        sampled.complaints.append(f"samples.raw has {what} left out")
     sampled.complaints.extend(complaints.values())
     for key, table in tables.items():
         if key[0] == HOST:
@@ -130,9 +139,10 @@ def _take(
                     continue
                 table.texts[file] = text
                 try:
-                    _read(key, file, text, table.row, into)
-                except BadValue as error:
-                    complaints.setdefault(file, f"{key[0]}: {file} has an unreadable text ({error.why})")
+                    table.row.update(_read(key, file, text, into))
+                except (BadValue, ValueError, LookupError) as error:
+                    why = error.why if isinstance(error, BadValue) else "it has another form"
+                    complaints.setdefault(file, f"{key[0]}: {file} has an unreadable text ({why})")
         table.add(sample.t - origin)
     if POD in tables and POD not in sample.files:  # scaled to zero
         tables[POD].leave()
@@ -140,13 +150,18 @@ def _take(
     into.end = sample.t
 
 
-def _read(key: Key, file: str, text: bytes, row: Row, into: Sampled) -> None:
+def _read(key: Key, file: str, text: bytes, into: Sampled) -> Row:
+    """What a control file says. BadValue or ValueError where it says nothing that a kernel would."""
+    row: Row = {}
     if file == "cgroup.procs":
         pids = parse_pids(text)
         row["processes"] = len(pids)
         into.pids.update(dict.fromkeys(pids, key))
     elif reader := _READERS.get(file):
         reader(text, row)
+        if any(value is not None and abs(value) >= LARGEST_INT for value in row.values()):
+            raise ValueError("no kernel counts so far")
+    return row
 
 
 def _memory_stat(text: bytes, row: Row) -> None:

@@ -36,9 +36,11 @@ GROUND = (
     "emu.units",
     "emu.errors",
     "emu.outfile",
+    "emu.regular",
     "emu.rundir",
     "emu.samples",
     "emu.secrets",
+    "emu.typed",
 )
 """What all stand on: decisions, specs, records."""
 ACTING = {

@@ -1,0 +1,30 @@
+"""What emu's own processes logged in containers: lines of JSON among whatever else was printed there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from emu import typed
+from emu.regular import read_lines
+
+
+def logged(path: Path, *marks: str) -> Iterator[dict[str, Any]]:
+    """The objects on the lines that hold one of the marks; none where the log cannot be read."""
+    wanted = [mark.encode() for mark in marks]
+    try:
+        for line in read_lines(path):
+            if any(mark in line for mark in wanted):
+                try:
+                    yield typed.parse_object(line.decode(errors="replace"))
+                except ValueError:
+                    continue
+    except OSError:
+        return
+
+
+def time_in(line: dict[str, Any], name: str) -> float | None:
+    """A time on such a line; None where it has none."""
+    value = line.get(name)
+    return float(value) if value is not None and typed.is_number(value) else None

@@ -1,0 +1,41 @@
+"""Only regular files are opened by a name from outside, and only so much of them is read."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from emu import regular
+
+
+def test_pipes_devices_sockets_and_folders_are_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them is waited for."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        for name in ("pipe", "socket", "/dev/zero", "/dev/tty", ".", "none", "a" * 5000, "a\0b"):
+            with pytest.raises(OSError):
+                regular.read_regular(Path(name), 10)
+
+
+def test_no_more_is_read_than_asked(tmp_path: Path) -> None:
+    """A larger file is an error, not a part of it."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 10)
+    assert regular.read_regular(path, 10) == b"x" * 10
+    with pytest.raises(OSError, match="more than 9 bytes"):
+        regular.read_regular(path, 9)
+
+
+def test_an_overlong_line_costs_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows it is read as ever."""
+    monkeypatch.setattr(regular, "LONGEST_LINE", 8)
+    path = tmp_path / "file"
+    path.write_bytes(b"a\n" + b"b" * 50 + b"\nc\nd")
+    assert list(regular.read_lines(path)) == [b"a\n", b"b" * 8, b"c\n", b"d"]
