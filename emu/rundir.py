@@ -11,9 +11,12 @@ from pathlib import Path
 
 from emu import outfile
 from emu.errors import EmuError
+from emu.regular import read_regular
 
 RESERVE_BYTES = 8 * 2**20
 """So much is kept free for what a run says last: its end, the summary, and the report with its 2 MB."""
+MOST_SCENARIO_BYTES = 2**20
+"""No resolved scenario is longer."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """What the kernel says where nothing more can be written to a place."""
 
@@ -32,6 +35,13 @@ class RunDir:
     def scenario(self) -> Path:
         """The scenario as resolved: defaults filled in, `--set` applied, sizes in bytes. It can be run again."""
         return self.path / "scenario.yaml"
+
+    def scenario_text(self) -> str | None:
+        """The scenario's file as it is; None where it cannot be read."""
+        try:
+            return read_regular(self.scenario, MOST_SCENARIO_BYTES).decode(errors="replace")
+        except OSError:
+            return None
 
     @property
     def summary(self) -> Path:

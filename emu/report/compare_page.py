@@ -32,7 +32,7 @@ def render_comparison(
         _header(summary),
         figure_part("Cost against latency", _HINT, figure),
         section("Variants", _table(run, rows), element("p", _COLUMNS, class_="hint")),
-        section("Scenario, as resolved", scenario_part(_scenario_text(run))),
+        section("Scenario, as resolved", scenario_part(run.scenario_text())),
     ]
     name = str(summary["scenario"])
     return page(name, body, figure, name, library)
@@ -99,10 +99,3 @@ def _link(run: RunDir, row: Row) -> object:
         return row.name
     path = run.variant(row.name).report.relative_to(run.path)
     return element("a", row.name, href=quote(path.as_posix()))
-
-
-def _scenario_text(run: RunDir) -> str | None:
-    try:
-        return run.scenario.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None

@@ -17,7 +17,7 @@ def logged(path: Path, *marks: str) -> Iterator[dict[str, Any]]:
         for line in read_lines(path):
             if any(mark in line for mark in wanted):
                 try:
-                    yield typed.parse_object(line.decode(errors="replace"))
+                    yield typed.parse_object(line[max(0, line.find(b"{")) :].decode(errors="replace"))
                 except ValueError:
                     continue
     except OSError:

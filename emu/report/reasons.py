@@ -6,16 +6,17 @@ slower): a record belongs to the request with that outcome that was under way th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import zip_longest
 from math import isfinite
 from typing import Any
 
+from emu import typed
 from emu.events import Event, RequestsEnded, RequestsWaited
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
 from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
+from emu.report.logs import logged
 from emu.report.model import Instance, Request, Study
 
 SLACK_S = 0.005
@@ -35,6 +36,7 @@ REASONS = (
     "response-timeout", "response-start-timeout", "idle-timeout",
 )  # fmt: skip
 """Those that are recorded by the name that they keep."""
+_KINDS: dict[str, type[Event]] = {REQUESTS_ENDED: RequestsEnded, REQUESTS_WAITED: RequestsWaited}
 _MARKS = (f'"{REQUESTS_ENDED}"', f'"{REQUESTS_WAITED}"', '"recordsEnds"')
 
 
@@ -65,29 +67,16 @@ def _queued(end: End) -> bool:
 def _logged(study: Study) -> Iterator[Event | None]:
     """What queue-proxy's log holds; None for the line that says that it keeps such a record."""
     for path in sorted(study.run.logs.glob(f"{QUEUE_PROXY}.*.log")):
-        try:
-            with path.open(encoding="utf-8", errors="replace") as lines:
-                for line in lines:
-                    if any(mark in line for mark in _MARKS):
-                        yield from _event(line)
-        except OSError:
-            continue
-
-
-def _event(line: str) -> Iterator[Event | None]:
-    try:
-        facts: dict[str, Any] = json.loads(line[line.index("{") :])
-        t, event = float(facts["t"]), facts.get("event")
-        if event == REQUESTS_ENDED:
-            names = ("why", "inside", "waiting", "period_s")
-            known = {name: facts[name] for name in names if facts.get(name) is not None}
-            yield RequestsEnded(t, QUEUE_PROXY, facts["status"], facts["reason"], facts["each"], **known)
-        elif event == REQUESTS_WAITED:
-            yield RequestsWaited(t, QUEUE_PROXY, facts["since"], facts["at"], facts["waited"])
-        elif facts.get("recordsEnds") is True:
-            yield None
-    except (ValueError, KeyError, TypeError):
-        return
+        for facts in logged(path, *_MARKS):
+            kind = _KINDS.get(str(facts.get("event")))
+            known = {name: value for name, value in facts.items() if value is not None}
+            try:
+                if kind is not None:
+                    yield typed.make(kind, {**known, "who": QUEUE_PROXY})
+                elif facts.get("recordsEnds") is True:
+                    yield None
+            except ValueError:
+                continue
 
 
 def _number(value: Any) -> float:

@@ -33,7 +33,7 @@ def render_html(
     the only thing that this reads. `library` is where the page finds plotly; by default it holds it.
     """
     if scenario_text is None:
-        scenario_text = _scenario_text(study)
+        scenario_text = study.run.scenario_text()
     figure = run_figure(study, summary)
     body = [
         header(study, summary),
@@ -55,13 +55,6 @@ def page(title: str, body: Sequence[Markup], figure: Figure, picture: str, libra
         body=join(body),
         scripts="\n".join(element_ for element_ in map(_script_element, scripts)),
     )
-
-
-def _scenario_text(study: Study) -> str | None:
-    try:
-        return study.run.scenario.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
 
 
 def figure_part(title: str, hint: str, figure: Figure) -> Markup:
