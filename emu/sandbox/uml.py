@@ -43,6 +43,8 @@ EXIT_SANDBOX = 125
 """What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
 
 _KEEPER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emu.sandbox.keeper import main; main()"
+_SOCKETS = "sockets"
+"""In the scratch directory: where the kernel has its own."""
 _LEAST_MEMORY = 128 * 2**20
 _MOST_SWAP = 64
 _CONSOLE_LINES = 30
@@ -131,7 +133,7 @@ def kernel_command_line(
         "con0=null,fd:1",
         "ssl=null",
         f"ssl0=fd:{line_in},fd:{line_out}",
-        "uml_dir=.",
+        f"uml_dir={_SOCKETS}",
         "umid=guest",
     ]
 
@@ -269,11 +271,13 @@ class Guest:
         (scratch / "settings.sh").write_text(text)
         (scratch / "shares").write_text(_lines(shares))
         (scratch / "programs").write_text(_lines(programs(shares, self.shown)))
-        (scratch / keeper.WRITABLE).write_text(_lines([scratch, *shares, image_disk, self._memory]))
+        (scratch / _SOCKETS).mkdir()
+        disk.make_sparse(scratch / "swap.img", self.swap_bytes)
+        own = [scratch / _SOCKETS, scratch / "swap.img"]  # not all of it: what it says of the guest is believed
+        (scratch / keeper.WRITABLE).write_text(_lines([*own, *shares, image_disk, self._memory]))
         shutil.copy(Path(__file__).parent / "guest" / "init.sh", scratch / "init.sh")
         (scratch / "init.sh").chmod(0o755)
         (scratch / "docker.ext4").symlink_to(image_disk)
-        disk.make_sparse(scratch / "swap.img", self.swap_bytes)
 
     def _start_keeper(self, undo: ExitStack, parts: Parts, scratch: Path, lock_fd: int) -> None:
         to_guest_read, self._to_guest = os.pipe()

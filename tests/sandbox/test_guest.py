@@ -226,6 +226,7 @@ def test_what_is_not_shared_is_not_written(box: Shared) -> None:
         cat /tmp/host{outside}/kept
         rm -f /tmp/host{outside}/kept; echo x > /tmp/host{outside}/kept; echo x > /tmp/host{outside}/new
         mv /tmp/host{outside} /tmp/host{outside}-moved
+        echo x > /tmp/host{box.guest.scratch}/state.json
         touch /lib/modules/x
         mkdir -p {box.directory}/one/two && echo y > {box.directory}/one/file &&
             mv {box.directory}/one/file {box.directory}/one/two/ && cat {box.directory}/one/two/file &&
@@ -238,3 +239,4 @@ def test_what_is_not_shared_is_not_written(box: Shared) -> None:
     if ctypes.CDLL(None).syscall(444, None, 0, 1) < 2:
         pytest.skip("this machine's kernel has no Landlock, or one that would break renames")
     assert [(path.name, path.read_text()) for path in outside.iterdir()] == [("kept", "kept")]
+    assert box.guest.scratch is not None and "keeper" in (box.guest.scratch / "state.json").read_text()
