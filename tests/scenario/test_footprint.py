@@ -29,9 +29,9 @@ def killed_at(done: Finished) -> int:
 
 
 def steady(rate: int, duration_s: int, limit_mib: int) -> tuple[str, ...]:
-    """One ramp of plain GETs, under a limit."""
+    """One ramp of plain GETs, under a limit: so many, whatever becomes of them."""
     phase = "load.phases.steady"
-    return (f"{LIMIT}={limit_mib}Mi", f"{phase}.rate={rate}", f"{phase}.duration={duration_s}s")
+    return (f"{LIMIT}={limit_mib}Mi", f"{phase}.rate={rate}", f"{phase}.duration={duration_s}s", f"{phase}.until=null")
 
 
 @pytest.mark.parametrize(("limit_mib", "real", "rate"), [(32, 485, 60), (64, 1054, 100)])
