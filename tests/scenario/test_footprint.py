@@ -31,7 +31,8 @@ def killed_at(done: Finished) -> int:
 def steady(rate: int, duration_s: int, limit_mib: int) -> tuple[str, ...]:
     """One ramp of plain GETs, under a limit: so many, whatever becomes of them."""
     phase = "load.phases.steady"
-    return (f"{LIMIT}={limit_mib}Mi", f"{phase}.rate={rate}", f"{phase}.duration={duration_s}s", f"{phase}.until=null")
+    settings = (f"rate={rate}", f"duration={duration_s}s", "until=null")
+    return (f"{LIMIT}={limit_mib}Mi", *(f"{phase}.{setting}" for setting in settings))
 
 
 @pytest.mark.parametrize(("limit_mib", "real", "rate"), [(32, 485, 60), (64, 1054, 100)])
