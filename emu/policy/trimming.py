@@ -20,16 +20,23 @@ class Trimming:
         self._most = 0
         self._last = 0
         self._least = LEAST
+        self._again = False
 
     def due(self, load: int) -> bool:
         """Whether half of the most since the last time have gone, at least `LEAST`, and no more are going. Where that
-        was said while many were left, it is said again when those have gone, however many they are.
+        was said while many were left, it is said again when those have gone, however many they are. It is said once
+        more at the next look: what was under way at the first (closes, log lines) holds whole pieces of the heap.
         """
         self._most = max(self._most, load)
         going = self._last - load > STILL_GOING
+        coming = load > self._last
         self._last = load
-        if going or self._most - load < max(self._least, self._most / 2):
+        if going:
             return False
+        again, self._again = self._again, False
+        if self._most - load < max(self._least, self._most / 2):
+            return again and not coming
+        self._again = True
         self._least = STILL_GOING if load > STILL_GOING else LEAST
         self._most = load
         return True
