@@ -165,7 +165,7 @@ class ClientConnection2(Connection):
             raise ProtocolError("a stream of the server's")
         self.newest = stream_id
         stream = ClientStream(self, stream_id)
-        known: KnownStream | None = self.blocks.get((block, end))
+        known: KnownStream | None = self.known((block, end))
         headers = self.decode(block) if known is None else []
         if len(self.streams) >= MAX_STREAMS or self._leaving:
             stream.reset(int(ErrorCodes.REFUSED_STREAM))

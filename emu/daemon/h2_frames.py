@@ -116,6 +116,7 @@ def head_frames(stream: int, block: bytes, end: bool, most: int) -> bytes:
 
 _whole = {pair: index for index, pair in reversed(list(enumerate(HeaderTable.STATIC_TABLE, 1)))}
 _names = {name: index for (name, _), index in _whole.items()}
+_STATIC = len(HeaderTable.STATIC_TABLE)
 
 
 def _number_bytes(value: int, bits: int, first: int) -> bytes:
@@ -159,11 +160,21 @@ def encode(headers: Headers) -> bytes:
 class Decoder:
     """A peer's heads. `changes` grows with each change of the dynamic table: a block may mean something else then."""
 
-    __slots__ = ("_table", "changes")
+    __slots__ = ("_table", "changes", "entered", "free")
 
     def __init__(self) -> None:
         self._table = HeaderTable()
         self.changes = 0
+        self.entered: Headers = []
+        """What the block decoded last entered into the dynamic table."""
+        self.free = False
+        """That block means the same whatever is in the table, and does the same to it."""
+
+    def enter(self, fields: Headers) -> None:
+        """Do to the table what a block did that is known."""
+        self.changes += len(fields)
+        for name, value in fields:
+            self._table.add(name, value)
 
     def decode(self, block: bytes) -> Headers:
         """All fields of a whole block. ProtocolError for one that cannot be, or of too much."""
@@ -176,11 +187,14 @@ class Decoder:
         at, end, size = 0, len(block), 0
         headers: Headers = []
         table = self._table
+        self.entered = []
+        self.free = True
         while at < end:
             byte = block[at]
             if byte & 0x80:
                 index, at = _number_at(block, at, 0x7F)
                 name, value = table.get_by_index(index)
+                self.free &= index <= _STATIC
             elif byte & 0xE0 == 0x20:
                 self._resize(block, at, bool(headers))
                 at = _number_at(block, at, 0x1F)[1]
@@ -189,12 +203,14 @@ class Decoder:
                 index, at = _number_at(block, at, 0x3F if byte & 0x40 else 0x0F)
                 if index:
                     name = table.get_by_index(index)[0]
+                    self.free &= index <= _STATIC
                 else:
                     name, at = _text_at(block, at)
                 value, at = _text_at(block, at)
                 if byte & 0x40:
                     table.add(name, value)
                     self.changes += 1
+                    self.entered.append((name, value))
             size += 32 + len(name) + len(value)
             if size > MAX_HEADER_LIST_BYTES:
                 raise ProtocolError("header list too long", ErrorCodes.ENHANCE_YOUR_CALM)
@@ -207,6 +223,7 @@ class Decoder:
             raise InvalidTableIndex
         self._table.maxsize = size
         self.changes += 1
+        self.free = False
 
 
 def _number_at(block: bytes, at: int, most: int) -> tuple[int, int]:

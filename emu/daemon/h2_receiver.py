@@ -56,9 +56,11 @@ class Receiver(Sender):
         self._unacked = 0
         self.newest = 0
         """The newest stream: on a server, of the client's; on a client, its own."""
-        self.blocks: dict[Any, Any] = {}
+        self._blocks: dict[Any, Any] = {}
         """What was made of heads on this connection, by their bytes; good until the dynamic table changes."""
-        self.stable = False
+        self._free: dict[Any, tuple[Any, Headers]] = {}
+        """What was made of those that do not depend on the table, and what they enter into it."""
+        self._stable = False
         """Decoding the last head left the dynamic table as it was."""
 
     # --- the transport's side
@@ -287,22 +289,38 @@ class Receiver(Sender):
             block, self._block = self._block, None
             self.on_head(stream_id, b"".join(block), self._block_of[1])
 
+    def known(self, block: Any) -> Any:
+        """What was made of a head that came before, whose work on the dynamic table is done then; otherwise None."""
+        found = self._blocks.get(block)
+        if found is None and self._free:
+            value = self._free.get(block)
+            if value is not None:
+                found, entered = value
+                if entered:
+                    self.decoder.enter(entered)
+                    self._blocks.clear()
+        return found
+
     def decode(self, block: bytes) -> Headers:
         """A head's fields."""
         decoder = self.decoder
         before = decoder.changes
         headers = decoder.decode(block)
-        self.stable = decoder.changes == before
-        if not self.stable and self.blocks:
-            self.blocks.clear()
+        self._stable = decoder.changes == before
+        if not self._stable:
+            self._blocks.clear()
         return headers
 
     def keep(self, block: Any, value: Any) -> None:
-        """Know a head, if the one decoded last, when it comes again."""
-        if self.stable:
-            if len(self.blocks) >= MOST_BLOCKS:
-                self.blocks.clear()
-            self.blocks[block] = value
+        """Know a head, the one decoded last, when it comes again."""
+        if self.decoder.free:
+            if len(self._free) >= MOST_BLOCKS:
+                self._free.clear()
+            self._free[block] = (value, self.decoder.entered)
+        elif self._stable:
+            if len(self._blocks) >= MOST_BLOCKS:
+                self._blocks.clear()
+            self._blocks[block] = value
 
     def trailers(self, stream: Stream, headers: Headers, end: bool) -> None:
         """A head after the head."""

@@ -138,24 +138,19 @@ class AppConnection(Connection):
         super().receive(data)
 
     def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
-        known: KnownAnswer | None = self.blocks.get(block)
         stream = cast("AppStream | None", self.streams.get(stream_id))
-        if stream is None or stream.answered or known is None:
-            headers = self.decode(block)
-            if stream is None:
-                if self.is_idle(stream_id):
-                    raise ProtocolError("an answer on an idle stream")
-                return
-            if stream.answered:
-                self.trailers(stream, headers, end)
-                return
-            try:
-                known = self._final(stream, block, headers, end)
-            except MalformedError:
-                stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
-                return
-            if known is None:
-                return
+        if stream is None:
+            self.decode(block)
+            if self.is_idle(stream_id):
+                raise ProtocolError("an answer on an idle stream")
+        elif stream.answered:
+            self.trailers(stream, self.decode(block), end)
+        else:
+            known = self.known(block) or self._read(stream, block, end)
+            if known is not None:
+                self._answer(stream, known, end)
+
+    def _answer(self, stream: AppStream, known: KnownAnswer, end: bool) -> None:
         stream.answered = True
         if not (stream.head_only or known.status in http1.NO_BODY):
             stream.left = known.length
@@ -168,6 +163,15 @@ class AppConnection(Connection):
             self._prompt.append(stream.asker)
         if end:
             stream.on_end(None)
+
+    def _read(self, stream: AppStream, block: bytes, end: bool) -> KnownAnswer | None:
+        """An answer's head that is not known; None if it is not the final one, or malformed."""
+        headers = self.decode(block)
+        try:
+            return self._final(stream, block, headers, end)
+        except MalformedError:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            return None
 
     def _final(self, stream: AppStream, block: bytes, headers: Headers, end: bool) -> KnownAnswer | None:
         """The head of an answer; None for an informational one, which is passed on."""

@@ -58,6 +58,20 @@ def test_changes_of_the_table_are_counted() -> None:
         decoder.decode(b"\xbe")
 
 
+@given(heads, st.booleans())
+def test_a_block_that_needs_no_table_may_be_remembered(said: list[list[tuple[bytes, bytes]]], again: bool) -> None:
+    """Entering what it entered is as good as decoding it: what follows means the same."""
+    encoder, decoder, other = TheirEncoder(), Decoder(), Decoder()
+    for head in said:
+        block = encoder.encode(head)
+        decoder.decode(block)
+        if decoder.free:
+            other.enter(decoder.entered)
+        else:
+            assert other.decode(block) == head
+        assert other.changes == decoder.changes
+
+
 def test_a_head_longer_than_a_frame_is_continued() -> None:
     """In frames of the size that the peer takes, the last of which says so."""
     block = b"x" * 40000

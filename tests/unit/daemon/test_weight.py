@@ -73,8 +73,8 @@ def test_queue_proxy_weighs_what_its_profile_says(tmp_path: Path, queue_proxy: o
 def test_a_burst_of_clients_leaves_no_heap_behind(queue_proxy: object, fake_app: FakeApp) -> None:
     """Once three thousand of them have hung up, a good part of what they took is the kernel's again.
 
-    How much differs with how they came: Python returns a mebibyte of small objects once none of them is in use, and on
-    a busy machine those that stay lie in more of them (a third to two thirds is given back).
+    How much differs with how they came: Python returns a mebibyte of small objects once none of them is in use, and
+    on a busy machine those that stay lie in more of them (a third to two thirds is given back).
     """
     assert callable(queue_proxy)
     runtime.raise_descriptor_limit()

@@ -1,4 +1,4 @@
-"""When free memory is given back: after a great fall in connections and requests, once it is over, and once more at the next look."""
+"""When free memory is given back: once a great fall in connections and requests is over, and at the look after it."""
 
 import pytest
 
