@@ -21,7 +21,7 @@ from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu import command
 from emu.errors import EmuError
-from emu.sandbox import parts, uml, xstate
+from emu.sandbox import parts, shape, uml, xstate
 
 _PROBE_S = 4.0
 EngineCause = Literal["no socket", "refused", "permission", "silent", "other"]
@@ -302,7 +302,7 @@ def _uml_missing() -> dict[str, str]:
 def _uml() -> str | None:
     """Why the sandbox could not boot, its parts being there."""
     try:
-        uml.memory_directory(uml.MEMORY_BYTES)
+        shape.memory_directory(uml.MEMORY_BYTES)
     except EmuError as wrong:
         return f"{wrong.what}: {wrong.why}"
     return None

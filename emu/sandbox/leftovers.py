@@ -23,7 +23,7 @@ from emu.sandbox.keeper import KERNEL, session_members, start_time
 
 _STATE = "state.json"
 _UMID = b"\0umid=guest\0"
-"""Of every guest's kernel and its helpers (uml.kernel_command_line)."""
+"""Of every guest's kernel and its helpers (shape.kernel_command_line)."""
 _END_S = 10.0
 _MAKERS_S = 60.0
 

@@ -30,9 +30,10 @@ import emu
 from emu import command
 from emu.errors import EmuError
 from emu.paths import own_cache_dir
-from emu.sandbox import disk, keeper, leftovers, terminal, xstate
+from emu.sandbox import disk, keeper, leftovers, shape, terminal, xstate
 from emu.sandbox.guest import wire
 from emu.sandbox.parts import Parts, find_parts
+from emu.sandbox.session import Session
 from emu.units import format_bytes
 
 MEMORY_BYTES = 3 * 2**30
@@ -43,39 +44,11 @@ EXIT_SANDBOX = 125
 """What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
 
 _KEEPER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emu.sandbox.keeper import main; main()"
-_SOCKETS = "sockets"
-"""In the scratch directory: where the kernel has its own."""
-_LEAST_MEMORY = 128 * 2**20
-_MOST_SWAP = 64
 _CONSOLE_LINES = 30
 _STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out what tells the cause
 _KILLED = re.compile(f"{keeper.SAYS}|ptrace [sg]et regs failed|wait_stub_done : failed")
 """On a console: somebody ended a process of the kernel's (the keeper's words, and the kernel's)."""
 _STOP_S = 30.0
-_OUTPUT_BACKLOG = 2**20
-_SYSTEM = frozenset(
-    map(
-        Path,
-        ("/", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/var", "/run", "/dev", "/proc", "/sys", "/boot"),
-    )
-)
-_NOT_FOR_GUEST = frozenset(
-    (
-        "DOCKER_HOST",
-        "DOCKER_CONTEXT",
-        "DOCKER_CONFIG",
-        "DOCKER_TLS_VERIFY",
-        "DOCKER_CERT_PATH",
-        "XDG_RUNTIME_DIR",
-        "DBUS_SESSION_BUS_ADDRESS",
-        "SSH_AUTH_SOCK",
-        "TMPDIR",
-        "TMP",
-        "TEMP",
-        "INVOCATION_ID",
-        "JOURNAL_STREAM",
-    )
-)
 
 
 class SandboxError(EmuError):
@@ -83,100 +56,6 @@ class SandboxError(EmuError):
 
     cause = ""
     """`why` without the end of the guest's console."""
-
-
-def shared_directories(wanted: Iterable[Path]) -> list[Path]:
-    """The directories to mount through: those wanted, resolved, none twice and none below another.
-
-    The system's own directories (`/usr`, `/etc`, …) are seen in the guest anyway and are never written through.
-    """
-    resolved = {path.resolve() for path in wanted} - _SYSTEM
-    for path in resolved:
-        if not path.is_dir():
-            raise EmuError(f"cannot share {path} with the sandbox", "it is not a directory", "name a directory")
-        if "\n" in str(path):
-            raise EmuError(f"cannot share {str(path)!r} with the sandbox", "its name has a line break", "rename it")
-    return sorted(path for path in resolved if not any(parent in resolved for parent in path.parents))
-
-
-def programs(shares: Sequence[Path], shown: Iterable[Path] = ()) -> list[Path]:
-    """What every guest sees and may not write, unless it lies in a share: emu itself, its Python, `shown`."""
-    wanted = shared_directories([Path(emu.__file__).parents[1], Path(sys.prefix), Path(sys.base_prefix), *shown])
-    return [path for path in wanted if not any(path.is_relative_to(share) for share in shares)]
-
-
-def guest_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment without what would point outside the guest, and with the guest's programs first."""
-    kept = {name: value for name, value in env.items() if name not in _NOT_FOR_GUEST}
-    path = env.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":")
-    path += [place for place in ("/usr/local/sbin", "/usr/sbin", "/sbin") if place not in path]
-    return {"HOME": "/root", **kept, "PATH": ":".join(["/run/emu/bin", *path]), "EMU_SANDBOX": "uml"}
-
-
-def kernel_command_line(
-    parts: Parts, *, memory_bytes: int, swap: bool, scratch: Path, line_in: int, line_out: int
-) -> list[str]:
-    """The words that start the guest's kernel in its scratch directory."""
-    return [
-        str(parts.kernel),
-        f"mem={memory_bytes // 2**20}M",
-        "root=/dev/root",
-        "rootfstype=hostfs",
-        "rootflags=/",
-        "rw",
-        "log_buf_len=4M",  # the kernel's own choice holds four OOM reports
-        f'init="{scratch}/init.sh"',
-        f'EMU_BOOT="{scratch}"',
-        "ubda=docker.ext4",
-        *(["ubdb=swap.img"] if swap else []),
-        "con=null",
-        "con0=null,fd:1",
-        "ssl=null",
-        f"ssl0=fd:{line_in},fd:{line_out}",
-        f"uml_dir={_SOCKETS}",
-        "umid=guest",
-    ]
-
-
-def memory_directory(memory_bytes: int, candidates: Sequence[Path] | None = None) -> Path:
-    """Where the guest's memory file can be: executable, writable and with room for all of it. EmuError if nowhere.
-
-    UML maps its memory from a file. A file system that fills up ends the guest with SIGBUS, so room is checked first.
-    """
-    seen = []
-    for place in leftovers.memory_places() if candidates is None else candidates:
-        try:
-            facts = os.statvfs(place)
-        except OSError:
-            continue
-        free = facts.f_bavail * facts.f_frsize
-        if facts.f_flag & os.ST_NOEXEC or not os.access(place, os.W_OK):
-            seen.append(f"{place} is not writable, or mounted noexec")
-        elif free < memory_bytes:
-            seen.append(f"{place} has {format_bytes(free)} free")
-        else:
-            return place
-    raise EmuError(
-        f"no room for {format_bytes(memory_bytes)} of guest memory",
-        f"the guest's memory is a file, and {'; '.join(seen) or 'there is no directory for it'}",
-        "give the guest less (--memory 1Gi), enlarge /dev/shm (mount -o remount,size=4G /dev/shm), "
-        "or set TMPDIR to a directory with room",
-    )
-
-
-def _check_sizes(memory_bytes: int, swap_bytes: int) -> None:
-    """EmuError for a guest that would panic instead of booting."""
-    fix = "give it another size: sandbox.memory and sandbox.swap in a scenario, --memory and --swap of emu sandbox"
-    if memory_bytes < _LEAST_MEMORY:
-        least = format_bytes(_LEAST_MEMORY)
-        raise EmuError("the sandbox cannot boot", f"{format_bytes(memory_bytes)} of memory is below {least}", fix)
-    if swap_bytes > memory_bytes * _MOST_SWAP:
-        raise EmuError(
-            "the sandbox cannot boot",
-            f"{format_bytes(swap_bytes)} of swap is more than {_MOST_SWAP} times its memory "
-            f"({format_bytes(memory_bytes)}), in which the kernel notes each page of it",
-            fix,
-        )
 
 
 @dataclass(frozen=True)
@@ -213,7 +92,7 @@ class Guest:
 
     def __enter__(self) -> Self:
         self._console: deque[str] = deque([""], maxlen=400)
-        self._frames: deque[wire.Frame] = deque()
+        self.frames: deque[wire.Frame] = deque()
         self._unsent = bytearray()
         self._in_flight = 0
         self._decoder = wire.Decoder()
@@ -236,10 +115,10 @@ class Guest:
 
     def _boot(self, undo: ExitStack) -> None:
         began = time.monotonic()
-        _check_sizes(self.memory_bytes, self.swap_bytes)
+        shape.check_sizes(self.memory_bytes, self.swap_bytes)
         parts = find_parts(docker=self.docker)
-        shares = shared_directories([Path.cwd(), *self.shares])
-        memory_place = memory_directory(self.memory_bytes)
+        shares = shape.shared_directories([Path.cwd(), *self.shares])
+        memory_place = shape.memory_directory(self.memory_bytes)
         self._memory = leftovers.make_owned(memory_place, "emu-")
         undo.callback(_remove_if_empty, self._memory)
         image_disk = disk.take(parts, self.say)
@@ -270,10 +149,10 @@ class Guest:
         text = "".join(f"{name}={shlex.quote(str(value))}\n" for name, value in settings.items())
         (scratch / "settings.sh").write_text(text)
         (scratch / "shares").write_text(_lines(shares))
-        (scratch / "programs").write_text(_lines(programs(shares, self.shown)))
-        (scratch / _SOCKETS).mkdir()
+        (scratch / "programs").write_text(_lines(shape.programs(shares, self.shown)))
+        (scratch / shape.SOCKETS).mkdir()
         disk.make_sparse(scratch / "swap.img", self.swap_bytes)
-        own = [scratch / _SOCKETS, scratch / "swap.img"]  # not all of it: what it says of the guest is believed
+        own = [scratch / shape.SOCKETS, scratch / "swap.img"]  # not all of it: what it says of the guest is believed
         (scratch / keeper.WRITABLE).write_text(_lines([*own, *shares, image_disk, self._memory]))
         shutil.copy(Path(__file__).parent / "guest" / "init.sh", scratch / "init.sh")
         (scratch / "init.sh").chmod(0o755)
@@ -289,7 +168,7 @@ class Guest:
         life = undo.enter_context(_Descriptors(life_write))
         for fd in (self._to_guest, self._from_guest, self._console_fd):
             os.set_blocking(fd, False)
-        argv = kernel_command_line(
+        argv = shape.kernel_command_line(
             parts,
             memory_bytes=self.memory_bytes,
             swap=self.swap_bytes > 0,
@@ -346,8 +225,8 @@ class Guest:
     def _await_ready(self, began: float) -> None:
         deadline = began + self.boot_deadline_s
         while True:
-            while self._frames:
-                frame = self._frames.popleft()
+            while self.frames:
+                frame = self.frames.popleft()
                 if frame.kind == wire.FAILED:
                     self._boot_failed(frame.payload.decode())
                 if frame.kind == wire.READY:
@@ -359,12 +238,12 @@ class Guest:
                     self.say(f"{up} ready after {self.facts.boot_s:.1f} s")
                     return
             if time.monotonic() > deadline:
-                raise self._failure(
+                raise self.failure(
                     "the guest did not come up",
                     f"it was not ready after {self.boot_deadline_s:.0f} s",
                     "try again when the machine is less busy, or allow more time: --boot-deadline 3m",
                 )
-            self._turn({}, 0.5)
+            self.turn({}, 0.5)
 
     def _boot_failed(self, why: str) -> None:
         fix = "look at the messages above; emu doctor lists what the sandbox needs"
@@ -374,7 +253,7 @@ class Guest:
             fix = "wait for that sandbox to end, or end it; emu clean ends what killed runs left behind"
         elif "damaged" in why.splitlines()[0]:
             fix = "drop the image disk; images are built again on the next run: emu sandbox reset"
-        raise self._failure("the guest did not come up", why, fix, console=False)
+        raise self.failure("the guest did not come up", why, fix, console=False)
 
     # -- one command
 
@@ -400,17 +279,17 @@ class Guest:
         nothing for so long, and whose `pulse` is what it was then.
         """
         rows, columns = terminal.size(stdout, stderr, stdin)
-        session = _Session(self, stdin, stdout, stderr, grace_s, quiet_s, pulse)
+        session = Session(self, stdin, stdout, stderr, grace_s, quiet_s, pulse)
         with (
             terminal.caught_signals() as signals,
             terminal.passing_keys(stdin, keep_interrupt=not interactive) as keys,
         ):
-            self._send(
+            self.send(
                 wire.message(
                     wire.START,
                     argv=list(argv),
                     cwd=str(cwd or Path.cwd()),
-                    env=guest_environment(os.environ if env is None else env),
+                    env=shape.guest_environment(os.environ if env is None else env),
                     tty=[terminal.is_terminal(fd) for fd in (stdin, stdout, stderr)],
                     raw=keys and terminal.is_terminal(stdin),
                     rows=rows,
@@ -421,10 +300,11 @@ class Guest:
 
     # -- the line
 
-    def _send(self, data: bytes) -> None:
+    def send(self, data: bytes) -> None:
+        """Queue encoded frames for the guest."""
         self._unsent += data
 
-    def _turn(self, wanted: Mapping[int, int], wait_s: float, *, listen: bool = True) -> dict[int, int]:
+    def turn(self, wanted: Mapping[int, int], wait_s: float, *, listen: bool = True) -> dict[int, int]:
         """Wait for something to happen, handle our own channels; return which of `wanted` are ready."""
         poller = select.poll()
         for fd, events in wanted.items():
@@ -452,7 +332,7 @@ class Guest:
         elif self._keeper_fd in ready:  # and nothing more on the line
             self._gone()
         if time.monotonic() - self._heard > self.hang_s and self.facts is not None:
-            raise self._failure(
+            raise self.failure(
                 "the guest hangs",
                 f"its agent has not answered for {self.hang_s:.0f} s",
                 "run it again; if it recurs, give the guest more memory (--memory)",
@@ -468,7 +348,7 @@ class Guest:
             if frame.kind == wire.RECEIVED:
                 self._in_flight -= frame.json()["bytes"]
             elif frame.kind != wire.BEAT:
-                self._frames.append(frame)
+                self.frames.append(frame)
 
     def _read_console(self) -> None:
         with suppress(BlockingIOError):
@@ -488,7 +368,7 @@ class Guest:
             self._read_console()
         panic = next((line.strip() for line in self._console if "Kernel panic" in line), None)
         if panic is not None:
-            raise self._failure("the guest's kernel panicked", panic, "run it again; report it if it recurs")
+            raise self.failure("the guest's kernel panicked", panic, "run it again; report it if it recurs")
         code = self._keeper.returncode
         killed = self._killed()
         if killed is not None:
@@ -499,7 +379,7 @@ class Guest:
             why = f"linux.uml was ended by signal {code - 128}"
         else:
             why = "linux.uml was killed" if code is None else f"linux.uml ended with status {code}"
-        raise self._failure(
+        raise self.failure(
             "the guest ended by itself",
             why,
             "run it again; if nobody ended that process, this machine may be short of memory: give the guest less "
@@ -513,7 +393,8 @@ class Guest:
             return line and line.removeprefix(keeper.SAYS)
         return f"a process of the guest's kernel was killed ({line})"
 
-    def _failure(self, what: str, why: str, fix: str, *, console: bool = True) -> SandboxError:
+    def failure(self, what: str, why: str, fix: str, *, console: bool = True) -> SandboxError:
+        """The error that ends the guest, with the end of its console."""
         with suppress(OSError):
             self._read_console()
         told = [line for line in self._console if line.strip() and not _STACK.match(line)]
@@ -525,14 +406,18 @@ class Guest:
         failure.cause = cause
         return failure
 
+    def give_up(self) -> None:
+        """End it at once."""
+        self._keeper.terminate()
+
     def _power_off(self) -> None:
         """Ask the guest to write everything and end; then see it end."""
-        self._send(wire.encode(wire.Frame(wire.STOP)))
+        self.send(wire.encode(wire.Frame(wire.STOP)))
         deadline = time.monotonic() + _STOP_S
         with suppress(SandboxError):
             while time.monotonic() < deadline:
-                self._frames.clear()
-                self._turn({}, 0.5)
+                self.frames.clear()
+                self.turn({}, 0.5)
 
 
 def _open_log(path: Path) -> IO[bytes]:
@@ -570,139 +455,6 @@ class _Descriptors:
 
     def __exit__(self, *_error: object) -> None:
         self.close()
-
-
-class _Session:
-    """One command's streams between the host's descriptors and the line."""
-
-    def __init__(
-        self,
-        guest: Guest,
-        stdin: int | None,
-        stdout: int,
-        stderr: int,
-        grace_s: float,
-        quiet_s: float | None,
-        pulse: Callable[[], object],
-    ) -> None:
-        self._guest = guest
-        self._stdin = stdin
-        self._fds = {1: stdout, 2: stderr}
-        self._out: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
-        self._window = wire.STDIN_WINDOW
-        self._grace_s = grace_s
-        self._quiet_s = quiet_s
-        self._pulse = pulse
-        self._spoke_at, self._felt = time.monotonic(), pulse()
-        self._interrupts: list[int] = []
-        self._deadline: float | None = None
-        self._status: int | None = None
-
-    def serve(self, signals: int, *, read_stdin: bool) -> int:
-        """Pass everything both ways until the command's status and all of its output are here."""
-        reading = read_stdin and self._stdin is not None
-        if not reading:
-            self._send(wire.CLOSE, 0)
-        while self._status is None or any(self._out.values()):
-            wanted: dict[int, int] = {signals: select.POLLIN}
-            if reading and self._window > 0 and self._status is None:
-                assert self._stdin is not None
-                wanted[self._stdin] = select.POLLIN
-            for stream, data in self._out.items():
-                if data:
-                    wanted[self._fds[stream]] = wanted.get(self._fds[stream], 0) | select.POLLOUT
-            backlog = sum(map(len, self._out.values()))
-            wait_s = 1.0 if self._deadline is None else max(0.0, min(1.0, self._deadline - time.monotonic()))
-            ready = self._guest._turn(wanted, wait_s, listen=self._status is None and backlog < _OUTPUT_BACKLOG)
-            while self._guest._frames and self._status is None:
-                self._obey(self._guest._frames.popleft())
-            if signals in ready:
-                self._pass_signals(os.read(signals, 64))
-            if self._stdin in ready and wanted[self._stdin] & ready[self._stdin] != select.POLLOUT:
-                reading = self._read_stdin()
-            for stream in (1, 2):
-                if self._out[stream] and ready.get(self._fds[stream], 0) & ~select.POLLIN:
-                    self._write(stream)
-            if self._deadline is not None and time.monotonic() >= self._deadline and self._status is None:
-                return self._give_up()
-            self._see_progress(waiting=backlog >= _OUTPUT_BACKLOG)
-        return self._status
-
-    def _see_progress(self, *, waiting: bool) -> None:
-        if waiting or self._status is not None:
-            self._spoke_at = time.monotonic()
-        if self._quiet_s is None or time.monotonic() - self._spoke_at < self._quiet_s:
-            return
-        before, self._felt = self._felt, self._pulse()
-        self._spoke_at = time.monotonic()
-        if self._felt == before:
-            raise self._guest._failure(
-                "the run makes no progress",
-                f"it has not said a word for {self._quiet_s / 60:.0f} min, while its guest answers",
-                "run it again; report it if it recurs, with the run directory",
-            )
-
-    def _send(self, kind: int, stream: int, data: bytes = b"") -> None:
-        self._guest._send(wire.encode(wire.Frame(kind, stream, data)))
-
-    def _obey(self, frame: wire.Frame) -> None:
-        if frame.kind == wire.DATA and frame.stream in self._out:
-            self._out[frame.stream] += frame.payload
-            self._spoke_at = time.monotonic()
-        elif frame.kind == wire.CREDIT:
-            self._window += frame.json()["bytes"]
-        elif frame.kind == wire.FAILED:
-            raise self._guest._failure(
-                "the guest makes no progress",
-                frame.payload.decode(),
-                "run it again; if it recurs, see whether this machine's disk is full or failing",
-            )
-        elif frame.kind == wire.EXIT:
-            self._status = frame.json()["status"]
-
-    def _read_stdin(self) -> bool:
-        assert self._stdin is not None
-        try:
-            data = os.read(self._stdin, min(self._window, wire.MAX_PAYLOAD))
-        except OSError:
-            data = b""
-        if not data:
-            self._send(wire.CLOSE, 0)
-            return False
-        self._window -= len(data)
-        self._send(wire.DATA, 0, data)
-        if os.isatty(self._stdin):
-            self._deadline = None  # someone types on: the signal was meant for what they work with, not to end it all
-            self._interrupts.clear()
-        return True
-
-    def _write(self, stream: int) -> None:
-        """Write what surely fits (PIPE_BUF): a reader that stopped reading must not block us."""
-        pending = self._out[stream]
-        try:
-            del pending[: os.write(self._fds[stream], pending[: select.PIPE_BUF])]
-        except BlockingIOError:
-            return
-        except OSError:  # EPIPE: tell the command as a pipe would
-            pending.clear()
-            self._send(wire.CLOSE, stream)
-
-    def _pass_signals(self, numbers: bytes) -> None:
-        for number in numbers:
-            if number == signal.SIGWINCH:
-                rows, columns = terminal.size(*self._fds.values(), self._stdin)
-                self._guest._send(wire.message(wire.RESIZE, rows=rows, columns=columns))
-                continue
-            self._interrupts.append(number)
-            self._guest._send(wire.message(wire.SIGNAL, number=number))
-            now = time.monotonic()
-            grace_s = {1: self._grace_s, 2: min(10.0, self._grace_s)}.get(len(self._interrupts), 0.0)
-            self._deadline = min(self._deadline or now + grace_s, now + grace_s)
-
-    def _give_up(self) -> int:
-        self._guest.say("the command did not end when interrupted; ending the guest")
-        self._guest._keeper.terminate()
-        return 128 + self._interrupts[-1]
 
 
 def run(

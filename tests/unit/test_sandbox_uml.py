@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import uml
+from emu.sandbox import shape, uml
 from emu.sandbox.parts import Parts
 
 PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c")))
@@ -17,7 +17,7 @@ PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", 
 def command_line(*, swap: bool) -> list[str]:
     """The words for a guest of 3 GiB."""
     scratch = Path("/a b/g1")
-    return uml.kernel_command_line(PARTS, memory_bytes=3 * 2**30, swap=swap, scratch=scratch, line_in=7, line_out=9)
+    return shape.kernel_command_line(PARTS, memory_bytes=3 * 2**30, swap=swap, scratch=scratch, line_in=7, line_out=9)
 
 
 def test_the_kernels_command_line() -> None:
@@ -39,12 +39,12 @@ def test_shared_directories_once_each(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
     (tmp_path / "link").symlink_to(inner)
-    assert uml.shared_directories([inner, tmp_path / "a", tmp_path / "link"]) == [tmp_path / "a"]
+    assert shape.shared_directories([inner, tmp_path / "a", tmp_path / "link"]) == [tmp_path / "a"]
 
 
 def test_the_systems_directories_are_not_shared() -> None:
     """They are seen in the guest anyway; writing to them through a guest would change this machine."""
-    assert uml.shared_directories([Path("/"), Path("/usr"), Path("/etc")]) == []
+    assert shape.shared_directories([Path("/"), Path("/usr"), Path("/etc")]) == []
 
 
 def test_sharing_a_file_is_refused(tmp_path: Path) -> None:
@@ -52,20 +52,22 @@ def test_sharing_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(EmuError, match="not a directory"):
-        uml.shared_directories([file])
+        shape.shared_directories([file])
 
 
 def test_every_guest_sees_what_emu_needs(tmp_path: Path) -> None:
     """The project and the Python it runs on, which it may not write unless a share has them."""
-    shown = uml.programs([tmp_path])
+    shown = shape.programs([tmp_path])
     assert any((share / "emu" / "cli.py").exists() for share in shown)
     assert any(Path(sys.prefix).resolve().is_relative_to(share) for share in shown)
-    assert uml.programs([Path("/")]) == []
+    assert shape.programs([Path("/")]) == []
 
 
 def test_the_environment_of_a_guest() -> None:
     """The caller's, without what points at this machine's own engine or buses; the guest's programs first."""
-    env = uml.guest_environment({"PATH": "/bin", "HOME": "/home/u", "DOCKER_HOST": "x", "TMPDIR": "/y", "MINE": "1"})
+    env = shape.guest_environment(
+        {"PATH": "/bin", "HOME": "/home/u", "DOCKER_HOST": "x", "TMPDIR": "/y", "MINE": "1"}
+    )
     assert env["PATH"].split(":")[:2] == ["/run/emu/bin", "/bin"] and "/usr/sbin" in env["PATH"]
     assert (env["HOME"], env["MINE"], env["EMU_SANDBOX"]) == ("/home/u", "1", "uml")
     assert not {"DOCKER_HOST", "TMPDIR"} & set(env)
@@ -73,9 +75,9 @@ def test_the_environment_of_a_guest() -> None:
 
 def test_memory_needs_room(tmp_path: Path) -> None:
     """The first directory with room for all of the guest's memory; an error that names each one otherwise."""
-    assert uml.memory_directory(1, [Path("/no/such"), tmp_path]) == tmp_path
+    assert shape.memory_directory(1, [Path("/no/such"), tmp_path]) == tmp_path
     with pytest.raises(EmuError) as caught:
-        uml.memory_directory(2**60, [tmp_path])
+        shape.memory_directory(2**60, [tmp_path])
     assert str(tmp_path) in caught.value.why and "free" in caught.value.why
     assert "--memory" in caught.value.fix
 
@@ -91,4 +93,4 @@ def test_a_guest_that_could_not_boot(memory: int, swap: int) -> None:
 def test_memory_needs_a_writable_place(as_ordinary_user: None) -> None:
     """A directory that we cannot write to is named as such."""
     with pytest.raises(EmuError, match="not writable"):
-        uml.memory_directory(1, [Path("/")])
+        shape.memory_directory(1, [Path("/")])
