@@ -109,6 +109,8 @@ class ContainerCreated(Event):
     memory_high: int | None = None
     swap_max: int | None = None
     oom_score_adj: int = 0
+    probes: list[str] | None = None
+    """Which probes the scenario gives it (`liveness`, `readiness`, `startup`); None where that was not recorded."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,25 @@ class ContainerStopping(Event):
     """
     grace_s: float
     """From now to SIGKILL."""
+
+
+@dataclass(frozen=True)
+class CommandRan(Event):
+    """A command that a probe or a hook ran in a container has ended (at `t`), or was killed. It is charged to the
+    container, and whatever it takes is the container's.
+    """
+
+    kind: ClassVar[str] = "command-ran"
+    container: str
+    attempt: int
+    why: str
+    """`liveness`, `readiness`, `startup` or `preStop`."""
+    command: list[str]
+    began: float
+    pids: list[int]
+    """The processes of it that were seen: in the container's cgroup, and no descendants of its main process."""
+    exit_code: int | None
+    """None: it was killed for its time, or could not be run."""
 
 
 @dataclass(frozen=True)
@@ -519,6 +540,7 @@ _KINDS: dict[str, type[Event]] = {
         ContainerReady,
         ContainerExited,
         ContainerStopping,
+        CommandRan,
         KubeletEvent,
         BackOffBegan,
         PodStatus,

@@ -317,6 +317,7 @@ class Pod:
                 memory.high if memory else None,
                 request.swap_max,
                 request.oom_score_adj,
+                sorted(self._container_spec(container).probes) if container != SANDBOX else [],
             )
         )
         instance = Instance(container, attempt, made, name)

@@ -58,10 +58,22 @@ FAST_FILES = (
     "memory.pressure",
 )
 """Read at every tick; one that this kernel does not have is left out."""
-SLOW_FILES = ("cgroup.procs", "memory.peak", "memory.max", "memory.swap.max")
+SLOW_FILES = (
+    "cgroup.procs",
+    "memory.peak",
+    "memory.max",
+    "memory.high",
+    "memory.swap.max",
+    "memory.swap.high",
+    "memory.swap.events",
+    "io.pressure",
+)
 """Read every SLOW_S, and when memory.events changes."""
-HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory")
+HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory", "/proc/vmstat")
 """Read every SLOW_S."""
+VMSTAT = "vmstat"
+VMSTAT_LINES = (b"allocstall", b"pgscan_direct ", b"pgsteal_direct ", b"pswpin ", b"pswpout ", b"oom_kill ")
+"""The lines of /proc/vmstat that are kept, of some 200: what allocations had to do for want of free memory."""
 LISTENERS_FILE = "listeners"
 """Not a control file: connections that wait to be accepted in the pod (`emu.listeners`). Read every SLOW_S."""
 SANDBOX = "sandbox"
@@ -140,6 +152,7 @@ class Recorder:
         self._kmsg_fd = -1
         self._oom = OomParser()
         self._host: list[tuple[int, int]] = []
+        self._vmstat = -1
         self._listeners: Listeners | None = None
         self._listeners_source = -1
         self._samples = 0
@@ -197,7 +210,10 @@ class Recorder:
             except OSError:
                 continue
             name = "memory.pressure" if "pressure" in path else path.rsplit("/", 1)[1]
-            self._host.append((self._writer.declare("host", None, name, path), fd))
+            source = self._writer.declare("host", None, name, path)
+            self._host.append((source, fd))
+            if name == VMSTAT:
+                self._vmstat = source
         try:
             self._kmsg = KmsgReader().open()
             self._kmsg_fd = self._kmsg.fileno()
@@ -298,7 +314,8 @@ class Recorder:
         if slow:
             self._next_slow = moment + SLOW_S
             for source, fd in self._host:
-                self._writer.put(source, os.pread(fd, 1 << 16, 0))
+                text = os.pread(fd, 1 << 16, 0)
+                self._writer.put(source, _kept(text) if source == self._vmstat else text)
             self._read_listeners()
         self._end_sample(why, moment)
         self._samples += 1
@@ -447,6 +464,11 @@ class Recorder:
         for fd in (self._writer.fd, self._log.fd, self._kmsg_file):
             if fd >= 0:
                 _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
+
+
+def _kept(text: bytes) -> bytes:
+    """The lines of /proc/vmstat that are recorded."""
+    return b"".join(line for line in text.splitlines(keepends=True) if line.startswith(VMSTAT_LINES))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

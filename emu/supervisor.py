@@ -16,7 +16,7 @@ from typing import Any
 from cgroups import freeze, parse
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
-from emu import prober
+from emu import execution, prober
 from emu.errors import EmuError
 from emu.events import (
     BackOffBegan,
@@ -267,7 +267,7 @@ class Supervisor:
 
     def _run_hook(self, instance: Instance, hook: ExecSpec | HttpGetSpec | SleepSpec, grace_s: float) -> None:
         try:
-            prober.run_hook(hook, self._target(instance), grace_s, self._hurried)
+            prober.run_hook(hook, self._target(instance, "preStop"), grace_s, self._hurried)
         except EmuError as error:
             fact = (instance.container, "Warning", "FailedPreStopHook", f"{error.what}: {error.why}")
             self._facts.put(("event", fact))
@@ -347,7 +347,8 @@ class Supervisor:
         flag = None if (told := engine_state.get("OOMKilled")) is None else bool(told)
         self._probes.pop(name, None)
         killed_for = self._killed_for.pop(name, None)
-        oom = flag is True or (exit_code == _SIGKILLED and killed_for is None and self._a_kill_was_counted())
+        oom = flag is True or self._counted_itself(instance)
+        oom = oom or (exit_code == _SIGKILLED and killed_for is None and self._a_kill_was_counted())
         reason = _reason(exit_code, oom, could_not_start)
         moment = now()
         self._log.append(
@@ -370,6 +371,14 @@ class Supervisor:
         self._tell_view()
         if not self._ending:
             self._on_exit(name, state)
+
+    def _counted_itself(self, instance: Instance) -> bool:
+        """Whether a process of it was ever killed, by its own count, where that is still there."""
+        try:
+            counted = self._cgroup(instance).memory.events
+            return counted is not None and bool(counted.oom_kill)
+        except CgroupError:
+            return False
 
     def _a_kill_was_counted(self) -> bool:
         """Whether the pod's own count rose, which takes in its containers' and outlives them; each rise counts for
@@ -398,7 +407,7 @@ class Supervisor:
     def _ask(self, instance: Instance, kind: Kind) -> None:
         """In a thread of its own: ask, and put the answer among the facts. One that froze meanwhile gave none."""
         probe = self._pod.probes(instance.container)[kind]
-        answer = prober.ask(probe.handler, self._target(instance), probe.timeout_s)
+        answer = prober.ask(probe.handler, self._target(instance, kind), probe.timeout_s)
         if answer.outcome != "success" and self._hold_frozen and self._frozen(instance):
             answer = Answer("error")
         if answer.outcome != "success" and kind != "readiness" and self._is_over(instance):
@@ -438,9 +447,11 @@ class Supervisor:
         self._killed_for[name] = kind
         self._stop_container(name, self._pod.spec.grace_s if probe.grace_s is None else probe.grace_s, kind)
 
-    def _target(self, instance: Instance) -> Target:
-        port = self._pod.port(instance.container)
-        return Target(self._pod.address, port, partial(self._engine.execute, instance.id))
+    def _target(self, instance: Instance, why: str) -> Target:
+        owner = (instance.container, instance.attempt, instance.id)
+        path = self._pod.cgroup.container_path(instance.id)
+        run = partial(execution.execute, self._engine, self._log, owner, path, why)
+        return Target(self._pod.address, self._pod.port(instance.container), run)
 
     def _cgroup(self, instance: Instance) -> Cgroup:
         return Cgroup(self._pod.cgroup.container_path(instance.id))
@@ -509,7 +520,7 @@ class Supervisor:
 
 def _reason(exit_code: int, oom: bool, could_not_start: bool) -> str:
     """As the kubelet words an exit."""
-    if oom and exit_code != 0:
+    if oom:
         return "OOMKilled"
     if could_not_start:
         return "StartError"

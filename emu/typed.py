@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -92,6 +92,8 @@ def check_for(hint: Any) -> Check:
         return is_number
     if hint in (None, types.NoneType):
         return lambda value: value is None
+    if is_dataclass(hint):
+        return lambda value: isinstance(value, dict) and _bounded(value)  # whoever takes it apart looks closer
     return _generic(get_origin(hint), get_args(hint))
 
 

@@ -28,6 +28,7 @@ from emu.events import (
     BackOffBegan,
     CgroupGone,
     CgroupSeen,
+    CommandRan,
     ContainerCreated,
     ContainerExited,
     ContainerReady,
@@ -58,6 +59,8 @@ MIB = 2**20
 PAGE = 4096
 DATA_DISK = "98:16"
 SWAP_DISK = "98:32"
+_NO_LIMIT_KB = (1 << 63) // 1024 - 4
+"""As the kernel's log has no limit."""
 ORIGIN = 5000.0
 """CLOCK_MONOTONIC when the run began."""
 READ_AFTER = 0.0004
@@ -65,7 +68,13 @@ READ_AFTER = 0.0004
 PRINTK_BEHIND = 0.25
 """printk's clock shows this much less than CLOCK_MONOTONIC."""
 LEVELS = ("anon", "file", "shmem", "kernel", "sock", "swap")
-COUNTERS = ("refault_file", "refault_anon", "pgmajfault", "cpu_usec", "read", "write", "swap_in", "swap_out")
+PARTS = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
+"""Of `kernel`; and what is dirty, written back and in the swap cache."""
+WRITING = ("file_dirty", "file_writeback", "swapcached")
+COUNTERS = (
+    "refault_file", "refault_anon", "pgmajfault", "cpu_usec", "throttled_usec", "io_full_usec", "read", "write",
+    "swap_in", "swap_out", "swap_event_high", "swap_event_max", "swap_event_fail",
+)  # fmt: skip
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 
 
@@ -78,10 +87,15 @@ class FakeCgroup:
     path: str
     limit: int | None = None
     swap_limit: int | None = None
-    values: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*LEVELS, *COUNTERS), 0.0))
+    high: int | None = None
+    values: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys((*LEVELS, *PARTS, *WRITING, *COUNTERS), 0.0)
+    )
     local: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     whole: dict[str, int] = field(default_factory=lambda: dict.fromkeys(EVENTS, 0))
     pids: list[int] = field(default_factory=list)
+    rss_pages: dict[int, int] = field(default_factory=dict)
+    """What the kernel's table of tasks says of each process; empty: of the victim alone."""
     frozen: bool | None = None
     """None: the recorder did not read cgroup.events."""
     peak: int = 0
@@ -99,7 +113,7 @@ class FakeCgroup:
         file = now["file"] + now["shmem"]
         stat = {
             "anon": now["anon"], "file": file, "kernel": now["kernel"], "sock": now["sock"],
-            "shmem": now["shmem"], "file_dirty": 0, "file_writeback": 0, "inactive_file": now["file"],
+            "shmem": now["shmem"], "inactive_file": now["file"], **{name: now[name] for name in (*PARTS, *WRITING)},
             "active_file": 0, "workingset_refault_anon": now["refault_anon"],
             "workingset_refault_file": now["refault_file"], "pgfault": 1000, "pgmajfault": now["pgmajfault"],
         }  # fmt: skip
@@ -112,18 +126,22 @@ class FakeCgroup:
             "memory.current": f"{self.current}\n",
             "memory.peak": f"{self.peak}\n",
             "memory.max": "max\n" if self.limit is None else f"{self.limit}\n",
+            "memory.high": "max\n" if self.high is None else f"{self.high}\n",
+            "memory.swap.max": "max\n" if self.swap_limit is None else f"{self.swap_limit}\n",
+            "memory.swap.events": _flat({name: now[f"swap_event_{name}"] for name in ("high", "max", "fail")}),
             "memory.swap.current": f"{now['swap']}\n",
             "memory.stat": _flat(stat),
             "memory.events": _flat(self.whole),
             "memory.events.local": _flat(self.local),
             "io.stat": "".join(devices),
-            "cpu.stat": _flat({"usage_usec": now["cpu_usec"], "user_usec": now["cpu_usec"], "system_usec": 0}),
+            "cpu.stat": _flat({"usage_usec": now["cpu_usec"], "throttled_usec": now["throttled_usec"]}),
             "cgroup.procs": "".join(f"{pid}\n" for pid in self.pids),
             **({} if self.frozen is None else {"cgroup.events": _flat({"populated": 1, "frozen": int(self.frozen)})}),
         }
         if psi:
             zeros = "avg10=0.00 avg60=0.00 avg300=0.00 total"
             texts["memory.pressure"] = f"some {zeros}=0\nfull {zeros}=0\n"
+            texts["io.pressure"] = f"some {zeros}={now['io_full_usec']}\nfull {zeros}={now['io_full_usec']}\n"
         return texts
 
 
@@ -150,6 +168,12 @@ class FakeRun:
         self.samples_taken = 0
         self.away = False
         """There is no pod."""
+        self.available_kb: int | None = None
+        """The machine's MemAvailable; None: what the pod leaves of it."""
+        self.stalls = 100
+        """Allocations that ever found no free memory on the machine."""
+        self.swap_free_kb = 524_288
+        """Of the machine's 512 MiB."""
         self.backlog: int | None = None
         """Connections that queue-proxy has not accepted yet; None where nobody counts them."""
         self._events = EventLog(self.run.events)
@@ -173,6 +197,7 @@ class FakeRun:
         )
         self._see(self.pod)
         self._host = self._samples.declare("host", None, "meminfo", "/proc/meminfo")
+        self._vmstat = self._samples.declare("host", None, "vmstat", "/proc/vmstat")
 
     @property
     def t(self) -> float:
@@ -189,6 +214,8 @@ class FakeRun:
         *,
         memory_max: int | None = None,
         swap_max: int | None = 0,
+        high: int | None = None,
+        probes: list[str] | None = None,
         processes: int = 1,
         ready: bool = True,
         named: bool = True,
@@ -199,15 +226,15 @@ class FakeRun:
         attempt = self.attempts[container] = self.attempts.get(container, -1) + 1
         ident = container_id(container, attempt)
         owner = (container, attempt) if named else (ident, None)
-        group = FakeCgroup(*owner, f"{self.pod.path}/{ident}", memory_max, swap_max)
+        group = FakeCgroup(*owner, f"{self.pod.path}/{ident}", memory_max, swap_max, high)
         for _ in range(processes):
             group.pids.append(self._next_pid)
             self._next_pid += 1
         name = f"emu-fake-{container}-{attempt}"
         self.event(
             ContainerCreated(
-                self.t, container, attempt, ident, name, f"emu/{container}", memory_max, swap_max=swap_max,
-                oom_score_adj=999 if container == "queue-proxy" else 900,
+                self.t, container, attempt, ident, name, f"emu/{container}", memory_max, high, swap_max,
+                999 if container == "queue-proxy" else 900, probes,
             )
         )  # fmt: skip
         self.event(ContainerStarted(self.t, container, attempt, ident, group.pids[0], group.path))
@@ -250,11 +277,14 @@ class FakeRun:
                     group.sources[file] = self._samples.declare(group.label, group.attempt, file, path)
                 self._samples.put(group.sources[file], text.encode())
         used = self.pod.current // 1024
+        available = 950_000 - used if self.available_kb is None else self.available_kb
         self._samples.put(
             self._host,
-            f"MemTotal: 1048576 kB\nMemFree: {900_000 - used} kB\nMemAvailable: {950_000 - used} kB\n"
-            f"Cached: {used} kB\nAnonPages: {used} kB\nSwapTotal: 524288 kB\nSwapFree: 524288 kB\n".encode(),
+            f"MemTotal: 1048576 kB\nMemFree: {900_000 - used} kB\nMemAvailable: {available} kB\n"
+            f"Cached: {used} kB\nAnonPages: {used} kB\nSwapTotal: 524288 kB\n"
+            f"SwapFree: {self.swap_free_kb} kB\n".encode(),
         )
+        self._samples.put(self._vmstat, f"allocstall_normal {self.stalls}\nallocstall_movable 5\n".encode())
         self._samples.end(round(self.t * 1e9), why)
         self.samples_taken += 1
 
@@ -324,6 +354,11 @@ class FakeRun:
     def pod_event(self, container: str, reason: str, message: str, *, kind: str = "Warning") -> None:
         """The kubelet records an event."""
         self.event(KubeletEvent(self.t, kind, reason, message, container, self.attempts[container]))
+
+    def command(self, container: str, why: str, command: list[str], began_s: float, pids: list[int]) -> None:
+        """What a probe or a hook ran in a container has ended."""
+        began = ORIGIN + began_s
+        self.event(CommandRan(self.t, container, self.attempts[container], why, command, began, pids, 137))
 
     def exit(
         self,
@@ -476,7 +511,7 @@ class FakeRun:
 
     def _log_kill(self, victim: FakeCgroup, comm: str, pid: int, level: str, dt: float) -> None:
         head = "Out of memory" if level == "host" else "Memory cgroup out of memory"
-        rss = int(victim.values["anon"]) // 1024
+        rss = victim.rss_pages[pid] * PAGE // 1024 if pid in victim.rss_pages else int(victim.values["anon"]) // 1024
         self.kernel(
             3,
             f"{head}: Killed process {pid} ({comm}) total-vm:{rss * 3}kB, anon-rss:{rss}kB, file-rss:4096kB, "
@@ -493,15 +528,20 @@ class FakeRun:
         if level != "host":
             limit = (cause.limit or 0) // 1024
             self.kernel(6, f"memory: usage {limit}kB, limit {limit}kB, failcnt 24", 0.0003)
-            self.kernel(6, "swap: usage 0kB, limit 0kB, failcnt 0", 0.0003)
+            swapped, may_swap = int(cause.values["swap"]) // 1024, cause.swap_limit
+            swap_limit = _NO_LIMIT_KB if may_swap is None else may_swap // 1024
+            self.kernel(6, f"swap: usage {swapped}kB, limit {swap_limit}kB, failcnt 0", 0.0003)
             self.kernel(6, f"Memory cgroup stats for {cause.path}:", 0.0004)
-            stat = {name: int(cause.values[name]) for name in ("anon", "file", "kernel", "sock", "shmem")}
+            stat = {name: int(cause.values[name]) for name in ("anon", "file", "kernel", "sock", "shmem", *PARTS)}
             stat["file"] += stat["shmem"]
             self.kernel(6, "\\x0a".join(f"{name} {value}" for name, value in stat.items()), 0.0004)
             constraint, where = "CONSTRAINT_MEMCG", f"oom_memcg={cause.path}"
         self.kernel(6, "Tasks state (memory values in pages):", 0.0005)
         self.kernel(6, "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name", 0.0005)
-        self.kernel(6, f"[ {pid:6d}]     0 {pid:5d}    38655    16450   172032        0           999 {comm}", 0.0006)
+        for task, pages in (victim.rss_pages or {pid: 16450}).items():
+            self.kernel(
+                6, f"[ {task:6d}]     0 {task:5d}    38655 {pages:8d}   172032        0           999 {comm}", 0.0006
+            )
         self.kernel(
             6,
             f"oom-kill:constraint={constraint},nodemask=(null),cpuset=/,mems_allowed=0,{where},"

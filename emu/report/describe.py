@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emu.events import SCALE_DOWN, SCALED_TO_ZERO
-from emu.report.model import Instance, Study
+from emu.report.model import SANDBOX, Instance, Study
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,25 @@ def describe(study: Study, container: str) -> Described | None:
         return Described(State("Waiting", "CrashLoopBackOff"), _terminated(newest), False, restarts)
     last = _terminated(ended[-2]) if len(ended) > 1 else None
     return Described(_terminated(newest), last, False, restarts)
+
+
+def age_s(study: Study, container: str) -> float | None:
+    """Since its newest instance was started; None where there is none any more."""
+    instances = study.instances_of(container)
+    if not instances or _is_scaled_down(instances[-1]):
+        return None
+    begun = [one.started_s for one in instances if one.started_s is not None]
+    return study.duration_s - begun[-1] if begun else None
+
+
+def pod_age_s(study: Study) -> float | None:
+    """Since the pod was made, the last time if it was scaled away and made again; None where it is gone."""
+    every = [entry for name in study.containers for entry in study.instances_of(name)]
+    if not every or all(_is_scaled_down(study.instances_of(name)[-1]) for name in study.containers):
+        return None
+    firsts = [_of_this_pod(study.instances_of(name))[:1] for name in (SANDBOX, *study.containers)]
+    made = [one.created_s for found in firsts for one in found if one.created_s is not None]
+    return study.duration_s - min(made) if made else None
 
 
 def _has_ended(entry: Instance) -> bool:

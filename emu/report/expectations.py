@@ -38,6 +38,7 @@ ROOTS = (
     "requests",
     "oom_kills",
     "stalls",
+    "thrashing",
     "freezes",
     "freezer",
     "autoscaling",
@@ -71,8 +72,8 @@ _COMPARISON = re.compile(r"(?P<sign>==|!=|<=|>=|<|>)?\s*(?P<value>[^\s=<>!].*)",
 _BETWEEN = re.compile(r"between\s+(?P<low>.+?)\s+and\s+(?P<high>.+)", re.DOTALL)
 _SCALED = re.compile(r"(?P<factor>\d+(?:\.\d+)?)\s*\*\s*(?P<name>\S+)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_WORD = re.compile(r"[A-Za-z][\w:+-]*|\d+/\d+")
-"""Also as kubectl's READY column: `2/3`."""
+_WORD = re.compile(r"[A-Za-z][\w:/+-]*|\d+/\d+")
+"""A word of the field: `OOMKilled`, `Init:0/1`, and READY's `2/3`."""
 _CONSTANTS = {"true": True, "false": False, "null": None}
 _FORMS = "write '>= 1', '<= 64Mi', '== OOMKilled', 'between 1 and 3' or '> 2 * phases.a.requests.sent'"
 

@@ -95,6 +95,11 @@ def size(count: int | float | None) -> str | None:
     return None if count is None else format_bytes(count)
 
 
+def at(t: float | None) -> str | None:
+    """A time of the run, to the millisecond."""
+    return None if t is None else f"{t:.3f} s"
+
+
 def exact_size(count: int | None) -> Markup | None:
     """Bytes for people, with the exact count when the mouse rests on it."""
     return None if count is None else element("span", format_bytes(count), title=f"{count:,} bytes")

@@ -11,6 +11,10 @@ from emu.regular import read_lines
 from emu.report.counters import rises
 from emu.report.model import KernelLine, Key, PodEvent, Study
 from emu.report.reasons_summary import failures
+from emu.report.restraints import describe, held_back
+from emu.report.stalls import stalls
+from emu.report.story_kills import victim_words
+from emu.report.story_machine import machine_short_at
 from emu.report.story_reasons import reason_words
 from emu.report.words import count
 from emu.units import format_bytes, format_seconds
@@ -100,7 +104,7 @@ def _notable(study: Study) -> Iterator[Entry]:
         if event.type == "Warning" or event.reason == "Killing":
             yield _pod_event(event)
     for kill in study.kills:
-        who = f"a child process of {kill.container}" if kill.child else kill.container
+        who = victim_words(kill)
         who += " (frozen)" if kill.frozen else ""
         text = f"OOM kill: {who}, {kill.level} level, known from {', '.join(kill.evidence)}"
         doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
@@ -111,6 +115,7 @@ def _notable(study: Study) -> Iterator[Entry]:
         if freeze.thawed_at_s is not None:
             yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
     yield from _failures(study)
+    yield from _held_back(study)
     yield from _scaled(study)
     if study.failed is not None:
         failed = study.failed
@@ -126,6 +131,22 @@ def _failures(study: Study) -> Iterator[Entry]:
         text = f"{count(number, 'request')} {'was' if number == 1 else 'were'} {reason_words(burst)}"
         text += f" (until {until:.3f} s)" if number > 1 else ""
         yield Entry(float(burst["first_s"]), str(burst["by"] or "clients"), text, burst)
+
+
+def _held_back(study: Study) -> Iterator[Entry]:
+    """When limits, devices and the machine itself began to slow containers, and when they stalled."""
+    for name in study.containers:
+        for one in held_back(study, name):
+            if one.first_s is not None:
+                detail = {"container": name, "by": one.by, "times": one.times, "seconds": one.seconds}
+                yield Entry(one.first_s, "emu", f"from here on: {describe(name, one)}", detail)
+    for stall in stalls(study):
+        detail = {"container": stall.container, "attempt": stall.attempt, "why": stall.why}
+        yield Entry(stall.begin_s, "emu", f"{stall.container} stalled", detail)
+        yield Entry(stall.end_s, "emu", f"{stall.container} no longer stalled", detail)
+    short = machine_short_at(study)
+    if short is not None:
+        yield Entry(short[0], "emu", short[1], {"level": "warning"})
 
 
 def _scaled(study: Study) -> Iterator[Entry]:

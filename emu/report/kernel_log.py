@@ -30,6 +30,15 @@ _BLOCK_US = 1_000_000
 
 
 @dataclass(frozen=True)
+class LoggedTask:
+    """A row of the kernel's table of tasks: what a process held then."""
+
+    pid: int
+    name: str
+    rss_bytes: int
+
+
+@dataclass(frozen=True)
 class LoggedKill:
     """A kill as the kernel's log tells it; `t` is the kernel's stamp in seconds since the run began."""
 
@@ -48,6 +57,11 @@ class LoggedKill:
     usage_bytes: int | None = None
     memory: dict[str, int] = field(default_factory=dict)
     """memory.stat of the cgroup that ran out, as the block has it; empty where it was rate limited."""
+    swap_usage_bytes: int | None = None
+    swap_limit_bytes: int | None = None
+    """Of the cgroup that ran out; None is no limit, or not told."""
+    tasks: tuple[LoggedTask, ...] = ()
+    """Empty where the table was rate limited."""
     group: bool = False
     lines: tuple[str, ...] = ()
     """The kernel's own words: who invoked, the summary, the kill."""
@@ -62,7 +76,7 @@ class KernelLog:
     complaints: list[str] = field(default_factory=list)
 
 
-def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float) -> KernelLog:
+def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float, page_bytes: int = 4096) -> KernelLog:
     """The recorded lines and kills; kills that only an event tells of (the log was lost) are among them."""
     log = KernelLog()
     stamped = _stamped(path, log, origin)
@@ -83,7 +97,10 @@ def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float) -> K
     for event in events:
         known = typed.fitting(OomKill, event.log)
         told.setdefault((event.kernel_us, known.get("pid", 0)), known)
-    log.kills = [_kill(us, us / 1e6 + ahead, fields, kernel) for (us, _), fields in sorted(told.items(), key=_stamp)]
+    log.kills = [
+        _kill(us, us / 1e6 + ahead, fields, kernel, page_bytes)
+        for (us, _), fields in sorted(told.items(), key=_stamp)
+    ]
     return log
 
 
@@ -139,8 +156,20 @@ def _in_blocks(records: list[KmsgRecord]) -> list[bool]:
     return found
 
 
-def _kill(kernel_us: int, t: float, told: Mapping[str, Any], records: list[KmsgRecord]) -> LoggedKill:
-    limit = told.get("limit_bytes")
+def _tasks(rows: object, page_bytes: int) -> tuple[LoggedTask, ...]:
+    """The rows of the kernel's table, as far as they have a size."""
+    known = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list | tuple) else []
+    return tuple(
+        LoggedTask(int(row["pid"]), str(row.get("name")), int(row["rss_pages"]) * page_bytes)
+        for row in known
+        if isinstance(row.get("pid"), int) and isinstance(row.get("rss_pages"), int)
+    )
+
+
+def _kill(
+    kernel_us: int, t: float, told: Mapping[str, Any], records: list[KmsgRecord], page_bytes: int
+) -> LoggedKill:
+    limit, swap_limit = told.get("limit_bytes"), told.get("swap_limit_bytes")
     pid, invoker = int(told.get("pid", 0)), told.get("invoker")
     return LoggedKill(
         t=t,
@@ -157,6 +186,9 @@ def _kill(kernel_us: int, t: float, told: Mapping[str, Any], records: list[KmsgR
         limit_bytes=limit if isinstance(limit, int) else None,
         usage_bytes=told.get("usage_bytes"),
         memory=_memory_stat(told.get("memory_stat")),
+        swap_usage_bytes=told.get("swap_usage_bytes"),
+        swap_limit_bytes=swap_limit if isinstance(swap_limit, int) else None,
+        tasks=_tasks(told.get("tasks"), page_bytes),
         group=bool(told.get("group")),
         lines=_own_words(kernel_us, pid, invoker, records),
     )

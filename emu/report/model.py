@@ -93,6 +93,8 @@ class Instance:
     memory_high: int | None = None
     swap_max: int | None = None
     oom_score_adj: int = 0
+    probes: tuple[str, ...] | None = None
+    """Which probes the scenario gives it; None where that was not recorded."""
     created_s: float | None = None
     started_s: float | None = None
     ready_s: float | None = None
@@ -105,7 +107,11 @@ class Instance:
     asked: bool = False
     """We ended it ourselves, at the end of the run."""
     reason: str | None = None
-    """As kubectl words it: `OOMKilled` (our verdict), `Error`, `Completed`; None while it runs."""
+    """As kubectl words it: `OOMKilled` (our verdict, also where a child alone was killed, at any time), `Error`,
+    `Completed`; None while it runs.
+    """
+    oom_ended: bool = False
+    """An OOM kill ended it: its main process, or all of it."""
     pid: int | None = None
     cgroup: str | None = None
     ready: bool | None = None
@@ -121,7 +127,7 @@ class Instance:
     @property
     def is_finding(self) -> bool:
         """Its end was not our own doing; an OOM kill never is, even while the run is being ended."""
-        return self.exited_s is not None and (not self.asked or self.reason == "OOMKilled")
+        return self.exited_s is not None and (not self.asked or self.oom_ended)
 
     @property
     def key(self) -> Key:
@@ -147,27 +153,51 @@ class Timeline:
     memory_current: Column = field(default_factory=list)
     limit: Column = field(default_factory=list)
     """memory.max; None also where there is no limit."""
+    high: Column = field(default_factory=list)
+    """memory.high; None also where there is none."""
+    swap_limit: Column = field(default_factory=list)
+    """memory.swap.max; None also where there is no limit."""
+    swap_high: Column = field(default_factory=list)
     anon: Column = field(default_factory=list)
     page_cache: Column = field(default_factory=list)
     """`file` without `shmem`: what the kernel can drop or write back."""
     shmem: Column = field(default_factory=list)
     kernel: Column = field(default_factory=list)
+    slab_reclaimable: Column = field(default_factory=list)
+    """Of `kernel`: dentries, inodes and the like, which the kernel gives up when memory is short."""
+    kernel_unreclaimable: Column = field(default_factory=list)
+    """The rest of `kernel`: it goes only with what it is held for (threads, mappings, open files). Of it, the next
+    four.
+    """
+    slab_unreclaimable: Column = field(default_factory=list)
+    kernel_stack: Column = field(default_factory=list)
+    pagetables: Column = field(default_factory=list)
+    percpu: Column = field(default_factory=list)
     sock: Column = field(default_factory=list)
     swap: Column = field(default_factory=list)
     """memory.swap.current."""
     working_set: Column = field(default_factory=list)
     """memory.current - inactive_file: what `kubectl top` and `docker stats` show."""
     dirty: Column = field(default_factory=list)
-    """file_dirty + file_writeback: page cache that must be written before it can go."""
+    """file_dirty + file_writeback, less `swap_writeback`: page cache that must be written before it can go."""
+    swap_writeback: Column = field(default_factory=list)
+    """Of file_writeback what may be pages on their way to swap, which the kernel counts there too: as much of it as
+    the swap cache holds.
+    """
     refaults: Column = field(default_factory=list)
     """workingset_refault_file: pages of files read again after they were dropped. Counter, in pages."""
     refaults_anon: Column = field(default_factory=list)
     """workingset_refault_anon: pages brought back from swap. Counter, in pages."""
     pgmajfault: Column = field(default_factory=list)
     cpu_usec: Column = field(default_factory=list)
+    throttled_usec: Column = field(default_factory=list)
+    """cpu.stat: how long its tasks together were kept from running by cpu.max. Counter."""
     psi_some_usec: Column = field(default_factory=list)
     """memory.pressure, total stall of at least one task. Counter; None on kernels without PSI."""
     psi_full_usec: Column = field(default_factory=list)
+    io_some_usec: Column = field(default_factory=list)
+    """io.pressure, likewise."""
+    io_full_usec: Column = field(default_factory=list)
     frozen: Column = field(default_factory=list)
     """1 while cgroup.events says frozen."""
     processes: Column = field(default_factory=list)
@@ -177,6 +207,10 @@ class Timeline:
     """memory.events.local: low, high, max, oom, oom_kill, oom_group_kill of this level alone."""
     events_all: dict[str, Column] = field(default_factory=dict)
     """memory.events: this level and all below it."""
+    swap_events: dict[str, Column] = field(default_factory=dict)
+    """memory.swap.events: `high`, `max` (its memory.swap.max was reached), `fail` (no swap was to be had: its own
+    limit, or the machine's swap was full). Counters.
+    """
     io: dict[str, IoColumns] = field(default_factory=dict)
     """By device number (`98:0`); empty where io.stat was absent or named no device."""
     has_io: bool = False
@@ -206,6 +240,11 @@ class HostTimeline:
     page_cache: Column = field(default_factory=list)
     anon: Column = field(default_factory=list)
     swap_used: Column = field(default_factory=list)
+    swap_total: Column = field(default_factory=list)
+    reclaim_stalls: Column = field(default_factory=list)
+    """/proc/vmstat, allocstall: how often an allocation found no free memory and had to reclaim first. Counter of the
+    machine, since it booted; reclaim within a cgroup's own limit is not counted.
+    """
 
 
 OK = "2xx"
@@ -325,6 +364,36 @@ class KernelLine:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command that a probe or a hook ran in a container; what it took was charged to it."""
+
+    container: str
+    attempt: int
+    why: str
+    """`liveness`, `readiness`, `startup` or `preStop`."""
+    command: tuple[str, ...]
+    began_s: float
+    ended_s: float
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """Whose processes held most of a container's memory when it ran out."""
+
+    kind: str
+    """`main` (its main process), `child` (others that it started), or what a probe or hook ran in it: `liveness`,
+    `readiness`, `startup`, `preStop`.
+    """
+    command: str | None = None
+    """The probe's or hook's command."""
+    rss_bytes: int | None = None
+    """What they held: of killed ones anonymous and shared memory, of others all that was resident, by the kernel's
+    log; None where it has neither.
+    """
+
+
+@dataclass(frozen=True)
 class OomVerdict:
     """One OOM kill of a container: who hit which limit, who asked, who died, and how well we know."""
 
@@ -358,8 +427,22 @@ class OomVerdict:
     """What that was: bytes of `anon`, `page_cache`, `shmem`, `kernel` and `sock` (of the container where the whole
     machine ran out). From the kernel's log, else from the last sample before.
     """
+    held_kernel: dict[str, int] = field(default_factory=dict)
+    """Of `held["kernel"]`, by memory.stat's names: slab_reclaimable (the kernel gives it up when memory is short),
+    slab_unreclaimable, kernel_stack, pagetables, percpu.
+    """
+    victim_is: str | None = None
+    """As `Culprit.kind`: whose process was killed; None where it is not known."""
+    culprit: Culprit | None = None
+    """None where the victim is not known."""
     swap_bytes: int | None = None
     """What the container had in swap just before."""
+    swap_limit_bytes: int | None = None
+    """memory.swap.max of the level that ran out; None is no limit, or not known."""
+    swap_left: str | None = None
+    """Why nothing more went to swap: `not-allowed` (memory.swap.max is 0), `limit` (it was used up), `no-swap` (the
+    machine has none), `machine-full`; `some` where there was some left; None where that is not known.
+    """
     in_flight: int | None = None
     """Requests sent and not yet answered then."""
     in_backlog: int | None = None
@@ -619,6 +702,12 @@ class Study:
     recorder: RecorderCost | None = None
     pids: dict[int, Key] = field(default_factory=dict)
     """Every process that was ever seen in a cgroup."""
+    commands: list[Command] = field(default_factory=list)
+    """What probes and hooks ran in containers, in order of their ends."""
+    failed_probes: list[Happening] = field(default_factory=list)
+    """Each single time: `subject` is the container, `text` the message."""
+    other_kills: list[str] = field(default_factory=list)
+    """Commands outside the pod that the kernel killed because the whole machine had no memory left."""
 
     @property
     def containers(self) -> list[str]:

@@ -14,21 +14,25 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 from __future__ import annotations
 
 from emu.report.counters import Rise, rises, value_at
+from emu.report.culprit import culprit, victim
 from emu.report.kernel_log import LoggedKill
 from emu.report.model import POD, Instance, OomVerdict, Study, Timeline
 from emu.report.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
 from emu.report.requests import most_in_flight
+from emu.report.restraints import is_full
 
 OOM_KILLED, ERROR, COMPLETED = "OOMKilled", "Error", "Completed"
+KERNEL_PARTS = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
 MEMORY_EVENTS, KMSG, EXIT_CODE, DOCKER_FLAG = "memory.events", "kmsg", "exit-code", "docker-flag"
 
 
 def exit_reason(instance: Instance, kills: list[OomVerdict]) -> str | None:
-    """How Kubernetes would word the end of an instance; None while it runs. OOMKilled only by our own verdict."""
+    """How Kubernetes would word the end of an instance; None while it runs. OOMKilled only by our own verdict, and
+    then whatever the exit code: runtimes keep in mind that a process of the container was killed, if only a child.
+    """
     if instance.exit_code is None:
         return None
-    mine = (kill for kill in kills if (kill.container, kill.attempt) == instance.key)
-    if any(not kill.child for kill in mine):
+    if any((kill.container, kill.attempt) == instance.key for kill in kills):
         return OOM_KILLED
     return COMPLETED if instance.exit_code == 0 else ERROR
 
@@ -48,6 +52,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
     timeline = study.timelines.get(instance.key)
     whose = study.timelines.get(POD) if level == "pod" else timeline
     evidence, contradicts = _voices(study, kill, died)
+    swap_limit = _swap_limit(first, level, instance, whose, t)
     began = study.first_request_s
     return OomVerdict(
         time_s=t,
@@ -67,7 +72,12 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         limit_bytes=_limit(first, level, instance, whose, t),
         usage_bytes=_usage(first, level, whose, t),
         held=_held(first, level, whose, t),
+        held_kernel=_held_kernel(first, level, whose, t),
+        victim_is=None if first is None else victim(study, instance, first),
+        culprit=culprit(study, instance, kill.logged, level),
         swap_bytes=_before(timeline, "swap", t),
+        swap_limit_bytes=swap_limit,
+        swap_left=_swap_left(study, first, whose, swap_limit, t),
         in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
         in_backlog=_before(study.timelines.get(POD), "backlog", t) if instance.container == "queue-proxy" else None,
         after_first_request_s=None if began is None or began > t else t - began,
@@ -157,6 +167,38 @@ def _limit(logged: LoggedKill | None, level: str, instance: Instance, whose: Tim
     return _before(whose, "limit", t) or (instance.memory_max if level == "container" else None)
 
 
+def _swap_limit(
+    logged: LoggedKill | None, level: str, instance: Instance, whose: Timeline | None, t: float
+) -> int | None:
+    if level == "host":
+        return None
+    if logged and logged.swap_limit_bytes is not None:
+        return logged.swap_limit_bytes
+    read = _before(whose, "swap_limit", t)
+    return instance.swap_max if read is None and level == "container" else read
+
+
+def _swap_left(
+    study: Study, logged: LoggedKill | None, whose: Timeline | None, limit: int | None, t: float
+) -> str | None:
+    """Why no more could go to swap; see `OomVerdict.swap_left`."""
+    host = study.host
+    if limit == 0:
+        return "not-allowed"
+    total = value_at(host.t, host.swap_total, t)
+    total = study.machine.swap_bytes if total is None else total
+    if total == 0:
+        return "no-swap"
+    mine = logged.swap_usage_bytes if logged else None
+    mine = _before(whose, "swap", t) if mine is None else mine
+    if limit is not None and mine is not None and is_full(mine, limit):
+        return "limit"
+    used = value_at(host.t, host.swap_used, t)
+    if used is None or total is None:
+        return None
+    return "machine-full" if is_full(used, total) else "some"
+
+
 def _usage(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> int | None:
     if logged and logged.usage_bytes is not None:
         return logged.usage_bytes
@@ -171,6 +213,15 @@ def _held(logged: LoggedKill | None, level: str, whose: Timeline | None, t: floa
         told["page_cache"] = stat["file"] - stat.get("shmem", 0)
     else:
         told = {name: _before(whose, name, t) for name in ("anon", "page_cache", "shmem", "kernel", "sock")}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _held_kernel(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> dict[str, int]:
+    """What its kernel memory was."""
+    stat = logged.memory if logged and level != "host" else {}
+    told = {name: stat.get(name) for name in KERNEL_PARTS}
+    if all(value is None for value in told.values()):
+        told = {name: _before(whose, name, t) for name in KERNEL_PARTS}
     return {name: value for name, value in told.items() if value is not None}
 
 

@@ -6,23 +6,24 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.events import SCALE_DOWN
-from emu.report.describe import describe
+from emu.printing import print_age
+from emu.report.describe import describe, pod_age_s
 from emu.report.figures import Figure
 from emu.report.html import (
     Markup,
+    at,
     element,
     exact_size,
     facts,
     folded,
     join,
-    kept,
     section,
     size,
     table,
-    unbroken,
 )
-from emu.report.model import Instance, KernelLine, OomVerdict, Study
+from emu.report.model import Instance, Study
 from emu.report.requests_section import requests_section
+from emu.report.sections_kills import kills_section, log_line
 from emu.units import format_bytes, format_seconds
 
 
@@ -31,7 +32,7 @@ def sections(study: Study, summary: dict[str, Any], figure: Figure, scenario_tex
     yield _pod(study, summary)
     yield requests_section(study, summary)
     yield _absences(study)
-    yield _kills(study)
+    yield kills_section(study)
     if study.freezes:
         yield _freezes(study)
     yield element("div", join([_machine(study), _measured(study, figure)]), class_="columns")
@@ -55,7 +56,9 @@ def _pod(study: Study, summary: dict[str, Any]) -> Markup:
         last = rows[-1]
         parts.append(
             table(
-                ["READY", "STATUS", "RESTARTS", "AGE"], [(*last[1:], format_seconds(study.duration_s))], ["RESTARTS"]
+                ["READY", "STATUS", "RESTARTS", "AGE"],
+                [(*last[1:], None if pod_age_s(study) is None else print_age(pod_age_s(study) or 0.0))],
+                ["RESTARTS"],
             )
         )
         if len(rows) > 1:
@@ -63,6 +66,7 @@ def _pod(study: Study, summary: dict[str, Any]) -> Markup:
             parts.append(folded(f"each change of it ({len(rows)})", changes))
     parts.append(_described(study))
     parts.append(_totals(summary))
+    parts.append(_held_back(summary))
     parts.append(element("h3", "Container instances"))
     parts.append(_instances(study))
     parts += _stops(study)
@@ -104,11 +108,11 @@ def _stops(study: Study) -> list[Markup]:
             entry.container,
             entry.attempt,
             _WHY.get(stop.why, stop.why),
-            _at(stop.asked_s),
+            at(stop.asked_s),
             format_seconds(stop.grace_s),
-            _at(stop.sigterm_s),
-            _at(stop.sigkill_s),
-            _at(entry.exited_s),
+            at(stop.sigterm_s),
+            at(stop.sigkill_s),
+            at(entry.exited_s),
             entry.exit_code,
         )
         for entry, stop in stops
@@ -122,7 +126,7 @@ def _events(study: Study) -> list[Markup]:
         return []
     heads = ["Type", "Reason", "first", "last", "count", "container", "Message"]
     rows = [
-        (one.type, one.reason, _at(one.first_s), _at(one.last_s), one.count, one.container, one.message)
+        (one.type, one.reason, at(one.first_s), at(one.last_s), one.count, one.container, one.message)
         for one in study.pod_events
     ]
     listed = table(heads, rows, ["first", "last", "count"])
@@ -135,6 +139,9 @@ TOTALS = (
     ("peak", "memory_peak_bytes"),
     ("anon peak", "anon_peak_bytes"),
     ("page cache peak", "file_peak_bytes"),
+    ("kernel peak", "kernel_peak_bytes"),
+    ("reclaimable slab peak", "slab_reclaimable_peak_bytes"),
+    ("other kernel peak", "kernel_unreclaimable_peak_bytes"),
     ("swap peak", "swap_peak_bytes"),
     ("disk read", "disk_read_bytes"),
     ("disk written", "disk_write_bytes"),
@@ -153,8 +160,27 @@ def _totals(summary: dict[str, Any]) -> Markup:
     return table(heads, [_total(name, facts_of) for name, facts_of in known.items()], heads[1:])
 
 
+def _held_back(summary: dict[str, Any]) -> Markup:
+    """What slowed containers: limits, swap, processors, devices."""
+    rows = [
+        (name, one["by"], exact_size(one["bound_bytes"]), one["times"], at(one["first_s"]), _seconds(one["seconds"]))
+        for name, known in (summary.get("containers") or {}).items()
+        for one in known.get("held_back") or []
+    ]
+    if not rows:
+        return Markup("")
+    heads = ["", "by", "limit", "times", "from", "for"]
+    return join([element("h3", "Held back"), table(heads, rows, heads[2:])])
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else format_seconds(value)
+
+
 def _total(name: str, known: dict[str, Any]) -> tuple[object, ...]:
     limit = exact_size(known.get("memory_limit_bytes")) or "none"
+    if known.get("memory_high_bytes") is not None:
+        limit = join([limit, f" (memory.high {format_bytes(known['memory_high_bytes'])})"], "")
     values = [exact_size(known.get(key)) if key.endswith("_bytes") else known.get(key) for _, key in TOTALS]
     return (name, limit, *values)
 
@@ -175,9 +201,9 @@ def _instances(study: Study) -> Markup:
         (
             entry.container,
             entry.attempt,
-            _at(entry.started_s),
-            _at(entry.ready_s) or "never",
-            _at(entry.exited_s),
+            at(entry.started_s),
+            at(entry.ready_s) or "never",
+            at(entry.exited_s),
             entry.exit_code,
             _reason(entry),
             entry.docker_oom_killed,
@@ -194,10 +220,6 @@ def _reason(entry: Instance) -> str | None:
     return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
 
 
-def _at(t: float | None) -> str | None:
-    return None if t is None else f"{t:.3f} s"
-
-
 # -- scale to zero --------------------------------------------------------------------------------------------------
 
 
@@ -207,10 +229,10 @@ def _absences(study: Study) -> Markup:
         return Markup("")
     rows = [
         (
-            _at(one.decided_s),
-            _at(one.gone_s) or "not yet",
-            _at(one.wanted_s) or "not again",
-            _at(one.ready_s),
+            at(one.decided_s),
+            at(one.gone_s) or "not yet",
+            at(one.wanted_s) or "not again",
+            at(one.ready_s),
             None if one.wanted_s is None or one.ready_s is None else format_seconds(one.ready_s - one.wanted_s),
             one.waited if one.ready_s is not None else None,
         )
@@ -222,72 +244,6 @@ def _absences(study: Study) -> Markup:
     return section("Scale to zero", table(heads, rows, heads))
 
 
-# -- kills -----------------------------------------------------------------------------------------------------
-
-
-def _kills(study: Study) -> Markup:
-    if not study.kills:
-        said = "The kernel killed nothing for want of memory, as far as was recorded."
-        return section("OOM kills", element("p", said, class_="missing"))
-    blocks = _oom_blocks(study.kernel_lines)
-    heads = ["at", "container", "attempt", "ran out", "asked for memory", "killed", "pid", "it held", "in flight"]
-    heads += ["evidence", "said otherwise"]
-    known = table(heads, [_kill_row(kill) for kill in study.kills], ["at", "attempt", "pid", "in flight"])
-    words = [_kernel_words(kill, blocks, first=kill is study.kills[0]) for kill in study.kills]
-    return section("OOM kills", known, *words)
-
-
-def _kill_row(kill: OomVerdict) -> tuple[object, ...]:
-    limit = "" if kill.limit_bytes is None else f", memory.max {format_bytes(kill.limit_bytes)}"
-    victim = kill.victim or "not known"
-    if kill.child:
-        victim += " (a child; the container lived on)"
-    pids = ", ".join(map(str, kill.pids)) if len(kill.pids) > 1 else kill.pid and str(kill.pid)
-    found = [
-        kept(kill.container),
-        kill.attempt,
-        unbroken(f"{kill.level}{limit}"),
-        kill.invoker,
-        victim,
-        pids,
-        _held(kill),
-    ]
-    contradicts = ", ".join(kill.contradicts) or None
-    return (_at(kill.time_s), *found, kill.in_flight, join(map(kept, kill.evidence), ", ") or "none", contradicts)
-
-
-def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Markup:
-    """The kernel's own block about a kill, or the lines that are left of it."""
-    block = next((lines for lines in blocks if kill.pid is not None and _tells_of(lines, kill.pid)), None)
-    lines = [_log_line(line) for line in block] if block else list(kill.log)
-    if not lines:
-        return Markup("")
-    title = f"{_at(kill.time_s)}, {kill.container}: the kernel's own words ({len(lines)} lines)"
-    return folded(title, element("pre", "\n".join(lines)), opened=first)
-
-
-def _held(kill: OomVerdict) -> str | None:
-    named = [("anon-rss", kill.anon_rss_bytes), ("file-rss", kill.file_rss_bytes)]
-    named += [("shmem-rss", kill.shmem_rss_bytes or None), ("swap", kill.swap_bytes or None)]
-    return unbroken(", ".join(f"{name} {format_bytes(value)}" for name, value in named if value is not None)) or None
-
-
-def _oom_blocks(lines: list[KernelLine]) -> list[list[KernelLine]]:
-    """OOM lines cut where someone invoked the killer."""
-    blocks: list[list[KernelLine]] = []
-    for line in lines:
-        if not line.oom:
-            continue
-        if not blocks or " invoked oom-killer:" in line.text:
-            blocks.append([])
-        blocks[-1].append(line)
-    return blocks
-
-
-def _tells_of(lines: list[KernelLine], pid: int) -> bool:
-    return any(f"Killed process {pid} (" in line.text for line in lines)
-
-
 # -- the rest --------------------------------------------------------------------------------------------------
 
 
@@ -296,8 +252,8 @@ def _freezes(study: Study) -> Markup:
     rows = [
         (
             one.container,
-            _at(one.frozen_at_s),
-            _at(one.thawed_at_s) or "not thawed",
+            at(one.frozen_at_s),
+            at(one.thawed_at_s) or "not thawed",
             _ms(one.freeze_ms),
             _ms(one.thaw_ms),
             size(one.memory.anon_before_bytes),
@@ -400,13 +356,8 @@ def _kernel_log(study: Study) -> Markup:
         said = "The kernel logged nothing in this run, or its log could not be read."
         return section("Kernel log", element("p", said, class_="missing"))
     count = len(study.kernel_lines)
-    lines = element("pre", "\n".join(map(_log_line, study.kernel_lines)))
+    lines = element("pre", "\n".join(map(log_line, study.kernel_lines)))
     return section("Kernel log", folded(f"{count:,} line{'' if count == 1 else 's'}, seconds of the run", lines))
-
-
-def _log_line(line: KernelLine) -> str:
-    body = line.text.replace("\\x0a", "\n").replace("\n", "\n" + " " * 15)
-    return f"[{line.t:12.6f}] {body}"
 
 
 def scenario_part(scenario_text: str | None) -> Markup:

@@ -9,30 +9,32 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.model import Instance, OomVerdict, Study
-from emu.report.oom import DOCKER_FLAG, EXIT_CODE
+from emu.report.model import Instance, Study
 from emu.report.oom_pieces import KILLED
+from emu.report.restraints import (
+    bound,
+    describe,
+    held_back,
+    hinders,
+    restraint_sentences,
+)
+from emu.report.stalls import stalls
 from emu.report.story_clients import answers_headline, bound_headline, client_sentences
 from emu.report.story_freezes import freeze_headline, freeze_sentences
+from emu.report.story_kills import kill_headline, kill_sentences
+from emu.report.story_machine import machine_headline, machine_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
 from emu.report.story_reasons import reason_sentences
 from emu.report.story_scaling import scale_headline, scale_sentences
 from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.story_start import sidecar_sentences
 from emu.report.story_starts import start_headline, start_sentences
-from emu.report.words import count, listed, of_limit, often
+from emu.report.words import listed, of_limit, often
 from emu.units import format_bytes, format_seconds
 
-_PARTS = {
-    "anon": "anonymous memory",
-    "page_cache": "page cache",
-    "shmem": "shared memory",
-    "kernel": "kernel memory",
-    "sock": "socket buffers",
-}
-WORTH_TELLING = 0.02
-"""Where at least this share of the requests in flight had not been accepted, that is said."""
-_WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled flag"}
+SHM_BYTES = 64 * 2**20
+"""What /dev/shm holds unless somebody mounts more there: the runtimes' default."""
+NEARLY = 0.95
 
 
 @dataclass
@@ -48,10 +50,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     if not study.instances and not study.timelines:
         return Story("There is nothing to tell: the run left no record of a container", _notes(study))
     story = Story(f"{_failure(study)}{bound_headline(study)}{_headline(study, summary)}")
-    for kill in _one_each(study.kills):
-        story.sentences += _kill_sentences(study, kill)
-    story.sentences += _at_end(study)
-    story.sentences += _flags(study)
+    story.sentences += kill_sentences(study)
     story.sentences += stall_sentences(study)
     story.sentences += _exits(study, summary, skip_first=not study.kills)
     story.sentences += _ended_with_the_engine(study)
@@ -62,7 +61,9 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += start_sentences(summary)
     story.sentences += scale_sentences(summary)
     story.sentences += freeze_sentences(study, summary)
+    story.sentences += restraint_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
+    story.sentences += machine_sentences(study)
     story.sentences += sidecar_sentences(study, summary)
     story.sentences += _lost(study)
     story.sentences += _notes(study)
@@ -78,10 +79,10 @@ def _failure(study: Study) -> str:
 
 def _headline(study: Study, summary: dict[str, Any]) -> str:
     if study.kills:
-        return _kill_headline(study)
+        return kill_headline(study)
     exits = _exits(study, summary)
     if exits:
-        return exits[0].rstrip(".")
+        return "; ".join([exits[0].rstrip("."), *stall_headline(study), *_hindered(study)])
     forced = [entry for entry in study.instances if _forced(entry)]
     if forced:
         text = _stop(forced[0]).rstrip(".")
@@ -93,7 +94,8 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
         or freeze_headline(study)
         or [*swap_headline(study, summary), *cache_headline(study, summary)]
     )
-    parts = parts or _peaks(study, summary)
+    parts = [*parts, *_hindered(study)] or _nearest(study, summary)
+    parts += machine_headline(study)
     parts += answers_headline(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
     verdict = "Nothing was killed" if watched else "Whether a process was killed was not recorded"
@@ -105,134 +107,11 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     return f"{verdict}: {'; '.join(parts)}" if parts else verdict
 
 
-def _kill_headline(study: Study) -> str:
-    first = study.kills[0]
-    mine = study.kills_of(first.container)
-    who = f"a child process of {first.container}" if first.child else first.container
-    when = (
-        f"{format_seconds(first.after_first_request_s)} after the first request"
-        if first.after_first_request_s is not None
-        else f"{format_seconds(first.time_s)} into the run"
-    )
-    times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
-    still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
-    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(first)}"
-    if first.in_flight:
-        waited = "request was" if first.in_flight == 1 else "requests were"
-        text += f" while {first.in_flight:,} {waited} waiting for an answer"
-        if (first.in_backlog or 0) >= WORTH_TELLING * first.in_flight:
-            text += f", {first.in_backlog:,} of them not accepted yet"
-    text += "; the container lived on" if first.child else ""
-    others = [kill for kill in _one_each(study.kills) if kill.container != first.container]
-    text += "".join(f"; {kill.container} was OOM-killed too" for kill in others)
-    told = {kill.container for kill in others} | {first.container}
-    return text + "".join(f"; {held}" for held in _others_held(study, first, told))
-
-
-def _cause(kill: OomVerdict) -> str:
-    limit = "" if kill.limit_bytes is None else f" of {format_bytes(kill.limit_bytes)}"
-    if kill.level == "host":
-        return "the machine itself had no memory left"
-    return f"its own limit{limit} was reached" if kill.level == "container" else f"the pod's limit{limit} was reached"
-
-
-def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
-    """What the other containers used at the time of a kill."""
-    found = []
-    for line in study.timelines.values():
-        if line.label in told or line.label not in study.containers:
-            continue
-        before = [(t, used) for t, used in zip(line.t, line.memory_current, strict=True) if used is not None]
-        before = [(t, used) for t, used in before if t <= kill.time_s]
-        gone = line.t and line.t[-1] < kill.time_s - 1.0
-        if before and not gone:
-            limit = next((one.memory_max for one in study.instances if one.key == line.key), None)
-            found.append(f"{line.label} used {of_limit(before[-1][1], limit)}")
-    return found
-
-
-def _one_each(kills: list[OomVerdict]) -> list[OomVerdict]:
-    """The first kill of each container."""
-    return list({kill.container: kill for kill in reversed(kills)}.values())[::-1]
-
-
-def _kill_sentences(study: Study, kill: OomVerdict) -> list[str]:
-    found = []
-    if kill.victim is not None and kill.anon_rss_bytes is not None:
-        held = f"{format_bytes(kill.anon_rss_bytes)} of anonymous memory"
-        if kill.file_rss_bytes:
-            held += f" and {format_bytes(kill.file_rss_bytes)} of file pages"
-        found.append(f"The killed process, {kill.victim} (pid {kill.pid}), held {held}.")
-    found += _made_of(kill)
-    if len(kill.pids) > 1:
-        found.append(
-            f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together."
-        )
-    frozen = [one for one in study.kills_of(kill.container) if one.frozen]
-    if frozen:
-        times = "" if len(frozen) == len(study.kills_of(kill.container)) == 1 else f" {often(len(frozen))}"
-        found.append(f"{kill.container} stood still when it was killed{times}: SIGKILL reaches what is frozen.")
-    if kill.invoker and kill.invoker != kill.victim:
-        found.append(f"{kill.invoker} had asked for the memory that was not there, and {kill.victim} died for it.")
-    if kill.level != "container":
-        found += _chosen(study, kill)
-    if not kill.log:
-        witnesses = listed([_WITNESS.get(word, word) for word in kill.evidence])
-        found.append(f"Known from {witnesses}; the kernel's log has no line of it.")
-    return found
-
-
-def _at_end(study: Study) -> list[str]:
-    """Kills that came only because the run was over."""
-    late = [kill for kill in study.kills if kill.at_end]
-    if not late:
-        return []
-    names = listed(list(dict.fromkeys(kill.container for kill in late)))
-    whole = len(study.kills)
-    of = "The OOM kill" if len(late) == whole == 1 else f"{len(late)} of {count(whole, 'OOM kill')}"
-    return [f"{of} came while the run was ending {names}: to stop needs memory too, and nobody asked for anything."]
-
-
-def _made_of(kill: OomVerdict) -> list[str]:
-    """What filled the memory that ran out, the largest part first; parts under a hundredth are left out."""
-    whole = sum(kill.held.values())
-    parts = sorted(kill.held.items(), key=lambda part: -part[1])
-    told = [f"{format_bytes(size)} of {_PARTS[name]}" for name, size in parts if size * 100 > whole]
-    who = {"pod": "The pod", "host": kill.container}.get(kill.level, kill.container)
-    return [f"{who} held {listed(told)} then."] if told else []
-
-
-def _chosen(study: Study, kill: OomVerdict) -> list[str]:
-    """Why the kernel may have chosen this container: its oom_score_adj against the others'."""
-    scores = {one.container: one.oom_score_adj for one in study.instances if one.container in study.containers}
-    mine = scores.pop(kill.container, None)
-    if mine is None or not scores or mine <= max(scores.values()):
-        return []
-    others = listed([f"{name} {score}" for name, score in scores.items()])
-    return [f"The kernel prefers the process with the higher oom_score_adj: {kill.container} has {mine}, {others}."]
-
-
-def _flags(study: Study) -> list[str]:
-    """Where Docker's flag lied, in either direction."""
-    died = [kill for kill in study.kills if not kill.child]
-    denied = [kill for kill in died if any(word.startswith(DOCKER_FLAG) for word in kill.contradicts)]
-    found = []
-    if denied:
-        whole = "the kill" if len(died) == 1 else f"{len(denied)} of {len(died)} kills"
-        found.append(
-            f"Docker's own OOMKilled flag said false for {whole}: it races with the exit, so it proves nothing."
-        )
-    for entry in study.instances:
-        if entry.docker_oom_killed and not any((kill.container, kill.attempt) == entry.key for kill in study.kills):
-            found.append(f"Docker calls {entry.container} OOMKilled, but memory.events shows no oom_kill.")
-    return found
-
-
 def _exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
     """Containers that ended by themselves or by another hand, without an OOM kill; those alike in one sentence."""
     alike: dict[tuple[str, int, str | None], list[Instance]] = {}
     for entry in study.instances:
-        if entry.exit_code is not None and not entry.asked and not entry.with_engine and entry.reason != "OOMKilled":
+        if entry.exit_code is not None and not entry.asked and not entry.with_engine and not entry.oom_ended:
             alike.setdefault((entry.container, entry.exit_code, entry.killed_for), []).append(entry)
     found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
     return found[1:] if skip_first else found
@@ -251,9 +130,22 @@ def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str
         text += "; memory.events was not recorded, so why is not known" if events is None else ""
         return text + ("; Docker was told to kill it" if _asked_docker(study, entry) else "")
     if entry.exit_code is not None and 128 < entry.exit_code < 128 + signal.NSIG:
-        name = signal.Signals(entry.exit_code - 128).name
-        return f"{entry.container} was ended by {name} {when} (exit code {entry.exit_code})"
+        number = signal.Signals(entry.exit_code - 128)
+        text = f"{entry.container} was ended by {number.name} {when} (exit code {entry.exit_code})"
+        return f"{text}{_full_tmpfs(study, entry)}" if number is signal.SIGBUS else text
     return f"{entry.container} ended by itself {when} with exit code {entry.exit_code}"
+
+
+def _full_tmpfs(study: Study, entry: Instance) -> str:
+    """SIGBUS comes where a mapped file has no room for a page: no limit of memory is in play."""
+    line = study.timelines.get(entry.key)
+    held = max((value for value in line.shmem if value is not None), default=0) if line is not None else 0
+    if held < NEARLY * SHM_BYTES:
+        return ""
+    return (
+        f", with {format_bytes(held)} of shared memory: /dev/shm has {format_bytes(SHM_BYTES)} by default, "
+        "and a page beyond that is a bus error, whatever memory there is"
+    )
 
 
 def _ended_with_the_engine(study: Study) -> list[str]:
@@ -318,13 +210,27 @@ def _restarts(study: Study) -> list[str]:
     return found
 
 
-def _peaks(study: Study, summary: dict[str, Any]) -> list[str]:
-    found = []
-    for name in sorted(study.containers, key=lambda name: name != "queue-proxy"):
+def _hindered(study: Study) -> list[str]:
+    """What held containers back, as far as it slowed them, and is not told with a stall."""
+    told = {(stall.container, stall.why) for stall in stalls(study)}
+    return [
+        describe(name, one)
+        for name in study.containers
+        for one in held_back(study, name)
+        if hinders(one) and (name, one.by) not in told
+    ]
+
+
+def _nearest(study: Study, summary: dict[str, Any]) -> list[str]:
+    """The container that came nearest to its limit; without limits, the one that held most."""
+    known = []
+    for name in study.containers:
         figures = summary["containers"][name]
-        if figures["memory_peak_bytes"] is not None:
-            found.append(f"{name} peaked at {of_limit(figures['memory_peak_bytes'], figures['memory_limit_bytes'])}")
-    return found[:1]
+        peak, (limit, which) = figures["memory_peak_bytes"], bound(figures)
+        if peak is not None:
+            near = peak / limit if limit else 0.0
+            known.append((near, peak, f"{name} peaked at {of_limit(peak, limit)}{f' ({which})' if which else ''}"))
+    return [max(known)[2]] if known else []
 
 
 def _lost(study: Study) -> list[str]:

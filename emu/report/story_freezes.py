@@ -23,8 +23,21 @@ def freeze_headline(study: Study) -> list[str]:
         if asked:
             most = max(asked, key=lambda memory: memory.reclaimed_bytes or 0)
             text += f" and gave back up to {format_bytes(most.reclaimed_bytes)}"
-        parts.append(text)
+        parts.append(f"{text}{_waking(freezes)}")
     return parts
+
+
+def _waking(freezes: list[Freeze]) -> str:
+    """What going on cost: the answer that waited for it, and what had to be read back."""
+    woken = [one for one in freezes if one.wake.latency_ms is not None]
+    if not woken:
+        return ""
+    times = sorted(one.wake.latency_ms or 0.0 for one in woken)
+    least, most = (format_seconds(one / 1e3) for one in (times[0], times[-1]))
+    who = "the answer that waited for it" if len(woken) == 1 else f"the {len(woken):,} answers that waited for it"
+    text = f"; waking, {who} took {most if least == most else f'{least} to {most}'}"
+    read = max((one.wake.swap_in_bytes or 0 for one in woken), default=0)
+    return f"{text}, with {format_bytes(read)} read back from swap" if read else text
 
 
 def freeze_sentences(study: Study, summary: dict[str, Any]) -> list[str]:

@@ -15,6 +15,14 @@ from emu.units import format_bytes, format_seconds
 
 WORTH_TELLING = 2**20
 """Less traffic than this is noise of starting up."""
+KERNEL_SHARE = 0.2
+"""Kernel memory from this share of the limit on is worth a sentence."""
+KERNEL_WORDS = {
+    "slab_unreclaimable": "slab",
+    "kernel_stack": "stacks of threads",
+    "pagetables": "page tables",
+    "percpu": "per-CPU data",
+}
 STALLED = 0.05
 """A container that stood still for this share of the run is worth a sentence."""
 
@@ -56,6 +64,7 @@ def memory_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
             found.append(f"{words}.")
         if name not in thrashed:
             found += _near_hits(name, figures)
+        found += _kernel(name, figures)
         found += _stalls(study, name, figures)
     return found
 
@@ -89,7 +98,8 @@ def _swap(name: str, figures: dict[str, Any]) -> str:
         parts.append(f"{format_bytes(back)} in")
     if peak is not None:
         parts.append(f"{format_bytes(peak)} there at the peak")
-    return f"{name} lives on swap{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
+    how = "swapped" if figures["oom_kills"] else "lives on swap"
+    return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
 
 
 def _under(limit: int | None) -> str:
@@ -102,12 +112,33 @@ def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
     if not events["max"] or events["oom"] != 0:
         return []
     ways = ["dropping page cache"] if _churned(figures) or (figures["file_peak_bytes"] or 0) >= WORTH_TELLING else []
+    ways += ["dropping reclaimable slab"] if (figures["slab_reclaimable_peak_bytes"] or 0) >= WORTH_TELLING else []
     ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_TELLING else []
     by = f" by {listed(ways)}" if ways else ""
     return [
         f"{name} touched its limit {often(events['max'])} (memory.events max) and the kernel made room each time"
         f"{by}: with oom 0 that is churn, not danger."
     ]
+
+
+def _kernel(name: str, figures: dict[str, Any]) -> list[str]:
+    """Kernel memory, where it is much: what can be given up, and what cannot."""
+    limit = figures["memory_limit_bytes"] or figures["memory_peak_bytes"]
+    slab, rest = figures["slab_reclaimable_peak_bytes"] or 0, figures["kernel_unreclaimable_peak_bytes"] or 0
+    found = []
+    if limit and slab >= KERNEL_SHARE * limit:
+        found.append(
+            f"{name} held up to {format_bytes(slab)} of reclaimable slab (names and inodes of files, mostly): "
+            "as page cache, it is given back when memory is short."
+        )
+    if limit and rest >= KERNEL_SHARE * limit:
+        parts = {words: figures[f"{part}_peak_bytes"] or 0 for part, words in KERNEL_WORDS.items()}
+        most = max(parts, key=lambda words: parts[words])
+        found.append(
+            f"{name} held up to {format_bytes(rest)} of kernel memory that cannot be reclaimed, most of it {most} "
+            f"({format_bytes(parts[most])})."
+        )
+    return found
 
 
 def _stalls(study: Study, name: str, figures: dict[str, Any]) -> list[str]:

@@ -1,10 +1,10 @@
-"""What is alive and does nothing, in words: a stall is not a kill, and a restart would not come."""
+"""What is alive and does not answer, in words: a stall is no kill, and only a liveness probe restarts it."""
 
 from __future__ import annotations
 
 from emu.report.model import Study
-from emu.report.stalls import Stall, stalls
-from emu.report.words import count
+from emu.report.stalls import Stall, stalls, thrashing
+from emu.report.words import all_of, count
 from emu.units import format_bytes, format_seconds
 
 MILLION = 1_000_000
@@ -17,19 +17,24 @@ def stall_headline(study: Study) -> list[str]:
 
 
 def stall_sentences(study: Study) -> list[str]:
-    """Every stall, and what it means."""
+    """Every stall, and what it means; then what only looked like one."""
     found = []
     told = set()
     for stall in stalls(study):
         found.append(f"{_words(study, stall)}.")
+        found += _met(stall)
         if stall.killed:
             found.append(f"The kernel killed {stall.container} only after that.")
         elif stall.container not in told:
             told.add(stall.container)
-            found.append(
-                f"The kernel finds a page of {stall.container}'s executable to drop each time, so nothing is killed "
-                "and nothing restarts it; only a liveness probe or less traffic would end this."
-            )
+            found.append(f"{_goes_on(stall)}, so nothing is killed; {_would_end(study, stall)}.")
+    for stall in thrashing(study):
+        seen = "no request was slow for it" if stall.requests else "no request was there to see it"
+        seen += "" if stall.failed_probes or not _probes(study, stall) else " and no probe failed"
+        found.append(
+            f"{stall.container} lived at its {_limit(stall)} from {format_seconds(stall.begin_s)} to "
+            f"{format_seconds(stall.end_s)} by {_way(stall)}, and went on: {seen}."
+        )
     return found
 
 
@@ -43,12 +48,61 @@ def _words(study: Study, stall: Stall) -> str:
     held = "" if not stall.in_flight else f" with {count(stall.in_flight, 'request')} in flight"
     if stall.inside:
         held = f" with {count(stall.inside, 'request')} accepted"
-    return (
-        f"{stall.container} stalled {when}{held}, alive but thrashing: {_many(stall.refaults)} of its own executable "
-        f"in {format_seconds(stall.seconds)} at its limit of {format_bytes(stall.limit_bytes)}"
-    )
+    how = "alive but throttled" if stall.why == "memory.high" else "alive but thrashing"
+    lasted = format_seconds(stall.seconds)
+    return f"{stall.container} stalled {when}{held}, {how}: {_way(stall)} in {lasted} at its {_limit(stall)}"
 
 
-def _many(refaults: int) -> str:
+def _way(stall: Stall) -> str:
+    """What it was busy with."""
+    if stall.why == "memory.high":
+        return count(stall.high_events, "high event")
+    if stall.why == "swap":
+        return f"{_many(stall.swap_refaults, 'refault')} from swap"
+    return f"{_many(stall.refaults, 'refault')} of files that it has mapped"
+
+
+def _limit(stall: Stall) -> str:
+    name = "memory.high" if stall.why == "memory.high" else "limit"
+    return f"{name} of {format_bytes(stall.limit_bytes)}"
+
+
+def _met(stall: Stall) -> list[str]:
+    """What requests and probes saw of it."""
+    seen = []
+    if stall.hindered and stall.requests:
+        of = "" if stall.hindered == stall.requests else f"{stall.hindered:,} of "
+        whole = all_of(stall.requests) if not of else count(stall.requests, "request")
+        was = "was" if stall.hindered == 1 else "were"
+        seen.append(f"{of}{whole} under way then {was} slow or failed")
+    if stall.failed_probes:
+        seen.append(f"{count(stall.failed_probes, 'probe')} failed")
+    text = " and ".join(seen)
+    return [f"{text[0].upper()}{text[1:]}."] if text else []
+
+
+def _goes_on(stall: Stall) -> str:
+    if stall.why == "memory.high":
+        return f"memory.high makes each task of {stall.container} sleep that takes more"
+    if stall.why == "swap":
+        return f"The kernel swaps a page of {stall.container} out for each that it brings back"
+    return f"The kernel finds a mapped page of {stall.container} to drop each time"
+
+
+def _probes(study: Study, stall: Stall) -> tuple[str, ...]:
+    """The probes that the scenario gives it."""
+    mine = (one for one in study.instances if (one.container, one.attempt) == (stall.container, stall.attempt))
+    return next((one.probes or () for one in mine), ())
+
+
+def _would_end(study: Study, stall: Stall) -> str:
+    if "liveness" not in _probes(study, stall):
+        return "only a liveness probe or less traffic would end this"
+    if stall.failed_probes:
+        return "its liveness probe or less traffic would end this"
+    return "its liveness probe passed all the while"
+
+
+def _many(number: int, one: str) -> str:
     """`1.5 million refaults`, `167,479 refaults`."""
-    return f"{refaults / MILLION:.1f} million refaults" if refaults >= MILLION else count(refaults, "refault")
+    return f"{number / MILLION:.1f} million {one}s" if number >= MILLION else count(number, one)

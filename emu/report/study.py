@@ -14,6 +14,7 @@ from emu import typed
 from emu.events import (
     LONGEST_RUN_S,
     BackOffBegan,
+    CommandRan,
     ContainerCreated,
     ContainerExited,
     ContainerReady,
@@ -40,6 +41,7 @@ from emu.report.freezes import freezer_use, measure_freezes, told_freezes
 from emu.report.kernel_log import KernelLog, read_kernel_log
 from emu.report.model import (
     SANDBOX,
+    Command,
     Device,
     Failure,
     Freeze,
@@ -99,7 +101,7 @@ def read_study(run: RunDir) -> Study:
     study.freezer = freezer_use(study, events)
     study.scaling = scale_use(study, events)
     study.starts = measure_starts(study, events)
-    log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin)
+    log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin, study.machine.page_bytes)
     _judge(study, log)
     study.ends = read_ends(study, events)
     study.requests = give_reasons(study)
@@ -111,7 +113,13 @@ def _judge(study: Study, log: KernelLog) -> None:
     for complaint in log.complaints:
         _complain(study, complaint)
     study.kills = judge(study, log.kills)
-    study.instances = [replace(entry, reason=exit_reason(entry, study.kills)) for entry in study.instances]
+    ours = {pid for kill in study.kills for pid in kill.pids}
+    study.other_kills = [kill.comm for kill in log.kills if kill.is_global and kill.pid not in ours]
+    fatal = {(kill.container, kill.attempt) for kill in study.kills if not kill.child}
+    study.instances = [
+        replace(entry, reason=exit_reason(entry, study.kills), oom_ended=entry.key in fatal)
+        for entry in study.instances
+    ]
 
 
 def _events(study: Study) -> list[Event]:
@@ -204,7 +212,8 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
         entry = found.get(key) or Instance(*key)
         if isinstance(event, ContainerCreated):
             names = ("id", "name", "image", "memory_max", "memory_high", "swap_max", "oom_score_adj")
-            entry = replace(entry, created_s=t, **{name: getattr(event, name) for name in names})
+            probes = None if event.probes is None else tuple(event.probes)
+            entry = replace(entry, created_s=t, probes=probes, **{name: getattr(event, name) for name in names})
         elif isinstance(event, ContainerStarted):
             entry = replace(entry, id=event.id, started_s=t, pid=event.pid, cgroup=event.cgroup)
         elif isinstance(event, ContainerReady):
@@ -286,6 +295,15 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 detail = {"restarts": event.restarts, "delay_s": event.delay_s}
                 text = f"back-off {event.delay_s:g}s restarting failed container={event.container}"
                 study.back_offs.append(Happening(t, "back-off", event.container, text, detail))
+            case CommandRan():
+                study.commands.append(
+                    Command(
+                        event.container, event.attempt, event.why, tuple(event.command),
+                        event.began - study.origin, t, tuple(event.pids),
+                    )
+                )  # fmt: skip
+            case KubeletEvent(reason="Unhealthy"):
+                study.failed_probes.append(Happening(t, "probe", event.container, event.message))
             case Note():
                 detail = {"level": event.level, "why": event.why}
                 study.notes.append(Happening(t, "note", "", event.what, detail))

@@ -15,16 +15,18 @@ from typing import Any
 from emu import __version__
 from emu.errors import EmuError
 from emu.report.counters import value_at
-from emu.report.describe import describe
+from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.expectations import Expectation, parse_expectation
 from emu.report.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
 from emu.report.model import POD, Freeze, Instance, Study, Timeline
 from emu.report.reasons_summary import failure_kinds, failures
 from emu.report.request_figures import request_figures
+from emu.report.restraints import held_back
 from emu.report.scaling import scaling_summary
-from emu.report.stalls import stalls
+from emu.report.stalls import stalls, thrashing
 from emu.report.starts import starts_summary
 from emu.report.story import tell
+from emu.report.story_machine import global_stalls, machine_is_short
 from emu.rundir import FORMAT, RunDir
 from emu.yamlfile import parse, read_text
 
@@ -64,6 +66,7 @@ def summarize(
         "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
         "oom_kills": [asdict(kill) for kill in study.kills],
         "stalls": [asdict(stall) for stall in stalls(study)],
+        "thrashing": [asdict(stall) for stall in thrashing(study)],
         "freezes": [_freeze(freeze) for freeze in study.freezes],
         "freezer": _freezer(study),
         "autoscaling": scaling_summary(study),
@@ -172,12 +175,15 @@ def _container(study: Study, name: str) -> dict[str, Any]:
         "stops": [_stop(entry) for entry in instances if entry.stop is not None and entry.stop.why != "run"],
         **_described(study, name),
         "events": _events(study, name),
+        "age_s": age_s(study, name),
         "ready": None if newest is None else bool(newest.ready) and (newest.exited_s is None or newest.asked),
         "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
         "startup_s": startup_s(study, [name]),
         "memory_limit_bytes": newest.memory_max if newest else None,
         "memory_high_bytes": newest.memory_high if newest else None,
         "swap_limit_bytes": newest.swap_max if newest else None,
+        "held_back": [asdict(one) for one in held_back(study, name)],
+        "swap_events": _swap_events(Window(study), lines),
         **figures,
         "memory_peak_bytes": max(peaks, default=None),
         **_ends(study, lines, _last_alive(study, newest)),
@@ -232,7 +238,12 @@ def _memory(window: Window, lines: list[Timeline], study: Study) -> dict[str, An
     """What a window of time saw of a container or the pod: for the whole run and for each phase alike."""
     page = study.machine.page_bytes
     cpu_usec = window.counted(lines, "cpu_usec")
-    stalls = {name: window.counted(lines, f"psi_{name}_usec") for name in ("some", "full")}
+    stalls = {
+        f"{what}_stall_{name}_ms": window.counted(lines, f"{prefix}_{name}_usec")
+        for what, prefix in (("memory", "psi"), ("io", "io"))
+        for name in ("some", "full")
+    }
+    throttled_usec = window.counted(lines, "throttled_usec")
     return {
         **{name: window.peak(lines, column) for name, column in PEAKS.items()},
         "memory_held_gib_seconds": window.held(lines, "memory_current"),
@@ -242,7 +253,16 @@ def _memory(window: Window, lines: list[Timeline], study: Study) -> dict[str, An
         "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
         "major_faults": window.counted(lines, "pgmajfault"),
         "cpu_s": None if cpu_usec is None else cpu_usec / 1e6,
-        **{f"memory_stall_{name}_ms": None if usec is None else usec / 1e3 for name, usec in stalls.items()},
+        "cpu_throttled_s": None if throttled_usec is None else throttled_usec / 1e6,
+        **{name: None if usec is None else usec / 1e3 for name, usec in stalls.items()},
+    }
+
+
+def _swap_events(window: Window, lines: list[Timeline]) -> dict[str, int | None]:
+    """memory.swap.events, by counter; None each where it was never read."""
+    return {
+        name: window.rise((line.t, line.swap_events[name]) for line in lines if name in line.swap_events)
+        for name in ("high", "max", "fail")
     }
 
 
@@ -286,6 +306,8 @@ def _pod(study: Study) -> dict[str, Any]:
         "restarts": add(study.restarts_of(name) for name in study.containers),
         "status": status.text if status else None,
         "ready": status.detail["ready"] if status else None,
+        "age_s": pod_age_s(study),
+        "held_back": [asdict(one) for one in held_back(study, POD[0])],
         "startup_s": startup_s(study, list(study.containers)),
         "events": [asdict(event) for event in study.pod_events],
         "memory_limit_bytes": last(line.limit) if line else None,
@@ -305,6 +327,10 @@ def _host(study: Study) -> dict[str, Any]:
         "memory_total_bytes": last(host.total),
         "memory_available_min_bytes": min(available, default=None),
         "swap_used_peak_bytes": max(used, default=None),
+        "swap_total_bytes": last(host.swap_total),
+        "reclaim_stalls": global_stalls(study),
+        "ran_short": None if not available else machine_is_short(study) is not None,
+        "other_kills": list(study.other_kills),
     }
 
 

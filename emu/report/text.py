@@ -9,9 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from emu.printing import print_age
 from emu.report.expectations import show_figure
 from emu.report.measures import SHARES
 from emu.report.model import OomVerdict, Study, Timeline
+from emu.report.restraints import HeldBack, bound, describe
 from emu.report.story_reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells, of_limit
 from emu.units import format_bytes, format_seconds
@@ -25,8 +27,8 @@ MOST_FREEZES = 12
 MOST_STAGES = 3
 """Of a start, those that took longest."""
 KILL_MARK = "✗"
-_MEMORY = ("anon", "file", "shmem", "kernel", "sock", "swap")
-_HEADS = {"file": "page cache"}
+_MEMORY = ("anon", "file", "shmem", "kernel", "slab_reclaimable", "sock", "swap")
+_HEADS = {"file": "page cache", "slab_reclaimable": "reclaimable slab"}
 
 
 def print_story(study: Study, summary: Summary, console: Console) -> None:
@@ -153,14 +155,12 @@ def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
 def _pod(study: Study, summary: Summary) -> list[Text]:
     pod = summary["pod"]
     table = Table("NAME", "READY", "STATUS", "RESTARTS", "LAST STATE", "AGE")
-    age = format_seconds(study.duration_s)
+    age = None if pod["age_s"] is None else print_age(pod["age_s"])
     table.row(study.run_id or study.run.path.name, pod["ready"], pod["status"], pod["restarts"], "", age)
     for name, figures in summary["containers"].items():
-        newest = figures["exits"][-1] if figures["exits"] else None
+        newest = figures["last_state"]
         last = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
-        begun = [one.started_s for one in study.instances_of(name) if one.started_s is not None]
-        gone = figures["state"] is not None and figures["state"]["state"] == "Gone"
-        age = format_seconds(study.duration_s - begun[-1]) if begun and not gone else "-"
+        age = None if figures["age_s"] is None else print_age(figures["age_s"])
         ready = None if figures["ready"] is None else "yes" if figures["ready"] else "no"
         table.row(f"  {name}", ready, _state(figures["state"]), figures["restarts"], last, age)
     return [table.text()]
@@ -190,15 +190,21 @@ def _memory(study: Study, summary: Summary) -> list[Text]:
     for name, figures in summary["containers"].items():
         lines = study.timelines_of(name)
         peaks = [format_bytes(figures[f"{part}_peak_bytes"]) for part in _MEMORY]
-        total = figures["memory_peak_bytes"]
-        whole = "-" if total is None else of_limit(total, figures["memory_limit_bytes"])
+        total, (limit, which) = figures["memory_peak_bytes"], bound(figures)
+        whole = "-" if total is None else of_limit(total, limit)
+        whole += f" ({which})" if which and total is not None else ""
         table.row(name, *peaks, whole, sparkline(study, lines, study.kills_of(name)))
     pod = summary["pod"]
     if pod["memory_peak_bytes"] is not None:
         peaks = [format_bytes(pod[f"{part}_peak_bytes"]) for part in _MEMORY]
         whole = of_limit(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
         table.row("pod", *peaks, whole, sparkline(study, [study.timelines[("pod", None)]]))
-    return [table.without("-", "0 B").text()] if len(table.rows) > 1 else []
+    told = [
+        Text(f"held back: {describe(name, HeldBack(**one))}", style="yellow")
+        for name, figures in summary["containers"].items()
+        for one in figures["held_back"]
+    ]
+    return [table.without("-", "0 B").text(), *told] if len(table.rows) > 1 else told
 
 
 def _requests(summary: Summary) -> list[Text]:

@@ -29,9 +29,11 @@ _STAT = {
     "refaults": "workingset_refault_file",
     "refaults_anon": "workingset_refault_anon",
     "pgmajfault": "pgmajfault",
+    **{name: name for name in ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")},
 }
 _MEMINFO = {
     "total": "MemTotal",
+    "swap_total": "SwapTotal",
     "available": "MemAvailable",
     "free": "MemFree",
     "page_cache": "Cached",
@@ -39,8 +41,22 @@ _MEMINFO = {
 }
 
 
-_COUNTERS = frozenset(("refaults", "refaults_anon", "pgmajfault", "cpu_usec", "psi_some_usec", "psi_full_usec"))
-_COUNTER_PARTS = ("all.", "local.", "io.")
+_COUNTERS = frozenset(
+    (
+        "refaults",
+        "refaults_anon",
+        "pgmajfault",
+        "cpu_usec",
+        "throttled_usec",
+        "psi_some_usec",
+        "psi_full_usec",
+        "io_some_usec",
+        "io_full_usec",
+    )
+)
+_COUNTER_PARTS = ("all.", "local.", "swap.", "io.")
+_LIMITS = frozenset(("limit", "high", "swap_limit", "swap_high"))
+"""None where there is no limit, as in a cgroup that is gone."""
 _STAYS = frozenset(("io",))
 """No figure: io.stat could be read."""
 
@@ -91,7 +107,7 @@ class _Table:
                 continue
             if name in _COUNTERS or name.startswith(_COUNTER_PARTS):
                 self._before[name] = self._before.get(name, 0) + value
-            self.row[name] = None if name == "limit" else 0
+            self.row[name] = None if name in _LIMITS else 0
 
     def column(self, name: str) -> Column:
         """A column by name; all None where it was never measured."""
@@ -165,14 +181,18 @@ def _read(key: Key, file: str, text: bytes, into: Sampled) -> Row:
 
 
 def _memory_stat(text: bytes, row: Row) -> None:
-    found = pick(text, (*_STAT.values(), "file", "inactive_file", "file_dirty", "file_writeback"))
+    found = pick(text, (*_STAT.values(), "file", "inactive_file", "file_dirty", "file_writeback", "swapcached"))
     for name, key in _STAT.items():
         row[name] = found[key]
     row["inactive_file"] = found["inactive_file"]
     file, shmem = found["file"], found["shmem"]
     row["page_cache"] = None if file is None or shmem is None else file - shmem
     dirty, writeback = found["file_dirty"], found["file_writeback"]
-    row["dirty"] = None if dirty is None or writeback is None else dirty + writeback
+    swapping = min(writeback or 0, found["swapcached"] or 0)
+    row["dirty"] = None if dirty is None or writeback is None else dirty + writeback - swapping
+    row["swap_writeback"] = None if writeback is None else swapping
+    kernel, reclaimable = found["kernel"], found["slab_reclaimable"]
+    row["kernel_unreclaimable"] = None if kernel is None or reclaimable is None else max(0, kernel - reclaimable)
 
 
 def _number(name: str) -> Callable[[bytes, Row], None]:
@@ -182,9 +202,12 @@ def _number(name: str) -> Callable[[bytes, Row], None]:
     return read
 
 
-def _limit(text: bytes, row: Row) -> None:
-    limit = parse_limit(text)
-    row["limit"] = None if limit is NO_LIMIT else limit
+def _limit(name: str) -> Callable[[bytes, Row], None]:
+    def read(text: bytes, row: Row) -> None:
+        limit = parse_limit(text)
+        row[name] = None if limit is NO_LIMIT else limit
+
+    return read
 
 
 def _events(prefix: str) -> Callable[[bytes, Row], None]:
@@ -202,13 +225,17 @@ def _io(text: bytes, row: Row) -> None:
 
 
 def _cpu(text: bytes, row: Row) -> None:
-    row["cpu_usec"] = pick(text, ("usage_usec",))["usage_usec"]
+    found = pick(text, ("usage_usec", "throttled_usec"))
+    row["cpu_usec"], row["throttled_usec"] = found["usage_usec"], found["throttled_usec"]
 
 
-def _pressure(text: bytes, row: Row) -> None:
-    pressure = parse_pressure(text)
-    row["psi_some_usec"] = pressure.some.total_usec if pressure.some else None
-    row["psi_full_usec"] = pressure.full.total_usec if pressure.full else None
+def _pressure(name: str) -> Callable[[bytes, Row], None]:
+    def read(text: bytes, row: Row) -> None:
+        pressure = parse_pressure(text)
+        row[f"{name}_some_usec"] = pressure.some.total_usec if pressure.some else None
+        row[f"{name}_full_usec"] = pressure.full.total_usec if pressure.full else None
+
+    return read
 
 
 def _cgroup_events(text: bytes, row: Row) -> None:
@@ -223,6 +250,12 @@ def _meminfo(text: bytes, row: Row) -> None:
         row["swap_used"] = told["SwapTotal"] - told["SwapFree"]
 
 
+def _vmstat(text: bytes, row: Row) -> None:
+    """How often an allocation found no free memory and had to reclaim, in all zones together."""
+    told = parse_flat(text)
+    row["reclaim_stalls"] = sum(value for name, value in told.items() if name.startswith("allocstall"))
+
+
 def _listeners(text: bytes, row: Row) -> None:
     """Of the pod: who waits at queue-proxy's port, in both families together."""
     lines = (line.split() for line in text.splitlines())
@@ -232,17 +265,23 @@ def _listeners(text: bytes, row: Row) -> None:
 _READERS: dict[str, Callable[[bytes, Row], None]] = {
     "memory.current": _number("memory_current"),
     "memory.peak": _number("memory_peak"),
-    "memory.max": _limit,
+    "memory.max": _limit("limit"),
+    "memory.high": _limit("high"),
+    "memory.swap.max": _limit("swap_limit"),
+    "memory.swap.high": _limit("swap_high"),
+    "memory.swap.events": _events("swap."),
     "memory.swap.current": _number("swap"),
     "memory.stat": _memory_stat,
     "memory.events": _events("all."),
     "memory.events.local": _events("local."),
     "io.stat": _io,
     "cpu.stat": _cpu,
-    "memory.pressure": _pressure,
+    "memory.pressure": _pressure("psi"),
+    "io.pressure": _pressure("io"),
     "cgroup.events": _cgroup_events,
     "listeners": _listeners,
     "meminfo": _meminfo,
+    "vmstat": _vmstat,
 }
 
 
@@ -255,6 +294,7 @@ def _timeline(key: Key, table: _Table) -> Timeline:
     line.working_set = [None if now is None or cold is None else max(0, now - cold) for now, cold in pairs]
     line.events = _part(table, "local.")
     line.events_all = _part(table, "all.")
+    line.swap_events = _part(table, "swap.")
     has_io = table.column("io")
     line.has_io = any(value is not None for value in has_io)
     reads, writes = _part(table, "io.read "), _part(table, "io.write ")
@@ -275,7 +315,7 @@ def _from_zero(column: Column, measured: Column) -> Column:
 
 
 def _host(table: _Table) -> HostTimeline:
-    names = (*_MEMINFO, "swap_used")
+    names = (*_MEMINFO, "swap_used", "reclaim_stalls")
     return HostTimeline(table.t, **{name: table.column(name) for name in names})
 
 

@@ -21,6 +21,7 @@ from emu.containers import Engine
 from emu.errors import EmuError
 from emu.rundir import RunDir
 from emu.scenario import load_scenario
+from tests import consistency
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, run_going
 
 
@@ -57,6 +58,7 @@ def emu_run(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callabl
             )
             assert ended.stdout, f"emu run {scenario} ended with {ended.returncode} and said: {ended.stderr}"
             done[key] = Finished(ended.returncode, json.loads(ended.stdout), RunDir(out), ended.stderr)
+            consistency.check(out)
         return done[key]
 
     return run

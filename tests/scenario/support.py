@@ -22,6 +22,7 @@ from emu.events import Event, read_events
 from emu.messages import QUEUE_PORT, Work
 from emu.podcgroup import PARENT
 from emu.rundir import RunDir
+from tests import consistency
 
 DEADLINE_S = 300.0
 SomeEvent = TypeVar("SomeEvent", bound=Event)
@@ -128,6 +129,8 @@ class Going:
     def end(self) -> int:
         """Wait for its end and return its exit status."""
         self.process.communicate(timeout=DEADLINE_S)
+        if self.run.summary.exists():
+            consistency.check(self.run.path)
         return self.process.returncode
 
 

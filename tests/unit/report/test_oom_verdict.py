@@ -77,7 +77,7 @@ def test_every_run_has_a_case() -> None:
 REASONS = {
     "oom": {"queue-proxy": ["OOMKilled", "OOMKilled", "Completed"], "app": ["Completed"]},
     "docker_kill": {"queue-proxy": ["Error"], "app": ["Completed"]},
-    "child_killed": {"queue-proxy": ["Completed"], "app": ["Completed"]},
+    "child_killed": {"queue-proxy": ["Completed"], "app": ["OOMKilled"]},
     "unseen": {"queue-proxy": ["OOMKilled"], "app": ["Completed"]},
     "cut_off": {"queue-proxy": [None], "app": [None]},
 }
@@ -85,7 +85,7 @@ REASONS = {
 
 @pytest.mark.parametrize("name", REASONS)
 def test_a_reason_is_oomkilled_only_by_our_verdict(name: str, tmp_path: Path) -> None:
-    """Exit 137 alone is Error, a killed child leaves the container Completed, and what still runs has no reason."""
+    """Exit 137 alone is Error, a killed child makes any end OOMKilled, and what still runs has no reason."""
     study = study_of(name, tmp_path)
     for container, reasons in REASONS[name].items():
         assert [one.reason for one in study.instances_of(container)] == reasons
@@ -216,11 +216,13 @@ def test_two_children_killed_apart_are_two_kills(tmp_path: Path) -> None:
     run.advance(2.0)
     study = read_study(run.finish())
     assert [(kill.pid, kill.child) for kill in study.kills] == [(4002, True), (4001, True)]
-    assert study.instances[0].reason == "Completed"
+    assert (study.instances[0].reason, study.instances[0].is_finding) == ("OOMKilled", False)
 
 
 def test_a_child_killed_long_before_a_plain_kill_does_not_explain_it(tmp_path: Path) -> None:
-    """An OOM kill of a child, then `docker kill` of the container much later: the end is Error, not OOMKilled."""
+    """An OOM kill of a child, then `docker kill` of the container much later. Kubernetes would say OOMKilled; we say
+    so too, and that it was ended by another hand.
+    """
     run = FakeRun(tmp_path / "run")
     run.start("app", memory_max=64 * MIB, processes=2)
     run.advance(1.0)
@@ -229,7 +231,8 @@ def test_a_child_killed_long_before_a_plain_kill_does_not_explain_it(tmp_path: P
     run.exit("app", 137)
     study = read_study(run.finish())
     assert [kill.child for kill in study.kills] == [True]
-    assert study.instances[0].reason == "Error"
+    assert (study.instances[0].reason, study.instances[0].oom_ended) == ("OOMKilled", False)
+    assert "app was ended by SIGKILL from outside" in " ".join(summarize(study)["verdict"]["sentences"])
 
 
 def test_a_sample_and_an_event_of_the_same_rise_count_once(tmp_path: Path) -> None:

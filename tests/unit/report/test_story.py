@@ -34,7 +34,7 @@ HEADLINES = {
     "page_cache": "Nothing was killed: app read 512 MiB of files under a limit of 64 MiB, 256 MiB of it again after "
     "the page cache had dropped it; both requests were answered",
     "stalled": "Nothing was killed: queue-proxy stalled 7.5 s after the first request with 720 requests in flight, "
-    "alive but thrashing: 1.5 million refaults of its own executable in 20.0 s at its limit of 32 MiB; "
+    "alive but thrashing: 1.5 million refaults of files that it has mapped in 20.0 s at its limit of 32 MiB; "
     "none of 720 requests was answered",
     "swap": "Nothing was killed: app lives on swap under a limit of 64 MiB: 180 MiB out, 40 MiB in, 150 MiB there at "
     "the peak; all 10 requests were answered",
@@ -80,8 +80,8 @@ SENTENCES = {
         "cache: with oom 0 that is churn, not danger.",
     ],
     "stalled": [
-        "The kernel finds a page of queue-proxy's executable to drop each time, so nothing is killed and nothing "
-        "restarts it; only a liveness probe or less traffic would end this.",
+        "The kernel finds a mapped page of queue-proxy to drop each time, so nothing is killed; only a liveness "
+        "probe or less traffic would end this.",
     ],
     "probe_killed": ["app was restarted once, the longest back-off was 10.0 s (CrashLoopBackOff)."],
     "told_to_end": ["queue-proxy was told to end at 1.0 s and had ended 2.0 s later (exit code 0)."],

@@ -1,0 +1,191 @@
+"""What held a container back, short of killing it: a limit that slows, swap that is used up, processors, devices.
+
+memory.high throttles and never kills; without swap left, anonymous memory can go nowhere; cpu.max stops a cgroup for
+the rest of each period; a slow device lets all wait. Each leaves a counter, and none of them an exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from emu.report.counters import rises
+from emu.report.measures import Window
+from emu.report.model import POD, Column, Study, Timeline
+from emu.report.words import often
+from emu.units import format_bytes, format_seconds
+
+MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO = (
+    "memory.high", "memory.swap.max", "memory.swap.high", "machine-swap", "cpu.max", "io",
+)  # fmt: skip
+OVER_BYTES = 2**20
+"""So much above memory.high is more than a batch of charges that reclaim had not caught up with yet."""
+FULL_BYTES = 2**20
+FULL_SHARE = 0.02
+"""Swap is used up when no more than this is left: the kernel keeps a few pages at each processor."""
+LEAST_S = 1.0
+LEAST_SHARE = 0.05
+"""Waiting for processors or devices for less than this (of the run) is everybody's lot."""
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """One thing that held a container back."""
+
+    by: str
+    """`memory.high`, `memory.swap.max`, `memory.swap.high`, `machine-swap`, `cpu.max` or `io`."""
+    times: int | None
+    """As the kernel counts it; None where it does not."""
+    seconds: float | None
+    """How long: above memory.high; with swap used up; throttled; all tasks waiting for a device. None: unknown."""
+    bound_bytes: int | None
+    """The limit; None for processors and devices."""
+    first_s: float | None
+    """When it began."""
+
+
+def held_back(study: Study, name: str) -> list[HeldBack]:
+    """All that held a container back, memory first."""
+    lines = study.timelines_of(name)
+    found = (
+        _memory_high(study, name, lines),
+        _swap_max(study, lines),
+        _swap_high(study, lines),
+        _machine_swap(study, lines),
+        _waited(study, lines, "throttled_usec", CPU_MAX),
+        _waited(study, lines, "io_full_usec", IO),
+    )
+    return [one for one in found if one is not None]
+
+
+def is_full(used: int, limit: int) -> bool:
+    """Whether swap is as good as used up."""
+    return limit > 0 and used >= limit - max(FULL_BYTES, int(FULL_SHARE * limit))
+
+
+def describe(name: str, one: HeldBack) -> str:
+    """A clause: `app was throttled at its memory.high of 48 MiB for 23 s (memory.events high: 3,201)`."""
+    bound = "" if one.bound_bytes is None else f" of {format_bytes(one.bound_bytes)}"
+    long = "" if not one.seconds else f" for {format_seconds(one.seconds)}"
+    match one.by:
+        case "memory.high":
+            counted = "" if not one.times else f" (memory.events high: {one.times:,})"
+            if is_throttled(one):
+                return f"{name} was throttled at its memory.high{bound}, above it{long}{counted}"
+            return f"{name} was kept to its memory.high{bound} by reclaim{counted}"
+        case "memory.swap.max":
+            return f"{name} had used up its swap limit (memory.swap.max){bound}{long}"
+        case "memory.swap.high":
+            times = "" if one.times is None else f" {often(one.times)}"
+            return f"{name} was throttled at its memory.swap.high{bound}{times}"
+        case "machine-swap":
+            return f"the machine's swap{bound} was full{long} while {name} swapped"
+        case "cpu.max":
+            return f"{name} was throttled by cpu.max{long}"
+    return f"all of {name} waited for a device{long} (io.pressure, full)"
+
+
+def is_throttled(one: HeldBack) -> bool:
+    """Whether memory.high slowed it down: reclaim alone could not keep it below."""
+    return one.by == MEMORY_HIGH and (one.seconds or 0.0) >= LEAST_S
+
+
+def hinders(one: HeldBack) -> bool:
+    """Worth a headline: not memory.high where reclaim kept it below."""
+    return one.by != MEMORY_HIGH or is_throttled(one)
+
+
+def restraint_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+    """One for each thing that held a container back."""
+    found = [describe(name, one) for name in study.containers for one in held_back(study, name)]
+    found += [describe("the pod", one) for one in held_back(study, POD[0]) if one.by == SWAP_MAX]
+    return [f"{text[0].upper()}{text[1:]}." if text.startswith("the ") else f"{text}." for text in found]
+
+
+def bound(figures: dict[str, Any]) -> tuple[int | None, str]:
+    """The limit that a container meets first, and its name where that is not memory.max."""
+    limit, high = figures.get("memory_limit_bytes"), figures.get("memory_high_bytes")
+    if high is not None and (limit is None or high < limit):
+        return high, MEMORY_HIGH
+    return limit, ""
+
+
+def _memory_high(study: Study, name: str, lines: list[Timeline]) -> HeldBack | None:
+    keys = [line.key for line in lines]
+    times = Window(study).events(keys)["high"] if keys else None
+    if not times:
+        return None
+    bounds = [value for line in lines for value in line.high if value is not None]
+    bounds += [entry.memory_high for entry in study.instances_of(name) if entry.memory_high is not None]
+    if not bounds:
+        return None
+    seconds = sum(_spent(line, line.memory_current, lambda used: used > bounds[-1] + OVER_BYTES) for line in lines)
+    first = min((rise.t for key in keys for rise in rises(study, key, "high")), default=None)
+    return HeldBack(MEMORY_HIGH, times, seconds, bounds[-1], first)
+
+
+def _swap_max(study: Study, lines: list[Timeline]) -> HeldBack | None:
+    limits = [value for line in lines for value in line.swap_limit if value is not None]
+    if not limits or not limits[-1]:
+        return None
+    limit = limits[-1]
+    times = Window(study).rise((line.t, line.swap_events["max"]) for line in lines if "max" in line.swap_events)
+    seconds = sum(_spent(line, line.swap, lambda used: is_full(used, limit)) for line in lines)
+    if not times and not seconds:
+        return None
+    return HeldBack(SWAP_MAX, times, seconds, limit, _begin(lines, "swap", lambda used: is_full(used, limit)))
+
+
+def _swap_high(study: Study, lines: list[Timeline]) -> HeldBack | None:
+    bounds = [value for line in lines for value in line.swap_high if value is not None]
+    times = Window(study).rise((line.t, line.swap_events["high"]) for line in lines if "high" in line.swap_events)
+    return HeldBack(SWAP_HIGH, times, None, bounds[-1], None) if bounds and times else None
+
+
+def _machine_swap(study: Study, lines: list[Timeline]) -> HeldBack | None:
+    """The machine's swap was full while the container had some of it, or wanted more (`fail` beyond `max`)."""
+    host = study.host
+    total = max((value for value in host.swap_total if value is not None), default=0)
+    mine = any(value for line in lines for value in line.swap)
+    window = Window(study)
+    fails, own = (
+        window.rise((line.t, line.swap_events[name]) for line in lines if name in line.swap_events)
+        for name in ("fail", "max")
+    )
+    refused = (fails or 0) - (own or 0)
+    full = [t for t, used in zip(host.t, host.swap_used, strict=False) if used is not None and is_full(used, total)]
+    if not total or not full or not (mine or refused > 0):
+        return None
+    seconds = _time_with(host.t, host.swap_used, lambda used: is_full(used, total))
+    return HeldBack(MACHINE_SWAP, refused if fails is not None else None, seconds, total, full[0])
+
+
+def _waited(study: Study, lines: list[Timeline], column: str, by: str) -> HeldBack | None:
+    usec = Window(study).counted(lines, column)
+    if usec is None or usec / 1e6 < max(LEAST_S, LEAST_SHARE * study.duration_s):
+        return None
+    return HeldBack(by, None, usec / 1e6, None, None)
+
+
+def _begin(lines: list[Timeline], column: str, is_so: Callable[[int], bool]) -> float | None:
+    times = (
+        t
+        for line in lines
+        for t, value in zip(line.t, getattr(line, column), strict=False)
+        if value is not None and is_so(value)
+    )
+    return min(times, default=None)
+
+
+def _spent(line: Timeline, column: Column, is_so: Callable[[int], bool]) -> float:
+    return _time_with(line.t, column, is_so)
+
+
+def _time_with(t: list[float], column: Column, is_so: Callable[[int], bool]) -> float:
+    """How long a column's value was so: each sample counts until the next one."""
+    spans: Iterable[tuple[float, float]] = pairwise(t)
+    return sum(
+        end - begin for (begin, end), value in zip(spans, column, strict=False) if value is not None and is_so(value)
+    )

@@ -1,0 +1,210 @@
+"""OOM kills in words: who died, at whose limit, whose memory it was, and why nothing more could be given up."""
+
+from __future__ import annotations
+
+from emu.report.model import OomVerdict, Study
+from emu.report.oom import DOCKER_FLAG, EXIT_CODE
+from emu.report.words import count, listed, of_limit, often
+from emu.units import format_bytes, format_seconds
+
+_PARTS = {
+    "anon": "anonymous memory",
+    "page_cache": "page cache",
+    "shmem": "shared memory",
+    "kernel": "kernel memory",
+    "sock": "socket buffers",
+}
+WORTH_TELLING = 0.02
+"""Where at least this share of the requests in flight had not been accepted, that is said."""
+_KERNEL = {
+    "slab_reclaimable": "slab that could be reclaimed",
+    "slab_unreclaimable": "slab that cannot be reclaimed",
+    "kernel_stack": "stacks of threads",
+    "pagetables": "page tables",
+    "percpu": "per-CPU data",
+}
+LONGEST = 80
+"""A command is shown to so many characters."""
+KERNEL_SHARE = 0.1
+"""From this share of what ran out on, it is said what kernel memory was."""
+_PROBES = ("liveness", "readiness", "startup")
+_WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled flag"}
+
+
+def kill_sentences(study: Study) -> list[str]:
+    """The first kill of each container, and where Docker's flag lied."""
+    found = [text for kill in _one_each(study.kills) for text in _sentences(study, kill)]
+    return [*found, *_at_end(study), *_flags(study)]
+
+
+def kill_headline(study: Study) -> str:
+    """The first kill: who, when, why, and how the others stood."""
+    first = study.kills[0]
+    mine = study.kills_of(first.container)
+    who = victim_words(first)
+    when = (
+        f"{format_seconds(first.after_first_request_s)} after the first request"
+        if first.after_first_request_s is not None
+        else f"{format_seconds(first.time_s)} into the run"
+    )
+    times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
+    still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
+    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(first)}"
+    if first.in_flight:
+        waited = "request was" if first.in_flight == 1 else "requests were"
+        text += f" while {first.in_flight:,} {waited} waiting for an answer"
+        if (first.in_backlog or 0) >= WORTH_TELLING * first.in_flight:
+            text += f", {first.in_backlog:,} of them not accepted yet"
+    text += "; the container lived on" if first.child else ""
+    others = [kill for kill in _one_each(study.kills) if kill.container != first.container]
+    text += "".join(f"; {kill.container} was OOM-killed too" for kill in others)
+    told = {kill.container for kill in others} | {first.container}
+    return text + "".join(f"; {held}" for held in _others_held(study, first, told))
+
+
+def victim_words(kill: OomVerdict) -> str:
+    """`app`, `a child process of app`, `the readiness probe's command in app`."""
+    if not kill.child:
+        return kill.container
+    command = _command(kill.victim_is)
+    return f"{command} in {kill.container}" if command else f"a child process of {kill.container}"
+
+
+def _command(kind: str | None) -> str:
+    """What emu itself ran in the container; nothing for its own processes."""
+    return {"preStop": "the preStop hook's command"}.get(
+        kind or "", f"the {kind} probe's command" if kind in _PROBES else ""
+    )
+
+
+def _cause(kill: OomVerdict) -> str:
+    limit = "" if kill.limit_bytes is None else f" of {format_bytes(kill.limit_bytes)}"
+    if kill.level == "host":
+        text = "the machine itself had no memory left"
+        return f"{text}, and its swap was full" if kill.swap_left == "machine-full" else text
+    text = f"its own limit{limit} was reached" if kill.level == "container" else f"the pod's limit{limit} was reached"
+    if kill.swap_left == "limit" and kill.swap_limit_bytes is not None:
+        text += f", with its swap limit (memory.swap.max) of {format_bytes(kill.swap_limit_bytes)} used up"
+    if kill.swap_left == "machine-full":
+        text += ", with the machine's swap full"
+    whose = _command(kill.culprit.kind if kill.culprit else None)
+    return f"{text} by {whose}" if whose and not kill.child else text
+
+
+def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
+    """What the other containers used at the time of a kill."""
+    found = []
+    for line in study.timelines.values():
+        if line.label in told or line.label not in study.containers:
+            continue
+        before = [(t, used) for t, used in zip(line.t, line.memory_current, strict=True) if used is not None]
+        before = [(t, used) for t, used in before if t <= kill.time_s]
+        gone = line.t and line.t[-1] < kill.time_s - 1.0
+        if before and not gone:
+            limit = next((one.memory_max for one in study.instances if one.key == line.key), None)
+            found.append(f"{line.label} used {of_limit(before[-1][1], limit)}")
+    return found
+
+
+def _one_each(kills: list[OomVerdict]) -> list[OomVerdict]:
+    """The first kill of each container."""
+    return list({kill.container: kill for kill in reversed(kills)}.values())[::-1]
+
+
+def _sentences(study: Study, kill: OomVerdict) -> list[str]:
+    found = []
+    if kill.victim is not None and kill.anon_rss_bytes is not None:
+        held = f"{format_bytes(kill.anon_rss_bytes)} of anonymous memory"
+        if kill.file_rss_bytes:
+            held += f" and {format_bytes(kill.file_rss_bytes)} of file pages"
+        found.append(f"The killed process, {kill.victim} (pid {kill.pid}), held {held}.")
+    found += _culprit(kill)
+    found += _made_of(kill)
+    if kill.swap_left == "no-swap" and kill.swap_limit_bytes != 0:
+        found.append(f"{kill.container} might have swapped, but the machine has no swap.")
+    if len(kill.pids) > 1:
+        found.append(
+            f"The kernel killed {count(len(kill.pids), 'process', 'processes')} of {kill.container} together."
+        )
+    frozen = [one for one in study.kills_of(kill.container) if one.frozen]
+    if frozen:
+        times = "" if len(frozen) == len(study.kills_of(kill.container)) == 1 else f" {often(len(frozen))}"
+        found.append(f"{kill.container} stood still when it was killed{times}: SIGKILL reaches what is frozen.")
+    if kill.invoker and kill.invoker != kill.victim:
+        found.append(f"{kill.invoker} had asked for the memory that was not there, and {kill.victim} died for it.")
+    if kill.level != "container":
+        found += _chosen(study, kill)
+    if not kill.log:
+        witnesses = listed([_WITNESS.get(word, word) for word in kill.evidence])
+        found.append(f"Known from {witnesses}; the kernel's log has no line of it.")
+    return found
+
+
+def _at_end(study: Study) -> list[str]:
+    """Kills that came only because the run was over."""
+    late = [kill for kill in study.kills if kill.at_end]
+    if not late:
+        return []
+    names = listed(list(dict.fromkeys(kill.container for kill in late)))
+    whole = len(study.kills)
+    of = "The OOM kill" if len(late) == whole == 1 else f"{len(late)} of {count(whole, 'OOM kill')}"
+    return [f"{of} came while the run was ending {names}: to stop needs memory too, and nobody asked for anything."]
+
+
+def _made_of(kill: OomVerdict) -> list[str]:
+    """What filled the memory that ran out, the largest part first; parts under a hundredth are left out."""
+    whole = sum(kill.held.values())
+    parts = sorted(kill.held.items(), key=lambda part: -part[1])
+    told = [
+        f"{format_bytes(size)} of {_PARTS[name]}{_kernel(kill, whole) if name == 'kernel' else ''}"
+        for name, size in parts
+        if size * 100 > whole
+    ]
+    who = {"pod": "The pod", "host": kill.container}.get(kill.level, kill.container)
+    return [f"{who} held {listed(told)} then."] if told else []
+
+
+def _kernel(kill: OomVerdict, whole: int) -> str:
+    """What kernel memory was most of all, where it is much."""
+    name, size = max(kill.held_kernel.items(), key=lambda part: part[1], default=("", 0))
+    return f" ({format_bytes(size)} of it {_KERNEL[name]})" if size > KERNEL_SHARE * whole else ""
+
+
+def _culprit(kill: OomVerdict) -> list[str]:
+    """Whose memory it was, where that was not the container's main process."""
+    one = kill.culprit
+    if one is None or one.kind == "main" or one.rss_bytes is None:
+        return []
+    size = of_limit(one.rss_bytes, kill.limit_bytes)
+    command = _command(one.kind)
+    if not command:
+        return [f"Most of it was held by processes that {kill.container}'s main process had started: {size}."]
+    shown = one.command or ""
+    shown = f"{shown[:LONGEST]}…" if len(shown) > LONGEST else shown
+    return [f"{command[0].upper()}{command[1:]} ({shown}) held {size}: what a probe or a hook runs is charged, too."]
+
+
+def _chosen(study: Study, kill: OomVerdict) -> list[str]:
+    """Why the kernel may have chosen this container: its oom_score_adj against the others'."""
+    scores = {one.container: one.oom_score_adj for one in study.instances if one.container in study.containers}
+    mine = scores.pop(kill.container, None)
+    if mine is None or not scores or mine <= max(scores.values()):
+        return []
+    others = listed([f"{name} {score}" for name, score in scores.items()])
+    return [f"The kernel prefers the process with the higher oom_score_adj: {kill.container} has {mine}, {others}."]
+
+
+def _flags(study: Study) -> list[str]:
+    """Where Docker's flag lied, in either direction."""
+    died = [kill for kill in study.kills if not kill.child]
+    denied = [kill for kill in died if any(word.startswith(DOCKER_FLAG) for word in kill.contradicts)]
+    found = []
+    if denied:
+        whole = "the kill" if len(died) == 1 else f"{len(denied)} of {len(died)} kills"
+        found.append(
+            f"Docker's own OOMKilled flag said false for {whole}: it races with the exit, so it proves nothing."
+        )
+    for entry in study.instances:
+        if entry.docker_oom_killed and not any((kill.container, kill.attempt) == entry.key for kill in study.kills):
+            found.append(f"Docker calls {entry.container} OOMKilled, but memory.events shows no oom_kill.")
+    return found

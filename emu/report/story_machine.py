@@ -1,0 +1,72 @@
+"""A machine that runs short of memory, in words: it slows everybody, and may kill nobody of the pod."""
+
+from __future__ import annotations
+
+from math import inf
+
+from emu.report.model import Study
+from emu.report.words import count, listed, of_limit
+
+SHORT_BYTES, SHORT_SHARE = 100 * 2**20, 0.1
+"""A machine is short with less than this available: the kubelet's own threshold to evict, or on a small machine this
+share of its memory.
+"""
+
+
+def global_stalls(study: Study) -> int | None:
+    """How often allocations had to reclaim from the whole machine in the run; None where that was not recorded."""
+    known = [value for value in study.host.reclaim_stalls if value is not None]
+    return known[-1] - known[0] if known else None
+
+
+def machine_headline(study: Study) -> list[str]:
+    """That the whole machine ran short, and whom else the kernel killed for it."""
+    short = machine_is_short(study)
+    found = [] if short is None else [machine_words(short)]
+    return [*found, *([other_kills_words(study)] if study.other_kills else [])]
+
+
+def machine_sentences(study: Study) -> list[str]:
+    """The same, with what it means."""
+    short, found = machine_is_short(study), []
+    if short is not None:
+        text = machine_words(short)
+        found.append(
+            f"{text[0].upper()}{text[1:]} at the least; the kernel reclaims from everybody then, whatever the limits."
+        )
+        if stalls := global_stalls(study):
+            waited = count(stalls, "allocation")
+            found.append(f"{waited} had to wait for that (allocstall in /proc/vmstat).")
+    if study.other_kills:
+        found.append(f"For want of it, {other_kills_words(study)}: {listed(study.other_kills)}.")
+    return found
+
+
+def machine_is_short(study: Study) -> tuple[float, int, int] | None:
+    """When the machine had the least available, how much, and all its memory, where that was next to nothing."""
+    host = study.host
+    rows = [
+        (available - min(SHORT_BYTES, SHORT_SHARE * total), t, available, total)
+        for t, available, total in zip(host.t, host.available, host.total, strict=False)
+        if available is not None and total
+    ]
+    above, t, available, total = min(rows, default=(inf, 0.0, 0, 1))
+    return (t, available, total) if above < 0 else None
+
+
+def machine_short_at(study: Study) -> tuple[float, str] | None:
+    """When it was shortest, in words."""
+    short = machine_is_short(study)
+    return None if short is None else (short[0], machine_words(short))
+
+
+def machine_words(short: tuple[float, int, int]) -> str:
+    """`the machine itself ran short of memory: 5.2 of 969 MiB available`."""
+    _, available, total = short
+    return f"the machine itself ran short of memory: {of_limit(available, total)} available"
+
+
+def other_kills_words(study: Study) -> str:
+    """Processes outside the pod that the kernel killed because the machine had no memory left."""
+    killed = count(len(study.other_kills), "process", "processes")
+    return f"the kernel killed {killed} outside the pod"

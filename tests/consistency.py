@@ -1,0 +1,296 @@
+"""Whether a finished run says the same everywhere: each figure that stands in two places, and counted again.
+
+`disagreements` reads a run directory (and makes nothing in it) and returns a line for each figure that differs, none
+for a run that is consistent. The record is counted again by `tests.recount`; the places are summary.json, its
+headline and sentences, the tables on the terminal, the journal, the export and report.html.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import io
+import json
+import math
+import re
+import zlib
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from emu.report.finish import Told, look, tell
+from emu.report.journal import entries
+from emu.report.kperf import scaling_csv
+from emu.report.model import Study
+from emu.rundir import RunDir
+from emu.units import format_bytes
+from tests.recount import Recount, began, clients, counts, memory_events, most_in_flight, peaks, recount
+
+_SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+_TIMES = {"once": 1, "twice": 2}
+_WIDE = 400
+_TABLE_GAP = re.compile(r" {3,}")
+
+
+def disagreements(run: RunDir) -> list[str]:
+    """A line for each figure that is told in two ways; of a run with variants, of each of them."""
+    if run.has_variants():
+        return [
+            f"{path.name}: {one}" for path in sorted(run.variants.iterdir()) for one in disagreements(RunDir(path))
+        ]
+    summary = json.loads(run.summary.read_text())
+    counted = recount(run.path)
+    told = look(run)
+    assert told.study is not None
+    found = [
+        *_again(summary, told.summary),
+        *_memory(summary, counted),
+        *_requests(summary, counted),
+        *_kills(summary, counted),
+        *_ends(summary, counted),
+        *_words(summary),
+        *_terminal(told, summary),
+        *_journal(told.study, summary),
+        *_export(told.study, counted),
+    ]
+    return [*found, *_page(run, summary)] if run.report.exists() else found
+
+
+def _differ(where: str, told: Any, counted: Any) -> Iterator[str]:
+    same = told == counted
+    if isinstance(told, float) and isinstance(counted, int | float):
+        same = math.isclose(told, counted, rel_tol=1e-6, abs_tol=2e-6)
+    if not same:
+        yield f"{where}: {told!r}, and again: {counted!r}"
+
+
+def _again(summary: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
+    """summary.json made again from the record is the same to the last figure."""
+    again = json.loads(json.dumps(made))
+    for name in sorted({*summary, *again}):
+        if summary.get(name) != again.get(name):
+            yield f"summary.json's {name!r} made again: {summary.get(name)!r} is {again.get(name)!r}"
+
+
+# -- the record, counted again ---------------------------------------------------------------------------------
+
+
+def _memory(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
+    page_bytes = summary["machine"].get("page_bytes") or 4096
+    for name, figures in [*summary["containers"].items(), ("pod", summary["pod"])]:
+        lives = counted.lives_of(name)
+        if not lives:
+            continue
+        for figure, value in {**peaks(lives), **counts(lives, page_bytes)}.items():
+            yield from _differ(f"{name}.{figure}", figures[figure], value)
+        for counter, value in memory_events(lives).items():
+            yield from _differ(f"{name}.memory_events.{counter}", figures["memory_events"][counter], value)
+    for figure, value in counted.host.items():
+        yield from _differ(f"host.{figure}", summary["host"][figure], value)
+
+
+def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
+    told, every = summary["requests"], counted.requests
+    if told["sent"] is None:
+        yield from _differ("requests.sent", 0, len(every))
+        return
+    yield from _seen("requests", told, every)
+    yield from _differ("requests.in_flight_peak", told["in_flight_peak"], most_in_flight(every))
+    for name, phase in summary["phases"].items():
+        mine = [one for one in every if one["phase"] == name]
+        yield from _seen(f"phases.{name}.requests", phase["requests"], mine)
+
+
+def _seen(where: str, told: dict[str, Any], requests: list[dict[str, Any]]) -> Iterator[str]:
+    for name, value in clients(requests).items():
+        yield from _differ(f"{where}.{name}", told[name], value)
+    times = sorted((one["done"] - began(one)) * 1e3 for one in requests if one["error"] is None)
+    yield from _differ(f"{where}.latency_ms.n", told["latency_ms"]["n"], len(times))
+    for name, share in _SHARES.items():
+        yield from _differ(f"{where}.latency_ms.{name}", told["latency_ms"][name], _quantile(times, share))
+
+
+def _quantile(ordered: list[float], share: float) -> float | None:
+    """Between the two nearest, in proportion."""
+    if not ordered:
+        return None
+    place = share * (len(ordered) - 1)
+    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return low + (high - low) * (place - math.floor(place))
+
+
+def _kills(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
+    logged = {pid: (anon, file) for pid, anon, file in counted.logged}
+    for kill in summary["oom_kills"]:
+        where = f"oom_kills at {kill['time_s']}"
+        if kill["pid"] is not None and logged:
+            told = (kill["anon_rss_bytes"], kill["file_rss_bytes"])
+            yield from _differ(f"{where}, the kernel's log", told, logged.get(kill["pid"]))
+    for name, figures in summary["containers"].items():
+        mine = [kill for kill in summary["oom_kills"] if kill["container"] == name]
+        yield from _differ(f"{name}.oom_kills", figures["oom_kills"] or 0, len(mine))
+        killed = figures["memory_events"]["oom_kill"]
+        if killed is not None and killed < len([kill for kill in mine if "memory.events" in kill["evidence"]]):
+            pod = summary["pod"]["memory_events"]["oom_kill"]
+            if pod is None or pod < len(summary["oom_kills"]):
+                yield f"{name}: {len(mine)} OOM kills, and memory.events counts {killed} (the pod's {pod})"
+    yield from _differ("pod.oom_kills", summary["pod"]["oom_kills"] or 0, len(summary["oom_kills"]))
+
+
+def _ends(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
+    """Exits, restarts and the pod's status, from events.jsonl."""
+    of = {kind: [event for event in counted.events if event.get("kind") == kind] for kind in _EVENTS}
+    for name, figures in summary["containers"].items():
+        made = {event["attempt"] for event in of["container-created"] if event["container"] == name}
+        ended = {event["attempt"]: event for event in of["container-exited"] if event["container"] == name}
+        for told in figures["exits"]:
+            yield from _differ(f"{name}.exits", told["exit_code"], ended[told["attempt"]]["exit_code"])
+        own = sum(attempt in ended and not ended[attempt]["asked"] for attempt in sorted(made)[:-1])
+        yield from _differ(f"{name}.restarts", figures["restarts"], own)
+    if of["pod-status"]:
+        newest = of["pod-status"][-1]
+        told = (summary["pod"]["status"], summary["pod"]["ready"])
+        yield from _differ("pod.status", told, (newest["status"], newest["ready"]))
+
+
+_EVENTS = ("container-created", "container-exited", "pod-status")
+
+
+# -- the same figure in words ----------------------------------------------------------------------------------
+
+
+def _words(summary: dict[str, Any]) -> Iterator[str]:
+    """What headline and sentences say of peaks, kills and requests."""
+    verdict = summary["verdict"]
+    said = ". ".join([verdict["headline"], *verdict["sentences"]])
+    for name, peak in re.findall(r"(?:^|[;:.] )([\w-]+) peaked at ((?:[\d.]+ (?:\w+ )?of )?[\d.]+ \w+)", said):
+        figures = summary["containers"].get(name)
+        if figures is not None:
+            limits = (figures["memory_limit_bytes"], figures["memory_high_bytes"])
+            choices = {_of(figures["memory_peak_bytes"], limit) for limit in limits}
+            if peak not in choices:
+                yield f"{name} peaked at {peak!r} in words, and in figures at one of {sorted(choices)}"
+    for name, often in re.findall(r"([\w-]+) was OOM-killed (?:while frozen )?(once|twice|[\d,]+ times)", said):
+        yield from _differ(f"{name} was OOM-killed", _number(often), summary["containers"][name]["oom_kills"])
+    for name, often in re.findall(r"([\w-]+) was restarted (once|twice|[\d,]+ times)", said):
+        yield from _differ(f"{name} was restarted", _number(often), summary["containers"][name]["restarts"])
+    requests = summary["requests"]
+    for number in re.findall(r"Of ([\d,]+) requests?, ", said):
+        yield from _differ("Of N requests", _number(number), requests["sent"])
+    for number in re.findall(r"all ([\d,]+) requests were answered", said):
+        yield from _differ("all N requests were answered", _number(number), requests["answered"])
+
+
+def _number(text: str) -> int:
+    return _TIMES.get(text) or int(text.split()[0].replace(",", ""))
+
+
+def _of(used: int | None, limit: int | None) -> str:
+    if used is None:
+        return "-"
+    if limit is None:
+        return format_bytes(used)
+    (mine, unit), (whole, other) = (format_bytes(value).rsplit(" ", 1) for value in (used, limit))
+    return f"{mine} of {whole} {unit}" if unit == other else f"{mine} {unit} of {whole} {other}"
+
+
+# -- the other places ------------------------------------------------------------------------------------------
+
+
+def _terminal(told: Told, summary: dict[str, Any]) -> Iterator[str]:
+    """`emu show`: its headline, and its tables of the pod, memory and requests."""
+    shown_on = io.StringIO()
+    tell(told, Console(file=shown_on, width=_WIDE))
+    said = shown_on.getvalue()
+    if summary["verdict"]["headline"] not in said:
+        yield f"emu show has another headline: {said.splitlines()[0]!r}"
+    rows = [_TABLE_GAP.split(line.strip()) for line in said.splitlines()]
+    for name, figures in summary["containers"].items():
+        for row in (row for row in rows if row[0] == name and len(row) > 3 and " of " in row[-2]):
+            shown, high = row[-2].removesuffix(" (memory.high)"), row[-2].endswith(" (memory.high)")
+            limit = figures["memory_high_bytes" if high else "memory_limit_bytes"]
+            yield from _differ(f"{name} in the table", shown, _of(figures["memory_peak_bytes"], limit))
+    for row in [row for row in rows if row[0] == "all" and len(row) > 3][:1]:  # the next ones are of latency
+        shown = [int(cell) for cell in row[1:3]]
+        yield from _differ("requests in the table", shown, [summary["requests"][one] for one in ("sent", "answered")])
+    for row in (row for row in rows if row[0] == summary["run_id"]):
+        pod = summary["pod"]
+        known = [pod["ready"] or "-", pod["status"] or "-", str(pod["restarts"])]
+        yield from _differ("the pod in the table", row[1:4], known)
+
+
+def _journal(study: Study, summary: dict[str, Any]) -> Iterator[str]:
+    """`emu journal`: its kills and ends."""
+    lines = entries(study)
+    kills = [entry.time_s or 0.0 for entry in lines if entry.text.startswith("OOM kill: ")]
+    told = [kill["time_s"] for kill in summary["oom_kills"]]
+    if len(kills) != len(told) or any(abs(a - b) > 1e-3 for a, b in zip(sorted(kills), sorted(told), strict=True)):
+        yield f"OOM kills in the journal at {kills}, in summary.json at {told}"
+    ends = sum(" ended with exit code " in entry.text for entry in lines)
+    exits = sum(len(figures["exits"]) for figures in summary["containers"].values())
+    if ends < exits:
+        yield f"{ends} ends in the journal, {exits} in summary.json"
+
+
+def _export(study: Study, counted: Recount) -> Iterator[str]:
+    """kperf's table of scaling: the first bytes of all answers, from when their requests were sent."""
+    [row] = csv.DictReader(io.StringIO(scaling_csv(study)))
+    waits = [one["first_byte"] - began(one) for one in counted.requests if one["first_byte"] is not None]
+    for name, value in (("min", min(waits, default=None)), ("max", max(waits, default=None))):
+        shown = row[f"svc_latency_{name}"]
+        yield from _differ(f"export {name}", float(shown) if shown else None, _rounded(value))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _page(run: RunDir, summary: dict[str, Any]) -> Iterator[str]:
+    """report.html: its headline, the sizes in its tables, and the tops of what it draws."""
+    page = run.report.read_text(encoding="utf-8")
+    plain = html.unescape(re.sub(r"<[^>]+>", "", page.replace("\u00a0", " "))).replace("\u00a0", " ")
+    if not all(part in plain for part in summary["verdict"]["headline"].split(": ")):  # in two lines there
+        yield "report.html has another headline"
+    sizes = {int(one.replace(",", "")) for one in re.findall(r'title="([\d,]+) bytes"', page)}
+    for name, figures in summary["containers"].items():
+        for figure in ("memory_peak_bytes", "anon_peak_bytes", "kernel_peak_bytes"):
+            if figures[figure] is not None and figures[figure] not in sizes:
+                yield f"report.html has no cell with {name}.{figure} ({figures[figure]})"
+    for label, top in _drawn(page):
+        figures = summary["pod"] if label == "pod" else summary["containers"].get(label)
+        most = None if figures is None else figures["memory_peak_bytes"]
+        if most is not None and top > most * (1 + 1e-6):
+            yield f"report.html draws {label} up to {top:.0f} bytes, and its peak is {most}"
+
+
+def _drawn(page: str) -> Iterator[tuple[str, float]]:
+    """Of each line of memory.current: whose it is, and its largest value in bytes."""
+    found = re.search(r'<script id="figure-data"[^>]*>(.*?)</script>', page, re.DOTALL)
+    if found is None:
+        return
+    figure = json.loads(zlib.decompress(base64.b64decode(found[1])))
+    for trace in figure["data"]:
+        meta = trace.get("meta") or {}
+        if meta.get("kind") == "current":
+            values = [value for value in _column(trace["y"], figure["arrays"]) if value is not None]
+            known = [value for value in values if not math.isnan(value)]
+            yield meta["of"], max(known, default=0.0) * meta["factor"]
+
+
+def _column(values: Any, arrays: list[dict[str, str]]) -> list[float | None]:
+    if isinstance(values, list):
+        return values
+    packed = arrays[values["$a"]]
+    numbers = array("f" if packed["k"] == "f4" else "d")
+    numbers.frombytes(base64.b64decode(packed["b"]))
+    return list(numbers)
+
+
+def check(path: Path) -> None:
+    """AssertionError with all that a run contradicts itself in."""
+    found = disagreements(RunDir(path))
+    assert not found, f"{path} contradicts itself:\n" + "\n".join(found)

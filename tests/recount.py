@@ -1,0 +1,289 @@
+"""A finished run counted again from its raw record: samples.raw, events.jsonl, requests.jsonl and kmsg.log.
+
+It shares no code with `emu.report`, so that the two can be held against each other: `tests.consistency` does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Figures = dict[str, int | float | None]
+_STAT = {
+    "anon_peak_bytes": ("anon",),
+    "kernel_peak_bytes": ("kernel",),
+    "sock_peak_bytes": ("sock",),
+    "shmem_peak_bytes": ("shmem",),
+    "slab_reclaimable_peak_bytes": ("slab_reclaimable",),
+    "slab_unreclaimable_peak_bytes": ("slab_unreclaimable",),
+    "kernel_stack_peak_bytes": ("kernel_stack",),
+    "pagetables_peak_bytes": ("pagetables",),
+    "percpu_peak_bytes": ("percpu",),
+    "file_peak_bytes": ("file", "-shmem"),
+    "kernel_unreclaimable_peak_bytes": ("kernel", "-slab_reclaimable"),
+}
+"""Peaks of memory.stat: a key, or one less another."""
+_EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
+_KILLED = re.compile(rb"Killed process (\d+) \(.*\) total-vm:\d+kB, anon-rss:(\d+)kB, file-rss:(\d+)kB")
+
+
+@dataclass
+class Cgroup:
+    """All that the samples say of one cgroup's life: the largest of what rises and falls, the last of what counts."""
+
+    label: str
+    attempt: int | None
+    peaks: Counter[str] = field(default_factory=Counter)
+    known: set[str] = field(default_factory=set)
+    """Peaks that were measured at all."""
+    last: dict[str, int] = field(default_factory=dict)
+    kernel_peak: int | None = None
+    """memory.peak."""
+
+    def most(self, name: str, value: int) -> None:
+        """Take a value of something that rises and falls."""
+        self.known.add(name)
+        self.peaks[name] = max(self.peaks[name], value)
+
+
+@dataclass
+class Recount:
+    """A run, counted again. Bytes and counts are ints; latencies are milliseconds in order of size."""
+
+    lives: list[Cgroup]
+    owners: dict[str, tuple[str, int]]
+    """Of each container's id: its name and attempt."""
+    host: Figures
+    requests: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    logged: list[tuple[int, int, int]]
+    """Of each kill line in the kernel's log: pid, anon-rss and file-rss in bytes."""
+
+    def lives_of(self, name: str) -> list[Cgroup]:
+        """Of a container, or of the pod; some cgroups were seen before they were known."""
+        found = []
+        for life in self.lives:
+            known = next((owner for ident, owner in self.owners.items() if ident in life.label), None)
+            if (known[0] if known and life.attempt is None else life.label) == name:
+                found.append(life)
+        return found
+
+
+def recount(path: Path) -> Recount:
+    """Read a run directory."""
+    events = list(_lines(path / "events.jsonl"))
+    created = [event for event in events if event.get("kind") == "container-created"]
+    owners = {event["id"]: (event["container"], event["attempt"]) for event in created if event.get("id")}
+    host: Figures = {}
+    lives = _lives(path / "samples.raw", host)
+    _counted_by_events(lives, events)
+    return Recount(lives, owners, host, _requests(path / "requests.jsonl"), events, _kills(path / "kmsg.log"))
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # torn
+        if isinstance(told, dict):
+            yield told
+
+
+# -- samples.raw -----------------------------------------------------------------------------------------------
+
+
+def _lives(path: Path, host: Figures) -> list[Cgroup]:
+    """Each cgroup's life: a file that is declared again for the same path begins another one."""
+    lives: dict[str, Cgroup] = {}
+    done: list[Cgroup] = []
+    sources: dict[int, tuple[str, str, Cgroup]] = {}
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\nE\n") + 3
+    at = 0
+    while at < whole:
+        end = data.index(b"\n", at)
+        words = data[at:end].split(b" ")
+        at = end + 1
+        if words[0] == b"D":
+            number, label, attempt, file = words[1:5]
+            group, _, _ = words[5].rpartition(b"/")
+            key = group.decode()
+            life = lives.get(key)
+            if life is None:
+                life = lives[key] = Cgroup(label.decode(), None if attempt == b"-" else int(attempt))
+                done.append(life)
+            sources[int(number)] = (file.decode(), key, life)
+        elif words[0] == b"F":
+            length = int(words[2])
+            file_name, _, owner = sources[int(words[1])]
+            _take(owner, file_name, data[at : at + length].decode(errors="replace"), host)
+            at += length + 1
+        elif words[0] == b"G":
+            lives.pop(sources[int(words[1])][1], None)
+    return done
+
+
+def _take(life: Cgroup, file: str, text: str, host: Figures) -> None:
+    if life.label == "host":
+        if file == "meminfo":
+            _meminfo(text, host)
+        return
+    match file:
+        case "memory.current":
+            life.most("memory", int(text))
+        case "memory.swap.current":
+            life.most("swap_peak_bytes", int(text))
+        case "memory.peak":
+            life.kernel_peak = max(life.kernel_peak or 0, int(text))
+        case "memory.stat":
+            _stat(life, _flat(text))
+        case "memory.events" | "memory.events.local" | "memory.swap.events":
+            for name, value in _flat(text).items():
+                life.last[f"{file} {name}"] = value
+        case "cpu.stat":
+            life.last.update({f"cpu {name}": value for name, value in _flat(text).items()})
+        case "io.stat":
+            for line in text.splitlines():
+                device, *pairs = line.split()
+                for name, value in (pair.split("=") for pair in pairs if "=" in pair):
+                    life.last[f"io {name} {device}"] = int(value)
+            life.known.add("io")
+
+
+def _stat(life: Cgroup, stat: dict[str, int]) -> None:
+    for name, (key, *less) in _STAT.items():
+        if key in stat and all(other[1:] in stat for other in less):
+            life.most(name, max(0, stat[key] - sum(stat[other[1:]] for other in less)))
+    for name in ("workingset_refault_file", "workingset_refault_anon", "pgmajfault"):
+        if name in stat:
+            life.last[name] = stat[name]
+
+
+def _flat(text: str) -> dict[str, int]:
+    return {name: int(value) for name, value in (line.split() for line in text.splitlines())}
+
+
+def _meminfo(text: str, host: Figures) -> None:
+    told = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in text.splitlines()}
+    host["memory_total_bytes"] = told["MemTotal"]
+    before = host.get("memory_available_min_bytes")
+    available = told["MemAvailable"]
+    host["memory_available_min_bytes"] = available if before is None else min(before, available)
+    if "SwapTotal" in told:
+        used = told["SwapTotal"] - told["SwapFree"]
+        host["swap_used_peak_bytes"] = max(host.get("swap_used_peak_bytes") or 0, used)
+
+
+def _counted_by_events(lives: list[Cgroup], events: list[dict[str, Any]]) -> None:
+    """The recorder's own events tell of counters of a cgroup that was gone before the next sample."""
+    seen: dict[tuple[str, int | None], list[Cgroup]] = defaultdict(list)
+    for life in lives:
+        seen[(life.label, life.attempt)].append(life)
+    for event in events:
+        if event.get("kind") != "memory-events":
+            continue
+        mine = seen.get((event["label"], event["attempt"]), [])
+        file = "memory.events.local" if event["local"] else "memory.events"
+        if len(mine) == 1:
+            for name, value in event["values"].items():
+                mine[0].last[f"{file} {name}"] = max(mine[0].last.get(f"{file} {name}", 0), value)
+
+
+# -- what follows from it --------------------------------------------------------------------------------------
+
+
+def peaks(lives: list[Cgroup]) -> Figures:
+    """The largest over all lives."""
+    names = {*_STAT, "swap_peak_bytes"}
+    found: Figures = {
+        name: max((life.peaks[name] for life in lives if name in life.known), default=None) for name in names
+    }
+    tops = [life.peaks["memory"] if life.kernel_peak is None else life.kernel_peak for life in lives if life.known]
+    return {**found, "memory_peak_bytes": max(tops, default=None)}
+
+
+def counts(lives: list[Cgroup], page_bytes: int) -> Figures:
+    """Counters, over all lives together; each begins at 0. None where none was read."""
+    refaults, swapped = _sum(lives, "workingset_refault_file"), _sum(lives, "workingset_refault_anon")
+    usec = _sum(lives, "cpu usage_usec")
+    return {
+        "refault_bytes": None if refaults is None else refaults * page_bytes,
+        "swap_refault_bytes": None if swapped is None else swapped * page_bytes,
+        "major_faults": _sum(lives, "pgmajfault"),
+        "cpu_s": None if usec is None else usec / 1e6,
+        "io_read_bytes": _bytes(lives, "rbytes"),
+        "io_write_bytes": _bytes(lives, "wbytes"),
+    }
+
+
+def memory_events(lives: list[Cgroup], file: str = "memory.events") -> Figures:
+    """How far each counter of memory.events rose."""
+    return {name: _sum(lives, f"{file} {name}") for name in _EVENTS}
+
+
+def _sum(lives: list[Cgroup], name: str) -> int | None:
+    known = [life.last[name] for life in lives if name in life.last]
+    return sum(known) if known else None
+
+
+def _bytes(lives: list[Cgroup], name: str) -> int | None:
+    if not any("io" in life.known for life in lives):
+        return None
+    return sum(value for life in lives for key, value in life.last.items() if key.startswith(f"io {name} "))
+
+
+# -- requests.jsonl, kmsg.log ----------------------------------------------------------------------------------
+
+
+def _requests(path: Path) -> list[dict[str, Any]]:
+    """Each request, sent and done in one."""
+    lines = list(_lines(path))
+    done = {line["id"]: line for line in lines if line.get("e") == "done"}
+    nothing = {"error": "unanswered", "status": None, "done": None, "first_byte": None}
+    return [{**nothing, **line, **done.get(line["id"], {})} for line in lines if line.get("e") == "sent"]
+
+
+def began(request: dict[str, Any]) -> float:
+    """From when a request counts: the load generator took it up; in older records, when it was due."""
+    begun = request.get("begun")
+    return float(request["due"] if begun is None else begun)
+
+
+def clients(requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """What clients saw: counts."""
+    whole = [one for one in requests if one["error"] is None]
+    return {
+        "sent": len(requests),
+        "answered": len(whole),
+        "by_status": dict(Counter(str(one["status"]) for one in whole)),
+        "errors": dict(Counter(one["error"] for one in requests if one["error"] is not None)),
+    }
+
+
+def most_in_flight(requests: list[dict[str, Any]]) -> int:
+    """The most that were under way at one time; what is done at the same moment as another is sent makes room."""
+    steps = Counter[float]()
+    for one in requests:
+        steps[one["sent"]] += 1
+        if one["done"] is not None:
+            steps[one["done"]] -= 1
+    most = now = 0
+    for _, step in sorted(steps.items()):
+        now += step
+        most = max(most, now)
+    return most
+
+
+def _kills(path: Path) -> list[tuple[int, int, int]]:
+    if not path.exists():
+        return []
+    found = _KILLED.findall(path.read_bytes())
+    return [(int(pid), int(anon) * 1024, int(file) * 1024) for pid, anon, file in found]

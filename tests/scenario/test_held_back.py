@@ -1,0 +1,103 @@
+"""What slows a container, and whose memory it was, on a real kernel: memory.high, swap limits, a probe's command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.scenario.support import Finished
+
+pytestmark = pytest.mark.scenario
+
+EmuRun = Callable[..., Finished]
+ASK = """
+load:
+  drain: {drain}
+  settle: 1s
+  phases:
+    - {{name: ask, type: burst, size: 1, duration: 1s, request: {{timeout: {timeout}, do: {{hold: 150Mi}}}}}}
+"""
+
+
+def test_memory_high_is_named(emu_run: EmuRun, scenario_file: Callable[[str], str]) -> None:
+    """An app that wants three times its memory.high is never killed and never answers: throttled, and said to be."""
+    done = emu_run(
+        scenario_file(
+            f"""
+name: throttled
+question: What becomes of an app that wants three times its memory.high?
+pod:
+  runtime: process
+  app:
+    resources: {{limits: {{memory: 128Mi}}}}
+    memory: {{high: 48Mi}}
+{ASK.format(drain="12s", timeout="10s")}"""
+        )
+    )
+    app = done.summary["containers"]["app"]
+    assert (app["oom_kills"], app["memory_events"]["max"]) == (0, 0)
+    [one] = [one for one in app["held_back"] if one["by"] == "memory.high"]
+    assert one["bound_bytes"] == 48 * 2**20
+    assert one["times"] == app["memory_events"]["high"] >= 1
+    assert "memory.high of 48 MiB" in done.summary["verdict"]["headline"]
+    assert [stall["why"] for stall in done.summary["stalls"] if stall["container"] == "app"] == ["memory.high"]
+
+
+def test_swap_that_is_used_up_is_part_of_the_cause(emu_run: EmuRun, scenario_file: Callable[[str], str]) -> None:
+    """Memory and swap limit together are less than the app wants: the kill names both."""
+    done = emu_run(
+        scenario_file(
+            f"""
+name: swap-limit
+question: What becomes of an app whose swap limit is small?
+pod:
+  runtime: process
+  backOff: {{scale: 0.1}}
+  app:
+    resources: {{limits: {{memory: 64Mi}}}}
+    memory: {{swapMax: 32Mi}}
+{ASK.format(drain="60s", timeout="60s")}"""
+        )
+    )
+    kill = done.summary["oom_kills"][0]
+    assert (kill["swap_left"], kill["swap_limit_bytes"]) == ("limit", 32 * 2**20)
+    assert (kill["victim_is"], kill["culprit"]["kind"]) == ("main", "main")
+    assert "swap limit (memory.swap.max) of 32 MiB used up" in done.summary["verdict"]["headline"]
+    assert all("lives on swap" not in text for text in done.summary["verdict"]["sentences"])
+
+
+PROBE = """
+name: probe-oom
+question: Whose memory is it when a probe's command takes it?
+pod:
+  runtime: process
+  backOff: {scale: 0.1}
+  app:
+    resources: {limits: {memory: 64Mi}}
+    memory: {oomGroup: %s}
+    readinessProbe:
+      exec: {command: [/usr/bin/python3, -c, "import time; x = bytearray(80 << 20); time.sleep(1)"]}
+      initialDelaySeconds: 3
+      periodSeconds: 3
+      timeoutSeconds: 60
+  readyTimeout: 8s
+load:
+  phases:
+    - {name: ask, type: constant, rate: 1, duration: 3s}
+"""
+
+
+@pytest.mark.parametrize("group", ["true", "false"])
+def test_a_probes_memory_is_not_called_the_apps(
+    emu_run: EmuRun, scenario_file: Callable[[str], str], group: str
+) -> None:
+    """The readiness probe's command runs the container out of memory. With memory.oom.group all of it dies for that,
+    without, the command alone.
+    """
+    done = emu_run(scenario_file(PROBE % group))
+    kill = done.summary["oom_kills"][0]
+    assert (kill["victim_is"], kill["culprit"]["kind"], kill["child"]) == ("readiness", "readiness", group == "false")
+    assert kill["culprit"]["command"].startswith("/usr/bin/python3 -c import time")
+    assert kill["culprit"]["rss_bytes"] >= 40 * 2**20
+    assert "the readiness probe's command" in done.summary["verdict"]["headline"]

@@ -1,0 +1,67 @@
+"""A run says the same everywhere; and the check of that finds what does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emu.report.finish import finish
+from emu.rundir import RunDir
+from tests import fake_runs
+from tests.consistency import disagreements
+
+
+@pytest.mark.parametrize("name", sorted(fake_runs.ALL))
+def test_a_run_says_the_same_everywhere(name: str, tmp_path: Path) -> None:
+    """summary.json, the words, the tables, the journal, the export, the page; and all of it counted again."""
+    run = fake_runs.ALL[name](tmp_path / "run")
+    finish(run)
+    assert disagreements(run) == []
+
+
+def _summary(change: Callable[[dict[str, Any]], None]) -> Callable[[RunDir], None]:
+    def apply(run: RunDir) -> None:
+        summary = json.loads(run.summary.read_text())
+        change(summary)
+        run.summary.write_text(json.dumps(summary))
+
+    return apply
+
+
+def _page(old: str, new: str) -> Callable[[RunDir], None]:
+    def apply(run: RunDir) -> None:
+        page = run.report.read_text()
+        assert old in page
+        run.report.write_text(page.replace(old, new))
+
+    return apply
+
+
+TAMPERED = {
+    "a peak": (_summary(lambda told: told["containers"]["app"].update(anon_peak_bytes=1)), "app.anon_peak_bytes"),
+    "a counter": (_summary(lambda told: told["pod"]["memory_events"].update(max=9)), "pod.memory_events.max"),
+    "requests": (_summary(lambda told: told["requests"].update(answered=7)), "requests.answered"),
+    "a latency": (_summary(lambda told: told["requests"]["latency_ms"].update(p99=1.0)), "requests.latency_ms.p99"),
+    "a kill": (_summary(lambda told: told["oom_kills"].pop()), "oom_kills"),
+    "what it held": (_summary(lambda told: told["oom_kills"][0].update(anon_rss_bytes=1)), "kernel's log"),
+    "an exit": (_summary(lambda told: told["containers"]["queue-proxy"]["exits"][0].update(exit_code=1)), "exits"),
+    "the headline": (_summary(lambda told: told["verdict"].update(headline="All is well")), "another headline"),
+    "words": (
+        _summary(lambda told: told["verdict"]["sentences"].append("app peaked at 255 of 256 MiB.")), "in words"
+    ),
+    "the page's headline": (_page("OOM-killed", "well"), "report.html has another headline"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_differs_is_found(name: str, tmp_path: Path) -> None:
+    """Each figure changed in one place alone."""
+    run = fake_runs.oom(tmp_path / "run")
+    finish(run)
+    change, words = TAMPERED[name]
+    change(run)
+    assert any(words in line for line in disagreements(run))

@@ -1,0 +1,215 @@
+"""What held a container back is named: limits that slow, swap that is used up, processors, devices, the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emu.report.journal import entries
+from emu.report.study import read_study
+from emu.report.summary import summarize
+from tests.fakes import MIB, FakeRun
+
+
+def _told(run: FakeRun) -> tuple[dict[str, Any], str]:
+    """The summary, and all that is said of it."""
+    study = read_study(run.finish())
+    summary = summarize(study)
+    journal = [entry.to_text() for entry in entries(study)]
+    return summary, "\n".join([summary["verdict"]["headline"], *summary["verdict"]["sentences"], *journal])
+
+
+def _begun(path: Path, **limits: Any) -> FakeRun:
+    run = FakeRun(path / "run", name="made-up")
+    run.start("queue-proxy", memory_max=64 * MIB).values.update(anon=40 * MIB)
+    run.start("app", **limits).values.update(anon=40 * MIB)
+    run.advance(1.0)
+    return run
+
+
+def test_an_app_throttled_at_memory_high_is_said_to_be(tmp_path: Path) -> None:
+    """In the headline, the figures, the journal; and again where its liveness probe then kills it."""
+    run = _begun(tmp_path, memory_max=128 * MIB, high=48 * MIB)
+    run.advance(2.0, {"app": {"anon": 52 * MIB}})
+    run.count("app", high=3000)
+    run.advance(10.0)
+    run.exit("app", 137, killed_for="liveness")
+    summary, said = _told(run)
+    [one] = summary["containers"]["app"]["held_back"]
+    assert (one["by"], one["times"], one["bound_bytes"]) == ("memory.high", 3000, 48 * MIB)
+    assert one["seconds"] == pytest.approx(8.0, abs=0.5)
+    assert summary["verdict"]["headline"].startswith("app was killed for its failing liveness probe")
+    assert "app was throttled at its memory.high of 48 MiB, above it for" in summary["verdict"]["headline"]
+    assert "from here on: app was throttled at its memory.high" in said
+
+
+def test_memory_high_that_reclaim_could_keep_is_no_headline(tmp_path: Path) -> None:
+    """Page cache is reclaimed at memory.high without slowing anybody: a sentence, no more."""
+    run = _begun(tmp_path, memory_max=128 * MIB, high=48 * MIB)
+    run.advance(2.0, {"app": {"file": 8 * MIB}})
+    run.count("app", high=30)
+    run.advance(10.0)
+    summary, said = _told(run)
+    assert "app was kept to its memory.high of 48 MiB by reclaim (memory.events high: 30)." in said
+    assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB (memory.high)"
+
+
+def test_swap_that_is_used_up_is_told_apart(tmp_path: Path) -> None:
+    """The container's own swap limit, or the machine's swap: the two look alike in memory.events."""
+    run = _begun(tmp_path / "own", memory_max=64 * MIB, swap_max=32 * MIB)
+    run.advance(4.0, {"app": {"swap": 32 * MIB, "swap_event_max": 7, "swap_event_fail": 7}})
+    run.advance(8.0)
+    summary, said = _told(run)
+    assert [one["by"] for one in summary["containers"]["app"]["held_back"]] == ["memory.swap.max"]
+    assert summary["containers"]["app"]["swap_events"] == {"high": 0, "max": 7, "fail": 7}
+    assert "app had used up its swap limit (memory.swap.max) of 32 MiB" in summary["verdict"]["headline"]
+    run = _begun(tmp_path / "machine", memory_max=64 * MIB, swap_max=None)
+    run.advance(4.0, {"app": {"swap": 500 * MIB}})
+    run.swap_free_kb = 0
+    run.advance(8.0, {"app": {"swap_event_fail": 3}})
+    summary, said = _told(run)
+    assert [one["by"] for one in summary["containers"]["app"]["held_back"]] == ["machine-swap"]
+    assert "the machine's swap of 512 MiB was full for 3.9 s while app swapped" in said
+
+
+def test_processors_and_devices_are_named(tmp_path: Path) -> None:
+    """cpu.max and a slow disk, where they cost more than a twentieth of the run."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    run.advance(10.0, {"app": {"throttled_usec": 4e6, "io_full_usec": 3e6}, "queue-proxy": {"throttled_usec": 1e4}})
+    summary, said = _told(run)
+    assert [one["by"] for one in summary["containers"]["app"]["held_back"]] == ["cpu.max", "io"]
+    assert summary["containers"]["queue-proxy"]["held_back"] == []
+    assert "app was throttled by cpu.max for 4.0 s" in said
+    assert "all of app waited for a device for 3.0 s (io.pressure, full)" in said
+
+
+def test_the_quiet_headline_is_of_the_nearest_to_its_limit(tmp_path: Path) -> None:
+    """Not always queue-proxy's peak: the app stood at all of its limit, of reclaimable slab."""
+    run = _begun(tmp_path, memory_max=48 * MIB)
+    run.advance(5.0, {"app": {"anon": 4 * MIB, "kernel": 44 * MIB, "slab_reclaimable": 43 * MIB}})
+    run.count("app", max=5)
+    summary, said = _told(run)
+    assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB"
+    figures = summary["containers"]["app"]
+    assert figures["slab_reclaimable_peak_bytes"] == 43 * MIB
+    assert figures["kernel_unreclaimable_peak_bytes"] == MIB
+    assert "app held up to 43 MiB of reclaimable slab" in said
+
+
+def test_stacks_of_threads_are_not_slab(tmp_path: Path) -> None:
+    """Kernel memory that goes only with the threads is named as what it is."""
+    run = _begun(tmp_path, memory_max=48 * MIB)
+    run.advance(5.0, {"app": {"anon": 4 * MIB, "kernel": 40 * MIB, "kernel_stack": 38 * MIB}})
+    assert "40 MiB of kernel memory that cannot be reclaimed, most of it stacks of threads (38 MiB)" in _told(run)[1]
+
+
+def test_pages_on_their_way_to_swap_are_not_dirty_files(tmp_path: Path) -> None:
+    """The kernel counts both as file_writeback: what the swap cache holds of it is told apart."""
+    run = _begun(tmp_path, memory_max=64 * MIB, swap_max=None)
+    run.advance(5.0, {"app": {"file_dirty": 2 * MIB, "file_writeback": 9 * MIB, "swapcached": 8 * MIB}})
+    figures = _told(run)[0]["containers"]["app"]
+    assert (figures["dirty_peak_bytes"], figures["swap_writeback_peak_bytes"]) == (3 * MIB, 8 * MIB)
+
+
+def test_a_machine_that_runs_short_is_told_though_nobody_dies(tmp_path: Path) -> None:
+    """In the headline, in a sentence and in the journal, at the time when it was shortest."""
+    run = _begun(tmp_path, memory_max=None)
+    run.available_kb, run.stalls = 5_300, 142
+    run.advance(3.0)
+    run.available_kb = None
+    run.advance(5.0)
+    summary, said = _told(run)
+    words = "the machine itself ran short of memory: 5.2 MiB of 1 GiB available"
+    assert words in summary["verdict"]["headline"]
+    assert summary["host"]["ran_short"] is True
+    assert summary["host"]["reclaim_stalls"] == 42
+    assert "42 allocations had to wait for that" in said
+    assert "reclaims from everybody" in said and f"emu: {words}" in said
+
+
+def test_a_killed_container_does_not_live_on_swap(tmp_path: Path) -> None:
+    """And the kill's cause names the swap limit that was used up, or the machine's swap that was full."""
+    for where, swap_max, free_kb, words in (
+        ("own", 32 * MIB, 524_288, "with its swap limit (memory.swap.max) of 32 MiB used up"),
+        ("machine", None, 0, "with the machine's swap full"),
+        ("none", 0, 524_288, "its own limit of 64 MiB was reached"),
+    ):
+        run = _begun(tmp_path / where, memory_max=64 * MIB, swap_max=swap_max)
+        run.swap_free_kb = free_kb
+        swapped = 0 if swap_max == 0 else 32 * MIB
+        run.advance(4.0, {"app": {"anon": 63 * MIB, "swap": swapped, "swap_out": swapped}})
+        run.oom("app")
+        summary, said = _told(run)
+        assert words in summary["verdict"]["headline"]
+        assert "lives on swap" not in said
+        left = {"own": "limit", "machine": "machine-full", "none": "not-allowed"}[where]
+        assert summary["oom_kills"][0]["swap_left"] == left
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_probes_command_is_not_the_app(tmp_path: Path, seen: bool) -> None:
+    """The process that held most was the readiness probe's: by its pid, else by its name and the time."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    group = run.live["app"]
+    main, other = group.pids[0], 9100
+    group.pids.append(other)
+    group.rss_pages = {main: 3000, other: 12_979}
+    run.advance(4.0, {"app": {"anon": 63 * MIB}})
+    run.oom("app", group=True)
+    run.command("app", "readiness", ["/bin/app", "-c", "hold"], 3.0, [other] if seen else [])
+    summary, said = _told(run)
+    [kill] = summary["oom_kills"]
+    assert (kill["victim_is"], kill["culprit"]["kind"]) == ("main", "readiness")
+    assert kill["culprit"]["command"] == "/bin/app -c hold"
+    assert "its own limit of 64 MiB was reached by the readiness probe's command" in summary["verdict"]["headline"]
+    assert "The readiness probe's command (/bin/app -c hold) held 50.7 of 64 MiB" in said
+
+
+def test_a_killed_command_alone_is_named(tmp_path: Path) -> None:
+    """Without memory.oom.group the probe's process dies, and the container lives on."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    run.live["app"].pids.append(9100)
+    run.advance(4.0, {"app": {"anon": 63 * MIB}})
+    run.oom("app", child=True)
+    run.command("app", "liveness", ["/bin/check"], 3.0, [9100])
+    run.advance(5.0)
+    headline = _told(run)[0]["verdict"]["headline"]
+    assert headline.startswith("the liveness probe's command in app was OOM-killed")
+    assert "; the container lived on" in headline
+
+
+def test_children_of_the_app_are_told_apart(tmp_path: Path) -> None:
+    """Processes that the app started held it, and no probe ran then."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    group = run.live["app"]
+    group.pids.append(9100)
+    group.rss_pages = {group.pids[0]: 2000, 9100: 12_000}
+    run.command("app", "readiness", ["/bin/app"], 0.2, [])
+    run.advance(4.0, {"app": {"anon": 63 * MIB}})
+    run.oom("app", group=True)
+    summary, said = _told(run)
+    assert summary["oom_kills"][0]["culprit"]["kind"] == "child"
+    assert "Most of it was held by processes that app's main process had started: 46.9 of 64 MiB." in said
+
+
+def test_a_kill_for_kernel_memory_says_which(tmp_path: Path) -> None:
+    """Stacks of threads and dentries look alike in `kernel`; the kernel's own report tells them apart."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    run.advance(4.0, {"app": {"anon": 10 * MIB, "kernel": 53 * MIB, "kernel_stack": 48 * MIB}})
+    run.oom("app")
+    summary, said = _told(run)
+    [kill] = summary["oom_kills"]
+    assert kill["held_kernel"]["kernel_stack"] == 48 * MIB
+    assert "53 MiB of kernel memory (48 MiB of it stacks of threads)" in said
+
+
+def test_a_bus_error_with_a_full_tmpfs_is_explained(tmp_path: Path) -> None:
+    """SIGBUS with all of /dev/shm used: no limit of memory is in play."""
+    run = _begun(tmp_path, memory_max=512 * MIB)
+    run.advance(4.0, {"app": {"shmem": 64 * MIB}})
+    run.exit("app", 135)
+    headline = _told(run)[0]["verdict"]["headline"]
+    assert headline.startswith("app was ended by SIGBUS at 4.0 s (exit code 135), with 64 MiB of shared memory")
+    assert "/dev/shm has 64 MiB by default" in headline
