@@ -109,6 +109,14 @@ def show(run: str | None, as_json: bool) -> None:
         console.print(f"\nno report yet: emu report {chosen.path}", soft_wrap=True)
 
 
+def _refuse_variants(run: RunDir, what: str, command: str) -> None:
+    """EmuError for a run with variants, of which each has this for itself."""
+    if run.has_variants():
+        first = next(iter(sorted(run.variants.iterdir())), run.variants / "NAME")
+        why = "each of its variants was played by itself, on a clock of its own"
+        raise EmuError(f"{run.path.name} has no {what} of its own", why, f"name one of them: {command} {first}")
+
+
 @click.command()
 @_run_argument
 @click.option("--oom", "selection", flag_value="oom", help="Only the kernel's OOM blocks.")
@@ -132,10 +140,7 @@ def journal(run: str | None, selection: str | None, as_json: bool) -> None:
     from emu.report.study import read_study
 
     found = find_run(run)
-    if found.has_variants():
-        first = next(iter(sorted(found.variants.iterdir())), found.variants / "NAME")
-        why = "each of its variants was played by itself, on a clock of its own"
-        raise EmuError(f"{found.path.name} has no journal of its own", why, f"name one of them: emu journal {first}")
+    _refuse_variants(found, "journal", "emu journal")
     study = read_study(found)
     chosen = entries(study, selection or "notable")  # type: ignore[arg-type]
     before = None
@@ -213,7 +218,9 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
         ("scaling", "kperf-csv"): kperf.scaling_csv,
         ("scaling", "kperf-json"): kperf.scaling_json,
     }
-    text = makers[(table, form)](read_study(find_run(run)))
+    found = find_run(run)
+    _refuse_variants(found, "tables", f"emu export --to {form} --of {table}")
+    text = makers[(table, form)](read_study(found))
     if out is None:
         output.echo(text, nl=False)
         return

@@ -52,7 +52,8 @@ def complete_variant(ctx: click.Context, param: click.Parameter, incomplete: str
 
 
 def _scenario_of(ctx: click.Context) -> Node | None:
-    name = ctx.params.get("scenario")
+    # An option that still lacks its value ends the parsing; what was given before it is left in `args` then.
+    name = ctx.args[0] if ctx.args else ctx.params.get("scenario")
     try:
         return parse(read_text(path), str(path)) if name and (path := find_scenario(str(name))) else None
     except EmuError:

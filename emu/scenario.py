@@ -18,6 +18,7 @@ from emu import __version__, bodies, problems
 from emu import overrides as changes
 from emu.errors import EmuError, SeveralErrors, raise_all
 from emu.keys import nearest
+from emu.manifests import refuse_manifest
 from emu.paths import scenarios_dir
 from emu.problems import Problem
 from emu.profiles import is_path, load_profile
@@ -81,6 +82,7 @@ def load_scenario(name_or_path: str, overrides: Sequence[str] = ()) -> ScenarioS
 
 def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> ScenarioSpec:
     """The scenario in a text; `source` is how errors call it."""
+    refuse_manifest(text, source)
     root = parse(text, source)
     changes.apply(_mapping(root), overrides)
     bodies.take_in(root, source)

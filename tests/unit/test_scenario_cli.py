@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
+from emu.cli import main
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant, scenarios, schema
 from emu.errors import EmuError
 from emu.scenario import builtin_scenarios
@@ -111,3 +113,20 @@ def test_variants_complete(incomplete: str, scenario: str | None, wanted: list[s
     context = click.Context(click.Command("run"))
     context.params["scenario"] = scenario
     assert [item.value for item in complete_variant(context, PARAM, incomplete)] == wanted
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "found"),
+    [
+        (["run", "idle-policies", "--variant"], "", "never"),
+        (["run", "--json", "idle-policies", "--variant"], "re", "reclaim"),
+        (["run", "idle-policies", "--set"], "load.phases.", "load.phases.trace."),
+        (["run", "--set", "load.seed=5", "page-cache-fits", "--set"], "load.phases.", "load.phases.first."),
+    ],
+)
+def test_what_is_typed_before_is_known(words: list[str], incomplete: str, found: str) -> None:
+    """Variants and phases are those of the scenario on the line, not of the default one."""
+    names = [
+        item.value for item in ShellComplete(main, {}, "emu", "_EMU_COMPLETE").get_completions(words, incomplete)
+    ]
+    assert found in names, names

@@ -391,3 +391,19 @@ def test_an_unreadable_file_is_told(open_folder: Path, as_ordinary_user: None) -
     path.chmod(0)
     with pytest.raises(EmuError, match="make it readable"):
         load_scenario(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: a}\n", "a Knative Service manifest"),
+        ("kind: InferenceService\napiVersion: serving.kserve.io/v1beta1\n", "a KServe InferenceService manifest"),
+        ("# x\n---\napiVersion: v1\nkind: Pod\n---\napiVersion: v1\nkind: Secret\n", "a Kubernetes Pod manifest"),
+        ('{\n  "apiVersion": "apps/v1",\n  "kind": "Deployment"\n}\n', "a Kubernetes Deployment manifest"),
+    ],
+)
+def test_a_manifest_is_called_one(text: str, what: str) -> None:
+    """It is no misspelt scenario, and the error says where its values go."""
+    error = error_of(text)
+    assert error.what == f"f.yaml: this is {what}, not a scenario"
+    assert "emu scenarios queue-proxy-oom" in error.fix

@@ -1,0 +1,26 @@
+"""Manifests of Kubernetes, Knative and KServe given where a scenario belongs: known, and answered as that."""
+
+from __future__ import annotations
+
+import re
+
+from emu.errors import EmuError
+
+_FIELD = r"(?m)^[{{ \t]*[\"']?{}[\"']?[ \t]*:[ \t]*[\"']?([\w./-]+)"
+_VERSION, _KIND = re.compile(_FIELD.format("apiVersion")), re.compile(_FIELD.format("kind"))
+_SCENARIO = re.compile(r"(?m)^question[ \t]*:")
+_MAKERS = (("serving.knative.dev/", "Knative"), ("serving.kserve.io/", "KServe"))
+
+
+def refuse_manifest(text: str, source: str) -> None:
+    """EmuError for a text that is a manifest, one document or several."""
+    version, kind = _VERSION.search(text), _KIND.search(text)
+    if version is None or kind is None or _SCENARIO.search(text):
+        return
+    maker = next((maker for group, maker in _MAKERS if version[1].startswith(group)), "Kubernetes")
+    raise EmuError(
+        f"{source}: this is a {maker} {kind[1][:60]} manifest, not a scenario",
+        "a scenario is a question: a pod, a load or starts, and what is expected; a manifest has only the pod",
+        "begin with `emu scenarios queue-proxy-oom > mine.yaml`, and take over its values: containerConcurrency and "
+        "timeoutSeconds to `pod`, image, command, env, resources and probes of the container to `pod.app`",
+    )
