@@ -96,7 +96,7 @@ test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's wa
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_footprint.py $(ARGS)
 
 test-browser: $(STAMP) ## The report's page in a headless Chromium, which this installs where there is apt
-	@PURPOSE="make test-browser" scripts/install-packages chromium || true
+	@scripts/install-packages chromium || true
 	$(PYTHON) -m pytest tests/browser $(SLOWEST) $(ARGS)
 
 test-sandbox: $(STAMP) ## Tests of the sandbox itself: boots some ten guests, in about four minutes
