@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from emu.policy.printing import Container, PodFacts, Running, Terminated, Waiting, print_pod
+
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 Phase = Literal["waiting", "creating", "running", "back-off", "terminated"]
 
@@ -92,7 +94,8 @@ def next_delay(
     and then from its own end.
     """
     ran_for = now - state.started_at if state.started_at is not None else 0.0
-    back_off_s = 0.0 if ran_for >= rule.reset_after_s else state.back_off_s
+    forgotten = not by_probe and ran_for > rule.reset_after_s  # after a probe's kill this life does not count
+    back_off_s = 0.0 if forgotten else state.back_off_s
     if by_probe and state.exited_at is None:
         return 0.0, back_off_s
     if back_off_s == 0.0:
@@ -117,29 +120,35 @@ class PodView:
 
 
 def pod_view(containers: Sequence[ContainerState], now: float, *, terminating: bool = False) -> PodView:
-    """READY STATUS RESTARTS as kubectl words them (kubernetes pkg/printers/internalversion, printPod): the reason of
-    a waiting or terminated container wins over Running; a back-off shows the exit's reason until the kubelet's
+    """READY STATUS RESTARTS as `kubectl get pod` prints them: a back-off shows the exit's reason until the kubelet's
     next look and CrashLoopBackOff while it waits. `terminating`: the pod was told to end.
     """
-    ready = sum(1 for state in containers if state.ready)
-    status = "Running"
-    if all(state.phase == "terminated" for state in containers):
-        status = next((s.last_reason for s in containers if s.last_exit_code), None) or "Completed"
-    else:
-        for state in reversed(containers):
-            word = _status_word(state, now)
-            if word is not None:
-                status = word
-    status = "Terminating" if terminating else status
-    return PodView(f"{ready}/{len(containers)}", status, sum(state.restarts for state in containers))
+    facts = PodFacts(
+        [_printable(state, now) for state in containers],
+        phase=_phase(containers),
+        ready=all(state.ready for state in containers),
+        deleted=terminating,
+    )
+    printed = print_pod(facts if not terminating else replace(facts, phase="Running"), now)
+    return PodView(printed.ready, printed.status, sum(state.restarts for state in containers))
 
 
-def _status_word(state: ContainerState, now: float) -> str | None:
-    if state.phase in ("waiting", "creating"):
-        return "ContainerCreating" if state.restarts == 0 else (state.last_reason or "Error")
-    if state.phase == "back-off":
-        waits = state.start_at is not None and state.start_at > now and state.delay_s > 0
-        return "CrashLoopBackOff" if waits else (state.last_reason or "Error")
-    if state.phase == "terminated":
-        return state.last_reason
-    return None
+def _printable(state: ContainerState, now: float) -> Container:
+    return Container(_state(state, now), state.ready, state.restarts, state.exited_at)
+
+
+def _state(state: ContainerState, now: float) -> Waiting | Running | Terminated:
+    if state.phase == "running":
+        return Running()
+    if state.phase in ("waiting", "creating") and state.restarts == 0:
+        return Waiting("ContainerCreating")
+    if state.phase == "back-off" and state.start_at is not None and state.start_at > now and state.delay_s > 0:
+        return Waiting("CrashLoopBackOff")
+    return Terminated(state.last_exit_code or 0, state.last_reason or "Error")
+
+
+def _phase(containers: Sequence[ContainerState]) -> Literal["Running", "Succeeded", "Failed"]:
+    """Over only when no container will be started again."""
+    if not all(state.phase == "terminated" for state in containers):
+        return "Running"
+    return "Failed" if any(state.last_exit_code for state in containers) else "Succeeded"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.events import SCALE_DOWN
-from emu.printing import print_age
+from emu.policy.printing import print_age
 from emu.report.describe import describe, pod_age_s
 from emu.report.figures import Figure
 from emu.report.html import (

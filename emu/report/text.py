@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from emu.printing import print_age
+from emu.policy.printing import print_age
 from emu.report.expectations import show_figure
 from emu.report.measures import SHARES
 from emu.report.model import OomVerdict, Study, Timeline

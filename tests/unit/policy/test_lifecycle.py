@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 from emu.policy.lifecycle import (
     BackOffRule,
     ContainerState,
+    PodView,
     RestartPolicy,
     exited,
     pod_view,
@@ -18,6 +23,7 @@ from emu.policy.lifecycle import (
 )
 
 RULE = BackOffRule()
+BACK_OFFS = json.loads((Path(__file__).parents[2] / "fixtures/kubernetes/back-off.json").read_text())["cases"]
 
 
 def crash(state: ContainerState, now: float, *, ran_for: float = 1.0, rule: BackOffRule = RULE) -> ContainerState:
@@ -44,9 +50,25 @@ def test_the_kubelets_back_off() -> None:
 
 def test_a_long_life_forgets_the_back_off() -> None:
     """A container that ran for ten minutes is restarted at once again."""
-    assert crashes(3, ran_for=600.0) == [0, 0, 0]
+    assert crashes(3, ran_for=600.5) == [0, 0, 0]
+    assert crashes(3, ran_for=600.0) == [0, 10, 20]  # not yet
     state = crash(restarting(crash(restarting(crash(ContainerState(), 0)), 10)), 40, ran_for=700)
     assert state.delay_s == 0
+
+
+@pytest.mark.parametrize("case", BACK_OFFS, ids=lambda case: str(case["id"]))
+def test_waits_are_the_kubelets(case: dict[str, Any]) -> None:
+    """Lives of all lengths, some ended by a liveness probe: each wait as the kubelet's own code has it."""
+    rule = BackOffRule(case["initial_s"], case["max_s"])
+    state, now, waits = ContainerState(), 0.0, []
+    for life in case["events"]:
+        by_probe = bool(life.get("killed_by_liveness"))
+        state, now = started(state, now), now + life["runs_s"]
+        state = exited(state, now, exit_code=1, reason="Error", policy="Always", rule=rule, by_probe=by_probe)
+        assert state.start_at is not None
+        waits.append(state.start_at - now)
+        now, state = state.start_at, restarting(state)
+    assert waits == pytest.approx(case["waits_s"], abs=0.11)  # the kubelet was asked each 0.1 s
 
 
 def test_a_scaled_rule_keeps_the_shape() -> None:
@@ -130,9 +152,22 @@ def test_pod_view_tells_what_kubectl_would() -> None:
     assert (view.ready, view.status, view.restarts) == ("1/2", "CrashLoopBackOff", 1)
 
 
+def test_one_that_completed_beside_others() -> None:
+    """With the others ready the pod still is not: NotReady; the word of one that failed comes before that."""
+    done = exited(started(ContainerState(), 0), 1, exit_code=0, reason="Completed", policy="OnFailure", rule=RULE)
+    failed = exited(started(ContainerState(), 0), 1, exit_code=2, reason="Error", policy="Never", rule=RULE)
+    app = readiness(started(ContainerState(), 0.0), True)
+    assert pod_view([done, app], 2) == PodView("1/2", "NotReady", 0)
+    assert pod_view([app, done], 2).status == "NotReady"
+    assert pod_view([done, failed, app], 2).status == "Error"
+    assert pod_view([done, started(ContainerState(), 0.0)], 2).status == "Completed"
+    assert pod_view([done, app], 2, terminating=True).status == "Terminating"
+
+
 def test_a_pod_that_ended_says_how() -> None:
-    """Completed if every container ended well, else the reason of one that did not."""
+    """The first container's word: Completed where it ended well, whatever became of the others."""
     done = exited(started(ContainerState(), 0), 1, exit_code=0, reason="Completed", policy="Never", rule=RULE)
     killed = exited(started(ContainerState(), 0), 1, exit_code=137, reason="OOMKilled", policy="Never", rule=RULE)
     assert pod_view([done, done], 2).status == "Completed"
-    assert pod_view([done, killed], 2).status == "OOMKilled"
+    assert pod_view([done, killed], 2).status == "Completed"
+    assert pod_view([killed, done], 2).status == "OOMKilled"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from emu.printing import Container, PodFacts, Running, State, Terminated, Waiting, print_age, print_pod
+from emu.policy.printing import Container, PodFacts, Running, State, Terminated, Waiting, print_age, print_pod
 
-CASES = json.loads((Path(__file__).parents[1] / "fixtures/kubernetes/get-pod.json").read_text())["cases"]
+CASES = json.loads((Path(__file__).parents[2] / "fixtures/kubernetes/get-pod.json").read_text())["cases"]
 
 
 def _at(text: str) -> float:
