@@ -249,7 +249,8 @@ class Guest:
         fix = "look at the messages above; emu doctor lists what the sandbox needs"
         others = sorted({*disk.users(self._disk)} - {*leftovers.processes(self.scratch or Path())})
         if others:
-            why = f"the image disk {self._disk} is in use by pid {', '.join(map(str, others))}; {why}"
+            _verdict, *said = why.splitlines()  # what a disk looks like that another writes to says nothing
+            why = "\n".join([f"the image disk {self._disk} is in use by pid {', '.join(map(str, others))}", *said])
             fix = "wait for that sandbox to end, or end it; emu clean ends what killed runs left behind"
         elif "damaged" in why.splitlines()[0]:
             fix = "drop the image disk; images are built again on the next run: emu sandbox reset"

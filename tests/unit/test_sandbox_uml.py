@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -94,3 +97,22 @@ def test_memory_needs_a_writable_place(as_ordinary_user: None) -> None:
     """A directory that we cannot write to is named as such."""
     with pytest.raises(EmuError, match="not writable"):
         shape.memory_directory(1, [Path("/")])
+
+
+@pytest.mark.parametrize("in_use", [True, False])
+def test_a_disk_that_another_has_open_is_never_called_damaged(tmp_path: Path, in_use: bool) -> None:
+    """Whatever the guest found: the advice to drop it would take it from under whoever uses it."""
+    path = tmp_path / "docker-1.ext4"
+    path.touch()
+    guest = uml.Guest()
+    guest._disk, guest._console, guest._console_fd = path, deque(), os.open(os.devnull, os.O_RDONLY)
+    guest._log = None
+    with path.open() as file, subprocess.Popen(["sleep", "600"], stdin=file if in_use else None) as other:
+        file.close()
+        with pytest.raises(uml.SandboxError) as caught:
+            guest._boot_failed("the image disk is damaged beyond automatic repair")
+        other.kill()
+    os.close(guest._console_fd)
+    assert (f"in use by pid {other.pid}" in caught.value.why) is in_use
+    assert ("damaged" in caught.value.why) is not in_use
+    assert ("emu sandbox reset" in caught.value.fix) is not in_use
