@@ -42,6 +42,8 @@ SAYS = "emu-keeper: "
 WRITABLE = "writable"
 """In the scratch directory: what the guest's kernel may write on this machine, a path a line."""
 _LOOK_S = 1.0
+_WORKED_TICKS = 2
+"""A kernel that has worked for so long since a child ended will not reap it; one that was stopped meanwhile might."""
 _LOOKS_A_SEAT = round(LOOK_S / _LOOK_S)
 _LANDLOCK = 444  # landlock_create_ruleset, _add_rule and _restrict_self: the same numbers on every architecture
 _WRITE_FILE, _TRUNCATE = 1 << 1, 1 << 14
@@ -90,6 +92,12 @@ def corpses(kernel: int) -> set[int]:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
                 found.add(int(pid))
     return found
+
+
+def worked(kernel: int) -> int:
+    """The processor time of the kernel, in clock ticks."""
+    fields = stat(kernel)
+    return 0 if fields is None else int(fields[11]) + int(fields[12])
 
 
 def narrow(paths: list[str]) -> bool:
@@ -150,17 +158,18 @@ def wait(child: int, life_fd: int, seat: Seat) -> str:
     poller = select.poll()
     poller.register(pidfd, select.POLLIN)
     poller.register(life_fd, select.POLLIN | select.POLLHUP)
-    seen: set[int] = set()
+    seen: dict[int, int] = {}
     with contextlib.suppress(KeyboardInterrupt):
         for look in itertools.count():
             if poller.poll(_LOOK_S * 1000):
                 break
             if look % _LOOKS_A_SEAT == 0:
                 seat.look(child)
-            now = corpses(child)
-            if killed := now & seen:
+            ticks, now = worked(child), corpses(child)
+            killed = [pid for pid, then in seen.items() if pid in now and ticks - then >= _WORKED_TICKS]
+            if killed:
                 return f"process {min(killed)} of the guest's kernel was killed"
-            seen = now
+            seen = {pid: seen.get(pid, ticks) for pid in now}
     os.close(pidfd)
     return ""
 
