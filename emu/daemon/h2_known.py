@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from emu.daemon import forward, http1
 from emu.daemon import h2_frames as frames
+from emu.daemon.gourl import TargetError, read_target
 
 if TYPE_CHECKING:
     from emu.daemon.proxy import Proxy
@@ -67,6 +68,10 @@ def read_head(pairs: Pairs, pseudo: dict[bytes, bytes]) -> http1.Head:
         headers = [pair for pair in headers if pair[0] != b"host"]
         headers.append((b"host", pseudo[b":authority"]))
     head = http1.Head(method, target, 2, headers)
+    try:
+        head.uri, _ = read_target(target)
+    except TargetError as wrong:
+        raise frames.MalformedError(str(wrong)) from None
     head.content_length = frames.declared_length(headers)
     head.expects_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
     return head
