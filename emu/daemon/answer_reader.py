@@ -33,11 +33,14 @@ def end_of(data: bytes | bytearray, start: int) -> int:
     return end
 
 
-def check_first_line(data: bytes | bytearray) -> None:
-    """Refuse a head whose first line is wrong, before the rest of it has come. MessageError."""
-    line, after = heads.first_line(data)
-    if after:
+def check_part(data: bytes | bytearray, checked: int) -> int:
+    """Refuse a head of which a line is wrong, before the rest has come; how much was looked at. MessageError."""
+    if not checked:
+        line, checked = heads.first_line(data)
+        if not checked:
+            return 0
         heads.status_line(line)
+    return heads.check_part(data, checked, data.find(b"\n") + 1 == checked)
 
 
 def cut_words(data: bytes) -> str:

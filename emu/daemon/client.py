@@ -97,6 +97,7 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_answered",
+        "_checked",
         "_chunks",
         "_framed",
         "_head_only",
@@ -123,6 +124,8 @@ class ClientConnection(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._partial: bytearray | None = None
         """What has come of a head that is not whole; None while nothing has."""
+        self._checked = 0
+        """So much of that was looked at for faults."""
         self._chunks: ChunkReader | None = None
         self._left = 0
         """Of a body of known length."""
@@ -287,11 +290,12 @@ class ClientConnection(asyncio.BufferedProtocol):
                 raise heads.MessageError(
                     f"net/http: server response headers exceeded {MAX_ANSWER_HEAD_BYTES} bytes; aborted"
                 )
-            answer_reader.check_first_line(said)
+            self._checked = answer_reader.check_part(said, self._checked)
             self._partial = partial = partial if partial is not None else bytearray()
             partial += data
             return b""
         self._partial = None
+        self._checked = 0
         read = answer_reader.parse_head(bytes(said[:end]), self._head_only)
         rest = bytes(said[end:])
         asker = self.asker

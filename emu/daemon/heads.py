@@ -85,6 +85,27 @@ def _odd_fields(data: bytes, at: int) -> Headers:
     return found
 
 
+def check_part(data: bytes | bytearray, at: int, first: bool) -> int:
+    """Look at the lines of a head that has come in part, from `at` on, for a fault that Go sees before the rest is
+    there; `first` where they are the first. Where those end of which nothing more can be said. MessageError.
+    """
+    if first and data[at : at + 1] in (b" ", b"\t") and data.find(b"\n", at) >= 0:
+        fields(bytes(data) + b"\r\n\r\n", at)
+    while (end := data.find(b"\n", at)) >= 0:
+        if data.find(b":", at, end) < 0:
+            fields(bytes(data[at : end + 1]) + b"\r\n", 0)
+        after = end + 1
+        while data[after : after + 1] in (b" ", b"\t"):
+            after = data.find(b"\n", after) + 1
+            if not after:
+                return at
+        if after >= len(data):
+            return at  # the next line may go on with it
+        _odd_fields(bytes(data[at:after]), 0)
+        at = after
+    return at
+
+
 def valid_name(name: bytes) -> bool:
     """Whether a header's name is a token: Go reads names with blanks in them, and refuses them later."""
     return _NAME.fullmatch(name) is not None

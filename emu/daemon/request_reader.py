@@ -12,13 +12,15 @@ MOST_EMPTY_BYTES = 4
 class RequestReader:
     """What was read of the request at hand; `ServerConnection` says what becomes of it."""
 
-    __slots__ = ("_chunks", "_in_head", "_left", "_partial", "_skip", "two_framings")
+    __slots__ = ("_checked", "_chunks", "_in_head", "_left", "_partial", "_skip", "two_framings")
 
     def __init__(self, two_framings: bool) -> None:
         self.two_framings = two_framings
         self._in_head = True
         self._partial: bytearray | None = None
         """What has come of a head that is not whole; None while nothing has."""
+        self._checked = 0
+        """So much of that was looked at for faults."""
         self._left = 0
         """Of a body of known length."""
         self._chunks: ChunkReader | None = None
@@ -57,6 +59,7 @@ class RequestReader:
             self._partial = self._unfinished(partial if partial is not None else bytearray(data))
             return b""
         self._partial = None
+        self._checked = 0
         head = http1.parse_head(said, self.two_framings)
         self._in_head = False
         self._left = head.content_length or 0
@@ -74,13 +77,20 @@ class RequestReader:
         return data[len(most) - len(rest) :]
 
     def _unfinished(self, partial: bytearray) -> bytearray | None:
-        """A part of a head: refused at once if its first line is wrong already, or if it is too long. HeadError."""
+        """A part of a head: refused at once if a line of it is wrong already, or if it is too long. HeadError."""
         if len(partial) > http1.MAX_HEAD_BYTES:
             raise http1.HeadError(431)
-        end = partial.find(b"\n", 0, http1.MAX_HEAD_BYTES)
-        if end >= 0:
-            http1.check_first_line(bytes(partial[: end + 1]))
-        return partial or None
+        if not self._checked:
+            self._checked = partial.find(b"\n") + 1
+            if not self._checked:
+                return partial or None
+            http1.check_first_line(bytes(partial[: self._checked]))
+        first = partial.find(b"\n") + 1 == self._checked
+        try:
+            self._checked = heads.check_part(partial, self._checked, first)
+        except heads.MessageError:
+            raise http1.HeadError(400) from None
+        return partial
 
     def _read_body(self, data: bytes) -> bytes:
         """Take in what is of the body, and return what follows it."""

@@ -134,3 +134,26 @@ def test_text_is_quoted_as_go_quotes_it() -> None:
     """Escapes, UTF-8 that prints, bytes that are none."""
     said = 'a"\\\n\x01\u00e9\u200b'.encode() + b"\xff"
     assert quoted(said) == '"a\\"\\\\\\n\\x01\u00e9\\u200b\\xff"'.encode()
+
+
+@pytest.mark.parametrize("line", [b"nothing\r\n", b"X Y\x01: 1\r\nA", b"X(: 1\r\nA", b" folded\r\n"])
+def test_a_wrong_line_is_refused_before_the_head_is_whole(line: bytes) -> None:
+    """As soon as it is plain that no fold follows; what is looked at once is not looked at again."""
+    start = len(b"A: 1\r\n")
+    with pytest.raises(heads.MessageError):
+        heads.check_part(line, 0, True)
+    assert heads.check_part(b"A: 1\r\nB: 2\r\nC: 3", 0, True) == 2 * start
+    assert heads.check_part(b"A: 1\r\nB: 2\r\n", start, False) == start
+
+
+@given(st.lists(st.sampled_from([b"A: 1\r\n", b" f\r\n", b"B", b":", b"\r", b"\n", b"\x01", b"x"]), max_size=8))
+def test_a_head_is_refused_in_part_only_if_it_is_refused_whole(pieces: list[bytes]) -> None:
+    """However it goes on."""
+    data = b"".join(pieces)
+    if heads.end_of(b"\n" + data):
+        return
+    try:
+        heads.check_part(data, 0, True)
+    except heads.MessageError:
+        with pytest.raises(heads.MessageError):
+            heads.fields(data + b"\r\n\r\n", 0)
