@@ -19,7 +19,7 @@ from emu.report.restraints import (
     restraint_sentences,
 )
 from emu.report.stalls import stalls
-from emu.report.story_clients import answers_headline, bound_headline, client_sentences
+from emu.report.story_clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
 from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_kills import kill_headline, kill_sentences
 from emu.report.story_machine import machine_headline, machine_sentences
@@ -68,6 +68,8 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _lost(study)
     story.sentences += _notes(study)
     story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
+    if story.headline.startswith(TOO_SLOW):  # with the figures of the phase that this is about
+        story.sentences = [text for text in story.sentences if not text.startswith(BROUGHT)]
     return story
 
 

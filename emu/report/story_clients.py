@@ -17,6 +17,8 @@ MOST_KINDS = 3
 """Kinds of answers whose latency is told."""
 SLOW_SHARE = 0.1
 """A machine that is late with more than this share of a phase's requests is too slow for it."""
+BROUGHT = "This machine brought "
+TOO_SLOW = "This machine is too slow for the scenario"
 BUSY_SHARE = 0.2
 """A machine whose recorder is late with more than this share of its samples has other things to do."""
 _SEEN = {
@@ -80,8 +82,9 @@ def _late(requests: dict[str, Any]) -> list[str]:
     if not is_late(requests):
         return []
     in_time, most = requests["sent"] - requests["late"], format_seconds(requests["lateness_ms"]["max"] / 1e3)
-    brought = f"This machine brought {in_time:,} of {count(requests['sent'], 'request')} in time"
-    return [f"{brought}: the load generator itself was up to {most} late with the others, which no latency counts."]
+    brought = f"{BROUGHT}{in_time:,} of {count(requests['sent'], 'request')} in time"
+    late = f"the load generator itself was up to {most} late with the others"
+    return [f"{brought}: {late}. Latency does not count that, but answers that it was late to read look slow."]
 
 
 def bound_headline(study: Study) -> str:
@@ -96,10 +99,7 @@ def bound_headline(study: Study) -> str:
         in_time = sum((one.late_s or 0.0) < LATE_S for one in mine)
         asked = len(mine) + phase.unsent
         if in_time <= (1 - SLOW_SHARE) * asked:
-            return (
-                f"This machine is too slow for the scenario: it brought {in_time:,} of {count(asked, 'request')} in "
-                f"time, and {bound}. "
-            )
+            return f"{TOO_SLOW}: it brought {in_time:,} of {count(asked, 'request')} in time, and {bound}. "
         cost = study.recorder
         busy = cost is not None and cost.late > BUSY_SHARE * cost.samples
         why = (
