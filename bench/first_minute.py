@@ -37,12 +37,14 @@ _STEP = "· "
 _FIGURES = re.compile(r" \(.*\)|\d+(?:\.\d+)? s\b| …$")
 
 
-def play(tree: Path, words: list[str]) -> dict[str, float]:
-    """Seconds of each step of a run, in order, and `all of it`."""
+def play(tree: Path, words: list[str], *, own_cache: bool) -> dict[str, float]:
+    """Seconds of each step of a run, in order, and `all of it`. `own_cache`: another tree has other images."""
     began = last = time.monotonic()
     step = "start of emu"
     steps: dict[str, float] = {}
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    if own_cache:
+        environment["XDG_CACHE_HOME"] = str(tree / "build" / "cache")
     running = subprocess.Popen(
         [sys.executable, "-m", "emu", "run", *words], cwd=tree, stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -76,7 +78,8 @@ def main() -> None:
         for number in range(wanted.rounds + 1):
             for place, tree in enumerate(wanted.trees):
                 out = f"{folder}/run{number}-{place}"
-                steps = play(tree.absolute(), [str(scenario), "--out", out, *settings])
+                words = [str(scenario), "--out", out, *settings]
+                steps = play(tree.absolute(), words, own_cache=len(wanted.trees) > 1)
                 if number > 0:
                     played[str(tree)].append(steps)
     print(json.dumps({tree: _told(rounds) for tree, rounds in played.items()}, indent=2, ensure_ascii=False))

@@ -215,7 +215,7 @@ class Engine:
             bind = Mount(target=request.bind[1], source=request.bind[0], type="bind", read_only=True)
             extra.setdefault("mounts", []).append(bind)
         if request.log_driver is not None:
-            extra["log_config"] = LogConfig(type=request.log_driver)
+            extra["log_config"] = LogConfig(type=request.log_driver, config={"tag": "{{.Name}}"})  # else its hash
         if request.millicores is not None:
             extra["cpu_period"], extra["cpu_quota"] = 100_000, max(1000, request.millicores * 100)
         if request.cgroup_parent is not None:

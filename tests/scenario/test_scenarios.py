@@ -181,6 +181,8 @@ def test_the_journal_has_the_kernels_and_the_containers_lines(emu_run: EmuRun) -
     assert any("Killed process" in str(entry["MESSAGE"]) for entry in entries if entry["_TRANSPORT"] == "kernel")
     names = {entry.get("CONTAINER_NAME", "").split(".", 1)[-1] for entry in entries}
     assert {"queue-proxy.0", "app.0", "app.1"} <= names
+    ours = [entry for entry in entries if "CONTAINER_NAME" in entry]
+    assert all(entry["SYSLOG_IDENTIFIER"] == entry["CONTAINER_NAME"] for entry in ours)
 
 
 def test_an_image_s_pages_belong_to_who_reads_them_first(emu_run: EmuRun) -> None:
