@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import disk
+from emu.sandbox import disk, parts
 from emu.sandbox.keeper import KERNEL, session_members
 from emu.sandbox.leftovers import guests_dir, leftovers, sweep
 from emu.sandbox.parts import find_parts
@@ -240,6 +240,29 @@ def test_a_boot_that_takes_too_long() -> None:
     assert caught.value.what == "the guest did not come up"
     assert "console" in caught.value.why
     assert leftovers() == [] and not any(guests_dir().iterdir())
+
+
+def test_an_engine_that_ends_at_its_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Is seen long before the deadline, and the error has the engine's own last words."""
+    fails = tmp_path / "dockerd"
+    fails.write_text("#!/bin/sh\necho it speaks no more >&2\nexit 3\n")
+    fails.chmod(0o755)
+    here = parts.which
+    monkeypatch.setattr(parts, "which", lambda name: fails if name == "dockerd" else here(name))
+    guest = Guest(memory_bytes=MEMORY, shares=[tmp_path], boot_deadline_s=10 * DEADLINE_S)
+    with pytest.raises(SandboxError) as caught, guest:
+        pass
+    assert "dockerd ended" in caught.value.why
+    assert "[dockerd.log] it speaks no more" in caught.value.why
+
+
+def test_a_guest_has_one_processor() -> None:
+    """Its kernel and all that it starts are on the same one, where this machine has several."""
+    with Guest(memory_bytes=MEMORY, docker=False) as guest:
+        there = kept(guest)
+        where = {frozenset(os.sched_getaffinity(pid)) for pid in session_members(there.kernel)}
+    assert len(where) == 1
+    assert len(where.pop()) == 1 or len(os.sched_getaffinity(0)) == 1
 
 
 def test_a_damaged_disk(cache: Path) -> None:
