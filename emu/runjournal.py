@@ -14,6 +14,7 @@ from emu import command
 from emu.errors import EmuError
 from emu.rundir import RunDir
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET = Path("/run/systemd/journal/socket")
 _EARLY_US = 1_000_000
 """The kernel's own clock and ours differ by less; what was said shortly before a run began does no harm."""
@@ -32,19 +33,24 @@ def keep_journal(run: RunDir, run_id: str, names: Sequence[str], began: float) -
     if log_driver() is None:
         return
     containers = [*(f"CONTAINER_NAME={name}" for name in names), "+"] if names else []
-    lines = [*since(_read(["-k"]), began), *_read([*containers, f"EMU_RUN={run_id}"])]
+    boot = _BOOT_ID.read_text().strip().replace("-", "")
+    kernel = ["_TRANSPORT=kernel", f"_BOOT_ID={boot}", "+"]
+    lines = list(
+        since(_read([*kernel, *containers, f"EMU_RUN={run_id}"]), began)
+    )  # once: it reads all of the journal
     if lines:
         run.write_whole(run.journal, "\n".join(lines) + "\n")
 
 
 def since(lines: Iterable[str], began: float) -> Iterator[str]:
-    """Those that journald received from then on."""
+    """Of the kernel's those that journald received from then on; the others have the run's name."""
     for line in lines:
         try:
-            received_us = int(json.loads(line)["__MONOTONIC_TIMESTAMP"])
+            entry = json.loads(line)
+            received_us = int(entry["__MONOTONIC_TIMESTAMP"])
         except (ValueError, LookupError, TypeError):
             continue
-        if received_us >= began * 1e6 - _EARLY_US:
+        if entry.get("_TRANSPORT") != "kernel" or received_us >= began * 1e6 - _EARLY_US:
             yield line
 
 

@@ -400,8 +400,7 @@ class Agent:
             _docker("DELETE", f"/containers/{container['Id']}?force=1&v=1")
         for volume in json.loads(_docker("GET", "/volumes") or b"{}").get("Volumes") or ():
             _docker("DELETE", f"/volumes/{volume['Name']}?force=1")
-        version = json.loads(_docker("GET", "/version") or b"{}")
-        self.line.send(wire.message(wire.READY, docker=version.get("Version"), kernel=os.uname().release))
+        self.line.send(wire.message(wire.READY, docker=_docker_version(), kernel=os.uname().release))
 
     def progress(self, text: str) -> None:
         """Tell the host of a step."""
@@ -449,6 +448,12 @@ def _tails() -> str:
 
 def _docker(method: str, path: str) -> bytes | None:
     """The body of one answer of the engine's; None while it does not answer, or answers with an error."""
+    head, body = _ask_docker(method, path)
+    return body if b" 200 " in head[:20] or b" 204 " in head[:20] else None
+
+
+def _ask_docker(method: str, path: str) -> tuple[bytes, bytes]:
+    """Head and body of one answer, empty while there is none."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(30)
         connection.connect("/run/docker.sock")
@@ -457,8 +462,19 @@ def _docker(method: str, path: str) -> bytes | None:
         while data := connection.recv(65536):
             answer += data
         head, _, body = answer.partition(b"\r\n\r\n")
-        if b" 200 " in head[:20] or b" 204 " in head[:20]:
-            return body
+        return head, body
+    return b"", b""
+
+
+def _docker_version() -> str | None:
+    """The engine's version, by the name that it puts above its answers: `Server: Docker/20.10.24 (linux)`. To answer
+    /version it would run three programs first.
+    """
+    head, _body = _ask_docker("GET", "/_ping")
+    for line in head.decode(errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.lower() == "server":
+            return value.strip().removeprefix("Docker/").partition(" ")[0] or None
     return None
 
 
