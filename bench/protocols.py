@@ -150,7 +150,7 @@ def _burst(case: Case, port: int, pid: int, seconds: float, folder: Path) -> dic
     if case.http2:
         body = ["-d", str(folder / "body")] if case.body else []
         windows = ["-w20", "-W24"]
-        argv = ["h2load", "-t1", f"-D{seconds:g}", *windows, *case.options, *body, url]
+        argv = ["h2load", "-t1", f"-D{max(1, round(seconds))}", *windows, *case.options, *body, url]
     else:
         script = ["-s", str(folder / "post.lua")] if case.body else []
         argv = ["wrk", "-t2", f"-d{seconds:g}s", *case.options, *script, url]

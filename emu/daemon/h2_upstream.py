@@ -262,17 +262,22 @@ class Http2Connections:
             if connection is not None:
                 return connection
             if self._opening is None:
-                self._opening = asyncio.get_running_loop().create_task(self._dial())
-                self._opening.add_done_callback(self._opened)
+                self._opening = asyncio.get_running_loop().create_task(self._open_one())
+                self._opening.add_done_callback(_see)
             opened = await asyncio.shield(self._opening)
             if opened.closed or opened.leaving:
                 # It ended before anyone could ask: to dial again would go on for ever.
                 raise DialError(opened.words)
 
-    def _opened(self, opening: asyncio.Task[AppConnection]) -> None:
-        self._opening = None
-        if not opening.cancelled() and opening.exception() is None:
-            self._open.append(opening.result())
+    async def _open_one(self) -> AppConnection:
+        # What is noted is noted before the task is done: to await one that is done takes no turn of the loop, and who
+        # asks before a callback has run would ask for ever.
+        try:
+            opened = await self._dial()
+            self._open.append(opened)
+            return opened
+        finally:
+            self._opening = None
 
     async def _dial(self) -> AppConnection:
         where = f"dial tcp {self._host}:{self._port}"
@@ -296,3 +301,9 @@ class Http2Connections:
             self._opening.cancel()
         for connection in self._open:
             connection.transport.close()
+
+
+def _see(opening: asyncio.Task[AppConnection]) -> None:
+    """Whoever waited for it has its error, if any did not leave."""
+    if not opening.cancelled():
+        opening.exception()

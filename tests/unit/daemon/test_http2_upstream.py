@@ -1,0 +1,47 @@
+"""Connections to an app in HTTP/2: one is dialled for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from types import FrameType
+
+from emu.daemon.h2_upstream import AppConnection, Http2Connections
+from tests.unit.daemon.daemon_wire import DEADLINE_S
+
+
+class _Dialled(Http2Connections):
+    """Dials nobody, once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__("127.0.0.1", 1)
+        self.gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def _dial(self) -> AppConnection:
+        await self.gate
+        return AppConnection()
+
+
+def test_who_asks_in_the_very_turn_in_which_it_opened_gets_it() -> None:
+    """Once it hung: with many streams at once on a new connection the whole of queue-proxy stood still."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("it never came")
+
+    async def ask() -> bool:
+        connections = _Dialled()
+        loop = asyncio.get_running_loop()
+        first = loop.create_task(connections.take())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        connections.gate.set_result(None)
+        second = loop.create_task(connections.take())
+        return await first is await second
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, DEADLINE_S)
+    try:
+        assert asyncio.run(ask())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
