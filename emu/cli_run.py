@@ -149,7 +149,7 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 
 def _choose(place: str, spec: ScenarioSpec) -> str:
     """Where it runs. EmuError where nothing can, or the machine there is too small for it."""
-    from emu.capacity import lacking
+    from emu.capacity import lacking, long_record
     from emu.host import gather_facts
     from emu.requirements import choose_where
 
@@ -157,6 +157,8 @@ def _choose(place: str, spec: ScenarioSpec) -> str:
     chosen = choose_where(facts, None if place == "auto" else place, docker=needs_docker(spec))
     plays = {f"{spec.name}, variant {name}": play for name, play in variants_of(spec).items()} or {spec.name: spec}
     raise_all(lacking(plays, chosen, facts.memory_bytes, facts.swap_bytes))
+    if (words := long_record(list(plays.values()))) is not None:
+        output.echo(f"emu: {words}", err=True)
     return chosen
 
 

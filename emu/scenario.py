@@ -225,11 +225,31 @@ def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, Sc
             yield Problem(
                 mark, place, what, "every name in it has to say whose it is", "begin each with variants.NAME."
             )
-        for unknown, among, known in _unknown_parts(names, spec, plays):
+        parts = list(_unknown_parts(names, spec, plays))
+        for unknown, among, known in parts or _unknown_figures(names, spec, plays):
             meant = nearest(unknown, known)
             fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
             what = f"there is no {unknown!r} in {among} of this scenario"
             yield Problem(mark, place, what, f"there is: {', '.join(known) or 'nothing'}", fix)
+
+
+def _unknown_figures(
+    names: Iterable[str], spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec]
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Parts of expectations' names that no run of this scenario has a figure for."""
+    from emu.report.known_names import names_of, unknown_in  # it studies a run, and few need that
+
+    for name in names:
+        play, own, before = spec, name, ""
+        if name.startswith(f"{VARIANTS}."):
+            _, variant, own = (*name.split(".", 2), "")[:3]
+            if variant not in plays or not own or own == "met":
+                continue
+            play, before = plays[variant], f"{VARIANTS}.{variant}."
+        elif plays and own.partition(".")[0] == VARIANTS:
+            continue
+        if (found := unknown_in(names_of(play), own)) is not None:
+            yield found[0], f"{before}{found[1]}", found[2]
 
 
 def _malformed_expectations(root: Node) -> Iterator[Problem]:

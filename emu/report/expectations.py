@@ -57,7 +57,7 @@ ROOTS = (
 COUNT = "count"
 VARIANTS = "variants"
 """Where a run with variants has the summary of each."""
-_COUNTED = ("errors", "by_status", "events")
+COUNTED = ("errors", "by_status", "events")
 _REASONS = "reasons"
 """Below it each outcome has its reasons: `requests.reasons.503.queue-full`."""
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -211,7 +211,7 @@ def look_up(summary: Mapping[str, Any], name: str) -> Any:
             found = found[part]
         elif part == COUNT and isinstance(found, Mapping | list):
             found = len(found)
-        elif isinstance(found, Mapping) and depth and parts[depth - 1] in _COUNTED:
+        elif isinstance(found, Mapping) and depth and parts[depth - 1] in COUNTED:
             found = 0
         elif isinstance(found, Mapping) and _REASONS in parts[max(0, depth - 2) : depth]:
             return 0  # none of that outcome, or none for that reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emu.capacity import lacking
+from emu.capacity import lacking, long_record
 from emu.scenario import read_scenario
 from emu.spec import MIB
 
@@ -47,3 +47,16 @@ def test_what_is_lacking_is_told(pod: str, place: str, more: str, what: str) -> 
 def test_what_fits_is_no_error() -> None:
     """A limit above the machine's memory is none either: Kubernetes takes it."""
     assert said("{app: {resources: {limits: {memory: 64Gi}}, memory: {swapMax: max}}}", "sandbox") == []
+
+
+def test_a_long_record_is_told_before_it_is_begun() -> None:
+    """An hour of two containers is some 230 MB, and a tenth of that where it is looked at ten times as seldom."""
+    load = "load: {phases: [{name: p, type: constant, rate: 1, duration: %s}]}\nrecorder: {interval: %s}\n"
+    specs = [
+        read_scenario("name: a\nquestion: b\n" + load % (duration, interval), "f.yaml")
+        for duration, interval in (("1h", "10ms"), ("10s", "10ms"), ("1h", "100ms"))
+    ]
+    said = [long_record([spec]) for spec in specs]
+    assert said[0] is not None
+    assert "219.5 MiB" in said[0]
+    assert said[1:] == [None, None]

@@ -407,3 +407,49 @@ def test_a_manifest_is_called_one(text: str, what: str) -> None:
     error = error_of(text)
     assert error.what == f"f.yaml: this is {what}, not a scenario"
     assert "emu scenarios queue-proxy-oom" in error.fix
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "fix"),
+    [
+        ("containers.app.oom_kils", "there is no 'oom_kils' in containers.app of this scenario", "oom_kills"),
+        (
+            "containers.app.memory_peek_bytes",
+            "there is no 'memory_peek_bytes' in containers.app",
+            "memory_peak_bytes",
+        ),
+        ("requests.answerd", "there is no 'answerd' in requests of this scenario", "answered"),
+        ("requests.latency_ms.p95x", "there is no 'p95x' in requests.latency_ms", "p9"),
+        ("phases.steady.request.sent", "there is no 'request' in phases.steady", "requests"),
+        ("oom_kills.0.levl", "there is no 'levl' in oom_kills.0 of this scenario", "level"),
+        ("pod.cpus", "there is no 'cpus' in pod of this scenario", "cpu_s"),
+    ],
+)
+def test_a_misspelt_figure_is_found_before_the_run(name: str, what: str, fix: str) -> None:
+    """What no run of the scenario has is told at once, with what was probably meant."""
+    error = error_of(GOOD.replace("containers.app.oom_kills", name))
+    assert what in error.what
+    assert fix in error.fix + error.why
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "requests.by_status.503",
+        "requests.errors.refused",
+        "oom_kills.count",
+        "oom_kills.-1.level",
+        "freezes.0.anything",
+        "containers.app.exits.0.exit_code",
+        "containers.app.state.reason",
+        "containers.app.events.Unhealthy",
+        "phases.steady.containers.app.oom_kills",
+        "load.requests.sent",
+        "machine.kernel",
+        "recorder.late",
+        "failed.what",
+    ],
+)
+def test_what_some_runs_have_may_be_expected(name: str) -> None:
+    """A status, a freeze or an exit that may come is no mistake."""
+    read_scenario(GOOD.replace("containers.app.oom_kills", name), "f.yaml")
