@@ -68,3 +68,5 @@ class Ends:
     """In order of time; those that ended before they had a place among them."""
     recorded: bool = False
     """Whether they kept such a record at all."""
+    until_s: float | None = None
+    """Until when it is whole; None where there is none."""

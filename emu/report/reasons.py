@@ -1,7 +1,7 @@
 """Joins what queue-proxy and the activator recorded of requests with what clients saw of them.
 
 Nothing numbers requests on their way (a number of its own would make each request another to queue-proxy, and so
-slower): a record belongs to the request with that outcome that was under way then and began nearest to it.
+slower): a record belongs to the first request with that outcome that ended after it, and was sent before it began.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ CLOSING_S = 5.0
 """Where no instance followed: so long its connections may take to close."""
 LONGEST_WORDS = 160
 MOMENT_S = 0.02
+UNWRITTEN_S = 0.5
+"""What queue-proxy noted so shortly before it was killed may not have been written."""
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
 REASONS = (
@@ -55,13 +57,38 @@ def read_ends(study: Study, events: list[Event]) -> Ends:
                 waits += [Wait(_number(t) - study.origin, _number(waited_s)) for t, waited_s in event.each]
         except (TypeError, ValueError):
             continue  # a line of a damaged record
-    waits += [Wait(one.t, one.waited_s) for one in ends if one.app_s is None and not one.held_s and _queued(one)]
-    return Ends(tuple(sorted(ends, key=lambda one: one.t)), tuple(sorted(waits, key=lambda one: one.t)), recorded)
+    waits += _other_waits(ends, waits)
+    return Ends(
+        tuple(sorted(ends, key=lambda one: one.t)),
+        tuple(sorted(waits, key=lambda one: one.t)),
+        recorded,
+        _until(study) if recorded else None,
+    )
 
 
-def _queued(end: End) -> bool:
-    """It waited for a place in queue-proxy, and did not get one."""
-    return end.who == QUEUE_PROXY and end.reason != "queue-full"
+def _other_waits(ends: list[End], known: list[Wait]) -> Iterator[Wait]:
+    """Waits of requests that ended badly and that no line of waits has: they never had a place, or queue-proxy was
+    killed before it wrote the line.
+    """
+    seen = {(round(wait.t * 1e3), round(wait.waited_s * 1e3)) for wait in known}
+    for end in ends:
+        if end.who != QUEUE_PROXY or end.reason == "queue-full" or end.waited_s <= 0:
+            continue
+        until = end.begun_s + end.waited_s
+        t, waited = round(until * 1e3), round(end.waited_s * 1e3)
+        near = ((t + a, waited + b) for a in (-1, 0, 1) for b in (-1, 0, 1))
+        if end.app_s is None or not any(one in seen for one in near):
+            yield Wait(until, end.waited_s)
+
+
+def _until(study: Study) -> float:
+    """Until when queue-proxy's record is whole: its last line in a run that was cut off, else the run's end."""
+    if study.ended:
+        return study.duration_s
+    lines = (
+        facts.get("t") for path in study.run.logs.glob(f"{QUEUE_PROXY}.*.log") for facts in logged(path, '"event"')
+    )
+    return max((t - study.origin for t in lines if isinstance(t, int | float)), default=0.0) - UNWRITTEN_S
 
 
 def _logged(study: Study) -> Iterator[Event | None]:
@@ -151,9 +178,11 @@ def _match(ends: list[End], requests: list[Request], found: dict[int, End], earl
                 window.append(request)
         under_way = [one for one in window if one.sent_s <= end.t]
         if under_way:
-            best = min(under_way, key=lambda one: abs(one.sent_s - end.begun_s) + abs((one.done_s or 0.0) - end.t))
-            window.remove(best)
-            found[best.id] = end
+            # Clients see the answers in the order in which they were given. How long before its begin here a request
+            # was sent says little: it may have waited to be accepted.
+            first = next((one for one in under_way if one.sent_s <= end.begun_s + SLACK_S), under_way[0])
+            window.remove(first)
+            found[first.id] = end
 
 
 def _with_reason(study: Study, request: Request, end: End | None) -> Request:
@@ -162,8 +191,17 @@ def _with_reason(study: Study, request: Request, end: End | None) -> Request:
     if request.error is not None:
         return replace(request, reason=_of_error(study, request))
     if (request.status or 0) >= 500:
-        return replace(request, reason=BY_APP if study.ends.recorded else NOT_RECORDED)
+        return replace(request, reason=BY_APP if _whole(study, request) else NOT_RECORDED)
     return request
+
+
+def _whole(study: Study, request: Request) -> bool:
+    """Whether queue-proxy's record of that time is there, so that an answer which is not in it is the app's."""
+    done, until = request.done_s, study.ends.until_s
+    if done is None or until is None or done > until:
+        return False
+    ended = (_ended_s(study, one) for one in study.instances if one.container == QUEUE_PROXY and not one.asked)
+    return not any(done <= end <= done + UNWRITTEN_S for end in ended)
 
 
 def _left(end: End) -> str:

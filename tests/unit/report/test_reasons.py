@@ -181,6 +181,31 @@ def test_a_run_without_a_record_says_so(tmp_path: Path) -> None:
     assert not [said for said in summary["verdict"]["sentences"] if "by queue-proxy" in said or "by the app" in said]
 
 
+def test_what_a_cut_record_lacks_is_not_called_the_apps(tmp_path: Path) -> None:
+    """The run was cut off, or queue-proxy killed, just after it answered: the line about it may be lost."""
+    run = started(tmp_path / "run")
+    run.requests(2, 1.0, 1.001, takes_s=0.1, status=503)
+    run.advance(2.0)
+    assert summarize(read_study(run.cut()))["requests"]["reasons"] == {"503": {"not-recorded": 2}}
+    run = started(tmp_path / "killed")
+    run.requests(2, 1.0, 1.001, takes_s=0.1, status=503)
+    run.advance(1.2, {"queue-proxy": {"anon": 60 * MIB}})
+    run.oom("queue-proxy")
+    run.advance(3.0)
+    assert summary_of(run.finish())["requests"]["reasons"] == {"503": {"not-recorded": 2}}
+
+
+def test_waits_of_requests_that_never_had_a_place_count(tmp_path: Path) -> None:
+    """Their clients left. Of one that had its place for a moment the line of waits says the same: it counts once."""
+    run = started(tmp_path / "run")
+    run.requests(3, 1.0, 1.001, done_s=2.0, status=None, error="timeout")
+    run.ended(0, "client-left", (2.0, 0.9, 0, None), (2.0, 0.9, 0, 0.001), (2.0, 0.8, 0, 0.001))
+    run.log("requests-waited", since=run.t - run.now + 1.999, at=[0], waited=[900_000])
+    run.advance(3.0)
+    waited = summary_of(run.finish())["requests"]["waited"]
+    assert (waited["count"], waited["most"]) == (3, 3)
+
+
 @pytest.mark.parametrize(
     "facts",
     [
