@@ -73,8 +73,8 @@ def pod_age_s(study: Study) -> float | None:
 
 
 def _has_ended(entry: Instance) -> bool:
-    """Not by the run's own end, which is no part of the story."""
-    by_the_run = entry.asked and (entry.stop is None or entry.stop.why == "run")
+    """Not by the run's own end, which is no part of the story, nor as it came, while a probe's kill was under way."""
+    by_the_run = entry.asked and (entry.stop is None or not entry.stop.with_pod)
     return entry.exited_s is not None and not by_the_run
 
 

@@ -14,7 +14,7 @@ from emu.report.study import Study, read_study
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from tests import fake_runs
-from tests.fakes import FakeRun
+from tests.fakes import MIB, FakeRun
 
 
 def study_of(name: str, tmp_path: Path) -> Study:
@@ -120,3 +120,15 @@ def test_all_of_it_is_told(tmp_path: Path) -> None:
         assert words in terminal
     for words in ("Told to end", "liveness probe failed", "Last State"):
         assert words in page
+
+
+def test_a_probes_kill_under_way_as_the_run_ends(tmp_path: Path) -> None:
+    """It stood ready until the run ended it: State, READY and the pod's line say the same."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(1.0)
+    run.status("1/1", "Running")
+    run.stop("app", "liveness", 30.0)
+    run.exit("app", 137, asked=True)
+    app = summarize(read_study(run.finish()))["containers"]["app"]
+    assert (app["state"]["state"], app["ready"], app["last_state"]) == ("Running", True, None)
