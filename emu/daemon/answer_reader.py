@@ -61,15 +61,16 @@ def parse_head(data: bytes, head_only: bool) -> AnswerHead:
     status, reason, (major, minor) = heads.status_line(line)
     headers = heads.fields(data, at)
     named: dict[bytes, list[bytes]] = {}
+    lowered = heads.lowered
     for name, value in headers:
-        key = name.lower()
+        key = lowered(name)
         if key in _NOTABLE:
             named.setdefault(key, []).append(value)
     newer = (major, minor) >= (1, 1)
     tokens = [token.strip().lower() for value in named.get(b"connection", ()) for token in value.split(b",")]
     reusable = major >= 1 and b"close" not in tokens and (newer or b"keep-alive" in tokens) and status >= 200
-    cached = any(name.lower() == b"cache-control" for name, _ in headers)
-    if named.get(b"pragma", [b""])[0] == b"no-cache" and not cached:
+    pragma = named.get(b"pragma", [b""])[0] == b"no-cache"
+    if pragma and not any(name.lower() == b"cache-control" for name, _ in headers):
         headers.append((b"Cache-Control", b"no-cache"))
     chunked = newer and _chunked(named.get(b"transfer-encoding"))
     lengths = named.get(b"content-length")

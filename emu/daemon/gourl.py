@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from ipaddress import AddressValueError, IPv6Address
 
-_PLAIN = re.compile(
-    rb"/(?:[A-Za-z0-9\-._~/$&+,:;=@!'()*\[\]]|%[0-9A-Fa-f]{2})*+(?:\?[^\x00-\x20\x7f]*+)?",
+PLAIN_TARGET = re.compile(
+    rb"/[A-Za-z0-9\-._~/$&+,:;=@!'()*\[\]]*+(?:%[0-9A-Fa-f]{2}[A-Za-z0-9\-._~/$&+,:;=@!'()*\[\]]*+)*+"
+    rb"(?:\?[^\x00-\x20\x7f]*+)?",
 )
 """Passes as it is: nothing in the path that Go would write another way."""
 _PATH_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/$&+,:;=@")
@@ -28,7 +29,7 @@ class TargetError(ValueError):
 
 def read_target(target: bytes) -> tuple[bytes, bytes]:
     """Path and query as they go on, and the authority of an absolute target (empty otherwise). TargetError."""
-    if _PLAIN.fullmatch(target):
+    if PLAIN_TARGET.fullmatch(target):
         return target, b""
     if _CONTROL.search(target):
         raise TargetError("net/url: invalid control character in URL")

@@ -13,17 +13,18 @@ from emu.daemon.goquote import quoted
 Headers = list[tuple[bytes, bytes]]
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
-_LINE = rb"(?:" + _TOKEN + rb"++:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n"
-_ORDINARY = re.compile(_LINE)
-"""Whole lines, each with a name that is a token and nothing odd in its value, then an empty one."""
-_FIELD = re.compile(rb"([^:\r\n]++):[ \t]*+([^\r\n]*+)\r\n")
-_ENDS_WITH_BLANK = re.compile(rb"[ \t]\r\n")
+_SEEN = bytes([9, *range(32, 127), *range(128, 256)])
+"""What may stand in a line."""
+_names: dict[bytes, bytes] = {}
+"""Names that are tokens, and how they are in lower case."""
+MOST_NAMES = 512
 _END = re.compile(rb"\n\r?\n")
 _ODD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NAME = re.compile(_TOKEN + rb"+")
 _NAME_OR_BLANKS = re.compile(rb"[ !#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _BLANKS = b" \t"
+METHODS = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"PATCH", b"OPTIONS"))
 FIRST_LINE_QUOTED = 80
 
 
@@ -51,15 +52,44 @@ def version(proto: bytes) -> tuple[int, int] | None:
 
 def fields(data: bytes, at: int, most: int = 0) -> Headers:
     """The header fields from `at` to the head's end. MessageError; TooManyFieldsError beyond `most` (0: any)."""
-    if _ORDINARY.fullmatch(data, at):
-        found = _FIELD.findall(data, at)
-        if _ENDS_WITH_BLANK.search(data, at):
-            found = [(name, value.rstrip(_BLANKS)) for name, value in found]
-    else:
+    found = _ordinary_fields(data, at)
+    if found is None:
         found = _odd_fields(data, at)
     if most and len(found) > most:
         raise TooManyFieldsError("message too large")
     return found
+
+
+def _ordinary_fields(data: bytes, at: int) -> Headers | None:
+    """The fields of a head whose lines end with CRLF and hold a token, a colon and nothing odd; else None."""
+    lines = data[at:].split(b"\r\n")
+    if len(lines) < 2 or not clean(data, data.count(b"\r\n")) or lines[-1] or lines[-2]:
+        return None
+    del lines[-2:]
+    found: Headers = []
+    names = _names
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if name not in names:
+            if not colon or not _NAME.fullmatch(name):
+                return None
+            if len(names) >= MOST_NAMES:
+                names.clear()
+            names[name] = name.lower()
+        elif not colon:
+            return None
+        found.append((name, value.strip(_BLANKS)))
+    return found
+
+
+def clean(data: bytes, ends: int) -> bool:
+    """Whether nothing stands in it but what may stand in lines, and so many CRLF."""
+    return data.translate(None, _SEEN) == b"\r\n" * ends
+
+
+def lowered(name: bytes) -> bytes:
+    """A name in lower case."""
+    return _names.get(name) or name.lower()
 
 
 def _odd_fields(data: bytes, at: int) -> Headers:
@@ -113,11 +143,11 @@ def valid_name(name: bytes) -> bool:
 
 def request_line(line: bytes) -> tuple[bytes, bytes, tuple[int, int]]:
     """Method, target and version. MessageError."""
-    method, first, rest = line.partition(b" ")
-    target, second, proto = rest.partition(b" ")
-    if not first or not second:
+    parts = line.split(b" ", 2)
+    if len(parts) < 3:
         raise MessageError(f"malformed HTTP request {_text(line)}")
-    if not _NAME.fullmatch(method):
+    method, target, proto = parts
+    if method not in METHODS and not _NAME.fullmatch(method):
         raise MessageError(f"invalid method {_text(method)}")
     numbers = version(proto)
     if numbers is None:

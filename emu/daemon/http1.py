@@ -10,7 +10,7 @@ import time
 from http import HTTPStatus
 
 from emu.daemon import heads
-from emu.daemon.gourl import TargetError, read_target
+from emu.daemon.gourl import PLAIN_TARGET, TargetError, read_target
 
 MAX_HEAD_BYTES = (1 << 20) + 4096
 """Longest head of a request (Go's net/http, DefaultMaxHeaderBytes and its slop); beyond it the answer is 431."""
@@ -106,6 +106,9 @@ def parse_head(data: bytes, two_framings: bool = False) -> Head:
     What two hops may read differently (a length twice or beside chunked, chunked in HTTP/1.0) is refused unless
     `two_framings`: then one of the two is chosen as Go does.
     """
+    head = _usual(data)
+    if head is not None:
+        return head
     line, at = heads.first_line(data)
     try:
         method, target, (major, minor) = heads.request_line(line)
@@ -121,13 +124,72 @@ def parse_head(data: bytes, two_framings: bool = False) -> Head:
         raise HeadError(400) from None
     head = Head(method, target, min(minor, 1) if major == 1 else minor, headers)
     head.uri, head.authority = uri, authority
-    _read_fields(head, two_framings)
+    named = _read_fields(head, two_framings)
     if (method, target, major) == (b"PRI", b"*", 2):
         raise HeadError(0)
     if major != 1:
         raise HeadError(505, "unsupported protocol version")
-    _check_host(head)
+    _check_host(head, named.get(b"host"))
     return head
+
+
+_keys: dict[bytes, bytes] = {}
+"""Names that are tokens; what is notable in lower case, nothing of all others."""
+_hosts: set[bytes] = set()
+"""Hosts that are none to refuse."""
+_MOST_KNOWN = 512
+
+
+def _usual(data: bytes) -> Head | None:
+    """The head, if it is one as most are: a request of HTTP/1.1 without a body and nothing odd; else None. Whatever
+    this takes the long way takes too, and makes the same of it.
+    """
+    lines = data.split(b"\r\n")
+    said = lines[0].split(b" ")
+    if len(said) != 3 or said[2] != b"HTTP/1.1" or said[0] not in heads.METHODS or len(lines) > MOST_FIELDS:
+        return None
+    target = said[1]
+    if (target != b"/" and not PLAIN_TARGET.fullmatch(target)) or not heads.clean(data, len(lines) - 1):
+        return None
+    headers: Headers = []
+    hosts = 0
+    keys = _keys
+    for line in lines[1:-2]:
+        name, colon, value = line.partition(b":")
+        key = keys.get(name)
+        value = value.strip(b" \t")
+        if key is None or not colon:
+            if not colon or not heads.valid_name(name):
+                return None
+            key = _learn_name(name)
+        if key:
+            if key == b"host":
+                hosts += 1
+                if value not in _hosts and not _learn_host(value):
+                    return None
+            elif key != b"connection" or value.lower() != b"keep-alive":
+                return None
+        headers.append((name, value))
+    if hosts != 1:
+        return None
+    return Head(said[0], target, 1, headers)
+
+
+def _learn_name(name: bytes) -> bytes:
+    if len(_keys) >= _MOST_KNOWN:
+        _keys.clear()
+    lower = name.lower()
+    key = _keys[name] = lower if lower in _NOTABLE else b""
+    return key
+
+
+def _learn_host(host: bytes) -> bool:
+    if BAD_HOST.search(host):
+        return False
+    if len(_hosts) >= _MOST_KNOWN:
+        _hosts.clear()
+    _hosts.add(host)
+    return True
 
 
 def check_first_line(data: bytes) -> None:
@@ -139,15 +201,16 @@ def check_first_line(data: bytes) -> None:
         raise HeadError(400) from None
 
 
-def _read_fields(head: Head, two_framings: bool) -> None:
-    """Note what the fields say of the message itself."""
+def _read_fields(head: Head, two_framings: bool) -> dict[bytes, list[bytes]]:
+    """Note what the fields say of the message itself; those fields."""
     named: dict[bytes, list[bytes]] = {}
+    lowered, notable = heads.lowered, _NOTABLE
     for name, value in head.headers:
-        key = name.lower()
-        if key in _NOTABLE:
+        key = lowered(name)
+        if key in notable:
             named.setdefault(key, []).append(value)
     if not named:
-        return
+        return named
     if len(named.get(b"host", ())) > 1:
         raise HeadError(400)
     if named.get(b"pragma", [b""])[0] == b"no-cache" and not head.get(b"cache-control"):
@@ -173,7 +236,9 @@ def _read_fields(head: Head, two_framings: bool) -> None:
         for value in named.get(b"trailer", ()):
             if any(part.strip().lower() in _NEVER_TRAILERS for part in value.split(b",")):
                 raise HeadError(400)
-    _read_switches(head, named)
+    if b"connection" in named or b"expect" in named:
+        _read_switches(head, named)
+    return named
 
 
 def _read_switches(head: Head, named: dict[bytes, list[bytes]]) -> None:
@@ -189,14 +254,13 @@ def _read_switches(head: Head, named: dict[bytes, list[bytes]]) -> None:
             head.expects_else = True
 
 
-def _check_host(head: Head) -> None:
+def _check_host(head: Head, hosts: list[bytes] | None) -> None:
     """What Go's server looks at once it has the whole head."""
-    host = next((value for name, value in head.headers if name.lower() == b"host"), None)
-    if host is None and head.minor and head.method != b"CONNECT":
+    if not hosts and head.minor and head.method != b"CONNECT":
         raise HeadError(400, "missing required Host header")
-    if host is not None and BAD_HOST.search(host):
+    if hosts and BAD_HOST.search(hosts[0]):
         raise HeadError(400, "malformed Host header")
-    if any(b" " in name for name, _ in head.headers):
+    if b" " in b"".join([name for name, _ in head.headers]):
         raise HeadError(400, "invalid header name")
 
 

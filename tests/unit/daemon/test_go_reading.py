@@ -157,3 +157,32 @@ def test_a_head_is_refused_in_part_only_if_it_is_refused_whole(pieces: list[byte
     except heads.MessageError:
         with pytest.raises(heads.MessageError):
             heads.fields(data + b"\r\n\r\n", 0)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"A: 1",
+                b"Host: b",
+                b"Connection: keep-alive",
+                b"Pragma: x",
+                b"x-y:  z ",
+                b"A : 1",
+                b" f",
+                b"B",
+                b"C: \x01",
+            ]
+        ),
+        max_size=5,
+    ),
+    st.sampled_from([b"GET / HTTP/1.1", b"PUT /%41?b HTTP/1.1", b"GET /%z HTTP/1.1", b"GET /a b HTTP/1.1"]),
+)
+def test_the_short_way_reads_heads_as_the_long_way_does(lines: list[bytes], first: bytes) -> None:
+    """Whatever the short way takes."""
+    data = b"\r\n".join([first, b"Host: a", *lines]) + b"\r\n\r\n"
+    short = http1._usual(data)
+    if short is None:
+        return
+    long = http1.parse_head(data.replace(b" HTTP/1.1", b" HTTP/1.2", 1))  # which only the long way takes
+    assert all(getattr(short, name) == getattr(long, name) for name in http1.Head.__slots__)
