@@ -138,10 +138,12 @@ _keys: dict[bytes, bytes] = {}
 _hosts: set[bytes] = set()
 """Hosts that are none to refuse."""
 _MOST_KNOWN = 512
+SURE_DIGITS = 18
+"""A length of so many digits is below 2^63."""
 
 
 def _usual(data: bytes) -> Head | None:
-    """The head, if it is one as most are: a request of HTTP/1.1 without a body and nothing odd; else None. Whatever
+    """The head, if it is one as most are: of HTTP/1.1, with nothing odd, and a body of one length or none. Whatever
     this takes the long way takes too, and makes the same of it.
     """
     lines = data.split(b"\r\n")
@@ -153,6 +155,7 @@ def _usual(data: bytes) -> Head | None:
         return None
     headers: Headers = []
     hosts = 0
+    length: int | None = None
     keys = _keys
     for line in lines[1:-2]:
         name, colon, value = line.partition(b":")
@@ -167,12 +170,16 @@ def _usual(data: bytes) -> Head | None:
                 hosts += 1
                 if value not in _hosts and not _learn_host(value):
                     return None
+            elif key == b"content-length" and length is None and value.isdigit() and len(value) <= SURE_DIGITS:
+                length = int(value)
             elif key != b"connection" or value.lower() != b"keep-alive":
                 return None
         headers.append((name, value))
     if hosts != 1:
         return None
-    return Head(said[0], target, 1, headers)
+    head = Head(said[0], target, 1, headers)
+    head.content_length = length or 0
+    return head
 
 
 def _learn_name(name: bytes) -> bytes:
