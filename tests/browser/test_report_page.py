@@ -142,9 +142,12 @@ def test_keys(browser: Browser, crash: Path) -> None:
     browser.key("Escape")
     wait_for(lambda: browser.js(WHOLE), "the whole run")
     browser.js("document.querySelector('.panel').focus()")
-    for _ in range(20):
+
+    def read_out() -> bool:
         browser.key("ArrowRight")
-    wait_for(lambda: "memory.current" in browser.js(SAID), "values read out")
+        return "memory.current" in browser.js(SAID)
+
+    wait_for(read_out, "values read out")
     browser.js("document.querySelector('#names button').focus()")
     name = browser.js("document.activeElement.textContent")
     browser.key("Enter")
