@@ -18,8 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 DEADLINE_S = 120.0
 _DRAWN = "document.documentElement.dataset.drawn !== undefined"
 _OPTIONS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-    "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--hide-scrollbars", "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
 )  # fmt: skip
 
 
