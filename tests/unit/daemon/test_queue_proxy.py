@@ -11,7 +11,7 @@ import time
 import pytest
 
 from emu.daemon import queue_proxy as module
-from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, Wire, wait_for
+from tests.unit.daemon.daemon_wire import DEADLINE_S, REQUIRED, Daemon, FakeApp, StartProxy, Wire, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n"
 CHUNKED_POST = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -610,14 +610,19 @@ class TestBrokenApp:
         each, and the next ones are served. A close is a reset for a request that was not read.
         """
         proxy = queue_proxy()
+        answered = threading.Event()
 
-        def hang_up() -> None:
-            for _ in range(CROWD):
-                app = fake_app.accept()
+        def hang_up() -> None:  # more often than there are requests: one on a kept connection is repeated
+            while not answered.is_set():
+                try:
+                    app, _ = fake_app.listener.accept()
+                except TimeoutError:
+                    continue
                 if reset:
-                    app.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                    app.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
                 app.close()
 
+        fake_app.listener.settimeout(0.1)
         busy = threading.Thread(target=hang_up)
         busy.start()
         clients = [proxy.connect() for _ in range(CROWD)]
@@ -627,7 +632,9 @@ class TestBrokenApp:
             answer = client.read_head()
             assert answer.status == 502
             assert re.fullmatch(HUNG_UP, client.read_body(answer))
+        answered.set()
         busy.join()
+        fake_app.listener.settimeout(DEADLINE_S)
         clients[0].send(GET)
         serve_one(fake_app)
         assert clients[0].read_head().status == 200
