@@ -75,7 +75,7 @@ test-daemons: $(STAMP) ## Tests of emu freezer and emu calibrate on real contain
 
 test-process: $(STAMP) ## Tests of pods without Docker, and of scale to zero
 	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_process.py \
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_process.py tests/scenario/test_held_back.py \
 	    tests/scenario/test_autoscaling.py $(SLOWEST) $(ARGS)
 
 # Three parts of about the same length, for as many sandboxes; tests that look at the same run are in the same part.
