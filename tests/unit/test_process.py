@@ -17,8 +17,8 @@ from emu.process import launch, leftovers, network, roots
 from emu.process.journal import JournalLines
 from emu.process.launch import Bind
 from emu.process.network import Network
+from emu.report.header import header
 from emu.report.journal import entries
-from emu.report.sections import header
 from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.scenario import needs_docker, read_scenario, resolve
