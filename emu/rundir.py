@@ -141,6 +141,12 @@ class RunDir:
         try:
             self.path.mkdir(parents=True)
         except FileExistsError as there:
+            if not self.path.is_dir():
+                raise EmuError(
+                    f"cannot record into {self.path}",
+                    "it is not a folder, and a run is recorded into a new one",
+                    "name another folder with --out",
+                ) from there
             raise EmuError(
                 f"cannot record into {self.path}",
                 "it exists already, and a recorded run is never overwritten",

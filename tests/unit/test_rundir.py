@@ -47,3 +47,17 @@ def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch:
     assert f"emu report {tmp_path}" in caught.value.fix
     assert run.summary.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.parametrize("there", ["/dev/null", "folder", "file"])
+def test_what_is_there_already_is_refused_and_only_a_folder_may_be_removed(tmp_path: Path, there: str) -> None:
+    """Nobody is advised to remove a device or a file that is no run."""
+    path = Path(there) if there.startswith("/") else tmp_path / there
+    if there == "folder":
+        path.mkdir()
+    elif there == "file":
+        path.write_text("mine")
+    with pytest.raises(EmuError) as caught:
+        RunDir(path).create()
+    assert ("remove" in caught.value.fix) == (there == "folder")
+    assert path.exists()
