@@ -27,14 +27,20 @@ COMMAND = (sys.executable, "-m", "emu", "sandbox", "run", "-q", "--memory", "1Gi
 
 
 def start(*argv: str) -> subprocess.Popen[bytes]:
-    """`emu sandbox run` as a process of its own, in a process group of its own."""
-    return subprocess.Popen(
-        [*COMMAND, "--", *argv],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    """`emu sandbox run` as a process of its own, in a process group of its own. SIGHUP ends it, also where these tests
+    run under nohup: it would inherit that the signal is ignored.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        return subprocess.Popen(
+            [*COMMAND, "--", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def kept_by(process: subprocess.Popen[bytes]) -> Kept:
