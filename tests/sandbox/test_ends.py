@@ -27,8 +27,8 @@ COMMAND = (sys.executable, "-m", "emu", "sandbox", "run", "-q", "--memory", "1Gi
 
 
 def start(*argv: str) -> subprocess.Popen[bytes]:
-    """`emu sandbox run` as a process of its own, in a process group of its own. SIGHUP ends it, also where these tests
-    run under nohup: it would inherit that the signal is ignored.
+    """`emu sandbox run` as a process of its own, in a process group of its own. SIGHUP ends it, also where these
+    tests run under nohup: it would inherit that the signal is ignored.
     """
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
