@@ -137,6 +137,30 @@ class ChunkReader:
         self.done = True
 
 
+_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+
+
+def whole(data: bytes, at: int) -> bytes | None:
+    """The body from `at` on if it ends with these bytes, and nothing but chunks and their lengths is in it; else
+    None: then a `ChunkReader` judges it.
+    """
+    if data[-7:] != b"\r\n0\r\n\r\n":
+        return None
+    pieces: list[bytes] = []
+    last = len(data) - 5
+    while at < last:
+        line = _LINE.match(data, at)
+        if line is None:
+            return None
+        begin = line.end()
+        at = begin + int(line[1], 16)
+        if at == begin or data[at : at + 2] != b"\r\n":
+            return None
+        pieces.append(data[begin:at])
+        at += 2
+    return b"".join(pieces) if at == last else None
+
+
 def _size(text: bytes) -> int:
     if not text:
         raise ChunkError("empty hex number for chunk length")

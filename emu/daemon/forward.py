@@ -177,7 +177,7 @@ def app_head(way: Route, head: http1.Head, address: bytes) -> bytes:
     is the app's, for a request without a Host.
     """
     host = way.host or address
-    if host.startswith(b"[") or not host.isascii() or http1.BAD_HOST.search(host):
+    if not http1.plain_host(host):
         host = _host(host)
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, way.target, host)]
     if way.agent:

@@ -106,9 +106,6 @@ def parse_head(data: bytes, two_framings: bool = False) -> Head:
     What two hops may read differently (a length twice or beside chunked, chunked in HTTP/1.0) is refused unless
     `two_framings`: then one of the two is chosen as Go does.
     """
-    head = _usual(data)
-    if head is not None:
-        return head
     line, at = heads.first_line(data)
     try:
         method, target, (major, minor) = heads.request_line(line)
@@ -142,9 +139,9 @@ SURE_DIGITS = 18
 """A length of so many digits is below 2^63."""
 
 
-def _usual(data: bytes) -> Head | None:
-    """The head, if it is one as most are: of HTTP/1.1, with nothing odd, and a body of one length or none. Whatever
-    this takes the long way takes too, and makes the same of it.
+def usual_head(data: bytes) -> Head | None:
+    """The head, if it is one as most are: of HTTP/1.1, with nothing odd, and a body of one length, in chunks, or
+    none. Whatever this takes the long way takes too, and makes the same of it.
     """
     lines = data.split(b"\r\n")
     said = lines[0].split(b" ")
@@ -156,6 +153,7 @@ def _usual(data: bytes) -> Head | None:
     headers: Headers = []
     hosts = 0
     length: int | None = None
+    chunked = False
     keys = _keys
     for line in lines[1:-2]:
         name, colon, value = line.partition(b":")
@@ -172,13 +170,16 @@ def _usual(data: bytes) -> Head | None:
                     return None
             elif key == b"content-length" and length is None and value.isdigit() and len(value) <= SURE_DIGITS:
                 length = int(value)
+            elif key == b"transfer-encoding" and not chunked and value.lower() == b"chunked":
+                chunked = True
             elif key != b"connection" or value.lower() != b"keep-alive":
                 return None
         headers.append((name, value))
-    if hosts != 1:
+    if hosts != 1 or (chunked and length is not None):
         return None
     head = Head(said[0], target, 1, headers)
-    head.content_length = length or 0
+    head.chunked = chunked
+    head.content_length = None if chunked else length or 0
     return head
 
 
@@ -188,6 +189,11 @@ def _learn_name(name: bytes) -> bytes:
     lower = name.lower()
     key = _keys[name] = lower if lower in _NOTABLE else b""
     return key
+
+
+def plain_host(host: bytes) -> bool:
+    """Whether a Host goes on as it is."""
+    return host in _hosts and host[:1] != b"["
 
 
 def _learn_host(host: bytes) -> bool:

@@ -187,14 +187,12 @@ class ProxiedExchange(Exchange, Asker):
 
     def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
         """Where this request is counted, once its status is known."""
-        from emu.policy.metrics import Kind
-
         way, head = self._way, self.head
         assert way is not None
+        status = self.status or self.told_status
         version = _VERSIONS[head.minor]
-        return metrics.outcomes(
-            Kind(head.method, self.told_status, way.tag, version, way.came_to, self.over_tls, way.probe, self.failed)
-        )
+        fields = head.method, status, way.tag, version, way.came_to, self.over_tls, way.probe, self.failed
+        return metrics.known.get(fields) or metrics.outcomes(metrics.kind(*fields))
 
     @property
     def told_status(self) -> int:
@@ -221,7 +219,7 @@ class ProxiedExchange(Exchange, Asker):
                 self.whole = None
             if head.headers:
                 head.headers = []
-        if self._answered_here():
+        if (head.expects_else or head.target == b"*") and self._answered_here():
             pass
         elif head.method == b"CONNECT":
             head.keep_alive = False
@@ -352,11 +350,24 @@ class ProxiedExchange(Exchange, Asker):
         first = forward.app_head(self._way, head, self._proxy.app.address)
         if not self._may_repeat:
             self._way.headers = []
-        app.transport.write(first)
-        if head.expects_continue and head.content_length != 0:
+        if head.content_length == 0:
+            app.transport.write(first)
+        elif head.expects_continue:
+            app.transport.write(first)
             self._continue_timer = asyncio.get_running_loop().call_later(CONTINUE_WAIT_S, self._take_expected)
-        elif head.content_length != 0:
-            self.conn.take_body(self)
+        else:
+            self._send_with_body(app, first)
+
+    def _send_with_body(self, app: ClientConnection, first: bytes) -> None:
+        """The head and what has come of the body, in one write."""
+        pieces = self.conn.take_held(self)
+        if self.head.chunked:
+            pieces = [http1.chunk(piece) for piece in pieces]
+            if self.body_done:
+                self.body_told = True
+                pieces.append(http1.LAST_CHUNK)  # see body_end
+        app.transport.write(b"".join([first, *pieces]) if pieces else first)
+        self.conn.tell_end(self)
 
     def _take_expected(self) -> None:
         """The body that the client holds back: ask for it, for the app wants it or has said nothing."""

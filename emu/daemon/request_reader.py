@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from emu.daemon import heads, http1
-from emu.daemon.chunks import ChunkReader
+from emu.daemon import chunks, heads, http1
 
 MOST_EMPTY_BYTES = 4
 """Of empty lines after a POST, so many bytes are passed over (net/http, conn.readRequest)."""
@@ -23,7 +22,7 @@ class RequestReader:
         """So much of that was looked at for faults."""
         self._left = 0
         """Of a body of known length."""
-        self._chunks: ChunkReader | None = None
+        self._chunks: chunks.ChunkReader | None = None
         self._skip = 0
         """So many bytes of empty lines may come before the next head."""
 
@@ -44,11 +43,13 @@ class RequestReader:
         if self._skip:
             data = self._past_empty(data)
         partial = self._partial
+        head: http1.Head | None = None
         if partial is None:
             end = data.find(b"\r\n\r\n") + 4
-            if end == 3 or data.find(b"\n\n", 0, end) >= 0 or data.find(b"\n\r\n", 0, end - 3) >= 0:
+            head = http1.usual_head(data[:end]) if end > 3 else None
+            if head is None:  # whatever is odd in it may end it sooner
                 end = heads.end_of(data)
-            said = data[:end]
+                said = data[:end]
         else:
             before = len(partial)
             partial += data
@@ -60,13 +61,22 @@ class RequestReader:
             return b""
         self._partial = None
         self._checked = 0
-        head = http1.parse_head(said, self.two_framings)
+        if head is None:
+            head = http1.parse_head(said, self.two_framings)
         self._in_head = False
         self._left = head.content_length or 0
-        self._chunks = ChunkReader() if head.chunked else None
         self._skip = MOST_EMPTY_BYTES if head.method == b"POST" else 0
         self.on_head(head)
-        if not (self._left or head.chunked):
+        if head.chunked:
+            body = chunks.whole(data, end)
+            if body is None:
+                self._chunks = chunks.ChunkReader()
+                return data[end:]
+            if body:
+                self.on_body(body)
+            self._complete(None)
+            return b""
+        if not self._left:
             self._complete(None)
         return data[end:]
 
@@ -94,8 +104,8 @@ class RequestReader:
 
     def _read_body(self, data: bytes) -> bytes:
         """Take in what is of the body, and return what follows it."""
-        chunks = self._chunks
-        if chunks is None:
+        reader = self._chunks
+        if reader is None:
             left = self._left
             if len(data) < left:
                 self._left = left - len(data)
@@ -106,23 +116,23 @@ class RequestReader:
             self.on_body(piece)
             self._complete(None)
             return rest
-        body = chunks.feed(data)
+        body = reader.feed(data)
         if body:
             self.on_body(body)
-        if chunks.fault:
-            self.on_body_fault(chunks.fault)
+        if reader.fault:
+            self.on_body_fault(reader.fault)
             return b""
-        if not chunks.done:
+        if not reader.done:
             return b""
-        self._complete(chunks.trailers or None)
-        return chunks.rest
+        self._complete(reader.trailers or None)
+        return reader.rest
 
     def _cut_in_chunk(self) -> bool:
         """The client closed its direction: whether that is within a chunk, what had come of it passed on."""
-        chunks = self._chunks
-        if chunks is None or not chunks.inside:
+        reader = self._chunks
+        if reader is None or not reader.inside:
             return False
-        if rest := chunks.left_over():
+        if rest := reader.left_over():
             self.on_body(rest)
         self.on_body_fault("unexpected EOF")
         return True

@@ -241,10 +241,14 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
         if self._fresh and self._is_http2(data):
             return
         self._feed_checked(data)
-        if ready and self._in_head and len(self._queue) == 1 and data.find(b"\r\n\r\n") == nbytes - 4:
+        begun = not self._in_head or self._partial is not None or self._fault is not None
+        if ready and not begun and len(self._queue) == 1:
             exchange = self._queue[0]
             if not exchange.head.upgrade:
-                exchange.whole = data
+                if not exchange.received and data.find(b"\r\n\r\n") == nbytes - 4:
+                    exchange.whole = data
+                else:
+                    self._wrote = False
                 self._queue = _NONE_QUEUED
                 self._quick = True
                 self._current = exchange
@@ -353,7 +357,7 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
         if exchange.head.upgrade:
             self._leftover = b""
         if not self._ending:
-            self._tell_end(exchange)
+            self.tell_end(exchange)
             if self._held_back is not None and exchange is self._current:
                 asyncio.get_running_loop().call_soon(self._let_out)
 
@@ -370,7 +374,7 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
         elif self._discard_left is not None:
             self._linger()
         else:
-            self._tell_end(exchange)
+            self.tell_end(exchange)
 
     # --- the exchange's side
 
@@ -383,10 +387,18 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
             held, exchange.held = exchange.held, None
             for data in held or ():
                 exchange.body(data)
-            self._tell_end(exchange)
+            self.tell_end(exchange)
         self._sync_reading()
 
-    def _tell_end(self, exchange: Exchange) -> None:
+    def take_held(self, exchange: Exchange) -> list[bytes]:
+        """Let the request's body flow to the exchange from here on; what was held of it until now."""
+        exchange.flowing = True
+        held, exchange.held = exchange.held, None
+        if not exchange.body_done:
+            self._sync_reading()
+        return held or []
+
+    def tell_end(self, exchange: Exchange) -> None:
         if not exchange.flowing or exchange.body_told:
             return
         if exchange.body_done:
@@ -519,7 +531,7 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
             self.finish(exchange, finished)
         elif self._fault is not None and not self._fault.status:
             exchange.flowing = True
-            self._tell_end(exchange)
+            self.tell_end(exchange)
         elif not self.full:
             exchange.ready()
 

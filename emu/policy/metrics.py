@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 DURATION_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 SIZE_BYTES = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0)
@@ -148,10 +148,15 @@ def _together(*parts: Series) -> Series:
 class QueueProxyMetrics:
     """The metrics of one queue-proxy."""
 
+    kind = Kind
+    """For whoever does not load this module until it is needed."""
+
     def __init__(self, resource: Mapping[str, str], app_port: int = 0) -> None:
         self._resource = tuple(sorted(resource.items()))
         self._app = (("server_address", "127.0.0.1"), ("server_port", str(app_port)), ("url_scheme", "http"))
         self._found: dict[Kind, Outcomes] = {}
+        self.known: Mapping[tuple[object, ...], Outcomes] = cast(Any, self._found)
+        """The same, for a look with the fields of a kind that is not made."""
         self.queue_depth: int | None = None
         """Set when a request goes to the app, the only time that the depth is looked at, and only with a limit."""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.daemon import answer_reader, h2_known, heads, http1
+from emu.daemon import answer_reader, chunks, h2_known, heads, http1
 from emu.daemon.chunks import ChunkReader
 from emu.daemon.goquote import quoted
 from emu.daemon.gourl import TargetError, read_target
@@ -167,6 +167,7 @@ def test_a_head_is_refused_in_part_only_if_it_is_refused_whole(pieces: list[byte
                 b"Host: b",
                 b"Connection: keep-alive",
                 b"Content-Length: 03",
+                b"Transfer-Encoding: Chunked",
                 b"Pragma: x",
                 b"x-y:  z ",
                 b"A : 1",
@@ -182,8 +183,39 @@ def test_a_head_is_refused_in_part_only_if_it_is_refused_whole(pieces: list[byte
 def test_the_short_way_reads_heads_as_the_long_way_does(lines: list[bytes], first: bytes) -> None:
     """Whatever the short way takes."""
     data = b"\r\n".join([first, b"Host: a", *lines]) + b"\r\n\r\n"
-    short = http1._usual(data)
+    short = http1.usual_head(data)
     if short is None:
         return
     long = http1.parse_head(data.replace(b" HTTP/1.1", b" HTTP/1.2", 1))  # which only the long way takes
     assert all(getattr(short, name) == getattr(long, name) for name in http1.Head.__slots__)
+
+
+_CHUNKS = [
+    b"0\r\n",
+    b"\r\n",
+    b"1\r\na\r\n",
+    b"2\r\n\r\n\r\n",
+    b"3;a=b\r\nabc\r\n",
+    b"0a\r\n0\r\n\r\n12345\r\n",
+    b"5\r\na\r\n",
+]
+
+
+@given(st.lists(st.sampled_from(_CHUNKS), max_size=5))
+def test_a_body_in_one_piece_is_taken_apart_as_one_that_comes_in_parts(pieces: list[bytes]) -> None:
+    """Whatever the short way takes: the same data, no trailers, and nothing after it."""
+    said = b"\r\n" + b"".join(pieces) + b"0\r\n\r\n"
+    short = chunks.whole(said, 2)
+    if short is None:
+        return
+    reader = chunks.ChunkReader()
+    body = b"".join(reader.feed(said[at : at + 1]) for at in range(2, len(said)))
+    assert (body, reader.done, reader.rest, reader.trailers, reader.fault) == (short, True, b"", [], "")
+
+
+def test_an_ordinary_body_takes_the_short_way() -> None:
+    """Also an empty one; not one with trailers, or with more behind it."""
+    assert chunks.whole(b"\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n", 2) == b"ab"
+    assert chunks.whole(b"\r\n0\r\n\r\n", 2) == b""
+    assert chunks.whole(b"\r\n1\r\na\r\n0\r\nA: 1\r\n\r\n", 2) is None
+    assert chunks.whole(b"\r\n1\r\na\r\n0\r\n\r\n0\r\n\r\n", 2) is None
