@@ -86,7 +86,12 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
         "machine": _first(done, "machine"),
         VARIANTS: dict(played),
     }
-    outcomes = [one.check(summary) for one in expectations if one.compares_variants]
+    cut = {name for name, one in played.items() if one is None or not _whole(one)}
+    outcomes = [
+        one.check(summary, whole=not any(name.split(".")[1] in cut for name in one.names if name.count(".")))
+        for one in expectations
+        if one.compares_variants
+    ]
     summary["expectations"] = [one.to_data() for one in outcomes]
     whole = ended and not interrupted and failed is None
     summary["met"] = whole and all(one.met for one in outcomes) and all(one["met"] for one in done)
@@ -95,14 +100,21 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
     return summary
 
 
-def unmet(played: Mapping[str, Summary | None]) -> list[tuple[str, dict[str, Any]]]:
-    """What was expected of a variant by itself and did not come true, with the variant's name."""
+def unmet(played: Mapping[str, Summary | None], *, undecided: bool = False) -> list[tuple[str, dict[str, Any]]]:
+    """What was expected of a variant by itself and did not come true, with the variant's name; what is `undecided`
+    too.
+    """
     return [
         (name, one)
         for name, summary in played.items()
         for one in (summary or {}).get("expectations", [])
-        if not one["met"]
+        if one["met"] is not True and (undecided or one["met"] is False)
     ]
+
+
+def _whole(summary: Summary) -> bool:
+    """Whether it was played to its end."""
+    return bool(summary["ended"]) and not (summary["interrupted"] or summary["failed"])
 
 
 def _row(name: str, summary: Summary) -> Row:
@@ -134,7 +146,7 @@ def _row(name: str, summary: Summary) -> Row:
         woken_max_ms=figure(f"{woken}.latency_ms.max"),
         met=sum(bool(one["met"]) for one in summary["expectations"]),
         expected=len(summary["expectations"]),
-        state="played" if summary["ended"] and not (summary["interrupted"] or summary["failed"]) else "cut off",
+        state="played" if _whole(summary) else "cut off",
     )
 
 

@@ -57,7 +57,9 @@ def _header(summary: dict[str, Any]) -> Markup:
     story = element(
         "div", join(element("p", unbroken(said)) for said in summary["verdict"]["sentences"]), class_="story"
     )
-    own = [{**one, "what": f"variants.{name}.{one['what']}"} for name, one in unmet(summary["variants"])]
+    own = [
+        {**one, "what": f"variants.{name}.{one['what']}"} for name, one in unmet(summary["variants"], undecided=True)
+    ]
     return element(
         "header", join([where, heading, story, expectations({"expectations": summary["expectations"] + own})])
     )
@@ -68,6 +70,8 @@ def _chip(summary: dict[str, Any]) -> Markup:
         return element("span", "interrupted", class_="verdict unmet")
     if summary["failed"]:
         return element("span", "could not go on", class_="verdict unmet")
+    if not summary["ended"] and not unmet(summary["variants"]):
+        return element("span", "? not decided", class_="verdict none")
     said = "✓ as expected" if summary["met"] else "✗ not as expected"
     return element("span", said, class_=f"verdict {'met' if summary['met'] else 'unmet'}")
 

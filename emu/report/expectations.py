@@ -17,6 +17,9 @@ Comparisons: `==`, `!=`, `<`, `<=`, `>`, `>=`, and `between A and B`, both inclu
 
 A figure that was not measured is null: it meets nothing but `== null`. Within `errors`, `by_status` and a container's
 `events` a key that is not there is 0, because nothing of its kind was seen, as long as any was recorded.
+
+A run that was cut off decides only what its rest could not have changed: a count that only grows and has passed its
+bound. `== 0` is not met by a run that was cut off before the first.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from emu.units import format_bytes, format_number, parse_bytes
@@ -58,6 +61,13 @@ COUNT = "count"
 VARIANTS = "variants"
 """Where a run with variants has the summary of each."""
 COUNTED = ("errors", "by_status", "events")
+FIXED = ("scenario", "where", "machine", "ended", "interrupted", "failed")
+"""What does not change as a run goes on."""
+_GROWING = re.compile(
+    r"(.*\.)?(oom_kills|oom_kills\.count|restarts|sent|answered|by_status\.\w+|errors\.(?!unanswered)[\w-]+|\w+_peak_bytes)"
+)
+"""Figures that only grow as a run goes on."""
+UNDECIDED = "not decided: the run was cut off before its end"
 _REASONS = "reasons"
 """Below it each outcome has its reasons: `requests.reasons.503.queue-full`."""
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
@@ -112,7 +122,8 @@ class Outcome:
     what: str
     wanted: str
     got: Any
-    met: bool
+    met: bool | None
+    """None where it is not decided, as the run was cut off."""
     why: str = ""
     """Why it could not be compared, in words; empty where it was."""
 
@@ -135,8 +146,27 @@ class Expectation:
         """It speaks of variants by name, and so of the whole run rather than of each."""
         return self.name.startswith(f"{VARIANTS}.")
 
-    def check(self, summary: Mapping[str, Any]) -> Outcome:
-        """Compare with a summary."""
+    @property
+    def names(self) -> list[str]:
+        """All names of summary.json in it."""
+        return [self.name, *(operand.name for _, operand in self.checks if operand.name is not None)]
+
+    def check(self, summary: Mapping[str, Any], *, whole: bool = True) -> Outcome:
+        """Compare with a summary. `whole`: the run came to its end, so that nothing more could have happened."""
+        found = self._check(summary)
+        if whole or self.name.split(".")[0] in FIXED:
+            return found
+        met = self._decided(found.got)
+        return replace(found, met=met, why="" if met is not None else UNDECIDED)
+
+    def _decided(self, got: Any) -> bool | None:
+        """What the rest of the run could not have changed."""
+        if not _GROWING.fullmatch(self.name) or isinstance(got, bool) or not isinstance(got, int | float):
+            return None
+        each = [_decided(got, sign, operand) for sign, operand in self.checks]
+        return False if False in each else True if all(each) else None
+
+    def _check(self, summary: Mapping[str, Any]) -> Outcome:
         got: Any = None
         try:
             got = look_up(summary, self.name)
@@ -244,6 +274,18 @@ def _compare(got: Any, sign: str, wanted: Any) -> bool:
     if isinstance(got, bool) != isinstance(wanted, bool):
         return sign == "!="
     return _COMPARE[sign](got, wanted)
+
+
+def _decided(got: float, sign: str, operand: Operand) -> bool | None:
+    """Of a figure that can only grow: whether the comparison will hold, None where that is open."""
+    wanted = operand.value
+    if operand.name is not None or isinstance(wanted, bool) or not isinstance(wanted, int | float):
+        return None
+    if sign in (">=", ">"):
+        return True if _COMPARE[sign](got, wanted) else None
+    if sign in ("<=", "<"):
+        return None if _COMPARE[sign](got, wanted) else False
+    return (sign == "!=") if got > wanted else None
 
 
 def _operand(name: str, text: str) -> Operand:

@@ -46,11 +46,16 @@ def _chip(study: Study, summary: dict[str, Any]) -> Markup:
     if not summary.get("expectations"):
         return element("span", "nothing was expected", class_="verdict none")
     met = bool(summary.get("met"))
+    if not study.ended and not any(one.get("met") is False for one in summary["expectations"]):
+        return element("span", "? not decided", class_="verdict none")
     return element("span", "✓ as expected" if met else "✗ not as expected", class_=f"verdict {_class(met)}")
 
 
 def _class(met: object) -> str:
     return "met" if met else "unmet"
+
+
+_MARKS = {True: "✓ met", False: "✗ not met", None: "? not decided"}
 
 
 def _plain_headline(study: Study) -> str:
@@ -88,7 +93,7 @@ def expectations(summary: dict[str, Any]) -> Markup:
 def _expected(some: list[dict[str, Any]]) -> Markup:
     rows = [
         (
-            element("span", "✓ met" if one.get("met") else "✗ not met", class_=_class(one.get("met"))),
+            element("span", _MARKS[one.get("met")], class_="" if one.get("met") is None else _class(one["met"])),
             element("code", one.get("what")),
             value_of(str(one.get("what")), one.get("wanted")),
             _got(one),

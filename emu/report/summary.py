@@ -75,9 +75,9 @@ def summarize(
         "notes": [{"time_s": note.t, "what": note.text, **note.detail} for note in study.notes],
     }
     summary = rounded(summary)
-    outcomes = [expectation.check(summary) for expectation in expectations]
-    summary["expectations"] = [outcome.to_data() for outcome in outcomes]
     whole = study.ended and not study.interrupted and study.failed is None
+    outcomes = [expectation.check(summary, whole=whole) for expectation in expectations]
+    summary["expectations"] = [outcome.to_data() for outcome in outcomes]
     summary["met"] = whole and all(outcome.met for outcome in outcomes)
     story = tell(study, summary)
     summary["verdict"] = {"headline": story.headline, "sentences": list(story.sentences)}

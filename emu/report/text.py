@@ -27,6 +27,8 @@ MOST_FREEZES = 12
 MOST_STAGES = 3
 """Of a start, those that took longest."""
 KILL_MARK = "✗"
+_MARKS = {True: Text("✓", style="green"), False: Text("✗", style="bold red"), None: Text("?", style="yellow")}
+"""Of expectations: met, not met, not decided."""
 _MEMORY = ("anon", "file", "shmem", "kernel", "slab_reclaimable", "sock", "swap")
 _HEADS = {"file": "page cache", "slab_reclaimable": "reclaimable slab"}
 
@@ -146,7 +148,7 @@ def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
         return None
     table = Table("", "WHAT", "WANTED", "GOT")
     for one in expectations:
-        mark = Text("✓", style="green") if one["met"] else Text("✗", style="bold red")
+        mark = _MARKS[one["met"]]
         got = show_figure(one["what"], one["got"])
         table.row(mark, one["what"], one["wanted"], f"{got} ({one['why']})" if one.get("why") else got)
     return table.text()

@@ -22,6 +22,7 @@ from emu.report.model import POD, KernelLine, Study, Timeline
 from emu.report.render import render_html
 from emu.report.study import read_study
 from emu.report.summary import summarize
+from emu.report.text import expected_table
 from emu.rundir import RunDir
 from tests.fakes import MIB, FakeRun
 
@@ -369,3 +370,26 @@ def test_words_never_cover_a_mark(tmp_path: Path) -> None:
     assert len(marks) == 12
     assert not [note for note in figure.layout["annotations"] if note["text"].startswith("OOM kill")]
     assert all("queue_proxy" in said for trace in traces(figure, "oom-kill") for said in trace["text"])
+
+
+@pytest.mark.parametrize("how", ["cut", "interrupted", "failed"])
+def test_what_a_cut_run_did_not_finish_testing_is_not_decided(tmp_path: Path, how: str) -> None:
+    """No ✓ in summary.json, on the page and on the terminal; the run is not met all the same."""
+    run = FakeRun(tmp_path / "run", name="cut")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(1.0)
+    if how == "failed":
+        run.fail("the engine went away", "it was stopped")
+    study = read_study(run.cut() if how == "cut" else run.finish(interrupted=how == "interrupted"))
+    summary = summarize(study, [parse_expectation("containers.app.oom_kills", "== 0")])
+    assert summary["met"] is False
+    (one,) = summary["expectations"]
+    assert (one["met"], one["got"], one["why"]) == (None, 0, "not decided: the run was cut off before its end")
+    page = render_html(study, summary)
+    assert "? not decided" in page
+    assert "✓ met" not in page
+    table = expected_table(summary["expectations"])
+    assert table is not None
+    assert "?" in table.plain
+    assert "not decided" in table.plain
+    assert "✓" not in table.plain
