@@ -70,3 +70,5 @@ class Ends:
     """Whether they kept such a record at all."""
     until_s: float | None = None
     """Until when it is whole; None where there is none."""
+    kept: frozenset[int] = frozenset()
+    """The instances of queue-proxy whose record is there and undamaged, by attempt."""

@@ -6,6 +6,8 @@ slower): a record belongs to the first request with that outcome that ended afte
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import zip_longest
@@ -15,6 +17,7 @@ from typing import Any
 from emu import typed
 from emu.events import Event, RequestsEnded, RequestsWaited
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
+from emu.regular import read_lines
 from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
 from emu.report.logs import logged
 from emu.report.model import Instance, Request, Study
@@ -29,6 +32,8 @@ CLOSING_S = 5.0
 """Where no instance followed: so long its connections may take to close."""
 LONGEST_WORDS = 160
 MOMENT_S = 0.02
+MOMENT_SHARE = 0.01
+"""Of the time that a request waited; a slow machine needs longer to see that its client has left."""
 UNWRITTEN_S = 0.5
 """What queue-proxy noted so shortly before it was killed may not have been written."""
 _CLOSED = ("EOF", "server closed idle connection")
@@ -63,6 +68,7 @@ def read_ends(study: Study, events: list[Event]) -> Ends:
         tuple(sorted(waits, key=lambda one: one.t)),
         recorded,
         _until(study) if recorded else None,
+        frozenset(one.attempt for one in study.instances if one.container == QUEUE_PROXY and _keeps(study, one)),
     )
 
 
@@ -96,14 +102,31 @@ def _logged(study: Study) -> Iterator[Event | None]:
     for path in sorted(study.run.logs.glob(f"{QUEUE_PROXY}.*.log")):
         for facts in logged(path, *_MARKS):
             kind = _KINDS.get(str(facts.get("event")))
-            known = {name: value for name, value in facts.items() if value is not None}
             try:
                 if kind is not None:
-                    yield typed.make(kind, {**known, "who": QUEUE_PROXY})
+                    yield typed.make(kind, {**_known(facts), "who": QUEUE_PROXY})
                 elif facts.get("recordsEnds") is True:
                     yield None
             except ValueError:
                 continue
+
+
+def _keeps(study: Study, one: Instance) -> bool:
+    """Whether an instance's log says that it keeps such a record, and each line about ends is whole."""
+    keeps = False
+    try:
+        for line in read_lines(study.run.container_log(one.container, one.attempt)):
+            keeps = keeps or b'"recordsEnds"' in line
+            if f'"{REQUESTS_ENDED}"'.encode() in line:
+                facts = typed.parse_object(line[max(0, line.find(b"{")) :].decode(errors="replace"))
+                _ends(typed.make(RequestsEnded, {**_known(facts), "who": QUEUE_PROXY}), study.origin)
+    except (OSError, TypeError, ValueError):
+        return False
+    return keeps
+
+
+def _known(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _number(value: Any) -> float:
@@ -164,7 +187,12 @@ def give_reasons(study: Study) -> list[Request] | None:
         _match([end for end in answers if end.status == status], outcomes, found)
     given_up = [one for one in mine if one.error in ("timeout", "unanswered")]
     _match([end for end in study.ends.ends if end.reason == CLIENT_LEFT], given_up, found, early_s=NEAR_S)
-    return [_with_reason(study, request, found.get(request.id)) for request in study.requests]
+    matched = set(map(id, found.values()))
+    unmatched: dict[int, list[float]] = defaultdict(list)
+    for end in answers:
+        if id(end) not in matched:
+            unmatched[end.status].append(end.t)
+    return [_with_reason(study, request, found.get(request.id), unmatched) for request in study.requests]
 
 
 def _match(ends: list[End], requests: list[Request], found: dict[int, End], early_s: float = SLACK_S) -> None:
@@ -185,20 +213,28 @@ def _match(ends: list[End], requests: list[Request], found: dict[int, End], earl
             found[first.id] = end
 
 
-def _with_reason(study: Study, request: Request, end: End | None) -> Request:
+def _with_reason(study: Study, request: Request, end: End | None, unmatched: dict[int, list[float]]) -> Request:
     if end is not None:
         return replace(request, reason=_left(end) if end.reason == CLIENT_LEFT else end.slug, end=end)
     if request.error is not None:
         return replace(request, reason=_of_error(study, request))
     if (request.status or 0) >= 500:
-        return replace(request, reason=BY_APP if _whole(study, request) else NOT_RECORDED)
+        return replace(request, reason=BY_APP if _apps_own(study, request, unmatched) else NOT_RECORDED)
     return request
 
 
-def _whole(study: Study, request: Request) -> bool:
-    """Whether queue-proxy's record of that time is there, so that an answer which is not in it is the app's."""
+def _apps_own(study: Study, request: Request, unmatched: dict[int, list[float]]) -> bool:
+    """Whether an answer is the app's: queue-proxy's record of that time is whole, and each answer with this status
+    that is in it has its request.
+    """
     done, until = request.done_s, study.ends.until_s
     if done is None or until is None or done > until:
+        return False
+    times = unmatched.get(request.status or 0, [])
+    if bisect_left(times, request.sent_s) < bisect_right(times, done + NEAR_S):
+        return False
+    alive = (one for one in study.instances if one.container == QUEUE_PROXY and (one.started_s or 0.0) <= done)
+    if any(one.attempt not in study.ends.kept and not _ended_s(study, one) < request.sent_s for one in alive):
         return False
     ended = (_ended_s(study, one) for one in study.instances if one.container == QUEUE_PROXY and not one.asked)
     return not any(done <= end <= done + UNWRITTEN_S for end in ended)
@@ -207,7 +243,8 @@ def _whole(study: Study, request: Request) -> bool:
 def _left(end: End) -> str:
     """Where a request was that its client gave up."""
     # Where all leave at once, those that waited have their place for the moment before they leave too.
-    in_app = end.app_s is not None and (end.app_s > MOMENT_S or end.app_s >= end.waited_s)
+    moment_s = max(MOMENT_S, MOMENT_SHARE * end.waited_s)
+    in_app = end.app_s is not None and (end.app_s > moment_s or end.app_s >= end.waited_s)
     where = "in-app" if in_app else "frozen" if end.held_s else "waiting"
     return f"{ACTIVATOR}-{CLIENT_LEFT}" if end.who == ACTIVATOR else f"{CLIENT_LEFT}-{where}"
 

@@ -94,10 +94,11 @@ def _burst(study: Study, name: str, reason: str, requests: list[Request]) -> dic
         "last_s": _done(requests[-1]),
         "count": len(requests),
         "why": first.why if first else "",
-        "app": fate_of_app(study, reason, _done(requests[0])),
+        "app": _fate(study, reason, requests),
         "period_s": first.period_s if first else None,
         "inside": first.inside if first else None,
         "waiting": max((end.waiting for end in ends), default=None),
+        "never_in": sum(end.app_s is None for end in ends),
         "waited_ms": _spread(end.waited_s for end in ends),
         "held_ms": _spread(end.held_s for end in ends),
         "app_ms": _spread(end.app_s for end in ends if end.app_s is not None),
@@ -106,4 +107,11 @@ def _burst(study: Study, name: str, reason: str, requests: list[Request]) -> dic
 
 def _spread(seconds: Iterable[float]) -> dict[str, float | None]:
     times = sorted(one * 1e3 for one in seconds)
-    return {"p50": percentile(times, 0.5), "max": percentile(times, 1.0)}
+    return {"min": times[0] if times else None, "p50": percentile(times, 0.5), "max": percentile(times, 1.0)}
+
+
+def _fate(study: Study, reason: str, requests: list[Request]) -> str | None:
+    """What became of the app as these ended; None where it is not the same for all of them."""
+    moments = {round(_done(request), 1): _done(request) for request in requests}
+    fates = {fate_of_app(study, reason, t) for t in moments.values()}
+    return fates.pop() if len(fates) == 1 else None

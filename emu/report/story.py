@@ -24,7 +24,7 @@ from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_kills import kill_headline, kill_sentences
 from emu.report.story_machine import machine_headline, machine_sentences
 from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
-from emu.report.story_reasons import reason_sentences
+from emu.report.story_reasons import wait_sentences
 from emu.report.story_scaling import scale_headline, scale_sentences
 from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.story_start import sidecar_sentences
@@ -57,7 +57,7 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += _restarts(study)
     story.sentences += _stops(study)
     story.sentences += client_sentences(summary)
-    story.sentences += reason_sentences(summary)
+    story.sentences += wait_sentences(summary)
     story.sentences += start_sentences(summary)
     story.sentences += scale_sentences(summary)
     story.sentences += freeze_sentences(study, summary)

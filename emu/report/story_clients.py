@@ -8,6 +8,7 @@ from typing import Any
 from emu.report.measures import percentile, says_something
 from emu.report.model import OK, Study
 from emu.report.request_figures import LATE_S
+from emu.report.story_reasons import reasons_told
 from emu.report.words import all_of, count, is_late, listed, share
 from emu.units import format_seconds
 
@@ -40,15 +41,32 @@ def client_sentences(summary: dict[str, Any]) -> list[str]:
     requests = summary["requests"]
     if not requests["sent"]:
         return []
-    seen = [f"{number:,} were answered {status}" for status, number in requests["by_status"].items()]
-    seen += [f"{number:,} {_SEEN.get(name, name)}" for name, number in requests["errors"].items()]
-    seen = [words.replace(" were ", " was ", 1) if words.startswith("1 ") else words for words in seen]
-    found = [f"Of {count(requests['sent'], 'request')}, {listed(seen)}."]
+    return [*_outcomes(requests), *_latencies(requests), *_late(requests)]
+
+
+def _outcomes(requests: dict[str, Any]) -> list[str]:
+    """How many ended how and why: the short ones in one sentence, then one for each reason that takes more words."""
+    ends = [(name, number, f"were answered {name}") for name, number in requests["by_status"].items()]
+    ends += [(name, number, _SEEN.get(name, name)) for name, number in requests["errors"].items()]
+    told = reasons_told(requests)
+    seen: list[str] = []
+    for name, number, plain in ends:
+        reasons = told.get(name, [])
+        seen += [_number(of_it, f"were {words}") for of_it, words in reasons]
+        rest = int(number) - sum(of_it for of_it, _ in reasons)
+        if rest > 0:
+            seen.append(_number(rest, f"{plain} for other or unknown reasons" if reasons else plain))
     if len(seen) == 1:
         whole = all_of(int(requests["sent"]))
-        found = [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]
-    found += _latencies(requests)
-    return found + _late(requests)
+        return [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]
+    long = [words for words in seen if ": " in words]
+    short = [words for words in seen if words not in long]
+    first = listed(short) if short else long.pop(0)
+    return [f"Of {count(requests['sent'], 'request')}, {first}.", *(f"{words}." for words in long)]
+
+
+def _number(number: int, words: str) -> str:
+    return f"{number:,} {words.replace('were ', 'was ', 1) if number == 1 and words.startswith('were ') else words}"
 
 
 def _latencies(requests: dict[str, Any]) -> list[str]:

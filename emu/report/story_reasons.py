@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from typing import Any
 
 from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
-from emu.report.words import count
 from emu.units import format_seconds
 
-AT_ONCE_MS = 100.0
+LEAST_MS = 1.0
+"""A wait of less is none."""
+ALMOST = 0.95
+"""This share of a timer is all of it: its clock begins a moment before the wait."""
 MOST_SENTENCES = 6
 _SELF_SAID = {"502", "503", "504"}
 _ERRORS = {
@@ -17,7 +20,7 @@ _ERRORS = {
     "closed": "closed without a byte of answer",
     "short-body": "cut off in the middle of the answer",
     "timeout": "given up by the client",
-    "unanswered": "not answered before the run ended",
+    "unanswered": "still unanswered at the run's end",
 }
 _PROXY = {
     "queue-proxy-oom-killed": "as queue-proxy was OOM-killed",
@@ -30,10 +33,10 @@ _PROXY = {
     "queue-proxy-restarting": "while queue-proxy was down or starting again",
     "queue-proxy-not-listening": "while queue-proxy ran and did not listen",
     "run-over": "when the run ended",
-    f"{CLIENT_LEFT}-in-app": "while it was in the app",
-    f"{CLIENT_LEFT}-waiting": "while it waited for a place in queue-proxy",
-    f"{CLIENT_LEFT}-frozen": "while it waited for the app to be resumed",
-    f"{ACTIVATOR}-{CLIENT_LEFT}": "while it was in the activator",
+    f"{CLIENT_LEFT}-in-app": "while in the app",
+    f"{CLIENT_LEFT}-waiting": "while waiting for a place in queue-proxy",
+    f"{CLIENT_LEFT}-frozen": "while waiting for the app to be resumed",
+    f"{ACTIVATOR}-{CLIENT_LEFT}": "while in the activator",
 }
 """What goes with an error that a client saw."""
 _APP = {
@@ -64,7 +67,11 @@ def reason_words(burst: dict[str, Any]) -> str:
 
 def _seen(name: str, reason: str) -> str:
     if name in _ERRORS:
-        return f"{_ERRORS[name]} {_PROXY[reason]}" if reason in _PROXY else _ERRORS[name]
+        where = _PROXY.get(reason, "")
+        where = (
+            f", {where.removeprefix('while ')}" if name == "unanswered" and where else f" {where}" if where else ""
+        )
+        return f"{_ERRORS[name]}{where}"
     if reason == BY_APP:
         return f"answered {name} by the app itself"
     return f"answered {name}; why is not on record" if reason == NOT_RECORDED else f"answered {name}: {reason}"
@@ -107,17 +114,30 @@ def _timer(reason: str, burst: dict[str, Any], there: str) -> str:
     period = "an unknown length" if burst["period_s"] is None else format_seconds(burst["period_s"])
     by_activator = burst["by"] == ACTIVATOR
     text = _COUNTED[reason].format(period, "the activator" if by_activator else "queue-proxy")
-    waited, held = burst["waited_ms"], burst["held_ms"]
-    if burst["app_ms"]["max"] is None:
-        place = "a pod or a place in it" if by_activator else "a place"
-        what = "the app to be resumed" if held["max"] else place
-        return f"{text}, all of it waiting for {what}"
-    parts = [
-        (waited, f"waiting for {'a pod' if by_activator else 'a place'}"),
-        (held, "waiting for the app to be resumed"),
-    ]
-    said = [f"{_half_and_most(ms)} {what}" for ms, what in parts if (ms["max"] or 0.0) >= 1.0]
-    return f"{text}; of that {' and '.join(said)}" if said else f"{text}, all of it in {there}"
+    waited, held, never = burst["waited_ms"], burst["held_ms"], int(burst["never_in"])
+    place = "a pod or a place in it" if by_activator else "a place"
+    whats = [(waited, place), (held, "the app to be resumed")]
+    some = [(ms, what) for ms, what in whats if (ms["max"] or 0.0) >= LEAST_MS]
+    if never == burst["count"] and len(some) == 1 and _is_all(some[0][0], burst["period_s"]):
+        return f"{text}, all of it waiting for {some[0][1]}"
+    said = [f"{_range(ms)} waiting for {what}" for ms, what in some]
+    text += f"; of that {' and '.join(said)}" if said else "" if never else f", all of it in {there}"
+    if not never:
+        return text
+    return f"{text}; {'it' if burst['count'] == 1 else f'{never:,} of them'} never got to {there}"
+
+
+def _is_all(ms: dict[str, float], period_s: float | None) -> bool:
+    """Each waited as long as the timer runs."""
+    return period_s is None or ms["min"] >= ALMOST * period_s * 1e3
+
+
+def _range(ms: dict[str, float]) -> str:
+    """`1.3 s`, or `1.3 s to 6.0 s`: true of each."""
+    least, most = format_seconds(ms["min"] / 1e3), format_seconds(ms["max"] / 1e3)
+    if least == most:
+        return most
+    return f"up to {most}" if ms["min"] < LEAST_MS else f"{least} to {most}"
 
 
 def _took(burst: dict[str, Any]) -> str:
@@ -132,26 +152,29 @@ def _half_and_most(ms: dict[str, float]) -> str:
     return half if half == most else f"{half} (median; at most {most})"
 
 
-def reason_sentences(summary: dict[str, Any]) -> list[str]:
-    """Why requests were not answered well, the most frequent reasons first; and how long others waited."""
-    requests = summary["requests"]
-    kinds = [one for one in requests.get("failure_kinds") or [] if one["reason"] != NOT_RECORDED]
-    kinds = [one for one in kinds if not _says_itself(one)]
-    found = [_sentence(one) for one in kinds[:MOST_SENTENCES]]
-    left = sum(int(one["count"]) for one in kinds[MOST_SENTENCES:])
-    if left:
-        found.append(f"{count(left, 'more request')} ended for {count(len(kinds) - MOST_SENTENCES, 'other reason')}.")
-    return [*found, *_waits(requests.get("waited"))]
+def reasons_told(requests: dict[str, Any]) -> dict[str, list[tuple[int, str]]]:
+    """Of each status or error, how many ended for which reason, in words; the most frequent reasons alone. What the
+    error itself says, or nothing recorded, is left out.
+    """
+    kinds = requests.get("failure_kinds") or []
+    often = Counter(str(kind["outcome"]) for kind in kinds)
+    told: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for kind in [one for one in kinds if not _says_nothing(one, often)][:MOST_SENTENCES]:
+        told[str(kind["outcome"])].append((int(kind["count"]), reason_words(kind)))
+    return told
 
 
-def _says_itself(kind: dict[str, Any]) -> bool:
-    """What the error alone says already."""
-    return kind["reason"] in ("run-over", CLIENT_LEFT, BY_APP) and kind["by"] is None
+def _says_nothing(kind: dict[str, Any], often: Counter[str]) -> bool:
+    """Its reason adds nothing to the status or error."""
+    if kind["by"] is not None:
+        return False
+    alone = kind["reason"] == BY_APP and often[str(kind["outcome"])] == 1
+    return alone or kind["reason"] in (NOT_RECORDED, "run-over", CLIENT_LEFT)
 
 
-def _sentence(kind: dict[str, Any]) -> str:
-    was = "was" if kind["count"] == 1 else "were"
-    return f"{kind['count']:,} {was} {reason_words(kind)}."
+def wait_sentences(summary: dict[str, Any]) -> list[str]:
+    """How many requests waited for a place in the app, and how long."""
+    return _waits(summary["requests"].get("waited"))
 
 
 def _waits(waited: dict[str, Any] | None) -> list[str]:

@@ -65,7 +65,7 @@ def test_answers_of_queue_proxy_and_of_the_app_are_told_apart(tmp_path: Path) ->
     assert summary["requests"]["reasons"] == {"502": {"app": 1, "app-closed": 3}}
     (own, closed) = summary["requests"]["failures"]
     assert (own["reason"], own["by"], own["count"]) == ("app", None, 1)
-    assert closed["app_ms"] == {"p50": pytest.approx(299), "max": pytest.approx(299)}
+    assert closed["app_ms"] == dict.fromkeys(("min", "p50", "max"), pytest.approx(299))
     assert (
         "3 were answered 502 by queue-proxy: the app closed the connection without a whole answer (EOF), "
         "299 ms after it was asked." in summary["verdict"]["sentences"]
@@ -110,6 +110,54 @@ def test_a_504_says_which_timer_and_from_when(
     requests = summary_of(run.finish())["requests"]
     assert requests["reasons"] == {"504": {reason: 1}}
     assert words in reason_words(requests["failures"][0])
+
+
+@pytest.mark.parametrize(
+    ("each", "words"),
+    [
+        (
+            ((6.9, 6.0, 0, None), (6.925, 1.3, 0, 4.7)),
+            "of that 1.3 s to 6.0 s waiting for a place; 1 of them never got",
+        ),
+        (
+            ((6.9, 6.0, 0, None), (6.925, 1.3, 0, None)),
+            "of that 1.3 s to 6.0 s waiting for a place; 2 of them never got",
+        ),
+        (((6.9, 6.0, 0, None), (6.925, 5.9, 0, None)), "all of it waiting for a place"),
+        (((6.9, 0.4, 0, 5.6), (6.925, 0.0, 0, 6.0)), "of that up to 400 ms waiting for a place"),
+        (
+            ((6.9, 2.0, 4.0, None), (6.925, 2.0, 4.0, None)),
+            "2.0 s waiting for a place and 4.0 s waiting for the app to",
+        ),
+    ],
+)
+def test_what_is_said_of_several_is_true_of_each(
+    tmp_path: Path, each: tuple[tuple[float, float, float, float | None], ...], words: str
+) -> None:
+    """One waited all the time, the other a fifth of it: the range is said."""
+    run = started(tmp_path / "run")
+    run.requests(2, 0.9, 0.95, takes_s=6.002, status=504)
+    run.ended(504, "response-timeout", *each, period_s=6.0)
+    run.advance(9.0)
+    assert words in reason_words(summary_of(run.finish())["requests"]["failure_kinds"][0])
+
+
+def test_no_number_is_said_twice(tmp_path: Path) -> None:
+    """How many ended how is said with why; reasons that take more words have a sentence each."""
+    run = started(tmp_path / "run")
+    run.requests(4, 1.0, 1.001)
+    run.requests(3, 1.0, 1.001, takes_s=0.5, status=502)
+    run.ended(502, "app-broke", *[(1.499, 0.2, 0.0, 0.299)] * 2, why="EOF")
+    run.requests(2, 1.0, 1.001, done_s=2.0, status=None, error="timeout")
+    run.ended(0, "client-left", *[(2.0, 0.9, 0, None)] * 2)
+    run.advance(3.0)
+    told = [said for said in summary_of(run.finish())["verdict"]["sentences"] if " were " in said or " was " in said]
+    assert told[:2] == [
+        "Of 9 requests, 4 were answered 200, 1 was answered 502 by the app itself and 2 were given up by the client "
+        "while waiting for a place in queue-proxy.",
+        "2 were answered 502 by queue-proxy: the app closed the connection without a whole answer (EOF), "
+        "299 ms after it was asked.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -260,3 +308,23 @@ def test_the_report_shows_why(tmp_path: Path) -> None:
     page = render_html(study, summarize(study))
     assert "the app closed the connection without a whole answer (EOF)" in page
     assert "app closed (request" in page.replace("\\u0020", " ") or "app closed" in page
+
+
+def test_an_answer_is_the_apps_only_where_every_record_has_its_request(tmp_path: Path) -> None:
+    """A record of the same status without a request, a damaged line of ends and a log that is gone leave it open."""
+
+    def run(name: str) -> Logged:
+        made = started(tmp_path / name)
+        made.requests(1, 1.0, 1.001, takes_s=0.1, status=503)
+        made.requests(1, 1.0, 1.001, takes_s=0.1, status=200)
+        return made
+
+    whole, stray, damaged, gone = run("whole"), run("stray"), run("damaged"), run("gone")
+    stray.ended(503, "queue-full", (1.6, 0, 0, None))
+    damaged.log("requests-ended", status=503, reason="queue-full", each=[[None, 0, 0, 0]])
+    gone.run.container_log("queue-proxy", 0).write_text("")
+    gone.advance(1.5)
+    gone.event(RequestsEnded(gone.t, "activator", 504, "response-timeout", [[gone.t, 0.9, 0.0, None]]))
+    for made, reason in ((whole, "app"), (stray, "not-recorded"), (damaged, "not-recorded"), (gone, "not-recorded")):
+        made.advance(3.0)
+        assert summary_of(made.finish())["requests"]["reasons"] == {"503": {reason: 1}}

@@ -66,8 +66,8 @@ SENTENCES = {
     "oom": [
         "Docker's own OOMKilled flag said false for 1 of 2 kills: it races with the exit, so it proves nothing.",
         "queue-proxy was restarted twice, the longest back-off was 1.0 s (CrashLoopBackOff).",
-        "Of 1,560 requests, 10 were answered 200, 1,500 were closed without a byte of answer and "
-        "50 were refused a connection.",
+        "Of 1,560 requests, 10 were answered 200, 1,500 were closed without a byte of answer as queue-proxy was "
+        "OOM-killed and 50 were refused a connection while queue-proxy was down or starting again.",
     ],
     "pod_level": [
         "app had asked for the memory that was not there, and queue_proxy died for it.",
