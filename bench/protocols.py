@@ -109,6 +109,11 @@ def measure(
     return found
 
 
+def whole(seconds: float) -> int:
+    """A burst's length as the tools take it."""
+    return max(1, round(seconds))
+
+
 def _can(case: Case, certs: Path) -> bool:
     return not case.tls or certs == CERTS
 
@@ -150,10 +155,10 @@ def _burst(case: Case, port: int, pid: int, seconds: float, folder: Path) -> dic
     if case.http2:
         body = ["-d", str(folder / "body")] if case.body else []
         windows = ["-w20", "-W24"]
-        argv = ["h2load", "-t1", f"-D{max(1, round(seconds))}", *windows, *case.options, *body, url]
+        argv = ["h2load", "-t1", f"-D{whole(seconds)}", *windows, *case.options, *body, url]
     else:
         script = ["-s", str(folder / "post.lua")] if case.body else []
-        argv = ["wrk", "-t2", f"-d{seconds:g}s", *case.options, *script, url]
+        argv = ["wrk", "-t2", f"-d{whole(seconds)}s", *case.options, *script, url]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     used = _cpu(pid) - before
     if case.http2:

@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import protocols
+from protocols import whole
 
 from emu import calibrate
 from emu.messages import QUEUE_PORT
@@ -97,8 +98,8 @@ def running(
 
 
 def wrk(port: int, connections: int, seconds: float, script: str = "") -> dict[str, float]:
-    """One burst: requests per second, p50 and p99 in microseconds."""
-    argv = ["wrk", "-t1" if connections == 1 else "-t2", f"-c{connections}", f"-d{seconds:g}s", "--latency"]
+    """One burst: requests per second, p50 and p99 in microseconds; of whole seconds, for wrk knows no others."""
+    argv = ["wrk", "-t1" if connections == 1 else "-t2", f"-c{connections}", f"-d{whole(seconds)}s", "--latency"]
     argv += ["-s", script] if script else []
     said = subprocess.run([*argv, f"http://127.0.0.1:{port}/"], capture_output=True, text=True, check=True).stdout
     found = {"rps": float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1])}  # type: ignore[index]
@@ -134,7 +135,7 @@ def compare_at(connections: int, rounds: int, seconds: float, pid: int, script: 
             before = cpu_seconds(pid)
             burst[name] = wrk(port, connections, seconds, script)
             if name == "queue-proxy":
-                burst[name]["cpu_us"] = (cpu_seconds(pid) - before) / (burst[name]["rps"] * seconds) * 1e6
+                burst[name]["cpu_us"] = (cpu_seconds(pid) - before) / (burst[name]["rps"] * whole(seconds)) * 1e6
         bursts.append(burst)
     row: dict[str, Any] = {
         name: {key: round(statistics.median(burst[name][key] for burst in bursts), 1) for key in bursts[0][name]}
@@ -166,7 +167,7 @@ def soak(pid: int, seconds: float) -> dict[str, Any]:
     wrk(QUEUE_PORT, 256, 2)
     before, samples = look(), []
     load = subprocess.Popen(
-        ["wrk", "-t1", "-c256", f"-d{seconds:g}s", f"http://127.0.0.1:{QUEUE_PORT}/"], stdout=subprocess.DEVNULL
+        ["wrk", "-t1", "-c256", f"-d{whole(seconds)}s", f"http://127.0.0.1:{QUEUE_PORT}/"], stdout=subprocess.DEVNULL
     )
     while load.poll() is None:
         time.sleep(max(1.0, seconds / 60))
@@ -189,7 +190,7 @@ def main() -> None:
     """Measure, print JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each burst, in whole seconds and at least 1")
     parser.add_argument("--soak", type=float, default=0.0)
     parser.add_argument("--limit", type=int, default=300, help="containerConcurrency, so that the breaker counts")
     parser.add_argument("--only", choices=("small", "protocols"), help="one part")

@@ -158,6 +158,13 @@ class Weight:
         self._read_own(now)
         self._hold(waiting, now)
 
+    def settle(self, now: float) -> None:
+        """Make up for what our own memory changed by since the last request came: by connections to the app that
+        were made after it, or by what the interpreter gave back.
+        """
+        self._read_own(now)
+        self._resize(self._policy.lacking(self._own))
+
     def adjust(self, waiting: int, now: float) -> None:
         """Hold what is to be held now, and run the code."""
         self._since_own += 1
@@ -173,6 +180,8 @@ class Weight:
         self._own_at = now
 
     def _hold(self, waiting: int, now: float) -> None:
-        missing = self._policy.missing(waiting, self._own, now)
+        self._resize(self._policy.missing(waiting, self._own, now))
+
+    def _resize(self, missing: int) -> None:
         if abs(missing - self._arena.size) >= PAGE:
             self._arena.resize(missing)

@@ -163,14 +163,17 @@ class QueueProxy:
         return ports
 
     async def _trim(self) -> None:
-        """Give memory back when many clients have gone."""
+        """Give memory back when many clients have gone; keep to the weight that was asked for."""
         proxy, trimming = self._proxy, Trimming()
+        weight = proxy.observer.weight
         while True:
             await asyncio.sleep(TRIM_LOOK_S)
             if trimming.due(proxy.in_flight + sum(len(server.connections) for server in self._servers)):
                 heap.give_back()
-                if proxy.observer.weight is not None:
-                    proxy.observer.weight.own_fell(proxy.breaker.waiting, time.monotonic())
+                if weight is not None:
+                    weight.own_fell(proxy.breaker.waiting, time.monotonic())
+            elif weight is not None:
+                weight.settle(time.monotonic())
 
     def _on_term(self) -> None:
         if self._stop.is_set():

@@ -146,6 +146,11 @@ class Heap:
         self._collected_at = now
         self._moment = now
 
+    @property
+    def held(self) -> float:
+        """Bytes held at the last look."""
+        return self._held
+
     def allocate(self, amount: float, *, garbage: bool = False) -> None:
         """A request took so much; as `garbage` it is of no use to the next one until a collection."""
         self._allocated += amount
@@ -203,6 +208,10 @@ class Footprint:
             self._plain -= 1
         if hung_up:
             self._heap.allocate(self.profile.hang_up_bytes, garbage=True)
+
+    def lacking(self, own_bytes: int) -> int:
+        """The same as `missing` for what was to be held when that was asked last."""
+        return max(0, round(self._heap.held) - own_bytes)
 
     def missing(self, waiting: int, own_bytes: int, now: float) -> int:
         """Bytes to add to the `own_bytes` that we hold; `waiting` of the requests inside wait for a place."""

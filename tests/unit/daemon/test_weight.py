@@ -108,6 +108,14 @@ def test_what_we_give_back_is_held_instead(tmp_path: Path) -> None:
     weight.own_fell(0, time.monotonic())
     assert weight.held - before >= 7 << 20
     assert own_memory()[0] == pytest.approx(sum_before, rel=0.02)
+    # What we take after the last request came is made up for, too.
+    more = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    more[::PAGE] = b"1" * ((8 << 20) // PAGE)
+    weight.settle(time.monotonic())
+    assert own_memory()[0] == pytest.approx(sum_before, rel=0.02)
+    more.close()
+    weight.settle(time.monotonic())
+    assert own_memory()[0] == pytest.approx(sum_before, rel=0.02)
     os.close(read)
     os.close(write)
 
