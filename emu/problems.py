@@ -107,7 +107,7 @@ def _problem(detail: dict[str, Any], root: Node) -> Problem:
     if kind == "missing":
         return _missing(path, root)
     if kind == "value_error":
-        return _refused(path, context["error"], root)
+        return refused(path, context["error"], root)
     key = keys.find(path)
     what, why = _mistyped(kind, context, detail, key)
     fix = _remedy(key, detail.get("input"))
@@ -138,7 +138,8 @@ def _missing(path: Path, root: Node) -> Problem:
     return Problem(mark_of(path, root), path, "it is missing", why, f"add `{path[-1]}: {example}` here")
 
 
-def _refused(path: Path, error: ValueError, root: Node) -> Problem:
+def refused(path: Path, error: ValueError, root: Node) -> Problem:
+    """What a check of the model at `path` complains of."""
     if isinstance(error, SpecError):
         place = (*path, *error.at)
         key = keys.find(place)

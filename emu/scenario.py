@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from emu import __version__, bodies, problems
+from emu import __version__, bodies, partial, problems
 from emu import overrides as changes
 from emu.errors import EmuError, SeveralErrors, raise_all
 from emu.keys import nearest
@@ -86,26 +86,27 @@ def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> Scen
     root = parse(text, source)
     changes.apply(_mapping(root), overrides)
     bodies.take_in(root, source)
-    spec = _checked(root)
+    spec = _checked(root, source)
     plays: dict[str, ScenarioSpec] = {}
     wrong: list[EmuError] = []
     for name in spec.variants:
         try:
-            plays[name] = _variant(root, name)
+            plays[name] = _variant(root, name, source)
             found = problems.errors_of(_expectation_problems(plays[name], variant_root(root, name), {}))
             wrong += [_of_variant(name, error) for error in found]
         except EmuError as error:
             wrong += error.errors if isinstance(error, SeveralErrors) else [error]
     if len(plays) == len(spec.variants):
         wrong = [*problems.errors_of(_expectation_problems(spec, root, plays)), *wrong]
-    raise_all(wrong)
+    if wrong:
+        raise_all([*wrong, *_wrong_footprint(spec, source)])
     return _with_footprints(spec, plays, source)
 
 
 def variants_of(spec: ScenarioSpec) -> dict[str, ScenarioSpec]:
     """Each variant as the scenario that it is, by its name, in the order of the file; empty where there are none."""
     root = parse(resolve(spec), spec.name)
-    return {name: _variant(root, name) for name in spec.variants}
+    return {name: _variant(root, name, spec.name) for name in spec.variants}
 
 
 def needs_docker(spec: ScenarioSpec) -> bool:
@@ -124,17 +125,21 @@ def _mapping(root: Node) -> Node:
     return root
 
 
-def _checked(root: Node) -> ScenarioSpec:
+def _checked(root: Node, source: str) -> ScenarioSpec:
     try:
         return ScenarioSpec.model_validate(root.plain())
     except ValidationError as error:
-        raise_all(problems.errors_of([*problems.problems_of(error, root), *_malformed_expectations(root)]))
+        made = partial.partial(ScenarioSpec, root.plain())
+        across = (problems.refused(path, wrong, root) for path, wrong in partial.complaints(made))
+        expected = [*_malformed_expectations(root), *_unknown_expected(made, root)]
+        found = {(one.path, one.what): one for one in (*across, *problems.problems_of(error, root), *expected)}
+        raise_all([*problems.errors_of(found.values()), *_wrong_footprint(made, source)])
         raise AssertionError("a validation error without a problem") from error
 
 
-def _variant(root: Node, name: str) -> ScenarioSpec:
+def _variant(root: Node, name: str, source: str) -> ScenarioSpec:
     try:
-        return _checked(variant_root(root, name))
+        return _checked(variant_root(root, name), source)
     except EmuError as wrong:
         errors = wrong.errors if isinstance(wrong, SeveralErrors) else [wrong]
         raise_all(_of_variant(name, error) for error in errors)
@@ -166,6 +171,17 @@ def _with_footprint(spec: ScenarioSpec, source: str) -> ScenarioSpec:
     profile = load_profile(str(beside if os.path.isfile(beside) else named))  # noqa: PTH113  never raises
     queue_proxy = spec.pod.queue_proxy.model_copy(update={"footprint": profile.to_data()})
     return spec.model_copy(update={"pod": spec.pod.model_copy(update={"queue_proxy": queue_proxy})})
+
+
+def _wrong_footprint(spec: ScenarioSpec, source: str) -> list[EmuError]:
+    """What is wrong with the profile that a scenario with other mistakes names."""
+    try:
+        _with_footprint(spec, source)
+    except EmuError as error:
+        return list(error.errors) if isinstance(error, SeveralErrors) else [error]
+    except partial.UNREADABLE:
+        pass
+    return []
 
 
 def load_resolved(path: Path) -> ScenarioSpec:
@@ -225,12 +241,18 @@ def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, Sc
             yield Problem(
                 mark, place, what, "every name in it has to say whose it is", "begin each with variants.NAME."
             )
-        parts = list(_unknown_parts(names, spec, plays))
-        for unknown, among, known in parts or _unknown_figures(names, spec, plays):
-            meant = nearest(unknown, known)
-            fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
-            what = f"there is no {unknown!r} in {among} of this scenario"
-            yield Problem(mark, place, what, f"there is: {', '.join(known) or 'nothing'}", fix)
+        yield from _unknown(names, spec, plays, place, mark)
+
+
+def _unknown(
+    names: Sequence[str], spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec], place: tuple[str, str], mark: Mark
+) -> Iterator[Problem]:
+    parts = list(_unknown_parts(names, spec, plays))
+    for unknown, among, known in parts or _unknown_figures(names, spec, plays):
+        meant = nearest(unknown, known)
+        fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
+        what = f"there is no {unknown!r} in {among} of this scenario"
+        yield Problem(mark, place, what, f"there is: {', '.join(known) or 'nothing'}", fix)
 
 
 def _unknown_figures(
@@ -261,6 +283,21 @@ def _malformed_expectations(root: Node) -> Iterator[Problem]:
                 parse_expectation(name, node.value)
             except ValueError as error:
                 yield _malformed(name, node.mark, error)
+
+
+def _unknown_expected(made: ScenarioSpec, root: Node) -> Iterator[Problem]:
+    """Of a scenario that is wrong elsewhere: names in expectations that are those of nothing in it."""
+    expect = root.child("expect")
+    for name, node in expect.value.items() if expect is not None and isinstance(expect.value, dict) else ():
+        try:
+            operands = [one.name for _, one in parse_expectation(name, node.value).checks if one.name is not None]
+        except ValueError:
+            operands = []
+        names = [one for one in (name, *operands) if not one.startswith(f"{VARIANTS}.")]
+        try:
+            yield from _unknown(names, made, {}, ("expect", name), problems.mark_of(("expect", name), root))
+        except partial.UNREADABLE:
+            continue
 
 
 def _malformed(name: str, mark: Mark, error: ValueError) -> Problem:

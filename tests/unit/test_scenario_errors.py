@@ -453,3 +453,42 @@ def test_a_misspelt_figure_is_found_before_the_run(name: str, what: str, fix: st
 def test_what_some_runs_have_may_be_expected(name: str) -> None:
     """A status, a freeze or an exit that may come is no mistake."""
     read_scenario(GOOD.replace("containers.app.oom_kills", name), "f.yaml")
+
+
+MANY = """\
+name: many
+question: How many mistakes has this?
+pod:
+  app: {port: 8012, resources: {limits: {memory: 64Mi}}, memory: {high: 128Mi}}
+  queueProxy: {footprint: /dev/zero}
+load: {phases: [{name: a, type: constant, rate: -1, duration: 5s}, {name: a, type: nonsense}]}
+expect: {containers.ap.oom_kills: "== 0", containers.app.oom_kills: "> true", phases.b.requests.sent: "1"}
+"""
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    """Those across keys, of the footprint's file and of names in `expect` too, beside values that are wrong."""
+    error = error_of(MANY)
+    assert isinstance(error, SeveralErrors)
+    told = "\n".join(one.what for one in error.errors)
+    for what in (
+        "pod.app.port: port 8012 is queue-proxy's", "memory.high of 128 MiB", "rate: -1", "phases.1.type",
+        "phases.1.duration: it is missing", "two phases have the name 'a'", "no 'ap' in containers", "'true'",
+        "no 'b' in phases", "'/dev/zero'",
+    ):  # fmt: skip
+        assert told.count(what) == 1, what
+    assert len(error.errors) == 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("containerConcurrency: 0", "timeoutSeconds: no\n  responseStartTimeoutSeconds: 400"),
+        ("name: steady", "nam: steady"),
+        ("duration: 20s", "duration: soon\n      until: {oomKills: 1}"),
+    ],
+)
+def test_a_check_whose_values_are_wrong_says_nothing(old: str, new: str) -> None:
+    """What it would have found follows from the other mistake, or from a default that was not meant."""
+    error = error_of(GOOD.replace(old, new))
+    assert not isinstance(error, SeveralErrors), error.what
