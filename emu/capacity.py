@@ -9,7 +9,7 @@ from emu.spec import PodSpec, ScenarioSpec
 from emu.units import format_bytes
 
 SANDBOX = "sandbox"
-HOUR_BYTES = 230e6
+HOUR_BYTES = 18e6
 WORTH_TELLING_BYTES = 50e6
 
 

@@ -58,7 +58,7 @@ def find_run(name: str | None) -> RunDir:
         )
     near = difflib.get_close_matches(name, [path.name for path in runs], n=3, cutoff=0.4)
     if "\0" not in name and os.path.lexists(name):
-        why = "it is there, but holds no run: no events.jsonl, samples.raw or summary.json"
+        why = "it is there, but holds no run: no events.jsonl, samples.raw.zst or summary.json"
     else:
         nearest = ", ".join(near) or _some(runs[::-1])
         why = f"there is no such directory, and no name in ./runs holds it; near: {nearest}"

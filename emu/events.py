@@ -657,6 +657,8 @@ class Damage:
     """How many lines of a file were left out, because they made no sense."""
 
     lines: int = 0
+    frames: int = 0
+    """Of a file that is packed: parts of it that could not be unpacked."""
 
 
 def read_events(path: Path, damage: Damage | None = None) -> Iterator[Event]:

@@ -193,7 +193,8 @@ class Recorder:
         self._report(now(), finished=True)
         if self._listeners is not None:
             self._listeners.close()
-        self._writer.close()
+        with _writing(self._run.samples):
+            self._writer.close()
         self._log.close()
 
     def open(self) -> None:
@@ -419,6 +420,7 @@ class Recorder:
         """The pod is gone; another one would have a network of its own."""
         if self._listeners is not None:
             self._listeners.close()
+        self._writer.forget(self._listeners_source)
         self._listeners, self._listeners_source = None, -1
 
     def _no_listeners(self, error: Exception) -> None:

@@ -55,8 +55,9 @@ class RunDir:
 
     @property
     def samples(self) -> Path:
-        """Control files as the kernel gave them, at each sample (`emu.samples`)."""
-        return self.path / "samples.raw"
+        """Control files as the kernel gave them, at each sample (`emu.samples`). Older runs have them unpacked."""
+        packed, older = self.path / "samples.raw.zst", self.path / "samples.raw"
+        return older if older.exists() and not packed.exists() else packed
 
     @property
     def requests(self) -> Path:

@@ -1,4 +1,4 @@
-r"""samples.raw: control files as the kernel gave them, written first, interpreted later.
+r"""samples.raw.zst: control files as the kernel gave them, written first, interpreted later.
 
 The format is text framing around raw bytes, so that a person can read it with `less` and a torn end costs only
 the last sample:
@@ -9,11 +9,16 @@ the last sample:
                                                           the source's last F line is left out
     G <source>\n                                            the file could no longer be read (its cgroup is gone)
     E\n                                                     ends the sample; one without this was torn by a kill
+
+It is packed into zstd frames as it is written (`emu.frames`), each sample a flushed block. Every frame begins with
+all declarations and leaves no file out at first, so that it can be read without those before it. Older runs have the
+text unpacked, in samples.raw.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from emu.events import LONGEST_RUN_S, Damage
+from emu.frames import FrameWriter, is_packed, read_frames
 from emu.regular import bounded_lines, open_regular
 
 _LONGEST_TEXT = 2**22
@@ -54,7 +60,9 @@ class Sample:
 
 
 class SampleWriter:
-    """Appends samples; one write to the kernel a sample, so a kill tears at most the last one."""
+    """Appends samples; one write to the kernel a sample, so a kill tears at most the last one. Of a file that could
+    not be written once, no more can be.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,6 +71,9 @@ class SampleWriter:
         self._declared: list[bytes] = []
         self._last: dict[int, bytes] = {}
         self._next = 0
+        self._known: dict[int, bytes] = {}
+        """The declarations of files that are still there."""
+        self._frames = FrameWriter()
 
     @property
     def fd(self) -> int:
@@ -78,7 +89,8 @@ class SampleWriter:
         number = self._next
         self._next += 1
         mark = "-" if attempt is None else str(attempt)
-        self._declared.append(f"D {number} {label} {mark} {file} {path}\n".encode())
+        self._known[number] = f"D {number} {label} {mark} {file} {path}\n".encode()
+        self._declared.append(self._known[number])
         return number
 
     def put(self, source: int, text: bytes) -> None:
@@ -92,25 +104,43 @@ class SampleWriter:
         """Say that a file can no longer be read."""
         self._parts.append(b"G %d\n" % source)
         self._last.pop(source, None)
+        self.forget(source)
+
+    def forget(self, source: int) -> None:
+        """Declare a file no more: it will not be put again. Nothing is said of it."""
+        self._known.pop(source, None)
 
     def end(self, t_ns: int, why: str) -> None:
         """End the sample taken at `t_ns` and write it out. OSError where there is no room for all of it: then none of
         it is written.
         """
         head = b"S %d %b\n" % (t_ns, why.encode())
-        text = b"".join((*self._declared, head, *self._parts, b"E\n"))
-        written = os.write(self._fd, text)
-        if written < len(text):
-            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        packed, ended = self._frames.block(b"".join((*self._declared, head, *self._parts, b"E\n")))
+        self._write(packed)
         self._parts.clear()
         self._declared.clear()
+        if ended:
+            self._declared.extend(self._known.values())
+            self._last.clear()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._fd >= 0:
+        """End the last frame and close the file. OSError where there is no room for its end: what is there is read
+        without.
+        """
+        if self._fd < 0:
+            return
+        try:
+            if end := self._frames.end():
+                self._write(end)
+        finally:
             os.close(self._fd)
             self._fd = -1
+
+    def _write(self, packed: bytes) -> None:
+        written = os.write(self._fd, packed)
+        if written < len(packed):
+            os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_samples(path: Path, damage: Damage | None = None) -> Iterator[Sample]:
@@ -119,37 +149,54 @@ def read_samples(path: Path, damage: Damage | None = None) -> Iterator[Sample]:
     that is not after the one before. A torn end is passed over.
     """
     damage = Damage() if damage is None else damage
-    reader = _Reader()
-    last = 0.0
-    with open_regular(path) as stream:
-        for head in bounded_lines(stream):
-            if head.startswith(b"S ") and reader.broken:
-                damage.lines += 1
-                reader.broken = False
-            try:
-                if not reader.take(head, stream):
-                    continue
-            except (ValueError, LookupError):
-                reader.whole, reader.broken = False, True
-                continue
-            if not last <= reader.state.t <= (last or reader.state.t) + LONGEST_RUN_S:
-                damage.lines += 1
-                continue
-            last = reader.state.t
-            yield reader.state
-            reader.state.read = set()
+    reader = _Reader(damage)
+    with open_regular(path) as file:
+        if not is_packed(file):
+            yield from reader.samples(file)
+            return
+        for frame in read_frames(file, damage):
+            if frame.lost:
+                reader.forget()
+            yield from reader.samples(io.BytesIO(frame.text))
 
 
 class _Reader:
     """What was read so far, line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, damage: Damage) -> None:
+        self._damage = damage
+        self._last = 0.0
         self.state = Sample(0.0, "")
         self.whole = False
         """Each line of the sample under way made sense."""
         self.broken = False
         """Something since the last whole sample made none."""
         self._sources: dict[int, Source] = {}
+
+    def forget(self) -> None:
+        """What is not said again may have changed."""
+        self.state.files.clear()
+        self._sources.clear()
+
+    def samples(self, stream: BinaryIO) -> Iterator[Sample]:
+        """The samples of a text."""
+        self.whole = False
+        for head in bounded_lines(stream):
+            if head.startswith(b"S ") and self.broken:
+                self._damage.lines += 1
+                self.broken = False
+            try:
+                if not self.take(head, stream):
+                    continue
+            except (ValueError, LookupError):
+                self.whole, self.broken = False, True
+                continue
+            if not self._last <= self.state.t <= (self._last or self.state.t) + LONGEST_RUN_S:
+                self._damage.lines += 1
+                continue
+            self._last = self.state.t
+            yield self.state
+            self.state.read = set()
 
     def take(self, head: bytes, stream: BinaryIO) -> bool:
         """Take in a line, and the text that follows it; True if it ends a sample. ValueError or LookupError where it

@@ -8,6 +8,7 @@ from pathlib import Path
 from emu.events import PodScaled, RequestsHeld
 from emu.rundir import RunDir
 from tests.fakes import MIB, PAGE, FakeRun
+from tests.recount import samples_text
 
 
 def _pod(path: Path, name: str, *, queue_limit: int | None = 64 * MIB, pod_limit: int | None = None) -> FakeRun:
@@ -193,9 +194,9 @@ def cut_off(path: Path) -> RunDir:
     run.requests(100, 0.5, 1.9, ended=False)
     run.advance(2.0, {"queue-proxy": {"anon": 30 * MIB}})
     where = run.cut()
-    for file in (where.events, where.samples, where.requests):
+    for file, torn in ((where.events, 7), (where.samples, 14), (where.requests, 7)):  # a frame's own end has 7
         whole = file.read_bytes()
-        file.write_bytes(whole[: len(whole) - 7])
+        file.write_bytes(whole[: len(whole) - torn])
     return where
 
 
@@ -301,3 +302,16 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         engine_lost,
     )
 }
+
+
+def unpack_samples(run: Path) -> bytes:
+    """Make the samples those of an older run, which are not packed; their text."""
+    text = samples_text(run)
+    (run / "samples.raw.zst").unlink(missing_ok=True)
+    (run / "samples.raw").write_bytes(text)
+    return text
+
+
+def rewrite_samples(run: Path, old: bytes, new: bytes) -> None:
+    """Replace a text in the samples."""
+    (run / "samples.raw").write_bytes(unpack_samples(run).replace(old, new))

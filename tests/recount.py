@@ -1,4 +1,4 @@
-"""A finished run counted again from its raw record: samples.raw, events.jsonl, requests.jsonl and kmsg.log.
+"""A finished run counted again from its raw record: samples.raw.zst, events.jsonl, requests.jsonl and kmsg.log.
 
 It shares no code with `emu.report`, so that the two can be held against each other: `tests.consistency` does.
 """
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import zstandard
 
 Figures = dict[str, int | float | None]
 _STAT = {
@@ -80,7 +82,7 @@ def recount(path: Path) -> Recount:
     created = [event for event in events if event.get("kind") == "container-created"]
     owners = {event["id"]: (event["container"], event["attempt"]) for event in created if event.get("id")}
     host: Figures = {}
-    lives = _lives(path / "samples.raw", host)
+    lives = _lives(samples_text(path), host)
     _counted_by_events(lives, events)
     return Recount(lives, owners, host, _requests(path / "requests.jsonl"), events, _kills(path / "kmsg.log"))
 
@@ -97,15 +99,27 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield told
 
 
-# -- samples.raw -----------------------------------------------------------------------------------------------
+# -- samples.raw.zst -------------------------------------------------------------------------------------------
 
 
-def _lives(path: Path, host: Figures) -> list[Cgroup]:
+def samples_text(path: Path) -> bytes:
+    """The text of the samples, unpacked; of an unfinished last frame what there is."""
+    older, packed = path / "samples.raw", path / "samples.raw.zst"
+    if not packed.exists():
+        return older.read_bytes() if older.exists() else b""
+    text, data = b"", packed.read_bytes()
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        text += frame.decompress(data)
+        data = frame.unused_data
+    return text
+
+
+def _lives(data: bytes, host: Figures) -> list[Cgroup]:
     """Each cgroup's life: a file that is declared again for the same path begins another one."""
     lives: dict[str, Cgroup] = {}
     done: list[Cgroup] = []
     sources: dict[int, tuple[str, str, Cgroup]] = {}
-    data = path.read_bytes() if path.exists() else b""
     whole = data.rfind(b"\nE\n") + 3
     at = 0
     while at < whole:

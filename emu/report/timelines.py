@@ -1,4 +1,4 @@
-"""samples.raw → a timeline for each cgroup, one for the host, and which process was ever where.
+"""samples.raw.zst → a timeline for each cgroup, one for the host, and which process was ever where.
 
 A 30 s run holds thousands of samples of a dozen files each, most of them unchanged: a text is parsed once, when it
 differs from the one before, and only for the keys that are drawn or counted.
@@ -63,7 +63,7 @@ _STAYS = frozenset(("io",))
 
 @dataclass
 class Sampled:
-    """What samples.raw held. `complaints` tells what could not be read, a line each."""
+    """What the samples held. `complaints` tells what could not be read, a line each."""
 
     timelines: dict[Key, Timeline] = field(default_factory=dict)
     host: HostTimeline = field(default_factory=HostTimeline)
@@ -127,13 +127,16 @@ def read_timelines(path: Path, origin: float) -> Sampled:
             else:
                 damage.lines += 1
     except FileNotFoundError:
-        sampled.complaints.append("there are no samples: samples.raw is missing")
+        sampled.complaints.append(f"there are no samples: {path.name} is missing")
     except OSError as error:
         after = "" if sampled.end is None else f" after {sampled.end - origin:.2f} s"
-        sampled.complaints.append(f"samples.raw cannot be read{after} ({error.strerror or error})")
+        sampled.complaints.append(f"{path.name} cannot be read{after} ({error.strerror or error})")
+    if damage.frames:
+        what = "1 damaged frame, which was" if damage.frames == 1 else f"{damage.frames} damaged frames, which were"
+        sampled.complaints.append(f"{path.name} has {what} left out: a frame holds some seconds")
     if damage.lines:
         what = "1 damaged sample, which was" if damage.lines == 1 else f"{damage.lines} damaged samples, which were"
-        sampled.complaints.append(f"samples.raw has {what} left out")
+        sampled.complaints.append(f"{path.name} has {what} left out")
     sampled.complaints.extend(complaints.values())
     for key, table in tables.items():
         if key[0] == HOST:

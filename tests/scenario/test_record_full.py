@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emu.containers import Engine
-from emu.events import RunEnded, RunFailed, read_events
+from emu.events import Damage, RunEnded, RunFailed, read_events
 from emu.rundir import RESERVE_BYTES, RunDir
 from emu.samples import read_samples
 from tests import fake_runs
@@ -73,8 +73,10 @@ def test_a_disk_that_becomes_full_ends_the_run_in_order(
     assert (summary["failed"]["what"], summary["met"]) == (FULL, False)
     assert summary["requests"]["by_status"] == {"200": summary["requests"]["sent"]}
     assert "</html>" in run.run.report.read_text()
-    sampled = [sample.t for sample in read_samples(run.run.samples)]
+    damage = Damage()
+    sampled = [sample.t for sample in read_samples(run.run.samples, damage)]
     assert len(sampled) > 20
+    assert damage == Damage()
     assert leftovers(engine) == []
 
 

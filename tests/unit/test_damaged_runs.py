@@ -24,6 +24,7 @@ from emu.events import (
     RequestsHeld,
     StartMeasured,
 )
+from emu.frames import MAGIC
 from emu.rundir import RunDir
 from emu.scenario import load_scenario, resolve
 from tests import fake_runs
@@ -39,8 +40,8 @@ COMMANDS = (
     ("report",),
 )
 FILES = (
-    "events.jsonl", "events.jsonl", "events.jsonl", "samples.raw", "samples.raw", "requests.jsonl", "requests.jsonl",
-    "kmsg.log", "scenario.yaml", "summary.json", "logs/queue-proxy.0.log",
+    "events.jsonl", "events.jsonl", "events.jsonl", "samples.raw", "samples.raw.zst", "requests.jsonl",
+    "requests.jsonl", "kmsg.log", "scenario.yaml", "summary.json", "logs/queue-proxy.0.log",
 )  # fmt: skip
 ODD = (
     None, True, False, 0, -1, 2**31, 2**63, 2**64, 10**30, 10**400, -(10**19), 1e308, -1e308, 1e-320, float("nan"),
@@ -208,6 +209,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     found = []
     for make in (fake_runs.docker_kill, fake_runs.group_killed, fake_runs.pod_level, medley, with_variants):
         run = make(folder / make.__name__)
+        if make in (fake_runs.group_killed, fake_runs.pod_level):
+            fake_runs.unpack_samples(run.path)
         shutil.rmtree(run.path / "reserve", ignore_errors=True)
         run.release()
         run.scenario.write_text(resolve(load_scenario("idle-policies")) if run.has_variants() else scenario)
@@ -276,6 +279,18 @@ def test_what_was_damaged_is_told_once_a_file(tmp_path: Path) -> None:
     notes = [note["what"] for note in json.loads(text)["notes"]]
     assert "events.jsonl has 3 damaged lines, which were left out" in notes
     assert "requests.jsonl has 2 damaged lines, which were left out" in notes
+    assert json.loads(text)["containers"]["queue-proxy"]["final_reason"] == "Error"
+
+
+def test_a_damaged_frame_of_samples_is_noted(tmp_path: Path) -> None:
+    """The note says how many; what the other files tell is told as before."""
+    run = fake_runs.docker_kill(tmp_path / "run")
+    whole = run.samples.read_bytes()
+    begins = [at.start() for at in re.finditer(re.escape(MAGIC), whole)]
+    run.samples.write_bytes(whole[: begins[0] + 40] + b"\xff" * 40 + whole[begins[0] + 80 :])
+    text = CliRunner().invoke(main, ["show", str(run.path), "--json"]).stdout
+    notes = [note["what"] for note in json.loads(text)["notes"]]
+    assert "samples.raw.zst has 1 damaged frame, which was left out: a frame holds some seconds" in notes
     assert json.loads(text)["containers"]["queue-proxy"]["final_reason"] == "Error"
 
 

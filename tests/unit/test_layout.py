@@ -35,6 +35,7 @@ GROUND = (
     "emu.messages",
     "emu.units",
     "emu.errors",
+    "emu.frames",
     "emu.outfile",
     "emu.regular",
     "emu.rundir",

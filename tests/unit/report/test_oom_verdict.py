@@ -124,8 +124,7 @@ def test_a_kill_line_of_a_process_never_seen_is_joined_by_time(tmp_path: Path) -
     run.oom("app", child=True, log="kill")
     run.advance(2.0)
     directory = run.finish()
-    text = directory.samples.read_bytes()
-    directory.samples.write_bytes(text.replace(b"31337\n", b"00001\n"))
+    fake_runs.rewrite_samples(directory.path, b"31337\n", b"00001\n")
     (kill,) = read_study(directory).kills
     assert (kill.container, kill.pid, kill.child) == ("app", 31337, True)
 

@@ -124,7 +124,7 @@ def test_swap_traffic_is_told_from_files(tmp_path: Path) -> None:
 def test_no_io_stat_is_null(tmp_path: Path) -> None:
     """Where io.stat was absent nothing is claimed of io, not even 0."""
     directory = fake_runs.page_cache(tmp_path / "run")
-    directory.samples.write_bytes(directory.samples.read_bytes().replace(b" io.stat ", b" io.none "))
+    fake_runs.rewrite_samples(directory.path, b" io.stat ", b" io.none ")
     app = summarize(read_study(directory))["containers"]["app"]
     assert [app[name] for name in ("io_read_bytes", "disk_read_bytes", "swap_io_write_bytes")] == [None] * 3
 
