@@ -29,6 +29,8 @@ from emu.events import LONGEST_RUN_S, Damage
 from emu.frames import FrameWriter, is_packed, read_frames
 from emu.regular import bounded_lines, open_regular
 
+_FLUSH_NS = 100_000_000
+"""Samples of so long are packed and written together: that costs less CPU than each by itself."""
 _LONGEST_TEXT = 2**22
 """More than any control file has."""
 
@@ -60,8 +62,8 @@ class Sample:
 
 
 class SampleWriter:
-    """Appends samples; one write to the kernel a sample, so a kill tears at most the last one. Of a file that could
-    not be written once, no more can be.
+    """Appends samples, those of a tenth of a second in one write, and all at hand with one for an event: so much
+    a kill can cost. Of a file that could not be written once, no more can be.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,6 +76,8 @@ class SampleWriter:
         self._known: dict[int, bytes] = {}
         """The declarations of files that are still there."""
         self._frames = FrameWriter()
+        self._unwritten: list[bytes] = []
+        self._flushed_ns = -_FLUSH_NS
 
     @property
     def fd(self) -> int:
@@ -111,14 +115,21 @@ class SampleWriter:
         self._known.pop(source, None)
 
     def end(self, t_ns: int, why: str) -> None:
-        """End the sample taken at `t_ns` and write it out. OSError where there is no room for all of it: then none of
-        it is written.
+        """End the sample taken at `t_ns`, and write out what is due. OSError where there is no room for all of it:
+        then none of it is written.
         """
         head = b"S %d %b\n" % (t_ns, why.encode())
-        packed, ended = self._frames.block(b"".join((*self._declared, head, *self._parts, b"E\n")))
-        self._write(packed)
+        self._unwritten += (*self._declared, head, *self._parts, b"E\n")
         self._parts.clear()
         self._declared.clear()
+        if why != "tick" or t_ns >= self._flushed_ns + _FLUSH_NS:
+            self._flushed_ns = t_ns
+            self._flush()
+
+    def _flush(self) -> None:
+        packed, ended = self._frames.block(b"".join(self._unwritten))
+        self._unwritten.clear()
+        self._write(packed)
         if ended:
             self._declared.extend(self._known.values())
             self._last.clear()
@@ -130,6 +141,8 @@ class SampleWriter:
         if self._fd < 0:
             return
         try:
+            if self._unwritten:
+                self._flush()
             if end := self._frames.end():
                 self._write(end)
         finally:

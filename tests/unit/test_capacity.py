@@ -50,7 +50,7 @@ def test_what_fits_is_no_error() -> None:
 
 
 def test_a_long_record_is_told_before_it_is_begun() -> None:
-    """Three hours of two containers are some 60 MB, and a tenth of that where they are looked at ten times as seldom."""
+    """Three hours of two containers are some 50 MB, and a tenth of that where they are seldom looked at."""
     load = "load: {phases: [{name: p, type: constant, rate: 1, duration: %s}]}\nrecorder: {interval: %s}\n"
     specs = [
         read_scenario("name: a\nquestion: b\n" + load % (duration, interval), "f.yaml")
@@ -58,5 +58,5 @@ def test_a_long_record_is_told_before_it_is_begun() -> None:
     ]
     said = [long_record([spec]) for spec in specs]
     assert said[0] is not None
-    assert "219.5 MiB" in said[0]
+    assert "51.5 MiB" in said[0]
     assert said[1:] == [None, None]

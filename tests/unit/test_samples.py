@@ -16,6 +16,7 @@ from emu.frames import FRAME_BYTES, MAGIC
 from emu.samples import SampleWriter, read_samples
 
 APP = ("app", 0)
+SECOND_NS = 10**9
 
 
 def write(path: Path, texts: list[bytes]) -> None:
@@ -67,16 +68,23 @@ def test_a_torn_end_costs_only_the_last_sample(tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_read_before_the_frame_has_its_end(tmp_path: Path) -> None:
-    """Each sample is on record at once, for a reader meanwhile and after a kill -9 of the recorder alike."""
+    """Samples are on record soon, for a reader meanwhile and after a kill -9 of the recorder alike: what an event
+    caused at once, others after a tenth of a second at the latest.
+    """
     writer = SampleWriter(tmp_path / "s")
     writer.open()
     source = writer.declare("app", 0, "memory.current", "/x")
     for number in range(1, 40):
         writer.put(source, b"%d" % number)
-        writer.end(number, "tick")
+        writer.end(number * SECOND_NS, "tick")
         damage = Damage()
         assert len(list(read_samples(tmp_path / "s", damage))) == number
         assert damage == Damage()
+    for number in range(1, 10):
+        writer.end(39 * SECOND_NS + number * 10_000_000, "tick")
+    assert len(list(read_samples(tmp_path / "s"))) == 39
+    writer.end(39 * SECOND_NS + 95_000_000, "event")
+    assert len(list(read_samples(tmp_path / "s"))) == 49
     writer.close()
 
 
@@ -115,7 +123,7 @@ def test_a_frame_is_read_without_those_before(tmp_path: Path) -> None:
         writer.put(busy, text)
         if number == 1:
             writer.gone(gone)
-        writer.end(number, "tick")
+        writer.end(number * SECOND_NS, "tick")
     writer.close()
     whole = (tmp_path / "s").read_bytes()
     (tmp_path / "last").write_bytes(whole[whole.rindex(MAGIC) :])
@@ -171,7 +179,7 @@ def test_a_sample_without_room_is_not_written_at_all(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) // 2]))
     writer.put(source, b"second")
     with pytest.raises(OSError, match="No space left"):
-        writer.end(2, "tick")
+        writer.end(2 * SECOND_NS, "tick")
     assert (tmp_path / "s").read_bytes() == before
 
 

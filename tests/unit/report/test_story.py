@@ -44,7 +44,7 @@ HEADLINES = {
     "SIGKILL came after 2.0 s of grace (exit code 137)",
     "told_to_end": "app was told to end at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
     "all 100 requests were answered",
-    "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 34.4 of 64 MiB; "
+    "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 33.9 of 64 MiB; "
     "none of 99 requests was answered",
     "engine_lost": "The run could not go on after 2.5 s: the Docker engine went away. As far as it was recorded, "
     "nothing was killed: queue-proxy peaked at 13 of 64 MiB; all 20 requests were answered",
