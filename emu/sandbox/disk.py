@@ -9,7 +9,6 @@ the kernel drops it when the last of them is gone, however they ended.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from emu import command
 from emu.errors import EmuError
 from emu.paths import cache_dir, own_cache_dir
+from emu.sandbox.locks import locked
 from emu.sandbox.parts import Parts
 from emu.units import format_bytes
 
@@ -49,11 +49,8 @@ def _paths(directory: Path, number: int) -> tuple[Path, Path]:
 
 def _lock(path: Path) -> int | None:
     """A locked descriptor with our pid noted in the file, or None if someone else holds it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
+    fd = locked(path)
+    if fd is None:
         return None
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

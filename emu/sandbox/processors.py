@@ -11,11 +11,12 @@ Standard library only: the keeper runs it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from emu.sandbox.locks import locked
 
 LOOK_S = 2.0
 """How often the keeper looks whether the guest's processor is kept busy by others."""
@@ -115,7 +116,7 @@ class Seat:
 
     def _sit(self, number: int) -> None:
         for level in range(_MOST_GUESTS):
-            fd = _locked(self._path(number, level))
+            fd = locked(self._path(number, level))
             if fd is not None:
                 break
         else:
@@ -127,7 +128,7 @@ class Seat:
     def _guests(self, number: int) -> int:
         """How many guests have a processor: the first lock that is free tells."""
         for level in range(_MOST_GUESTS):
-            fd = _locked(self._path(number, level))
+            fd = locked(self._path(number, level))
             if fd is not None:
                 os.close(fd)
                 return level
@@ -135,16 +136,6 @@ class Seat:
 
     def _path(self, number: int, level: int) -> Path:
         return self._directory / f"processor-{number}.{level}.lock"
-
-
-def _locked(path: Path) -> int | None:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
 
 
 def _ticks(allowed: Collection[int]) -> dict[int, tuple[int, int]]:
