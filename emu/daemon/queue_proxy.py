@@ -168,7 +168,8 @@ class QueueProxy:
         weight = proxy.observer.weight
         while True:
             await asyncio.sleep(TRIM_LOOK_S)
-            if trimming.due(proxy.in_flight + sum(len(server.connections) for server in self._servers)):
+            most = sum(server.most_connections() for server in self._servers)
+            if trimming.due(proxy.in_flight + sum(len(server.connections) for server in self._servers), most):
                 heap.give_back()
                 if weight is not None:
                     weight.own_fell(proxy.breaker.waiting, time.monotonic())

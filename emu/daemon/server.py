@@ -49,6 +49,7 @@ class Server:
         self._head_limit_s = head_limit_s
         self._head_timer: asyncio.TimerHandle | None = None
         self.connections: set[ServerConnection] = set()
+        self._most = 0
         self.stopping = False
         self._listener: asyncio.Server | None = None
         self._idle: asyncio.Event | None = None
@@ -107,6 +108,16 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+    def connection_came(self, connection: ServerConnection) -> None:
+        """A connection was accepted."""
+        self.connections.add(connection)
+        self._most = max(self._most, len(self.connections))
+
+    def most_connections(self) -> int:
+        """How many there were at once, at most, since this was asked last."""
+        most, self._most = self._most, len(self.connections)
+        return most
 
     def connection_gone(self) -> None:
         """A connection ended; whoever waits for the last is told."""

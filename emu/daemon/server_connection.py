@@ -193,7 +193,7 @@ class ServerConnection(RequestReader, asyncio.BufferedProtocol):
         self.transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
-        self.server.connections.add(self)
+        self.server.connection_came(self)
         self.server.awaits_head(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

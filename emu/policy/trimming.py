@@ -22,12 +22,15 @@ class Trimming:
         self._least = LEAST
         self._again = False
 
-    def due(self, load: int) -> bool:
+    def due(self, load: int, most: int = 0) -> bool:
         """Whether half of the most since the last time have gone, at least `LEAST`, and no more are going. Where that
         was said while many were left, it is said again when those have gone, however many they are. It is said once
         more at the next look: what was under way at the first (closes, log lines) holds whole pieces of the heap.
+
+        `most`: how many there were at once since the last look, where that is known: a burst can come and go between
+        two looks.
         """
-        self._most = max(self._most, load)
+        self._most = max(self._most, load, most)
         going = self._last - load > STILL_GOING
         coming = load > self._last
         self._last = load

@@ -31,3 +31,10 @@ def test_the_rest_of_those_that_go_is_not_forgotten() -> None:
     assert [trimming.due(load) for load in (3000, 400, 400, 400, 400)] == [False, False, True, True, False]
     assert [trimming.due(load) for load in (0, 0, 0, 0)] == [False, True, True, False]
     assert [trimming.due(load) for load in (400, 400, 0, 0)] == [False] * 4
+
+
+def test_a_burst_between_two_looks_is_not_missed() -> None:
+    """It left as much behind as one that a look met."""
+    trimming = Trimming()
+    assert [trimming.due(0, most) for most in (0, 3000, 0, 0)] == [False, True, True, False]
+    assert not trimming.due(0, LEAST - 1)
