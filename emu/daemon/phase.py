@@ -211,6 +211,10 @@ class PhaseRun:
         self._look_later()
         request.start(load.slow)
 
+    def begins(self, request: Request) -> None:
+        """Its client's patience counts from here."""
+        self._patience.restart(request, request.begun)
+
     def sent(self, request: Request, now: float) -> None:
         """Its first byte goes out, or was tried to."""
         self.load.sent(request, now)

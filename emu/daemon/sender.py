@@ -80,6 +80,9 @@ class SlowReader(ClientConnection):
 class Outcome(Protocol):
     """Who is told what became of a request."""
 
+    def begins(self, request: Request) -> None:
+        """Its own time begins now, not when it was taken up: `begun` has changed."""
+
     def sent(self, request: Request, now: float) -> None:
         """Its first byte goes out, or was tried to."""
 
@@ -184,10 +187,15 @@ class Request(Asker):
         else:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
 
+    def _begins(self) -> None:
+        """Of many at once each waits for those before it: that is our own time."""
+        self.begun = time.monotonic()
+        self._outcome.begins(self)
+
     async def _converse(self, talk: WebSocketSpec) -> None:
         from emu.daemon.websocket import Conversation, ProtocolError
 
-        self.begun = time.monotonic()
+        self._begins()
         self._outcome.sent(self, self.begun)
         conversation = Conversation(self._connections.host, self._connections.port, self._head)
         failed: BaseException | None = None
@@ -209,7 +217,7 @@ class Request(Asker):
         self._end(error)
 
     async def _connect(self) -> None:
-        self.begun = time.monotonic()  # of many at once each waits for those before it: that is our own time
+        self._begins()
         try:
             connection = await connect(self._connections.host, self._connections.port, make=self._protocol)
         except OSError as failed:

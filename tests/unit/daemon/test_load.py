@@ -137,7 +137,7 @@ def test_a_client_without_patience_gives_up_and_closes(runs: Runs, fake_app: Fak
     assert load.wait() == 0
     (sent,), (done,) = runs.records("sent"), runs.records("done")
     assert done["error"] == "timeout"
-    assert done["done"] - sent["begun"] >= 0.19  # the loop's timers are whole milliseconds
+    assert done["done"] - sent["begun"] >= 0.2
 
 
 def test_sigterm_ends_it_in_order(runs: Runs, fake_app: FakeApp) -> None:
