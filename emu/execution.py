@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from emu.events import CommandRan, EventLog, now
+from emu.proc import fields
 from emu.runtime import Executed, Runtime
 
 LOOK_S = 0.02
@@ -83,6 +84,5 @@ def _pids(group: Path) -> set[int]:
 
 def _parent(pid: int) -> int:
     """0 where it is gone."""
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
+    found = fields(pid)
+    return 0 if found is None else int(found[1])

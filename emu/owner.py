@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from emu.sandbox.keeper import start_time
+from emu.proc import start_time
 
 
 def owner() -> str:

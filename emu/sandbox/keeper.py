@@ -27,6 +27,7 @@ import sys
 import time
 from pathlib import Path
 
+from emu.proc import fields, start_time, stat
 from emu.sandbox.processors import LOOK_S, Seat
 
 _PR_SET_PDEATHSIG = 1
@@ -51,31 +52,16 @@ _OF_DIRECTORIES = 0x3FF0
 """Remove and make entries of each kind, link and rename between directories (linux/landlock.h)."""
 
 
-def stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on; None if there is no such process, or only its corpse."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields
-
-
-def start_time(pid: int) -> int | None:
-    """When a living process started, in clock ticks since boot."""
-    fields = stat(pid)
-    return None if fields is None else int(fields[19])
-
-
 def session_members(session: int) -> list[int]:
     """Every living process of a session, its leader too."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if (fields := stat(pid)) is not None and int(fields[3]) == session]
+    return [pid for pid in pids if (found := stat(pid)) is not None and int(found[3]) == session]
 
 
 def children() -> list[int]:
     """Our own children, those that we have inherited too."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [pid for pid in pids if (fields := stat(pid)) is not None and int(fields[1]) == os.getpid()]
+    return [pid for pid in pids if (found := stat(pid)) is not None and int(found[1]) == os.getpid()]
 
 
 def corpses(kernel: int) -> set[int]:
@@ -86,18 +72,13 @@ def corpses(kernel: int) -> set[int]:
         pids = Path(f"/proc/{kernel}/task/{kernel}/children").read_text().split()
     except OSError:  # a kernel without CONFIG_PROC_CHILDREN, or it has ended
         return set()
-    found = set()
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                found.add(int(pid))
-    return found
+    return {pid for pid in map(int, pids) if (found := fields(pid)) is not None and found[0] == "Z"}
 
 
 def worked(kernel: int) -> int:
     """The processor time of the kernel, in clock ticks."""
-    fields = stat(kernel)
-    return 0 if fields is None else int(fields[11]) + int(fields[12])
+    found = stat(kernel)
+    return 0 if found is None else int(found[11]) + int(found[12])
 
 
 def narrow(paths: list[str]) -> bool:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from emu.owner import lives, owner
 from emu.paths import cache_dir, own_cache_dir
-from emu.sandbox.keeper import KERNEL, session_members, start_time
+from emu.proc import start_time
+from emu.sandbox.keeper import KERNEL, session_members
 
 _STATE = "state.json"
 _UMID = b"\0umid=guest\0"

@@ -16,6 +16,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from emu import proc
 from emu.sandbox.locks import locked
 
 LOOK_S = 2.0
@@ -159,8 +160,4 @@ def _seconds(kernel: int) -> float:
 
 
 def _times(pid: int, count: int) -> int:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return sum(int(field) for field in fields[11 : 11 + count])
+    return sum(int(field) for field in (proc.fields(pid) or ())[11 : 11 + count])

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from emu.proc import start_time
 from emu.sandbox import parts
-from emu.sandbox.keeper import KERNEL, session_members, start_time
+from emu.sandbox.keeper import KERNEL, session_members
 from emu.sandbox.uml import Guest
 
 DEADLINE_S = 60.0

@@ -13,7 +13,7 @@ import pytest
 
 from emu.containers import Engine
 from emu.machine import where
-from emu.sandbox.keeper import start_time
+from emu.proc import start_time
 from tests.scenario.support import eventually
 
 _PID = Path("/run/emu/dockerd.pid")
