@@ -101,8 +101,8 @@ def _late(requests: dict[str, Any]) -> list[str]:
         return []
     in_time, most = requests["sent"] - requests["late"], format_seconds(requests["lateness_ms"]["max"] / 1e3)
     brought = f"{BROUGHT}{in_time:,} of {count(requests['sent'], 'request')} in time"
-    late = f"the load generator itself was up to {most} late with the others"
-    return [f"{brought}: {late}. Latency does not count that, but answers that it was late to read look slow."]
+    late = f"the load generator sent the others up to {most} late"
+    return [f"{brought}: {late}. Latency leaves that delay out, but answers may look slow: it reads them late too."]
 
 
 def bound_headline(study: Study) -> str:
