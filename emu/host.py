@@ -21,7 +21,7 @@ from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu import command
 from emu.errors import EmuError
-from emu.sandbox import parts, shape, uml, xstate
+from emu.sandbox import parts, shape, uml
 
 _PROBE_S = 4.0
 EngineCause = Literal["no socket", "refused", "permission", "silent", "other"]
@@ -100,7 +100,7 @@ def gather_facts() -> HostFacts:
     mode, path, controllers = _cgroup()
     engine, engine_problem, engine_cause = _docker()
     uml_problem = _uml_never()
-    missing = {} if uml_problem else _uml_missing()
+    missing = {} if uml_problem else parts.missing_parts()
     return HostFacts(
         kernel=platform.release(),
         architecture=platform.machine(),
@@ -291,12 +291,6 @@ def _uml_never() -> str | None:
     if platform.machine() != "x86_64":
         return f"User-Mode Linux runs on x86-64 only, this is {platform.machine()}"
     return None
-
-
-def _uml_missing() -> dict[str, str]:
-    """What the sandbox needs and is not installed; on a processor with AMX a C compiler is part of it."""
-    missing = parts.missing_parts()
-    return {**missing, "cc": "gcc"} if xstate.needed() and xstate.compiler() is None else missing
 
 
 def _uml() -> str | None:

@@ -122,8 +122,7 @@ def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         env = dict(os.environ)
-        if preload := env.pop("EMU_PRELOAD", None):  # for the kernel alone, not for this interpreter
-            env["LD_PRELOAD"] = preload
+        env["LD_PRELOAD"] = env.pop("EMU_PRELOAD")  # for the kernel alone, not for this interpreter
         narrow([*Path(scratch, WRITABLE).read_text().splitlines(), os.devnull])
         os.execve(argv[0], argv, env)  # noqa: S606 - a shell is what this avoids
     except BaseException as wrong:

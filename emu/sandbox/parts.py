@@ -27,6 +27,7 @@ class Parts:
     journald: Path
     mkfs: Path
     copy: Path
+    compiler: Path
 
 
 def which(program: str) -> Path | None:
@@ -37,6 +38,11 @@ def which(program: str) -> Path | None:
 
 def _first(*candidates: str) -> Path | None:
     return next((path for path in map(Path, candidates) if path.exists()), None)
+
+
+def compiler() -> Path | None:
+    """Any C compiler."""
+    return next((path for name in ("cc", "gcc", "clang", "tcc") if (path := which(name)) is not None), None)
 
 
 # name → (how it is found, the package that brings it)
@@ -53,6 +59,7 @@ _WANTED: dict[str, tuple[Callable[[], Path | None], str]] = {
     "ip": (lambda: which("ip"), "iproute2"),
     "systemd-journald": (lambda: _first(*_JOURNALD), "systemd"),
     "cp": (lambda: which("cp"), "coreutils"),
+    "cc": (compiler, "tcc"),
 }
 
 
@@ -91,4 +98,5 @@ def find_parts(*, docker: bool = True) -> Parts:
         journald=there["systemd-journald"],
         mkfs=there["mkfs.ext4"],
         copy=there["cp"],
+        compiler=there["cc"],
     )

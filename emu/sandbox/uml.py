@@ -30,7 +30,7 @@ import emu
 from emu import command
 from emu.errors import EmuError
 from emu.paths import own_cache_dir
-from emu.sandbox import disk, keeper, leftovers, shape, terminal, xstate
+from emu.sandbox import disk, keeper, leftovers, preload, shape, terminal
 from emu.sandbox.guest import wire
 from emu.sandbox.parts import Parts, find_parts
 from emu.sandbox.session import Session
@@ -177,10 +177,9 @@ class Guest:
             line_out=from_guest_write,
         )
         fds = [life_read, console_write, to_guest_read, from_guest_write]
-        env = {**os.environ, "TMPDIR": str(self._memory)}
-        if xstate.needed():
-            (scratch / "xstate.so").symlink_to(xstate.library(own_cache_dir()))
-            env["EMU_PRELOAD"] = "./xstate.so"  # LD_PRELOAD is split at spaces, so no path of the user's may be in it
+        (scratch / "ptrace.so").symlink_to(preload.library(own_cache_dir(), parts.compiler))
+        # LD_PRELOAD is split at spaces, so no path of the user's may be in it
+        env = {**os.environ, "TMPDIR": str(self._memory), "EMU_PRELOAD": "./ptrace.so"}
         self._keeper = command.spawn(
             [
                 sys.executable,

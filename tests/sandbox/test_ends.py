@@ -159,6 +159,26 @@ def test_a_process_of_the_sandbox_that_is_killed(victim: str) -> None:
     assert there.gone() and leftovers() == []
 
 
+def test_a_guest_s_processes_die_with_their_kernel() -> None:
+    """When the kernel is killed, and nobody is there to clean up, none of its processes runs on as the host's."""
+    process = start("sh", "-c", "echo started; while :; do i=$((i+1)); [ $((i % 999)) = 0 ] && /bin/true; done")
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"started\n"
+    there = kept_by(process)
+    helpers = {pid for pid in session_members(there.kernel) if shares_memory(pid, there)} - {there.kernel}
+    assert len(session_members(there.kernel)) > len(helpers) + 1
+    process.send_signal(signal.SIGSTOP)
+    os.kill(there.keeper, signal.SIGSTOP)
+    try:
+        os.kill(there.kernel, signal.SIGKILL)
+        wait_until(lambda: {*session_members(there.kernel)} <= helpers, "the guest's processes to be gone")
+    finally:
+        os.kill(there.keeper, signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=DEADLINE_S)
+    wait_until(there.gone, "the guest to be gone")
+
+
 def shares_memory(pid: int, guest: Kept) -> bool:
     """Whether a process is a thread of the kernel's own, and not a process of the guest's (kcmp, KCMP_VM)."""
     return ctypes.CDLL(None).syscall(312, guest.kernel, pid, 1, 0, 0) == 0

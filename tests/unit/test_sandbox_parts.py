@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import parts, xstate
+from emu.sandbox import parts, preload
 
+COMPILERS = [path for path in map(parts.which, ("gcc", "clang", "tcc")) if path]
+"""Those of this machine: the library is built by any."""
+TRACE = """
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+libc.prctl(36, 1)  # the traced process becomes a child of this one
+told, tell = os.pipe()
+if not (tracer := os.fork()):
+    if not (traced := os.fork()):
+        libc.ptrace(0, 0, None, None)
+        os.kill(os.getpid(), 19)
+        time.sleep(10)
+        os._exit(0)
+    os.waitpid(traced, 2)
+    assert libc.ptrace(0x4200, traced, None, ctypes.c_void_p(1)) == 0
+    assert libc.ptrace(7, traced, None, None) == 0
+    os.write(tell, str(traced).encode())
+    os._exit(0)
+os.waitpid(tracer, 0)
+print(os.waitstatus_to_exitcode(os.waitpid(int(os.read(told, 16)), 0)[1]))
+"""
+"""A process that traces another, lets it go on, and ends first."""
 FLAGS = "processor\t: 0\nflags\t\t: fpu sse avx512f {}\n"
 
 
@@ -42,24 +67,40 @@ def test_programs_outside_an_ordinary_users_path(monkeypatch: pytest.MonkeyPatch
     assert parts.which("ldconfig") is not None
 
 
-@pytest.mark.parametrize(("flags", "needed"), [("amx_bf16 amx_tile amx_int8", True), ("avx2", False)])
-def test_which_processors_need_the_library(flags: str, needed: bool) -> None:
-    """Those with AMX, whose state is larger than older kernels have room for."""
-    assert xstate.needed(FLAGS.format(flags)) is needed
+@pytest.mark.parametrize(("flags", "there"), [("amx_bf16 amx_tile amx_int8", True), ("avx2", False)])
+def test_which_processors_have_amx(flags: str, there: bool) -> None:
+    """Their state is larger than older kernels have room for."""
+    assert preload.has_amx(FLAGS.format(flags)) is there
 
 
-def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where the library is needed and cannot be built, the error says how to get a compiler."""
-    monkeypatch.setattr(xstate, "compiler", lambda: None)
-    with pytest.raises(EmuError, match=r"apt-get install .*gcc"):
-        xstate.library(tmp_path)
+def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the preloaded library cannot be built, the error says how to get a compiler."""
+    monkeypatch.setattr(parts, "which", lambda name: None if name in ("gcc", "clang", "tcc") else Path("/bin", name))
+    monkeypatch.setitem(parts._WANTED, "cc", (lambda: None, "tcc"))
+    with pytest.raises(EmuError, match=r"apt-get install .*tcc"):
+        parts.find_parts(docker=False)
 
 
-def test_the_library_is_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Built into the cache, found there the next time."""
-    if xstate.compiler() is None:
-        pytest.skip("there is no C compiler; install gcc")
-    built = xstate.library(tmp_path)
-    monkeypatch.setattr(xstate, "compiler", lambda: None)
-    assert xstate.library(tmp_path) == built
+@pytest.mark.parametrize("amx", [True, False])
+@pytest.mark.parametrize("cc", COMPILERS)
+def test_the_library_is_built_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cc: Path, amx: bool) -> None:
+    """Built into the cache by any compiler, without a warning; found there the next time."""
+    monkeypatch.setattr(preload, "has_amx", lambda: amx)
+    built = preload.library(tmp_path, cc)
+    assert preload.library(tmp_path, Path("/nowhere")) == built
     assert [path.name for path in tmp_path.iterdir()] == [built.name]
+    monkeypatch.setattr(preload, "has_amx", lambda: not amx)
+    assert preload.library(tmp_path, cc) != built
+
+
+@pytest.mark.parametrize("cc", COMPILERS)
+def test_a_process_dies_with_the_one_that_traces_it(tmp_path: Path, cc: Path) -> None:
+    """Whatever options are asked for: the library adds that of dying with the tracer."""
+    traced = subprocess.run(
+        [sys.executable, "-c", TRACE],
+        env={**os.environ, "LD_PRELOAD": str(preload.library(tmp_path, cc))},
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=True,
+    )
+    assert int(traced.stdout) == -9  # and not 0: it was asked to go on, and to end by itself
