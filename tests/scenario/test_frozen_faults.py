@@ -30,8 +30,9 @@ load:
   settle: 1h
   phases: [{{name: first, type: constant, rate: 1, count: 1, duration: 1s}}]
 """
-GROW = f"held = bytearray({128 * MIB})\nfor place in range(0, len(held), 4096): held[place] = 1\n"
-"""What the rest of the pod does not leave room for, with an app that holds 64 MiB."""
+GROW = f"held = bytearray({104 * MIB})\nfor place in range(0, len(held), 4096): held[place] = 1\n"
+"""What the rest of the pod (94 MiB) does not leave room for, with an app that holds 64 MiB; an app that is restarted
+meanwhile has room beside it."""
 
 
 def until_frozen(run: Going, attempt: int) -> ContainerStarted:
@@ -77,7 +78,8 @@ def test_what_is_killed_while_frozen_is_restarted_served_and_frozen_again(run: G
 
     until_frozen(run, 2)
     queue_proxy = run.container("queue-proxy")
-    assert engine.execute(queue_proxy, ["/usr/bin/python3", "-c", GROW], DEADLINE_S).exit_code == 0
+    grown = engine.execute(queue_proxy, ["/usr/bin/python3", "-c", GROW], DEADLINE_S)
+    assert grown.exit_code == 0, run.run.kmsg.read_text()
     run.until_served()
 
     app = until_frozen(run, 3)
