@@ -11,15 +11,14 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
 from emu.events import EventLog, now
+from emu.freezer_access import MOUNT, Access
 from emu.helper import START_S, Helper
 from emu.messages import (
     FREEZER_ENDPOINT_VARIABLE,
@@ -36,19 +35,9 @@ if TYPE_CHECKING:
 
 HOME = Path("/run/emu/freezer")
 """A folder for each run with a daemon, named by the run's id; sockets need a file system of the machine itself."""
-MOUNT = "/var/run/emu/freezer"
-"""Where queue-proxy finds the folder."""
 _SOCKET, _TOKEN, _PODS = "socket", "token", "pods.json"
 _LOOK_S = 0.02
 _NOT_PAUSED = ("queue-proxy", "sandbox")
-
-
-@dataclass(frozen=True)
-class Access:
-    """What queue-proxy's container needs to reach the daemon."""
-
-    folder: Path
-    environment: Mapping[str, str]
 
 
 class RunFreezer:

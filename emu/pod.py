@@ -33,7 +33,7 @@ from emu.events import (
     Note,
     now,
 )
-from emu.freezer import MOUNT, Access
+from emu.freezer_access import MOUNT, Access
 from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.podcgroup import PodCgroup
 from emu.policy import qos

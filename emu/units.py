@@ -1,4 +1,4 @@
-"""Bytes and seconds, to and from the text that people write.
+"""Bytes, seconds and how often, to and from the text that people write.
 
 Quantities follow Kubernetes (`64Mi`, `1.5Gi`, `500k`) and also take the spelled-out forms `64MiB` and `64MB`;
 durations follow Go (`250ms`, `2s`, `1m30s`). A bare number is bytes or seconds.
@@ -97,3 +97,8 @@ def format_seconds(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
+
+
+def often(number: int) -> str:
+    """`once`, `twice`, `3 times`."""
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")

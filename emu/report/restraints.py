@@ -14,8 +14,7 @@ from typing import Any
 from emu.report.counters import rises
 from emu.report.measures import Window
 from emu.report.model import POD, Column, Study, Timeline
-from emu.report.words import often
-from emu.units import format_bytes, format_seconds
+from emu.units import format_bytes, format_seconds, often
 
 MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO = (
     "memory.high", "memory.swap.max", "memory.swap.high", "machine-swap", "cpu.max", "io",

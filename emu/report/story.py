@@ -29,8 +29,8 @@ from emu.report.story_scaling import scale_headline, scale_sentences
 from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.story_start import sidecar_sentences
 from emu.report.story_starts import start_headline, start_sentences
-from emu.report.words import listed, of_limit, often
-from emu.units import format_bytes, format_seconds
+from emu.report.words import listed, of_limit
+from emu.units import format_bytes, format_seconds, often
 
 SHM_BYTES = 64 * 2**20
 """What /dev/shm holds unless somebody mounts more there: the runtimes' default."""

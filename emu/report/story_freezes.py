@@ -7,8 +7,8 @@ from typing import Any
 
 from emu.report.measures import percentile
 from emu.report.model import Freeze, Study
-from emu.report.words import count, often
-from emu.units import format_bytes, format_seconds
+from emu.report.words import count
+from emu.units import format_bytes, format_seconds, often
 
 
 def freeze_headline(study: Study) -> list[str]:

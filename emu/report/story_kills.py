@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from emu.report.model import OomVerdict, Study
 from emu.report.oom import DOCKER_FLAG, EXIT_CODE
-from emu.report.words import count, listed, of_limit, often
-from emu.units import format_bytes, format_seconds
+from emu.report.words import count, listed, of_limit
+from emu.units import format_bytes, format_seconds, often
 
 _PARTS = {
     "anon": "anonymous memory",

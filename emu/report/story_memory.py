@@ -10,8 +10,8 @@ from typing import Any
 
 from emu.report.model import Study
 from emu.report.stalls import stalls
-from emu.report.words import count, listed, of_limit, often
-from emu.units import format_bytes, format_seconds
+from emu.report.words import count, listed, of_limit
+from emu.units import format_bytes, format_seconds, often
 
 WORTH_TELLING = 2**20
 """Less traffic than this is noise of starting up."""

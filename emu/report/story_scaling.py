@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emu.report.words import count, listed, often
-from emu.units import format_seconds
+from emu.report.words import count, listed
+from emu.units import format_seconds, often
 
 
 def scale_headline(summary: dict[str, Any]) -> list[str]:

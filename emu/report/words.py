@@ -19,11 +19,6 @@ def all_of(number: int) -> str:
     return {1: "the one request", 2: "both requests"}.get(number, f"all {number:,} requests")
 
 
-def often(number: int) -> str:
-    """`once`, `twice`, `3 times`."""
-    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
-
-
 def listed(words: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(words) < 2:
