@@ -32,7 +32,7 @@ from place import scratch
 
 from emu import images
 from emu.containers import Engine
-from emu.daemon.freezer_pods import Target
+from emu.daemon.freezer.pods import Target
 from emu.errors import EmuError
 
 BLOCKS = 5

@@ -17,9 +17,9 @@ from cgroups.group import Cgroup, own_cgroup
 from cgroups.mount import find_cgroup2
 from emu import images
 from emu.containers import LABEL_RUN, ContainerRequest, Engine
-from emu.daemon.freezer_client import FreezerClient, FreezerError
-from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
-from emu.daemon.runtime import new_loop
+from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
+from emu.daemon.loop import new_loop
+from emu.daemon.queue_proxy.freezer_client import FreezerClient, FreezerError
 from emu.messages import PAUSE, RESUME
 
 TOKEN = "token"  # noqa: S105  of a daemon that lives for a minute

@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from emu.daemon import h2_frames as frames
+from emu.daemon.http import h2_frames as frames
 from emu.messages import QUEUE_PORT
 from emu.pod import queue_proxy_environment
 

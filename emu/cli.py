@@ -127,7 +127,7 @@ def clean() -> None:
 @main.command("queue-proxy", hidden=True)
 def queue_proxy() -> None:
     """The queue-proxy process, configured by Knative's environment variables."""
-    from emu.daemon.queue_proxy import main as daemon
+    from emu.daemon.queue_proxy.main import main as daemon
 
     sys.exit(daemon(os.environ))
 
@@ -136,7 +136,7 @@ def queue_proxy() -> None:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def app(words: tuple[str, ...]) -> None:
     """The app process: an HTTP server whose requests do what they ask."""
-    from emu.daemon.app import main as daemon
+    from emu.daemon.app.main import main as daemon
 
     sys.exit(daemon(list(words), os.environ))
 

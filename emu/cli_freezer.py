@@ -81,11 +81,11 @@ def freezer(
       emu freezer --pods pods.json --reclaim 25%@5 --reclaim all@60 --prefetch touched
     """
     from emu.containers import Engine
-    from emu.daemon import freezer as daemon
-    from emu.daemon import runtime
-    from emu.daemon.freezer_methods import CgroupMethod, DockerMethod
-    from emu.daemon.freezer_pods import Pods
-    from emu.daemon.freezer_prefetch import made_prefetcher
+    from emu.daemon import loop
+    from emu.daemon.freezer import main as daemon
+    from emu.daemon.freezer.methods import CgroupMethod, DockerMethod
+    from emu.daemon.freezer.pods import Pods
+    from emu.daemon.freezer.prefetcher import made_prefetcher
     from emu.daemon.journald import Journald
     from emu.events import EventLog
 
@@ -96,7 +96,7 @@ def freezer(
     if method == "docker":
         engine = Engine()
         engine.connect()
-    log = runtime.Log("freezer")
+    log = loop.Log("freezer")
     made = daemon.Freezer(
         known,
         DockerMethod(engine) if method == "docker" else CgroupMethod(),
@@ -108,4 +108,4 @@ def freezer(
         journal=Journald("emu-freezer"),
         run=run_id,
     )
-    sys.exit(runtime.run(lambda: daemon.serve(made, listen, log, follow_stdin=follow_stdin)))
+    sys.exit(loop.run(lambda: daemon.serve(made, listen, log, follow_stdin=follow_stdin)))

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
+from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
 from emu.events import EventLog, now
 from emu.freezer_access import MOUNT, Access
 from emu.helper import START_S, Helper

@@ -55,7 +55,7 @@ from emu.spec import (
 QUEUE_PROXY, APP, SANDBOX = "queue-proxy", "app", "sandbox"
 _NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
 _TLS_PORT = 8112
-_STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.sidecar")
+_STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.app.sidecar")
 """What our app image runs as a sidecar."""
 _KILLED = 128 + signal.SIGKILL
 """The exit code of a container that was removed while it ran."""
@@ -223,7 +223,7 @@ class Pod:
                     command=[
                         "/usr/bin/python3",
                         "-m",
-                        "emu.daemon.app",
+                        "emu.daemon.app.main",
                         "make-file",
                         f"{DATA_DIR}/{entry.name}",
                         str(entry.size),

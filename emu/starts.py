@@ -21,9 +21,9 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu import pagecache
 from emu.activator import Activator, Answer, HeldRequest, await_ready
-from emu.daemon.freezer_methods import held, is_frozen, reclaim
-from emu.daemon.freezer_pods import Target
-from emu.daemon.sender import content_of, request_head
+from emu.daemon.freezer.methods import held, is_frozen, reclaim
+from emu.daemon.freezer.pods import Target
+from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
 from emu.events import ContainerReady, EventLog, MemoryReclaimed, Note, StartMeasured, now
 from emu.loadplan import request_spec

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cgroups.group import Cgroup
-from emu.daemon.freezer_client import FreezerClient
-from emu.daemon.freezer_pods import FreezerPod, Target, write_pods
+from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
+from emu.daemon.queue_proxy.freezer_client import FreezerClient
 from tests.kernel.support import DEADLINE_S, eventually
 
 TOKEN = "the-pods-token"

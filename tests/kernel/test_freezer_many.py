@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cgroups.group import Cgroup
-from emu.daemon.freezer_pods import FreezerPod
+from emu.daemon.freezer.pods import FreezerPod
 from emu.events import ContainerPaused, ContainerResumed, read_events
 from tests.kernel.freezer import Freezer, client, frozen, target
 from tests.kernel.support import DEADLINE_S, eventually

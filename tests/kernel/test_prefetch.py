@@ -9,8 +9,8 @@ import pytest
 
 from cgroups.freeze import freeze, thaw
 from cgroups.group import Cgroup
-from emu.daemon.freezer_methods import reclaim
-from emu.daemon.prefetch import mapped, read_back, room_bytes, swapped
+from emu.daemon.freezer.methods import reclaim
+from emu.daemon.freezer.prefetch import mapped, read_back, room_bytes, swapped
 from emu.events import MemoryPrefetched, MemoryReclaimed, read_events
 from emu.policy.prefetching import Area, common, total
 from tests.kernel.freezer import Freezer, one_pod, target

@@ -13,7 +13,7 @@ import pytest
 from cgroups.group import own_cgroup
 from emu import images
 from emu.containers import LABEL_RUN, ContainerRequest, Engine
-from emu.daemon.freezer_pods import FreezerPod, Target
+from emu.daemon.freezer.pods import FreezerPod, Target
 from tests.kernel.freezer import Freezer, client
 
 pytestmark = pytest.mark.scenario

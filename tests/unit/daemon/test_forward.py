@@ -1,7 +1,7 @@
 """What a reverse proxy changes in the heads that pass through it."""
 
-from emu.daemon import http1
-from emu.daemon.forward import answer, app_head, route
+from emu.daemon.http import http1
+from emu.daemon.http.forward import answer, app_head, route
 
 
 def request(*headers: tuple[bytes, bytes], target: bytes = b"/", minor: int = 1) -> http1.Head:

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from cgroups.errors import CgroupError
-from emu.daemon import freezer as daemon
-from emu.daemon import freezer_methods, journald, runtime
-from emu.daemon.freezer_methods import Method, Reclaimed, Took
-from emu.daemon.freezer_pods import FreezerPod, Pods, Target, read_pods, write_pods
+from emu.daemon import journald, loop
+from emu.daemon.freezer import main as daemon
+from emu.daemon.freezer import methods
+from emu.daemon.freezer.methods import Method, Reclaimed, Took
+from emu.daemon.freezer.pods import FreezerPod, Pods, Target, read_pods, write_pods
 from emu.errors import EmuError
 from emu.events import ContainerPaused, ContainerResumed, Event, EventLog, FreezerFailed, MemoryReclaimed, read_events
 from emu.policy.reclaiming import Held
@@ -78,7 +79,7 @@ class Running:
         self.log_path = log / "log"
         self._fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self.freezer = daemon.Freezer(
-            Pods(pods), method, events=EventLog(self.events_path), log=runtime.Log("freezer", self._fd), **more
+            Pods(pods), method, events=EventLog(self.events_path), log=loop.Log("freezer", self._fd), **more
         )
 
     def ask(self, body: bytes, token: bytes = b"token-1") -> tuple[int, str]:
@@ -347,9 +348,9 @@ def test_frozen_and_live_are_read_from_the_kernels_file(tmp_path: Path) -> None:
     """cgroup.events; a cgroup that is gone is neither."""
     target = Target("app", 0, "id", tmp_path)
     (tmp_path / "cgroup.events").write_text("populated 1\nfrozen 1\n")
-    assert freezer_methods.is_live(target) and freezer_methods.is_frozen(target)
+    assert methods.is_live(target) and methods.is_frozen(target)
     gone = Target("app", 0, "id", tmp_path / "gone")
-    assert not freezer_methods.is_live(gone) and not freezer_methods.is_frozen(gone)
+    assert not methods.is_live(gone) and not methods.is_frozen(gone)
 
 
 @pytest.mark.parametrize("body", [b"[" * 4096, b'{"a":' * 800, b"\xff\xfe", b"nonsense"])

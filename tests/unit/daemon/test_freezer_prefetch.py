@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from emu.daemon import freezer as daemon
-from emu.daemon import prefetch, runtime
-from emu.daemon.freezer_methods import Method, Reclaimed, Took
-from emu.daemon.freezer_pods import FreezerPod, Pods, Target, write_pods
-from emu.daemon.freezer_prefetch import Prefetcher
+from emu.daemon import loop
+from emu.daemon.freezer import main as daemon
+from emu.daemon.freezer import prefetch
+from emu.daemon.freezer.methods import Method, Reclaimed, Took
+from emu.daemon.freezer.pods import FreezerPod, Pods, Target, write_pods
+from emu.daemon.freezer.prefetcher import Prefetcher
 from emu.events import ContainerResumed, EventLog, FreezerFailed, MemoryPrefetched, read_events
 from emu.policy.prefetching import Area, common, total
 from emu.policy.reclaiming import Held
@@ -122,7 +123,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Target, wakes:
     monkeypatch.setattr(daemon, "reclaim", lambda *_: Reclaimed(100, held, held, 0.01, "", False))
     write_pods(tmp_path / "pods.json", [FreezerPod("one", "token", (target,))])
     seen: list[str] = []
-    log = runtime.Log("freezer")
+    log = loop.Log("freezer")
     monkeypatch.setattr(log, "event", lambda event, **_: seen.append(event))
     events = EventLog(tmp_path / "events.jsonl")
     steps = [daemon.read_step("all")]

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.daemon import answer_reader, chunks, h2_known, heads, http1
-from emu.daemon.chunks import ChunkReader
-from emu.daemon.goquote import quoted
-from emu.daemon.gourl import TargetError, read_target
-from emu.daemon.h2_frames import MalformedError
+from emu.daemon.http import answer_reader, chunks, heads, http1
+from emu.daemon.http.chunks import ChunkReader
+from emu.daemon.http.goquote import quoted
+from emu.daemon.http.gourl import TargetError, read_target
+from emu.daemon.http.h2_frames import MalformedError
+from emu.daemon.queue_proxy import h2_known
 
 
 def read_all(wire: bytes, cuts: list[int]) -> tuple[bytes, ChunkReader]:

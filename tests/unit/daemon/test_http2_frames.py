@@ -8,8 +8,8 @@ from hpack import Encoder as TheirEncoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.daemon import h2_frames as frames
-from emu.daemon.h2_frames import Decoder, ProtocolError
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.h2_frames import Decoder, ProtocolError
 
 names = st.sampled_from([b":path", b"content-type", b"x-mine", b"cookie", b"date", b"x" * 200])
 values = st.one_of(st.binary(max_size=300), st.sampled_from([b"", b"/", b"application/grpc", b"GET"]))

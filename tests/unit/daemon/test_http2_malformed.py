@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from emu.daemon import h2_frames as frames
-from emu.daemon.h2_frames import ErrorCodes, frame
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.h2_frames import ErrorCodes, frame
 from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, Wire, wait_for
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

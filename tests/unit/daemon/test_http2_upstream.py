@@ -6,7 +6,7 @@ import asyncio
 import signal
 from types import FrameType
 
-from emu.daemon.h2_upstream import AppConnection, Http2Connections
+from emu.daemon.queue_proxy.h2_upstream import AppConnection, Http2Connections
 from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emu.daemon.observability import Observability, ObservabilityError, read
+from emu.daemon.queue_proxy.observability import Observability, ObservabilityError, read
 
 PROMETHEUS = '"protocol":"prometheus"'
 

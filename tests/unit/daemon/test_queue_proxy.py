@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from emu.daemon import queue_proxy as module
+from emu.daemon.queue_proxy import main as module
 from tests.unit.daemon.daemon_wire import DEADLINE_S, REQUIRED, Daemon, FakeApp, StartProxy, Wire, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: app.example.com\r\n\r\n"

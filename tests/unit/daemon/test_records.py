@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.daemon.records import Records
+from emu.daemon.load.records import Records
 
 
 def test_what_finds_no_room_is_kept_and_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 
-from emu.daemon.runtime import Log
+from emu.daemon.loop import Log
 
 
 def lines(fd: int) -> list[dict[str, object]]:

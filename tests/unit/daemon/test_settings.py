@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.daemon import queue_proxy as module
-from emu.daemon.settings import Settings, SettingsError
-from emu.daemon.sniff import content_type
+from emu.daemon.http.sniff import content_type
+from emu.daemon.queue_proxy import main as module
+from emu.daemon.queue_proxy.settings import Settings, SettingsError
 from tests.unit.daemon.daemon_wire import REQUIRED, FakeApp, StartProxy, Wire
 
 PROBE = b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: kube-probe/1\r\nK-Network-Probe: queue\r\n\r\n"

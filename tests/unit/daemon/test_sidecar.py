@@ -23,7 +23,7 @@ def stack() -> Iterator[ExitStack]:
 def test_it_holds_what_it_is_told_and_listens_then(stack: ExitStack) -> None:
     """Not before it has taken as long as it should; every page of it is there."""
     env = {"PORT": "0", HOLD_VARIABLE: str(HOLD_BYTES), START_VARIABLE: "0.3"}
-    sidecar = stack.enter_context(closing(Daemon("emu.daemon.sidecar", [], env)))
+    sidecar = stack.enter_context(closing(Daemon("emu.daemon.app.sidecar", [], env)))
     wire = Wire.to(sidecar.port)
     assert sidecar.event("listening")["t"] - sidecar.event("start")["t"] >= 0.3
     assert sidecar.memory("RssAnon") >= HOLD_BYTES
@@ -35,7 +35,7 @@ def test_it_holds_what_it_is_told_and_listens_then(stack: ExitStack) -> None:
 
 def test_without_a_port_it_only_holds(stack: ExitStack) -> None:
     """And ends when it is told to."""
-    sidecar = stack.enter_context(closing(Daemon("emu.daemon.sidecar", [], {HOLD_VARIABLE: str(HOLD_BYTES)})))
+    sidecar = stack.enter_context(closing(Daemon("emu.daemon.app.sidecar", [], {HOLD_VARIABLE: str(HOLD_BYTES)})))
     assert sidecar.event("holds")["bytes"] == HOLD_BYTES
     sidecar.term()
     assert sidecar.wait() == 0
@@ -43,7 +43,7 @@ def test_without_a_port_it_only_holds(stack: ExitStack) -> None:
 
 def test_a_probe_that_says_nothing_keeps_nobody_out(stack: ExitStack) -> None:
     """A TCP probe connects and goes."""
-    sidecar = stack.enter_context(closing(Daemon("emu.daemon.sidecar", [], {"PORT": "0"})))
+    sidecar = stack.enter_context(closing(Daemon("emu.daemon.app.sidecar", [], {"PORT": "0"})))
     Wire.to(sidecar.port).sock.close()
     wire = Wire.to(sidecar.port)
     wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.daemon.sender import request_head
-from emu.daemon.websocket import BINARY, Conversation, ProtocolError, accept_key, frame, take_frame
+from emu.daemon.http.websocket import BINARY, Conversation, ProtocolError, accept_key, frame, take_frame
+from emu.daemon.load.sender import request_head
 from emu.messages import RequestSpec
 from tests.unit.daemon.daemon_wire import Daemon
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from emu.daemon import runtime
-from emu.daemon.footprint import PAGE, Arena, Code, Weight, own_memory
+from emu.daemon import loop
+from emu.daemon.queue_proxy.footprint import PAGE, Arena, Code, Weight, own_memory
 from emu.policy.footprint import Profile
 from emu.profiles import load_profile
 from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
@@ -73,7 +73,7 @@ def test_queue_proxy_weighs_what_its_profile_says(tmp_path: Path, queue_proxy: o
 def test_a_burst_of_clients_leaves_no_heap_behind(queue_proxy: object, fake_app: FakeApp) -> None:
     """Once three thousand of them have hung up, a good part of what they took is the kernel's again."""
     assert callable(queue_proxy)
-    runtime.raise_descriptor_limit()
+    loop.raise_descriptor_limit()
     daemon: Daemon = queue_proxy()
     daemon.event("listening")
     idle = anon_of(daemon.pid)
@@ -94,7 +94,7 @@ def test_what_we_give_back_is_held_instead(tmp_path: Path) -> None:
     executable = tmp_path / "executable"
     executable.write_bytes(bytes(PAGE))
     read, write = os.pipe()
-    weight = Weight(KNATIVE, runtime.Log("queue-proxy", write), str(executable))
+    weight = Weight(KNATIVE, loop.Log("queue-proxy", write), str(executable))
     ours = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     ours[::PAGE] = b"1" * ((8 << 20) // PAGE)
     for _ in range(3000):

@@ -1,0 +1,1 @@
+"""The activator: holds requests until there is a pod, and forwards them."""

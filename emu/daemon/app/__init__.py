@@ -1,0 +1,1 @@
+"""What runs in the app container, and in a sidecar."""

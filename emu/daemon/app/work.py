@@ -1,0 +1,101 @@
+"""The heavy parts of a request's work: files through the page cache, memory, CPU. Each blocks; threads run them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import zlib
+from pathlib import Path
+
+from emu.daemon.app.memory import STEP_BYTES, random_block, reserve
+from emu.messages import DATA_DIR, Work
+
+MAX_SLEEP_S = 3600.0
+MAX_CPU_S = 3600.0
+MAX_HOLD_BYTES = 64 << 30
+MAX_FILE_BYTES = 1 << 40
+MAX_ANSWER_BYTES = 1 << 40
+
+_per_thread = threading.local()
+
+
+class RefusedWorkError(Exception):
+    """Work that is not done, and the status and line that say so."""
+
+    def __init__(self, status: int, line: str) -> None:
+        super().__init__(line)
+        self.status = status
+        self.line = line
+
+
+def check(work: Work) -> None:
+    """RefusedWorkError (400) when the work exceeds its bounds or names a file outside the data directory."""
+    bounds: tuple[tuple[str, float, float, str], ...] = (
+        ("sleep", work.sleep, MAX_SLEEP_S, "s"),
+        ("cpu", work.cpu, MAX_CPU_S, "s"),
+        ("hold", work.hold, MAX_HOLD_BYTES, "bytes"),
+        ("write_bytes", work.write_bytes, MAX_FILE_BYTES, "bytes"),
+        ("answer", work.answer, MAX_ANSWER_BYTES, "bytes"),
+    )
+    for name, value, most, unit in bounds:
+        if value > most:
+            raise RefusedWorkError(400, f"{name} is {value:g} {unit}; at most {most:g}")
+    if not 200 <= work.status <= 599:
+        raise RefusedWorkError(400, f"status is {work.status}; it must be 200 to 599")
+    if work.exit is not None and work.exit > 255:
+        raise RefusedWorkError(400, f"exit is {work.exit}; at most 255")
+    if work.body == "slow" and work.body_rate == 0:
+        raise RefusedWorkError(400, "body_rate is 0; to leave the body unread ask for body=ignore")
+    for file in (work.read_file, work.write_file):
+        if file is not None:
+            data_path(file)
+
+
+def data_path(name: str) -> Path:
+    """Where a file of the data directory is (the variable DATA_DIR, else messages.DATA_DIR)."""
+    if not name or name.startswith("/") or "\0" in name or ".." in name.split("/"):
+        raise RefusedWorkError(400, f"file {name!r} must be a name within the data directory")
+    return Path(os.environ.get("DATA_DIR") or DATA_DIR) / name
+
+
+def read_file(path: Path) -> int:
+    """Read the whole file through the page cache into one reused buffer; how many bytes it had."""
+    buffer = getattr(_per_thread, "buffer", None)
+    if buffer is None:
+        buffer = _per_thread.buffer = reserve(STEP_BYTES)
+    total = 0
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            total += count
+    return total
+
+
+def write_file(path: Path, size: int) -> int:
+    """Write `size` random-looking bytes through the page cache, without fsync; how many were written."""
+    block = memoryview(random_block())
+    total = 0
+    with path.open("wb", buffering=0) as file:
+        while total < size:
+            total += file.write(block[: min(len(block), size - total)]) or 0
+    return total
+
+
+def burn(cpu_s: float) -> None:
+    """Use this much CPU time of this thread, without holding the interpreter's lock."""
+    until = time.thread_time() + cpu_s
+    block = random_block()
+    while time.thread_time() < until:
+        zlib.crc32(block)
+
+
+def make_file(path: Path, size: int) -> None:
+    """Write a file, wait until it is on its disk, and drop it from the page cache, so that a run reads it cold."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, size)
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)

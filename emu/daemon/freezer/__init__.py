@@ -1,0 +1,1 @@
+"""The freezer daemon: pauses and resumes pods for their queue-proxies."""

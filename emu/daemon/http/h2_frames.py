@@ -1,0 +1,291 @@
+"""HTTP/2 as values: frames as bytes, heads coded and decoded, what makes a head malformed (RFC 9113, RFC 7541).
+
+No I/O here; `h2_connection` moves the bytes. Heads are written without the dynamic table, so that the bytes of one
+are the same on every connection and can be kept (docs/decisions/0018). The tables and the Huffman code are hpack's.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from enum import IntEnum
+from functools import lru_cache
+
+from hpack import HPACKError, InvalidTableIndex
+from hpack.huffman_table import decode_huffman
+from hpack.table import HeaderTable
+
+from emu.daemon.http.http1 import Headers
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+END_STREAM = ACK = 1
+END_HEADERS, PADDED, PRIORITIZED = 4, 8, 32
+HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = (
+    range(1, 7)
+)
+HEAD_BYTES = 9
+"""Of a frame."""
+DEFAULT_WINDOW = 65535
+DEFAULT_FRAME_BYTES = 16384
+MOST_WINDOW = (1 << 31) - 1
+MAX_HEADER_LIST_BYTES = (1 << 20) + 320
+"""Of a head, counted as RFC 7541 does (golang.org/x/net/http2, of net/http's 1 MiB)."""
+TABLE_BYTES = 4096
+"""The dynamic table that a peer's encoder may use, as is the rule where nothing else was agreed on."""
+
+
+class ErrorCodes(IntEnum):
+    """Why a stream or a connection ended (RFC 9113, 7)."""
+
+    NO_ERROR = 0
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
+    ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
+
+
+class ProtocolError(Exception):
+    """The peer broke a rule that ends the connection."""
+
+    def __init__(self, why: str, code: ErrorCodes = ErrorCodes.PROTOCOL_ERROR) -> None:
+        super().__init__(why)
+        self.code = code
+
+
+class MalformedError(Exception):
+    """A head that ends its stream alone."""
+
+
+# --- frames
+
+_head = struct.Struct(">IBI")
+unpack_head = _head.unpack_from
+"""(bytes, offset) → length and kind in one number, flags, stream."""
+unpack_setting = struct.Struct(">HI").iter_unpack
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """A whole frame."""
+    return _head.pack(len(payload) << 8 | kind, flags, stream) + payload
+
+
+def data_head(size: int, flags: int, stream: int) -> bytes:
+    """What comes before the payload of a DATA frame."""
+    return _head.pack(size << 8, flags, stream)
+
+
+def number_frame(kind: int, stream: int, number: int) -> bytes:
+    """RST_STREAM or WINDOW_UPDATE."""
+    return _number.pack(4 << 8 | kind, 0, stream, number)
+
+
+_number = struct.Struct(">IBII")
+
+
+def settings_frame(values: dict[int, int]) -> bytes:
+    """SETTINGS."""
+    return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", *pair) for pair in values.items()))
+
+
+def goaway_frame(last: int, code: int) -> bytes:
+    """GOAWAY."""
+    return frame(GOAWAY, 0, 0, struct.pack(">II", last, code))
+
+
+def head_frames(stream: int, block: bytes, end: bool, most: int) -> bytes:
+    """HEADERS, and CONTINUATION for what is longer than a frame may be."""
+    flags = END_STREAM if end else 0
+    if len(block) <= most:
+        return frame(HEADERS, flags | END_HEADERS, stream, block)
+    parts = [block[at : at + most] for at in range(0, len(block), most)]
+    frames = [frame(HEADERS, flags, stream, parts[0])]
+    frames += [frame(CONTINUATION, 0, stream, part) for part in parts[1:-1]]
+    return b"".join([*frames, frame(CONTINUATION, END_HEADERS, stream, parts[-1])])
+
+
+# --- heads as bytes
+
+_whole = {pair: index for index, pair in reversed(list(enumerate(HeaderTable.STATIC_TABLE, 1)))}
+_names = {name: index for (name, _), index in _whole.items()}
+_STATIC = len(HeaderTable.STATIC_TABLE)
+
+
+def _number_bytes(value: int, bits: int, first: int) -> bytes:
+    most = (1 << bits) - 1
+    if value < most:
+        return bytes((first | value,))
+    out = bytearray((first | most,))
+    value -= most
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(name: bytes, value: bytes) -> bytes:
+    index = _whole.get((name, value))
+    if index is not None:
+        return bytes((0x80 | index,))
+    index = _names.get(name, 0)
+    begun = _number_bytes(index, 4, 0)
+    if not index:
+        begun += _number_bytes(len(name), 7, 0) + name
+    return begun + _number_bytes(len(value), 7, 0) + value
+
+
+_kept_field = lru_cache(512)(_field)
+_LONGEST_KEPT = 256
+
+
+def field(name: bytes, value: bytes) -> bytes:
+    """One field of a head, without the dynamic table."""
+    return _kept_field(name, value) if len(value) <= _LONGEST_KEPT else _field(name, value)
+
+
+def encode(headers: Headers) -> bytes:
+    """A head's block; the names are lower-case."""
+    return b"".join([field(name, value) for name, value in headers])
+
+
+class Decoder:
+    """A peer's heads. `changes` grows with each change of the dynamic table: a block may mean something else then."""
+
+    __slots__ = ("_table", "changes", "entered", "free")
+
+    def __init__(self) -> None:
+        self._table = HeaderTable()
+        self.changes = 0
+        self.entered: Headers = []
+        """What the block decoded last entered into the dynamic table."""
+        self.free = False
+        """That block means the same whatever is in the table, and does the same to it."""
+
+    def enter(self, fields: Headers) -> None:
+        """Do to the table what a block did that is known."""
+        self.changes += len(fields)
+        for name, value in fields:
+            self._table.add(name, value)
+
+    def decode(self, block: bytes) -> Headers:
+        """All fields of a whole block. ProtocolError for one that cannot be, or of too much."""
+        try:
+            return self._decode(block)
+        except (IndexError, HPACKError) as wrong:
+            raise ProtocolError("COMPRESSION_ERROR", ErrorCodes.COMPRESSION_ERROR) from wrong
+
+    def _decode(self, block: bytes) -> Headers:
+        at, end, size = 0, len(block), 0
+        headers: Headers = []
+        table = self._table
+        self.entered = []
+        self.free = True
+        while at < end:
+            byte = block[at]
+            if byte & 0x80:
+                index, at = _number_at(block, at, 0x7F)
+                name, value = table.get_by_index(index)
+                self.free &= index <= _STATIC
+            elif byte & 0xE0 == 0x20:
+                self._resize(block, at, bool(headers))
+                at = _number_at(block, at, 0x1F)[1]
+                continue
+            else:
+                index, at = _number_at(block, at, 0x3F if byte & 0x40 else 0x0F)
+                if index:
+                    name = table.get_by_index(index)[0]
+                    self.free &= index <= _STATIC
+                else:
+                    name, at = _text_at(block, at)
+                value, at = _text_at(block, at)
+                if byte & 0x40:
+                    table.add(name, value)
+                    self.changes += 1
+                    self.entered.append((name, value))
+            size += 32 + len(name) + len(value)
+            if size > MAX_HEADER_LIST_BYTES:
+                raise ProtocolError("header list too long", ErrorCodes.ENHANCE_YOUR_CALM)
+            headers.append((name, value))
+        return headers
+
+    def _resize(self, block: bytes, at: int, late: bool) -> None:
+        size = _number_at(block, at, 0x1F)[0]
+        if late or size > TABLE_BYTES:
+            raise InvalidTableIndex
+        self._table.maxsize = size
+        self.changes += 1
+        self.free = False
+
+
+def _number_at(block: bytes, at: int, most: int) -> tuple[int, int]:
+    value = block[at] & most
+    at += 1
+    if value < most:
+        return value, at
+    shift = 0
+    while True:
+        byte = block[at]
+        at += 1
+        value += (byte & 127) << shift
+        if byte < 128:
+            return value, at
+        shift += 7
+        if shift > 28:
+            raise InvalidTableIndex
+
+
+def _text_at(block: bytes, at: int) -> tuple[bytes, int]:
+    coded = block[at] & 0x80
+    size, at = _number_at(block, at, 0x7F)
+    text = block[at : at + size]
+    if len(text) != size:
+        raise IndexError
+    return (bytes(decode_huffman(text)) if coded else text), at + size
+
+
+# --- what makes a head malformed
+
+_good_name = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
+_good_value = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
+_OF_A_CONNECTION = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+REQUEST_PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
+ANSWER_PSEUDO = frozenset((b":status",))
+NO_PSEUDO: frozenset[bytes] = frozenset()
+
+
+def check(headers: Headers, allowed: frozenset[bytes]) -> dict[bytes, bytes]:
+    """The pseudo-headers. MalformedError for a name, a value or an order that RFC 9113, 8.2 and 8.3 forbid."""
+    pseudo: dict[bytes, bytes] = {}
+    plain = False
+    for name, value in headers:
+        if _good_name(name) is None or _good_value(value) is None:
+            raise MalformedError(f"invalid header {name!r}")
+        if name[0] == 58:
+            if plain or name in pseudo or name not in allowed:
+                raise MalformedError(f"pseudo-header {name!r}")
+            pseudo[name] = value
+        else:
+            plain = True
+            if name in _OF_A_CONNECTION or (name == b"te" and value.lower() not in (b"trailers", b"")):
+                raise MalformedError(f"{name!r} is not of HTTP/2")
+    return pseudo
+
+
+def declared_length(headers: Headers) -> int | None:
+    """What Content-Length says; None without one. MalformedError for several that differ, or for no number."""
+    found = {value for name, value in headers if name == b"content-length"}
+    if not found:
+        return None
+    value = found.pop()
+    if found or not value.isdigit() or len(value) > 19 or int(value) >= 1 << 63:
+        raise MalformedError("content-length")
+    return int(value)

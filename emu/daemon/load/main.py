@@ -1,0 +1,219 @@
+"""The load generator: sends the requests of a plan when they are due, whatever happens, and records each one's end.
+
+    python -m emu.daemon.load.main --plan FILE --out requests.jsonl [--told]
+
+The plan's clock starts when all is ready for the first request, and {"ready": t} says when that was. An open loop
+never waits for answers and never skips: what is late is sent late, and the record says how late. Latency counts from
+when a request was begun, for what lies before is this process' own doing. Progress goes to standard output as one
+JSON line each 250 ms. With `--told` it reads {"met": PHASE} on standard input: what that phase waits for has come.
+SIGTERM ends the run early, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from emu.daemon import loop as runtime
+from emu.daemon.load.phase import PhaseRun
+from emu.daemon.load.records import Records
+from emu.daemon.load.sender import Connections, Request, SlowSenders
+from emu.errors import EXIT_NOT_RECORDED
+from emu.messages import LoadPlan, RequestError
+from emu.policy.until import counts_requests
+
+STATUS_S = 0.25
+FLUSH_S = 0.04
+LEAD_S = 0.02
+"""From ready to the plan's second 0: the tasks of all phases are waiting by then."""
+
+
+class Load:
+    """A run of a plan: what is open, what is counted, what is recorded."""
+
+    def __init__(
+        self,
+        plan: LoadPlan,
+        records: Records,
+        log: runtime.Log,
+        parent: int | None = None,
+        told_by: int | None = None,
+    ) -> None:
+        """`told_by` is the descriptor on which it is told what the phases wait for."""
+        self.plan = plan
+        self.log = log
+        self.connections = Connections(plan.host, plan.port)
+        self.slow = SlowSenders()
+        self.begin_at = 0.0
+        self.stopping = asyncio.Event()
+        self._parent = os.getppid() if parent is None else parent
+        self._told_by = told_by
+        self._told = b""
+        self._records = records
+        self.open: dict[Request, None] = {}
+        self._due = 0
+        self._sent = 0
+        self._done = 0
+        self._in_flight = 0
+        self._by_status: dict[str, int] = {}
+        self._errors: dict[str, int] = {}
+        self._emptied: asyncio.Event | None = None
+        self._runs: list[PhaseRun] = []
+        self._waiting: list[PhaseRun] = []
+        """Those that wait for requests."""
+
+    # --- the story of a run
+
+    async def run(self) -> int:
+        """Run all phases, wait for answers still due, record the rest as unanswered."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        if self._told_by is not None:
+            loop.add_reader(self._told_by, self._hear, self._told_by)
+        keeping = [loop.create_task(self._every(FLUSH_S, self._records.flush))]
+        keeping.append(loop.create_task(self._every(STATUS_S, self._status)))
+        self._runs = []
+        for phase in self.plan.phases:
+            self._runs.append(PhaseRun(self, phase, tuple(self._runs)))
+        self._waiting = [
+            run for run in self._runs if run.phase.until is not None and counts_requests(run.phase.until)
+        ]
+        self.begin_at = time.monotonic() + LEAD_S
+        self.say(ready=self.begin_at)
+        phases = [loop.create_task(run.run()) for run in self._runs]
+        stopped = loop.create_task(self.stopping.wait())
+        sending = asyncio.gather(*phases)
+        either: set[asyncio.Future[Any]] = {sending, stopped}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.done():
+            sending.result()  # a failure of ours is not to pass for a short run
+            await self._drain(stopped)
+        for task in (*phases, *keeping, stopped):
+            task.cancel()
+        await asyncio.gather(sending, *keeping, stopped, return_exceptions=True)
+        self._settle()
+        return 0 if self._records.failure is None else EXIT_NOT_RECORDED
+
+    def _settle(self) -> None:
+        """Record what is still open, and say the last word."""
+        for request in list(self.open):
+            request.give_up("unanswered")
+        self.connections.close()
+        self._records.flush()
+        self._status(finished=True)
+
+    async def _drain(self, stopped: asyncio.Task[bool]) -> None:
+        self._emptied = asyncio.Event()
+        if not self.open:
+            return
+        empty = asyncio.get_running_loop().create_task(self._emptied.wait())
+        await asyncio.wait({empty, stopped}, timeout=self.plan.drain_s, return_when=asyncio.FIRST_COMPLETED)
+        empty.cancel()
+
+    @staticmethod
+    async def _every(seconds: float, action: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            action()
+
+    def _hear(self, descriptor: int) -> None:
+        """Whose run it is says that what a phase waits for has come."""
+        data = os.read(descriptor, 4096)
+        if not data:
+            asyncio.get_running_loop().remove_reader(descriptor)
+        *lines, self._told = (self._told + data).split(b"\n")
+        met = {json.loads(line)["met"] for line in lines}
+        for run in self._runs:
+            if run.phase.name in met:
+                run.meet()
+
+    # --- requests
+
+    def next_number(self) -> int:
+        """A new request's number; they count from 0."""
+        self._due += 1
+        return self._due - 1
+
+    def sent(self, request: Request, now: float) -> None:
+        """A request's first byte goes out."""
+        self._sent += 1
+        self._in_flight += 1
+        self._records.sent(request.number, request.phase.name, request.due, now, request.begun)
+        self._look()
+
+    def done(self, request: Request, now: float, error: RequestError | None) -> None:
+        """A request has ended."""
+        self._done += 1
+        self._in_flight -= 1
+        self.open.pop(request, None)
+        status = request.status
+        self._records.done(request.number, now, request.first_byte, status, error, request.body_bytes)
+        if error is not None:
+            self._errors[error] = self._errors.get(error, 0) + 1
+        elif status is not None:
+            self._by_status[str(status)] = self._by_status.get(str(status), 0) + 1
+        self._look()
+        if self._emptied is not None and not self.open:
+            self._emptied.set()
+
+    def _look(self) -> None:
+        """Phases that wait for requests look whether theirs have come."""
+        for run in self._waiting:
+            if run.active:
+                run.look(self._in_flight)
+
+    def say(self, **facts: Any) -> None:
+        """Say something on standard output: {"began": name, "at": CLOCK_MONOTONIC seconds} for a phase that began."""
+        self.log.raw(json.dumps(facts, separators=(",", ":")) + "\n")
+
+    def _status(self, finished: bool = False) -> None:
+        now = time.monotonic()
+        if os.getppid() != self._parent:  # whose run it was is gone, however it went: nobody waits for the rest
+            self.stopping.set()
+        phase = next((run.phase.name for run in self._runs if run.active), None)
+        status = {
+            "t": round(now - self.begin_at, 3) if self.begin_at else 0.0,
+            "phase": phase,
+            "due": self._due,
+            "sent": self._sent,
+            "done": self._done,
+            "in_flight": self._in_flight,
+            "connecting": len(self.open) - self._in_flight,
+            "by_status": self._by_status,
+            "errors": self._errors,
+            "finished": finished,
+        }
+        if self._records.failure is not None:
+            status["not_recorded"] = f"requests.jsonl: {self._records.failure.strerror}"
+        self.say(**status)
+
+
+def main(argv: list[str]) -> int:
+    """Run the plan; the exit status."""
+    import argparse
+
+    parser = argparse.ArgumentParser(prog="python -m emu.daemon.load.main", description=__doc__)
+    parser.add_argument("--plan", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--told", action="store_true", help="what phases wait for is told on standard input")
+    parser.add_argument("--parent", type=int, help="the process whose run it is: without it, there is nothing to do")
+    asked = parser.parse_args(argv)
+    plan = LoadPlan.from_json(asked.plan.read_text())
+    records = Records(asked.out)
+    try:
+        told_by = sys.stdin.fileno() if asked.told else None
+        return runtime.run(lambda: Load(plan, records, runtime.Log("load"), asked.parent, told_by).run())
+    finally:
+        records.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,374 @@
+"""One request of the load: sent over a connection, its answer counted, its end recorded under a name."""
+
+# ruff: noqa: D102  the callbacks are described where they are declared, in Asker
+from __future__ import annotations
+
+import asyncio
+import base64
+import errno
+import socket
+import time
+from typing import Protocol
+
+from emu.daemon.http import http1
+from emu.daemon.http.client import Asker, BadAnswerError, ClientConnection, EarlyEndError, connect
+from emu.messages import Phase, RequestError, RequestSpec, WebSocketSpec
+
+BODY_BLOCK = 64 * 1024
+SLOW_TICK_S = 0.05
+"""Slow senders let out what their rate allows at each of these; one timer serves them all."""
+
+_block = bytes(range(256)) * (BODY_BLOCK // 256)
+
+
+def content_of(spec: RequestSpec) -> bytes | None:
+    """The body of a request that has one of its own; None for `body_bytes` of filler."""
+    return None if spec.content is None else base64.b64decode(spec.content)
+
+
+def request_head(spec: RequestSpec, host: str, keep_alive: bool) -> bytes:
+    """The bytes of a request's head."""
+    lines = [f"{spec.method} {spec.path} HTTP/1.1"]
+    named = {name.lower() for name in spec.headers}
+    if "host" not in named:
+        lines.append(f"Host: {host}")
+    lines += [f"{name}: {value}" for name, value in spec.headers.items()]
+    if (spec.body_bytes or spec.method in ("POST", "PUT", "PATCH")) and not named & {
+        "content-length",
+        "transfer-encoding",
+    }:
+        lines.append(f"Content-Length: {spec.body_bytes}")
+    if not keep_alive and "connection" not in named:
+        lines.append("Connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def error_name(why: BaseException | None, connecting: bool, answered: bool) -> RequestError:
+    """The name under which a failure is recorded; `answered` once a byte of the answer's head was understood."""
+    number = why.errno if isinstance(why, OSError) else None
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "no-descriptors"
+    if number in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
+        return "no-ports"
+    if isinstance(why, BadAnswerError):
+        return "bad-response"
+    if connecting:
+        return "refused" if number == errno.ECONNREFUSED else "reset" if number == errno.ECONNRESET else "unreachable"
+    if answered:
+        return "short-body"
+    return "closed" if why is None else "reset"
+
+
+class SlowReader(ClientConnection):
+    """A connection of a client that reads in small pieces, and whose kernel keeps little for it."""
+
+    __slots__ = ("_piece",)
+
+    def __init__(self, piece: int) -> None:
+        super().__init__()
+        self._piece = piece
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        kept: socket.socket = transport.get_extra_info("socket")
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, min(self._piece, BODY_BLOCK))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return super().get_buffer(sizehint)[: self._piece]
+
+
+class Outcome(Protocol):
+    """Who is told what became of a request."""
+
+    def begins(self, request: Request) -> None:
+        """Its own time begins now, not when it was taken up: `begun` has changed."""
+
+    def sent(self, request: Request, now: float) -> None:
+        """Its first byte goes out, or was tried to."""
+
+    def done(self, request: Request, now: float, error: RequestError | None) -> None:
+        """It has ended, well or under the name of an error."""
+
+
+class Connections:
+    """Connections to one address; the kept ones are reused, the last used first."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self._idle: list[ClientConnection] = []
+
+    def take(self) -> ClientConnection | None:
+        """A kept connection that is still open."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.closed:
+                return connection
+        return None
+
+    def give_back(self, connection: ClientConnection) -> None:
+        """Keep a connection for a later request."""
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is kept."""
+        for connection in self._idle:
+            connection.drop()
+        self._idle.clear()
+
+
+class Request(Asker):
+    """One request from its due time to its end. `number` identifies it; `due` and `begun`, when it was taken up, are
+    CLOCK_MONOTONIC seconds. `content` is a body of its own.
+    """
+
+    __slots__ = (
+        "_connecting",
+        "_connection",
+        "_connections",
+        "_content",
+        "_full",
+        "_head",
+        "_left",
+        "_outcome",
+        "_owed_since",
+        "_reading_since",
+        "_slow",
+        "begun",
+        "body_bytes",
+        "due",
+        "first_byte",
+        "number",
+        "over",
+        "phase",
+        "status",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        phase: Phase,
+        due: float,
+        head: bytes,
+        content: bytes | None,
+        connections: Connections,
+        outcome: Outcome,
+    ) -> None:
+        self.number = number
+        self.phase = phase
+        self.due = due
+        self.begun = time.monotonic()
+        self.status: int | None = None
+        self.first_byte: float | None = None
+        self.body_bytes = 0
+        self.over = False
+        self._head = head
+        self._content = content
+        self._connections = connections
+        self._outcome = outcome
+        self._connection: ClientConnection | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._left = phase.request.body_bytes
+        self._full = False
+        self._slow: SlowSenders | None = None
+        self._owed_since = 0.0
+        self._reading_since = 0.0
+
+    def start(self, slow: SlowSenders) -> None:
+        """Send it now, over a kept connection or a new one."""
+        self._slow = slow
+        if self.phase.request.websocket is not None:
+            self._connecting = asyncio.get_running_loop().create_task(self._converse(self.phase.request.websocket))
+            return
+        kept = self._connections.take() if self._may_keep else None
+        if kept is not None:
+            self._outcome.sent(self, time.monotonic())
+            self._send(kept)
+        else:
+            self._connecting = asyncio.get_running_loop().create_task(self._connect())
+
+    def _begins(self) -> None:
+        """Of many at once each waits for those before it: that is our own time."""
+        self.begun = time.monotonic()
+        self._outcome.begins(self)
+
+    async def _converse(self, talk: WebSocketSpec) -> None:
+        from emu.daemon.http.websocket import Conversation, ProtocolError
+
+        self._begins()
+        self._outcome.sent(self, self.begun)
+        conversation = Conversation(self._connections.host, self._connections.port, self._head)
+        failed: BaseException | None = None
+        error: RequestError | None = None
+        try:
+            await conversation.hold(talk.messages, talk.every_s, talk.size)
+        except (ProtocolError, ValueError):
+            error = "bad-response"
+        except asyncio.IncompleteReadError:
+            error = "closed"
+        except OSError as broken:
+            failed = broken
+        self._connecting = None
+        self.status, self.first_byte = conversation.status, conversation.first_byte
+        self.body_bytes = conversation.echoed_bytes
+        if failed is not None:
+            answered = conversation.first_byte is not None
+            error = error_name(failed, connecting=isinstance(failed, ConnectionRefusedError), answered=answered)
+        self._end(error)
+
+    async def _connect(self) -> None:
+        self._begins()
+        try:
+            connection = await connect(self._connections.host, self._connections.port, make=self._protocol)
+        except OSError as failed:
+            self._connecting = None
+            now = time.monotonic()
+            self._outcome.sent(self, now)
+            if isinstance(failed, EarlyEndError):
+                self._end(error_name(failed.why, connecting=False, answered=False))
+            else:
+                self._end(error_name(failed, connecting=True, answered=False))
+            return
+        self._connecting = None
+        self._outcome.sent(self, time.monotonic())
+        self._send(connection)
+
+    @property
+    def _may_keep(self) -> bool:
+        """A slow reader has a connection of its own, for its buffers are small."""
+        return self.phase.keep_alive and self.phase.request.read_rate is None
+
+    def _protocol(self) -> ClientConnection:
+        rate = self.phase.request.read_rate
+        return ClientConnection() if rate is None else SlowReader(max(1, int(rate * SLOW_TICK_S)))
+
+    def _send(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        spec = self.phase.request
+        connection.ask(self, spec.method == "HEAD")
+        if spec.send_rate is None:
+            first = min(self._left, BODY_BLOCK)
+            self._left -= first
+            connection.transport.write(self._head + self._body(0, first) if first else self._head)
+            self.request_ready()
+        else:
+            connection.transport.write(self._head)
+            self._owed_since = time.monotonic()
+            if self._left and self._slow is not None:
+                self._slow.add(self)
+
+    def request_full(self) -> None:
+        self._full = True
+
+    def request_ready(self) -> None:
+        self._full = False
+        if self.phase.request.send_rate is not None:
+            return
+        while self._left and not self._full and self._connection is not None:
+            self._write(min(self._left, BODY_BLOCK))
+
+    def owe(self, now: float) -> bool:
+        """Send what the rate allows by now; whether there is more to send."""
+        rate = self.phase.request.send_rate
+        if self.over or rate is None or self._connection is None:
+            return False
+        allowed = int((now - self._owed_since) * rate) - (self.phase.request.body_bytes - self._left)
+        while allowed > 0 and self._left and not self._full:
+            size = min(allowed, self._left, BODY_BLOCK)
+            allowed -= size
+            self._write(size)
+        return self._left > 0
+
+    def _write(self, size: int) -> None:
+        assert self._connection is not None
+        piece = self._body(self.phase.request.body_bytes - self._left, size)
+        self._left -= size
+        self._connection.transport.write(piece)
+
+    def _body(self, begin: int, size: int) -> bytes:
+        """A piece of the body; one of filler is as long as it is asked for, wherever it begins."""
+        return _block[:size] if self._content is None else self._content[begin : begin + size]
+
+    # --- the answer
+
+    def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
+        if status >= 200:
+            self.status = status
+            self.first_byte = time.monotonic()
+
+    def answer_body(self, data: bytes) -> None:
+        self.body_bytes += len(data)
+        if self._connection is not None and self.phase.request.read_rate is not None:
+            self._read_slowly(self._connection, self.phase.request.read_rate)
+
+    def _read_slowly(self, connection: ClientConnection, rate: float) -> None:
+        """Read no more until the rate has caught up: the rest waits in the kernel, and then at the server."""
+        now = time.monotonic()
+        self._reading_since = self._reading_since or now
+        wait_s = self._reading_since + self.body_bytes / rate - now
+        if wait_s > 0:
+            connection.pause()
+            asyncio.get_running_loop().call_later(wait_s, self._read_on, connection)
+
+    def _read_on(self, connection: ClientConnection) -> None:
+        if connection is self._connection and not connection.closed:
+            connection.resume()
+
+    def answer_end(self, reusable: bool) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            if reusable and self._may_keep and not self._left:
+                self._connections.give_back(connection)
+            else:
+                connection.drop()
+        self._end(None)
+
+    def connection_failed(self, why: Exception | None) -> None:
+        self._connection = None
+        self._end(error_name(why, connecting=False, answered=self.status is not None))
+
+    # --- ends
+
+    def give_up(self, error: RequestError) -> None:
+        """The client waits no longer."""
+        if self.over:
+            return
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+            if self.phase.request.websocket is None:
+                self._outcome.sent(self, time.monotonic())
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.drop()
+        self._end(error)
+
+    def _end(self, error: RequestError | None) -> None:
+        if not self.over:
+            self.over = True
+            self._outcome.done(self, time.monotonic(), error)
+
+
+class SlowSenders:
+    """Requests whose body goes out slowly, served by one timer."""
+
+    def __init__(self) -> None:
+        self._requests: dict[Request, None] = {}
+        self._armed = False
+
+    def add(self, request: Request) -> None:
+        """From now on the request's body goes out at its rate."""
+        self._requests[request] = None
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._armed and self._requests:
+            self._armed = True
+            asyncio.get_running_loop().call_later(SLOW_TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        self._armed = False
+        now = time.monotonic()
+        for request in [request for request in self._requests if not request.owe(now)]:
+            del self._requests[request]
+        self._arm()

@@ -1,0 +1,1 @@
+"""queue-proxy: from its settings to its metrics."""

@@ -1,0 +1,247 @@
+"""Clients that speak HTTP/2: their connections, and a stream for each request."""
+
+# ruff: noqa: D102  the callbacks are described in server_connection, h2_stream and h2_receiver
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from emu.daemon.http import forward, http1
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.h2_connection import MAX_STREAMS, Connection
+from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError
+from emu.daemon.http.h2_receiver import stream_error
+from emu.daemon.http.h2_stream import Stream
+from emu.daemon.queue_proxy.h2_known import KnownStream, made_of, read_head
+from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
+from emu.policy.resets import ResetBudget
+
+if TYPE_CHECKING:
+    from emu.daemon.queue_proxy.proxy import Proxy
+
+_UPGRADING = (b"connection", b"upgrade", b"http2-settings")
+HEAD_READ_BYTES = 16 * 1024
+"""Read at most this much while no body comes: so many heads may come at once before others have their turn."""
+
+
+class ClientStream(Stream):
+    """A request from a client; it stands where `ServerConnection` does in HTTP/1."""
+
+    __slots__ = ("exchange", "taken", "wanted")
+
+    full = False
+
+    def __init__(self, conn: ClientConnection2, stream_id: int) -> None:
+        super().__init__(conn, stream_id)
+        self.exchange: ProxiedStream | None = None
+        self.wanted = False
+        """The body is."""
+        self.taken: list[bytes] | None = None
+        """Of the body, what came before."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+        return cast(ClientConnection2, self.conn).peer
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection's."""
+        return self.conn.transport
+
+    def on_data(self, data: bytes) -> None:
+        exchange = self.exchange
+        if exchange is None:
+            self.conn.acknowledge(self, len(data))
+            return
+        exchange.received += len(data)
+        if self.wanted:
+            exchange.request_data(data)
+        elif self.taken is None:
+            self.taken = [data]
+        else:
+            self.taken.append(data)
+
+    def on_end(self, trailers: http1.Headers | None) -> None:
+        exchange = self.exchange
+        if exchange is None or exchange.body_done:
+            return
+        exchange.trailers = trailers
+        exchange.body_done = True
+        if self.wanted:
+            exchange.body_end()
+
+    def on_reset(self, code: int) -> None:
+        exchange = self.exchange
+        self._let_go()
+        if exchange is not None:
+            exchange.abandoned()
+
+    def take_body(self, exchange: Any, flowing: bool = True) -> None:
+        if self.wanted or self.exchange is None or not flowing:
+            return
+        self.wanted = True
+        taken, self.taken = self.taken, None
+        for data in taken or ():
+            if self.exchange is None:
+                self.conn.acknowledge(self, len(data))
+            else:
+                self.exchange.request_data(data)
+        if self.exchange is not None and self.exchange.body_done:
+            self.exchange.body_end()
+
+    def begin_answer(self, exchange: Any) -> bool:
+        return False
+
+    def finish(self, exchange: Any, keep_alive: bool = True) -> None:
+        """The answer is made, and goes out as the client reads it."""
+        self._let_go()
+
+    def abort(self, exchange: Any) -> None:
+        """The answer ends early, and the client learns it."""
+        self._let_go()
+        self.reset(int(ErrorCodes.INTERNAL_ERROR))
+
+    def _let_go(self) -> None:
+        self.exchange = None
+        taken, self.taken = self.taken, None
+        for data in taken or ():
+            self.conn.acknowledge(self, len(data))
+
+
+class ClientConnection2(Connection):
+    """A client's HTTP/2 connection."""
+
+    def __init__(self, proxy: Proxy, peer: str, connections: set[ClientConnection2]) -> None:
+        super().__init__(client_side=False)
+        self._proxy = proxy
+        self.peer = peer
+        self._connections = connections
+        self._leaving = False
+        self._resets = ResetBudget()
+
+    def begin(
+        self, transport: asyncio.Transport, said: bytes, upgrade: tuple[bytes, http1.Head] | None = None
+    ) -> None:
+        """Take the connection over; a request that asked for the upgrade is its first stream."""
+        self._connections.add(self)
+        transport.set_protocol(self)
+        settings = None if upgrade is None else upgrade[0]
+        try:
+            self.open(transport, MAX_STREAMS, settings)
+        except (ProtocolError, ValueError):
+            transport.close()
+            return
+        transport.resume_reading()
+        if upgrade is not None:
+            head = upgrade[1]
+            head.headers = [pair for pair in head.headers if pair[0].lower() not in _UPGRADING]
+            head.minor, head.upgrade = 2, b""
+            stream = ClientStream(self, 1)
+            self.streams[1] = stream
+            self._begin(stream, ProxiedStream(self._proxy, stream, head), True)
+        if said:
+            self.receive(said)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        super().connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        buffer = super().get_buffer(sizehint)
+        return buffer if self.body_left else buffer[:HEAD_READ_BYTES]
+
+    def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
+        if stream_id <= self.newest:
+            headers = self.decode(block)
+            stream = self.streams.get(stream_id)
+            if stream is not None:
+                self.trailers(stream, headers, end)
+            elif not self.was_reset(stream_id):
+                raise ProtocolError("a stream that is over")
+            return
+        if not stream_id & 1:
+            raise ProtocolError("a stream of the server's")
+        self.newest = stream_id
+        stream = ClientStream(self, stream_id)
+        known: KnownStream | None = self.known((block, end))
+        headers = self.decode(block) if known is None else []
+        if len(self.streams) >= MAX_STREAMS or self._leaving:
+            stream.reset(int(ErrorCodes.REFUSED_STREAM))
+            return
+        self.streams[stream_id] = stream
+        if known is None:
+            self._request(stream, headers, block, end)
+        else:
+            stream.left = known.length
+            self._begin(stream, ProxiedStream(self._proxy, stream, known.head, known), end)
+
+    def _request(self, stream: ClientStream, headers: http1.Headers, block: bytes, end: bool) -> None:
+        """A head that did not come before on this connection."""
+        proxy = self._proxy
+        said = b"%b\0%d%b" % (self.peer.encode(), end, frames.encode(headers))
+        known: KnownStream | None = proxy.known_streams.get(said)
+        if known is not None:
+            self.keep((block, end), known)
+            stream.left = known.length
+            self._begin(stream, ProxiedStream(proxy, stream, known.head, known), end)
+            return
+        try:
+            head = read_head(headers, frames.check(headers, frames.REQUEST_PSEUDO))
+        except MalformedError:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            return
+        stream.left = head.content_length
+        if end and stream.left:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            return
+        if proxy.known_streams.again(said):
+            made = made_of(proxy, head, forward.route(head, self.peer), end, stream.left)
+            if made is not None:
+                proxy.known_streams.keep(said, made)
+        self._begin(stream, ProxiedStream(proxy, stream, head), end)
+
+    def _begin(self, stream: ClientStream, exchange: ProxiedStream, done: bool) -> None:
+        stream.exchange = exchange
+        stream.remote_done = exchange.body_done = done
+        exchange.begin()
+
+    def on_reset(self, stream: Stream) -> None:
+        if not self._resets.take(time.monotonic()):
+            self._proxy.log.seldom("resets", peer=self.peer)
+            raise ProtocolError("too many resets", ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def all_sent(self, stream: Stream) -> None:
+        if stream.remote_done:
+            self.forget(stream)
+        else:
+            # The answer overtook its request: the client need not send the rest (RFC 9113, 8.1).
+            asyncio.get_running_loop().call_soon(stream.reset, int(ErrorCodes.NO_ERROR))
+
+    def leave(self) -> None:
+        """The servers stop: over TLS take no more streams, and end when the last is answered.
+
+        Without TLS nothing is told: Go's h2c hands the connection over for good, so its server does not know it any
+        more. The client may go on, and holds up the end until it leaves or is cut.
+        """
+        if self.transport.get_extra_info("ssl_object") is None:
+            return
+        self._leaving = True
+        self._end_if_idle()
+
+    def cut(self) -> None:
+        """End at once."""
+        self.transport.abort()
+
+    def forget(self, stream: Stream) -> None:
+        super().forget(stream)
+        if self._leaving:
+            self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if not self.streams and not self.closed:
+            self.closed = True
+            self.control(frames.goaway_frame(self.newest, ErrorCodes.NO_ERROR))
+            self.write_out()
+            self.transport.close()

@@ -1,0 +1,112 @@
+"""Heads of HTTP/2 that came before: what was made of them is used again (docs/decisions/0012 and 0018).
+
+`KnownStream` is a request's head, `KnownAnswer` an answer's; both are shared by all who send the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from emu.daemon.http import forward, http1
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.gourl import TargetError, read_target
+
+if TYPE_CHECKING:
+    from emu.daemon.queue_proxy.proxy import Proxy
+
+Pairs = http1.Headers
+
+
+class KnownStream:
+    """A request that means nothing to queue-proxy itself: where it goes, and what the app gets for it."""
+
+    __slots__ = ("block", "end", "head", "length", "way")
+
+    def __init__(self, head: http1.Head, way: forward.Route, end: bool, length: int | None) -> None:
+        self.head = http1.Head(head.method, head.target, 2, [])
+        self.head.content_length = head.content_length
+        self.way = way
+        self.end = end
+        """It has no body."""
+        self.length = length
+        """Its body's, as declared."""
+        self.block = frames.encode(app_headers(way, head, end))
+        way.headers = []
+
+
+def made_of(proxy: Proxy, head: http1.Head, way: forward.Route, end: bool, length: int | None) -> KnownStream | None:
+    """What is to be known of a request; None where it is for us, or somebody wants to see it each time."""
+    ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*"
+    if ours or head.expects_continue or head.expects_else or proxy.request_log is not None:
+        return None
+    return KnownStream(head, way, end, length)
+
+
+def app_headers(way: forward.Route, head: http1.Head, bodiless: bool) -> Pairs:
+    """The head that the app gets."""
+    headers = [(b":authority", way.host), (b":method", head.method), (b":path", way.target), (b":scheme", b"http")]
+    if way.trailer:
+        headers.append((b"trailer", way.trailer))
+    headers += [(name.lower(), value) for name, value in way.headers]
+    if head.content_length or (bodiless and head.method in forward.LENGTH_EVEN_IF_NONE):
+        headers.append((b"content-length", b"%d" % (head.content_length or 0)))
+    if way.agent:
+        headers.append((b"user-agent", way.agent))
+    return headers
+
+
+def read_head(pairs: Pairs, pseudo: dict[bytes, bytes]) -> http1.Head:
+    """A request's head. MalformedError for one without what a request needs."""
+    method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    if not method or method == b"CONNECT" or b":scheme" not in pseudo or not (target[:1] == b"/" or target == b"*"):
+        raise frames.MalformedError("not a request")
+    headers = [pair for pair in pairs if pair[0][0] != 58 and pair[0] != b"cookie"]
+    cookies = [value for name, value in pairs if name == b"cookie"]
+    if cookies:
+        headers.append((b"cookie", b"; ".join(cookies)))
+    if b":authority" in pseudo:
+        headers = [pair for pair in headers if pair[0] != b"host"]
+        headers.append((b"host", pseudo[b":authority"]))
+    head = http1.Head(method, target, 2, headers)
+    try:
+        head.uri, _ = read_target(target)
+    except TargetError as wrong:
+        raise frames.MalformedError(str(wrong)) from None
+    head.content_length = frames.declared_length(headers)
+    head.expects_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
+    return head
+
+
+class KnownAnswer:
+    """The head of a final answer."""
+
+    __slots__ = ("_block", "_dated", "answer", "headers", "length", "status")
+
+    def __init__(self, status: int, headers: Pairs) -> None:
+        self.status = status
+        self.headers = headers
+        self.length = frames.declared_length(headers)
+        self.answer = forward.answer(_ANY, status, headers)
+        names = {name for name, _ in self.answer.headers}
+        self._dated = b"Date" in names
+        typed = self.answer.length == 0 or bool(names & {b"Content-Type", b"Content-Encoding"})
+        self._block = frames.encode(client_headers(self.answer)) if typed else None
+
+    def block(self, ended: bool) -> bytes | None:
+        """The client's, unless that depends on what follows; `ended` when nothing does."""
+        if self._block is None or (ended and self.answer.length is None):
+            return None
+        return self._block if self._dated else self._block + frames.field(b"date", http1.date())
+
+
+def client_headers(answer: forward.AnswerHead) -> Pairs:
+    """The head that the client gets, as far as it does not depend on the body or the time."""
+    return [(b":status", b"%d" % answer.status), *lower(answer.headers)]
+
+
+def lower(headers: Pairs) -> Pairs:
+    """Canonical headers as HTTP/2 has them."""
+    return [(name.lower(), value) for name, value in headers]
+
+
+_ANY = http1.Head(b"GET", b"/", 2, [])

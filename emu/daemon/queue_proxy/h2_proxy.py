@@ -1,0 +1,254 @@
+"""HTTP/2 on the way through queue-proxy: each stream is a request like any other, and the app is asked in HTTP/2 too.
+
+What is the same as in HTTP/1 (probes, breaker, timers, statistics) is inherited from `proxy.ProxiedExchange`; here is
+how heads, bodies and ends are spoken.
+"""
+
+# ruff: noqa: D102  the callbacks are described in proxy, server_connection and h2_stream
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, cast
+
+from emu.daemon.http import forward, http1
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.h2_frames import ErrorCodes
+from emu.daemon.http.server_connection import ServerConnection
+from emu.daemon.http.sniff import content_type
+from emu.daemon.http.upstream import DialError
+from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, app_headers, client_headers, lower
+from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections
+from emu.daemon.queue_proxy.proxy import FINAL_STATUS_LOST, ProxiedExchange, Proxy
+from emu.policy.timeouts import TIMEOUT_BODY
+
+if TYPE_CHECKING:
+    from emu.daemon.queue_proxy.h2_downstream import ClientStream
+
+
+class ProxiedStream(ProxiedExchange):
+    """One request in HTTP/2."""
+
+    __slots__ = ("_known", "_stream", "_to", "_whose")
+
+    def __init__(
+        self, proxy: Proxy, stream: ClientStream, head: http1.Head, known: KnownStream | None = None
+    ) -> None:
+        super().__init__(proxy, cast(ServerConnection, stream), head)
+        self._stream = stream
+        self._known = known
+        """The request came before."""
+        self._whose: KnownAnswer | None = None
+        """The answer's head, as the app sent it."""
+        self._to: AppStream | None = None
+
+    def begin(self) -> None:
+        if self._known is None:
+            super().begin()
+        else:
+            now = self.begun_at = time.monotonic()
+            self._enter(self._known.way, now)
+
+    # --- to the app
+
+    def _connect(self, now: float) -> None:
+        http2 = self._proxy.http2
+        conn = None if http2 is None else http2.ready()
+        if conn is None:
+            self._dialing = asyncio.get_running_loop().create_task(self._dial())
+        else:
+            self._ask(conn)
+
+    async def _dial(self) -> None:
+        proxy = self._proxy
+        if proxy.http2 is None:
+            proxy.http2 = Http2Connections(proxy.app.host, proxy.app.port)
+        try:
+            conn = await proxy.http2.take()
+        except DialError as failed:
+            self._dialing = None
+            proxy.log.seldom("dial-failed", why=str(failed))
+            self._note("dial-failed", 502, str(failed))
+            self._error(502, f"{failed}\n".encode())
+            return
+        self._dialing = None
+        if not self._over:
+            self._ask(conn)
+
+    def _ask(self, conn: AppConnection) -> None:
+        known, stream = self._known, self._stream
+        bodiless = self.body_done and not stream.taken and self.trailers is None
+        self._may_repeat = bodiless
+        same = known is not None and known.end == bodiless
+        block = known.block if known is not None and same else self._app_block(bodiless)
+        self._to = conn.ask(block, self, bodiless)
+        if not bodiless:
+            if self.head.expects_continue and not self.body_done:
+                stream.send_head(frames.encode([(b":status", b"100")]))
+            stream.take_body(self)
+
+    def _app_block(self, bodiless: bool) -> bytes:
+        way = self._way
+        assert way is not None
+        if self._known is not None:
+            # A body was announced and none came: the head says so, and is the only thing that differs.
+            lacks = bodiless and not self.head.content_length and self.head.method in forward.LENGTH_EVEN_IF_NONE
+            return self._known.block + (frames.field(b"content-length", b"0") if lacks else b"")
+        return frames.encode(app_headers(way, self.head, bodiless))
+
+    def request_data(self, data: bytes) -> None:
+        """A piece of the body, which holds our client's window until it is on its way to the app."""
+        if self._to is None:
+            self._stream.conn.acknowledge(self._stream, len(data))
+        else:
+            self._to.send(data, self._stream, len(data))
+
+    def body_end(self) -> None:
+        if self._to is not None and not self._to.ended:
+            trailers = [pair for pair in self.trailers or () if not pair[0].startswith(b":")]
+            self._to.end(trailers or None)
+
+    # --- from the app
+
+    def informed(self, status: int, headers: http1.Headers) -> None:
+        """The head of an informational answer."""
+        if not self._over and status not in (100, 101):
+            self._informed = True
+            pairs = sorted((http1.canonical(name), value) for name, value in headers)
+            self._stream.send_head(frames.encode([(b":status", b"%d" % status), *lower(pairs)]))
+
+    def answer_begins(self, known: KnownAnswer) -> None:
+        """The head of the answer."""
+        if self._over:
+            return
+        self._may_repeat = False
+        self.status = known.status
+        if self.head.method == b"HEAD" or (self._informed and FINAL_STATUS_LOST in self._proxy.defects):
+            if self._informed and FINAL_STATUS_LOST in self._proxy.defects:
+                self.status = 200
+            self._answer = forward.answer(self.head, self.status, known.headers)
+        else:
+            self._answer = known.answer
+            self._whose = known
+        self._wrote()
+
+    def head_alone(self) -> None:
+        """No body came along with the head of an answer without a length: send it on."""
+        if self._answer is not None and self._answer.prompt and not self._headed and not self._over:
+            self._send_head(b"", False)
+
+    def _send_head(self, first: bytes, ended: bool, end_stream: bool = False) -> None:
+        answer = self._answer
+        assert answer is not None
+        self._headed = True
+        block = None if self._whose is None else self._whose.block(ended)
+        if block is None:
+            names = {name for name, _ in answer.headers}
+            headers = client_headers(answer)
+            if b"Date" not in names:
+                headers.append((b"date", http1.date()))
+            if ended and answer.length is None and b"Content-Length" not in names:
+                headers.append((b"content-length", b"%d" % len(first)))
+            if first and not names & {b"Content-Type", b"Content-Encoding"}:
+                headers.append((b"content-type", content_type(first)))
+            block = frames.encode(headers)
+        self._stream.send_head(block, end_stream)
+
+    def answer_data(self, data: bytes, source: AppStream) -> None:
+        """A piece of the body, which holds the app's window until it is on its way to the client."""
+        if self._over or self._answer is None:
+            source.conn.acknowledge(source, len(data))
+            return
+        self.sent_bytes += len(data)
+        if not self._headed:
+            self._send_head(data, False)
+        self._wrote()
+        self._stream.send(data, source, len(data))
+
+    def answer_last(self, data: bytes, source: AppStream) -> None:
+        """The last piece of the body."""
+        self._to = None
+        if self._over or self._answer is None:
+            source.conn.acknowledge(source, len(data))
+            return
+        self.sent_bytes += len(data)
+        if not self._headed:
+            self._send_head(data, False)
+        self._wrote()
+        self._stream.send_last(data, source, len(data))
+        self._finish(keep_alive=True)
+
+    def answer_over(self, trailers: http1.Headers | None) -> None:
+        """The answer is whole."""
+        self._to = None
+        if self._over or self._answer is None:
+            return
+        if not self._headed and not trailers:
+            self._send_head(b"", True, end_stream=True)
+        else:
+            if not self._headed:
+                self._send_head(b"", False)
+            self._stream.end(trailers or None)
+        self._finish(keep_alive=True)
+
+    def app_failed(self, words: str, code: int | None) -> None:
+        """The app, or the connection to it, gave the request up."""
+        self._to = None
+        if self._over:
+            return
+        if self._answer is not None:
+            self._proxy.log.seldom("answer-cut", why=words)
+            self._note("answer-cut", self.status, words)
+            self.status = 500
+            self._release()
+            self._stream.abort(self)
+        elif self._may_repeat and code == int(ErrorCodes.REFUSED_STREAM):
+            self._may_repeat = False
+            self._connect(time.monotonic())
+        else:
+            self._proxy.log.seldom("app-broke", why=words)
+            self._note("app-broke", 502, words)
+            self._error(502, f"{words}\n".encode())
+
+    # --- ends
+
+    def _append_timeout(self, answer: forward.AnswerHead) -> None:
+        room = None if answer.length is None else answer.length - self.sent_bytes
+        fits = room is None or room >= len(TIMEOUT_BODY)
+        if not self._headed:
+            self._send_head(TIMEOUT_BODY if fits else b"", fits and room is None)
+        if fits:
+            self.sent_bytes += len(TIMEOUT_BODY)
+            self._stream.send(TIMEOUT_BODY)
+        whole = room is None or room == len(TIMEOUT_BODY)
+        if whole:
+            self._stream.end()
+            self._finish(keep_alive=True)
+        else:
+            self._release()
+            self._stream.abort(self)
+
+    def _reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        self.status = status
+        self.sent_bytes = len(body)
+        pairs: http1.Headers = [(b":status", b"%d" % status)]
+        for line in headers.split(b"\r\n"):
+            if line:
+                name, _, value = line.partition(b": ")
+                pairs.append((name.lower(), value))
+        pairs += [(b"date", http1.date()), (b"content-length", b"%d" % len(body))]
+        shown = b"" if self.head.method == b"HEAD" else body
+        self._stream.send_head(frames.encode(pairs), not shown)
+        if shown:
+            self._stream.send_last(shown)
+        self._finish(keep_alive=True)
+
+    def _leave_app(self) -> None:
+        super()._leave_app()
+        to, self._to = self._to, None
+        if to is not None:
+            to.drop()
+
+    def _finish(self, keep_alive: bool) -> None:
+        self._release()
+        self._stream.finish(self)

@@ -1,0 +1,309 @@
+"""The app asked in HTTP/2: few connections, a stream for each request (golang.org/x/net/http2, Transport)."""
+
+# ruff: noqa: D102  the callbacks are described in h2_stream and h2_connection
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, cast
+
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http import http1
+from emu.daemon.http.h2_connection import Connection
+from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError
+from emu.daemon.http.h2_receiver import stream_error
+from emu.daemon.http.h2_stream import Stream
+from emu.daemon.http.http1 import Headers
+from emu.daemon.http.upstream import DialError, go_words, timeout_words
+from emu.daemon.queue_proxy.h2_known import KnownAnswer
+from emu.policy.timeouts import dial_limits
+
+if TYPE_CHECKING:
+    from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
+
+APP_WINDOW_BYTES = 4 << 20
+"""Of an answer, this much is taken ahead per stream, and held for a client that reads slowly (x/net,
+transportDefaultStreamFlow).
+"""
+APP_CONNECTION_WINDOW_BYTES = 1 << 30
+HTTP1_WORDS = (
+    "http2: failed reading the frame payload: http2: frame too large, "
+    "note that the frame header looked like an HTTP/1.1 header"
+)
+"""What x/net says of a server that answers in HTTP/1."""
+STREAMS_UNTIL_TOLD = 100
+"""Streams opened before the app's SETTINGS say how many (x/net, initialMaxConcurrentStreams)."""
+LAST_STREAM = (1 << 31) - 3
+
+
+class AppStream(Stream):
+    """A request to the app, and its answer."""
+
+    __slots__ = ("answered", "asker", "head_only")
+
+    def __init__(self, conn: AppConnection, stream_id: int, asker: ProxiedStream, head_only: bool) -> None:
+        super().__init__(conn, stream_id)
+        self.asker: ProxiedStream | None = asker
+        self.answered = False
+        self.head_only = head_only
+
+    def on_data(self, data: bytes) -> None:
+        if self.asker is not None:
+            self.asker.answer_data(data, self)
+        else:
+            self.conn.acknowledge(self, len(data))
+
+    def on_last(self, data: bytes) -> None:
+        asker = self._over()
+        if asker is not None:
+            asker.answer_last(data, self)
+        else:
+            self.conn.acknowledge(self, len(data))
+
+    def on_end(self, trailers: Headers | None) -> None:
+        asker = self._over()
+        if asker is not None:
+            asker.answer_over(trailers)
+
+    def _over(self) -> ProxiedStream | None:
+        """The answer is whole; who waited for it."""
+        asker, self.asker = self.asker, None
+        if not self.ended and asker is not None:
+            # The answer is whole before the request: nobody wants the rest of that.
+            self.reset(int(ErrorCodes.NO_ERROR))
+        self.conn.forget(self)
+        return asker
+
+    def on_reset(self, code: int) -> None:
+        asker, self.asker = self.asker, None
+        if asker is not None:
+            name = ErrorCodes(code).name if code in list(ErrorCodes) else f"unknown error code 0x{code:x}"
+            asker.app_failed(f"stream error: stream ID {self.id}; {name}; received from peer", code)
+
+    def on_short(self) -> None:
+        """The body was shorter than its head said."""
+        asker, self.asker = self.asker, None
+        self.reset(int(ErrorCodes.CANCEL))
+        if asker is not None:
+            asker.app_failed("unexpected EOF", None)
+
+    def drop(self) -> None:
+        """Nobody waits for the answer any more."""
+        if self.asker is not None:
+            self.asker = None
+            self.reset(int(ErrorCodes.CANCEL))
+
+
+class AppConnection(Connection):
+    """A connection to the app."""
+
+    window = APP_WINDOW_BYTES
+    conn_window = APP_CONNECTION_WINDOW_BYTES
+
+    def __init__(self) -> None:
+        super().__init__(client_side=True)
+        self._first = True
+        self.newest = -1
+        self._prompt: list[ProxiedStream] = []
+        """Whose answers' heads were read just now."""
+        self.leaving = False
+        """No more streams: the app said GOAWAY, or the connection broke."""
+        self.words = "unexpected EOF"
+        """Why it broke."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.open(cast(asyncio.Transport, transport), 0)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more stream may be opened now."""
+        most = STREAMS_UNTIL_TOLD if self.peer_streams is None else self.peer_streams
+        return len(self.streams) < most and not (self.leaving or self.closed) and self.newest < LAST_STREAM
+
+    def ask(self, block: bytes, asker: ProxiedStream, end: bool) -> AppStream:
+        """Send a request's head."""
+        self.newest += 2
+        stream = AppStream(self, self.newest, asker, asker.head.method == b"HEAD")
+        self.streams[stream.id] = stream
+        self.write_head(stream, block, end)
+        return stream
+
+    def receive(self, data: bytes) -> None:
+        if self._first:
+            self._first = False
+            if data.startswith(b"HTTP/1"):
+                self._fail_all(HTTP1_WORDS)
+                self.transport.abort()
+                return
+        super().receive(data)
+
+    def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
+        stream = cast("AppStream | None", self.streams.get(stream_id))
+        if stream is None:
+            self.decode(block)
+            if self.is_idle(stream_id):
+                raise ProtocolError("an answer on an idle stream")
+        elif stream.answered:
+            self.trailers(stream, self.decode(block), end)
+        else:
+            known = self.known(block) or self._read(stream, block, end)
+            if known is not None:
+                self._answer(stream, known, end)
+
+    def _answer(self, stream: AppStream, known: KnownAnswer, end: bool) -> None:
+        stream.answered = True
+        if not (stream.head_only or known.status in http1.NO_BODY):
+            stream.left = known.length
+        if end and stream.left:
+            self.short(stream)
+            return
+        stream.remote_done = end
+        if stream.asker is not None:
+            stream.asker.answer_begins(known)
+            self._prompt.append(stream.asker)
+        if end:
+            stream.on_end(None)
+
+    def _read(self, stream: AppStream, block: bytes, end: bool) -> KnownAnswer | None:
+        """An answer's head that is not known; None if it is not the final one, or malformed."""
+        headers = self.decode(block)
+        try:
+            return self._final(stream, block, headers, end)
+        except MalformedError:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            return None
+
+    def _final(self, stream: AppStream, block: bytes, headers: Headers, end: bool) -> KnownAnswer | None:
+        """The head of an answer; None for an informational one, which is passed on."""
+        status = frames.check(headers, frames.ANSWER_PSEUDO).get(b":status", b"")
+        if len(status) != 3 or not status.isdigit() or status < b"100":
+            raise MalformedError("status")
+        pairs = [pair for pair in headers if pair[0][0] != 58]
+        if status < b"200":
+            if end:
+                raise MalformedError("an informational answer that ends")
+            if stream.asker is not None:
+                stream.asker.informed(int(status), pairs)
+            return None
+        known = KnownAnswer(int(status), pairs)
+        self.keep(block, known)
+        return known
+
+    def read_all(self) -> None:
+        if self._prompt:
+            prompt, self._prompt = self._prompt, []
+            for asker in prompt:
+                asker.head_alone()
+
+    def takes_data(self, stream: Stream) -> bool:
+        return cast(AppStream, stream).answered
+
+    def short(self, stream: Stream) -> None:
+        cast(AppStream, stream).on_short()
+
+    def on_goaway(self, last: int) -> None:
+        self.leaving = True
+        for stream in list(self.streams.values()):
+            if stream.id > last:
+                self.forget(stream)
+                stream.reset_code = int(ErrorCodes.REFUSED_STREAM)
+                stream.give_up()
+                stream.on_reset(int(ErrorCodes.REFUSED_STREAM))
+        if not self.streams:
+            self.transport.close()
+
+    def forget(self, stream: Stream) -> None:
+        super().forget(stream)
+        if self.leaving and not self.streams and not self.closed:
+            self.transport.close()
+
+    def broken(self, why: Exception) -> None:
+        self._fail_all(f"http2: {why}")
+        super().broken(why)
+
+    def lost(self, stream: Stream, exc: Exception | None) -> None:
+        if isinstance(stream, AppStream) and stream.asker is not None:
+            asker, stream.asker = stream.asker, None
+            reset = isinstance(exc, ConnectionResetError)
+            asker.app_failed("read: connection reset by peer" if reset else "unexpected EOF", None)
+
+    def _fail_all(self, words: str) -> None:
+        self.leaving = True
+        self.words = words
+        streams, self.streams = self.streams, {}
+        for stream in streams.values():
+            stream.give_up()
+            if isinstance(stream, AppStream) and stream.asker is not None:
+                asker, stream.asker = stream.asker, None
+                asker.app_failed(words, None)
+
+
+class Http2Connections:
+    """The connections to one address."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._open: list[AppConnection] = []
+        self._opening: asyncio.Task[AppConnection] | None = None
+
+    def ready(self) -> AppConnection | None:
+        """A connection with room for a stream, if one is open."""
+        for connection in self._open:
+            if connection.has_room:
+                return connection
+        return None
+
+    async def take(self) -> AppConnection:
+        """A connection with room for a stream. DialError with Go's words."""
+        while True:
+            self._open = [connection for connection in self._open if not connection.closed]
+            connection = self.ready()
+            if connection is not None:
+                return connection
+            if self._opening is None:
+                self._opening = asyncio.get_running_loop().create_task(self._open_one())
+                self._opening.add_done_callback(_see)
+            opened = await asyncio.shield(self._opening)
+            if opened.closed or opened.leaving:
+                # It ended before anyone could ask: to dial again would go on for ever.
+                raise DialError(opened.words)
+
+    async def _open_one(self) -> AppConnection:
+        # What is noted is noted before the task is done: to await one that is done takes no turn of the loop, and who
+        # asks before a callback has run would ask for ever.
+        try:
+            opened = await self._dial()
+            self._open.append(opened)
+            return opened
+        finally:
+            self._opening = None
+
+    async def _dial(self) -> AppConnection:
+        where = f"dial tcp {self._host}:{self._port}"
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for limit_s, pause_s in dial_limits(random.random):
+            if pause_s:
+                await asyncio.sleep(pause_s)
+            try:
+                opening = loop.create_connection(AppConnection, self._host, self._port)
+                return (await asyncio.wait_for(opening, limit_s))[1]
+            except TimeoutError:
+                continue
+            except OSError as failed:
+                raise DialError(f"{where}: {go_words(failed)}") from failed
+        raise DialError(timeout_words(self._host, self._port, loop.time() - begun))
+
+    def close(self) -> None:
+        """Close all."""
+        if self._opening is not None:
+            self._opening.cancel()
+        for connection in self._open:
+            connection.transport.close()
+
+
+def _see(opening: asyncio.Task[AppConnection]) -> None:
+    """Whoever waited for it has its error, if any did not leave."""
+    if not opening.cancelled():
+        opening.exception()

@@ -1,0 +1,170 @@
+"""A request that came before, byte for byte: the short way through queue-proxy (docs/decisions/0012).
+
+Nothing in it is for us, it has no body, and what the app gets for it is made already. Its exchange is used again once
+it is over, for to set its many fields for each request would be a good part of the work. Where nobody looks on but
+statistics and metrics, `begin` and `answer_whole` do in one piece what `ProxiedExchange` does step by step; whatever
+turns out otherwise goes on there.
+"""
+
+# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from emu.daemon.http import forward, http1
+from emu.daemon.queue_proxy.proxy import SAFE_TO_REPEAT, ProxiedExchange
+from emu.policy.breaker import REFUSE, RUN
+
+if TYPE_CHECKING:
+    from emu.daemon.http.client import ClientConnection, KnownAnswer
+    from emu.daemon.http.server_connection import ServerConnection
+    from emu.daemon.queue_proxy.proxy import Proxy
+    from emu.policy.metrics import Outcomes, QueueProxyMetrics
+
+_PEER = "\0"
+"""Stands for the client's address, which differs among clients that say the same; no header holds a NUL."""
+MOST_SPARE = 1024
+"""Exchanges kept for further requests, of a quarter of a kilobyte each."""
+
+
+def made_of(proxy: Proxy, head: http1.Head) -> KnownRequest | None:
+    """What is known of a request with this head, which names nothing that concerns us; None where that differs from
+    client to client by more than its address.
+    """
+    way = forward.route(head, _PEER)
+    before, found, after = forward.app_head(way, head, proxy.app.address).partition(_PEER.encode())
+    if not found:
+        return None
+    way.headers = []
+    return KnownRequest(proxy, http1.Head(head.method, head.target, 1, []), way, before, after)
+
+
+class KnownRequest:
+    """A request that came before."""
+
+    __slots__ = ("_after", "_before", "_peer", "_proxy", "_said", "head", "may_repeat", "outcomes", "way")
+
+    def __init__(self, proxy: Proxy, head: http1.Head, way: forward.Route, before: bytes, after: bytes) -> None:
+        self._proxy = proxy
+        self._before = before
+        self._after = after
+        self._peer = _PEER
+        self._said = b""
+        self.outcomes: dict[int, Outcomes] = {}
+        """Where it is counted, by the status of its answer."""
+        self.head = head
+        self.way = way
+        self.may_repeat = head.method in SAFE_TO_REPEAT
+
+    def exchange(self, conn: ServerConnection) -> KnownExchange:
+        """An exchange for it."""
+        spare = self._proxy.spare
+        exchange = spare.pop() if spare else KnownExchange(self._proxy, conn, self.head)
+        exchange.renew(conn, self)
+        return exchange
+
+    def for_app(self, peer: str) -> bytes:
+        """What the app gets, from the client at this address."""
+        if peer != self._peer:
+            self._peer = peer
+            self._said = self._before + peer.encode() + self._after
+        return self._said
+
+
+class KnownExchange(ProxiedExchange):
+    """One such request from its arrival to the last byte of its answer."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
+        super().__init__(proxy, conn, head)
+        self.body_done = True
+        self._known: KnownRequest
+
+    def renew(self, conn: ServerConnection, known: KnownRequest) -> None:
+        """As new: all that a request whose answer came at once has changed."""
+        self._known = known
+        self.conn = conn
+        self.head = known.head
+        self.status = 0
+        self.sent_at = None
+        self._informed = self._over = self.failed = False
+
+    def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
+        if self.failed:
+            return super().outcomes(metrics)
+        found = self._known.outcomes.get(self.status)
+        if found is None:
+            found = self._known.outcomes[self.status] = super().outcomes(metrics)
+        return found
+
+    def begin(self) -> None:
+        proxy = self._proxy
+        now = self.begun_at = monotonic()
+        way = self._known.way
+        if proxy.watched or proxy.draining.active:
+            self._enter(way, now)
+            return
+        self._way = way
+        proxy.in_flight += 1
+        proxy.timeouts.begin(self, now)
+        if proxy.armed_at is None:
+            proxy.arm(now, now + proxy.timeouts.shortest_s)
+        admission = proxy.breaker.enter(self)
+        observer = proxy.observer
+        observer.stats.arrived(now, way.proxied)
+        if admission is RUN:
+            self.sent_at = now
+            observer.dispatched()
+            self._go(now)
+        elif admission is REFUSE:
+            self._refused()
+
+    def _go(self, now: float) -> None:
+        app = self._proxy.app.take(now)
+        if app is None:
+            self._connect(now)
+        else:
+            self._send(app)
+
+    def _send(self, app: ClientConnection) -> None:
+        app.ask(self, False)
+        self._app = app
+        self._may_repeat = self._known.may_repeat and app.used > 1
+        conn = self.conn
+        if conn.full:
+            app.pause()
+        app.transport.write(self._known.for_app(conn.peer))
+
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        conn, proxy, way = self.conn, self._proxy, self._way
+        if conn.server.stopping or proxy.watched or way is None or self.sent_at is None:
+            return super().answer_whole(app, known, body)
+        now = monotonic()
+        self._app = None
+        self._over = True
+        self.status = known.status
+        conn.transport.write(known.head + body)
+        if app.transport.get_write_buffer_size():
+            app.drop()
+        else:
+            app.resume()
+            proxy.app.give_back(app, now)
+        proxy.in_flight -= 1
+        proxy.timeouts.end(self)
+        observer = proxy.observer
+        observer.stats.left(now, way.proxied)
+        if observer.metrics is not None:
+            found = self._known.outcomes.get(known.status) or self.outcomes(observer.metrics)
+            found.ended(now - self.begun_at, now - self.sent_at, 0, known.length)
+        successor = proxy.breaker.leave(self)
+        if successor is not None:
+            proxy.ends.waited(successor.begun_at, now)
+            successor.run(now)
+        conn.finish(self, True)
+        # Nobody speaks of it any more; its connection may end long before it is used again.
+        del self.conn
+        if len(proxy.spare) < MOST_SPARE:
+            proxy.spare.append(self)
+        return True

@@ -1,0 +1,64 @@
+"""The TLS port: Knative's certificate, looked at again each minute, with HTTP/2 and HTTP/1.1 to choose from."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from pathlib import Path
+
+from emu.daemon.queue_proxy.settings import CURVES, OLDER_SUITES, SettingsError, TlsSettings
+
+RELOAD_S = 60.0
+CERT_NAME, KEY_NAME = "tls.crt", "tls.key"
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def mounted(folder: str) -> tuple[Path, Path] | None:
+    """Where certificate and key are; None unless both are there."""
+    cert, key = Path(folder) / CERT_NAME, Path(folder) / KEY_NAME
+    return (cert, key) if cert.exists() and key.exists() else None
+
+
+def context(cert: Path, key: Path, wanted: TlsSettings) -> ssl.SSLContext:
+    """For a server with this certificate. SettingsError for a curve that this OpenSSL does not have.
+
+    One curve is the only one; of several, the ssl module knows no way to tell OpenSSL.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = _VERSIONS.get(wanted.min_version, ssl.TLSVersion.TLSv1_3)
+    if wanted.max_version:
+        made.maximum_version = _VERSIONS[wanted.max_version]
+    made.set_alpn_protocols(["h2", "http/1.1"])
+    made.load_cert_chain(cert, key)
+    if wanted.cipher_suites:
+        older = [OLDER_SUITES[name] for name in wanted.cipher_suites if name in OLDER_SUITES]
+        if older:
+            made.set_ciphers(":".join(older))
+        else:
+            made.minimum_version = ssl.TLSVersion.TLSv1_3  # none of 1.2 is allowed
+    if len(wanted.curve_preferences) == 1:
+        _prefer(made, wanted.curve_preferences[0])
+    return made
+
+
+def _prefer(made: ssl.SSLContext, curve: str) -> None:
+    try:
+        made.set_ecdh_curve(CURVES[curve])
+    except (ValueError, ssl.SSLError):
+        raise SettingsError(
+            f"QUEUE_PROXY_TLS_CURVE_PREFERENCES asks for {curve}, which {ssl.OPENSSL_VERSION} does not have"
+        ) from None
+
+
+async def keep_fresh(made: ssl.SSLContext, cert: Path, key: Path) -> None:
+    """Load the certificate again when its file has changed; a bad one leaves the old in place."""
+    seen = cert.stat().st_mtime_ns
+    while True:
+        await asyncio.sleep(RELOAD_S)
+        try:
+            now = cert.stat().st_mtime_ns
+            if now != seen:
+                made.load_cert_chain(cert, key)
+                seen = now
+        except (OSError, ssl.SSLError):
+            continue
