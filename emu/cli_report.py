@@ -137,7 +137,7 @@ def journal(run: str | None, selection: str | None, as_json: bool) -> None:
       emu journal queue-proxy-oom --kernel --json | jq -r .text
     """
     from emu.report.journal import entries
-    from emu.report.study import read_study
+    from emu.study.study import read_study
 
     found = find_run(run)
     _refuse_variants(found, "journal", "emu journal")
@@ -210,7 +210,7 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
       emu export queue-proxy-oom --to kperf-json --of scaling --out ksvc_scaling_time.json
     """
     from emu.report import kperf
-    from emu.report.study import read_study
+    from emu.study.study import read_study
 
     makers = {
         ("creation", "kperf-csv"): kperf.creation_csv,

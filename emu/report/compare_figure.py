@@ -10,7 +10,7 @@ from emu.report.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
 from emu.report.compare import Row
 from emu.report.compare_text import gib_s
 from emu.report.downsample import keep_peaks, nice_step
-from emu.report.model import POD, Study
+from emu.study.model import POD, Study
 from emu.units import format_seconds
 
 MIB = 2**20

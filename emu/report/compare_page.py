@@ -11,10 +11,10 @@ from emu.report.compare_figure import comparison_figure
 from emu.report.compare_text import figures, ms
 from emu.report.header import expectations, headline
 from emu.report.html import Markup, element, exact_size, join, section, table, unbroken
-from emu.report.model import Study
 from emu.report.render import figure_part, page
 from emu.report.sections import scenario_part
 from emu.rundir import RunDir
+from emu.study.model import Study
 
 _HINT = (
     "Above, further left is cheaper and further down is faster. Both pictures zoom; double-click to see all again. "

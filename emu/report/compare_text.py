@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from emu.report.compare import Row, rows_of, unmet
-from emu.report.measures import SHARES
 from emu.report.text import Table, expected_table
 from emu.report.words import latency_cells
+from emu.study.measures import SHARES
 from emu.units import format_bytes, format_number, format_seconds
 
 

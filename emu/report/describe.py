@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emu.events import SCALE_DOWN, SCALED_TO_ZERO
-from emu.report.model import SANDBOX, Instance, Study
+from emu.study.model import SANDBOX, Instance, Study
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 from emu.report.canvas import Canvas, Figure
 from emu.report.memory_panels import memory_panels
-from emu.report.model import Study
 from emu.report.traffic_panels import cpu_panel, io_panel, request_panels
+from emu.study.model import Study
 
 __all__ = ["Figure", "run_figure"]
 

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from emu.report.compare import compare
 from emu.report.compare_text import print_comparison
-from emu.report.study import Study, read_study
 from emu.report.summary import (
     Summary,
     recorded_expectations,
@@ -23,6 +22,7 @@ from emu.report.summary import (
 )
 from emu.report.text import print_story
 from emu.rundir import RunDir
+from emu.study.study import Study, read_study
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from emu import output
 from emu.regular import read_lines
-from emu.report.counters import rises
-from emu.report.model import KernelLine, Key, PodEvent, Study
-from emu.report.reasons_summary import failures
-from emu.report.restraints import describe, held_back
-from emu.report.stalls import stalls
 from emu.report.story_kills import victim_words
 from emu.report.story_machine import machine_short_at
 from emu.report.story_reasons import reason_words
 from emu.report.words import count
+from emu.study.counters import rises
+from emu.study.model import KernelLine, Key, PodEvent, Study
+from emu.study.reasons_summary import failures
+from emu.study.restraints import describe, held_back
+from emu.study.stalls import stalls
 from emu.units import format_bytes, format_seconds
 
 Selection = Literal["notable", "oom", "kernel", "all"]

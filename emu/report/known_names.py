@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from emu.report.expectations import COUNT, COUNTED
-from emu.report.model import POD, FreezerUse, Instance, OomVerdict, PhaseSpan, ScaleUse, Study, Timeline
 from emu.report.summary import summarize
 from emu.rundir import RunDir
 from emu.spec import ScenarioSpec
+from emu.study.model import POD, FreezerUse, Instance, OomVerdict, PhaseSpan, ScaleUse, Study, Timeline
 
 _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 """Mappings whose keys are what a run meets."""

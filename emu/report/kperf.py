@@ -16,8 +16,8 @@ from statistics import fmean, median
 from typing import Any
 
 from emu import __version__
-from emu.report.measures import percentile
-from emu.report.model import SANDBOX, Study
+from emu.study.measures import percentile
+from emu.study.model import SANDBOX, Study
 
 NAMESPACE = "default"
 MEASURED = (

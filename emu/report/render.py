@@ -12,10 +12,10 @@ from typing import Any
 from emu.report.figures import Figure, run_figure
 from emu.report.header import header
 from emu.report.html import Markup, element, join, section, text
-from emu.report.model import Study
 from emu.report.packing import compressed, pack
 from emu.report.sections import sections
 from emu.report.starts_section import starts_parts
+from emu.study.model import Study
 
 PLOTLY = "plotly-basic.min.js"
 """The library that draws: a page holds it, or names a file beside it where several pages share one."""

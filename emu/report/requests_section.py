@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.report.html import Markup, element, folded, section, table, unbroken
-from emu.report.measures import SHARES
-from emu.report.model import Study
 from emu.report.story_reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells
+from emu.study.measures import SHARES
+from emu.study.model import Study
 
 MOST_BURSTS = 100
 """Bursts of failed requests in the report."""

@@ -21,9 +21,9 @@ from emu.report.html import (
     size,
     table,
 )
-from emu.report.model import Instance, Study
 from emu.report.requests_section import requests_section
 from emu.report.sections_kills import kills_section, log_line
+from emu.study.model import Instance, Study
 from emu.units import format_bytes, format_seconds
 
 

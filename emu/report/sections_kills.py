@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emu.report.html import Markup, at, element, folded, join, kept, section, table, unbroken
-from emu.report.model import KernelLine, OomVerdict, Study
+from emu.study.model import KernelLine, OomVerdict, Study
 from emu.units import format_bytes
 
 

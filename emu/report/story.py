@@ -9,16 +9,6 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.model import Instance, Study
-from emu.report.oom_pieces import KILLED
-from emu.report.restraints import (
-    bound,
-    describe,
-    held_back,
-    hinders,
-    restraint_sentences,
-)
-from emu.report.stalls import stalls
 from emu.report.story_clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
 from emu.report.story_freezes import freeze_headline, freeze_sentences
 from emu.report.story_kills import kill_headline, kill_sentences
@@ -30,6 +20,10 @@ from emu.report.story_stalls import stall_headline, stall_sentences
 from emu.report.story_start import sidecar_sentences
 from emu.report.story_starts import start_headline, start_sentences
 from emu.report.words import listed, of_limit
+from emu.study.model import Instance, Study
+from emu.study.oom_pieces import KILLED
+from emu.study.restraints import bound, describe, held_back, hinders, restraint_sentences
+from emu.study.stalls import stalls
 from emu.units import format_bytes, format_seconds, often
 
 SHM_BYTES = 64 * 2**20

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from emu.report.measures import percentile, says_something
-from emu.report.model import OK, Study
-from emu.report.request_figures import LATE_S
 from emu.report.story_reasons import reasons_told
 from emu.report.words import all_of, count, is_late, listed, share
+from emu.study.measures import percentile, says_something
+from emu.study.model import OK, Study
+from emu.study.request_figures import LATE_S
 from emu.units import format_seconds
 
 AT_ONCE_S = 0.1

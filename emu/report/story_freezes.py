@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emu.report.measures import percentile
-from emu.report.model import Freeze, Study
 from emu.report.words import count
+from emu.study.measures import percentile
+from emu.study.model import Freeze, Study
 from emu.units import format_bytes, format_seconds, often
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from emu.report.model import OomVerdict, Study
-from emu.report.oom import DOCKER_FLAG, EXIT_CODE
 from emu.report.words import count, listed, of_limit
+from emu.study.model import OomVerdict, Study
+from emu.study.oom import DOCKER_FLAG, EXIT_CODE
 from emu.units import format_bytes, format_seconds, often
 
 _PARTS = {

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from emu.report.model import Study
-from emu.report.stalls import stalls
 from emu.report.words import count, listed, of_limit
+from emu.study.model import Study
+from emu.study.stalls import stalls
 from emu.units import format_bytes, format_seconds, often
 
 WORTH_TELLING = 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
-from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
+from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
 from emu.units import format_seconds
 
 LEAST_MS = 1.0

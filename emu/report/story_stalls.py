@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from emu.report.model import Study
-from emu.report.stalls import Stall, stalls, thrashing
 from emu.report.words import all_of, count
+from emu.study.model import Study
+from emu.study.stalls import Stall, stalls, thrashing
 from emu.units import format_bytes, format_seconds
 
 MILLION = 1_000_000

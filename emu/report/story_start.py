@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from emu.report.measures import startup_s
-from emu.report.model import Study
 from emu.report.words import of_limit
+from emu.study.measures import startup_s
+from emu.study.model import Study
 from emu.units import format_bytes, format_seconds
 
 OURS = ("queue-proxy", "app")

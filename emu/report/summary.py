@@ -14,20 +14,20 @@ from typing import Any
 
 from emu import __version__
 from emu.errors import EmuError
-from emu.report.counters import value_at
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.expectations import Expectation, parse_expectation
-from emu.report.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
-from emu.report.model import POD, Freeze, Instance, Study, Timeline
-from emu.report.reasons_summary import failure_kinds, failures
-from emu.report.request_figures import request_figures
-from emu.report.restraints import held_back
-from emu.report.scaling import scaling_summary
-from emu.report.stalls import stalls, thrashing
-from emu.report.starts import starts_summary
 from emu.report.story import tell
 from emu.report.story_machine import global_stalls, machine_is_short
 from emu.rundir import FORMAT, RunDir
+from emu.study.counters import value_at
+from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
+from emu.study.model import POD, Freeze, Instance, Study, Timeline
+from emu.study.reasons_summary import failure_kinds, failures
+from emu.study.request_figures import request_figures
+from emu.study.restraints import held_back
+from emu.study.scaling import scaling_summary
+from emu.study.stalls import stalls, thrashing
+from emu.study.starts import starts_summary
 from emu.yamlfile import parse, read_text
 
 Summary = dict[str, Any]

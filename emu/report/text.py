@@ -11,11 +11,11 @@ from rich.text import Text
 
 from emu.policy.printing import print_age
 from emu.report.expectations import show_figure
-from emu.report.measures import SHARES
-from emu.report.model import OomVerdict, Study, Timeline
-from emu.report.restraints import HeldBack, bound, describe
 from emu.report.story_reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells, of_limit
+from emu.study.measures import SHARES
+from emu.study.model import OomVerdict, Study, Timeline
+from emu.study.restraints import HeldBack, bound, describe
 from emu.units import format_bytes, format_seconds
 
 Summary = dict[str, Any]

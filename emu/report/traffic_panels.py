@@ -8,10 +8,10 @@ from typing import Any
 
 from emu.report.canvas import CPU_LEGEND, IO_LEGEND, MOST_POINTS, REQUEST_LEGEND, Canvas, safe
 from emu.report.downsample import keep_peaks, nice_step, rates
-from emu.report.measures import SHARES
-from emu.report.model import OK, POD, InFlight, Request, Study, Timeline
 from emu.report.scale import ByteScale
 from emu.report.words import latency_cells
+from emu.study.measures import SHARES
+from emu.study.model import OK, POD, InFlight, Request, Study, Timeline
 from emu.units import format_seconds
 
 MOST_REQUESTS = 4000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from emu.report.measures import SHARES, says_something
+from emu.study.measures import SHARES, says_something
 from emu.units import format_bytes, format_seconds
 
 

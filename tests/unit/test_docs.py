@@ -11,10 +11,10 @@ import pytest
 
 from emu.cli import all_commands
 from emu.events import Event
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.rundir import RunDir
 from emu.scenario import builtin_scenarios, read_scenario
+from emu.study.study import read_study
 from tests import fake_runs
 
 ROOT = Path(__file__).resolve().parents[2]

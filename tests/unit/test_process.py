@@ -19,9 +19,9 @@ from emu.process.launch import Bind
 from emu.process.network import Network
 from emu.report.header import header
 from emu.report.journal import entries
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.scenario import needs_docker, read_scenario, resolve
+from emu.study.study import read_study
 from tests.fakes import FakeRun
 
 HEAD = "name: plain\nquestion: Is it?\n"

@@ -10,7 +10,6 @@ import pytest
 
 from emu.keys import all_paths, find, nearest
 from emu.report.expectations import COUNT, parse_expectation
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.scenario import (
     DEFAULT_SCENARIO,
@@ -23,6 +22,7 @@ from emu.scenario import (
     resolve,
 )
 from emu.spec import MIB, ScenarioSpec
+from emu.study.study import read_study
 from tests.fake_runs import oom
 
 SMALL = """\

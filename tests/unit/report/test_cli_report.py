@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from emu.cli_report import find_run, journal, report, show
 from emu.errors import EmuError
 from emu.report.journal import entries
-from emu.report.study import read_study
 from emu.report.text import KILL_MARK, SPARKS, Table, sparkline
+from emu.study.study import read_study
 from tests import fake_runs
 
 GROUP = click.Group("emu", commands={"show": show, "journal": journal, "report": report})

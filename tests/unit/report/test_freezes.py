@@ -14,10 +14,10 @@ from rich.console import Console
 
 from emu.events import ContainerPaused, ContainerResumed, FreezerFailed, MemoryPrefetched, MemoryReclaimed
 from emu.report.render import render_html
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.rundir import RunDir
+from emu.study.study import read_study
 from tests.fakes import MIB, ORIGIN, FakeRun, container_id
 
 APP = ("app", 0, container_id("app", 0))

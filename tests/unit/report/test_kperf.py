@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from emu.cli_report import export
 from emu.errors import EmuError
 from emu.report import kperf
-from emu.report.study import Study, read_study
 from emu.report.summary import summarize
+from emu.study.study import Study, read_study
 from tests import fake_runs
 from tests.fakes import FakeRun
 

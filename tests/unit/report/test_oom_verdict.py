@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.report.model import OomVerdict, Study
-from emu.report.study import read_study
 from emu.report.summary import summarize
+from emu.study.model import OomVerdict, Study
+from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 

@@ -13,9 +13,9 @@ from emu.report.expectations import parse_expectation
 from emu.report.journal import entries
 from emu.report.render import render_html
 from emu.report.story_reasons import reason_words
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.rundir import RunDir
+from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 

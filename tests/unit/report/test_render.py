@@ -18,12 +18,12 @@ import pytest
 
 from emu.report.expectations import parse_expectation
 from emu.report.figures import Figure, run_figure
-from emu.report.model import POD, KernelLine, Study, Timeline
 from emu.report.render import render_html
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.report.text import expected_table
 from emu.rundir import RunDir
+from emu.study.model import POD, KernelLine, Study, Timeline
+from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun
 
 HOSTILE = "</script><script>alert('x')</script><img src=http://example.com/x onerror=alert(1)>"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from emu.report.journal import entries
-from emu.report.study import read_study
 from emu.report.summary import summarize
+from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun
 
 

@@ -15,11 +15,11 @@ from emu.report.compare_text import print_comparison
 from emu.report.describe import describe
 from emu.report.figures import run_figure
 from emu.report.journal import entries
-from emu.report.model import POD, Absence, Study
 from emu.report.render import render_html
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.report.text import print_story
+from emu.study.model import POD, Absence, Study
+from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.report.stalls import stalls
-from emu.report.study import read_study
 from emu.report.summary import summarize
+from emu.study.stalls import stalls
+from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 

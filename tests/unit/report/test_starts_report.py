@@ -12,9 +12,9 @@ from rich.console import Console
 from emu.events import ContainerResumed, StartMeasured
 from emu.report.journal import entries
 from emu.report.render import render_html
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.report.text import print_story
+from emu.study.study import read_study
 from tests.fakes import MIB, ORIGIN, FakeRun
 
 NONE = dict.fromkeys(("pgfault", "pgmajfault", "swap_in_pages", "io_read_bytes", "io_write_bytes"), 0)

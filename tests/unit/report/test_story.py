@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from emu.report.story import Story
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.report.words import all_of, count, listed, of_limit, share
+from emu.study.study import read_study
 from emu.units import often
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun

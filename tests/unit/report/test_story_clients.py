@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from emu.report.model import RecorderCost
 from emu.report.story_clients import bound_headline
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.report.text import print_story
+from emu.study.model import RecorderCost
+from emu.study.study import read_study
 from tests.fakes import FakeRun
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from emu.events import DockerEvent
-from emu.report.model import POD, PhaseSpan
-from emu.report.study import read_study
 from emu.report.summary import summarize
 from emu.rundir import RunDir
+from emu.study.model import POD, PhaseSpan
+from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun, container_id
 

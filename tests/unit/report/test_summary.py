@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from emu.report.expectations import parse_expectation
-from emu.report.measures import Window, percentile, says_something
-from emu.report.model import Freeze, FreezerUse, Request
-from emu.report.requests import after_idle
-from emu.report.study import read_study
 from emu.report.summary import recorded_expectations, summarize, write_summary
+from emu.study.measures import Window, percentile, says_something
+from emu.study.model import Freeze, FreezerUse, Request
+from emu.study.requests import after_idle
+from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, PAGE, FakeRun
 

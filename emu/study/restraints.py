@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from emu.report.counters import rises
-from emu.report.measures import Window
-from emu.report.model import POD, Column, Study, Timeline
+from emu.study.counters import rises
+from emu.study.measures import Window
+from emu.study.model import POD, Column, Study, Timeline
 from emu.units import format_bytes, format_seconds, often
 
 MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO = (

@@ -14,9 +14,9 @@ from typing import Any
 
 from emu.events import ContainerResumed, Event, StartMeasured
 from emu.policy import starts as policy
-from emu.report.logs import logged, time_in
-from emu.report.measures import percentile, spread
-from emu.report.model import Start, Study
+from emu.study.logs import logged, time_in
+from emu.study.measures import percentile, spread
+from emu.study.model import Start, Study
 
 _APP, _QUEUE_PROXY = "app", "queue-proxy"
 _PROCESS_LINE, _LISTEN_LINE, _RESUMED_LINE = "start", "listening", "resumed"

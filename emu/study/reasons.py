@@ -18,9 +18,9 @@ from emu import typed
 from emu.events import Event, RequestsEnded, RequestsWaited
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
 from emu.regular import read_lines
-from emu.report.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
-from emu.report.logs import logged
-from emu.report.model import Instance, Request, Study
+from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
+from emu.study.logs import logged
+from emu.study.model import Instance, Request, Study
 
 SLACK_S = 0.005
 """An answer may be noted so long after its client had it."""

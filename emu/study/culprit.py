@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 
-from emu.report.kernel_log import LoggedKill
-from emu.report.model import Command, Culprit, Instance, Study
+from emu.study.kernel_log import LoggedKill
+from emu.study.model import Command, Culprit, Instance, Study
 
 LATE_S = 1.0
 """A command that was killed is known to have ended so much later, at most."""

@@ -25,10 +25,10 @@ from emu.events import (
     MemoryPrefetched,
     MemoryReclaimed,
 )
-from emu.report.counters import value_at
-from emu.report.logs import logged, time_in
-from emu.report.measures import Window
-from emu.report.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Study, Timeline, Wake
+from emu.study.counters import value_at
+from emu.study.logs import logged, time_in
+from emu.study.measures import Window
+from emu.study.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Study, Timeline, Wake
 
 _QUEUE_PROXY = "queue-proxy"
 _SPAN_LINES = ('"event":"paused"', '"event":"freezes-no-more"')

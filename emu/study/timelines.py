@@ -15,8 +15,8 @@ from cgroups.parse import parse_flat, parse_int, parse_io_stat, parse_limit, par
 from cgroups.values import NO_LIMIT
 from emu.events import LONGEST_RUN_S, Damage
 from emu.messages import QUEUE_PORT
-from emu.report.model import POD, Column, Freeze, HostTimeline, IoColumns, Key, Timeline
 from emu.samples import Sample, read_samples
+from emu.study.model import POD, Column, Freeze, HostTimeline, IoColumns, Key, Timeline
 from emu.typed import LARGEST_INT
 
 Row = dict[str, int | None]

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-from emu.report.measures import first
-from emu.report.model import POD, Column, Request, Study, Timeline
-from emu.report.requests import most_in_flight
-from emu.report.restraints import OVER_BYTES
+from emu.study.measures import first
+from emu.study.model import POD, Column, Request, Study, Timeline
+from emu.study.requests import most_in_flight
+from emu.study.restraints import OVER_BYTES
 
 QUEUE_PROXY = "queue-proxy"
 SERVING = (QUEUE_PROXY, "app")

@@ -13,13 +13,13 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 
 from __future__ import annotations
 
-from emu.report.counters import Rise, rises, value_at
-from emu.report.culprit import culprit, victim
-from emu.report.kernel_log import LoggedKill
-from emu.report.model import POD, Instance, OomVerdict, Study, Timeline
-from emu.report.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
-from emu.report.requests import most_in_flight
-from emu.report.restraints import is_full
+from emu.study.counters import Rise, rises, value_at
+from emu.study.culprit import culprit, victim
+from emu.study.kernel_log import LoggedKill
+from emu.study.model import POD, Instance, OomVerdict, Study, Timeline
+from emu.study.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
+from emu.study.requests import most_in_flight
+from emu.study.restraints import is_full
 
 OOM_KILLED, ERROR, COMPLETED = "OOMKilled", "Error", "Completed"
 KERNEL_PARTS = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")

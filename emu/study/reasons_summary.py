@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
-from emu.report.ends import Ends
-from emu.report.measures import percentile, spread
-from emu.report.model import Request, Study
-from emu.report.reasons import fate_of_app
+from emu.study.ends import Ends
+from emu.study.measures import percentile, spread
+from emu.study.model import Request, Study
+from emu.study.reasons import fate_of_app
 
 APART_S = 1.0
 """Requests that ended badly, alike and within this, are one burst."""

@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from emu.report.measures import SHARES, spread
-from emu.report.model import OK, Request, Study
-from emu.report.reasons_summary import count_reasons, waited
-from emu.report.requests import after_idle, most_in_flight
+from emu.study.measures import SHARES, spread
+from emu.study.model import OK, Request, Study
+from emu.study.reasons_summary import count_reasons, waited
+from emu.study.requests import after_idle, most_in_flight
 
 LATE_S = 0.1
 """A request that was taken up so long after it was due was not sent in time."""

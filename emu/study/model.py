@@ -1,4 +1,4 @@
-"""What is known of a finished run: plain values, made from a run directory by `emu.report.study.read_study`.
+"""What is known of a finished run: plain values, made from a run directory by `emu.study.study.read_study`.
 
 All times named `_s`, and every `t` column, are seconds since the run began, on CLOCK_MONOTONIC. Bytes are ints.
 What was not measured is None (an absent file, a torn end), never 0. Counters are as the kernel counts them:
@@ -12,8 +12,8 @@ from typing import Any
 
 from emu.events import SCALE_DOWN
 from emu.policy.starts import Stage
-from emu.report.ends import End, Ends
 from emu.rundir import RunDir
+from emu.study.ends import End, Ends
 
 Key = tuple[str, int | None]
 """A cgroup: its label (`pod`, `queue-proxy`, `app`, `sandbox`) and attempt (None for the pod's)."""

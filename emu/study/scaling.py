@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from emu.events import Event, PodScaled, RequestsHeld
-from emu.report.measures import spread
-from emu.report.model import Absence, ScaleUse, Study
+from emu.study.measures import spread
+from emu.study.model import Absence, ScaleUse, Study
 
 
 def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:

@@ -37,9 +37,10 @@ from emu.events import (
     RunFailed,
     read_events,
 )
-from emu.report.freezes import freezer_use, measure_freezes, told_freezes
-from emu.report.kernel_log import KernelLog, read_kernel_log
-from emu.report.model import (
+from emu.rundir import RunDir
+from emu.study.freezes import freezer_use, measure_freezes, told_freezes
+from emu.study.kernel_log import KernelLog, read_kernel_log
+from emu.study.model import (
     SANDBOX,
     Command,
     Device,
@@ -56,13 +57,12 @@ from emu.report.model import (
     Stop,
     Study,
 )
-from emu.report.oom import exit_reason, judge
-from emu.report.reasons import give_reasons, read_ends
-from emu.report.requests import count_in_flight, read_requests
-from emu.report.scaling import scale_use
-from emu.report.starts import measure_starts
-from emu.report.timelines import read_timelines
-from emu.rundir import RunDir
+from emu.study.oom import exit_reason, judge
+from emu.study.reasons import give_reasons, read_ends
+from emu.study.requests import count_in_flight, read_requests
+from emu.study.scaling import scale_use
+from emu.study.starts import measure_starts
+from emu.study.timelines import read_timelines
 
 __all__ = ["Study", "read_study"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
-from emu.report.model import Column, Key, Study, Timeline
+from emu.study.model import Column, Key, Study, Timeline
 
 
 class Rise(NamedTuple):

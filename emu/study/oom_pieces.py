@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from emu.report.counters import Rise, rises
-from emu.report.kernel_log import LoggedKill
-from emu.report.model import POD, Instance, Study
+from emu.study.counters import Rise, rises
+from emu.study.kernel_log import LoggedKill
+from emu.study.model import POD, Instance, Study
 
 KILLED = 137
 """128 + SIGKILL."""

@@ -12,8 +12,8 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
-from emu.report.counters import rises
-from emu.report.model import SANDBOX, Column, Device, Key, Study, Timeline
+from emu.study.counters import rises
+from emu.study.model import SANDBOX, Column, Device, Key, Study, Timeline
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 """Percentiles that are told."""
