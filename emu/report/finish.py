@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
-from emu.report.compare import compare
-from emu.report.compare_text import print_comparison
+from emu.report.compare.compare import compare
+from emu.report.compare.text import print_comparison
 from emu.report.summary import (
     Summary,
     recorded_expectations,
@@ -47,10 +47,10 @@ def finish(run: RunDir, out: Path | None = None, library: str | None = None) -> 
     """
     run.release()
     # Pictures are slow to import, and `emu show` needs none.
-    from emu.report.render import plotly_script, render_html
+    from emu.report.page.render import plotly_script, render_html
 
     if run.has_variants():
-        from emu.report.compare_page import render_comparison
+        from emu.report.compare.page import render_comparison
 
         run.write_whole(run.library, plotly_script())
         told = _compared(run, lambda variant: finish(variant, library=relative(run.library, variant.path)))

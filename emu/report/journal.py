@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from emu import output
 from emu.regular import read_lines
-from emu.report.story_kills import victim_words
-from emu.report.story_machine import machine_short_at
-from emu.report.story_reasons import reason_words
+from emu.report.story.kills import victim_words
+from emu.report.story.machine import machine_short_at
+from emu.report.story.reasons import reason_words
 from emu.report.words import count
 from emu.study.counters import rises
 from emu.study.model import KernelLine, Key, PodEvent, Study

@@ -16,8 +16,8 @@ from emu import __version__
 from emu.errors import EmuError
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.expectations import Expectation, parse_expectation
-from emu.report.story import tell
-from emu.report.story_machine import global_stalls, machine_is_short
+from emu.report.story.machine import global_stalls, machine_is_short
+from emu.report.story.story import tell
 from emu.rundir import FORMAT, RunDir
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times

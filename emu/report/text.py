@@ -11,7 +11,7 @@ from rich.text import Text
 
 from emu.policy.printing import print_age
 from emu.report.expectations import show_figure
-from emu.report.story_reasons import reason_words
+from emu.report.story.reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells, of_limit
 from emu.study.measures import SHARES
 from emu.study.model import OomVerdict, Study, Timeline

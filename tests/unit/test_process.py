@@ -17,8 +17,8 @@ from emu.process import launch, leftovers, network, roots
 from emu.process.journal import JournalLines
 from emu.process.launch import Bind
 from emu.process.network import Network
-from emu.report.header import header
 from emu.report.journal import entries
+from emu.report.page.header import header
 from emu.report.summary import summarize
 from emu.scenario import needs_docker, read_scenario, resolve
 from emu.study.study import read_study

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from emu.report.compare import compare, rows_of
-from emu.report.compare_figure import waits_of
+from emu.report.compare.compare import compare, rows_of
+from emu.report.compare.figure import waits_of
 from emu.report.expectations import parse_expectation
 from emu.report.finish import Told, finish, look, tell
 from emu.rundir import RunDir

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from emu.report.describe import State, describe
 from emu.report.journal import entries
-from emu.report.render import render_html
+from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.study.study import Study, read_study

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from emu.events import ContainerPaused, ContainerResumed, FreezerFailed, MemoryPrefetched, MemoryReclaimed
-from emu.report.render import render_html
+from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.rundir import RunDir

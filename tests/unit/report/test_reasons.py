@@ -11,8 +11,8 @@ import pytest
 from emu.events import RequestsEnded
 from emu.report.expectations import parse_expectation
 from emu.report.journal import entries
-from emu.report.render import render_html
-from emu.report.story_reasons import reason_words
+from emu.report.page.render import render_html
+from emu.report.story.reasons import reason_words
 from emu.report.summary import summarize
 from emu.rundir import RunDir
 from emu.study.study import read_study

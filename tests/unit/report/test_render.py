@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from emu.report.expectations import parse_expectation
-from emu.report.figures import Figure, run_figure
-from emu.report.render import render_html
+from emu.report.page.figures import Figure, run_figure
+from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import expected_table
 from emu.rundir import RunDir

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.report.downsample import keep_peaks, nice_step, rates, rows_that_change
+from emu.report.page.downsample import keep_peaks, nice_step, rates, rows_that_change
 
 COLUMN = st.lists(st.one_of(st.none(), st.integers(0, 1000)), min_size=1, max_size=300)
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from emu.report.compare import compare
-from emu.report.compare_text import print_comparison
+from emu.report.compare.compare import compare
+from emu.report.compare.text import print_comparison
 from emu.report.describe import describe
-from emu.report.figures import run_figure
 from emu.report.journal import entries
-from emu.report.render import render_html
+from emu.report.page.figures import run_figure
+from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.study.model import POD, Absence, Study

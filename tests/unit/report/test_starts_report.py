@@ -11,7 +11,7 @@ from rich.console import Console
 
 from emu.events import ContainerResumed, StartMeasured
 from emu.report.journal import entries
-from emu.report.render import render_html
+from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.study.study import read_study

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from emu.report.story_clients import bound_headline
+from emu.report.story.clients import bound_headline
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.study.model import RecorderCost

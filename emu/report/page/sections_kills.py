@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.report.html import Markup, at, element, folded, join, kept, section, table, unbroken
+from emu.report.page.html import Markup, at, element, folded, join, kept, section, table, unbroken
 from emu.study.model import KernelLine, OomVerdict, Study
 from emu.units import format_bytes
 

@@ -8,21 +8,10 @@ from typing import Any
 from emu.events import SCALE_DOWN
 from emu.policy.printing import print_age
 from emu.report.describe import describe, pod_age_s
-from emu.report.figures import Figure
-from emu.report.html import (
-    Markup,
-    at,
-    element,
-    exact_size,
-    facts,
-    folded,
-    join,
-    section,
-    size,
-    table,
-)
-from emu.report.requests_section import requests_section
-from emu.report.sections_kills import kills_section, log_line
+from emu.report.page.figures import Figure
+from emu.report.page.html import Markup, at, element, exact_size, facts, folded, join, section, size, table
+from emu.report.page.sections_kills import kills_section, log_line
+from emu.report.page.sections_requests import requests_section
 from emu.study.model import Instance, Study
 from emu.units import format_bytes, format_seconds
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from emu.events import SCALE_DOWN
-from emu.report.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
-from emu.report.downsample import keep_peaks
-from emu.report.scale import ByteScale
+from emu.report.page.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
+from emu.report.page.downsample import keep_peaks
+from emu.report.page.scale import ByteScale
 from emu.study.model import POD, Column, Instance, MemoryMark, OomVerdict, Study, Timeline
 from emu.units import format_bytes, format_seconds
 

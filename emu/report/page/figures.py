@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from emu.report.canvas import Canvas, Figure
-from emu.report.memory_panels import memory_panels
-from emu.report.traffic_panels import cpu_panel, io_panel, request_panels
+from emu.report.page.canvas import Canvas, Figure
+from emu.report.page.memory_panels import memory_panels
+from emu.report.page.traffic_panels import cpu_panel, io_panel, request_panels
 from emu.study.model import Study
 
 __all__ = ["Figure", "run_figure"]

@@ -6,9 +6,9 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from emu.report.canvas import CPU_LEGEND, IO_LEGEND, MOST_POINTS, REQUEST_LEGEND, Canvas, safe
-from emu.report.downsample import keep_peaks, nice_step, rates
-from emu.report.scale import ByteScale
+from emu.report.page.canvas import CPU_LEGEND, IO_LEGEND, MOST_POINTS, REQUEST_LEGEND, Canvas, safe
+from emu.report.page.downsample import keep_peaks, nice_step, rates
+from emu.report.page.scale import ByteScale
 from emu.report.words import latency_cells
 from emu.study.measures import SHARES
 from emu.study.model import OK, POD, InFlight, Request, Study, Timeline

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from emu.report.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
-from emu.report.compare import Row
-from emu.report.compare_text import gib_s
-from emu.report.downsample import keep_peaks, nice_step
+from emu.report.compare.compare import Row
+from emu.report.compare.text import gib_s
+from emu.report.page.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
+from emu.report.page.downsample import keep_peaks, nice_step
 from emu.study.model import POD, Study
 from emu.units import format_seconds
 

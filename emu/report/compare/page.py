@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from emu.report.compare import Row, rows_of, unmet
-from emu.report.compare_figure import comparison_figure
-from emu.report.compare_text import figures, ms
-from emu.report.header import expectations, headline
-from emu.report.html import Markup, element, exact_size, join, section, table, unbroken
-from emu.report.render import figure_part, page
-from emu.report.sections import scenario_part
+from emu.report.compare.compare import Row, rows_of, unmet
+from emu.report.compare.figure import comparison_figure
+from emu.report.compare.text import figures, ms
+from emu.report.page.header import expectations, headline
+from emu.report.page.html import Markup, element, exact_size, join, section, table, unbroken
+from emu.report.page.render import figure_part, page
+from emu.report.page.sections import scenario_part
 from emu.rundir import RunDir
 from emu.study.model import Study
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from emu.report.html import Markup, element, join, text
+from emu.report.page.html import Markup, element, join, text
 
 FONT_PX = 12
 

@@ -9,16 +9,16 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.story_clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
-from emu.report.story_freezes import freeze_headline, freeze_sentences
-from emu.report.story_kills import kill_headline, kill_sentences
-from emu.report.story_machine import machine_headline, machine_sentences
-from emu.report.story_memory import cache_headline, memory_sentences, swap_headline
-from emu.report.story_reasons import wait_sentences
-from emu.report.story_scaling import scale_headline, scale_sentences
-from emu.report.story_stalls import stall_headline, stall_sentences
-from emu.report.story_start import sidecar_sentences
-from emu.report.story_starts import start_headline, start_sentences
+from emu.report.story.clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
+from emu.report.story.freezes import freeze_headline, freeze_sentences
+from emu.report.story.kills import kill_headline, kill_sentences
+from emu.report.story.machine import machine_headline, machine_sentences
+from emu.report.story.memory import cache_headline, memory_sentences, swap_headline
+from emu.report.story.reasons import wait_sentences
+from emu.report.story.scaling import scale_headline, scale_sentences
+from emu.report.story.sidecars import sidecar_sentences
+from emu.report.story.stalls import stall_headline, stall_sentences
+from emu.report.story.starts import start_headline, start_sentences
 from emu.report.words import listed, of_limit
 from emu.study.model import Instance, Study
 from emu.study.oom_pieces import KILLED

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
-from emu.report.figures import Figure, run_figure
-from emu.report.header import header
-from emu.report.html import Markup, element, join, section, text
-from emu.report.packing import compressed, pack
-from emu.report.sections import sections
-from emu.report.starts_section import starts_parts
+from emu.report.page.figures import Figure, run_figure
+from emu.report.page.header import header
+from emu.report.page.html import Markup, element, join, section, text
+from emu.report.page.packing import compressed, pack
+from emu.report.page.sections import sections
+from emu.report.page.sections_starts import starts_parts
 from emu.study.model import Study
 
 PLOTLY = "plotly-basic.min.js"

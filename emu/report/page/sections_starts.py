@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.policy import starts as policy
-from emu.report import svg
-from emu.report.html import Markup, element, join, kept, section, size, table
-from emu.report.svg import Linear, Log
+from emu.report.page import svg
+from emu.report.page.html import Markup, element, join, kept, section, size, table
+from emu.report.page.svg import Linear, Log
 from emu.report.words import latency_cells
 from emu.study.model import Study
 from emu.units import format_bytes, format_seconds

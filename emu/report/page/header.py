@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emu.report.html import Markup, element, folded, join, table, unbroken, value_of
+from emu.report.page.html import Markup, element, folded, join, table, unbroken, value_of
 from emu.study.model import Study
 from emu.units import format_seconds
 

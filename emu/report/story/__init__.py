@@ -1,0 +1,1 @@
+"""The verdict in words, a module for each subject."""
