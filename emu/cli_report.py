@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from emu import outfile, output
 from emu.errors import EmuError
 from emu.paths import runs_dir
-from emu.problems import shown
 from emu.rundir import RunDir
+from emu.scenario.problems import shown
 
 
 def _is_run(path: Path) -> bool:

@@ -18,12 +18,12 @@ from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
 from emu.ending import cut_short
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
 from emu.interrupts import Interrupts
-from emu.keys import nearest
 from emu.live import Screen
 from emu.machine import where
 from emu.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.rundir import RunDir
-from emu.scenario import has_secrets, load_scenario, needs_docker, read_scenario, resolve, variants_of
+from emu.scenario.keys import nearest
+from emu.scenario.reading import has_secrets, load_scenario, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec
 
 _QUIET_S = 1800.0
@@ -149,9 +149,9 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 
 def _choose(place: str, spec: ScenarioSpec) -> str:
     """Where it runs. EmuError where nothing can, or the machine there is too small for it."""
-    from emu.capacity import lacking, long_record
     from emu.host import gather_facts
     from emu.requirements import choose_where
+    from emu.scenario.capacity import lacking, long_record
 
     facts = gather_facts()
     chosen = choose_where(facts, None if place == "auto" else place, docker=needs_docker(spec))

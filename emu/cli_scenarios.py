@@ -6,10 +6,11 @@ import click
 from click.shell_completion import CompletionItem
 from rich.table import Table
 
-from emu import keys, output
+from emu import output
 from emu.errors import EmuError
 from emu.paths import SCHEMA, schema_file
-from emu.scenario import builtin_scenarios, find_scenario
+from emu.scenario import keys
+from emu.scenario.reading import builtin_scenarios, find_scenario
 from emu.spec import Model, ScenarioSpec
 from emu.yamlfile import Node, parse, read_text
 

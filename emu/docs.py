@@ -14,8 +14,9 @@ from typing import Any
 
 import click
 
-from emu import keys, output, toplevel
+from emu import output, toplevel
 from emu.messages import FOREVER
+from emu.scenario import keys
 from emu.spec import NO_LIMIT, Model, ScenarioSpec
 from emu.units import format_bytes
 

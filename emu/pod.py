@@ -38,8 +38,8 @@ from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, 
 from emu.podcgroup import PodCgroup
 from emu.policy import qos
 from emu.policy.probing import Kind, ProbeRule
-from emu.profiles import profile_of
 from emu.runtime import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineGone, Runtime
+from emu.scenario.profiles import profile_of
 from emu.spec import (
     AppSpec,
     ContainerSpec,

@@ -24,7 +24,6 @@ from emu.freezer import RunFreezer
 from emu.interrupts import Interrupts
 from emu.live import MemoryNow, Now, Screen
 from emu.loading import RunLoad
-from emu.loadplan import load_plan
 from emu.machine import machine_facts, not_applied, where
 from emu.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
@@ -32,13 +31,14 @@ from emu.podcgroup import pod_cgroup
 from emu.podfacts import PodWitness
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
-from emu.profiles import profile_of
 from emu.recording import RunRecorder
 from emu.registry import registered
 from emu.rundir import FORMAT, RunDir
 from emu.runjournal import keep_journal, log_driver
 from emu.runtime import LABEL_OWNER, EngineFacts, Runtime
-from emu.scenario import has_secrets, resolve
+from emu.scenario.load_plan import load_plan
+from emu.scenario.profiles import profile_of
+from emu.scenario.reading import has_secrets, resolve
 from emu.spec import ScenarioSpec
 from emu.supervisor import Supervisor
 from emu.units import format_bytes

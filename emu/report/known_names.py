@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from emu.report.expectations import COUNT, COUNTED
+from emu.policy.expectations import COUNT, COUNTED
 from emu.report.summary import summarize
 from emu.rundir import RunDir
 from emu.spec import ScenarioSpec

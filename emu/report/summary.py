@@ -14,8 +14,8 @@ from typing import Any
 
 from emu import __version__
 from emu.errors import EmuError
+from emu.policy.expectations import Expectation, parse_expectation
 from emu.report.describe import age_s, describe, pod_age_s
-from emu.report.expectations import Expectation, parse_expectation
 from emu.report.story.machine import global_stalls, machine_is_short
 from emu.report.story.story import tell
 from emu.rundir import FORMAT, RunDir

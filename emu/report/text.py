@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from emu.policy.expectations import show_figure
 from emu.policy.printing import print_age
-from emu.report.expectations import show_figure
 from emu.report.story.reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells, of_limit
 from emu.study.measures import SHARES

@@ -1,4 +1,4 @@
-"""What a scenario may say: frozen models, checked when made. `emu.scenario` reads them from YAML.
+"""What a scenario may say: frozen models, checked when made. `emu.scenario.reading` reads them from YAML.
 
 Names are Kubernetes' and Knative's where they have one (containerConcurrency, timeoutSeconds, resources,
 restartPolicy) and the kernel's where the kernel has one (memory.high is `memory: {high: …}`). Sizes are bytes,

@@ -20,7 +20,7 @@ from emu import images
 from emu.containers import Engine
 from emu.errors import EmuError
 from emu.rundir import RunDir
-from emu.scenario import load_scenario
+from emu.scenario.reading import load_scenario
 from tests import consistency
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, run_going
 

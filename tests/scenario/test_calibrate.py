@@ -11,7 +11,7 @@ import pytest
 from emu import images
 from emu.containers import Engine
 from emu.machine import where
-from emu.profiles import read_profile
+from emu.scenario.profiles import read_profile
 from tests.scenario.support import DEADLINE_S, EMU, leftovers
 from tests.scenario.test_scenarios import EmuRun
 

@@ -12,7 +12,7 @@ import pytest
 from emu.containers import Engine
 from emu.events import DockerEvent, MemoryEventsRose, PodStatus, RunBegan, read_events
 from emu.samples import read_samples
-from emu.scenario import builtin_scenarios
+from emu.scenario.reading import builtin_scenarios
 from tests.scenario.support import Finished, leftovers
 
 pytestmark = pytest.mark.scenario

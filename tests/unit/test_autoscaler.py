@@ -26,7 +26,7 @@ from emu.pod import Pod
 from emu.policy.scaling import ScalingRule
 from emu.prober import Answer
 from emu.rundir import RunDir
-from emu.scenario import read_scenario
+from emu.scenario.reading import read_scenario
 from emu.spec import HttpGetSpec
 from emu.supervisor import Supervisor
 from tests.fakes import FakeEngine, FakePodCgroup

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emu.errors import EXIT_BAD_INPUT, EmuError
-from emu.scenario import read_scenario, resolve
+from emu.scenario.reading import read_scenario, resolve
 
 HEAD = "name: scaled\nquestion: How long?\n"
 

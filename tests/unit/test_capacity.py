@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from emu.capacity import lacking, long_record
-from emu.scenario import read_scenario
+from emu.scenario.capacity import lacking, long_record
+from emu.scenario.reading import read_scenario
 from emu.spec import MIB
 
 GIB = 1024 * MIB

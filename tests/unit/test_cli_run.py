@@ -19,7 +19,7 @@ from emu.errors import EmuError
 from emu.live import Screen
 from emu.rundir import RunDir
 from emu.sandbox import uml
-from emu.scenario import read_scenario, resolve
+from emu.scenario.reading import read_scenario, resolve
 from emu.spec import ScenarioSpec
 from tests import fake_runs
 

@@ -26,7 +26,7 @@ from emu.events import (
 )
 from emu.frames import MAGIC
 from emu.rundir import RunDir
-from emu.scenario import load_scenario, resolve
+from emu.scenario.reading import load_scenario, resolve
 from tests import fake_runs
 from tests.fakes import ORIGIN, container_id
 

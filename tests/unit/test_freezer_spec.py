@@ -13,7 +13,7 @@ import pytest
 from emu import freezer
 from emu.errors import EmuError
 from emu.messages import FREEZER_METHODS, FREEZER_MODES
-from emu.scenario import read_scenario, resolve
+from emu.scenario.reading import read_scenario, resolve
 from emu.spec import FreezerSpec
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from emu.loadplan import load_plan
 from emu.messages import LoadPlan, Until, Work
+from emu.scenario.load_plan import load_plan
 from emu.spec import LoadModel
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from emu import output
 from emu.errors import EmuError, SeveralErrors
-from emu.keys import all_paths
-from emu.scenario import builtin_scenarios, read_scenario
+from emu.scenario.keys import all_paths
+from emu.scenario.reading import builtin_scenarios, read_scenario
 
 TEXTS = [builtin.path.read_text(encoding="utf-8") for builtin in builtin_scenarios()]
 COUNT = int(os.environ.get("EMU_MUTATED_SCENARIOS", "3500"))

@@ -12,7 +12,7 @@ from emu.errors import EmuError
 from emu.events import EventLog
 from emu.pod import Pod
 from emu.policy.probing import ProbeRule
-from emu.scenario import read_scenario, resolve
+from emu.scenario.reading import read_scenario, resolve
 from emu.spec import ExecSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from tests.fakes import FakeEngine, FakePodCgroup
 

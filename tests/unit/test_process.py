@@ -20,7 +20,7 @@ from emu.process.network import Network
 from emu.report.journal import entries
 from emu.report.page.header import header
 from emu.report.summary import summarize
-from emu.scenario import needs_docker, read_scenario, resolve
+from emu.scenario.reading import needs_docker, read_scenario, resolve
 from emu.study.study import read_study
 from tests.fakes import FakeRun
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from emu import profiles
 from emu.errors import EmuError
 from emu.paths import profiles_dir
-from emu.scenario import read_scenario
+from emu.scenario import profiles
+from emu.scenario.reading import read_scenario
 
 SCENARIO = "name: a\nquestion: b\npod: {queueProxy: {footprint: %s}}\n"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.loadplan import load_plan
 from emu.messages import RequestSpec
-from emu.scenario import load_scenario, read_scenario, resolve, variants_of
+from emu.scenario.load_plan import load_plan
+from emu.scenario.reading import load_scenario, read_scenario, resolve, variants_of
 
 SCENARIO = """
 name: predict

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from emu.keys import all_paths, find, nearest
-from emu.report.expectations import COUNT, parse_expectation
+from emu.policy.expectations import COUNT, parse_expectation
 from emu.report.summary import summarize
-from emu.scenario import (
+from emu.scenario.keys import all_paths, find, nearest
+from emu.scenario.reading import (
     DEFAULT_SCENARIO,
     BuiltIn,
     builtin_scenarios,

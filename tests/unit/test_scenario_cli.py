@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from emu.cli import main
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant, scenarios, schema
 from emu.errors import EmuError
-from emu.scenario import builtin_scenarios
+from emu.scenario.reading import builtin_scenarios
 
 PARAM = click.Option(["--set"])
 

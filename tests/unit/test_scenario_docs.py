@@ -8,8 +8,8 @@ import re
 import pytest
 
 from emu import docs
-from emu.keys import Key, all_paths
-from emu.scenario import builtin_scenarios, read_scenario
+from emu.scenario.keys import Key, all_paths
+from emu.scenario.reading import builtin_scenarios, read_scenario
 
 MANUAL = (docs.DOCS / "scenario-file.md").read_text(encoding="utf-8")
 

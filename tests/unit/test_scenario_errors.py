@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EXIT_BAD_INPUT, EmuError, SeveralErrors
-from emu.scenario import load_scenario, read_scenario
+from emu.scenario.reading import load_scenario, read_scenario
 
 GOOD = """\
 name: good

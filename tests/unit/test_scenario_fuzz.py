@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emu.errors import EmuError
-from emu.keys import all_paths
-from emu.scenario import builtin_scenarios, load_scenario, read_scenario, resolve
+from emu.scenario.keys import all_paths
+from emu.scenario.reading import builtin_scenarios, load_scenario, read_scenario, resolve
 from emu.spec import ScenarioSpec
 
 TEXTS = [builtin.path.read_text(encoding="utf-8") for builtin in builtin_scenarios()]

@@ -9,7 +9,7 @@ import pytest
 from emu import secrets
 from emu.errors import EmuError
 from emu.rundir import RunDir
-from emu.scenario import has_secrets, read_scenario, resolve
+from emu.scenario.reading import has_secrets, read_scenario, resolve
 
 SCENARIO = """\
 name: a

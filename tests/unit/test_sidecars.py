@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from emu import profiles
 from emu.errors import EmuError
 from emu.messages import HOLD_VARIABLE, START_VARIABLE
 from emu.pod import queue_proxy_environment, sidecar_environment
 from emu.policy.footprint import Profile
-from emu.scenario import read_scenario, resolve
+from emu.scenario import profiles
+from emu.scenario.reading import read_scenario, resolve
 
 SCENARIO = """
 name: pod-of-three

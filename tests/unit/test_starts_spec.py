@@ -6,7 +6,7 @@ import pytest
 
 from emu.errors import EmuError
 from emu.policy.starts import TEMPERATURES
-from emu.scenario import read_scenario, resolve
+from emu.scenario.reading import read_scenario, resolve
 
 HEAD = "name: starts\nquestion: How fast?\n"
 FROZEN = "pod: { freezer: {}, app: { memory: { swapMax: max } } }\n"

@@ -27,7 +27,7 @@ from emu.events import (
 )
 from emu.pod import Pod
 from emu.rundir import RunDir
-from emu.scenario import read_scenario
+from emu.scenario.reading import read_scenario
 from emu.supervisor import Supervisor
 from tests.fakes import FakeEngine, FakePodCgroup
 

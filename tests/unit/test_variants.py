@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EXIT_BAD_INPUT, EmuError
-from emu.profiles import load_profile
-from emu.scenario import builtin_scenarios, load_scenario, read_scenario, resolve, variants_of
+from emu.scenario.profiles import load_profile
+from emu.scenario.reading import builtin_scenarios, load_scenario, read_scenario, resolve, variants_of
 
 TEXT = """\
 name: idle

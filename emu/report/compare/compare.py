@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
+from emu.policy.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
 from emu.report.words import listed
 from emu.rundir import FORMAT
 from emu.units import format_number, format_seconds

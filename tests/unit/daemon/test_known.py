@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emu.daemon.http.known import LONGEST_BYTES, MOST, Known
-from emu.profiles import load_profile
+from emu.scenario.profiles import load_profile
 from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, Wire, port_of, wait_for
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\nX-Mine: 1\r\n\r\n"

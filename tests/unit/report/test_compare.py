@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from emu.policy.expectations import parse_expectation
 from emu.report.compare.compare import compare, rows_of
 from emu.report.compare.figure import waits_of
-from emu.report.expectations import parse_expectation
 from emu.report.finish import Told, finish, look, tell
 from emu.rundir import RunDir
 from tests.fakes import MIB, FakeRun

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.report.expectations import NotMeasuredError, look_up, parse_expectation, show_figure
+from emu.policy.expectations import NotMeasuredError, look_up, parse_expectation, show_figure
 
 SUMMARY: dict[str, Any] = {
     "where": "sandbox:uml",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from emu.events import RequestsEnded
-from emu.report.expectations import parse_expectation
+from emu.policy.expectations import parse_expectation
 from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.report.story.reasons import reason_words

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from emu.report.expectations import parse_expectation
+from emu.policy.expectations import parse_expectation
 from emu.report.page.figures import Figure, run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize

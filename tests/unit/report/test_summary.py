@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from emu.report.expectations import parse_expectation
+from emu.policy.expectations import parse_expectation
 from emu.report.summary import recorded_expectations, summarize, write_summary
 from emu.study.measures import Window, percentile, says_something
 from emu.study.model import Freeze, FreezerUse, Request

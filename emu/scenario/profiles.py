@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from emu.errors import EmuError
-from emu.keys import nearest
 from emu.paths import profiles_dir
 from emu.policy.footprint import Profile, ProfileError
+from emu.scenario.keys import nearest
 from emu.yamlfile import parse, read_text
 
 OWN = "own"

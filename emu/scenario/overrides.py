@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from emu import keys
 from emu.errors import EmuError
+from emu.scenario import keys
 from emu.spec import Model, ScenarioSpec
 from emu.yamlfile import CONTROL, Mark, Node, one_line, parse
 

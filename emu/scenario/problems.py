@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from emu import keys
 from emu.errors import EmuError
+from emu.scenario import keys
 from emu.spec import SpecError
 from emu.units import format_bytes, format_seconds
 from emu.yamlfile import Mark, Node, one_line

@@ -14,9 +14,9 @@ from __future__ import annotations
 import copy
 import re
 
-from emu import overrides
 from emu.errors import EmuError
-from emu.report.expectations import VARIANTS
+from emu.policy.expectations import VARIANTS
+from emu.scenario import overrides
 from emu.yamlfile import Mark, Node, one_line
 
 _NAMES_ONE = re.compile(rf"(?<![^\s*<>=]){VARIANTS}\.")

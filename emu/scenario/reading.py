@@ -14,18 +14,19 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from emu import __version__, bodies, partial, problems
-from emu import overrides as changes
+from emu import __version__
 from emu.errors import EmuError, SeveralErrors, raise_all
-from emu.keys import nearest
-from emu.manifests import refuse_manifest
 from emu.paths import scenarios_dir
-from emu.problems import Problem
-from emu.profiles import is_path, load_profile
-from emu.report.expectations import COUNT, VARIANTS, parse_expectation
+from emu.policy.expectations import COUNT, VARIANTS, parse_expectation
+from emu.scenario import bodies, partial, problems
+from emu.scenario import overrides as changes
+from emu.scenario.keys import nearest
+from emu.scenario.manifests import refuse_manifest
+from emu.scenario.problems import Problem
+from emu.scenario.profiles import is_path, load_profile
+from emu.scenario.variants import is_comparison, variant_root
 from emu.secrets import masked_tree
 from emu.spec import OWN_FOOTPRINT, ScenarioSpec
-from emu.variants import is_comparison, variant_root
 from emu.yamlfile import Mark, Node, parse, read_text
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
