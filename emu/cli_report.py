@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from emu import outfile, output
+from emu import output
 from emu.errors import EmuError
+from emu.files import outfile
 from emu.paths import runs_dir
 from emu.rundir import RunDir
 from emu.scenario.problems import shown

@@ -8,11 +8,11 @@ from rich.table import Table
 
 from emu import output
 from emu.errors import EmuError
+from emu.files.yamlfile import Node, parse, read_text
 from emu.paths import SCHEMA, schema_file
 from emu.scenario import keys
 from emu.scenario.reading import builtin_scenarios, find_scenario
 from emu.spec import Model, ScenarioSpec
-from emu.yamlfile import Node, parse, read_text
 
 
 def complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from emu import typed
+from emu.files import typed
+from emu.files.regular import read_lines
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
-from emu.regular import read_lines
 
 LONGEST_RUN_S = 31 * 24 * 3600.0
 """No run is longer; a time that is further from its begin is not of it."""

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from emu import outfile
 from emu.errors import EmuError
-from emu.regular import read_regular
+from emu.files import outfile
+from emu.files.regular import read_regular
 
 RESERVE_BYTES = 8 * 2**20
 """So much is kept free for what a run says last: its end, the summary, and the report with its 2 MB."""

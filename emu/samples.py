@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from emu.events import LONGEST_RUN_S, Damage
+from emu.files.regular import bounded_lines, open_regular
 from emu.frames import FrameWriter, is_packed, read_frames
-from emu.regular import bounded_lines, open_regular
 
 _FLUSH_NS = 100_000_000
 """Samples of so long are packed and written together: that costs less CPU than each by itself."""

@@ -20,7 +20,7 @@ from cgroups.errors import CgroupError
 from emu import __version__, output
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_READER_GONE, EmuError
 from emu.paths import TRACEBACKS, own_cache_dir
-from emu.secrets import masked_argument
+from emu.policy.secrets import masked_argument
 
 MOST_KEPT = 20
 """Tracebacks that are kept; the oldest goes first."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from emu import __version__
 from emu.errors import EmuError
+from emu.files.yamlfile import parse, read_text
 from emu.policy.expectations import Expectation, parse_expectation
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.story.machine import global_stalls, machine_is_short
@@ -28,7 +29,6 @@ from emu.study.restraints import held_back
 from emu.study.scaling import scaling_summary
 from emu.study.stalls import stalls, thrashing
 from emu.study.starts import starts_summary
-from emu.yamlfile import parse, read_text
 
 Summary = dict[str, Any]
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emu.errors import EmuError
-from emu.regular import open_regular
+from emu.files.regular import open_regular
+from emu.files.yamlfile import CONTROL, Node
 from emu.spec.request import MOST_BODY_BYTES
-from emu.yamlfile import CONTROL, Node
 
 _FILE = "file"
 _BODY_FILE = f"request.body.{_FILE}"

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from emu.errors import EmuError
+from emu.files.yamlfile import CONTROL, Mark, Node, one_line, parse
 from emu.scenario import keys
 from emu.spec import Model, ScenarioSpec
-from emu.yamlfile import CONTROL, Mark, Node, one_line, parse
 
 _EXAMPLE = "for example --set pod.queueProxy.resources.limits.memory=32Mi"
 _PATHS = "correct it; a path is the keys joined by dots, and an item of a list is its number or its name"

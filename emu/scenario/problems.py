@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from emu.errors import EmuError
+from emu.files.yamlfile import Mark, Node, one_line
 from emu.scenario import keys
 from emu.spec import SpecError
 from emu.units import format_bytes, format_seconds
-from emu.yamlfile import Mark, Node, one_line
 
 Path = tuple[str | int, ...]
 

@@ -15,9 +15,9 @@ import copy
 import re
 
 from emu.errors import EmuError
+from emu.files.yamlfile import Mark, Node, one_line
 from emu.policy.expectations import VARIANTS
 from emu.scenario import overrides
-from emu.yamlfile import Mark, Node, one_line
 
 _NAMES_ONE = re.compile(rf"(?<![^\s*<>=]){VARIANTS}\.")
 _CHANGEABLE = ("pod", "load", "node", "recorder", "expect")

@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
 from emu.messages import FOREVER
-from emu.secrets import MASK
+from emu.policy.secrets import MASK
 from emu.units import format_bytes, parse_bytes, parse_seconds
 
 MIB = 2**20

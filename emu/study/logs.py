@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from emu import typed
-from emu.regular import read_lines
+from emu.files import typed
+from emu.files.regular import read_lines
 
 
 def logged(path: Path, *marks: str) -> Iterator[dict[str, Any]]:

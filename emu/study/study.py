@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from emu import typed
 from emu.events import (
     LONGEST_RUN_S,
     BackOffBegan,
@@ -37,6 +36,7 @@ from emu.events import (
     RunFailed,
     read_events,
 )
+from emu.files import typed
 from emu.rundir import RunDir
 from emu.study.freezes import freezer_use, measure_freezes, told_freezes
 from emu.study.kernel_log import KernelLog, read_kernel_log

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu import outfile
 from emu.cli import main
+from emu.files import outfile
 from tests import fake_runs
 
 

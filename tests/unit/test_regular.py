@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emu import regular
+from emu.files import regular
 
 
 def test_pipes_devices_sockets_and_folders_are_refused_at_once(

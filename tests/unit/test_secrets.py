@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from emu import secrets
 from emu.errors import EmuError
+from emu.policy import secrets
 from emu.rundir import RunDir
 from emu.scenario.reading import has_secrets, read_scenario, resolve
 

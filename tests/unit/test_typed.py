@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 
-from emu import typed
+from emu.files import typed
 
 
 @dataclass(frozen=True)

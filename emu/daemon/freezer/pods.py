@@ -18,9 +18,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from emu import typed
 from emu.errors import EmuError
-from emu.regular import read_regular
+from emu.files import typed
+from emu.files.regular import read_regular
 
 _MOST_BYTES = 2**24
 """More than any node's pods need."""

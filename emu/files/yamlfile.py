@@ -30,7 +30,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from emu.errors import EmuError
-from emu.regular import read_regular
+from emu.files.regular import read_regular
 
 MOST_BYTES = 256 * 1024
 MOST_VALUES = 20_000

@@ -1,0 +1,1 @@
+"""Files that come from outside: read with bounds, written whole."""
