@@ -29,13 +29,13 @@ import docker
 import psutil
 
 from cgroups.mount import find_cgroup2
-from emu import images
 from emu.activator import await_ready
-from emu.containers import LABEL_RUN, Engine
 from emu.events import EventLog
 from emu.messages import QUEUE_PORT, USER_PORT
 from emu.pod import APP, QUEUE_PROXY, SANDBOX, Pod, owner, queue_proxy_environment
-from emu.podcgroup import pod_cgroup
+from emu.runtime import images
+from emu.runtime.docker import LABEL_RUN, Engine
+from emu.runtime.podcgroup import pod_cgroup
 from emu.spec import PodSpec
 
 ROUNDS = 8

@@ -30,10 +30,10 @@ import freeze_request
 from freezing import Asking, clock_ms, container, daemon_process, figures, process, resident_kib
 from place import scratch
 
-from emu import images
-from emu.containers import Engine
 from emu.daemon.freezer.pods import Target
 from emu.errors import EmuError
+from emu.runtime import images
+from emu.runtime.docker import Engine
 
 BLOCKS = 5
 ROUNDS = {"cgroup": 200, "docker": 10}

@@ -15,12 +15,12 @@ from typing import Self
 from cgroups.freeze import thaw
 from cgroups.group import Cgroup, own_cgroup
 from cgroups.mount import find_cgroup2
-from emu import images
-from emu.containers import LABEL_RUN, ContainerRequest, Engine
 from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
 from emu.daemon.loop import new_loop
 from emu.daemon.queue_proxy.freezer_client import FreezerClient, FreezerError
 from emu.messages import PAUSE, RESUME
+from emu.runtime import images
+from emu.runtime.docker import LABEL_RUN, ContainerRequest, Engine
 
 TOKEN = "token"  # noqa: S105  of a daemon that lives for a minute
 START_S = 60.0

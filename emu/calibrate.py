@@ -30,10 +30,10 @@ from emu.owner import owner
 from emu.pod import queue_proxy_environment
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
-from emu.runtime import LABEL_OWNER
+from emu.runtime.api import LABEL_OWNER
 
 if TYPE_CHECKING:
-    from emu.containers import Engine
+    from emu.runtime.docker import Engine
 
 BODY_BYTES = 64 * 1024
 _SLEEP_S = 3600.0
@@ -128,8 +128,8 @@ def command(argv: Sequence[str], concurrency: int) -> Iterator[Running]:
 @contextmanager
 def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Running]:
     """A container of an image that the engine has, in a network of its own, and our app beside it."""
-    from emu import images
-    from emu.containers import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
+    from emu.runtime import images
+    from emu.runtime.docker import LABEL_CONTAINER, LABEL_RUN, ContainerRequest, Engine
 
     engine = Engine()
     engine.connect()

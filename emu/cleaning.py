@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu import registry
-from emu.containers import Engine
 from emu.errors import EmuError
 from emu.freezer import folders as freezer_folders
 from emu.machine import where
 from emu.owner import lives
 from emu.paths import own_cache_dir
-from emu.podcgroup import DRIVERS, existing_pods, pod_cgroup, read_owner
-from emu.process import leftovers as processes
-from emu.runtime import LABEL_OWNER, LABEL_RUN
+from emu.runtime.api import LABEL_OWNER, LABEL_RUN
+from emu.runtime.docker import Engine
+from emu.runtime.podcgroup import DRIVERS, existing_pods, pod_cgroup, read_owner
+from emu.runtime.process import leftovers as processes
 
 _OLD_S = 86400.0
 

@@ -80,7 +80,6 @@ def freezer(
       emu freezer --pods pods.json --listen unix:/run/freezer.sock --method cgroup
       emu freezer --pods pods.json --reclaim 25%@5 --reclaim all@60 --prefetch touched
     """
-    from emu.containers import Engine
     from emu.daemon import loop
     from emu.daemon.freezer import main as daemon
     from emu.daemon.freezer.methods import CgroupMethod, DockerMethod
@@ -88,6 +87,7 @@ def freezer(
     from emu.daemon.freezer.prefetcher import made_prefetcher
     from emu.daemon.journald import Journald
     from emu.events import EventLog
+    from emu.runtime.docker import Engine
 
     wanted = [daemon.read_step(step) for step in steps]
     prefetcher = made_prefetcher(prefetch, reclaims=bool(wanted))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
-from emu import archives, output
-from emu import images as builder
+from emu import output
 from emu.errors import EmuError
 from emu.paths import own_cache_dir
+from emu.runtime import archives
+from emu.runtime import images as builder
 
 _PLACES = click.Choice(["auto", "host", "sandbox"])
 
@@ -33,7 +34,7 @@ def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool
     """
     if context.invoked_subcommand is not None:
         return
-    from emu.containers import Engine
+    from emu.runtime.docker import Engine
 
     if _sandbox(place):
         builder.prepare(_say)
@@ -85,7 +86,7 @@ def load(archive: Path | None, name: str | None, place: str) -> None:
 
 
 def _load_from_docker(name: str, *, sandbox: bool) -> None:
-    from emu.containers import Engine
+    from emu.runtime.docker import Engine
 
     engine = Engine()
     engine.connect()
@@ -124,7 +125,7 @@ def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
 @click.argument("names", nargs=-1)
 def provide(names: tuple[str, ...]) -> None:
     """Have this machine's engine load what was kept: the sandbox's part of `emu images load`."""
-    from emu.containers import Engine
+    from emu.runtime.docker import Engine
 
     engine = Engine()
     engine.connect()
@@ -132,7 +133,7 @@ def provide(names: tuple[str, ...]) -> None:
 
 
 def _load_here(archive: Path) -> None:
-    from emu.containers import Engine
+    from emu.runtime.docker import Engine
 
     engine = Engine()
     engine.connect()

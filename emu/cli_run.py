@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from emu import images, output
+from emu import output
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
 from emu.ending import cut_short
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
@@ -22,6 +22,7 @@ from emu.live import Screen
 from emu.machine import where
 from emu.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.rundir import RunDir
+from emu.runtime import images
 from emu.scenario.keys import nearest
 from emu.scenario.reading import has_secrets, load_scenario, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from emu.events import CommandRan, EventLog, now
 from emu.proc import fields
-from emu.runtime import Executed, Runtime
+from emu.runtime.api import Executed, Runtime
 
 LOOK_S = 0.02
 """How often the container's cgroup is looked at: an interpreter takes longer than that to start."""

@@ -21,7 +21,6 @@ from typing import Self
 
 from cgroups import files
 from cgroups.errors import CgroupError
-from emu import images
 from emu.errors import EmuError
 from emu.events import (
     SCALE_DOWN,
@@ -35,10 +34,11 @@ from emu.events import (
 )
 from emu.freezer_access import MOUNT, Access
 from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
-from emu.podcgroup import PodCgroup
 from emu.policy import qos
 from emu.policy.probing import Kind, ProbeRule
-from emu.runtime import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineGone, Runtime
+from emu.runtime import images
+from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineGone, Runtime
+from emu.runtime.podcgroup import PodCgroup
 from emu.scenario.profiles import profile_of
 from emu.spec import (
     AppSpec,

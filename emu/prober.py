@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from emu.errors import EmuError
 from emu.policy.probing import Outcome
-from emu.runtime import Executed
+from emu.runtime.api import Executed
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
 
 USER_AGENT = "kube-probe/1.34"

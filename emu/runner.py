@@ -15,9 +15,8 @@ import psutil
 
 from cgroups import parse
 from cgroups.mount import find_cgroup2
-from emu import __version__, images, pagecache
+from emu import __version__, pagecache
 from emu.ending import Ending
-from emu.engines import open_runtime
 from emu.errors import EmuError
 from emu.events import EventLog, KubeletEvent, Note, RunBegan, now
 from emu.freezer import RunFreezer
@@ -27,7 +26,6 @@ from emu.loading import RunLoad
 from emu.machine import machine_facts, not_applied, where
 from emu.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
-from emu.podcgroup import pod_cgroup
 from emu.podfacts import PodWitness
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
@@ -35,7 +33,10 @@ from emu.recording import RunRecorder
 from emu.registry import registered
 from emu.rundir import FORMAT, RunDir
 from emu.runjournal import keep_journal, log_driver
-from emu.runtime import LABEL_OWNER, EngineFacts, Runtime
+from emu.runtime import images
+from emu.runtime.api import LABEL_OWNER, EngineFacts, Runtime
+from emu.runtime.choosing import open_runtime
+from emu.runtime.podcgroup import pod_cgroup
 from emu.scenario.load_plan import load_plan
 from emu.scenario.profiles import profile_of
 from emu.scenario.reading import has_secrets, resolve

@@ -31,7 +31,7 @@ from emu.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
 from emu.policy import starts as policy
 from emu.policy.starts import Found
 from emu.rundir import RunDir
-from emu.runtime import LABEL_RUN, Runtime
+from emu.runtime.api import LABEL_RUN, Runtime
 from emu.scenario.load_plan import request_spec
 from emu.spec import StartsSpec
 

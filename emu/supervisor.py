@@ -37,7 +37,7 @@ from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
 from emu.policy.probing import ContainerProbes, Kind
 from emu.prober import Answer, Target
 from emu.rundir import RunDir
-from emu.runtime import LABEL_RUN, EngineGone, Runtime
+from emu.runtime.api import LABEL_RUN, EngineGone, Runtime
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec
 
 _SIGKILLED = 137

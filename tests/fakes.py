@@ -21,7 +21,6 @@ from typing import Any
 from cgroups.kmsg import parse_record
 from cgroups.mount import Mount
 from cgroups.oom import OomParser
-from emu.containers import ContainerRequest, Engine, Executed
 from emu.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
@@ -51,8 +50,9 @@ from emu.events import (
     RunFailed,
 )
 from emu.messages import RequestDone, RequestError, RequestSent, to_line
-from emu.podcgroup import PodCgroup
 from emu.rundir import RunDir
+from emu.runtime.docker import ContainerRequest, Engine, Executed
+from emu.runtime.podcgroup import PodCgroup
 from emu.samples import SampleWriter
 
 MIB = 2**20

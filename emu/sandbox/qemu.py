@@ -38,9 +38,10 @@ from typing import NoReturn
 import click
 
 import emu
-from emu import command, images, output, paths, toplevel
-from emu.containers import Engine
+from emu import command, output, paths, toplevel
 from emu.errors import EXIT_INTERRUPTED, EmuError
+from emu.runtime import images
+from emu.runtime.docker import Engine
 from emu.sandbox import image as disks
 from emu.sandbox.accelerator import accelerator
 from emu.sandbox.image import GUEST_FILES, GuestImage, Say
@@ -173,7 +174,7 @@ def run(
 def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -> tuple[Path, Share]:
     """A /var/lib/docker with our container images, built once in a guest of its own: without KVM that takes minutes.
 
-    The share has what emu.images needs for that where there is no network; each run looks at it again.
+    The share has what emu.runtime.images needs for that where there is no network; each run looks at it again.
     """
     artifacts = images.prepare(say)
     share = Share(paths.cache_dir() / "images", "/root/.cache/emu/images")
@@ -205,7 +206,7 @@ def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -
 
 
 class _NoEngine(Engine):
-    """Has no image and builds none: emu.images tells it what it would build, and from what."""
+    """Has no image and builds none: emu.runtime.images tells it what it would build, and from what."""
 
     def image_labels(self, tag: str) -> dict[str, str] | None:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from emu.events import EventLog
 from emu.freezer import RunFreezer
 from emu.rundir import RunDir
-from emu.runtime import USER
+from emu.runtime.api import USER
 from emu.spec import FreezerSpec
 
 

@@ -16,13 +16,14 @@ import pytest
 
 from cgroups.group import Cgroup
 from cgroups.mount import Mount
-from emu import cleaning, images
+from emu import cleaning
 from emu.errors import EmuError
 from emu.owner import owner
-from emu.podcgroup import CgroupfsPod
-from emu.process import network, roots
-from emu.process.engine import ProcessRuntime
-from emu.runtime import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest
+from emu.runtime import images
+from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest
+from emu.runtime.podcgroup import CgroupfsPod
+from emu.runtime.process import network, roots
+from emu.runtime.process.engine import ProcessRuntime
 from tests.kernel.support import eventually
 
 MIB = 2**20

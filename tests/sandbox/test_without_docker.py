@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from emu import images
+from emu.runtime import images
 from emu.sandbox.uml import Guest
 from tests.sandbox.conftest import Shared
 

@@ -16,10 +16,10 @@ import pytest
 
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
-from emu import images
-from emu.containers import Engine
 from emu.errors import EmuError
 from emu.rundir import RunDir
+from emu.runtime import images
+from emu.runtime.docker import Engine
 from emu.scenario.reading import load_scenario
 from tests import consistency
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, run_going

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.containers import Engine
 from emu.machine import where
 from emu.proc import start_time
+from emu.runtime.docker import Engine
 from tests.scenario.support import eventually
 
 _PID = Path("/run/emu/dockerd.pid")

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cgroups.mount import find_cgroup2
-from emu.containers import LABEL_RUN, Engine
 from emu.events import Event, read_events
 from emu.messages import QUEUE_PORT, Work
-from emu.podcgroup import PARENT
 from emu.rundir import RunDir
+from emu.runtime.docker import LABEL_RUN, Engine
+from emu.runtime.podcgroup import PARENT
 from tests import consistency
 
 DEADLINE_S = 300.0

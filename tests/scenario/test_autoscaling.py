@@ -11,9 +11,9 @@ from collections.abc import Callable
 import pytest
 
 from emu.activator import START_HEADER
-from emu.containers import LABEL_RUN, Engine
 from emu.events import SCALED_TO_ZERO
 from emu.policy.starts import WARM_DISK, WARM_PAGE_CACHE
+from emu.runtime.docker import LABEL_RUN, Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 
 pytestmark = pytest.mark.scenario

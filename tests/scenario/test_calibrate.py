@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from emu import images
-from emu.containers import Engine
 from emu.machine import where
+from emu.runtime import images
+from emu.runtime.docker import Engine
 from emu.scenario.profiles import read_profile
 from tests.scenario.support import DEADLINE_S, EMU, leftovers
 from tests.scenario.test_scenarios import EmuRun

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from emu.containers import Engine
 from emu.events import ContainerExited, DockerEvent, Event
 from emu.machine import where
 from emu.messages import Work
+from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 
 pytestmark = pytest.mark.scenario

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from cgroups.mount import find_cgroup2
-from emu.containers import Engine
 from emu.events import ContainerExited, RunEnded, RunFailed, read_events
-from emu.podcgroup import PARENT
+from emu.runtime.docker import Engine
+from emu.runtime.podcgroup import PARENT
 from tests.scenario.dockerd import Dockerd, the_engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 

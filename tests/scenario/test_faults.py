@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from emu.containers import Engine
+from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 
 pytestmark = pytest.mark.scenario

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from emu.containers import Engine
 from emu.events import ContainerPaused, DockerEvent, read_events
+from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
 
 pytestmark = pytest.mark.scenario

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cgroups.group import own_cgroup
-from emu import images
-from emu.containers import LABEL_RUN, ContainerRequest, Engine
 from emu.daemon.freezer.pods import FreezerPod, Target
+from emu.runtime import images
+from emu.runtime.docker import LABEL_RUN, ContainerRequest, Engine
 from tests.kernel.freezer import Freezer, client
 
 pytestmark = pytest.mark.scenario

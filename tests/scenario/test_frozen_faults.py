@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from cgroups.group import Cgroup
-from emu.containers import Engine
 from emu.events import ContainerPaused, ContainerResumed, ContainerStarted, Event
 from emu.messages import Work
+from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, Going, eventually, leftovers
 
 pytestmark = pytest.mark.scenario

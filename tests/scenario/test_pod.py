@@ -11,9 +11,9 @@ import psutil
 import pytest
 
 from cgroups.group import Cgroup, own_cgroup
-from emu import archives, images
-from emu.containers import Engine
 from emu.policy import qos
+from emu.runtime import archives, images
+from emu.runtime.docker import Engine
 from tests.scenario.support import run_going
 
 pytestmark = pytest.mark.scenario

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from cgroups.mount import find_cgroup2
-from emu.containers import Engine
 from emu.events import ContainerExited, DockerEvent, read_events
-from emu.podcgroup import PARENT
-from emu.process import network, roots
+from emu.runtime.docker import Engine
+from emu.runtime.podcgroup import PARENT
+from emu.runtime.process import network, roots
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
 
 pytestmark = pytest.mark.scenario

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.containers import Engine
 from emu.events import Damage, RunEnded, RunFailed, read_events
 from emu.rundir import RESERVE_BYTES, RunDir
+from emu.runtime.docker import Engine
 from emu.samples import read_samples
 from tests import fake_runs
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from emu.containers import Engine
 from emu.events import DockerEvent, MemoryEventsRose, PodStatus, RunBegan, read_events
+from emu.runtime.docker import Engine
 from emu.samples import read_samples
 from emu.scenario.reading import builtin_scenarios
 from tests.scenario.support import Finished, leftovers

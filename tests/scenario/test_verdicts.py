@@ -9,7 +9,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from emu.containers import Engine
+from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, leftovers
 
 pytestmark = pytest.mark.scenario

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from emu import archives
-from emu.containers import Engine
 from emu.errors import EmuError
+from emu.runtime import archives
+from emu.runtime.docker import Engine
 
 MANIFEST = [{"Config": "ab12.json", "RepoTags": ["my/app:1", "my/app:latest"], "Layers": []}]
 

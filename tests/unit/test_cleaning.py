@@ -11,11 +11,11 @@ import pytest
 
 from cgroups.mount import Mount
 from emu import cleaning, freezer, registry
-from emu.containers import Engine
 from emu.errors import EmuError
 from emu.owner import owner
-from emu.podcgroup import PodCgroup
-from emu.process import leftovers, network
+from emu.runtime.docker import Engine
+from emu.runtime.podcgroup import PodCgroup
+from emu.runtime.process import leftovers, network
 from tests.fakes import FakePodCgroup
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu import cli_run, images, runner
+from emu import cli_run, runner
 from emu.cli import main
 from emu.cli_run import _tell, record
 from emu.errors import EmuError
 from emu.live import Screen
 from emu.rundir import RunDir
+from emu.runtime import images
 from emu.sandbox import uml
 from emu.scenario.reading import read_scenario, resolve
 from emu.spec import ScenarioSpec

@@ -11,7 +11,7 @@ from typing import Any
 import docker
 import pytest
 
-from emu.containers import Engine, EngineGone, instructions, memory_arguments
+from emu.runtime.docker import Engine, EngineGone, instructions, memory_arguments
 
 MIB = 2**20
 

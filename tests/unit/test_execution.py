@@ -14,7 +14,7 @@ from emu import execution
 from emu.errors import EmuError
 from emu.events import CommandRan, EventLog, read_events
 from emu.execution import execute
-from emu.runtime import Executed
+from emu.runtime.api import Executed
 from tests.fakes import FakeEngine
 
 DEADLINE_S = 60.0

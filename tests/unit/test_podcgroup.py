@@ -8,7 +8,7 @@ import pytest
 
 from cgroups.mount import Mount
 from emu.errors import EmuError
-from emu.podcgroup import existing_pods, pod_cgroup
+from emu.runtime.podcgroup import existing_pods, pod_cgroup
 
 MOUNT = Mount(Path("/sys/fs/cgroup"), frozenset({"memory"}), False)
 

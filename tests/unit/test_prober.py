@@ -10,9 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from emu.containers import Executed
 from emu.errors import EmuError
 from emu.prober import Answer, Target, ask, run_hook
+from emu.runtime.docker import Executed
 from emu.spec import ExecSpec, HeaderSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

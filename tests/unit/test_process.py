@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.process import launch, leftovers, network, roots
-from emu.process.journal import JournalLines
-from emu.process.launch import Bind
-from emu.process.network import Network
 from emu.report.journal import entries
 from emu.report.page.header import header
 from emu.report.summary import summarize
+from emu.runtime.process import launch, leftovers, network, roots
+from emu.runtime.process.journald_lines import JournalLines
+from emu.runtime.process.launch import Bind
+from emu.runtime.process.network import Network
 from emu.scenario.reading import needs_docker, read_scenario, resolve
 from emu.study.study import read_study
 from tests.fakes import FakeRun

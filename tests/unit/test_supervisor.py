@@ -12,7 +12,6 @@ import pytest
 from cgroups import freeze
 from cgroups.errors import DeadlineMissed
 from cgroups.group import Cgroup
-from emu.containers import EngineGone, Executed
 from emu.events import (
     ContainerExited,
     ContainerReady,
@@ -27,6 +26,7 @@ from emu.events import (
 )
 from emu.pod import Pod
 from emu.rundir import RunDir
+from emu.runtime.docker import EngineGone, Executed
 from emu.scenario.reading import read_scenario
 from emu.supervisor import Supervisor
 from tests.fakes import FakeEngine, FakePodCgroup

@@ -17,10 +17,10 @@ from cgroups import NO_LIMIT, freeze
 from cgroups.errors import CgroupError, CgroupGone, DeadlineMissed, FileAbsent
 from cgroups.group import Cgroup
 from cgroups.waiting import wait_for_events
-from emu.containers import Engine
 from emu.daemon.freezer.pods import Target
 from emu.errors import EmuError
 from emu.policy.reclaiming import STEP_BYTES, Held, SwapRoom, wanted_bytes, why_not_all
+from emu.runtime.docker import Engine
 
 FRUITLESS = 3
 """So many steps in a row that gave nothing back are the end: one may only have aged the pages that the next takes."""

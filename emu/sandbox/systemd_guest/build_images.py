@@ -1,11 +1,11 @@
-"""Builds our container images in the guest's Docker, from what the host prepared (emu.images); run by the guest."""
+"""Builds our container images in the guest's Docker, from what the host prepared (emu.runtime.images); run by the guest."""
 
 from __future__ import annotations
 
 import sys
 
-from emu import images
-from emu.containers import Engine
+from emu.runtime import images
+from emu.runtime.docker import Engine
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Runs a pod's containers as plain processes: the second `emu.runtime.Runtime`, beside the Docker engine.
+"""Runs a pod's containers as plain processes: the second `emu.runtime.api.Runtime`, beside the Docker engine.
 
 What Docker does for a container is done here with what the kernel and util-linux have: a cgroup with limits that the
 process is in before it is the program, mounts of its own above a root of our own (roots.py), the pod's network
@@ -23,14 +23,14 @@ from typing import Any
 
 from cgroups.errors import CgroupError
 from cgroups.mount import Mount, find_cgroup2
-from emu import images
 from emu.errors import EmuError
-from emu.podcgroup import CgroupfsPod
-from emu.process import launch, leftovers, network, roots
-from emu.process.container import Container, Place
-from emu.process.launch import Bind
-from emu.process.network import Network
-from emu.runtime import LABEL_OWNER, LABEL_RUN, USER, ContainerRequest, EngineFacts, Executed
+from emu.runtime import images
+from emu.runtime.api import LABEL_OWNER, LABEL_RUN, USER, ContainerRequest, EngineFacts, Executed
+from emu.runtime.podcgroup import CgroupfsPod
+from emu.runtime.process import launch, leftovers, network, roots
+from emu.runtime.process.container import Container, Place
+from emu.runtime.process.launch import Bind
+from emu.runtime.process.network import Network
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _BASE_ENVIRONMENT = {"PATH": _PATH, "HOME": "/"}

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 from emu import command
 from emu.errors import EmuError
 from emu.paths import images_dir, own_cache_dir
-from emu.runtime import LABEL_DIGEST
+from emu.runtime.api import LABEL_DIGEST
 
 if TYPE_CHECKING:
-    from emu.containers import Engine
+    from emu.runtime.docker import Engine
 
 BASE, APP, QUEUE_PROXY = "emu/base", "emu/app", "emu/queue-proxy"
 _RECIPE = 1

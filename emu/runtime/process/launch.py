@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emu.errors import EmuError
-from emu.runtime import NOFILE, USER
+from emu.runtime.api import NOFILE, USER
 
 READY = b"ready\n"
 """What the chain says on its standard input, which is a pipe to us, just before it becomes the program; and before

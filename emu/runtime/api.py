@@ -1,6 +1,6 @@
 """What runs a pod's containers, as the rest of emu sees it: what is asked of it, and what it says of itself.
 
-There are two: `emu.containers`, a Docker engine, and `emu.process`, plain processes in the pod's cgroups. Ids, states
+There are two: `emu.runtime.docker`, a Docker engine, and `emu.runtime.process`, plain processes in the pod's cgroups. Ids, states
 and events are in Docker's words in both, so that what is recorded of a run is the same.
 """
 

@@ -20,10 +20,10 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu import command
 from emu.errors import EmuError
-from emu.process import launch
-from emu.process.journal import JournalLines
-from emu.process.launch import Bind
-from emu.runtime import MOST_OUTPUT, ContainerRequest, Executed
+from emu.runtime.api import MOST_OUTPUT, ContainerRequest, Executed
+from emu.runtime.process import launch
+from emu.runtime.process.journald_lines import JournalLines
+from emu.runtime.process.launch import Bind
 
 CONTROLLERS = ("memory", "io", "cpu", "pids")
 _START_S = 60.0

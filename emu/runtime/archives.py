@@ -20,8 +20,8 @@ from emu.errors import EmuError
 from emu.paths import cache_dir
 
 if TYPE_CHECKING:
-    from emu.containers import Engine
-    from emu.images import Progress
+    from emu.runtime.docker import Engine
+    from emu.runtime.images import Progress
 
 _MANIFEST = "manifest.json"
 _MOST_MANIFEST = 2**20

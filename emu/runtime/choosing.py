@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from emu import images
-from emu.runtime import EngineFacts, Runtime
+from emu.runtime import images
+from emu.runtime.api import EngineFacts, Runtime
 
 
 def open_runtime(name: str, progress: images.Progress, own_images: Iterable[str] = ()) -> tuple[Runtime, EngineFacts]:
@@ -13,14 +13,14 @@ def open_runtime(name: str, progress: images.Progress, own_images: Iterable[str]
     `own_images`, the scenario's, those that were kept (`emu images load`) are loaded where the engine lacks them.
     """
     if name == "process":
-        from emu.process.engine import ProcessRuntime
+        from emu.runtime.process.engine import ProcessRuntime
 
         processes = ProcessRuntime()
         facts = processes.connect()
         processes.provide(images.prepare(progress), progress)
         return processes, facts
-    from emu import archives
-    from emu.containers import Engine  # here, because Docker's library takes its time where nobody needs it
+    from emu.runtime import archives
+    from emu.runtime.docker import Engine  # here, because Docker's library takes its time where nobody needs it
 
     engine = Engine()
     facts = engine.connect()

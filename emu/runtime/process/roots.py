@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from emu import command, images
+from emu import command
 from emu.paths import images_dir
-from emu.process.launch import tool
-from emu.runtime import USER
+from emu.runtime import images
+from emu.runtime.api import USER
+from emu.runtime.process.launch import tool
 
 HOME = Path("/var/lib/emu")
 """Roots and volumes. In the sandbox it is on the image disk, which lasts."""

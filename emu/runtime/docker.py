@@ -24,7 +24,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from emu.errors import EmuError
-from emu.runtime import (
+from emu.runtime.api import (
     LABEL_CONTAINER,
     LABEL_RUN,
     MOST_OUTPUT,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from emu.errors import EmuError
-from emu.process import network, roots
+from emu.runtime.process import network, roots
 
 _RUNS = "runs"
 _OWNER = "owner"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from emu import command
 from emu.errors import EmuError
-from emu.process.launch import tool
+from emu.runtime.process.launch import tool
 
 HOME = Path("/run/netns")
 """Where ip(8) keeps namespaces by name."""
