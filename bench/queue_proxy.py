@@ -33,9 +33,9 @@ from typing import Any
 import protocols
 from protocols import whole
 
-from emu import calibrate
 from emu.messages import QUEUE_PORT
 from emu.pod import queue_proxy_environment
+from emu.run import calibrate
 
 UPSTREAM, NGINX = 18080, 18081
 CONNECTIONS = (1, 32, 256)

@@ -114,7 +114,7 @@ def main() -> None:
 @main.command()
 def clean() -> None:
     """Remove what killed runs left behind: containers, volumes, cgroups and guests of ours, and nothing else."""
-    from emu.cleaning import clean as sweep
+    from emu.run.cleaning import clean as sweep
 
     count = 0
     for thing in sweep(lambda text: output.echo(f"emu: {text}", err=True)):

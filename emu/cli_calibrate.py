@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from emu import output
 from emu.errors import EmuError
 from emu.files import outfile
-from emu.machine import where
+from emu.run.machine import where
 
 
 @click.group()
@@ -53,7 +53,7 @@ def queue_proxy(
       emu calibrate queue-proxy --image my/queue:v1.23 --name knative-1.23-ours
       emu run queue-proxy-oom --set pod.queueProxy.footprint=./mine.yaml
     """
-    from emu import calibrate as measure
+    from emu.run import calibrate as measure
 
     if not argv and tag is None:
         raise click.UsageError("give a COMMAND after --, or --image")

@@ -15,12 +15,12 @@ import click
 
 from emu import output
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
-from emu.ending import cut_short
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
-from emu.interrupts import Interrupts
-from emu.live import Screen
-from emu.machine import where
 from emu.paths import TRACEBACKS, own_cache_dir, runs_dir
+from emu.run.ending import cut_short
+from emu.run.interrupts import Interrupts
+from emu.run.machine import where
+from emu.run.screen import Screen
 from emu.rundir import RunDir
 from emu.runtime import images
 from emu.scenario.keys import nearest
@@ -124,7 +124,7 @@ def _only(name: str, spec: ScenarioSpec) -> ScenarioSpec:
 
 def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
     """Run it on this kernel, or each of its variants one after the other; EXIT_OK if all was played to its end."""
-    from emu.runner import run_scenario
+    from emu.run.story import run_scenario
 
     plays = variants_of(spec)
     if not plays:

@@ -16,9 +16,9 @@ import pytest
 
 from cgroups.group import Cgroup
 from cgroups.mount import Mount
-from emu import cleaning
 from emu.errors import EmuError
 from emu.owner import owner
+from emu.run import cleaning
 from emu.runtime import images
 from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest
 from emu.runtime.podcgroup import CgroupfsPod

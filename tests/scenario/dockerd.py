@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from emu.machine import where
 from emu.proc import start_time
+from emu.run.machine import where
 from emu.runtime.docker import Engine
 from tests.scenario.support import eventually
 

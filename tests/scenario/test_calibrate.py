@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.machine import where
+from emu.run.machine import where
 from emu.runtime import images
 from emu.runtime.docker import Engine
 from emu.scenario.profiles import read_profile

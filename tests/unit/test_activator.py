@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from emu import activator
-from emu.activator import Activator, HeldRequest, await_ready
+from emu.run import start_activator
+from emu.run.start_activator import Activator, HeldRequest, await_ready
 
 REQUEST = b"POST /?sleep=1 HTTP/1.1\r\nHost: app\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -22,7 +22,7 @@ def pod(monkeypatch: pytest.MonkeyPatch, *answers: bytes) -> Iterator[list[bytes
     """Something in queue-proxy's place: one connection for each answer, and all that it was sent."""
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setattr(activator, "QUEUE_PORT", listener.getsockname()[1])
+        monkeypatch.setattr(start_activator, "QUEUE_PORT", listener.getsockname()[1])
 
         def serve() -> None:
             for answer in answers:
@@ -75,7 +75,7 @@ def test_a_pod_that_hangs_up_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     """No answer is no answer: the client sees a closed connection."""
 
     def serve(request: HeldRequest) -> None:
-        with pytest.raises((OSError, activator.EmuError)):
+        with pytest.raises((OSError, start_activator.EmuError)):
             request.forward("127.0.0.1", "cold", deadline(), nothing)
 
     with pod(monkeypatch, b""), Activator(nothing) as front:
@@ -90,7 +90,7 @@ def test_an_interrupt_ends_the_wait() -> None:
         raise KeyboardInterrupt
 
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(activator, "QUEUE_PORT", silent.getsockname()[1])
+        patch.setattr(start_activator, "QUEUE_PORT", silent.getsockname()[1])
         with Activator(stop) as front, pytest.raises(KeyboardInterrupt):
             front.ask(REQUEST, lambda request: request.forward("127.0.0.1", "cold", deadline(), nothing))
 
@@ -109,5 +109,5 @@ def test_a_pod_that_never_listens_is_not_ready() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(activator, "QUEUE_PORT", port)
+        patch.setattr(start_activator, "QUEUE_PORT", port)
         assert not await_ready("127.0.0.1", time.monotonic() + 0.1, nothing)

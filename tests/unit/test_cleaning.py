@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from cgroups.mount import Mount
-from emu import cleaning, freezer, registry
+from emu import freezer
 from emu.errors import EmuError
 from emu.owner import owner
+from emu.run import cleaning, registry
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import PodCgroup
 from emu.runtime.process import leftovers, network

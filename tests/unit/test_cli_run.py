@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu import cli_run, runner
+from emu import cli_run
 from emu.cli import main
 from emu.cli_run import _tell, record
 from emu.errors import EmuError
-from emu.live import Screen
+from emu.run import story
+from emu.run.screen import Screen
 from emu.rundir import RunDir
 from emu.runtime import images
 from emu.sandbox import uml
@@ -42,7 +43,7 @@ def played(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Play], 
     scenario = resolve(read_scenario(TEXT, "two.yaml"))
 
     def play(run: Play) -> tuple[int, RunDir]:
-        monkeypatch.setattr(runner, "run_scenario", lambda spec, run_dir, screen: run(spec, run_dir))
+        monkeypatch.setattr(story, "run_scenario", lambda spec, run_dir, screen: run(spec, run_dir))
         result = CliRunner().invoke(record, ["--out", str(top.path)], input=scenario)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from emu.ending import Ending
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
 from emu.events import Event, EventLog, Note, RunEnded, RunFailed, read_events
-from emu.live import Screen
+from emu.run.ending import Ending
+from emu.run.screen import Screen
 from emu.rundir import RunDir
 
 LOST = EmuError("the engine went away", "nobody answers", "start it")

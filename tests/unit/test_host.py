@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from emu import host
 from emu.cli_sandbox import doctor
-from emu.machine import not_applied
+from emu.run.machine import not_applied
 from emu.sandbox import parts
 from emu.spec.scenario import SandboxSpec
 

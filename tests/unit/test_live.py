@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from emu.live import MemoryNow, Now, Screen
+from emu.run.screen import MemoryNow, Now, Screen
 
 APP = MemoryNow("app", "ready", 20 << 20, 0, 0, 0, 0, 0, 24 << 20, 64 << 20, 0)
 MOMENT = Now(elapsed_s=3.0, phase="load", ready="2/2", status="Running", restarts=0, age_s=3.0, memory=(APP,))

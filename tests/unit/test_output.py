@@ -13,7 +13,7 @@ import pytest
 
 from emu import output
 from emu.errors import EXIT_BAD_INPUT, EXIT_READER_GONE
-from emu.live import MemoryNow, Now, Screen
+from emu.run.screen import MemoryNow, Now, Screen
 
 ROOT = Path(__file__).resolve().parents[2]
 EVIL = "\x1b[31mred\x1b]0;title\x07\r\x9b2J\u202eabc[bold]x[/]\udcff"
@@ -108,7 +108,7 @@ def test_closed_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
 def test_a_lasting_console_outlives_its_stream() -> None:
     """A run goes on when its screen cannot be written any more, and the rest is not printed."""
     code = (
-        "from emu.live import Screen\n"
+        "from emu.run.screen import Screen\n"
         "with Screen() as screen:\n"
         "    screen.step('a'); screen.step('b'); screen.title('c', 'd')\n"
         "import sys; sys.exit(7)"

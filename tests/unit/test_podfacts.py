@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from emu.podfacts import PodWitness
 from emu.policy.lifecycle import ContainerState, PodView
+from emu.run.podfacts import PodWitness
 from emu.spec import PodSpec
 
 

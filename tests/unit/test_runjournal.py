@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from emu.runjournal import since
+from emu.run.journal import since
 
 
 def test_lines_belong_to_a_run_by_the_clock_that_nobody_sets() -> None:

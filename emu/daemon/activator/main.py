@@ -24,7 +24,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
-from emu.activator import PROBE, START_HEADER
 from emu.daemon import loop as runtime
 from emu.daemon.http import forward, http1
 from emu.daemon.http.client import ClientConnection, KnownAnswer
@@ -43,6 +42,7 @@ from emu.policy.breaker import RUN, Breaker
 from emu.policy.draining import Draining
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.policy.timeouts import RequestTimeouts
+from emu.run.start_activator import PROBE, START_HEADER
 
 MAX_IDLE = 100
 """MAX_IDLE_PROXY_CONNS_PER_HOST (cmd/activator/main.go)."""

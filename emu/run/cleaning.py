@@ -1,6 +1,6 @@
 """Finds what a killed run left behind, and removes it: containers, volumes, cgroups, networks, guests; nothing else.
 
-Ours is what carries our label or lies below our parent cgroup. What is of a run that is alive (`emu.registry`) is
+Ours is what carries our label or lies below our parent cgroup. What is of a run that is alive (`emu.run.registry`) is
 left alone. Processes need no search: the recorder and the load generator end with the run that started them,
 containers are the engine's, and what runs without an engine is in its pod's cgroup.
 """
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
-from emu import registry
 from emu.errors import EmuError
 from emu.freezer import folders as freezer_folders
-from emu.machine import where
 from emu.owner import lives
 from emu.paths import own_cache_dir
+from emu.run import registry
+from emu.run.machine import where
 from emu.runtime.api import LABEL_OWNER, LABEL_RUN
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import DRIVERS, existing_pods, pod_cgroup, read_owner

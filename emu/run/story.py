@@ -16,23 +16,23 @@ import psutil
 from cgroups import parse
 from cgroups.mount import find_cgroup2
 from emu import __version__, pagecache
-from emu.ending import Ending
 from emu.errors import EmuError
 from emu.events import EventLog, KubeletEvent, Note, RunBegan, now
 from emu.freezer import RunFreezer
-from emu.interrupts import Interrupts
-from emu.live import MemoryNow, Now, Screen
 from emu.loading import RunLoad
-from emu.machine import machine_facts, not_applied, where
 from emu.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
-from emu.podfacts import PodWitness
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.recording import RunRecorder
-from emu.registry import registered
+from emu.run.ending import Ending
+from emu.run.interrupts import Interrupts
+from emu.run.journal import keep_journal, log_driver
+from emu.run.machine import machine_facts, not_applied, where
+from emu.run.podfacts import PodWitness
+from emu.run.registry import registered
+from emu.run.screen import MemoryNow, Now, Screen
 from emu.rundir import FORMAT, RunDir
-from emu.runjournal import keep_journal, log_driver
 from emu.runtime import images
 from emu.runtime.api import LABEL_OWNER, EngineFacts, Runtime
 from emu.runtime.choosing import open_runtime
@@ -84,7 +84,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log, user))
         image = None
         if spec.starts is not None:
-            from emu.starts import app_image
+            from emu.run.starts import app_image
 
             screen.step("making an image for the app that shares no layer, and its archive")
             source = spec.pod.app.image or images.APP
@@ -112,7 +112,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             pod.on_create = _telling(recorder, freezer, pod)
             keep = partial(_keep_going, recorder, freezer, interrupts, _Pulse(run))
             if spec.starts is not None and image is not None:
-                from emu.starts import Starts
+                from emu.run.starts import Starts
 
                 starts = Starts(spec.starts, pod, image, engine, run, log, say=screen.step, check=keep)
                 stack.enter_context(starts).measure()

@@ -20,7 +20,6 @@ from cgroups import parse
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu import pagecache
-from emu.activator import Activator, Answer, HeldRequest, await_ready
 from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
 from emu.daemon.load.sender import content_of, request_head
@@ -30,6 +29,7 @@ from emu.messages import RequestDone, RequestSent, to_line
 from emu.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
 from emu.policy import starts as policy
 from emu.policy.starts import Found
+from emu.run.start_activator import Activator, Answer, HeldRequest, await_ready
 from emu.rundir import RunDir
 from emu.runtime.api import LABEL_RUN, Runtime
 from emu.scenario.load_plan import request_spec

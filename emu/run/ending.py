@@ -8,7 +8,7 @@ from types import TracebackType
 
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
 from emu.events import EventLog, Note, RunEnded, RunFailed, now, read_events
-from emu.live import Screen
+from emu.run.screen import Screen
 from emu.rundir import NO_ROOM, RunDir, cannot_record
 
 

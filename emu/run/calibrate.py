@@ -24,12 +24,12 @@ import psutil
 
 from emu.command import spawn
 from emu.errors import EmuError
-from emu.machine import where
 from emu.messages import QUEUE_PORT, USER_PORT, Work
 from emu.owner import owner
 from emu.pod import queue_proxy_environment
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
+from emu.run.machine import where
 from emu.runtime.api import LABEL_OWNER
 
 if TYPE_CHECKING:
