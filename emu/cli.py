@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from emu import __version__, output, toplevel
+from emu import __version__
 from emu.errors import EXIT_INTERRUPTED
-from emu.output import ReaderGone
+from emu.machine import output, toplevel
+from emu.machine.output import ReaderGone
 
 HELP_OPTIONS = ["-h", "--help"]
 _ELSEWHERE = {

@@ -11,9 +11,9 @@ from typing import Any
 import click
 from ruamel.yaml import YAML
 
-from emu import output
 from emu.errors import EmuError
 from emu.files import outfile
+from emu.machine import output
 from emu.run.machine import where
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emu import output
+from emu.machine import output
 
 if TYPE_CHECKING:
     from emu.conformance import suite

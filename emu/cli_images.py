@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from emu import output
 from emu.errors import EmuError
-from emu.paths import own_cache_dir
+from emu.machine import output
+from emu.machine.paths import own_cache_dir
 from emu.runtime import archives
 from emu.runtime import images as builder
 

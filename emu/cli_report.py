@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from emu import output
 from emu.errors import EmuError
 from emu.files import outfile
-from emu.paths import runs_dir
+from emu.machine import output
+from emu.machine.paths import runs_dir
 from emu.rundir import RunDir
 from emu.scenario.problems import shown
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from emu import output
 from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
-from emu.paths import TRACEBACKS, own_cache_dir, runs_dir
+from emu.machine import output
+from emu.machine.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.run.ending import cut_short
 from emu.run.interrupts import Interrupts
 from emu.run.machine import where

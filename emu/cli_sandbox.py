@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emu import output
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
+from emu.machine import output
 from emu.sandbox import disk, uml
 from emu.units import parse_bytes, parse_seconds
 

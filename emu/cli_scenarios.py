@@ -6,10 +6,10 @@ import click
 from click.shell_completion import CompletionItem
 from rich.table import Table
 
-from emu import output
 from emu.errors import EmuError
 from emu.files.yamlfile import Node, parse, read_text
-from emu.paths import SCHEMA, schema_file
+from emu.machine import output
+from emu.machine.paths import SCHEMA, schema_file
 from emu.scenario import keys
 from emu.scenario.reading import builtin_scenarios, find_scenario
 from emu.spec import Model, ScenarioSpec

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from emu import output, toplevel
+from emu.machine import output, toplevel
 from emu.messages import FOREVER
 from emu.scenario import keys
 from emu.spec import NO_LIMIT, Model, ScenarioSpec

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from emu.events import CommandRan, EventLog, now
-from emu.proc import fields
+from emu.machine.proc import fields
 from emu.runtime.api import Executed, Runtime
 
 LOOK_S = 0.02

@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 
-from emu import command
 from emu.errors import EmuError
 from emu.events import Note, now
+from emu.machine import command
 
 START_S = 60.0
 """A start of Python on a busy machine takes seconds."""

@@ -19,8 +19,8 @@ from docker.errors import DockerException
 
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
-from emu import command
 from emu.errors import EmuError
+from emu.machine import command
 from emu.sandbox import parts, shape, uml
 
 _PROBE_S = 4.0

@@ -43,7 +43,7 @@ from emu.events import (
     RecorderReport,
     now,
 )
-from emu.listeners import Listeners
+from emu.machine.listeners import Listeners
 from emu.rundir import RunDir
 from emu.samples import SampleWriter
 
@@ -75,7 +75,7 @@ VMSTAT = "vmstat"
 VMSTAT_LINES = (b"allocstall", b"pgscan_direct ", b"pgsteal_direct ", b"pswpin ", b"pswpout ", b"oom_kill ")
 """The lines of /proc/vmstat that are kept, of some 200: what allocations had to do for want of free memory."""
 LISTENERS_FILE = "listeners"
-"""Not a control file: connections that wait to be accepted in the pod (`emu.listeners`). Read every SLOW_S."""
+"""Not a control file: connections that wait to be accepted in the pod (`emu.machine.listeners`). Read every SLOW_S."""
 SANDBOX = "sandbox"
 """The container whose network is the pod's."""
 SLOW_S = 0.1

@@ -12,7 +12,7 @@ import psutil
 
 from emu.errors import EmuError
 from emu.host import gather_facts
-from emu.paths import own_cache_dir
+from emu.machine.paths import own_cache_dir
 from emu.requirements import choose_where
 from emu.sandbox import uml
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from subprocess import DEVNULL, PIPE
 from urllib.parse import urlsplit
 
-from emu import command
 from emu.conformance.case import APP_PORT, Case
 from emu.conformance.play import GONE_S, Player, Result, ScriptedApp
 from emu.conformance.strings import Wire, WireApp, WireResult, play_all
 from emu.errors import EmuError
+from emu.machine import command
 
 LOOPBACK = "127.0.0.1"
 START_S = 20.0

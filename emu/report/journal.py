@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from emu import output
 from emu.files.regular import read_lines
+from emu.machine import output
 from emu.report.story.kills import victim_words
 from emu.report.story.machine import machine_short_at
 from emu.report.story.reasons import reason_words

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from emu.command import spawn
 from emu.errors import EmuError
+from emu.machine.command import spawn
+from emu.machine.owner import owner
 from emu.messages import QUEUE_PORT, USER_PORT, Work
-from emu.owner import owner
 from emu.pod import queue_proxy_environment
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile

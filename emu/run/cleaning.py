@@ -16,8 +16,8 @@ from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.freezer import folders as freezer_folders
-from emu.owner import lives
-from emu.paths import own_cache_dir
+from emu.machine.owner import lives
+from emu.machine.paths import own_cache_dir
 from emu.run import registry
 from emu.run.machine import where
 from emu.runtime.api import LABEL_OWNER, LABEL_RUN

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from emu import command
 from emu.errors import EmuError
+from emu.machine import command
 from emu.rundir import RunDir
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

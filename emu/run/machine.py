@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from emu.paths import IN_SANDBOX
+from emu.machine.paths import IN_SANDBOX
 from emu.runtime.api import EngineFacts
 from emu.spec.scenario import SandboxSpec
 from emu.units import format_bytes

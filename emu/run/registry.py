@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emu.errors import EmuError
-from emu.owner import lives, owner
+from emu.machine.owner import lives, owner
 
 HOME = Path("/run/emu/runs")
 

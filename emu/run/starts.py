@@ -19,12 +19,12 @@ from pathlib import Path
 from cgroups import parse
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
-from emu import pagecache
 from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
 from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
 from emu.events import ContainerReady, EventLog, MemoryReclaimed, Note, StartMeasured, now
+from emu.machine import pagecache
 from emu.messages import RequestDone, RequestSent, to_line
 from emu.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
 from emu.policy import starts as policy

@@ -15,12 +15,13 @@ import psutil
 
 from cgroups import parse
 from cgroups.mount import find_cgroup2
-from emu import __version__, pagecache
+from emu import __version__
 from emu.errors import EmuError
 from emu.events import EventLog, KubeletEvent, Note, RunBegan, now
 from emu.freezer import RunFreezer
 from emu.loading import RunLoad
-from emu.owner import owner
+from emu.machine import pagecache
+from emu.machine.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of

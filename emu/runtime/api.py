@@ -19,7 +19,7 @@ USER = 65532
 LABEL_RUN = "emu.run"
 """Label with the run's id, on all that a run makes."""
 LABEL_CONTAINER = "emu.container"
-LABEL_OWNER = "emu.owner"
+LABEL_OWNER = "emu.machine.owner"
 """Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
 LABEL_DIGEST = "emu.digest"
 """Label on our images: a digest of what they were built from."""

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from emu.errors import EmuError
-from emu.paths import cache_dir
+from emu.machine.paths import cache_dir
 
 if TYPE_CHECKING:
     from emu.runtime.docker import Engine

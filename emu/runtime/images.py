@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emu import command
 from emu.errors import EmuError
-from emu.paths import images_dir, own_cache_dir
+from emu.machine import command
+from emu.machine.paths import images_dir, own_cache_dir
 from emu.runtime.api import LABEL_DIGEST
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from pathlib import Path
 from cgroups import NO_LIMIT
 from cgroups.group import Cgroup, enable_down_to
 from cgroups.mount import Mount
-from emu import command
 from emu.errors import EmuError
+from emu.machine import command
 
 PARENT = "emu"
 """Everything of ours is below this cgroup (cgroupfs) or slice (systemd)."""

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from emu import command
+from emu.machine import command
 
 KVM = ("-accel", "kvm", "-cpu", "host")
 """QEMU's words for a guest at nearly the machine's own speed."""

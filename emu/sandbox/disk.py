@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from emu import command
 from emu.errors import EmuError
-from emu.paths import cache_dir, own_cache_dir
+from emu.machine import command
+from emu.machine.paths import cache_dir, own_cache_dir
 from emu.sandbox.locks import locked
 from emu.sandbox.parts import Parts
 from emu.units import format_bytes

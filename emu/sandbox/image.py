@@ -24,8 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from emu import command, paths
 from emu.errors import EmuError
+from emu.machine import command, paths
 
 Say = Callable[[str], None]
 """Told what is being done when it takes more than a moment."""

@@ -27,7 +27,7 @@ import sys
 import time
 from pathlib import Path
 
-from emu.proc import fields, start_time, stat
+from emu.machine.proc import fields, start_time, stat
 from emu.sandbox.processors import LOOK_S, Seat
 
 _PR_SET_PDEATHSIG = 1

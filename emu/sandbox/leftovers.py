@@ -17,9 +17,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from emu.owner import lives, owner
-from emu.paths import cache_dir, own_cache_dir
-from emu.proc import start_time
+from emu.machine.owner import lives, owner
+from emu.machine.paths import cache_dir, own_cache_dir
+from emu.machine.proc import start_time
 from emu.sandbox.keeper import KERNEL, session_members
 
 _STATE = "state.json"

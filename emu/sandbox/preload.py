@@ -8,7 +8,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from emu import command
+from emu.machine import command
 from emu.sandbox.parts import install_line
 
 _SOURCE = Path(__file__).parent / "native" / "ptrace.c"

@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from emu import proc
+from emu.machine import proc
 from emu.sandbox.locks import locked
 
 LOOK_S = 2.0

@@ -38,8 +38,8 @@ from typing import NoReturn
 import click
 
 import emu
-from emu import command, output, paths, toplevel
 from emu.errors import EXIT_INTERRUPTED, EmuError
+from emu.machine import command, output, paths, toplevel
 from emu.runtime import images
 from emu.runtime.docker import Engine
 from emu.sandbox import image as disks

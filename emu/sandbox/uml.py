@@ -27,9 +27,9 @@ from types import TracebackType
 from typing import IO, Self
 
 import emu
-from emu import command
 from emu.errors import EmuError
-from emu.paths import own_cache_dir
+from emu.machine import command
+from emu.machine.paths import own_cache_dir
 from emu.sandbox import disk, keeper, leftovers, preload, shape, terminal
 from emu.sandbox.guest import wire
 from emu.sandbox.parts import Parts, find_parts

@@ -7,7 +7,7 @@ from typing import Any
 
 from emu.errors import EmuError
 from emu.files.yamlfile import parse, read_text
-from emu.paths import profiles_dir
+from emu.machine.paths import profiles_dir
 from emu.policy.footprint import Profile, ProfileError
 from emu.scenario.keys import nearest
 

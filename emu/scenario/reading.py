@@ -17,7 +17,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from emu import __version__
 from emu.errors import EmuError, SeveralErrors, raise_all
 from emu.files.yamlfile import Mark, Node, parse, read_text
-from emu.paths import scenarios_dir
+from emu.machine.paths import scenarios_dir
 from emu.policy.expectations import COUNT, VARIANTS, parse_expectation
 from emu.policy.secrets import masked_tree
 from emu.scenario import bodies, partial, problems

@@ -17,7 +17,7 @@ import pytest
 from cgroups.group import Cgroup
 from cgroups.mount import Mount
 from emu.errors import EmuError
-from emu.owner import owner
+from emu.machine.owner import owner
 from emu.run import cleaning
 from emu.runtime import images
 from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest
@@ -325,7 +325,7 @@ runtime.connect()
 runtime.provide(images.prepare(), lambda _: None)
 pod = Pod(runtime, find_cgroup2())
 pod.cgroup.create()
-pod.cgroup.own(pod.labels["emu.owner"])
+pod.cgroup.own(pod.labels["emu.machine.owner"])
 runtime.create_volume("data", pod.labels)
 pod.sandbox = pod.start("/bin/sleep", "infinity")
 pod.start("/bin/sleep", "1000")

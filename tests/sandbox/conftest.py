@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.proc import start_time
+from emu.machine.proc import start_time
 from emu.sandbox import parts
 from emu.sandbox.keeper import KERNEL, session_members
 from emu.sandbox.uml import Guest

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.proc import start_time
+from emu.machine.proc import start_time
 from emu.run.machine import where
 from emu.runtime.docker import Engine
 from tests.scenario.support import eventually

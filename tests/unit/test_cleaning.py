@@ -12,7 +12,7 @@ import pytest
 from cgroups.mount import Mount
 from emu import freezer
 from emu.errors import EmuError
-from emu.owner import owner
+from emu.machine.owner import owner
 from emu.run import cleaning, registry
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import PodCgroup

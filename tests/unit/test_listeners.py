@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from emu.listeners import Listeners
+from emu.machine.listeners import Listeners
 
 OURS = "/proc/self/ns/net"
 

@@ -7,8 +7,8 @@ import random
 import re
 from collections.abc import Callable
 
-from emu import output
 from emu.errors import EmuError, SeveralErrors
+from emu.machine import output
 from emu.scenario.keys import all_paths
 from emu.scenario.reading import builtin_scenarios, read_scenario
 

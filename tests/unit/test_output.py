@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from emu import output
 from emu.errors import EXIT_BAD_INPUT, EXIT_READER_GONE
+from emu.machine import output
 from emu.run.screen import MemoryNow, Now, Screen
 
 ROOT = Path(__file__).resolve().parents[2]

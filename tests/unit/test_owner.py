@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from emu import owner as owners
-from emu.owner import lives, owner
+from emu.machine import owner as owners
+from emu.machine.owner import lives, owner
 
 
 def test_a_process_is_known_while_it_lives() -> None:

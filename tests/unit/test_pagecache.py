@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emu import pagecache
+from emu.machine import pagecache
 
 
 def nothing() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from emu import paths
 from emu.cli import main
 from emu.errors import EmuError
+from emu.machine import paths
 from emu.sandbox import leftovers
 
 

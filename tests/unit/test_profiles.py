@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.paths import profiles_dir
+from emu.machine.paths import profiles_dir
 from emu.scenario import profiles
 from emu.scenario.reading import read_scenario
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu import cli_scenarios, toplevel
+from emu import cli_scenarios
 from emu.cli import main
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_GONE, EmuError
-from emu.output import ReaderGone
+from emu.machine import toplevel
+from emu.machine.output import ReaderGone
 
 
 @pytest.fixture(autouse=True)

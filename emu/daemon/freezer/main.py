@@ -28,7 +28,6 @@ from emu.daemon.freezer.metrics import FreezerMetrics
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target
 from emu.daemon.freezer.prefetcher import Prefetcher
 from emu.daemon.http.server import Server
-from emu.daemon.journald import Journald
 from emu.errors import EmuError
 from emu.events import (
     ContainerPaused,
@@ -40,6 +39,7 @@ from emu.events import (
     MemoryReclaimed,
     now,
 )
+from emu.machine.journald import Journald
 from emu.messages import FREEZER_ACTIONS, KNATIVE_MODE, OWN_MODE, PAUSE, RESUME
 from emu.policy.reclaiming import read_amount
 from emu.units import parse_seconds

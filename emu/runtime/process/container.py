@@ -18,8 +18,8 @@ from subprocess import PIPE, STDOUT, Popen, TimeoutExpired
 from cgroups import NO_LIMIT, files
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
-from emu import command
 from emu.errors import EmuError
+from emu.machine import command
 from emu.runtime.api import MOST_OUTPUT, ContainerRequest, Executed
 from emu.runtime.process import launch
 from emu.runtime.process.journald_lines import JournalLines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.daemon.journald import SOCKET, Journald
+from emu.machine.journald import SOCKET, Journald
 
 _LONGEST = 48 * 1024
 """Bytes of a line at which it is sent in parts, so that a datagram takes it."""

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from emu import command
 from emu.errors import EmuError
+from emu.machine import command
 from emu.runtime.process.launch import tool
 
 HOME = Path("/run/netns")

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from emu import command
-from emu.paths import images_dir
+from emu.machine import command
+from emu.machine.paths import images_dir
 from emu.runtime import images
 from emu.runtime.api import USER
 from emu.runtime.process.launch import tool

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from cgroups.errors import CgroupError
-from emu.daemon import journald, loop
+from emu.daemon import loop
 from emu.daemon.freezer import main as daemon
 from emu.daemon.freezer import methods
 from emu.daemon.freezer.methods import Method, Reclaimed, Took
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target, read_pods, write_pods
 from emu.errors import EmuError
 from emu.events import ContainerPaused, ContainerResumed, Event, EventLog, FreezerFailed, MemoryReclaimed, read_events
+from emu.machine import journald
 from emu.policy.reclaiming import Held
 
 PAUSE, RESUME = b'{ "action": "pause" }', b'{"action":"resume"}'

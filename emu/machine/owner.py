@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from emu.proc import start_time
+from emu.machine.proc import start_time
 
 
 def owner() -> str:

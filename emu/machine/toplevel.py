@@ -17,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cgroups.errors import CgroupError
-from emu import __version__, output
+from emu import __version__
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_READER_GONE, EmuError
-from emu.paths import TRACEBACKS, own_cache_dir
+from emu.machine import output
+from emu.machine.paths import TRACEBACKS, own_cache_dir
 from emu.policy.secrets import masked_argument
 
 MOST_KEPT = 20

@@ -1,0 +1,1 @@
+"""Doors to this machine: commands, the terminal, paths, processes, the page cache."""
