@@ -31,9 +31,9 @@ install: $(STAMP) ## Everything that emu needs here: .venv, emu itself, packages
 	    --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-# Which packages of the distribution are needed is decided by what this machine offers: emu/packages.py.
-$(STAMP): .venv/.python emu/packages.py emu/sandbox/parts.py scripts/install-packages
-	@packages=$$($(PYTHON) -m emu.packages) && scripts/install-packages $$packages
+# Which packages of the distribution are needed is decided by what this machine offers: emu/doctor/packages.py.
+$(STAMP): .venv/.python emu/doctor/packages.py emu/sandbox/parts.py scripts/install-packages
+	@packages=$$($(PYTHON) -m emu.doctor.packages) && scripts/install-packages $$packages
 	@touch $@
 
 run-scenario: $(STAMP) ## The main job: SCENARIO=queue-proxy-oom ARGS="--set pod.containerConcurrency=10"

@@ -141,8 +141,8 @@ def _load_here(archive: Path) -> None:
 
 
 def _sandbox(place: str) -> bool:
-    from emu.host import gather_facts
-    from emu.requirements import choose_where
+    from emu.doctor.facts import gather_facts
+    from emu.doctor.requirements import choose_where
 
     return choose_where(gather_facts(), None if place == "auto" else place) == "sandbox"
 

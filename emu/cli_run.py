@@ -150,8 +150,8 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 
 def _choose(place: str, spec: ScenarioSpec) -> str:
     """Where it runs. EmuError where nothing can, or the machine there is too small for it."""
-    from emu.host import gather_facts
-    from emu.requirements import choose_where
+    from emu.doctor.facts import gather_facts
+    from emu.doctor.requirements import choose_where
     from emu.scenario.capacity import lacking, long_record
 
     facts = gather_facts()

@@ -17,7 +17,7 @@ from emu.sandbox import disk, uml
 from emu.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
-    from emu.requirements import Requirement
+    from emu.doctor.requirements import Requirement
 
 
 def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
@@ -177,8 +177,8 @@ def doctor(as_json: bool) -> None:
       emu doctor
       emu doctor --json | jq -r '.requirements[] | select(.status != "ok") | .fix'
     """
-    from emu.host import gather_facts
-    from emu.requirements import possible_place, requirements
+    from emu.doctor.facts import gather_facts
+    from emu.doctor.requirements import possible_place, requirements
 
     facts = gather_facts()
     rows, place = requirements(facts), possible_place(facts)

@@ -10,10 +10,10 @@ import sys
 
 import psutil
 
+from emu.doctor.facts import gather_facts
+from emu.doctor.requirements import choose_where
 from emu.errors import EmuError
-from emu.host import gather_facts
 from emu.machine.paths import own_cache_dir
-from emu.requirements import choose_where
 from emu.sandbox import uml
 
 MOST = 3

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu import host
 from emu.cli_sandbox import doctor
+from emu.doctor import facts as host
 from emu.run.machine import not_applied
 from emu.sandbox import parts
 from emu.spec.scenario import SandboxSpec

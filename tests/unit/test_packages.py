@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from emu.host import HostFacts
-from emu.packages import lacking
+from emu.doctor.facts import HostFacts
+from emu.doctor.packages import lacking
 from emu.sandbox import parts
 from tests.unit.test_requirements import ENGINE, GOOD, HYBRID, NO_DOCKER
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from emu.doctor.facts import DockerFacts, HostFacts
+from emu.doctor.requirements import choose_where, possible_place, requirements
 from emu.errors import EmuError
-from emu.host import DockerFacts, HostFacts
-from emu.requirements import choose_where, possible_place, requirements
 
 ENGINE = DockerFacts("27.1", "systemd", "2", "overlay2", "6.1.0", rootless=False)
 GOOD = HostFacts(

@@ -10,11 +10,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emu.requirements import obstacles, possible_place, sandbox_packages
+from emu.doctor.requirements import obstacles, possible_place, sandbox_packages
 from emu.sandbox.parts import ENGINE_PACKAGE
 
 if TYPE_CHECKING:
-    from emu.host import HostFacts
+    from emu.doctor.facts import HostFacts
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _ways_out(facts: HostFacts) -> list[str]:
 
 def main() -> None:
     """Print the packages on standard output, the words on standard error."""
-    from emu.host import gather_facts
+    from emu.doctor.facts import gather_facts
 
     told = lacking(gather_facts())
     for text in told.says:

@@ -11,7 +11,7 @@ from emu.sandbox.parts import ENGINE_PACKAGE, FOR_DOCKER, install_line
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
-    from emu.host import HostFacts
+    from emu.doctor.facts import HostFacts
 
 Status = Literal["ok", "degraded", "missing"]
 Where = Literal["host", "sandbox"]

@@ -1,0 +1,1 @@
+"""What this machine is, what emu needs of one, and what to install."""
