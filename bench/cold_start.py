@@ -29,9 +29,9 @@ import docker
 import psutil
 
 from cgroups.mount import find_cgroup2
-from emu.events import EventLog
 from emu.messages import QUEUE_PORT, USER_PORT
 from emu.pod import APP, QUEUE_PROXY, SANDBOX, Pod, owner, queue_proxy_environment
+from emu.record.events import EventLog
 from emu.run.start_activator import await_ready
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, Engine

@@ -27,9 +27,9 @@ from place import scratch
 from cgroups.group import Cgroup, enable_down_to
 from cgroups.kmsg import KmsgReader, KmsgRecord
 from cgroups.mount import find_cgroup2
-from emu.events import OomKillLogged, RecorderReport, now, read_events
-from emu.recorder import FAST_FILES, Recorder
-from emu.rundir import RunDir
+from emu.record.events import OomKillLogged, RecorderReport, now, read_events
+from emu.record.recorder import FAST_FILES, Recorder
+from emu.record.rundir import RunDir
 
 PAIRS = 9
 ROUNDS = 300
@@ -94,7 +94,7 @@ def recording(top: Cgroup, folder: Path) -> Iterator[RunDir]:
     run = RunDir(folder)
     run.create()
     process = subprocess.Popen(
-        [sys.executable, "-m", "emu.recorder", "--run", str(run.path), "--pod-cgroup", str(top.path)],
+        [sys.executable, "-m", "emu.record.recorder", "--run", str(run.path), "--pod-cgroup", str(top.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

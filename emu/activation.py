@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from emu.events import EventLog
 from emu.helper import START_S, Helper
 from emu.messages import Pointed, Told
-from emu.rundir import RunDir
+from emu.record.events import EventLog
+from emu.record.rundir import RunDir
 from emu.spec import PodSpec
 
 

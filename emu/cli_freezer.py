@@ -85,8 +85,8 @@ def freezer(
     from emu.daemon.freezer.methods import CgroupMethod, DockerMethod
     from emu.daemon.freezer.pods import Pods
     from emu.daemon.freezer.prefetcher import made_prefetcher
-    from emu.events import EventLog
     from emu.machine.journald import Journald
+    from emu.record.events import EventLog
     from emu.runtime.docker import Engine
 
     wanted = [daemon.read_step(step) for step in steps]

@@ -13,7 +13,7 @@ from emu.errors import EmuError
 from emu.files import outfile
 from emu.machine import output
 from emu.machine.paths import runs_dir
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 from emu.scenario.problems import shown
 
 

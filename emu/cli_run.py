@@ -17,11 +17,11 @@ from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
 from emu.machine import output
 from emu.machine.paths import TRACEBACKS, own_cache_dir, runs_dir
+from emu.record.rundir import RunDir
 from emu.run.ending import cut_short
 from emu.run.interrupts import Interrupts
 from emu.run.machine import where
 from emu.run.screen import Screen
-from emu.rundir import RunDir
 from emu.runtime import images
 from emu.scenario.keys import nearest
 from emu.scenario.reading import has_secrets, load_scenario, needs_docker, read_scenario, resolve, variants_of

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from emu.events import CommandRan, EventLog, now
 from emu.machine.proc import fields
+from emu.record.events import CommandRan, EventLog, now
 from emu.runtime.api import Executed, Runtime
 
 LOOK_S = 0.02

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
-from emu.events import EventLog, now
 from emu.freezer_access import MOUNT, Access
 from emu.helper import START_S, Helper
 from emu.messages import (
@@ -27,7 +26,8 @@ from emu.messages import (
     FREEZER_PATIENCE_VARIABLE,
     FREEZER_TOKEN_VARIABLE,
 )
-from emu.rundir import RunDir
+from emu.record.events import EventLog, now
+from emu.record.rundir import RunDir
 from emu.spec import FreezerSpec
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
 
 from emu.errors import EmuError
-from emu.events import Note, now
 from emu.machine import command
+from emu.record.events import Note, now
 
 START_S = 60.0
 """A start of Python on a busy machine takes seconds."""

@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
-from emu.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now
 from emu.helper import Helper
 from emu.messages import LoadPlan, Until
 from emu.policy.secrets import is_secret
 from emu.policy.until import PodFacts, in_words, pod_met
-from emu.rundir import RunDir, cannot_record, write_new
+from emu.record.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now
+from emu.record.rundir import RunDir, cannot_record, write_new
 
 HANG_S = 300.0
 """Short of memory, or on a busy machine, it may be slow to speak."""

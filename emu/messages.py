@@ -263,7 +263,7 @@ class RequestSent:
 
 REQUESTS_ENDED, REQUESTS_WAITED = "requests-ended", "requests-waited"
 """Lines of queue-proxy's log, and events of the activator: requests that they answered themselves or broke, and how
-long requests waited for a place (`emu.events.RequestsEnded`, `RequestsWaited`).
+long requests waited for a place (`emu.record.events.RequestsEnded`, `RequestsWaited`).
 """
 
 RequestError = Literal[

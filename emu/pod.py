@@ -22,7 +22,11 @@ from typing import Self
 from cgroups import files
 from cgroups.errors import CgroupError
 from emu.errors import EmuError
-from emu.events import (
+from emu.freezer_access import MOUNT, Access
+from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
+from emu.policy import qos
+from emu.policy.probing import Kind, ProbeRule
+from emu.record.events import (
     SCALE_DOWN,
     ContainerCreated,
     ContainerExited,
@@ -32,10 +36,6 @@ from emu.events import (
     Note,
     now,
 )
-from emu.freezer_access import MOUNT, Access
-from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
-from emu.policy import qos
-from emu.policy.probing import Kind, ProbeRule
 from emu.runtime import images
 from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineGone, Runtime
 from emu.runtime.podcgroup import PodCgroup

@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from emu.errors import EXIT_NOT_RECORDED
-from emu.events import EventLog
 from emu.helper import START_S, Helper
 from emu.pod import Instance, Pod
-from emu.rundir import RunDir, cannot_record
+from emu.record.events import EventLog
+from emu.record.rundir import RunDir, cannot_record
 
 
 class RunRecorder:
@@ -26,7 +26,7 @@ class RunRecorder:
 
     def __enter__(self) -> Self:
         words = ["--run", str(self._run.path), "--pod-cgroup", str(self._pod.cgroup.path)]
-        self._helper.start("emu.recorder", [*words, "--interval", str(self._interval_s)])
+        self._helper.start("emu.record.recorder", [*words, "--interval", str(self._interval_s)])
         if self._helper.line(START_S) != b"recording\n":
             self._helper.end()
             raise self._helper.not_started()

@@ -18,7 +18,13 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu import execution, prober
 from emu.errors import EmuError
-from emu.events import (
+from emu.messages import QUEUE_PORT
+from emu.pod import SANDBOX, Instance, Pod, PodProbe
+from emu.policy import lifecycle, probing
+from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
+from emu.policy.probing import ContainerProbes, Kind
+from emu.prober import Answer, Target
+from emu.record.events import (
     BackOffBegan,
     ContainerExited,
     ContainerReady,
@@ -30,13 +36,7 @@ from emu.events import (
     PodStatus,
     now,
 )
-from emu.messages import QUEUE_PORT
-from emu.pod import SANDBOX, Instance, Pod, PodProbe
-from emu.policy import lifecycle, probing
-from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
-from emu.policy.probing import ContainerProbes, Kind
-from emu.prober import Answer, Target
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 from emu.runtime.api import LABEL_RUN, EngineGone, Runtime
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec
 

@@ -22,10 +22,10 @@ from typing import Any
 
 from rich.console import Console
 
+from emu.record.rundir import RunDir
 from emu.report.finish import Told, look, tell
 from emu.report.journal import entries
 from emu.report.kperf import scaling_csv
-from emu.rundir import RunDir
 from emu.study.model import Study
 from emu.units import format_bytes
 from tests.recount import Recount, began, clients, counts, memory_events, most_in_flight, peaks, recount

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from emu.events import PodScaled, RequestsHeld
-from emu.rundir import RunDir
+from emu.record.events import PodScaled, RequestsHeld
+from emu.record.rundir import RunDir
 from tests.fakes import MIB, PAGE, FakeRun
 from tests.recount import samples_text
 

@@ -21,7 +21,8 @@ from typing import Any
 from cgroups.kmsg import parse_record
 from cgroups.mount import Mount
 from cgroups.oom import OomParser
-from emu.events import (
+from emu.messages import RequestDone, RequestError, RequestSent, to_line
+from emu.record.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
     BackOffBegan,
@@ -49,11 +50,10 @@ from emu.events import (
     RunEnded,
     RunFailed,
 )
-from emu.messages import RequestDone, RequestError, RequestSent, to_line
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
+from emu.record.samples import SampleWriter
 from emu.runtime.docker import ContainerRequest, Engine, Executed
 from emu.runtime.podcgroup import PodCgroup
-from emu.samples import SampleWriter
 
 MIB = 2**20
 PAGE = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from emu.events import SCALE_DOWN, SCALED_TO_ZERO
+from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO
 from emu.study.model import SANDBOX, Instance, Study
 
 

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from rich.console import Console
 
+from emu.record.rundir import RunDir
 from emu.report.compare.compare import compare
 from emu.report.compare.text import print_comparison
 from emu.report.summary import (
@@ -21,7 +22,6 @@ from emu.report.summary import (
     write_summary,
 )
 from emu.report.text import print_story
-from emu.rundir import RunDir
 from emu.study.study import Study, read_study
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from emu.policy.expectations import COUNT, COUNTED
+from emu.record.rundir import RunDir
 from emu.report.summary import summarize
-from emu.rundir import RunDir
 from emu.spec import ScenarioSpec
 from emu.study.model import POD, FreezerUse, Instance, OomVerdict, PhaseSpan, ScaleUse, Study, Timeline
 

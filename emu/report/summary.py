@@ -16,10 +16,10 @@ from emu import __version__
 from emu.errors import EmuError
 from emu.files.yamlfile import parse, read_text
 from emu.policy.expectations import Expectation, parse_expectation
+from emu.record.rundir import FORMAT, RunDir
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.story.machine import global_stalls, machine_is_short
 from emu.report.story.story import tell
-from emu.rundir import FORMAT, RunDir
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
 from emu.study.model import POD, Freeze, Instance, Study, Timeline

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
-from emu.events import EventLog, Note, RunEnded, RunFailed, now, read_events
+from emu.record.events import EventLog, Note, RunEnded, RunFailed, now, read_events
+from emu.record.rundir import NO_ROOM, RunDir, cannot_record
 from emu.run.screen import Screen
-from emu.rundir import NO_ROOM, RunDir, cannot_record
 
 
 def cut_short(run: RunDir, error: EmuError) -> None:

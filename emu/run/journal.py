@@ -12,7 +12,7 @@ from pathlib import Path
 
 from emu.errors import EmuError
 from emu.machine import command
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SOCKET = Path("/run/systemd/journal/socket")

@@ -22,7 +22,7 @@ def where() -> str:
 
 
 def machine_facts(engine: EngineFacts) -> dict[str, Any]:
-    """What `emu.events.RunBegan.machine` holds. Bytes; devices by the numbers that io.stat uses."""
+    """What `emu.record.events.RunBegan.machine` holds. Bytes; devices by the numbers that io.stat uses."""
     return {
         "kernel": platform.release(),
         "architecture": platform.machine(),

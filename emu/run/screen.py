@@ -17,8 +17,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from emu.events import SCALED_TO_ZERO
 from emu.machine import output
+from emu.record.events import SCALED_TO_ZERO
 from emu.units import format_bytes
 
 _LONG_S = 2.0

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Self
 
 from emu.errors import EmuError
-from emu.events import now
 from emu.messages import QUEUE_PORT
+from emu.record.events import now
 
 START_HEADER = "X-Emu-Start"
 PROBE_EVERY_S = 0.025

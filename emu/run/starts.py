@@ -23,14 +23,14 @@ from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
 from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
-from emu.events import ContainerReady, EventLog, MemoryReclaimed, Note, StartMeasured, now
 from emu.machine import pagecache
 from emu.messages import RequestDone, RequestSent, to_line
 from emu.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
 from emu.policy import starts as policy
 from emu.policy.starts import Found
+from emu.record.events import ContainerReady, EventLog, MemoryReclaimed, Note, StartMeasured, now
+from emu.record.rundir import RunDir
 from emu.run.start_activator import Activator, Answer, HeldRequest, await_ready
-from emu.rundir import RunDir
 from emu.runtime.api import LABEL_RUN, Runtime
 from emu.scenario.load_plan import request_spec
 from emu.spec import StartsSpec

@@ -17,7 +17,6 @@ from cgroups import parse
 from cgroups.mount import find_cgroup2
 from emu import __version__
 from emu.errors import EmuError
-from emu.events import EventLog, KubeletEvent, Note, RunBegan, now
 from emu.freezer import RunFreezer
 from emu.loading import RunLoad
 from emu.machine import pagecache
@@ -25,6 +24,8 @@ from emu.machine.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
+from emu.record.events import EventLog, KubeletEvent, Note, RunBegan, now
+from emu.record.rundir import FORMAT, RunDir
 from emu.recording import RunRecorder
 from emu.run.ending import Ending
 from emu.run.interrupts import Interrupts
@@ -33,7 +34,6 @@ from emu.run.machine import machine_facts, not_applied, where
 from emu.run.podfacts import PodWitness
 from emu.run.registry import registered
 from emu.run.screen import MemoryNow, Now, Screen
-from emu.rundir import FORMAT, RunDir
 from emu.runtime import images
 from emu.runtime.api import LABEL_OWNER, EngineFacts, Runtime
 from emu.runtime.choosing import open_runtime

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emu.events import (
+from emu.record.events import (
     CgroupGone,
     ContainerExited,
     ContainerPaused,

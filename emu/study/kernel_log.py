@@ -18,9 +18,9 @@ from cgroups.errors import BadValue
 from cgroups.kmsg import KERNEL_FACILITY, KmsgRecord, parse_record
 from cgroups.oom import OomKill, scan_oom
 from cgroups.parse import parse_flat
-from emu.events import LONGEST_RUN_S, OomKillLogged
 from emu.files import typed
 from emu.files.regular import read_lines
+from emu.record.events import LONGEST_RUN_S, OomKillLogged
 from emu.study.model import KernelLine
 
 _NO_NUMBER = re.compile(rb"\d{400}")

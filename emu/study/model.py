@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from emu.events import SCALE_DOWN
 from emu.policy.starts import Stage
-from emu.rundir import RunDir
+from emu.record.events import SCALE_DOWN
+from emu.record.rundir import RunDir
 from emu.study.ends import End, Ends
 
 Key = tuple[str, int | None]

@@ -14,10 +14,10 @@ from itertools import zip_longest
 from math import isfinite
 from typing import Any
 
-from emu.events import Event, RequestsEnded, RequestsWaited
 from emu.files import typed
 from emu.files.regular import read_lines
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
+from emu.record.events import Event, RequestsEnded, RequestsWaited
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
 from emu.study.logs import logged
 from emu.study.model import Instance, Request, Study

@@ -6,10 +6,10 @@ from bisect import bisect_right
 from math import inf
 from pathlib import Path
 
-from emu.events import LONGEST_RUN_S, Damage
 from emu.files import typed
 from emu.files.regular import read_lines
 from emu.messages import SENT, RequestDone, RequestSent
+from emu.record.events import LONGEST_RUN_S, Damage
 from emu.study.model import InFlight, Request
 
 IDLE_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import Any
 
-from emu.events import Event, PodScaled, RequestsHeld
+from emu.record.events import Event, PodScaled, RequestsHeld
 from emu.study.measures import spread
 from emu.study.model import Absence, ScaleUse, Study
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from emu.events import ContainerResumed, Event, StartMeasured
 from emu.policy import starts as policy
+from emu.record.events import ContainerResumed, Event, StartMeasured
 from emu.study.logs import logged, time_in
 from emu.study.measures import percentile, spread
 from emu.study.model import Start, Study

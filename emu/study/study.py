@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from emu.events import (
+from emu.files import typed
+from emu.record.events import (
     LONGEST_RUN_S,
     BackOffBegan,
     CommandRan,
@@ -36,8 +37,7 @@ from emu.events import (
     RunFailed,
     read_events,
 )
-from emu.files import typed
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 from emu.study.freezes import freezer_use, measure_freezes, told_freezes
 from emu.study.kernel_log import KernelLog, read_kernel_log
 from emu.study.model import (

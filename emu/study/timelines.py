@@ -13,10 +13,10 @@ from pathlib import Path
 from cgroups.errors import BadValue
 from cgroups.parse import parse_flat, parse_int, parse_io_stat, parse_limit, parse_pids, parse_pressure, pick
 from cgroups.values import NO_LIMIT
-from emu.events import LONGEST_RUN_S, Damage
 from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
-from emu.samples import Sample, read_samples
+from emu.record.events import LONGEST_RUN_S, Damage
+from emu.record.samples import Sample, read_samples
 from emu.study.model import POD, Column, Freeze, HostTimeline, IoColumns, Key, Timeline
 
 Row = dict[str, int | None]

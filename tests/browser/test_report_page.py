@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from emu.record.rundir import RunDir
 from emu.report.finish import finish
-from emu.rundir import RunDir
 from tests import fake_runs
 from tests.browser.browser import Browser, chromium, wait_for
 

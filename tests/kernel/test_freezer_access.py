@@ -6,9 +6,9 @@ import os
 import socket
 from pathlib import Path
 
-from emu.events import EventLog
 from emu.freezer import RunFreezer
-from emu.rundir import RunDir
+from emu.record.events import EventLog
+from emu.record.rundir import RunDir
 from emu.runtime.api import USER
 from emu.spec import FreezerSpec
 

@@ -13,7 +13,7 @@ import pytest
 
 from cgroups.freeze import freeze
 from cgroups.group import Cgroup
-from emu.events import ContainerPaused, ContainerResumed, MemoryReclaimed, read_events
+from emu.record.events import ContainerPaused, ContainerResumed, MemoryReclaimed, read_events
 from tests.kernel.freezer import Freezer, frozen, one_pod, resident
 from tests.kernel.support import DEADLINE_S, Child, eventually
 

@@ -15,7 +15,7 @@ import pytest
 
 from cgroups.group import Cgroup
 from emu.daemon.freezer.pods import FreezerPod
-from emu.events import ContainerPaused, ContainerResumed, read_events
+from emu.record.events import ContainerPaused, ContainerResumed, read_events
 from tests.kernel.freezer import Freezer, client, frozen, target
 from tests.kernel.support import DEADLINE_S, eventually
 

@@ -11,8 +11,8 @@ from cgroups.freeze import freeze, thaw
 from cgroups.group import Cgroup
 from emu.daemon.freezer.methods import reclaim
 from emu.daemon.freezer.prefetch import mapped, read_back, room_bytes, swapped
-from emu.events import MemoryPrefetched, MemoryReclaimed, read_events
 from emu.policy.prefetching import Area, common, total
+from emu.record.events import MemoryPrefetched, MemoryReclaimed, read_events
 from tests.kernel.freezer import Freezer, one_pod, target
 from tests.kernel.support import Child, eventually
 

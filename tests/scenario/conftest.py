@@ -17,7 +17,7 @@ import pytest
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 from emu.runtime import images
 from emu.runtime.docker import Engine
 from emu.scenario.reading import load_scenario

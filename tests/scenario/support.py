@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cgroups.mount import find_cgroup2
-from emu.events import Event, read_events
 from emu.messages import QUEUE_PORT, Work
-from emu.rundir import RunDir
+from emu.record.events import Event, read_events
+from emu.record.rundir import RunDir
 from emu.runtime.docker import LABEL_RUN, Engine
 from emu.runtime.podcgroup import PARENT
 from tests import consistency
@@ -157,7 +157,7 @@ def leftovers(engine: Engine) -> list[str]:
         for path in parent.iterdir()
         if path.is_dir()
     ]
-    processes = [line for line in _command_lines() if "emu.recorder" in line or "emu.daemon" in line]
+    processes = [line for line in _command_lines() if "emu.record.recorder" in line or "emu.daemon" in line]
     containers = [str(found["Names"]) for found in engine.labelled(LABEL_RUN)]
     images = [str(image["RepoTags"]) for image in engine.labelled_images(LABEL_RUN)]
     return [*containers, *images, *engine.labelled_volumes(LABEL_RUN), *groups, *processes]

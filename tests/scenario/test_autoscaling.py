@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from emu.events import SCALED_TO_ZERO
 from emu.policy.starts import WARM_DISK, WARM_PAGE_CACHE
+from emu.record.events import SCALED_TO_ZERO
 from emu.run.start_activator import START_HEADER
 from emu.runtime.docker import LABEL_RUN, Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from emu.events import ContainerExited, DockerEvent, Event
 from emu.messages import Work
+from emu.record.events import ContainerExited, DockerEvent, Event
 from emu.run.machine import where
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers

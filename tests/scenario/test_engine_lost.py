@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from cgroups.mount import find_cgroup2
-from emu.events import ContainerExited, RunEnded, RunFailed, read_events
+from emu.record.events import ContainerExited, RunEnded, RunFailed, read_events
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import PARENT
 from tests.scenario.dockerd import Dockerd, the_engine

@@ -101,7 +101,9 @@ def test_clean_removes_all_that_a_killed_run_left(going: Callable[[str], Going],
     run.process.kill()
     run.process.wait()
     for _ in eventually():
-        if not [left for left in leftovers(engine) if "emu.recorder" in left or "emu.daemon.load.main" in left]:
+        if not [
+            left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load.main" in left
+        ]:
             break
     assert len(leftovers(engine)) >= 4  # two containers and the pause container at least, and the pod's cgroup
     assert "removed container" in emu("clean").stdout
@@ -131,7 +133,7 @@ def test_a_recorder_that_is_killed_costs_the_record_not_the_run(
     """What was recorded up to then reads well, the run ends in order, and the report says what happened."""
     run = going("queue-proxy-bounded")
     run.until("sending requests")
-    os.kill(helper(run, "emu.recorder"), signal.SIGKILL)
+    os.kill(helper(run, "emu.record.recorder"), signal.SIGKILL)
     assert run.end() in (0, 1)
     assert leftovers(engine) == []
     assert "recorder" in run.run.events.read_text()

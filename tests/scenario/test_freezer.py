@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from emu.events import ContainerPaused, DockerEvent, read_events
+from emu.record.events import ContainerPaused, DockerEvent, read_events
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
 
@@ -67,7 +67,9 @@ def test_clean_thaws_and_removes_what_a_killed_run_left_frozen(
     run.process.kill()
     run.process.wait()
     for _ in eventually():
-        if not [left for left in leftovers(engine) if "emu.recorder" in left or "emu.daemon.load.main" in left]:
+        if not [
+            left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load.main" in left
+        ]:
             break
     assert engine.state(app)["Status"] in ("paused", "running")
     done = subprocess.run([*EMU, "clean"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)

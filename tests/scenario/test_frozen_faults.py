@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from cgroups.group import Cgroup
-from emu.events import ContainerPaused, ContainerResumed, ContainerStarted, Event
 from emu.messages import Work
+from emu.record.events import ContainerPaused, ContainerResumed, ContainerStarted, Event
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, Going, eventually, leftovers
 

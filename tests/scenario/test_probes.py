@@ -11,7 +11,7 @@ import pytest
 from cgroups import freeze
 from cgroups.group import Cgroup, own_cgroup
 from emu.errors import EmuError
-from emu.events import ContainerReady, ContainerStarted, Event, KubeletEvent, read_events
+from emu.record.events import ContainerReady, ContainerStarted, Event, KubeletEvent, read_events
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, Finished, Going, eventually, run_going
 

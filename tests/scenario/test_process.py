@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cgroups.mount import find_cgroup2
-from emu.events import ContainerExited, DockerEvent, read_events
+from emu.record.events import ContainerExited, DockerEvent, read_events
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import PARENT
 from emu.runtime.process import network, roots

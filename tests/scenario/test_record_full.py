@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from emu.events import Damage, RunEnded, RunFailed, read_events
-from emu.rundir import RESERVE_BYTES, RunDir
+from emu.record.events import Damage, RunEnded, RunFailed, read_events
+from emu.record.rundir import RESERVE_BYTES, RunDir
+from emu.record.samples import read_samples
 from emu.runtime.docker import Engine
-from emu.samples import read_samples
 from tests import fake_runs
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 

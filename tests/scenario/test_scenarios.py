@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.events import DockerEvent, MemoryEventsRose, PodStatus, RunBegan, read_events
+from emu.record.events import DockerEvent, MemoryEventsRose, PodStatus, RunBegan, read_events
+from emu.record.samples import read_samples
 from emu.runtime.docker import Engine
-from emu.samples import read_samples
 from emu.scenario.reading import builtin_scenarios
 from tests.scenario.support import Finished, leftovers
 

@@ -11,7 +11,11 @@ import pytest
 
 from emu import autoscaler, prober
 from emu.autoscaler import ScaledPod, rule_of
-from emu.events import (
+from emu.messages import Pointed, Told
+from emu.pod import Pod
+from emu.policy.scaling import ScalingRule
+from emu.prober import Answer
+from emu.record.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
     ContainerExited,
@@ -21,11 +25,7 @@ from emu.events import (
     PodStatus,
     read_events,
 )
-from emu.messages import Pointed, Told
-from emu.pod import Pod
-from emu.policy.scaling import ScalingRule
-from emu.prober import Answer
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 from emu.scenario.reading import read_scenario
 from emu.spec import HttpGetSpec
 from emu.supervisor import Supervisor

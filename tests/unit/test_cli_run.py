@@ -16,9 +16,9 @@ from emu import cli_run
 from emu.cli import main
 from emu.cli_run import _tell, record
 from emu.errors import EmuError
+from emu.record.rundir import RunDir
 from emu.run import story
 from emu.run.screen import Screen
-from emu.rundir import RunDir
 from emu.runtime import images
 from emu.sandbox import uml
 from emu.scenario.reading import read_scenario, resolve

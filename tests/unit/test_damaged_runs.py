@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from emu.cli import main
-from emu.events import (
+from emu.record.events import (
     ContainerPaused,
     ContainerResumed,
     EventLog,
@@ -24,8 +24,8 @@ from emu.events import (
     RequestsHeld,
     StartMeasured,
 )
-from emu.frames import MAGIC
-from emu.rundir import RunDir
+from emu.record.frames import MAGIC
+from emu.record.rundir import RunDir
 from emu.scenario.reading import load_scenario, resolve
 from tests import fake_runs
 from tests.fakes import ORIGIN, container_id

@@ -10,9 +10,9 @@ import click
 import pytest
 
 from emu.cli import all_commands
-from emu.events import Event
+from emu.record.events import Event
+from emu.record.rundir import RunDir
 from emu.report.summary import summarize
-from emu.rundir import RunDir
 from emu.scenario.reading import builtin_scenarios, read_scenario
 from emu.study.study import read_study
 from tests import fake_runs

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
-from emu.events import Event, EventLog, Note, RunEnded, RunFailed, read_events
+from emu.record.events import Event, EventLog, Note, RunEnded, RunFailed, read_events
+from emu.record.rundir import RunDir
 from emu.run.ending import Ending
 from emu.run.screen import Screen
-from emu.rundir import RunDir
 
 LOST = EmuError("the engine went away", "nobody answers", "start it")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from emu import events
-from emu.events import ContainerExited, Event, EventLog, Note, RunBegan, from_line, read_events
+from emu.record import events
+from emu.record.events import ContainerExited, Event, EventLog, Note, RunBegan, from_line, read_events
 
 
 def test_every_kind_of_event_comes_back() -> None:

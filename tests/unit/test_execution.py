@@ -12,8 +12,8 @@ import pytest
 
 from emu import execution
 from emu.errors import EmuError
-from emu.events import CommandRan, EventLog, read_events
 from emu.execution import execute
+from emu.record.events import CommandRan, EventLog, read_events
 from emu.runtime.api import Executed
 from tests.fakes import FakeEngine
 

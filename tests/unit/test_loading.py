@@ -9,10 +9,10 @@ import pytest
 
 from emu import loading
 from emu.errors import EmuError
-from emu.events import EventLog
 from emu.helper import Helper
 from emu.messages import LoadPlan
-from emu.rundir import RunDir
+from emu.record.events import EventLog
+from emu.record.rundir import RunDir
 
 SILENT = "import time; time.sleep(600)"
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from emu.errors import EmuError
-from emu.events import EventLog
 from emu.pod import Pod
 from emu.policy.probing import ProbeRule
+from emu.record.events import EventLog
 from emu.scenario.reading import read_scenario, resolve
 from emu.spec import ExecSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from tests.fakes import FakeEngine, FakePodCgroup

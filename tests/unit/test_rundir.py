@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.rundir import RESERVE_BYTES, RunDir
+from emu.record.rundir import RESERVE_BYTES, RunDir
 
 
 def test_room_is_set_aside_until_it_is_needed(tmp_path: Path) -> None:

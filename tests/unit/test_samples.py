@@ -11,9 +11,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.events import Damage
-from emu.frames import FRAME_BYTES, MAGIC
-from emu.samples import SampleWriter, read_samples
+from emu.record.events import Damage
+from emu.record.frames import FRAME_BYTES, MAGIC
+from emu.record.samples import SampleWriter, read_samples
 
 APP = ("app", 0)
 SECOND_NS = 10**9

@@ -8,7 +8,7 @@ import pytest
 
 from emu.errors import EmuError
 from emu.policy import secrets
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 from emu.scenario.reading import has_secrets, read_scenario, resolve
 
 SCENARIO = """\

@@ -12,7 +12,8 @@ import pytest
 from cgroups import freeze
 from cgroups.errors import DeadlineMissed
 from cgroups.group import Cgroup
-from emu.events import (
+from emu.pod import Pod
+from emu.record.events import (
     ContainerExited,
     ContainerReady,
     ContainerStopping,
@@ -24,8 +25,7 @@ from emu.events import (
     PodStatus,
     read_events,
 )
-from emu.pod import Pod
-from emu.rundir import RunDir
+from emu.record.rundir import RunDir
 from emu.runtime.docker import EngineGone, Executed
 from emu.scenario.reading import read_scenario
 from emu.supervisor import Supervisor

@@ -35,13 +35,13 @@ from emu.daemon.queue_proxy.ends import Ends
 from emu.daemon.queue_proxy.observer import Observer
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import ProxiedExchange, Proxy
-from emu.events import EventLog, RequestsEnded, RequestsHeld, RequestsWaited
 from emu.messages import QUEUE_PORT, REQUESTS_ENDED, Pointed, Told
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
 from emu.policy.breaker import RUN, Breaker
 from emu.policy.draining import Draining
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.policy.timeouts import RequestTimeouts
+from emu.record.events import EventLog, RequestsEnded, RequestsHeld, RequestsWaited
 from emu.run.start_activator import PROBE, START_HEADER
 
 MAX_IDLE = 100

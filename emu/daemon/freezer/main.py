@@ -29,7 +29,10 @@ from emu.daemon.freezer.pods import FreezerPod, Pods, Target
 from emu.daemon.freezer.prefetcher import Prefetcher
 from emu.daemon.http.server import Server
 from emu.errors import EmuError
-from emu.events import (
+from emu.machine.journald import Journald
+from emu.messages import FREEZER_ACTIONS, KNATIVE_MODE, OWN_MODE, PAUSE, RESUME
+from emu.policy.reclaiming import read_amount
+from emu.record.events import (
     ContainerPaused,
     ContainerResumed,
     Event,
@@ -39,9 +42,6 @@ from emu.events import (
     MemoryReclaimed,
     now,
 )
-from emu.machine.journald import Journald
-from emu.messages import FREEZER_ACTIONS, KNATIVE_MODE, OWN_MODE, PAUSE, RESUME
-from emu.policy.reclaiming import read_amount
 from emu.units import parse_seconds
 
 BACKLOG = 128

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emu.policy.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
+from emu.record.rundir import FORMAT
 from emu.report.words import listed
-from emu.rundir import FORMAT
 from emu.units import format_number, format_seconds
 
 Summary = dict[str, Any]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from emu.record.rundir import RunDir
 from emu.report.compare.compare import Row, rows_of, unmet
 from emu.report.compare.figure import comparison_figure
 from emu.report.compare.text import figures, ms
@@ -13,7 +14,6 @@ from emu.report.page.header import expectations, headline
 from emu.report.page.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.page.render import figure_part, page
 from emu.report.page.sections import scenario_part
-from emu.rundir import RunDir
 from emu.study.model import Study
 
 _HINT = (

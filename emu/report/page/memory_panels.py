@@ -7,7 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from emu.events import SCALE_DOWN
+from emu.record.events import SCALE_DOWN
 from emu.report.page.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
 from emu.report.page.downsample import keep_peaks
 from emu.report.page.scale import ByteScale

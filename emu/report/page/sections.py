@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emu.events import SCALE_DOWN
 from emu.policy.printing import print_age
+from emu.record.events import SCALE_DOWN
 from emu.report.describe import describe, pod_age_s
 from emu.report.page.figures import Figure
 from emu.report.page.html import Markup, at, element, exact_size, facts, folded, join, section, size, table

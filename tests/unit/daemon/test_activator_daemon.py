@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from emu.activation import RunActivator
-from emu.events import EventLog, Note, RequestsHeld, read_events
 from emu.messages import Pointed, Told
-from emu.rundir import RunDir
+from emu.record.events import EventLog, Note, RequestsHeld, read_events
+from emu.record.rundir import RunDir
 from emu.spec import PodSpec
 from tests.unit.daemon.daemon_wire import Wire, wait_for
 

@@ -19,9 +19,17 @@ from emu.daemon.freezer import methods
 from emu.daemon.freezer.methods import Method, Reclaimed, Took
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target, read_pods, write_pods
 from emu.errors import EmuError
-from emu.events import ContainerPaused, ContainerResumed, Event, EventLog, FreezerFailed, MemoryReclaimed, read_events
 from emu.machine import journald
 from emu.policy.reclaiming import Held
+from emu.record.events import (
+    ContainerPaused,
+    ContainerResumed,
+    Event,
+    EventLog,
+    FreezerFailed,
+    MemoryReclaimed,
+    read_events,
+)
 
 PAUSE, RESUME = b'{ "action": "pause" }', b'{"action":"resume"}'
 

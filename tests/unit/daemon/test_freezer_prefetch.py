@@ -18,9 +18,9 @@ from emu.daemon.freezer import prefetch
 from emu.daemon.freezer.methods import Method, Reclaimed, Took
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target, write_pods
 from emu.daemon.freezer.prefetcher import Prefetcher
-from emu.events import ContainerResumed, EventLog, FreezerFailed, MemoryPrefetched, read_events
 from emu.policy.prefetching import Area, common, total
 from emu.policy.reclaiming import Held
+from emu.record.events import ContainerResumed, EventLog, FreezerFailed, MemoryPrefetched, read_events
 
 PAGE = 4096
 SWAPPED = [Area(1, 0, 100 * PAGE, 100 * PAGE)]

@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from emu.policy.expectations import parse_expectation
+from emu.record.rundir import RunDir
 from emu.report.compare.compare import compare, rows_of
 from emu.report.compare.figure import waits_of
 from emu.report.finish import Told, finish, look, tell
-from emu.rundir import RunDir
 from tests.fakes import MIB, FakeRun
 
 SCENARIO = """\

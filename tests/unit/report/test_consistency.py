@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from emu.record.rundir import RunDir
 from emu.report.finish import finish
-from emu.rundir import RunDir
 from tests import fake_runs
 from tests.consistency import disagreements
 

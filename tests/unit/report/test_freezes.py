@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from emu.events import ContainerPaused, ContainerResumed, FreezerFailed, MemoryPrefetched, MemoryReclaimed
+from emu.record.events import ContainerPaused, ContainerResumed, FreezerFailed, MemoryPrefetched, MemoryReclaimed
+from emu.record.rundir import RunDir
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
-from emu.rundir import RunDir
 from emu.study.study import read_study
 from tests.fakes import MIB, ORIGIN, FakeRun, container_id
 

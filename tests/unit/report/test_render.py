@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from emu.policy.expectations import parse_expectation
+from emu.record.rundir import RunDir
 from emu.report.page.figures import Figure, run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import expected_table
-from emu.rundir import RunDir
 from emu.study.model import POD, KernelLine, Study, Timeline
 from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from emu.events import ContainerResumed, StartMeasured
+from emu.record.events import ContainerResumed, StartMeasured
 from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.report.summary import summarize

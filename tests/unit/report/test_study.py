@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from emu.events import DockerEvent
+from emu.record.events import DockerEvent
+from emu.record.rundir import RunDir
 from emu.report.summary import summarize
-from emu.rundir import RunDir
 from emu.study.model import POD, PhaseSpan
 from emu.study.study import read_study
 from tests import fake_runs

@@ -10,7 +10,7 @@ the last sample:
     G <source>\n                                            the file could no longer be read (its cgroup is gone)
     E\n                                                     ends the sample; one without this was torn by a kill
 
-It is packed into zstd frames as it is written (`emu.frames`), each sample a flushed block. Every frame begins with
+It is packed into zstd frames as it is written (`emu.record.frames`), each sample a flushed block. Every frame begins with
 all declarations and leaves no file out at first, so that it can be read without those before it. Older runs have the
 text unpacked, in samples.raw.
 """
@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from emu.events import LONGEST_RUN_S, Damage
 from emu.files.regular import bounded_lines, open_regular
-from emu.frames import FrameWriter, is_packed, read_frames
+from emu.record.events import LONGEST_RUN_S, Damage
+from emu.record.frames import FrameWriter, is_packed, read_frames
 
 _FLUSH_NS = 100_000_000
 """Samples of so long are packed and written together: that costs less CPU than each by itself."""

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import zstandard
 
-from emu.events import Damage
+from emu.record.events import Damage
 
 MAGIC = b"\x28\xb5\x2f\xfd"
 FRAME_BYTES = 2**18

@@ -1,6 +1,6 @@
 """Samples cgroups, follows the kernel's log, appends both to the run directory; changes nothing that it watches.
 
-A process of its own (`python -m emu.recorder`), so that a run that dies does not take the record along. It reads the
+A process of its own (`python -m emu.record.recorder`), so that a run that dies does not take the record along. It reads the
 control files of the pod's cgroup and of every cgroup below it, at each tick and at once when memory.events of one of
 them changes, and writes the kernel's own text; what the text means is for `emu.report` to say. The tick's cost
 is system calls: descriptors are kept open, nothing is parsed that need not be, and a tick is one write.
@@ -31,7 +31,8 @@ from cgroups.errors import CgroupError
 from cgroups.kmsg import KmsgGap, KmsgReader, KmsgRecord
 from cgroups.oom import OomParser
 from emu.errors import EXIT_NOT_RECORDED
-from emu.events import (
+from emu.machine.listeners import Listeners
+from emu.record.events import (
     CgroupGone,
     CgroupSeen,
     Event,
@@ -43,9 +44,8 @@ from emu.events import (
     RecorderReport,
     now,
 )
-from emu.machine.listeners import Listeners
-from emu.rundir import RunDir
-from emu.samples import SampleWriter
+from emu.record.rundir import RunDir
+from emu.record.samples import SampleWriter
 
 FAST_FILES = (
     "memory.current",
@@ -477,8 +477,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m emu.recorder --run DIR --pod-cgroup PATH [--interval S]`."""
-    parser = argparse.ArgumentParser(prog="emu.recorder")
+    """`python -m emu.record.recorder --run DIR --pod-cgroup PATH [--interval S]`."""
+    parser = argparse.ArgumentParser(prog="emu.record.recorder")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--pod-cgroup", type=Path, required=True)
     parser.add_argument("--interval", type=float, default=0.01)

@@ -50,12 +50,12 @@ class RunDir:
 
     @property
     def events(self) -> Path:
-        """What happened, one JSON object a line (`emu.events`), appended by several processes."""
+        """What happened, one JSON object a line (`emu.record.events`), appended by several processes."""
         return self.path / "events.jsonl"
 
     @property
     def samples(self) -> Path:
-        """Control files as the kernel gave them, at each sample (`emu.samples`). Older runs have them unpacked."""
+        """Control files as the kernel gave them, at each sample (`emu.record.samples`). Older runs have them unpacked."""
         packed, older = self.path / "samples.raw.zst", self.path / "samples.raw"
         return older if older.exists() and not packed.exists() else packed
 
