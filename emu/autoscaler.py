@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from emu.activation import RunActivator
+from emu.helpers.activator import RunActivator
 from emu.messages import QUEUE_STATS_PORT, Pointed, Told
 from emu.pod import QUEUE_PROXY, Instance, Pod
 from emu.policy.lifecycle import ContainerState, PodView

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
-from emu.freezer import folders as freezer_folders
+from emu.helpers.freezer import folders as freezer_folders
 from emu.machine.owner import lives
 from emu.machine.paths import own_cache_dir
 from emu.run import registry

@@ -17,8 +17,9 @@ from cgroups import parse
 from cgroups.mount import find_cgroup2
 from emu import __version__
 from emu.errors import EmuError
-from emu.freezer import RunFreezer
-from emu.loading import RunLoad
+from emu.helpers.freezer import RunFreezer
+from emu.helpers.load import RunLoad
+from emu.helpers.recorder import RunRecorder
 from emu.machine import pagecache
 from emu.machine.owner import owner
 from emu.pod import APP, SANDBOX, Instance, Pod
@@ -26,7 +27,6 @@ from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.record.events import EventLog, KubeletEvent, Note, RunBegan, now
 from emu.record.rundir import FORMAT, RunDir
-from emu.recording import RunRecorder
 from emu.run.ending import Ending
 from emu.run.interrupts import Interrupts
 from emu.run.journal import keep_journal, log_driver
@@ -162,8 +162,8 @@ def _supervise(
     if spec.pod.autoscaling is None:
         supervisor = stack.enter_context(make())
     else:
-        from emu.activation import RunActivator
         from emu.autoscaler import ScaledPod
+        from emu.helpers.activator import RunActivator
 
         activator = stack.enter_context(RunActivator(spec.pod, run, log))
         supervisor = ScaledPod(

@@ -6,7 +6,7 @@ import os
 import socket
 from pathlib import Path
 
-from emu.freezer import RunFreezer
+from emu.helpers.freezer import RunFreezer
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir
 from emu.runtime.api import USER

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cgroups.mount import Mount
-from emu import freezer
 from emu.errors import EmuError
+from emu.helpers import freezer
 from emu.machine.owner import owner
 from emu.run import cleaning, registry
 from emu.runtime.docker import Engine

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from emu import freezer
 from emu.errors import EmuError
+from emu.helpers import freezer
 from emu.messages import FREEZER_METHODS, FREEZER_MODES
 from emu.scenario.reading import read_scenario, resolve
 from emu.spec import FreezerSpec

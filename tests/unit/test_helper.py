@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from emu import helper
-from emu.helper import Helper
+from emu.helpers import helper
+from emu.helpers.helper import Helper
 
 ECHO = """
 import sys

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from emu import loading
 from emu.errors import EmuError
-from emu.helper import Helper
+from emu.helpers import load as loading
+from emu.helpers.helper import Helper
 from emu.messages import LoadPlan
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from emu.activation import RunActivator
+from emu.helpers.activator import RunActivator
 from emu.messages import Pointed, Told
 from emu.record.events import EventLog, Note, RequestsHeld, read_events
 from emu.record.rundir import RunDir

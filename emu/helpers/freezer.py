@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 
 from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
 from emu.freezer_access import MOUNT, Access
-from emu.helper import START_S, Helper
+from emu.helpers.helper import START_S, Helper
 from emu.messages import (
     FREEZER_ENDPOINT_VARIABLE,
     FREEZER_GRACE_VARIABLE,

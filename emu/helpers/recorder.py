@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from emu.errors import EXIT_NOT_RECORDED
-from emu.helper import START_S, Helper
+from emu.helpers.helper import START_S, Helper
 from emu.pod import Instance, Pod
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir, cannot_record

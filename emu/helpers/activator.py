@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from emu.helper import START_S, Helper
+from emu.helpers.helper import START_S, Helper
 from emu.messages import Pointed, Told
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
-from emu.helper import Helper
+from emu.helpers.helper import Helper
 from emu.messages import LoadPlan, Until
 from emu.policy.secrets import is_secret
 from emu.policy.until import PodFacts, in_words, pod_met

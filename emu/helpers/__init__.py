@@ -1,0 +1,1 @@
+"""A run's own processes beside its pods: recorder, load generator, activator, freezer daemon."""
