@@ -29,8 +29,8 @@ import docker
 import psutil
 
 from cgroups.mount import find_cgroup2
+from emu.kubelet.pod import APP, QUEUE_PROXY, SANDBOX, Pod, owner, queue_proxy_environment
 from emu.messages import QUEUE_PORT, USER_PORT
-from emu.pod import APP, QUEUE_PROXY, SANDBOX, Pod, owner, queue_proxy_environment
 from emu.record.events import EventLog
 from emu.run.start_activator import await_ready
 from emu.runtime import images

@@ -33,8 +33,8 @@ from typing import Any
 import protocols
 from protocols import whole
 
+from emu.kubelet.pod import queue_proxy_environment
 from emu.messages import QUEUE_PORT
-from emu.pod import queue_proxy_environment
 from emu.run import calibrate
 
 UPSTREAM, NGINX = 18080, 18081

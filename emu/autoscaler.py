@@ -17,14 +17,14 @@ from types import TracebackType
 from typing import Self
 
 from emu.helpers.activator import RunActivator
+from emu.kubelet.pod import QUEUE_PROXY, Instance, Pod
+from emu.kubelet.supervisor import Supervisor
 from emu.messages import QUEUE_STATS_PORT, Pointed, Told
-from emu.pod import QUEUE_PROXY, Instance, Pod
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
 from emu.policy.stats import Stat
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
 from emu.spec import PodSpec
-from emu.supervisor import Supervisor
 
 _SCRAPE_LIMIT_S = 3.0
 _LAST_WORDS_S = 0.05

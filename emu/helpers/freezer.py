@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
-from emu.freezer_access import MOUNT, Access
 from emu.helpers.helper import START_S, Helper
+from emu.kubelet.freezer_access import MOUNT, Access
 from emu.messages import (
     FREEZER_ENDPOINT_VARIABLE,
     FREEZER_GRACE_VARIABLE,
@@ -31,7 +31,7 @@ from emu.record.rundir import RunDir
 from emu.spec import FreezerSpec
 
 if TYPE_CHECKING:
-    from emu.pod import Instance
+    from emu.kubelet.pod import Instance
 
 HOME = Path("/run/emu/freezer")
 """A folder for each run with a daemon, named by the run's id; sockets need a file system of the machine itself."""

@@ -8,7 +8,7 @@ from typing import Self
 
 from emu.errors import EXIT_NOT_RECORDED
 from emu.helpers.helper import START_S, Helper
-from emu.pod import Instance, Pod
+from emu.kubelet.pod import Instance, Pod
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir, cannot_record
 

@@ -6,10 +6,10 @@ from collections import Counter
 
 from cgroups import parse
 from emu.autoscaler import ScaledPod
-from emu.pod import Instance, Pod
+from emu.kubelet.pod import Instance, Pod
+from emu.kubelet.supervisor import Supervisor
 from emu.policy.lifecycle import ContainerState
 from emu.policy.until import PodFacts
-from emu.supervisor import Supervisor
 
 _OOM_KILLED = "OOMKilled"
 

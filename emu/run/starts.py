@@ -23,9 +23,9 @@ from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
 from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
+from emu.kubelet.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
 from emu.machine import pagecache
 from emu.messages import RequestDone, RequestSent, to_line
-from emu.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
 from emu.policy import starts as policy
 from emu.policy.starts import Found
 from emu.record.events import ContainerReady, EventLog, MemoryReclaimed, Note, StartMeasured, now

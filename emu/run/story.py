@@ -20,9 +20,10 @@ from emu.errors import EmuError
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.load import RunLoad
 from emu.helpers.recorder import RunRecorder
+from emu.kubelet.pod import APP, SANDBOX, Instance, Pod
+from emu.kubelet.supervisor import Supervisor
 from emu.machine import pagecache
 from emu.machine.owner import owner
-from emu.pod import APP, SANDBOX, Instance, Pod
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.record.events import EventLog, KubeletEvent, Note, RunBegan, now
@@ -42,7 +43,6 @@ from emu.scenario.load_plan import load_plan
 from emu.scenario.profiles import profile_of
 from emu.scenario.reading import has_secrets, resolve
 from emu.spec import ScenarioSpec
-from emu.supervisor import Supervisor
 from emu.units import format_bytes
 
 if TYPE_CHECKING:  # what few runs need is imported where they do: in the sandbox an import takes its time

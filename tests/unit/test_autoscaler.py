@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from emu import autoscaler, prober
+from emu import autoscaler
 from emu.autoscaler import ScaledPod, rule_of
+from emu.kubelet import prober
+from emu.kubelet.pod import Pod
+from emu.kubelet.prober import Answer
+from emu.kubelet.supervisor import Supervisor
 from emu.messages import Pointed, Told
-from emu.pod import Pod
 from emu.policy.scaling import ScalingRule
-from emu.prober import Answer
 from emu.record.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
@@ -28,7 +30,6 @@ from emu.record.events import (
 from emu.record.rundir import RunDir
 from emu.scenario.reading import read_scenario
 from emu.spec import HttpGetSpec
-from emu.supervisor import Supervisor
 from tests.fakes import FakeEngine, FakePodCgroup
 
 DEADLINE_S = 60.0

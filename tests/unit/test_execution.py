@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from emu import execution
 from emu.errors import EmuError
-from emu.execution import execute
+from emu.kubelet import execution
+from emu.kubelet.execution import execute
 from emu.record.events import CommandRan, EventLog, read_events
 from emu.runtime.api import Executed
 from tests.fakes import FakeEngine

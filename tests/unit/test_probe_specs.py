@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from emu.errors import EmuError
-from emu.pod import Pod
+from emu.kubelet.pod import Pod
 from emu.policy.probing import ProbeRule
 from emu.record.events import EventLog
 from emu.scenario.reading import read_scenario, resolve

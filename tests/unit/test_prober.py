@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from emu.errors import EmuError
-from emu.prober import Answer, Target, ask, run_hook
+from emu.kubelet.prober import Answer, Target, ask, run_hook
 from emu.runtime.docker import Executed
 from emu.spec import ExecSpec, HeaderSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
 

@@ -12,7 +12,8 @@ import pytest
 from cgroups import freeze
 from cgroups.errors import DeadlineMissed
 from cgroups.group import Cgroup
-from emu.pod import Pod
+from emu.kubelet.pod import Pod
+from emu.kubelet.supervisor import Supervisor
 from emu.record.events import (
     ContainerExited,
     ContainerReady,
@@ -28,7 +29,6 @@ from emu.record.events import (
 from emu.record.rundir import RunDir
 from emu.runtime.docker import EngineGone, Executed
 from emu.scenario.reading import read_scenario
-from emu.supervisor import Supervisor
 from tests.fakes import FakeEngine, FakePodCgroup
 
 DEADLINE_S = 60.0

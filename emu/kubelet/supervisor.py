@@ -16,14 +16,14 @@ from typing import Any
 from cgroups import freeze, parse
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
-from emu import execution, prober
 from emu.errors import EmuError
+from emu.kubelet import execution, prober
+from emu.kubelet.pod import SANDBOX, Instance, Pod, PodProbe
+from emu.kubelet.prober import Answer, Target
 from emu.messages import QUEUE_PORT
-from emu.pod import SANDBOX, Instance, Pod, PodProbe
 from emu.policy import lifecycle, probing
 from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
 from emu.policy.probing import ContainerProbes, Kind
-from emu.prober import Answer, Target
 from emu.record.events import (
     BackOffBegan,
     ContainerExited,

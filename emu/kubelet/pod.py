@@ -22,7 +22,7 @@ from typing import Self
 from cgroups import files
 from cgroups.errors import CgroupError
 from emu.errors import EmuError
-from emu.freezer_access import MOUNT, Access
+from emu.kubelet.freezer_access import MOUNT, Access
 from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.policy import qos
 from emu.policy.probing import Kind, ProbeRule

@@ -1,0 +1,1 @@
+"""Runs a pod as the kubelet does."""
