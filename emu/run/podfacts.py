@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 
 from cgroups import parse
-from emu.autoscaler import ScaledPod
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.supervisor import Supervisor
 from emu.policy.lifecycle import ContainerState
 from emu.policy.until import PodFacts
+from emu.serving.autoscaler import ScaledPod
 
 _OOM_KILLED = "OOMKilled"
 

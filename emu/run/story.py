@@ -46,7 +46,7 @@ from emu.spec import ScenarioSpec
 from emu.units import format_bytes
 
 if TYPE_CHECKING:  # what few runs need is imported where they do: in the sandbox an import takes its time
-    from emu.autoscaler import ScaledPod
+    from emu.serving.autoscaler import ScaledPod
 
 _TURN_S = 0.1
 _PULSE_S = 10.0
@@ -162,8 +162,8 @@ def _supervise(
     if spec.pod.autoscaling is None:
         supervisor = stack.enter_context(make())
     else:
-        from emu.autoscaler import ScaledPod
         from emu.helpers.activator import RunActivator
+        from emu.serving.autoscaler import ScaledPod
 
         activator = stack.enter_context(RunActivator(spec.pod, run, log))
         supervisor = ScaledPod(

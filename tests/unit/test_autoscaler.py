@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from emu import autoscaler
-from emu.autoscaler import ScaledPod, rule_of
 from emu.kubelet import prober
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
@@ -29,6 +27,8 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.scenario.reading import read_scenario
+from emu.serving import autoscaler
+from emu.serving.autoscaler import ScaledPod, rule_of
 from emu.spec import HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup
 
