@@ -109,7 +109,7 @@ bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
 	$(PYTHON) bench/overhead.py
 
 docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema again
-	$(PYTHON) -m emu.docs
+	$(PYTHON) -m emu.cli.docs
 
 clean: ## Remove what was built; image disks stay (drop those with: emu sandbox reset)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,5 +1,5 @@
 """`python -m emu`: the same as `emu`."""
 
-from emu.cli import main
+from emu.cli.main import main
 
 main()

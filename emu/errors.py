@@ -1,6 +1,6 @@
 """Errors that a person can act on: what is wrong, why, and how to fix it.
 
-Only `emu.cli` prints and exits; everything else raises.
+Only `emu.cli.main` prints and exits; everything else raises.
 """
 
 from __future__ import annotations

@@ -325,7 +325,7 @@ def write_job(place: Path, job: Job, *, keep_docker: bool) -> None:
     (place / "command.sh").write_text("".join([*exports, "cd /job/project\n", f"exec {shlex.join(job.argv)}\n"]))
     emu_program = place / "bin" / "emu"
     emu_program.parent.mkdir()
-    emu_program.write_text("#!/usr/bin/python3\nfrom emu.cli import main\n\nmain()\n")
+    emu_program.write_text("#!/usr/bin/python3\nfrom emu.cli.main import main\n\nmain()\n")
     emu_program.chmod(0o755)
     if keep_docker:
         (place / "keep-docker").touch()

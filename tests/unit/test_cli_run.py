@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu import cli_run
-from emu.cli import main
-from emu.cli_run import _tell, record
+from emu.cli import run as cli_run
+from emu.cli.main import main
+from emu.cli.run import _tell, record
 from emu.errors import EmuError
 from emu.record.rundir import RunDir
 from emu.run import story

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu.cli import main
+from emu.cli.main import main
 from emu.record.events import (
     ContainerPaused,
     ContainerResumed,

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from emu.cli import all_commands
+from emu.cli.main import all_commands
 from emu.record.events import Event
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu.cli_sandbox import doctor
+from emu.cli.sandbox import doctor
 from emu.doctor import facts as host
 from emu.run.machine import not_applied
 from emu.sandbox import parts

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu.cli import main
+from emu.cli.main import main
 from emu.files import outfile
 from tests import fake_runs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.cli import main
+from emu.cli.main import main
 from emu.errors import EmuError
 from emu.machine import paths
 from emu.sandbox import leftovers

@@ -10,8 +10,8 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from emu.cli import main
-from emu.cli_scenarios import complete_scenario, complete_set, complete_variant, scenarios, schema
+from emu.cli.main import main
+from emu.cli.scenarios import complete_scenario, complete_set, complete_variant, scenarios, schema
 from emu.errors import EmuError
 from emu.scenario.reading import builtin_scenarios
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from emu import docs
+from emu.cli import docs
 from emu.scenario.keys import Key, all_paths
 from emu.scenario.reading import builtin_scenarios, read_scenario
 
@@ -15,7 +15,7 @@ MANUAL = (docs.DOCS / "scenario-file.md").read_text(encoding="utf-8")
 
 
 def test_made_files_are_up_to_date() -> None:
-    """The schema and the tables of the manual were made from the models as they are; `python -m emu.docs` does it."""
+    """The schema and the tables of the manual were made from the models as they are; `python -m emu.cli.docs` does it."""
     assert docs.stale(docs.scenario_files()) == []
 
 
@@ -65,5 +65,5 @@ def test_the_schema_takes_sizes_and_durations_as_people_write_them() -> None:
 
 
 def test_the_commands_page_is_up_to_date() -> None:
-    """docs/cli.md is what --help says, of every command; `python -m emu.docs` does it."""
+    """docs/cli.md is what --help says, of every command; `python -m emu.cli.docs` does it."""
     assert docs.stale(docs.cli_files()) == []

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from emu import cli_scenarios
-from emu.cli import main
+from emu.cli import scenarios
+from emu.cli.main import main
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_READER_GONE, EmuError
 from emu.machine import toplevel
 from emu.machine.output import ReaderGone
@@ -122,7 +122,7 @@ def test_every_command_ends_there(monkeypatch: pytest.MonkeyPatch, cache: Path) 
     def broken() -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr(cli_scenarios, "builtin_scenarios", broken)
+    monkeypatch.setattr(scenarios, "builtin_scenarios", broken)
     done = CliRunner().invoke(main, ["scenarios"])
     assert done.exit_code == EXIT_BAD_INPUT
     assert "ZeroDivisionError: oh: this is a defect of emu" in done.stderr

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from emu.cli_conformance import conformance
+from emu.cli.conformance import conformance
 from emu.conformance import strings
 from emu.conformance.case import Known
 from emu.conformance.cases import CASES

@@ -10,7 +10,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from emu.cli_report import find_run, journal, report, show
+from emu.cli.report import find_run, journal, report, show
 from emu.errors import EmuError
 from emu.report.journal import entries
 from emu.report.text import KILL_MARK, SPARKS, Table, sparkline

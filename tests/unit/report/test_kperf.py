@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from emu.cli_report import export
+from emu.cli.report import export
 from emu.errors import EmuError
 from emu.report import kperf
 from emu.report.summary import summarize

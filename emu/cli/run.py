@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from emu.cli_scenarios import complete_scenario, complete_set, complete_variant
+from emu.cli.scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
 from emu.machine import output
 from emu.machine.paths import TRACEBACKS, own_cache_dir, runs_dir

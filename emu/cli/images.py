@@ -1,4 +1,4 @@
-"""`emu images`: builds, lists and takes in the images that containers run. `emu.cli` adds it to its group."""
+"""`emu images`: builds, lists and takes in the images that containers run. `emu.cli.main` adds it to its group."""
 
 from __future__ import annotations
 

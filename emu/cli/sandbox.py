@@ -1,4 +1,4 @@
-"""`emu sandbox`, our own kernel, and `emu doctor`. `emu.cli` adds both to its group."""
+"""`emu sandbox`, our own kernel, and `emu doctor`. `emu.cli.main` adds both to its group."""
 
 from __future__ import annotations
 

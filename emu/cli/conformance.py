@@ -1,4 +1,4 @@
-"""`emu conformance`: wire cases against our queue-proxy or any other. `emu.cli` adds it to its group."""
+"""`emu conformance`: wire cases against our queue-proxy or any other. `emu.cli.main` adds it to its group."""
 
 from __future__ import annotations
 

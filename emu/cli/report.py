@@ -1,4 +1,4 @@
-"""`emu show`, `journal`, `report` and `export`: what a finished run tells. `emu.cli` adds them to its group."""
+"""`emu show`, `journal`, `report` and `export`: what a finished run tells. `emu.cli.main` adds them to its group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m emu.docs`: writes the parts of docs/ that are made from the code. `--check` writes nothing.
+"""`python -m emu.cli.docs`: writes the parts of docs/ that are made from the code. `--check` writes nothing.
 
 docs/scenario.schema.json and the tables of docs/scenario-file.md come from the models of emu.spec, docs/cli.md from
 the commands' --help. A test fails when one of them is stale.
@@ -23,7 +23,7 @@ from emu.units import format_bytes
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SCHEMA_ID = "urn:pod-emu:scenario"
 """A name, not an address: the schema is where emu is (`emu schema`)."""
-BEGIN = "<!-- begin: made by `python -m emu.docs` from emu/spec; edit there -->"
+BEGIN = "<!-- begin: made by `python -m emu.cli.docs` from emu/spec; edit there -->"
 END = "<!-- end -->"
 
 
@@ -49,7 +49,7 @@ def scenario_file_md(text: str) -> str:
 
 def cli_md(group: click.Command) -> str:
     """docs/cli.md: the --help of every command."""
-    parts = ["# Commands", "", "Made from `--help` by `python -m emu.docs`; edit the commands.", ""]
+    parts = ["# Commands", "", "Made from `--help` by `python -m emu.cli.docs`; edit the commands.", ""]
     for path, help_text in _helps(group, "emu"):
         parts += [f"{'#' * (path.count(' ') + 2)} {path}", "", "```text", help_text.rstrip(), "```", ""]
     return "\n".join(parts)
@@ -67,8 +67,8 @@ def scenario_files() -> dict[Path, str]:
 def cli_files() -> dict[Path, str]:
     """The file made from the commands, with the text that it should have."""
     # Imported here: the whole of emu hangs on the commands, and the models' files need none of it.
-    from emu.cli import all_commands
-    from emu.cli import main as group
+    from emu.cli.main import all_commands
+    from emu.cli.main import main as group
 
     all_commands()
     return {DOCS / "cli.md": cli_md(group)}
