@@ -79,7 +79,7 @@ def connect(port: int) -> socket.socket:
 def app(stack: ExitStack) -> Iterator[tuple[Target, int]]:
     """An app in a cgroup of its own that listens, and its port."""
     port = free_port()
-    words = [sys.executable, "-m", "emu.daemon.app.main", "--host", "127.0.0.1", "--port", str(port)]
+    words = [sys.executable, "-m", "emu.daemon.app", "--host", "127.0.0.1", "--port", str(port)]
     target = stack.enter_context(process(words))
     connect(port).close()
     yield target, port
@@ -93,7 +93,7 @@ def queue_proxy(app_port: int, **more: str) -> Iterator[Way]:
     env |= {"QUEUE_SERVING_PORT": str(port), "QUEUE_SERVING_TLS_PORT": str(free_port())}
     env |= {"EMU_ADMIN_PORT": str(free_port()), "EMU_STATS_PORT": "0", "EMU_METRICS_PORT": "0"}
     env |= {"EMU_DRAIN_QUIET_SECONDS": "0.1", **more}
-    words = [sys.executable, "-m", "emu.daemon.queue_proxy.main"]
+    words = [sys.executable, "-m", "emu.daemon.queue_proxy"]
     proxy = subprocess.Popen(words, env={**os.environ, **env}, stdout=subprocess.PIPE, text=True)
     try:
         yield Way(port, proxy)

@@ -200,7 +200,7 @@ def main() -> None:
     missing = [tool for tool in ("wrk", "nginx", "h2load") if shutil.which(tool) is None]
     if missing:
         raise SystemExit(f"needs {' and '.join(missing)}: apt-get install wrk nginx-light nghttp2-client")
-    daemon = [sys.executable, "-m", "emu.daemon.queue_proxy.main"]
+    daemon = [sys.executable, "-m", "emu.daemon.queue_proxy"]
     result: dict[str, Any] = {}
     if asked.only != "small":
         with tempfile.TemporaryDirectory() as folder:

@@ -307,6 +307,13 @@ def to_line(record: RequestSent | RequestDone) -> str:
 PAUSE, RESUME = "pause", "resume"
 FREEZER_ACTIONS = (PAUSE, RESUME)
 """What the freezer daemon may be told: `{"action": "pause"}` (container-freezer, pkg/daemon/handler.go)."""
+START_HEADER = "X-Emu-Start"
+"""In an answer: how warm the start was that the request waited for."""
+ACTIVATOR_PROBE = (
+    b"GET / HTTP/1.1\r\nHost: app.default.example.com\r\nUser-Agent: Knative-Activator-Probe\r\n"
+    b"K-Network-Probe: queue\r\nConnection: close\r\n\r\n"
+)
+"""What Knative's activator asks (pkg/activator/net/revision_backends.go); queue-proxy answers for the app."""
 FREEZER_TOKEN_HEADER = "Token"  # noqa: S105  a header's name
 FREEZER_PORT = 9696
 """container-freezer's port on the node (config/containerd/300-daemon-containerd.yaml)."""

@@ -20,7 +20,7 @@ from emu.scenario import keys
 from emu.spec import NO_LIMIT, Model, ScenarioSpec
 from emu.units import format_bytes
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 SCHEMA_ID = "urn:pod-emu:scenario"
 """A name, not an address: the schema is where emu is (`emu schema`)."""
 BEGIN = "<!-- begin: made by `python -m emu.cli.docs` from emu/spec; edit there -->"

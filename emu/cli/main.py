@@ -18,20 +18,20 @@ from emu.machine.output import ReaderGone
 
 HELP_OPTIONS = ["-h", "--help"]
 _ELSEWHERE = {
-    "calibrate": "cli_calibrate",
-    "conformance": "cli_conformance",
-    "doctor": "cli_sandbox",
-    "export": "cli_report",
-    "freezer": "cli_freezer",
-    "images": "cli_images",
-    "journal": "cli_report",
-    "record": "cli_run",
-    "report": "cli_report",
-    "run": "cli_run",
-    "sandbox": "cli_sandbox",
-    "scenarios": "cli_scenarios",
-    "schema": "cli_scenarios",
-    "show": "cli_report",
+    "calibrate": "calibrate",
+    "conformance": "conformance",
+    "doctor": "sandbox",
+    "export": "report",
+    "freezer": "freezer",
+    "images": "images",
+    "journal": "report",
+    "record": "run",
+    "report": "report",
+    "run": "run",
+    "sandbox": "sandbox",
+    "scenarios": "scenarios",
+    "schema": "scenarios",
+    "show": "report",
 }
 """Commands and the module of each. Only the one that is called is imported: all of them take half a second, and
 seconds in the sandbox.
@@ -50,7 +50,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported if it has to be."""
         if cmd_name in _ELSEWHERE and cmd_name not in self.commands:
-            self.add_command(getattr(import_module(f"emu.{_ELSEWHERE[cmd_name]}"), cmd_name))
+            self.add_command(getattr(import_module(f"emu.cli.{_ELSEWHERE[cmd_name]}"), cmd_name))
         return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:

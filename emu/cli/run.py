@@ -15,6 +15,7 @@ import click
 
 from emu.cli.scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
+from emu.files.nearest import nearest
 from emu.machine import output
 from emu.machine.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.record.rundir import RunDir
@@ -23,7 +24,6 @@ from emu.run.interrupts import Interrupts
 from emu.run.machine import where
 from emu.run.screen import Screen
 from emu.runtime import images
-from emu.scenario.keys import nearest
 from emu.scenario.reading import has_secrets, load_scenario, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec
 

@@ -221,7 +221,7 @@ class _OwnProxy:
         if "PYTHONPATH" in os.environ:
             env["PYTHONPATH"] = os.environ["PYTHONPATH"]
         self._process = command.spawn(
-            [sys.executable, "-m", "emu.daemon.queue_proxy.main"], stdout=PIPE, stderr=PIPE, env=env
+            [sys.executable, "-m", "emu.daemon.queue_proxy"], stdout=PIPE, stderr=PIPE, env=env
         )
 
     def port(self) -> int:
@@ -235,7 +235,7 @@ class _OwnProxy:
         raise EmuError(
             "our queue-proxy did not start",
             self._process.stderr.read().decode(errors="replace").strip() or "it said nothing",
-            "run it by hand: python -m emu.daemon.queue_proxy.main",
+            "run it by hand: python -m emu.daemon.queue_proxy",
         )
 
     def close(self) -> None:

@@ -66,7 +66,7 @@ class RunActivator:
     def _start(self) -> None:
         spec = self._spec
         self._helper.start(
-            "emu.daemon.activator.main",
+            "emu.daemon.activator",
             [
                 "--port", str(self.port), "--events", str(self._run.events),
                 "--concurrency", str(spec.container_concurrency), "--timeout", str(spec.timeout_seconds),

@@ -22,6 +22,7 @@ from typing import Self
 from cgroups import files
 from cgroups.errors import CgroupError
 from emu.errors import EmuError
+from emu.files.profiles import profile_of
 from emu.kubelet.freezer_access import MOUNT, Access
 from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.policy import qos
@@ -39,7 +40,6 @@ from emu.record.events import (
 from emu.runtime import images
 from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineGone, Runtime
 from emu.runtime.podcgroup import PodCgroup
-from emu.scenario.profiles import profile_of
 from emu.spec import (
     AppSpec,
     ContainerSpec,
@@ -223,7 +223,7 @@ class Pod:
                     command=[
                         "/usr/bin/python3",
                         "-m",
-                        "emu.daemon.app.main",
+                        "emu.daemon.app",
                         "make-file",
                         f"{DATA_DIR}/{entry.name}",
                         str(entry.size),

@@ -11,7 +11,7 @@ IN_SANDBOX = "EMU_SANDBOX"
 """Set in our own kernel to its kind (`uml`, `qemu`)."""
 TRACEBACKS = "tracebacks"
 """The folder below the cache for what was not foreseen."""
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 SCHEMA = "scenario.schema.json"
 
 

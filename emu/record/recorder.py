@@ -1,9 +1,9 @@
 """Samples cgroups, follows the kernel's log, appends both to the run directory; changes nothing that it watches.
 
-A process of its own (`python -m emu.record.recorder`), so that a run that dies does not take the record along. It reads the
-control files of the pod's cgroup and of every cgroup below it, at each tick and at once when memory.events of one of
-them changes, and writes the kernel's own text; what the text means is for `emu.report` to say. The tick's cost
-is system calls: descriptors are kept open, nothing is parsed that need not be, and a tick is one write.
+A process of its own (`python -m emu.record.recorder`), so that a run that dies does not take the record along. It
+reads the control files of the pod's cgroup and of every cgroup below it, at each tick and at once when memory.events
+of one of them changes, and writes the kernel's own text; what the text means is for `emu.study` to say. The tick's
+cost is system calls: descriptors are kept open, nothing is parsed that need not be, and a tick is one write.
 
 Whose a cgroup is comes on standard input, a JSON line each, before the container is started (its directory's name
 holds the container's id under both of Docker's cgroup drivers). The end of standard input ends the recording.
@@ -75,7 +75,7 @@ VMSTAT = "vmstat"
 VMSTAT_LINES = (b"allocstall", b"pgscan_direct ", b"pgsteal_direct ", b"pswpin ", b"pswpout ", b"oom_kill ")
 """The lines of /proc/vmstat that are kept, of some 200: what allocations had to do for want of free memory."""
 LISTENERS_FILE = "listeners"
-"""Not a control file: connections that wait to be accepted in the pod (`emu.machine.listeners`). Read every SLOW_S."""
+"""Not a control file: connections that wait to be accepted in the pod (machine/listeners.py). Read every SLOW_S."""
 SANDBOX = "sandbox"
 """The container whose network is the pod's."""
 SLOW_S = 0.1

@@ -55,7 +55,7 @@ class RunDir:
 
     @property
     def samples(self) -> Path:
-        """Control files as the kernel gave them, at each sample (`emu.record.samples`). Older runs have them unpacked."""
+        """Control files as the kernel gave them, at each sample (samples.py). Older runs have them unpacked."""
         packed, older = self.path / "samples.raw.zst", self.path / "samples.raw"
         return older if older.exists() and not packed.exists() else packed
 

@@ -10,7 +10,7 @@ the last sample:
     G <source>\n                                            the file could no longer be read (its cgroup is gone)
     E\n                                                     ends the sample; one without this was torn by a kill
 
-It is packed into zstd frames as it is written (`emu.record.frames`), each sample a flushed block. Every frame begins with
+It is packed into zstd frames as it is written (frames.py), each sample a flushed block. Every frame begins with
 all declarations and leaves no file out at first, so that it can be read without those before it. Older runs have the
 text unpacked, in samples.raw.
 """

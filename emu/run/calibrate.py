@@ -112,7 +112,7 @@ def command(argv: Sequence[str], concurrency: int) -> Iterator[Running]:
     """A command on this machine, and our app behind it."""
     user_port = _free_port()
     with ExitStack() as stack:
-        app = [sys.executable, "-m", "emu.daemon.app.main", "--port", str(user_port), "--host", "127.0.0.1"]
+        app = [sys.executable, "-m", "emu.daemon.app", "--port", str(user_port), "--host", "127.0.0.1"]
         stack.enter_context(_process(app, dict(os.environ)))
         _await("127.0.0.1", user_port, "our app")
         if _listens("127.0.0.1", QUEUE_PORT):

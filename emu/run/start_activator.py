@@ -14,21 +14,15 @@ from types import TracebackType
 from typing import Self
 
 from emu.errors import EmuError
-from emu.messages import QUEUE_PORT
+from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, START_HEADER
 from emu.record.events import now
 
-START_HEADER = "X-Emu-Start"
 PROBE_EVERY_S = 0.025
 """Between two probes of a pod that does not listen yet."""
 _TURN_S = 0.25
 _CLIENT_JOIN_S = 5.0
 _PART = 1 << 16
 _MOST_HEAD_BYTES = 1 << 16
-PROBE = (
-    b"GET / HTTP/1.1\r\nHost: app.default.example.com\r\nUser-Agent: Knative-Activator-Probe\r\n"
-    b"K-Network-Probe: queue\r\nConnection: close\r\n\r\n"
-)
-"""What Knative's activator asks (pkg/activator/net/revision_backends.go); queue-proxy answers for the app."""
 Check = Callable[[], None]
 
 
@@ -139,7 +133,7 @@ def await_ready(address: str, deadline: float, check: Check) -> bool:
 def _probe(address: str, deadline: float, check: Check) -> bool:
     try:
         with socket.create_connection((address, QUEUE_PORT), timeout=max(0.01, deadline - now())) as connection:
-            connection.sendall(PROBE)
+            connection.sendall(ACTIVATOR_PROBE)
             return b" 200 " in _receive(connection, check, deadline).split(b"\r\n", 1)[0]
     except OSError:
         return False

@@ -17,6 +17,7 @@ from cgroups import parse
 from cgroups.mount import find_cgroup2
 from emu import __version__
 from emu.errors import EmuError
+from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.load import RunLoad
 from emu.helpers.recorder import RunRecorder
@@ -40,7 +41,6 @@ from emu.runtime.api import LABEL_OWNER, EngineFacts, Runtime
 from emu.runtime.choosing import open_runtime
 from emu.runtime.podcgroup import pod_cgroup
 from emu.scenario.load_plan import load_plan
-from emu.scenario.profiles import profile_of
 from emu.scenario.reading import has_secrets, resolve
 from emu.spec import ScenarioSpec
 from emu.units import format_bytes

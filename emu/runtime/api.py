@@ -1,7 +1,7 @@
 """What runs a pod's containers, as the rest of emu sees it: what is asked of it, and what it says of itself.
 
-There are two: `emu.runtime.docker`, a Docker engine, and `emu.runtime.process`, plain processes in the pod's cgroups. Ids, states
-and events are in Docker's words in both, so that what is recorded of a run is the same.
+There are two: `emu.runtime.docker`, a Docker engine, and `emu.runtime.process`, plain processes in the pod's cgroups.
+Ids, states and events are in Docker's words in both, so that what is recorded of a run is the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ USER = 65532
 LABEL_RUN = "emu.run"
 """Label with the run's id, on all that a run makes."""
 LABEL_CONTAINER = "emu.container"
-LABEL_OWNER = "emu.machine.owner"
+LABEL_OWNER = "emu.owner"
 """Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
 LABEL_DIGEST = "emu.digest"
 """Label on our images: a digest of what they were built from."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import emu
 from emu.errors import EmuError
 from emu.machine import command
 from emu.machine.paths import images_dir, own_cache_dir
@@ -203,7 +204,7 @@ def _context(tag: str, artifacts: Artifacts) -> Mapping[str, Path | bytes]:
 
 def source_files() -> dict[str, Path]:
     """What containers import of emu: name in the package's folder → file or folder."""
-    package = Path(__file__).parent
+    package = Path(emu.__file__).parent
     return {f"emu/{name}": package / name for name in _CODE}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -109,17 +108,6 @@ def all_paths(model: type[Model] = ScenarioSpec, before: str = "") -> Iterator[t
         yield path, key
         if key.below is not None:
             yield from all_paths(key.below, f"{path}.")
-
-
-def nearest(word: str, known: Sequence[str]) -> str | None:
-    """The known word that was probably meant: the same letters in other case or with `_`, or a few of them off."""
-    plain = {_plain(name): name for name in known}
-    found = difflib.get_close_matches(_plain(word), plain, n=1, cutoff=0.6)
-    return plain[found[0]] if found else None
-
-
-def _plain(word: str) -> str:
-    return word.lower().replace("_", "").replace("-", "")
 
 
 def _key(name: str, info: FieldInfo, annotation: Any) -> Key:

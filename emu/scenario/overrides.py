@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from emu.errors import EmuError
+from emu.files.nearest import nearest
 from emu.files.yamlfile import CONTROL, Mark, Node, one_line, parse
 from emu.scenario import keys
 from emu.spec import Model, ScenarioSpec
@@ -115,7 +116,7 @@ class _Setter:
         if step in known:
             return known[step]
         before = self._before(index)
-        meant = keys.nearest(step, list(known))
+        meant = nearest(step, list(known))
         fix = f"did you mean `{'.'.join(part for part in (before, meant) if part)}`?" if meant else _EXAMPLE
         where = f"`{before}`" if before else "the top"
         raise self._error(f"there is no key {step!r}", f"{where} has: {', '.join(known)}", fix=fix)
@@ -129,7 +130,7 @@ class _Setter:
             return int(step)
         there = [name or str(number) for number, name in enumerate(names)]
         why = f"`{self._before(index)}` has: {', '.join(there) or 'no items'}"
-        raise self._error(f"`{self._before(index)}` has no item {step!r}", why, keys.nearest(step, there))
+        raise self._error(f"`{self._before(index)}` has no item {step!r}", why, nearest(step, there))
 
     def _error(self, what: str, why: str, meant: str | None = None, fix: str = _EXAMPLE) -> EmuError:
         if fix is _EXAMPLE and self._mark.line:

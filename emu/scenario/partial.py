@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from emu.scenario.keys import nearest
+from emu.files.nearest import nearest
 
 Path = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)

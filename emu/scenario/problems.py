@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from emu.errors import EmuError
+from emu.files.nearest import nearest
 from emu.files.yamlfile import Mark, Node, one_line
 from emu.scenario import keys
 from emu.spec import SpecError
@@ -75,7 +76,7 @@ def problems_of(error: ValidationError, root: Node) -> list[Problem]:
     """Each thing that the models refused, with its place in the file."""
     details: list[dict[str, Any]] = [dict(detail) for detail in error.errors(include_url=False)]
     misspelt = {
-        (*detail["loc"][:-1], keys.nearest(str(detail["loc"][-1]), _known(detail["loc"][:-1])))
+        (*detail["loc"][:-1], nearest(str(detail["loc"][-1]), _known(detail["loc"][:-1])))
         for detail in details
         if detail["type"] == "extra_forbidden"
     }
@@ -116,7 +117,7 @@ def _problem(detail: dict[str, Any], root: Node) -> Problem:
 
 def _unknown_key(path: Path, root: Node) -> Problem:
     known = _known(path[:-1])
-    meant = keys.nearest(str(path[-1]), known)
+    meant = nearest(str(path[-1]), known)
     where = f"`{dotted(path[:-1])}`" if path[:-1] else "the top"
     why = f"{where} has: {', '.join(known)}"
     fix = f"did you mean `{meant}`?" if meant else _elsewhere(str(path[-1]))
@@ -192,7 +193,7 @@ def _remedy(key: keys.Key | None, value: Any) -> str:
     if key is None:
         return "correct it; docs/scenario-file.md tells each key"
     if key.choices:
-        meant = keys.nearest(str(value), key.choices)
+        meant = nearest(str(value), key.choices)
         return f"did you mean `{meant}`?" if meant else f"write one of {', '.join(key.choices)}"
     if key.kind == "text" and isinstance(value, int | float):
         return f'quote it to make it text: "{value}"'

@@ -16,16 +16,16 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from emu import __version__
 from emu.errors import EmuError, SeveralErrors, raise_all
+from emu.files.nearest import nearest
+from emu.files.profiles import is_path, load_profile
 from emu.files.yamlfile import Mark, Node, parse, read_text
 from emu.machine.paths import scenarios_dir
 from emu.policy.expectations import COUNT, VARIANTS, parse_expectation
 from emu.policy.secrets import masked_tree
 from emu.scenario import bodies, partial, problems
 from emu.scenario import overrides as changes
-from emu.scenario.keys import nearest
 from emu.scenario.manifests import refuse_manifest
 from emu.scenario.problems import Problem
-from emu.scenario.profiles import is_path, load_profile
 from emu.scenario.variants import is_comparison, variant_root
 from emu.spec import OWN_FOOTPRINT, ScenarioSpec
 

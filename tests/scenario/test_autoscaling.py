@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
+from emu.messages import START_HEADER
 from emu.policy.starts import WARM_DISK, WARM_PAGE_CACHE
 from emu.record.events import SCALED_TO_ZERO
-from emu.run.start_activator import START_HEADER
 from emu.runtime.docker import LABEL_RUN, Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from emu.files.profiles import read_profile
 from emu.run.machine import where
 from emu.runtime import images
 from emu.runtime.docker import Engine
-from emu.scenario.profiles import read_profile
 from tests.scenario.support import DEADLINE_S, EMU, leftovers
 from tests.scenario.test_scenarios import EmuRun
 

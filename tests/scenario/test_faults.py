@@ -101,9 +101,7 @@ def test_clean_removes_all_that_a_killed_run_left(going: Callable[[str], Going],
     run.process.kill()
     run.process.wait()
     for _ in eventually():
-        if not [
-            left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load.main" in left
-        ]:
+        if not [left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load" in left]:
             break
     assert len(leftovers(engine)) >= 4  # two containers and the pause container at least, and the pod's cgroup
     assert "removed container" in emu("clean").stdout
@@ -147,7 +145,7 @@ def test_a_load_generator_that_is_killed_ends_the_run(going: Callable[[str], Goi
     for _ in eventually():
         if run.run.requests.exists() and run.run.requests.stat().st_size:
             break
-    os.kill(helper(run, "emu.daemon.load.main"), signal.SIGKILL)
+    os.kill(helper(run, "emu.daemon.load"), signal.SIGKILL)
     said, _ = run.process.communicate(timeout=DEADLINE_S)
     assert run.process.returncode == 2
     assert said.count("emu: the load generator ended before the run did") == 1

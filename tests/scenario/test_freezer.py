@@ -67,9 +67,7 @@ def test_clean_thaws_and_removes_what_a_killed_run_left_frozen(
     run.process.kill()
     run.process.wait()
     for _ in eventually():
-        if not [
-            left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load.main" in left
-        ]:
+        if not [left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load" in left]:
             break
     assert engine.state(app)["Status"] in ("paused", "running")
     done = subprocess.run([*EMU, "clean"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
+from emu.files import profiles
 from emu.machine.paths import profiles_dir
-from emu.scenario import profiles
 from emu.scenario.reading import read_scenario
 
 SCENARIO = "name: a\nquestion: b\npod: {queueProxy: {footprint: %s}}\n"

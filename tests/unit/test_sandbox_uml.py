@@ -14,7 +14,7 @@ from emu.errors import EmuError
 from emu.sandbox import shape, uml
 from emu.sandbox.parts import Parts
 
-PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c")))
+PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c", "/cc")))
 
 
 def command_line(*, swap: bool) -> list[str]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from emu.files.nearest import nearest
 from emu.policy.expectations import COUNT, parse_expectation
 from emu.report.summary import summarize
-from emu.scenario.keys import all_paths, find, nearest
+from emu.scenario.keys import all_paths, find
 from emu.scenario.reading import (
     DEFAULT_SCENARIO,
     BuiltIn,

@@ -15,7 +15,7 @@ MANUAL = (docs.DOCS / "scenario-file.md").read_text(encoding="utf-8")
 
 
 def test_made_files_are_up_to_date() -> None:
-    """The schema and the tables of the manual were made from the models as they are; `python -m emu.cli.docs` does it."""
+    """The schema and the tables of the manual were made from the models as they are: `python -m emu.cli.docs`."""
     assert docs.stale(docs.scenario_files()) == []
 
 

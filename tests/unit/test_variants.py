@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EXIT_BAD_INPUT, EmuError
-from emu.scenario.profiles import load_profile
+from emu.files.profiles import load_profile
 from emu.scenario.reading import builtin_scenarios, load_scenario, read_scenario, resolve, variants_of
 
 TEXT = """\

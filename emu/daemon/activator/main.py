@@ -1,6 +1,6 @@
 """The activator: in front of a pod that may be gone, it holds requests until there is one, and forwards them.
 
-    python -m emu.daemon.activator.main --port 0 --events events.jsonl
+    python -m emu.daemon.activator --port 0 --events events.jsonl
 
 It runs beside the pod, outside its cgroups. Standard input says, a JSON line each, where the pod is (`Pointed`),
 and its end ends it; standard output tells what the autoscaler goes by (`Told`), standard error whatever else is
@@ -35,14 +35,13 @@ from emu.daemon.queue_proxy.ends import Ends
 from emu.daemon.queue_proxy.observer import Observer
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import ProxiedExchange, Proxy
-from emu.messages import QUEUE_PORT, REQUESTS_ENDED, Pointed, Told
+from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, REQUESTS_ENDED, START_HEADER, Pointed, Told
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
 from emu.policy.breaker import RUN, Breaker
 from emu.policy.draining import Draining
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.policy.timeouts import RequestTimeouts
 from emu.record.events import EventLog, RequestsEnded, RequestsHeld, RequestsWaited
-from emu.run.start_activator import PROBE, START_HEADER
 
 MAX_IDLE = 100
 """MAX_IDLE_PROXY_CONNS_PER_HOST (cmd/activator/main.go)."""
@@ -268,7 +267,7 @@ async def healthy(address: str, port: int) -> bool:
 async def _asked(address: str, port: int) -> bool:
     reader, writer = await asyncio.open_connection(address, port)
     try:
-        writer.write(PROBE)
+        writer.write(ACTIVATOR_PROBE)
         said = await reader.read()
     finally:
         writer.close()
@@ -322,7 +321,7 @@ class _Input:
 
 def main(argv: list[str] | None = None) -> int:
     """Run it; its exit status."""
-    parser = argparse.ArgumentParser(prog="emu.daemon.activator.main")
+    parser = argparse.ArgumentParser(prog="emu.daemon.activator")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--events", type=Path, required=True)
     parser.add_argument("--concurrency", type=int, default=0)
@@ -343,7 +342,3 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as failed:
         print(f"the activator cannot listen on port {options.port}: {failed}", file=sys.stderr, flush=True)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,7 @@
 """The app of a pod: an HTTP server whose requests do what their query string asks (`emu.messages.Work`).
 
-    python -m emu.daemon.app.main [--port N] [--host ADDRESS]
-    python -m emu.daemon.app.main make-file PATH BYTES
+    python -m emu.daemon.app [--port N] [--host ADDRESS]
+    python -m emu.daemon.app make-file PATH BYTES
 
 The port is PORT's, as Knative sets it, else 8080. Files are those of DATA_DIR (/data). `GET /healthz` answers 200, or
 503 for as long as a request wanted it. SIGTERM lets what is in flight finish for EMU_APP_GRACE_SECONDS (30), then the
@@ -49,7 +49,7 @@ def _make_file(argv: list[str]) -> int:
         name, size = argv
         work.make_file(Path(name), int(size))
     except ValueError:
-        print("usage: python -m emu.daemon.app.main make-file PATH BYTES", file=sys.stderr)
+        print("usage: python -m emu.daemon.app make-file PATH BYTES", file=sys.stderr)
         return 2
     except OSError as failed:
         print(f"cannot make a file of {size} bytes: {failed}", file=sys.stderr)
@@ -63,7 +63,7 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
         return _make_file(argv[1:])
     import argparse
 
-    parser = argparse.ArgumentParser(prog="python -m emu.daemon.app.main", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m emu.daemon.app", description=__doc__)
     parser.add_argument("--port", type=int, default=int(environ.get("PORT") or USER_PORT))
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  queue-proxy comes from the same network namespace
     asked = parser.parse_args(argv)
@@ -73,7 +73,3 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     code = runtime.run(lambda: serve(asked.host, asked.port, grace_s, log))
     # Threads may still be at work; nobody waits for them.
     os._exit(code)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], os.environ))

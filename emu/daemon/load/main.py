@@ -1,6 +1,6 @@
 """The load generator: sends the requests of a plan when they are due, whatever happens, and records each one's end.
 
-    python -m emu.daemon.load.main --plan FILE --out requests.jsonl [--told]
+    python -m emu.daemon.load --plan FILE --out requests.jsonl [--told]
 
 The plan's clock starts when all is ready for the first request, and {"ready": t} says when that was. An open loop
 never waits for answers and never skips: what is late is sent late, and the record says how late. Latency counts from
@@ -200,7 +200,7 @@ def main(argv: list[str]) -> int:
     """Run the plan; the exit status."""
     import argparse
 
-    parser = argparse.ArgumentParser(prog="python -m emu.daemon.load.main", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m emu.daemon.load", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--told", action="store_true", help="what phases wait for is told on standard input")
@@ -213,7 +213,3 @@ def main(argv: list[str]) -> int:
         return runtime.run(lambda: Load(plan, records, runtime.Log("load"), asked.parent, told_by).run())
     finally:
         records.close()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """queue-proxy: the container in front of the app, with Knative's environment variables, limits and manners.
 
-    python -m emu.daemon.queue_proxy.main
+    python -m emu.daemon.queue_proxy
 
 The limit on concurrency, the timers, the probes and the drain follow knative/serving (pkg/queue,
 pkg/queue/sharedmain); `settings.py` has its variables.
@@ -259,7 +259,3 @@ def main(environ: Mapping[str, str]) -> int:
     except OSError as failed:
         print(f"queue-proxy cannot listen on port {settings.port}: {failed}", file=sys.stderr, flush=True)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(os.environ))

@@ -134,4 +134,4 @@ def _page(name: str) -> string.Template:
 
 
 def _file(name: str) -> str:
-    return resources.files("emu.report").joinpath("page", name).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

@@ -39,8 +39,8 @@ _ENVIRONMENTS = {images.BASE: {}, images.QUEUE_PROXY: _OURS, images.APP: {**_OUR
 """As the images' Dockerfiles have it."""
 _COMMANDS = {
     images.BASE: ("/usr/bin/python3",),
-    images.QUEUE_PROXY: ("/usr/bin/python3", "-m", "emu.daemon.queue_proxy.main"),
-    images.APP: ("/usr/bin/python3", "-m", "emu.daemon.app.main"),
+    images.QUEUE_PROXY: ("/usr/bin/python3", "-m", "emu.daemon.queue_proxy"),
+    images.APP: ("/usr/bin/python3", "-m", "emu.daemon.app"),
 }
 _FIX = "take pod.runtime: docker, or run on our own kernel: emu run --on sandbox …"
 

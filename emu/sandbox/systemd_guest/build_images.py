@@ -1,4 +1,4 @@
-"""Builds our container images in the guest's Docker, from what the host prepared (emu.runtime.images); run by the guest."""
+"""Builds our container images in the guest's Docker, from what the host prepared; run by the guest."""
 
 from __future__ import annotations
 

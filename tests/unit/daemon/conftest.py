@@ -31,7 +31,7 @@ def queue_proxy(fake_app: FakeApp) -> Iterator[StartProxy]:
                 "USER_PORT": str(fake_app.port),
                 **{name: str(value) for name, value in env.items()},
             }
-            return stack.enter_context(closing(Daemon("emu.daemon.queue_proxy.main", [], variables)))
+            return stack.enter_context(closing(Daemon("emu.daemon.queue_proxy", [], variables)))
 
         yield start
 
@@ -40,7 +40,7 @@ def queue_proxy(fake_app: FakeApp) -> Iterator[StartProxy]:
 def shared() -> Iterator[tuple[Daemon, FakeApp]]:
     """A queue-proxy and its app for tests whose requests never get through, so that one serves them all."""
     app = FakeApp()
-    daemon = Daemon("emu.daemon.queue_proxy.main", [], {**REQUIRED, "USER_PORT": str(app.port)})
+    daemon = Daemon("emu.daemon.queue_proxy", [], {**REQUIRED, "USER_PORT": str(app.port)})
     with closing(app), closing(daemon):
         yield daemon, app
 
@@ -49,7 +49,7 @@ def shared() -> Iterator[tuple[Daemon, FakeApp]]:
 def app(tmp_path: Path) -> Iterator[Daemon]:
     """An app with an empty data directory at tmp_path."""
     variables = {"DATA_DIR": str(tmp_path), "EMU_APP_GRACE_SECONDS": "10"}
-    daemon = Daemon("emu.daemon.app.main", ["--port", "0", "--host", "127.0.0.1"], variables)
+    daemon = Daemon("emu.daemon.app", ["--port", "0", "--host", "127.0.0.1"], variables)
     with closing(daemon):
         yield daemon
 

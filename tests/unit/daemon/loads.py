@@ -30,7 +30,7 @@ class Runs:
         args += [] if parent is None else ["--parent", str(parent)]
         args += ["--told"] if told else []
         stdin = subprocess.PIPE if told else None
-        return self._stack.enter_context(closing(Daemon("emu.daemon.load.main", args, {}, stdin=stdin)))
+        return self._stack.enter_context(closing(Daemon("emu.daemon.load", args, {}, stdin=stdin)))
 
     def run(self, port: int, *phases: Phase, **fields: Any) -> dict[str, Any]:
         """Run a plan to its end; the last status line."""

@@ -231,7 +231,7 @@ def test_sigterm_lets_what_is_in_flight_finish(app: Daemon) -> None:
 def test_make_file_leaves_a_file_of_that_length(tmp_path: Path) -> None:
     """On its disk, for a run to read."""
     path = tmp_path / "deep" / "file"
-    argv = [sys.executable, "-m", "emu.daemon.app.main", "make-file", str(path), str(2 * MIB + 1)]
+    argv = [sys.executable, "-m", "emu.daemon.app", "make-file", str(path), str(2 * MIB + 1)]
     subprocess.run(argv, check=True, cwd=ROOT)
     assert path.stat().st_size == 2 * MIB + 1
 

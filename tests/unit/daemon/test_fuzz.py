@@ -53,7 +53,7 @@ def both() -> Iterator[tuple[Daemon, Recorder]]:
     """A queue-proxy with one place, and its app."""
     app = Recorder()
     variables = {**REQUIRED, "USER_PORT": str(app.port), "CONTAINER_CONCURRENCY": "1", "EMU_HEAD_LIMIT_SECONDS": "2"}
-    daemon = Daemon("emu.daemon.queue_proxy.main", [], variables)
+    daemon = Daemon("emu.daemon.queue_proxy", [], variables)
     yield daemon, app
     daemon.close()
     app.listener.close()

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emu.daemon.http.known import LONGEST_BYTES, MOST, Known
-from emu.scenario.profiles import load_profile
+from emu.files.profiles import load_profile
 from tests.unit.daemon.daemon_wire import REQUIRED, Daemon, FakeApp, StartProxy, Wire, port_of, wait_for
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\nX-Mine: 1\r\n\r\n"
@@ -291,7 +291,7 @@ def scripted() -> Iterator[tuple[Daemon, Scripted]]:
     """A queue-proxy with one place, and an app that answers in every way."""
     app = Scripted()
     variables = {**REQUIRED, "USER_PORT": str(app.port), "CONTAINER_CONCURRENCY": "1"}
-    daemon = Daemon("emu.daemon.queue_proxy.main", [], variables)
+    daemon = Daemon("emu.daemon.queue_proxy", [], variables)
     with closing(app), closing(daemon):
         yield daemon, app
 

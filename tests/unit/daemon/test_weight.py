@@ -12,8 +12,8 @@ import pytest
 
 from emu.daemon import loop
 from emu.daemon.queue_proxy.footprint import PAGE, Arena, Code, Weight, own_memory
+from emu.files.profiles import load_profile
 from emu.policy.footprint import Profile
-from emu.scenario.profiles import load_profile
 from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, Wire, wait_for
 
 KNATIVE = load_profile("knative-1.23")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emu.files.profiles import load_profile
 from emu.policy.footprint import Footprint, GiveBack, Heap, Profile, ProfileError, each
-from emu.scenario.profiles import load_profile
 
 KNATIVE = load_profile("knative-1.23")
 KERNEL_EACH = 5450

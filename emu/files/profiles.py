@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from emu.errors import EmuError
+from emu.files.nearest import nearest
 from emu.files.yamlfile import parse, read_text
 from emu.machine.paths import profiles_dir
 from emu.policy.footprint import Profile, ProfileError
-from emu.scenario.keys import nearest
 
 OWN = "own"
 _SUFFIXES = (".yaml", ".yml", ".json")
