@@ -20,6 +20,6 @@ from emu.conformance.cases import (
 )
 
 _TOPICS = (plain, bodies, sniffing, headers, informational, refused, failures, timeouts, breaker, probes, upgrades)
-CASES: tuple[Case, ...] = tuple(case for topic in _TOPICS for case in topic.cases())
+CASES: tuple[Case, ...] = tuple(case for topic in _TOPICS for case in topic.CASES)
 
 __all__ = ["CASES"]
