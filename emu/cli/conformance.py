@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -73,36 +74,43 @@ def conformance(
         return
     if target is not None and program is not None:
         raise click.UsageError("--target and --program exclude each other: the one runs already, the other does not")
-    skipped: list[Case] = []
     foreign = target is not None or program is not None
-
-    def tell(result: suite.PLAYED) -> None:
-        known = _known(result) if foreign else ""
-        if as_json:
-            line = {
-                "case": result.name,
-                "passed": not result.faults,
-                "faults": result.faults,
-                "known": known,
-                "seconds": round(result.seconds, 3),
-            }
-            output.echo(output.to_json(line))
-        elif result.faults and known:
-            output.echo(f"known   {result.name}: the real one {known}")
-        elif result.faults:
-            output.echo(f"FAILED  {result.name}: {result.about}")
-            for fault in result.faults:
-                output.echo(f"          {fault}")
-
+    show = partial(_show, foreign=foreign, as_json=as_json)
+    skipped: list[Case] = []
     if program is not None:
-        playable = [case for case in cases if not case.read_only]
         skipped = [case for case in cases if case.read_only]
-        results = suite.against_program(playable, wires, program, tell)
+        results = suite.against_program([case for case in cases if not case.read_only], wires, program, show)
     elif target is not None:
         given = dict(setting.partition("=")[::2] for setting in settings)
-        results = suite.against_target(cases, wires, target, app_port, given, tell, skipped.append)
+        results = suite.against_target(cases, wires, target, app_port, given, show, skipped.append)
     else:
-        results = suite.against_ours(cases, wires, tell)
+        results = suite.against_ours(cases, wires, show)
+    if _conclude(results, skipped, foreign=foreign, as_json=as_json):
+        sys.exit(1)
+
+
+def _show(result: suite.PLAYED, *, foreign: bool, as_json: bool) -> None:
+    """One that was played: each as a line of JSON, or those that failed."""
+    known = _known(result) if foreign else ""
+    if as_json:
+        line = {
+            "case": result.name,
+            "passed": not result.faults,
+            "faults": result.faults,
+            "known": known,
+            "seconds": round(result.seconds, 3),
+        }
+        output.echo(output.to_json(line))
+    elif result.faults and known:
+        output.echo(f"known   {result.name}: the real one {known}")
+    elif result.faults:
+        output.echo(f"FAILED  {result.name}: {result.about}")
+        for fault in result.faults:
+            output.echo(f"          {fault}")
+
+
+def _conclude(results: list[suite.PLAYED], skipped: list[Case], *, foreign: bool, as_json: bool) -> int:
+    """Print what was skipped, and the counts; return how many failed."""
     faulty = [result for result in results if result.faults]
     failed = sum(not (foreign and _known(result)) for result in faulty)
     for case in skipped:
@@ -111,8 +119,7 @@ def conformance(
     passed, expected = len(results) - len(faulty), len(faulty) - failed
     also = f", {expected} differ as is known" if expected else ""
     output.echo(f"{passed} of {len(results)} passed{also}, {failed} failed, {len(skipped)} skipped", err=as_json)
-    if failed:
-        sys.exit(1)
+    return failed
 
 
 def _known(result: suite.PLAYED) -> str:
