@@ -31,7 +31,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 within functions and for type checking.
 """
 CIRCLES = [
-    {"emu.daemon.freezer.api", "emu.daemon.freezer.main"},
     {"emu.daemon.http.server", "emu.daemon.http.server_connection"},
     {
         "emu.daemon.queue_proxy." + name

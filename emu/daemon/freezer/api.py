@@ -10,19 +10,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from emu.daemon.http import http1
 from emu.daemon.http.server_connection import Exchange, ServerConnection
 from emu.messages import FREEZER_TOKEN_HEADER
 from emu.policy.metrics import CONTENT_TYPE
 
-if TYPE_CHECKING:
-    from emu.daemon.freezer.main import Freezer
-
 MOST_BODY_BYTES = 4096
 JSON = b"Content-Type: application/json\r\n"
 _TOKEN = FREEZER_TOKEN_HEADER.lower().encode()
+
+
+class Actions(Protocol):
+    """Who does what is asked for, and knows how it stands."""
+
+    async def handle(self, token: bytes, body: bytes) -> tuple[int, str]:
+        """The status of an action, and words if it was not done."""
+
+    def status(self) -> dict[str, Any]:
+        """Every pod, and what the kernel says of its containers."""
+
+    def metrics_text(self) -> bytes:
+        """What Prometheus reads."""
 
 
 class FreezerExchange(Exchange):
@@ -30,7 +40,7 @@ class FreezerExchange(Exchange):
 
     __slots__ = ("_body", "_freezer", "_gone", "_task")
 
-    def __init__(self, freezer: Freezer, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, freezer: Actions, conn: ServerConnection, head: http1.Head) -> None:
         super().__init__(conn, head)
         self._freezer = freezer
         self._body = b""
