@@ -1,0 +1,99 @@
+"""Runs that an earlier emu recorded, kept in tests/fixtures/runs: each is read and reported as it was then.
+
+Beside a run's own files lie what `emu show` and `emu journal --all` print of it, and its summary.json. Where words
+are changed on purpose, `python -m tests.unit.report.test_kept_runs` writes all three again; numbers stay as they are.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from emu.machine import output
+from emu.record.rundir import RunDir
+from emu.report.finish import look, tell
+from emu.report.journal import entries
+from emu.report.page.render import render_html
+from emu.study.study import read_study
+
+RUNS = Path(__file__).parents[2] / "fixtures" / "runs"
+KEPT = sorted(path.name for path in RUNS.iterdir())
+
+
+def _shown(run: RunDir) -> str:
+    out = io.StringIO()
+    tell(look(run), Console(file=out, width=output.PIPE_COLUMNS))
+    return out.getvalue()
+
+
+def _journal(run: RunDir) -> str:
+    return "".join(f"{entry.to_text()}\n" for entry in entries(read_study(run), "all"))
+
+
+def _summary(run: RunDir) -> Any:
+    return json.loads(output.to_json(look(run).summary))
+
+
+def _is_in(then: Any, now: Any, where: str) -> None:
+    """What was there then is there now; a later emu may tell more."""
+    if isinstance(then, dict):
+        assert isinstance(now, dict), where
+        for name, value in then.items():
+            assert name in now, f"{where}.{name}"
+            _is_in(value, now[name], f"{where}.{name}")
+    elif isinstance(then, list):
+        assert isinstance(now, list) and len(then) == len(now), where
+        for number, (one, other) in enumerate(zip(then, now, strict=True)):
+            _is_in(one, other, f"{where}.{number}")
+    else:
+        assert now == then, where
+
+
+def test_there_is_one_of_each_kind() -> None:
+    """An OOM kill with a restart, a freezer, and a pod that is scaled to zero and comes back."""
+    assert KEPT == ["app-oom", "freezer", "scale-to-zero"]
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_run_is_shown_as_before(name: str) -> None:
+    """`emu show` prints the same."""
+    assert _shown(RunDir(RUNS / name)) == (RUNS / name / "show.txt").read_text()
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_run_has_the_same_log(name: str) -> None:
+    """`emu journal --all` prints the same."""
+    assert _journal(RunDir(RUNS / name)) == (RUNS / name / "journal.txt").read_text()
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_run_has_the_same_numbers(name: str) -> None:
+    """Whatever summary.json said then it says now."""
+    run = RunDir(RUNS / name)
+    _is_in(json.loads(run.summary.read_text()), _summary(run), "summary")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_run_can_be_drawn(name: str) -> None:
+    """Its page is made, with a panel for each container."""
+    told = look(RunDir(RUNS / name))
+    assert told.study is not None
+    page = render_html(told.study, told.summary, library="plotly.js")
+    assert "queue-proxy" in page and "app" in page
+
+
+def _write() -> None:
+    for name in KEPT:
+        run = RunDir(RUNS / name)
+        (run.path / "show.txt").write_text(_shown(run))
+        (run.path / "journal.txt").write_text(_journal(run))
+        run.summary.write_text(output.to_json(_summary(run), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    _write()
