@@ -225,7 +225,7 @@ def probe_killed(path: Path) -> RunDir:
 def scaled(path: Path) -> RunDir:
     """A pod that goes at 3 s and is gone at 4 s, and comes back for a request at 7 s; gone again at the end."""
     run = _pod(path, "scaled")
-    run.event(PodScaled(run.t, 1, False, "initial scale"))
+    run.event(PodScaled(t=run.t, pods=1, reached=False, why="initial scale"))
     run.phase("first", 1.0, 2.0)
     run.requests(5, 1.0, 2.0, phase="first")
     run.advance(3.0, {"app": {"cpu_usec": 4e6, "pgmajfault": 10}})
@@ -240,8 +240,8 @@ def scaled(path: Path) -> RunDir:
     run.start("app", memory_max=256 * MIB)
     run.live["app"].values.update(anon=10 * MIB)
     run.advance(9.0, {"app": {"cpu_usec": 1e6, "pgmajfault": 3}})
-    run.event(RequestsHeld(run.t, "forwarded", [2.0, 1.9]))
-    run.event(PodScaled(run.t, 1, True, waiting=2))
+    run.event(RequestsHeld(t=run.t, outcome="forwarded", waited_s=[2.0, 1.9]))
+    run.event(PodScaled(t=run.t, pods=1, reached=True, waiting=2))
     run.status("2/2", "Running")
     run.advance(11.0)
     run.scale_to_zero()

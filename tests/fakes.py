@@ -193,7 +193,15 @@ class FakeRun:
             "memory_bytes": 1024 * MIB, "swap_bytes": 512 * MIB, "devices": devices, **(machine or {}),
         }  # fmt: skip
         self.event(
-            RunBegan(self.t, f"20260101T000000Z-{name}", name, where, "2026-01-01T00:00:00Z", machine, self.pod.path)
+            RunBegan(
+                t=self.t,
+                run_id=f"20260101T000000Z-{name}",
+                scenario=name,
+                where=where,
+                wall_time="2026-01-01T00:00:00Z",
+                machine=machine,
+                pod_cgroup=self.pod.path,
+            )
         )
         self._see(self.pod)
         self._host = self._samples.declare("host", None, "meminfo", "/proc/meminfo")
@@ -233,11 +241,24 @@ class FakeRun:
         name = f"emu-fake-{container}-{attempt}"
         self.event(
             ContainerCreated(
-                self.t, container, attempt, ident, name, f"emu/{container}", memory_max, high, swap_max,
-                999 if container == "queue-proxy" else 900, probes,
+                t=self.t,
+                container=container,
+                attempt=attempt,
+                id=ident,
+                name=name,
+                image=f"emu/{container}",
+                memory_max=memory_max,
+                memory_high=high,
+                swap_max=swap_max,
+                oom_score_adj=999 if container == "queue-proxy" else 900,
+                probes=probes,
             )
-        )  # fmt: skip
-        self.event(ContainerStarted(self.t, container, attempt, ident, group.pids[0], group.path))
+        )
+        self.event(
+            ContainerStarted(
+                t=self.t, container=container, attempt=attempt, id=ident, pid=group.pids[0], cgroup=group.path
+            )
+        )
         if ready:
             self.ready(container)
         self.live[container] = group
@@ -246,7 +267,9 @@ class FakeRun:
 
     def ready(self, container: str, ready: bool = True) -> None:
         """Its readiness changes."""
-        self.event(ContainerReady(self.t + 0.01, container, self.attempts[container], ready))
+        self.event(
+            ContainerReady(t=self.t + 0.01, container=container, attempt=self.attempts[container], ready=ready)
+        )
 
     def advance(self, to_s: float, moves: dict[str, dict[str, float]] | None = None) -> None:
         """Sample until `to_s`; what `moves` names per container goes there in a straight line on the way."""
@@ -298,7 +321,15 @@ class FakeRun:
             for name, rise in delta.items():
                 values[name] += rise
             self.event(
-                MemoryEventsRose(self.t, owner.label, owner.attempt, owner.path, is_local, dict(delta), dict(values))
+                MemoryEventsRose(
+                    t=self.t,
+                    label=owner.label,
+                    attempt=owner.attempt,
+                    path=owner.path,
+                    local=is_local,
+                    delta=dict(delta),
+                    values=dict(values),
+                )
             )
 
     def oom(
@@ -333,7 +364,17 @@ class FakeRun:
         else:
             for name, number in rise.items():
                 self.pod.whole[name] += number
-            self.event(MemoryEventsRose(self.t, "pod", None, self.pod.path, False, rise, dict(self.pod.whole)))
+            self.event(
+                MemoryEventsRose(
+                    t=self.t,
+                    label="pod",
+                    attempt=None,
+                    path=self.pod.path,
+                    local=False,
+                    delta=rise,
+                    values=dict(self.pod.whole),
+                )
+            )
         self._log_oom(victim, comm, pids, level, log, invoker or comm, group)
         for pid in pids:
             victim.pids.remove(pid)
@@ -343,22 +384,55 @@ class FakeRun:
 
     def stop(self, container: str, why: str, grace_s: float) -> None:
         """It is told to end."""
-        self.event(ContainerStopping(self.t, container, self.attempts[container], why, grace_s))
+        self.event(
+            ContainerStopping(
+                t=self.t, container=container, attempt=self.attempts[container], why=why, grace_s=grace_s
+            )
+        )
 
     def signal(self, container: str, number: int) -> None:
         """Docker sends it a signal."""
         ident = container_id(container, self.attempts[container])
         attributes = {"signal": str(number)}
-        self.event(DockerEvent(self.t, "kill", ident, f"emu-fake-{container}", attributes, round(self.t * 1e9)))
+        self.event(
+            DockerEvent(
+                t=self.t,
+                action="kill",
+                id=ident,
+                name=f"emu-fake-{container}",
+                attributes=attributes,
+                time_nano=round(self.t * 1e9),
+            )
+        )
 
     def pod_event(self, container: str, reason: str, message: str, *, kind: str = "Warning") -> None:
         """The kubelet records an event."""
-        self.event(KubeletEvent(self.t, kind, reason, message, container, self.attempts[container]))
+        self.event(
+            KubeletEvent(
+                t=self.t,
+                type=kind,
+                reason=reason,
+                message=message,
+                container=container,
+                attempt=self.attempts[container],
+            )
+        )
 
     def command(self, container: str, why: str, command: list[str], began_s: float, pids: list[int]) -> None:
         """What a probe or a hook ran in a container has ended."""
         began = ORIGIN + began_s
-        self.event(CommandRan(self.t, container, self.attempts[container], why, command, began, pids, 137))
+        self.event(
+            CommandRan(
+                t=self.t,
+                container=container,
+                attempt=self.attempts[container],
+                why=why,
+                command=command,
+                began=began,
+                pids=pids,
+                exit_code=137,
+            )
+        )
 
     def exit(
         self,
@@ -377,16 +451,33 @@ class FakeRun:
         ident = container_id(container, attempt)
         for source in group.sources.values():
             self._samples.gone(source)
-        self.event(CgroupGone(self.t, group.label, group.attempt, group.path))
+        self.event(CgroupGone(t=self.t, label=group.label, attempt=group.attempt, path=group.path))
         attributes = {"exitCode": str(code)}
-        self.event(DockerEvent(self.t, "die", ident, f"emu-fake-{container}", attributes, round(self.t * 1e9)))
-        exited = ContainerExited(self.t, container, attempt, ident, code, docker_oom_killed, asked)
+        self.event(
+            DockerEvent(
+                t=self.t,
+                action="die",
+                id=ident,
+                name=f"emu-fake-{container}",
+                attributes=attributes,
+                time_nano=round(self.t * 1e9),
+            )
+        )
+        exited = ContainerExited(
+            t=self.t,
+            container=container,
+            attempt=attempt,
+            id=ident,
+            exit_code=code,
+            docker_oom_killed=docker_oom_killed,
+            asked=asked,
+        )
         self.event(replace(exited, killed_for=killed_for))
         self.sample("event")
 
     def scale_to_zero(self) -> None:
         """The pod is told to go, and is gone with its cgroup a second later."""
-        self.event(PodScaled(self.t, 0, False, "nobody asked", 0.0))
+        self.event(PodScaled(t=self.t, pods=0, reached=False, why="nobody asked", concurrency=0.0))
         for container in list(self.live):
             self.stop(container, SCALE_DOWN, 300)
         self.advance(self.now + 1.0)
@@ -396,13 +487,13 @@ class FakeRun:
             self._samples.gone(source)
         self.pod.sources.clear()
         self.away = True
-        self.event(CgroupGone(self.t, "pod", None, self.pod.path))
-        self.event(PodScaled(self.t, 0, True))
+        self.event(CgroupGone(t=self.t, label="pod", attempt=None, path=self.pod.path))
+        self.event(PodScaled(t=self.t, pods=0, reached=True))
         self.status("0/0", SCALED_TO_ZERO)
 
     def scale_from_zero(self) -> None:
         """There is to be a pod again: a cgroup whose counters begin at 0."""
-        self.event(PodScaled(self.t, 1, False, "a request came", 1.0, 1))
+        self.event(PodScaled(t=self.t, pods=1, reached=False, why="a request came", concurrency=1.0, waiting=1))
         self.pod = FakeCgroup("pod", None, self.pod.path, limit=self.pod.limit)
         self._ended = dict.fromkeys(COUNTERS, 0.0)
         self.away = False
@@ -410,12 +501,12 @@ class FakeRun:
 
     def back_off(self, container: str, restarts: int, delay_s: float) -> None:
         """The next start waits."""
-        self.event(BackOffBegan(self.t, container, restarts, delay_s))
-        self.event(PodStatus(self.t, "1/2", "CrashLoopBackOff", restarts))
+        self.event(BackOffBegan(t=self.t, container=container, restarts=restarts, delay_s=delay_s))
+        self.event(PodStatus(t=self.t, ready="1/2", status="CrashLoopBackOff", restarts=restarts))
 
     def status(self, ready: str, status: str, restarts: int = 0) -> None:
         """The pod as kubectl would show it."""
-        self.event(PodStatus(self.t, ready, status, restarts))
+        self.event(PodStatus(t=self.t, ready=ready, status=status, restarts=restarts))
 
     def phase(
         self,
@@ -428,8 +519,8 @@ class FakeRun:
         unsent: int = 0,
     ) -> None:
         """A phase of the load."""
-        self.event(PhaseBegan(ORIGIN + begin_s, name, end_s - begin_s, until))
-        self.event(PhaseEnded(ORIGIN + end_s, name, met, unsent))
+        self.event(PhaseBegan(t=ORIGIN + begin_s, phase=name, duration_s=end_s - begin_s, until=until))
+        self.event(PhaseEnded(t=ORIGIN + end_s, phase=name, met=met, unsent=unsent))
 
     def requests(
         self,
@@ -461,7 +552,7 @@ class FakeRun:
 
     def note(self, what: str, why: str = "", level: str = "warning") -> None:
         """Something a reader should know."""
-        self.event(Note(self.t, what, why, level))
+        self.event(Note(t=self.t, what=what, why=why, level=level))
 
     def kernel(self, level: int, text: str, dt: float = 0.0) -> None:
         """A record of /dev/kmsg, as the recorder keeps it."""
@@ -471,19 +562,29 @@ class FakeRun:
         with self.run.kmsg.open("a") as lines:
             lines.write(f"{read_at:.6f} {raw}\n")
         if (kill := self._oom.feed(parse_record(f"{raw}\n".encode()))) is not None:
-            self.event(OomKillLogged(read_at, kernel_us, asdict(kill)))
+            self.event(OomKillLogged(t=read_at, kernel_us=kernel_us, log=asdict(kill)))
         self._sequence += 1
 
     def fail(self, what: str, why: str) -> None:
         """The run cannot go on."""
-        self.event(RunFailed(self.t, what, why, "mend it"))
+        self.event(RunFailed(t=self.t, what=what, why=why, fix="mend it"))
 
     def finish(self, interrupted: bool = False) -> RunDir:
         """End in order: everything still alive is stopped."""
         for container in list(self.live):
             self.exit(container, 0, asked=True)
-        self.event(RecorderReport(self.t, self.interval_s, self.samples_taken, 0, 0.12, 20 * MIB, True))
-        self.event(RunEnded(self.t, interrupted))
+        self.event(
+            RecorderReport(
+                t=self.t,
+                interval_s=self.interval_s,
+                samples=self.samples_taken,
+                late=0,
+                cpu_s=0.12,
+                rss_bytes=20 * MIB,
+                finished=True,
+            )
+        )
+        self.event(RunEnded(t=self.t, interrupted=interrupted))
         return self.cut()
 
     def cut(self) -> RunDir:
@@ -493,7 +594,7 @@ class FakeRun:
         return self.run
 
     def _see(self, group: FakeCgroup) -> None:
-        self.event(CgroupSeen(self.t, group.label, group.attempt, group.path))
+        self.event(CgroupSeen(t=self.t, label=group.label, attempt=group.attempt, path=group.path))
 
     def _log_oom(
         self, victim: FakeCgroup, comm: str, pids: list[int], level: str, log: str, invoker: str, group: bool

@@ -96,7 +96,7 @@ class Helper:
     def ended_early(self, consequence: str, level: str = "warning") -> Note:
         """What goes on record for one that ended before the run did."""
         why = f"its process ended with status {self.status}; {consequence}"
-        return Note(now(), f"{self.name} ended before the run did", why, level)
+        return Note(t=now(), what=f"{self.name} ended before the run did", why=why, level=level)
 
     def end(self, *, terminate: bool = False) -> None:
         """End it and reap it: by the end of its standard input, by SIGTERM if asked, by SIGKILL if it does not."""

@@ -67,18 +67,22 @@ class RunLoad:
                 continue
             if "ready" in said:
                 self.begin_at = float(said["ready"])
-                self._log.append(LoadBegan(self.begin_at))
+                self._log.append(LoadBegan(t=self.begin_at))
             elif "began" in said:
                 self._begin(said["began"], said["at"], said["duration_s"])
             elif "ended" in said:
-                self._log.append(PhaseEnded(said["at"], said["ended"], said["met"], said["unsent"]))
+                self._log.append(
+                    PhaseEnded(t=said["at"], phase=said["ended"], met=said["met"], unsent=said["unsent"])
+                )
                 self._going.pop(said["ended"], None)
             else:
                 self.status = said
 
     def _begin(self, name: str, at: float, duration_s: float) -> None:
         until = self._waits.get(name)
-        self._log.append(PhaseBegan(at, name, duration_s, None if until is None else in_words(until)))
+        self._log.append(
+            PhaseBegan(t=at, phase=name, duration_s=duration_s, until=None if until is None else in_words(until))
+        )
         if until is not None:
             self._going[name] = until
 

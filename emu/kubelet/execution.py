@@ -36,7 +36,18 @@ def execute(
             code = done.exit_code
             return done
     finally:
-        log.append(CommandRan(now(), container, attempt, why, list(command), began, sorted(watch.found), code))
+        log.append(
+            CommandRan(
+                t=now(),
+                container=container,
+                attempt=attempt,
+                why=why,
+                command=list(command),
+                began=began,
+                pids=sorted(watch.found),
+                exit_code=code,
+            )
+        )
 
 
 class _Watch:

@@ -263,7 +263,11 @@ class Pod:
         """
         for instance in reversed(self.instances[self._retired :]):
             if instance.container == SANDBOX:  # made first, and gone last
-                self._log.append(ContainerStopping(now(), SANDBOX, instance.attempt, SCALE_DOWN, 0.0))
+                self._log.append(
+                    ContainerStopping(
+                        t=now(), container=SANDBOX, attempt=instance.attempt, why=SCALE_DOWN, grace_s=0.0
+                    )
+                )
                 self.remove(instance)
             else:
                 self._engine.remove(instance.id)
@@ -282,7 +286,15 @@ class Pod:
         self._engine.remove(instance.id)
         if state["Status"] != "created":
             self._log.append(
-                ContainerExited(now(), instance.container, instance.attempt, instance.id, _KILLED, flag, asked=True)
+                ContainerExited(
+                    t=now(),
+                    container=instance.container,
+                    attempt=instance.attempt,
+                    id=instance.id,
+                    exit_code=_KILLED,
+                    docker_oom_killed=flag,
+                    asked=True,
+                )
             )
 
     def asked(self, container: str) -> qos.Asked:
@@ -307,17 +319,17 @@ class Pod:
         memory = self._container_spec(container).memory if container != SANDBOX else None
         self._log.append(
             ContainerCreated(
-                now(),
-                container,
-                attempt,
-                made,
-                name,
-                request.image,
-                request.memory_max,
-                memory.high if memory else None,
-                request.swap_max,
-                request.oom_score_adj,
-                sorted(self._container_spec(container).probes) if container != SANDBOX else [],
+                t=now(),
+                container=container,
+                attempt=attempt,
+                id=made,
+                name=name,
+                image=request.image,
+                memory_max=request.memory_max,
+                memory_high=memory.high if memory else None,
+                swap_max=request.swap_max,
+                oom_score_adj=request.oom_score_adj,
+                probes=sorted(self._container_spec(container).probes) if container != SANDBOX else [],
             )
         )
         instance = Instance(container, attempt, made, name)
@@ -407,7 +419,12 @@ class Pod:
         state = self._engine.state(instance.id)
         self._log.append(
             ContainerStarted(
-                now(), instance.container, instance.attempt, instance.id, int(state.get("Pid") or 0), str(path)
+                t=now(),
+                container=instance.container,
+                attempt=instance.attempt,
+                id=instance.id,
+                pid=int(state.get("Pid") or 0),
+                cgroup=str(path),
             )
         )
 
@@ -422,7 +439,9 @@ class Pod:
             try:
                 files.write(path / name, value)
             except CgroupError as error:
-                self._log.append(Note(now(), f"{instance.container}: {name} could not be set to {value}", error.why))
+                self._log.append(
+                    Note(t=now(), what=f"{instance.container}: {name} could not be set to {value}", why=error.why)
+                )
 
     def _settle_controls(self, instance: Instance, wanted: Mapping[str, str]) -> None:
         """Systemd writes a scope's files as it starts, over ours: have it know our values, then write again."""
@@ -430,7 +449,7 @@ class Pod:
             self.cgroup.manage_controls(instance.id, wanted)
             self._control(instance, wanted)
         except EmuError as error:
-            self._log.append(Note(now(), f"{instance.container}: {error.what}", error.why))
+            self._log.append(Note(t=now(), what=f"{instance.container}: {error.what}", why=error.why))
 
     def _make_cgroup(self) -> None:
         self.cgroup.create()

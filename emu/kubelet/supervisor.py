@@ -235,7 +235,9 @@ class Supervisor:
 
     def _stop_container(self, name: str, grace_s: float, why: str) -> None:
         instance = self._instances[name]
-        self._log.append(ContainerStopping(now(), name, instance.attempt, why, grace_s))
+        self._log.append(
+            ContainerStopping(t=now(), container=name, attempt=instance.attempt, why=why, grace_s=grace_s)
+        )
         hook = self._pod.pre_stop(name) if why != "run" and grace_s > 0 else None
         stopper = threading.Thread(target=self._stop_one, args=(instance, grace_s, hook), daemon=True)
         self._stoppers.append(stopper)
@@ -255,7 +257,7 @@ class Supervisor:
         except EngineGone as gone:
             self._facts.put(("gone", gone))
         except EmuError as error:
-            self._log.append(Note(now(), error.what, error.why))
+            self._log.append(Note(t=now(), what=error.what, why=error.why))
 
     def _await_the_others(self) -> None:
         """At the pod's end a hook begins when the containers without one have their SIGTERM. Knative's hook gives
@@ -281,7 +283,9 @@ class Supervisor:
             freeze.thaw(self._cgroup(instance))
         except (EmuError, CgroupError) as error:
             why = f"{error.what}: {error.why}"
-            self._log.append(Note(now(), f"{instance.container} was to end and could not be thawed before", why))
+            self._log.append(
+                Note(t=now(), what=f"{instance.container} was to end and could not be thawed before", why=why)
+            )
 
     # Starting and ending
 
@@ -297,7 +301,7 @@ class Supervisor:
         except EngineGone:
             raise
         except EmuError as error:  # as the kubelet: a container that cannot start has failed, and is tried again
-            self._log.append(Note(now(), f"{name} could not be started", error.why, "error"))
+            self._log.append(Note(t=now(), what=f"{name} could not be started", why=error.why, level="error"))
             self._tell(name, "Warning", "Failed", f"Error: {error.why}")
             self._ended_one(name, instance, could_not_start=True)
             return
@@ -323,7 +327,12 @@ class Supervisor:
         container_id, action = str(actor.get("ID", "")), str(event.get("Action", ""))
         self._log.append(
             DockerEvent(
-                now(), action, container_id, attributes.get("name", ""), attributes, int(event.get("timeNano", 0))
+                t=now(),
+                action=action,
+                id=container_id,
+                name=attributes.get("name", ""),
+                attributes=attributes,
+                time_nano=int(event.get("timeNano", 0)),
             )
         )
         if action in ("kill", "die"):
@@ -353,18 +362,31 @@ class Supervisor:
         moment = now()
         self._log.append(
             ContainerExited(
-                moment, name, instance.attempt, instance.id, exit_code, flag, self._ending,
-                str(engine_state.get("StartedAt")), str(engine_state.get("FinishedAt")), killed_for,
+                t=moment,
+                container=name,
+                attempt=instance.attempt,
+                id=instance.id,
+                exit_code=exit_code,
+                docker_oom_killed=flag,
+                asked=self._ending,
+                started_at=str(engine_state.get("StartedAt")),
+                finished_at=str(engine_state.get("FinishedAt")),
+                killed_for=killed_for,
             )
-        )  # fmt: skip
+        )
         policy = "Never" if self._ending else self._pod.spec.restart_policy
         state = lifecycle.exited(
-            self._states[name], moment, exit_code=exit_code, reason=reason, policy=policy, rule=self._rule,
+            self._states[name],
+            moment,
+            exit_code=exit_code,
+            reason=reason,
+            policy=policy,
+            rule=self._rule,
             by_probe=killed_for is not None,
-        )  # fmt: skip
+        )
         self._states[name] = state
         if state.phase == "back-off":
-            self._log.append(BackOffBegan(moment, name, state.restarts, state.delay_s))
+            self._log.append(BackOffBegan(t=moment, container=name, restarts=state.restarts, delay_s=state.delay_s))
             if state.delay_s > 0:
                 text = f"Back-off restarting failed container {name} in pod {self._pod.run_id}_default"
                 self._tell(name, "Warning", "BackOff", text)
@@ -439,7 +461,7 @@ class Supervisor:
         state, ready = self._states[name], self._probes[name].ready
         if state.phase == "running" and state.ready != ready:
             self._states[name] = lifecycle.readiness(state, ready)
-            self._log.append(ContainerReady(now(), name, self._attempt(name), ready))
+            self._log.append(ContainerReady(t=now(), container=name, attempt=self._attempt(name), ready=ready))
 
     def _kill_for(self, name: str, kind: Kind, probe: PodProbe) -> None:
         again = "" if self._pod.spec.restart_policy == "Never" else ", will be restarted"
@@ -473,7 +495,9 @@ class Supervisor:
 
     def _tell(self, name: str, kind: str, reason: str, message: str) -> None:
         """Put an event of the pod on record, as the kubelet would."""
-        event = KubeletEvent(now(), kind, reason, message, name, self._attempt(name))
+        event = KubeletEvent(
+            t=now(), type=kind, reason=reason, message=message, container=name, attempt=self._attempt(name)
+        )
         self._log.append(event)
         self._on_event(event)
 
@@ -481,7 +505,7 @@ class Supervisor:
         view = self.view()
         if view != self._view and (self._terminating or not self._ending):
             self._view = view
-            self._log.append(PodStatus(now(), view.ready, view.status, view.restarts))
+            self._log.append(PodStatus(t=now(), ready=view.ready, status=view.status, restarts=view.restarts))
 
     # Threads that gather facts
 
@@ -515,7 +539,9 @@ class Supervisor:
             return  # the run hears of it where it asks for more than words
         except Exception as error:
             if not self._ended.is_set():
-                self._log.append(Note(now(), f"the output of {instance.name} could not be followed", str(error)))
+                self._log.append(
+                    Note(t=now(), what=f"the output of {instance.name} could not be followed", why=str(error))
+                )
 
 
 def _reason(exit_code: int, oom: bool, could_not_start: bool) -> str:

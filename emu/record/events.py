@@ -28,7 +28,7 @@ SCALED_TO_ZERO = "ScaledToZero"
 """A pod's status, in kubectl's manner, while there is none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """The base: when, by CLOCK_MONOTONIC."""
 
@@ -40,7 +40,7 @@ class Event:
         return json.dumps({"kind": self.kind, **asdict(self)}, separators=(",", ":"), default=str) + "\n"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunBegan(Event):
     """The first event: everything that heads a report."""
 
@@ -63,14 +63,14 @@ class RunBegan(Event):
     """`rundir.FORMAT` then."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LoadBegan(Event):
     """The load generator was ready: `t` is second 0 of its plan."""
 
     kind: ClassVar[str] = "load-began"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhaseBegan(Event):
     """A phase of the load began (by the plan; `t` is when it was due)."""
 
@@ -81,7 +81,7 @@ class PhaseBegan(Event):
     """What ends it before that, in words."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhaseEnded(Event):
     """A phase of the load ended: by the plan, or because what it waited for came."""
 
@@ -93,7 +93,7 @@ class PhaseEnded(Event):
     """Of a phase that waits: how many requests were due by then, and the load generator had not got to them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerCreated(Event):
     """Docker made a container instance; it has no cgroup yet. Limits in bytes; None is no limit."""
 
@@ -113,7 +113,7 @@ class ContainerCreated(Event):
     """Which probes the scenario gives it (`liveness`, `readiness`, `startup`); None where that was not recorded."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerStarted(Event):
     """Docker says that it runs."""
 
@@ -125,7 +125,7 @@ class ContainerStarted(Event):
     cgroup: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerReady(Event):
     """It became ready by its readiness probe, or no longer is."""
 
@@ -135,7 +135,7 @@ class ContainerReady(Event):
     ready: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerExited(Event):
     """It ended. `docker_oom_killed` is Docker's own flag, which is known to lie; it is recorded, never believed. None
     where no Docker engine ran it.
@@ -155,7 +155,7 @@ class ContainerExited(Event):
     """`liveness` or `startup`: the probe for whose failure it was killed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerStopping(Event):
     """It is being ended: its preStop hook begins, or SIGTERM comes at once."""
 
@@ -170,7 +170,7 @@ class ContainerStopping(Event):
     """From now to SIGKILL."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CommandRan(Event):
     """A command that a probe or a hook ran in a container has ended (at `t`), or was killed. It is charged to the
     container, and whatever it takes is the container's.
@@ -189,7 +189,7 @@ class CommandRan(Event):
     """None: it was killed for its time, or could not be run."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KubeletEvent(Event):
     """What a kubelet would record of the pod, as `kubectl describe pod` lists it."""
 
@@ -203,7 +203,7 @@ class KubeletEvent(Event):
     attempt: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BackOffBegan(Event):
     """The next start waits, as the kubelet's would."""
 
@@ -213,7 +213,7 @@ class BackOffBegan(Event):
     delay_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PodStatus(Event):
     """The pod as kubectl would show it; written when it changes."""
 
@@ -225,7 +225,7 @@ class PodStatus(Event):
     restarts: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CgroupSeen(Event):
     """The recorder found a cgroup and began to read its files."""
 
@@ -236,7 +236,7 @@ class CgroupSeen(Event):
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CgroupGone(Event):
     """A cgroup was removed (its last process ended)."""
 
@@ -246,7 +246,7 @@ class CgroupGone(Event):
     path: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MemoryEventsRose(Event):
     """memory.events or memory.events.local of a cgroup changed. `oom` rises where the limit was hit, `oom_kill`
     where the victim died; memory.events counts descendants too, memory.events.local only its own level.
@@ -261,7 +261,7 @@ class MemoryEventsRose(Event):
     values: dict[str, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OomKillLogged(Event):
     """The kernel's log told of a kill. `log` holds the fields by the kernel's own names (cgroups.oom.OomKill)."""
 
@@ -271,7 +271,7 @@ class OomKillLogged(Event):
     log: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KernelLogGap(Event):
     """Records of /dev/kmsg were overwritten before they could be read."""
 
@@ -280,7 +280,7 @@ class KernelLogGap(Event):
     """How many records; None where the kernel did not tell."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DockerEvent(Event):
     """An event of the engine, as it told it."""
 
@@ -292,7 +292,7 @@ class DockerEvent(Event):
     time_nano: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerPaused(Event):
     """The freezer daemon has paused it; `t` is when the kernel had confirmed it."""
 
@@ -310,7 +310,7 @@ class ContainerPaused(Event):
     """From there to the kernel's word."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContainerResumed(Event):
     """The freezer daemon has let it run again; `t` is when the kernel had confirmed it."""
 
@@ -325,7 +325,7 @@ class ContainerResumed(Event):
     kernel_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FreezerFailed(Event):
     """The freezer daemon could not do what it was asked."""
 
@@ -337,7 +337,7 @@ class FreezerFailed(Event):
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MemoryReclaimed(Event):
     """Memory of a paused container was asked back. Bytes."""
 
@@ -354,7 +354,7 @@ class MemoryReclaimed(Event):
     """Why not all of it came back; empty where it did."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MemoryPrefetched(Event):
     """Swapped memory of a paused container was read back ahead, just before it was resumed. Bytes."""
 
@@ -373,7 +373,7 @@ class MemoryPrefetched(Event):
     """Why it was less than was wanted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StartMeasured(Event):
     """One trial of a start: a request that came to a pod of a known temperature was answered, or was not. `t` is the
     end of its answer; all times are CLOCK_MONOTONIC seconds.
@@ -409,7 +409,7 @@ class StartMeasured(Event):
     image_bytes: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PodScaled(Event):
     """There is to be a pod from now on, or none; or that has come about."""
 
@@ -425,7 +425,7 @@ class PodScaled(Event):
     """Requests that waited in the activator then."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestsHeld(Event):
     """Requests that had waited in the activator for a pod do so no more."""
 
@@ -436,7 +436,7 @@ class RequestsHeld(Event):
     """Each, from its arrival."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestsEnded(Event):
     """Requests that queue-proxy or the activator answered itself or broke, or whose clients left, of one kind.
     queue-proxy's are in its log, in the same words.
@@ -466,7 +466,7 @@ class RequestsEnded(Event):
     """Of the timer that ran out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestsWaited(Event):
     """Requests that had waited for a place in the app have one now. queue-proxy's are in its log."""
 
@@ -485,7 +485,7 @@ class RequestsWaited(Event):
         return [(self.since + at / 1e6, waited / 1e6) for at, waited in zip(self.at, self.waited, strict=False)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RecorderReport(Event):
     """What recording itself cost; written every few seconds and at its end. The last one counts."""
 
@@ -499,7 +499,7 @@ class RecorderReport(Event):
     finished: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Note(Event):
     """Something a reader should know: a control that could not be set, a log that could not be read, an interrupt."""
 
@@ -510,7 +510,7 @@ class Note(Event):
     """info, warning or error"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunFailed(Event):
     """The run cannot go on: something that it needs was lost on the way. It is ended in order from here on."""
 
@@ -520,7 +520,7 @@ class RunFailed(Event):
     fix: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
     """The last event of a run that ended in order."""
 

@@ -220,7 +220,14 @@ class Recorder:
             self._kmsg_fd = self._kmsg.fileno()
             self._poll.register(self._kmsg_fd, select.POLLIN | select.POLLPRI)
         except CgroupError as error:
-            self._append(Note(now(), error.what, f"{error.why}; kills are known from memory.events alone", "warning"))
+            self._append(
+                Note(
+                    t=now(),
+                    what=error.what,
+                    why=f"{error.why}; kills are known from memory.events alone",
+                    level="warning",
+                )
+            )
         self._watch(self._pod, "pod", None)
 
     def _asked_to_stop(self, *_: object) -> None:
@@ -284,14 +291,14 @@ class Recorder:
         try:
             records = self._kmsg.read_available()
         except CgroupError as error:
-            self._append(Note(now(), error.what, error.why, "error"))
+            self._append(Note(t=now(), what=error.what, why=error.why, level="error"))
             self._poll.unregister(self._kmsg_fd)
             self._kmsg = None
             return
         moment = now()
         for record in records:
             if isinstance(record, KmsgGap):
-                self._append(KernelLogGap(moment, record.lost))
+                self._append(KernelLogGap(t=moment, lost=record.lost))
             else:
                 self._keep(record, moment)
 
@@ -301,7 +308,7 @@ class Recorder:
             os.write(self._kmsg_file, b"%.6f %b\n" % (moment, raw))
         kill = self._oom.feed(record)
         if kill is not None:
-            self._append(OomKillLogged(moment, record.timestamp_us, asdict(kill)))
+            self._append(OomKillLogged(t=moment, kernel_us=record.timestamp_us, log=asdict(kill)))
 
     # sampling
 
@@ -354,7 +361,15 @@ class Recorder:
         watched.told_at = moment
         local = watched.events[source][0]
         self._append(
-            MemoryEventsRose(moment, watched.label, watched.attempt, watched.path, local, delta, dict(values))
+            MemoryEventsRose(
+                t=moment,
+                label=watched.label,
+                attempt=watched.attempt,
+                path=watched.path,
+                local=local,
+                delta=delta,
+                values=dict(values),
+            )
         )
 
     # cgroups that come and go
@@ -390,7 +405,7 @@ class Recorder:
         for _, fd in watched.events.values():
             self._by_event_fd[fd] = watched
             self._poll.register(fd, select.POLLPRI | select.POLLERR)
-        self._append(CgroupSeen(now(), label, attempt, path))
+        self._append(CgroupSeen(t=now(), label=label, attempt=attempt, path=path))
         if attempt is not None and label != SANDBOX and self._listeners is None:
             self._open_listeners()
 
@@ -427,7 +442,7 @@ class Recorder:
         self._listeners_source = -1
         if self._listeners is not None:
             self._listeners.close()
-        self._append(Note(now(), "connections that wait to be accepted are not counted", str(error)))
+        self._append(Note(t=now(), what="connections that wait to be accepted are not counted", why=str(error)))
 
     def _gone(self, watched: _Watched, moment: float) -> None:
         for _, fd in watched.events.values():
@@ -440,7 +455,7 @@ class Recorder:
         self._links = -1
         if watched.label == SANDBOX:
             self._close_listeners()
-        self._append(CgroupGone(moment, watched.label, watched.attempt, watched.path))
+        self._append(CgroupGone(t=moment, label=watched.label, attempt=watched.attempt, path=watched.path))
 
     # the record itself
 
@@ -449,13 +464,13 @@ class Recorder:
         resident_pages = int(Path("/proc/self/statm").read_text().split()[1])
         self._append(
             RecorderReport(
-                moment,
-                self._interval_s,
-                self._samples,
-                self._late,
-                time.process_time(),
-                resident_pages * os.sysconf("SC_PAGE_SIZE"),
-                finished,
+                t=moment,
+                interval_s=self._interval_s,
+                samples=self._samples,
+                late=self._late,
+                cpu_s=time.process_time(),
+                rss_bytes=resident_pages * os.sysconf("SC_PAGE_SIZE"),
+                finished=finished,
             )
         )
 

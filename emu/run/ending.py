@@ -23,7 +23,7 @@ def cut_short(run: RunDir, error: EmuError) -> None:
         return
     at = events[-1].t if events else now()  # by the clock of the record, which is the guest's
     with newest.open("a", encoding="utf-8") as file:
-        file.write("\n" + RunFailed(at, error.what, error.why, error.fix).to_line())
+        file.write("\n" + RunFailed(t=at, what=error.what, why=error.why, fix=error.fix).to_line())
 
 
 class Ending:
@@ -48,8 +48,10 @@ class Ending:
     def write(self) -> None:
         """The record's last lines. Where they cannot be written, the error that ended the run is raised instead."""
         if self._log.lost:
-            self._log.append(Note(now(), "events were lost", f"{self._log.lost} could not be recorded", "error"))
-        self._log.append(RunEnded(now(), self.interrupted))
+            self._log.append(
+                Note(t=now(), what="events were lost", why=f"{self._log.lost} could not be recorded", level="error")
+            )
+        self._log.append(RunEnded(t=now(), interrupted=self.interrupted))
         self._log.close()
         if self._log.failure is not None:
             raise self._failure or cannot_record(str(self._log.failure.strerror))
@@ -65,7 +67,9 @@ class Ending:
             self.interrupted = True
             self._screen.end_live()
             self._screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
-            self._log.append(Note(now(), "the run was interrupted", "a signal asked it to stop", "info"))
+            self._log.append(
+                Note(t=now(), what="the run was interrupted", why="a signal asked it to stop", level="info")
+            )
         except EmuError as error:
             if not self.begun:
                 raise
@@ -90,6 +94,6 @@ class Ending:
 
     def _fail(self, error: EmuError) -> None:
         self._failure = error
-        self._log.append(RunFailed(now(), error.what, error.why, error.fix))
+        self._log.append(RunFailed(t=now(), what=error.what, why=error.why, fix=error.fix))
         self._screen.end_live()
         self._screen.event(f"{error.what}: stopping in order, the report tells what was recorded", "red")

@@ -82,7 +82,7 @@ class AppImage:
         try:
             Path("/proc/sys/vm/drop_caches").write_text("3\n")
         except OSError as error:
-            self._log.append(Note(now(), "the page cache could not be dropped before a start", str(error)))
+            self._log.append(Note(t=now(), what="the page cache could not be dropped before a start", why=str(error)))
 
     def cached(self) -> pagecache.Cached | None:
         """How much of its files is in the page cache; None where the engine does not say which they are."""
@@ -179,11 +179,23 @@ class Starts:
 
         answer = self._ask(temperature, serve)
         measured = StartMeasured(
-            answer.done, number, wanted, answer.temperature or temperature, self._attempt, arrived[0], stamps,
-            answer.first_byte, answer.status, answer.error, before, self._counts(),
-            sum(one for one, _ in memory), sum(swap for _, swap in memory),
-            None if cached is None else cached.cached, None if cached is None else cached.size,
-        )  # fmt: skip
+            t=answer.done,
+            trial=number,
+            wanted=wanted,
+            temperature=answer.temperature or temperature,
+            attempt=self._attempt,
+            arrived=arrived[0],
+            stamps=stamps,
+            first_byte=answer.first_byte,
+            status=answer.status,
+            error=answer.error,
+            before=before,
+            after=self._counts(),
+            held_bytes=sum(one for one, _ in memory),
+            held_swap_bytes=sum(swap for _, swap in memory),
+            image_cached_bytes=None if cached is None else cached.cached,
+            image_bytes=None if cached is None else cached.size,
+        )
         self._log.append(measured)
         if not answer.served:
             self._clear()
@@ -237,10 +249,17 @@ class Starts:
             got = reclaim(target, _RECLAIM_ALL, lambda: False)
             self._log.append(
                 MemoryReclaimed(
-                    now(), target.name, target.attempt, target.id, got.wanted_bytes, asdict(got.before),
-                    asdict(got.after), got.took_s, got.why,
+                    t=now(),
+                    container=target.name,
+                    attempt=target.attempt,
+                    id=target.id,
+                    wanted_bytes=got.wanted_bytes,
+                    before=asdict(got.before),
+                    after=asdict(got.after),
+                    took_s=got.took_s,
+                    why=got.why,
                 )
-            )  # fmt: skip
+            )
 
     def _look(self, cached: pagecache.Cached | None) -> Found:
         """What a request would find now."""
@@ -283,7 +302,14 @@ class Starts:
             request.forward(self._pod.address, temperature, deadline, lambda: stamp(policy.FORWARD))
         except (EmuError, OSError) as error:
             what = error.what if isinstance(error, EmuError) else str(error)
-            self._log.append(Note(now(), f"a {temperature} start failed: {what}", getattr(error, "why", ""), "error"))
+            self._log.append(
+                Note(
+                    t=now(),
+                    what=f"a {temperature} start failed: {what}",
+                    why=getattr(error, "why", ""),
+                    level="error",
+                )
+            )
             request.refuse(temperature)
 
     def _bring_up(self, stamp: Callable[[str], None], deadline: float) -> None:
@@ -309,7 +335,7 @@ class Starts:
             )
         stamp(policy.READINESS)
         for name in (QUEUE_PROXY, APP):
-            self._log.append(ContainerReady(now(), name, self._attempt, True))
+            self._log.append(ContainerReady(t=now(), container=name, attempt=self._attempt, ready=True))
 
     def _open(self) -> None:
         self._attempt += 1
@@ -339,7 +365,9 @@ class Starts:
                 for part in self._engine.logs(instance.id):
                     file.write(part)
         except Exception as error:
-            self._log.append(Note(now(), f"the output of {instance.name} could not be followed", str(error)))
+            self._log.append(
+                Note(t=now(), what=f"the output of {instance.name} could not be followed", why=str(error))
+            )
 
     # --- what is read
 

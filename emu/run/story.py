@@ -125,7 +125,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     try:
         keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
     except EmuError as error:
-        log.append(Note(now(), error.what, error.why))
+        log.append(Note(t=now(), what=error.what, why=error.why))
     end.write()
     return end.status
 
@@ -216,16 +216,16 @@ def _keep_going(recorder: RunRecorder, freezer: RunFreezer | None, interrupts: I
 
 def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cgroup: Path) -> RunBegan:
     return RunBegan(
-        began,
-        run_id,
-        spec.name,
-        where(),
-        datetime.now(UTC).isoformat(timespec="milliseconds"),
-        machine_facts(facts),
-        str(cgroup),
-        os.sysconf("SC_CLK_TCK"),
-        __version__,
-        FORMAT,
+        t=began,
+        run_id=run_id,
+        scenario=spec.name,
+        where=where(),
+        wall_time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        machine=machine_facts(facts),
+        pod_cgroup=str(cgroup),
+        clock_ticks=os.sysconf("SC_CLK_TCK"),
+        emu=__version__,
+        format=FORMAT,
     )
 
 
@@ -257,12 +257,16 @@ def _prepare(
     if profile is not None and limit is not None and limit < profile.exact_from_bytes:
         what = f"under {format_bytes(limit)} queue-proxy is heavier than {profile.name} would be"
         why = f"our own process' needs show below {format_bytes(profile.exact_from_bytes)}"
-        log.append(Note(now(), what, why, "warning"))
+        log.append(Note(t=now(), what=what, why=why, level="warning"))
     if spec.node.image_cache == "warm":
         folders = {folder for name in (SANDBOX, *pod.containers) for folder in engine.image_folders(pod.image(name))}
         if not pagecache.read_in(sorted(folders), interrupts.check):
             log.append(
-                Note(now(), "the images' files could not be read ahead", "their layers are not files on this machine")
+                Note(
+                    t=now(),
+                    what="the images' files could not be read ahead",
+                    why="their layers are not files on this machine",
+                )
             )
     else:
         _drop_caches(log)
@@ -273,7 +277,7 @@ def _drop_caches(log: EventLog) -> None:
     try:
         Path("/proc/sys/vm/drop_caches").write_text("3\n")
     except OSError as error:
-        log.append(Note(now(), "the page cache could not be dropped before the run", str(error)))
+        log.append(Note(t=now(), what="the page cache could not be dropped before the run", why=str(error)))
 
 
 def _tell_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerState) -> None:
@@ -304,7 +308,9 @@ class _Events:
 def _say_what_is_not_applied(spec: ScenarioSpec, log: EventLog, screen: Screen) -> None:
     why = not_applied(spec.sandbox, psutil.virtual_memory().total, psutil.swap_memory().total)
     if why is not None:
-        log.append(Note(now(), "the machine is not of the size that `sandbox` asks for", why, "warning"))
+        log.append(
+            Note(t=now(), what="the machine is not of the size that `sandbox` asks for", why=why, level="warning")
+        )
         screen.event(f"`sandbox` is not applied, as this machine is there already: {why}", "yellow")
 
 

@@ -108,7 +108,7 @@ class ScaledPod:
     def start(self) -> None:
         """Start every container for the first time."""
         self._scaling = Scaling(self._rule, now())
-        self._log.append(PodScaled(now(), 1, False, self._scaling.why))
+        self._log.append(PodScaled(t=now(), pods=1, reached=False, why=self._scaling.why))
         self._begin()
 
     def begin_stop(self, *, hooks: bool = False) -> None:
@@ -150,7 +150,7 @@ class ScaledPod:
             self._scaling.report(told.t, told.concurrency)
         elif told.what == "ready" and self._coming:
             self._coming, self._start = False, ""
-            self._log.append(PodScaled(told.t, 1, True, waiting=told.waiting))
+            self._log.append(PodScaled(t=told.t, pods=1, reached=True, waiting=told.waiting))
 
     def _tell_readiness(self) -> None:
         """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
@@ -224,8 +224,8 @@ class ScaledPod:
         self._supervisor = None
         self._stack.close()
         self._ending = False
-        self._log.append(PodScaled(now(), 0, True, waiting=self._waiting))
-        self._log.append(PodStatus(now(), "0/0", SCALED_TO_ZERO, 0))
+        self._log.append(PodScaled(t=now(), pods=0, reached=True, waiting=self._waiting))
+        self._log.append(PodStatus(t=now(), ready="0/0", status=SCALED_TO_ZERO, restarts=0))
         self._looking = threading.Thread(target=self._look, name="look", daemon=True)
         self._looking.start()
 
@@ -245,7 +245,11 @@ class ScaledPod:
 
     def _decided(self, pods: int) -> None:
         average = self._scaling.average(now())
-        self._log.append(PodScaled(now(), pods, False, self._scaling.why, average, self._waiting))
+        self._log.append(
+            PodScaled(
+                t=now(), pods=pods, reached=False, why=self._scaling.why, concurrency=average, waiting=self._waiting
+            )
+        )
         self._say(f"scaled {'up from' if pods else 'down to'} zero: {self._scaling.why}")
 
 

@@ -171,20 +171,76 @@ def medley(path: Path) -> RunDir:
     run = fake_runs.scaled(path)
     log, app = EventLog(run.events), container_id("app", 0)
     held: dict[str, int | None] = {"current": 9000, "anon": 5000, "file": 3000, "swap": 0}
-    log.append(ContainerPaused(ORIGIN + 1.0, "app", 0, app, "docker", 0.05, 0.04, 0.01))
-    log.append(MemoryReclaimed(ORIGIN + 1.5, "app", 0, app, 4000, held, held | {"swap": 400}, 0.1))
-    log.append(MemoryPrefetched(ORIGIN + 1.8, "app", 0, app, 400, 300, 300, 0.02))
-    log.append(ContainerResumed(ORIGIN + 2.0, "app", 0, app, "docker", 0.05, 0.04, 0.01))
-    log.append(FreezerFailed(ORIGIN + 2.1, "pause", "app", "the engine is away"))
-    log.append(RequestsHeld(ORIGIN + 2.2, "forwarded", [0.5, 0.7]))
+    log.append(
+        ContainerPaused(
+            t=ORIGIN + 1.0,
+            container="app",
+            attempt=0,
+            id=app,
+            method="docker",
+            took_s=0.05,
+            engine_s=0.04,
+            kernel_s=0.01,
+        )
+    )
+    log.append(
+        MemoryReclaimed(
+            t=ORIGIN + 1.5,
+            container="app",
+            attempt=0,
+            id=app,
+            wanted_bytes=4000,
+            before=held,
+            after=held | {"swap": 400},
+            took_s=0.1,
+        )
+    )
+    log.append(
+        MemoryPrefetched(
+            t=ORIGIN + 1.8,
+            container="app",
+            attempt=0,
+            id=app,
+            swapped_bytes=400,
+            known_bytes=300,
+            prefetched_bytes=300,
+            took_s=0.02,
+        )
+    )
+    log.append(
+        ContainerResumed(
+            t=ORIGIN + 2.0,
+            container="app",
+            attempt=0,
+            id=app,
+            method="docker",
+            took_s=0.05,
+            engine_s=0.04,
+            kernel_s=0.01,
+        )
+    )
+    log.append(FreezerFailed(t=ORIGIN + 2.1, action="pause", container="app", why="the engine is away"))
+    log.append(RequestsHeld(t=ORIGIN + 2.2, outcome="forwarded", waited_s=[0.5, 0.7]))
     faults: dict[str, int | None] = {"pgfault": 5, "pgmajfault": 1, "swap_in_pages": 2, "io_read_bytes": 4096}
     stamps = [("start", ORIGIN + 2.4), ("forward", ORIGIN + 2.5)]
     log.append(
         StartMeasured(
-            ORIGIN + 3, 0, "warm-memory", "warm-memory", 0, ORIGIN + 2.3, stamps, ORIGIN + 2.9, 200, None,
-            faults, {name: (value or 0) * 2 for name, value in faults.items()}, 1, 0,
+            t=ORIGIN + 3,
+            trial=0,
+            wanted="warm-memory",
+            temperature="warm-memory",
+            attempt=0,
+            arrived=ORIGIN + 2.3,
+            stamps=stamps,
+            first_byte=ORIGIN + 2.9,
+            status=200,
+            error=None,
+            before=faults,
+            after={name: (value or 0) * 2 for name, value in faults.items()},
+            held_bytes=1,
+            held_swap_bytes=0,
         )
-    )  # fmt: skip
+    )
     log.close()
     spans = {"event": "paused", "forwarded": 3, "firstAt": ORIGIN + 0.5, "lastAt": ORIGIN + 0.9}
     lines = [json.dumps(spans, separators=(",", ":")), '{"event":"resumed","began":1,"t":2}', "\x1b[31mevil\x1b[0m"]

@@ -14,9 +14,13 @@ from emu.record.events import ContainerExited, Event, EventLog, Note, RunBegan, 
 
 def test_every_kind_of_event_comes_back() -> None:
     """What is written is what is read, for each kind."""
-    exited = ContainerExited(1.5, "app", 2, "abc", 137, False, True)
-    began = RunBegan(0.0, "id", "s", "host", "2026-01-01", {"cpus": 2}, "/pod")
-    for event in (exited, began, Note(3.0, "what")):
+    exited = ContainerExited(
+        t=1.5, container="app", attempt=2, id="abc", exit_code=137, docker_oom_killed=False, asked=True
+    )
+    began = RunBegan(
+        t=0.0, run_id="id", scenario="s", where="host", wall_time="2026-01-01", machine={"cpus": 2}, pod_cgroup="/pod"
+    )
+    for event in (exited, began, Note(t=3.0, what="what")):
         assert from_line(event.to_line()) == event
     assert len(events._KINDS) == len(set(Event.__subclasses__()))
 
@@ -30,22 +34,22 @@ def test_what_is_torn_or_unknown_is_passed_over() -> None:
 def test_a_field_of_a_later_version_is_ignored() -> None:
     """A line with more fields than this version knows still reads."""
     line = '{"kind":"note","t":1,"what":"x","colour":"blue"}'
-    assert from_line(line) == Note(1, "x")
+    assert from_line(line) == Note(t=1, what="x")
 
 
 def test_events_of_several_writers_are_ordered_by_time(tmp_path: Path) -> None:
     """Each process appends on its own; the reader puts them in order."""
     one, two = EventLog(tmp_path / "e"), EventLog(tmp_path / "e")
-    one.append(Note(2.0, "later"))
-    two.append(Note(1.0, "earlier"))
+    one.append(Note(t=2.0, what="later"))
+    two.append(Note(t=1.0, what="earlier"))
     assert [event.t for event in read_events(tmp_path / "e")] == [1.0, 2.0]
 
 
 def test_an_event_that_finds_no_room_is_counted_and_stops_nobody() -> None:
     """The file of a full disk: how many were lost is known, and why."""
     log = EventLog(Path("/dev/full"))
-    log.append(Note(1.0, "one"))
-    log.append(Note(2.0, "two"))
+    log.append(Note(t=1.0, what="one"))
+    log.append(Note(t=2.0, what="two"))
     assert log.lost == 2
     assert log.failure is not None and log.failure.errno == errno.ENOSPC
 
@@ -57,8 +61,8 @@ def test_a_line_torn_for_want_of_room_costs_no_other(tmp_path: Path, monkeypatch
     for number, log in enumerate((one, one, two)):
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", lambda fd, data: write(fd, data[: len(data) // 2]))
-            one.append(Note(0.5, "torn"))
-        log.append(Note(float(number), "whole"))
+            one.append(Note(t=0.5, what="torn"))
+        log.append(Note(t=float(number), what="whole"))
     assert [(event.t, getattr(event, "what", "")) for event in read_events(tmp_path / "e")] == [
         (0.0, "whole"),
         (1.0, "whole"),

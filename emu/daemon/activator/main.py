@@ -140,19 +140,21 @@ class Front(Proxy):
         going = self.waiting.let_in(now)
         self.tell("ready", now, waiting=len(going))
         if going:
-            self._events.append(RequestsHeld(now, "forwarded", [round(waited_s, 6) for _, waited_s in going]))
+            self._events.append(
+                RequestsHeld(t=now, outcome="forwarded", waited_s=[round(waited_s, 6) for _, waited_s in going])
+            )
         for held, _ in going:
             held.let_in()
 
     def _record(self, kind: str, facts: dict[str, Any]) -> None:
         made = RequestsEnded if kind == REQUESTS_ENDED else RequestsWaited
-        self._events.append(made(time.monotonic(), "activator", **facts))
+        self._events.append(made(t=time.monotonic(), who="activator", **facts))
 
     def gave_up(self, status: int, since: float) -> None:
         """A request that waited is over, and was not forwarded."""
         now = time.monotonic()
         outcome = "timeout" if status else "abandoned"
-        self._events.append(RequestsHeld(now, outcome, [round(now - since, 6)]))
+        self._events.append(RequestsHeld(t=now, outcome=outcome, waited_s=[round(now - since, 6)]))
 
 
 class HeldExchange(ProxiedExchange):

@@ -15,9 +15,9 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 from weakref import WeakValueDictionary
 
 from cgroups.errors import CgroupError
@@ -141,7 +141,7 @@ class Freezer:
             status, why = 500, str(failed)
         except CgroupError as unreadable:  # of a container's cgroup.events: nothing was done yet
             status, why = 500, f"{unreadable.what}: {unreadable.why}"
-            self._record(FreezerFailed(now(), action, "", why))
+            self._record(FreezerFailed(t=now(), action=action, container="", why=why))
         took_s = now() - arrived
         self._metrics.action(action, status, took_s)
         facts = {"why": why} if why else {"tookMs": round(took_s * 1e3, 3)}
@@ -182,7 +182,16 @@ class Freezer:
                     await self._undo([*done, target])
                 self._fail(PAUSE, target.name, f"{error.what}: {error.why}")
             done.append(target)
-            self._record(ContainerPaused(now(), *_who(target), self._method.name, now() - arrived, *_parts(took)))
+            self._record(
+                ContainerPaused(
+                    t=now(),
+                    **_who(target),
+                    method=self._method.name,
+                    took_s=now() - arrived,
+                    engine_s=took.engine_s,
+                    kernel_s=took.kernel_s,
+                )
+            )
 
     async def _undo(self, targets: list[Target]) -> None:
         """A pause that failed leaves nothing frozen."""
@@ -204,7 +213,7 @@ class Freezer:
                 if frozen_or_unknown(target) is not False:
                     failures.append((target.name, f"{error.what}: {error.why}"))
                 elif is_live(target):  # somebody else was faster, as the engine is when it stops a paused container
-                    self._record(ContainerResumed(now(), *_who(target), "other", now() - arrived, None, 0.0))
+                    self._resumed(target, "other", arrived, Took(None, 0.0))
         if failures:
             self._fail(RESUME, *failures[0])
 
@@ -213,7 +222,19 @@ class Freezer:
         took = self._method.thaw_at_once(target)
         if took is None:
             took = await _in(self._threads, self._method.thaw, target)
-        self._record(ContainerResumed(now(), *_who(target), self._method.name, now() - arrived, *_parts(took)))
+        self._resumed(target, self._method.name, arrived, took)
+
+    def _resumed(self, target: Target, method: str, arrived: float, took: Took) -> None:
+        self._record(
+            ContainerResumed(
+                t=now(),
+                **_who(target),
+                method=method,
+                took_s=now() - arrived,
+                engine_s=took.engine_s,
+                kernel_s=took.kernel_s,
+            )
+        )
 
     # --- reclaim, and what is read back ahead
 
@@ -222,7 +243,7 @@ class Freezer:
             return
         got = await self._prefetched(self._threads, self._prefetcher.fetch, target)
         if got is not None:
-            self._record(MemoryPrefetched(now(), *_who(target), *astuple(got)))
+            self._record(MemoryPrefetched(t=now(), **_who(target), **asdict(got)))
             self._metrics.prefetched(got.prefetched_bytes)
 
     async def _prefetched(self, threads: ThreadPoolExecutor, call: Callable[[Target], T], target: Target) -> T | None:
@@ -232,7 +253,7 @@ class Freezer:
         except (OSError, CgroupError) as error:
             why = f"the kernel refuses it ({error}); it is not tried again"
             if self._prefetcher is not None:
-                self._record(FreezerFailed(now(), "prefetch", target.name, why))
+                self._record(FreezerFailed(t=now(), action="prefetch", container=target.name, why=why))
                 self._tell("prefetch-failed", why, 4, facts={"container": target.name})
             self._prefetcher = None
             return None
@@ -264,7 +285,7 @@ class Freezer:
                     got = await _in(self._reclaimers, reclaim, target, step.amount, stop)
                 except (CgroupError, EmuError) as error:
                     why = f"{error.what}: {error.why}"
-                    self._record(FreezerFailed(now(), "reclaim", target.name, why))
+                    self._record(FreezerFailed(t=now(), action="reclaim", container=target.name, why=why))
                     self._tell("reclaim-failed", why, 4, pod, {"container": target.name})
                 else:
                     self._reclaimed(pod, target, got)
@@ -284,8 +305,17 @@ class Freezer:
     def _reclaimed(self, pod: FreezerPod, target: Target, got: Reclaimed) -> None:
         came = got.before.current - got.after.current
         self._metrics.reclaimed(came)
-        before, after = asdict(got.before), asdict(got.after)
-        self._record(MemoryReclaimed(now(), *_who(target), got.wanted_bytes, before, after, got.took_s, got.why))
+        self._record(
+            MemoryReclaimed(
+                t=now(),
+                **_who(target),
+                wanted_bytes=got.wanted_bytes,
+                before=asdict(got.before),
+                after=asdict(got.after),
+                took_s=got.took_s,
+                why=got.why,
+            )
+        )
         facts = {"container": target.name, "wantedBytes": got.wanted_bytes, "reclaimedBytes": came}
         self._tell("reclaim", got.why, 6, pod, {**facts, **({"why": got.why} if got.why else {})})
 
@@ -330,7 +360,7 @@ class Freezer:
             self._events.close()
 
     def _fail(self, action: str, container: str, why: str) -> None:
-        self._record(FreezerFailed(now(), action, container, why))
+        self._record(FreezerFailed(t=now(), action=action, container=container, why=why))
         raise FreezeError(why)
 
     def _record(self, event: Event) -> None:
@@ -385,12 +415,14 @@ def _action(body: bytes) -> str | None:
     return action if isinstance(action, str) else None
 
 
-def _who(target: Target) -> tuple[str, int, str]:
-    return target.name, target.attempt, target.id
+class _Who(TypedDict):
+    container: str
+    attempt: int
+    id: str
 
 
-def _parts(took: Took) -> tuple[float | None, float]:
-    return took.engine_s, took.kernel_s
+def _who(target: Target) -> _Who:
+    return {"container": target.name, "attempt": target.attempt, "id": target.id}
 
 
 async def serve(freezer: Freezer, listen: Sequence[str], log: runtime.Log, *, follow_stdin: bool) -> int:

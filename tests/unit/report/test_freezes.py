@@ -7,7 +7,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 from rich.console import Console
@@ -20,7 +20,14 @@ from emu.report.text import print_story
 from emu.study.study import read_study
 from tests.fakes import MIB, ORIGIN, FakeRun, container_id
 
-APP = ("app", 0, container_id("app", 0))
+
+class _Who(TypedDict):
+    container: str
+    attempt: int
+    id: str
+
+
+APP: _Who = {"container": "app", "attempt": 0, "id": container_id("app", 0)}
 
 
 @dataclass
@@ -31,11 +38,15 @@ class Story:
 
     def pause(self, took_s: float = 0.02) -> None:
         """The kernel has confirmed it."""
-        self.run.event(ContainerPaused(self.run.t, *APP, "cgroup", took_s, None, 0.001))
+        self.run.event(
+            ContainerPaused(t=self.run.t, **APP, method="cgroup", took_s=took_s, engine_s=None, kernel_s=0.001)
+        )
 
     def resume(self, took_s: float = 0.03) -> None:
         """It runs again."""
-        self.run.event(ContainerResumed(self.run.t, *APP, "cgroup", took_s, None, 0.001))
+        self.run.event(
+            ContainerResumed(t=self.run.t, **APP, method="cgroup", took_s=took_s, engine_s=None, kernel_s=0.001)
+        )
 
     def log(self, *lines: dict[str, Any]) -> None:
         """What queue-proxy printed."""
@@ -59,7 +70,17 @@ def story(tmp_path: Path) -> Story:
     run.advance(3.2, {"app": {"anon": 10 * MIB, "file": 0, "swap": 70 * MIB, "swap_out": 70 * MIB}})
     before = {"current": 112 * MIB, "anon": 80 * MIB, "file": 32 * MIB, "swap": 0}
     after = {"current": 10 * MIB, "anon": 10 * MIB, "file": 0, "swap": 70 * MIB}
-    run.event(MemoryReclaimed(run.t, *APP, 112 * MIB, before, after, 0.2, "the machine's swap is full"))
+    run.event(
+        MemoryReclaimed(
+            t=run.t,
+            **APP,
+            wanted_bytes=112 * MIB,
+            before=before,
+            after=after,
+            took_s=0.2,
+            why="the machine's swap is full",
+        )
+    )
     run.requests(1, 4.9, 5.0, takes_s=0.6)
     run.advance(5.0)
     told.resume()
@@ -90,7 +111,17 @@ def test_what_a_resume_cut_short_gave_back_nothing_at_worst(story: Story) -> Non
     """It is looked at when the app runs again, and may hold more by then."""
     run = story.run
     before, after = {"current": 20 * MIB}, {"current": 31 * MIB}
-    run.event(MemoryReclaimed(run.t, *APP, 20 * MIB, before, after, 0.2, "the container was resumed before"))
+    run.event(
+        MemoryReclaimed(
+            t=run.t,
+            **APP,
+            wanted_bytes=20 * MIB,
+            before=before,
+            after=after,
+            took_s=0.2,
+            why="the container was resumed before",
+        )
+    )
     run.advance(10.0)
     story.resume()
     freezes = summarize(read_study(run.finish()))["freezes"]
@@ -127,7 +158,7 @@ def test_a_run_that_was_cut_off_leaves_it_open(story: Story) -> None:
 
 def test_the_daemon_s_doings_are_counted(story: Story) -> None:
     """Pauses, resumes, failures, the time that the app stood still, percentiles."""
-    story.run.event(FreezerFailed(story.run.t, "resume", "app", "no engine"))
+    story.run.event(FreezerFailed(t=story.run.t, action="resume", container="app", why="no engine"))
     freezer = summarize(read_study(story.run.finish()))["freezer"]
     assert (freezer["pauses"], freezer["resumes"], freezer["failed"]) == (2, 1, 1)
     assert freezer["frozen_s"] == pytest.approx(4.0)
@@ -168,7 +199,7 @@ def test_requests_forwarded_to_a_frozen_app_are_found(
 
 def test_the_story_is_told(story: Story) -> None:
     """In a sentence, in the table of the terminal, and on the page."""
-    story.run.event(FreezerFailed(story.run.t, "resume", "app", "no engine"))
+    story.run.event(FreezerFailed(t=story.run.t, action="resume", container="app", why="no engine"))
     run: RunDir = story.run.finish()
     study = read_study(run)
     summary = summarize(study)
@@ -191,7 +222,11 @@ def test_what_was_read_ahead_is_told_with_the_wake_that_it_was_for(story: Story)
     """How much, how long it held the resume up, and what followed; a run without it has no such column."""
     told = story.run
     told.now = 4.99
-    told.event(MemoryPrefetched(told.t, *APP, 70 * MIB, 6 * MIB, 6 * MIB, 0.012))
+    told.event(
+        MemoryPrefetched(
+            t=told.t, **APP, swapped_bytes=70 * MIB, known_bytes=6 * MIB, prefetched_bytes=6 * MIB, took_s=0.012
+        )
+    )
     told.now = 9.0
     study = read_study(told.finish())
     summary = summarize(study)

@@ -282,7 +282,11 @@ def test_the_activators_own_answers_are_its(tmp_path: Path) -> None:
     run.requests(1, 1.0, 1.001, takes_s=0.902, status=504)
     run.advance(2.0)
     at = run.t - run.now + 1.9
-    run.event(RequestsEnded(at, "activator", 504, "response-timeout", [[at, 0.9, 0.0, None]], period_s=0.9))
+    run.event(
+        RequestsEnded(
+            t=at, who="activator", status=504, reason="response-timeout", each=[[at, 0.9, 0.0, None]], period_s=0.9
+        )
+    )
     requests = summary_of(run.finish())["requests"]
     assert requests["reasons"] == {"504": {"activator-response-timeout": 1}}
     assert "in the activator, all of it waiting for a pod" in reason_words(requests["failures"][0])
@@ -324,7 +328,11 @@ def test_an_answer_is_the_apps_only_where_every_record_has_its_request(tmp_path:
     damaged.log("requests-ended", status=503, reason="queue-full", each=[[None, 0, 0, 0]])
     gone.run.container_log("queue-proxy", 0).write_text("")
     gone.advance(1.5)
-    gone.event(RequestsEnded(gone.t, "activator", 504, "response-timeout", [[gone.t, 0.9, 0.0, None]]))
+    gone.event(
+        RequestsEnded(
+            t=gone.t, who="activator", status=504, reason="response-timeout", each=[[gone.t, 0.9, 0.0, None]]
+        )
+    )
     for made, reason in ((whole, "app"), (stray, "not-recorded"), (damaged, "not-recorded"), (gone, "not-recorded")):
         made.advance(3.0)
         assert summary_of(made.finish())["requests"]["reasons"] == {"503": {reason: 1}}

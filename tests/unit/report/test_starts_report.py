@@ -38,12 +38,22 @@ def start(run: FakeRun, trial: int, wanted: str, arrived: float, first_byte: flo
     answered = first_byte is not None
     run.event(
         StartMeasured(
-            ORIGIN + (arrived + 9.0 if first_byte is None else first_byte + 0.01), trial, wanted, found,
-            facts.pop("attempt", 0), ORIGIN + arrived, stamps, None if first_byte is None else ORIGIN + first_byte,
-            200 if answered else 503, None, facts.pop("before", dict(NONE)), after, facts.pop("held", 0),
-            facts.pop("held_swap", 0),
+            t=ORIGIN + (arrived + 9.0 if first_byte is None else first_byte + 0.01),
+            trial=trial,
+            wanted=wanted,
+            temperature=found,
+            attempt=facts.pop("attempt", 0),
+            arrived=ORIGIN + arrived,
+            stamps=stamps,
+            first_byte=None if first_byte is None else ORIGIN + first_byte,
+            status=200 if answered else 503,
+            error=None,
+            before=facts.pop("before", dict(NONE)),
+            after=after,
+            held_bytes=facts.pop("held", 0),
+            held_swap_bytes=facts.pop("held_swap", 0),
         )
-    )  # fmt: skip
+    )
 
 
 def made_up(path: Path) -> FakeRun:
@@ -64,7 +74,18 @@ def made_up(path: Path) -> FakeRun:
         ("forward", 3.01),
     ]
     start(run, 0, "warm-disk", 1.0, 3.1, stamps=stamps, after={"pgmajfault": 12, "io_read_bytes": 18 * MIB})
-    run.event(ContainerResumed(ORIGIN + 5.3, "app", 0, "id", "docker", 0.2, 0.1, 0.05))
+    run.event(
+        ContainerResumed(
+            t=ORIGIN + 5.3,
+            container="app",
+            attempt=0,
+            id="id",
+            method="docker",
+            took_s=0.2,
+            engine_s=0.1,
+            kernel_s=0.05,
+        )
+    )
     logged(run, "queue-proxy", 0, {"t": 5.32, "who": "queue-proxy", "event": "resumed", "began": 5.06})
     before, after = {**NONE, "pgmajfault": 12, "swap_in_pages": 5}, {"pgmajfault": 30, "swap_in_pages": 261}
     held = {"held": 2 * MIB, "held_swap": 14 * MIB}

@@ -214,6 +214,6 @@ def test_freezes_are_taken_from_docker_where_cgroup_events_was_not_recorded(tmp_
     run.start("app")
     for at, action in ((1.0, "pause"), (2.0, "unpause"), (3.0, "pause")):
         run.advance(at)
-        run.event(DockerEvent(run.t, action, container_id("app", 0), "emu-fake-app"))
+        run.event(DockerEvent(t=run.t, action=action, id=container_id("app", 0), name="emu-fake-app"))
     study = read_study(run.cut())
     assert [(one.frozen_at_s, one.thawed_at_s) for one in study.freezes] == [(1.0, 2.0), (3.0, None)]
