@@ -35,6 +35,7 @@ from emu.daemon.queue_proxy.ends import Ends
 from emu.daemon.queue_proxy.observer import Observer
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import ProxiedExchange, Proxy
+from emu.daemon.queue_proxy.request import Counted
 from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, REQUESTS_ENDED, START_HEADER, Pointed, Told
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
 from emu.policy.breaker import RUN, Breaker
@@ -71,11 +72,11 @@ class _Counting(Observer):
         super().__init__(front.breaker)
         self._front = front
 
-    def arrived(self, exchange: ProxiedExchange, now: float, proxied: bool) -> None:
+    def arrived(self, request: Counted, now: float, proxied: bool) -> None:
         if self._front.reporter.arrived(now):
             self._front.tell("report", now, concurrency=1.0)
 
-    def left(self, exchange: ProxiedExchange, now: float, proxied: bool) -> None:
+    def left(self, request: Counted, now: float, proxied: bool) -> None:
         self._front.reporter.left(now)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
 
 if TYPE_CHECKING:
-    from emu.daemon.queue_proxy.proxy import ProxiedExchange
+    from emu.daemon.queue_proxy.request import Placed
 
 ENDS_PER_LINE = 64
 WAITS_PER_LINE = 256
@@ -42,7 +42,7 @@ class Ends:
 
     def ended(
         self,
-        exchange: ProxiedExchange,
+        request: Placed,
         now: float,
         reason: str,
         status: int,
@@ -50,8 +50,8 @@ class Ends:
         **facts: object,
     ) -> None:
         """A request is over. `status` is the answer's, 0 without one; `why` is in Go's words where it has any."""
-        sent_at, held_s = exchange.sent_at, exchange.held_s
-        waited_s = (now if sent_at is None else sent_at) - exchange.begun_at
+        sent_at, held_s = request.sent_at, request.held_s
+        waited_s = (now if sent_at is None else sent_at) - request.begun_at
         in_app_s = None
         if held_s == HELD_STILL and sent_at is not None:
             held_s = now - sent_at

@@ -28,7 +28,7 @@ from emu.policy.freezing import KNATIVE_RULE, Action, Command, Forward, FreezeRu
 
 if TYPE_CHECKING:
     from emu.daemon.queue_proxy.probe import Prober
-    from emu.daemon.queue_proxy.proxy import ProxiedExchange
+    from emu.daemon.queue_proxy.request import Held
 
 TOKEN_FILE = "/var/run/secrets/tokens/state-token"  # noqa: S105  where Knative mounts it
 
@@ -63,7 +63,7 @@ class Gate:
     def __init__(self, settings: GateSettings, prober: Prober, log: Log) -> None:
         self._knative = settings.knative
         self._client = FreezerClient(settings.endpoint, settings.token)
-        self._policy: Freezing[ProxiedExchange] = Freezing(settings.rule)
+        self._policy: Freezing[Held] = Freezing(settings.rule)
         self._prober = prober
         self._log = log
         self._timer: asyncio.TimerHandle | None = None
@@ -90,9 +90,9 @@ class Gate:
 
     # --- requests
 
-    def enter(self, exchange: ProxiedExchange) -> bool:
+    def enter(self, request: Held) -> bool:
         """Whether the request may go to the app now; if not, `let_in` or `keep_out` of it is called later."""
-        actions = self._policy.arrive(exchange, time.monotonic())
+        actions = self._policy.arrive(request, time.monotonic())
         if actions and isinstance(actions[0], Forward):
             self._count()
             self._arm()
@@ -100,42 +100,42 @@ class Gate:
         self._do(actions)
         return False
 
-    def leave(self, exchange: ProxiedExchange, *, answered: bool) -> None:
+    def leave(self, request: Held, *, answered: bool) -> None:
         """The request is over, whether it got to the app or not."""
-        self._do(self._policy.leave(exchange, time.monotonic(), answered=answered))
+        self._do(self._policy.leave(request, time.monotonic(), answered=answered))
 
     # --- probes
 
-    def probe(self, exchange: ProxiedExchange) -> bool:
+    def probe(self, request: Held) -> bool:
         """Whether a kubelet's probe may go to the app, to be ended by `probed`; if not, it was answered for it."""
-        answer = ProbeAnswer.ASK if self._knative else self._policy.probe(exchange)
+        answer = ProbeAnswer.ASK if self._knative else self._policy.probe(request)
         if answer is not ProbeAnswer.ASK:
-            exchange.answered_for(answer is ProbeAnswer.READY)
+            request.answered_for(answer is ProbeAnswer.READY)
         return answer is ProbeAnswer.ASK
 
-    def probed(self, exchange: ProxiedExchange) -> None:
+    def probed(self, request: Held) -> None:
         """It is over."""
-        self._do(self._policy.probed(exchange, time.monotonic()))
+        self._do(self._policy.probed(request, time.monotonic()))
 
-    def ask_ready(self, exchange: ProxiedExchange, answer: Callable[[bool], None]) -> None:
+    def ask_ready(self, request: Held, answer: Callable[[bool], None]) -> None:
         """Tell `answer` whether the app is ready: asked if it runs, else as it was when it was paused."""
         if self._knative:
             answer(True)  # pkg/queue/sharedmain/main.go of 1.5 on: with the endpoint set, the app is not asked
             return
-        found = self._policy.probe(exchange)
+        found = self._policy.probe(request)
         if found is not ProbeAnswer.ASK:
             answer(found is ProbeAnswer.READY)
             return
 
         def over(ready: bool) -> None:
             answer(ready)
-            self.probed(exchange)
+            self.probed(request)
 
         self._prober.ask(over)
 
     # --- within
 
-    def _do(self, actions: list[Action[ProxiedExchange]]) -> None:
+    def _do(self, actions: list[Action[Held]]) -> None:
         for action in actions:
             match action:
                 case Forward(key):

@@ -11,7 +11,7 @@ from emu.daemon.queue_proxy.gofuncs import go_float
 
 if TYPE_CHECKING:
     from emu.daemon.http.forward import Route
-    from emu.daemon.queue_proxy.proxy import ProxiedExchange
+    from emu.daemon.queue_proxy.request import Logged
 
 DEFAULT_TEMPLATE = (
     '{"httpRequest": {"requestMethod": "{{.Request.Method}}", "requestUrl": "{{js .Request.RequestURI}}", '
@@ -34,31 +34,31 @@ class RequestLog:
         self._revision = dict(revision)
         self._probes = probes
         self._write = write
-        self._requests: dict[ProxiedExchange, dict[str, Any]] = {}
+        self._requests: dict[Logged, dict[str, Any]] = {}
 
-    def begin(self, exchange: ProxiedExchange, way: Route) -> None:
+    def begin(self, request: Logged, way: Route) -> None:
         """A request came: keep what the template may want of it."""
         if not self._probes and _is_probe(way):
             return
-        self._requests[exchange] = _request(exchange, way)
+        self._requests[request] = _request(request, way)
 
-    def end(self, exchange: ProxiedExchange, status: int, size: int, latency_s: float) -> None:
+    def end(self, request: Logged, status: int, size: int, latency_s: float) -> None:
         """It is answered."""
-        request = self._requests.pop(exchange, None)
-        if request is None:
+        kept = self._requests.pop(request, None)
+        if kept is None:
             return
         values = {
-            "Request": request,
+            "Request": kept,
             "Response": {"Code": status, "Size": size, "Latency": round(latency_s, 9)},
             "Revision": self._revision,
-            "TraceID": _trace_id(request["Header"]),
+            "TraceID": _trace_id(kept["Header"]),
         }
         try:
             line = gotemplate.render(self._template, values)
         except gotemplate.TemplateError:
             line = (
-                f"Invalid request log template: method: {request['Method']}, response code: {status}, "
-                f"latency: {go_float(latency_s)}, url: {request['RequestURI']}\n"
+                f"Invalid request log template: method: {kept['Method']}, response code: {status}, "
+                f"latency: {go_float(latency_s)}, url: {kept['RequestURI']}\n"
             )
         self._write(line)
 
@@ -67,14 +67,14 @@ def _is_probe(way: Route) -> bool:
     return bool(way.network_probe) or way.kubelet or bool(way.agent and way.agent.startswith(b"kube-probe/"))
 
 
-def _request(exchange: ProxiedExchange, way: Route) -> dict[str, Any]:
-    head = exchange.head
+def _request(request: Logged, way: Route) -> dict[str, Any]:
+    head = request.head
     header: dict[str, list[str]] = {}
     for name, value in head.headers:
         key = http1.canonical(name).decode("latin-1")
         if key != "Host":
             header.setdefault(key, []).append(value.decode("utf-8", "replace"))
-    peer = exchange.conn.transport.get_extra_info("peername") or ("", 0)
+    peer = request.conn.transport.get_extra_info("peername") or ("", 0)
     path, _, query = head.target.decode("latin-1").partition("?")
     proto = "HTTP/2.0" if head.minor == 2 else f"HTTP/1.{head.minor}"
 
