@@ -1,18 +1,19 @@
-"""Clients that speak HTTP/2: their connections, and a stream for each request."""
+"""Clients that speak HTTP/2: their connections, on which each request has a stream."""
 
 # ruff: noqa: D102  the callbacks are described in server_connection, h2_stream and h2_receiver
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.h2_connection import MAX_STREAMS, Connection
+from emu.daemon.http.h2_connection import MAX_STREAMS
 from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError
 from emu.daemon.http.h2_receiver import stream_error
 from emu.daemon.http.h2_stream import Stream
+from emu.daemon.queue_proxy.h2_client_stream import ClientStream, PeerConnection
 from emu.daemon.queue_proxy.h2_known import KnownStream, made_of, read_head
 from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
 from emu.policy.resets import ResetBudget
@@ -25,92 +26,7 @@ HEAD_READ_BYTES = 16 * 1024
 """Read at most this much while no body comes: so many heads may come at once before others have their turn."""
 
 
-class ClientStream(Stream):
-    """A request from a client; it stands where `ServerConnection` does in HTTP/1."""
-
-    __slots__ = ("exchange", "taken", "wanted")
-
-    full = False
-
-    def __init__(self, conn: ClientConnection2, stream_id: int) -> None:
-        super().__init__(conn, stream_id)
-        self.exchange: ProxiedStream | None = None
-        self.wanted = False
-        """The body is."""
-        self.taken: list[bytes] | None = None
-        """Of the body, what came before."""
-
-    @property
-    def peer(self) -> str:
-        """The client's address."""
-        return cast(ClientConnection2, self.conn).peer
-
-    @property
-    def transport(self) -> asyncio.Transport:
-        """The connection's."""
-        return self.conn.transport
-
-    def on_data(self, data: bytes) -> None:
-        exchange = self.exchange
-        if exchange is None:
-            self.conn.acknowledge(self, len(data))
-            return
-        exchange.received += len(data)
-        if self.wanted:
-            exchange.request_data(data)
-        elif self.taken is None:
-            self.taken = [data]
-        else:
-            self.taken.append(data)
-
-    def on_end(self, trailers: http1.Headers | None) -> None:
-        exchange = self.exchange
-        if exchange is None or exchange.body_done:
-            return
-        exchange.trailers = trailers
-        exchange.body_done = True
-        if self.wanted:
-            exchange.body_end()
-
-    def on_reset(self, code: int) -> None:
-        exchange = self.exchange
-        self._let_go()
-        if exchange is not None:
-            exchange.abandoned()
-
-    def take_body(self, exchange: Any, flowing: bool = True) -> None:
-        if self.wanted or self.exchange is None or not flowing:
-            return
-        self.wanted = True
-        taken, self.taken = self.taken, None
-        for data in taken or ():
-            if self.exchange is None:
-                self.conn.acknowledge(self, len(data))
-            else:
-                self.exchange.request_data(data)
-        if self.exchange is not None and self.exchange.body_done:
-            self.exchange.body_end()
-
-    def begin_answer(self, exchange: Any) -> bool:
-        return False
-
-    def finish(self, exchange: Any, keep_alive: bool = True) -> None:
-        """The answer is made, and goes out as the client reads it."""
-        self._let_go()
-
-    def abort(self, exchange: Any) -> None:
-        """The answer ends early, and the client learns it."""
-        self._let_go()
-        self.reset(int(ErrorCodes.INTERNAL_ERROR))
-
-    def _let_go(self) -> None:
-        self.exchange = None
-        taken, self.taken = self.taken, None
-        for data in taken or ():
-            self.conn.acknowledge(self, len(data))
-
-
-class ClientConnection2(Connection):
+class ClientConnection2(PeerConnection):
     """A client's HTTP/2 connection."""
 
     def __init__(self, proxy: Proxy, peer: str, connections: set[ClientConnection2]) -> None:
@@ -196,8 +112,8 @@ class ClientConnection2(Connection):
         if end and stream.left:
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
             return
-        if proxy.known_streams.again(said):
-            made = made_of(proxy, head, forward.route(head, self.peer), end, stream.left)
+        if proxy.request_log is None and proxy.known_streams.again(said):
+            made = made_of(head, forward.route(head, self.peer), end, stream.left)
             if made is not None:
                 proxy.known_streams.keep(said, made)
         self._begin(stream, ProxiedStream(proxy, stream, head), end)

@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.gourl import TargetError, read_target
-
-if TYPE_CHECKING:
-    from emu.daemon.queue_proxy.proxy import Proxy
 
 Pairs = http1.Headers
 
@@ -34,10 +29,10 @@ class KnownStream:
         way.headers = []
 
 
-def made_of(proxy: Proxy, head: http1.Head, way: forward.Route, end: bool, length: int | None) -> KnownStream | None:
-    """What is to be known of a request; None where it is for us, or somebody wants to see it each time."""
+def made_of(head: http1.Head, way: forward.Route, end: bool, length: int | None) -> KnownStream | None:
+    """What is to be known of a request; None where it is for us."""
     ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*"
-    if ours or head.expects_continue or head.expects_else or proxy.request_log is not None:
+    if ours or head.expects_continue or head.expects_else:
         return None
     return KnownStream(head, way, end, length)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
@@ -17,13 +17,11 @@ from emu.daemon.http.h2_frames import ErrorCodes
 from emu.daemon.http.server_connection import ServerConnection
 from emu.daemon.http.sniff import content_type
 from emu.daemon.http.upstream import DialError
+from emu.daemon.queue_proxy.h2_client_stream import ClientStream
 from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, app_headers, client_headers, lower
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections
 from emu.daemon.queue_proxy.proxy import FINAL_STATUS_LOST, ProxiedExchange, Proxy
 from emu.policy.timeouts import TIMEOUT_BODY
-
-if TYPE_CHECKING:
-    from emu.daemon.queue_proxy.h2_downstream import ClientStream
 
 
 class ProxiedStream(ProxiedExchange):

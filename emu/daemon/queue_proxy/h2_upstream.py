@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http import http1
@@ -17,9 +17,6 @@ from emu.daemon.http.http1 import Headers
 from emu.daemon.http.upstream import DialError, go_words, timeout_words
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
 from emu.policy.timeouts import dial_limits
-
-if TYPE_CHECKING:
-    from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
 
 APP_WINDOW_BYTES = 4 << 20
 """Of an answer, this much is taken ahead per stream, and held for a client that reads slowly (x/net,
@@ -36,14 +33,41 @@ STREAMS_UNTIL_TOLD = 100
 LAST_STREAM = (1 << 31) - 3
 
 
+class StreamAsker(Protocol):
+    """Who sent a request over an `AppConnection` and takes its answer; as `Asker` is in HTTP/1."""
+
+    head: http1.Head
+
+    def informed(self, status: int, headers: Headers) -> None:
+        """The head of an informational answer."""
+
+    def answer_begins(self, known: KnownAnswer) -> None:
+        """The head of the answer."""
+
+    def head_alone(self) -> None:
+        """No body came along with the head of an answer without a length: send it on."""
+
+    def answer_data(self, data: bytes, source: AppStream) -> None:
+        """A piece of the body, which holds the app's window until it is on its way to the client."""
+
+    def answer_last(self, data: bytes, source: AppStream) -> None:
+        """The last piece of the body."""
+
+    def answer_over(self, trailers: Headers | None) -> None:
+        """The answer is whole."""
+
+    def app_failed(self, words: str, code: int | None) -> None:
+        """The app, or the connection to it, gave the request up."""
+
+
 class AppStream(Stream):
     """A request to the app, and its answer."""
 
     __slots__ = ("answered", "asker", "head_only")
 
-    def __init__(self, conn: AppConnection, stream_id: int, asker: ProxiedStream, head_only: bool) -> None:
+    def __init__(self, conn: AppConnection, stream_id: int, asker: StreamAsker, head_only: bool) -> None:
         super().__init__(conn, stream_id)
-        self.asker: ProxiedStream | None = asker
+        self.asker: StreamAsker | None = asker
         self.answered = False
         self.head_only = head_only
 
@@ -65,7 +89,7 @@ class AppStream(Stream):
         if asker is not None:
             asker.answer_over(trailers)
 
-    def _over(self) -> ProxiedStream | None:
+    def _over(self) -> StreamAsker | None:
         """The answer is whole; who waited for it."""
         asker, self.asker = self.asker, None
         if not self.ended and asker is not None:
@@ -104,7 +128,7 @@ class AppConnection(Connection):
         super().__init__(client_side=True)
         self._first = True
         self.newest = -1
-        self._prompt: list[ProxiedStream] = []
+        self._prompt: list[StreamAsker] = []
         """Whose answers' heads were read just now."""
         self.leaving = False
         """No more streams: the app said GOAWAY, or the connection broke."""
@@ -120,7 +144,7 @@ class AppConnection(Connection):
         most = STREAMS_UNTIL_TOLD if self.peer_streams is None else self.peer_streams
         return len(self.streams) < most and not (self.leaving or self.closed) and self.newest < LAST_STREAM
 
-    def ask(self, block: bytes, asker: ProxiedStream, end: bool) -> AppStream:
+    def ask(self, block: bytes, asker: StreamAsker, end: bool) -> AppStream:
         """Send a request's head."""
         self.newest += 2
         stream = AppStream(self, self.newest, asker, asker.head.method == b"HEAD")
