@@ -32,13 +32,6 @@ within functions and for type checking.
 """
 CIRCLES = [
     {"emu.daemon.http.server", "emu.daemon.http.server_connection"},
-    {
-        "emu.daemon.queue_proxy." + name
-        for name in (
-            *("ends", "gate", "h2_downstream", "h2_known", "h2_proxy", "h2_upstream", "known_exchange", "observer"),
-            *("proxy", "request_log"),
-        )
-    },
     {"emu.sandbox.session", "emu.sandbox.uml"},
 ]
 """Modules that need each other, for type checking or within functions; none may be added."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from emu.daemon.http import forward, http1
+from emu.daemon.http import forward, http1, server_connection
+from emu.daemon.http.known import Known
 from emu.daemon.queue_proxy.proxy import SAFE_TO_REPEAT, ProxiedExchange
 from emu.policy.breaker import REFUSE, RUN
 
@@ -28,25 +29,50 @@ MOST_SPARE = 1024
 """Exchanges kept for further requests, of a quarter of a kilobyte each."""
 
 
-def made_of(proxy: Proxy, head: http1.Head) -> KnownRequest | None:
-    """What is known of a request with this head, which names nothing that concerns us; None where that differs from
-    client to client by more than its address.
-    """
-    way = forward.route(head, _PEER)
-    before, found, after = forward.app_head(way, head, proxy.app.address).partition(_PEER.encode())
-    if not found:
-        return None
-    way.headers = []
-    return KnownRequest(proxy, http1.Head(head.method, head.target, 1, []), way, before, after)
+class KnownRequests:
+    """All requests of a pod that came before."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self.proxy = proxy
+        self.known: Known[server_connection.KnownRequest] = Known()
+        self.spare: list[KnownExchange] = []
+        """Exchanges that are over, for further requests."""
+
+    def learn(self, whole: bytes, head: http1.Head, way: forward.Route) -> None:
+        """A request was read in one piece: know it when it comes for the third time, if nothing in it is for us."""
+        plain = (
+            head.minor == 1 and head.keep_alive and not (head.upgrade or head.expects_else or head.expects_continue)
+        )
+        ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*" or head.method == b"HEAD"
+        if not plain or ours or not self.known.again(whole):
+            return
+        made = self._made_of(head)
+        if made is not None:
+            self.known.keep(whole, made)
+
+    def _made_of(self, head: http1.Head) -> KnownRequest | None:
+        """What is known of a request with this head; None where that differs from client to client by more than its
+        address.
+        """
+        way = forward.route(head, _PEER)
+        before, found, after = forward.app_head(way, head, self.proxy.app.address).partition(_PEER.encode())
+        if not found:
+            return None
+        way.headers = []
+        made = http1.Head(head.method, head.target, 1, [])
+        return KnownRequest(self, made, way, before, after)
 
 
 class KnownRequest:
     """A request that came before."""
 
-    __slots__ = ("_after", "_before", "_peer", "_proxy", "_said", "head", "may_repeat", "outcomes", "way")
+    __slots__ = ("_after", "_before", "_peer", "_proxy", "_said", "head", "may_repeat", "outcomes", "spare", "way")
 
-    def __init__(self, proxy: Proxy, head: http1.Head, way: forward.Route, before: bytes, after: bytes) -> None:
-        self._proxy = proxy
+    def __init__(
+        self, requests: KnownRequests, head: http1.Head, way: forward.Route, before: bytes, after: bytes
+    ) -> None:
+        self._proxy = requests.proxy
+        self.spare = requests.spare
         self._before = before
         self._after = after
         self._peer = _PEER
@@ -59,7 +85,7 @@ class KnownRequest:
 
     def exchange(self, conn: ServerConnection) -> KnownExchange:
         """An exchange for it."""
-        spare = self._proxy.spare
+        spare = self.spare
         exchange = spare.pop() if spare else KnownExchange(self._proxy, conn, self.head)
         exchange.renew(conn, self)
         return exchange
@@ -165,6 +191,7 @@ class KnownExchange(ProxiedExchange):
         conn.finish(self, True)
         # Nobody speaks of it any more; its connection may end long before it is used again.
         del self.conn
-        if len(proxy.spare) < MOST_SPARE:
-            proxy.spare.append(self)
+        spare = self._known.spare
+        if len(spare) < MOST_SPARE:
+            spare.append(self)
         return True

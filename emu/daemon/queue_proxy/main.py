@@ -23,6 +23,7 @@ from emu.daemon.http.server import Server
 from emu.daemon.http.upstream import MAX_IDLE_UNLIMITED, AppConnections
 from emu.daemon.queue_proxy import gotemplate, heap
 from emu.daemon.queue_proxy.admin import Admin
+from emu.daemon.queue_proxy.known_exchange import KnownRequests
 from emu.daemon.queue_proxy.metrics import Observation
 from emu.daemon.queue_proxy.probe import ProbeError, Prober
 from emu.daemon.queue_proxy.proxy import TWO_FRAMINGS, ProxiedExchange, Proxy
@@ -70,6 +71,9 @@ class QueueProxy:
         self._proxy.defects = settings.defects
         self._proxy.request_log = self._request_log()
         self._proxy.gate = self._gate(environ, prober)
+        known = KnownRequests(self._proxy)
+        self._proxy.learn = known.learn
+        self._known = known.known
         self._http2: set[ClientConnection2] = set()
         self._servers = [self._main_server()]
         self._admin = Admin(self._draining)
@@ -90,7 +94,7 @@ class QueueProxy:
             self._proxy.exchange,
             head_limit_s=self._settings.head_limit_s,
             http2=self._speak_http2,
-            known=self._proxy.known,
+            known=self._known,
             full_duplex=self._settings.full_duplex,
             two_framings=TWO_FRAMINGS in self._settings.defects,
         )

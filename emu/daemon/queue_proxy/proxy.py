@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from emu.daemon.http import forward, http1, server_connection
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from emu.daemon.queue_proxy.gate import Gate
     from emu.daemon.queue_proxy.h2_known import KnownStream
     from emu.daemon.queue_proxy.h2_upstream import Http2Connections
-    from emu.daemon.queue_proxy.known_exchange import KnownExchange
     from emu.daemon.queue_proxy.request_log import RequestLog
     from emu.policy.metrics import Outcomes, QueueProxyMetrics
 
@@ -47,6 +47,9 @@ NO_ANSWER = (0, 502, 503, 504)
 """After one of these nobody knows whether the app is ready: the client went, or the answer was most likely ours."""
 _VERSIONS = ("1.0", "1.1", "2.0")
 DEFECTS = (FINAL_STATUS_LOST, TWO_FRAMINGS)
+
+Learn = Callable[[bytes, http1.Head, forward.Route], None]
+"""(all of the request, its head, where it goes)."""
 
 
 class Proxy:
@@ -80,13 +83,12 @@ class Proxy:
         self.ends = Ends(lambda kind, facts: log.event(kind, **facts))
         self.armed_at: float | None = None
         """When it is looked next for requests that took too long; None while there are none."""
-        self.known: Known[server_connection.KnownRequest] = Known()
+        self.learn: Learn | None = None
+        """Called with each request that was read in one piece; None where none are known by what came before."""
         self.known_streams: Known[KnownStream] = Known()
         """Requests in HTTP/2 that came before, by the client's address and what they say."""
         self.watched = True
         """Whether more than the statistics and the metrics is told of each request; see `settle`."""
-        self.spare: list[KnownExchange] = []
-        """Exchanges that are over, for requests that came before."""
         self._timer: asyncio.TimerHandle | None = None
 
     def settle(self) -> None:
@@ -97,20 +99,6 @@ class Proxy:
     def exchange(self, conn: ServerConnection, head: http1.Head) -> ProxiedExchange:
         """An exchange for a request that was read."""
         return ProxiedExchange(self, conn, head)
-
-    def learn(self, whole: bytes, head: http1.Head, way: forward.Route) -> None:
-        """A request was read in one piece: know it when it comes for the third time, if nothing in it is for us."""
-        plain = (
-            head.minor == 1 and head.keep_alive and not (head.upgrade or head.expects_else or head.expects_continue)
-        )
-        ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*" or head.method == b"HEAD"
-        if not plain or ours or not self.known.again(whole):
-            return
-        from emu.daemon.queue_proxy import known_exchange
-
-        made = known_exchange.made_of(self, head)
-        if made is not None:
-            self.known.keep(whole, made)
 
     def arm(self, now: float, at: float | None) -> None:
         """Look for requests that took too long at `at`, unless that is done sooner anyway."""
@@ -215,7 +203,8 @@ class ProxiedExchange(Exchange, Asker):
             proxy.request_log.begin(self, way)
         else:
             if self.whole is not None:
-                proxy.learn(self.whole, head, way)
+                if proxy.learn is not None:
+                    proxy.learn(self.whole, head, way)
                 self.whole = None
             if head.headers:
                 head.headers = []
