@@ -29,13 +29,15 @@ import docker
 import psutil
 
 from cgroups.mount import find_cgroup2
-from emu.kubelet.pod import APP, QUEUE_PROXY, SANDBOX, Pod, owner, queue_proxy_environment
+from emu.kubelet.pod import SANDBOX, Pod
+from emu.machine.owner import owner
 from emu.messages import QUEUE_PORT, USER_PORT
 from emu.record.events import EventLog
 from emu.run.start_activator import await_ready
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, Engine
 from emu.runtime.podcgroup import pod_cgroup
+from emu.serving.template import APP, QUEUE_PROXY, pod_template, queue_proxy_environment
 from emu.spec import PodSpec
 
 ROUNDS = 8
@@ -96,7 +98,7 @@ def pod(engine: Engine, folder: Path) -> Iterator[Pod]:
     name = f"emu-bench-{time.monotonic_ns()}"
     cgroup = pod_cgroup(str(docker.from_env().info()["CgroupDriver"]), find_cgroup2(), name)
     with Pod(
-        PodSpec.model_validate(SPEC),
+        pod_template(PodSpec.model_validate(SPEC)),
         name,
         engine,
         cgroup,

@@ -20,8 +20,8 @@ from typing import Any
 from freezing import Asking, daemon_process, figures, process
 
 from emu.daemon.freezer.pods import Target
-from emu.kubelet.pod import queue_proxy_environment
 from emu.messages import FREEZER_ENDPOINT_VARIABLE, FREEZER_GRACE_VARIABLE, FREEZER_TOKEN_VARIABLE
+from emu.serving.template import queue_proxy_environment
 
 ROUNDS = 500
 WARM_UP = 20

@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 
 from emu.daemon.http import h2_frames as frames
-from emu.kubelet.pod import queue_proxy_environment
 from emu.messages import QUEUE_PORT
+from emu.serving.template import queue_proxy_environment
 
 APP, APP_H2 = 18086, 18082
 PEER, PEER_H2, PEER_TLS, PEER_TLS_H2 = 18087, 18083, 18084, 18085

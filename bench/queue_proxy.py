@@ -33,9 +33,9 @@ from typing import Any
 import protocols
 from protocols import whole
 
-from emu.kubelet.pod import queue_proxy_environment
 from emu.messages import QUEUE_PORT
 from emu.run import calibrate
+from emu.serving.template import queue_proxy_environment
 
 UPSTREAM, NGINX = 18080, 18081
 CONNECTIONS = (1, 32, 256)

@@ -17,8 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from emu.daemon.freezer.pods import FreezerPod, Target, write_pods
+from emu.helpers.freezer_access import MOUNT, Access
 from emu.helpers.helper import START_S, Helper
-from emu.kubelet.freezer_access import MOUNT, Access
 from emu.messages import (
     FREEZER_ENDPOINT_VARIABLE,
     FREEZER_GRACE_VARIABLE,

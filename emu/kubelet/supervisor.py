@@ -18,11 +18,11 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu.errors import EmuError
 from emu.kubelet import execution, prober
-from emu.kubelet.pod import SANDBOX, Instance, Pod, PodProbe
+from emu.kubelet.pod import SANDBOX, Instance, Pod
 from emu.kubelet.prober import Answer, Target
-from emu.messages import QUEUE_PORT
+from emu.kubelet.template import Hook, PodProbe
 from emu.policy import lifecycle, probing
-from emu.policy.lifecycle import BackOffRule, ContainerState, PodView
+from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import ContainerProbes, Kind
 from emu.record.events import (
     BackOffBegan,
@@ -38,7 +38,6 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.runtime.api import LABEL_RUN, EngineGone, Runtime
-from emu.spec import ExecSpec, HttpGetSpec, SleepSpec
 
 _SIGKILLED = 137
 _JOIN_S = 5.0
@@ -68,7 +67,6 @@ class Supervisor:
         cgroup is frozen; without it a frozen container fails its liveness probe, and is killed for it. `first`: the
         numbers of the containers' first instances, where the pod is not the run's first.
         """
-        back_off = pod.spec.back_off
         self._pod = pod
         self._engine = engine
         self._log = log
@@ -76,7 +74,7 @@ class Supervisor:
         self._on_exit = on_exit
         self._on_event = on_event
         self._hold_frozen = hold_frozen
-        self._rule = BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale)
+        self._rule = pod.template.back_off
         self._facts: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._states = {name: ContainerState() for name in pod.containers}
         self._first = first or {}
@@ -169,7 +167,8 @@ class Supervisor:
     @property
     def entrance(self) -> tuple[str, int]:
         """Where requests to the pod are sent."""
-        return self._pod.address, QUEUE_PORT
+        assert self._pod.template.port is not None, "nothing is sent to a pod that serves nothing"
+        return self._pod.address, self._pod.template.port
 
     @property
     def coming(self) -> bool:
@@ -197,13 +196,15 @@ class Supervisor:
         if self._ending or self._blind:
             return
         self._ending, self._terminating = True, hooks
-        spec = self._pod.spec
-        at_the_end_s = 0 if self._hurried.is_set() else spec.termination_grace_period_seconds or 0
-        grace_s = spec.grace_s if hooks else at_the_end_s
+        template = self._pod.template
+        at_the_end_s = 0 if self._hurried.is_set() else template.last_grace_s
+        grace_s = template.grace_s if hooks else at_the_end_s
         self._stop_by = now() + grace_s + _STOP_MARGIN_S
         running = self._running()
         if hooks:
-            self._untold = {self._instances[name].id for name in running if self._pod.pre_stop(name) is None}
+            self._untold = {
+                self._instances[name].id for name in running if self._pod.template.container(name).pre_stop is None
+            }
         for name, probes in self._probes.items():
             self._probes[name] = probing.ending(probes) if hooks else ContainerProbes({})
         for name in running:
@@ -238,12 +239,12 @@ class Supervisor:
         self._log.append(
             ContainerStopping(t=now(), container=name, attempt=instance.attempt, why=why, grace_s=grace_s)
         )
-        hook = self._pod.pre_stop(name) if why != "run" and grace_s > 0 else None
+        hook = self._pod.template.container(name).pre_stop if why != "run" and grace_s > 0 else None
         stopper = threading.Thread(target=self._stop_one, args=(instance, grace_s, hook), daemon=True)
         self._stoppers.append(stopper)
         stopper.start()
 
-    def _stop_one(self, instance: Instance, grace_s: float, hook: ExecSpec | HttpGetSpec | SleepSpec | None) -> None:
+    def _stop_one(self, instance: Instance, grace_s: float, hook: Hook | None) -> None:
         """Thaw, preStop, SIGTERM, SIGKILL. The hook's time is the grace period's, of which at least 2 s are left."""
         began = now()
         self._thaw(instance)
@@ -267,7 +268,7 @@ class Supervisor:
         while self._untold and now() < give_up and not self._hurried.is_set():
             self._hurried.wait(0.02)
 
-    def _run_hook(self, instance: Instance, hook: ExecSpec | HttpGetSpec | SleepSpec, grace_s: float) -> None:
+    def _run_hook(self, instance: Instance, hook: Hook, grace_s: float) -> None:
         try:
             prober.run_hook(hook, self._target(instance, "preStop"), grace_s, self._hurried)
         except EmuError as error:
@@ -307,7 +308,7 @@ class Supervisor:
             return
         self._spawn(self._follow_output, instance)
         self._tell(name, "Normal", "Started", f"Started container {name}")
-        rules = {kind: probe.rule for kind, probe in self._pod.probes(name).items()}
+        rules = {kind: probe.rule for kind, probe in self._pod.template.container(name).probes.items()}
         self._probes[name] = probing.begin(rules, now())
         self._tell_readiness(name)
 
@@ -374,7 +375,7 @@ class Supervisor:
                 killed_for=killed_for,
             )
         )
-        policy = "Never" if self._ending else self._pod.spec.restart_policy
+        policy = "Never" if self._ending else self._pod.template.restart_policy
         state = lifecycle.exited(
             self._states[name],
             moment,
@@ -428,7 +429,7 @@ class Supervisor:
 
     def _ask(self, instance: Instance, kind: Kind) -> None:
         """In a thread of its own: ask, and put the answer among the facts. One that froze meanwhile gave none."""
-        probe = self._pod.probes(instance.container)[kind]
+        probe = self._pod.template.container(instance.container).probes[kind]
         answer = prober.ask(probe.handler, self._target(instance, kind), probe.timeout_s)
         if answer.outcome != "success" and self._hold_frozen and self._frozen(instance):
             answer = Answer("error")
@@ -464,16 +465,16 @@ class Supervisor:
             self._log.append(ContainerReady(t=now(), container=name, attempt=self._attempt(name), ready=ready))
 
     def _kill_for(self, name: str, kind: Kind, probe: PodProbe) -> None:
-        again = "" if self._pod.spec.restart_policy == "Never" else ", will be restarted"
+        again = "" if self._pod.template.restart_policy == "Never" else ", will be restarted"
         self._tell(name, "Normal", "Killing", f"Container {name} failed {kind} probe{again}")
         self._killed_for[name] = kind
-        self._stop_container(name, self._pod.spec.grace_s if probe.grace_s is None else probe.grace_s, kind)
+        self._stop_container(name, self._pod.template.grace_s if probe.grace_s is None else probe.grace_s, kind)
 
     def _target(self, instance: Instance, why: str) -> Target:
         owner = (instance.container, instance.attempt, instance.id)
         path = self._pod.cgroup.container_path(instance.id)
         run = partial(execution.execute, self._engine, self._log, owner, path, why)
-        return Target(self._pod.address, self._pod.port(instance.container), run)
+        return Target(self._pod.address, self._pod.template.container(instance.container).port, run)
 
     def _cgroup(self, instance: Instance) -> Cgroup:
         return Cgroup(self._pod.cgroup.container_path(instance.id))

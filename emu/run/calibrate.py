@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from emu.errors import EmuError
-from emu.kubelet.pod import queue_proxy_environment
 from emu.machine.command import spawn
 from emu.machine.owner import owner
 from emu.messages import QUEUE_PORT, USER_PORT, Work
@@ -31,6 +30,7 @@ from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
 from emu.run.machine import where
 from emu.runtime.api import LABEL_OWNER
+from emu.serving.template import queue_proxy_environment
 
 if TYPE_CHECKING:
     from emu.runtime.docker import Engine

@@ -30,14 +30,15 @@ class PodWitness:
 
     def facts(self, supervisor: Supervisor | ScaledPod) -> PodFacts:
         """All of it now."""
-        for name, spec in self._pod.spec.containers.items():
+        for container in self._pod.template.containers:
+            name = container.name
             instance = supervisor.instance(name)
             if instance is not None:
                 survived = self._survived(instance)
                 known = self._kills.get((name, instance.attempt), 0)
                 # With memory.oom.group one kill takes all of a container's processes, and counts each.
                 self._kills[name, instance.attempt] = max(
-                    known, min(survived, 1) if spec.memory.oom_group else survived
+                    known, min(survived, 1) if container.memory.oom_group else survived
                 )
         kills: Counter[str] = Counter()
         for (name, _), number in self._kills.items():

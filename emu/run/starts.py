@@ -23,7 +23,7 @@ from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
 from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
-from emu.kubelet.pod import APP, QUEUE_PROXY, SANDBOX, Instance, Pod
+from emu.kubelet.pod import SANDBOX, Instance, Pod
 from emu.machine import pagecache
 from emu.messages import RequestDone, RequestSent, to_line
 from emu.policy import starts as policy
@@ -33,6 +33,7 @@ from emu.record.rundir import RunDir
 from emu.run.start_activator import Activator, Answer, HeldRequest, await_ready
 from emu.runtime.api import LABEL_RUN, Runtime
 from emu.scenario.load_plan import request_spec
+from emu.serving.template import APP, QUEUE_PROXY
 from emu.spec import StartsSpec
 
 _TRIES = 3
@@ -119,6 +120,7 @@ class Starts:
         run: RunDir,
         log: EventLog,
         *,
+        ready_timeout_s: float,
         say: Callable[[str], None],
         check: Callable[[], None],
     ) -> None:
@@ -128,6 +130,7 @@ class Starts:
         self._engine = engine
         self._run = run
         self._log = log
+        self._ready_timeout_s = ready_timeout_s
         self._say = say
         self._check = check
         self._activator = Activator(check)
@@ -234,14 +237,14 @@ class Starts:
             return
         if wanted == policy.WARM_CPU:
             return
-        deadline = now() + self._pod.spec.ready_timeout
+        deadline = now() + self._ready_timeout_s
         target = self._target()
         while not is_frozen(target):
             self._check()
             if now() > deadline:
                 raise EmuError(
                     "the app is not frozen",
-                    f"{self._pod.spec.ready_timeout:g} s after its last answer it still runs",
+                    f"{self._ready_timeout_s:g} s after its last answer it still runs",
                     "see what the freezer daemon says in processes/freezer.log",
                 )
             time.sleep(_LOOK_S)
@@ -291,7 +294,7 @@ class Starts:
 
     def _serve(self, request: HeldRequest, temperature: str, stamps: list[tuple[str, float]]) -> None:
         """The activator: see that there is a pod, then forward."""
-        deadline = now() + self._pod.spec.ready_timeout
+        deadline = now() + self._ready_timeout_s
 
         def stamp(stage: str) -> None:
             stamps.append((stage, now()))
@@ -330,7 +333,7 @@ class Starts:
         if not await_ready(self._pod.address, deadline, self._check):
             raise EmuError(
                 "the pod did not become ready",
-                f"queue-proxy did not say so within {self._pod.spec.ready_timeout:g} s",
+                f"queue-proxy did not say so within {self._ready_timeout_s:g} s",
                 "see logs/, or raise pod.readyTimeout",
             )
         stamp(policy.READINESS)

@@ -21,7 +21,7 @@ from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.load import RunLoad
 from emu.helpers.recorder import RunRecorder
-from emu.kubelet.pod import APP, SANDBOX, Instance, Pod
+from emu.kubelet.pod import SANDBOX, Instance, Pod
 from emu.kubelet.supervisor import Supervisor
 from emu.machine import pagecache
 from emu.machine.owner import owner
@@ -42,6 +42,7 @@ from emu.runtime.choosing import open_runtime
 from emu.runtime.podcgroup import pod_cgroup
 from emu.scenario.load_plan import load_plan
 from emu.scenario.reading import has_secrets, resolve
+from emu.serving.template import APP, pod_template
 from emu.spec import ScenarioSpec
 from emu.units import format_bytes
 
@@ -90,8 +91,13 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             screen.step("making an image for the app that shares no layer, and its archive")
             source = spec.pod.app.image or images.APP
             image = stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
-        pod = Pod(
+        template = pod_template(
             spec.pod,
+            freezer=None if freezer is None else freezer.access,
+            app_image=None if image is None else image.tag,
+        )
+        pod = Pod(
+            template,
             run_id,
             engine,
             cgroup,
@@ -99,8 +105,6 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             machine_memory_bytes=psutil.virtual_memory().total,
             owner=owner(),
             log_driver=log_driver(),
-            freezer=None if freezer is None else freezer.access,
-            app_image=None if image is None else image.tag,
         )
         stack.enter_context(pod)
         with end.early():
@@ -115,7 +119,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             if spec.starts is not None and image is not None:
                 from emu.run.starts import Starts
 
-                starts = Starts(spec.starts, pod, image, engine, run, log, say=screen.step, check=keep)
+                starts = Starts(
+                    spec.starts, pod, image, engine, run, log,
+                    ready_timeout_s=spec.pod.ready_timeout, say=screen.step, check=keep,
+                )  # fmt: skip
                 stack.enter_context(starts).measure()
             else:
                 _supervise(spec, run, pod, engine, keep, log, screen, began, stack)
@@ -167,6 +174,7 @@ def _supervise(
 
         activator = stack.enter_context(RunActivator(spec.pod, run, log))
         supervisor = ScaledPod(
+            spec.pod,
             pod,
             log,
             activator,
@@ -416,7 +424,6 @@ class _Watch:
                 kills = parse.parse_flat((path / "memory.events").read_text()).get("oom_kill", 0)
             except (OSError, ValueError):
                 stat = {}
-        spec = self._pod.spec.containers[name]
         shmem = stat.get("shmem", 0)
         return MemoryNow(
             name,
@@ -428,6 +435,6 @@ class _Watch:
             stat.get("kernel", 0),
             swap,
             current,
-            spec.resources.limits.memory,
+            self._pod.template.container(name).resources.limits.memory,
             kills,
         )

@@ -17,13 +17,14 @@ from types import TracebackType
 from typing import Self
 
 from emu.helpers.activator import RunActivator
-from emu.kubelet.pod import QUEUE_PROXY, Instance, Pod
+from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.supervisor import Supervisor
 from emu.messages import QUEUE_STATS_PORT, Pointed, Told
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
 from emu.policy.stats import Stat
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
+from emu.serving.template import QUEUE_PROXY
 from emu.spec import PodSpec
 
 _SCRAPE_LIMIT_S = 3.0
@@ -38,6 +39,7 @@ class ScaledPod:
 
     def __init__(
         self,
+        spec: PodSpec,
         pod: Pod,
         log: EventLog,
         activator: RunActivator,
@@ -49,13 +51,14 @@ class ScaledPod:
         """`make` makes a pod's supervisor, given the numbers of its containers' first instances. `found` tells how
         warm a start would be. `say` is for the screen.
         """
+        self._spec = spec
         self._pod = pod
         self._log = log
         self._activator = activator
         self._make = make
         self._found = found
         self._say = say
-        self._rule = rule_of(pod.spec)
+        self._rule = rule_of(spec)
         self._scaling = Scaling(self._rule, now())
         self._scraper = Scraper()
         self._supervisor: Supervisor | None = None
@@ -168,14 +171,14 @@ class ScaledPod:
         """As Kubernetes has it: a container without probes of its own is ready once it runs. Our own look at its port
         is not asked for, since it waits while a freezer has the app.
         """
-        probes = self._pod.probes(name)
+        probes = self._pod.template.container(name).probes
         ours = name != QUEUE_PROXY and "readiness" in probes and probes["readiness"].ours
         return state.phase == "running" if ours and "startup" not in probes else state.ready
 
     @property
     def _is_probed_early(self) -> bool:
         """Before the kubelet says that it is ready: not where only the kubelet can know (revision_backends.go)."""
-        spec = self._pod.spec
+        spec = self._spec
         waits = spec.app.readiness_probe is not None and spec.app.readiness_probe.exec is not None
         return not waits and all(one.startup_probe is None for one in spec.containers.values())
 

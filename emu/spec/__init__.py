@@ -8,9 +8,18 @@ docs/scenario-file.md and in editors; `model_dump(mode="json", by_alias=True)` g
 
 from __future__ import annotations
 
-from emu.spec.container import OWN_FOOTPRINT, AppSpec, ContainerSpec, Resources, SidecarSpec
+from emu.spec.container import (
+    OWN_FOOTPRINT,
+    AppSpec,
+    ContainerSpec,
+    FileSpec,
+    MemoryControls,
+    QueueProxySpec,
+    Resources,
+    SidecarSpec,
+)
 from emu.spec.load import LoadModel, PhaseModel
-from emu.spec.pod import FreezerSpec, PodSpec
+from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
 from emu.spec.probes import ExecSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from emu.spec.request import BodyModel, RequestModel, WorkSpec
 from emu.spec.scenario import ScenarioSpec, StartsSpec
@@ -39,21 +48,26 @@ __all__ = [
     "ContainerSpec",
     "ExecSpec",
     "FileName",
+    "FileSpec",
     "FreezerSpec",
     "HeaderSpec",
     "HoldFor",
     "HttpGetSpec",
     "Limit",
     "LoadModel",
+    "MemoryControls",
     "Millicores",
     "Model",
     "Name",
     "PhaseModel",
+    "PodMemory",
     "PodSpec",
     "ProbeSpec",
+    "QueueProxySpec",
     "Rate",
     "RequestModel",
     "Resources",
+    "RestartPolicy",
     "ScenarioSpec",
     "Seconds",
     "SidecarSpec",

@@ -29,6 +29,7 @@ from emu.record.rundir import RunDir
 from emu.scenario.reading import read_scenario
 from emu.serving import autoscaler
 from emu.serving.autoscaler import ScaledPod, rule_of
+from emu.serving.template import pod_template
 from emu.spec import HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup
 
@@ -101,9 +102,11 @@ class Scaled:
         self.log = EventLog(self.run.events)
         self.engine = engine
         self.activator = FakeActivator()
-        self.pod = Pod(spec, "it", engine, FakePodCgroup(folder), self.log, machine_memory_bytes=2**30, owner="1:0")
+        cgroup = FakePodCgroup(folder)
+        self.pod = Pod(pod_template(spec), "it", engine, cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
         make = partial(Supervisor, self.pod, engine, self.log, self.run, on_exit=lambda *_: None)
         self.scaled = ScaledPod(
+            spec,
             self.pod,
             self.log,
             self.activator,  # type: ignore[arg-type]

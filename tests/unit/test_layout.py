@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -177,6 +178,31 @@ def test_the_parts_of_a_run_do_not_reach_the_study_or_the_sandbox() -> None:
     """Pod, load, daemons and recorder record; studying and choosing where to run are not their affair."""
     parts = ("emu.kubelet.*", "emu.serving.*", "emu.helpers.*", "emu.runtime.*", "emu.daemon.*", "emu.record.*")
     assert offences(parts, ("emu.report.*", "emu.study.*", "emu.sandbox.*", "emu.scenario.*")) == []
+
+
+def words(module: str) -> Iterator[str]:
+    """The names and texts in a module's code; docstrings and comments are not among them."""
+    nodes = list(ast.walk(tree(module)))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+        elif isinstance(node, ast.Name | ast.alias | ast.Attribute | ast.keyword | ast.arg):
+            yield next(str(value) for name, value in ast.iter_fields(node) if name in ("id", "name", "attr", "arg"))
+
+
+def test_the_kubelet_knows_no_knative() -> None:
+    """It runs any pod: no name and no text in its code is Knative's. What Knative makes of a pod is in serving."""
+    knatives = re.compile(r"knative|queue|revision|serving|drain|activator|^K_", re.IGNORECASE)
+    stdlib = {"queue", "SimpleQueue"}
+    wrong = [
+        f"{module}: {word}"
+        for module in modules()
+        if matches(module, ("emu.kubelet.*",))
+        for word in words(module)
+        if knatives.search(word) and word not in stdlib
+    ]
+    assert wrong == []
 
 
 def test_policy_only_decides() -> None:

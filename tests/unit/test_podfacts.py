@@ -10,6 +10,7 @@ import pytest
 
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.run.podfacts import PodWitness
+from emu.serving.template import pod_template
 from emu.spec import PodSpec
 
 
@@ -20,7 +21,7 @@ class Stage:
         self.folder = folder
         app: dict[str, Any] = {"memory": {"oomGroup": oom_group}}
         cgroup = SimpleNamespace(container_path=lambda ident: folder / ident)
-        pod: Any = SimpleNamespace(spec=PodSpec.model_validate({"app": app}), cgroup=cgroup)
+        pod: Any = SimpleNamespace(template=pod_template(PodSpec.model_validate({"app": app})), cgroup=cgroup)
         self.witness = PodWitness(pod)
         self.states = {"queue-proxy": ContainerState("running"), "app": ContainerState("running")}
         self.instances: dict[str, Any] = {}

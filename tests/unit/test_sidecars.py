@@ -9,10 +9,10 @@ import pytest
 
 from emu.errors import EmuError
 from emu.files import profiles
-from emu.kubelet.pod import queue_proxy_environment, sidecar_environment
 from emu.messages import HOLD_VARIABLE, START_VARIABLE
 from emu.policy.footprint import Profile
 from emu.scenario.reading import read_scenario, resolve
+from emu.serving.template import queue_proxy_environment, sidecar_environment
 
 SCENARIO = """
 name: pod-of-three

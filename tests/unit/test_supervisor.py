@@ -29,6 +29,7 @@ from emu.record.events import (
 from emu.record.rundir import RunDir
 from emu.runtime.docker import EngineGone, Executed
 from emu.scenario.reading import read_scenario
+from emu.serving.template import pod_template
 from tests.fakes import FakeEngine, FakePodCgroup
 
 DEADLINE_S = 60.0
@@ -57,8 +58,8 @@ class Going:
         self.run.create()
         self.log = EventLog(self.run.events)
         self.cgroup = LivePodCgroup(folder)
-        spec = read_scenario(text, "it").pod
-        self.pod = Pod(spec, "it", engine, self.cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
+        template = pod_template(read_scenario(text, "it").pod)
+        self.pod = Pod(template, "it", engine, self.cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
         self.pod.address = "127.0.0.1"
         self.supervisor = Supervisor(
             self.pod, engine, self.log, self.run, on_exit=lambda *_: None, hold_frozen=hold_frozen

@@ -1,0 +1,144 @@
+"""What a pod is made from: its containers, volumes, grace period and restarts, as Kubernetes' PodSpec has them.
+
+Plain values; whoever makes one decides what is in it. `emu.kubelet` runs any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from emu.policy.lifecycle import BackOffRule
+from emu.policy.probing import Kind, ProbeRule
+from emu.policy.qos import Asked
+from emu.spec import (
+    ExecSpec,
+    FileSpec,
+    HttpGetSpec,
+    MemoryControls,
+    PodMemory,
+    ProbeSpec,
+    Resources,
+    RestartPolicy,
+    SleepSpec,
+    TcpSocketSpec,
+)
+
+Hook = ExecSpec | HttpGetSpec | SleepSpec
+"""What a preStop hook does."""
+
+
+@dataclass(frozen=True)
+class FieldRef:
+    """The value of an environment variable that is known only once the pod is there (Kubernetes' fieldRef)."""
+
+    path: Literal["metadata.name", "status.podIP", "status.hostIP"]
+
+
+def resolved(env: Mapping[str, str | FieldRef], pod: str, address: str) -> dict[str, str]:
+    """The environment of a container in a pod of this name and address."""
+    known = {"metadata.name": pod, "status.podIP": address, "status.hostIP": address}
+    return {name: known[value.path] if isinstance(value, FieldRef) else value for name, value in env.items()}
+
+
+@dataclass(frozen=True)
+class PodProbe:
+    """A probe as the kubelet runs it."""
+
+    handler: HttpGetSpec | TcpSocketSpec | ExecSpec
+    rule: ProbeRule
+    timeout_s: float
+    grace_s: float | None = None
+    """From SIGTERM to SIGKILL when it kills; None is the pod's."""
+    ours: bool = False
+    """Not of the scenario's: only how we learn when a container listens."""
+
+    @classmethod
+    def of(cls, spec: ProbeSpec) -> Self:
+        """As the scenario has it."""
+        return cls(spec.handler, spec.rule, spec.timeout_seconds, spec.termination_grace_period_seconds)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume on the engine's disk that lives as long as the pod, and the files made in it before the pod starts."""
+
+    name: str
+    files: tuple[FileSpec, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerTemplate:
+    """One container of a pod."""
+
+    name: str
+    image: str
+    command: tuple[str, ...] | None = None
+    """In place of the image's entrypoint."""
+    args: tuple[str, ...] | None = None
+    env: Mapping[str, str | FieldRef] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    memory: MemoryControls = field(default_factory=MemoryControls)
+    port: int | None = None
+    """Where probes connect unless they say otherwise."""
+    probes: Mapping[Kind, PodProbe] = field(default_factory=dict)
+    declared_probes: tuple[Kind, ...] = ()
+    """The kinds of probe that its user gave it, for the record: a platform may have it probed otherwise."""
+    pre_stop: Hook | None = None
+    volume: tuple[str, str] | None = None
+    """The name of a volume of the pod, and where it is mounted."""
+    bind: tuple[str, str] | None = None
+    """A folder of this machine and where it is mounted, to read only."""
+
+    @property
+    def asked(self) -> Asked:
+        """What it asks for, in the kubelet's terms."""
+        requests, limits = self.resources.requests, self.resources.limits
+        return Asked(requests.memory, limits.memory, requests.cpu, limits.cpu)
+
+    @property
+    def controls(self) -> dict[str, str]:
+        """The control files that Docker has no option for, and their values, where these differ from the kernel's
+        defaults.
+        """
+        memory = self.memory
+        wanted: dict[str, str] = {}
+        if memory.high is not None:
+            wanted["memory.high"] = str(memory.high)
+        if memory.low:
+            wanted["memory.low"] = str(memory.low)
+        if memory.min:
+            wanted["memory.min"] = str(memory.min)
+        if memory.oom_group:
+            wanted["memory.oom.group"] = "1"
+        if self.resources.limits.memory is None and memory.swap_max is not None:
+            wanted["memory.swap.max"] = str(memory.swap_max)
+        return wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodTemplate:
+    """A pod that can be made, as often as is wanted."""
+
+    containers: tuple[ContainerTemplate, ...]
+    """In the order in which they are started."""
+    memory: PodMemory = field(default_factory=PodMemory)
+    volumes: tuple[Volume, ...] = ()
+    grace_s: int = 30
+    """Seconds from SIGTERM to SIGKILL, preStop hook included."""
+    last_grace_s: int = 0
+    """The same when the run is over: nobody needs the pod any more."""
+    restart_policy: RestartPolicy = "Always"
+    back_off: BackOffRule = field(default_factory=BackOffRule)
+    port: int | None = None
+    """Where requests to the pod are sent."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The containers' names, in the order in which they are started."""
+        return tuple(one.name for one in self.containers)
+
+    def container(self, name: str) -> ContainerTemplate:
+        """The container of this name."""
+        return next(one for one in self.containers if one.name == name)

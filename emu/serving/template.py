@@ -1,0 +1,219 @@
+"""What Knative's controller makes of a revision: the template of its pods (pkg/reconciler/revision/resources).
+
+Pure: a specification goes in, a template comes out. Here is all that emu knows of how a revision becomes a pod:
+queue-proxy's container and environment, whose the readiness probe is, the hook that waits for queue-proxy's drain.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+from emu.files.profiles import profile_of
+from emu.helpers.freezer_access import MOUNT, Access
+from emu.kubelet.template import ContainerTemplate, FieldRef, Hook, PodProbe, PodTemplate, Volume, resolved
+from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
+from emu.policy.lifecycle import BackOffRule
+from emu.policy.probing import Kind, ProbeRule
+from emu.runtime import images
+from emu.spec import (
+    AppSpec,
+    ContainerSpec,
+    ExecSpec,
+    HttpGetSpec,
+    PodSpec,
+    ProbeSpec,
+    QueueProxySpec,
+    SidecarSpec,
+    TcpSocketSpec,
+)
+
+QUEUE_PROXY, APP = "queue-proxy", "app"
+_NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
+_TLS_PORT = 8112
+_HOST = "app.default.example.com"
+_DRAIN_PATH = "/wait-for-drain"
+_DATA = "data"
+_STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.app.sidecar")
+"""What emu's app image runs as a sidecar."""
+_OWN_LOOK = ProbeRule(period_s=1.0, failure_threshold=1, eager_s=0.1)
+_OWN_TIMEOUT_S = 1.0
+
+
+def pod_template(spec: PodSpec, *, freezer: Access | None = None, app_image: str | None = None) -> PodTemplate:
+    """The template of a revision's pods. `freezer`: how queue-proxy reaches a freezer daemon. `app_image`: in place
+    of the app's image.
+    """
+    has_volume = _has_volume(spec.app)
+    back_off = spec.back_off
+    return PodTemplate(
+        containers=(
+            _queue_proxy(spec, freezer),
+            _app(spec.app, app_image),
+            *(_sidecar(sidecar) for sidecar in spec.sidecars),
+        ),
+        memory=spec.memory,
+        volumes=(Volume(_DATA, spec.app.files),) if has_volume else (),
+        grace_s=spec.grace_s,
+        last_grace_s=spec.termination_grace_period_seconds or 0,
+        restart_policy=spec.restart_policy,
+        back_off=BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale),
+        port=QUEUE_PORT,
+    )
+
+
+def _has_volume(app: AppSpec) -> bool:
+    """emu's own app has a volume on the engine's disk; another image only if the scenario makes files for it."""
+    return app.image is None or bool(app.files)
+
+
+def _queue_proxy(spec: PodSpec, freezer: Access | None) -> ContainerTemplate:
+    own = spec.queue_proxy
+    probes = _probes(own)
+    probes.setdefault("readiness", _queue_proxy_readiness(spec.app.readiness_probe))
+    env = {
+        **_controllers_environment(spec.container_concurrency, spec.app.port),
+        "REVISION_TIMEOUT_SECONDS": str(spec.timeout_seconds),
+        "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_seconds),
+        "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
+        **_serving_readiness(spec.app),
+        **_footprint(own),
+        **(freezer.environment if freezer is not None else {}),
+    }
+    made = _container(QUEUE_PROXY, own, images.QUEUE_PROXY, env, probes, port=QUEUE_PORT)
+    return made if freezer is None else replace(made, bind=(str(freezer.folder), MOUNT))
+
+
+def _app(spec: AppSpec, image: str | None) -> ContainerTemplate:
+    """Its readiness by HTTP or TCP is queue-proxy's affair; an exec probe stays with the app."""
+    probes = _probes(spec)
+    if "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
+        del probes["readiness"]
+    probes.setdefault("readiness", _LISTENS)
+    env = {"PORT": str(spec.port), "K_SERVICE": "app", "K_REVISION": _REVISION}
+    made = _container(APP, spec, images.APP, env, probes, port=spec.port)
+    return replace(
+        made,
+        image=image or made.image,
+        pre_stop=made.pre_stop or HttpGetSpec(port=QUEUE_ADMIN_PORT, path=_DRAIN_PATH),
+        volume=(_DATA, DATA_DIR) if _has_volume(spec) else None,
+    )
+
+
+def _sidecar(spec: SidecarSpec) -> ContainerTemplate:
+    probes = _probes(spec)
+    if spec.port is not None:
+        probes.setdefault("readiness", _LISTENS)
+    made = _container(spec.name, spec, images.APP, sidecar_environment(spec), probes, port=spec.port)
+    return replace(made, args=_STAND_IN) if spec.is_stand_in else made
+
+
+def _container(
+    name: str,
+    spec: ContainerSpec,
+    image: str,
+    env: Mapping[str, str | FieldRef],
+    probes: Mapping[Kind, PodProbe],
+    port: int | None,
+) -> ContainerTemplate:
+    """What all have in common; `image` where the scenario names none."""
+    return ContainerTemplate(
+        name=name,
+        image=spec.image or image,
+        command=spec.command,
+        args=spec.args,
+        env={**env, **spec.env},
+        resources=spec.resources,
+        memory=spec.memory,
+        port=port,
+        probes=probes,
+        declared_probes=tuple(sorted(spec.probes)),
+        pre_stop=_hook(spec),
+    )
+
+
+_LISTENS = PodProbe(TcpSocketSpec(), _OWN_LOOK, _OWN_TIMEOUT_S, ours=True)
+
+
+def _probes(spec: ContainerSpec) -> dict[Kind, PodProbe]:
+    return {kind: PodProbe.of(probe) for kind, probe in spec.probes.items()}
+
+
+def _hook(spec: ContainerSpec) -> Hook | None:
+    hook = spec.lifecycle.pre_stop
+    return None if hook is None else hook.handler
+
+
+def _queue_proxy_readiness(asked: ProbeSpec | None) -> PodProbe:
+    """Knative's controller gives queue-proxy the app's probe with another handler (queue.go); without one, we look
+    often, to know when the pod is ready.
+    """
+    headers = [{"name": "Host", "value": _HOST}, {"name": "K-Network-Probe", "value": "queue"}]
+    handler = HttpGetSpec.model_validate({"path": "/healthz", "port": QUEUE_PORT, "httpHeaders": headers})
+    if asked is None or asked.exec is not None:
+        return PodProbe(handler, _OWN_LOOK, _OWN_TIMEOUT_S, ours=True)
+    return replace(PodProbe.of(asked), handler=handler)
+
+
+def _serving_readiness(app: AppSpec) -> dict[str, str]:
+    """The app's readiness probe as the controller passes it to queue-proxy."""
+    probe = app.readiness_probe
+    if probe is None or probe.exec is not None:
+        return {}
+    passed = probe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    way = passed["httpGet"] if probe.http_get is not None else passed["tcpSocket"]
+    way.update(host="127.0.0.1", port=way.get("port", app.port))
+    return {"SERVING_READINESS_PROBE": json.dumps(passed, separators=(",", ":"))}
+
+
+def _footprint(spec: QueueProxySpec) -> dict[str, str]:
+    profile = profile_of(spec.footprint)
+    if profile is None:
+        return {}
+    return {"EMU_FOOTPRINT": json.dumps(profile.to_data(), separators=(",", ":"))}
+
+
+def _controllers_environment(concurrency: int, user_port: int) -> dict[str, str | FieldRef]:
+    """What Knative's controller sets for queue-proxy (pkg/reconciler/revision/resources/queue.go)."""
+    return {
+        "CONTAINER_CONCURRENCY": str(concurrency),
+        "QUEUE_SERVING_PORT": str(QUEUE_PORT),
+        "QUEUE_SERVING_TLS_PORT": str(_TLS_PORT),
+        "USER_PORT": str(user_port),
+        "REVISION_TIMEOUT_SECONDS": "300",
+        "REVISION_RESPONSE_START_TIMEOUT_SECONDS": "0",
+        "REVISION_IDLE_TIMEOUT_SECONDS": "0",
+        "SERVING_LOGGING_CONFIG": "",
+        "SERVING_LOGGING_LEVEL": "info",
+        "SERVING_NAMESPACE": _NAMESPACE,
+        "SERVING_CONFIGURATION": _CONFIGURATION,
+        "SERVING_REVISION": _REVISION,
+        "SERVING_SERVICE": "app",
+        "SERVING_POD": FieldRef("metadata.name"),
+        "SERVING_POD_IP": FieldRef("status.podIP"),
+        # No periodSeconds: as the controller leaves it for a default probe, which makes queue-proxy ask every 50 ms.
+        "SERVING_READINESS_PROBE": f'{{"tcpSocket":{{"port":{user_port},"host":"127.0.0.1"}},"successThreshold":1}}',
+        "ENABLE_HTTP_FULL_DUPLEX": "false",
+        "ENABLE_HTTP2_AUTO_DETECTION": "false",
+        "ENABLE_MULTI_CONTAINER_PROBES": "false",
+        "OBSERVABILITY_CONFIG": "",
+        "SYSTEM_NAMESPACE": "knative-serving",
+        "HOST_IP": FieldRef("status.hostIP"),
+        "ROOT_CA": "",
+    }
+
+
+def queue_proxy_environment(concurrency: int, user_port: int, address: str, pod: str) -> dict[str, str]:
+    """A queue-proxy's environment outside of a pod that the kubelet runs."""
+    return resolved(_controllers_environment(concurrency, user_port), pod, address)
+
+
+def sidecar_environment(spec: SidecarSpec) -> dict[str, str]:
+    """Where a sidecar is to listen; for emu's stand-in, also what it is to hold and when it is ready."""
+    env = {} if spec.port is None else {"PORT": str(spec.port)}
+    if spec.is_stand_in:
+        # Its image is the app's, and so is the PORT that the image sets: without one of its own it listens nowhere.
+        env = {"PORT": ""} | env
+        env |= {HOLD_VARIABLE: str(spec.hold), START_VARIABLE: str(spec.start)}
+    return env
