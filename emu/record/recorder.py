@@ -20,32 +20,25 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from cgroups import parse
-from cgroups.errors import CgroupError
-from cgroups.kmsg import KmsgGap, KmsgReader, KmsgRecord
-from cgroups.oom import OomParser
 from emu.errors import EXIT_NOT_RECORDED
-from emu.machine.listeners import Listeners
 from emu.record.events import (
     CgroupGone,
     CgroupSeen,
     Event,
     EventLog,
-    KernelLogGap,
     MemoryEventsRose,
-    Note,
-    OomKillLogged,
     RecorderReport,
     now,
 )
+from emu.record.kernel_log import KernelLog
+from emu.record.pod_listeners import PodListeners
 from emu.record.rundir import RunDir
 from emu.record.samples import SampleWriter
+from emu.record.writing import NotRecordedError, writing
 
 FAST_FILES = (
     "memory.current",
@@ -74,8 +67,6 @@ HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory", "/pro
 VMSTAT = "vmstat"
 VMSTAT_LINES = (b"allocstall", b"pgscan_direct ", b"pgsteal_direct ", b"pswpin ", b"pswpout ", b"oom_kill ")
 """The lines of /proc/vmstat that are kept, of some 200: what allocations had to do for want of free memory."""
-LISTENERS_FILE = "listeners"
-"""Not a control file: connections that wait to be accepted in the pod (machine/listeners.py). Read every SLOW_S."""
 SANDBOX = "sandbox"
 """The container whose network is the pod's."""
 SLOW_S = 0.1
@@ -122,18 +113,6 @@ class _Watched:
         self.fast, self.slow, self.events = [], [], {}
 
 
-class NotRecordedError(Exception):
-    """A part of the record could not be written; the text says which and why."""
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise NotRecordedError(f"{path.name}: {error.strerror or error}") from error
-
-
 class Recorder:
     """The recording process. No I/O in the constructor."""
 
@@ -148,13 +127,10 @@ class Recorder:
         self._names: dict[str, tuple[str, int | None]] = {}
         self._links = -1
         self._poll = select.poll()
-        self._kmsg: KmsgReader | None = None
-        self._kmsg_fd = -1
-        self._oom = OomParser()
+        self._kernel_log = KernelLog(run.kmsg, self._poll, self._append)
         self._host: list[tuple[int, int]] = []
         self._vmstat = -1
-        self._listeners: Listeners | None = None
-        self._listeners_source = -1
+        self._listeners = PodListeners(self._writer, self._append)
         self._samples = 0
         self._late = 0
         self._stop = False
@@ -191,16 +167,14 @@ class Recorder:
                 self._write_back()
         self.sample("tick", now())
         self._report(now(), finished=True)
-        if self._listeners is not None:
-            self._listeners.close()
-        with _writing(self._run.samples):
+        self._listeners.close()
+        with writing(self._run.samples):
             self._writer.close()
         self._log.close()
 
     def open(self) -> None:
         """Open the record and what is watched."""
         self._writer.open()
-        self._kmsg_file = os.open(self._run.kmsg, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         os.set_blocking(0, False)
         self._poll.register(0, select.POLLIN)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -215,19 +189,7 @@ class Recorder:
             self._host.append((source, fd))
             if name == VMSTAT:
                 self._vmstat = source
-        try:
-            self._kmsg = KmsgReader().open()
-            self._kmsg_fd = self._kmsg.fileno()
-            self._poll.register(self._kmsg_fd, select.POLLIN | select.POLLPRI)
-        except CgroupError as error:
-            self._append(
-                Note(
-                    t=now(),
-                    what=error.what,
-                    why=f"{error.why}; kills are known from memory.events alone",
-                    level="warning",
-                )
-            )
+        self._kernel_log.open()
         self._watch(self._pod, "pod", None)
 
     def _asked_to_stop(self, *_: object) -> None:
@@ -257,18 +219,18 @@ class Recorder:
         for fd, _ in ready:
             if fd == 0:
                 self._read_names()
-            elif fd == self._kmsg_fd:
-                self._read_kmsg()
+            elif fd == self._kernel_log.fileno:
+                self._kernel_log.read()
             elif fd in self._by_event_fd:
                 watched = self._by_event_fd[fd]
                 if watched not in changed:
                     changed.append(watched)
         if changed:
-            self._read_kmsg()  # a kill's lines are there before the log wakes its readers
+            self._kernel_log.read()  # a kill's lines are there before the log wakes its readers
             moment = now()
             for watched in changed:
                 self._read(watched, moment, slow=True)
-            self._read_listeners()
+            self._listeners.sample()
             self._end_sample("event", moment)
 
     def _read_names(self) -> None:
@@ -285,37 +247,12 @@ class Recorder:
             told: dict[str, Any] = json.loads(line)
             self._names[told["id"]] = (told["container"], told["attempt"])
 
-    def _read_kmsg(self) -> None:
-        if self._kmsg is None:
-            return
-        try:
-            records = self._kmsg.read_available()
-        except CgroupError as error:
-            self._append(Note(t=now(), what=error.what, why=error.why, level="error"))
-            self._poll.unregister(self._kmsg_fd)
-            self._kmsg = None
-            return
-        moment = now()
-        for record in records:
-            if isinstance(record, KmsgGap):
-                self._append(KernelLogGap(t=moment, lost=record.lost))
-            else:
-                self._keep(record, moment)
-
-    def _keep(self, record: KmsgRecord, moment: float) -> None:
-        raw = record.raw.rstrip(b"\n").replace(b"\n", b"\\n")
-        with _writing(self._run.kmsg):
-            os.write(self._kmsg_file, b"%.6f %b\n" % (moment, raw))
-        kill = self._oom.feed(record)
-        if kill is not None:
-            self._append(OomKillLogged(t=moment, kernel_us=record.timestamp_us, log=asdict(kill)))
-
     # sampling
 
     def sample(self, why: str, moment: float) -> None:
         """Take one sample of everything, now."""
         self._find_cgroups()
-        self._read_kmsg()
+        self._kernel_log.read()
         slow = moment >= self._next_slow
         for watched in list(self._watched.values()):
             self._read(watched, moment, slow)
@@ -324,12 +261,12 @@ class Recorder:
             for source, fd in self._host:
                 text = os.pread(fd, 1 << 16, 0)
                 self._writer.put(source, _kept(text) if source == self._vmstat else text)
-            self._read_listeners()
+            self._listeners.sample()
         self._end_sample(why, moment)
         self._samples += 1
 
     def _end_sample(self, why: str, moment: float) -> None:
-        with _writing(self._run.samples):
+        with writing(self._run.samples):
             self._writer.end(int(moment * 1e9), why)
 
     def _read(self, watched: _Watched, moment: float, slow: bool) -> None:
@@ -406,43 +343,16 @@ class Recorder:
             self._by_event_fd[fd] = watched
             self._poll.register(fd, select.POLLPRI | select.POLLERR)
         self._append(CgroupSeen(t=now(), label=label, attempt=attempt, path=path))
-        if attempt is not None and label != SANDBOX and self._listeners is None:
+        if attempt is not None and label != SANDBOX and not self._listeners.tried:
             self._open_listeners()
 
     def _open_listeners(self) -> None:
-        """Look into the pod's network, now that a container of it comes: the sandbox has made it."""
+        """Look into the pod's network, now that a container of it comes: the sandbox has made it. Processes without a
+        sandbox have the machine's.
+        """
         sandbox = next((one for one in self._watched.values() if one.label == SANDBOX), None)
-        if sandbox is None:
-            return  # processes without a sandbox have the machine's network
-        try:
-            pids = Path(sandbox.path, "cgroup.procs").read_text().split()
-            self._listeners = Listeners(f"/proc/{pids[0]}/ns/net")
-            self._listeners.open()
-        except (OSError, IndexError) as error:
-            self._no_listeners(error)
-            return
-        self._listeners_source = self._writer.declare("pod", None, LISTENERS_FILE, f"/proc/{pids[0]}/ns/net")
-
-    def _read_listeners(self) -> None:
-        if self._listeners_source < 0 or self._listeners is None:
-            return
-        try:
-            self._writer.put(self._listeners_source, self._listeners.read())
-        except OSError as error:
-            self._no_listeners(error)
-
-    def _close_listeners(self) -> None:
-        """The pod is gone; another one would have a network of its own."""
-        if self._listeners is not None:
-            self._listeners.close()
-        self._writer.forget(self._listeners_source)
-        self._listeners, self._listeners_source = None, -1
-
-    def _no_listeners(self, error: Exception) -> None:
-        self._listeners_source = -1
-        if self._listeners is not None:
-            self._listeners.close()
-        self._append(Note(t=now(), what="connections that wait to be accepted are not counted", why=str(error)))
+        if sandbox is not None:
+            self._listeners.open(Path(sandbox.path))
 
     def _gone(self, watched: _Watched, moment: float) -> None:
         for _, fd in watched.events.values():
@@ -454,7 +364,7 @@ class Recorder:
         self._watched.pop(watched.path, None)
         self._links = -1
         if watched.label == SANDBOX:
-            self._close_listeners()
+            self._listeners.forget()
         self._append(CgroupGone(t=moment, label=watched.label, attempt=watched.attempt, path=watched.path))
 
     # the record itself
@@ -478,7 +388,7 @@ class Recorder:
         """Start writing out what was recorded, without waiting: where the run directory is another machine's file
         system (hostfs in our own kernel), the page cache of this one would be lost with it.
         """
-        for fd in (self._writer.fd, self._log.fd, self._kmsg_file):
+        for fd in (self._writer.fd, self._log.fd, self._kernel_log.fd):
             if fd >= 0:
                 _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 

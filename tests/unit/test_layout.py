@@ -238,7 +238,8 @@ def test_the_report_reads_files_only() -> None:
     asks a live system.
     """
     studying = ("emu.study.*", "emu.report.*")
-    live = ("emu.runtime.*", "emu.kubelet.*", "emu.run.*", "emu.record.recorder", "emu.daemon.*")
+    recording = ("emu.record.recorder", "emu.record.kernel_log", "emu.record.pod_listeners")
+    live = ("emu.runtime.*", "emu.kubelet.*", "emu.run.*", *recording, "emu.daemon.*")
     printing = ("emu.machine.output",)
     machine = tuple(
         module for module in modules() if matches(module, ("emu.machine.*",)) and not matches(module, printing)

@@ -1,0 +1,64 @@
+"""The connections that wait to be accepted in a pod (machine/listeners.py), as a source of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from emu.machine.listeners import Listeners
+from emu.record.events import Event, Note, now
+from emu.record.samples import SampleWriter
+
+LISTENERS_FILE = "listeners"
+"""The source's name. Not a control file: connections that wait to be accepted in the pod."""
+
+
+class PodListeners:
+    """Those of one pod's network at a time. No I/O in the constructor."""
+
+    def __init__(self, writer: SampleWriter, append: Callable[[Event], None]) -> None:
+        self._writer = writer
+        self._append = append
+        self._listeners: Listeners | None = None
+        self._source = -1
+
+    @property
+    def tried(self) -> bool:
+        """Whether this pod's network has been looked for, found or not."""
+        return self._listeners is not None
+
+    def open(self, cgroup: Path) -> None:
+        """Look into the network of the process in this cgroup; where that cannot be, it is noted once."""
+        try:
+            pids = (cgroup / "cgroup.procs").read_text().split()
+            self._listeners = Listeners(f"/proc/{pids[0]}/ns/net")
+            self._listeners.open()
+        except (OSError, IndexError) as error:
+            self._do_without(error)
+            return
+        self._source = self._writer.declare("pod", None, LISTENERS_FILE, f"/proc/{pids[0]}/ns/net")
+
+    def sample(self) -> None:
+        """Put how many wait now into the sample."""
+        if self._source < 0 or self._listeners is None:
+            return
+        try:
+            self._writer.put(self._source, self._listeners.read())
+        except OSError as error:
+            self._do_without(error)
+
+    def forget(self) -> None:
+        """The pod is gone; another one has a network of its own."""
+        self.close()
+        self._writer.forget(self._source)
+        self._listeners, self._source = None, -1
+
+    def close(self) -> None:
+        """Let go of the network."""
+        if self._listeners is not None:
+            self._listeners.close()
+
+    def _do_without(self, error: Exception) -> None:
+        self._source = -1
+        self.close()
+        self._append(Note(t=now(), what="connections that wait to be accepted are not counted", why=str(error)))
