@@ -11,7 +11,8 @@ from typing import Any
 import docker
 import pytest
 
-from emu.runtime.docker import Engine, EngineGone, instructions, memory_arguments
+from emu.runtime.docker import Engine, EngineGone, memory_arguments
+from emu.runtime.docker_images import instructions
 
 MIB = 2**20
 
