@@ -32,7 +32,7 @@ install: $(STAMP) ## Everything that emu needs here: .venv, emu itself, packages
 	@touch $@
 
 # Which packages of the distribution are needed is decided by what this machine offers: emu/doctor/packages.py.
-$(STAMP): .venv/.python emu/doctor/packages.py emu/sandbox/parts.py scripts/install-packages
+$(STAMP): .venv/.python emu/doctor/packages.py emu/sandbox/uml/parts.py scripts/install-packages
 	@packages=$$($(PYTHON) -m emu.doctor.packages) && scripts/install-packages $$packages
 	@touch $@
 

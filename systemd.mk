@@ -1,4 +1,4 @@
-# The kernel and scenario tests on a whole Debian with systemd, in QEMU (emu/sandbox/qemu.py). Included by the Makefile.
+# The kernel and scenario tests on a whole Debian with systemd, in QEMU (emu/sandbox/qemu). Included by the Makefile.
 #
 #   make test-systemd                                        all of them
 #   make test-systemd PYTEST_ARGS="tests/kernel -k freeze"   some of them

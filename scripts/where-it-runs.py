@@ -14,7 +14,7 @@ from emu.doctor.facts import gather_facts
 from emu.doctor.requirements import choose_where
 from emu.errors import EmuError
 from emu.machine.paths import own_cache_dir
-from emu.sandbox import uml
+from emu.sandbox.uml import guest
 
 MOST = 3
 MEMORY_EACH = 4 << 30
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
         cache = (
             own_cache_dir()
         )  # the images are in it, and $XDG_CACHE_HOME may be where a guest has its own files (/tmp)
-        return uml.run(argv, say=say, shares=[cache])
+        return guest.run(argv, say=say, shares=[cache])
     except EmuError as wrong:
         say(f"{argv[0]}: {wrong}")
         return wrong.exit_status

@@ -110,12 +110,12 @@ def _load_from_docker(name: str, *, sandbox: bool) -> None:
 
 def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
     """Keep it for every sandbox to come, and see now that the engine there takes it."""
-    from emu.sandbox import uml
+    from emu.sandbox.uml import guest
 
     _say("keeping the image in the cache, for the sandbox")
     archives.keep(archive, names)
     argv = [sys.executable, "-m", "emu", "images", "provide", *names]
-    status = uml.run(argv, say=_say, shares=[own_cache_dir()])
+    status = guest.run(argv, say=_say, shares=[own_cache_dir()])
     if status != 0:  # it has said why
         archives.forget(names)
         sys.exit(status)
@@ -148,10 +148,10 @@ def _sandbox(place: str) -> bool:
 
 
 def _in_sandbox(*words: str) -> None:
-    from emu.sandbox import uml
+    from emu.sandbox.uml import guest
 
     argv = [sys.executable, "-m", "emu", "images", "--on", "host", *words]
-    sys.exit(uml.run(argv, say=_say, shares=[own_cache_dir()]))
+    sys.exit(guest.run(argv, say=_say, shares=[own_cache_dir()]))
 
 
 def _say(text: str) -> None:

@@ -179,12 +179,13 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
 
 
 def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
-    from emu.sandbox import terminal, uml
+    from emu.sandbox.uml import terminal
+    from emu.sandbox.uml.guest import Guest, SandboxError
 
     argv = [sys.executable, "-m", "emu", "record", "--out", str(directory.path)]
     tracebacks = own_cache_dir() / TRACEBACKS
     tracebacks.mkdir(mode=0o700, exist_ok=True)
-    guest = uml.Guest(
+    guest = Guest(
         spec.sandbox.memory,
         spec.sandbox.swap,
         [directory.path, tracebacks],
@@ -199,7 +200,7 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
             words = argv + (["--to-stderr"] if screen.to_stderr else [])
             status = guest.run(words, stdin=scenario, quiet_s=_QUIET_S, pulse=directory.pulse)
             screen.step("ending the sandbox")
-    except uml.SandboxError as lost:
+    except SandboxError as lost:
         if not directory.begun():
             raise
         cut_short(directory, EmuError(lost.what, lost.cause, lost.fix))

@@ -13,7 +13,7 @@ import click
 
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from emu.machine import output
-from emu.sandbox import disk, uml
+from emu.sandbox.uml import disk, guest
 from emu.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
@@ -97,12 +97,12 @@ def _say(quiet: bool) -> Callable[[str], None]:
 
 def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
     try:
-        status = uml.run(argv, say=_say(quiet), **options)
+        status = guest.run(argv, say=_say(quiet), **options)
     except KeyboardInterrupt:  # while booting; later on the command gets the signal
         status = EXIT_INTERRUPTED
-    except uml.SandboxError as wrong:
+    except guest.SandboxError as wrong:
         output.echo(f"emu: {wrong}", err=True)
-        status = uml.EXIT_SANDBOX
+        status = guest.EXIT_SANDBOX
     sys.exit(status)
 
 

@@ -21,7 +21,8 @@ from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import command
-from emu.sandbox import parts, shape, uml
+from emu.sandbox.qemu import kvm_probe
+from emu.sandbox.uml import guest, parts, shape
 
 _PROBE_S = 4.0
 EngineCause = Literal["no socket", "refused", "permission", "silent", "other"]
@@ -296,7 +297,7 @@ def _uml_never() -> str | None:
 def _uml() -> str | None:
     """Why the sandbox could not boot, its parts being there."""
     try:
-        shape.memory_directory(uml.MEMORY_BYTES)
+        shape.memory_directory(guest.MEMORY_BYTES)
     except EmuError as wrong:
         return f"{wrong.what}: {wrong.why}"
     return None
@@ -306,7 +307,7 @@ def _kvm() -> str | None:
     """Why KVM cannot be used. In a process of its own: entering a guest may hang."""
     if not Path("/dev/kvm").exists():
         return "there is no /dev/kvm"
-    probe = Path(uml.__file__).with_name("kvm_probe.py")
+    probe = Path(kvm_probe.__file__)
     try:
         command.run([sys.executable, "-I", "-S", str(probe)], what="KVM does not work", fix="", timeout_s=_PROBE_S)
     except EmuError as wrong:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emu.doctor.requirements import obstacles, possible_place, sandbox_packages
-from emu.sandbox.parts import ENGINE_PACKAGE
+from emu.sandbox.uml.parts import ENGINE_PACKAGE
 
 if TYPE_CHECKING:
     from emu.doctor.facts import HostFacts

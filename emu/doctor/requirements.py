@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from emu.errors import EmuError
-from emu.sandbox.parts import ENGINE_PACKAGE, FOR_DOCKER, install_line
+from emu.sandbox.uml.parts import ENGINE_PACKAGE, FOR_DOCKER, install_line
 from emu.units import format_bytes
 
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
     before it makes anything.
     """
     if where() == "host":  # a guest sees its own traces in the host's cache, and must not sweep itself
-        from emu.sandbox.leftovers import sweep
+        from emu.sandbox.uml.leftovers import sweep
 
         for guest in sweep():
             yield Removed("guest", guest.scratch.name)

@@ -1,4 +1,3 @@
-"""Our own kernel, for machines that lack what the emulator needs. See uml.py.
-
-Nothing is imported here: the guest's agent lives in this package, and must be small and start fast.
+"""Kernels of our own: User-Mode Linux where this machine lacks what the emulator needs; a whole Debian with systemd
+in QEMU for what that one cannot show.
 """

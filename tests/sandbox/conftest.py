@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from emu.machine.proc import start_time
-from emu.sandbox import parts
-from emu.sandbox.keeper import KERNEL, session_members
-from emu.sandbox.uml import Guest
+from emu.sandbox.uml import parts
+from emu.sandbox.uml.guest import Guest
+from emu.sandbox.uml.keeper import KERNEL, session_members
 
 DEADLINE_S = 60.0
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import disk, parts
-from emu.sandbox.keeper import KERNEL, session_members
-from emu.sandbox.leftovers import guests_dir, leftovers, sweep
-from emu.sandbox.parts import find_parts
-from emu.sandbox.uml import Guest, SandboxError
+from emu.sandbox.uml import disk, parts
+from emu.sandbox.uml.guest import Guest, SandboxError
+from emu.sandbox.uml.keeper import KERNEL, session_members
+from emu.sandbox.uml.leftovers import guests_dir, leftovers, sweep
+from emu.sandbox.uml.parts import find_parts
 from tests.sandbox.conftest import DEADLINE_S, Kept, wait_until
 
 MEMORY = 2**30

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import disk
-from emu.sandbox.uml import Guest
+from emu.sandbox.uml import disk
+from emu.sandbox.uml.guest import Guest
 from tests.sandbox.conftest import Shared, wait_until
 
 

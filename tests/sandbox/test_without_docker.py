@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from emu.runtime import images
-from emu.sandbox.uml import Guest
+from emu.sandbox.uml.guest import Guest
 from tests.sandbox.conftest import Shared
 
 ROOT = Path(__file__).resolve().parents[2]

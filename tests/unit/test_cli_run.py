@@ -20,7 +20,7 @@ from emu.record.rundir import RunDir
 from emu.run import story
 from emu.run.screen import Screen
 from emu.runtime import images
-from emu.sandbox import uml
+from emu.sandbox.uml import guest as uml
 from emu.scenario.reading import read_scenario, resolve
 from emu.spec import ScenarioSpec
 from tests import fake_runs

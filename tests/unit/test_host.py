@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from emu.cli.sandbox import doctor
 from emu.doctor import facts as host
 from emu.run.machine import not_applied
-from emu.sandbox import parts
+from emu.sandbox.uml import parts
 from emu.spec.scenario import SandboxSpec
 
 UNIFIED = "24 23 0:21 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"

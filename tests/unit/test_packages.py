@@ -12,7 +12,7 @@ import pytest
 
 from emu.doctor.facts import HostFacts
 from emu.doctor.packages import lacking
-from emu.sandbox import parts
+from emu.sandbox.uml import parts
 from tests.unit.test_requirements import ENGINE, GOOD, HYBRID, NO_DOCKER
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "install-packages"

@@ -10,7 +10,7 @@ import pytest
 from emu.cli.main import main
 from emu.errors import EmuError
 from emu.machine import paths
-from emu.sandbox import leftovers
+from emu.sandbox.uml import leftovers
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from emu.sandbox import processors
-from emu.sandbox.processors import Seat, first_choice, parse_stat, quieter, shares
+from emu.sandbox.uml import processors
+from emu.sandbox.uml.processors import Seat, first_choice, parse_stat, quieter, shares
 
 
 @pytest.mark.parametrize(

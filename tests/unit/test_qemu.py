@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import accelerator, qemu
-from emu.sandbox import image as disks
-from emu.sandbox.image import GuestImage
+from emu.sandbox.qemu import __main__ as qemu
+from emu.sandbox.qemu import accelerator
+from emu.sandbox.qemu import image as disks
+from emu.sandbox.qemu.image import GuestImage
 
 
 def options(words: list[str], name: str) -> list[str]:

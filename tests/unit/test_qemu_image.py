@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import image as disks
+from emu.sandbox.qemu import image as disks
 
 DEBIAN = 'NAME="Debian"\nID=debian\nVERSION_CODENAME=bookworm\n'
 
@@ -68,7 +68,7 @@ def test_the_key_changes_with_the_recipe(tmp_path: Path, monkeypatch: pytest.Mon
     key = disks.recipe_key(here)
     assert disks.recipe_key(disks.Distribution("debian", "bookworm", tmp_path / "b")) == key
     assert disks.recipe_key(disks.Distribution("debian", "trixie", tmp_path / "a")) != key
-    files = tmp_path / "systemd_guest"
+    files = tmp_path / "inside"
     (files / "rootfs/etc").mkdir(parents=True)
     for name in ("packages.txt", "masked.txt"):
         (files / name).write_text((disks.GUEST_FILES / name).read_text())

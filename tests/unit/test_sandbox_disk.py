@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import disk
-from emu.sandbox.parts import Parts
+from emu.sandbox.uml import disk
+from emu.sandbox.uml.parts import Parts
 
 COPY = Path(shutil.which("cp") or "/bin/cp")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.sandbox.guest.disks import PATIENCE, DiskWatch
+from emu.sandbox.uml.inside.disks import PATIENCE, DiskWatch
 
 
 def stat(done: int, in_flight: int) -> dict[str, str]:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from emu.sandbox import keeper
+from emu.sandbox.uml import keeper
 
 NARROWED = """
 import os, sys
-from emu.sandbox import keeper
+from emu.sandbox.uml import keeper
 inside, outside, file = sys.argv[1:]
 assert keeper.narrow([inside, file, os.devnull])
 os.mkdir(f"{inside}/a"); os.mkdir(f"{inside}/b")

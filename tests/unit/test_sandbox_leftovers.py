@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.sandbox.leftovers import GuestState, Mark, boot_id, leftovers, mark, sweep
+from emu.sandbox.uml.leftovers import GuestState, Mark, boot_id, leftovers, mark, sweep
 
 DEAD = Mark(os.getpid(), 1)
 """Our own pid with another start time: somebody who had it before us."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import parts, preload
+from emu.sandbox.uml import parts, preload
 
 COMPILERS = [path for path in map(parts.which, ("gcc", "clang", "tcc")) if path]
 """Those of this machine: the library is built by any."""

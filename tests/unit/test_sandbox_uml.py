@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox import shape, uml
-from emu.sandbox.parts import Parts
+from emu.sandbox.uml import shape
+from emu.sandbox.uml.guest import Guest, SandboxError
+from emu.sandbox.uml.parts import Parts
 
 PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c", "/cc")))
 
@@ -88,7 +89,7 @@ def test_memory_needs_room(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("memory", "swap"), [(2**26, 0), (3 * 2**30, 2**46)])
 def test_a_guest_that_could_not_boot(memory: int, swap: int) -> None:
     """Memory below what the kernel needs, or more swap than it could note in it: nothing is started."""
-    with pytest.raises(EmuError, match="the sandbox cannot boot") as caught, uml.Guest(memory, swap):
+    with pytest.raises(EmuError, match="the sandbox cannot boot") as caught, Guest(memory, swap):
         pass
     assert "sandbox.swap" in caught.value.fix
 
@@ -104,12 +105,12 @@ def test_a_disk_that_another_has_open_is_never_called_damaged(tmp_path: Path, in
     """Whatever the guest found: the advice to drop it would take it from under whoever uses it."""
     path = tmp_path / "docker-1.ext4"
     path.touch()
-    guest = uml.Guest()
+    guest = Guest()
     guest._disk, guest._console, guest._console_fd = path, deque(), os.open(os.devnull, os.O_RDONLY)
     guest._log = None
     with path.open() as file, subprocess.Popen(["sleep", "600"], stdin=file if in_use else None) as other:
         file.close()
-        with pytest.raises(uml.SandboxError) as caught:
+        with pytest.raises(SandboxError) as caught:
             guest._boot_failed("the image disk is damaged beyond automatic repair")
         other.kill()
     os.close(guest._console_fd)

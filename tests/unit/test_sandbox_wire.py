@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.sandbox.guest.wire import DATA, EXIT, Decoder, Frame, encode, message
+from emu.sandbox.uml.inside.wire import DATA, EXIT, Decoder, Frame, encode, message
 
 FRAMES = st.builds(Frame, st.integers(0, 255), st.integers(0, 255), st.binary(max_size=300))
 

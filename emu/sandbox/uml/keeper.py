@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 from emu.machine.proc import fields, start_time, stat
-from emu.sandbox.processors import LOOK_S, Seat
+from emu.sandbox.uml.processors import LOOK_S, Seat
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

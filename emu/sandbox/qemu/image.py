@@ -4,7 +4,7 @@ Both are artefacts of the user's cache directory, made under a temporary name an
 all that went into it. A guest never writes to them: QEMU keeps its writes aside and forgets them.
 
 The root disk is the host's own suite from the host's own package sources, so it is the systemd, the kernel and the
-Docker engine that a user of that suite has. systemd_guest/rootfs/ lies over it.
+Docker engine that a user of that suite has. inside/rootfs/ lies over it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from emu.machine import command, paths
 Say = Callable[[str], None]
 """Told what is being done when it takes more than a moment."""
 
-GUEST_FILES = Path(__file__).with_name("systemd_guest")
+GUEST_FILES = Path(__file__).with_name("inside")
 """All that runs inside: packages.txt and rootfs/ make the root disk, run.sh runs each job."""
 
 _KERNELS = {"debian": "linux-image-amd64", "ubuntu": "linux-image-generic"}

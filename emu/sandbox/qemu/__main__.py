@@ -1,7 +1,8 @@
 """Boots a whole Debian with systemd in QEMU and runs one command in it.
 
-It shows what User-Mode Linux cannot (uml.py): Docker's systemd cgroup driver, journald as PID 1's own, several CPUs,
-PSI and cpuset. Everything that a job needs goes in on disks made before the boot, so the guest has no network:
+It shows what User-Mode Linux cannot (emu.sandbox.uml): Docker's systemd cgroup driver, journald as PID 1's own,
+several CPUs, PSI and cpuset. Everything that a job needs goes in on disks made before the boot, so the guest has no
+network:
 
     vda  root       the distribution, shared by all guests (image.py)
     vdb  docker     /var/lib/docker, with our container images built on it
@@ -42,9 +43,9 @@ from emu.errors import EXIT_INTERRUPTED, EmuError
 from emu.machine import command, output, paths, toplevel
 from emu.runtime import images
 from emu.runtime.docker import Engine
-from emu.sandbox import image as disks
-from emu.sandbox.accelerator import accelerator
-from emu.sandbox.image import GUEST_FILES, GuestImage, Say
+from emu.sandbox.qemu import image as disks
+from emu.sandbox.qemu.accelerator import accelerator
+from emu.sandbox.qemu.image import GUEST_FILES, GuestImage, Say
 from emu.units import parse_bytes, parse_seconds
 
 EXIT_SANDBOX = 125
@@ -191,7 +192,7 @@ def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -
             disks.format_ext4(place, "emu-docker", _DOCKER_BYTES)
         for path in older[:-_DOCKER_DISKS]:
             disks.remove(path)
-        job = Job(["python3", "-m", "emu.sandbox.systemd_guest.build_images"], shares=[share])
+        job = Job(["python3", "-m", "emu.sandbox.qemu.inside.build_images"], shares=[share])
         with scratch_directory() as scratch:
             outcome = _boot_and_run(guest, packages, Disk(place, kept=True), machine, job, scratch)
         if outcome.status != 0:

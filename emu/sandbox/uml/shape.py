@@ -9,8 +9,8 @@ from pathlib import Path
 
 import emu
 from emu.errors import EmuError
-from emu.sandbox import leftovers
-from emu.sandbox.parts import Parts
+from emu.sandbox.uml import leftovers
+from emu.sandbox.uml.parts import Parts
 from emu.units import format_bytes
 
 SOCKETS = "sockets"

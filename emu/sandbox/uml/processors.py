@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from emu.machine import proc
-from emu.sandbox.locks import locked
+from emu.sandbox.uml.locks import locked
 
 LOOK_S = 2.0
 """How often the keeper looks whether the guest's processor is kept busy by others."""

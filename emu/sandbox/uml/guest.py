@@ -1,8 +1,8 @@
 """Boots User-Mode Linux and runs commands in it.
 
 The guest's kernel is one ordinary process, `linux.uml`, held by a keeper (keeper.py). Its root is the host's own tree
-with a guest-only layer above it; shared directories are written straight through (guest/init.sh). A serial line on a
-pair of pipes carries everything between `Guest` and the guest's agent (guest/wire.py). The console is only ever read
+with a guest-only layer above it; shared directories are written straight through (inside/init.sh). A serial line on a
+pair of pipes carries everything between `Guest` and the guest's agent (inside/wire.py). The console is only ever read
 to tell what went wrong.
 """
 
@@ -30,10 +30,10 @@ import emu
 from emu.errors import EmuError
 from emu.machine import command
 from emu.machine.paths import own_cache_dir
-from emu.sandbox import disk, keeper, leftovers, preload, shape, terminal
-from emu.sandbox.guest import wire
-from emu.sandbox.parts import Parts, find_parts
-from emu.sandbox.session import Session
+from emu.sandbox.uml import disk, keeper, leftovers, preload, shape, terminal
+from emu.sandbox.uml.inside import wire
+from emu.sandbox.uml.parts import Parts, find_parts
+from emu.sandbox.uml.session import Session
 from emu.units import format_bytes
 
 MEMORY_BYTES = 3 * 2**30
@@ -43,7 +43,7 @@ SWAP_BYTES = 2 * 2**30
 EXIT_SANDBOX = 125
 """What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
 
-_KEEPER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emu.sandbox.keeper import main; main()"
+_KEEPER = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emu.sandbox.uml.keeper import main; main()"
 _CONSOLE_LINES = 30
 _STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out what tells the cause
 _KILLED = re.compile(f"{keeper.SAYS}|ptrace [sg]et regs failed|wait_stub_done : failed")
@@ -154,7 +154,7 @@ class Guest:
         disk.make_sparse(scratch / "swap.img", self.swap_bytes)
         own = [scratch / shape.SOCKETS, scratch / "swap.img"]  # not all of it: what it says of the guest is believed
         (scratch / keeper.WRITABLE).write_text(_lines([*own, *shares, image_disk, self._memory]))
-        shutil.copy(Path(__file__).parent / "guest" / "init.sh", scratch / "init.sh")
+        shutil.copy(Path(__file__).parent / "inside" / "init.sh", scratch / "init.sh")
         (scratch / "init.sh").chmod(0o755)
         (scratch / "docker.ext4").symlink_to(image_disk)
 

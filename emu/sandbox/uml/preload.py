@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from emu.machine import command
-from emu.sandbox.parts import install_line
+from emu.sandbox.uml.parts import install_line
 
 _SOURCE = Path(__file__).parent / "native" / "ptrace.c"
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from emu.machine.owner import lives, owner
 from emu.machine.paths import cache_dir, own_cache_dir
 from emu.machine.proc import start_time
-from emu.sandbox.keeper import KERNEL, session_members
+from emu.sandbox.uml.keeper import KERNEL, session_members
 
 _STATE = "state.json"
 _UMID = b"\0umid=guest\0"

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from emu.sandbox import terminal
-from emu.sandbox.guest import wire
+from emu.sandbox.uml import terminal
+from emu.sandbox.uml.inside import wire
 
 if TYPE_CHECKING:
-    from emu.sandbox.uml import Guest
+    from emu.sandbox.uml.guest import Guest
 
 _OUTPUT_BACKLOG = 2**20
 

@@ -25,8 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from emu.sandbox.guest import wire
-from emu.sandbox.guest.disks import DiskWatch
+from emu.sandbox.uml.inside import wire
+from emu.sandbox.uml.inside.disks import DiskWatch
 
 _LINE = "/dev/ttyS0"
 _RUN = Path("/run/emu")

@@ -77,7 +77,7 @@ export PATH="/run/emu/bin:$PATH"
 (
     cd /
     exec env -i PATH="$PATH" PYTHONDONTWRITEBYTECODE=1 "$EMU_PYTHON" -E -s -S -c \
-        'import sys; sys.path.insert(0, sys.argv[1]); from emu.sandbox.guest.agent import main; main()' "$EMU_ROOT"
+        'import sys; sys.path.insert(0, sys.argv[1]); from emu.sandbox.uml.inside.agent import main; main()' "$EMU_ROOT"
 ) &
 agent=$!
 

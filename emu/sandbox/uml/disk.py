@@ -18,8 +18,8 @@ from pathlib import Path
 from emu.errors import EmuError
 from emu.machine import command
 from emu.machine.paths import cache_dir, own_cache_dir
-from emu.sandbox.locks import locked
-from emu.sandbox.parts import Parts
+from emu.sandbox.uml.locks import locked
+from emu.sandbox.uml.parts import Parts
 from emu.units import format_bytes
 
 DISK_BYTES = 16 * 2**30

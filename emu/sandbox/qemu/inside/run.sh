@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the guest's one job, as root, after Docker is ready. emu/sandbox/qemu.py put this file and the others read
+# Runs the guest's one job, as root, after Docker is ready. emu/sandbox/qemu put this file and the others read
 # here on the job disk, and listens to three serial ports: the job's standard output, its standard error, and
 # emu.status, where each line is "<seconds since boot> <word> [<value>]": `ready`, then `exit STATUS` or `failed WHAT`.
 set -u
