@@ -22,7 +22,7 @@ def parts(tmp_path: Path, script: str = 'for last; do :; done; echo made >"$last
     mkfs.write_text(f"#!/bin/sh\n{script}\n")
     mkfs.chmod(0o755)
     nowhere = Path("/nowhere")
-    return Parts(nowhere, nowhere, nowhere, nowhere, nowhere, mkfs, COPY)
+    return Parts(nowhere, nowhere, nowhere, nowhere, nowhere, mkfs, COPY, nowhere)
 
 
 def test_the_first_disk_is_made_and_kept(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_sharing_a_file_is_refused(tmp_path: Path) -> None:
 def test_every_guest_sees_what_emu_needs(tmp_path: Path) -> None:
     """The project and the Python it runs on, which it may not write unless a share has them."""
     shown = shape.programs([tmp_path])
-    assert any((share / "emu" / "cli.py").exists() for share in shown)
+    assert any((share / "emu" / "__main__.py").exists() for share in shown)
     assert any(Path(sys.prefix).resolve().is_relative_to(share) for share in shown)
     assert shape.programs([Path("/")]) == []
 
