@@ -52,6 +52,7 @@ lint: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/mypy bench/*.py
 
 test-unit: $(STAMP) ## Tests that need neither root nor Docker
 	$(PYTHON) -m pytest tests/unit $(ARGS)

@@ -162,7 +162,7 @@ def _burst(case: Case, port: int, pid: int, seconds: float, folder: Path) -> dic
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     used = _cpu(pid) - before
     if case.http2:
-        fine = re.search(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", said)
+        fine = re.search(r"status codes: (\d+) 2xx, 0 3xx, 0 4xx, 0 5xx", said) is not None
         done, rate = re.search(r"(\d+) succeeded", said), re.search(r", ([\d.]+) req/s", said)
     else:
         fine = re.search("Non-2xx|Socket errors", said) is None

@@ -244,7 +244,7 @@ def test_running_out_of_descriptors_is_recorded_by_name(runs: Runs, fake_app: Fa
     plan.write_text(LoadPlan("127.0.0.1", fake_app.port, (phase(size=100),), drain_s=0.2).to_json())
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); "
-        "from emu.daemon.load import main; sys.exit(main(sys.argv[1:]))"
+        "from emu.daemon.load.main import main; sys.exit(main(sys.argv[1:]))"
     )
     argv = [sys.executable, "-c", script, "--plan", str(plan), "--out", str(runs.out)]
     subprocess.run(argv, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
