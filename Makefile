@@ -43,7 +43,7 @@ images: $(STAMP) ## Build the images that containers run
 	@.venv/bin/emu images
 
 test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
-	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
 	    $(ALSO) test-scenarios-1 test-scenarios-3 test-faults test-kernel test-process test-daemons test-scenarios-2 \
 	    test-sandbox test-browser
@@ -58,26 +58,26 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 	$(PYTHON) -m pytest tests/unit $(ARGS)
 
 test-kernel: $(STAMP) ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else on our own kernel
-	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
 	    tests/scenario/test_probes.py tests/scenario/test_verdicts.py $(SLOWEST) $(ARGS)
 
 test-faults: $(STAMP) ## Tests of what breaks: processes, the engine, the disk, the clock; in the same place
-	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_faults.py \
 	    tests/scenario/test_record_full.py tests/scenario/test_clock_set.py tests/scenario/test_engine_lost.py \
 	    $(SLOWEST) $(ARGS)
 
 test-daemons: $(STAMP) ## Tests of emu freezer and emu calibrate on real containers
-	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_calibrate.py \
 	    tests/scenario/test_freezer.py tests/scenario/test_freezer_containers.py \
 	    tests/scenario/test_frozen_faults.py $(SLOWEST) $(ARGS)
 
-test-process: $(STAMP) ## Tests of pods without Docker, and of scale to zero
-	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_process.py tests/scenario/test_held_back.py \
-	    tests/scenario/test_autoscaling.py $(SLOWEST) $(ARGS)
+test-process: $(STAMP) ## Tests of pods without Docker, of scale to zero, and of the tutorial
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_process.py tests/scenario/test_tutorial.py \
+	    tests/scenario/test_held_back.py tests/scenario/test_autoscaling.py $(SLOWEST) $(ARGS)
 
 # Three parts of about the same length, for as many sandboxes; tests that look at the same run are in the same part.
 PART_1 := idle-policies or variants or freezer or graceful-stop
@@ -89,11 +89,11 @@ test-scenarios-3: PART = not ($(PART_1) or $(PART_2))
 test-scenarios: test-scenarios-1 test-scenarios-2 test-scenarios-3 ## Every built-in scenario as a test, in the same place
 
 test-scenarios-1 test-scenarios-2 test-scenarios-3: $(STAMP)
-	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_scenarios.py -k '$(PART)' $(SLOWEST) $(ARGS)
 
 test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
-	@$(PYTHON) -c 'from emu import images; images.prepare(print)'
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_footprint.py $(ARGS)
 
 test-browser: $(STAMP) ## The report's page in a headless Chromium, which this installs where there is apt
