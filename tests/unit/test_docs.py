@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -57,6 +58,18 @@ def test_make_has_every_target_that_is_told() -> None:
     }
     assert {"run-scenario", "test"} <= told
     assert told <= there
+
+
+def test_what_make_runs_is_there() -> None:
+    """Every module, script and test file that a Makefile or .ci/run names is where it says."""
+    text = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "systemd.mk", ".ci/run"))
+    files = set(re.findall(r"\b(?:tests|scripts|bench|emu)/[\w/-]+(?:\.py)?", text))
+    modules = set(re.findall(r"-m (emu[\w.]*)", text))
+    modules |= {f"{package}.{name}" for package, name in re.findall(r"from (emu[\w.]*) import (\w+)", text)}
+    assert len(files) > 20
+    assert "emu.runtime.images" in modules
+    assert sorted(name for name in files if not (ROOT / name).exists()) == []
+    assert sorted(name for name in modules if find_spec(name) is None) == []
 
 
 @pytest.mark.parametrize("name", sorted(name for name, command in COMMANDS.items() if not command.hidden))

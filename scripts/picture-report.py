@@ -1,0 +1,80 @@
+"""Make docs/reading-the-report.png: the top of a run's report.html in a headless Chromium, with numbers on it.
+
+    .venv/bin/emu run queue-proxy-oom --out /tmp/run
+    .venv/bin/python scripts/picture-report.py /tmp/run docs/reading-the-report.png
+
+docs/reading-the-report.md says what each number stands for.
+"""
+
+import base64
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.browser.browser import Browser, chromium  # noqa: E402  the project's root is no package on the path
+
+WIDTH = 1120
+MARKS = """(kill, length, ready) => {
+  const box = (selector, n = 0) => document.querySelectorAll(selector)[n].getBoundingClientRect();
+  const panel = n => box('.panel', n);
+  const at = (n, t) => panel(n).left + panel(n).width * t / length;
+  const beside = (r, dy) => [18, r.top + dy];
+  const first = panel(0);
+  const places = [
+    beside(box('h1'), 16),
+    beside(box('.story'), 12),
+    beside(box('header details'), 10),
+    beside(box('#names'), 14),
+    [at(0, ready) + 64, first.top - 45],
+    [at(0, kill) - 44, first.bottom - 44],
+    [first.right + 96, first.top + 32],
+    [at(0, kill) + 124, first.top + 12],
+    [at(0, kill) + 22, first.bottom + 26],
+    [at(0, kill) + 46, first.bottom - 62],
+    [at(1, kill) - 110, panel(1).bottom - 66],
+    [at(2, kill) - 110, panel(2).bottom - 44],
+    [at(3, kill) - 110, panel(3).bottom - 58],
+    [at(4, kill) - 110, panel(4).bottom - 58],
+    [at(5, kill) - 110, panel(5).bottom - 78],
+    [at(6, kill) - 110, panel(6).bottom - 66],
+  ];
+  places.forEach(([x, y], number) => {
+    const mark = document.createElement('div');
+    mark.textContent = number + 1;
+    mark.style.cssText = `position:absolute; left:${x + scrollX - 13}px; top:${y + scrollY - 13}px; width:26px;
+      height:26px; border-radius:13px; background:#b3261e; color:#fff; border:2px solid #fff; box-sizing:border-box;
+      font:bold 13px/22px sans-serif; text-align:center; z-index:9`;
+    document.body.append(mark);
+  });
+  return panel(6).bottom + scrollY + 46;
+}"""
+
+
+def main(run: Path, picture: Path) -> None:
+    """Open, number, cut off below the last panel."""
+    summary = json.loads((run / "summary.json").read_text())
+    times = (
+        summary["oom_kills"][0]["time_s"],
+        summary["duration_s"],
+        next(iter(summary["phases"].values()))["begin_s"],
+    )
+    program = chromium()
+    assert program is not None, "there is no Chromium here: scripts/install-packages chromium"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        browser = Browser(program, Path(folder))
+        try:
+            browser.open(run / "report.html", WIDTH)
+            height = browser.js(f"({MARKS})(...{json.dumps(times)})")
+            clip = {"x": 0, "y": 0, "width": WIDTH, "height": height, "scale": 1}
+            said = browser.call("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
+        finally:
+            browser.close()
+    picture.write_bytes(base64.b64decode(said["data"]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
