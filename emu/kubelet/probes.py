@@ -1,0 +1,88 @@
+"""A pod's probes: which are due, each asked in a thread of its own, and what the answers come to.
+
+When to ask and what answers add up to is `emu.policy.probing`'s; how to ask is `emu.kubelet.prober`'s.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from emu.kubelet import prober
+from emu.kubelet.containers import Containers
+from emu.kubelet.facts import Fact, ProbeAnswered
+from emu.kubelet.pod import Instance
+from emu.kubelet.prober import Answer
+from emu.kubelet.template import PodProbe
+from emu.policy import probing
+from emu.policy.probing import ContainerProbes, Kind
+from emu.record.events import now
+
+
+class Probes:
+    """Of one pod. Answers go to `put`, from threads. `hold_frozen`: none is asked while the container is frozen."""
+
+    def __init__(self, containers: Containers, put: Callable[[Fact], None], *, hold_frozen: bool) -> None:
+        self._containers = containers
+        self._put = put
+        self._hold_frozen = hold_frozen
+        self._states: dict[str, ContainerProbes] = {}
+        self._asked: dict[str, tuple[Instance, Mapping[Kind, PodProbe]]] = {}
+
+    def begin(self, instance: Instance, probes: Mapping[Kind, PodProbe]) -> None:
+        """A container has started."""
+        rules = {kind: probe.rule for kind, probe in probes.items()}
+        self._states[instance.container] = probing.begin(rules, now())
+        self._asked[instance.container] = (instance, probes)
+
+    def forget(self, container: str) -> None:
+        """It has ended."""
+        self._states.pop(container, None)
+
+    def end(self, *, hooks: bool) -> None:
+        """The pod is to end: with hooks readiness alone is asked on, without them nothing."""
+        for name, probes in self._states.items():
+            self._states[name] = probing.ending(probes) if hooks else ContainerProbes({})
+
+    def ready(self, container: str) -> bool:
+        """Whether its probes say that it is."""
+        return self._states[container].ready
+
+    def due_at(self) -> float | None:
+        """When the next is to be asked."""
+        return min(
+            (at for state in self._states.values() if (at := probing.next_due(state)) is not None), default=None
+        )
+
+    def ask_due(self) -> None:
+        """Ask those that are due."""
+        for name, state in self._states.items():
+            due_at = probing.next_due(state)
+            if due_at is None or due_at > now():
+                continue
+            instance, probes = self._asked[name]
+            self._states[name], kinds = probing.due(state, now(), frozen=self.holds(instance))
+            for kind in kinds:
+                threading.Thread(target=self._ask, args=(instance, kind, probes[kind]), daemon=True).start()
+
+    def holds(self, instance: Instance) -> bool:
+        """Whether it is asked nothing now, as it is frozen."""
+        return self._hold_frozen and self._containers.is_frozen(instance)
+
+    def _ask(self, instance: Instance, kind: Kind, probe: PodProbe) -> None:
+        """One that froze meanwhile gave no answer."""
+        answer = prober.ask(probe.handler, self._containers.target(instance, kind), probe.timeout_s)
+        if answer.outcome != "success" and self.holds(instance):
+            answer = Answer("error")
+        if answer.outcome != "success" and kind != "readiness" and self._containers.has_ended(instance):
+            answer = Answer("error")  # dead of something else: a busy engine reports that seconds later
+        self._put(ProbeAnswered(instance, kind, probe, answer))
+
+    def take(self, fact: ProbeAnswered) -> tuple[bool, Kind | None]:
+        """An answer. Whether it counts, and for which probe the container is to be killed now."""
+        name = fact.instance.container
+        before = self._states.get(name)
+        if before is None or fact.kind not in before.probes or self._asked[name][0] != fact.instance:
+            return False, None
+        after = self._states[name] = probing.answered(before, fact.kind, fact.answer.outcome, now())
+        return True, after.doomed if before.doomed is None else None

@@ -1,0 +1,334 @@
+"""What the kubelet does for one pod: facts go in, and containers are started, probed, restarted and ended.
+
+It never waits, except for the engine to make and start a container. What to do next is `emu.policy.lifecycle`'s and
+`emu.policy.probing`'s; this is the only place where a pod's state changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from emu.errors import EmuError
+from emu.kubelet.containers import Containers
+from emu.kubelet.ending import Ending
+from emu.kubelet.facts import EngineActed, Fact, HookFailed, ProbeAnswered
+from emu.kubelet.pod import SANDBOX, Instance, Pod
+from emu.kubelet.prober import Answer
+from emu.kubelet.probes import Probes
+from emu.policy import lifecycle
+from emu.policy.lifecycle import ContainerState, PodView
+from emu.policy.probing import Kind
+from emu.record.events import (
+    BackOffBegan,
+    ContainerExited,
+    ContainerReady,
+    ContainerStopping,
+    EventLog,
+    KubeletEvent,
+    Note,
+    PodStatus,
+    now,
+)
+from emu.runtime.api import EngineGone, Runtime
+
+_SIGKILLED = 137
+_STOP_MARGIN_S = 30.0
+
+
+class PodWorker:
+    """One pod's. Threads that it starts give their facts to `put`; whoever has the facts gives them to `take`."""
+
+    def __init__(
+        self,
+        pod: Pod,
+        engine: Runtime,
+        log: EventLog,
+        put: Callable[[Fact], None],
+        *,
+        on_start: Callable[[Instance], None],
+        on_exit: Callable[[str, ContainerState], None],
+        on_event: Callable[[KubeletEvent], None],
+        hold_frozen: bool,
+        first: Mapping[str, int],
+    ) -> None:
+        """`on_start`, `on_exit` and `on_event` are called as things happen; the rest is as for a `Supervisor`."""
+        self._pod = pod
+        self._engine = engine
+        self._log = log
+        self._on_start = on_start
+        self._on_exit = on_exit
+        self._on_event = on_event
+        self._first = first
+        self._containers = Containers(pod, engine, log)
+        self._probes = Probes(self._containers, put, hold_frozen=hold_frozen)
+        self._end = Ending(self._containers, engine, log, put)
+        self.states = {name: ContainerState() for name in pod.containers}
+        """Each container's state."""
+        self.instances: dict[str, Instance] = {}
+        """The instance of each container that runs or ran last."""
+        self._killed_for: dict[str, Kind] = {}
+        self._view: PodView | None = None
+        self._ending = self._terminating = False
+        self.stop_by = 0.0
+        """When its containers should have ended, once they are to."""
+        self.blind = False
+        """The engine is gone: of the containers nothing more is heard, and nothing can be asked of them."""
+
+    @property
+    def view(self) -> PodView:
+        """The pod as kubectl would show it."""
+        return lifecycle.pod_view(list(self.states.values()), now(), terminating=self._terminating)
+
+    @property
+    def coming(self) -> bool:
+        """A container is not ready yet, and may become so by itself. Not one that is frozen: it is asked again once
+        a request has it thawed.
+        """
+        return any(not state.ready and not self._held(name) for name, state in self.states.items())
+
+    def _held(self, name: str) -> bool:
+        return name in self.instances and self._probes.holds(self.instances[name])
+
+    @property
+    def over(self) -> bool:
+        """No container runs."""
+        return not any(state.phase in ("creating", "running") for state in self.states.values())
+
+    @property
+    def runs(self) -> bool:
+        """A container has started and not ended."""
+        return any(state.phase == "running" for state in self.states.values())
+
+    def _running(self) -> list[Instance]:
+        return [
+            self.instances[name]
+            for name, state in self.states.items()
+            if state.phase == "running" and name in self.instances
+        ]
+
+    # What there is to do
+
+    def start(self) -> None:
+        """Start every container for the first time. EngineGone."""
+        for name in self._pod.containers:
+            self._start(name)
+
+    def due_at(self) -> float | None:
+        """When there is something to do although nothing happened."""
+        return self._probes.due_at()
+
+    def act(self) -> None:
+        """Ask and start what is due. EngineGone."""
+        self._probes.ask_due()
+        if not self._ending:
+            self._start_due()
+        self._record_view()
+
+    def take(self, fact: Fact) -> None:
+        """Act on something that happened. EngineGone."""
+        if isinstance(fact, EngineActed):
+            self._on_engine(fact)
+        elif isinstance(fact, ProbeAnswered):
+            self._on_answer(fact)
+        elif isinstance(fact, HookFailed):
+            self._record(fact.container, "Warning", "FailedPreStopHook", fact.why)
+        else:
+            raise fact.error
+
+    def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
+        """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
+        SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
+        there is no grace period unless one was asked for: nobody needs the pod any more.
+        """
+        if self._ending or self.blind:
+            return
+        self._ending, self._terminating = True, hooks
+        template = self._pod.template
+        last_grace_s = 0 if self._end.hurried else template.last_grace_s
+        grace_s = template.grace_s if hooks else last_grace_s
+        self.stop_by = now() + grace_s + _STOP_MARGIN_S
+        running = self._running()
+        if hooks:
+            without = (one.id for one in running if template.container(one.container).pre_stop is None)
+            self._end.hold_hooks(set(without))
+        self._probes.end(hooks=hooks)
+        for instance in running:
+            if hooks:
+                name = instance.container
+                self._record(name, "Normal", "Killing", f"Stopping container {name}")
+            self._stop(instance, grace_s, why if hooks else "run")
+
+    def hurry(self) -> None:
+        """The run was interrupted: nobody waits for hooks and grace periods any more, those under way among them."""
+        self._end.hurry()
+        if self._ending:
+            self.stop_by = now() + _STOP_MARGIN_S
+            for instance in self._running():
+                self._stop(instance, 0, "run")
+
+    def cut_short(self) -> None:
+        """SIGKILL to containers that are ending: nobody needs them any more."""
+        for instance in self._running():
+            self._engine.kill(instance.id)
+
+    def join(self) -> None:
+        """Wait for the threads that end containers."""
+        self._end.join()
+
+    def _stop(self, instance: Instance, grace_s: float, why: str) -> None:
+        name = instance.container
+        self._log.append(
+            ContainerStopping(t=now(), container=name, attempt=instance.attempt, why=why, grace_s=grace_s)
+        )
+        hook = self._pod.template.container(name).pre_stop if why != "run" and grace_s > 0 else None
+        self._end.stop(instance, grace_s, hook, least=self._terminating or grace_s > 0)
+
+    # Starting and ending
+
+    def _start(self, name: str) -> None:
+        instance = self._pod.create(name, self._attempt(name))
+        self.instances[name] = instance
+        present = f'Container image "{self._pod.image(name)}" already present on machine'
+        self._record(name, "Normal", "Pulled", present)
+        self._record(name, "Normal", "Created", f"Created container: {name}")
+        self.states[name] = lifecycle.started(self.states[name], now())
+        try:
+            self._pod.start(instance)
+        except EngineGone:
+            raise
+        except EmuError as error:  # as the kubelet: a container that cannot start has failed, and is tried again
+            self._log.append(Note(t=now(), what=f"{name} could not be started", why=error.why, level="error"))
+            self._record(name, "Warning", "Failed", f"Error: {error.why}")
+            self._ended(instance, could_not_start=True)
+            return
+        self._on_start(instance)
+        self._record(name, "Normal", "Started", f"Started container {name}")
+        self._probes.begin(instance, self._pod.template.container(name).probes)
+        self._record_readiness(name)
+
+    def _attempt(self, name: str) -> int:
+        """The number of its newest instance in the run."""
+        return self._first.get(name, 0) + self.states[name].attempt
+
+    def _start_due(self) -> None:
+        for name, state in list(self.states.items()):
+            if state.phase == "back-off" and state.start_at is not None and state.start_at <= now():
+                self.states[name] = lifecycle.restarting(state)
+                self._start(name)
+
+    def _on_engine(self, fact: EngineActed) -> None:
+        if fact.action in ("kill", "die"):
+            self._end.signalled(fact.container_id)
+        if fact.action == "kill" and not self._ending and self._holds_the_network(fact.container_id):
+            raise EngineGone("it told the pod's pause container to end, as it does when it is stopped itself")
+        if fact.action != "die":
+            return
+        for instance in self.instances.values():
+            if instance.id == fact.container_id:
+                self._ended(instance)
+
+    def _holds_the_network(self, container_id: str) -> bool:
+        """Whether it is the pod's pause container; of a pod before this one, which was scaled away, it is not."""
+        newest = next((one for one in reversed(self._pod.instances) if one.container == SANDBOX), None)
+        return newest is not None and newest.id == container_id
+
+    def _ended(self, instance: Instance, *, could_not_start: bool = False) -> None:
+        name, engine_state = instance.container, self._engine.state(instance.id)
+        exit_code = int(engine_state.get("ExitCode", -1))
+        flag = None if (says := engine_state.get("OOMKilled")) is None else bool(says)
+        self._probes.forget(name)
+        killed_for = self._killed_for.pop(name, None)
+        oom = flag is True or self._containers.counted_a_kill(instance)
+        oom = oom or (exit_code == _SIGKILLED and killed_for is None and self._containers.pod_counted_a_kill())
+        moment = now()
+        self._log.append(
+            ContainerExited(
+                t=moment,
+                container=name,
+                attempt=instance.attempt,
+                id=instance.id,
+                exit_code=exit_code,
+                docker_oom_killed=flag,
+                asked=self._ending,
+                started_at=str(engine_state.get("StartedAt")),
+                finished_at=str(engine_state.get("FinishedAt")),
+                killed_for=killed_for,
+            )
+        )
+        self.states[name] = state = lifecycle.exited(
+            self.states[name],
+            moment,
+            exit_code=exit_code,
+            reason=_reason(exit_code, oom, could_not_start),
+            policy="Never" if self._ending else self._pod.template.restart_policy,
+            rule=self._pod.template.back_off,
+            by_probe=killed_for is not None,
+        )
+        if state.phase == "back-off":
+            self._record_back_off(name, state, moment)
+        self._record_view()
+        if not self._ending:
+            self._on_exit(name, state)
+
+    # Probes
+
+    def _on_answer(self, fact: ProbeAnswered) -> None:
+        counts, doomed = self._probes.take(fact)
+        if not counts:
+            return
+        name, probe = fact.instance.container, fact.probe
+        if not probe.ours:
+            self._record_answer(name, fact.kind, fact.answer)
+        self._record_readiness(name)
+        if doomed is not None:
+            again = "" if self._pod.template.restart_policy == "Never" else ", will be restarted"
+            self._record(name, "Normal", "Killing", f"Container {name} failed {doomed} probe{again}")
+            self._killed_for[name] = doomed
+            grace_s = self._pod.template.grace_s if probe.grace_s is None else probe.grace_s
+            self._stop(fact.instance, grace_s, doomed)
+
+    # What is recorded
+
+    def _record(self, name: str, kind: str, reason: str, message: str) -> None:
+        """An event of the pod, as the kubelet would have it."""
+        event = KubeletEvent(
+            t=now(), type=kind, reason=reason, message=message, container=name, attempt=self._attempt(name)
+        )
+        self._log.append(event)
+        self._on_event(event)
+
+    def _record_answer(self, name: str, kind: Kind, answer: Answer) -> None:
+        if answer.outcome == "failure":
+            self._record(name, "Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {answer.message}")
+        elif answer.outcome == "error" and answer.message:
+            text = f"{kind.capitalize()} probe errored and resulted in unknown state: {answer.message}"
+            self._record(name, "Warning", "Unhealthy", text)
+        elif answer.warning:
+            self._record(name, "Warning", "ProbeWarning", f"{kind.capitalize()} probe warning: {answer.warning}")
+
+    def _record_readiness(self, name: str) -> None:
+        state, ready = self.states[name], self._probes.ready(name)
+        if state.phase == "running" and state.ready != ready:
+            self.states[name] = lifecycle.readiness(state, ready)
+            self._log.append(ContainerReady(t=now(), container=name, attempt=self._attempt(name), ready=ready))
+
+    def _record_back_off(self, name: str, state: ContainerState, moment: float) -> None:
+        self._log.append(BackOffBegan(t=moment, container=name, restarts=state.restarts, delay_s=state.delay_s))
+        if state.delay_s > 0:
+            text = f"Back-off restarting failed container {name} in pod {self._pod.run_id}_default"
+            self._record(name, "Warning", "BackOff", text)
+
+    def _record_view(self) -> None:
+        view = self.view
+        if view != self._view and (self._terminating or not self._ending):
+            self._view = view
+            self._log.append(PodStatus(t=now(), ready=view.ready, status=view.status, restarts=view.restarts))
+
+
+def _reason(exit_code: int, oom: bool, could_not_start: bool) -> str:
+    """As the kubelet words an exit."""
+    if oom:
+        return "OOMKilled"
+    if could_not_start:
+        return "StartError"
+    return "Completed" if exit_code == 0 else "Error"

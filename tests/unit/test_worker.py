@@ -1,0 +1,111 @@
+"""One pod's worker, driven by facts alone: nobody waits, and no thread brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from emu.kubelet.facts import EngineActed, EngineLost, Fact, HookFailed, ProbeAnswered
+from emu.kubelet.pod import Pod
+from emu.kubelet.prober import Answer
+from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
+from emu.kubelet.worker import PodWorker
+from emu.policy.lifecycle import BackOffRule
+from emu.policy.probing import ProbeRule
+from emu.record.events import EventLog, KubeletEvent, read_events
+from emu.runtime.api import EngineGone
+from emu.spec import ExecSpec
+from tests.fakes import FakeEngine, FakePodCgroup
+
+LIVENESS = PodProbe(ExecSpec(command=("check",)), ProbeRule(initial_delay_s=3600, failure_threshold=1), 1.0)
+
+
+class Working:
+    """A worker of a pod of two plain containers, one of which has a liveness probe that is not due."""
+
+    def __init__(self, folder: Path) -> None:
+        self.engine = FakeEngine()
+        self.events = folder / "events.jsonl"
+        self.log = EventLog(self.events)
+        self.facts: list[Fact] = []
+        self.exits: list[str] = []
+        job = ContainerTemplate(name="job", image="batch:1", probes={"liveness": LIVENESS})
+        other = ContainerTemplate(name="other", image="batch:1")
+        template = PodTemplate(containers=(job, other), back_off=BackOffRule(0.0, 0.0))
+        pod = Pod(
+            template, "it", self.engine, FakePodCgroup(folder), self.log, machine_memory_bytes=2**30, owner="1:0"
+        )
+        self.worker = PodWorker(
+            pod, self.engine, self.log, self.facts.append,
+            on_start=lambda _: None, on_exit=lambda name, _: self.exits.append(name), on_event=lambda _: None,
+            hold_frozen=True, first={},
+        )  # fmt: skip
+        pod.open()
+        self.worker.start()
+
+    def ends(self, container: str, attempt: int, exit_code: int = 1) -> None:
+        """The engine says that an instance ended."""
+        ident = f"it.{container}.{attempt}"
+        self.engine.end(ident, exit_code)
+        self.worker.take(EngineActed("die", ident, {}, 0))
+
+    def recorded(self, reason: str) -> list[str]:
+        """The messages of the kubelet's events of one reason."""
+        every = (event for event in read_events(self.events) if isinstance(event, KubeletEvent))
+        return [event.message for event in every if event.reason == reason]
+
+
+@pytest.fixture
+def working(tmp_path: Path) -> Iterator[Working]:
+    """Its containers have been started."""
+    made = Working(tmp_path)
+    yield made
+    made.log.close()
+
+
+def test_an_end_is_acted_on_when_it_is_due(working: Working) -> None:
+    """A fact changes the state at once; the next instance comes with `act`, its number one more."""
+    working.ends("job", 0)
+    assert working.worker.states["job"].phase == "back-off"
+    assert (working.exits, working.worker.view.ready) == (["job"], "1/2")
+    working.worker.act()
+    assert working.worker.instances["job"].id == "it.job.1"
+    assert working.engine.running == {"it.sandbox.0": True, "it.other.0": True, "it.job.1": True}
+
+
+def test_an_answer_about_an_instance_that_is_gone_counts_for_nothing(working: Working) -> None:
+    """The instance after it is not killed for it; for its own it is."""
+    old = working.worker.instances["job"]
+    working.ends("job", 0)
+    working.worker.act()
+    failed = Answer("failure", "not well")
+    working.worker.take(ProbeAnswered(old, "liveness", LIVENESS, failed))
+    assert working.recorded("Unhealthy") == working.recorded("Killing") == []
+    working.worker.take(ProbeAnswered(working.worker.instances["job"], "liveness", LIVENESS, failed))
+    assert working.recorded("Unhealthy") == ["Liveness probe failed: not well"]
+    assert working.recorded("Killing") == ["Container job failed liveness probe, will be restarted"]
+    working.worker.join()
+    assert ("stop 30", "it.job.1") in working.engine.calls
+
+
+def test_a_pod_that_ends_starts_nothing(working: Working) -> None:
+    """Whatever was due: what ended stays ended, and a failed hook is on record."""
+    working.worker.begin_stop(hooks=True)
+    working.worker.take(HookFailed("job", "PreStopHook failed: it did"))
+    for name in ("job", "other"):
+        working.ends(name, 0, 0)
+    working.worker.act()
+    working.worker.join()
+    assert working.worker.over and not working.worker.runs
+    assert working.recorded("FailedPreStopHook") == ["PreStopHook failed: it did"]
+    assert (len(working.engine.made), working.exits) == (3, [])
+
+
+def test_a_lost_engine_is_raised(working: Working) -> None:
+    """It is nothing that a worker could act on; so is a pause container that is told to end."""
+    with pytest.raises(EngineGone):
+        working.worker.take(EngineLost(EngineGone("it died")))
+    with pytest.raises(EngineGone):
+        working.worker.take(EngineActed("kill", "it.sandbox.0", {}, 0))
