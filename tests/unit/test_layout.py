@@ -32,7 +32,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 within functions and for type checking.
 """
 CIRCLES = [
-    {"emu.daemon.http.server", "emu.daemon.http.server_connection"},
     {"emu.sandbox.uml.guest", "emu.sandbox.uml.session"},
 ]
 """Modules that need each other, for type checking or within functions; none may be added."""

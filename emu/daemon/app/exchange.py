@@ -16,7 +16,7 @@ from emu.daemon.app import work
 from emu.daemon.app.child import Child, ChildError
 from emu.daemon.app.memory import fill, reserve
 from emu.daemon.http import http1
-from emu.daemon.http.server_connection import Exchange, ServerConnection
+from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.messages import Work
 
 WORKERS = 16
@@ -46,7 +46,7 @@ class App:
         """Tell so for so long; None is for ever."""
         self._unhealthy_until = math.inf if seconds is None else time.monotonic() + seconds
 
-    def exchange(self, conn: ServerConnection, head: http1.Head) -> Exchange:
+    def exchange(self, conn: ClientSide, head: http1.Head) -> Exchange:
         """An exchange for a request that was read."""
         return AppExchange(self, conn, head)
 
@@ -83,7 +83,7 @@ class AppExchange(Exchange):
         "_work",
     )
 
-    def __init__(self, app: App, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, app: App, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(conn, head)
         self._app = app
         self._work = Work()
@@ -323,7 +323,7 @@ def _nothing() -> None:
     pass
 
 
-def _exit_when_written(conn: ServerConnection, code: int) -> None:
+def _exit_when_written(conn: ClientSide, code: int) -> None:
     if conn.transport.get_write_buffer_size():
         asyncio.get_running_loop().call_later(0.005, _exit_when_written, conn, code)
         return

@@ -9,8 +9,8 @@ from typing import cast
 
 from emu.daemon.http import answer_reader, forward, heads, http1
 from emu.daemon.http.chunks import ChunkReader
+from emu.daemon.http.flow import BODY_READ_BYTES, WRITE_BUFFER_BYTES, Stuck
 from emu.daemon.http.known import Known
-from emu.daemon.http.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES, Stuck
 
 MAX_ANSWER_HEAD_BYTES = 10 << 20
 """Longest head, or trailers, of an answer (net/http's transport, MaxResponseHeaderBytes)."""

@@ -12,6 +12,8 @@ import asyncio
 import base64
 
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.endings import LINGER_S
+from emu.daemon.http.flow import WRITE_BUFFER_BYTES
 from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError
 from emu.daemon.http.h2_receiver import (
     MAX_FRAME_BYTES,
@@ -23,7 +25,7 @@ from emu.daemon.http.h2_receiver import (
     stream_error,
 )
 from emu.daemon.http.h2_stream import Stream
-from emu.daemon.http.server_connection import LINGER_S, PREFACE, WRITE_BUFFER_BYTES
+from emu.daemon.http.server_connection import PREFACE
 
 MAX_STREAMS = 250
 """Streams a client may have open at once (golang.org/x/net/http2, defaultMaxStreams)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from emu.daemon.http.server_connection import BODY_READ_BYTES, WRITE_BUFFER_BYTES
+from emu.daemon.http.flow import BODY_READ_BYTES, WRITE_BUFFER_BYTES
 
 _buffer = memoryview(bytearray(BODY_READ_BYTES))
 

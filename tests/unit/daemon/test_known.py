@@ -142,6 +142,26 @@ class TestRequests:
         again.send(answer(b"again"))
         assert client.read_body(client.read_head()) == b"again"
 
+    @pytest.mark.parametrize("before", [0, 1, OFTEN])
+    def test_a_client_that_shuts_its_direction_is_answered(
+        self, queue_proxy: StartProxy, fake_app: FakeApp, before: int
+    ) -> None:
+        """As Go's server does for it, however many requests came before on its connection."""
+        client = queue_proxy().connect()
+        client.send(GET)
+        app = fake_app.accept()
+        for _ in range(before):
+            app.read_until(b"\r\n\r\n")
+            app.send(answer(b"ok"))
+            assert client.read_body(client.read_head()) == b"ok"
+            client.send(GET)
+        app.read_until(b"\r\n\r\n")
+        client.sock.shutdown(socket.SHUT_WR)
+        head = client.read_head()
+        assert (head.status, client.read_body(head)) == (200, b"")
+        assert client.is_closed()
+        assert app.is_closed()
+
     def test_one_that_waits_for_a_place_is_served(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """By the connection that its predecessor gave back in the same moment."""
         daemon = queue_proxy(CONTAINER_CONCURRENCY=1)

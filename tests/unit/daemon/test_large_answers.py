@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emu.daemon.http.client import MOST_STUCK, WIDE_READ_BYTES
-from emu.daemon.http.server_connection import BODY_READ_BYTES
+from emu.daemon.http.flow import BODY_READ_BYTES
 from tests.unit.daemon.daemon_wire import FakeApp, StartProxy, Wire, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
