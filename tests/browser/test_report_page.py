@@ -5,7 +5,6 @@ finger, on a phone too.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,23 +12,12 @@ import pytest
 from emu.record.rundir import RunDir
 from emu.report.finish import finish
 from tests import fake_runs
-from tests.browser.browser import Browser, chromium, wait_for
+from tests.browser.browser import Browser, wait_for
 
 PHONE_PX = 390
 WHOLE = "document.getElementById('all').disabled"
 RANGE = "document.getElementById('figure').layout.xaxis.range.map(Number)"
 SAID = "document.getElementById('said').textContent"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One for all tests: to start it takes longer than the rest."""
-    program = chromium()
-    if program is None:
-        pytest.skip("there is no Chromium: apt-get install chromium (make test-browser does it where there is apt)")
-    started = Browser(program, tmp_path_factory.mktemp("chromium"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")
