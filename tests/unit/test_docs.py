@@ -17,6 +17,7 @@ from emu.report.summary import summarize
 from emu.scenario.reading import builtin_scenarios, read_scenario
 from emu.study.study import read_study
 from tests import fake_runs
+from tests.unit.test_layout import FLOORS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -157,6 +158,20 @@ def test_the_pictures_are_small() -> None:
     """A picture is below 300 KB: a checkout stays quick."""
     for picture in (ROOT / "docs").glob("*.png"):
         assert picture.stat().st_size < 300_000, picture.name
+
+
+def test_contributing_has_every_room_on_its_floor() -> None:
+    """The table of rooms in CONTRIBUTING.md is that of test_layout.py, floor by floor."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    told: dict[int, set[str]] = {}
+    for floor, names in re.findall(r"^\| (\d+) \| (`.*?`) \|", page, re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", names):
+            stem, braced, rest = re.fullmatch(r"([^{]*)(?:\{([^}]*)\}(.*))?", name).groups()  # type: ignore[union-attr]
+            rooms = [f"{stem}{part}{rest}" for part in braced.split(",")] if braced else [stem]
+            found = (room.removesuffix(".py").strip("/").replace("/", ".") for room in rooms)
+            told.setdefault(int(floor), set()).update(found)
+    there = {number: set(rooms) - {"emu", "emu.__main__"} for number, rooms in enumerate(reversed(FLOORS))}
+    assert told == {number: rooms for number, rooms in there.items() if rooms}
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:
