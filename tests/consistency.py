@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 
 from emu.record.rundir import RunDir
-from emu.report.finish import Told, look, tell
+from emu.report.finish import RunReport, look, render
 from emu.report.journal import entries
 from emu.report.kperf import scaling_csv
 from emu.study.model import Study
@@ -201,10 +201,10 @@ def _of(used: int | None, limit: int | None) -> str:
 # -- the other places ------------------------------------------------------------------------------------------
 
 
-def _terminal(told: Told, summary: dict[str, Any]) -> Iterator[str]:
+def _terminal(told: RunReport, summary: dict[str, Any]) -> Iterator[str]:
     """`emu show`: its headline, and its tables of the pod, memory and requests."""
     shown_on = io.StringIO()
-    tell(told, Console(file=shown_on, width=_WIDE))
+    render(told, Console(file=shown_on, width=_WIDE))
     said = shown_on.getvalue()
     if summary["verdict"]["headline"] not in said:
         yield f"emu show has another headline: {said.splitlines()[0]!r}"

@@ -1,4 +1,4 @@
-"""`emu calibrate`: what a queue-proxy of any make needs, as a profile that scenarios can ask for."""
+"""`emu calibrate`: the memory use of any queue-proxy, as a profile for scenarios."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from emu.run.machine import where
 
 @click.group()
 def calibrate() -> None:
-    """Measure what emu imitates."""
+    """Measure a real queue-proxy's memory use."""
 
 
 @calibrate.command("queue-proxy", context_settings={"ignore_unknown_options": True})
 @click.argument("argv", metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED)
-@click.option("--image", "tag", help="Run an image that the engine has; COMMAND is then its command, if given.")
+@click.option("--image", "tag", help="Run this image of the engine; COMMAND, if given, is then its command.")
 @click.option("--name", default="mine", show_default=True, help="The profile's name.")
-@click.option("--source", help="What was measured, for readers.  [default: the command or image, and this machine]")
 @click.option(
-    "--counts", default="100,1000,5000", show_default=True, metavar="N,N…", help="How many requests to hold."
+    "--source", help="A description of what was measured.  [default: the command or image, and this machine]"
+)
+@click.option(
+    "--counts", default="100,1000,5000", show_default=True, metavar="N,N…", help="The numbers of requests to hold."
 )
 @click.option("--settle", default=4.0, show_default=True, help="Seconds before each reading.")
 @click.option(
@@ -43,9 +45,10 @@ def queue_proxy(
     settle: float,
     out: Path | None,
 ) -> None:
-    """Hold requests in a queue-proxy, read what it weighs, and write a footprint profile.
+    """Hold requests in a queue-proxy, measure its memory use, and write a footprint profile.
 
-    It is started anew for each number of requests, with the environment that Knative's controller sets, on port 8012.
+    emu starts it again for each number of requests, with the environment that Knative's controller sets, on port
+    8012.
 
     \b
     Examples:
@@ -64,10 +67,10 @@ def queue_proxy(
     if not numbers or numbers[0] < 1:
         raise click.UsageError(f"--counts {counts!r}: give numbers of requests, as in 100,1000")
     start: Any = partial(measure.command, argv) if tag is None else partial(measure.image, tag, argv or None)
-    told = (
+    description = (
         source or f"{tag or shlex.join(argv)} {shlex.join(argv) if tag else ''}".strip() + f", measured on {where()}"
     )
-    found = measure.calibrate(name, told, start, numbers, settle, lambda words: output.echo(words, err=True))
+    found = measure.calibrate(name, description, start, numbers, settle, lambda words: output.echo(words, err=True))
     path = out or Path(f"{name}.yaml")
     yaml = YAML()
     yaml.default_flow_style = False
@@ -80,6 +83,6 @@ def queue_proxy(
         raise EmuError(
             f"cannot write {path}",
             error.strerror or str(error),
-            "keep what is printed, or name another --out",
+            "save the printed text, or name another --out",
         ) from error
     output.echo(path)

@@ -1,4 +1,4 @@
-"""`emu conformance`: wire cases against our queue-proxy or any other. `emu.cli.main` adds it to its group."""
+"""`emu conformance`: wire cases against emu's queue-proxy or any other. `emu.cli.main` adds it to its group."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--target", metavar="URL", help="A queue-proxy that runs already, such as http://127.0.0.1:8012.")
+@click.option("--target", metavar="URL", help="A running queue-proxy, such as http://127.0.0.1:8012.")
 @click.option(
     "--program",
     metavar="PATH",
-    help="Another queue-proxy: it is started with the settings that each case needs, on ports 8012, 8022 and 9090.",
+    help="Another queue-proxy's program: emu starts it with the settings that each case needs, on ports 8012, "
+    "8022 and 9090.",
 )
 @click.option(
-    "--app-port", default=8080, show_default=True, help="The port that the target forwards to; we listen there."
+    "--app-port", default=8080, show_default=True, help="The port that the target forwards to; emu listens there."
 )
 @click.option(
     "--setting",
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A variable that the target was started with; cases that need just these are played.",
+    help="A variable with which the target was started; emu plays the cases that need exactly these.",
 )
 @click.option("--only", metavar="TEXT", help="Only cases whose name contains this.")
-@click.option("--list", "only_list", is_flag=True, help="List the cases, and play none.")
+@click.option("--list", "only_list", is_flag=True, help="List the cases without playing them.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON line per case on standard output.")
 def conformance(
     target: str | None,
@@ -47,13 +48,13 @@ def conformance(
     only_list: bool,
     as_json: bool,
 ) -> None:
-    """Play wire cases against queue-proxy: bytes in, what must come out, what the app must have seen.
+    """Play wire cases against a queue-proxy: the bytes to send, the expected answer, and what the app must receive.
 
-    Without --target and --program our own is started, with the settings that each case needs. With --target, a
-    scripted app listens on --app-port in its place, and cases that need other settings are skipped; --program plays
-    all. --list shows for each group of cases the settings that it needs, and how it is known what they expect: seen
-    on Knative's own queue-proxy, read in its sources, or chosen. The exit status is 1 if any failed, but for those of
-    which it is known that the real one does something else.
+    Without --target and --program emu starts its own queue-proxy with the settings that each case needs. With
+    --target, a scripted app listens on --app-port, and cases that need other settings are skipped; --program plays
+    all. --list shows for each group of cases the settings it needs, and the source of its expectations: observed on
+    Knative's own queue-proxy, read in its sources, or chosen. The exit status is 1 if any case failed, except those
+    in which the real one is known to differ.
 
     \b
     Examples:
@@ -73,7 +74,9 @@ def conformance(
         _list(cases, wires)
         return
     if target is not None and program is not None:
-        raise click.UsageError("--target and --program exclude each other: the one runs already, the other does not")
+        raise click.UsageError(
+            "--target and --program exclude each other: one is a running queue-proxy, the other a program to start"
+        )
     foreign = target is not None or program is not None
     show = partial(_show, foreign=foreign, as_json=as_json)
     skipped: list[Case] = []
@@ -117,7 +120,7 @@ def _conclude(results: list[suite.PLAYED], skipped: list[Case], *, foreign: bool
         needs = ", ".join(f"{name}={value}" for name, value in case.settings.items()) or "no settings"
         output.echo(f"skipped {case.name}: {case.read_only or f'it needs {needs}'}", err=True)
     passed, expected = len(results) - len(faulty), len(faulty) - failed
-    also = f", {expected} differ as is known" if expected else ""
+    also = f", {expected} differ as known" if expected else ""
     output.echo(f"{passed} of {len(results)} passed{also}, {failed} failed, {len(skipped)} skipped", err=as_json)
     return failed
 

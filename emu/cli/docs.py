@@ -41,7 +41,7 @@ def key_tables() -> str:
 
 
 def scenario_file_md(text: str) -> str:
-    """docs/scenario-file.md with its made part made anew."""
+    """docs/scenario-file.md with its generated part regenerated."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{key_tables()}\n{END}{after}"
@@ -143,7 +143,7 @@ def _helps(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; end with 1 if a file is stale.")
 def main(check: bool) -> None:
-    """Writes the parts of docs/ that are made from the code."""
+    """Write the generated parts of docs/."""
     found = 0
     for files in (scenario_files, cli_files):
         made = files()

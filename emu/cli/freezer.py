@@ -16,7 +16,7 @@ from emu.policy.prefetching import NONE
     "--pods",
     type=click.Path(path_type=Path),
     required=True,
-    help="The file that names the pods, their tokens and containers; read anew when it changes.",
+    help="The file that lists the pods, their tokens and containers; read again when it changes.",
 )
 @click.option(
     "--listen",
@@ -24,7 +24,7 @@ from emu.policy.prefetching import NONE
     metavar="ADDRESS",
     default=[f"127.0.0.1:{FREEZER_PORT}"],
     show_default=True,
-    help="HOST:PORT or unix:PATH; may be given again.",
+    help="HOST:PORT or unix:PATH; repeatable.",
 )
 @click.option(
     "--method",
@@ -38,25 +38,27 @@ from emu.policy.prefetching import NONE
     type=click.Choice(FREEZER_MODES),
     default=OWN_MODE,
     show_default=True,
-    help="knative answers 200 after a failure too, as the original did.",
+    help="knative also answers 200 after a failure, as the original did.",
 )
 @click.option(
     "--reclaim",
     "steps",
     multiple=True,
     metavar="AMOUNT[@SECONDS]",
-    help="Reclaim all, a size or a share (50%) of what a frozen container holds, that long after its pause.",
+    help="Reclaim all, a size or a share (50%) of a frozen container's memory, that long after its pause.",
 )
 @click.option(
     "--prefetch",
     default=NONE,
     show_default=True,
     metavar="AMOUNT|touched|none",
-    help="Before a resume, read back from swap what the last wake touched, or that and more: all, a size or a share.",
+    help="Before a resume, read back from swap what the last wake touched, or more: all, a size or a share.",
 )
-@click.option("--events", type=click.Path(path_type=Path), help="Append what is done to this events.jsonl.")
-@click.option("--run", "run_id", default="", help="The run that the journal's lines belong to (EMU_RUN).")
-@click.option("--follow-stdin", is_flag=True, hidden=True, help="End when standard input does.")
+@click.option(
+    "--events", type=click.Path(path_type=Path), help="Append an event for each action to this events.jsonl."
+)
+@click.option("--run", "run_id", default="", help="The run id for the journal's lines (EMU_RUN).")
+@click.option("--follow-stdin", is_flag=True, hidden=True, help="Exit when standard input is closed.")
 def freezer(
     pods: Path,
     listen: tuple[str, ...],
@@ -68,11 +70,11 @@ def freezer(
     run_id: str,
     follow_stdin: bool,
 ) -> None:
-    """Pause and resume pods for those who show their token: Knative's container-freezer.
+    """Pause and resume pods for clients that present their token, like Knative's container-freezer.
 
     A POST with the header Token and the body {"action": "pause"} or {"action": "resume"} is answered 200 once the
-    kernel has confirmed it, 400, 403 or 404 where it makes no sense, 500 where it failed. GET /status tells what the
-    kernel says is frozen, GET /metrics is for Prometheus.
+    kernel has confirmed it, 400, 403 or 404 if the request is invalid, 500 if it failed. GET /status returns what the
+    kernel reports as frozen, GET /metrics serves Prometheus metrics.
 
     \b
     Examples:

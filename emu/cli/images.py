@@ -1,4 +1,4 @@
-"""`emu images`: builds, lists and takes in the images that containers run. `emu.cli.main` adds it to its group."""
+"""`emu images`: builds, lists and loads the images that containers run. `emu.cli.main` adds it to its group."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PLACES = click.Choice(["auto", "host", "sandbox"])
 
 @click.group(invoke_without_command=True)
 @click.option("--rebuild", is_flag=True, help="Build them even if they are up to date.")
-@click.option("--list", "only_list", is_flag=True, help="Only list what the engine has.")
+@click.option("--list", "only_list", is_flag=True, help="Only list the engine's images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.option("--on", "place", type=_PLACES, default="auto", help="Which engine's images.")
+@click.option("--on", "place", type=_PLACES, default="auto", help="Which engine to use.")
 @click.pass_context
 def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool, place: str) -> None:
-    """Build the images that containers run, list what the engine has, or take in an image of your own.
+    """Build the images that containers run, list the engine's images, or load your own image.
 
     \b
     Examples:
@@ -57,13 +57,13 @@ def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool
 
 @images.command()
 @click.argument("archive", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--from-docker", "name", metavar="NAME", help="Take it from the Docker engine of this machine.")
-@click.option("--on", "place", type=_PLACES, default="auto", help="Which engine it is for.")
+@click.option("--from-docker", "name", metavar="NAME", help="Take it from this machine's Docker engine.")
+@click.option("--on", "place", type=_PLACES, default="auto", help="Which engine to load it into.")
 def load(archive: Path | None, name: str | None, place: str) -> None:
-    """Put an image of your own where runs take place, so that a scenario can name it (pod.app.image).
+    """Load your own image where runs take place, so that a scenario can name it (pod.app.image).
 
-    ARCHIVE is what docker save writes. The sandbox has an engine of its own: the archive is kept in the cache for it,
-    and loaded again whenever a sandbox lacks it.
+    ARCHIVE is a file written by docker save. The sandbox has its own engine: emu keeps the archive in the cache and
+    loads it again whenever a sandbox lacks it.
 
     \b
     Examples:
@@ -95,10 +95,10 @@ def _load_from_docker(name: str, *, sandbox: bool) -> None:
         raise EmuError(
             f"there is no image {name!r}",
             f"the Docker engine of this machine does not have it (it has: {have})",
-            f"have it there first: docker pull {name}",
+            f"pull it first: docker pull {name}",
         )
     if not sandbox:
-        output.echo(f"{name} is where runs take place already")
+        output.echo(f"{name} is already available where runs take place")
         return
     with tempfile.TemporaryDirectory(prefix=".load-", dir=own_cache_dir()) as folder:
         archive = Path(folder) / "image.tar"
@@ -109,8 +109,13 @@ def _load_from_docker(name: str, *, sandbox: bool) -> None:
 
 
 def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
+<<<<<<< HEAD
     """Keep it for every sandbox to come, and see now that the engine there takes it."""
     from emu.sandbox.uml import guest
+=======
+    """Keep it for every later sandbox, and check now that the engine there loads it."""
+    from emu.sandbox import uml
+>>>>>>> 9a7fbfb (Help texts, scenario keys and scenarios in plain English)
 
     _say("keeping the image in the cache, for the sandbox")
     archives.keep(archive, names)
@@ -124,7 +129,7 @@ def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
 @images.command(hidden=True)
 @click.argument("names", nargs=-1)
 def provide(names: tuple[str, ...]) -> None:
-    """Have this machine's engine load what was kept: the sandbox's part of `emu images load`."""
+    """Load the kept archives into this machine's engine: the sandbox's part of `emu images load`."""
     from emu.runtime.docker import Engine
 
     engine = Engine()

@@ -33,8 +33,8 @@ _ELSEWHERE = {
     "schema": "scenarios",
     "show": "report",
 }
-"""Commands and the module of each. Only the one that is called is imported: all of them take half a second, and
-seconds in the sandbox.
+"""Commands and their modules. Only the called one is imported: importing all takes half a second, and several seconds
+in the sandbox.
 """
 
 
@@ -44,7 +44,7 @@ class _Group(click.Group):
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, those not imported yet too."""
+        """All names, including those not imported yet."""
         return sorted({*super().list_commands(ctx), *_ELSEWHERE})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -54,7 +54,7 @@ class _Group(click.Group):
         return super().get_command(ctx, cmd_name)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add it; asked for help it knows the same two names, also where it is called alone."""
+        """Add it, with the same two names of the help option, even if it is called alone."""
         super().add_command(cmd, name)
         for command in _all(cmd):
             command.context_settings.setdefault("help_option_names", HELP_OPTIONS)
@@ -96,15 +96,15 @@ def _all(command: click.Command) -> Iterator[click.Command]:
 @click.group(cls=_Group, context_settings={"help_option_names": HELP_OPTIONS, "max_content_width": 110})
 @click.version_option(__version__, prog_name="emu")
 def main() -> None:
-    """Runs what a Knative or KServe pod is to the kernel, under real memory limits, and explains what happened.
+    """Run a Knative or KServe pod, as the kernel sees it, under real memory limits, and explain what happened.
 
     \b
     Start here:
-      emu doctor                what this machine offers
-      emu scenarios             the questions that come with it
-      emu run                   the default one: an unlimited queue-proxy and a slow app
-      emu show                  the newest run again
-      emu journal --oom         what the kernel said of its kills
+      emu doctor                check what this machine offers
+      emu scenarios             list the built-in scenarios
+      emu run                   run the default one: an unlimited queue-proxy and a slow app
+      emu show                  show the newest run
+      emu journal --oom         show the kernel's OOM reports
 
     \b
     Tab completion:
@@ -114,7 +114,7 @@ def main() -> None:
 
 @main.command()
 def clean() -> None:
-    """Remove what killed runs left behind: containers, volumes, cgroups and guests of ours, and nothing else."""
+    """Remove what killed runs left behind: only containers, volumes, cgroups and guests that emu created."""
     from emu.run.cleaning import clean as sweep
 
     count = 0
@@ -122,7 +122,7 @@ def clean() -> None:
         count += 1
         output.echo(f"removed {thing.kind} {thing.name}")
     if not count:
-        output.echo("nothing was left behind")
+        output.echo("nothing to remove")
 
 
 @main.command("queue-proxy", hidden=True)
@@ -136,7 +136,7 @@ def queue_proxy() -> None:
 @main.command("app", hidden=True, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def app(words: tuple[str, ...]) -> None:
-    """The app process: an HTTP server whose requests do what they ask."""
+    """The app process: an HTTP server that does what each request asks for."""
     from emu.daemon.app.main import main as daemon
 
     sys.exit(daemon(list(words), os.environ))

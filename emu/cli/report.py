@@ -1,4 +1,4 @@
-"""`emu show`, `journal`, `report` and `export`: what a finished run tells. `emu.cli.main` adds them to its group."""
+"""`emu show`, `journal`, `report` and `export`: results of a finished run. `emu.cli.main` adds them to its group."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def known_runs() -> list[Path]:
 
 
 def find_run(name: str | None) -> RunDir:
-    """The run that a word means: a directory, or a unique part of a name in ./runs; None is the newest.
+    """The run with this name: a directory, or a unique part of a name in ./runs; None is the newest.
 
-    EmuError, with near names, for a word that means none or several.
+    EmuError, with similar names, if it matches none or several.
     """
     if name is not None and _is_run(Path(name)):
         return RunDir(Path(name))
@@ -44,7 +44,7 @@ def find_run(name: str | None) -> RunDir:
     if name is None:
         if not runs:
             raise EmuError(
-                "there is no run to show", f"{runs_dir()} holds none", "make one: emu run; or name a directory"
+                "there is no run to show", f"{runs_dir()} has none", "create one with emu run, or name a directory"
             )
         return RunDir(runs[-1])
     exact = [path for path in runs if path.name == name]
@@ -53,18 +53,18 @@ def find_run(name: str | None) -> RunDir:
         return RunDir(matching[0])
     if matching:
         raise EmuError(
-            f"{shown(name)} means {len(matching)} runs",
-            f"these names in ./runs hold it: {_some(matching)}",
+            f"{shown(name)} matches {len(matching)} runs",
+            f"these names in ./runs contain it: {_some(matching)}",
             "give more of the name, or the directory",
         )
     near = difflib.get_close_matches(name, [path.name for path in runs], n=3, cutoff=0.4)
     if "\0" not in name and os.path.lexists(name):
-        why = "it is there, but holds no run: no events.jsonl, samples.raw.zst or summary.json"
+        why = "it exists, but is not a run directory: no events.jsonl, samples.raw.zst or summary.json"
     else:
         nearest = ", ".join(near) or _some(runs[::-1])
-        why = f"there is no such directory, and no name in ./runs holds it; near: {nearest}"
+        why = f"there is no such directory, and no name in ./runs contains it; similar: {nearest}"
     raise EmuError(
-        f"there is no run {shown(name)}", why, "`ls runs` lists what there is; without a name the newest is taken"
+        f"there is no run {shown(name)}", why, "`ls runs` lists the runs; without a name emu takes the newest"
     )
 
 
@@ -88,22 +88,22 @@ _run_argument = click.argument("run", required=False, shell_complete=_complete)
     "--json", "as_json", is_flag=True, help="Print summary.json on standard output, and nothing else there."
 )
 def show(run: str | None, as_json: bool) -> None:
-    """Tell what happened in RUN, and why: a directory, or part of a name in ./runs; the newest by default.
+    """Show what happened in RUN, and why. RUN is a directory, or part of a name in ./runs; default: the newest.
 
     \b
     Examples:
       emu show
       emu show queue-proxy-oom --json | jq .verdict.headline
     """
-    from emu.report.finish import look, tell
+    from emu.report.finish import look, render
 
     chosen = find_run(run)
-    told = look(chosen)
+    report = look(chosen)
     if as_json:
-        output.echo(output.to_json(told.summary, indent=2))
+        output.echo(output.to_json(report.summary, indent=2))
         return
     console = output.console()
-    tell(told, console)
+    render(report, console)
     if chosen.report.exists():
         console.print(f"\nreport: {chosen.report}", soft_wrap=True)
     else:
@@ -111,25 +111,28 @@ def show(run: str | None, as_json: bool) -> None:
 
 
 def _refuse_variants(run: RunDir, what: str, command: str) -> None:
-    """EmuError for a run with variants, of which each has this for itself."""
+    """EmuError for a run with variants, each of which has its own."""
     if run.has_variants():
         first = next(iter(sorted(run.variants.iterdir())), run.variants / "NAME")
-        why = "each of its variants was played by itself, on a clock of its own"
+        why = "each of its variants was played separately, on its own clock"
         raise EmuError(f"{run.path.name} has no {what} of its own", why, f"name one of them: {command} {first}")
 
 
 @click.command()
 @_run_argument
-@click.option("--oom", "selection", flag_value="oom", help="Only the kernel's OOM blocks.")
-@click.option("--kernel", "selection", flag_value="kernel", help="All of the kernel's lines.")
+@click.option("--oom", "selection", flag_value="oom", help="Only the kernel's OOM reports.")
+@click.option("--kernel", "selection", flag_value="kernel", help="All kernel lines.")
 @click.option(
-    "--all", "selection", flag_value="all", help="Everything but requests: Docker's events, containers' output."
+    "--all",
+    "selection",
+    flag_value="all",
+    help="Everything except requests, including Docker's events and container output.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def journal(run: str | None, selection: str | None, as_json: bool) -> None:
-    """The log of RUN in order of time: what happened, with the kernel's own words. The newest run by default.
+    """Print a chronological log of RUN, including kernel messages. Default: the newest run.
 
-    Times are seconds since the run began; the kernel's lines have their own stamp placed on that clock.
+    Times are seconds since the run began; the kernel's timestamps are converted to that clock.
 
     \b
     Examples:
@@ -151,17 +154,19 @@ def journal(run: str | None, selection: str | None, as_json: bool) -> None:
         output.echo(entry.to_json() if as_json else entry.to_text())
         before = entry
     if not chosen and not as_json:
-        what = {"oom": "no OOM block", "kernel": "no line"}.get(selection or "", "nothing")
-        output.echo(f"the record of the kernel's log holds {what}", err=True)
+        what = {"oom": "no OOM report", "kernel": "no line"}.get(selection or "", "nothing")
+        output.echo(f"the recorded kernel log has {what}", err=True)
 
 
 @click.command()
 @_run_argument
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where the page goes; RUN/report.html by default."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the page.  [default: RUN/report.html]",
 )
 def report(run: str | None, out: Path | None) -> None:
-    """Make summary.json and report.html of RUN again, from its record alone. The newest run by default.
+    """Regenerate summary.json and report.html of RUN from its record. Default: the newest run.
 
     \b
     Examples:
@@ -177,7 +182,7 @@ def report(run: str | None, out: Path | None) -> None:
         raise EmuError(
             f"cannot write {error.filename}",
             error.strerror or str(error),
-            "name a file that you may write with --out",
+            "use --out to name a file that you can write",
         ) from error
     output.echo(out or chosen.report)
 
@@ -185,7 +190,11 @@ def report(run: str | None, out: Path | None) -> None:
 @click.command()
 @_run_argument
 @click.option(
-    "--to", "form", type=click.Choice(["kperf-csv", "kperf-json"]), required=True, help="Whose tables, in which form."
+    "--to",
+    "form",
+    type=click.Choice(["kperf-csv", "kperf-json"]),
+    required=True,
+    help="Which tables, in which format.",
 )
 @click.option(
     "--of",
@@ -193,17 +202,17 @@ def report(run: str | None, out: Path | None) -> None:
     type=click.Choice(["creation", "scaling"]),
     default="creation",
     show_default=True,
-    help="creation: stages from the pod's creation to ready (kperf service measure); scaling: what requests waited "
-    "for their first byte (kperf service scale).",
+    help="creation: stages from the pod's creation to ready (kperf service measure); scaling: how long requests "
+    "waited for their first byte (kperf service scale).",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where it goes; standard output by default."
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it.  [default: standard output]"
 )
 def export(run: str | None, form: str, table: str, out: Path | None) -> None:
-    """Write RUN in another tool's format. The newest run by default.
+    """Export RUN in another tool's format. Default: the newest run.
 
-    kperf's columns and names, in seconds with fractions where kperf has whole ones. A stage that has no counterpart
-    here is empty (null in JSON), never 0.
+    The columns and names are kperf's, with fractions of a second where kperf has whole seconds. A stage without a
+    counterpart here is empty (null in JSON), never 0.
 
     \b
     Examples:
@@ -229,5 +238,5 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
         outfile.write(out, text)
     except OSError as error:
         raise EmuError(
-            f"cannot write {out}", error.strerror or str(error), "name a file that you may write with --out"
+            f"cannot write {out}", error.strerror or str(error), "use --out to name a file that you can write"
         ) from error

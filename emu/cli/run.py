@@ -1,4 +1,4 @@
-"""`emu run`: read the scenario, choose where, run it there, then study what was recorded and tell it."""
+"""`emu run`: read the scenario, choose where, run it there, then study the record and print the results."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ from emu.scenario.reading import has_secrets, load_scenario, needs_docker, read_
 from emu.spec import ScenarioSpec
 
 _QUIET_S = 1800.0
-"""A run without a word or a turn for so long is given up; its longest step (unpacking images) has half of it."""
-_ENDED_EARLY = ("the run ended before its time", "its own process in the sandbox was ended")
+"""emu gives up a run that shows no progress for this long; its longest step (unpacking images) may take half of it.
+"""
+_ENDED_EARLY = ("the run ended early", "its process in the sandbox was killed")
 DEFAULT_SCENARIO = "queue-proxy-oom"
 
 
@@ -41,10 +42,10 @@ DEFAULT_SCENARIO = "queue-proxy-oom"
     multiple=True,
     metavar="PATH=VALUE",
     shell_complete=complete_set,
-    help="Change one key of the scenario; may be given again.",
+    help="Change one key of the scenario; repeatable.",
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="The run directory to make.  [default: runs/<time>-<name>]"
+    "--out", type=click.Path(path_type=Path), help="The run directory to create.  [default: runs/<time>-<name>]"
 )
 @click.option(
     "--on",
@@ -52,7 +53,7 @@ DEFAULT_SCENARIO = "queue-proxy-oom"
     type=click.Choice(["auto", "host", "sandbox"]),
     default="auto",
     show_default=True,
-    help="Where to run: this machine, or our own kernel.",
+    help="Where to run: this machine, or the User-Mode Linux sandbox.",
 )
 @click.option(
     "--variant",
@@ -66,11 +67,11 @@ DEFAULT_SCENARIO = "queue-proxy-oom"
 def run(
     scenario: str, settings: Sequence[str], out: Path | None, place: str, variant: str | None, as_json: bool
 ) -> None:
-    """Run SCENARIO (a file, or the name of a built-in one) and tell what happened.
+    """Run SCENARIO (a file, or the name of a built-in one) and report what happened.
 
-    Ends with 0 if what the scenario expects came true, 1 if it did not, 2 for bad input or an unmet requirement,
-    also one that is lost on the way (the engine goes away), 130 if it was interrupted. What was recorded by then is
-    kept and told.
+    Exits 0 if every expectation of the scenario was met, 1 if not, 2 for bad input or an unmet requirement, including
+    one lost during the run (the engine goes away), 130 if interrupted. The record up to that point is kept and
+    reported.
 
     \b
     Examples:
@@ -90,7 +91,7 @@ def run(
         status = _run_there(spec, directory, chosen, screen)
         if not directory.begun():  # an interrupt came before anything was recorded
             sys.exit(status)
-        summary = _tell(directory, screen, as_json)
+        summary = _report(directory, screen, as_json)
     failed = summary["failed"]
     if failed is not None:
         raise EmuError(failed["what"], failed["why"], failed["fix"])
@@ -101,8 +102,8 @@ def run(
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--to-stderr", is_flag=True)
 def record(out: Path, to_stderr: bool) -> None:
-    """The part of `emu run` that happens on the kernel that is looked at; the study is made where it is faster.
-    The resolved scenario comes on standard input, so that no file holds its secrets.
+    """The part of `emu run` that happens on the kernel under test; the study runs where it is faster.
+    The resolved scenario arrives on standard input, so no file holds its secrets.
     """
     spec = read_scenario(sys.stdin.read(), "the scenario")
     with Screen(to_stderr=to_stderr) as screen:
@@ -118,12 +119,12 @@ def _only(name: str, spec: ScenarioSpec) -> ScenarioSpec:
     raise EmuError(
         f"--variant {name}: {spec.name} has no such variant",
         f"it has: {', '.join(plays) or 'none'}",
-        f"did you mean {meant}?" if meant else "name one of them" if plays else "leave --variant out",
+        f"did you mean {meant}?" if meant else "name one of them" if plays else "remove --variant",
     )
 
 
 def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
-    """Run it on this kernel, or each of its variants one after the other; EXIT_OK if all was played to its end."""
+    """Run it on this kernel, or each of its variants in turn; EXIT_OK if all of it was played to its end."""
     from emu.run.story import run_scenario
 
     plays = variants_of(spec)
@@ -149,7 +150,7 @@ def _record(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 
 
 def _choose(place: str, spec: ScenarioSpec) -> str:
-    """Where it runs. EmuError where nothing can, or the machine there is too small for it."""
+    """Where it runs. EmuError if no place qualifies, or the machine there is too small for it."""
     from emu.doctor.facts import gather_facts
     from emu.doctor.requirements import choose_where
     from emu.scenario.capacity import lacking, long_record
@@ -199,8 +200,13 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
             screen.end_step()  # from here on the guest writes
             words = argv + (["--to-stderr"] if screen.to_stderr else [])
             status = guest.run(words, stdin=scenario, quiet_s=_QUIET_S, pulse=directory.pulse)
+<<<<<<< HEAD
             screen.step("ending the sandbox")
     except SandboxError as lost:
+=======
+            screen.step("stopping the sandbox")
+    except uml.SandboxError as lost:
+>>>>>>> 9a7fbfb (Help texts, scenario keys and scenarios in plain English)
         if not directory.begun():
             raise
         cut_short(directory, EmuError(lost.what, lost.cause, lost.fix))
@@ -215,7 +221,7 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
 
 @contextmanager
 def _in_memory(text: str) -> Iterator[int]:
-    """A descriptor that reads a text which is in no file."""
+    """A descriptor from which to read the text, without a file."""
     fd = os.memfd_create("emu")
     try:
         os.write(fd, text.encode())
@@ -225,18 +231,18 @@ def _in_memory(text: str) -> Iterator[int]:
         os.close(fd)
 
 
-def _tell(directory: RunDir, screen: Screen, as_json: bool) -> dict[str, Any]:
+def _report(directory: RunDir, screen: Screen, as_json: bool) -> dict[str, Any]:
     """Study the run, write summary.json and report.html, print the verdict; returns the summary."""
-    from emu.report.finish import finish, look, tell
+    from emu.report.finish import finish, look, render
 
     screen.step("studying the run")
     try:
-        told = finish(directory)
-    except EmuError:  # they are not written: it is told all the same
-        tell(look(directory), screen.console)
+        report = finish(directory)
+    except EmuError:  # the files are not written: print the results anyway
+        render(look(directory), screen.console)
         raise
-    summary = told.summary
-    tell(told, screen.console)
+    summary = report.summary
+    render(report, screen.console)
     screen.console.print(f"report: {directory.report}")
     if as_json:
         output.echo(output.to_json(summary, indent=2))

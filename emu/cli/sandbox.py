@@ -1,4 +1,4 @@
-"""`emu sandbox`, our own kernel, and `emu doctor`. `emu.cli.main` adds both to its group."""
+"""`emu sandbox`, the User-Mode Linux sandbox, and `emu doctor`. `emu.cli.main` adds both to its group."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ _OPTIONS = (
         multiple=True,
         metavar="DIR",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
-        help="A directory to write through to, at the same path; may be given again.",
+        help="A directory that the guest can write to, at the same path; repeatable.",
     ),
     click.option(
         "--console-log",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Keep what the guest's kernel says on its console in this file.",
+        help="Write the guest kernel's console output to this file.",
     ),
     click.option(
         "--boot-deadline",
@@ -72,7 +72,7 @@ _OPTIONS = (
         default="60s",
         show_default=True,
         callback=_seconds,
-        help="Give up a guest that is not ready by then.",
+        help="Give up if the guest is not ready by then.",
     ),
     click.option(
         "--docker/--no-docker",
@@ -80,7 +80,7 @@ _OPTIONS = (
         show_default=True,
         help="Start a Docker engine, which takes most of the boot.",
     ),
-    click.option("--quiet", "-q", is_flag=True, help="Say nothing of the boot."),
+    click.option("--quiet", "-q", is_flag=True, help="Print nothing about the boot."),
 )
 
 
@@ -91,7 +91,7 @@ def _guest_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _say(quiet: bool) -> Callable[[str], None]:
-    """Progress on standard error, so that standard output stays the command's own."""
+    """Progress on standard error, so that standard output has only the command's output."""
     return (lambda _text: None) if quiet else (lambda text: output.echo(f"emu sandbox: {text}", err=True))
 
 
@@ -108,12 +108,12 @@ def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
 
 @click.group()
 def sandbox() -> None:
-    """Our own Linux kernel, with cgroup v2, swap and Docker, where this machine lacks them.
+    """A Linux kernel with cgroup v2, swap and Docker, for machines that lack them.
 
-    It is User-Mode Linux: a whole kernel that runs as one ordinary process, with no hypervisor and no root needed.
-    It sees this machine's files. The working directory and every --share are written through; anything else that it
-    writes is gone with it. Images stay on a disk of its own between runs. It keeps accidents in, and is no security
-    boundary: docs/sandbox.md.
+    It is User-Mode Linux: a whole kernel that runs as one ordinary process and needs neither a hypervisor nor root.
+    The guest sees this machine's files. Writes to the working directory and to every --share go through to this
+    machine; all other writes are discarded at the end. Images stay on the sandbox's own disk between runs. The
+    sandbox contains accidents; it is not a security boundary: docs/sandbox.md.
     """
 
 
@@ -121,11 +121,11 @@ def sandbox() -> None:
 @_guest_options
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(command: tuple[str, ...], **options: Any) -> None:
-    """Boot, run COMMAND, power off; end with COMMAND's own exit status.
+    """Boot, run COMMAND, power off; exit with COMMAND's exit status.
 
-    Output comes through live, standard output and standard error apart. Ctrl-C reaches COMMAND as SIGINT; it has a
-    minute to clean up, and a third Ctrl-C ends it at once. The status is 128+n if signal n ended COMMAND, 127 if
-    there is no such command, 125 if the sandbox itself failed, 2 if something it needs is missing.
+    Output is streamed live, with standard output and standard error kept separate. Ctrl-C reaches COMMAND as SIGINT;
+    it has a minute to clean up, and a third Ctrl-C kills it at once. The status is 128+n if signal n ended COMMAND,
+    127 if there is no such command, 125 if the sandbox itself failed, 2 if a requirement is missing.
 
     \b
     Examples:
@@ -152,7 +152,7 @@ def shell(**options: Any) -> None:
 
 @sandbox.command()
 def reset() -> None:
-    """Drop the image disks; images are built anew on the next run.
+    """Remove the image disks; the next run builds the images again.
 
     \b
     Example:
@@ -168,9 +168,9 @@ def reset() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def doctor(as_json: bool) -> None:
-    """What this machine offers, why it matters, and how to get what is missing.
+    """Report what this machine offers, why it matters, and how to get what is missing.
 
-    Ends with 0 if a run can take place somewhere (on this host or in the sandbox), 2 if nowhere.
+    Exits 0 if a run can take place somewhere (on this host or in the sandbox), 2 if nowhere.
 
     \b
     Examples:
@@ -213,9 +213,9 @@ def _print_requirements(rows: list[Requirement], place: str | None, without: str
         console.print(Text(f"  {row.name}: {row.fix}"), soft_wrap=True)
     verdict = {
         "host": "Runs take place on this host.",
-        "sandbox": "Runs take place in the sandbox: this host lacks something, our own kernel does not.",
+        "sandbox": "Runs take place in the User-Mode Linux sandbox, because this host lacks something.",
     }
-    console.print("\n" + verdict.get(place or "", "Nothing can run here yet."), soft_wrap=True)
+    console.print("\n" + verdict.get(place or "", "No run can take place here yet."), soft_wrap=True)
     if without is not None and without != place:
         there = "on this host" if without == "host" else "in the sandbox"
         console.print(f"With pod.runtime: process, which needs no Docker, they take place {there}.")

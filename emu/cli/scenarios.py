@@ -1,4 +1,4 @@
-"""`emu scenarios`: what can be asked, and tab completion for scenarios and `--set`."""
+"""`emu scenarios`: the built-in scenarios, and tab completion for scenarios and `--set`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def complete_scenario(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 def complete_set(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The keys that a `--set` path can go on with: `pod.` before more keys, `pod.timeoutSeconds=` before a value."""
+    """The keys that can follow in a `--set` path: `pod.` before more keys, `pod.timeoutSeconds=` before a value."""
     path, equals, begun = incomplete.partition("=")
     *before, last = path.split(".")
     root = _scenario_of(ctx)
@@ -101,7 +101,7 @@ def _pointing(text: str) -> str:
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of scenario files, by which editors complete and check them.
+    """Print the JSON Schema of scenario files, with which editors complete and check them.
 
     \b
     Example:
@@ -114,7 +114,7 @@ def schema() -> None:
 @click.argument("name", required=False, shell_complete=complete_scenario)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def scenarios(name: str | None, as_json: bool) -> None:
-    """Lists the built-in scenarios with the question that each asks; with NAME, prints that scenario's file."""
+    """List the built-in scenarios with their questions; with NAME, print that scenario's file."""
     if name is not None:
         path = find_scenario(name)
         text = _pointing(read_text(path))
@@ -125,7 +125,7 @@ def scenarios(name: str | None, as_json: bool) -> None:
         rows = [{"name": entry.name, "path": str(entry.path), "question": entry.question} for entry in found]
         output.echo(output.to_json({"scenarios": rows}, indent=2))
         return
-    table = Table("scenario", "what it asks", box=None, pad_edge=False)
+    table = Table("scenario", "question", box=None, pad_edge=False)
     for entry in found:
         table.add_row(entry.name, entry.question)
     output.console().print(table)

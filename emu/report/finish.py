@@ -1,4 +1,4 @@
-"""The last step of a run, and the whole of a remade report: study the directory, write what follows from it."""
+"""The last step of a run, and all of a regenerated report: study the directory, write the results."""
 
 from __future__ import annotations
 
@@ -26,43 +26,43 @@ from emu.study.study import Study, read_study
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a run directory tells."""
+class RunReport:
+    """The results of a run directory."""
 
     summary: Summary
     study: Study | None = None
     """None for a run with variants: each of these has its own."""
-    variants: dict[str, Told] = field(default_factory=dict)
-    """Those that were played, in the scenario's order."""
+    variants: dict[str, RunReport] = field(default_factory=dict)
+    """The reports of the variants that were played, in the scenario's order."""
 
     @property
     def studies(self) -> dict[str, Study]:
         """The study of each variant."""
-        return {name: told.study for name, told in self.variants.items() if told.study is not None}
+        return {name: report.study for name, report in self.variants.items() if report.study is not None}
 
 
-def finish(run: RunDir, out: Path | None = None, library: str | None = None) -> Told:
-    """Write summary.json and the page (`out`, else report.html), from the run's own files alone; those of each
-    variant too. `library` is where the page finds what draws its pictures; by default it holds that.
+def finish(run: RunDir, out: Path | None = None, library: str | None = None) -> RunReport:
+    """Write summary.json and the page (`out`, else report.html), from the run's own files alone, and those of
+    each variant. `library` is where the page finds the chart library; by default the page contains it.
     """
     run.release()
-    # Pictures are slow to import, and `emu show` needs none.
+    # Charts are slow to import, and `emu show` needs none.
     from emu.report.page.render import plotly_script, render_html
 
     if run.has_variants():
         from emu.report.compare.page import render_comparison
 
         run.write_whole(run.library, plotly_script())
-        told = _compared(run, lambda variant: finish(variant, library=relative(run.library, variant.path)))
+        report = _compared(run, lambda variant: finish(variant, library=relative(run.library, variant.path)))
         shared = run.library.name if out is None else None
-        page = render_comparison(run, told.studies, told.summary, shared)
+        page = render_comparison(run, report.studies, report.summary, shared)
     else:
         study, summary = study_and_summary(run)
-        told = Told(summary, study)
+        report = RunReport(summary, study)
         page = render_html(study, summary, library=library)
-    write_summary(run, told.summary)
+    write_summary(run, report.summary)
     run.write_whole(out or run.report, page)
-    return told
+    return report
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -70,30 +70,30 @@ def relative(path: Path, folder: Path) -> str:
     return PurePosixPath(os.path.relpath(path, folder)).as_posix()
 
 
-def look(run: RunDir) -> Told:
-    """What a run tells, freshly made. Nothing is written."""
+def look(run: RunDir) -> RunReport:
+    """The results of a run, freshly computed. It writes no file."""
     if run.has_variants():
         return _compared(run, look)
     study, summary = study_and_summary(run)
-    return Told(summary, study)
+    return RunReport(summary, study)
 
 
 def study_and_summary(run: RunDir) -> tuple[Study, Summary]:
-    """Both, of a run without variants, with what its own scenario expected. Nothing is written."""
+    """Both, of a run without variants, judged by its own scenario's expectations. It writes no file."""
     study = read_study(run)
     return study, summarize(study, recorded_expectations(run), recorded_warm_up(run))
 
 
-def tell(told: Told, console: Console) -> None:
-    """Print it; the path of the page is the caller's to tell."""
-    if told.study is None:
-        print_comparison(told.summary, console)
+def render(report: RunReport, console: Console) -> None:
+    """Print the results; the caller prints the path of the page."""
+    if report.study is None:
+        print_comparison(report.summary, console)
     else:
-        print_story(told.study, told.summary, console)
+        print_story(report.study, report.summary, console)
 
 
-def _compared(run: RunDir, each: Callable[[RunDir], Told]) -> Told:
+def _compared(run: RunDir, each: Callable[[RunDir], RunReport]) -> RunReport:
     names = recorded_variants(run)
-    told = {name: each(run.variant(name)) for name in names if run.variant(name).begun()}
-    played = {name: told[name].summary if name in told else None for name in names}
-    return Told(compare(played, recorded_expectations(run), scenario=recorded_name(run)), variants=told)
+    reports = {name: each(run.variant(name)) for name in names if run.variant(name).begun()}
+    played = {name: reports[name].summary if name in reports else None for name in names}
+    return RunReport(compare(played, recorded_expectations(run), scenario=recorded_name(run)), variants=reports)

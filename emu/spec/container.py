@@ -35,14 +35,16 @@ from emu.units import format_bytes
 LEAST_MILLICORES = 10
 """The kernel's shortest cpu.max quota is 1 ms in each 100 ms."""
 OWN_FOOTPRINT = "own"
-"""The footprint of our queue-proxy as it is."""
+"""The footprint of emu's queue-proxy as it is."""
 
 
 def _footprint(value: Any) -> Any:
     if isinstance(value, str) and value:
         return value
     if not isinstance(value, dict):
-        raise SpecError(f"{value!r} is not a footprint", fix="write own, knative-1.23, or a file that there is")
+        raise SpecError(
+            f"{value!r} is not a footprint", fix="write own, knative-1.23, or the path of an existing file"
+        )
     try:
         return Profile.from_data(value).to_data()
     except ProfileError as error:
@@ -71,9 +73,9 @@ class Resources(Model):
     """
 
     requests: ResourceList = ResourceList()
-    """What the container asks for."""
+    """The resources that the container reserves."""
     limits: ResourceList = ResourceList()
-    """What it may not exceed."""
+    """The resources that it may not exceed."""
 
     @model_validator(mode="after")
     def _limits_start(self) -> Self:
@@ -102,49 +104,49 @@ class Resources(Model):
 
 
 class MemoryControls(Model):
-    """The cgroup v2 memory files that Kubernetes' resources have no word for."""
+    """The cgroup v2 memory files that Kubernetes' resources do not cover."""
 
     high: Limit = None
-    """memory.high: above it the container is throttled and its memory reclaimed, but nothing is killed."""
+    """memory.high: above it the kernel throttles the container and reclaims its memory, but kills no process."""
     low: Bytes = 0
-    """memory.low: below it the container's memory is reclaimed only when there is nothing else to take."""
+    """memory.low: below it the kernel reclaims the container's memory only if no unprotected memory is left."""
     min: Bytes = 0
-    """memory.min: below it the container's memory is never reclaimed."""
+    """memory.min: below it the kernel never reclaims the container's memory."""
     swap_max: Limit = 0
-    """memory.swap.max: 0 is no swap, Kubernetes' default; `max` is as much as there is."""
+    """memory.swap.max: 0 means no swap, Kubernetes' default; `max` means no limit."""
     oom_group: bool = True
-    """memory.oom.group: kill the whole container at an OOM, as the kubelet asks for since 1.28 on cgroup v2."""
+    """memory.oom.group: kill the whole container on OOM, as the kubelet requests since 1.28 on cgroup v2."""
 
 
 class ContainerSpec(Model):
     """What every container of the pod has."""
 
     image: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
-    """Any image that the engine has already; ours if not given."""
+    """Any image that the engine already has; default: emu's image."""
     command: tuple[str, ...] | None = None
-    """The program and its arguments, as in Kubernetes: it replaces the image's entrypoint, and the image's own
-    arguments are left out. The image's own if not given.
+    """The program and its arguments, as in Kubernetes: it replaces the image's entrypoint and drops the image's
+    arguments. Default: the image's entrypoint.
     """
     args: tuple[str, ...] | None = None
-    """Arguments, as in Kubernetes: they replace the image's own, and follow `command` where that is given."""
+    """Arguments, as in Kubernetes: they replace the image's arguments, and follow `command` if given."""
     env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables. Text: quote numbers."""
+    """Environment variables. Values are text: quote numbers."""
     resources: Resources = Resources()
     """Requests and limits, as in Kubernetes."""
     memory: MemoryControls = MemoryControls()
     """The kernel's other memory files."""
     startup_probe: ProbeSpec | None = None
-    """Until it succeeds the other two are not asked; if it fails the container is killed."""
+    """The other two probes do not run until it succeeds; if it fails, the container is killed."""
     liveness_probe: ProbeSpec | None = None
-    """If it fails the container is killed, and restarted by restartPolicy."""
+    """If it fails, the container is killed, and restarted according to restartPolicy."""
     readiness_probe: ProbeSpec | None = None
-    """If it fails the container is not READY. Nothing else follows: requests are sent to it all the same."""
+    """If it fails, the container is not READY. It has no other effect: requests are still sent to it."""
     lifecycle: LifecycleSpec = LifecycleSpec()
-    """Hooks."""
+    """Lifecycle hooks."""
 
     @property
     def probes(self) -> dict[Kind, ProbeSpec]:
-        """The probes that it has, by kind."""
+        """Its probes, by kind."""
         found = zip(KINDS, (self.startup_probe, self.liveness_probe, self.readiness_probe), strict=True)
         return {kind: probe for kind, probe in found if probe is not None}
 
@@ -175,7 +177,7 @@ class ContainerSpec(Model):
             if limit is not None and value is not None and value > limit:
                 raise SpecError(
                     f"memory.{name} of {format_bytes(value)} is above the memory limit of {format_bytes(limit)}",
-                    why="the container never holds so much: its limit acts first",
+                    why="the container can never hold that much: its limit is hit first",
                     fix="lower it, or raise resources.limits.memory",
                     at=("memory", name),
                 )
@@ -188,7 +190,7 @@ class ContainerSpec(Model):
         if self.args is not None and self.command is None and self.image is None:
             raise SpecError(
                 "`args` without a program",
-                why="our images have no entrypoint, so that the first of the arguments would be the program",
+                why="emu's images have no entrypoint, so the first argument would become the program",
                 fix="add `command` or `image`",
                 at=("args",),
             )
@@ -205,21 +207,21 @@ class ContainerSpec(Model):
 
 
 class QueueProxySpec(ContainerSpec):
-    """The queue-proxy container. With `image` or `command` it is one of your own, Knative's for instance, with the
-    environment that the controller would give it.
+    """The queue-proxy container. With `image` or `command` you can run another one, for example Knative's; it gets
+    the environment that the controller would set.
     """
 
     footprint: Footprint = OWN_FOOTPRINT
-    """What our queue-proxy weighs: `own` is what our process needs; `knative-1.23` is what Knative's needs, as real
-    anonymous memory and executable pages; or a file that `emu calibrate` wrote.
+    """The memory use of emu's queue-proxy: `own`, that of its Python process; `knative-1.23`, that of Knative's, as
+    real anonymous memory and executable pages; or a file written by `emu calibrate`.
     """
 
     @model_validator(mode="after")
     def _weighs_what_it_can(self) -> Self:
         if self.footprint != OWN_FOOTPRINT and (self.image is not None or self.command is not None):
             raise SpecError(
-                "a queue-proxy of your own weighs what it weighs",
-                why="a footprint makes our own queue-proxy weigh as much as another",
+                "a footprint does not apply to your own queue-proxy",
+                why="a footprint makes emu's queue-proxy use as much memory as another one",
                 fix="remove `footprint`, or `image` and `command`",
                 at=("footprint",),
             )
@@ -227,20 +229,22 @@ class QueueProxySpec(ContainerSpec):
 
 
 class SidecarSpec(ContainerSpec):
-    """A further container, such as a service mesh's proxy; with neither `image` nor `command` a stand-in of ours."""
+    """An additional container, such as a service mesh's proxy; without `image` and `command` it is emu's stand-in."""
 
     name: Name
-    """What results call it."""
+    """Its name in results."""
     port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
-    """Where it listens once it is ready; ready as soon as it runs if not given. Our image gets it as PORT."""
+    """The port on which it listens once it is ready; without it, it is ready as soon as it runs. emu's image gets it
+    as PORT.
+    """
     hold: Bytes = 0
-    """Anonymous memory that our stand-in holds beside its own 11 MiB. Not with `image` or `command`."""
+    """Anonymous memory that the stand-in holds, on top of its own 11 MiB. Not with `image` or `command`."""
     start: Seconds = 0.0
-    """How long our stand-in takes until it holds it and listens. Not with `image` or `command`."""
+    """How long the stand-in takes until it holds that memory and listens. Not with `image` or `command`."""
 
     @property
     def is_stand_in(self) -> bool:
-        """Whether it is ours, which only holds memory and listens."""
+        """Whether it is emu's stand-in, which only holds memory and listens."""
         return self.image is None and self.command is None
 
     @model_validator(mode="after")
@@ -248,8 +252,8 @@ class SidecarSpec(ContainerSpec):
         for name in ("hold", "start"):
             if getattr(self, name) and not self.is_stand_in:
                 raise SpecError(
-                    f"`{name}` is what our stand-in does",
-                    why="with `image` or `command` the sidecar is a program of yours",
+                    f"`{name}` applies only to the stand-in",
+                    why="with `image` or `command` the sidecar is your own program",
                     fix=f"remove `{name}`, or `image` and `command`",
                     at=(name,),
                 )
@@ -260,7 +264,7 @@ class SidecarSpec(ContainerSpec):
         if self.name in ("queue-proxy", "app", "sandbox", "pod", "host"):
             raise SpecError(
                 f"a sidecar cannot be called {self.name!r}",
-                why="results call something else that",
+                why="results use that name for something else",
                 fix="give it another name",
                 at=("name",),
             )
@@ -268,18 +272,18 @@ class SidecarSpec(ContainerSpec):
 
 
 class FileSpec(Model):
-    """A file in the app's volume, made before the run and not in the page cache when it begins."""
+    """A file in the app's volume, created before the run, and not in the page cache when the run begins."""
 
     name: FileName
-    """What `readFile` calls it: letters, digits, `-`, `_` and `.`, no folders."""
+    """Its name for `readFile`: letters, digits, `-`, `_` and `.`, no folders."""
     size: Bytes
-    """Its size; there must be disk for it."""
+    """Its size; the disk must have room for it."""
 
 
 class AppSpec(ContainerSpec):
     """The app container (Knative: user-container)."""
 
     port: Annotated[Whole, Field(ge=1, le=65535)] = USER_PORT
-    """Where it listens for HTTP/1.1."""
+    """The port on which it listens for HTTP/1.1."""
     files: tuple[FileSpec, ...] = ()
-    """Files in its volume on a real block device, made before the run, none of them in the page cache."""
+    """Files in its volume on a real block device, created before the run, and not in the page cache."""

@@ -40,39 +40,37 @@ _OF_CONTAINERS = ("oom_kills", "restarts", "exits")
 
 
 class UntilModel(Model):
-    """What ends a phase: whichever of these comes first. What happens to containers is counted from the begin of the
-    run.
-    """
+    """The conditions that end a phase: the first one met. Container events count from the beginning of the run."""
 
     in_flight: Annotated[Whole, Field(ge=1, le=MOST_REQUESTS)] | None = None
-    """So many requests are under way at once, of whatever phase."""
+    """This many requests are in flight at once, of any phase."""
     answered: Annotated[Whole, Field(ge=1, le=MOST_REQUESTS)] | None = None
-    """So many requests of this phase were answered, whatever the status."""
+    """This many requests of this phase were answered, with any status."""
     oom_kills: Annotated[Whole, Field(ge=1)] | None = None
-    """There were so many OOM kills."""
+    """This many OOM kills have happened."""
     restarts: Annotated[Whole, Field(ge=1)] | None = None
-    """There were so many restarts."""
+    """This many restarts have happened."""
     exits: Annotated[Whole, Field(ge=1)] | None = None
-    """A container ended so many times."""
+    """This many container exits have happened."""
     container: Name | None = None
-    """Of this container; of all together if not given. With `oomKills`, `restarts` and `exits`."""
+    """Count only this container; default: all together. For `oomKills`, `restarts` and `exits`."""
     ready: Annotated[str, StringConstraints(pattern=r"^[0-9]+/[0-9]+$")] | None = None
-    """The pod's READY is this: `2/2`."""
+    """The pod's READY column shows this: `2/2`."""
     status: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """The pod's STATUS is this: `Running`, `CrashLoopBackOff`, or `ScaledToZero` where there is no pod."""
+    """The pod's STATUS column shows this: `Running`, `CrashLoopBackOff`, or `ScaledToZero` if there is no pod."""
 
     @model_validator(mode="after")
     def _waits_for_something(self) -> Self:
         given = [name for name in _EVENTS if getattr(self, name) is not None]
         if not given:
             raise SpecError(
-                "it waits for nothing",
-                why="a phase ends by its duration unless something else ends it",
+                "it has no condition",
+                why="without one a phase ends by its duration alone",
                 fix=f"give one of {', '.join(to_camel(name) for name in _EVENTS)}",
             )
         if self.container is not None and not set(given) & set(_OF_CONTAINERS):
             raise SpecError(
-                "nothing here is of a container",
+                "no condition here counts per container",
                 why=f"`container` goes with {', '.join(f'`{to_camel(name)}`' for name in _OF_CONTAINERS)}",
                 fix="remove `container`",
                 at=("container",),
@@ -81,23 +79,23 @@ class UntilModel(Model):
 
 
 class PhaseModel(Model):
-    """Requests of one kind, for a while."""
+    """Requests of one kind, for a period."""
 
     name: Name
-    """What results call it: lower-case letters, digits and `-`."""
+    """Its name in results: lower-case letters, digits and `-`."""
     type: PhaseType
-    """constant, poisson, ramp, steps, poisson-steps and burst send at set times, whatever happens to earlier requests
-    (an open loop, as strangers on the internet do); closed keeps a number of clients busy, each waiting for its
-    answer; pause sends nothing. With poisson and poisson-steps chance decides on the gaps, by `seed`.
+    """constant, poisson, ramp, steps, poisson-steps and burst send at fixed times, regardless of earlier requests (an
+    open loop, like independent clients on the internet); closed keeps a number of clients busy, each waiting for its
+    answer; pause sends no request. With poisson and poisson-steps the gaps are random, determined by `seed`.
     """
     duration: Annotated[Seconds, Field(gt=0)]
-    """How long it sends; with `until`, how long at most."""
+    """How long it sends; with `until`, the maximum."""
     until: UntilModel | None = None
-    """End as soon as this happens, however long it takes on this machine. After `duration` it ends in any case; what
-    was still to be sent is not sent then, and the report says what did not happen.
+    """End as soon as this condition is met, however long that takes on this machine. After `duration` the phase ends
+    in any case; it sends no further request then, and the report names the condition that was not met.
     """
     start: Seconds | None = None
-    """Seconds after the load began; when the phase before it ends, unless said."""
+    """Seconds after the beginning of the load. Default: the end of the previous phase."""
     rate: Rate = 0.0
     """Requests per second; for a burst, bursts per second (0: one burst); for a ramp, its first rate."""
     rate_to: Rate = 0.0
@@ -115,11 +113,11 @@ class PhaseModel(Model):
     keep_alive: bool = True
     """Reuse connections; false opens one for each request."""
     after_answers: bool = False
-    """Begin 0.2 s after every request of the phases before has ended, instead of at a set time."""
+    """Begin 0.2 s after every request of the previous phases has ended, instead of at a fixed time."""
     warm_up: bool = False
-    """It prepares the pod: left out of `load` in summary.json, which is what variants are compared by."""
+    """It only prepares the pod: `load` in summary.json, which variants are compared by, excludes it."""
     request: RequestModel = RequestModel()
-    """What is sent."""
+    """The request to send."""
 
     @model_validator(mode="after")
     def _shape(self) -> Self:
@@ -160,13 +158,13 @@ class LoadModel(Model):
     """The traffic."""
 
     phases: tuple[PhaseModel, ...] = ()
-    """One after the other, unless `start` says otherwise."""
+    """They run one after another, unless `start` says otherwise."""
     seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
     """The same seed gives the same times."""
     drain: Seconds = 5.0
-    """How long after the last phase answers are waited for; not at all once every request has ended."""
+    """How long to wait for answers after the last phase; the wait ends once every request has ended."""
     settle: Seconds = 2.0
-    """How long the pod is still watched after that: what a request left behind, a restart."""
+    """How long to keep recording after that: what requests left behind, a restart."""
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:

@@ -28,32 +28,36 @@ _PREFETCH = {**_SHARE, "examples": [TOUCHED, ALL, "25%", "16Mi", NONE]}
 
 def _whole(value: float) -> float:
     if value != round(value):
-        raise SpecError(f"{value:g} s are no whole seconds", why="Knative takes whole seconds here", fix="round it")
+        raise SpecError(
+            f"{value:g} s is not a whole number of seconds", why="Knative takes whole seconds here", fix="round it"
+        )
     return value
 
 
 class BackOff(Model):
-    """The kubelet's back-off between restarts: doubling, capped, reset after a container ran long enough."""
+    """The kubelet's back-off between restarts: doubled each time, capped, and reset after a container ran long
+    enough.
+    """
 
     initial: Seconds = 10.0
-    """The wait before the second restart; the first is at once."""
+    """The delay before the second restart; the first is immediate."""
     max: Seconds = 300.0
-    """The longest wait."""
+    """The maximum delay."""
     reset_after: Seconds = 600.0
-    """A container that ran this long begins anew."""
+    """A container that ran this long starts again without back-off."""
     scale: Annotated[float, BeforeValidator(number), Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
-    """All three times this: 0.1 shows in a minute what takes ten."""
+    """A factor for all three times: 0.1 shows in one minute what normally takes ten."""
 
 
 class PodMemory(Model):
-    """The pod cgroup's own limits, above those of its containers."""
+    """The limits of the pod's cgroup, above those of its containers."""
 
     max: Limit = None
     """memory.max of the pod, at least 6Mi. `max`: the sum of the containers' limits if each has one, as in
     Kubernetes, else no limit.
     """
     swap_max: Limit = None
-    """memory.swap.max of the pod; no limit if not given."""
+    """memory.swap.max of the pod. Default: no limit."""
 
     @field_validator("max")
     @classmethod
@@ -62,45 +66,47 @@ class PodMemory(Model):
 
 
 class ReclaimSpec(Model):
-    """Memory that a frozen container is asked to give back, through memory.reclaim: page cache is dropped, anonymous
-    memory goes to swap as far as `memory.swapMax` and the machine have room.
+    """Memory to reclaim from a frozen container, through memory.reclaim: the kernel drops page cache, and moves
+    anonymous memory to swap as far as `memory.swapMax` and the machine have room.
     """
 
     amount: Annotated[str, BeforeValidator(read_amount), WithJsonSchema(_SHARE)] = ALL
-    """`all`, a size, or a share of what each container holds then (`50%`)."""
+    """`all`, a size, or a share of each container's memory at that time (`50%`)."""
     after: Seconds = 0.0
-    """How long the pod has been frozen then."""
+    """How long after the freeze."""
 
 
 class FreezerSpec(Model):
-    """A freezer daemon beside the pod: it pauses all containers but queue-proxy when no request is under way, and
-    resumes them when one comes, as Knative's container-freezer did.
+    """A freezer daemon beside the pod: it pauses all containers except queue-proxy when no request is in flight, and
+    resumes them when one arrives, as Knative's container-freezer did.
     """
 
     method: Literal["docker", "cgroup"] = "docker"
-    """docker: the engine's pause, so that `docker ps` says Paused; cgroup: cgroup.freeze written directly, faster."""
+    """docker: the engine's pause, so `docker ps` shows Paused; cgroup: writes cgroup.freeze directly, which is
+    faster.
+    """
     mode: Literal["own", "knative"] = "own"
-    """own: pauses only an app that was ready, after `grace`, and says what failed; knative: as Serving 1.1 to 1.9,
-    the app frozen from the start, no grace, its readiness never asked, and 200 for a pause that failed.
+    """own: pauses only an app that was ready, after `grace`, and reports failures; knative: as in Serving 1.1 to 1.9:
+    the app is frozen from the start, no grace period, readiness is not checked, and a failed pause is answered 200.
     """
     grace: Seconds | None = None
-    """From the last response to the pause; 1 s if not given, 0 with `mode: knative`."""
+    """The time from the last response to the pause. Default: 1 s, or 0 with `mode: knative`."""
     patience: Seconds = 10.0
-    """A request that waits this long for the app to be resumed is answered 503."""
+    """How long a request waits for the app to be resumed before it gets 503."""
     reclaim: tuple[ReclaimSpec, ...] = ()
-    """Steps in which frozen memory is reclaimed; none if not given."""
+    """The steps in which frozen memory is reclaimed. Default: none."""
     prefetch: Annotated[str, BeforeValidator(read_prefetch), WithJsonSchema(_PREFETCH)] = NONE
-    """Read back from swap before a resume: `touched`, what the last wake touched; `all`, a size or a share (`25%`),
-    that first and then more; `none`.
+    """Memory to read back from swap before a resume: `touched`, what the last wake touched; `all`, a size or a share
+    (`25%`): that first, then more; or `none`.
     """
 
     @model_validator(mode="after")
     def _prefetches_what_was_reclaimed(self) -> Self:
         if self.prefetch != NONE and not self.reclaim:
             raise SpecError(
-                "there is nothing to read ahead",
+                "there is no reclaimed memory to prefetch",
                 why=NEEDS_RECLAIM,
-                fix="add `reclaim: [{amount: all, after: 5s}]`, or leave out `prefetch`",
+                fix="add `reclaim: [{amount: all, after: 5s}]`, or remove `prefetch`",
                 at=("prefetch",),
             )
         return self
@@ -110,22 +116,22 @@ WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
 
 
 class AutoscalingSpec(Model):
-    """Scale to zero, by the rules of Knative's autoscaler for one pod (min-scale 0, max-scale 1). An activator stands
-    in front of the pod: it holds the requests that come while there is none, and forwards them once there is. Given,
-    even as `{}`, this is on; without it the pod stays as long as the run.
+    """Scale to zero, by the rules of Knative's autoscaler for one pod (min-scale 0, max-scale 1). An activator in
+    front of the pod holds requests that arrive while there is no pod, and forwards them once there is one. The key
+    enables it, even as `{}`; without it the pod stays for the whole run.
     """
 
     enable_scale_to_zero: bool = True
-    """Knative's enable-scale-to-zero. false: the activator is in front of the pod, and the pod stays."""
+    """Knative's enable-scale-to-zero. With false the activator is in front of the pod, and the pod stays."""
     window: Annotated[WholeSeconds, Field(ge=6, le=3600)] = 60.0
-    """Knative's stable window, from 6s to 1h: the pod is idle when no request was under way for so long."""
+    """Knative's stable window, from 6s to 1h: a pod without a request in flight for this long is idle."""
     scale_down_delay: Annotated[WholeSeconds, Field(le=3600)] = 0.0
-    """Knative: idle for so long besides, up to 1h, before that counts."""
+    """Knative: additional idle time before that counts, up to 1h."""
     scale_to_zero_pod_retention_period: Annotated[Seconds, Field(le=3600)] = 0.0
-    """Knative: an idle pod is kept for so long besides, up to 1h."""
+    """Knative: additional time for which an idle pod is kept, up to 1h."""
     scale_to_zero_grace_period: Annotated[Seconds, Field(gt=0)] = 30.0
-    """Knative: the activator must have been in the path for so long. It is from the pod's first start on, so that
-    this matters at the beginning of a run only.
+    """Knative: how long the activator must have been in the path. It is from the pod's first start, so this matters
+    only at the beginning of a run.
     """
 
 
@@ -137,42 +143,44 @@ class PodSpec(Model):
 
     runtime: Literal["docker", "process"] = "docker"
     """What runs its containers. docker: a Docker engine. process: the same programs as plain processes in the same
-    cgroups, with a network, mounts and limits of their own; needs no Docker, knows no other image than ours.
+    cgroups, with their own network, mounts and limits; needs no Docker, and supports no custom images.
     """
     container_concurrency: Annotated[Whole, Field(ge=0, le=1000)] = 0
-    """Knative: requests in the app at a time. As many times ten wait, the rest get 503. 0 is no limit at all."""
+    """Knative: maximum concurrent requests per pod. Up to ten times as many queue; the rest get 503. 0 means no
+    limit.
+    """
     timeout_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 300
-    """Knative: a request not answered by then gets 504."""
+    """Knative: a request not answered within this many seconds gets 504."""
     response_start_timeout_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
-    """Knative: the app must have begun its answer by then; 0 is off."""
+    """Knative: the app must begin its answer within this many seconds; 0 disables it."""
     idle_timeout_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
-    """Knative: the longest the app may send nothing; 0 is off."""
+    """Knative: maximum seconds without data from the app; 0 disables it."""
     restart_policy: RestartPolicy = "Always"
-    """Kubernetes: whether a container that ended is started again. Knative pods always have Always."""
+    """Kubernetes: whether a container that exited is restarted. Knative pods always have Always."""
     back_off: BackOff = BackOff()
     """How long the kubelet waits between restarts."""
     memory: PodMemory = PodMemory()
-    """The pod cgroup's own limits."""
+    """The limits of the pod's cgroup."""
     queue_proxy: QueueProxySpec = QueueProxySpec()
     """The queue-proxy container: every request passes through it."""
     app: AppSpec = AppSpec()
     """The app container."""
     sidecars: tuple[SidecarSpec, ...] = ()
-    """Further containers, each with its own limits."""
+    """Additional containers, each with its own limits."""
     freezer: FreezerSpec | None = None
-    """Freeze the pod while no request is under way; never if not given."""
+    """Freeze the pod while no request is in flight. Default: never."""
     autoscaling: AutoscalingSpec | None = None
-    """Remove the pod when nobody asks for anything, and make it anew for the next request; never if not given."""
+    """Remove the pod when it is idle, and recreate it on the next request. Default: never."""
     ready_timeout: Seconds = 60.0
-    """How long to wait for the pod to be ready before the load begins all the same."""
+    """How long to wait for the pod to be ready; then the load begins anyway."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None
-    """Seconds from SIGTERM to SIGKILL, preStop hook included, at least 2. If not given: `timeoutSeconds`, as Knative
-    sets it, and 2 when the run is over: what was asked has been answered then.
+    """Seconds from SIGTERM to SIGKILL, preStop hook included, at least 2. Default: `timeoutSeconds`, as Knative sets
+    it, but 2 once the run is over, when no answer is outstanding.
     """
     stop_after: Seconds | None = None
-    """Tell the pod to end so long after the load began, as the kubelet does: each container's preStop hook, SIGTERM,
-    and SIGKILL after the grace period. The app's hook waits for queue-proxy's drain. At the end of the run if not
-    given, and without hooks then.
+    """Stop the pod this long after the load began, as the kubelet does: each container's preStop hook, SIGTERM, and
+    SIGKILL after the grace period. The app's hook waits for queue-proxy's drain. Default: at the end of the run, and
+    without hooks.
     """
 
     @model_validator(mode="after")
@@ -201,9 +209,9 @@ class PodSpec(Model):
     def _app_has_a_port(self) -> Self:
         if self.app.port in QUEUE_PROXY_PORTS:
             raise SpecError(
-                f"port {self.app.port} is queue-proxy's",
+                f"port {self.app.port} belongs to queue-proxy",
                 why="a pod's containers share one network; Knative refuses such a container port too",
-                fix=f"give the app another port, none of {', '.join(map(str, QUEUE_PROXY_PORTS))}",
+                fix=f"give the app a port other than {', '.join(map(str, QUEUE_PROXY_PORTS))}",
                 at=("app", "port"),
             )
         return self
@@ -230,7 +238,7 @@ class PodSpec(Model):
             hook = container.lifecycle.pre_stop
             if hook is not None and hook.sleep is not None and hook.sleep.seconds > self.grace_s:
                 raise SpecError(
-                    f"a pause of {hook.sleep.seconds} s is longer than the pod has to end, {self.grace_s} s",
+                    f"a sleep of {hook.sleep.seconds} s exceeds the pod's grace period of {self.grace_s} s",
                     why="Kubernetes refuses it: SIGKILL comes first",
                     fix="shorten it, or raise terminationGracePeriodSeconds",
                     at=(*at, "lifecycle", "preStop", "sleep", "seconds"),
@@ -241,8 +249,8 @@ class PodSpec(Model):
     def _ends_once(self) -> Self:
         if self.autoscaling is not None and self.stop_after is not None:
             raise SpecError(
-                "a pod that is told to end for good is not scaled",
-                why="`stopAfter` ends it under load, and `autoscaling` would make it anew for the next request",
+                "a pod has either `stopAfter` or `autoscaling`, not both",
+                why="`stopAfter` stops it for good, and `autoscaling` would recreate it on the next request",
                 fix="remove one of them",
                 at=("stopAfter",),
             )
@@ -259,15 +267,15 @@ class PodSpec(Model):
             if container.image is not None:
                 raise SpecError(
                     f"the image {container.image!r} needs Docker",
-                    why="with `runtime: process` a container runs a program of our own images, or none",
-                    fix="remove `image`, or take `runtime: docker`",
+                    why="with `runtime: process` a container runs a program of emu's own images",
+                    fix="remove `image`, or use `runtime: docker`",
                     at=(*at, "image"),
                 )
         if self.freezer is not None and self.freezer.method == "docker":
             raise SpecError(
-                "Docker cannot pause what it does not run",
-                why="with `runtime: process` there is no engine, and the freezer's method is docker unless said",
-                fix="add `method: cgroup` to pod.freezer, or take `runtime: docker`",
+                "Docker can pause only the containers that it runs",
+                why="with `runtime: process` there is no engine, and the freezer's default method is docker",
+                fix="add `method: cgroup` to pod.freezer, or use `runtime: docker`",
                 at=("freezer", "method"),
             )
         return self
@@ -288,7 +296,7 @@ class PodSpec(Model):
 
     @property
     def grace_s(self) -> int:
-        """Seconds from SIGTERM to SIGKILL while the run goes on."""
+        """Seconds from SIGTERM to SIGKILL during the run."""
         given = self.termination_grace_period_seconds
         return self.timeout_seconds if given is None else given
 

@@ -19,7 +19,7 @@ class HeaderSpec(Model):
     """A header of a probe."""
 
     name: Annotated[str, StringConstraints(pattern=HEADER_NAME)]
-    """Its name; Host stands in for the pod's address."""
+    """Its name; Host replaces the pod's address."""
     value: Annotated[str, StringConstraints(pattern=HEADER_VALUE)]
     """Its value."""
 
@@ -28,38 +28,38 @@ class HttpGetSpec(Model):
     """An HTTP GET, as a kubelet sends it."""
 
     path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] = "/"
-    """What to ask for."""
+    """The path to request."""
     port: Port | None = None
-    """Where; the container's own port if not given."""
+    """The port; default: the container's own."""
     host: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """Whom to connect to; the pod's address if not given."""
+    """The host to connect to; default: the pod's address."""
     scheme: Literal["HTTP", "HTTPS"] = "HTTP"
     """HTTPS does not check the certificate."""
     http_headers: tuple[HeaderSpec, ...] = ()
-    """Headers of your own."""
+    """Additional headers."""
 
 
 class TcpSocketSpec(Model):
     """A TCP connection, opened and closed."""
 
     port: Port | None = None
-    """Where; the container's own port if not given."""
+    """The port; default: the container's own."""
     host: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """Whom to connect to; the pod's address if not given."""
+    """The host to connect to; default: the pod's address."""
 
 
 class ExecSpec(Model):
     """A command in the container: 0 is success. Its memory is charged to the container."""
 
     command: Command
-    """The program and its arguments; no shell unless it is one."""
+    """The program and its arguments; emu runs no shell."""
 
 
 class SleepSpec(Model):
     """A pause."""
 
     seconds: Annotated[Whole, Field(ge=1, le=3600)]
-    """How long."""
+    """How long to wait."""
 
 
 def _one_of(model: Model, names: tuple[str, ...]) -> None:
@@ -74,26 +74,26 @@ def _one_of(model: Model, names: tuple[str, ...]) -> None:
 
 
 class ProbeSpec(Model):
-    """A probe in Kubernetes' shape, with its defaults. One of httpGet, tcpSocket and exec says how to ask."""
+    """A probe in Kubernetes' format, with its defaults. It has exactly one of httpGet, tcpSocket and exec."""
 
     http_get: HttpGetSpec | None = None
-    """A status from 200 to 399 is success."""
+    """A status from 200 to 399 is a success."""
     tcp_socket: TcpSocketSpec | None = None
-    """A connection is success."""
+    """A connection is a success."""
     exec: ExecSpec | None = None
-    """Exit code 0 is success."""
+    """Exit code 0 is a success."""
     initial_delay_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
-    """From the container's start to the first probe."""
+    """Seconds from the container's start to the first probe."""
     period_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 10
-    """From one to the next."""
+    """Seconds from one probe to the next."""
     timeout_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 1
-    """No answer by then is a failure."""
+    """Seconds until a missing answer counts as a failure."""
     success_threshold: Annotated[Whole, Field(ge=1, le=1000)] = 1
-    """Successes in a row that count; 1 for liveness and startup."""
+    """Consecutive successes needed; 1 for liveness and startup."""
     failure_threshold: Annotated[Whole, Field(ge=1, le=1000)] = 3
-    """Failures in a row that count."""
+    """Consecutive failures needed."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=1, le=3600)] | None = None
-    """From SIGTERM to SIGKILL when the container is killed for this probe; the pod's if not given."""
+    """Seconds from SIGTERM to SIGKILL when the container is killed for this probe; default: the pod's."""
 
     @model_validator(mode="after")
     def _asks_in_one_way(self) -> Self:
@@ -116,14 +116,14 @@ class ProbeSpec(Model):
 
 
 class PreStopSpec(Model):
-    """What a container does before it gets SIGTERM; the grace period runs meanwhile. One of exec, httpGet, sleep."""
+    """What a container does before it gets SIGTERM, within the grace period. One of exec, httpGet and sleep."""
 
     exec: ExecSpec | None = None
     """A command in the container."""
     http_get: HttpGetSpec | None = None
-    """A GET; whatever status it gets will do."""
+    """A GET; any status counts."""
     sleep: SleepSpec | None = None
-    """Only wait."""
+    """Wait, and do nothing else."""
 
     @model_validator(mode="after")
     def _acts_in_one_way(self) -> Self:
@@ -139,7 +139,7 @@ class PreStopSpec(Model):
 
 
 class LifecycleSpec(Model):
-    """What happens at turns of a container's life. Not run when it ends by itself or the run is over."""
+    """Hooks in a container's life. They do not run when the container exits by itself or the run is over."""
 
     pre_stop: PreStopSpec | None = None
-    """Before SIGTERM. The app's waits for queue-proxy's drain, as Knative has it, if not given."""
+    """Runs before SIGTERM. Default for the app: wait for queue-proxy's drain, as in Knative."""

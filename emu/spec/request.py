@@ -1,4 +1,4 @@
-"""One kind of request: what it carries, how it is sent and read, and what our app is to do for it."""
+"""One kind of request: its content, how it is sent and read, and what emu's app does for it."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ FRAMING_HEADERS = frozenset(
     ("connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding",
      "upgrade", "sec-websocket-key", "sec-websocket-version")
 )  # fmt: skip
-"""Headers that the sender sets itself, or that would make another request of what follows."""
+"""Headers that the sender sets itself, or that would change how the rest of the request is read."""
 
 
 class WorkSpec(Model):
-    """What a request asks of our app. Everything combines, in this order: read the request's body, read a file,
+    """What a request asks of emu's app. Everything combines, in this order: read the request's body, read a file,
     write a file, hold memory, burn CPU, sleep, answer, exit.
     """
 
     body: Literal["read", "slow", "ignore"] = "read"
     """What it does with the request's body: read all of it, read it slowly (`bodyRate`), or never read it."""
     body_rate: Bytes = 64 * 1024
-    """Bytes per second of a `slow` reader."""
+    """Bytes per second when `body` is `slow`."""
     read_file: FileName | None = None
     """Read this whole file, through the page cache."""
     write_file: FileName | None = None
@@ -57,7 +57,7 @@ class WorkSpec(Model):
     cpu: Seconds = 0.0
     """CPU time to burn."""
     sleep: Seconds = 0.0
-    """Time to wait before the answer, at no cost."""
+    """Time to wait before the answer, without using CPU."""
     answer: Bytes = 2
     """Bytes in the answer's body."""
     status: Annotated[Whole, Field(ge=200, le=599)] = 200
@@ -65,10 +65,10 @@ class WorkSpec(Model):
     exit: Annotated[Whole, Field(ge=0, le=255)] | None = None
     """End the app's process with this code once the answer is out."""
     unhealthy_for: HoldFor = 0.0
-    """How long `GET /healthz` answers 503 from now on, for probes to see; `forever` is until it is restarted."""
+    """How long `GET /healthz` answers 503 from then on, to fail probes; `forever` is until it is restarted."""
     detached: bool = False
-    """Work on when the client has left, as most servers do. Otherwise the app stops with the step it is at: a sleep
-    ends at once, and what follows is not done.
+    """Keep working after the client has disconnected, as most servers do. Otherwise the app stops at the current
+    step: a sleep ends at once, and the remaining steps do not run.
     """
 
     def to_work(self) -> Work:
@@ -77,14 +77,14 @@ class WorkSpec(Model):
 
 
 class WebSocketModel(Model):
-    """A conversation: messages sent one by one, each awaited back before the next, then a close."""
+    """A conversation: it sends messages one by one, waits for the echo of each, then closes."""
 
     messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
-    """How many."""
+    """How many messages."""
     every: Seconds = 0.0
-    """From one to the next."""
+    """The time from one message to the next."""
     size: Annotated[Bytes, Field(le=MIB)] = 64
-    """Bytes of each."""
+    """The size of each message."""
 
 
 MOST_BODY_BYTES = 128 * 1024
@@ -94,22 +94,24 @@ _TYPES = {"text": "text/plain; charset=utf-8", "json": "application/json"}
 
 
 class BodyModel(Model):
-    """A request's body. One of `size`, `text`, `json`, `file` and `base64`; one of your own has 128 KiB at most."""
+    """A request's body. Exactly one of `size`, `text`, `json`, `file` and `base64`; all but `size` have 128 KiB at
+    most.
+    """
 
     size: Bytes = 0
-    """So many bytes of filler."""
+    """This many bytes of filler."""
     text: str | None = None
     """This text, as UTF-8."""
     json_: Annotated[Any, Field(alias="json")] = None
     """This value as JSON, on one line: `{instances: [[1.0, 2.0]]}`."""
     file: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """This file's bytes, beside the scenario or by a path from where emu was started. They become part of the
-    scenario, as `text` or `base64`, when it is read.
+    """This file's bytes; the path is relative to the scenario, or to where emu was started. They become part of the
+    scenario, as `text` or `base64`, when emu reads it.
     """
     base64: str | None = None
     """These bytes, in base64."""
     content_type: Annotated[str, StringConstraints(pattern=HEADER_VALUE)] | None = None
-    """The Content-Type header. Without it: `text/plain; charset=utf-8` for `text`, `application/json` for `json`,
+    """The Content-Type header. Default: `text/plain; charset=utf-8` for `text`, `application/json` for `json`,
     none for the others.
     """
 
@@ -148,24 +150,24 @@ class BodyModel(Model):
             names = sorted(self.given, key=_FORMS.index)
             raise SpecError(
                 f"a body has one form, and this has {' and '.join(f'`{name}`' for name in names)}",
-                fix="leave one of them",
+                fix="keep one of them",
                 at=(names[-1],),
             )
         try:
             base64.b64decode(self.base64 or "", validate=True)
         except (binascii.Error, ValueError):
-            raise SpecError("it is not base64", fix="take `text` or `file`", at=("base64",)) from None
+            raise SpecError("it is not valid base64", fix="use `text` or `file`", at=("base64",)) from None
         if self.form == "file":
             return self
         try:
             size = len(self.content or b"")
         except (TypeError, ValueError) as error:
-            raise SpecError(f"it has no form in JSON ({error})", fix="correct it", at=("json",)) from None
+            raise SpecError(f"it cannot be written as JSON ({error})", fix="correct it", at=("json",)) from None
         if size > MOST_BODY_BYTES:
             raise SpecError(
                 f"a body of {size:,} bytes is too long to be part of a scenario",
-                why=f"it has {MOST_BODY_BYTES // 1024} KiB at most",
-                fix="where only the size matters: `body: 1Mi`",
+                why=f"the maximum is {MOST_BODY_BYTES // 1024} KiB",
+                fix="if only the size matters, write `body: 1Mi`",
                 at=(self.form,),
             )
         return self
@@ -189,31 +191,31 @@ class RequestModel(Model):
     """One kind of request."""
 
     method: Literal["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"] | None = None
-    """GET without a body, POST with one, unless said."""
+    """Default: GET without a body, POST with one."""
     path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] | None = None
-    """For an app of your own; ours takes `do`."""
+    """The path, for your own app; emu's app takes `do`."""
     do: WorkSpec | None = None
-    """What our app shall do; nothing but answer if not given."""
+    """What emu's app does for the request; default: it only answers."""
     headers: dict[str, str] = Field(default_factory=dict)
-    """More HTTP headers. Text: quote numbers."""
+    """Additional HTTP headers. Values are text: quote numbers."""
     body: Body = BodyModel()
-    """The request's body: a size alone (`64Ki`) is that much filler; or one of your own."""
+    """The request's body: a size alone (`64Ki`) means that much filler; or your own content."""
     send_rate: Bytes | None = None
-    """A slow sender: bytes of body per second; as fast as it goes if not given."""
+    """A slow sender: bytes of the body per second. Default: as fast as possible."""
     read_rate: Bytes | None = None
-    """A slow reader: bytes of the answer's body per second, over a connection of its own; as fast as they come if not
-    given.
+    """A slow reader: bytes of the answer's body per second, over a connection of its own. Default: as fast as they
+    arrive.
     """
     timeout: Seconds | None = None
-    """The client gives up so long after it began with the request; never if not given."""
+    """How long after it began the request the client gives up. Default: never."""
     websocket: WebSocketModel | None = None
-    """Switch to a websocket, which our app echoes. A conversation that came to its end counts as answered 101."""
+    """Switch to a websocket, which emu's app echoes. A completed conversation counts as answered 101."""
 
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:
         if self.path is not None and self.do is not None:
             raise SpecError(
-                "a request has either `path` (an app of your own) or `do` (ours), not both",
+                "a request has either `path` (your own app) or `do` (emu's app), not both",
                 fix="remove one of them",
                 at=("path",),
             )
@@ -228,25 +230,25 @@ class RequestModel(Model):
                 )
             if name.lower() in FRAMING_HEADERS:
                 raise SpecError(
-                    f"the header {name!r} is the sender's to set",
-                    why="it says how the request is framed, or what becomes of the connection",
-                    fix="remove it; `body`, `keepAlive` and `websocket` decide on that",
+                    f"the load generator sets the header {name!r} itself",
+                    why="it controls the framing of the request, or the connection",
+                    fix="remove it; use `body`, `keepAlive` and `websocket` instead",
                     at=("headers", name),
                 )
         seen = [name.lower() for name in self.headers]
         for index, name in enumerate(self.headers):
             if name.lower() in seen[:index]:
                 raise SpecError(
-                    f"the header {name!r} is there already",
-                    why="a header's name is the same in capitals",
+                    f"the header {name!r} is given twice",
+                    why="header names are not case-sensitive",
                     fix="keep one of them",
                     at=("headers", name),
                 )
         works = self.body.is_given or self.do is not None
         if self.websocket is not None and (works or self.method not in (None, "GET")):
             raise SpecError(
-                "a websocket is asked for with a plain GET",
-                why="what follows is messages, not a body or work",
+                "a websocket begins with a plain GET",
+                why="it carries messages, not a body or `do`",
                 fix="remove `body`, `do` and `method`",
                 at=("websocket",),
             )
@@ -256,7 +258,7 @@ class RequestModel(Model):
             raise SpecError("a reader of 0 bytes per second never ends", fix="give a rate", at=("readRate",))
         if self.read_rate is not None and self.websocket is not None:
             raise SpecError(
-                "a websocket's client reads each message as it comes",
+                "a websocket's client reads each message as it arrives",
                 fix="remove `readRate`",
                 at=("readRate",),
             )

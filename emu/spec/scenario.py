@@ -36,16 +36,16 @@ class StartsSpec(Model):
     """Measure how long a request waits for its answer from each temperature of the pod, instead of a load."""
 
     temperatures: Annotated[tuple[Temperature, ...], Field(min_length=1)] = TEMPERATURES
-    """cold: the app's image is not there, and is loaded from an archive on this machine; warm-disk: it is, none of it
-    in the page cache; warm-page-cache: in the page cache too; created: its container is made and not started;
-    warm-swap: frozen, its memory reclaimed; warm-memory: frozen; warm-cpu: running.
+    """cold: the app's image is absent, and emu loads it from an archive on this machine; warm-disk: the image is
+    present, but not in the page cache; warm-page-cache: it is in the page cache too; created: its container exists,
+    not started; warm-swap: frozen, its memory reclaimed; warm-memory: frozen; warm-cpu: running.
     """
     trials: Annotated[Whole, Field(ge=1, le=1000)] = 3
-    """Of each temperature. A round has one of each."""
+    """Number of trials of each temperature. A round has one of each."""
     seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
-    """Of the order within each round; the same seed gives the same order."""
+    """The seed for the order within each round; the same seed gives the same order."""
     request: RequestModel = RequestModel()
-    """What is asked each time, of a pod that starts and of one that runs."""
+    """The request to send each time, to a starting pod and to a running one."""
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
@@ -62,25 +62,25 @@ class NodeSpec(Model):
     """The machine under the pod."""
 
     image_cache: Literal["warm", "cold"] = "warm"
-    """warm: the images' files are in the page cache, charged to nobody's limit, as on a node where the same image
-    ran before; cold: the containers read their executables from the disk and pay for the pages themselves.
+    """warm: the images' files are in the page cache, charged to no limit, as on a node where the same image ran
+    before; cold: the containers read their executables from disk and are charged for the pages themselves.
     """
 
 
 class SandboxSpec(Model):
-    """The size of our own kernel, where the run is in the sandbox; on a host the host is as it is."""
+    """The size of the User-Mode Linux sandbox; it has no effect on a run on the host."""
 
     memory: Annotated[Bytes, Field(ge=512 * MIB)] = 3 * 1024 * MIB
     """The memory of the whole machine."""
     swap: Bytes = 2 * 1024 * MIB
-    """Its swap device."""
+    """The size of its swap device."""
 
 
 class RecorderSpec(Model):
-    """How closely to look."""
+    """How often to sample."""
 
     interval: Annotated[Seconds, Field(ge=0.001, le=10)] = 0.01
-    """Between two samples of every cgroup."""
+    """The time between two samples of every cgroup."""
 
 
 def _changes(value: Any) -> Any:
@@ -91,28 +91,28 @@ Changes = Annotated[dict[str, Any], BeforeValidator(_changes)]
 
 
 class ScenarioSpec(Model):
-    """One question, asked of a real kernel, with the answer that is expected."""
+    """One question to a real kernel, with the expected answer."""
 
     name: Name
     """Lower-case letters, digits and `-`; the run directory is named after it."""
     question: Annotated[str, StringConstraints(min_length=1, max_length=500)]
-    """What the run shall answer, in a sentence."""
+    """The question that the run answers, in one sentence."""
     pod: PodSpec = PodSpec()
-    """What runs."""
+    """The pod to run."""
     load: LoadModel = LoadModel()
-    """What is sent to it."""
+    """The load to send to it."""
     starts: StartsSpec | None = None
-    """Start it again and again, from each temperature; not at all if not given."""
+    """Measure its starts, from each temperature. Default: do not."""
     node: NodeSpec = NodeSpec()
-    """The machine that it runs on."""
+    """The machine on which it runs."""
     sandbox: SandboxSpec = SandboxSpec()
-    """The size of the machine, where it is our own."""
+    """The size of the sandbox, if the run takes place there."""
     recorder: RecorderSpec = RecorderSpec()
-    """How closely the run is watched."""
+    """How often the run is sampled."""
     expect: Annotated[dict[str, str], WithJsonSchema(_EXPECT)] = Field(default_factory=dict)
-    """The answer: comparisons on names of summary.json. `emu run` exits with 1 if one of them does not hold."""
+    """The expected answer: comparisons on names in summary.json. `emu run` exits 1 if one of them does not hold."""
     variants: Annotated[dict[Name, Changes], WithJsonSchema(_VARIANTS)] = Field(default_factory=dict)
-    """The same played several times in one run, to be compared: under each name the keys that it changes, as
+    """Variants of this scenario to play in one run and compare: each name has the keys that it changes, as
     `PATH: VALUE` with the paths of `--set`.
     """
 
@@ -142,14 +142,14 @@ class ScenarioSpec(Model):
         if self.load.phases:
             raise SpecError(
                 "a scenario has either `starts` or `load`, not both",
-                why="a start is measured on a pod that nothing else is asked of",
+                why="a start is measured on a pod that gets no other request",
                 fix="remove one of them",
                 at=("load", "phases"),
             )
         if self.pod.autoscaling is not None:
             raise SpecError(
-                "a pod whose starts are measured is not scaled",
-                why="`starts` makes and removes the pod at its own times",
+                "a scenario has either `starts` or `pod.autoscaling`, not both",
+                why="`starts` creates and removes the pod at its own times",
                 fix="remove one of them",
                 at=("pod", "autoscaling"),
             )
@@ -161,22 +161,22 @@ class ScenarioSpec(Model):
         freezer = self.pod.freezer
         if freezer is None or freezer.mode != "own":
             raise SpecError(
-                f"nothing makes the pod {temperature}",
-                why="a pod is frozen by the freezer, in its own mode, and this one has none",
+                f"the pod cannot become {temperature}",
+                why="only a freezer in mode `own` freezes a pod, and this pod has none",
                 fix="add `pod.freezer: {}`, or leave the temperature out",
                 at=("starts", "temperatures"),
             )
         if freezer.reclaim:
             raise SpecError(
-                "the freezer reclaims by itself what `starts` reclaims at its own times",
-                why="warm-memory and warm-swap could not be told apart",
+                "`freezer.reclaim` conflicts with `starts`, which reclaims at its own times",
+                why="warm-memory and warm-swap would be indistinguishable",
                 fix="remove `reclaim`",
                 at=("pod", "freezer", "reclaim"),
             )
         if temperature == WARM_SWAP and self.pod.app.memory.swap_max == 0:
             raise SpecError(
-                "the app may not use swap, so it never is warm-swap",
-                why="memory.swap.max is 0 unless said",
+                "the app may not use swap, so it can never be warm-swap",
+                why="memory.swap.max is 0 by default",
                 fix="add `pod.app.memory: {swapMax: max}`, or leave the temperature out",
                 at=("starts", "temperatures"),
             )
@@ -188,7 +188,7 @@ class ScenarioSpec(Model):
             if name is not None and name not in self.pod.containers:
                 raise SpecError(
                     f"there is no container {name!r} in this pod",
-                    why=f"there is: {', '.join(self.pod.containers)}",
+                    why=f"its containers are: {', '.join(self.pod.containers)}",
                     fix="name one of them",
                     at=("load", "phases", index, "until", "container"),
                 )
@@ -207,8 +207,8 @@ class ScenarioSpec(Model):
         for (at, _), do in zip(asked, work, strict=True):
             if do.read_file is not None and do.read_file not in made:
                 raise SpecError(
-                    f"nothing makes the file {do.read_file!r}",
-                    why=f"files that there are: {', '.join(made) or 'none'}",
+                    f"no phase or key creates the file {do.read_file!r}",
+                    why=f"the existing files are: {', '.join(made) or 'none'}",
                     fix=f"add it to pod.app.files: {{name: {do.read_file}, size: …}}",
                     at=(*at, "request", "do", "readFile"),
                 )

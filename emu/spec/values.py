@@ -29,7 +29,7 @@ DOCKER_MINIMUM_BYTES = 6 * MIB
 NO_LIMIT = "max"
 """The kernel's word in memory.max and its kin."""
 LARGEST_BYTES = 2**46
-"""64 TiB: a size above this is taken for a slip."""
+"""64 TiB: a size above this is taken for a typo."""
 LONGEST_S = 24 * 3600.0
 
 
@@ -51,7 +51,7 @@ class OrSize:
 
 
 LONGEST_NAME = 63
-"""As of a Kubernetes object's label."""
+"""The limit for a label of a Kubernetes object."""
 
 
 class SpecError(ValueError):
@@ -104,12 +104,12 @@ def startable(value: int | None, *at: str) -> int | None:
 
 
 def refuse_mask(value: str, at: tuple[str, ...]) -> None:
-    """SpecError for what a record has in a secret's place."""
+    """SpecError for the placeholder that a record has in place of a secret."""
     if value == MASK:
         raise SpecError(
             "its value was masked in the record",
-            why="it looks like a secret by its name, and records do not keep those",
-            fix="give it again, in the file or with --set",
+            why="its name looks like a secret, and records do not store secrets",
+            fix="supply it, in the file or with --set",
             at=at,
         )
 
@@ -121,7 +121,7 @@ def distinct(names: Iterable[str], complaint: str, where: tuple[str, ...]) -> No
         if name in seen:
             raise SpecError(
                 f"{complaint} {name!r}",
-                why=f"{where[-1]}.{seen[name]} and {where[-1]}.{index} could not be told apart",
+                why=f"{where[-1]}.{seen[name]} and {where[-1]}.{index} would be indistinguishable",
                 fix="give one of them another name",
                 at=(*where, index, "name"),
             )

@@ -37,12 +37,12 @@ def test_one_key_for_one_run_turns_it_on() -> None:
     [
         ("pod: { autoscaling: { window: 5s } }\n", "pod.autoscaling.window"),
         ("pod: { autoscaling: { window: 61m } }\n", "pod.autoscaling.window"),
-        ("pod: { autoscaling: { window: 6500ms } }\n", "6.5 s are no whole seconds"),
-        ("pod: { autoscaling: { scaleDownDelay: 1500ms } }\n", "1.5 s are no whole seconds"),
+        ("pod: { autoscaling: { window: 6500ms } }\n", "6.5 s is not a whole number of seconds"),
+        ("pod: { autoscaling: { scaleDownDelay: 1500ms } }\n", "1.5 s is not a whole number of seconds"),
         ("pod: { autoscaling: { scaleDownDelay: 2h } }\n", "pod.autoscaling.scaleDownDelay"),
         ("pod: { autoscaling: { scaleToZeroGracePeriod: 0 } }\n", "pod.autoscaling.scaleToZeroGracePeriod"),
         ("pod: { autoscaling: { minScale: 0 } }\n", "minScale"),
-        ("pod: { autoscaling: {}, stopAfter: 3s }\n", "told to end for good is not scaled"),
+        ("pod: { autoscaling: {}, stopAfter: 3s }\n", "either `stopAfter` or `autoscaling`"),
         ("pod: { autoscaling: {} }\nstarts: { temperatures: [cold] }\n", "whose starts are measured is not scaled"),
     ],
 )

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from emu.cli import run as cli_run
 from emu.cli.main import main
-from emu.cli.run import _tell, record
+from emu.cli.run import _report, record
 from emu.errors import EmuError
 from emu.record.rundir import RunDir
 from emu.run import story
@@ -158,5 +158,5 @@ def test_what_cannot_be_written_is_told_all_the_same(
 
     monkeypatch.setattr(RunDir, "write_whole", full)
     with Screen() as screen, pytest.raises(EmuError):
-        _tell(run, screen, as_json=False)
+        _report(run, screen, as_json=False)
     assert "queue-proxy was OOM-killed twice" in capsys.readouterr().out

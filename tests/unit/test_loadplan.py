@@ -92,7 +92,7 @@ def test_what_follows_an_event_cannot_be_timed() -> None:
     [
         ({}, "waits for nothing"),
         ({"container": "app"}, "waits for nothing"),
-        ({"answered": 1, "container": "app"}, "nothing here is of a container"),
+        ({"answered": 1, "container": "app"}, "no condition here counts per container"),
         ({"ready": "two"}, "ready"),
         ({"inFlight": 0}, "inFlight"),
     ],

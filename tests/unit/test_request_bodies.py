@@ -91,7 +91,7 @@ def test_a_variant_may_send_another_file(tmp_path: Path) -> None:
     [
         ("{ text: a, json: 1 }", "one form"),
         ("{ file: not-there }", "cannot read the request's body 'not-there'"),
-        ("{ base64: '%%' }", "not base64"),
+        ("{ base64: '%%' }", "not valid base64"),
         ("{ json: .5e999 }", "not finite|JSON|number"),
         ("4Q", "not a size"),
         ("{ texts: a }", "no such key"),

@@ -130,7 +130,7 @@ def test_the_good_one_is_good() -> None:
         (
             "body: ignore",
             "readFile: model",
-            "f.yaml:18:21: load.phases.0.request.do.readFile: nothing makes",
+            "f.yaml:18:21: load.phases.0.request.do.readFile: no phase or key creates",
             "files",
         ),
         ("body: 1Ki", "path: /x", "f.yaml:16:15: load.phases.0.request.path: a request has either", "remove"),

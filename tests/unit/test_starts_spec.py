@@ -35,8 +35,8 @@ KNATIVE = "pod: { freezer: { mode: knative }, app: { memory: { swapMax: max } } 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("starts: {}\n", "nothing makes the pod warm-swap"),
-        (KNATIVE + "starts: {}\n", "nothing makes the pod warm-swap"),
+        ("starts: {}\n", "the pod cannot become warm-swap"),
+        (KNATIVE + "starts: {}\n", "the pod cannot become warm-swap"),
         (SWAP + "starts: {}\n", "may not use swap"),
         (RECLAIM + "starts: {}\n", "reclaims by itself"),
         (LOAD + "starts: { temperatures: [cold] }\n", "either `starts` or `load`"),
@@ -44,7 +44,7 @@ KNATIVE = "pod: { freezer: { mode: knative }, app: { memory: { swapMax: max } } 
         ("starts: { temperatures: [tepid] }\n", "warm-disk"),
         ("starts: { trials: 0 }\n", "starts.trials"),
         ("starts: { temperatures: [cold], request: { websocket: {} } }\n", "plain answer"),
-        ("starts: { temperatures: [cold], request: { do: { readFile: model } } }\n", "nothing makes the file"),
+        ("starts: { temperatures: [cold], request: { do: { readFile: model } } }\n", "no phase or key creates the file"),
     ],
 )
 def test_what_cannot_be_is_refused(text: str, words: str) -> None:

@@ -15,7 +15,7 @@ from emu.policy.expectations import parse_expectation
 from emu.record.rundir import RunDir
 from emu.report.compare.compare import compare, rows_of
 from emu.report.compare.figure import waits_of
-from emu.report.finish import Told, finish, look, tell
+from emu.report.finish import RunReport, finish, look, render
 from tests.fakes import MIB, FakeRun
 
 SCENARIO = """\
@@ -156,11 +156,11 @@ def test_the_terminal_has_a_row_for_each(run: RunDir) -> None:
     """With what was held and what was waited."""
     text = io.StringIO()
     told = look(run)
-    tell(told, Console(file=text, width=200))
+    render(told, Console(file=text, width=200))
     lines = text.getvalue().splitlines()
     assert any(line.startswith("large") and "GiB·s" in line and "20 ms" in line for line in lines)
     assert any(line.startswith("later") and "not played" in line for line in lines)
-    assert isinstance(told, Told)
+    assert isinstance(told, RunReport)
     assert not run.summary.exists()
 
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from emu.machine import output
 from emu.record.rundir import RunDir
-from emu.report.finish import look, tell
+from emu.report.finish import look, render
 from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.study.study import read_study
@@ -27,7 +27,7 @@ KEPT = sorted(path.name for path in RUNS.iterdir())
 
 def _shown(run: RunDir) -> str:
     out = io.StringIO()
-    tell(look(run), Console(file=out, width=output.PIPE_COLUMNS))
+    render(look(run), Console(file=out, width=output.PIPE_COLUMNS))
     return out.getvalue()
 
 
