@@ -109,13 +109,8 @@ def _load_from_docker(name: str, *, sandbox: bool) -> None:
 
 
 def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
-<<<<<<< HEAD
-    """Keep it for every sandbox to come, and see now that the engine there takes it."""
-    from emu.sandbox.uml import guest
-=======
     """Keep it for every later sandbox, and check now that the engine there loads it."""
-    from emu.sandbox import uml
->>>>>>> 9a7fbfb (Help texts, scenario keys and scenarios in plain English)
+    from emu.sandbox.uml import guest
 
     _say("keeping the image in the cache, for the sandbox")
     archives.keep(archive, names)

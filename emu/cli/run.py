@@ -200,13 +200,8 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
             screen.end_step()  # from here on the guest writes
             words = argv + (["--to-stderr"] if screen.to_stderr else [])
             status = guest.run(words, stdin=scenario, quiet_s=_QUIET_S, pulse=directory.pulse)
-<<<<<<< HEAD
-            screen.step("ending the sandbox")
-    except SandboxError as lost:
-=======
             screen.step("stopping the sandbox")
-    except uml.SandboxError as lost:
->>>>>>> 9a7fbfb (Help texts, scenario keys and scenarios in plain English)
+    except SandboxError as lost:
         if not directory.begun():
             raise
         cut_short(directory, EmuError(lost.what, lost.cause, lost.fix))
