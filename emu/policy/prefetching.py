@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from emu.policy.reclaiming import read_amount, wanted_bytes
 
 NONE, TOUCHED = "none", "touched"
-NEEDS_RECLAIM = "what is read back is what was reclaimed, and nothing is"
+NEEDS_RECLAIM = "prefetch reads back reclaimed memory, and no reclaim is configured"
 FIRST_WAKE_BYTES = 8 << 20
 """So much is read back by `touched` where no wake was seen yet."""
 SPARE_BYTES = 4 << 20

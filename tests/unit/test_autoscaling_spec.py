@@ -43,7 +43,7 @@ def test_one_key_for_one_run_turns_it_on() -> None:
         ("pod: { autoscaling: { scaleToZeroGracePeriod: 0 } }\n", "pod.autoscaling.scaleToZeroGracePeriod"),
         ("pod: { autoscaling: { minScale: 0 } }\n", "minScale"),
         ("pod: { autoscaling: {}, stopAfter: 3s }\n", "either `stopAfter` or `autoscaling`"),
-        ("pod: { autoscaling: {} }\nstarts: { temperatures: [cold] }\n", "whose starts are measured is not scaled"),
+        ("pod: { autoscaling: {} }\nstarts: { temperatures: [cold] }\n", "either `starts` or `pod.autoscaling`"),
     ],
 )
 def test_what_cannot_be_is_refused(text: str, words: str) -> None:

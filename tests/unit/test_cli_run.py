@@ -141,7 +141,7 @@ def test_a_sandbox_that_is_lost(
         main(["run", "app-oom", "--out", str(out)])
     assert left.value.code == 2
     summary = json.loads(RunDir(out).summary.read_text())
-    what = "the guest ended by itself" if how == "the kernel" else "the run ended before its time"
+    what = "the guest ended by itself" if how == "the kernel" else "the run ended early"
     assert summary["failed"]["what"] == what and what in capsys.readouterr().err
     assert RunDir(out).report.exists()
     assert b"name: app-oom" in read[0] and not list((tmp_path / "cache").rglob("*.yaml"))

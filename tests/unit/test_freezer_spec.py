@@ -56,7 +56,7 @@ def test_what_is_read_ahead_goes_with_what_is_reclaimed() -> None:
         ("    reclaim: [{ amount: half }]\n", "is not an amount of memory"),
         ("    reclaim: [{ amount: 0% }]\n", "above 0 %"),
         ("    prefetch: some\n", "write all, a size (64Mi), or a share (50%); or none, or touched"),
-        ("    prefetch: touched\n", "there is nothing to read ahead"),
+        ("    prefetch: touched\n", "there is no reclaimed memory to prefetch"),
         ("    method: criu\n", "docker"),
         ("    mode: istio\n", "knative"),
         ("    grace: soon\n", "is not a duration"),
@@ -83,7 +83,10 @@ def test_the_spec_and_the_daemon_know_the_same_words() -> None:
     [
         (["--pods", "nowhere.json", "--method", "cgroup"], "cannot read the freezer's pods from nowhere.json"),
         (["--pods", "pods.json", "--method", "cgroup", "--reclaim", "much"], "'much' is not a step of reclaim"),
-        (["--pods", "pods.json", "--method", "cgroup", "--prefetch", "all"], "there is nothing to read ahead"),
+        (
+            ["--pods", "pods.json", "--method", "cgroup", "--prefetch", "all"],
+            "there is no reclaimed memory to prefetch",
+        ),
         (
             ["--pods", "pods.json", "--method", "cgroup", "--reclaim", "all", "--prefetch", "some"],
             "'some' is not what to read ahead",

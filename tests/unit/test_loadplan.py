@@ -90,8 +90,8 @@ def test_what_follows_an_event_cannot_be_timed() -> None:
 @pytest.mark.parametrize(
     ("until", "error"),
     [
-        ({}, "waits for nothing"),
-        ({"container": "app"}, "waits for nothing"),
+        ({}, "it has no condition"),
+        ({"container": "app"}, "it has no condition"),
         ({"answered": 1, "container": "app"}, "no condition here counts per container"),
         ({"ready": "two"}, "ready"),
         ({"inFlight": 0}, "inFlight"),

@@ -189,8 +189,16 @@ def test_mistakes_of_variants_are_told_together() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
-        ("containerConcurrency: 0", "app: {port: 8012}", "f.yaml:4:15: pod.app.port: port 8012 is queue-proxy's"),
-        ("containerConcurrency: 0", "app: {port: 9091}", "f.yaml:4:15: pod.app.port: port 9091 is queue-proxy's"),
+        (
+            "containerConcurrency: 0",
+            "app: {port: 8012}",
+            "f.yaml:4:15: pod.app.port: port 8012 belongs to queue-proxy",
+        ),
+        (
+            "containerConcurrency: 0",
+            "app: {port: 9091}",
+            "f.yaml:4:15: pod.app.port: port 9091 belongs to queue-proxy",
+        ),
         (
             "containerConcurrency: 0",
             "timeoutSeconds: 30\n  responseStartTimeoutSeconds: 31",
@@ -215,7 +223,7 @@ def test_mistakes_of_variants_are_told_together() -> None:
         (
             "    resources:",
             "    lifecycle: {preStop: {sleep: {seconds: 301}}}\n    resources:",
-            "f.yaml:6:44: pod.queueProxy.lifecycle.preStop.sleep.seconds: a pause of 301 s",
+            "f.yaml:6:44: pod.queueProxy.lifecycle.preStop.sleep.seconds: a sleep of 301 s",
         ),
         ("body: 1Ki", "headers: {Content-Length: '5'}", "f.yaml:16:19: load.phases.0.request.headers.Content-Length"),
         ("body: 1Ki", "headers: {transfer-encoding: x}", "f.yaml:16:19: load.phases.0.request.headers.transfer-enc"),
@@ -472,7 +480,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert isinstance(error, SeveralErrors)
     told = "\n".join(one.what for one in error.errors)
     for what in (
-        "pod.app.port: port 8012 is queue-proxy's", "memory.high of 128 MiB", "rate: -1", "phases.1.type",
+        "pod.app.port: port 8012 belongs to queue-proxy", "memory.high of 128 MiB", "rate: -1", "phases.1.type",
         "phases.1.duration: it is missing", "two phases have the name 'a'", "no 'ap' in containers", "'true'",
         "no 'b' in phases", "'/dev/zero'",
     ):  # fmt: skip

@@ -38,13 +38,16 @@ KNATIVE = "pod: { freezer: { mode: knative }, app: { memory: { swapMax: max } } 
         ("starts: {}\n", "the pod cannot become warm-swap"),
         (KNATIVE + "starts: {}\n", "the pod cannot become warm-swap"),
         (SWAP + "starts: {}\n", "may not use swap"),
-        (RECLAIM + "starts: {}\n", "reclaims by itself"),
+        (RECLAIM + "starts: {}\n", "conflicts with `starts`"),
         (LOAD + "starts: { temperatures: [cold] }\n", "either `starts` or `load`"),
         ("starts: { temperatures: [] }\n", "starts.temperatures"),
         ("starts: { temperatures: [tepid] }\n", "warm-disk"),
         ("starts: { trials: 0 }\n", "starts.trials"),
         ("starts: { temperatures: [cold], request: { websocket: {} } }\n", "plain answer"),
-        ("starts: { temperatures: [cold], request: { do: { readFile: model } } }\n", "no phase or key creates the file"),
+        (
+            "starts: { temperatures: [cold], request: { do: { readFile: model } } }\n",
+            "no phase or key creates the file",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(text: str, words: str) -> None:

@@ -91,5 +91,7 @@ def made_prefetcher(wanted: str, *, reclaims: bool) -> Prefetcher | None:
     if what == NONE:
         return None
     if not reclaims:
-        raise EmuError("there is nothing to read ahead", NEEDS_RECLAIM, "add --reclaim, or leave out --prefetch")
+        raise EmuError(
+            "there is no reclaimed memory to prefetch", NEEDS_RECLAIM, "add --reclaim, or remove --prefetch"
+        )
     return Prefetcher(what)
