@@ -40,7 +40,9 @@ from emu.record.events import (
     KubeletEvent,
     MemoryEventsRose,
     Note,
+    OfPod,
     OomKillLogged,
+    Owner,
     PhaseBegan,
     PhaseEnded,
     PodScaled,
@@ -51,7 +53,7 @@ from emu.record.events import (
     RunFailed,
 )
 from emu.record.rundir import RunDir
-from emu.record.samples import SampleWriter
+from emu.record.samples import HOST, SampleWriter
 from emu.runtime.docker import ContainerRequest, Engine, Executed
 from emu.runtime.podcgroup import PodCgroup
 
@@ -78,12 +80,19 @@ COUNTERS = (
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 
 
+POD_NAME = "emu-fake"
+
+
+def owner(container: str = "", attempt: int | None = None) -> Owner:
+    """An instance of a container in the pod of a made-up run; the pod itself by default."""
+    return Owner(POD_NAME, container, attempt)
+
+
 @dataclass
 class FakeCgroup:
     """One cgroup's numbers as of now."""
 
-    label: str
-    attempt: int | None
+    owner: Owner
     path: str
     limit: int | None = None
     swap_limit: int | None = None
@@ -184,7 +193,7 @@ class FakeRun:
         self._oom = OomParser()
         self._sequence = 900
         self.attempts: dict[str, int] = {}
-        self.pod = FakeCgroup("pod", None, "/emu.slice/emu-fake.slice", limit=pod_limit)
+        self.pod = FakeCgroup(owner(), "/emu.slice/emu-fake.slice", limit=pod_limit)
         self.live: dict[str, FakeCgroup] = {}
         self._ended = dict.fromkeys(COUNTERS, 0.0)
         devices = {DATA_DISK: {"name": "ubdb", "role": "docker"}, SWAP_DISK: {"name": "ubdc", "role": "swap"}}
@@ -204,8 +213,8 @@ class FakeRun:
             )
         )
         self._see(self.pod)
-        self._host = self._samples.declare("host", None, "meminfo", "/proc/meminfo")
-        self._vmstat = self._samples.declare("host", None, "vmstat", "/proc/vmstat")
+        self._host = self._samples.declare(HOST, "meminfo", "/proc/meminfo")
+        self._vmstat = self._samples.declare(HOST, "vmstat", "/proc/vmstat")
 
     @property
     def t(self) -> float:
@@ -213,8 +222,8 @@ class FakeRun:
         return ORIGIN + self.now
 
     def event(self, event: Event) -> None:
-        """Append any event."""
-        self._events.append(event)
+        """Append any event; those of a pod are of this one."""
+        self._events.append(replace(event, pod=POD_NAME) if isinstance(event, OfPod) else event)
 
     def start(
         self,
@@ -233,8 +242,8 @@ class FakeRun:
         """
         attempt = self.attempts[container] = self.attempts.get(container, -1) + 1
         ident = container_id(container, attempt)
-        owner = (container, attempt) if named else (ident, None)
-        group = FakeCgroup(*owner, f"{self.pod.path}/{ident}", memory_max, swap_max, high)
+        whose = owner(container, attempt) if named else owner(ident)
+        group = FakeCgroup(whose, f"{self.pod.path}/{ident}", memory_max, swap_max, high)
         for _ in range(processes):
             group.pids.append(self._next_pid)
             self._next_pid += 1
@@ -297,7 +306,7 @@ class FakeRun:
             for file, text in texts.items():
                 if file not in group.sources:
                     path = f"/sys/fs/cgroup{group.path}/{file}"
-                    group.sources[file] = self._samples.declare(group.label, group.attempt, file, path)
+                    group.sources[file] = self._samples.declare(group.owner, file, path)
                 self._samples.put(group.sources[file], text.encode())
         used = self.pod.current // 1024
         available = 950_000 - used if self.available_kb is None else self.available_kb
@@ -317,15 +326,15 @@ class FakeRun:
         changed = [(group, True, group.local), (group, False, group.whole)]
         if group is not self.pod:
             changed.append((self.pod, False, self.pod.whole))
-        for owner, is_local, values in changed:
+        for cgroup, is_local, values in changed:
             for name, rise in delta.items():
                 values[name] += rise
             self.event(
                 MemoryEventsRose(
                     t=self.t,
-                    label=owner.label,
-                    attempt=owner.attempt,
-                    path=owner.path,
+                    label=cgroup.owner.label,
+                    attempt=cgroup.owner.attempt,
+                    path=cgroup.path,
                     local=is_local,
                     delta=dict(delta),
                     values=dict(values),
@@ -451,7 +460,7 @@ class FakeRun:
         ident = container_id(container, attempt)
         for source in group.sources.values():
             self._samples.gone(source)
-        self.event(CgroupGone(t=self.t, label=group.label, attempt=group.attempt, path=group.path))
+        self.event(CgroupGone(t=self.t, label=group.owner.label, attempt=group.owner.attempt, path=group.path))
         attributes = {"exitCode": str(code)}
         self.event(
             DockerEvent(
@@ -494,7 +503,7 @@ class FakeRun:
     def scale_from_zero(self) -> None:
         """There is to be a pod again: a cgroup whose counters begin at 0."""
         self.event(PodScaled(t=self.t, pods=1, reached=False, why="a request came", concurrency=1.0, waiting=1))
-        self.pod = FakeCgroup("pod", None, self.pod.path, limit=self.pod.limit)
+        self.pod = FakeCgroup(owner(), self.pod.path, limit=self.pod.limit)
         self._ended = dict.fromkeys(COUNTERS, 0.0)
         self.away = False
         self._see(self.pod)
@@ -594,7 +603,7 @@ class FakeRun:
         return self.run
 
     def _see(self, group: FakeCgroup) -> None:
-        self.event(CgroupSeen(t=self.t, label=group.label, attempt=group.attempt, path=group.path))
+        self.event(CgroupSeen(t=self.t, label=group.owner.label, attempt=group.owner.attempt, path=group.path))
 
     def _log_oom(
         self, victim: FakeCgroup, comm: str, pids: list[int], level: str, log: str, invoker: str, group: bool

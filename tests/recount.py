@@ -132,7 +132,8 @@ def _lives(data: bytes, host: Figures) -> list[Cgroup]:
             key = group.decode()
             life = lives.get(key)
             if life is None:
-                life = lives[key] = Cgroup(label.decode(), None if attempt == b"-" else int(attempt))
+                owner = label.decode().rpartition("/")[2] or "pod"  # `pod/container`; once `container` alone
+                life = lives[key] = Cgroup(owner, None if attempt == b"-" else int(attempt))
                 done.append(life)
             sources[int(number)] = (file.decode(), key, life)
         elif words[0] == b"F":

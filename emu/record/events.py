@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from emu.files import typed
 from emu.files.regular import read_lines
@@ -28,6 +28,30 @@ SCALED_TO_ZERO = "ScaledToZero"
 """A pod's status, in kubectl's manner, while there is none."""
 
 
+POD_LABEL = "pod"
+"""The label of a pod's own cgroup."""
+
+
+class Owner(NamedTuple):
+    """Whose something is: a container instance's, or with empty parts a whole pod's. Runs from before pods had names
+    have an empty `pod`.
+    """
+
+    pod: str
+    container: str
+    attempt: int | None
+
+    @property
+    def label(self) -> str:
+        """The container's name, or `pod`."""
+        return self.container or POD_LABEL
+
+    @property
+    def whole_pod(self) -> Owner:
+        """The pod that it is in."""
+        return Owner(self.pod, "", None)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """The base: when, by CLOCK_MONOTONIC."""
@@ -38,6 +62,44 @@ class Event:
     def to_line(self) -> str:
         """One JSON line with its newline."""
         return json.dumps({"kind": self.kind, **asdict(self)}, separators=(",", ":"), default=str) + "\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfPod(Event):
+    """An event of one pod."""
+
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfContainer(OfPod):
+    """An event of one container instance."""
+
+    container: str
+    """`queue-proxy` or `app` (or `sandbox`, the pause container that holds the pod's network)."""
+    attempt: int
+    """0 for the first instance; a restart makes a new one, as the kubelet does."""
+
+    @property
+    def owner(self) -> Owner:
+        """Whose event it is."""
+        return Owner(self.pod, self.container, self.attempt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfCgroup(OfPod):
+    """An event of one cgroup."""
+
+    label: str
+    """`pod`, `queue-proxy`, `app`, `sandbox`, or the directory's name where nobody said whose it is."""
+    attempt: int | None
+    path: str
+
+    @property
+    def owner(self) -> Owner:
+        """Whose cgroup it is."""
+        return Owner(self.pod, "" if self.label == POD_LABEL else self.label, self.attempt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +156,10 @@ class PhaseEnded(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerCreated(Event):
+class ContainerCreated(OfContainer):
     """Docker made a container instance; it has no cgroup yet. Limits in bytes; None is no limit."""
 
     kind: ClassVar[str] = "container-created"
-    container: str
-    """`queue-proxy` or `app` (or `sandbox`, the pause container that holds the pod's network)."""
-    attempt: int
-    """0 for the first instance; a restart makes a new one, as the kubelet does."""
     id: str
     name: str
     image: str
@@ -114,36 +172,30 @@ class ContainerCreated(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerStarted(Event):
+class ContainerStarted(OfContainer):
     """Docker says that it runs."""
 
     kind: ClassVar[str] = "container-started"
-    container: str
-    attempt: int
     id: str
     pid: int
     cgroup: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerReady(Event):
+class ContainerReady(OfContainer):
     """It became ready by its readiness probe, or no longer is."""
 
     kind: ClassVar[str] = "container-ready"
-    container: str
-    attempt: int
     ready: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerExited(Event):
+class ContainerExited(OfContainer):
     """It ended. `docker_oom_killed` is Docker's own flag, which is known to lie; it is recorded, never believed. None
     where no Docker engine ran it.
     """
 
     kind: ClassVar[str] = "container-exited"
-    container: str
-    attempt: int
     id: str
     exit_code: int
     docker_oom_killed: bool | None
@@ -156,12 +208,10 @@ class ContainerExited(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerStopping(Event):
+class ContainerStopping(OfContainer):
     """It is being ended: its preStop hook begins, or SIGTERM comes at once."""
 
     kind: ClassVar[str] = "container-stopping"
-    container: str
-    attempt: int
     why: str
     """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `scale-down` (it is scaled to zero), `run`
     (the run is over).
@@ -171,14 +221,12 @@ class ContainerStopping(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CommandRan(Event):
+class CommandRan(OfContainer):
     """A command that a probe or a hook ran in a container has ended (at `t`), or was killed. It is charged to the
     container, and whatever it takes is the container's.
     """
 
     kind: ClassVar[str] = "command-ran"
-    container: str
-    attempt: int
     why: str
     """`liveness`, `readiness`, `startup` or `preStop`."""
     command: list[str]
@@ -190,7 +238,7 @@ class CommandRan(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KubeletEvent(Event):
+class KubeletEvent(OfContainer):
     """What a kubelet would record of the pod, as `kubectl describe pod` lists it."""
 
     kind: ClassVar[str] = "kubelet-event"
@@ -199,12 +247,10 @@ class KubeletEvent(Event):
     reason: str
     """Unhealthy, Killing, BackOff …"""
     message: str
-    container: str
-    attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackOffBegan(Event):
+class BackOffBegan(OfPod):
     """The next start waits, as the kubelet's would."""
 
     kind: ClassVar[str] = "back-off"
@@ -214,7 +260,7 @@ class BackOffBegan(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodStatus(Event):
+class PodStatus(OfPod):
     """The pod as kubectl would show it; written when it changes."""
 
     kind: ClassVar[str] = "pod-status"
@@ -226,36 +272,26 @@ class PodStatus(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CgroupSeen(Event):
+class CgroupSeen(OfCgroup):
     """The recorder found a cgroup and began to read its files."""
 
     kind: ClassVar[str] = "cgroup-seen"
-    label: str
-    """`pod`, `queue-proxy`, `app`, `sandbox`, or the directory's name where nobody said whose it is."""
-    attempt: int | None
-    path: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class CgroupGone(Event):
+class CgroupGone(OfCgroup):
     """A cgroup was removed (its last process ended)."""
 
     kind: ClassVar[str] = "cgroup-gone"
-    label: str
-    attempt: int | None
-    path: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryEventsRose(Event):
+class MemoryEventsRose(OfCgroup):
     """memory.events or memory.events.local of a cgroup changed. `oom` rises where the limit was hit, `oom_kill`
     where the victim died; memory.events counts descendants too, memory.events.local only its own level.
     """
 
     kind: ClassVar[str] = "memory-events"
-    label: str
-    attempt: int | None
-    path: str
     local: bool
     delta: dict[str, int]
     values: dict[str, int]
@@ -293,12 +329,10 @@ class DockerEvent(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerPaused(Event):
+class ContainerPaused(OfContainer):
     """The freezer daemon has paused it; `t` is when the kernel had confirmed it."""
 
     kind: ClassVar[str] = "container-paused"
-    container: str
-    attempt: int
     id: str
     method: str
     """`docker` or `cgroup`."""
@@ -311,12 +345,10 @@ class ContainerPaused(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContainerResumed(Event):
+class ContainerResumed(OfContainer):
     """The freezer daemon has let it run again; `t` is when the kernel had confirmed it."""
 
     kind: ClassVar[str] = "container-resumed"
-    container: str
-    attempt: int
     id: str
     method: str
     """`docker` or `cgroup`; `other` where somebody else was faster, as the engine is when it stops one."""
@@ -326,7 +358,7 @@ class ContainerResumed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FreezerFailed(Event):
+class FreezerFailed(OfPod):
     """The freezer daemon could not do what it was asked."""
 
     kind: ClassVar[str] = "freezer-failed"
@@ -338,12 +370,10 @@ class FreezerFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryReclaimed(Event):
+class MemoryReclaimed(OfContainer):
     """Memory of a paused container was asked back. Bytes."""
 
     kind: ClassVar[str] = "memory-reclaimed"
-    container: str
-    attempt: int
     id: str
     wanted_bytes: int
     before: dict[str, int | None]
@@ -355,12 +385,10 @@ class MemoryReclaimed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryPrefetched(Event):
+class MemoryPrefetched(OfContainer):
     """Swapped memory of a paused container was read back ahead, just before it was resumed. Bytes."""
 
     kind: ClassVar[str] = "memory-prefetched"
-    container: str
-    attempt: int
     id: str
     swapped_bytes: int
     """What was in swap after the last reclaim."""
@@ -374,7 +402,7 @@ class MemoryPrefetched(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartMeasured(Event):
+class StartMeasured(OfPod):
     """One trial of a start: a request that came to a pod of a known temperature was answered, or was not. `t` is the
     end of its answer; all times are CLOCK_MONOTONIC seconds.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from emu.machine.listeners import Listeners
-from emu.record.events import Event, Note, now
+from emu.record.events import Event, Note, Owner, now
 from emu.record.samples import SampleWriter
 
 LISTENERS_FILE = "listeners"
@@ -16,7 +16,8 @@ LISTENERS_FILE = "listeners"
 class PodListeners:
     """Those of one pod's network at a time. No I/O in the constructor."""
 
-    def __init__(self, writer: SampleWriter, append: Callable[[Event], None]) -> None:
+    def __init__(self, pod: Owner, writer: SampleWriter, append: Callable[[Event], None]) -> None:
+        self._pod = pod
         self._writer = writer
         self._append = append
         self._listeners: Listeners | None = None
@@ -36,7 +37,7 @@ class PodListeners:
         except (OSError, IndexError) as error:
             self._do_without(error)
             return
-        self._source = self._writer.declare("pod", None, LISTENERS_FILE, f"/proc/{pids[0]}/ns/net")
+        self._source = self._writer.declare(self._pod, LISTENERS_FILE, f"/proc/{pids[0]}/ns/net")
 
     def sample(self) -> None:
         """Put how many wait now into the sample."""

@@ -31,13 +31,14 @@ from emu.record.events import (
     Event,
     EventLog,
     MemoryEventsRose,
+    Owner,
     RecorderReport,
     now,
 )
 from emu.record.kernel_log import KernelLog
 from emu.record.pod_listeners import PodListeners
 from emu.record.rundir import RunDir
-from emu.record.samples import SampleWriter
+from emu.record.samples import HOST, SampleWriter
 from emu.record.writing import NotRecordedError, writing
 
 FAST_FILES = (
@@ -82,10 +83,9 @@ _SYNC_FILE_RANGE_WRITE = 2
 class _Watched:
     """One cgroup: its open files, and what its memory.events said last."""
 
-    def __init__(self, path: str, label: str, attempt: int | None) -> None:
+    def __init__(self, path: str, owner: Owner) -> None:
         self.path = path
-        self.label = label
-        self.attempt = attempt
+        self.owner = owner
         self.fast: list[tuple[int, int]] = []
         self.slow: list[tuple[int, int]] = []
         self.events: dict[int, tuple[bool, int]] = {}
@@ -102,7 +102,7 @@ class _Watched:
                     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 except OSError:
                     continue
-                source = writer.declare(self.label, self.attempt, name, path)
+                source = writer.declare(self.owner, name, path)
                 into.append((source, fd))
                 if name in ("memory.events", "memory.events.local"):
                     self.events[source] = (name.endswith("local"), fd)
@@ -116,21 +116,22 @@ class _Watched:
 class Recorder:
     """The recording process. No I/O in the constructor."""
 
-    def __init__(self, run: RunDir, pod_cgroup: Path, interval_s: float) -> None:
+    def __init__(self, run: RunDir, pod_cgroup: Path, interval_s: float, pod: str = "") -> None:
         self._pod = str(pod_cgroup)
+        self._owner = Owner(pod, "", None)
         self._interval_s = interval_s
         self._run = run
         self._log = EventLog(run.events)
         self._writer = SampleWriter(run.samples)
         self._watched: dict[str, _Watched] = {}
         self._by_event_fd: dict[int, _Watched] = {}
-        self._names: dict[str, tuple[str, int | None]] = {}
+        self._names: dict[str, Owner] = {}
         self._links = -1
         self._poll = select.poll()
         self._kernel_log = KernelLog(run.kmsg, self._poll, self._append)
         self._host: list[tuple[int, int]] = []
         self._vmstat = -1
-        self._listeners = PodListeners(self._writer, self._append)
+        self._listeners = PodListeners(self._owner, self._writer, self._append)
         self._samples = 0
         self._late = 0
         self._stop = False
@@ -185,12 +186,12 @@ class Recorder:
             except OSError:
                 continue
             name = "memory.pressure" if "pressure" in path else path.rsplit("/", 1)[1]
-            source = self._writer.declare("host", None, name, path)
+            source = self._writer.declare(HOST, name, path)
             self._host.append((source, fd))
             if name == VMSTAT:
                 self._vmstat = source
         self._kernel_log.open()
-        self._watch(self._pod, "pod", None)
+        self._watch(self._pod, self._owner)
 
     def _asked_to_stop(self, *_: object) -> None:
         self._stop = True
@@ -245,7 +246,7 @@ class Recorder:
         *lines, self._input = (self._input + part).split(b"\n")
         for line in lines:
             told: dict[str, Any] = json.loads(line)
-            self._names[told["id"]] = (told["container"], told["attempt"])
+            self._names[told["id"]] = Owner(self._owner.pod, told["container"], told["attempt"])
 
     # sampling
 
@@ -300,9 +301,7 @@ class Recorder:
         self._append(
             MemoryEventsRose(
                 t=moment,
-                label=watched.label,
-                attempt=watched.attempt,
-                path=watched.path,
+                **_whose(watched),
                 local=local,
                 delta=delta,
                 values=dict(values),
@@ -320,37 +319,37 @@ class Recorder:
             return
         self._links = links
         if self._pod not in self._watched:  # scaled to zero, and made anew
-            self._watch(self._pod, "pod", None)
+            self._watch(self._pod, self._owner)
         with os.scandir(self._pod) as entries:
             for entry in entries:
                 if entry.path not in self._watched and entry.is_dir(follow_symlinks=False):
-                    label, attempt = self._owner(entry.name)
-                    self._watch(entry.path, label, attempt)
+                    self._watch(entry.path, self._owner_of(entry.name))
 
-    def _owner(self, directory: str) -> tuple[str, int | None]:
+    def _owner_of(self, directory: str) -> Owner:
         for container_id, owner in self._names.items():
             if container_id in directory:
                 return owner
         if not self._stop:
             self._read_names()
-        return next((owner for known, owner in self._names.items() if known in directory), (directory, None))
+        unknown = Owner(self._owner.pod, directory, None)
+        return next((owner for known, owner in self._names.items() if known in directory), unknown)
 
-    def _watch(self, path: str, label: str, attempt: int | None) -> None:
-        watched = _Watched(path, label, attempt)
+    def _watch(self, path: str, owner: Owner) -> None:
+        watched = _Watched(path, owner)
         watched.open(self._writer)
         self._watched[path] = watched
         for _, fd in watched.events.values():
             self._by_event_fd[fd] = watched
             self._poll.register(fd, select.POLLPRI | select.POLLERR)
-        self._append(CgroupSeen(t=now(), label=label, attempt=attempt, path=path))
-        if attempt is not None and label != SANDBOX and not self._listeners.tried:
+        self._append(CgroupSeen(t=now(), **_whose(watched)))
+        if owner.attempt is not None and owner.container != SANDBOX and not self._listeners.tried:
             self._open_listeners()
 
     def _open_listeners(self) -> None:
         """Look into the pod's network, now that a container of it comes: the sandbox has made it. Processes without a
         sandbox have the machine's.
         """
-        sandbox = next((one for one in self._watched.values() if one.label == SANDBOX), None)
+        sandbox = next((one for one in self._watched.values() if one.owner.container == SANDBOX), None)
         if sandbox is not None:
             self._listeners.open(Path(sandbox.path))
 
@@ -363,9 +362,9 @@ class Recorder:
         watched.close()
         self._watched.pop(watched.path, None)
         self._links = -1
-        if watched.label == SANDBOX:
+        if watched.owner.container == SANDBOX:
             self._listeners.forget()
-        self._append(CgroupGone(t=moment, label=watched.label, attempt=watched.attempt, path=watched.path))
+        self._append(CgroupGone(t=moment, **_whose(watched)))
 
     # the record itself
 
@@ -393,6 +392,11 @@ class Recorder:
                 _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 
 
+def _whose(watched: _Watched) -> dict[str, Any]:
+    owner = watched.owner
+    return {"pod": owner.pod, "label": owner.label, "attempt": owner.attempt, "path": watched.path}
+
+
 def _kept(text: bytes) -> bytes:
     """The lines of /proc/vmstat that are recorded."""
     return b"".join(line for line in text.splitlines(keepends=True) if line.startswith(VMSTAT_LINES))
@@ -402,14 +406,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m emu.record.recorder --run DIR --pod-cgroup PATH [--interval S]`."""
+    """`python -m emu.record.recorder --run DIR --pod-cgroup PATH [--pod NAME] [--interval S]`."""
     parser = argparse.ArgumentParser(prog="emu.record.recorder")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--pod-cgroup", type=Path, required=True)
+    parser.add_argument("--pod", default="")
     parser.add_argument("--interval", type=float, default=0.01)
     options = parser.parse_args(argv)
     try:
-        Recorder(RunDir(options.run), options.pod_cgroup, options.interval).record()
+        Recorder(RunDir(options.run), options.pod_cgroup, options.interval, options.pod).record()
     except NotRecordedError as error:
         sys.stdout.write(f"{error}\n")
         sys.stdout.flush()

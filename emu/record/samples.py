@@ -3,7 +3,8 @@ r"""samples.raw.zst: control files as the kernel gave them, written first, inter
 The format is text framing around raw bytes, so that a person can read it with `less` and a torn end costs only
 the last sample:
 
-    D <source> <label> <attempt|-> <file name> <path>\n    declares a source once, before its first use
+    D <source> <owner> <attempt|-> <file name> <path>\n    declares a source once, before its first use; the owner is
+                                                          `<pod>/<container>`, `<pod>/` for a whole pod, or `host`
     S <t in ns, CLOCK_MONOTONIC> <why: tick|event>\n        begins a sample
     F <source> <length>\n<length raw bytes>\n              one file's text; a file that has not changed since
                                                           the source's last F line is left out
@@ -12,7 +13,7 @@ the last sample:
 
 It is packed into zstd frames as it is written (frames.py), each sample a flushed block. Every frame begins with
 all declarations and leaves no file out at first, so that it can be read without those before it. Older runs have the
-text unpacked, in samples.raw.
+text unpacked, in samples.raw, or owners without a pod: `app`, and `pod` for the whole.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from emu.files.regular import bounded_lines, open_regular
-from emu.record.events import LONGEST_RUN_S, Damage
+from emu.record.events import LONGEST_RUN_S, POD_LABEL, Damage, Owner
 from emu.record.frames import FrameWriter, is_packed, read_frames
 
+HOST = Owner("", "host", None)
+"""The whole machine, or the sandbox's kernel."""
 _FLUSH_NS = 100_000_000
 """Samples of so long are packed and written together: that costs less CPU than each by itself."""
 _LONGEST_TEXT = 2**22
@@ -40,9 +43,7 @@ class Source:
     """One control file that is read again and again."""
 
     number: int
-    label: str
-    """`pod`, `queue-proxy`, `app`, `sandbox`, `host`."""
-    attempt: int | None
+    owner: Owner
     file: str
     """`memory.stat`, `io.stat`, `meminfo` …"""
     path: str
@@ -50,15 +51,15 @@ class Source:
 
 @dataclass
 class Sample:
-    """The state at one moment. `files` holds, by (label, attempt), the last text of each file: only cgroups that
-    were still there. `read` names those that were read anew in this sample. Both are the reader's own and change
+    """The state at one moment. `files` holds, by owner, the last text of each file: only cgroups that were still
+    there. `read` names those that were read anew in this sample. Both are the reader's own and change
     as it goes on; take what you need before the next sample.
     """
 
     t: float
     why: str
-    files: dict[tuple[str, int | None], dict[str, bytes]] = field(default_factory=dict)
-    read: set[tuple[str, int | None]] = field(default_factory=set)
+    files: dict[Owner, dict[str, bytes]] = field(default_factory=dict)
+    read: set[Owner] = field(default_factory=set)
 
 
 class SampleWriter:
@@ -88,12 +89,12 @@ class SampleWriter:
         """Open the file for appending."""
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
-    def declare(self, label: str, attempt: int | None, file: str, path: str) -> int:
+    def declare(self, owner: Owner, file: str, path: str) -> int:
         """Give a file its number."""
         number = self._next
         self._next += 1
-        mark = "-" if attempt is None else str(attempt)
-        self._known[number] = f"D {number} {label} {mark} {file} {path}\n".encode()
+        attempt = "-" if owner.attempt is None else str(owner.attempt)
+        self._known[number] = f"D {number} {_written(owner)} {attempt} {file} {path}\n".encode()
         self._declared.append(self._known[number])
         return number
 
@@ -224,7 +225,7 @@ class _Reader:
             self.state.t, self.state.why, self.whole = int(t_ns) / 1e9, why.decode(), True
         elif kind == b"G ":
             source = self._sources[int(head.split()[1])]
-            self.state.files.pop((source.label, source.attempt), None)
+            self.state.files.pop(source.owner, None)
         elif kind == b"D ":
             source = _declared(head)
             self._sources[source.number] = source
@@ -242,11 +243,19 @@ class _Reader:
         if len(text) != length + 1 or text[-1:] != b"\n":
             stream.seek(-len(text), os.SEEK_CUR)  # the length was wrong: what follows may be whole
             raise ValueError(number)
-        key = (source.label, source.attempt)
-        self.state.files.setdefault(key, {})[source.file] = text[:-1]
-        self.state.read.add(key)
+        self.state.files.setdefault(source.owner, {})[source.file] = text[:-1]
+        self.state.read.add(source.owner)
 
 
 def _declared(head: bytes) -> Source:
-    _, number, label, attempt, file, path = head.decode(errors="replace").rstrip("\n").split(" ", 5)
-    return Source(int(number), label, None if attempt == "-" else int(attempt), file, path)
+    _, number, owner, attempt, file, path = head.decode(errors="replace").rstrip("\n").split(" ", 5)
+    return Source(int(number), _read_owner(owner, None if attempt == "-" else int(attempt)), file, path)
+
+
+def _written(owner: Owner) -> str:
+    return f"{owner.pod}/{owner.container}" if owner.pod else owner.label
+
+
+def _read_owner(text: str, attempt: int | None) -> Owner:
+    pod, named, container = text.rpartition("/")
+    return Owner(pod, "" if container == POD_LABEL and not named else container, attempt)

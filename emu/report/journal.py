@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from emu.files.regular import read_lines
 from emu.machine import output
+from emu.record.events import Owner
 from emu.report.story.kills import victim_words
 from emu.report.story.machine import machine_short_at
 from emu.report.story.reasons import reason_words
 from emu.report.words import count
 from emu.study.counters import rises
-from emu.study.model import KernelLine, Key, PodEvent, Study
+from emu.study.model import KernelLine, PodEvent, Study
 from emu.study.reasons_summary import failures
 from emu.study.restraints import describe, held_back
 from emu.study.stalls import stalls
@@ -96,8 +97,8 @@ def _notable(study: Study) -> Iterator[Entry]:
             took = format_seconds(start.first_byte_s - start.arrived_s)
             text = f"the first byte of its answer came after {took}, status {start.status}"
             yield Entry(start.first_byte_s, "emu", text, detail)
-    for key in study.timelines:
-        yield from _counted(study, key)
+    for owner in study.timelines:
+        yield from _counted(study, owner)
     for happening in (*study.pod_statuses, *study.back_offs, *study.notes):
         yield Entry(happening.t, "emu", _words(happening.kind, happening.text, happening.detail), happening.detail)
     for event in study.pod_events:
@@ -188,12 +189,12 @@ def _containers(study: Study) -> Iterator[Entry]:
             yield Entry(one.exited_s, "emu", f"{name} ended with exit code {one.exit_code}: {why}{flag}", detail)
 
 
-def _counted(study: Study, key: Key) -> Iterator[Entry]:
+def _counted(study: Study, owner: Owner) -> Iterator[Entry]:
     """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them."""
     for name in ("oom", "oom_kill", "oom_group_kill"):
-        for rise in rises(study, key, name):
-            detail = {"container": key[0], "attempt": key[1], "counter": name, "by": rise.by}
-            yield Entry(rise.t, "emu", f"memory.events of {key[0]}: {name} +{rise.by}", detail)
+        for rise in rises(study, owner, name):
+            detail = {"container": owner.label, "attempt": owner.attempt, "counter": name, "by": rise.by}
+            yield Entry(rise.t, "emu", f"memory.events of {owner.label}: {name} +{rise.by}", detail)
 
 
 def _words(kind: str, text: str, detail: dict[str, Any]) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from emu.policy.expectations import COUNT, COUNTED
+from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
 from emu.spec import ScenarioSpec
-from emu.study.model import POD, FreezerUse, Instance, OomVerdict, PhaseSpan, ScaleUse, Study, Timeline
+from emu.study.model import FreezerUse, Instance, OomVerdict, PhaseSpan, ScaleUse, Study, Timeline
 
 _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 """Mappings whose keys are what a run meets."""
@@ -23,8 +24,9 @@ def names_of(spec: ScenarioSpec) -> dict[str, Any]:
     study = Study(RunDir(Path(spec.name)), requests=[])
     for name in spec.pod.containers:
         study.instances.append(Instance(name, 0))
-        study.timelines[(name, 0)] = Timeline(name, 0)
-    study.timelines[POD] = Timeline(*POD)
+        owner = Owner("", name, 0)
+        study.timelines[owner] = Timeline(owner)
+    study.timelines[study.pod] = Timeline(study.pod)
     study.phases = [PhaseSpan(phase.name, 0.0, 0.0, 0.0) for phase in spec.load.phases]
     study.freezer = None if spec.pod.freezer is None else FreezerUse()
     study.scaling = None if spec.pod.autoscaling is None else ScaleUse()

@@ -16,18 +16,19 @@ from emu import __version__
 from emu.errors import EmuError
 from emu.files.yamlfile import parse, read_text
 from emu.policy.expectations import Expectation, parse_expectation
+from emu.record.events import POD_LABEL
 from emu.record.rundir import FORMAT, RunDir
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.story.machine import global_stalls, machine_is_short
 from emu.report.story.story import tell
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
-from emu.study.model import POD, Freeze, Instance, Study, Timeline
+from emu.study.model import Freeze, Instance, OomVerdict, Study, Timeline
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import request_figures
 from emu.study.restraints import held_back
 from emu.study.scaling import scaling_summary
-from emu.study.stalls import stalls, thrashing
+from emu.study.stalls import Stall, stalls, thrashing
 from emu.study.starts import starts_summary
 
 Summary = dict[str, Any]
@@ -64,9 +65,9 @@ def summarize(
         },
         "load": _load(study, warm_up),
         "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
-        "oom_kills": [asdict(kill) for kill in study.kills],
-        "stalls": [asdict(stall) for stall in stalls(study)],
-        "thrashing": [asdict(stall) for stall in thrashing(study)],
+        "oom_kills": [_told(kill) for kill in study.kills],
+        "stalls": [_told(stall) for stall in stalls(study)],
+        "thrashing": [_told(stall) for stall in thrashing(study)],
         "freezes": [_freeze(freeze) for freeze in study.freezes],
         "freezer": _freezer(study),
         "autoscaling": scaling_summary(study),
@@ -130,8 +131,13 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _told(entry: OomVerdict | Stall | Freeze) -> dict[str, Any]:
+    """Everything but the pod's name: a summary is of one pod."""
+    return {name: value for name, value in asdict(entry).items() if name != "pod"}
+
+
 def _freeze(freeze: Freeze) -> dict[str, Any]:
-    told = asdict(freeze)
+    told = _told(freeze)
     memory, wake = told.pop("memory"), told.pop("wake")
     return {**told, **memory, **{f"wake_{name}": value for name, value in wake.items()}}
 
@@ -187,7 +193,7 @@ def _container(study: Study, name: str) -> dict[str, Any]:
         **figures,
         "memory_peak_bytes": max(peaks, default=None),
         **_ends(study, lines, _last_alive(study, newest)),
-        "memory_events": Window(study).events([line.key for line in lines] or [entry.key for entry in instances]),
+        "memory_events": Window(study).events([line.owner for line in lines] or [entry.owner for entry in instances]),
     }
 
 
@@ -270,9 +276,7 @@ def _last_alive(study: Study, newest: Instance | None) -> float:
     """When to ask how a container stands at its end: its memory is gone before its cgroup is, so just before it was
     killed, else when the load was over, else at the last sample.
     """
-    kills = [
-        kill for kill in study.kills if newest and (kill.container, kill.attempt) == newest.key and not kill.child
-    ]
+    kills = [kill for kill in study.kills if newest and kill.owner == newest.owner and not kill.child]
     if kills:
         return kills[-1].time_s
     exited = newest.exited_s if newest and newest.exited_s is not None else study.duration_s
@@ -297,7 +301,7 @@ def _ends(study: Study, lines: list[Timeline], end_s: float) -> dict[str, Any]:
 
 
 def _pod(study: Study) -> dict[str, Any]:
-    line = study.timelines.get(POD)
+    line = study.pod_timeline
     lines = [line] if line else []
     status = study.pod_statuses[-1] if study.pod_statuses else None
     figures = _memory(Window(study), lines, study)
@@ -307,15 +311,15 @@ def _pod(study: Study) -> dict[str, Any]:
         "status": status.text if status else None,
         "ready": status.detail["ready"] if status else None,
         "age_s": pod_age_s(study),
-        "held_back": [asdict(one) for one in held_back(study, POD[0])],
+        "held_back": [asdict(one) for one in held_back(study, POD_LABEL)],
         "startup_s": startup_s(study, list(study.containers)),
         "events": [asdict(event) for event in study.pod_events],
         "memory_limit_bytes": last(line.limit) if line else None,
         **figures,
         "memory_peak_bytes": line.memory_peak if line else None,
         **_ends(study, lines, _last_alive(study, None)),
-        "memory_events": Window(study).events([POD], below=True),
-        "memory_events_local": Window(study).events([POD], below=False),
+        "memory_events": Window(study).events([study.pod], below=True),
+        "memory_events_local": Window(study).events([study.pod], below=False),
     }
 
 
@@ -343,7 +347,7 @@ def _load(study: Study, warm_up: Collection[str]) -> dict[str, Any] | None:
         return None
     begin_s, end_s = min(phase.begin_s for phase in phases), max(phase.end_s for phase in phases)
     window = Window(study, begin_s, end_s)
-    pod = study.timelines.get(POD)
+    pod = study.pod_timeline
     names = {phase.name for phase in phases}
     mine = None if study.requests is None else [request for request in study.requests if request.phase in names]
     return {
@@ -363,7 +367,7 @@ def _phase(study: Study, name: str) -> dict[str, Any]:
     for container in study.containers:
         lines = study.timelines_of(container)
         kills = [kill for kill in study.kills_of(container) if span.begin_s < kill.time_s <= span.until_s]
-        keys = [line.key for line in lines]
+        keys = [line.owner for line in lines]
         containers[container] = {
             "oom_kills": None if _kills(study, container) is None else len(kills),
             **_memory(window, lines, study),

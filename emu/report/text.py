@@ -200,7 +200,7 @@ def _memory(study: Study, summary: Summary) -> list[Text]:
     if pod["memory_peak_bytes"] is not None:
         peaks = [format_bytes(pod[f"{part}_peak_bytes"]) for part in _MEMORY]
         whole = of_limit(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
-        table.row("pod", *peaks, whole, sparkline(study, [study.timelines[("pod", None)]]))
+        table.row("pod", *peaks, whole, sparkline(study, [study.timelines[study.pod]]))
     told = [
         Text(f"held back: {describe(name, HeldBack(**one))}", style="yellow")
         for name, figures in summary["containers"].items()

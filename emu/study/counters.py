@@ -8,7 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import NamedTuple
 
-from emu.study.model import Column, Key, Study, Timeline
+from emu.record.events import Owner
+from emu.study.model import Column, Study, Timeline
 
 
 class Rise(NamedTuple):
@@ -18,18 +19,18 @@ class Rise(NamedTuple):
     by: int
 
 
-def rises(study: Study, key: Key, counter: str, *, below: bool | None = None) -> list[Rise]:
+def rises(study: Study, owner: Owner, counter: str, *, below: bool | None = None) -> list[Rise]:
     """When a counter of memory.events of a cgroup rose. `below` True also counts the cgroups under it, False only
     its own level. By default a container counts with all below it (whatever its processes make there is its own),
     and the pod alone.
     """
-    whole = key[0] != "pod" if below is None else below
-    line = study.timelines.get(key)
+    whole = bool(owner.container) if below is None else below
+    line = study.timelines.get(owner)
     told: list[tuple[float, int]] = []
     if line is not None:
         told += _values(line, counter, whole)
     for mark in study.memory_marks:
-        if (mark.label, mark.attempt) == key and mark.local != whole and counter in mark.values:
+        if mark.owner == owner and mark.local != whole and counter in mark.values:
             told.append((mark.t, mark.values[counter]))
     found: list[Rise] = []
     top = 0

@@ -46,8 +46,8 @@ def victim(study: Study, instance: Instance, logged: LoggedKill) -> str:
 
 
 def _is_of(study: Study, instance: Instance, pid: int) -> bool:
-    mine = (pid in one.pids for one in study.commands if (one.container, one.attempt) == instance.key)
-    return pid == instance.pid or study.pids.get(pid) == instance.key or any(mine)
+    mine = (pid in one.pids for one in study.commands if one.owner == instance.owner)
+    return pid == instance.pid or study.pids.get(pid) == instance.owner or any(mine)
 
 
 def _owner(study: Study, instance: Instance, pid: int, comm: str, t: float) -> tuple[str, str | None]:
@@ -61,7 +61,7 @@ def _owner(study: Study, instance: Instance, pid: int, comm: str, t: float) -> t
 
 
 def _ran(command: Command, instance: Instance, t: float) -> bool:
-    mine = (command.container, command.attempt) == instance.key
+    mine = command.owner == instance.owner
     return mine and command.began_s <= t <= command.ended_s + LATE_S
 
 

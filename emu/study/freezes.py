@@ -24,11 +24,12 @@ from emu.record.events import (
     MemoryEventsRose,
     MemoryPrefetched,
     MemoryReclaimed,
+    Owner,
 )
 from emu.study.counters import value_at
 from emu.study.logs import logged, time_in
 from emu.study.measures import Window
-from emu.study.model import Freeze, FreezerUse, FrozenMemory, Key, Request, Study, Timeline, Wake
+from emu.study.model import Freeze, FreezerUse, FrozenMemory, Request, Study, Timeline, Wake
 
 _QUEUE_PROXY = "queue-proxy"
 _SPAN_LINES = ('"event":"paused"', '"event":"freezes-no-more"')
@@ -52,7 +53,7 @@ def told_freezes(study: Study, events: list[Event]) -> list[Freeze]:
         if isinstance(event, ContainerPaused):
             died.pop(event.id, None)
             open_now[event.id] = Freeze(
-                event.container, event.attempt, t, freeze_ms=event.took_s * 1e3, method=event.method
+                event.container, event.attempt, t, freeze_ms=event.took_s * 1e3, method=event.method, pod=event.pod
             )
         elif isinstance(event, ContainerResumed) and event.id in open_now:
             found.append(replace(open_now.pop(event.id), thawed_at_s=t, thaw_ms=event.took_s * 1e3))
@@ -101,17 +102,17 @@ def freezer_use(study: Study, events: list[Event]) -> FreezerUse | None:
 
 def _nexts(study: Study) -> list[float]:
     """When each container was frozen the next time, or the run's end."""
-    ahead: dict[Key, float] = {}
+    ahead: dict[Owner, float] = {}
     found = []
     for freeze in reversed(study.freezes):
-        key = (freeze.container, freeze.attempt)
+        key = freeze.owner
         found.append(ahead.get(key, study.duration_s))
         ahead[key] = freeze.frozen_at_s
     return found[::-1]
 
 
 def _memory(study: Study, freeze: Freeze, until: float, reclaims: list[MemoryReclaimed]) -> FrozenMemory:
-    line = study.timelines.get((freeze.container, freeze.attempt))
+    line = study.timelines.get(freeze.owner)
     thawed = study.duration_s if freeze.thawed_at_s is None else freeze.thawed_at_s
     still = _touched(study, freeze, thawed) if freeze.thaw_ms is None else thawed - freeze.thaw_ms / 1e3
     moments = {"before": freeze.frozen_at_s, "frozen": _surely_frozen(line, freeze, still), "after": until}
@@ -143,7 +144,7 @@ def _touched(study: Study, freeze: Freeze, thawed: float) -> float:
     """When a freeze that the daemon did not end began to end: as the container was told to end, or with the engine's
     first word on it, if it had one.
     """
-    mine = next((one for one in study.instances if one.key == (freeze.container, freeze.attempt)), None)
+    mine = next((one for one in study.instances if one.owner == freeze.owner), None)
     if mine is None:
         return thawed - DYING_S - LAG_S
     told = [one.t for one in study.docker_events if one.detail.get("id") == mine.id and one.text in _ENDING]
@@ -157,7 +158,7 @@ def _at(line: Timeline | None, column: str, t: float) -> int | None:
 
 def _is_of(event: MemoryReclaimed, freeze: Freeze, thawed: float, origin: float) -> bool:
     """Whether memory was reclaimed in this freeze; a step that the thaw cut short is told a moment after it."""
-    mine = (event.container, event.attempt) == (freeze.container, freeze.attempt)
+    mine = event.owner == freeze.owner
     return mine and freeze.frozen_at_s <= event.t - origin - event.took_s <= thawed
 
 
@@ -165,7 +166,7 @@ def _wake(study: Study, freeze: Freeze, until: float, ended: list[Request], done
     thawed = freeze.thawed_at_s
     if thawed is None:
         return Wake()
-    line = study.timelines.get((freeze.container, freeze.attempt))
+    line = study.timelines.get(freeze.owner)
     lines = [line] if line is not None else []
     window = Window(study, thawed, until)
     first = bisect_left(done, thawed)
@@ -184,7 +185,7 @@ def _prefetched(study: Study, freeze: Freeze, ahead: list[MemoryPrefetched]) -> 
     if thawed is None:
         return {}
     for one in ahead:
-        mine = (one.container, one.attempt) == (freeze.container, freeze.attempt)
+        mine = one.owner == freeze.owner
         if mine and freeze.frozen_at_s <= one.t - study.origin <= thawed:
             told = {"prefetched_bytes": one.prefetched_bytes, "prefetch_known_bytes": one.known_bytes}
             return {**told, "prefetch_ms": one.took_s * 1e3}

@@ -12,8 +12,9 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
+from emu.record.events import Owner
 from emu.study.counters import rises
-from emu.study.model import SANDBOX, Column, Device, Key, Study, Timeline
+from emu.study.model import SANDBOX, Column, Device, Study, Timeline
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 """Percentiles that are told."""
@@ -68,14 +69,14 @@ class Window:
         """How much a counter of the timelines rose within."""
         return self.rise((line.t, getattr(line, column)) for line in lines)
 
-    def events(self, keys: Iterable[Key], *, below: bool | None = None) -> dict[str, int | None]:
+    def events(self, owners: Iterable[Owner], *, below: bool | None = None) -> dict[str, int | None]:
         """memory.events within, by counter; None each where it was never read."""
-        known = [key for key in keys if self._has_events(key)]
+        known = [owner for owner in owners if self._has_events(owner)]
         if not known:
             return dict.fromkeys(EVENTS)
         found: dict[str, int | None] = {}
         for name in EVENTS:
-            told = [rise for key in known for rise in rises(self.study, key, name, below=below)]
+            told = [rise for owner in known for rise in rises(self.study, owner, name, below=below)]
             found[name] = sum(rise.by for rise in told if self.begin_s < rise.t <= self.until_s)
         return found
 
@@ -116,11 +117,11 @@ class Window:
         after = last(column[: _read_by(t, self.until_s)]) or 0
         return after - before
 
-    def _has_events(self, key: Key) -> bool:
-        line = self.study.timelines.get(key)
+    def _has_events(self, owner: Owner) -> bool:
+        line = self.study.timelines.get(owner)
         if line is not None and (line.events or line.events_all):
             return True
-        return any((mark.label, mark.attempt) == key for mark in self.study.memory_marks)
+        return any(mark.owner == owner for mark in self.study.memory_marks)
 
 
 def _read_by(t: list[float], when: float) -> int:

@@ -11,16 +11,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from emu.policy.starts import Stage
-from emu.record.events import SCALE_DOWN
+from emu.record.events import SCALE_DOWN, Owner
 from emu.record.rundir import RunDir
 from emu.study.ends import End, Ends
 
-Key = tuple[str, int | None]
-"""A cgroup: its label (`pod`, `queue-proxy`, `app`, `sandbox`) and attempt (None for the pod's)."""
 Column = list[int | None]
 """A value for each `t` of its timeline; None where it was not measured."""
 
-POD: Key = ("pod", None)
 SANDBOX = "sandbox"
 """The pause container that holds the pod's network: part of the pod, of no interest to most readers."""
 
@@ -123,6 +120,8 @@ class Instance:
 
     with_engine: bool = False
     """The engine ended it, because it was stopped itself."""
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
 
     @property
     def is_finding(self) -> bool:
@@ -130,9 +129,9 @@ class Instance:
         return self.exited_s is not None and (not self.asked or self.oom_ended)
 
     @property
-    def key(self) -> Key:
-        """Its timeline's key."""
-        return (self.container, self.attempt)
+    def owner(self) -> Owner:
+        """Whose timeline is its."""
+        return Owner(self.pod, self.container, self.attempt)
 
 
 @dataclass
@@ -147,8 +146,7 @@ class IoColumns:
 class Timeline:
     """A cgroup through time: columns of the same length as `t`, ready to be drawn (None is a gap)."""
 
-    label: str
-    attempt: int | None
+    owner: Owner
     t: list[float] = field(default_factory=list)
     memory_current: Column = field(default_factory=list)
     limit: Column = field(default_factory=list)
@@ -219,9 +217,9 @@ class Timeline:
     """The last memory.peak (the kernel's own), or the largest sample on kernels without it."""
 
     @property
-    def key(self) -> Key:
-        """Its key in `Study.timelines`."""
-        return (self.label, self.attempt)
+    def label(self) -> str:
+        """Whose it is: `pod`, `queue-proxy`, `app`, `sandbox`."""
+        return self.owner.label
 
     def plain_columns(self) -> dict[str, Column]:
         """Every column that is a plain list, by its name."""
@@ -339,11 +337,15 @@ class MemoryMark:
     """memory.events or memory.events.local rose."""
 
     t: float
-    label: str
-    attempt: int | None
+    owner: Owner
     local: bool
     delta: dict[str, int]
     values: dict[str, int]
+
+    @property
+    def label(self) -> str:
+        """Whose it is: `pod`, `queue-proxy`, `app`, `sandbox`."""
+        return self.owner.label
 
 
 @dataclass(frozen=True)
@@ -375,6 +377,13 @@ class Command:
     began_s: float
     ended_s: float
     pids: tuple[int, ...]
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
+
+    @property
+    def owner(self) -> Owner:
+        """In which container."""
+        return Owner(self.pod, self.container, self.attempt)
 
 
 @dataclass(frozen=True)
@@ -455,6 +464,13 @@ class OomVerdict:
     log: tuple[str, ...] = ()
     """The kernel's own lines that matter: who invoked, the summary, the kill."""
     kernel_us: int | None = None
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
+
+    @property
+    def owner(self) -> Owner:
+        """Who lost a process."""
+        return Owner(self.pod, self.container, self.attempt)
 
 
 @dataclass(frozen=True)
@@ -538,6 +554,18 @@ class Freeze:
     """`docker` or `cgroup`; None where no freezer daemon told."""
     memory: FrozenMemory = FrozenMemory()
     wake: Wake = Wake()
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
+
+    @property
+    def owner(self) -> Owner:
+        """What stood still."""
+        return Owner(self.pod, self.container, self.attempt)
+
+
+def frozen_span(owner: Owner, frozen_at_s: float, thawed_at_s: float | None = None) -> Freeze:
+    """A stretch in which an instance stood still, of which no more is known."""
+    return Freeze(owner.container, owner.attempt, frozen_at_s, thawed_at_s, pod=owner.pod)
 
 
 @dataclass(frozen=True)
@@ -674,7 +702,7 @@ class Study:
     """Why it could not go on; None for one that could."""
     instances: list[Instance] = field(default_factory=list)
     """In order of start; the pod's `sandbox` container among them if it was recorded."""
-    timelines: dict[Key, Timeline] = field(default_factory=dict)
+    timelines: dict[Owner, Timeline] = field(default_factory=dict)
     host: HostTimeline = field(default_factory=HostTimeline)
     requests: list[Request] | None = None
     """None where no request was ever recorded (no requests.jsonl)."""
@@ -700,7 +728,7 @@ class Study:
     notes: list[Happening] = field(default_factory=list)
     """What the run noted and what reading it noted: `detail["level"]` is info, warning or error."""
     recorder: RecorderCost | None = None
-    pids: dict[int, Key] = field(default_factory=dict)
+    pids: dict[int, Owner] = field(default_factory=dict)
     """Every process that was ever seen in a cgroup."""
     commands: list[Command] = field(default_factory=list)
     """What probes and hooks ran in containers, in order of their ends."""
@@ -710,11 +738,27 @@ class Study:
     """Commands outside the pod that the kernel killed because the whole machine had no memory left."""
 
     @property
+    def pods(self) -> list[Owner]:
+        """Each pod as a whole, in order of its first container."""
+        owners = [*(one.owner for one in self.instances), *self.timelines, *(one.owner for one in self.memory_marks)]
+        return list(dict.fromkeys(owner.whole_pod for owner in owners))
+
+    @property
+    def pod(self) -> Owner:
+        """The run's pod; the first one where there were several."""
+        return next(iter(self.pods), Owner("", "", None))
+
+    @property
+    def pod_timeline(self) -> Timeline | None:
+        """The timeline of the run's pod, if it was recorded."""
+        return self.timelines.get(self.pod)
+
+    @property
     def containers(self) -> list[str]:
         """The pod's containers by name, in order of first start, without the sandbox container."""
         names = dict.fromkeys(entry.container for entry in self.instances)
         if not names:
-            names = dict.fromkeys(label for label, attempt in self.timelines if attempt is not None)
+            names = dict.fromkeys(owner.container for owner in self.timelines if owner.attempt is not None)
         return [name for name in names if name != SANDBOX]
 
     def instances_of(self, container: str) -> list[Instance]:
@@ -727,18 +771,18 @@ class Study:
         return sum(not before.asked for before in instances[:-1]) if instances else None
 
     def timelines_of(self, container: str) -> list[Timeline]:
-        """A container's timelines, one for each instance that was seen."""
-        return [line for key, line in self.timelines.items() if key[0] == container]
+        """A container's timelines, one for each instance that was seen; `pod`: those of whole pods."""
+        return [line for line in self.timelines.values() if line.label == container]
 
     def kills_of(self, container: str) -> list[OomVerdict]:
         """The OOM kills that this container suffered."""
         return [kill for kill in self.kills if kill.container == container]
 
-    def was_frozen(self, key: Key, t: float) -> bool:
+    def was_frozen(self, owner: Owner, t: float) -> bool:
         """Whether an instance stood still at a time, as far as that is on record. The end of one that was never
         resumed is told by several, within DYING_S.
         """
-        mine = (one for one in self.freezes if (one.container, one.attempt) == key and one.frozen_at_s <= t)
+        mine = (one for one in self.freezes if one.owner == owner and one.frozen_at_s <= t)
         slack_s = ((one.thawed_at_s, DYING_S if one.thaw_ms is None else 0.0) for one in mine)
         return any(thawed is None or t <= thawed + slack for thawed, slack in slack_s)
 

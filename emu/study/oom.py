@@ -16,7 +16,7 @@ from __future__ import annotations
 from emu.study.counters import Rise, rises, value_at
 from emu.study.culprit import culprit, victim
 from emu.study.kernel_log import LoggedKill
-from emu.study.model import POD, Instance, OomVerdict, Study, Timeline
+from emu.study.model import Instance, OomVerdict, Study, Timeline
 from emu.study.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
 from emu.study.requests import most_in_flight
 from emu.study.restraints import is_full
@@ -32,7 +32,7 @@ def exit_reason(instance: Instance, kills: list[OomVerdict]) -> str | None:
     """
     if instance.exit_code is None:
         return None
-    if any((kill.container, kill.attempt) == instance.key for kill in kills):
+    if any(kill.owner == instance.owner for kill in kills):
         return OOM_KILLED
     return COMPLETED if instance.exit_code == 0 else ERROR
 
@@ -49,8 +49,9 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
     t = first.t if first else kill.t
     died = _main_died(kill, kills)
     level, doubts = _level(study, kill, first)
-    timeline = study.timelines.get(instance.key)
-    whose = study.timelines.get(POD) if level == "pod" else timeline
+    timeline = study.timelines.get(instance.owner)
+    pod = study.timelines.get(instance.owner.whole_pod)
+    whose = pod if level == "pod" else timeline
     evidence, contradicts = _voices(study, kill, died)
     swap_limit = _swap_limit(first, level, instance, whose, t)
     began = study.first_request_s
@@ -64,7 +65,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         pid=first.pid if first else None,
         pids=tuple(dict.fromkeys(entry.pid for entry in kill.logged)),
         child=not died,
-        frozen=study.was_frozen(instance.key, t),
+        frozen=study.was_frozen(instance.owner, t),
         at_end=instance.stop is not None and instance.stop.why == "run" and instance.stop.asked_s <= t,
         anon_rss_bytes=first.anon_rss_bytes if first else None,
         file_rss_bytes=first.file_rss_bytes if first else None,
@@ -79,12 +80,13 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         swap_limit_bytes=swap_limit,
         swap_left=_swap_left(study, first, whose, swap_limit, t),
         in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
-        in_backlog=_before(study.timelines.get(POD), "backlog", t) if instance.container == "queue-proxy" else None,
+        in_backlog=_before(pod, "backlog", t) if instance.container == "queue-proxy" else None,
         after_first_request_s=None if began is None or began > t else t - began,
         evidence=evidence,
         contradicts=(*doubts, *contradicts),
         log=tuple(dict.fromkeys(line for entry in kill.logged for line in entry.lines)),
         kernel_us=first.kernel_us if first else None,
+        pod=instance.pod,
     )
 
 
@@ -97,7 +99,7 @@ def _main_died(kill: Kill, kills: list[Kill]) -> bool:
         return True
     if instance.exit_code != KILLED or instance.asked or instance.exited_s is None:
         return False
-    last = max((other for other in kills if other.instance.key == instance.key), key=lambda other: other.t)
+    last = max((other for other in kills if other.instance.owner == instance.owner), key=lambda other: other.t)
     return last is kill and -JOIN_S <= instance.exited_s - kill.t <= EXIT_S
 
 
@@ -128,9 +130,9 @@ def _levels_by_counters(study: Study, kill: Kill) -> list[str]:
     """Where `oom` rose at that time: several where it rose at several; `host` where it rose nowhere that we read."""
     if not kill.counted:
         return []
-    own = rises(study, kill.instance.key, "oom")
-    pod = rises(study, POD, "oom")
-    below = rises(study, POD, "oom", below=True)
+    own = rises(study, kill.instance.owner, "oom")
+    pod = rises(study, kill.instance.owner.whole_pod, "oom")
+    below = rises(study, kill.instance.owner.whole_pod, "oom", below=True)
 
     def near(found: list[Rise]) -> int:
         return sum(rise.by for rise in found if abs(rise.t - kill.t) <= JOIN_S)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from emu.study.counters import Rise, rises
 from emu.study.kernel_log import LoggedKill
-from emu.study.model import POD, Instance, Study
+from emu.study.model import Instance, Study
 
 KILLED = 137
 """128 + SIGKILL."""
@@ -54,7 +54,7 @@ def _owner(study: Study, kill: LoggedKill) -> Instance | None:
     if kill.task_memcg:
         return None
     key = study.pids.get(kill.pid)
-    alive = [entry for entry in study.instances if kill.pid == entry.pid or entry.key == key]
+    alive = [entry for entry in study.instances if kill.pid == entry.pid or entry.owner == key]
     return next((entry for entry in alive if _lived_at(entry, kill.t)), None)
 
 
@@ -70,9 +70,9 @@ def _lived_at(instance: Instance, t: float) -> bool:
 
 def _of_instance(study: Study, instance: Instance, logged: list[LoggedKill]) -> list[Kill]:
     """The kills that the instance's own counters count, each joined with its log lines; then those only logged."""
-    grouped = rises(study, instance.key, "oom_group_kill") or [Rise(kill.t, 1) for kill in logged if kill.group][:1]
+    grouped = rises(study, instance.owner, "oom_group_kill") or [Rise(kill.t, 1) for kill in logged if kill.group][:1]
     kills: list[Kill] = []
-    for rise in rises(study, instance.key, "oom_kill"):
+    for rise in rises(study, instance.owner, "oom_kill"):
         if any(abs(rise.t - group.t) <= JOIN_S for group in grouped):
             if not any(kill.group for kill in kills):
                 kills.append(Kill(instance, rise.t, counted=True, group=True))
@@ -104,9 +104,9 @@ def _adopt(kills: list[Kill], strangers: list[LoggedKill]) -> None:
 
 def _from_the_pod(study: Study, kills: list[Kill]) -> list[Kill]:
     """Kills that only the pod's hierarchical counter saw: first those logged already, then exits with 137."""
-    seen = [rise for entry in study.instances for rise in rises(study, entry.key, "oom_kill")]
+    seen = [rise for entry in study.instances for rise in rises(study, entry.owner, "oom_kill")]
     unseen: list[Rise] = []
-    for rise in rises(study, POD, "oom_kill", below=True):
+    for rise in (rise for pod in study.pods for rise in rises(study, pod, "oom_kill", below=True)):
         by = rise.by
         for own in [own for own in seen if abs(own.t - rise.t) <= JOIN_S]:
             if by > 0:
@@ -120,11 +120,14 @@ def _from_the_pod(study: Study, kills: list[Kill]) -> list[Kill]:
         if known:
             min(known, key=lambda kill: abs(kill.t - rise.t)).counted = True
             continue
-        taken = {kill.instance.key for kill in (*kills, *found)}
+        taken = {kill.instance.owner for kill in (*kills, *found)}
         dead = [
             entry
             for entry in study.instances
-            if entry.exit_code == KILLED and not entry.asked and entry.key not in taken and entry.exited_s is not None
+            if entry.exit_code == KILLED
+            and not entry.asked
+            and entry.owner not in taken
+            and entry.exited_s is not None
         ]
         near = [entry for entry in dead if -JOIN_S <= (entry.exited_s or 0.0) - rise.t <= EXIT_S]
         if near:
@@ -136,7 +139,7 @@ def _from_the_pod(study: Study, kills: list[Kill]) -> list[Kill]:
 def _from_the_flag(study: Study, kills: list[Kill]) -> list[Kill]:
     """Docker's flag with exit 137, believed only where no memory.events of the pod could be read at all."""
     counted = any(line.events or line.events_all for line in study.timelines.values()) or study.memory_marks
-    taken = {kill.instance.key for kill in kills}
+    taken = {kill.instance.owner for kill in kills}
     if counted:
         return []
     return [
@@ -144,6 +147,6 @@ def _from_the_flag(study: Study, kills: list[Kill]) -> list[Kill]:
         for entry in study.instances
         if entry.docker_oom_killed
         and entry.exit_code == KILLED
-        and entry.key not in taken
+        and entry.owner not in taken
         and entry.exited_s is not None
     ]

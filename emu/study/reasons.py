@@ -269,7 +269,7 @@ def _of_error(study: Study, request: Request) -> str:
 
 def _ended_s(study: Study, one: Instance) -> float:
     """When it ended: as the kernel killed it, or as the engine says."""
-    kills: Iterable[float] = (kill.time_s for kill in study.kills if (kill.container, kill.attempt) == one.key)
+    kills: Iterable[float] = (kill.time_s for kill in study.kills if kill.owner == one.owner)
     return next(iter(kills), float("-inf") if one.exited_s is None else one.exited_s)
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from emu.record.events import POD_LABEL
 from emu.study.counters import rises
 from emu.study.measures import Window
-from emu.study.model import POD, Column, Study, Timeline
+from emu.study.model import Column, Study, Timeline
 from emu.units import format_bytes, format_seconds, often
 
 MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO = (
@@ -99,7 +100,7 @@ def hinders(one: HeldBack) -> bool:
 def restraint_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
     """One for each thing that held a container back."""
     found = [describe(name, one) for name in study.containers for one in held_back(study, name)]
-    found += [describe("the pod", one) for one in held_back(study, POD[0]) if one.by == SWAP_MAX]
+    found += [describe("the pod", one) for one in held_back(study, POD_LABEL) if one.by == SWAP_MAX]
     return [f"{text[0].upper()}{text[1:]}." if text.startswith("the ") else f"{text}." for text in found]
 
 
@@ -112,7 +113,7 @@ def bound(figures: dict[str, Any]) -> tuple[int | None, str]:
 
 
 def _memory_high(study: Study, name: str, lines: list[Timeline]) -> HeldBack | None:
-    keys = [line.key for line in lines]
+    keys = [line.owner for line in lines]
     times = Window(study).events(keys)["high"] if keys else None
     if not times:
         return None

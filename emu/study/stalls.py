@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from emu.record.events import Owner
 from emu.study.measures import first
-from emu.study.model import POD, Column, Request, Study, Timeline
+from emu.study.model import Column, Request, Study, Timeline
 from emu.study.requests import most_in_flight
 from emu.study.restraints import OVER_BYTES
 
@@ -91,6 +92,14 @@ class Stall:
     def seen(self) -> bool:
         """Whether requests or probes met it."""
         return self.failed_probes > 0 or (self.hindered or 0) > SEEN * (self.requests or 0)
+
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
+
+    @property
+    def owner(self) -> Owner:
+        """In which container."""
+        return Owner(self.pod, self.container, self.attempt)
 
 
 def stalls(study: Study) -> list[Stall]:
@@ -163,14 +172,14 @@ def _turned_over(held: Column, again: int, faults: int, page_bytes: int, share: 
 def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Why]) -> Stall:
     end = min(end, line.t[-1])
     why = max(dict.fromkeys(whys), key=whys.count)
-    kills = [kill for kill in study.kills if (kill.container, kill.attempt) == line.key]
+    kills = [kill for kill in study.kills if kill.owner == line.owner]
     bounds = [_bound(line, column, begin, end) for column in (line.limit, line.high)]
     known = [value for value in bounds if value is not None]
     met = _met(study, line.label, begin, end)
     counted = line.events_all.get("high") or line.events.get("high") or []
     return Stall(
         container=line.label,
-        attempt=line.attempt,
+        attempt=line.owner.attempt,
         begin_s=begin,
         end_s=end,
         refaults=_rise(line.t, line.refaults, begin, end),
@@ -187,6 +196,7 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
         failed_probes=sum(
             one.subject == line.label and begin - SECOND <= one.t <= end + SECOND for one in study.failed_probes
         ),
+        pod=line.owner.pod,
     )
 
 
@@ -211,7 +221,7 @@ def _hindered(study: Study, met: list[Request]) -> list[bool]:
 
 def _inside(study: Study, begin: float, end: float) -> int | None:
     """Requests under way less those whose connection is not accepted yet; None where either is not known."""
-    pod = study.timelines.get(POD)
+    pod = study.pod_timeline
     curve = study.in_flight
     if pod is None or study.requests is None or not curve.t:
         return None

@@ -28,6 +28,7 @@ from emu.record.events import (
     MemoryEventsRose,
     Note,
     OomKillLogged,
+    Owner,
     PhaseBegan,
     PhaseEnded,
     PodStatus,
@@ -48,7 +49,6 @@ from emu.study.model import (
     Freeze,
     Happening,
     Instance,
-    Key,
     Machine,
     MemoryMark,
     PhaseSpan,
@@ -56,6 +56,7 @@ from emu.study.model import (
     RecorderCost,
     Stop,
     Study,
+    frozen_span,
 )
 from emu.study.oom import exit_reason, judge
 from emu.study.reasons import give_reasons, read_ends
@@ -87,10 +88,10 @@ def read_study(run: RunDir) -> Study:
     study.in_flight = count_in_flight(study.requests or [])
     study.duration_s = _duration(events, sampled.end, study.origin)
     study.instances = _instances(events, study.origin)
-    for key, line in sampled.timelines.items():
-        line.label, line.attempt = _owner(study, key)
-        study.timelines[line.key] = line
-    study.pids = {pid: _owner(study, key) for pid, key in sampled.pids.items()}
+    for line in sampled.timelines.values():
+        line.owner = _owner(study, line.owner)
+        study.timelines[line.owner] = line
+    study.pids = {pid: _owner(study, owner) for pid, owner in sampled.pids.items()}
     study.phases = _phases(events, study.origin, study.duration_s)
     _happenings(study, events)
     study.pod_events = _pod_events(_of(events, KubeletEvent), study.origin)
@@ -115,9 +116,9 @@ def _judge(study: Study, log: KernelLog) -> None:
     study.kills = judge(study, log.kills)
     ours = {pid for kill in study.kills for pid in kill.pids}
     study.other_kills = [kill.comm for kill in log.kills if kill.is_global and kill.pid not in ours]
-    fatal = {(kill.container, kill.attempt) for kill in study.kills if not kill.child}
+    fatal = {kill.owner for kill in study.kills if not kill.child}
     study.instances = [
-        replace(entry, reason=exit_reason(entry, study.kills), oom_ended=entry.key in fatal)
+        replace(entry, reason=exit_reason(entry, study.kills), oom_ended=entry.owner in fatal)
         for entry in study.instances
     ]
 
@@ -204,12 +205,12 @@ _OF_INSTANCES = ContainerCreated | ContainerStarted | ContainerReady | Container
 
 
 def _instances(events: list[Event], origin: float) -> list[Instance]:
-    found: dict[tuple[str, int], Instance] = {}
+    found: dict[Owner, Instance] = {}
     for event in events:
         if not isinstance(event, _OF_INSTANCES):
             continue
-        key, t = (event.container, event.attempt), event.t - origin
-        entry = found.get(key) or Instance(*key)
+        t = event.t - origin
+        entry = found.get(event.owner) or Instance(event.container, event.attempt, pod=event.pod)
         if isinstance(event, ContainerCreated):
             names = ("id", "name", "image", "memory_max", "memory_high", "swap_max", "oom_score_adj")
             probes = None if event.probes is None else tuple(event.probes)
@@ -233,18 +234,17 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
                 asked=event.asked,
                 killed_for=event.killed_for,
             )
-        found[key] = entry
+        found[event.owner] = entry
     return list(found.values())
 
 
-def _owner(study: Study, key: Key) -> Key:
+def _owner(study: Study, owner: Owner) -> Owner:
     """Whose a cgroup is. One that the recorder saw before it was told is labelled with its directory's name, which
     holds the container's id under both of Docker's cgroup drivers.
     """
-    label, attempt = key
-    if attempt is not None:
-        return key
-    return next((one.key for one in study.instances if one.id and one.id in label), key)
+    if owner.attempt is not None:
+        return owner
+    return next((one.owner for one in study.instances if one.id and one.id in owner.container), owner)
 
 
 def _duration(events: list[Event], last_sample: float | None, origin: float) -> float:
@@ -280,8 +280,8 @@ def _happenings(study: Study, events: list[Event]) -> None:
         t = event.t - study.origin
         match event:
             case MemoryEventsRose():
-                owner = _owner(study, (event.label, event.attempt))
-                mark = MemoryMark(t, *owner, event.local, event.delta, event.values)
+                owner = _owner(study, event.owner)
+                mark = MemoryMark(t, owner, event.local, event.delta, event.values)
                 study.memory_marks.append(mark)
             case DockerEvent():
                 detail = {"id": event.id, "name": event.name, "time_nano": event.time_nano, **event.attributes}
@@ -299,7 +299,7 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 study.commands.append(
                     Command(
                         event.container, event.attempt, event.why, tuple(event.command),
-                        event.began - study.origin, t, tuple(event.pids),
+                        event.began - study.origin, t, tuple(event.pids), event.pod,
                     )
                 )  # fmt: skip
             case KubeletEvent(reason="Unhealthy"):
@@ -361,16 +361,16 @@ def _pauses(study: Study) -> list[Freeze]:
     """Freezes as Docker told of them, where cgroup.events was not recorded. What each cost is not known then."""
     found: list[Freeze] = []
     open_at: dict[str, float] = {}
-    keys = {one.id: one.key for one in study.instances}
+    mine = {one.id: one for one in study.instances}
     for event in study.docker_events:
         ident = str(event.detail.get("id", ""))
-        if ident not in keys:
+        if ident not in mine:
             continue
         if event.text == "pause":
             open_at[ident] = event.t
         elif event.text in ("unpause", "die") and ident in open_at:
-            found.append(Freeze(*keys[ident], open_at.pop(ident), event.t))
-    found += [Freeze(*keys[ident], t) for ident, t in open_at.items()]
+            found.append(frozen_span(mine[ident].owner, open_at.pop(ident), event.t))
+    found += [frozen_span(mine[ident].owner, t) for ident, t in open_at.items()]
     return sorted(found, key=lambda freeze: freeze.frozen_at_s)
 
 

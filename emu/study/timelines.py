@@ -15,12 +15,11 @@ from cgroups.parse import parse_flat, parse_int, parse_io_stat, parse_limit, par
 from cgroups.values import NO_LIMIT
 from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
-from emu.record.events import LONGEST_RUN_S, Damage
-from emu.record.samples import Sample, read_samples
-from emu.study.model import POD, Column, Freeze, HostTimeline, IoColumns, Key, Timeline
+from emu.record.events import LONGEST_RUN_S, Damage, Owner
+from emu.record.samples import HOST, Sample, read_samples
+from emu.study.model import Column, Freeze, HostTimeline, IoColumns, Timeline, frozen_span
 
 Row = dict[str, int | None]
-HOST = "host"
 _STAT = {
     "anon": "anon",
     "kernel": "kernel",
@@ -65,9 +64,9 @@ _STAYS = frozenset(("io",))
 class Sampled:
     """What the samples held. `complaints` tells what could not be read, a line each."""
 
-    timelines: dict[Key, Timeline] = field(default_factory=dict)
+    timelines: dict[Owner, Timeline] = field(default_factory=dict)
     host: HostTimeline = field(default_factory=HostTimeline)
-    pids: dict[int, Key] = field(default_factory=dict)
+    pids: dict[int, Owner] = field(default_factory=dict)
     freezes: list[Freeze] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     end: float | None = None
@@ -117,7 +116,7 @@ class _Table:
 def read_timelines(path: Path, origin: float) -> Sampled:
     """Everything that the samples tell. What is damaged is left out, and told in `complaints`."""
     sampled = Sampled()
-    tables: dict[Key, _Table] = {}
+    tables: dict[Owner, _Table] = {}
     complaints: dict[str, str] = {}
     damage = Damage()
     try:
@@ -138,44 +137,45 @@ def read_timelines(path: Path, origin: float) -> Sampled:
         what = "1 damaged sample, which was" if damage.lines == 1 else f"{damage.lines} damaged samples, which were"
         sampled.complaints.append(f"{path.name} has {what} left out")
     sampled.complaints.extend(complaints.values())
-    for key, table in tables.items():
-        if key[0] == HOST:
+    for owner, table in tables.items():
+        if owner == HOST:
             sampled.host = _host(table)
         else:
-            sampled.timelines[key] = _timeline(key, table)
+            sampled.timelines[owner] = _timeline(owner, table)
     sampled.freezes = [freeze for line in sampled.timelines.values() for freeze in _freezes(line)]
     return sampled
 
 
 def _take(
-    sample: Sample, tables: dict[Key, _Table], into: Sampled, complaints: dict[str, str], origin: float
+    sample: Sample, tables: dict[Owner, _Table], into: Sampled, complaints: dict[str, str], origin: float
 ) -> None:
-    for key, files in sample.files.items():
-        table = tables.setdefault(key, _Table())
-        if key in sample.read:
+    for owner, files in sample.files.items():
+        table = tables.setdefault(owner, _Table())
+        if owner in sample.read:
             for file, text in files.items():
                 if table.texts.get(file) is text:
                     continue
                 table.texts[file] = text
                 try:
-                    table.row.update(_read(key, file, text, into))
+                    table.row.update(_read(owner, file, text, into))
                 except (BadValue, ValueError, LookupError) as error:
                     why = error.why if isinstance(error, BadValue) else "it has another form"
-                    complaints.setdefault(file, f"{key[0]}: {file} has an unreadable text ({why})")
+                    complaints.setdefault(file, f"{owner.label}: {file} has an unreadable text ({why})")
         table.add(sample.t - origin)
-    if POD in tables and POD not in sample.files:  # scaled to zero
-        tables[POD].leave()
-        tables[POD].add(sample.t - origin)
+    for owner, table in tables.items():
+        if not owner.container and owner not in sample.files:  # scaled to zero
+            table.leave()
+            table.add(sample.t - origin)
     into.end = sample.t
 
 
-def _read(key: Key, file: str, text: bytes, into: Sampled) -> Row:
+def _read(owner: Owner, file: str, text: bytes, into: Sampled) -> Row:
     """What a control file says. BadValue or ValueError where it says nothing that a kernel would."""
     row: Row = {}
     if file == "cgroup.procs":
         pids = parse_pids(text)
         row["processes"] = len(pids)
-        into.pids.update(dict.fromkeys(pids, key))
+        into.pids.update(dict.fromkeys(pids, owner))
     elif reader := _READERS.get(file):
         reader(text, row)
         if any(value is not None and abs(value) >= LARGEST_INT for value in row.values()):
@@ -288,8 +288,8 @@ _READERS: dict[str, Callable[[bytes, Row], None]] = {
 }
 
 
-def _timeline(key: Key, table: _Table) -> Timeline:
-    line = Timeline(*key, t=table.t)
+def _timeline(owner: Owner, table: _Table) -> Timeline:
+    line = Timeline(owner, t=table.t)
     for name in line.plain_columns():
         if name != "working_set":
             setattr(line, name, table.column(name))
@@ -329,8 +329,8 @@ def _freezes(line: Timeline) -> list[Freeze]:
         if frozen and began is None:
             began = t
         elif frozen == 0 and began is not None:
-            freezes.append(Freeze(line.label, line.attempt, began, t))
+            freezes.append(frozen_span(line.owner, began, t))
             began = None
     if began is not None:
-        freezes.append(Freeze(line.label, line.attempt, began))
+        freezes.append(frozen_span(line.owner, began))
     return freezes

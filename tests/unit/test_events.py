@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from emu.record import events
-from emu.record.events import ContainerExited, Event, EventLog, Note, RunBegan, from_line, read_events
+from emu.record.events import (
+    CgroupGone,
+    ContainerExited,
+    ContainerReady,
+    Event,
+    EventLog,
+    Note,
+    Owner,
+    RunBegan,
+    from_line,
+    read_events,
+)
 
 
 def test_every_kind_of_event_comes_back() -> None:
@@ -22,7 +34,28 @@ def test_every_kind_of_event_comes_back() -> None:
     )
     for event in (exited, began, Note(t=3.0, what="what")):
         assert from_line(event.to_line()) == event
-    assert len(events._KINDS) == len(set(Event.__subclasses__()))
+    leaves = [kind for kind in _all_below(Event) if not kind.__subclasses__()]
+    assert set(events._KINDS.values()) == set(leaves)
+
+
+def _all_below(kind: type[Event]) -> Iterator[type[Event]]:
+    for below in kind.__subclasses__():
+        yield from (below, *_all_below(below))
+
+
+def test_an_event_of_a_pod_says_which() -> None:
+    """Whose it is comes back: an instance's, or with a cgroup's label `pod` the whole pod's."""
+    ready = ContainerReady(t=1.0, pod="emu-a", container="app", attempt=1, ready=True)
+    gone = CgroupGone(t=1.0, pod="emu-a", label="pod", attempt=None, path="/emu-a")
+    assert from_line(ready.to_line()) == ready
+    assert ready.owner == Owner("emu-a", "app", 1)
+    assert gone.owner == ready.owner.whole_pod == Owner("emu-a", "", None)
+
+
+def test_an_event_of_an_older_run_is_of_a_pod_without_a_name() -> None:
+    """Before pods had names, there was one in a run."""
+    line = '{"kind":"container-ready","t":1,"container":"app","attempt":0,"ready":true}'
+    assert from_line(line) == ContainerReady(t=1, pod="", container="app", attempt=0, ready=True)
 
 
 def test_what_is_torn_or_unknown_is_passed_over() -> None:

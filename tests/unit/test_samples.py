@@ -11,19 +11,20 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.record.events import Damage
+from emu.record.events import Damage, Owner
 from emu.record.frames import FRAME_BYTES, MAGIC
-from emu.record.samples import SampleWriter, read_samples
+from emu.record.samples import HOST, SampleWriter, read_samples
 
-APP = ("app", 0)
+APP = Owner("", "app", 0)
 SECOND_NS = 10**9
+OLDER = (("app", "0"), ("pod", "-"), ("host", "-"), ("0123abc.scope", "-"))
 
 
 def write(path: Path, texts: list[bytes]) -> None:
     """One file of one cgroup, a sample for each text."""
     writer = SampleWriter(path)
     writer.open()
-    source = writer.declare("app", 0, "memory.stat", "/sys/fs/cgroup/x/memory.stat")
+    source = writer.declare(APP, "memory.stat", "/sys/fs/cgroup/x/memory.stat")
     for number, text in enumerate(texts):
         writer.put(source, text)
         writer.end(number * 10_000_000, "tick")
@@ -47,6 +48,31 @@ def test_every_sample_comes_back(tmp_path_factory: object, texts: list[bytes]) -
     path = tmp_path_factory.mktemp("samples") / "samples.raw.zst"  # type: ignore[attr-defined]
     write(path, texts)
     assert [sample.files[APP]["memory.stat"] for sample in read_samples(path)] == texts
+
+
+def test_every_owner_comes_back(tmp_path: Path) -> None:
+    """Instances of two pods that have the same names, the pods themselves, and the machine are kept apart."""
+    owners = [Owner(pod, *part) for pod in ("emu-a", "emu-b") for part in (("app", 0), ("app", 1), ("", None))]
+    owners += [Owner("emu-a", "0123abc.scope", None), HOST]
+    writer = SampleWriter(tmp_path / "s")
+    writer.open()
+    for number, owner in enumerate(owners):
+        writer.put(writer.declare(owner, "memory.stat", f"/sys/fs/cgroup/{number}"), b"%d" % number)
+    writer.end(SECOND_NS, "tick")
+    writer.close()
+    (sample,) = read_samples(tmp_path / "s")
+    assert sample.files == {owner: {"memory.stat": b"%d" % number} for number, owner in enumerate(owners)}
+
+
+def test_owners_of_older_runs_have_no_pod(tmp_path: Path) -> None:
+    """They were labels: a container's name, `pod` for all of it, `host`."""
+    lines = [f"D {number} {label} {attempt} memory.stat /x y\n" for number, (label, attempt) in enumerate(OLDER)]
+    text = (
+        "".join(lines) + "S 1000000000 tick\n" + "".join(f"F {number} 1\n1\n" for number in range(len(OLDER))) + "E\n"
+    )
+    (tmp_path / "s").write_text(text)
+    (sample,) = read_samples(tmp_path / "s")
+    assert list(sample.files) == [APP, Owner("", "", None), HOST, Owner("", "0123abc.scope", None)]
 
 
 def test_an_unchanged_file_costs_nothing(tmp_path: Path) -> None:
@@ -73,7 +99,7 @@ def test_what_was_written_is_read_before_the_frame_has_its_end(tmp_path: Path) -
     """
     writer = SampleWriter(tmp_path / "s")
     writer.open()
-    source = writer.declare("app", 0, "memory.current", "/x")
+    source = writer.declare(APP, "memory.current", "/x")
     for number in range(1, 40):
         writer.put(source, b"%d" % number)
         writer.end(number * SECOND_NS, "tick")
@@ -116,7 +142,7 @@ def test_a_frame_is_read_without_those_before(tmp_path: Path) -> None:
     """What does not change is said again in each; so is whose a file is, but not of one that is gone."""
     writer = SampleWriter(tmp_path / "s")
     writer.open()
-    still, gone, busy = (writer.declare(name, 0, "memory.stat", "/x") for name in ("still", "gone", "app"))
+    still, gone, busy = (writer.declare(Owner("", name, 0), "memory.stat", "/x") for name in ("still", "gone", "app"))
     writer.put(gone, b"1")
     for number, text in enumerate(long_texts()):
         writer.put(still, b"same")
@@ -130,8 +156,8 @@ def test_a_frame_is_read_without_those_before(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(whole[:10] + b"\xff" * 200 + whole[210:])
     for name in ("last", "s"):
         for sample in read_samples(tmp_path / name):
-            assert set(sample.files) == {("still", 0), APP}
-            assert sample.files[("still", 0)]["memory.stat"] == b"same"
+            assert set(sample.files) == {Owner("", "still", 0), APP}
+            assert sample.files[Owner("", "still", 0)]["memory.stat"] == b"same"
 
 
 def test_the_format_is_zstd(tmp_path: Path) -> None:
@@ -158,7 +184,7 @@ def test_a_cgroup_that_is_gone_is_not_in_later_samples(tmp_path: Path) -> None:
     """After `gone`, the cgroup's files are no longer part of the state."""
     writer = SampleWriter(tmp_path / "s")
     writer.open()
-    source = writer.declare("app", 0, "memory.current", "/x")
+    source = writer.declare(APP, "memory.current", "/x")
     writer.put(source, b"1")
     writer.end(1, "tick")
     writer.gone(source)
@@ -171,7 +197,7 @@ def test_a_sample_without_room_is_not_written_at_all(tmp_path: Path, monkeypatch
     """What is there stays whole; the writer hears of it."""
     writer = SampleWriter(tmp_path / "s")
     writer.open()
-    source = writer.declare("app", 0, "memory.stat", "/x")
+    source = writer.declare(APP, "memory.stat", "/x")
     writer.put(source, b"first")
     writer.end(1, "tick")
     before = (tmp_path / "s").read_bytes()

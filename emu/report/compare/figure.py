@@ -10,7 +10,7 @@ from emu.report.compare.compare import Row
 from emu.report.compare.text import gib_s
 from emu.report.page.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
 from emu.report.page.downsample import keep_peaks, nice_step
-from emu.study.model import POD, Study
+from emu.study.model import Study
 from emu.units import format_seconds
 
 MIB = 2**20
@@ -99,7 +99,7 @@ def _point(row: Row, waits: Waits, look: tuple[str, str], label: str) -> Trace:
 
 
 def _line(row: Row, study: Study, look: tuple[str, str]) -> Trace | None:
-    timeline = study.timelines.get(POD)
+    timeline = study.pod_timeline
     if timeline is None or row.begin_s is None or row.end_s is None:
         return None
     begin, end, name = row.begin_s, row.end_s, row.name

@@ -7,11 +7,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from emu.record.events import SCALE_DOWN
+from emu.record.events import POD_LABEL, SCALE_DOWN
 from emu.report.page.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
 from emu.report.page.downsample import keep_peaks
 from emu.report.page.scale import ByteScale
-from emu.study.model import POD, Column, Instance, MemoryMark, OomVerdict, Study, Timeline
+from emu.study.model import Column, Instance, MemoryMark, OomVerdict, Study, Timeline
 from emu.units import format_bytes, format_seconds
 
 STACK = (
@@ -60,7 +60,7 @@ def _container(canvas: Canvas, study: Study, name: str, known: dict[str, Any]) -
 
 
 def _pod(canvas: Canvas, study: Study, known: dict[str, Any]) -> None:
-    line = study.timelines.get(POD)
+    line = study.pod_timeline
     if line is None or not line.t:
         return
     limits = _limits([], [line])
@@ -69,7 +69,7 @@ def _pod(canvas: Canvas, study: Study, known: dict[str, Any]) -> None:
     panel = canvas.panel(title, 120, **scale.axis(4))
     _stack(canvas, panel, [line], scale)
     _limit_lines(canvas, panel, limits, scale)
-    _events(canvas, study.memory_marks, POD[0])
+    _events(canvas, study.memory_marks, POD_LABEL)
 
 
 def _title(name: str, known: dict[str, Any]) -> str:
@@ -132,7 +132,7 @@ def _thinned(canvas: Canvas, line: Timeline) -> Timeline:
     rows = keep_peaks(line.t, [columns[name] for name in peaked], canvas.bucket_s, MOST_POINTS)
     if len(line.t) > MOST_POINTS:
         canvas.reduced(f"samples of {line.label}", len(rows), len(line.t))
-    thinned = Timeline(line.label, line.attempt, t=[round(line.t[row], 6) for row in rows])
+    thinned = Timeline(line.owner, t=[round(line.t[row], 6) for row in rows])
     for name, values in columns.items():
         setattr(thinned, name, [values[row] for row in rows])
     return thinned
@@ -339,7 +339,7 @@ def _own_marks(marks: list[MemoryMark], name: str) -> list[MemoryMark]:
     """
     mine = [mark for mark in marks if mark.label == name]
     local = [mark for mark in mine if mark.local]
-    return local or ([] if name == POD[0] else mine)
+    return local or ([] if name == POD_LABEL else mine)
 
 
 def _rise(counter: str, rise: int, total: int | None) -> str:

@@ -6,12 +6,13 @@ import math
 from collections import defaultdict
 from typing import Any
 
+from emu.record.events import POD_LABEL
 from emu.report.page.canvas import CPU_LEGEND, IO_LEGEND, MOST_POINTS, REQUEST_LEGEND, Canvas, safe
 from emu.report.page.downsample import keep_peaks, nice_step, rates
 from emu.report.page.scale import ByteScale
 from emu.report.words import latency_cells
 from emu.study.measures import SHARES
-from emu.study.model import OK, POD, InFlight, Request, Study, Timeline
+from emu.study.model import OK, InFlight, Request, Study, Timeline
 from emu.units import format_seconds
 
 MOST_REQUESTS = 4000
@@ -184,8 +185,8 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
     interval = study.recorder.interval_s if study.recorder else 0.05
     step = nice_step(max(canvas.end_s / 300, 2 * interval))
     used: dict[str, list[float]] = {}
-    for name in (*study.containers, POD[0]):
-        for line in study.timelines_of(name) if name != POD[0] else [study.timelines.get(POD)]:
+    for name in (*study.containers, POD_LABEL):
+        for line in study.timelines_of(name) if name != POD_LABEL else [study.pod_timeline]:
             if line is None or not any(line.cpu_usec):
                 continue
             more = [usec / 1e6 for usec in rates(line.t, line.cpu_usec, step, canvas.end_s)]
@@ -199,11 +200,11 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
     panel = canvas.panel(title, 90, range=[0, top * 1.14], nticks=4, tickformat=",~g")
     for name, values in used.items():
         colour = f"var(--cpu-{name if name in ('queue-proxy', 'app', 'pod') else 'other'})"
-        look = {"width": 1.0 if name == POD[0] else 1.7, "shape": "hv", "color": colour}
+        look = {"width": 1.0 if name == POD_LABEL else 1.7, "shape": "hv", "color": colour}
         canvas.trace(
             panel, CPU_LEGEND, name=safe(name), x=[round(i * step, 6) for i in range(len(values) + 1)],
             y=[round(value, 6) for value in [*values, values[-1]]], mode="lines", meta={"kind": "cpu", "of": name},
-            line={**look, "dash": "dot" if name == POD[0] else "solid"},
+            line={**look, "dash": "dot" if name == POD_LABEL else "solid"},
             hovertemplate=f"{safe(name)}: %{{y:,.3~r}} processors<extra></extra>",
         )  # fmt: skip
 
@@ -239,10 +240,10 @@ def io_panel(canvas: Canvas, study: Study) -> None:
 
 def _io_lines(study: Study) -> list[Timeline]:
     """The pod's own counters, which know of all its containers; else those of the containers."""
-    pod = study.timelines.get(POD)
+    pod = study.pod_timeline
     if pod is not None and pod.has_io:
         return [pod]
-    return [line for key, line in study.timelines.items() if key[0] not in ("host", POD[0]) and line.has_io]
+    return [line for owner, line in study.timelines.items() if owner.container and line.has_io]
 
 
 def _moved(study: Study, lines: list[Timeline], step: float, end_s: float) -> dict[str, list[float]]:

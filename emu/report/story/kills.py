@@ -101,7 +101,7 @@ def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
         before = [(t, used) for t, used in before if t <= kill.time_s]
         gone = line.t and line.t[-1] < kill.time_s - 1.0
         if before and not gone:
-            limit = next((one.memory_max for one in study.instances if one.key == line.key), None)
+            limit = next((one.memory_max for one in study.instances if one.owner == line.owner), None)
             found.append(f"{line.label} used {of_limit(before[-1][1], limit)}")
     return found
 
@@ -205,6 +205,6 @@ def _flags(study: Study) -> list[str]:
             f"Docker's own OOMKilled flag said false for {whole}: it races with the exit, so it proves nothing."
         )
     for entry in study.instances:
-        if entry.docker_oom_killed and not any((kill.container, kill.attempt) == entry.key for kill in study.kills):
+        if entry.docker_oom_killed and not any(kill.owner == entry.owner for kill in study.kills):
             found.append(f"Docker calls {entry.container} OOMKilled, but memory.events shows no oom_kill.")
     return found

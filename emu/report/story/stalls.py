@@ -91,7 +91,7 @@ def _goes_on(stall: Stall) -> str:
 
 def _probes(study: Study, stall: Stall) -> tuple[str, ...]:
     """The probes that the scenario gives it."""
-    mine = (one for one in study.instances if (one.container, one.attempt) == (stall.container, stall.attempt))
+    mine = (one for one in study.instances if one.owner == stall.owner)
     return next((one.probes or () for one in mine), ())
 
 

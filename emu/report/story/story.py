@@ -134,7 +134,7 @@ def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str
 
 def _full_tmpfs(study: Study, entry: Instance) -> str:
     """SIGBUS comes where a mapped file has no room for a page: no limit of memory is in play."""
-    line = study.timelines.get(entry.key)
+    line = study.timelines.get(entry.owner)
     held = max((value for value in line.shmem if value is not None), default=0) if line is not None else 0
     if held < NEARLY * SHM_BYTES:
         return ""

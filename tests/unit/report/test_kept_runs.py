@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from emu.report.finish import look, render
 from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.study.study import read_study
+from tests import fake_runs
+from tests.fakes import POD_NAME
 
 RUNS = Path(__file__).parents[2] / "fixtures" / "runs"
 KEPT = sorted(path.name for path in RUNS.iterdir())
@@ -85,6 +88,25 @@ def test_a_kept_run_can_be_drawn(name: str) -> None:
     assert told.study is not None
     page = render_html(told.study, told.summary, library="plotly.js")
     assert "queue-proxy" in page and "app" in page
+
+
+@pytest.mark.parametrize("name", sorted(fake_runs.ALL))
+def test_a_run_tells_the_same_with_and_without_its_pods_name(name: str, tmp_path: Path) -> None:
+    """As it was recorded before pods had names; only the name itself is missing."""
+    run = fake_runs.ALL[name](tmp_path / "run")
+    named = _summary(run)
+    samples = fake_runs.unpack_samples(run.path)
+    owners = re.compile(rb"^(D \d+) " + POD_NAME.encode() + rb"/(\S*)", re.MULTILINE)
+    run.samples.write_bytes(owners.sub(_label, samples))
+    events, pod = run.events.read_text(), f'"pod":"{POD_NAME}",'
+    assert pod in events
+    run.events.write_text(events.replace(pod, ""))
+    assert POD_NAME not in {owner.pod for owner in read_study(run).timelines}
+    assert _summary(run) == named
+
+
+def _label(found: re.Match[bytes]) -> bytes:
+    return b"%b %b" % (found[1], found[2] or b"pod")
 
 
 def _write() -> None:

@@ -22,9 +22,9 @@ from emu.report.page.figures import Figure, run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import expected_table
-from emu.study.model import POD, KernelLine, Study, Timeline
+from emu.study.model import KernelLine, Study, Timeline
 from emu.study.study import read_study
-from tests.fakes import MIB, FakeRun
+from tests.fakes import MIB, FakeRun, owner
 
 HOSTILE = "</script><script>alert('x')</script><img src=http://example.com/x onerror=alert(1)>"
 
@@ -338,11 +338,11 @@ def test_kills_without_samples_are_marked(crashed: Study) -> None:
 def test_a_long_run_is_thinned_without_losing_its_peak(tmp_path: Path) -> None:
     """Ten minutes at 10 ms: few points are drawn, the one sample that spiked among them, and the page says so."""
     count = 60_000
-    line = Timeline("app", 0, t=[i / 100 for i in range(count)])
+    line = Timeline(owner("app", 0), t=[i / 100 for i in range(count)])
     line.anon = [(i * 7919) % 5000 * 4096 for i in range(count)]
     line.anon[31_234] = 61 * MIB
     line.memory_current = list(line.anon)
-    study = Study(RunDir(tmp_path), duration_s=600.0, timelines={("app", 0): line})
+    study = Study(RunDir(tmp_path), duration_s=600.0, timelines={line.owner: line})
     figure = drawn(study)
     trace = traces(figure, "stack", "app")[0]
     assert max(trace["y"]) == 61
@@ -353,7 +353,7 @@ def test_a_long_run_is_thinned_without_losing_its_peak(tmp_path: Path) -> None:
 
 def test_marks_of_the_pod_are_its_own(crashed: Study) -> None:
     """memory.events of the pod counts its containers' too; the pod's strip shows none of those."""
-    assert POD in crashed.timelines
+    assert owner() in crashed.timelines
     assert not traces(drawn(crashed), "memory-events", "pod")
 
 

@@ -18,10 +18,10 @@ from emu.report.page.figures import run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
-from emu.study.model import POD, Absence, Study
+from emu.study.model import Absence, Study
 from emu.study.study import read_study
 from tests import fake_runs
-from tests.fakes import MIB
+from tests.fakes import MIB, owner
 
 Told = tuple[Study, dict[str, Any]]
 
@@ -60,7 +60,7 @@ def test_a_run_without_it_has_none(tmp_path: Path) -> None:
 def test_a_pod_that_is_not_there_holds_nothing(told: Told) -> None:
     """Its figures are 0 from its end to the next one's begin, not unknown and not what they were before."""
     study, summary = told
-    pod = study.timelines[POD]
+    pod = study.timelines[owner()]
     away = [i for i, t in enumerate(pod.t) if 4.1 < t < 6.9]
     assert away
     assert {pod.memory_current[i] for i in away} == {0}
@@ -79,7 +79,7 @@ def test_counters_go_on_in_the_next_cgroup(told: Told) -> None:
     assert summary["pod"]["cpu_s"] == pytest.approx(5.0)
     assert summary["pod"]["major_faults"] == 13
     assert summary["containers"]["app"]["cpu_s"] == pytest.approx(5.0)
-    column = told[0].timelines[POD].cpu_usec
+    column = told[0].timelines[owner()].cpu_usec
     assert column == sorted(value or 0 for value in column)
 
 

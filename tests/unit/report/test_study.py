@@ -12,10 +12,10 @@ import pytest
 from emu.record.events import DockerEvent
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
-from emu.study.model import POD, PhaseSpan
+from emu.study.model import PhaseSpan
 from emu.study.study import read_study
 from tests import fake_runs
-from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun, container_id
+from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun, container_id, owner
 
 
 def test_columns_are_as_long_as_their_time(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_page_cache_is_file_without_shmem(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "run")
     run.start("app").values.update(file=10 * MIB, shmem=5 * MIB, anon=MIB)
     run.advance(0.1)
-    line = read_study(run.finish()).timelines[("app", 0)]
+    line = read_study(run.finish()).timelines[owner("app", 0)]
     assert (line.page_cache[-1], line.shmem[-1], line.anon[-1]) == (10 * MIB, 5 * MIB, MIB)
     assert line.memory_current[-1] == 16 * MIB
     assert line.working_set[-1] == 6 * MIB
@@ -42,20 +42,20 @@ def test_a_restart_has_a_timeline_of_its_own(tmp_path: Path) -> None:
     """Each instance is its own cgroup; the pod's timeline spans them all."""
     study = read_study(fake_runs.oom(tmp_path / "run"))
     parts = study.timelines_of("queue-proxy")
-    assert [part.attempt for part in parts] == [0, 1, 2]
+    assert [part.owner.attempt for part in parts] == [0, 1, 2]
     assert all(before.t[-1] <= after.t[0] for before, after in pairwise(parts))
-    assert study.timelines[POD].t[0] <= parts[0].t[0]
-    assert study.timelines[POD].t[-1] >= parts[-1].t[-1]
+    assert study.timelines[owner()].t[0] <= parts[0].t[0]
+    assert study.timelines[owner()].t[-1] >= parts[-1].t[-1]
 
 
 def test_a_device_that_appears_later_did_nothing_before(tmp_path: Path) -> None:
     """io.stat names a device from its first byte on; until then its counter was 0, not unknown."""
     study = read_study(fake_runs.page_cache(tmp_path / "run"))
-    reads = study.timelines[("app", 0)].io[DATA_DISK].read_bytes
+    reads = study.timelines[owner("app", 0)].io[DATA_DISK].read_bytes
     assert reads[0] == 0
     assert reads[-1] == 512 * MIB
-    assert study.timelines[("queue-proxy", 0)].has_io
-    assert not study.timelines[("queue-proxy", 0)].io
+    assert study.timelines[owner("queue-proxy", 0)].has_io
+    assert not study.timelines[owner("queue-proxy", 0)].io
 
 
 def test_the_kernels_clock_is_mapped_to_the_runs(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_torn_run_is_studied_up_to_its_tear(tmp_path: Path) -> None:
     assert study.requests is not None
     assert len(study.requests) == 99
     assert {request.error for request in study.requests} == {"unanswered"}
-    assert study.timelines[("queue-proxy", 0)].t[-1] > 1.8
+    assert study.timelines[owner("queue-proxy", 0)].t[-1] > 1.8
     assert any("cut off" in note.text for note in study.notes)
 
 
@@ -168,7 +168,7 @@ def test_what_was_not_measured_is_none_and_not_zero(tmp_path: Path) -> None:
     run.start("app").values.update(anon=MIB)
     run.advance(0.2)
     study = read_study(run.finish())
-    line = study.timelines[("app", 0)]
+    line = study.timelines[owner("app", 0)]
     assert set(line.psi_some_usec) == {None}
     assert line.anon[-1] == MIB
     assert summarize(study)["containers"]["app"]["memory_stall_some_ms"] is None
@@ -182,7 +182,7 @@ def test_a_cgroup_seen_before_it_was_named_finds_its_container(tmp_path: Path) -
     run.oom("app", log="kill")
     study = read_study(run.finish())
     assert study.containers == ["app"]
-    assert max(value or 0 for value in study.timelines[("app", 0)].anon) == 60 * MIB
+    assert max(value or 0 for value in study.timelines[owner("app", 0)].anon) == 60 * MIB
     assert [(kill.container, kill.evidence[:2]) for kill in study.kills] == [("app", ("memory.events", "kmsg"))]
 
 
