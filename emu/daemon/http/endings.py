@@ -10,7 +10,18 @@ from emu.daemon.http.flow import FlowControl
 from emu.daemon.http.overtaken import Rest
 from emu.daemon.http.registry import Registry
 from emu.daemon.http.request_reader import RequestReader
-from emu.daemon.http.states import ANSWERED, CLOSED, DISCARDING, FRESH, LINGERING, READING, SWITCHED, State, check
+from emu.daemon.http.states import (
+    ANSWERED,
+    CLOSED,
+    DISCARDING,
+    FRESH,
+    LINGERING,
+    MOVES,
+    READING,
+    SWITCHED,
+    State,
+    impossible,
+)
 
 LINGER_S = 0.5
 """How long a connection is read on after an answer that overtook its request (net/http, rstAvoidanceDelay)."""
@@ -67,12 +78,15 @@ class Endings(RequestReader):
         """Whether a request is being answered."""
         return self.current is not None or bool(self._queue)
 
-    def _move(self, to: State) -> None:
-        self.state = check(self.state, to)
+    def move(self, to: State) -> None:
+        """Go to another state. AssertionError where the table knows no such move."""
+        if to not in MOVES[self.state]:
+            raise impossible(self.state, to)
+        self.state = to
 
     def _forget(self, end: State) -> None:
         """No request has a turn any more."""
-        self._move(end)
+        self.move(end)
         self.current = self._rest = None
         self._queue = NONE_QUEUED
 

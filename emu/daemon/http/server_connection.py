@@ -57,17 +57,11 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
         state = self.state
         if state is IDLE:
             known = self.server.known.get(data)
-            if known is not None:
+            exchange = self._read_alone(data) if known is None else known.exchange(self)
+            if exchange is not None:
                 self.state = BEGUN
-                self.current = exchange = known.exchange(self)
+                self.current = exchange
                 exchange.begin()
-                return
-            self.feed(data)
-            if self._is_alone():
-                exchange = self._queue[0]
-                if not exchange.received and data.find(b"\r\n\r\n") == nbytes - 4:
-                    exchange.whole = data
-                self.begin_next()
                 return
         elif state >= LINGERING or (state is FRESH and self._is_http2(data)):
             return
@@ -75,11 +69,19 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
             self.feed(data)
         self.advance()
 
-    def _is_alone(self) -> bool:
-        """Whether one request was read, to its end, and nothing after it: it needs no settling."""
+    def _read_alone(self, data: bytes) -> Exchange | None:
+        """Take in what was read; if that is one request and nothing else, it, which needs no settling."""
+        self.feed(data)
         queue = self._queue
-        begun = not self._in_head or self._partial is not None or self._fault is not None
-        return not begun and len(queue) == 1 and not queue[0].head.upgrade
+        if not self._in_head or self._partial is not None or self._fault is not None or len(queue) != 1:
+            return None
+        exchange = queue[0]
+        if exchange.head.upgrade:
+            return None
+        if not exchange.received and data.find(b"\r\n\r\n") == len(data) - 4:
+            exchange.whole = data
+        self._queue = NONE_QUEUED
+        return exchange
 
     def eof_received(self) -> bool:
         # As net/http does: a client that closed even one direction is gone, and its request with it.
@@ -121,7 +123,7 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
         if PREFACE.startswith(said):
             self._leftover = said
             return True
-        self._move(READING)
+        self.move(READING)
         held, self._leftover = self._leftover, None
         if held is not None:
             self.feed(held)

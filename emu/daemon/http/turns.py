@@ -171,7 +171,7 @@ class Turns(Endings):
 
     def hold_answer(self, exchange: Exchange, most: int) -> None:
         if self._rest is None and exchange is self.current:
-            self._move(HOLDING)
+            self.move(HOLDING)
             self._rest = Rest(most)
             exchange.full()
             self._sync_reading()
@@ -188,7 +188,7 @@ class Turns(Endings):
             return
         whole = self.state is ANSWERED
         self._rest = None
-        self._move(ANSWERING)
+        self.move(ANSWERING)
         said = rest.answer(exchange.head.keep_alive)
         if said:
             self.transport.write(said)
@@ -215,12 +215,22 @@ class Turns(Endings):
         if self.state is HOLDING:
             assert self._rest is not None
             self._rest.keep_alive = keep_alive
-            self._move(ANSWERED)
+            self.move(ANSWERED)
             return
         kept = keep_alive and not self.server.stopping
-        if kept and exchange.body_done and self._nothing_read():
+        if (
+            kept
+            and exchange.body_done
+            and self._in_head
+            and self._partial is None
+            and self._queue is NONE_QUEUED
+            and self._leftover is None
+            and self._fault is None
+            and not (self.flow.stuck or self.flow.paused)
+        ):
+            # Nothing was read beyond this request: what `advance` would find, without its looking.
             self.current = None
-            self.state = IDLE  # what `advance` would find
+            self.state = IDLE
             return
         exchange.held = None
         if not exchange.body_done:
@@ -228,22 +238,10 @@ class Turns(Endings):
             return
         self.current = None
         if kept:
-            self._move(READING)
+            self.move(READING)
             self.advance()
         else:
             self.close()
-
-    def _nothing_read(self) -> bool:
-        """Whether nothing is there beyond the current request, and nothing keeps the next from being read."""
-        return (
-            self._in_head
-            and self._partial is None
-            and not self._queue
-            and self._leftover is None
-            and self._fault is None
-            and not self.flow.stuck
-            and not self.flow.paused
-        )
 
     def _overtaken(self, exchange: Exchange, keep_alive: bool) -> None:
         """The answer was faster than the request's body: read the rest away if it is short, else close."""
@@ -256,7 +254,7 @@ class Turns(Endings):
         else:
             exchange.flowing = False
             most = DISCARD_BYTES
-        self._move(DISCARDING)
+        self.move(DISCARDING)
         self._rest = Rest(most)
         self._sync_reading()
 
@@ -287,7 +285,7 @@ class Turns(Endings):
         """It is the turn of the first in the queue."""
         exchange = self._queue[0]
         self._queue = self._queue[1:] or NONE_QUEUED
-        self._move(BEGUN)
+        self.move(BEGUN)
         self.current = exchange
         if exchange.head.upgrade != b"h2c" or not self.switch_to_http2(exchange):
             exchange.begin()
@@ -304,7 +302,7 @@ class Turns(Endings):
             self._linger()
         elif self.current.body_done:
             self.current = self._rest = None
-            self._move(READING)
+            self.move(READING)
 
     def _settle(self) -> None:
         """Nobody is to begin now: read on or not."""
@@ -315,8 +313,9 @@ class Turns(Endings):
             return
         self._sync_reading()
         if self.current is None:
-            found = IDLE if self._nothing_read() else READING
+            begun = not self._in_head or self._partial is not None
+            found = READING if begun or self.flow.paused or self.flow.stuck else IDLE
             if found is not self.state:
-                self._move(found)
+                self.move(found)
             if self._partial is not None:
                 self.server.awaits_head(self)
