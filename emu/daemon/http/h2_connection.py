@@ -15,15 +15,7 @@ from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.endings import LINGER_S
 from emu.daemon.http.flow import WRITE_BUFFER_BYTES
 from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError
-from emu.daemon.http.h2_receiver import (
-    MAX_FRAME_BYTES,
-    Receiver,
-    check_parent,
-    exactly,
-    of_connection,
-    of_stream,
-    stream_error,
-)
+from emu.daemon.http.h2_receiver import MAX_FRAME_BYTES, Receiver, stream_error
 from emu.daemon.http.h2_stream import Stream
 from emu.daemon.http.server_connection import PREFACE
 
@@ -68,24 +60,24 @@ class Connection(Receiver):
 
     def on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if kind == frames.WINDOW_UPDATE:
-            self._window_update(stream_id, exactly(payload, 4))
+            self._window_update(stream_id, frames.exactly(payload, 4))
         elif kind == frames.RST_STREAM:
-            self._reset(stream_id, int.from_bytes(exactly(payload, 4), "big"))
+            self._reset(stream_id, int.from_bytes(frames.exactly(payload, 4), "big"))
         elif kind == frames.SETTINGS:
             self._settings(flags, stream_id, payload)
         elif kind == frames.PING:
-            of_connection(stream_id)
+            frames.of_connection(stream_id)
             if not flags & frames.ACK:
-                self.control(frames.frame(frames.PING, frames.ACK, 0, exactly(payload, 8)))
-            exactly(payload, 8)
+                self.control(frames.frame(frames.PING, frames.ACK, 0, frames.exactly(payload, 8)))
+            frames.exactly(payload, 8)
         elif kind == frames.GOAWAY:
-            of_connection(stream_id)
+            frames.of_connection(stream_id)
             if len(payload) < 8:
                 raise ProtocolError("GOAWAY", ErrorCodes.FRAME_SIZE_ERROR)
             self.on_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF)
         elif kind == frames.PRIORITY:
-            of_stream(stream_id)
-            check_parent(stream_id, exactly(payload, 5))
+            frames.of_stream(stream_id)
+            frames.check_parent(stream_id, frames.exactly(payload, 5))
         elif kind == frames.PUSH_PROMISE:
             raise ProtocolError("PUSH_PROMISE")
 
@@ -110,7 +102,7 @@ class Connection(Receiver):
             stream_error(stream, ErrorCodes.FLOW_CONTROL_ERROR)
 
     def _reset(self, stream_id: int, code: int) -> None:
-        of_stream(stream_id)
+        frames.of_stream(stream_id)
         stream = self.streams.get(stream_id)
         if stream is not None:
             self.forget(stream)
@@ -122,9 +114,9 @@ class Connection(Receiver):
             raise ProtocolError("RST_STREAM on an idle stream")
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        of_connection(stream_id)
+        frames.of_connection(stream_id)
         if flags & frames.ACK:
-            exactly(payload, 0)
+            frames.exactly(payload, 0)
             return
         self._set(payload)
         self.settled = True

@@ -289,3 +289,28 @@ def declared_length(headers: Headers) -> int | None:
     if found or not value.isdigit() or len(value) > 19 or int(value) >= 1 << 63:
         raise MalformedError("content-length")
     return int(value)
+
+
+def exactly(payload: bytes, size: int) -> bytes:
+    """The payload, if it is of this size."""
+    if len(payload) != size:
+        raise ProtocolError("frame size", ErrorCodes.FRAME_SIZE_ERROR)
+    return payload
+
+
+def of_stream(stream_id: int) -> None:
+    """See that a frame is one of a stream."""
+    if not stream_id:
+        raise ProtocolError("a frame of a stream on the connection")
+
+
+def of_connection(stream_id: int) -> None:
+    """See that a frame is one of the connection."""
+    if stream_id:
+        raise ProtocolError("a frame of the connection on a stream")
+
+
+def check_parent(stream_id: int, priority: bytes) -> None:
+    """See that a stream does not depend on itself."""
+    if int.from_bytes(priority[:4], "big") & 0x7FFFFFFF == stream_id:
+        raise ProtocolError("a stream that depends on itself")

@@ -1,4 +1,4 @@
-"""The half of an HTTP/2 connection that reads: bytes to frames, DATA passed on as it comes, heads put together.
+"""The half of an HTTP/2 connection that reads: bytes to frames, DATA passed on as it comes.
 
 What it reads is given to the methods at the end, which a connection fills.
 """
@@ -6,11 +6,10 @@ What it reads is given to the methods at the end, which a connection fills.
 # ruff: noqa: D102  a Protocol's callbacks are described by asyncio
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError
-from emu.daemon.http.h2_stream import Sender, Stream, turn
+from emu.daemon.http.h2_heads import HeadReader
+from emu.daemon.http.h2_stream import Stream, turn
 from emu.daemon.http.http1 import Headers
 from emu.daemon.http.server_connection import PREFACE
 
@@ -18,15 +17,11 @@ STREAM_WINDOW_BYTES = 1 << 20
 """Of a request's body, this much is taken ahead per stream, and per connection (golang.org/x/net/http2)."""
 MAX_FRAME_BYTES = 1 << 20
 READ_BYTES = 128 * 1024
-MOST_EMPTY = 100
-"""CONTINUATION frames for one head, beyond what its bytes need."""
-MOST_BLOCKS = 16
-"""Heads known on one connection."""
 
 _buffer = memoryview(bytearray(READ_BYTES))
 
 
-class Receiver(Sender):
+class Receiver(HeadReader):
     """The half of a connection that reads."""
 
     window = STREAM_WINDOW_BYTES
@@ -35,7 +30,6 @@ class Receiver(Sender):
     def __init__(self, *, client_side: bool) -> None:
         super().__init__()
         self.client_side = client_side
-        self.decoder = frames.Decoder()
         self._rest = bytearray()
         """Read, but not enough of it for a frame."""
         self._needed = 0
@@ -48,20 +42,10 @@ class Receiver(Sender):
         """Of a DATA frame, what is still to come."""
         self._into: Stream | None = None
         self._last = False
-        self._block: list[bytes] | None = None
-        """Of a head in several frames, what came so far; then its stream and whether it is the last, and its size."""
-        self._block_of = (0, False)
-        self._block_bytes = 0
         self._room = self.conn_window
         self._unacked = 0
         self.newest = 0
         """The newest stream: on a server, of the client's; on a client, its own."""
-        self._blocks: dict[Any, Any] = {}
-        """What was made of heads on this connection, by their bytes; good until the dynamic table changes."""
-        self._free: dict[Any, tuple[Any, Headers]] = {}
-        """What was made of those that do not depend on the table, and what they enter into it."""
-        self._stable = False
-        """Decoding the last head left the dynamic table as it was."""
 
     # --- the transport's side
 
@@ -143,16 +127,16 @@ class Receiver(Sender):
         if not self.settled and (kind != frames.SETTINGS or flags & frames.ACK):
             raise ProtocolError("no SETTINGS at the beginning")
         if kind == frames.HEADERS:
-            self._headers(flags, stream_id, payload)
+            self.headers_frame(flags, stream_id, payload)
         elif kind == frames.CONTINUATION:
-            self._continuation(flags, stream_id, payload)
+            self.continuation_frame(flags, stream_id, payload)
         else:
             self.on_frame(kind, flags, stream_id, payload)
 
     # --- data
 
     def _begin_data(self, stream_id: int, flags: int, size: int, pad: int) -> None:
-        of_stream(stream_id)
+        frames.of_stream(stream_id)
         if self._block is not None or not self.settled:
             raise ProtocolError("DATA out of place")
         padded = bool(flags & frames.PADDED)
@@ -249,79 +233,6 @@ class Receiver(Sender):
                 stream.room += stream.unacked
                 stream.unacked = 0
 
-    # --- heads
-
-    def _headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        of_stream(stream_id)
-        if flags & (frames.PADDED | frames.PRIORITIZED):
-            payload = self._unpadded(flags, stream_id, payload)
-        if flags & frames.END_HEADERS:
-            self.on_head(stream_id, payload, bool(flags & frames.END_STREAM))
-        else:
-            self._block = [payload]
-            self._block_bytes = len(payload)
-            self._block_of = (stream_id, bool(flags & frames.END_STREAM))
-
-    def _unpadded(self, flags: int, stream_id: int, payload: bytes) -> bytes:
-        at, pad = 0, 0
-        if flags & frames.PADDED:
-            if not payload:
-                raise ProtocolError("padding", ErrorCodes.FRAME_SIZE_ERROR)
-            at, pad = 1, payload[0]
-        if flags & frames.PRIORITIZED:
-            check_parent(stream_id, exactly(payload[at : at + 5], 5))
-            at += 5
-        if pad > len(payload) - at:
-            raise ProtocolError("padding")
-        return payload[at : len(payload) - pad]
-
-    def _continuation(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if self._block is None or stream_id != self._block_of[0]:
-            raise ProtocolError("CONTINUATION")
-        self._block.append(payload)
-        self._block_bytes += len(payload)
-        if (
-            self._block_bytes > frames.MAX_HEADER_LIST_BYTES
-            or len(self._block) > MOST_EMPTY + self._block_bytes // 1024
-        ):
-            raise ProtocolError("header list too long", ErrorCodes.ENHANCE_YOUR_CALM)
-        if flags & frames.END_HEADERS:
-            block, self._block = self._block, None
-            self.on_head(stream_id, b"".join(block), self._block_of[1])
-
-    def known(self, block: Any) -> Any:
-        """What was made of a head that came before, whose work on the dynamic table is done then; otherwise None."""
-        found = self._blocks.get(block)
-        if found is None and self._free:
-            value = self._free.get(block)
-            if value is not None:
-                found, entered = value
-                if entered:
-                    self.decoder.enter(entered)
-                    self._blocks.clear()
-        return found
-
-    def decode(self, block: bytes) -> Headers:
-        """A head's fields."""
-        decoder = self.decoder
-        before = decoder.changes
-        headers = decoder.decode(block)
-        self._stable = decoder.changes == before
-        if not self._stable:
-            self._blocks.clear()
-        return headers
-
-    def keep(self, block: Any, value: Any) -> None:
-        """Know a head, the one decoded last, when it comes again."""
-        if self.decoder.free:
-            if len(self._free) >= MOST_BLOCKS:
-                self._free.clear()
-            self._free[block] = (value, self.decoder.entered)
-        elif self._stable:
-            if len(self._blocks) >= MOST_BLOCKS:
-                self._blocks.clear()
-            self._blocks[block] = value
-
     def trailers(self, stream: Stream, headers: Headers, end: bool) -> None:
         """A head after the head."""
         if stream.remote_done:
@@ -341,10 +252,6 @@ class Receiver(Sender):
         stream.on_end(headers)
 
     # --- what a connection does with it
-
-    def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
-        """The head of a request or an answer, or trailers."""
-        raise NotImplementedError
 
     def on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """A frame of the other kinds."""
@@ -377,32 +284,3 @@ def stream_error(stream: Stream, code: ErrorCodes) -> None:
     stream.reset(int(code))
     stream.on_reset(int(code))
     stream.conn.on_reset(stream)
-
-
-def exactly(payload: bytes, size: int) -> bytes:
-    """The payload, if it is of this size."""
-    if len(payload) != size:
-        raise ProtocolError("frame size", ErrorCodes.FRAME_SIZE_ERROR)
-    return payload
-
-
-def of_stream(stream_id: int) -> None:
-    """See that a frame is one of a stream."""
-    if not stream_id:
-        _no("a frame of a stream on the connection")
-
-
-def of_connection(stream_id: int) -> None:
-    """See that a frame is one of the connection."""
-    if stream_id:
-        _no("a frame of the connection on a stream")
-
-
-def check_parent(stream_id: int, priority: bytes) -> None:
-    """See that a stream does not depend on itself."""
-    if int.from_bytes(priority[:4], "big") & 0x7FFFFFFF == stream_id:
-        _no("a stream that depends on itself")
-
-
-def _no(why: str) -> NoReturn:
-    raise ProtocolError(why)

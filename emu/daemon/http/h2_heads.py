@@ -1,0 +1,110 @@
+"""Heads on an HTTP/2 connection: put together from their frames, decoded, and known when they come again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError
+from emu.daemon.http.h2_stream import Sender
+from emu.daemon.http.http1 import Headers
+
+MOST_EMPTY = 100
+"""CONTINUATION frames for one head, beyond what its bytes need."""
+MOST_BLOCKS = 16
+"""Heads known on one connection."""
+
+
+class HeadReader(Sender):
+    """The part of a connection that reads heads; `on_head` is given each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = frames.Decoder()
+        self._block: list[bytes] | None = None
+        """Of a head in several frames, what came so far; then its stream and whether it is the last, and its size."""
+        self._block_of = (0, False)
+        self._block_bytes = 0
+        self._blocks: dict[Any, Any] = {}
+        """What was made of heads on this connection, by their bytes; good until the dynamic table changes."""
+        self._free: dict[Any, tuple[Any, Headers]] = {}
+        """What was made of those that do not depend on the table, and what they enter into it."""
+        self._stable = False
+        """Decoding the last head left the dynamic table as it was."""
+
+    def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
+        """The head of a request or an answer, or trailers."""
+        raise NotImplementedError
+
+    def headers_frame(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """A HEADERS frame: a whole head, or how one begins."""
+        frames.of_stream(stream_id)
+        if flags & (frames.PADDED | frames.PRIORITIZED):
+            payload = self._unpadded(flags, stream_id, payload)
+        if flags & frames.END_HEADERS:
+            self.on_head(stream_id, payload, bool(flags & frames.END_STREAM))
+        else:
+            self._block = [payload]
+            self._block_bytes = len(payload)
+            self._block_of = (stream_id, bool(flags & frames.END_STREAM))
+
+    def _unpadded(self, flags: int, stream_id: int, payload: bytes) -> bytes:
+        at, pad = 0, 0
+        if flags & frames.PADDED:
+            if not payload:
+                raise ProtocolError("padding", ErrorCodes.FRAME_SIZE_ERROR)
+            at, pad = 1, payload[0]
+        if flags & frames.PRIORITIZED:
+            frames.check_parent(stream_id, frames.exactly(payload[at : at + 5], 5))
+            at += 5
+        if pad > len(payload) - at:
+            raise ProtocolError("padding")
+        return payload[at : len(payload) - pad]
+
+    def continuation_frame(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """A CONTINUATION frame: more of a head."""
+        if self._block is None or stream_id != self._block_of[0]:
+            raise ProtocolError("CONTINUATION")
+        self._block.append(payload)
+        self._block_bytes += len(payload)
+        if (
+            self._block_bytes > frames.MAX_HEADER_LIST_BYTES
+            or len(self._block) > MOST_EMPTY + self._block_bytes // 1024
+        ):
+            raise ProtocolError("header list too long", ErrorCodes.ENHANCE_YOUR_CALM)
+        if flags & frames.END_HEADERS:
+            block, self._block = self._block, None
+            self.on_head(stream_id, b"".join(block), self._block_of[1])
+
+    def known(self, block: Any) -> Any:
+        """What was made of a head that came before, whose work on the dynamic table is done then; otherwise None."""
+        found = self._blocks.get(block)
+        if found is None and self._free:
+            value = self._free.get(block)
+            if value is not None:
+                found, entered = value
+                if entered:
+                    self.decoder.enter(entered)
+                    self._blocks.clear()
+        return found
+
+    def decode(self, block: bytes) -> Headers:
+        """A head's fields."""
+        decoder = self.decoder
+        before = decoder.changes
+        headers = decoder.decode(block)
+        self._stable = decoder.changes == before
+        if not self._stable:
+            self._blocks.clear()
+        return headers
+
+    def keep(self, block: Any, value: Any) -> None:
+        """Know a head, the one decoded last, when it comes again."""
+        if self.decoder.free:
+            if len(self._free) >= MOST_BLOCKS:
+                self._free.clear()
+            self._free[block] = (value, self.decoder.entered)
+        elif self._stable:
+            if len(self._blocks) >= MOST_BLOCKS:
+                self._blocks.clear()
+            self._blocks[block] = value
