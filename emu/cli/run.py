@@ -181,7 +181,8 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
 
 def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
     from emu.sandbox.uml import terminal
-    from emu.sandbox.uml.guest import Guest, SandboxError
+    from emu.sandbox.uml.console import SandboxError
+    from emu.sandbox.uml.guest import Guest
 
     argv = [sys.executable, "-m", "emu", "record", "--out", str(directory.path)]
     tracebacks = own_cache_dir() / TRACEBACKS

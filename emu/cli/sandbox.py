@@ -14,6 +14,7 @@ import click
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
 from emu.machine import output
 from emu.sandbox.uml import disk, guest
+from emu.sandbox.uml.console import SandboxError
 from emu.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _run(argv: list[str], *, quiet: bool, **options: Any) -> None:
         status = guest.run(argv, say=_say(quiet), **options)
     except KeyboardInterrupt:  # while booting; later on the command gets the signal
         status = EXIT_INTERRUPTED
-    except guest.SandboxError as wrong:
+    except SandboxError as wrong:
         output.echo(f"emu: {wrong}", err=True)
         status = guest.EXIT_SANDBOX
     sys.exit(status)

@@ -16,7 +16,8 @@ import pytest
 
 from emu.errors import EmuError
 from emu.sandbox.uml import disk, parts
-from emu.sandbox.uml.guest import Guest, SandboxError
+from emu.sandbox.uml.console import SandboxError
+from emu.sandbox.uml.guest import Guest
 from emu.sandbox.uml.keeper import KERNEL, session_members
 from emu.sandbox.uml.leftovers import guests_dir, leftovers, sweep
 from emu.sandbox.uml.parts import find_parts

@@ -21,6 +21,7 @@ from emu.run import story
 from emu.run.screen import Screen
 from emu.runtime import images
 from emu.sandbox.uml import guest as uml
+from emu.sandbox.uml.console import SandboxError
 from emu.scenario.reading import read_scenario, resolve
 from emu.spec import ScenarioSpec
 from tests import fake_runs
@@ -130,7 +131,7 @@ def test_a_sandbox_that_is_lost(
             read.append(os.read(stdin, 1 << 20))
             shutil.copytree(fake_runs.cut_off(tmp_path / "fake").path, out, dirs_exist_ok=True)
             if how == "the kernel":
-                raise uml.SandboxError("the guest ended by itself", "linux.uml was ended by signal 9", "run it again")
+                raise SandboxError("the guest ended by itself", "linux.uml was ended by signal 9", "run it again")
             return 137
 
     monkeypatch.setattr(uml, "Guest", LostGuest)

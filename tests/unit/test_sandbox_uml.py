@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections import deque
 from pathlib import Path
 
 import pytest
 
 from emu.errors import EmuError
 from emu.sandbox.uml import shape
-from emu.sandbox.uml.guest import Guest, SandboxError
+from emu.sandbox.uml.guest import Guest, boot_failure
 from emu.sandbox.uml.parts import Parts
 
 PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c", "/cc")))
@@ -105,15 +103,10 @@ def test_a_disk_that_another_has_open_is_never_called_damaged(tmp_path: Path, in
     """Whatever the guest found: the advice to drop it would take it from under whoever uses it."""
     path = tmp_path / "docker-1.ext4"
     path.touch()
-    guest = Guest()
-    guest._disk, guest._console, guest._console_fd = path, deque(), os.open(os.devnull, os.O_RDONLY)
-    guest._log = None
     with path.open() as file, subprocess.Popen(["sleep", "600"], stdin=file if in_use else None) as other:
         file.close()
-        with pytest.raises(SandboxError) as caught:
-            guest._boot_failed("the image disk is damaged beyond automatic repair")
+        why, fix = boot_failure("the image disk is damaged beyond automatic repair", path, None)
         other.kill()
-    os.close(guest._console_fd)
-    assert (f"in use by pid {other.pid}" in caught.value.why) is in_use
-    assert ("damaged" in caught.value.why) is not in_use
-    assert ("emu sandbox reset" in caught.value.fix) is not in_use
+    assert (f"in use by pid {other.pid}" in why) is in_use
+    assert ("damaged" in why) is not in_use
+    assert ("emu sandbox reset" in fix) is not in_use

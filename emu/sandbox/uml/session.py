@@ -7,13 +7,10 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from emu.sandbox.uml import terminal
 from emu.sandbox.uml.inside import wire
-
-if TYPE_CHECKING:
-    from emu.sandbox.uml.guest import Guest
+from emu.sandbox.uml.line import Line
 
 _OUTPUT_BACKLOG = 2**20
 
@@ -23,7 +20,8 @@ class Session:
 
     def __init__(
         self,
-        guest: Guest,
+        line: Line,
+        say: Callable[[str], None],
         stdin: int | None,
         stdout: int,
         stderr: int,
@@ -31,7 +29,8 @@ class Session:
         quiet_s: float | None,
         pulse: Callable[[], object],
     ) -> None:
-        self._guest = guest
+        self._line = line
+        self._say = say
         self._stdin = stdin
         self._fds = {1: stdout, 2: stderr}
         self._out: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
@@ -59,9 +58,9 @@ class Session:
                     wanted[self._fds[stream]] = wanted.get(self._fds[stream], 0) | select.POLLOUT
             backlog = sum(map(len, self._out.values()))
             wait_s = 1.0 if self._deadline is None else max(0.0, min(1.0, self._deadline - time.monotonic()))
-            ready = self._guest.turn(wanted, wait_s, listen=self._status is None and backlog < _OUTPUT_BACKLOG)
-            while self._guest.frames and self._status is None:
-                self._obey(self._guest.frames.popleft())
+            ready = self._line.turn(wanted, wait_s, listen=self._status is None and backlog < _OUTPUT_BACKLOG)
+            while self._line.frames and self._status is None:
+                self._obey(self._line.frames.popleft())
             if signals in ready:
                 self._pass_signals(os.read(signals, 64))
             if self._stdin in ready and wanted[self._stdin] & ready[self._stdin] != select.POLLOUT:
@@ -82,14 +81,14 @@ class Session:
         before, self._felt = self._felt, self._pulse()
         self._spoke_at = time.monotonic()
         if self._felt == before:
-            raise self._guest.failure(
+            raise self._line.failure(
                 "the run makes no progress",
                 f"it has not said a word for {self._quiet_s / 60:.0f} min, while its guest answers",
                 "run it again; report it if it recurs, with the run directory",
             )
 
     def _send(self, kind: int, stream: int, data: bytes = b"") -> None:
-        self._guest.send(wire.encode(wire.Frame(kind, stream, data)))
+        self._line.send(wire.encode(wire.Frame(kind, stream, data)))
 
     def _obey(self, frame: wire.Frame) -> None:
         if frame.kind == wire.DATA and frame.stream in self._out:
@@ -98,7 +97,7 @@ class Session:
         elif frame.kind == wire.CREDIT:
             self._window += frame.json()["bytes"]
         elif frame.kind == wire.FAILED:
-            raise self._guest.failure(
+            raise self._line.failure(
                 "the guest makes no progress",
                 frame.payload.decode(),
                 "run it again; if it recurs, see whether this machine's disk is full or failing",
@@ -137,15 +136,15 @@ class Session:
         for number in numbers:
             if number == signal.SIGWINCH:
                 rows, columns = terminal.size(*self._fds.values(), self._stdin)
-                self._guest.send(wire.message(wire.RESIZE, rows=rows, columns=columns))
+                self._line.send(wire.message(wire.RESIZE, rows=rows, columns=columns))
                 continue
             self._interrupts.append(number)
-            self._guest.send(wire.message(wire.SIGNAL, number=number))
+            self._line.send(wire.message(wire.SIGNAL, number=number))
             now = time.monotonic()
             grace_s = {1: self._grace_s, 2: min(10.0, self._grace_s)}.get(len(self._interrupts), 0.0)
             self._deadline = min(self._deadline or now + grace_s, now + grace_s)
 
     def _give_up(self) -> int:
-        self._guest.say("the command did not end when interrupted; ending the guest")
-        self._guest.give_up()
+        self._say("the command did not end when interrupted; ending the guest")
+        self._line.give_up()
         return 128 + self._interrupts[-1]
