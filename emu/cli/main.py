@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -72,19 +72,7 @@ class _Group(click.Group):
         """Run the command line and, as a command does (`standalone_mode`), end the process with its exit status."""
         if not options.pop("standalone_mode", True):
             return super().main(*args, standalone_mode=False, **options)  # type: ignore[call-overload]
-        sys.exit(toplevel.run(lambda: self._command(*args, **options)))
-
-    def _command(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().main(*args, standalone_mode=False, **options)  # type: ignore[call-overload]
-        except click.Abort:
-            output.echo("emu: interrupted", err=True)
-            return EXIT_INTERRUPTED
-        except click.ClickException as wrong:
-            text = io.StringIO()
-            wrong.show(text)
-            output.echo(text.getvalue(), err=True, nl=False)
-            return wrong.exit_code
+        sys.exit(toplevel.run(partial(super().main, *args, standalone_mode=False, **options)))
 
 
 def _all(command: click.Command) -> Iterator[click.Command]:

@@ -1,12 +1,13 @@
 """The top of every command: whatever reaches it becomes one message and one exit status, and never a traceback.
 
-What was foreseen is an EmuError. The rest is one line that names a file with the traceback: the machine's doing where
-the operating system refused something, a defect of emu otherwise.
+What was foreseen is an EmuError, or click's where the command line is wrong. The rest is one line that names a file
+with the traceback: the machine's doing where the operating system refused something, a defect of emu otherwise.
 """
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import platform
 import sys
@@ -15,6 +16,8 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+import click
 
 from cgroups.errors import CgroupError
 from emu import __version__
@@ -46,12 +49,17 @@ def _status(command: Callable[[], object]) -> int:
         return returned if isinstance(returned, int) else EXIT_OK
     except SystemExit as leaving:
         return _code(leaving.code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         _say("emu: interrupted")
         return EXIT_INTERRUPTED
     except output.ReaderGone:
         output.discard()
         return EXIT_READER_GONE
+    except click.ClickException as wrong:
+        text = io.StringIO()
+        wrong.show(text)
+        _say(text.getvalue().removesuffix("\n"))
+        return wrong.exit_code
     except EmuError as wrong:
         _say(f"emu: {wrong}")
         return wrong.exit_status

@@ -33,13 +33,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 import emu
-from emu.errors import EXIT_INTERRUPTED, EmuError
+from emu.errors import EmuError
 from emu.machine import command, output, paths, toplevel
 from emu.runtime import images
 from emu.runtime.docker import Engine
@@ -522,22 +523,11 @@ def _say(text: str) -> None:
     output.echo(f"guest: {text}", err=True)
 
 
-def _guarded_main() -> None:
-    def stop(number: int, _frame: object) -> NoReturn:
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGHUP, stop)
-    try:
-        main(standalone_mode=False)
-    except click.ClickException as wrong:
-        wrong.show()
-        sys.exit(wrong.exit_code)
-    except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except click.Abort:
-        sys.exit(EXIT_INTERRUPTED)
+def _stop(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 if __name__ == "__main__":
-    sys.exit(toplevel.run(_guarded_main))
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGHUP, _stop)
+    sys.exit(toplevel.run(partial(main, standalone_mode=False)))
