@@ -20,7 +20,7 @@ from emu.errors import EmuError
 from emu.machine.paths import cache_dir
 
 if TYPE_CHECKING:
-    from emu.runtime.docker import Engine
+    from emu.runtime.docker_images import DockerImages
     from emu.runtime.images import Progress
 
 _MANIFEST = "manifest.json"
@@ -86,7 +86,7 @@ def forget(names: Iterable[str]) -> None:
             _place(name).with_suffix(suffix).unlink(missing_ok=True)
 
 
-def provide(engine: Engine, images: Iterable[str], progress: Progress) -> None:
+def provide(engine: DockerImages, images: Iterable[str], progress: Progress) -> None:
     """Have the engine load those of the images that were kept and that it lacks, or has an older one of."""
     for image in images:
         archive = _place(image)

@@ -27,7 +27,7 @@ from emu.machine.paths import images_dir, own_cache_dir
 from emu.runtime.api import LABEL_DIGEST
 
 if TYPE_CHECKING:
-    from emu.runtime.docker import Engine
+    from emu.runtime.docker_images import DockerImages
 
 BASE, APP, QUEUE_PROXY = "emu/base", "emu/app", "emu/queue-proxy"
 _RECIPE = 1
@@ -172,7 +172,7 @@ class BuiltImage:
 
 
 def ensure(
-    engine: Engine, artifacts: Artifacts, progress: Progress = lambda _: None, *, rebuild: bool = False
+    engine: DockerImages, artifacts: Artifacts, progress: Progress = lambda _: None, *, rebuild: bool = False
 ) -> list[BuiltImage]:
     """See that the engine has our three images, built from today's sources; builds what is missing."""
     done: list[BuiltImage] = []

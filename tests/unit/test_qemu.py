@@ -7,15 +7,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from emu.errors import EmuError
-from emu.sandbox.qemu import __main__ as qemu
+from emu.errors import EXIT_BAD_INPUT, EmuError
+from emu.machine import toplevel
 from emu.sandbox.qemu import accelerator
 from emu.sandbox.qemu import image as disks
+from emu.sandbox.qemu.__main__ import main
+from emu.sandbox.qemu.guest import Disk, Machine, qemu_command_line, scratch_directory
 from emu.sandbox.qemu.image import GuestImage
+from emu.sandbox.qemu.job import Job, Share, copy_project, write_job
+from emu.sandbox.qemu.listener import PORTS, GuestError, Listener, Outcome
+
+
+@pytest.mark.parametrize("wrong", [["--memory", "x"], ["--timeout", "soon"]])
+def test_a_wrong_option_is_no_defect(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is named, as it is by emu's own commands, and nothing is booted."""
+    assert toplevel.run(partial(main, ["run", *wrong, "--", "true"], standalone_mode=False)) == EXIT_BAD_INPUT
+    printed = capsys.readouterr().err
+    assert "Usage:" in printed and wrong[-1] in printed
 
 
 def options(words: list[str], name: str) -> list[str]:
@@ -26,12 +39,12 @@ def options(words: list[str], name: str) -> list[str]:
 @pytest.fixture
 def command_line(tmp_path: Path) -> list[str]:
     """A guest's, with a kept disk, one that is not, and a share of each kind."""
-    shares = [qemu.Share(tmp_path / "in", "/in"), qemu.Share(tmp_path / "a,b", "/results", writable=True)]
-    return qemu.qemu_command_line(
+    shares = [Share(tmp_path / "in", "/in"), Share(tmp_path / "a,b", "/results", writable=True)]
+    return qemu_command_line(
         GuestImage(tmp_path / "image", python="3.11"),
         accelerator.TCG,
-        qemu.Machine(memory_bytes=3 * 2**30, cpus=4),
-        [qemu.Disk(tmp_path / "root.ext4"), qemu.Disk(tmp_path / "job.ext4", kept=True)],
+        Machine(memory_bytes=3 * 2**30, cpus=4),
+        [Disk(tmp_path / "root.ext4"), Disk(tmp_path / "job.ext4", kept=True)],
         {"emu.out": 7},
         shares,
         tmp_path / "console.log",
@@ -68,8 +81,8 @@ def test_the_kernel_is_asked_for_psi(command_line: list[str]) -> None:
 def test_the_job_disk_holds_mounts_and_command(tmp_path: Path) -> None:
     """run.sh finds one line a share, and a command whose words are quoted for a shell, its environment set first."""
     (tmp_path / "project").mkdir()
-    job = qemu.Job(["echo", "two words", "$HOME"], {"A": "it's"}, [qemu.Share(tmp_path, "/in")])
-    qemu.write_job(tmp_path, job, keep_docker=False)
+    job = Job(["echo", "two words", "$HOME"], {"A": "it's"}, [Share(tmp_path, "/in")])
+    write_job(tmp_path, job, keep_docker=False)
     assert (tmp_path / "mounts").read_text() == "share0 /in ro\n"
     script = (tmp_path / "command.sh").read_text().replace("cd /job/project", f"cd {tmp_path}")
     said = subprocess.run(["sh", "-c", script + "\n"], capture_output=True, text=True, check=True, env={}).stdout
@@ -88,7 +101,7 @@ def test_the_guest_gets_the_working_tree(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(project)], check=True)
     subprocess.run(["git", "-C", str(project), "add", "deleted.py"], check=True)
     (project / "deleted.py").unlink()
-    qemu.copy_project(project, tmp_path / "copy", python="0.0")
+    copy_project(project, tmp_path / "copy", python="0.0")
     assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == [".gitignore", "kept.py"]
 
 
@@ -98,7 +111,7 @@ def test_an_unpacked_archive_is_copied_too(tmp_path: Path) -> None:
     (project / "emu").mkdir(parents=True)
     (project / "emu/a.py").write_text("1\n")
     (project / ".venv").mkdir()
-    qemu.copy_project(project, tmp_path / "copy", python=f"{sys.version_info.major}.{sys.version_info.minor}")
+    copy_project(project, tmp_path / "copy", python=f"{sys.version_info.major}.{sys.version_info.minor}")
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["emu"]
     assert list((tmp_path / "copy/emu/__pycache__").glob("a.*.pyc"))
 
@@ -107,13 +120,13 @@ def test_an_unpacked_archive_is_copied_too(tmp_path: Path) -> None:
 def test_a_bad_share_is_refused(text: str, tmp_path: Path) -> None:
     """A share names a directory here and an absolute path, without white space, there."""
     with pytest.raises(EmuError):
-        qemu.Share.parse(text.format(dir=tmp_path))
+        Share.parse(text.format(dir=tmp_path))
 
 
 def test_a_share_keeps_its_name(tmp_path: Path) -> None:
     """Without a second name a directory has the same one inside."""
-    assert qemu.Share.parse(str(tmp_path)) == qemu.Share(tmp_path, str(tmp_path))
-    assert qemu.Share.parse(f"{tmp_path}:/mnt") == qemu.Share(tmp_path, "/mnt")
+    assert Share.parse(str(tmp_path)) == Share(tmp_path, str(tmp_path))
+    assert Share.parse(f"{tmp_path}:/mnt") == Share(tmp_path, "/mnt")
 
 
 class FakeGuest:
@@ -121,7 +134,7 @@ class FakeGuest:
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
-        pairs = {name: socket.socketpair() for name in qemu.PORTS}
+        pairs = {name: socket.socketpair() for name in PORTS}
         self.near = {name: near for name, (near, _far) in pairs.items()}
         self.far = {name: far for name, (_near, far) in pairs.items()}
         self.process = subprocess.Popen(["sleep", "60"])
@@ -136,10 +149,9 @@ class FakeGuest:
         for end in self.far.values():
             end.close()
 
-    def listen(self, *, boot_s: float = 5.0, timeout_s: float | None = 5.0) -> qemu.Outcome:
-        """What qemu.run does once QEMU has been started."""
-        machine = qemu.Machine(boot_deadline_s=boot_s)
-        return qemu.Listener(self.process, self.near, machine, timeout_s, self.scratch).serve()
+    def listen(self, *, boot_s: float = 5.0, timeout_s: float | None = 5.0) -> Outcome:
+        """What a run does once QEMU has been started."""
+        return Listener(self.process, self.near, boot_s, timeout_s, self.scratch).serve()
 
     def close(self) -> None:
         """Leave nothing."""
@@ -171,7 +183,7 @@ def test_a_panic_is_told_with_the_consoles_end(guest: FakeGuest) -> None:
     """A guest that ended without telling a status failed; the kernel's own reason heads the error."""
     (guest.scratch / "console.log").write_text("[ 1.0] Kernel panic - not syncing: Out of luck\n[ 1.1] trace\n")
     guest.die()
-    with pytest.raises(qemu.GuestError, match="its kernel panicked: Out of luck") as failed:
+    with pytest.raises(GuestError, match="its kernel panicked: Out of luck") as failed:
         guest.listen()
     assert "[ 1.1] trace" in failed.value.why
     assert failed.value.exit_status == 125
@@ -180,14 +192,14 @@ def test_a_panic_is_told_with_the_consoles_end(guest: FakeGuest) -> None:
 def test_what_failed_in_the_guest_is_named(guest: FakeGuest) -> None:
     """run.sh tells which step it could not do."""
     guest.say("emu.status", "30.0 failed docker.service\n")
-    with pytest.raises(qemu.GuestError, match=r"docker\.service failed in it"):
+    with pytest.raises(GuestError, match=r"docker\.service failed in it"):
         guest.listen()
 
 
 def test_a_boot_has_a_deadline(guest: FakeGuest) -> None:
     """A guest that says nothing is given up, and the error names the option that allows more."""
     began = time.monotonic()
-    with pytest.raises(qemu.GuestError, match="--boot-deadline"):
+    with pytest.raises(GuestError, match="--boot-deadline"):
         guest.listen(boot_s=0.2)
     assert time.monotonic() - began < 5
 
@@ -195,7 +207,7 @@ def test_a_boot_has_a_deadline(guest: FakeGuest) -> None:
 def test_a_job_has_a_deadline(guest: FakeGuest) -> None:
     """A job that has not ended in time is given up."""
     guest.say("emu.status", "30.0 ready\n")
-    with pytest.raises(qemu.GuestError, match="--timeout"):
+    with pytest.raises(GuestError, match="--timeout"):
         guest.listen(timeout_s=0.2)
 
 
@@ -204,9 +216,9 @@ def test_scratch_of_a_killed_run_is_swept(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     left = disks.cache_directory() / "scratch" / "run-killed"
     left.mkdir(parents=True)
-    with qemu.scratch_directory() as living:
+    with scratch_directory() as living:
         assert not left.exists()
-        with qemu.scratch_directory():
+        with scratch_directory():
             assert living.exists()
     assert not living.exists()
 

@@ -1,0 +1,109 @@
+"""What a systemd guest is for: its job, as the files on the disk that it reads it from."""
+
+from __future__ import annotations
+
+import compileall
+import py_compile
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emu.errors import EmuError
+from emu.machine import command
+from emu.sandbox.qemu.image import GUEST_FILES
+
+_NEVER_COPIED = (".git", ".venv", "runs", "build", "dist", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A directory of the host's, mounted in the guest by 9p; read-only unless `writable`."""
+
+    host: Path
+    guest: str
+    writable: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """`HOST_DIR[:GUEST_DIR]`; without the second it has the same name inside."""
+        host, _, guest = text.partition(":")
+        path = Path(host).resolve()
+        share = cls(path, guest or str(path))
+        if not path.is_dir():
+            raise EmuError(f"cannot share {host} with the guest", "it is not a directory", "name a directory")
+        if not share.guest.startswith("/") or len(share.guest.split()) != 1:
+            raise EmuError(
+                f"cannot share {host} with the guest as {share.guest!r}",
+                "its name in the guest is not an absolute path without white space",
+                f"name one: {host}:/mnt/name",
+            )
+        return share
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the guest is for. `timeout_s` counts from when it is up; `None` waits for ever."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+    shares: Sequence[Share] = ()
+    timeout_s: float | None = None
+
+
+def copy_project(project: Path, into: Path, *, python: str) -> None:
+    """The working tree, uncommitted files too, without what git ignores; byte code as well if it fits the guest's.
+
+    A tree that git does not know (an unpacked archive) is copied without the directories that tools make.
+    """
+    try:
+        listed = command.run(
+            ["git", "-C", str(project), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            what="",
+            fix="",
+        )
+    except EmuError:
+        shutil.copytree(project, into, symlinks=True, ignore=shutil.ignore_patterns(*_NEVER_COPIED))
+    else:
+        into.mkdir(parents=True)
+        for name in filter(None, listed.split("\0")):
+            if (project / name).is_file():  # one that is deleted and not yet committed is listed too
+                (into / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(project / name, into / name, follow_symlinks=False)
+    if python == f"{sys.version_info.major}.{sys.version_info.minor}":
+        for package in ("cgroups", "emu"):
+            compileall.compile_dir(
+                into / package,
+                quiet=2,
+                stripdir=str(into.parent),
+                prependdir="/job",
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+
+
+def write_job(place: Path, job: Job, *, keep_docker: bool) -> None:
+    """What run.sh reads: the mounts, the command, and whether /var/lib/docker is to be left whole."""
+    shutil.copy(GUEST_FILES / "run.sh", place / "run.sh")
+    with (place / "mounts").open("w") as mounts:
+        for number, share in enumerate(job.shares):
+            mounts.write(f"share{number} {share.guest} {'rw' if share.writable else 'ro'}\n")
+    variables = {
+        "HOME": "/root",
+        "LANG": "C.UTF-8",
+        "PATH": "/job/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "PYTHONPATH": "/job/project:/opt/emu-packages",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "EMU_SANDBOX": "qemu",
+        **job.env,
+    }
+    exports = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+    (place / "command.sh").write_text("".join([*exports, "cd /job/project\n", f"exec {shlex.join(job.argv)}\n"]))
+    emu_program = place / "bin" / "emu"
+    emu_program.parent.mkdir()
+    emu_program.write_text("#!/usr/bin/python3\nfrom emu.cli.main import main\n\nmain()\n")
+    emu_program.chmod(0o755)
+    if keep_docker:
+        (place / "keep-docker").touch()
