@@ -282,6 +282,24 @@ def test_what_runs_in_a_container_is_small(daemon: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.parametrize("program", ["emu.sandbox.uml.keeper", "emu.sandbox.uml.inside.agent"])
+def test_what_holds_a_guest_and_what_serves_in_it_needs_no_package(program: str) -> None:
+    """The keeper and the guest's agent start without site-packages: the standard library and modules of emu
+    that need no more, in packages that import nothing.
+    """
+    found = reached(program)
+    wrong = [
+        f"{module} imports {imported}"
+        for module in sorted(found)
+        for imported, _ in imports(module)
+        if imported.split(".")[0] not in {"emu", *sys.stdlib_module_names}
+    ]
+    packages = {module.rsplit(".", end)[0] for module in found for end in range(1, module.count(".") + 1)}
+    wrong += [f"{package} imports {name}" for package in sorted(packages) for name, _ in imports(package)]
+    assert program in modules()
+    assert [line for line in wrong if not line.endswith("__future__")] == []
+
+
 def test_one_door_to_subprocess() -> None:
     """Processes are started by emu.machine.command alone, and by the sandbox, which holds a whole machine's. Others
     may name the types of what it gives them.
