@@ -697,7 +697,7 @@ class FakePodCgroup(PodCgroup):
     def create(self) -> None:
         """It is there."""
 
-    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
+    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
         """Nothing enforces it."""
 
     def remove(self) -> None:

@@ -215,6 +215,7 @@ class Pod:
             images.BASE,
             {**self._labels, LABEL_CONTAINER: SANDBOX},
             command=["sleep", "infinity"],
+            cpu_shares=qos.LEAST_CPU_SHARES,
             oom_score_adj=qos.SANDBOX_ADJ,
             cgroup_parent=self.cgroup.docker_parent,
             user="65532:65532",
@@ -232,6 +233,7 @@ class Pod:
             memory_max=container.resources.limits.memory,
             swap_max=container.memory.swap_max,
             millicores=container.resources.limits.cpu,
+            cpu_shares=qos.cpu_shares((container.asked,)),
             oom_score_adj=self.oom_score_adj(container),
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
@@ -305,7 +307,7 @@ class Pod:
     def _limit_pod(self) -> None:
         asked = tuple(one.asked for one in self.template.containers)
         limit = qos.pod_memory_max(asked, self.template.memory.max)
-        self.cgroup.limit(limit, self.template.memory.swap_max)
+        self.cgroup.limit(limit, self.template.memory.swap_max, qos.cpu_weight(qos.cpu_shares(asked)))
 
     def _remove_containers(self) -> None:
         """All of them. Without the engine their processes are ended all the same; what it knows of them is removed if

@@ -1,4 +1,6 @@
-"""The kubelet's QoS class and oom_score_adj (kubernetes pkg/kubelet/qos/policy.go; concept page pod-qos)."""
+"""The kubelet's QoS class and oom_score_adj (kubernetes pkg/kubelet/qos/policy.go; concept page pod-qos), and what it
+makes of requests and limits (pkg/kubelet/cm/helpers_linux.go).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ GUARANTEED_ADJ = -997
 BEST_EFFORT_ADJ = 1000
 SANDBOX_ADJ = -998
 """The pause container's; nothing in the pod is chosen after it."""
+LEAST_CPU_SHARES, MOST_CPU_SHARES = 2, 262_144
+_MOST_CPU_WEIGHT = 10_000
 
 
 @dataclass(frozen=True)
@@ -72,3 +76,19 @@ def pod_memory_max(containers: tuple[Asked, ...], own: int | None) -> int | None
     if any(limit is None for limit in limits):
         return None
     return sum(limit for limit in limits if limit is not None)
+
+
+def cpu_shares(containers: tuple[Asked, ...]) -> int:
+    """The CPU shares of a container, or of a pod of several: 1024 for each CPU requested, at least 2."""
+    millicores = sum(asked.effective_cpu_request or 0 for asked in containers)
+    return max(LEAST_CPU_SHARES, min(MOST_CPU_SHARES, millicores * 1024 // 1000))
+
+
+def cpu_weight(shares: int) -> int:
+    """The cpu.weight that shares become: 2 to 262144 are spread evenly over 1 to 10000 (KEP 2254).
+
+    The kubelet has it so for a pod's cgroup, in every version. For a container's it is the runtime's affair: runc has
+    it so before 1.3.2.
+    """
+    span = MOST_CPU_SHARES - LEAST_CPU_SHARES
+    return 1 + (shares - LEAST_CPU_SHARES) * (_MOST_CPU_WEIGHT - 1) // span

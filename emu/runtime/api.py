@@ -41,6 +41,8 @@ class ContainerRequest:
     memory_max: int | None = None
     swap_max: int | None = 0
     millicores: int | None = None
+    cpu_shares: int | None = None
+    """Its part of the CPU where there is not enough, beside others of the pod; None is what the runtime takes."""
     oom_score_adj: int = 0
     cgroup_parent: str | None = None
     network_of: str | None = None

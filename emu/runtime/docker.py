@@ -64,6 +64,8 @@ class Engine(DockerImages):
             extra["log_config"] = LogConfig(type=request.log_driver, config={"tag": "{{.Name}}"})  # else its hash
         if request.millicores is not None:
             extra["cpu_period"], extra["cpu_quota"] = 100_000, max(1000, request.millicores * 100)
+        if request.cpu_shares is not None:
+            extra["cpu_shares"] = request.cpu_shares
         if request.cgroup_parent is not None:
             extra["cgroup_parent"] = request.cgroup_parent
         with asking(f"cannot make the container {request.name} from {request.image}"):

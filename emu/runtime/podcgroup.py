@@ -84,8 +84,8 @@ class PodCgroup(ABC):
             return
 
     @abstractmethod
-    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
-        """Set memory.max and memory.swap.max; None is no limit."""
+    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
+        """Set memory.max, memory.swap.max and cpu.weight; None is no limit."""
 
     def kill(self) -> None:
         """End every process in it and below, at once."""
@@ -122,9 +122,11 @@ class CgroupfsPod(PodCgroup):
         enable_down_to(self.path, *CONTROLLERS, mount=self._mount)
         Cgroup(self.path).enable(*CONTROLLERS)
 
-    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
+    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
         """Written to the files."""
-        memory = Cgroup(self.path).memory
+        group = Cgroup(self.path)
+        group.cpu.weight = cpu_weight
+        memory = group.memory
         memory.max = NO_LIMIT if memory_max is None else memory_max
         if memory.swap_max is not None:
             memory.swap_max = NO_LIMIT if swap_max is None else swap_max
@@ -167,9 +169,10 @@ class SystemdPod(PodCgroup):
         self._properties("MemoryAccounting=yes", "IOAccounting=yes", "CPUAccounting=yes", "TasksAccounting=yes")
         self._systemctl("start", self.slice)
 
-    def limit(self, memory_max: int | None, swap_max: int | None) -> None:
+    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
         """Through systemd's properties."""
         self._properties(
+            f"CPUWeight={cpu_weight}",
             f"MemoryMax={'infinity' if memory_max is None else memory_max}",
             f"MemorySwapMax={'infinity' if swap_max is None else swap_max}",
         )

@@ -64,7 +64,9 @@ class ResourceList(Model):
     memory: Bytes | None = None
     """As a limit: memory.max, at least 6Mi. As a request: oom_score_adj follows from it."""
     cpu: Millicores | None = None
-    """As a limit: cpu.max, at least 10m. As a request: cpu.weight."""
+    """As a limit: cpu.max, at least 10m. As a request: cpu.weight, the container's own and its part of the pod's; the
+    limit counts where no request is given.
+    """
 
 
 class Resources(Model):

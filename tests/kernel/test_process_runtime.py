@@ -103,12 +103,15 @@ def test_it_is_in_its_cgroup_before_it_is_the_program(pod: Pod) -> None:
     """Limits are set, the process is there alone, as a user without rights, in namespaces of its own; what it needs
     from its first page on is charged there.
     """
-    ident = pod.start("/bin/sleep", "1000", memory_max=64 * MIB, swap_max=0, millicores=500, oom_score_adj=321)
+    ident = pod.start(
+        "/bin/sleep", "1000", memory_max=64 * MIB, swap_max=0, millicores=500, cpu_shares=512, oom_score_adj=321
+    )
     pid = pod.runtime.state(ident)["Pid"]
     group = pod.group(ident)
     assert group.procs() == [pid]
     assert (group.memory.max, group.memory.swap_max) == (64 * MIB, 0)
     assert (group.path / "cpu.max").read_text().split() == ["50000", "100000"]
+    assert group.cpu.weight == 20
     assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) == 321
     eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
     status = dict(

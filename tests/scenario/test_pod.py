@@ -99,6 +99,14 @@ def test_the_cpu_limit_is_a_quota(pod: Callable[[str], Seen]) -> None:
     assert limit is not None and str(limit) == "50000 100000"
 
 
+def test_the_cpu_request_is_a_weight(pod: Callable[[str], Seen]) -> None:
+    """A container without one has the least, a limit counts as one; the pod's is by the sum."""
+    queue_proxy, app = pod("queue-proxy").cgroup, pod("app").cgroup
+    assert app.cpu.weight == 1
+    assert queue_proxy.cpu.weight in (20, 59)  # runc before and from 1.3.2
+    assert Cgroup(app.path.parent).cpu.weight == 20
+
+
 @pytest.mark.parametrize("name", ["queue-proxy", "app"])
 def test_containers_have_no_extra_privileges(pod: Callable[[str], Seen], name: str) -> None:
     """No capability, no way to get one, no root user, a root file system that is read-only."""

@@ -185,6 +185,7 @@ def test_what_a_revisions_containers_are_made_with(tmp_path: Path) -> None:
     made = requests_of(template_of(pod), tmp_path)
     queue_proxy, app = made[QUEUE_PROXY], made[APP]
     assert (queue_proxy.memory_max, queue_proxy.swap_max, queue_proxy.millicores) == (64 * MIB, 0, 100)
+    assert (queue_proxy.cpu_shares, app.cpu_shares, made["sandbox"].cpu_shares) == (25, 2, 2)
     assert (queue_proxy.oom_score_adj, app.oom_score_adj) == (1000 - 1000 * 32 // 1024, 999)
     assert (queue_proxy.volume, app.volume) == (None, ("it-data", DATA_DIR))
     assert {request.network_of for request in (queue_proxy, app)} == {"it.sandbox.0"}

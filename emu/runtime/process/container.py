@@ -20,6 +20,7 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu.errors import EmuError
 from emu.machine import command
+from emu.policy.qos import cpu_weight
 from emu.runtime.api import MOST_OUTPUT, ContainerRequest, Executed
 from emu.runtime.process import launch
 from emu.runtime.process.journald_lines import JournalLines
@@ -123,6 +124,8 @@ class Container:
         if request.millicores is not None:
             quota = max(1000, request.millicores * _CPU_PERIOD_USEC // 1000)
             files.write(group.path / "cpu.max", f"{quota} {_CPU_PERIOD_USEC}")
+        if request.cpu_shares is not None:
+            group.cpu.weight = cpu_weight(request.cpu_shares)
 
     def _launch(self) -> None:
         place = self.place

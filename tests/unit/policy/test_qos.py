@@ -1,10 +1,10 @@
-"""The kubelet's QoS class and oom_score_adj."""
+"""The kubelet's QoS class, oom_score_adj and CPU shares."""
 
 from __future__ import annotations
 
 import pytest
 
-from emu.policy.qos import Asked, oom_score_adj, pod_memory_max, qos_class
+from emu.policy.qos import Asked, cpu_shares, cpu_weight, oom_score_adj, pod_memory_max, qos_class
 
 GIB = 2**30
 LIMITED = Asked(memory_limit=GIB, cpu_limit=500)
@@ -55,3 +55,20 @@ def test_the_pod_is_limited_only_if_every_container_is() -> None:
     assert pod_memory_max((LIMITED, LIMITED), None) == 2 * GIB
     assert pod_memory_max((LIMITED, NOTHING), None) is None
     assert pod_memory_max((LIMITED, NOTHING), 7) == 7
+
+
+@pytest.mark.parametrize(
+    ("asked", "shares", "weight"),
+    [
+        ((NOTHING,), 2, 1),
+        ((Asked(cpu_request=0, cpu_limit=500),), 2, 1),
+        ((Asked(cpu_limit=500),), 512, 20),
+        ((Asked(cpu_request=25),), 25, 1),
+        ((Asked(cpu_request=1000),), 1024, 39),
+        ((Asked(cpu_request=1000), Asked(cpu_request=500), NOTHING), 1536, 59),
+        ((Asked(cpu_request=10**9),), 262_144, 10_000),
+    ],
+)
+def test_cpu_shares_and_weight(asked: tuple[Asked, ...], shares: int, weight: int) -> None:
+    """By the request, or the limit where none is given; a pod's by the sum; within what the kernel takes."""
+    assert (cpu_shares(asked), cpu_weight(shares)) == (shares, weight)
