@@ -27,6 +27,7 @@ from emu.daemon.freezer.methods import Method, Reclaimed, Took, is_frozen, is_li
 from emu.daemon.freezer.metrics import FreezerMetrics
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target
 from emu.daemon.freezer.prefetcher import Prefetcher
+from emu.daemon.freezer.states import frozen_or_unknown, states
 from emu.daemon.http.server import Server
 from emu.errors import EmuError
 from emu.machine.journald import Journald
@@ -322,22 +323,9 @@ class Freezer:
     # --- what it tells
 
     def status(self) -> dict[str, Any]:
-        """Every pod, and what the kernel says of its containers now: null, and why, where it cannot be read. Tokens
-        are not told.
-        """
-        try:
-            pods, wrong = self._pods.all(), ""
-        except EmuError as error:
-            pods, wrong = (), f"{error.what}: {error.why}"
-        told = [
-            {
-                "name": pod.name,
-                "containers": [{"name": one.name, "id": one.id, **_state(one)} for one in pod.containers],
-            }
-            for pod in pods
-        ]
+        """Which freezer this is, and every pod as it is now."""
         about = {"method": self._method.name, "mode": self._mode, "uptime_s": round(now() - self.began, 3)}
-        return {**about, "pods": told, **({"error": wrong} if wrong else {})}
+        return {**about, **states(self._pods)}
 
     def metrics_text(self) -> bytes:
         """What Prometheus reads."""
@@ -389,21 +377,6 @@ class Freezer:
 async def _in(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
     """The outcome of what blocks."""
     return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
-
-
-def frozen_or_unknown(target: Target) -> bool | None:
-    """Whether it stands still; None where the kernel cannot be asked."""
-    try:
-        return is_frozen(target)
-    except CgroupError:
-        return None
-
-
-def _state(target: Target) -> dict[str, Any]:
-    try:
-        return {"live": is_live(target), "frozen": is_frozen(target)}
-    except CgroupError as error:
-        return {"live": None, "frozen": None, "error": f"{error.what}: {error.why}"}
 
 
 def _action(body: bytes) -> str | None:

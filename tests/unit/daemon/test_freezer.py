@@ -15,7 +15,7 @@ import pytest
 from cgroups.errors import CgroupError
 from emu.daemon import loop
 from emu.daemon.freezer import main as daemon
-from emu.daemon.freezer import methods
+from emu.daemon.freezer import methods, states
 from emu.daemon.freezer.methods import Method, Reclaimed, Took
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target, read_pods, write_pods
 from emu.errors import EmuError
@@ -65,8 +65,9 @@ class FakeMethod(Method):
 def method(monkeypatch: pytest.MonkeyPatch) -> FakeMethod:
     """Instead of the kernel."""
     made = FakeMethod()
-    monkeypatch.setattr(daemon, "is_frozen", lambda target: target.name in made.frozen)
-    monkeypatch.setattr(daemon, "is_live", lambda target: target.name not in made.dead)
+    for module in (daemon, states):
+        monkeypatch.setattr(module, "is_frozen", lambda target: target.name in made.frozen)
+        monkeypatch.setattr(module, "is_live", lambda target: target.name not in made.dead)
     return made
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from emu.daemon import loop
 from emu.daemon.freezer import main as daemon
-from emu.daemon.freezer import prefetch
+from emu.daemon.freezer import prefetch, states
 from emu.daemon.freezer.methods import Method, Reclaimed, Took
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target, write_pods
 from emu.daemon.freezer.prefetcher import Prefetcher
@@ -118,8 +118,9 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Target, wakes:
     """The events of a daemon that pauses, reclaims and resumes the app so often."""
     method = Instant()
     held = Held(100, 80, 20, 0)
-    monkeypatch.setattr(daemon, "is_frozen", lambda _: method.frozen)
-    monkeypatch.setattr(daemon, "is_live", lambda _: True)
+    for module in (daemon, states):
+        monkeypatch.setattr(module, "is_frozen", lambda _: method.frozen)
+        monkeypatch.setattr(module, "is_live", lambda _: True)
     monkeypatch.setattr(daemon, "reclaim", lambda *_: Reclaimed(100, held, held, 0.01, "", False))
     write_pods(tmp_path / "pods.json", [FreezerPod("one", "token", (target,))])
     seen: list[str] = []
