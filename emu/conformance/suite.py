@@ -68,7 +68,7 @@ def against_target(
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme != "http" or not parts.hostname:
-        raise EmuError(f"cannot speak to {url!r}", "it is not an http:// URL", "give it as http://127.0.0.1:8012")
+        raise EmuError(f"cannot connect to {url!r}", "it is not an http:// URL", "give it as http://127.0.0.1:8012")
     host, port = parts.hostname, parts.port or PROXY_PORT
     chosen = []
     for case in cases:
@@ -233,8 +233,8 @@ class _OwnProxy:
                 return int(told["port"])
         assert self._process.stderr is not None
         raise EmuError(
-            "our queue-proxy did not start",
-            self._process.stderr.read().decode(errors="replace").strip() or "it said nothing",
+            "emu's queue-proxy did not start",
+            self._process.stderr.read().decode(errors="replace").strip() or "it printed nothing",
             "run it by hand: python -m emu.daemon.queue_proxy",
         )
 

@@ -279,11 +279,11 @@ def _root_cause(error: BaseException) -> tuple[str, EngineCause]:
     if "FileNotFoundError" in seen:
         return "there is no Docker socket", "no socket"
     if "PermissionError" in seen:
-        return "the Docker socket is not readable for this user (not in the group docker?)", "permission"
+        return "this user cannot read the Docker socket (not in the group docker?)", "permission"
     if "ConnectionRefusedError" in seen:
-        return "nobody listens on the Docker socket", "refused"
+        return "no process listens on the Docker socket", "refused"
     if "timed out" in seen.lower():
-        return "the Docker socket exists, but nothing answers", "silent"
+        return "the Docker socket exists, but the engine does not answer", "silent"
     return seen.splitlines()[0] if seen else type(error).__name__, "other"
 
 

@@ -18,7 +18,7 @@ Where = Literal["host", "sandbox"]
 
 _UNIFIED = "boot with systemd.unified_cgroup_hierarchy=1"
 _NO_SECOND_ENGINE = (
-    "put dockerd, containerd and runc of the engine that is here on PATH; no second one is installed beside it. "
+    "put dockerd, containerd and runc of the installed engine on PATH; emu installs no second engine. "
     "In the sandbox a scenario with pod.runtime: process needs none"
 )
 _ELSE_SANDBOX = "or use the sandbox: emu run --on sandbox …"
@@ -28,7 +28,7 @@ _ELSE_SANDBOX = "or use the sandbox: emu run --on sandbox …"
 class Requirement:
     """One thing a run needs or can use: whether it is there, what was found, why it matters, how to get it.
 
-    `degraded`: a run goes without it and tells less. `fix` is empty where nothing is wrong.
+    `degraded`: a run works without it, but reports less. `fix` is empty where nothing is wrong.
     """
 
     name: str
@@ -53,7 +53,10 @@ def _row(name: str, trouble: str | None, found: str, why: str, fix: str, worst: 
 def _kernel(facts: HostFacts) -> Iterator[Requirement]:
     machine = f"Linux {facts.kernel} {facts.architecture}, {facts.cpus} CPUs, {format_bytes(facts.memory_bytes)}"
     yield Requirement(
-        "kernel", "ok", machine, "what runs on this host measure; those in the sandbox measure its own kernel's"
+        "kernel",
+        "ok",
+        machine,
+        "the kernel that runs on this host measure; runs in the sandbox measure the sandbox's",
     )
     mode = "cgroup v2 alone (unified)" if facts.cgroup_mode == "unified" else f"cgroups are {facts.cgroup_mode}"
     yield Requirement(
@@ -74,13 +77,13 @@ def _kernel(facts: HostFacts) -> Iterator[Requirement]:
     yield _row(
         "delegation",
         facts.delegation_problem,
-        "cgroups can be made and limited by this user",
-        "the pod's own cgroup is made and limited by emu",
+        "this user can create and limit cgroups",
+        "emu creates and limits the pod's cgroup",
         f"run as root (sudo), {_ELSE_SANDBOX}",
     )
     yield _row(
         "swap",
-        None if facts.swap_bytes else "no swap is on",
+        None if facts.swap_bytes else "no swap is enabled",
         format_bytes(facts.swap_bytes),
         "scenarios with memory.swap.max above 0 swap to it",
         "fallocate -l 2G /swapfile && chmod 600 /swapfile && mkswap /swapfile && swapon /swapfile",
@@ -88,7 +91,7 @@ def _kernel(facts: HostFacts) -> Iterator[Requirement]:
     )
     yield _row(
         "PSI",
-        None if facts.psi else "this kernel keeps no pressure figures",
+        None if facts.psi else "this kernel has no PSI",
         "/proc/pressure/memory",
         "how long tasks stalled for memory",
         "boot with psi=1, on a kernel built with CONFIG_PSI",
@@ -109,7 +112,7 @@ def _logs(facts: HostFacts) -> Iterator[Requirement]:
         "journald",
         facts.journald_problem,
         "journalctl -k answers",
-        "the kernel's log with its times, besides /dev/kmsg",
+        "the kernel log with timestamps, in addition to /dev/kmsg",
         "install systemd's journal, or add yourself to the group systemd-journal",
         "degraded",
     )
@@ -131,7 +134,7 @@ def _root(facts: HostFacts) -> Iterator[Requirement]:
         "root",
         None if facts.root else "this user is not root",
         "root",
-        "pods as processes have networks and mounts of their own",
+        "pods as processes need their own networks and mounts",
         f"run as root (sudo), {_ELSE_SANDBOX}",
     )
 
@@ -145,8 +148,8 @@ def _engine_trouble(facts: HostFacts) -> tuple[str, str] | None:
     name = f"Docker {engine.version}"
     if engine.kernel != facts.kernel:
         return (
-            f"{name} runs on another kernel ({engine.kernel}): its cgroups cannot be seen here",
-            "run emu on the machine that Docker is on, or name an engine of this one in DOCKER_HOST, "
+            f"{name} runs on another kernel ({engine.kernel}): its cgroups are not visible here",
+            "run emu on the machine that runs Docker, or set DOCKER_HOST to an engine of this machine, "
             + _ELSE_SANDBOX,
         )
     if engine.cgroup_version != "2":
@@ -154,7 +157,7 @@ def _engine_trouble(facts: HostFacts) -> tuple[str, str] | None:
     if engine.rootless:
         return (
             f"{name} is rootless: its containers' cgroups belong to a user's systemd",
-            "name the system's own engine, if there is one, and run as root "
+            "use the system's engine, if there is one, and run as root "
             f"(sudo DOCKER_HOST=unix:///var/run/docker.sock emu …), {_ELSE_SANDBOX}",
         )
     return None
@@ -165,9 +168,9 @@ def _unreachable(facts: HostFacts) -> str:
     if facts.docker_cause == "permission":
         return "run as root (sudo), or join the group and log in again (sudo usermod -aG docker $USER)"
     if facts.docker_cause == "silent":
-        return "restart it (sudo systemctl restart docker), and see that docker info answers"
+        return "restart it (sudo systemctl restart docker), and check that docker info answers"
     if facts.docker_cause == "other":
-        return "see what docker info says, and whether DOCKER_HOST names an engine of this machine"
+        return "check the output of docker info, and whether DOCKER_HOST names an engine of this machine"
     if facts.engine_signs:
         where = f"it is installed ({facts.engine_signs[0]})"
         return f"start it: sudo systemctl start docker, or systemctl --user start docker; {where}"
@@ -183,15 +186,15 @@ def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
     yield _row(
         "UML",
         missing,
-        "User-Mode Linux and what runs in it are installed",
-        "the sandbox: our own kernel, where this machine lacks something above",
+        "User-Mode Linux and its parts are installed",
+        "the sandbox: a User-Mode Linux kernel for what this machine lacks above",
         fix,
     )
     yield _row(
         "KVM",
         facts.kvm_problem,
-        "it runs an instruction",
-        "not needed; a full virtual machine is only fast with it",
+        "/dev/kvm works",
+        "not needed; it only makes a full virtual machine fast",
         "enable (nested) virtualization in the firmware or the hypervisor, and add yourself to the group kvm",
     )
 
@@ -240,7 +243,7 @@ def choose_where(facts: HostFacts, forced: str | None = None, *, docker: bool = 
     if chosen is None:
         host, sandbox = (obstacles(facts, place, docker=docker) for place in _NAMES)
         raise EmuError(
-            "this machine can run nothing yet",
+            "no run can take place on this machine yet",
             f"the host lacks: {_because(host)}. The sandbox lacks: {_because(sandbox)}",
             sandbox[0].fix,
         )

@@ -40,7 +40,7 @@ def load_profile(footprint: str) -> Profile:
         meant = nearest(footprint, [OWN, *names()])
         raise EmuError(
             f"there is no footprint {footprint!r}",
-            f"there is: {', '.join([OWN, *names()])}, or a file by its path",
+            f"the profiles are: {', '.join([OWN, *names()])}, or a file by its path",
             f"did you mean {meant}?" if meant else "name one of them, or a file that `emu calibrate` wrote",
         )
     return read_profile(profiles_dir() / f"{footprint}.yaml")
@@ -51,7 +51,7 @@ def read_profile(path: Path) -> Profile:
     fix = "see profiles/knative-1.23.yaml for one that is right, or let `emu calibrate queue-proxy` write one"
     data: Any = parse(read_text(path, "footprint profile"), str(path)).plain()
     if not isinstance(data, dict):
-        raise EmuError(f"{path} is not a footprint profile", "it holds no keys", fix)
+        raise EmuError(f"{path} is not a footprint profile", "it has no keys", fix)
     try:
         return Profile.from_data(data)
     except ProfileError as error:

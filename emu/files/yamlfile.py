@@ -37,7 +37,7 @@ MOST_VALUES = 20_000
 DEEPEST = 32
 MOST_SHOWN = 500
 _PIPES = ("/dev/fd/", "/dev/stdin")
-_SEE_FORM = "`emu scenarios queue-proxy-oom` shows a file that is right; docs/scenario-file.md tells each key"
+_SEE_FORM = "`emu scenarios queue-proxy-oom` shows a valid file; docs/scenario-file.md documents every key"
 
 _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"(?P<true>true|True|TRUE)|false|False|FALSE")
@@ -107,7 +107,7 @@ def read_text(path: Path, what: str = "scenario") -> str:
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         raise EmuError(
             f"{Mark(str(path), line, column)}: not UTF-8 text",
-            f"byte 0x{raw[error.start]:02x} does not belong there; it is another encoding, or no text at all",
+            f"byte 0x{raw[error.start]:02x} is invalid; it has another encoding, or is not text",
             "save it as UTF-8, or name another file",
         ) from None
 
@@ -117,7 +117,7 @@ def _unread(path: Path, what: str, error: OSError) -> EmuError:
     listed = "`emu scenarios` lists the built-in ones"
     if error.errno == errno.EFBIG:
         why = f"it has more than {MOST_BYTES // 1024} KiB; a long {what} has a few"
-        return EmuError(f"{name}: too large for a {what}", why, "is it the file that you meant?")
+        return EmuError(f"{name}: too large for a {what}", why, "is it the right file?")
     why, fix = error.strerror or str(error), f"name a file with a {what} in it"
     if isinstance(error, FileNotFoundError):
         why, fix = "there is no such file", f"{listed}; a file is named by its path" if what == "scenario" else fix
@@ -138,7 +138,7 @@ def parse(text: str, source: str, *, lines: bool = True) -> Node:
     """
     node = _Builder(text, source, lines).build()
     if node is None:
-        raise EmuError(f"{source}: empty", "there is nothing in it but comments, if anything", _SEE_FORM)
+        raise EmuError(f"{source}: empty", "it has no content except comments", _SEE_FORM)
     return node
 
 
@@ -183,7 +183,7 @@ class _Builder:
         except ReaderError as error:
             mark = self._mark_at(int(error.position))
             what = f"a control character ({self._text[int(error.position)]!r})"
-            raise bad(mark, what, "YAML is printable text", "remove it; is this the file that you meant?") from None
+            raise bad(mark, what, "YAML allows only printable text", "remove it; is this the right file?") from None
         except MarkedYAMLError as error:
             raise self._not_yaml(error) from None
         except (
@@ -245,7 +245,7 @@ class _Builder:
             self._refuse(
                 event,
                 f"more than {MOST_VALUES} values",
-                "a scenario has some hundred; aliases (*name) count as often as they are used",
+                "a scenario has a few hundred; each use of an alias (*name) counts",
                 "make it smaller",
             )
 
@@ -256,7 +256,7 @@ class _Builder:
         assert isinstance(event, NodeEvent)
         tag = getattr(event, "tag", None)
         if tag:
-            why = "tags are not read here"
+            why = "tags are not supported"
             self._refuse(event, f"a tag ({tag})", why, "remove it; quote a value to make it text")
         node = self._scalar(event) if isinstance(event, ScalarEvent) else self._collection(event)
         if event.anchor:
@@ -266,7 +266,7 @@ class _Builder:
     def _collection(self, event: NodeEvent) -> Node:
         if len(self._path) >= DEEPEST:
             self._path.clear()
-            self._refuse(event, f"nested more than {DEEPEST} deep", "a scenario needs 8", "take the nesting out")
+            self._refuse(event, f"nested more than {DEEPEST} deep", "a scenario needs 8", "reduce the nesting")
         return self._mapping(event) if isinstance(event, MappingStartEvent) else self._sequence(event)
 
     def _below(self, step: str, event: Event) -> Node:
@@ -278,8 +278,8 @@ class _Builder:
     def _alias(self, event: AliasEvent) -> Node:
         node = self._anchors.get(str(event.anchor))
         if node is None:
-            why = "nothing before it has that name, or it stands inside of what it names"
-            self._refuse(event, f"the alias *{event.anchor} names nothing", why, f"define &{event.anchor} before it")
+            why = "no anchor before it has that name, or it is inside its own anchor"
+            self._refuse(event, f"the alias *{event.anchor} has no anchor", why, f"define &{event.anchor} before it")
         self._count(event, _size(node))
         return _copy(node)
 
@@ -302,7 +302,7 @@ class _Builder:
             if key in marks:
                 first = marks[key].line
                 self._path.append(key)
-                self._refuse(item, "the same key again", f"line {first} has it already", "keep one of them")
+                self._refuse(item, "duplicate key", f"line {first} has it already", "keep one of them")
             marks[key] = self._mark(item.start_mark)
             node = self._below(key, next(self._events))
             if node.value is None and not node.text:
@@ -313,10 +313,10 @@ class _Builder:
     def _key(self, event: Event) -> str:
         if not isinstance(event, ScalarEvent):
             self._refuse(
-                event, "a key that is no name", "a key is plain text", "check for a stray `?`, `[`, `{` or `*`"
+                event, "a key that is not plain text", "a key is plain text", "check for a stray `?`, `[`, `{` or `*`"
             )
         if event.value == "<<" and event.style is None:
-            self._refuse(event, "a merge key (<<)", "merge keys are not read here", "write the keys out")
+            self._refuse(event, "a merge key (<<)", "merge keys are not supported", "write the keys out")
         return self._scalar(event).text
 
     def _scalar(self, event: ScalarEvent) -> Node:
@@ -326,7 +326,7 @@ class _Builder:
             self._refuse(
                 event,
                 f"a control character ({unfit[0]!r})",
-                "no value of a scenario can have one",
+                "values of a scenario cannot contain one",
                 "remove it",
             )
         value: Any = text if event.style in ("'", '"', "|", ">") else self._plain_value(event, text)
@@ -346,7 +346,7 @@ class _Builder:
             )
         if _NOT_FINITE.fullmatch(text):
             self._refuse(
-                event, f"{text} is no number to use", "nothing here is infinite", "no limit is written `max`"
+                event, f"{text} is not a usable number", "no value can be infinite", "write `max` for no limit"
             )
         return self._number(event, text)
 
@@ -354,14 +354,14 @@ class _Builder:
         if not (_INT.fullmatch(text) or _BASED_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
             return text
         if len(text) > _LONGEST_NUMBER:
-            self._refuse(event, f"a number of {len(text)} digits", "nothing here is that large", "is a unit meant?")
+            self._refuse(event, f"a number of {len(text)} digits", "no value can be that large", "is a unit meant?")
         if _BASED_INT.fullmatch(text):
             return int(text, 0)
         if _INT.fullmatch(text):
             return int(text)
         number = float(text)
         if abs(number) == float("inf"):
-            self._refuse(event, f"{text} is too large", "nothing here is that large", "write a smaller number")
+            self._refuse(event, f"{text} is too large", "no value can be that large", "write a smaller number")
         return int(number) if number.is_integer() and abs(number) < 2**63 and "." not in text else number
 
 

@@ -90,13 +90,15 @@ class Helper:
     def not_started(self) -> EmuError:
         """The error for one that is not there."""
         return EmuError(
-            f"{self.name} did not start", self.said() or "it said nothing", "tell us: this should not happen"
+            f"{self.name} did not start",
+            self.said() or "it printed nothing",
+            "this is a bug in emu; please report it with this message",
         )
 
     def ended_early(self, consequence: str, level: str = "warning") -> Note:
-        """What goes on record for one that ended before the run did."""
+        """What goes on record for one that exited before the end of the run."""
         why = f"its process ended with status {self.status}; {consequence}"
-        return Note(t=now(), what=f"{self.name} ended before the run did", why=why, level=level)
+        return Note(t=now(), what=f"{self.name} exited before the end of the run", why=why, level=level)
 
     def end(self, *, terminate: bool = False) -> None:
         """End it and reap it: by the end of its standard input, by SIGTERM if asked, by SIGKILL if it does not."""

@@ -56,8 +56,8 @@ class RunLoad:
         if self.running and now() - self._heard_at > HANG_S:
             raise EmuError(
                 "the load generator hangs",
-                f"it reports four times a second, and has said nothing for {HANG_S / 60:.0f} min",
-                "see whether something stopped that process (kill -STOP), or this machine is out of memory",
+                f"it reports four times a second, and has been silent for {HANG_S / 60:.0f} min",
+                "check whether that process was stopped (kill -STOP), or the machine is out of memory",
             )
         for line in self._helper.lines():
             self._heard_at = now()
@@ -121,7 +121,7 @@ class RunLoad:
         if status == EXIT_NOT_RECORDED:
             raise cannot_record(self.status["not_recorded"])
         raise EmuError(
-            "the load generator ended before the run did",
+            "the load generator exited before the end of the run",
             self._helper.said() or f"its process ended with status {status}; requests after that were not sent",
-            "run it again; if nobody ended that process, tell us, with the run",
+            "run it again; if that process was not killed, this is a bug: report it with the run directory",
         )

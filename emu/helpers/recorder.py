@@ -40,7 +40,7 @@ class RunRecorder:
             self._log.append(self._helper.ended_early("samples and kernel log lines stop there", "error"))
 
     def check(self) -> None:
-        """EmuError if the record cannot be written any more. The room set aside is given up then, to what follows:
+        """EmuError if the record can no longer be written. The room set aside is given up then, to what follows:
         so the recorder, whose part is over, is ended first.
         """
         if self._full:

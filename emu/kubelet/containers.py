@@ -55,9 +55,7 @@ class Containers:
             freeze.thaw(self._group(instance))
         except (EmuError, CgroupError) as error:
             why = f"{error.what}: {error.why}"
-            self._log.append(
-                Note(t=now(), what=f"{instance.container} was to end and could not be thawed before", why=why)
-            )
+            self._log.append(Note(t=now(), what=f"{instance.container} could not be thawed before its stop", why=why))
 
     def counted_a_kill(self, instance: Instance) -> bool:
         """Whether a process of it was ever OOM-killed, by its own count, where that is still there."""

@@ -40,8 +40,8 @@ def make_file(
     if code != 0:
         raise EmuError(
             f"cannot make the app's file {file.name!r} of {file.size} bytes",
-            said or f"its maker ended with status {code}",
-            "make room on the engine's disk, or ask for a smaller file (pod.app.files)",
+            said or f"the process that creates it exited with status {code}",
+            "free space on the engine's disk, or configure a smaller file (pod.app.files)",
         )
 
 

@@ -220,7 +220,7 @@ class PodWorker:
         if fact.action in ("kill", "die"):
             self._end.signalled(fact.container_id)
         if fact.action == "kill" and not self._ending and self._holds_the_network(fact.container_id):
-            raise EngineGone("it told the pod's pause container to end, as it does when it is stopped itself")
+            raise EngineGone("it stopped the pod's pause container, as it does when it shuts down")
         if fact.action != "die":
             return
         for instance in self.instances.values():

@@ -41,7 +41,7 @@ def run(
     except FileNotFoundError as absent:
         raise EmuError(what, f"there is no program {argv[0]!r} on PATH", fix) from absent
     except subprocess.TimeoutExpired as late:
-        raise EmuError(what, f"{' '.join(argv)!r} had not ended after {timeout_s} s", fix) from late
+        raise EmuError(what, f"{' '.join(argv)!r} did not finish within {timeout_s} s", fix) from late
     if done.returncode != 0:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_TAIL_LINES:])
         raise EmuError(what, f"{' '.join(argv)!r} ended with status {done.returncode}: {said or 'no output'}", fix)

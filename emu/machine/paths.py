@@ -60,11 +60,11 @@ def own_cache_dir() -> Path:
         facts = directory.stat()
     except OSError as error:
         raise EmuError(
-            f"cannot use {directory} for what is kept between runs",
+            f"cannot use {directory} as the cache",
             error.strerror or str(error),
             "make it writable, or set XDG_CACHE_HOME to a directory that is",
         ) from error
-    what, why = f"{directory} is not used for what is kept between runs", "what lies in it is run and trusted"
+    what, why = f"{directory} is refused as the cache", "emu runs and trusts the files in it"
     if facts.st_uid != os.geteuid():
         raise EmuError(
             what,
@@ -75,7 +75,7 @@ def own_cache_dir() -> Path:
         raise EmuError(
             what,
             f"others may write to it (mode {facts.st_mode & 0o7777:04o}); {why}",
-            f"see that what is in it is yours, then: chmod go-w {directory}",
+            f"check that its files are yours, then: chmod go-w {directory}",
         )
     return directory
 

@@ -97,7 +97,7 @@ def _is_of_stdout(error: OSError) -> bool:
 def _unwritten(error: OSError) -> int:
     output.discard()
     what, why = "standard output cannot be written", error.strerror or str(error)
-    _say(f"emu: {EmuError(what, why, 'make room where it goes, or send it elsewhere')}")
+    _say(f"emu: {EmuError(what, why, 'free space there, or redirect it elsewhere')}")
     return EXIT_BAD_INPUT
 
 
@@ -107,10 +107,10 @@ def told(error: BaseException) -> str:
     kept = keep(error)
     where = f"traceback in {kept}" if kept else f"at {_place(error)} (no file could be written for the traceback)"
     if isinstance(error, OSError):
-        return f"emu: {words}; see whether that may be used here, or report it with the {where}"
+        return f"emu: {words}; check whether you have access to it, or report it with the {where}"
     if isinstance(error, MemoryError):
         return f"emu: out of memory; {where}"
-    return f"emu: unexpected {words}: this is a defect of emu; please report it with the {where}"
+    return f"emu: unexpected {words}: this is a bug in emu; please report it with the {where}"
 
 
 def _in_a_line(error: BaseException) -> str:

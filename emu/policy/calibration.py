@@ -41,7 +41,7 @@ def profile(name: str, source: str, idle: Idle, rows: Sequence[Held]) -> Profile
     """The profile of what was measured. Without a row of a kind it is taken to cost what a plain request costs."""
     plain = _points([row for row in rows if row.kind == "plain"], idle)
     if not plain:
-        raise TooLittleError("no requests were held, so nothing is known of what one costs")
+        raise TooLittleError("no requests were held, so the cost of one is unknown")
     waited = [row for row in rows if row.kind == "waiting" and row.count > WAITING_LIMIT]
     waiting = each(plain, 1)
     if waited:

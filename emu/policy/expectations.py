@@ -188,11 +188,11 @@ def parse_expectation(name: str, text: object) -> Expectation:
         for side in (low, high):
             _check_order(name, side)
         if low.name is None and high.name is None and low.value > high.value:
-            raise ValueError(f"{name}: nothing is between {low.text} and {high.text}; name the smaller one first")
+            raise ValueError(f"{name}: no value is between {low.text} and {high.text}; name the smaller one first")
         return Expectation(name, written, ((">=", low), ("<=", high)))
     comparison = _COMPARISON.fullmatch(written)
     if comparison is None:
-        raise ValueError(f"{name}: nothing to compare with; {_FORMS}")
+        raise ValueError(f"{name}: no valid comparison; {_FORMS}")
     sign, operand = comparison["sign"] or "==", _operand(name, comparison["value"])
     if sign not in ("==", "!="):
         _check_order(name, operand)
@@ -201,7 +201,7 @@ def parse_expectation(name: str, text: object) -> Expectation:
 
 def _check_order(name: str, operand: Operand) -> None:
     if operand.name is None and (isinstance(operand.value, bool) or not isinstance(operand.value, int | float)):
-        raise ValueError(f"{name}: nothing is more or less than {operand.text!r}; compare with a number, or by ==")
+        raise ValueError(f"{name}: {operand.text!r} has no order; compare with a number, or with ==")
 
 
 def check_name(name: str) -> None:
@@ -210,7 +210,7 @@ def check_name(name: str) -> None:
     if root not in ROOTS:
         near = difflib.get_close_matches(root, ROOTS, n=1, cutoff=0.5)
         hint = f"did you mean {'.'.join((near[0], *rest))!r}?" if near else f"known: {', '.join(ROOTS)}"
-        raise ValueError(f"{name!r} is not a name of summary.json; {hint}")
+        raise ValueError(f"{name!r} is not a name in summary.json; {hint}")
     if not all(rest):
         raise ValueError(f"{name!r} has an empty part between its dots")
     if root == VARIANTS and len(rest) > 1:
@@ -228,7 +228,7 @@ def _check_below_variant(name: str, rest: list[str]) -> None:
         if near
         else f"known: {', '.join(ROOTS)}"
     )
-    raise ValueError(f"{name!r} is not a name of summary.json; {hint}")
+    raise ValueError(f"{name!r} is not a name in summary.json; {hint}")
 
 
 def look_up(summary: Mapping[str, Any], name: str) -> Any:

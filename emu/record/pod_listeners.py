@@ -62,4 +62,4 @@ class PodListeners:
     def _do_without(self, error: Exception) -> None:
         self._source = -1
         self.close()
-        self._append(Note(t=now(), what="connections that wait to be accepted are not counted", why=str(error)))
+        self._append(Note(t=now(), what="connections in accept queues are not counted", why=str(error)))

@@ -145,19 +145,19 @@ class RunDir:
             if not self.path.is_dir():
                 raise EmuError(
                     f"cannot record into {self.path}",
-                    "it is not a folder, and a run is recorded into a new one",
+                    "it is not a folder; each run needs a new one",
                     "name another folder with --out",
                 ) from there
             raise EmuError(
                 f"cannot record into {self.path}",
-                "it exists already, and a recorded run is never overwritten",
+                "it already exists, and emu never overwrites a recorded run",
                 "name another folder with --out, or remove this one",
             ) from there
         except OSError as error:
             raise EmuError(
                 f"cannot make the run directory {self.path}",
                 f"{error.strerror or error}",
-                "name a folder that you may write to with --out DIR",
+                "use --out DIR to name a folder that you can write to",
             ) from error
         try:
             (self.variants if variants else self.logs).mkdir()
@@ -168,7 +168,7 @@ class RunDir:
             raise EmuError(
                 f"cannot record into {self.path}",
                 f"{error.strerror or error}",
-                "make room there, or name a folder elsewhere with --out DIR",
+                "free space there, or use --out DIR to name another folder",
             ) from error
 
     def write_scenario(self, text: str, *, private: bool) -> None:
@@ -193,7 +193,7 @@ class RunDir:
             raise EmuError(
                 f"cannot write {path}",
                 error.strerror or str(error),
-                f"make room there; the record is whole without it: emu report {self.path}",
+                f"free space there, then: emu report {self.path}",
             ) from error
 
 
@@ -209,7 +209,7 @@ def write_new(path: Path, text: str, *, private: bool) -> None:
 def cannot_record(why: str) -> EmuError:
     """The error of a run whose record cannot be written any more."""
     return EmuError(
-        "the record cannot be written any more",
+        "the record can no longer be written",
         why,
-        "make room where the run directory is, or name a folder elsewhere with --out DIR, and run it again",
+        "free space there, or use --out DIR to name another folder, and run it again",
     )

@@ -58,7 +58,7 @@ class Running:
             return [process.pid, *(child.pid for child in process.children(recursive=True))]
         except psutil.NoSuchProcess:
             raise EmuError(
-                "the queue-proxy ended while it was measured", "its process is gone", "see what it printed"
+                "the queue-proxy exited during the measurement", "its process is gone", "see its output"
             ) from None
 
 
@@ -80,7 +80,7 @@ def calibrate(
         time.sleep(settle_s)
         anon, file = memory(running)
         idle = Idle(anon, file, _code(running))
-    needed = f"{idle.code_bytes / 1e6:.1f} MB" if idle.code_bytes else "nobody can tell here how much"
+    needed = f"{idle.code_bytes / 1e6:.1f} MB" if idle.code_bytes else "an unknown part"
     say(f"idle: {anon / 1e6:.1f} MB anonymous, {file / 1e6:.1f} MB of files, {needed} of that needed to serve")
     rows: list[Held] = []
     plan: list[tuple[Kind, int]] = [("plain", count) for count in counts]
@@ -100,7 +100,7 @@ def _see_descriptors(most: int) -> None:
     if hard < needed:
         raise EmuError(
             f"cannot hold {most} requests",
-            f"each takes two descriptors in the queue-proxy, and a process may have {hard}",
+            f"each takes two descriptors in the queue-proxy, and the limit per process is {hard}",
             f"raise the limit (ulimit -n {needed}), or hold fewer with --counts",
         )
     if soft < hard:
@@ -117,7 +117,7 @@ def command(argv: Sequence[str], concurrency: int) -> Iterator[Running]:
         _await("127.0.0.1", user_port, "our app")
         if _listens("127.0.0.1", QUEUE_PORT):
             raise EmuError(
-                f"port {QUEUE_PORT} is taken", "a queue-proxy listens there already", "end that one, and try again"
+                f"port {QUEUE_PORT} is taken", "a queue-proxy listens there already", "stop it, and try again"
             )
         env = queue_proxy_environment(concurrency, user_port, "127.0.0.1", "calibrate")
         process = stack.enter_context(_process(argv, {**os.environ, **env}))
@@ -137,8 +137,8 @@ def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Ru
     if engine.image_labels(tag) is None:
         raise EmuError(
             f"the engine has no image {tag}",
-            "none is fetched, so that what is measured is what you have",
-            f"docker pull {tag}, or docker load; emu images --list shows what there is",
+            "emu pulls none, so that it measures the image you have",
+            f"docker pull {tag}, or docker load; emu images --list shows the engine's images",
         )
     run = f"emu-calibrate-{secrets.token_hex(3)}"
     ours = {LABEL_RUN: run, LABEL_OWNER: owner()}
@@ -174,7 +174,7 @@ def _process(argv: Sequence[str], env: dict[str, str]) -> Iterator[Popen[bytes]]
     try:
         process = spawn(argv, env=env, stdout=DEVNULL)
     except OSError as error:
-        raise EmuError(f"cannot run {argv[0]}", str(error), "give a program that there is") from error
+        raise EmuError(f"cannot run {argv[0]}", str(error), "give an existing program") from error
     try:
         yield process
     finally:
@@ -201,9 +201,9 @@ def _await(address: str, port: int, who: str, ended: Callable[[], str | None] = 
     while not _listens(address, port):
         why = ended()
         if why is None and time.monotonic() > until:
-            why = f"nothing listens after {_READY_S:.0f} s"
+            why = f"no process listens after {_READY_S:.0f} s"
         if why is not None:
-            raise EmuError(f"{who} does not serve port {port}", why, "see what it printed")
+            raise EmuError(f"{who} does not serve port {port}", why, "see its output")
         time.sleep(0.05)
 
 
@@ -281,9 +281,9 @@ def _read_rollup(pid: int) -> str:
         return Path(f"/proc/{pid}/smaps_rollup").read_text()
     except PermissionError as refused:
         raise EmuError(
-            f"cannot read what process {pid} weighs",
+            f"cannot read the memory use of process {pid}",
             str(refused),
-            "run it as root: a container's processes are another user's",
+            "run it as root: a container's processes belong to another user",
         ) from None
     except OSError as gone:
-        raise EmuError("the queue-proxy ended while it was measured", str(gone), "see what it printed") from None
+        raise EmuError("the queue-proxy exited during the measurement", str(gone), "see its output") from None

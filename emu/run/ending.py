@@ -66,7 +66,7 @@ class Ending:
                 raise
             self.interrupted = True
             self._screen.end_live()
-            self._screen.event("interrupted: stopping in order, the report tells what was recorded", "yellow")
+            self._screen.event("interrupted: stopping in order; the report will show what was recorded", "yellow")
             self._log.append(
                 Note(t=now(), what="the run was interrupted", why="a signal asked it to stop", level="info")
             )
@@ -96,4 +96,4 @@ class Ending:
         self._failure = error
         self._log.append(RunFailed(t=now(), what=error.what, why=error.why, fix=error.fix))
         self._screen.end_live()
-        self._screen.event(f"{error.what}: stopping in order, the report tells what was recorded", "red")
+        self._screen.event(f"{error.what}: stopping in order; the report will show what was recorded", "red")

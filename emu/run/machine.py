@@ -46,9 +46,9 @@ def not_applied(wanted: SandboxSpec, memory_bytes: int, swap_bytes: int) -> str 
     """
     usual, parts = type(wanted)(), []
     if wanted.memory != usual.memory and not 0.85 * wanted.memory <= memory_bytes <= 1.02 * wanted.memory:
-        parts.append(f"memory {format_bytes(wanted.memory)} was asked for, and it has {format_bytes(memory_bytes)}")
+        parts.append(f"memory {format_bytes(wanted.memory)} is configured, and it has {format_bytes(memory_bytes)}")
     if wanted.swap != usual.swap and abs(wanted.swap - swap_bytes) > 2**20:
-        parts.append(f"swap {format_bytes(wanted.swap)} was asked for, and it has {format_bytes(swap_bytes)}")
+        parts.append(f"swap {format_bytes(wanted.swap)} is configured, and it has {format_bytes(swap_bytes)}")
     return "; ".join(parts) or None
 
 

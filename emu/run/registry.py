@@ -24,9 +24,9 @@ def registered(run_id: str, home: Path | None = None) -> Iterator[None]:
         link.symlink_to(owner())
     except OSError as error:
         raise EmuError(
-            f"cannot note in {link.parent} that this run is alive",
+            f"cannot register this run in {link.parent}",
             error.strerror or str(error),
-            "run as root, or on our own kernel: --on sandbox",
+            "run as root, or use the User-Mode Linux sandbox: --on sandbox",
         ) from error
     try:
         yield

@@ -66,7 +66,7 @@ class HeldRequest:
                 part = _receive(pod, self._check, deadline)
                 if not part:
                     raise EmuError(
-                        "queue-proxy closed the connection", "no whole head of an answer came", "see its log"
+                        "queue-proxy closed the connection", "it sent no complete response head", "see its log"
                     )
                 head += part
             first, _, rest = head.partition(b"\r\n")

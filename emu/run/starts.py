@@ -244,8 +244,8 @@ class Starts:
             if now() > deadline:
                 raise EmuError(
                     "the app is not frozen",
-                    f"{self._ready_timeout_s:g} s after its last answer it still runs",
-                    "see what the freezer daemon says in processes/freezer.log",
+                    f"{self._ready_timeout_s:g} s after its last answer it is still running",
+                    "see processes/freezer.log",
                 )
             time.sleep(_LOOK_S)
         if wanted == policy.WARM_SWAP:
@@ -333,7 +333,7 @@ class Starts:
         if not await_ready(self._pod.address, deadline, self._check):
             raise EmuError(
                 "the pod did not become ready",
-                f"queue-proxy did not say so within {self._ready_timeout_s:g} s",
+                f"queue-proxy did not report ready within {self._ready_timeout_s:g} s",
                 "see logs/, or raise pod.readyTimeout",
             )
         stamp(policy.READINESS)

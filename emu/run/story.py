@@ -88,7 +88,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         if spec.starts is not None:
             from emu.run.starts import app_image
 
-            screen.step("making an image for the app that shares no layer, and its archive")
+            screen.step("building the app's own image and its archive")
             source = spec.pod.app.image or images.APP
             image = stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
         template = pod_template(
@@ -127,7 +127,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             else:
                 _supervise(spec, run, pod, engine, keep, log, screen, began, stack)
         screen.end_live()
-        screen.step("stopping the pod, removing what the run made")
+        screen.step("stopping the pod and cleaning up")
     run.release()
     try:
         keep_journal(run, run_id, [instance.name for instance in pod.instances], began)
@@ -249,9 +249,8 @@ def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
             have = ", ".join(tag for tag, _ in engine.image_tags() if not tag.startswith("<none>")) or "none"
             raise EmuError(
                 f"{key}: there is no image {container.image!r}",
-                f"the engine does not have it, and none is pulled (it has: {have})",
-                "put it where runs take place: emu images load FILE.tar, "
-                f"or emu images load --from-docker {container.image}",
+                f"the engine does not have it, and emu pulls none (it has: {have})",
+                f"load it first: emu images load FILE.tar, or emu images load --from-docker {container.image}",
             )
 
 
@@ -259,12 +258,12 @@ def _prepare(
     spec: ScenarioSpec, pod: Pod, engine: Runtime, log: EventLog, screen: Screen, interrupts: Interrupts
 ) -> None:
     if spec.pod.app.files:
-        screen.step("making the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
+        screen.step("creating the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
         pod.make_files(interrupts.check)
     profile, limit = profile_of(spec.pod.queue_proxy.footprint), spec.pod.queue_proxy.resources.limits.memory
     if profile is not None and limit is not None and limit < profile.exact_from_bytes:
-        what = f"under {format_bytes(limit)} queue-proxy is heavier than {profile.name} would be"
-        why = f"our own process' needs show below {format_bytes(profile.exact_from_bytes)}"
+        what = f"under {format_bytes(limit)} queue-proxy uses more memory than {profile.name} would"
+        why = f"the memory of emu's own process shows below {format_bytes(profile.exact_from_bytes)}"
         log.append(Note(t=now(), what=what, why=why, level="warning"))
     if spec.node.image_cache == "warm":
         folders = {folder for name in (SANDBOX, *pod.containers) for folder in engine.image_folders(pod.image(name))}
@@ -317,9 +316,9 @@ def _say_what_is_not_applied(spec: ScenarioSpec, log: EventLog, screen: Screen) 
     why = not_applied(spec.sandbox, psutil.virtual_memory().total, psutil.swap_memory().total)
     if why is not None:
         log.append(
-            Note(t=now(), what="the machine is not of the size that `sandbox` asks for", why=why, level="warning")
+            Note(t=now(), what="the machine does not have the size given in `sandbox`", why=why, level="warning")
         )
-        screen.event(f"`sandbox` is not applied, as this machine is there already: {why}", "yellow")
+        screen.event(f"`sandbox` is ignored, because this machine is already running: {why}", "yellow")
 
 
 def _telling(recorder: RunRecorder, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:
@@ -368,7 +367,7 @@ def _drive(
                 supervisor.begin_stop(hooks=True)
         settled = now() + spec.load.settle
         while now() < settled:
-            turn("watching what is left", load)
+            turn("recording the settle time", load)
         watch.screen.show(watch.moment("done", load))
         load.check()
 

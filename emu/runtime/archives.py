@@ -42,15 +42,15 @@ def names_in(archive: Path) -> dict[str, str]:
             images = json.loads(file.read(_MOST_MANIFEST)) if file is not None else []
         names = {str(name): _id(image["Config"]) for image in images for name in image.get("RepoTags") or ()}
     except (tarfile.TarError, EOFError) as wrong:
-        raise EmuError(what, f"it is no archive of an image ({wrong})", _SAVE) from wrong
+        raise EmuError(what, f"it is not an image archive ({wrong})", _SAVE) from wrong
     except OSError as wrong:
         raise EmuError(what, wrong.strerror or str(wrong), "name a file that can be read") from wrong
     except KeyError as wrong:
-        raise EmuError(what, f"it is no archive that docker save makes ({wrong.args[0]})", _SAVE) from wrong
+        raise EmuError(what, f"it is not an archive written by docker save ({wrong.args[0]})", _SAVE) from wrong
     except (ValueError, AttributeError, TypeError) as wrong:
         raise EmuError(what, f"its {_MANIFEST} cannot be read ({wrong})", _SAVE) from wrong
     if not names:
-        raise EmuError(what, "the image in it has no name, so no scenario can ask for it", _SAVE)
+        raise EmuError(what, "its image has no name, so a scenario cannot refer to it", _SAVE)
     return names
 
 

@@ -36,7 +36,7 @@ class DockerClient:
             raise EmuError(
                 "cannot reach a Docker engine",
                 str(error),
-                "start one (systemctl start docker), or run on our own kernel: emu run --on sandbox …",
+                "start one (systemctl start docker), or use the User-Mode Linux sandbox: emu run --on sandbox …",
             ) from error
         return EngineFacts(
             version=str(info.get("ServerVersion", "")),

@@ -156,7 +156,7 @@ def _suite() -> str:
     if suite is None or shutil.which("apt-get") is None:
         raise EmuError(
             "cannot make the base image here",
-            f"{release.get('PRETTY_NAME', 'this system')} is neither Debian nor Ubuntu, whose packages it is made of",
+            f"{release.get('PRETTY_NAME', 'this system')} is neither Debian nor Ubuntu, whose packages it needs",
             "run it on Debian 12 or newer, or on an Ubuntu with Python 3.11 or newer",
         )
     return suite

@@ -198,7 +198,7 @@ class SystemdPod(PodCgroup):
         command.run(
             ["systemctl", *words],
             what=f"cannot set up the pod's slice {self.slice}",
-            fix="see what systemd says: journalctl -b -u init.scope; or run it on our own kernel: --on sandbox",
+            fix="check systemd's log: journalctl -b -u init.scope; or use the User-Mode Linux sandbox: --on sandbox",
             timeout_s=_SYSTEMCTL_S,
         )
 
@@ -212,8 +212,8 @@ def pod_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
     if driver not in DRIVERS:
         raise EmuError(
             f"cannot place a pod under Docker's cgroup driver {driver!r}",
-            "only cgroupfs and systemd put containers into cgroups that we can limit",
-            "give dockerd --exec-opt native.cgroupdriver=systemd, or run on our own kernel: --on sandbox",
+            "only cgroupfs and systemd put containers into cgroups that emu can limit",
+            "start dockerd with --exec-opt native.cgroupdriver=systemd, or use the sandbox: --on sandbox",
         )
     return DRIVERS[driver](mount, name)
 

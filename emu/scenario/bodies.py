@@ -73,8 +73,8 @@ def _content(named: Node, source: str) -> tuple[str, Node]:
     if len(data) > MOST_BODY_BYTES:
         raise EmuError(
             f"{named.mark}: the file {named.value!r} is too long for a request's body",
-            f"it becomes part of the scenario, and so has {MOST_BODY_BYTES // 1024} KiB at most",
-            "where only the size matters: `body: 1Mi`",
+            f"it becomes part of the scenario, so the maximum is {MOST_BODY_BYTES // 1024} KiB at most",
+            "if only the size matters, write `body: 1Mi`",
         )
     try:
         text = data.decode()

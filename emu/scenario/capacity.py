@@ -48,7 +48,7 @@ def long_record(plays: Collection[ScenarioSpec]) -> str | None:
     size = sum(map(record_bytes, plays))
     if size < WORTH_TELLING_BYTES:
         return None
-    return f"the record may grow to about {format_bytes(size)}: a longer recorder.interval makes it smaller"
+    return f"the record may grow to about {format_bytes(size)}; a longer recorder.interval makes it smaller"
 
 
 def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
@@ -57,7 +57,9 @@ def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iter
     if asked > memory:
         why = f"the machine has {format_bytes(memory)}; Kubernetes would leave the pod Pending"
         yield EmuError(
-            f"{name}: the pod's memory requests, {format_bytes(asked)}, fit nowhere", why, f"lower them, or {size}"
+            f"{name}: the pod's memory requests, {format_bytes(asked)}, do not fit on the machine",
+            why,
+            f"lower them, or {size}",
         )
     for label in ("min", "low"):
         kept = sum(getattr(one.memory, label) for one in pod.containers.values())
@@ -67,7 +69,7 @@ def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iter
     swapping = [label for label, one in pod.containers.items() if one.memory.swap_max != 0]
     if swapping and not swap:
         yield EmuError(
-            f"{name}: {', '.join(swapping)} may use swap, and there is none",
+            f"{name}: {', '.join(swapping)} may use swap, but there is none",
             "sandbox.swap is 0" if place == SANDBOX else "this machine has no swap",
             "raise sandbox.swap, or remove memory.swapMax"
             if place == SANDBOX

@@ -20,7 +20,7 @@ def refuse_manifest(text: str, source: str) -> None:
     maker = next((maker for group, maker in _MAKERS if version[1].startswith(group)), "Kubernetes")
     raise EmuError(
         f"{source}: this is a {maker} {kind[1][:60]} manifest, not a scenario",
-        "a scenario is a question: a pod, a load or starts, and what is expected; a manifest has only the pod",
-        "begin with `emu scenarios queue-proxy-oom > mine.yaml`, and take over its values: containerConcurrency and "
+        "a scenario has a pod, a load or starts, and expectations; a manifest has only the pod",
+        "begin with `emu scenarios queue-proxy-oom > mine.yaml`, and copy its values: containerConcurrency and "
         "timeoutSeconds to `pod`, image, command, env, resources and probes of the container to `pod.app`",
     )

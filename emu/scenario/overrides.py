@@ -27,9 +27,9 @@ def apply(root: Node, overrides: Sequence[str]) -> None:
         unfit = CONTROL.search(override)
         if unfit is not None:
             what = one_line(f"--set {override!r}: a control character ({unfit[0]!r})")
-            raise EmuError(what, "no value of a scenario can have one", "remove it")
+            raise EmuError(what, "values of a scenario cannot contain one", "remove it")
         if not equals or not path:
-            what = one_line(f"--set {override}: not of the form PATH=VALUE")
+            what = one_line(f"--set {override}: not in the form PATH=VALUE")
             raise EmuError(what, "there is no `=` after a path", _EXAMPLE)
         _Setter(path, root, Mark(f"--set {path}")).put(_Given(path, text))
 

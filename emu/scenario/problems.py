@@ -129,7 +129,7 @@ def _elsewhere(word: str) -> str:
     places = [path for path, key in keys.all_paths() if key.name.lower() == plain]
     if places:
         return f"it belongs elsewhere: {' or '.join(f'`{place}`' for place in places[:3])}"
-    return "remove it; docs/scenario-file.md tells each key"
+    return "remove it; docs/scenario-file.md documents every key"
 
 
 def _missing(path: Path, root: Node) -> Problem:
@@ -157,25 +157,25 @@ def _mistyped(kind: str, context: dict[str, Any], detail: dict[str, Any], key: k
     value = shown(detail.get("input"))
     expects = _kind(key)
     if kind == "literal_error":
-        return f"{value} is none of its values", f"it is one of {context['expected']}"
+        return f"{value} is not an allowed value", f"it is one of {context['expected']}"
     for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
         if name in context:
             side = "small" if name in ("ge", "gt") else "large"
             return f"{value} is too {side}", f"it must be {words} {_bound(context[name], key)}"
     if kind == "string_pattern_mismatch" or kind.startswith("string_too"):
-        return f"{value} does not do for a {key.kind if key else 'text'}", f"it is {_example(key)}"
+        return f"{value} is not a valid {key.kind if key else 'text'}", f"it is {_example(key)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return f"{value} where a mapping belongs", _below(key)
+        return f"{value} instead of a mapping", _below(key)
     if kind == "tuple_type":
-        return f"{value} where a list belongs", "each item begins with `- `, or they stand in [ ]"
+        return f"{value} instead of a list", "each item begins with `- `, or the items are in [ ]"
     if kind == "int_from_float":
         return f"{value} is not a whole number", expects
-    return f"{value} does not do", f"{expects} ({detail['msg'][0].lower()}{detail['msg'][1:]})"
+    return f"{value} is not valid", f"{expects} ({detail['msg'][0].lower()}{detail['msg'][1:]})"
 
 
 def _kind(key: keys.Key | None) -> str:
     if key is None or key.choices:
-        return "it has to be right for the scenario to run"
+        return "it must be valid"
     return f"it is {'' if key.kind in ('CPU', 'text', 'true or false') else 'a '}{key.kind}"
 
 
@@ -191,7 +191,7 @@ def _bound(bound: Any, key: keys.Key | None) -> str:
 
 def _remedy(key: keys.Key | None, value: Any) -> str:
     if key is None:
-        return "correct it; docs/scenario-file.md tells each key"
+        return "correct it; docs/scenario-file.md documents every key"
     if key.choices:
         meant = nearest(str(value), key.choices)
         return f"did you mean `{meant}`?" if meant else f"write one of {', '.join(key.choices)}"
@@ -202,7 +202,7 @@ def _remedy(key: keys.Key | None, value: Any) -> str:
 
 def _example(key: keys.Key | None) -> str:
     if key is None:
-        return "what docs/scenario-file.md tells"
+        return "what docs/scenario-file.md documents"
     if key.below is not None:
         names = ", ".join(f"{name}: …" for name in list(keys.keys_of(key.below))[:3])
         return f"its keys below it, indented ({names})" if not key.many else f"a list, its items as `- {names}`"
@@ -225,7 +225,7 @@ def _known(path: Path) -> list[str]:
 def shown(value: Any) -> str:
     """A value found in the file, as a person would name it, never long."""
     if value is None:
-        return "nothing (null)"
+        return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):

@@ -63,7 +63,7 @@ def find_scenario(name_or_path: str) -> Path:
     meant = nearest(name_or_path, names)
     raise EmuError(
         f"there is no scenario {problems.shown(name_or_path)}",
-        f"built-in ones are: {', '.join(names) or 'none'}; and there is no file of that name",
+        f"built-in ones are: {', '.join(names) or 'none'}; and no file has that name",
         f"did you mean {meant}?" if meant else "name one of them, or a file by its path",
     )
 
@@ -119,9 +119,9 @@ def needs_docker(spec: ScenarioSpec) -> bool:
 def _mapping(root: Node) -> Node:
     if not isinstance(root.value, dict):
         raise EmuError(
-            f"{root.mark}: {problems.shown(root.plain())} at the top, where keys belong",
+            f"{root.mark}: {problems.shown(root.plain())} at the top level instead of keys",
             "a scenario begins with `name:` and `question:`",
-            "`emu scenarios queue-proxy-oom` shows a file that is right",
+            "`emu scenarios queue-proxy-oom` shows a valid file",
         )
     return root
 
@@ -240,7 +240,7 @@ def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, Sc
         if is_comparison(name, text) and not all(one.startswith(f"{VARIANTS}.") for one in names):
             what = "it compares one variant with all of them"
             yield Problem(
-                mark, place, what, "every name in it has to say whose it is", "begin each with variants.NAME."
+                mark, place, what, "every name in it must name its variant", "begin each with variants.NAME."
             )
         yield from _unknown(names, spec, plays, place, mark)
 
@@ -253,7 +253,7 @@ def _unknown(
         meant = nearest(unknown, known)
         fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
         what = f"there is no {unknown!r} in {among} of this scenario"
-        yield Problem(mark, place, what, f"there is: {', '.join(known) or 'nothing'}", fix)
+        yield Problem(mark, place, what, f"it has: {', '.join(known) or 'none'}", fix)
 
 
 def _unknown_figures(
@@ -303,7 +303,7 @@ def _unknown_expected(made: ScenarioSpec, root: Node) -> Iterator[Problem]:
 
 def _malformed(name: str, mark: Mark, error: ValueError) -> Problem:
     what, _, fix = str(error).removeprefix(f"{name}: ").partition("; ")
-    why = "an expectation is a name of summary.json and what it is compared with"
+    why = "an expectation is a name in summary.json and a comparison"
     return Problem(mark, ("expect", name), what, why, fix or 'write it as in containers.app.oom_kills: ">= 1"')
 
 

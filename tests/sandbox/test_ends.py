@@ -264,7 +264,7 @@ def test_a_boot_that_takes_too_long() -> None:
     """A guest that is not ready by its deadline is ended, and its console shown."""
     with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, boot_deadline_s=1):
         pass
-    assert caught.value.what == "the guest did not come up"
+    assert caught.value.what == "the guest did not boot"
     assert "console" in caught.value.why
     assert leftovers() == [] and not any(guests_dir().iterdir())
 

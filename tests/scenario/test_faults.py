@@ -85,7 +85,7 @@ expect:
 def test_an_interrupt_during_set_up_leaves_nothing(going: Callable[[str], Going], engine: Engine) -> None:
     """Ctrl-C while the app's files are made undoes what was made by then, the run directory too."""
     run = going("page-cache-reread")
-    run.until("making the app's files")
+    run.until("creating the app's files")
     run.signal(signal.SIGINT)
     said, _ = run.process.communicate(timeout=DEADLINE_S)
     assert run.process.returncode == 130
@@ -112,7 +112,7 @@ def test_clean_removes_all_that_a_killed_run_left(going: Callable[[str], Going],
     shown = emu("show", str(run.run.path), "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["ended"] is False
-    assert emu("clean").stdout == "nothing was left behind\n"
+    assert emu("clean").stdout == "nothing to remove\n"
 
 
 def test_clean_leaves_a_living_run_alone(going: Callable[[str], Going], engine: Engine) -> None:
@@ -120,7 +120,7 @@ def test_clean_leaves_a_living_run_alone(going: Callable[[str], Going], engine: 
     run = going("app-swap")
     run.until("starting the pod")
     app = run.container("app")
-    assert emu("clean").stdout == "nothing was left behind\n"
+    assert emu("clean").stdout == "nothing to remove\n"
     assert engine.state(app)["Status"] == "running"
     assert run.end() == 0
 
@@ -148,10 +148,13 @@ def test_a_load_generator_that_is_killed_ends_the_run(going: Callable[[str], Goi
     os.kill(helper(run, "emu.daemon.load"), signal.SIGKILL)
     said, _ = run.process.communicate(timeout=DEADLINE_S)
     assert run.process.returncode == 2
-    assert said.count("emu: the load generator ended before the run did") == 1
+    assert said.count("emu: the load generator exited before the end of the run") == 1
     assert "Traceback" not in said
     summary = json.loads(run.run.summary.read_text())
-    assert (summary["failed"]["what"], summary["met"]) == ("the load generator ended before the run did", False)
+    assert (summary["failed"]["what"], summary["met"]) == (
+        "the load generator exited before the end of the run",
+        False,
+    )
     assert summary["requests"]["sent"] > 0
     assert leftovers(engine) == []
 

@@ -48,7 +48,7 @@ def test_docker_says_paused_and_a_killed_daemon_is_started_anew(
     summary = json.loads(run.run.summary.read_text())
     assert summary["requests"]["by_status"] == {"200": summary["requests"]["sent"]}
     assert summary["freezer"]["served_frozen"] == 0
-    assert "the freezer daemon ended before the run did" in run.run.events.read_text()
+    assert "the freezer daemon exited before the end of the run" in run.run.events.read_text()
     assert leftovers(engine) == []
 
 

@@ -26,7 +26,7 @@ load:
 expect:
   requests.by_status.200: "== requests.sent"
 """
-FULL = "the record cannot be written any more"
+FULL = "the record can no longer be written"
 
 
 @pytest.fixture

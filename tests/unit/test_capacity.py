@@ -24,7 +24,7 @@ def said(pod: str, place: str = "host", more: str = "") -> list[str]:
             "{app: {resources: {requests: {memory: 5Gi}}}}",
             "host",
             "",
-            "the pod's memory requests, 5 GiB, fit",
+            "the pod's memory requests, 5 GiB, do not fit",
         ),
         (
             "{app: {resources: {requests: {memory: 3500Mi}}}}",
@@ -33,8 +33,8 @@ def said(pod: str, place: str = "host", more: str = "") -> list[str]:
             "the pod's memory requests, 3.4 GiB",
         ),
         ("{app: {memory: {min: 5Gi}}}", "host", "", "memory.min of the pod's containers is 5 GiB in all"),
-        ("{app: {memory: {swapMax: max}}}", "host", "", "app may use swap, and there is none"),
-        ("{app: {memory: {swapMax: 1Mi}}}", "sandbox", "sandbox: {swap: 0}", "app may use swap, and there is none"),
+        ("{app: {memory: {swapMax: max}}}", "host", "", "app may use swap, but there is none"),
+        ("{app: {memory: {swapMax: 1Mi}}}", "sandbox", "sandbox: {swap: 0}", "app may use swap, but there is none"),
         ("{}", "sandbox", "sandbox: {memory: 64Gi}", "sandbox.memory of 64 GiB is more than this host has"),
     ],
 )

@@ -118,5 +118,5 @@ def test_the_registry_knows_the_living(tmp_path: Path) -> None:
         assert [link.name for link in (tmp_path / "runs").iterdir()] == ["emu-a-1"]
     assert list((tmp_path / "runs").iterdir()) == []
     (tmp_path / "file").touch()
-    with pytest.raises(EmuError, match="cannot note"), registry.registered("emu-a-1", tmp_path / "file"):
+    with pytest.raises(EmuError, match="cannot register"), registry.registered("emu-a-1", tmp_path / "file"):
         pass

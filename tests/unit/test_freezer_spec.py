@@ -82,14 +82,14 @@ def test_the_spec_and_the_daemon_know_the_same_words() -> None:
     ("words", "told"),
     [
         (["--pods", "nowhere.json", "--method", "cgroup"], "cannot read the freezer's pods from nowhere.json"),
-        (["--pods", "pods.json", "--method", "cgroup", "--reclaim", "much"], "'much' is not a step of reclaim"),
+        (["--pods", "pods.json", "--method", "cgroup", "--reclaim", "much"], "'much' is not a reclaim step"),
         (
             ["--pods", "pods.json", "--method", "cgroup", "--prefetch", "all"],
             "there is no reclaimed memory to prefetch",
         ),
         (
             ["--pods", "pods.json", "--method", "cgroup", "--reclaim", "all", "--prefetch", "some"],
-            "'some' is not what to read ahead",
+            "'some' is not a valid --prefetch value",
         ),
         (["--pods", "pods.json", "--method", "cgroup", "--listen", "nowhere"], "cannot listen on nowhere"),
         (["--pods", "pods.json", "--method", "cgroup", "--listen", "unix:/no/such/place"], "cannot listen on unix:"),

@@ -71,7 +71,7 @@ def test_one_that_ended_is_told_nothing_and_started_again(echo: Helper) -> None:
     echo.tell("lost\n")
     note = echo.ended_early("it was started again")
     assert (note.what, note.why) == (
-        "the echo ended before the run did",
+        "the echo exited before the end of the run",
         "its process ended with status 3; it was started again",
     )
     echo.end()

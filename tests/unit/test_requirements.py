@@ -82,7 +82,7 @@ def test_what_is_lacking_is_said(change: dict[str, Any], name: str, status: str)
         ({"docker_cause": "other"}, "docker info"),
         ({"docker": replace(ENGINE, rootless=True)}, "DOCKER_HOST=unix:///var/run/docker.sock"),
         ({"docker": replace(ENGINE, cgroup_version="1")}, "unified_cgroup_hierarchy"),
-        ({"docker": replace(ENGINE, kernel="6.6.0-linuxkit")}, "the machine that Docker is on"),
+        ({"docker": replace(ENGINE, kernel="6.6.0-linuxkit")}, "the machine that runs Docker"),
     ],
 )
 def test_each_reason_that_docker_cannot_serve_has_its_own_advice(change: dict[str, Any], advice: str) -> None:

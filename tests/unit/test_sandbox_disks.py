@@ -14,9 +14,7 @@ def test_a_disk_that_does_nothing_of_what_it_was_asked() -> None:
     """It is said once, by the disk's name, and only after many looks in a row."""
     watch = DiskWatch()
     said = [watch.look(stat(5, 2)) for _ in range(2 * PATIENCE)]
-    assert [text for text in said if text] == [
-        f"its disk ubda has done nothing of what it was asked for {PATIENCE} s"
-    ]
+    assert [text for text in said if text] == [f"its disk ubda has completed no request for {PATIENCE} s"]
     assert said.index(next(filter(None, said))) == PATIENCE - 1
 
 

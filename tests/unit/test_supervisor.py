@@ -274,7 +274,7 @@ def test_what_cannot_be_thawed_is_ended_all_the_same(start: Start, monkeypatch: 
     going.supervisor.begin_stop(hooks=True)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     notes = [event.what for event in read_events(going.run.events) if isinstance(event, Note)]
-    assert "agent was to end and could not be thawed before" in notes
+    assert "agent could not be thawed before its stop" in notes
 
 
 def test_a_pod_that_is_to_end_is_terminating(start: Start) -> None:

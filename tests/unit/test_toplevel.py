@@ -38,9 +38,9 @@ def raising(error: BaseException) -> Callable[[], object]:
     ("error", "line"),
     [
         (IndexError("list index\nout of range"), "emu: unexpected IndexError: list index out of range: this is"),
-        (AssertionError(), "emu: unexpected AssertionError: this is a defect of emu"),
+        (AssertionError(), "emu: unexpected AssertionError: this is a bug in emu"),
         (RecursionError("x" * 5000), "emu: unexpected RecursionError: xxx"),
-        (OSError(errno.EROFS, "Read-only file system", "/cache/x"), "emu: /cache/x: Read-only file system; see"),
+        (OSError(errno.EROFS, "Read-only file system", "/cache/x"), "emu: /cache/x: Read-only file system; check"),
         (MemoryError(), "emu: out of memory; traceback in"),
     ],
 )  # fmt: skip
@@ -125,5 +125,5 @@ def test_every_command_ends_there(monkeypatch: pytest.MonkeyPatch, cache: Path) 
     monkeypatch.setattr(scenarios, "builtin_scenarios", broken)
     done = CliRunner().invoke(main, ["scenarios"])
     assert done.exit_code == EXIT_BAD_INPUT
-    assert "ZeroDivisionError: oh: this is a defect of emu" in done.stderr
+    assert "ZeroDivisionError: oh: this is a bug in emu" in done.stderr
     assert len(list(cache.iterdir())) == 1

@@ -80,7 +80,7 @@ def test_a_footprint_of_a_file_goes_with_the_variant(tmp_path: Path) -> None:
     ("setting", "what"),
     [
         ("variants.at-once.pod.freezr=1", "pod.freezr: there is no key 'freezr'"),
-        ("variants.at-once=5", "variants.at-once: 5 where a mapping belongs"),
+        ("variants.at-once=5", "variants.at-once: 5 instead of a mapping"),
         ("variants.at-once.pod.freezer.grace=soon", "pod.freezer.grace: 'soon' is not a duration (in variant"),
     ],
 )
@@ -101,14 +101,14 @@ def test_a_wrong_set_of_a_variant_is_told(setting: str, what: str) -> None:
         ("pod.freezer.grace", "foo.bar", "f.yaml:9:5: foo.bar: there is no key 'foo'", "correct"),
         ("pod.app.env.MODE", "load.phases.b.rate", "f.yaml:11:5: load.phases.b.rate: `load.phases` has no", "number"),
         ("all, after", "alles, after", "f.yaml:10:36: pod.freezer.reclaim.0.amount: 'alles'", "write all"),
-        ("  never:", "  never: 5", "f.yaml:7:10: variants.never: 5 where a mapping belongs", "PATH: VALUE"),
+        ("  never:", "  never: 5", "f.yaml:7:10: variants.never: 5 instead of a mapping", "PATH: VALUE"),
         ("  never:", "  Never:", "f.yaml:7:3: variants.Never", ""),
         ("name: idle", f"name: {'i' * 60}", "f.yaml:7:3: variants.never: 'never' is too long", "shorten"),
         ("* variants.never", "* variants.nevr", "there is no 'nevr' in variants", "never"),
         ("variants.never.pod.", "variants.never.podd.", "'variants.never.podd.cpu_s' is not", "never.pod."),
         ("* variants.never.pod.", "* pod.", "it compares one variant with all of them", "variants.NAME."),
         ("requests.by_status", "request.by_status", "'request.by_status.200' is not a name", "requests.by"),
-        ("env.MODE: fast", "env.MODE: fast\n    expect.podd.x: '1'", "'podd.x' is not a name of", "pod.x"),
+        ("env.MODE: fast", "env.MODE: fast\n    expect.podd.x: '1'", "'podd.x' is not a name in", "pod.x"),
         ("variants.at-once.pod", "variants.at-once.containers.ap", "there is no 'ap' in containers", "app"),
     ],
 )  # fmt: skip

@@ -68,7 +68,7 @@ def read_step(text: str) -> ReclaimStep:
         return ReclaimStep(read_amount(amount), parse_seconds(after or "0"))
     except ValueError as wrong:
         raise EmuError(
-            f"{text!r} is not a step of reclaim", str(wrong), "write AMOUNT or AMOUNT@SECONDS, such as 50%@10"
+            f"{text!r} is not a reclaim step", str(wrong), "write AMOUNT or AMOUNT@SECONDS, such as 50%@10"
         ) from wrong
 
 
@@ -432,7 +432,7 @@ async def _listen(server: Server, address: str) -> str:
         return address
     host, colon, port = address.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise EmuError(what, "it is neither a host with a port nor a socket's path", fix)
+        raise EmuError(what, "it is neither HOST:PORT nor unix:PATH", fix)
     try:
         return f"{host}:{await server.listen(host.strip('[]'), int(port), BACKLOG)}"
     except OSError as error:

@@ -62,13 +62,13 @@ def read_pods(path: Path) -> tuple[FreezerPod, ...]:
     try:
         pods = tuple(_pod(entry) for entry in typed.parse_object(read_regular(path, _MOST_BYTES))["pods"])
     except OSError as error:
-        raise EmuError(what, error.strerror or str(error), "name a file that there is with --pods") from error
+        raise EmuError(what, error.strerror or str(error), "use --pods to name an existing file") from error
     except KeyError as missing:
         raise EmuError(what, f"{missing} is missing", fix) from missing
     except (ValueError, TypeError, AttributeError, RecursionError) as wrong:
-        raise EmuError(what, f"it is not what it should be: {wrong}", fix) from wrong
+        raise EmuError(what, f"it is invalid: {wrong}", fix) from wrong
     if any(not pod.token for pod in pods):
-        raise EmuError(what, "a token is empty", "give each pod a token of its own")
+        raise EmuError(what, "a token is empty", "give each pod its own token")
     cgroups = [os.path.realpath(one.cgroup) for pod in pods for one in pod.containers]  # however it is spelt
     _refuse_twice(what, "token", [pod.token for pod in pods], secret=True)
     _refuse_twice(what, "name", [pod.name for pod in pods])
@@ -81,7 +81,7 @@ def _refuse_twice(what: str, noun: str, values: list[str], *, secret: bool = Fal
     if len(set(values)) < len(values):
         twice = next(value for value, times in Counter(values).items() if times > 1)
         shown = "" if secret else f": {twice!r}"
-        raise EmuError(what, f"a {noun} is there twice{shown}", f"give each a {noun} of its own")
+        raise EmuError(what, f"a {noun} appears twice{shown}", f"give each its own {noun}")
 
 
 def _pod(entry: dict[str, Any]) -> FreezerPod:

@@ -86,7 +86,9 @@ def made_prefetcher(wanted: str, *, reclaims: bool) -> Prefetcher | None:
         what = read_prefetch(wanted)
     except ValueError as wrong:
         raise EmuError(
-            f"{wanted!r} is not what to read ahead", str(wrong), "write --prefetch touched, or an amount such as 25%"
+            f"{wanted!r} is not a valid --prefetch value",
+            str(wrong),
+            "write --prefetch touched, or an amount such as 25%",
         ) from wrong
     if what == NONE:
         return None

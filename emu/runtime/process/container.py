@@ -109,8 +109,8 @@ class Container:
         if launch.find_program(name, self.place.root, self._env) is None:
             raise EmuError(
                 f"cannot run {name!r} in the container {self.request.name}",
-                f"there is no program {name!r} among those of our images",
-                "give one that is there, or take pod.runtime: docker with an image that has it",
+                f"emu's images have no program {name!r}",
+                "use one that they have, or pod.runtime: docker with an image that has it",
             )
 
     def _make_cgroup(self) -> None:
@@ -151,7 +151,7 @@ class Container:
         pid = _pid_of_ready(ready)
         if pid is None:
             said = self._abandon(output)
-            raise EmuError("", said or "it was not ready in time", "see whether the kernel's log says why: dmesg")
+            raise EmuError("", said or "it was not ready in time", "check the kernel log: dmesg")
         self._pid = pid
         with suppress(ProcessLookupError):  # it may have ended again
             self._pidfd = os.pidfd_open(pid)
@@ -253,7 +253,7 @@ class Container:
             if not self._ended.wait(_KILLED_S):
                 raise EmuError(
                     f"cannot stop the container {self.request.name}",
-                    f"its process {self.pid} still runs {_KILLED_S:g} s after SIGKILL",
+                    f"its process {self.pid} is still running {_KILLED_S:g} s after SIGKILL",
                     "see what it waits for: cat /proc/PID/stack",
                 )
         self._tell("stop", {})
@@ -277,8 +277,8 @@ class Container:
         if not pid:
             raise EmuError(
                 f"cannot run {argv[0]!r} in the container {self.request.name}",
-                "it does not run",
-                "wait until it does",
+                "it is not running",
+                "wait until it runs",
             )
         self._find(argv[0])
         words = launch.execute_words(

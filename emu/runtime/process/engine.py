@@ -42,7 +42,7 @@ _COMMANDS = {
     images.QUEUE_PROXY: ("/usr/bin/python3", "-m", "emu.daemon.queue_proxy"),
     images.APP: ("/usr/bin/python3", "-m", "emu.daemon.app"),
 }
-_FIX = "take pod.runtime: docker, or run on our own kernel: emu run --on sandbox …"
+_FIX = "use pod.runtime: docker, or the User-Mode Linux sandbox: emu run --on sandbox …"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ProcessRuntime:
         except CgroupError as error:
             raise EmuError(what, f"{error.what}: {error.why}", error.fix) from error
         if os.geteuid() != 0:
-            raise EmuError(what, f"user {os.geteuid()} may make no cgroups, networks and mounts", "run it as root")
+            raise EmuError(what, f"user {os.geteuid()} may not create cgroups, networks and mounts", "run it as root")
         if missing := launch.missing_tools():
             raise EmuError(what, f"not installed: {', '.join(missing)}", launch.INSTALL)
         return EngineFacts("", "cgroupfs", "2", "", str(self._home), "process")
@@ -159,8 +159,8 @@ class ProcessRuntime:
         if image is None:
             raise EmuError(
                 f"cannot make the container {request.name} from {request.image}",
-                "without Docker there are no other images than ours",
-                "take pod.runtime: docker",
+                "without Docker only emu's own images are available",
+                "use pod.runtime: docker",
             )
         ident = secrets.token_hex(32)
         place = Place(image.folder, self._cgroup(request, ident), self._network(request, ident), self._binds(request))
@@ -197,7 +197,11 @@ class ProcessRuntime:
     def _container(self, ident: str) -> Container:
         found = self._containers.get(ident)
         if found is None:
-            raise EmuError(f"there is no container {ident[:12]}", "it was removed", "tell us: this should not happen")
+            raise EmuError(
+                f"there is no container {ident[:12]}",
+                "it was removed",
+                "this is a bug in emu; please report it with this message",
+            )
         return found
 
     def start(self, container_id: str) -> None:

@@ -98,7 +98,7 @@ def tool(name: str) -> str:
     found = shutil.which(name, path=_PATH)
     if found is None:
         raise EmuError(
-            f"cannot run pods as processes: there is no {name}",
+            f"cannot run pods as processes: {name} is missing",
             f"it is not in {_PATH}",
             INSTALL,
         )

@@ -123,7 +123,7 @@ def take(parts: Parts, say: Callable[[str], None], directory: Path | None = None
     raise EmuError(
         "no image disk is free",
         f"{MAX_DISKS} sandboxes run at once",
-        "wait for one to end; emu clean removes what ended runs left behind",
+        "wait for one to end; emu clean removes what killed runs left behind",
     )
 
 
@@ -190,7 +190,7 @@ def make_sparse(path: Path, size_bytes: int) -> None:
         raise EmuError(
             f"cannot make a disk of {format_bytes(size_bytes)} in {path.parent}",
             error.strerror or str(error),
-            "take less: sandbox.swap in a scenario, --swap of emu sandbox",
+            "use less: sandbox.swap in a scenario, --swap of emu sandbox",
         ) from error
 
 
@@ -210,18 +210,18 @@ def reset(directory: Path | None = None) -> list[Path]:
             lock_fd = _lock(lock_path)
             if lock_fd is None:
                 raise EmuError(
-                    f"cannot drop the image disk {lock_path.with_suffix('.ext4')}",
+                    f"cannot remove the image disk {lock_path.with_suffix('.ext4')}",
                     f"a sandbox uses it ({holder(lock_path)})",
-                    "wait for that sandbox to end, or end it",
+                    "wait for that sandbox to end, or stop it",
                 )
             locks.append(lock_fd)
         removed = list(existing(directory))
         for path in removed:
             if pids := users(path):
                 raise EmuError(
-                    f"cannot drop the image disk {path}",
+                    f"cannot remove the image disk {path}",
                     f"it is open in a process ({', '.join(f'pid {pid}' for pid in pids)})",
-                    "wait for it to end, or end it; emu clean ends what killed runs left behind",
+                    "wait for it to end, or stop it; emu clean removes what killed runs left behind",
                 )
         for path in removed:
             path.unlink(missing_ok=True)

@@ -105,7 +105,7 @@ class Guest:
         scratch = self.scratch = leftovers.make_scratch()
         undo.callback(self._remove_scratch, scratch)
         self._fill_scratch(scratch, parts, shares, image_disk.path, memory)
-        self.say(f"booting our own kernel (User-Mode Linux, {format_bytes(self.memory_bytes)} of memory) …")
+        self.say(f"booting the User-Mode Linux sandbox ({format_bytes(self.memory_bytes)} of memory) …")
         launched = self._launched = launch(
             undo,
             parts,
@@ -154,7 +154,7 @@ class Guest:
     def _remove_scratch(self, scratch: Path) -> None:
         """Usually the keeper did it. Where it was killed, what it kept is ended here, and its record goes last."""
         if scratch.exists() and not leftovers.remove(scratch):
-            self.say(f"some of the guest's processes cannot be ended now; emu clean tries again ({scratch})")
+            self.say(f"some of the guest's processes cannot be killed now; emu clean will retry ({scratch})")
 
     def _await_ready(self, began: float, image_disk: Path) -> None:
         deadline = began + self.boot_deadline_s
@@ -163,7 +163,7 @@ class Guest:
                 frame = self._line.frames.popleft()
                 if frame.kind == wire.FAILED:
                     said = boot_failure(frame.payload.decode(), image_disk, self.scratch)
-                    raise self._line.failure("the guest did not come up", *said, console=False)
+                    raise self._line.failure("the guest did not boot", *said, console=False)
                 if frame.kind == wire.READY:
                     self._line.up = True
                     ready = frame.json()
@@ -174,7 +174,7 @@ class Guest:
                     return
             if time.monotonic() > deadline:
                 raise self._line.failure(
-                    "the guest did not come up",
+                    "the guest did not boot",
                     f"it was not ready after {self.boot_deadline_s:.0f} s",
                     "try again when the machine is less busy, or allow more time: --boot-deadline 3m",
                 )
@@ -239,7 +239,7 @@ def boot_failure(why: str, image_disk: Path, scratch: Path | None) -> tuple[str,
     if others:
         _verdict, *said = why.splitlines()  # what a disk looks like that another writes to says nothing
         why = "\n".join([f"the image disk {image_disk} is in use by pid {', '.join(map(str, others))}", *said])
-        return why, "wait for that sandbox to end, or end it; emu clean ends what killed runs left behind"
+        return why, "wait for that sandbox to end, or stop it; emu clean removes what killed runs left behind"
     if "damaged" in why.splitlines()[0]:
         return why, "drop the image disk; images are built again on the next run: emu sandbox reset"
     return why, "look at the messages above; emu doctor lists what the sandbox needs"

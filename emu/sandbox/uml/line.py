@@ -119,7 +119,7 @@ class Line:
         raise self.failure(
             "the guest ended by itself",
             why,
-            "run it again; if nobody ended that process, this machine may be short of memory: give the guest less "
+            "run it again; if that process was not killed, this machine may be short of memory: give the guest less "
             "(sandbox.memory in a scenario, --memory of emu sandbox)",
         )
 

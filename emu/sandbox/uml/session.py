@@ -145,6 +145,6 @@ class Session:
             self._deadline = min(self._deadline or now + grace_s, now + grace_s)
 
     def _give_up(self) -> int:
-        self._say("the command did not end when interrupted; ending the guest")
+        self._say("the command did not exit when interrupted; stopping the guest")
         self._line.give_up()
         return 128 + self._interrupts[-1]

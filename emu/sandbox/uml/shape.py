@@ -131,6 +131,6 @@ def check_sizes(memory_bytes: int, swap_bytes: int) -> None:
         raise EmuError(
             "the sandbox cannot boot",
             f"{format_bytes(swap_bytes)} of swap is more than {_MOST_SWAP} times its memory "
-            f"({format_bytes(memory_bytes)}), in which the kernel notes each page of it",
+            f"({format_bytes(memory_bytes)}), in which the kernel tracks each page of it",
             fix,
         )

@@ -290,7 +290,7 @@ def test_memory_is_reclaimed_after_the_pause_step_by_step_until_the_resume(
 def test_steps_are_read_as_they_are_written() -> None:
     """An amount, and when."""
     assert daemon.read_step("50%@1m") == daemon.ReclaimStep("50%", 60.0)
-    with pytest.raises(EmuError, match="not a step of reclaim"):
+    with pytest.raises(EmuError, match="not a reclaim step"):
         daemon.read_step("some@1")
 
 
@@ -405,5 +405,5 @@ def test_a_cgroup_under_two_spellings(tmp_path: Path) -> None:
             FreezerPod("two", "token-2", (Target("app", 0, "id-2", Path(f"{tmp_path}/{spelling}")),)),
         ]
         write_pods(tmp_path / "pods.json", pods)
-        with pytest.raises(EmuError, match="a cgroup is there twice"):
+        with pytest.raises(EmuError, match="a cgroup appears twice"):
             read_pods(tmp_path / "pods.json")

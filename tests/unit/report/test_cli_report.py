@@ -49,7 +49,8 @@ def test_a_run_is_named_by_part_of_its_name_or_by_its_path(runs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "part"), [("2026", "means 3 runs"), ("pagecache", "near: 20260102"), (".", "holds no run")]
+    ("word", "part"),
+    [("2026", "matches 3 runs"), ("pagecache", "similar: 20260102"), (".", "is not a run directory")],
 )
 def test_a_word_that_names_no_run_is_told_with_near_ones(runs: Path, word: str, part: str) -> None:
     """None or several: an error that helps to go on."""

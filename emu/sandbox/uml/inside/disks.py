@@ -30,5 +30,5 @@ class DiskWatch:
             looks = looks + 1 if fields[_IN_FLIGHT] and done == before else 0
             self._done[name] = (done, looks)
             if looks == PATIENCE:
-                return f"its disk {name} has done nothing of what it was asked for {PATIENCE} s"
+                return f"its disk {name} has completed no request for {PATIENCE} s"
         return ""
