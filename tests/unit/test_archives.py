@@ -89,7 +89,7 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     """A file of another kind, and an archive of something else."""
     (tmp_path / "text").write_text("no archive")
     for path in (tmp_path / "text", saved(tmp_path / "other.tar", {}, "index.json")):
-        with pytest.raises(EmuError, match="not an (image )?archive"):
+        with pytest.raises(EmuError, match=r"not an (image )?archive"):
             archives.names_in(path)
 
 
