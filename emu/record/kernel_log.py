@@ -30,7 +30,7 @@ class KernelLog:
         """The file that its lines go to."""
 
     def open(self) -> None:
-        """Open both. A log that cannot be read is noted, and done without."""
+        """Open the file and the log. If the log cannot be read, a note says so, and recording goes on without it."""
         self.fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._reader = KmsgReader().open()
@@ -41,7 +41,7 @@ class KernelLog:
             self._append(Note(t=now(), what=error.what, why=why, level="warning"))
 
     def read(self) -> None:
-        """Take what has been logged since."""
+        """Read and keep what has been logged since."""
         if self._reader is None:
             return
         try:

@@ -25,11 +25,11 @@ class PodListeners:
 
     @property
     def tried(self) -> bool:
-        """Whether this pod's network has been looked for, found or not."""
+        """Whether this pod's network has been entered, or could not be."""
         return self._listeners is not None
 
     def open(self, cgroup: Path) -> None:
-        """Look into the network of the process in this cgroup; where that cannot be, it is noted once."""
+        """Enter the network of the first process in this cgroup; if that fails, a note says so."""
         try:
             pids = (cgroup / "cgroup.procs").read_text().split()
             self._listeners = Listeners(f"/proc/{pids[0]}/ns/net")
@@ -40,7 +40,7 @@ class PodListeners:
         self._source = self._writer.declare(self._pod, LISTENERS_FILE, f"/proc/{pids[0]}/ns/net")
 
     def sample(self) -> None:
-        """Put how many wait now into the sample."""
+        """Add how many wait now to the sample."""
         if self._source < 0 or self._listeners is None:
             return
         try:

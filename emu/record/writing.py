@@ -1,4 +1,4 @@
-"""What is wrong when a part of the record cannot be written: the run ends, rather than go on with a hole in it."""
+"""Writes of the record: one that fails ends the recording, so that what is there has no gap."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""Kernels of our own: User-Mode Linux where this machine lacks what the emulator needs; a whole Debian with systemd
-in QEMU for what that one cannot show.
+"""The machines that emu boots: User-Mode Linux where the host lacks what a run needs; in tests also a Debian with
+systemd in QEMU, for what User-Mode Linux cannot show.
 """

@@ -25,7 +25,7 @@ from emu.sandbox.qemu.listener import PORTS, GuestError, Listener, Outcome
 
 @pytest.mark.parametrize("wrong", [["--memory", "x"], ["--timeout", "soon"]])
 def test_a_wrong_option_is_no_defect(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """It is named, as it is by emu's own commands, and nothing is booted."""
+    """The error names it, as emu's own commands do, and nothing is booted."""
     assert toplevel.run(partial(main, ["run", *wrong, "--", "true"], standalone_mode=False)) == EXIT_BAD_INPUT
     printed = capsys.readouterr().err
     assert "Usage:" in printed and wrong[-1] in printed

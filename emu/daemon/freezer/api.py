@@ -23,7 +23,7 @@ _TOKEN = FREEZER_TOKEN_HEADER.lower().encode()
 
 
 class Actions(Protocol):
-    """Who does what is asked for, and knows how it stands."""
+    """What carries out the requests, and reports the state."""
 
     async def handle(self, token: bytes, body: bytes) -> tuple[int, str]:
         """The status of an action, and words if it was not done."""

@@ -1,4 +1,4 @@
-"""What the kernel says of the containers of pods, now."""
+"""Whether the containers of pods live and are frozen, read from the kernel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emu.errors import EmuError
 
 
 def frozen_or_unknown(target: Target) -> bool | None:
-    """Whether it stands still; None where the kernel cannot be asked."""
+    """Whether it is frozen; None where the kernel cannot be asked."""
     try:
         return is_frozen(target)
     except CgroupError:
@@ -19,8 +19,8 @@ def frozen_or_unknown(target: Target) -> bool | None:
 
 
 def states(pods: Pods) -> dict[str, Any]:
-    """Every pod, as JSON has it: null, and why, where a container cannot be read; an error where the pods cannot.
-    Tokens are not told.
+    """Every pod, for JSON: null and an error for a container that cannot be read; an error where the pods cannot be.
+    Tokens are left out.
     """
     try:
         known, wrong = pods.all(), ""

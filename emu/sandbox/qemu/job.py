@@ -1,4 +1,4 @@
-"""What a systemd guest is for: its job, as the files on the disk that it reads it from."""
+"""A systemd guest's job, and the files that carry it into the guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hears what a systemd guest says on its serial ports, until it has told its job's status."""
+"""Listens to a systemd guest's serial ports until the guest reports its job's exit status."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class SandboxError(EmuError):
 
 
 class Console:
-    """What has come on it, the last lines of it. `log` gets a copy of all."""
+    """The last lines of a console. `log` gets a copy of everything."""
 
     def __init__(self, fd: int, log: IO[bytes] | None) -> None:
         self.fd = fd
@@ -34,7 +34,7 @@ class Console:
         self._lines: deque[str] = deque([""], maxlen=_KEPT_LINES)
 
     def read(self) -> None:
-        """Take what has come since."""
+        """Read what is there."""
         with suppress(BlockingIOError):
             while data := os.read(self.fd, 65536):
                 if self._log is not None:

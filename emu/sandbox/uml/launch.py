@@ -43,7 +43,7 @@ class Descriptors:
 
 @dataclass(frozen=True)
 class Launched:
-    """A keeper that runs, and our ends of the guest's channels."""
+    """A running keeper, and the host's ends of the guest's channels."""
 
     keeper: subprocess.Popen[bytes]
     keeper_fd: int

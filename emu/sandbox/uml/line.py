@@ -1,4 +1,4 @@
-"""The host's end of the serial line to a guest's agent (inside/wire.py), and how a guest that is gone is noticed."""
+"""The host's end of the serial line to a guest's agent (inside/wire.py); notices when the guest has gone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Line:
         self._in_flight = 0
         self._heard = time.monotonic()
         self.frames: deque[wire.Frame] = deque()
-        """What has come, apart from what the line itself is kept going by."""
+        """Frames received, without heartbeats and acknowledgements."""
         self.up = False
 
     def send(self, data: bytes) -> None:
@@ -52,7 +52,7 @@ class Line:
         self._unsent += data
 
     def turn(self, wanted: Mapping[int, int], wait_s: float, *, listen: bool = True) -> dict[int, int]:
-        """Wait for something to happen, handle our own channels; return which of `wanted` are ready."""
+        """Wait for something to happen, serve the guest's channels; return which of `wanted` are ready."""
         poller = select.poll()
         for fd, events in wanted.items():
             poller.register(fd, events)
