@@ -25,7 +25,7 @@ class RunRecorder:
         self._full = False
 
     def __enter__(self) -> Self:
-        words = ["--run", str(self._run.path), "--pod-cgroup", str(self._pod.cgroup.path)]
+        words = ["--run", str(self._run.path), "--pod-cgroup", str(self._pod.cgroup.path), "--pod", self._pod.name]
         self._helper.start("emu.record.recorder", [*words, "--interval", str(self._interval_s)])
         if self._helper.line(START_S) != b"recording\n":
             self._helper.end()

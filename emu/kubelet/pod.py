@@ -111,6 +111,11 @@ class Pod:
     ) -> None:
         self._stack.close()
 
+    @property
+    def name(self) -> str:
+        """The pod's name: a run has one pod, and both have one name."""
+        return self.run_id
+
     def _volume(self, name: str) -> str:
         """What the engine calls a volume of the template."""
         return f"{self.run_id}-{name}"

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -601,34 +601,22 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
-class EventLog:
-    """Appends events to events.jsonl, whole lines, straight to the kernel: a kill loses nothing written.
-
-    An event that cannot be written is lost and counted; whoever appends has better to do than to fail for it. Who
-    owns the log looks at `failure` now and then.
-    """
+class _File:
+    """events.jsonl as one process appends to it, however many logs write there."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = -1
-        self._torn = False
+        self.path = path
+        self.fd = -1
         self.lost = 0
-        """Events that could not be written."""
         self.failure: OSError | None = None
-        """Why not, the last time; None once one could be written again."""
+        self._torn = False
 
-    @property
-    def fd(self) -> int:
-        """The open file's descriptor; -1 before the first append."""
-        return self._fd
-
-    def append(self, event: Event) -> None:
-        """Write one event now."""
-        line = event.to_line().encode()
+    def append(self, line: bytes) -> None:
+        """Write a line now; if that fails, it is lost and counted."""
         try:
-            if self._fd < 0:
-                self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            written = os.write(self._fd, b"\n" + line if self._torn else line)
+            if self.fd < 0:
+                self.fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            written = os.write(self.fd, b"\n" + line if self._torn else line)
             if written < len(line):
                 self._torn = True
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -640,9 +628,52 @@ class EventLog:
 
     def close(self) -> None:
         """Close the file; a later append opens it again."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class EventLog:
+    """Appends events to events.jsonl, whole lines, straight to the kernel: a kill loses nothing written.
+
+    An event that cannot be written is lost and counted; whoever appends has better to do than to fail for it. Who
+    owns the log looks at `failure` now and then.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = _File(path)
+        self._pod = ""
+
+    def of_pod(self, name: str) -> EventLog:
+        """The same log for whoever runs one pod: it fills in the pod's name where an event has one."""
+        log = EventLog(self._file.path)
+        log._file, log._pod = self._file, name
+        return log
+
+    @property
+    def fd(self) -> int:
+        """The open file's descriptor; -1 before the first append."""
+        return self._file.fd
+
+    @property
+    def lost(self) -> int:
+        """Events that could not be written."""
+        return self._file.lost
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why not, the last time; None once one could be written again."""
+        return self._file.failure
+
+    def append(self, event: Event) -> None:
+        """Write one event now."""
+        if self._pod and isinstance(event, OfPod) and not event.pod:
+            event = replace(event, pod=self._pod)
+        self._file.append(event.to_line().encode())
+
+    def close(self) -> None:
+        """Close the file; a later append opens it again."""
+        self._file.close()
 
 
 _BEGIN = '{"kind":'

@@ -101,7 +101,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             run_id,
             engine,
             cgroup,
-            log,
+            log.of_pod(run_id),
             machine_memory_bytes=psutil.virtual_memory().total,
             owner=owner(),
             log_driver=log_driver(),
@@ -120,7 +120,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 from emu.run.starts import Starts
 
                 starts = Starts(
-                    spec.starts, pod, image, engine, run, log,
+                    spec.starts, pod, image, engine, run, log.of_pod(pod.name),
                     ready_timeout_s=spec.pod.ready_timeout, say=screen.step, check=keep,
                 )  # fmt: skip
                 stack.enter_context(starts).measure()
@@ -159,7 +159,7 @@ def _supervise(
         Supervisor,
         pod,
         engine,
-        log,
+        log.of_pod(pod.name),
         run,
         on_exit=on_exit,
         on_event=_Events(screen, began).tell,
@@ -176,7 +176,7 @@ def _supervise(
         supervisor = ScaledPod(
             spec.pod,
             pod,
-            log,
+            log.of_pod(pod.name),
             activator,
             lambda first: make(first=first),
             found=partial(_warmth, pod, engine),

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from cgroups.mount import find_cgroup2
-from emu.record.events import ContainerExited, DockerEvent, read_events
+from emu.record.events import ContainerExited, DockerEvent, OfPod, read_events
+from emu.record.samples import HOST, read_samples
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import PARENT
 from emu.runtime.process import network, roots
@@ -114,6 +115,16 @@ def test_a_kill_is_judged_without_docker_s_flag(emu_run: EmuRun) -> None:
         if isinstance(one, DockerEvent) and one.action == "die"
     ]
     assert "137" in died
+
+
+def test_the_record_names_the_pod(emu_run: EmuRun) -> None:
+    """In every event about the pod, its containers or cgroups, and of every file in the samples but the machine's."""
+    done = emu_run("app-oom", PROCESS)
+    name = done.summary["run_id"]
+    assert {one.pod for one in read_events(done.run.events) if isinstance(one, OfPod)} == {name}
+    owners = {owner for sample in read_samples(done.run.samples) for owner in sample.files} - {HOST}
+    assert {owner.pod for owner in owners} == {name}
+    assert {owner.container for owner in owners} == {"", "sandbox", "queue-proxy", "app"}
 
 
 def test_what_containers_print_is_kept(emu_run: EmuRun) -> None:

@@ -52,6 +52,20 @@ def test_an_event_of_a_pod_says_which() -> None:
     assert gone.owner == ready.owner.whole_pod == Owner("emu-a", "", None)
 
 
+def test_a_log_of_a_pod_fills_in_its_name(tmp_path: Path) -> None:
+    """In events that have one and do not say it themselves; it writes to the same file, and both know of losses."""
+    log = EventLog(tmp_path / "e")
+    one = log.of_pod("emu-a")
+    one.append(ContainerReady(t=1.0, container="app", attempt=0, ready=True))
+    one.append(ContainerReady(t=2.0, pod="emu-b", container="app", attempt=0, ready=True))
+    one.append(Note(t=3.0, what="of no pod"))
+    log.append(ContainerReady(t=4.0, container="app", attempt=0, ready=True))
+    assert [getattr(event, "pod", None) for event in read_events(tmp_path / "e")] == ["emu-a", "emu-b", None, ""]
+    full = EventLog(Path("/dev/full"))
+    full.of_pod("emu-a").append(Note(t=1.0, what="one"))
+    assert full.lost == 1 and full.failure is not None
+
+
 def test_an_event_of_an_older_run_is_of_a_pod_without_a_name() -> None:
     """Before pods had names, there was one in a run."""
     line = '{"kind":"container-ready","t":1,"container":"app","attempt":0,"ready":true}'

@@ -142,7 +142,7 @@ class Freezer:
             status, why = 500, str(failed)
         except CgroupError as unreadable:  # of a container's cgroup.events: nothing was done yet
             status, why = 500, f"{unreadable.what}: {unreadable.why}"
-            self._record(FreezerFailed(t=now(), action=action, container="", why=why))
+            self._record(FreezerFailed(t=now(), pod=pod.name, action=action, container="", why=why))
         took_s = now() - arrived
         self._metrics.action(action, status, took_s)
         facts = {"why": why} if why else {"tookMs": round(took_s * 1e3, 3)}
@@ -173,20 +173,20 @@ class Freezer:
     async def _pause(self, pod: FreezerPod, arrived: float) -> None:
         live = [target for target in pod.containers if is_live(target)]
         if not live:
-            self._fail(PAUSE, "", f"no container of {pod.name} is running")
+            self._fail(pod, PAUSE, "", f"no container of {pod.name} is running")
         done: list[Target] = []
         for target in [target for target in live if not is_frozen(target)]:
             try:
                 took = await _in(self._threads, self._method.freeze, target)
             except (CgroupError, EmuError) as error:
                 if self._mode != KNATIVE_MODE:
-                    await self._undo([*done, target])
-                self._fail(PAUSE, target.name, f"{error.what}: {error.why}")
+                    await self._undo(pod, [*done, target])
+                self._fail(pod, PAUSE, target.name, f"{error.what}: {error.why}")
             done.append(target)
             self._record(
                 ContainerPaused(
                     t=now(),
-                    **_who(target),
+                    **_who(pod, target),
                     method=self._method.name,
                     took_s=now() - arrived,
                     engine_s=took.engine_s,
@@ -194,12 +194,12 @@ class Freezer:
                 )
             )
 
-    async def _undo(self, targets: list[Target]) -> None:
+    async def _undo(self, pod: FreezerPod, targets: list[Target]) -> None:
         """A pause that failed leaves nothing frozen."""
         for target in targets:
             try:
                 if is_frozen(target):
-                    await self._thaw(target, now())
+                    await self._thaw(pod, target, now())
             except (CgroupError, EmuError) as error:
                 self._tell("undo-failed", f"{error.what}: {error.why}", priority=3)
 
@@ -209,27 +209,27 @@ class Freezer:
         for target in pod.containers:
             try:
                 if is_frozen(target):
-                    await self._thaw(target, arrived)
+                    await self._thaw(pod, target, arrived)
             except (CgroupError, EmuError) as error:
                 if frozen_or_unknown(target) is not False:
                     failures.append((target.name, f"{error.what}: {error.why}"))
                 elif is_live(target):  # somebody else was faster, as the engine is when it stops a paused container
-                    self._resumed(target, "other", arrived, Took(None, 0.0))
+                    self._resumed(pod, target, "other", arrived, Took(None, 0.0))
         if failures:
-            self._fail(RESUME, *failures[0])
+            self._fail(pod, RESUME, *failures[0])
 
-    async def _thaw(self, target: Target, arrived: float) -> None:
-        await self._fetch(target)
+    async def _thaw(self, pod: FreezerPod, target: Target, arrived: float) -> None:
+        await self._fetch(pod, target)
         took = self._method.thaw_at_once(target)
         if took is None:
             took = await _in(self._threads, self._method.thaw, target)
-        self._resumed(target, self._method.name, arrived, took)
+        self._resumed(pod, target, self._method.name, arrived, took)
 
-    def _resumed(self, target: Target, method: str, arrived: float, took: Took) -> None:
+    def _resumed(self, pod: FreezerPod, target: Target, method: str, arrived: float, took: Took) -> None:
         self._record(
             ContainerResumed(
                 t=now(),
-                **_who(target),
+                **_who(pod, target),
                 method=method,
                 took_s=now() - arrived,
                 engine_s=took.engine_s,
@@ -239,22 +239,24 @@ class Freezer:
 
     # --- reclaim, and what is read back ahead
 
-    async def _fetch(self, target: Target) -> None:
+    async def _fetch(self, pod: FreezerPod, target: Target) -> None:
         if self._prefetcher is None:
             return
-        got = await self._prefetched(self._threads, self._prefetcher.fetch, target)
+        got = await self._prefetched(self._threads, self._prefetcher.fetch, pod, target)
         if got is not None:
-            self._record(MemoryPrefetched(t=now(), **_who(target), **asdict(got)))
+            self._record(MemoryPrefetched(t=now(), **_who(pod, target), **asdict(got)))
             self._metrics.prefetched(got.prefetched_bytes)
 
-    async def _prefetched(self, threads: ThreadPoolExecutor, call: Callable[[Target], T], target: Target) -> T | None:
+    async def _prefetched(
+        self, threads: ThreadPoolExecutor, call: Callable[[Target], T], pod: FreezerPod, target: Target
+    ) -> T | None:
         """The outcome of what the prefetcher does; None where it cannot, which is told once: it goes on without."""
         try:
             return await _in(threads, call, target)
         except (OSError, CgroupError) as error:
             why = f"the kernel refuses it ({error}); it is not tried again"
             if self._prefetcher is not None:
-                self._record(FreezerFailed(t=now(), action="prefetch", container=target.name, why=why))
+                self._record(FreezerFailed(t=now(), pod=pod.name, action="prefetch", container=target.name, why=why))
                 self._tell("prefetch-failed", why, 4, facts={"container": target.name})
             self._prefetcher = None
             return None
@@ -286,7 +288,9 @@ class Freezer:
                     got = await _in(self._reclaimers, reclaim, target, step.amount, stop)
                 except (CgroupError, EmuError) as error:
                     why = f"{error.what}: {error.why}"
-                    self._record(FreezerFailed(t=now(), action="reclaim", container=target.name, why=why))
+                    self._record(
+                        FreezerFailed(t=now(), pod=pod.name, action="reclaim", container=target.name, why=why)
+                    )
                     self._tell("reclaim-failed", why, 4, pod, {"container": target.name})
                 else:
                     self._reclaimed(pod, target, got)
@@ -298,7 +302,7 @@ class Freezer:
         """Have the prefetcher look at each container that stands still yet."""
         for target in pod.containers:
             if self._prefetcher is not None and not going.stopped.is_set() and frozen_or_unknown(target):
-                size = await self._prefetched(self._reclaimers, partial(look, self._prefetcher), target)
+                size = await self._prefetched(self._reclaimers, partial(look, self._prefetcher), pod, target)
                 if size is not None:
                     what = {"container": target.name, "bytes": size}
                     self._tell("swapped" if look is Prefetcher.reclaimed else "touched", "", 7, pod, what)
@@ -309,7 +313,7 @@ class Freezer:
         self._record(
             MemoryReclaimed(
                 t=now(),
-                **_who(target),
+                **_who(pod, target),
                 wanted_bytes=got.wanted_bytes,
                 before=asdict(got.before),
                 after=asdict(got.after),
@@ -347,8 +351,8 @@ class Freezer:
         if self._events is not None:
             self._events.close()
 
-    def _fail(self, action: str, container: str, why: str) -> None:
-        self._record(FreezerFailed(t=now(), action=action, container=container, why=why))
+    def _fail(self, pod: FreezerPod, action: str, container: str, why: str) -> None:
+        self._record(FreezerFailed(t=now(), pod=pod.name, action=action, container=container, why=why))
         raise FreezeError(why)
 
     def _record(self, event: Event) -> None:
@@ -389,13 +393,14 @@ def _action(body: bytes) -> str | None:
 
 
 class _Who(TypedDict):
+    pod: str
     container: str
     attempt: int
     id: str
 
 
-def _who(target: Target) -> _Who:
-    return {"container": target.name, "attempt": target.attempt, "id": target.id}
+def _who(pod: FreezerPod, target: Target) -> _Who:
+    return {"pod": pod.name, "container": target.name, "attempt": target.attempt, "id": target.id}
 
 
 async def serve(freezer: Freezer, listen: Sequence[str], log: runtime.Log, *, follow_stdin: bool) -> int:

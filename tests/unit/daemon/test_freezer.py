@@ -28,6 +28,7 @@ from emu.record.events import (
     EventLog,
     FreezerFailed,
     MemoryReclaimed,
+    OfPod,
     read_events,
 )
 
@@ -118,6 +119,11 @@ def running(pods: Path, method: FakeMethod, tmp_path: Path) -> Iterator[Running]
     made.close()
 
 
+def pods_of(running: Running) -> set[str]:
+    """Which pods its events are about."""
+    return {event.pod for event in running.events() if isinstance(event, OfPod)}
+
+
 def test_a_pause_freezes_every_container_of_the_tokens_pod_and_no_others(
     running: Running, method: FakeMethod
 ) -> None:
@@ -132,6 +138,7 @@ def test_a_pause_freezes_every_container_of_the_tokens_pod_and_no_others(
     assert method.done == ["freeze app", "freeze sidecar", "thaw app", "thaw sidecar"]
     kinds = [type(event) for event in running.events()]
     assert kinds == [ContainerPaused, ContainerPaused, ContainerResumed, ContainerResumed]
+    assert pods_of(running) == {"one"}
 
 
 @pytest.mark.parametrize(
@@ -165,6 +172,7 @@ def test_a_failed_pause_is_500_and_leaves_nothing_frozen(running: Running, metho
     assert "cannot freeze sidecar: it will not" in words
     assert method.frozen == set()
     assert [event.container for event in running.events() if isinstance(event, FreezerFailed)] == ["sidecar"]
+    assert pods_of(running) == {"one"}
     assert running.lines()[-1]["event"] == "pause-failed"
 
 
