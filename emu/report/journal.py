@@ -85,7 +85,7 @@ def _is_own_word(study: Study, line: KernelLine) -> bool:
 
 
 def _notable(study: Study) -> Iterator[Entry]:
-    where = (study.where or "where is not known") + (", as processes" if study.machine.runtime == "process" else "")
+    where = (study.where or "place unknown") + (", as processes" if study.machine.runtime == "process" else "")
     yield Entry(0.0, "emu", f"run {study.run_id or study.run.path.name} began ({where})")
     yield from _containers(study)
     for phase in study.phases:
@@ -120,7 +120,7 @@ def _notable(study: Study) -> Iterator[Entry]:
     yield from _scaled(study)
     if study.failed is not None:
         failed = study.failed
-        yield Entry(failed.time_s, "emu", f"the run could not go on: {failed.what}: {failed.why}", asdict(failed))
+        yield Entry(failed.time_s, "emu", f"the run could not continue: {failed.what}: {failed.why}", asdict(failed))
     if study.ended:
         yield Entry(study.duration_s, "emu", "run was interrupted" if study.interrupted else "run ended")
 
@@ -154,7 +154,7 @@ def _scaled(study: Study) -> Iterator[Entry]:
     """What the autoscaler decided, and when it had come about."""
     for one in study.scaling.absences if study.scaling is not None else ():
         detail = {"decided_s": one.decided_s, "gone_s": one.gone_s, "wanted_s": one.wanted_s, "ready_s": one.ready_s}
-        yield Entry(one.decided_s, "autoscaler", f"scale to zero: {one.why or 'why is not on record'}", detail)
+        yield Entry(one.decided_s, "autoscaler", f"scale to zero: {one.why or 'reason not recorded'}", detail)
         if one.gone_s is not None:
             yield Entry(one.gone_s, "autoscaler", "the pod is gone", detail)
         if one.wanted_s is not None:
@@ -182,7 +182,7 @@ def _containers(study: Study) -> Iterator[Entry]:
             yield Entry(one.ready_s, "emu", f"{name} is ready", detail)
         if one.exited_s is not None:
             with_its_pod = one.stop is not None and one.stop.with_pod
-            why = one.reason if not one.asked else "told to, with its pod" if with_its_pod else "stopped by emu"
+            why = one.reason if not one.asked else "stopped with its pod" if with_its_pod else "stopped by emu"
             flag = (
                 "" if one.docker_oom_killed is None else f", Docker's OOMKilled {str(one.docker_oom_killed).lower()}"
             )

@@ -263,7 +263,7 @@ def _absences(summary: Summary) -> list[Text]:
     absences = (summary["autoscaling"] or {}).get("absences")
     if not absences:
         return []
-    table = Table("TO GO AT", "GONE AT", "WANTED AGAIN AT", "READY AT", "START TOOK", "REQUESTS THAT WAITED")
+    table = Table("SCALE-DOWN AT", "GONE AT", "SCALE-UP AT", "READY AT", "START TOOK", "REQUESTS THAT WAITED")
     for one in absences:
         times = [one[name] for name in ("decided_s", "gone_s", "wanted_s", "ready_s")]
         ready = one["ready_s"] is not None

@@ -78,7 +78,7 @@ def see_that_it_says_why(run: Going, said: str, summary: dict[str, Any]) -> None
     assert kinds.count(RunFailed) == kinds.count(RunEnded) == 1
     assert summary["failed"]["what"] == "the Docker engine went away"
     assert (summary["ended"], summary["met"], summary["interrupted"]) == (True, False, False)
-    assert summary["verdict"]["headline"].startswith("The run could not go on after")
+    assert summary["verdict"]["headline"].startswith("The run could not continue after")
     assert "ended by itself" not in json.dumps(summary["verdict"])
     assert "SIGKILL from outside" not in json.dumps(summary["verdict"])
     assert summary["oom_kills"] == []

@@ -47,7 +47,7 @@ _COLUMNS = (
 
 def _header(summary: dict[str, Any]) -> Markup:
     machine = summary["machine"] or {}
-    place = {"host": "on this host", "sandbox:uml": "in emu's own kernel (UML)"}.get(
+    place = {"host": "on this host", "sandbox:uml": "in the sandbox (UML)"}.get(
         summary["where"] or "", summary["where"]
     )
     line = [summary["scenario"], summary["wall_time"], place, f"{len(summary['variants'])} variants"]
@@ -69,7 +69,7 @@ def _chip(summary: dict[str, Any]) -> Markup:
     if summary["interrupted"]:
         return element("span", "interrupted", class_="verdict unmet")
     if summary["failed"]:
-        return element("span", "could not go on", class_="verdict unmet")
+        return element("span", "could not continue", class_="verdict unmet")
     if not summary["ended"] and not unmet(summary["variants"]):
         return element("span", "? not decided", class_="verdict none")
     said = "✓ as expected" if summary["met"] else "✗ not as expected"

@@ -14,7 +14,7 @@ LONGEST_HEADING = 120
 
 def header(study: Study, summary: dict[str, Any]) -> Markup:
     """The verdict in a line, the story in sentences, and what was expected."""
-    place = {"host": "on this host", "sandbox:uml": "in emu's own kernel (UML)"}.get(study.where or "", study.where)
+    place = {"host": "on this host", "sandbox:uml": "in the sandbox (UML)"}.get(study.where or "", study.where)
     scenario = study.scenario or summary.get("scenario")
     place = f"{place}, as processes" if study.machine.runtime == "process" else place
     line = [scenario, study.wall_time, place, study.machine.kernel and f"Linux {study.machine.kernel}"]
@@ -42,9 +42,9 @@ def _chip(study: Study, summary: dict[str, Any]) -> Markup:
     if study.interrupted:
         return element("span", "interrupted", class_="verdict unmet")
     if study.failed:
-        return element("span", "could not go on", class_="verdict unmet")
+        return element("span", "could not continue", class_="verdict unmet")
     if not summary.get("expectations"):
-        return element("span", "nothing was expected", class_="verdict none")
+        return element("span", "no expectations", class_="verdict none")
     met = bool(summary.get("met"))
     if not study.ended and not any(one.get("met") is False for one in summary["expectations"]):
         return element("span", "? not decided", class_="verdict none")
@@ -84,7 +84,7 @@ def expectations(summary: dict[str, Any]) -> Markup:
     parts = [_expected(unmet)] if unmet else []
     if met:
         number = len(met)
-        said = f"all {number} expectations were met" if number > 1 else "what was expected came true"
+        said = f"all {number} expectations were met" if number > 1 else "the expectation was met"
         more = f"{number} more {'was' if number == 1 else 'were'} met"
         parts.append(folded(f"✓ {more if unmet else said}", _expected(met)))
     return join(parts)

@@ -24,7 +24,7 @@ STACK = (
 """Parts of memory.current from the bottom up: what the kernel can drop lies on top."""
 SWAP = ("swap", "swap: on top, as it is not part of memory.current", "var(--swap)")
 STRIP = {
-    "high": "high: over memory.high, so it was slowed down",
+    "high": "high: above memory.high, so it was throttled",
     "max": "max: the limit was met, and the kernel looked for memory to take back",
     "oom": "oom: there was none to take back",
 }

@@ -64,7 +64,7 @@ def figure_part(title: str, hint: str, figure: Figure) -> Markup:
         return section(title, *missing)
     said = element("span", "", id="said", role="status")
     tools = element("div", said, id="tools", class_="screen", role="toolbar", aria_label=f"{title}: zoom")
-    names = element("div", "", id="names", role="group", aria_label="what is drawn; press to hide it")
+    names = element("div", "", id="names", role="group", aria_label="series; press one to hide it")
     box = element(
         "figure",
         element("div", "", id="figure", style=f"height:{figure.height_px}px"),

@@ -91,7 +91,7 @@ def _stops(study: Study) -> list[Markup]:
     stops = [(entry, entry.stop) for entry in study.instances if entry.stop is not None and entry.stop.why != "run"]
     if not stops:
         return []
-    heads = ["container", "attempt", "why", "told", "grace", "SIGTERM", "SIGKILL", "ended", "exit code"]
+    heads = ["container", "attempt", "why", "asked", "grace", "SIGTERM", "SIGKILL", "ended", "exit code"]
     rows = [
         (
             entry.container,
@@ -106,7 +106,7 @@ def _stops(study: Study) -> list[Markup]:
         )
         for entry, stop in stops
     ]
-    return [element("h3", "Told to end"), table(heads, rows, [*heads[3:]])]
+    return [element("h3", "Stops"), table(heads, rows, [*heads[3:]])]
 
 
 def _events(study: Study) -> list[Markup]:
@@ -229,7 +229,7 @@ def _absences(study: Study) -> Markup:
     ]
     if not rows:
         return section("Scale to zero", element("p", "The pod was never idle for long enough.", class_="missing"))
-    heads = ["to go at", "gone at", "wanted again at", "ready at", "start took", "requests that waited"]
+    heads = ["scale-down at", "gone at", "scale-up at", "ready at", "start took", "requests that waited"]
     return section("Scale to zero", table(heads, rows, heads))
 
 
@@ -342,7 +342,7 @@ def _notes(study: Study) -> Markup:
 
 def _kernel_log(study: Study) -> Markup:
     if not study.kernel_lines:
-        said = "The kernel logged nothing in this run, or its log could not be read."
+        said = "The kernel logged no message in this run, or its log could not be read."
         return section("Kernel log", element("p", said, class_="missing"))
     count = len(study.kernel_lines)
     lines = element("pre", "\n".join(map(log_line, study.kernel_lines)))

@@ -10,7 +10,7 @@ from emu.units import format_bytes
 def kills_section(study: Study) -> Markup:
     """A row for each kill, and the kernel's own words."""
     if not study.kills:
-        said = "The kernel killed nothing for want of memory, as far as was recorded."
+        said = "No OOM kill was recorded."
         return section("OOM kills", element("p", said, class_="missing"))
     blocks = _oom_blocks(study.kernel_lines)
     heads = ["at", "container", "attempt", "ran out", "asked for memory", "killed", "pid", "it held", "in flight"]

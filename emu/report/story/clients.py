@@ -18,7 +18,7 @@ MOST_KINDS = 3
 """Kinds of answers whose latency is told."""
 SLOW_SHARE = 0.1
 """A machine that is late with more than this share of a phase's requests is too slow for it."""
-BROUGHT = "This machine brought "
+BROUGHT = "This machine sent "
 TOO_SLOW = "This machine is too slow for the scenario"
 BUSY_SHARE = 0.2
 """A machine whose recorder is late with more than this share of its samples has other things to do."""
@@ -117,7 +117,7 @@ def bound_headline(study: Study) -> str:
         in_time = sum((one.late_s or 0.0) < LATE_S for one in mine)
         asked = len(mine) + phase.unsent
         if in_time <= (1 - SLOW_SHARE) * asked:
-            return f"{TOO_SLOW}: it brought {in_time:,} of {count(asked, 'request')} in time, and {bound}. "
+            return f"{TOO_SLOW}: it sent {in_time:,} of {count(asked, 'request')} in time, and {bound}. "
         cost = study.recorder
         busy = cost is not None and cost.late > BUSY_SHARE * cost.samples
         why = (

@@ -129,9 +129,9 @@ def _sentences(study: Study, kill: OomVerdict) -> list[str]:
     frozen = [one for one in study.kills_of(kill.container) if one.frozen]
     if frozen:
         times = "" if len(frozen) == len(study.kills_of(kill.container)) == 1 else f" {often(len(frozen))}"
-        found.append(f"{kill.container} stood still when it was killed{times}: SIGKILL reaches what is frozen.")
+        found.append(f"{kill.container} was frozen when it was killed{times}: SIGKILL works on frozen processes.")
     if kill.invoker and kill.invoker != kill.victim:
-        found.append(f"{kill.invoker} had asked for the memory that was not there, and {kill.victim} died for it.")
+        found.append(f"{kill.invoker} made the allocation that failed, and {kill.victim} was killed for it.")
     if kill.level != "container":
         found += _chosen(study, kill)
     if not kill.log:
@@ -148,7 +148,7 @@ def _at_end(study: Study) -> list[str]:
     names = listed(list(dict.fromkeys(kill.container for kill in late)))
     whole = len(study.kills)
     of = "The OOM kill" if len(late) == whole == 1 else f"{len(late)} of {count(whole, 'OOM kill')}"
-    return [f"{of} came while the run was ending {names}: to stop needs memory too, and nobody asked for anything."]
+    return [f"{of} came while the run was stopping {names}: stopping needs memory too, and no request caused it."]
 
 
 def _made_of(kill: OomVerdict) -> list[str]:

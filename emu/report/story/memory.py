@@ -83,7 +83,7 @@ def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
     text += "" if peak is None else f"; its page cache peaked at {of_limit(peak, figures['memory_limit_bytes'])}"
     found = [f"{text}."]
     if figures["oom_kills"] == 0:
-        found.append(f"Page cache is given back when memory is short: it caused no OOM in {name}.")
+        found.append(f"The kernel reclaims page cache when memory is short: it caused no OOM in {name}.")
     return found
 
 
@@ -129,7 +129,7 @@ def _kernel(name: str, figures: dict[str, Any]) -> list[str]:
     if limit and slab >= KERNEL_SHARE * limit:
         found.append(
             f"{name} held up to {format_bytes(slab)} of reclaimable slab (names and inodes of files, mostly): "
-            "as page cache, it is given back when memory is short."
+            "like page cache, the kernel reclaims it when memory is short."
         )
     if limit and rest >= KERNEL_SHARE * limit:
         parts = {words: figures[f"{part}_peak_bytes"] or 0 for part, words in KERNEL_WORDS.items()}
@@ -145,6 +145,4 @@ def _stalls(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
     stalled = figures["memory_stall_full_ms"]
     if stalled is None or study.duration_s <= 0 or stalled / 1e3 < STALLED * study.duration_s:
         return []
-    return [
-        f"All of {name} stood still waiting for memory for {format_seconds(stalled / 1e3)} (memory.pressure, full)."
-    ]
+    return [f"All of {name} stalled waiting for memory for {format_seconds(stalled / 1e3)} (memory.pressure, full)."]

@@ -74,7 +74,7 @@ def _seen(name: str, reason: str) -> str:
         return f"{_ERRORS[name]}{where}"
     if reason == BY_APP:
         return f"answered {name} by the app itself"
-    return f"answered {name}; why is not on record" if reason == NOT_RECORDED else f"answered {name}: {reason}"
+    return f"answered {name}; reason not recorded" if reason == NOT_RECORDED else f"answered {name}: {reason}"
 
 
 def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:

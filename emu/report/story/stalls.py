@@ -27,13 +27,13 @@ def stall_sentences(study: Study) -> list[str]:
             found.append(f"The kernel killed {stall.container} only after that.")
         elif stall.container not in told:
             told.add(stall.container)
-            found.append(f"{_goes_on(stall)}, so nothing is killed; {_would_end(study, stall)}.")
+            found.append(f"{_goes_on(stall)}, so no process is killed; {_would_end(study, stall)}.")
     for stall in thrashing(study):
-        seen = "no request was slow for it" if stall.requests else "no request was there to see it"
+        seen = "no request was slow because of it" if stall.requests else "no request was in flight"
         seen += "" if stall.failed_probes or not _probes(study, stall) else " and no probe failed"
         found.append(
             f"{stall.container} lived at its {_limit(stall)} from {format_seconds(stall.begin_s)} to "
-            f"{format_seconds(stall.end_s)} by {_way(stall)}, and went on: {seen}."
+            f"{format_seconds(stall.end_s)} by {_way(stall)}, and kept working: {seen}."
         )
     return found
 
@@ -100,7 +100,7 @@ def _would_end(study: Study, stall: Stall) -> str:
         return "only a liveness probe or less traffic would end this"
     if stall.failed_probes:
         return "its liveness probe or less traffic would end this"
-    return "its liveness probe passed all the while"
+    return "its liveness probe passed throughout"
 
 
 def _many(number: int, one: str) -> str:

@@ -42,7 +42,7 @@ class Story:
 def tell(study: Study, summary: dict[str, Any]) -> Story:
     """The story of a run, from its study and its numbers (those of `emu.report.summary`)."""
     if not study.instances and not study.timelines:
-        return Story("There is nothing to tell: the run left no record of a container", _notes(study))
+        return Story("Nothing to report: the run has no record of a container", _notes(study))
     story = Story(f"{_failure(study)}{bound_headline(study)}{_headline(study, summary)}")
     story.sentences += kill_sentences(study)
     story.sentences += stall_sentences(study)
@@ -70,7 +70,9 @@ def tell(study: Study, summary: dict[str, Any]) -> Story:
 def _failure(study: Study) -> str:
     """Why the run could not go on, before what is known of it."""
     failed = study.failed
-    return "" if failed is None else f"The run could not go on after {format_seconds(failed.time_s)}: {failed.what}. "
+    return (
+        "" if failed is None else f"The run could not continue after {format_seconds(failed.time_s)}: {failed.what}. "
+    )
 
 
 def _headline(study: Study, summary: dict[str, Any]) -> str:
@@ -124,7 +126,7 @@ def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str
         text = f"{entry.container} was ended by SIGKILL from outside {when} (exit code {KILLED})"
         text += ", not by the kernel's OOM killer: memory.events shows no oom_kill" if events == 0 else ""
         text += "; memory.events was not recorded, so why is not known" if events is None else ""
-        return text + ("; Docker was told to kill it" if _asked_docker(study, entry) else "")
+        return text + ("; Docker had received a kill request for it" if _asked_docker(study, entry) else "")
     if entry.exit_code is not None and 128 < entry.exit_code < 128 + signal.NSIG:
         number = signal.Signals(entry.exit_code - 128)
         text = f"{entry.container} was ended by {number.name} {when} (exit code {entry.exit_code})"
@@ -171,11 +173,11 @@ def _stops(study: Study) -> list[str]:
 
 def _stop(entry: Instance) -> str:
     assert entry.stop is not None and entry.exited_s is not None
-    text = f"{entry.container} was told to end at {format_seconds(entry.stop.asked_s)}"
+    text = f"{entry.container} was asked to stop at {format_seconds(entry.stop.asked_s)}"
     if _forced(entry):
         text += f" and did not: SIGKILL came after {format_seconds(entry.stop.grace_s)} of grace"
     else:
-        text += f" and had ended {format_seconds(entry.exited_s - entry.stop.asked_s)} later"
+        text += f" and exited {format_seconds(entry.exited_s - entry.stop.asked_s)} later"
     return f"{text} (exit code {entry.exit_code})."
 
 

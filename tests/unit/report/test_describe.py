@@ -118,7 +118,7 @@ def test_all_of_it_is_told(tmp_path: Path) -> None:
         assert words in terminal and words in page and words in journal
     for words in ("CrashLoopBackOff", "(x6 to "):
         assert words in terminal
-    for words in ("Told to end", "liveness probe failed", "Last State"):
+    for words in ("Stops", "liveness probe failed", "Last State"):
         assert words in page
 
 

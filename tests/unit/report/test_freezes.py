@@ -288,4 +288,4 @@ def test_a_kill_of_what_stands_still_is_told_as_that(tmp_path: Path, still: bool
     summary = summarize(read_study(run.finish()))
     assert [kill["frozen"] for kill in summary["oom_kills"]] == [still]
     assert ("app was OOM-killed while frozen" in summary["verdict"]["headline"]) is still
-    assert ("SIGKILL reaches what is frozen" in " ".join(summary["verdict"]["sentences"])) is still
+    assert ("SIGKILL works on frozen processes" in " ".join(summary["verdict"]["sentences"])) is still

@@ -254,7 +254,7 @@ def test_the_verdict_is_short_and_its_figures_stand_under_it(crashed: Study) -> 
     (heading,) = re.findall(r"<h1>(.*?)</h1>", page)
     assert heading.startswith("queue-proxy was OOM-killed twice") and ":" not in heading
     assert '<p class="lead">its own limit of' in page
-    assert re.search(r"<details><summary>✓ what was expected came true</summary>", page)
+    assert re.search(r"<details><summary>✓ the expectation was met</summary>", page)
     unmet = [parse_expectation("containers.queue-proxy.oom_kills", "== 0"), *expected]
     page = without_scripts(render_html(crashed, summarize(crashed, unmet)))
     assert page.index("✗ not met") < page.index("✓ 1 more was met") < page.index("✓ met")

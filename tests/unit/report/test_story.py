@@ -43,11 +43,11 @@ HEADLINES = {
     "90 % of 3,000 requests were answered 503 at once",
     "probe_killed": "app was killed for its failing liveness probe twice, first at 3.5 s: it did not end on SIGTERM, "
     "SIGKILL came after 2.0 s of grace (exit code 137)",
-    "told_to_end": "app was told to end at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
+    "told_to_end": "app was asked to stop at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
     "all 100 requests were answered",
     "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 33.9 of 64 MiB; "
     "none of 99 requests was answered",
-    "engine_lost": "The run could not go on after 2.5 s: the Docker engine went away. As far as it was recorded, "
+    "engine_lost": "The run could not continue after 2.5 s: the Docker engine went away. As far as it was recorded, "
     "nothing was killed: queue-proxy peaked at 13 of 64 MiB; all 20 requests were answered",
 }
 
@@ -71,21 +71,21 @@ SENTENCES = {
         "OOM-killed and 50 were refused a connection while queue-proxy was down or starting again.",
     ],
     "pod_level": [
-        "app had asked for the memory that was not there, and queue_proxy died for it.",
+        "app made the allocation that failed, and queue_proxy was killed for it.",
         "The kernel prefers the process with the higher oom_score_adj: queue-proxy has 999, app 900.",
     ],
     "page_cache": [
         "app: 65,536 pages of page cache (256 MiB) had to be read again; its page cache peaked at 49 of 64 MiB.",
-        "Page cache is given back when memory is short: it caused no OOM in app.",
+        "The kernel reclaims page cache when memory is short: it caused no OOM in app.",
         "app touched its limit 1,500 times (memory.events max) and the kernel made room each time by dropping page "
         "cache: with oom 0 that is churn, not danger.",
     ],
     "stalled": [
-        "The kernel finds a mapped page of queue-proxy to drop each time, so nothing is killed; only a liveness "
+        "The kernel finds a mapped page of queue-proxy to drop each time, so no process is killed; only a liveness "
         "probe or less traffic would end this.",
     ],
     "probe_killed": ["app was restarted once, the longest back-off was 10.0 s (CrashLoopBackOff)."],
-    "told_to_end": ["queue-proxy was told to end at 1.0 s and had ended 2.0 s later (exit code 0)."],
+    "told_to_end": ["queue-proxy was asked to stop at 1.0 s and exited 2.0 s later (exit code 0)."],
     "rate_limited": ["queue-proxy held 63 MiB of anonymous memory and 1 MiB of kernel memory then."],
     "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],
     "group_killed": ["The kernel killed 3 processes of app together."],

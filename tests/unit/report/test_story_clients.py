@@ -78,7 +78,7 @@ def test_the_load_generators_lateness_is_its_own(tmp_path: Path) -> None:
     study = read_study(run.finish())
     summary = summarize(study)
     said = " ".join(summary["verdict"]["sentences"])
-    assert "This machine brought 90 of 100 requests in time" in said
+    assert "This machine sent 90 of 100 requests in time" in said
     assert "up to 2.5 s late" in said
     assert summary["requests"]["latency_ms"]["max"] == pytest.approx(50, abs=0.01)
     console = Console(width=200, record=True, file=(tmp_path / "said").open("w"))
@@ -103,9 +103,9 @@ def test_a_machine_too_slow_for_a_scenario_is_called_that(tmp_path: Path) -> Non
     run.requests(300, 1.0, 11.0, phase="steady", late_s=4.0)
     run.requests(100, 1.0, 2.0, phase="steady")
     headline, said = words_of(run)
-    assert "This machine brought" not in said, "it would be told twice, with other figures"
+    assert "This machine sent" not in said, "it would be told twice, with other figures"
     assert headline.startswith(
-        "This machine is too slow for the scenario: it brought 100 of 1,000 requests in time, and after 10.0 s phase "
+        "This machine is too slow for the scenario: it sent 100 of 1,000 requests in time, and after 10.0 s phase "
         f"steady ended without {WAITED}. Nothing was killed"
     )
 
@@ -137,7 +137,7 @@ def test_a_kill_as_the_run_ends_is_called_that(tmp_path: Path) -> None:
     run.oom("app")
     headline, said = words_of(run, 6.0)
     assert headline.startswith("app was OOM-killed as the run ended it")
-    assert "The OOM kill came while the run was ending app" in said
+    assert "The OOM kill came while the run was stopping app" in said
 
 
 def test_a_busy_machine_is_named_where_something_did_not_come(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_an_empty_directory_is_studied(tmp_path: Path) -> None:
     summary = summarize(study)
     assert summary["met"] is False
     assert summary["requests"]["sent"] is None
-    assert "nothing to tell" in summary["verdict"]["headline"]
+    assert "Nothing to report" in summary["verdict"]["headline"]
 
 
 def test_a_torn_run_is_studied_up_to_its_tear(tmp_path: Path) -> None:
