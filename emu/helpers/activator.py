@@ -6,7 +6,7 @@ input does, so that it outlives no run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
@@ -20,10 +20,12 @@ from emu.spec import PodSpec
 class RunActivator:
     """The process of one run. A context manager."""
 
-    def __init__(self, spec: PodSpec, run: RunDir, log: EventLog) -> None:
+    def __init__(self, spec: PodSpec, run: RunDir, log: EventLog, on_line: Callable[[], None] = lambda: None) -> None:
+        """`on_line` is called, in a thread, when `hear` has something to give."""
         self._spec = spec
         self._run = run
         self._log = log
+        self._on_line = on_line
         self._pointed = Pointed()
         self._helper = Helper("the activator", run.processes / "activator.log")
         self.port = 0
@@ -47,12 +49,11 @@ class RunActivator:
         self._pointed = pointed
         self._helper.tell(pointed.to_line())
 
-    def hear(self, wait_s: float = 0.0) -> Iterator[Told]:
-        """All that it said since; the first line is waited for so long."""
+    def hear(self) -> Iterator[Told]:
+        """All that it said since."""
         self._keep()
-        while line := self._helper.line(wait_s):
+        for line in self._helper.lines():
             yield Told.from_line(line)
-            wait_s = 0.0
 
     def _keep(self) -> None:
         """Start it again if it has died, as its Deployment would; the requests that it held are lost."""
@@ -73,6 +74,7 @@ class RunActivator:
                 "--response-start-timeout", str(spec.response_start_timeout_seconds),
                 "--idle-timeout", str(spec.idle_timeout_seconds),
             ],
+            on_line=self._on_line,
         )  # fmt: skip
         line = self._helper.line(START_S)
         if not line:

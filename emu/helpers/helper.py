@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from subprocess import PIPE, Popen, TimeoutExpired
@@ -36,9 +36,18 @@ class Helper:
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._reader: threading.Thread | None = None
 
-    def start(self, module: str, words: Iterable[str], *, told: bool = True, speaks: bool = True) -> None:
+    def start(
+        self,
+        module: str,
+        words: Iterable[str],
+        *,
+        told: bool = True,
+        speaks: bool = True,
+        on_line: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start `python -m MODULE WORDS`. `told`: it reads standard input, and ends with it. `speaks`: it says lines
-        on standard output, which `lines` gives; else they go to the file.
+        on standard output, which `lines` gives; else they go to the file. `on_line` is called, in a thread, for
+        each.
         """
         with self._said.open("ab") as errors:
             process = self._process = command.spawn(
@@ -49,7 +58,7 @@ class Helper:
             )
         self._lines = queue.SimpleQueue()
         if speaks:
-            self._reader = threading.Thread(target=_read, args=(process, self._lines), daemon=True)
+            self._reader = threading.Thread(target=_read, args=(process, self._lines, on_line), daemon=True)
             self._reader.start()
 
     @property
@@ -119,8 +128,10 @@ class Helper:
             self._reader.join(END_S)
 
 
-def _read(process: Popen[bytes], lines: queue.SimpleQueue[bytes]) -> None:
+def _read(process: Popen[bytes], lines: queue.SimpleQueue[bytes], on_line: Callable[[], None]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)
+        on_line()
     lines.put(b"")
+    on_line()

@@ -51,7 +51,7 @@ class PodWorker:
         hold_frozen: bool,
         first: Mapping[str, int],
     ) -> None:
-        """`on_start`, `on_exit` and `on_event` are called as things happen; the rest is as for a `Supervisor`."""
+        """`on_start`, `on_exit` and `on_event` are called as things happen; the rest is as in `Node.admit`."""
         self._pod = pod
         self._engine = engine
         self._log = log
@@ -78,6 +78,16 @@ class PodWorker:
     def view(self) -> PodView:
         """The pod as kubectl would show it."""
         return lifecycle.pod_view(list(self.states.values()), now(), terminating=self._terminating)
+
+    @property
+    def entrance(self) -> tuple[str, int]:
+        """Where requests to the pod are sent."""
+        assert self._pod.template.port is not None, "nothing is sent to a pod that serves nothing"
+        return self._pod.address, self._pod.template.port
+
+    def instance(self, container: str) -> Instance | None:
+        """The instance that runs or ran last."""
+        return self.instances.get(container)
 
     @property
     def coming(self) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 
 from cgroups import parse
 from emu.kubelet.pod import Instance, Pod
-from emu.kubelet.supervisor import Supervisor
+from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import ContainerState
 from emu.policy.until import PodFacts
 from emu.serving.autoscaler import ScaledPod
@@ -28,11 +28,11 @@ class PodWitness:
         if state.last_reason == _OOM_KILLED:
             self._kills[name, state.attempt] = 1
 
-    def facts(self, supervisor: Supervisor | ScaledPod) -> PodFacts:
+    def facts(self, workload: PodWorker | ScaledPod) -> PodFacts:
         """All of it now."""
         for container in self._pod.template.containers:
             name = container.name
-            instance = supervisor.instance(name)
+            instance = workload.instance(name)
             if instance is not None:
                 survived = self._survived(instance)
                 known = self._kills.get((name, instance.attempt), 0)
@@ -43,8 +43,8 @@ class PodWitness:
         kills: Counter[str] = Counter()
         for (name, _), number in self._kills.items():
             kills[name] += number
-        view = supervisor.view()
-        restarts = {name: state.restarts for name, state in supervisor.states.items()}
+        view = workload.view
+        restarts = {name: state.restarts for name, state in workload.states.items()}
         return PodFacts(kills, restarts, dict(self._exits), view.ready, view.status)
 
     def _survived(self, instance: Instance) -> int:

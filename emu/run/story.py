@@ -21,8 +21,9 @@ from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.load import RunLoad
 from emu.helpers.recorder import RunRecorder
+from emu.kubelet.node import Node
 from emu.kubelet.pod import SANDBOX, Instance, Pod
-from emu.kubelet.supervisor import Supervisor
+from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
 from emu.machine.owner import owner
 from emu.policy.lifecycle import ContainerState
@@ -155,40 +156,47 @@ def _supervise(
         witness.saw_exit(name, state)
         _tell_exit(screen, now() - began, name, state)
 
-    make = partial(
-        Supervisor,
+    node = stack.enter_context(Node(engine, log, run, pod.run_id))
+    admit = partial(
+        node.admit,
         pod,
-        engine,
-        log.of_pod(pod.name),
-        run,
         on_exit=on_exit,
         on_event=_Events(screen, began).tell,
         hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
     )
-    supervisor: Supervisor | ScaledPod
+    workload: PodWorker | ScaledPod
     if spec.pod.autoscaling is None:
-        supervisor = stack.enter_context(make())
+        workload = admit()
+        turn = node.turn
+        stack.callback(node.stop)
     else:
         from emu.helpers.activator import RunActivator
         from emu.serving.autoscaler import ScaledPod
 
-        activator = stack.enter_context(RunActivator(spec.pod, run, log))
-        supervisor = ScaledPod(
+        activator = stack.enter_context(RunActivator(spec.pod, run, log, node.wake))
+        workload = scaled = ScaledPod(
             spec.pod,
             pod,
             log.of_pod(pod.name),
             activator,
-            lambda first: make(first=first),
+            node,
+            lambda first: admit(first=first),
             found=partial(_warmth, pod, engine),
             say=lambda text: screen.event(f"{now() - began:6.1f} s  {text}", "yellow"),
         )
-        stack.enter_context(supervisor)
-    stack.callback(supervisor.stop)
-    watch = _Watch(pod, supervisor, screen, began)
+        stack.enter_context(scaled)
+        stack.callback(node.stop)
+        stack.callback(scaled.end_drain)
+
+        def turn(wait_s: float) -> None:
+            node.turn(wait_s)
+            scaled.turn()
+
+    watch = _Watch(pod, workload, screen, began)
     try:
-        _drive(spec, run, pod, supervisor, keep, log, watch, witness)
+        _drive(spec, run, pod, workload, turn, keep, log, watch, witness)
     except KeyboardInterrupt:
-        supervisor.hurry()
+        workload.hurry()
         raise
 
 
@@ -334,14 +342,15 @@ def _drive(
     spec: ScenarioSpec,
     run: RunDir,
     pod: Pod,
-    supervisor: Supervisor | ScaledPod,
+    workload: PodWorker | ScaledPod,
+    wait_for_pods: Callable[[float], None],
     keep: Callable[[], None],
     log: EventLog,
     watch: _Watch,
     witness: PodWitness,
 ) -> None:
     def turn(phase: str, load: RunLoad | None) -> None:
-        supervisor.turn(_TURN_S)
+        wait_for_pods(_TURN_S)
         keep()
         if load is not None:
             load.hear()
@@ -350,11 +359,11 @@ def _drive(
     watch.screen.step("starting the pod")
     pod.open()
     keep()
-    supervisor.start()
+    workload.start()
     deadline = now() + spec.pod.ready_timeout
-    while now() < deadline and supervisor.coming:
+    while now() < deadline and workload.coming:
         turn("waiting for readiness", None)
-    plan = load_plan(spec.load, *supervisor.entrance)
+    plan = load_plan(spec.load, *workload.entrance)
     if not plan.phases:
         return
     watch.screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
@@ -362,9 +371,9 @@ def _drive(
         while load.running:
             turn(load.phase, load)
             if load.waits:
-                load.look(witness.facts(supervisor))
+                load.look(witness.facts(workload))
             if spec.pod.stop_after is not None and load.has_run_for(spec.pod.stop_after):
-                supervisor.begin_stop(hooks=True)
+                workload.begin_stop(hooks=True)
         settled = now() + spec.load.settle
         while now() < settled:
             turn("recording the settle time", load)
@@ -375,9 +384,9 @@ def _drive(
 class _Watch:
     """Looks at the pod a few times a second, for the screen only; the record is the recorder's."""
 
-    def __init__(self, pod: Pod, supervisor: Supervisor | ScaledPod, screen: Screen, began: float) -> None:
+    def __init__(self, pod: Pod, workload: PodWorker | ScaledPod, screen: Screen, began: float) -> None:
         self._pod = pod
-        self._supervisor = supervisor
+        self._workload = workload
         self.screen = screen
         self._began = began
         self._next_at = 0.0
@@ -392,7 +401,7 @@ class _Watch:
     def moment(self, phase: str, load: RunLoad | None) -> Now:
         """The state now."""
         moment = now()
-        view = self._supervisor.view()
+        view = self._workload.view
         said = load.status if load is not None else {}
         return Now(
             elapsed_s=moment - self._began,
@@ -410,8 +419,8 @@ class _Watch:
         )
 
     def _memory(self, name: str) -> MemoryNow:
-        state = self._supervisor.states[name]
-        instance = self._supervisor.instance(name)
+        state = self._workload.states[name]
+        instance = self._workload.instance(name)
         stat: dict[str, int] = {}
         current = swap = kills = 0
         if instance is not None:

@@ -2,7 +2,7 @@
 
 Mechanism only: whether there is to be a pod is `emu.policy.scaling`'s. The activator and queue-proxy tell how many
 requests are under way; `turn`, called from the run's own loop, is the only place where anything is decided or done.
-Each pod has a supervisor of its own. The next one is made once the one before is gone: they share one name, one
+Each pod has a worker of its own. The next one is made once the one before is gone: they share one name, one
 address and one record, where a cluster would let them overlap.
 """
 
@@ -12,13 +12,13 @@ import http.client
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
 from emu.helpers.activator import RunActivator
+from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
-from emu.kubelet.supervisor import Supervisor
+from emu.kubelet.worker import PodWorker
 from emu.messages import QUEUE_STATS_PORT, Pointed, Told
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
@@ -28,14 +28,12 @@ from emu.serving.template import QUEUE_PROXY
 from emu.spec import PodSpec
 
 _SCRAPE_LIMIT_S = 3.0
-_LAST_WORDS_S = 0.05
-"""What the engine says of a removal is waited for so long."""
 _JOIN_S = 5.0
-Make = Callable[[Mapping[str, int]], Supervisor]
+Admit = Callable[[Mapping[str, int]], PodWorker]
 
 
 class ScaledPod:
-    """Looks like a supervisor to those who drive a run. A context manager: leaving ends its threads."""
+    """Looks like a pod's worker to those who drive a run. A context manager: leaving ends its threads."""
 
     def __init__(
         self,
@@ -43,26 +41,27 @@ class ScaledPod:
         pod: Pod,
         log: EventLog,
         activator: RunActivator,
-        make: Make,
+        node: Node,
+        admit: Admit,
         *,
         found: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
-        """`make` makes a pod's supervisor, given the numbers of its containers' first instances. `found` tells how
-        warm a start would be. `say` is for the screen.
+        """`admit` takes a pod on, given the numbers of its containers' first instances. `found` says how warm a start
+        would be. `say` is for the screen.
         """
         self._spec = spec
         self._pod = pod
         self._log = log
         self._activator = activator
-        self._make = make
+        self._node = node
+        self._admit = admit
         self._found = found
         self._say = say
         self._rule = rule_of(spec)
         self._scaling = Scaling(self._rule, now())
         self._scraper = Scraper()
-        self._supervisor: Supervisor | None = None
-        self._stack = ExitStack()
+        self._worker: PodWorker | None = None
         self._looking: threading.Thread | None = None
         self._warmth = self._start = ""
         self._coming = False
@@ -71,7 +70,7 @@ class ScaledPod:
         self._waiting = 0
 
     def __enter__(self) -> Self:
-        self._supervise({})
+        self._worker = self._admit({})
         self._scraper.begin()
         return self
 
@@ -79,9 +78,8 @@ class ScaledPod:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._scraper.end()
-        self._stack.close()
 
-    # --- what a supervisor offers
+    # --- what a pod's worker offers
 
     @property
     def entrance(self) -> tuple[str, int]:
@@ -91,22 +89,23 @@ class ScaledPod:
     @property
     def states(self) -> dict[str, ContainerState]:
         """Each container's state."""
-        if self._supervisor is None:
+        if self._worker is None:
             return {name: ContainerState() for name in self._pod.containers}
-        return self._supervisor.states
+        return self._worker.states
 
     @property
     def coming(self) -> bool:
         """A container of the pod is not ready yet, and may become so by itself."""
-        return self._supervisor is not None and self._supervisor.coming
+        return self._worker is not None and self._worker.coming
 
+    @property
     def view(self) -> PodView:
         """The pod as kubectl would show it, and in a word of ours where there is none."""
-        return PodView("0/0", SCALED_TO_ZERO, 0) if self._supervisor is None else self._supervisor.view()
+        return PodView("0/0", SCALED_TO_ZERO, 0) if self._worker is None else self._worker.view
 
     def instance(self, container: str) -> Instance | None:
         """The instance that runs or ran last; None where there is no pod."""
-        return None if self._supervisor is None else self._supervisor.instance(container)
+        return None if self._worker is None else self._worker.instance(container)
 
     def start(self) -> None:
         """Start every container for the first time."""
@@ -116,27 +115,22 @@ class ScaledPod:
 
     def begin_stop(self, *, hooks: bool = False) -> None:
         """The run, or the pod for good, is to end."""
-        if self._supervisor is not None:
-            self._supervisor.begin_stop(hooks=hooks)
+        if self._worker is not None:
+            self._worker.begin_stop(hooks=hooks)
 
     def hurry(self) -> None:
         """The run was interrupted."""
-        if self._supervisor is not None:
-            self._supervisor.hurry()
+        if self._worker is not None:
+            self._worker.hurry()
 
-    def stop(self) -> None:
-        """End the containers, and see them ended; a drain that is under way is waited for no longer."""
-        if self._supervisor is not None:
-            if self._ending:
-                self._supervisor.hurry()
-            self._supervisor.stop()
+    def end_drain(self) -> None:
+        """The run is over: a drain that is under way is waited for no longer."""
+        if self._ending:
+            self.hurry()
 
-    def turn(self, wait_s: float) -> None:
-        """Wait up to `wait_s` for something to happen, act on all that did, and scale where it is due."""
-        if self._supervisor is not None:
-            self._supervisor.turn(wait_s)
-            wait_s = 0.0
-        for told in self._activator.hear(wait_s):
+    def turn(self) -> None:
+        """Act on what the activator and queue-proxy said, and scale where it is due."""
+        for told in self._activator.hear():
             self._take(told)
         for moment, concurrency in self._scraper.found():
             self._scaling.record(moment, concurrency)
@@ -157,14 +151,14 @@ class ScaledPod:
 
     def _tell_readiness(self) -> None:
         """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
-        there = not self._ending and self._supervisor is not None
+        there = not self._ending and self._worker is not None
         ready = there and all(self._is_ready(name, state) for name, state in self.states.items())
         if ready == self._ready:
             return
         self._ready = ready
         self._scraper.address = self._pod.address if ready else ""
         self._scaling.readiness(now(), ready)
-        if not self._ending and self._supervisor is not None and (not ready or not self._is_probed_early):
+        if not self._ending and self._worker is not None and (not ready or not self._is_probed_early):
             self._point()
 
     def _is_ready(self, name: str, state: ContainerState) -> bool:
@@ -190,42 +184,38 @@ class ScaledPod:
 
     def _act(self) -> None:
         wanted = self._scaling.pods == 1
-        if self._supervisor is None:
+        if self._worker is None:
             if wanted:
                 self._scale_up()
         elif not self._ending:
             if not wanted:
                 self._scale_down()
-        elif self._supervisor.over:
+        elif self._worker.over:
             self._remove()
         elif wanted and not self._cut and not self._forwarded:
             self._cut = True
-            self._supervisor.cut_short()
-
-    def _supervise(self, first: Mapping[str, int]) -> None:
-        self._supervisor = self._stack.enter_context(self._make(first))
+            self._worker.cut_short()
 
     def _begin(self) -> None:
-        assert self._supervisor is not None
+        assert self._worker is not None
         if self._is_probed_early:
             self._point()
-        self._supervisor.start()
+        self._worker.start()
 
     def _scale_down(self) -> None:
-        assert self._supervisor is not None
+        assert self._worker is not None
         self._decided(0)
         self._ending, self._cut = True, False
         self._tell_readiness()
         self._activator.point(Pointed())
-        self._supervisor.begin_stop(hooks=True, why=SCALE_DOWN)
+        self._worker.begin_stop(hooks=True, why=SCALE_DOWN)
 
     def _remove(self) -> None:
         """The pod's containers have ended."""
-        assert self._supervisor is not None
+        assert self._worker is not None
         self._pod.retire()
-        self._supervisor.turn(_LAST_WORDS_S)
-        self._supervisor = None
-        self._stack.close()
+        self._node.dismiss(self._worker)
+        self._worker = None
         self._ending = False
         self._log.append(PodScaled(t=now(), pods=0, reached=True, waiting=self._waiting))
         self._log.append(PodStatus(t=now(), ready="0/0", status=SCALED_TO_ZERO, restarts=0))
@@ -242,7 +232,7 @@ class ScaledPod:
             self._looking.join()
         self._coming, self._start = True, self._warmth
         first = self._pod.renew()
-        self._supervise(first)
+        self._worker = self._admit(first)
         self._pod.open(first["sandbox"])
         self._begin()
 

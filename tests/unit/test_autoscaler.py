@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from emu.kubelet import prober
+from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
-from emu.kubelet.supervisor import Supervisor
 from emu.messages import Pointed, Told
 from emu.policy.scaling import ScalingRule
 from emu.record.events import (
@@ -76,10 +75,8 @@ class FakeActivator:
         """Noted."""
         self.pointed.append(pointed)
 
-    def hear(self, wait_s: float = 0.0) -> Iterator[Told]:
+    def hear(self) -> Iterator[Told]:
         """Once each."""
-        if not self.says:
-            time.sleep(wait_s)
         while self.says:
             yield self.says.pop(0)
 
@@ -104,30 +101,37 @@ class Scaled:
         self.activator = FakeActivator()
         cgroup = FakePodCgroup(folder)
         self.pod = Pod(pod_template(spec), "it", engine, cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
-        make = partial(Supervisor, self.pod, engine, self.log, self.run, on_exit=lambda *_: None)
+        self.node = Node(engine, self.log, self.run, "it")
         self.scaled = ScaledPod(
             spec,
             self.pod,
             self.log,
             self.activator,  # type: ignore[arg-type]
-            lambda first: make(first=first),
+            self.node,
+            lambda first: self.node.admit(self.pod, first=first),
             found=lambda: "warm-disk",
             say=lambda _: None,
         )
 
     def start(self) -> None:
         """As the runner does."""
+        self.node.__enter__()
         self.scaled.__enter__()
         self.pod.open()
         self.scaled.start()
-        self.until(lambda: self.scaled.view().ready == "2/2")
+        self.until(lambda: self.scaled.view.ready == "2/2")
+
+    def turn(self) -> None:
+        """As the run's loop does."""
+        self.node.turn(0.01)
+        self.scaled.turn()
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Let it work until something is so."""
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline, [event.to_line() for event in read_events(self.run.events)]
-            self.scaled.turn(0.01)
+            self.turn()
 
     def wish(self, pods: int) -> None:
         """What the policy wants from now on."""
@@ -136,7 +140,7 @@ class Scaled:
     @property
     def status(self) -> str:
         """The pod's."""
-        return self.scaled.view().status
+        return self.scaled.view.status
 
     def told(self) -> list[tuple[int, bool]]:
         """What is on record of scaling, less the first start."""
@@ -165,8 +169,10 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     for one in going:
         for name in list(one.engine.running):
             one.engine.end(name, 0)
-        one.scaled.stop()
+        one.scaled.end_drain()
+        one.node.stop()
         one.scaled.__exit__(None, None, None)
+        one.node.__exit__(None, None, None)
         one.log.close()
 
 
@@ -198,14 +204,14 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
     one.wish(1)
-    one.until(lambda: one.scaled.view().ready == "2/2")
+    one.until(lambda: one.scaled.view.ready == "2/2")
     assert {name for name, runs in one.engine.running.items() if runs} == {
         "it.sandbox.1",
         "it.queue-proxy.1",
         "it.app.1",
     }
     assert one.activator.pointed[2:] == [Pointed("127.0.0.1", start="warm-disk")]
-    assert one.scaled.view().restarts == 0
+    assert one.scaled.view.restarts == 0
     one.activator.says.append(Told("ready", time.monotonic(), waiting=3))
     one.until(lambda: one.told()[-1] == (1, True))
     assert one.told() == [(0, False), (0, True), (1, False), (1, True)]
@@ -219,7 +225,7 @@ def test_a_pod_that_is_wanted_again_waits_for_the_end_of_the_last(begin: Begin) 
     one.until(lambda: any(what.startswith("stop") for what, _ in one.engine.calls))
     one.wish(1)
     for _ in range(5):
-        one.scaled.turn(0.01)
+        one.turn()
     assert not any(what.startswith("kill") for what, _ in one.engine.calls)
     one.activator.says.append(Told("report", time.monotonic(), 0.0, 2, forwarded=0))
     one.until(lambda: one.engine.running.get("it.app.1", False))
@@ -247,7 +253,7 @@ def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monk
     )
     one.wish(1)
     one.until(lambda: one.scaled._scaling.ready[-1:] == [True])  # type: ignore[attr-defined]
-    assert one.scaled.view().ready == "1/2"
+    assert one.scaled.view.ready == "1/2"
 
 
 def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin) -> None:
@@ -257,7 +263,7 @@ def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
     one.wish(1)
-    one.scaled.turn(0.01)
+    one.turn()
     assert one.activator.pointed[-1].address == ""
     one.until(lambda: one.activator.pointed[-1].address != "")
 

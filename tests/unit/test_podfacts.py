@@ -40,10 +40,10 @@ class Stage:
 
     def kills(self, name: str = "app") -> int:
         """How many the witness knows of."""
-        supervisor: Any = SimpleNamespace(
-            instance=self.instances.get, states=self.states, view=lambda: PodView("1/2", "CrashLoopBackOff", 1)
+        workload: Any = SimpleNamespace(
+            instance=self.instances.get, states=self.states, view=PodView("1/2", "CrashLoopBackOff", 1)
         )
-        facts = self.witness.facts(supervisor)
+        facts = self.witness.facts(workload)
         assert (facts.ready, facts.status) == ("1/2", "CrashLoopBackOff")
         return facts.oom_kills.get(name, 0)
 
@@ -74,8 +74,8 @@ def test_another_end_is_an_exit_and_no_kill(tmp_path: Path, reason: str) -> None
     """It counts as an exit alone."""
     stage = Stage(tmp_path)
     stage.witness.saw_exit("app", ContainerState("terminated", last_reason=reason))
-    supervisor: Any = SimpleNamespace(
-        instance=stage.instances.get, states=stage.states, view=lambda: PodView("1/2", "Error", 0)
+    workload: Any = SimpleNamespace(
+        instance=stage.instances.get, states=stage.states, view=PodView("1/2", "Error", 0)
     )
-    facts = stage.witness.facts(supervisor)
+    facts = stage.witness.facts(workload)
     assert (facts.exits, facts.oom_kills.get("app", 0)) == ({"app": 1}, 0)

@@ -12,8 +12,12 @@ import pytest
 from cgroups import freeze
 from cgroups.errors import DeadlineMissed
 from cgroups.group import Cgroup
+from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
-from emu.kubelet.supervisor import Supervisor
+from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
+from emu.kubelet.worker import PodWorker
+from emu.policy.lifecycle import BackOffRule
+from emu.policy.probing import ProbeRule
 from emu.record.events import (
     ContainerExited,
     ContainerReady,
@@ -30,6 +34,7 @@ from emu.record.rundir import RunDir
 from emu.runtime.docker import EngineGone, Executed
 from emu.scenario.reading import read_scenario
 from emu.serving.template import pod_template
+from emu.spec import ExecSpec
 from tests.fakes import FakeEngine, FakePodCgroup
 
 DEADLINE_S = 60.0
@@ -61,22 +66,21 @@ class Going:
         template = pod_template(read_scenario(text, "it").pod)
         self.pod = Pod(template, "it", engine, self.cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
         self.pod.address = "127.0.0.1"
-        self.supervisor = Supervisor(
-            self.pod, engine, self.log, self.run, on_exit=lambda *_: None, hold_frozen=hold_frozen
-        )
+        self.node = Node(engine, self.log, self.run, "it")
+        self.worker = self.node.admit(self.pod, hold_frozen=hold_frozen)
 
     def turn_until(self, condition: Callable[[], bool]) -> None:
         """Let it work until something is so."""
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline, [event.to_line() for event in read_events(self.run.events)]
-            self.supervisor.turn(0.01)
+            self.node.turn(0.01)
 
     def turn_for(self, seconds: float) -> None:
         """Let it work for a while."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self.supervisor.turn(0.01)
+            self.node.turn(0.01)
 
     def events(self, kind: type[Event], container: str = "agent") -> list[Event]:
         """What is on record."""
@@ -113,14 +117,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
     def begin(agent: str, pod: str = "", engine: FakeEngine | None = None, *, hold_frozen: bool = True) -> Going:
         one = Going(tmp_path, agent, pod, engine or FakeEngine(), hold_frozen=hold_frozen)
         going.append(one)
-        one.supervisor.__enter__()
-        one.supervisor.start()
+        one.node.__enter__()
+        one.worker.start()
         return one
 
     yield begin
     for one in going:
-        one.supervisor.stop()
-        one.supervisor.__exit__()
+        one.node.stop()
+        one.node.__exit__(None, None, None)
         one.log.close()
 
 
@@ -242,12 +246,12 @@ def test_without_the_hold_a_frozen_container_is_killed(start: Start) -> None:
 def test_nobody_waits_for_the_readiness_of_what_stands_still(start: Start) -> None:
     """The others are waited for."""
     going = start("readinessProbe: {tcpSocket: {port: 9}}")
-    assert going.supervisor.coming
+    assert going.worker.coming
     for name in ("it.queue-proxy.0", "it.app.0"):
         going.freeze(name)
-    assert going.supervisor.coming
+    assert going.worker.coming
     going.freeze("it.agent.0")
-    assert not going.supervisor.coming
+    assert not going.worker.coming
 
 
 def test_a_frozen_container_is_thawed_before_its_end(start: Start) -> None:
@@ -255,7 +259,7 @@ def test_a_frozen_container_is_thawed_before_its_end(start: Start) -> None:
     engine = FakeEngine()
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}", engine=engine)
     path = going.freeze("it.agent.0")
-    going.supervisor.begin_stop(hooks=True)
+    going.worker.begin_stop(hooks=True)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     assert (path / "cgroup.freeze").read_text().strip() == "0"
     mine = [what for what, ident in engine.calls if ident == "it.agent.0"]
@@ -271,7 +275,7 @@ def test_what_cannot_be_thawed_is_ended_all_the_same(start: Start, monkeypatch: 
     monkeypatch.setattr(freeze, "thaw", stuck)
     going = start("livenessProbe: {tcpSocket: {port: 9}}")
     going.freeze("it.agent.0")
-    going.supervisor.begin_stop(hooks=True)
+    going.worker.begin_stop(hooks=True)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     notes = [event.what for event in read_events(going.run.events) if isinstance(event, Note)]
     assert "agent could not be thawed before its stop" in notes
@@ -281,7 +285,7 @@ def test_a_pod_that_is_to_end_is_terminating(start: Start) -> None:
     """Killing for each container, Terminating in the pod's line, and nothing is restarted."""
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}")
     going.turn_for(0.05)
-    going.supervisor.begin_stop(hooks=True)
+    going.worker.begin_stop(hooks=True)
     going.turn_until(lambda: len(going.engine.running) == 0)
     going.turn_for(0.1)
     assert going.told("Killing") == ["Stopping container agent"]
@@ -292,7 +296,7 @@ def test_a_pod_that_is_to_end_is_terminating(start: Start) -> None:
 def test_the_end_of_the_run_has_no_hooks_and_no_events(start: Start) -> None:
     """What was asked has been answered, so nobody waits for the pod: SIGTERM, and SIGKILL at once."""
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}")
-    going.supervisor.stop()
+    going.node.stop()
     assert ("execute", "it.agent.0") not in going.engine.calls
     assert ("stop 0", "it.agent.0") in going.engine.calls
     assert going.told("Killing") == []
@@ -309,7 +313,7 @@ def test_hooks_begin_when_those_without_one_have_their_sigterm(start: Start, mon
         stop(container_id, grace_s)
 
     monkeypatch.setattr(going.engine, "stop", slow)
-    going.supervisor.begin_stop(hooks=True)
+    going.worker.begin_stop(hooks=True)
     going.turn_for(0.2)
     assert ("execute", "it.agent.0") not in going.engine.calls
     going.engine.tell("kill", "it.queue-proxy.0")
@@ -324,7 +328,7 @@ def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
     engine = FakeEngine()
     engine.executed = failing
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}", engine=engine)
-    going.supervisor.begin_stop(hooks=True)
+    going.worker.begin_stop(hooks=True)
     going.turn_until(lambda: bool(going.told("FailedPreStopHook")) and "it.agent.0" not in engine.running)
     assert "exit code 1: not well" in going.told("FailedPreStopHook")[0]
 
@@ -332,10 +336,10 @@ def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
 def test_an_interrupt_waits_for_no_grace_period(start: Start) -> None:
     """A hook that sleeps ends at once, and what was told to end in five minutes is told again: in two seconds."""
     going = start("lifecycle: {preStop: {sleep: {seconds: 300}}}")
-    going.supervisor.begin_stop(hooks=True)
+    going.worker.begin_stop(hooks=True)
     going.turn_for(0.05)
     assert "it.agent.0" in going.engine.running
-    going.supervisor.hurry()
+    going.worker.hurry()
     going.turn_until(lambda: "it.agent.0" not in going.engine.running)
     assert ("stop 2", "it.agent.0") in going.engine.calls
 
@@ -346,7 +350,7 @@ def test_an_engine_whose_events_end_is_gone(start: Start) -> None:
     going.engine.close()
     with pytest.raises(EngineGone, match="went away"):
         going.turn_for(DEADLINE_S)
-    going.supervisor.stop()
+    going.node.stop()
     assert not [call for call, _ in going.engine.calls if call.startswith("stop")]
 
 
@@ -370,3 +374,105 @@ def test_an_engine_that_ends_the_pause_container_is_going(start: Start) -> None:
     with pytest.raises(EngineGone, match="went away"):
         going.turn_for(DEADLINE_S)
     assert "it.agent.1" not in going.engine.running
+
+
+class Neighbours:
+    """Two pods of one plain container each under one node; `job` is in both."""
+
+    def __init__(self, folder: Path, engine: FakeEngine) -> None:
+        self.run = RunDir(folder / "run")
+        self.run.create()
+        self.log = EventLog(self.run.events)
+        self.engine = engine
+        self.node = Node(engine, self.log, self.run, "run")
+        self.exits: list[tuple[str, str]] = []
+        self.workers = {name: self._admit(folder / name, name) for name in ("one", "two")}
+
+    def _admit(self, folder: Path, name: str) -> PodWorker:
+        folder.mkdir()
+        probe = PodProbe(ExecSpec(command=("check",)), ProbeRule(period_s=1, failure_threshold=1), 1.0)
+        job = ContainerTemplate(name="job", image="batch:1", probes={"readiness": probe})
+        template = PodTemplate(containers=(job,), back_off=BackOffRule(0.0, 0.0))
+        pod = Pod(
+            template, name, self.engine, LivePodCgroup(folder), self.log, machine_memory_bytes=2**30, owner="1:0"
+        )
+        worker = self.node.admit(pod, on_exit=lambda container, _: self.exits.append((name, container)))
+        pod.open()
+        return worker
+
+    def turn_until(self, condition: Callable[[], bool]) -> None:
+        """Let the node work until something is so."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, [event.to_line() for event in read_events(self.run.events)]
+            self.node.turn(0.01)
+
+
+@pytest.fixture
+def neighbours(tmp_path: Path) -> Iterator[Callable[[FakeEngine], Neighbours]]:
+    """Start two pods; their node is left with the test."""
+    made: list[Neighbours] = []
+
+    def begin(engine: FakeEngine) -> Neighbours:
+        both = Neighbours(tmp_path, engine)
+        made.append(both)
+        both.node.__enter__()
+        for worker in both.workers.values():
+            worker.start()
+        return both
+
+    yield begin
+    for both in made:
+        both.node.__exit__(None, None, None)
+        both.log.close()
+
+
+def test_what_happens_to_a_pod_is_its_own(neighbours: Callable[[FakeEngine], Neighbours]) -> None:
+    """Two pods with a container of one name: each has its own answers, ends and restarts."""
+    both = neighbours(FakeEngine())
+    one, two = both.workers["one"], both.workers["two"]
+    both.turn_until(lambda: one.states["job"].ready and two.states["job"].ready)
+    both.engine.end("one.job.0", 1)
+    both.turn_until(lambda: one.states["job"].restarts == 1 and one.states["job"].ready)
+    assert both.exits == [("one", "job")]
+    assert (two.states["job"].restarts, two.view.ready) == (0, "1/1")
+    assert both.engine.running["two.job.0"]
+    both.node.dismiss(two)
+    both.engine.end("two.job.0", 1)
+    both.turn_until(lambda: any(event.id == "two.job.0" for event in read_docker(both.run)))
+    assert both.exits == [("one", "job")]
+    both.node.stop()
+
+
+def read_docker(run: RunDir) -> list[DockerEvent]:
+    """The engine's events on record."""
+    return [event for event in read_events(run.events) if isinstance(event, DockerEvent)]
+
+
+def test_all_pods_are_stopped_at_once(neighbours: Callable[[FakeEngine], Neighbours]) -> None:
+    """No pod waits for the end of another: here each ends only once all have been asked to."""
+
+    class Together(FakeEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.all_asked = threading.Barrier(2)
+
+        def stop(self, container_id: str, grace_s: int) -> None:
+            self.all_asked.wait(DEADLINE_S)
+            super().stop(container_id, grace_s)
+
+    both = neighbours(Together())
+    both.node.stop()
+    assert all(worker.over for worker in both.workers.values())
+    assert {name for what, name in both.engine.calls if what.startswith("stop")} == {"one.job.0", "two.job.0"}
+
+
+def test_a_wait_ends_when_somebody_has_news(neighbours: Callable[[FakeEngine], Neighbours]) -> None:
+    """`wake`, from any thread, before or during the wait."""
+    both = neighbours(FakeEngine())
+    for worker in list(both.workers.values()):
+        both.node.dismiss(worker)
+    both.node.wake()
+    both.node.turn(10 * DEADLINE_S)
+    threading.Timer(0.05, both.node.wake).start()
+    both.node.turn(10 * DEADLINE_S)
