@@ -31,11 +31,13 @@ from emu.daemon.http.goquote import quoted
 from emu.daemon.http.server import Server
 from emu.daemon.http.server_connection import ServerConnection
 from emu.daemon.http.upstream import AppConnections
+from emu.daemon.queue_proxy.admission import Admission
 from emu.daemon.queue_proxy.ends import Ends
+from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
 from emu.daemon.queue_proxy.observer import Observer
 from emu.daemon.queue_proxy.probe import Prober
-from emu.daemon.queue_proxy.proxy import ProxiedExchange, Proxy
-from emu.daemon.queue_proxy.request import Counted
+from emu.daemon.queue_proxy.proxy import Proxy
+from emu.daemon.queue_proxy.request import Admitted, Counted
 from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, REQUESTS_ENDED, START_HEADER, Pointed, Told
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
 from emu.policy.breaker import RUN, Breaker
@@ -80,21 +82,25 @@ class _Counting(Observer):
         self._front.reporter.left(now)
 
 
-class Front(Proxy):
-    """What all requests share. `point` says where the pod is."""
+class Front(Admission):
+    """Lets requests go to the pod once there is one and it has room. `point` says where the pod is."""
 
     def __init__(self, settings: FrontSettings, log: runtime.Log, out: runtime.Log, events: EventLog) -> None:
-        timeouts: RequestTimeouts[ProxiedExchange] = RequestTimeouts(
+        timeouts: RequestTimeouts[Admitted] = RequestTimeouts(
             settings.timeout_s, settings.response_start_s, settings.idle_s
         )
-        nowhere = AppConnections("", QUEUE_PORT, MAX_IDLE)
-        super().__init__(nowhere, Breaker(0), timeouts, Prober("", 0), log, Draining(0.0))
+        super().__init__(Breaker(0), timeouts, Prober("", 0), log, Draining(0.0))
+        self.proxy = Proxy(self, AppConnections("", QUEUE_PORT, MAX_IDLE))
         self._out = out
         self._events = events
         self.ends = Ends(self._record)
-        self.waiting: Waiting[HeldExchange] = Waiting()
-        self.room: Breaker[HeldExchange] = Breaker(settings.concurrency, NO_QUEUE_LIMIT)
+        self.waiting: Waiting[Admitted] = Waiting()
+        self._waited: set[Admitted] = set()
+        """Those under way that had to wait for a pod."""
+        self.room: Breaker[Admitted] = Breaker(settings.concurrency, NO_QUEUE_LIMIT)
         """Which of those that there is a pod for may go to it."""
+        self._queued: dict[Admitted, float] = {}
+        """Those that wait for room, and since when."""
         self.reporter = Reporter(time.monotonic())
         self.observer = _Counting(self)
         self.start = b""
@@ -103,6 +109,51 @@ class Front(Proxy):
 
     def exchange(self, conn: ServerConnection, head: http1.Head) -> HeldExchange:
         return HeldExchange(self, conn, head)
+
+    # --- what it does otherwise than queue-proxy's
+
+    def run(self, request: Admitted, now: float) -> None:
+        """Send it if there is a pod and room in it."""
+        if request.over or not self._finds_pod(request, now):
+            return
+        if self.room.enter(request) is RUN:
+            self._send(request, now)
+        else:
+            self._queued[request] = now
+
+    def release(self, request: Admitted, now: float | None = None) -> None:
+        """It is over: another one goes in its place. Without a pod all of them wait for one."""
+        if request.over:
+            return
+        super().release(request, now)
+        self._waited.discard(request)
+        self._queued.pop(request, None)
+        if self.waiting.leave(request):
+            self._gave_up(request.status, request.begun_at)
+        now = time.monotonic()
+        successor = self.room.leave(request)
+        while successor is not None and not self._finds_pod(successor, now):
+            self._queued.pop(successor, None)
+            successor = self.room.leave(successor)
+        if successor is not None:
+            self.ends.waited(self._queued.pop(successor), now)
+            self._send(successor, now)
+
+    def has_waited(self, request: Admitted) -> bool:
+        """Whether there was no pod for it at some time."""
+        return request in self._waited
+
+    def _finds_pod(self, request: Admitted, now: float) -> bool:
+        found = self.waiting.enter(request, now)
+        if not found:
+            self._waited.add(request)
+        return found
+
+    def _send(self, request: Admitted, now: float) -> None:
+        request.sent_at = now
+        request.dispatch(now)
+
+    # --- the pod
 
     def tell(
         self, what: str, now: float, *, concurrency: float = 0.0, waiting: int | None = None, port: int = 0
@@ -125,12 +176,12 @@ class Front(Proxy):
             self._probing.cancel()
             self._probing = None
         self.waiting.close()
-        self.app.close()
+        self.proxy.app.close()
         if not pointed.address:
             self.tell("closed", time.monotonic())
             return
         self.start = pointed.start.encode("ascii")
-        self.app = AppConnections(pointed.address, pointed.port, MAX_IDLE)
+        self.proxy.app = AppConnections(pointed.address, pointed.port, MAX_IDLE)
         self._probing = asyncio.get_running_loop().create_task(self._probe(pointed))
 
     async def _probe(self, pointed: Pointed) -> None:
@@ -145,31 +196,29 @@ class Front(Proxy):
                 RequestsHeld(t=now, outcome="forwarded", waited_s=[round(waited_s, 6) for _, waited_s in going])
             )
         for held, _ in going:
-            held.let_in()
+            self.run(held, time.monotonic())
 
     def _record(self, kind: str, facts: dict[str, Any]) -> None:
         made = RequestsEnded if kind == REQUESTS_ENDED else RequestsWaited
         self._events.append(made(t=time.monotonic(), who="activator", **facts))
 
-    def gave_up(self, status: int, since: float) -> None:
+    def _gave_up(self, status: int, since: float) -> None:
         """A request that waited is over, and was not forwarded."""
         now = time.monotonic()
         outcome = "timeout" if status else "abandoned"
         self._events.append(RequestsHeld(t=now, outcome=outcome, waited_s=[round(now - since, 6)]))
 
 
-class HeldExchange(ProxiedExchange):
+class HeldExchange(Http1Exchange):
     """One request from its arrival here to the last byte of its answer."""
 
-    __slots__ = ("_front", "_queued_at", "_waited")
+    __slots__ = ("_front",)
 
     timeout_body: ClassVar[bytes] = b"activator request timeout"
 
     def __init__(self, front: Front, conn: ServerConnection, head: http1.Head) -> None:
-        super().__init__(front, conn, head)
+        super().__init__(front.proxy, conn, head)
         self._front = front
-        self._waited = False
-        self._queued_at = 0.0
 
     def begin(self) -> None:
         now = self.begun_at = time.monotonic()
@@ -177,79 +226,40 @@ class HeldExchange(ProxiedExchange):
         way = forward.route(head, self.conn.peer)
         self.whole = None
         head.headers = []
-        if self._answered_here():
+        if self.answered_here():
             pass
         elif way.kubelet or (way.agent or b"").startswith(KUBE_PROBE):
-            self._reply(200, b"")  # is the activator alive? its own kubelet asks
+            self.answer(200, b"")  # is the activator alive? its own kubelet asks
         elif way.network_probe:
-            self._probe(way)
+            self._answer_probe(way)
         else:
             way.kubelet = False
             mark(way)
-            self._enter(way, now)
+            self._front.enter(self, way, now)
 
-    def _probe(self, way: forward.Route) -> None:
+    def _answer_probe(self, way: forward.Route) -> None:
         """A probe of ours: is this the activator?"""
         if way.network_probe == b"probe":
-            self._reply(200, b"", b"K-Network-Hash: %b\r\n" % way.network_hash if way.network_hash else b"")
+            self.answer(200, b"", b"K-Network-Hash: %b\r\n" % way.network_hash if way.network_hash else b"")
         elif way.network_probe == b"activator":
-            self._reply(200, b"activator", http1.TEXT)
+            self.answer(200, b"activator", http1.TEXT)
         else:
             value = quoted(escape(way.network_probe.decode("latin-1")).encode("latin-1"))
-            self._reply(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
+            self.answer(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
 
-    def run(self, now: float) -> None:
-        """Go on if there is a pod and room in it."""
-        if self._over or not self._finds_pod(now):
-            return
-        if self._front.room.enter(self) is RUN:
-            self._go(now)
-        else:
-            self._queued_at = now
-
-    def let_in(self) -> None:
-        self.run(time.monotonic())
-
-    def _finds_pod(self, now: float) -> bool:
-        found = self._front.waiting.enter(self, now)
-        self._waited |= not found
-        return found
-
-    def _next(self, now: float) -> None:
-        """It is over: another one goes in its place. Without a pod all of them wait for one."""
-        room = self._front.room
-        successor = room.leave(self)
-        while successor is not None and not successor._finds_pod(now):
-            successor = room.leave(successor)
-        if successor is not None:
-            self._front.ends.waited(successor._queued_at, now)
-            successor._go(now)
-
-    def _go(self, now: float) -> None:
-        self.sent_at = now
-        super()._go(now)
-
-    def _connect(self, now: float) -> None:
-        assert self._way is not None
-        app = self._front.app
-        self._way.host = f"{app.host}:{app.port}".encode()
-        super()._connect(now)
+    def connect(self, now: float) -> None:
+        assert self.way is not None
+        app = self._proxy.app
+        self.way.host = f"{app.host}:{app.port}".encode()
+        super().connect(now)
 
     def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
-        return not self._waited and super().answer_whole(app, known, body)
+        return not self._front.has_waited(self) and super().answer_whole(app, known, body)
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
-        if status >= 200 and self._waited and self._front.start:
+        if status >= 200 and self._front.start and self._front.has_waited(self):
             headers = [*headers, (START_HEADER.encode(), self._front.start)]
         super().answer_head(status, reason, headers, minor)
-
-    def _release(self, now: float | None = None) -> None:
-        if self._over:
-            return
-        super()._release(now)
-        if self._front.waiting.leave(self):
-            self._front.gave_up(self.status, self.begun_at)
-        self._next(time.monotonic())
 
 
 def mark(way: forward.Route) -> None:
@@ -301,7 +311,7 @@ async def _every(seconds: float, front: Front) -> None:
     while True:
         await asyncio.sleep(seconds)
         front.report()
-        front.app.sweep()
+        front.proxy.app.sweep()
 
 
 class _Input:

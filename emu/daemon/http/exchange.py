@@ -121,10 +121,7 @@ class Exchange:
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Answer all at once, and be over; `headers` are whole lines."""
         last = self.conn.begin_answer(self)
-        minor = self.head.minor
-        connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
-        shown = b"" if self.head.method == b"HEAD" else body
-        self.conn.write(http1.answer_head(status, len(body), headers, connection, minor) + shown)
+        self.conn.write(http1.whole_answer(self.head, status, body, headers, last))
         self.conn.finish(self, not last)
 
     def full(self) -> None:

@@ -374,6 +374,14 @@ ERROR_TEXT = TEXT + b"X-Content-Type-Options: nosniff\r\n"
 """The headers that Go's http.Error sets."""
 
 
+def whole_answer(request: Head, status: int, body: bytes, headers: bytes, last: bool) -> bytes:
+    """An answer of which all is known; `headers` are whole lines, and with the `last` one the connection ends."""
+    minor = request.minor
+    connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
+    shown = b"" if request.method == b"HEAD" else body
+    return answer_head(status, len(body), headers, connection, minor) + shown
+
+
 def refusal(status: int, detail: str = "") -> bytes:
     """What Go's net/http writes for a request that it cannot read, before it closes the connection."""
     line = b"%d %b" % (status, reason(status))

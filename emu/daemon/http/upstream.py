@@ -45,7 +45,11 @@ class AppConnections:
         return None
 
     def give_back(self, connection: ClientConnection, now: float) -> None:
-        """Keep a connection whose answer is complete."""
+        """Keep a connection whose answer is complete, unless it still holds some of the request."""
+        if connection.transport.get_write_buffer_size():
+            connection.drop()
+            return
+        connection.resume()
         if len(self._idle) >= self._max_idle:
             self._idle = [each for each in self._idle if not each.closed]
         if connection.closed or len(self._idle) >= self._max_idle:

@@ -112,7 +112,7 @@ class ClientConnection2(PeerConnection):
         if end and stream.left:
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
             return
-        if proxy.request_log is None and proxy.known_streams.again(said):
+        if proxy.admission.request_log is None and proxy.known_streams.again(said):
             made = made_of(head, forward.route(head, self.peer), end, stream.left)
             if made is not None:
                 proxy.known_streams.keep(said, made)

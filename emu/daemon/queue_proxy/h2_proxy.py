@@ -1,7 +1,6 @@
 """HTTP/2 on the way through queue-proxy: each stream is a request like any other, and the app is asked in HTTP/2 too.
 
-What is the same as in HTTP/1 (probes, breaker, timers, statistics) is inherited from `proxy.ProxiedExchange`; here is
-how heads, bodies and ends are spoken.
+What is the same as in HTTP/1 is in admission.py and exchange.py; here is how heads, bodies and ends are spoken.
 """
 
 # ruff: noqa: D102  the callbacks are described in proxy, server_connection and h2_stream
@@ -17,17 +16,18 @@ from emu.daemon.http.h2_frames import ErrorCodes
 from emu.daemon.http.server_connection import ServerConnection
 from emu.daemon.http.sniff import content_type
 from emu.daemon.http.upstream import DialError
+from emu.daemon.queue_proxy import unhandled
+from emu.daemon.queue_proxy.exchange import ProxiedExchange
 from emu.daemon.queue_proxy.h2_client_stream import ClientStream
 from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, app_headers, client_headers, lower
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections
-from emu.daemon.queue_proxy.proxy import FINAL_STATUS_LOST, ProxiedExchange, Proxy
-from emu.policy.timeouts import TIMEOUT_BODY
+from emu.daemon.queue_proxy.proxy import Proxy
 
 
 class ProxiedStream(ProxiedExchange):
     """One request in HTTP/2."""
 
-    __slots__ = ("_known", "_stream", "_to", "_whose")
+    __slots__ = ("_answer", "_headed", "_known", "_stream", "_to", "_whose")
 
     def __init__(
         self, proxy: Proxy, stream: ClientStream, head: http1.Head, known: KnownStream | None = None
@@ -36,6 +36,9 @@ class ProxiedStream(ProxiedExchange):
         self._stream = stream
         self._known = known
         """The request came before."""
+        self._answer: forward.AnswerHead | None = None
+        self._headed = False
+        """The client has the answer's head."""
         self._whose: KnownAnswer | None = None
         """The answer's head, as the app sent it."""
         self._to: AppStream | None = None
@@ -45,11 +48,21 @@ class ProxiedStream(ProxiedExchange):
             super().begin()
         else:
             now = self.begun_at = time.monotonic()
-            self._enter(self._known.way, now)
+            self._proxy.admission.enter(self, self._known.way, now)
+
+    def answered_here(self) -> bool:
+        status = unhandled.status(self.head)
+        if status:
+            self.answer(status, b"")
+        return bool(status)
+
+    @property
+    def begun(self) -> bool:
+        return self._answer is not None
 
     # --- to the app
 
-    def _connect(self, now: float) -> None:
+    def connect(self, now: float) -> None:
         http2 = self._proxy.http2
         conn = None if http2 is None else http2.ready()
         if conn is None:
@@ -64,13 +77,10 @@ class ProxiedStream(ProxiedExchange):
         try:
             conn = await proxy.http2.take()
         except DialError as failed:
-            self._dialing = None
-            proxy.log.seldom("dial-failed", why=str(failed))
-            self._note("dial-failed", 502, str(failed))
-            self._error(502, f"{failed}\n".encode())
+            self.not_dialed(failed)
             return
         self._dialing = None
-        if not self._over:
+        if not self.over:
             self._ask(conn)
 
     def _ask(self, conn: AppConnection) -> None:
@@ -86,7 +96,7 @@ class ProxiedStream(ProxiedExchange):
             stream.take_body(self)
 
     def _app_block(self, bodiless: bool) -> bytes:
-        way = self._way
+        way = self.way
         assert way is not None
         if self._known is not None:
             # A body was announced and none came: the head says so, and is the only thing that differs.
@@ -110,29 +120,27 @@ class ProxiedStream(ProxiedExchange):
 
     def informed(self, status: int, headers: http1.Headers) -> None:
         """The head of an informational answer."""
-        if not self._over and status not in (100, 101):
+        if not self.over and status not in (100, 101):
             self._informed = True
             pairs = sorted((http1.canonical(name), value) for name, value in headers)
             self._stream.send_head(frames.encode([(b":status", b"%d" % status), *lower(pairs)]))
 
     def answer_begins(self, known: KnownAnswer) -> None:
         """The head of the answer."""
-        if self._over:
+        if self.over:
             return
         self._may_repeat = False
-        self.status = known.status
-        if self.head.method == b"HEAD" or (self._informed and FINAL_STATUS_LOST in self._proxy.defects):
-            if self._informed and FINAL_STATUS_LOST in self._proxy.defects:
-                self.status = 200
+        self.status = self.final(known.status)
+        if self.head.method == b"HEAD" or (self._informed and self._proxy.final_status_lost):
             self._answer = forward.answer(self.head, self.status, known.headers)
         else:
             self._answer = known.answer
             self._whose = known
-        self._wrote()
+        self.wrote()
 
     def head_alone(self) -> None:
         """No body came along with the head of an answer without a length: send it on."""
-        if self._answer is not None and self._answer.prompt and not self._headed and not self._over:
+        if self._answer is not None and self._answer.prompt and not self._headed and not self.over:
             self._send_head(b"", False)
 
     def _send_head(self, first: bytes, ended: bool, end_stream: bool = False) -> None:
@@ -154,32 +162,32 @@ class ProxiedStream(ProxiedExchange):
 
     def answer_data(self, data: bytes, source: AppStream) -> None:
         """A piece of the body, which holds the app's window until it is on its way to the client."""
-        if self._over or self._answer is None:
+        if self.over or self._answer is None:
             source.conn.acknowledge(source, len(data))
             return
         self.sent_bytes += len(data)
         if not self._headed:
             self._send_head(data, False)
-        self._wrote()
+        self.wrote()
         self._stream.send(data, source, len(data))
 
     def answer_last(self, data: bytes, source: AppStream) -> None:
         """The last piece of the body."""
         self._to = None
-        if self._over or self._answer is None:
+        if self.over or self._answer is None:
             source.conn.acknowledge(source, len(data))
             return
         self.sent_bytes += len(data)
         if not self._headed:
             self._send_head(data, False)
-        self._wrote()
+        self.wrote()
         self._stream.send_last(data, source, len(data))
-        self._finish(keep_alive=True)
+        self.finish(keep_alive=True)
 
     def answer_over(self, trailers: http1.Headers | None) -> None:
         """The answer is whole."""
         self._to = None
-        if self._over or self._answer is None:
+        if self.over or self._answer is None:
             return
         if not self._headed and not trailers:
             self._send_head(b"", True, end_stream=True)
@@ -187,46 +195,39 @@ class ProxiedStream(ProxiedExchange):
             if not self._headed:
                 self._send_head(b"", False)
             self._stream.end(trailers or None)
-        self._finish(keep_alive=True)
+        self.finish(keep_alive=True)
 
     def app_failed(self, words: str, code: int | None) -> None:
         """The app, or the connection to it, gave the request up."""
         self._to = None
-        if self._over:
+        if self.over:
             return
         if self._answer is not None:
-            self._proxy.log.seldom("answer-cut", why=words)
-            self._note("answer-cut", self.status, words)
-            self.status = 500
-            self._release()
-            self._stream.abort(self)
+            self.answer_cut(words)
         elif self._may_repeat and code == int(ErrorCodes.REFUSED_STREAM):
             self._may_repeat = False
-            self._connect(time.monotonic())
+            self.connect(time.monotonic())
         else:
-            self._proxy.log.seldom("app-broke", why=words)
-            self._note("app-broke", 502, words)
-            self._error(502, f"{words}\n".encode())
+            self.app_broke(words)
 
     # --- ends
 
-    def _append_timeout(self, answer: forward.AnswerHead) -> None:
-        room = None if answer.length is None else answer.length - self.sent_bytes
-        fits = room is None or room >= len(TIMEOUT_BODY)
+    def append_timeout(self) -> None:
+        answer, body = self._answer, self.timeout_body
+        assert answer is not None
+        fits, whole = self.room_for_timeout(answer.length)
         if not self._headed:
-            self._send_head(TIMEOUT_BODY if fits else b"", fits and room is None)
+            self._send_head(body if fits else b"", fits and answer.length is None)
         if fits:
-            self.sent_bytes += len(TIMEOUT_BODY)
-            self._stream.send(TIMEOUT_BODY)
-        whole = room is None or room == len(TIMEOUT_BODY)
+            self.sent_bytes += len(body)
+            self._stream.send(body)
         if whole:
             self._stream.end()
-            self._finish(keep_alive=True)
+            self.finish(keep_alive=True)
         else:
-            self._release()
-            self._stream.abort(self)
+            self.cut_off()
 
-    def _reply(self, status: int, body: bytes, headers: bytes = b"") -> None:
+    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         self.status = status
         self.sent_bytes = len(body)
         pairs: http1.Headers = [(b":status", b"%d" % status)]
@@ -239,14 +240,10 @@ class ProxiedStream(ProxiedExchange):
         self._stream.send_head(frames.encode(pairs), not shown)
         if shown:
             self._stream.send_last(shown)
-        self._finish(keep_alive=True)
+        self.finish(keep_alive=True)
 
-    def _leave_app(self) -> None:
-        super()._leave_app()
+    def leave_app(self) -> None:
+        super().leave_app()
         to, self._to = self._to, None
         if to is not None:
             to.drop()
-
-    def _finish(self, keep_alive: bool) -> None:
-        self._release()
-        self._stream.finish(self)

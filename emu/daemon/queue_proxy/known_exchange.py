@@ -2,7 +2,7 @@
 
 Nothing in it is for us, it has no body, and what the app gets for it is made already. Its exchange is used again once
 it is over, for to set its many fields for each request would be a good part of the work. Where nobody looks on but
-statistics and metrics, `begin` and `answer_whole` do in one piece what `ProxiedExchange` does step by step; whatever
+statistics and metrics, `begin` and `answer_whole` do in one piece what `Http1Exchange` does step by step; whatever
 turns out otherwise goes on there.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1, server_connection
 from emu.daemon.http.known import Known
-from emu.daemon.queue_proxy.proxy import SAFE_TO_REPEAT, ProxiedExchange
+from emu.daemon.queue_proxy.h1_proxy import SAFE_TO_REPEAT, Http1Exchange
 from emu.policy.breaker import REFUSE, RUN
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class KnownRequest:
         """An exchange for it."""
         spare = self.spare
         exchange = spare.pop() if spare else KnownExchange(self._proxy, conn, self.head)
-        exchange.renew(conn, self)
+        exchange.reset(conn, self)
         return exchange
 
     def for_app(self, peer: str) -> bytes:
@@ -98,7 +98,7 @@ class KnownRequest:
         return self._said
 
 
-class KnownExchange(ProxiedExchange):
+class KnownExchange(Http1Exchange):
     """One such request from its arrival to the last byte of its answer."""
 
     __slots__ = ("_known",)
@@ -108,14 +108,14 @@ class KnownExchange(ProxiedExchange):
         self.body_done = True
         self._known: KnownRequest
 
-    def renew(self, conn: ServerConnection, known: KnownRequest) -> None:
-        """As new: all that a request whose answer came at once has changed."""
+    def reset(self, conn: ServerConnection, known: KnownRequest) -> None:
+        """As new: all that a request whose answer came at once has changed, but for what `begin` and `send` set."""
         self._known = known
         self.conn = conn
         self.head = known.head
         self.status = 0
         self.sent_at = None
-        self._informed = self._over = self.failed = False
+        self._informed = self.over = self.failed = False
 
     def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
         if self.failed:
@@ -126,35 +126,31 @@ class KnownExchange(ProxiedExchange):
         return found
 
     def begin(self) -> None:
-        proxy = self._proxy
+        admission = self._proxy.admission
         now = self.begun_at = monotonic()
         way = self._known.way
-        if proxy.watched or proxy.draining.active:
-            self._enter(way, now)
+        if admission.watched or admission.draining.active:
+            admission.enter(self, way, now)
             return
-        self._way = way
-        proxy.in_flight += 1
-        proxy.timeouts.begin(self, now)
-        if proxy.armed_at is None:
-            proxy.arm(now, now + proxy.timeouts.shortest_s)
-        admission = proxy.breaker.enter(self)
-        observer = proxy.observer
+        self.way = way
+        admission.in_flight += 1
+        admission.timeouts.begin(self, now)
+        if admission.armed_at is None:
+            admission.arm(now, now + admission.timeouts.shortest_s)
+        admitted = admission.breaker.enter(self)
+        observer = admission.observer
         observer.stats.arrived(now, way.proxied)
-        if admission is RUN:
+        if admitted is RUN:
             self.sent_at = now
             observer.dispatched()
-            self._go(now)
-        elif admission is REFUSE:
-            self._refused()
+            self.dispatch(now)
+        elif admitted is REFUSE:
+            admission.refuse(self)
 
-    def _go(self, now: float) -> None:
-        app = self._proxy.app.take(now)
-        if app is None:
-            self._connect(now)
-        else:
-            self._send(app)
+    dispatch = Http1Exchange.connect
+    """Nothing in it is to be refused any more."""
 
-    def _send(self, app: ClientConnection) -> None:
+    def send(self, app: ClientConnection) -> None:
         app.ask(self, False)
         self._app = app
         self._may_repeat = self._known.may_repeat and app.used > 1
@@ -164,30 +160,27 @@ class KnownExchange(ProxiedExchange):
         app.transport.write(self._known.for_app(conn.peer))
 
     def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
-        conn, proxy, way = self.conn, self._proxy, self._way
-        if conn.server.stopping or proxy.watched or way is None or self.sent_at is None:
+        conn, proxy, way = self.conn, self._proxy, self.way
+        admission = proxy.admission
+        if conn.server.stopping or admission.watched or way is None or self.sent_at is None:
             return super().answer_whole(app, known, body)
         now = monotonic()
         self._app = None
-        self._over = True
+        self.over = True
         self.status = known.status
         conn.transport.write(known.head + body)
-        if app.transport.get_write_buffer_size():
-            app.drop()
-        else:
-            app.resume()
-            proxy.app.give_back(app, now)
-        proxy.in_flight -= 1
-        proxy.timeouts.end(self)
-        observer = proxy.observer
+        proxy.app.give_back(app, now)
+        admission.in_flight -= 1
+        admission.timeouts.end(self)
+        observer = admission.observer
         observer.stats.left(now, way.proxied)
         if observer.metrics is not None:
             found = self._known.outcomes.get(known.status) or self.outcomes(observer.metrics)
             found.ended(now - self.begun_at, now - self.sent_at, 0, known.length)
-        successor = proxy.breaker.leave(self)
+        successor = admission.breaker.leave(self)
         if successor is not None:
-            proxy.ends.waited(successor.begun_at, now)
-            successor.run(now)
+            admission.ends.waited(successor.begun_at, now)
+            admission.run(successor, now)
         conn.finish(self, True)
         # Nobody speaks of it any more; its connection may end long before it is used again.
         del self.conn

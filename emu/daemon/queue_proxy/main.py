@@ -15,6 +15,7 @@ import ssl
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from emu.daemon import loop as runtime
@@ -23,10 +24,12 @@ from emu.daemon.http.server import Server
 from emu.daemon.http.upstream import MAX_IDLE_UNLIMITED, AppConnections
 from emu.daemon.queue_proxy import gotemplate, heap
 from emu.daemon.queue_proxy.admin import Admin
+from emu.daemon.queue_proxy.admission import Admission
+from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
 from emu.daemon.queue_proxy.known_exchange import KnownRequests
 from emu.daemon.queue_proxy.metrics import Observation
 from emu.daemon.queue_proxy.probe import ProbeError, Prober
-from emu.daemon.queue_proxy.proxy import TWO_FRAMINGS, ProxiedExchange, Proxy
+from emu.daemon.queue_proxy.proxy import FINAL_STATUS_LOST, TWO_FRAMINGS, Proxy
 from emu.daemon.queue_proxy.request_log import RequestLog
 from emu.daemon.queue_proxy.settings import REQUIRED, Settings, SettingsError
 from emu.messages import FREEZER_ENDPOINT_VARIABLE
@@ -38,6 +41,7 @@ from emu.policy.trimming import Trimming
 if TYPE_CHECKING:
     from emu.daemon.queue_proxy.gate import Gate
     from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
+    from emu.daemon.queue_proxy.request import Admitted
     from emu.daemon.zap import Zap
 
 __all__ = ["REQUIRED", "QueueProxy", "Settings", "SettingsError", "main", "serve"]
@@ -56,8 +60,8 @@ class QueueProxy:
         self._settings = settings
         self._log = log
         self._app = AppConnections("127.0.0.1", settings.user_port, limit or MAX_IDLE_UNLIMITED)
-        breaker: Breaker[ProxiedExchange] = Breaker(limit)
-        timeouts: RequestTimeouts[ProxiedExchange] = RequestTimeouts(
+        breaker: Breaker[Admitted] = Breaker(limit)
+        timeouts: RequestTimeouts[Admitted] = RequestTimeouts(
             settings.revision_timeout_s, settings.response_start_timeout_s, settings.idle_timeout_s
         )
         prober = Prober(
@@ -67,17 +71,18 @@ class QueueProxy:
             several=settings.multi_container_probes,
         )
         self._draining = Draining(settings.drain_quiet_s)
-        self._proxy = Proxy(self._app, breaker, timeouts, prober, log, self._draining)
-        self._proxy.defects = settings.defects
-        self._proxy.request_log = self._request_log()
-        self._proxy.gate = self._gate(environ, prober)
+        self._admission = Admission(breaker, timeouts, prober, log, self._draining)
+        self._admission.request_log = self._request_log()
+        self._admission.gate = self._gate(environ, prober)
+        self._proxy = Proxy(self._admission, self._app)
+        self._proxy.final_status_lost = FINAL_STATUS_LOST in settings.defects
         known = KnownRequests(self._proxy)
         self._proxy.learn = known.learn
         self._known = known.known
         self._http2: set[ClientConnection2] = set()
         self._servers = [self._main_server()]
         self._admin = Admin(self._draining)
-        self._observation = Observation(self._proxy.observer, environ, settings.bind, log, settings.metrics_port)
+        self._observation = Observation(self._admission.observer, environ, settings.bind, log, settings.metrics_port)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -91,7 +96,7 @@ class QueueProxy:
 
     def _main_server(self) -> Server:
         return Server(
-            self._proxy.exchange,
+            partial(Http1Exchange, self._proxy),
             head_limit_s=self._settings.head_limit_s,
             http2=self._speak_http2,
             known=self._known,
@@ -128,9 +133,9 @@ class QueueProxy:
         loop.add_signal_handler(signal.SIGTERM, self._on_term)
         loop.add_signal_handler(signal.SIGINT, self._on_term)
         await self._observation.open()
-        self._proxy.settle()
-        if self._proxy.gate is not None:
-            self._proxy.gate.begin()
+        self._admission.settle()
+        if self._admission.gate is not None:
+            self._admission.gate.begin()
         ports = await self._listen()
         settings = self._settings
         self._log.event(
@@ -170,15 +175,15 @@ class QueueProxy:
 
     async def _trim(self) -> None:
         """Give memory back when many clients have gone; keep to the weight that was asked for."""
-        proxy, trimming = self._proxy, Trimming()
-        weight = proxy.observer.weight
+        admission, trimming = self._admission, Trimming()
+        weight = admission.observer.weight
         while True:
             await asyncio.sleep(TRIM_LOOK_S)
             most = sum(server.most_connections() for server in self._servers)
-            if trimming.due(proxy.in_flight + sum(len(server.connections) for server in self._servers), most):
+            if trimming.due(admission.in_flight + sum(len(server.connections) for server in self._servers), most):
                 heap.give_back()
                 if weight is not None:
-                    weight.own_fell(proxy.breaker.waiting, time.monotonic())
+                    weight.own_fell(admission.breaker.waiting, time.monotonic())
             elif weight is not None:
                 weight.settle(time.monotonic())
 
@@ -187,38 +192,38 @@ class QueueProxy:
             self._log.event("killed", why="a second signal")
             os._exit(1)
         self._draining.tell(time.monotonic())
-        if self._proxy.gate is not None:
-            self._proxy.gate.stop()
+        if self._admission.gate is not None:
+            self._admission.gate.stop()
         self._stop.set()
 
     async def _drain(self) -> None:
         """Refuse probes, serve requests, until none came for a while; each one that comes starts the wait again."""
-        self._log.event("drain", quietSeconds=self._draining.quiet_s, inFlight=self._proxy.in_flight)
+        self._log.event("drain", quietSeconds=self._draining.quiet_s, inFlight=self._admission.in_flight)
         while (left := self._draining.left(time.monotonic())) > 0:
             await asyncio.sleep(left)
         self._admin.drained.set()
 
     async def _shut_down(self) -> None:
         """Listen no more; let requests end, and for a while also connections that are not HTTP/1 any more."""
-        proxy = self._proxy
-        self._log.event("stopping", inFlight=proxy.in_flight, hijacked=len(proxy.tunnels) + len(self._http2))
+        proxy, admission = self._proxy, self._admission
+        self._log.event("stopping", inFlight=admission.in_flight, hijacked=len(proxy.tunnels) + len(self._http2))
         for connection in list(self._http2):
             connection.leave()
         await asyncio.gather(*(server.stop() for server in self._servers))
         until = time.monotonic() + self._settings.hijacked_s
         while (proxy.tunnels or self._http2) and (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(HIJACKED_POLL_S, left))
-        for exchange in list(proxy.tunnels):
-            exchange.cut_tunnel()
+        for tunnel in list(proxy.tunnels):
+            tunnel.cut()
         for connection in list(self._http2):
             connection.cut()
         for task in self._tasks:
             task.cancel()
         await self._observation.close()
-        if proxy.gate is not None:
-            proxy.gate.close()
+        if admission.gate is not None:
+            admission.gate.close()
         self._app.close()
-        proxy.ends.flush()
+        admission.ends.flush()
         if proxy.http2 is not None:
             proxy.http2.close()
 

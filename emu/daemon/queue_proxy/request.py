@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from emu.daemon.http import http1
+    from emu.daemon.http.forward import Route
     from emu.policy.metrics import Outcomes, QueueProxyMetrics
+    from emu.policy.timeouts import Timer
 
 
 class Placed(Protocol):
@@ -68,3 +70,28 @@ class Held(Hashable, Protocol):
 
     def answered_for(self, ready: bool) -> None:
         """A probe of an app that is paused is answered for it."""
+
+
+class Admitted(Counted, Logged, Held, Protocol):
+    """For the admission, which lets it run, ends it in time and lets the next one in its place."""
+
+    over: bool
+    """It has left."""
+    way: Route | None
+    """Where it goes; None for one that does not enter, such as a probe of queue-proxy's own."""
+
+    @property
+    def told_status(self) -> int:
+        """The answer's status, or what Go's server would have answered."""
+
+    def dispatch(self, now: float) -> None:
+        """Go to the app."""
+
+    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        """Answer it here, whole."""
+
+    def fail(self, status: int, body: bytes) -> None:
+        """Answer it here, for the app does not."""
+
+    def timed_out(self, timer: Timer) -> None:
+        """One of the timers ran out."""

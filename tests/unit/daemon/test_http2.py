@@ -219,10 +219,10 @@ class _H2:
     def flush(self) -> None:
         self.wire.send(self.conn.data_to_send())
 
-    def get(self, path: str = "/", **headers: str) -> int:
+    def get(self, path: str = "/", method: str = "GET", **headers: str) -> int:
         number = self.conn.get_next_available_stream_id()
         extra = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        base = [(":method", "GET"), (":path", path), (":authority", "app.example.com"), (":scheme", "http")]
+        base = [(":method", method), (":path", path), (":authority", "app.example.com"), (":scheme", "http")]
         self.conn.send_headers(number, base + extra, end_stream=True)
         self.flush()
         return number
@@ -283,6 +283,14 @@ class TestFrames:
         client.get(user_agent="kube-probe/1.30", k_network_probe="queue")
         assert _status(client.until(h2.events.ResponseReceived)) == 200
         assert client.until(h2.events.DataReceived).data == b"queue"
+
+    def test_a_question_to_the_server_itself_is_answered(self, queue_proxy: StartProxy) -> None:
+        """`OPTIONS *`, by queue-proxy, and the connection lives."""
+        client = _H2(queue_proxy().port)
+        client.get("*", method="OPTIONS")
+        assert _status(client.until(h2.events.ResponseReceived)) == 200
+        client.get(user_agent="kube-probe/1.30", k_network_probe="queue")
+        assert _status(client.until(h2.events.ResponseReceived)) == 200
 
     def test_more_than_250_streams_are_refused_and_the_rest_live(
         self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]

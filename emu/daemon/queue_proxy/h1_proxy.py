@@ -1,0 +1,327 @@
+"""HTTP/1 on the way through queue-proxy: a connection to the app, and both bodies streamed."""
+
+# ruff: noqa: D102  the callbacks are described where they are declared, in exchange, Exchange and Asker
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from emu.daemon.http import forward, http1, server_connection
+from emu.daemon.http.client import Asker, ClientConnection, KnownAnswer
+from emu.daemon.http.server_connection import ServerConnection
+from emu.daemon.http.upstream import DialError, broken_words
+from emu.daemon.queue_proxy import unhandled
+from emu.daemon.queue_proxy.answer_writer import ANSWER_BUFFER_BYTES, AnswerWriter
+from emu.daemon.queue_proxy.exchange import ProxiedExchange
+from emu.daemon.queue_proxy.switching import Switch, SwitchError
+
+if TYPE_CHECKING:
+    from emu.daemon.queue_proxy.proxy import Proxy
+
+SAFE_TO_REPEAT = (b"GET", b"HEAD", b"OPTIONS", b"TRACE")
+CONTINUE_WAIT_S = 1.0
+"""How long the app may take to say `100 Continue` before the body is sent anyway (net/http, DefaultTransport)."""
+
+
+class Http1Exchange(ProxiedExchange, Asker):
+    """One request in HTTP/1."""
+
+    __slots__ = ("_app", "_continue_timer", "_switch", "_writer")
+
+    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
+        super().__init__(proxy, conn, head)
+        self._app: ClientConnection | None = None
+        self._continue_timer: asyncio.TimerHandle | None = None
+        self._writer: AnswerWriter | None = None
+        """The answer, once its head has come, unless all of it came at once."""
+        self._switch: Switch | None = None
+        """The app's answer was that it speaks another protocol from here on."""
+
+    @property
+    def begun(self) -> bool:
+        return self._writer is not None or (self._switch is not None and self._switch.joined)
+
+    def answered_here(self) -> bool:
+        status = unhandled.status(self.head)
+        if not status:
+            return False
+        if status == 417:
+            self.head.keep_alive = False
+        self.status = status
+        last = self.conn.begin_answer(self)
+        self.conn.write(unhandled.answer(status, self.head.minor, last))
+        self.finish(keep_alive=not last)
+        return True
+
+    # --- the request, to the app
+
+    def connect(self, now: float) -> None:
+        app = self._proxy.app.take(now)
+        if app is None:
+            self._dialing = asyncio.get_running_loop().create_task(self._dial())
+        else:
+            self.send(app)
+
+    async def _dial(self) -> None:
+        try:
+            app = await self._proxy.app.dial()
+        except DialError as failed:
+            self.not_dialed(failed)
+            return
+        self._dialing = None
+        if self.over:
+            app.drop()
+        else:
+            self.send(app)
+
+    def send(self, app: ClientConnection) -> None:
+        """Ask the app over this connection."""
+        way, head = self.way, self.head
+        assert way is not None
+        app.ask(self, head.method == b"HEAD")
+        self._app = app
+        self._may_repeat = self.body_done and not self.held and app.used > 1 and head.method in SAFE_TO_REPEAT
+        if self.conn.full:
+            app.pause()
+        first = forward.app_head(way, head, self._proxy.app.address)
+        if not self._may_repeat:
+            way.headers = []
+        if head.content_length == 0:
+            app.transport.write(first)
+        elif head.expects_continue:
+            app.transport.write(first)
+            self._continue_timer = asyncio.get_running_loop().call_later(CONTINUE_WAIT_S, self._take_expected)
+        else:
+            self._send_with_body(app, first)
+
+    def _send_with_body(self, app: ClientConnection, first: bytes) -> None:
+        """The head and what has come of the body, in one write."""
+        pieces = self.conn.take_held(self)
+        if self.head.chunked:
+            pieces = [http1.chunk(piece) for piece in pieces]
+            if self.body_done:
+                self.body_told = True
+                pieces.append(http1.LAST_CHUNK)  # see body_end
+        app.transport.write(b"".join([first, *pieces]) if pieces else first)
+        self.conn.tell_end(self)
+
+    def _take_expected(self) -> None:
+        """The body that the client holds back: ask for it, for the app wants it or has said nothing."""
+        self._continue_timer = None
+        if self.over or self.flowing or self._app is None:
+            return
+        if not self._informed and not self.body_done and not self.held:
+            self._informed = True
+            self.conn.write(http1.CONTINUE)
+        self.conn.take_body(self)
+
+    def body(self, data: bytes) -> None:
+        if self._app is None or self.over:
+            return
+        self._app.transport.write(http1.chunk(data) if self.head.chunked else data)
+
+    def body_end(self) -> None:
+        if self._app is None or self.over:
+            return
+        if self.head.chunked:
+            self._app.transport.write(http1.LAST_CHUNK)  # its trailers stay here, announced or not (httputil)
+
+    def body_failed(self) -> None:
+        """The client's chunks are none: the app's connection ends, and the client is answered if it is not yet."""
+        if self.over:
+            return
+        app, self._app = self._app, None
+        if app is not None:
+            app.leave()
+        if self._writer is None:
+            self.note("protocol", 502, self.broken)
+            self.fail(502, f"{self.broken}\n".encode())
+        else:
+            self.break_off("protocol", self.broken)
+
+    def request_full(self) -> None:
+        self.conn.take_body(self, False)
+
+    def request_ready(self) -> None:
+        if self._continue_timer is None:
+            self.conn.take_body(self)
+
+    # --- the answer, to the client
+
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        conn, head = self.conn, self.head
+        if head.minor != 1 or not head.keep_alive or not self.body_done or self._informed or conn.server.stopping:
+            return False
+        now = time.monotonic()
+        self._app = None
+        self.status = known.status
+        self.sent_bytes = known.length
+        conn.write(known.head + body)
+        self._proxy.app.give_back(app, now)
+        self._proxy.admission.release(self, now)
+        conn.finish(self, True)
+        return True
+
+    def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
+        self._may_repeat = False
+        if status < 100:
+            self.no_status(status)
+            return
+        if status < 200:
+            self._informational(status, reason, headers)
+            return
+        self.status = status = self.final(status)
+        closing = self.conn.begin_answer(self)
+        if self._continue_timer is not None:
+            self._continue_timer.cancel()
+            self._continue_timer = None
+            closing |= not self.body_done  # nobody knows whether the body comes
+        answer = forward.answer(self.head, status, headers, closing)
+        self._writer = AnswerWriter(answer)
+        waits = self.flowing and not (self.body_done or answer.prompt) and self.conn.server.full_duplex
+        if waits and (answer.length or 0) <= ANSWER_BUFFER_BYTES:
+            self.conn.hold_answer(self, http1.MAX_HEAD_BYTES)  # all of it waits in buffers for its handler's end
+        self.wrote()
+
+    def _informational(self, status: int, reason: bytes, headers: http1.Headers) -> None:
+        if status == 101:
+            self._switch_to(reason, headers)
+            return
+        once = status == 100 or self._proxy.final_status_lost
+        if not (once and self._informed):
+            self._informed = True
+            self.conn.write(forward.informational(status, headers, self.head.minor))
+        if status == 100 and self._continue_timer is not None:
+            self._continue_timer.cancel()
+            self._take_expected()
+
+    def answer_body(self, data: bytes) -> None:
+        writer = self._writer
+        assert writer is not None
+        self.sent_bytes += len(data)
+        writer.put_head(data, self._app is not None and self._app.whole)
+        writer.put(data)
+        self.wrote()
+
+    def answer_trailers(self, trailers: http1.Headers) -> None:
+        if self._writer is not None and not self.over:
+            self._writer.put_trailers(trailers)
+
+    def answer_end(self, reusable: bool) -> None:
+        app, self._app = self._app, None
+        writer = self._writer
+        assert writer is not None
+        writer.put_head(b"", True)
+        if self.flowing and not self.body_done and self.conn.server.full_duplex:
+            self._write(writer.take())
+            self.conn.hold_answer(self, server_connection.DISCARD_BYTES)  # its handler waits for the request's end
+        writer.put_end()
+        self._write(writer.take())
+        if app is not None:
+            if reusable and self.body_done:
+                self._proxy.app.give_back(app, time.monotonic())
+            else:
+                app.drop()
+        self.finish(keep_alive=not writer.head.last)
+
+    def answer_pause(self) -> None:
+        if self._writer is not None and not self.over:
+            self._write(self._writer.take_due())
+
+    def _write(self, data: bytes) -> None:
+        if data and not self.over:
+            self.conn.write(data)
+
+    def connection_failed(self, why: Exception | None) -> None:
+        app, self._app = self._app, None
+        if self.over or app is None:
+            return
+        writer = self._writer
+        if writer is not None:
+            if writer.head.prompt:
+                self._write(writer.take())
+            self.sent_bytes = 0
+            self.answer_cut(str(why or "EOF"))
+        elif self._may_repeat and app.silent:
+            # A kept connection that the app closed just as we used it (net/http, shouldRetryRequest).
+            self._may_repeat = False
+            self.connect(time.monotonic())
+        else:
+            self.app_broke(broken_words(app, why))
+
+    def full(self) -> None:
+        if self._app is not None:
+            self._app.pause()
+
+    def ready(self) -> None:
+        if self._app is not None:
+            self._app.resume()
+
+    # --- another protocol
+
+    def _switch_to(self, reason: bytes, headers: http1.Headers) -> None:
+        asked = b"" if self.way is None else self.way.upgrade
+        try:
+            self._switch = Switch(asked, reason, headers, self._proxy.tunnels)
+        except SwitchError as failed:
+            self.refuse_protocol(failed.words)
+        else:
+            self.status = 101
+
+    def answer_switched(self, said: bytes) -> None:
+        app, self._app = self._app, None
+        if self.over or app is None or self._switch is None:
+            return
+        self._switch.join(*self.conn.hijack(self), app.hijack(), said, partial(self._proxy.admission.release, self))
+
+    # --- ends
+
+    def append_timeout(self) -> None:
+        writer, body = self._writer, self.timeout_body
+        if writer is None:
+            if self._switch is not None:
+                self._switch.cut()
+            return
+        answer = writer.head
+        fits, whole = self.room_for_timeout(answer.length)
+        if fits:
+            self.sent_bytes += len(body)
+        writer.put_late(body if fits else b"")
+        self._write(writer.take())
+        if whole:
+            self.finish(keep_alive=not answer.last)
+        else:
+            self.cut_off()
+
+    def left_alone(self) -> None:
+        if self.over or self.begun:
+            super().left_alone()
+            return
+        # Its handler returns without a word, and Go's server answers for it; one that waits for a place fails.
+        self.abandoned()
+        minor, status = self.head.minor, 500 if self.sent_at is None and self.way is not None else 200
+        closing = b"close" if minor and self.head.chunked and not self.body_done else b""
+        self.conn.write(http1.answer_head(status, 0, b"", closing, minor))
+        self.conn.finish(self, False)
+
+    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        """An answer of queue-proxy's own, whole."""
+        self.status = status
+        head = self.head
+        last = self.conn.begin_answer(self)
+        if head.expects_continue and not self._informed and not self.body_done:
+            last = True
+        self.sent_bytes = len(body)
+        self.conn.write(http1.whole_answer(head, status, body, headers, last))
+        self.finish(keep_alive=not last)
+
+    def leave_app(self) -> None:
+        super().leave_app()
+        if self._continue_timer is not None:
+            self._continue_timer.cancel()
+            self._continue_timer = None
+        app, self._app = self._app, None
+        if app is not None:
+            app.drop()

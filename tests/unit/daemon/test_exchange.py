@@ -1,0 +1,118 @@
+"""The fields of an exchange: all are set when it is made, and when one is used again it is as new."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import pytest
+
+from emu.daemon.activator.main import Front as ActivatorFront
+from emu.daemon.activator.main import FrontSettings, HeldExchange
+from emu.daemon.http import http1
+from emu.daemon.http.server import Server
+from emu.daemon.http.server_connection import Exchange
+from emu.daemon.http.upstream import AppConnections
+from emu.daemon.loop import Log
+from emu.daemon.queue_proxy.admission import Admission
+from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
+from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
+from emu.daemon.queue_proxy.known_exchange import KnownExchange, KnownRequests
+from emu.daemon.queue_proxy.probe import Prober
+from emu.daemon.queue_proxy.proxy import Proxy
+from emu.policy.breaker import Breaker
+from emu.policy.draining import Draining
+from emu.policy.timeouts import RequestTimeouts
+
+GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 03:00:00 GMT\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+)
+OFTEN = 6
+"""More than the two times after which a message is known."""
+BEGUN = {"begun_at", "way", "_may_repeat"}
+"""Fields that `begin` and `send` set for each request, before anything reads them."""
+
+
+def fields(exchange: Exchange) -> dict[str, Any]:
+    """All slots that have a value."""
+    names = {name for each in type(exchange).__mro__ for name in each.__dict__.get("__slots__", ())}
+    return {name: getattr(exchange, name) for name in names if hasattr(exchange, name)}
+
+
+def slots(exchange: Exchange) -> set[str]:
+    """All slots."""
+    return {name for each in type(exchange).__mro__ for name in each.__dict__.get("__slots__", ())}
+
+
+def made_proxy(limit: int, port: int) -> Proxy:
+    """What requests to an app on this port share; nobody looks on."""
+    admission = Admission(Breaker(limit), RequestTimeouts(300.0, 0.0, 0.0), Prober("", 0), Log("t"), Draining(0.0))
+    admission.settle()
+    return Proxy(admission, AppConnections("127.0.0.1", port, 10))
+
+
+async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An app: the same answer to each."""
+    try:
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(ANSWER)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+
+
+async def asked(port: int, times: int) -> None:
+    """A client that asks so often, one request after the other."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(times):
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\nok")
+    writer.close()
+
+
+async def played(limit: int, clients: int) -> KnownRequests:
+    """Requests that become known, and then come from so many clients at once under this containerConcurrency."""
+    app = await asyncio.start_server(served, "127.0.0.1", 0)
+    proxy = made_proxy(limit, app.sockets[0].getsockname()[1])
+    requests = KnownRequests(proxy)
+    proxy.learn = requests.learn
+    server = Server(partial(Http1Exchange, proxy), known=requests.known)
+    port = await server.listen("127.0.0.1", 0, 10)
+    await asked(port, OFTEN)
+    await asyncio.gather(*(asked(port, OFTEN) for _ in range(clients)))
+    await server.stop(0.0)
+    proxy.app.close()
+    app.close()
+    return requests
+
+
+@pytest.mark.parametrize(("limit", "clients"), [(0, 1), (1, 5)], ids=["at once", "after a wait in the breaker"])
+def test_a_known_exchange_is_as_new_once_it_is_reset(limit: int, clients: int) -> None:
+    """Whatever a request whose answer came at once has changed, `reset` sets, or the next request's begin."""
+    requests = asyncio.run(asyncio.wait_for(played(limit, clients), 30.0))
+    known: Any = requests.known.get(GET)
+    conn: Any = object()
+    assert requests.spare
+    for exchange in requests.spare:
+        exchange.reset(conn, known)
+        new = KnownExchange(requests.proxy, conn, http1.Head(b"GET", b"/", 1, []))
+        new.reset(conn, known)
+        now, fresh = fields(exchange), fields(new)
+        assert {name for name in slots(new) if now.get(name, ...) != fresh.get(name, ...)} <= BEGUN
+
+
+def test_every_field_is_set_when_an_exchange_is_made() -> None:
+    """None is found missing by the first request that needs it."""
+    conn: Any = object()
+    head = http1.Head(b"GET", b"/", 1, [])
+    proxy = made_proxy(0, 1)
+    log: Any = Log("t")
+    held = HeldExchange(ActivatorFront(FrontSettings(), log, log, log), conn, head)
+    made = [Http1Exchange(proxy, conn, head), ProxiedStream(proxy, conn, head), held]
+    for exchange in made:
+        assert slots(exchange) - fields(exchange).keys() == set(), type(exchange).__name__
