@@ -1,6 +1,6 @@
 """A run's activator: the process that the load generator talks to where the pod may be scaled to zero.
 
-Started before the pod, told where that is, started anew on the same port when it dies. It ends when its standard
+Started before the pod, sent its address, restarted on the same port when it dies. It ends when its standard
 input does, so that it outlives no run.
 """
 
@@ -47,7 +47,7 @@ class RunActivator:
     def point(self, pointed: Pointed) -> None:
         """Say where the pod is."""
         self._pointed = pointed
-        self._helper.tell(pointed.to_line())
+        self._helper.send(pointed.to_line())
 
     def hear(self) -> Iterator[Told]:
         """All that it said since."""

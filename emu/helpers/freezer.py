@@ -1,4 +1,4 @@
-"""A run's freezer daemon: started beside the pod, told which containers there are, started anew when it dies.
+"""A run's freezer daemon: started beside the pod, informed of the containers, restarted when it dies.
 
 queue-proxy reaches it through a folder of this machine that is mounted in its container: the daemon's socket, and the
 pod's token, as Kubernetes would project it.
@@ -86,7 +86,7 @@ class RunFreezer:
             environment[FREEZER_GRACE_VARIABLE] = f"{spec.grace:g}"
         return Access(self._home / "pod", environment)
 
-    def tell(self, instance: Instance, cgroup: Path) -> None:
+    def announce(self, instance: Instance, cgroup: Path) -> None:
         """A container's next instance was made; the daemon forgets the one before."""
         if instance.container not in _NOT_PAUSED:
             self._targets[instance.container] = Target(instance.container, instance.attempt, instance.id, cgroup)
@@ -125,7 +125,7 @@ class RunFreezer:
                 "--prefetch", self._spec.prefetch,
                 "--events", str(self._run.events), "--run", self._run_id, "--follow-stdin",
             ],
-            speaks=False,
+            stdout=False,
         )  # fmt: skip
 
     @property

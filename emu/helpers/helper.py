@@ -1,7 +1,7 @@
 """A run's own processes beside its pod: the recorder, the load generator, the freezer daemon, the activator.
 
 Each is a child of the run in a session of its own, so that Ctrl-C reaches only the run. What it says on standard
-error is kept in the run directory, and told where it did not start.
+error is kept in the run directory, and shown if it does not start.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ class Helper:
         module: str,
         words: Iterable[str],
         *,
-        told: bool = True,
-        speaks: bool = True,
+        stdin: bool = True,
+        stdout: bool = True,
         on_line: Callable[[], None] = lambda: None,
     ) -> None:
-        """Start `python -m MODULE WORDS`. `told`: it reads standard input, and ends with it. `speaks`: it says lines
-        on standard output, which `lines` gives; else they go to the file. `on_line` is called, in a thread, for
-        each.
+        """Start `python -m MODULE WORDS`. `stdin`: it reads standard input, and exits with it. `stdout`: it writes
+        lines to standard output, which `lines` yields; else they go to the file. `on_line` is called, in a thread,
+        for each.
         """
         with self._said.open("ab") as errors:
             process = self._process = command.spawn(
                 [sys.executable, "-m", module, *words],
-                stdin=PIPE if told else None,
-                stdout=PIPE if speaks else errors.fileno(),
+                stdin=PIPE if stdin else None,
+                stdout=PIPE if stdout else errors.fileno(),
                 stderr=errors.fileno(),
             )
         self._lines = queue.SimpleQueue()
-        if speaks:
+        if stdout:
             self._reader = threading.Thread(target=_read, args=(process, self._lines, on_line), daemon=True)
             self._reader.start()
 
@@ -79,12 +79,12 @@ class Helper:
             return b""
 
     def lines(self) -> Iterator[bytes]:
-        """All that it has said since."""
+        """All lines since the last call."""
         while line := self.line(0.0):
             yield line
 
-    def tell(self, line: str) -> None:
-        """Write a line to its standard input. One that has ended is told nothing: `status` says so."""
+    def send(self, line: str) -> None:
+        """Write a line to its standard input. If it has ended, the line is dropped: `status` says so."""
         assert self._process is not None and self._process.stdin is not None
         if self._process.stdin.closed:
             return

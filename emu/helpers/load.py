@@ -98,7 +98,7 @@ class RunLoad:
     def look(self, facts: PodFacts) -> None:
         """What has happened to the pod: end the phases that waited for that."""
         for name in [name for name, until in self._going.items() if pod_met(until, facts)]:
-            self._helper.tell(json.dumps({"met": name}) + "\n")
+            self._helper.send(json.dumps({"met": name}) + "\n")
             del self._going[name]
 
     @property

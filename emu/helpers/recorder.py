@@ -57,7 +57,7 @@ class RunRecorder:
         self._run.release()
         raise cannot_record(why)
 
-    def tell(self, instance: Instance) -> None:
+    def announce(self, instance: Instance) -> None:
         """Say whose cgroup will come; before the container is started."""
         who = {"id": instance.id, "container": instance.container, "attempt": instance.attempt}
-        self._helper.tell(json.dumps(who) + "\n")
+        self._helper.send(json.dumps(who) + "\n")

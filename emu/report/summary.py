@@ -20,7 +20,7 @@ from emu.record.events import POD_LABEL
 from emu.record.rundir import FORMAT, RunDir
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.story.machine import global_stalls, machine_is_short
-from emu.report.story.story import tell
+from emu.report.story.story import compose
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
 from emu.study.model import Freeze, Instance, OomVerdict, Study, Timeline
@@ -80,7 +80,7 @@ def summarize(
     outcomes = [expectation.check(summary, whole=whole) for expectation in expectations]
     summary["expectations"] = [outcome.to_data() for outcome in outcomes]
     summary["met"] = whole and all(outcome.met for outcome in outcomes)
-    story = tell(study, summary)
+    story = compose(study, summary)
     summary["verdict"] = {"headline": story.headline, "sentences": list(story.sentences)}
     return summary
 

@@ -63,7 +63,7 @@ class Now:
 
 
 class Screen:
-    """Where a run tells how it goes. `to_stderr` when standard output belongs to JSON."""
+    """Where a run shows its progress. `to_stderr` when standard output belongs to JSON."""
 
     def __init__(self, *, to_stderr: bool = False, quiet: bool = False) -> None:
         self.to_stderr = to_stderr

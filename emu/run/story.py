@@ -1,4 +1,4 @@
-"""The story of one run, readable from top to bottom: build, record, start, drive, stop, study, tell."""
+"""The story of one run, readable from top to bottom: build, record, start, drive, stop, study, report."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             end.begun = True
             _say_what_is_not_applied(spec, log, screen)
             recorder = stack.enter_context(RunRecorder(run, pod, log, spec.recorder.interval))
-            pod.on_create = _telling(recorder, freezer, pod)
+            pod.on_create = _announcing(recorder, freezer, pod)
             keep = partial(_keep_going, recorder, freezer, interrupts, _Pulse(run))
             if spec.starts is not None and image is not None:
                 from emu.run.starts import Starts
@@ -154,14 +154,14 @@ def _supervise(
 
     def on_exit(name: str, state: ContainerState) -> None:
         witness.saw_exit(name, state)
-        _tell_exit(screen, now() - began, name, state)
+        _show_exit(screen, now() - began, name, state)
 
     node = stack.enter_context(Node(engine, log, run, pod.run_id))
     admit = partial(
         node.admit,
         pod,
         on_exit=on_exit,
-        on_event=_Events(screen, began).tell,
+        on_event=_Events(screen, began).show,
         hold_frozen=spec.pod.freezer is None or spec.pod.freezer.mode != "knative",
     )
     workload: PodWorker | ScaledPod
@@ -295,7 +295,7 @@ def _drop_caches(log: EventLog) -> None:
         log.append(Note(t=now(), what="the page cache could not be dropped before the run", why=str(error)))
 
 
-def _tell_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerState) -> None:
+def _show_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerState) -> None:
     wait = f"; next start in {state.delay_s:.1f} s" if state.delay_s else ""
     screen.event(f"{elapsed_s:6.1f} s  {name} ended: {state.last_reason}, exit code {state.last_exit_code}{wait}")
 
@@ -308,7 +308,7 @@ class _Events:
         self._began = began
         self._told: set[tuple[str, str]] = set()
 
-    def tell(self, event: KubeletEvent) -> None:
+    def show(self, event: KubeletEvent) -> None:
         """Show it if it is news."""
         known = (event.container, event.message)
         if known in self._told or (event.type == "Normal" and event.reason not in _WORTH_A_LINE):
@@ -329,13 +329,13 @@ def _say_what_is_not_applied(spec: ScenarioSpec, log: EventLog, screen: Screen) 
         screen.event(f"`sandbox` is ignored, because this machine is already running: {why}", "yellow")
 
 
-def _telling(recorder: RunRecorder, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:
-    def tell(instance: Instance) -> None:
-        recorder.tell(instance)
+def _announcing(recorder: RunRecorder, freezer: RunFreezer | None, pod: Pod) -> Callable[[Instance], None]:
+    def announce(instance: Instance) -> None:
+        recorder.announce(instance)
         if freezer is not None:
-            freezer.tell(instance, pod.cgroup.container_path(instance.id))
+            freezer.announce(instance, pod.cgroup.container_path(instance.id))
 
-    return tell
+    return announce
 
 
 def _drive(

@@ -46,8 +46,8 @@ def test_it_hears_and_speaks_line_by_line(echo: Helper) -> None:
     """Lines come in order, and the end of its standard input is its end."""
     echo.start("echo_helper", [])
     assert echo.line(PATIENCE_S) == b"up\n"
-    echo.tell("one\n")
-    echo.tell("two\n")
+    echo.send("one\n")
+    echo.send("two\n")
     assert [echo.line(PATIENCE_S), echo.line(PATIENCE_S)] == [b"heard one\n", b"heard two\n"]
     assert echo.status is None
     echo.end()
@@ -58,24 +58,24 @@ def test_the_end_of_one_that_waits_for_it_is_heard_at_once(echo: Helper) -> None
     """Who waits for a line of a process that has ended gets an empty one, and waits no longer."""
     echo.start("echo_helper", [])
     echo.line(PATIENCE_S)
-    echo.tell("end\n")
+    echo.send("end\n")
     assert list(iter(lambda: echo.line(PATIENCE_S), b"")) == [b"heard end\n"]
 
 
 def test_one_that_ended_is_told_nothing_and_started_again(echo: Helper) -> None:
     """Its status says that it has ended; the note for the record says so in words; another start is a new one."""
     echo.start("echo_helper", [])
-    echo.tell("end\n")
+    echo.send("end\n")
     while echo.status is None:
         echo.line(0.01)
-    echo.tell("lost\n")
+    echo.send("lost\n")
     note = echo.ended_early("it was started again")
     assert (note.what, note.why) == (
         "the echo exited before the end of the run",
         "its process ended with status 3; it was started again",
     )
     echo.end()
-    echo.tell("lost too\n")
+    echo.send("lost too\n")
     echo.start("echo_helper", [])
     assert echo.line(PATIENCE_S) == b"up\n"
 

@@ -39,7 +39,7 @@ class Story:
     sentences: list[str] = field(default_factory=list)
 
 
-def tell(study: Study, summary: dict[str, Any]) -> Story:
+def compose(study: Study, summary: dict[str, Any]) -> Story:
     """The story of a run, from its study and its numbers (those of `emu.report.summary`)."""
     if not study.instances and not study.timelines:
         return Story("Nothing to report: the run has no record of a container", _notes(study))
