@@ -320,8 +320,8 @@ def test_an_image_of_its_own_comes_and_goes(pod: Pod) -> None:
 OTHER_RUN = """
 import os, signal, sys
 from cgroups.mount import find_cgroup2
-from emu import images
-from emu.process.engine import ProcessRuntime
+from emu.runtime import images
+from emu.runtime.process.engine import ProcessRuntime
 from tests.kernel.test_process_runtime import Pod
 runtime = ProcessRuntime()
 runtime.connect()
