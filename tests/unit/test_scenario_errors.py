@@ -505,3 +505,13 @@ def test_a_check_whose_values_are_wrong_says_nothing(old: str, new: str) -> None
     """What it would have found follows from the other mistake, or from a default that was not meant."""
     error = error_of(GOOD.replace(old, new))
     assert not isinstance(error, SeveralErrors), error.what
+
+
+@pytest.mark.parametrize(
+    "hook", ["livenessProbe: {exec: null}", "lifecycle: {preStop: {exec: null}}", "readinessProbe: {}"]
+)
+def test_a_probe_or_hook_that_asks_in_no_way(hook: str) -> None:
+    """It is one mistake; checks across keys do not stumble over what is not there."""
+    sidecar = f"  sidecars: [{{name: beside, {hook}}}]\nload:"
+    error = error_of(GOOD.replace("load:", sidecar, 1))
+    assert "no handler" in f"{error.what} {error.why}"

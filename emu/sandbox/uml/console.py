@@ -25,7 +25,7 @@ class SandboxError(EmuError):
     """`why` without the end of the guest's console."""
 
 
-class Console:
+class GuestConsole:
     """The last lines of a console. `log` gets a copy of everything."""
 
     def __init__(self, fd: int, log: IO[bytes] | None) -> None:

@@ -24,7 +24,7 @@ from typing import IO, Self
 import emu
 from emu.errors import EmuError
 from emu.sandbox.uml import disk, keeper, leftovers, shape, terminal
-from emu.sandbox.uml.console import Console, SandboxError
+from emu.sandbox.uml.console import GuestConsole, SandboxError
 from emu.sandbox.uml.inside import wire
 from emu.sandbox.uml.launch import STOP_S, Descriptors, launch
 from emu.sandbox.uml.line import Line
@@ -119,7 +119,7 @@ class Guest:
         self._line = Line(
             to_guest=launched.to_guest,
             from_guest=launched.from_guest,
-            console=Console(launched.console, log),
+            console=GuestConsole(launched.console, log),
             keeper=launched.keeper,
             keeper_fd=launched.keeper_fd,
             hang_s=self.hang_s,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from subprocess import Popen, TimeoutExpired
 
-from emu.sandbox.uml.console import Console, SandboxError
+from emu.sandbox.uml.console import GuestConsole, SandboxError
 from emu.sandbox.uml.inside import wire
 
 _END_S = 5.0
@@ -28,7 +28,7 @@ class Line:
         *,
         to_guest: int,
         from_guest: int,
-        console: Console,
+        console: GuestConsole,
         keeper: Popen[bytes],
         keeper_fd: int,
         hang_s: float,
