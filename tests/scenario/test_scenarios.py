@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emu.record.events import DockerEvent, MemoryEventsRose, PodStatus, RunBegan, read_events
-from emu.record.samples import read_samples
+from emu.record.samples import HOST, read_samples
 from emu.runtime.docker import Engine
 from emu.scenario.reading import builtin_scenarios
 from tests.scenario.support import Finished, leftovers
@@ -73,7 +73,7 @@ def test_a_pod_that_is_scaled_to_zero_is_gone_for_the_engine_and_the_kernel(emu_
     for gone, wanted in absences:
         between = [list(sample.files) for sample in read_samples(done.run.samples) if gone <= sample.t <= wanted]
         assert between
-        assert {label for labels in between for label, _ in labels} == {"host"}
+        assert {owner for owners in between for owner in owners} == {HOST}
         made = [event.name for event in told if event.action == "create" and event.t < gone]
         born = {name for name in made if ".sandbox." not in name}  # whose end the engine may tell too late
         ended = {event.name for event in told if event.action == "die" and event.t <= wanted}
@@ -134,8 +134,8 @@ def test_the_limit_is_the_kernels(emu_run: EmuRun) -> None:
     seen = [
         int(files["memory.current"])
         for sample in read_samples(done.run.samples)
-        for (label, _), files in sample.files.items()
-        if label == "queue-proxy" and "memory.current" in files
+        for owner, files in sample.files.items()
+        if owner.container == "queue-proxy" and "memory.current" in files
     ]
     assert max(seen) <= limit * 1.02
     assert max(seen) >= limit * 0.9
