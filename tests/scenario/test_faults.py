@@ -177,5 +177,5 @@ def test_a_run_is_never_recorded_over_another(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep")
     done = emu("run", "app-oom", "--on", "host", "--out", str(tmp_path))
     assert done.returncode == 2
-    assert "never overwritten" in done.stderr
+    assert "never overwrites" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["precious"]
