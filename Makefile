@@ -44,7 +44,7 @@ images: $(STAMP) ## Build the images that containers run
 
 test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
 	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(MAKE) --no-print-directory --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
+	@$(MAKE) --no-print-directory --keep-going --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
 	    $(ALSO) test-scenarios-1 test-scenarios-3 test-faults test-kernel test-process test-daemons test-scenarios-2 \
 	    test-sandbox test-browser
 
