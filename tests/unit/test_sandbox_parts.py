@@ -75,8 +75,8 @@ def test_which_processors_have_amx(flags: str, there: bool) -> None:
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the preloaded library cannot be built, the error says how to get a compiler."""
-    monkeypatch.setattr(parts, "which", lambda name: None if name in ("gcc", "clang", "tcc") else Path("/bin", name))
-    monkeypatch.setitem(parts._WANTED, "cc", (lambda: None, "tcc"))
+    compilers = ("cc", "gcc", "clang", "tcc")
+    monkeypatch.setattr(parts, "which", lambda name: None if name in compilers else Path("/bin", name))
     with pytest.raises(EmuError, match=r"apt-get install .*tcc"):
         parts.find_parts(docker=False)
 

@@ -38,6 +38,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 KERNEL = "kernel.json"
 """In the scratch directory: the pid and the start time of `linux.uml`."""
+PRELOAD = "ptrace.so"
+"""In the scratch directory: the library that is preloaded into `linux.uml`."""
 SAYS = "emu-keeper: "
 """Begins a line of the keeper's own on the console."""
 WRITABLE = "writable"
@@ -122,7 +124,7 @@ def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_DFL)
         env = dict(os.environ)
-        env["LD_PRELOAD"] = env.pop("EMU_PRELOAD")  # for the kernel alone, not for this interpreter
+        env["LD_PRELOAD"] = f"./{PRELOAD}"  # split at spaces, so no path of the user's may be in it
         narrow([*Path(scratch, WRITABLE).read_text().splitlines(), os.devnull])
         os.execve(argv[0], argv, env)  # noqa: S606 - a shell is what this avoids
     except BaseException as wrong:

@@ -16,6 +16,7 @@ import emu
 from emu.machine import command
 from emu.machine.paths import own_cache_dir
 from emu.sandbox.uml import leftovers, preload, shape
+from emu.sandbox.uml.keeper import PRELOAD
 from emu.sandbox.uml.parts import Parts
 
 STOP_S = 30.0
@@ -84,13 +85,12 @@ def launch(
         line_out=from_guest_write,
     )
     fds = [life_read, console_write, to_guest_read, from_guest_write]
-    (scratch / "ptrace.so").symlink_to(preload.library(own_cache_dir(), parts.compiler))
+    (scratch / PRELOAD).symlink_to(preload.library(own_cache_dir(), parts.compiler))
     keeper = command.spawn(
         _keeper_command_line(scratch, fds, kernel),
         stderr=console_write,
         stdout=console_write,
-        # LD_PRELOAD is split at spaces, so no path of the user's may be in it
-        env={**os.environ, "TMPDIR": str(memory), "EMU_PRELOAD": "./ptrace.so"},
+        env={**os.environ, "TMPDIR": str(memory)},
         pass_fds=(*fds, lock_fd),
     )
     theirs.close()
