@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from cgroups import freeze, parse
+from cgroups import freeze
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu.errors import EmuError
@@ -70,10 +70,10 @@ class Containers:
         one container. A guess for the screen: the report judges.
         """
         try:
-            text = (self._pod.cgroup.path / "memory.events").read_text()
-        except OSError:
+            counted = Cgroup(self._pod.cgroup.path).memory.events
+        except CgroupError:
             return False
-        before, self._kills_seen = self._kills_seen, parse.parse_flat(text).get("oom_kill", 0)
+        before, self._kills_seen = self._kills_seen, 0 if counted is None else counted.oom_kill or 0
         return self._kills_seen > before
 
     def _group(self, instance: Instance) -> Cgroup:
