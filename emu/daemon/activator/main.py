@@ -27,9 +27,9 @@ from typing import Any, ClassVar
 from emu.daemon import loop as runtime
 from emu.daemon.http import forward, http1
 from emu.daemon.http.client import ClientConnection, KnownAnswer
+from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.goquote import quoted
 from emu.daemon.http.server import Server
-from emu.daemon.http.server_connection import ServerConnection
 from emu.daemon.http.upstream import AppConnections
 from emu.daemon.queue_proxy.admission import Admission
 from emu.daemon.queue_proxy.ends import Ends
@@ -107,7 +107,7 @@ class Front(Admission):
         """How warm the start was that those are answered after who waited."""
         self._probing: asyncio.Task[None] | None = None
 
-    def exchange(self, conn: ServerConnection, head: http1.Head) -> HeldExchange:
+    def exchange(self, conn: ClientSide, head: http1.Head) -> HeldExchange:
         return HeldExchange(self, conn, head)
 
     # --- what it does otherwise than queue-proxy's
@@ -216,7 +216,7 @@ class HeldExchange(Http1Exchange):
 
     timeout_body: ClassVar[bytes] = b"activator request timeout"
 
-    def __init__(self, front: Front, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, front: Front, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(front.proxy, conn, head)
         self._front = front
 

@@ -13,7 +13,7 @@ import json
 from typing import Any, Protocol
 
 from emu.daemon.http import http1
-from emu.daemon.http.server_connection import Exchange, ServerConnection
+from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.messages import FREEZER_TOKEN_HEADER
 from emu.policy.metrics import CONTENT_TYPE
 
@@ -40,7 +40,7 @@ class FreezerExchange(Exchange):
 
     __slots__ = ("_body", "_freezer", "_gone", "_task")
 
-    def __init__(self, freezer: Actions, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, freezer: Actions, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(conn, head)
         self._freezer = freezer
         self._body = b""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Protocol
+from typing import Protocol
 
 from emu.daemon.http import http1
 
@@ -134,5 +134,5 @@ class Exchange:
 class KnownRequest(Protocol):
     """A request that came before, byte for byte; see `known.Known`."""
 
-    def exchange(self, conn: Any) -> Exchange:
-        """An exchange for it, to be begun at once, on this `ClientSide`."""
+    def exchange(self, conn: ClientSide) -> Exchange:
+        """An exchange for it, to be begun at once, on this connection."""

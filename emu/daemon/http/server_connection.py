@@ -9,13 +9,11 @@ from typing import cast
 
 from emu.daemon.http import http1
 from emu.daemon.http.endings import NONE_QUEUED
-from emu.daemon.http.exchange import Exchange, KnownRequest
+from emu.daemon.http.exchange import Exchange
 from emu.daemon.http.flow import BODY_READ_BYTES, FlowControl
 from emu.daemon.http.registry import Registry
 from emu.daemon.http.states import BEGUN, FRESH, IDLE, LINGERING, READING, SWITCHED
-from emu.daemon.http.turns import DISCARD_BYTES, Turns
-
-__all__ = ["DISCARD_BYTES", "PREFACE", "Exchange", "KnownRequest", "ServerConnection"]
+from emu.daemon.http.turns import Turns
 
 HEAD_READ_BYTES = 4096
 """Read at most this much while a head is awaited (Go's bufio.Reader): what the kernel holds costs us nothing."""

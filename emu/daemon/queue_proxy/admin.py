@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from emu.daemon.http import http1
-from emu.daemon.http.server_connection import Exchange, ServerConnection
+from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.policy.draining import HOOK_WAIT_S, Draining
 
 PATH = b"/wait-for-drain"
@@ -20,7 +20,7 @@ class Admin:
         self.drained = asyncio.Event()
         """The drain that ends the process is over."""
 
-    def exchange(self, conn: ServerConnection, head: http1.Head) -> Exchange:
+    def exchange(self, conn: ClientSide, head: http1.Head) -> Exchange:
         """An exchange for a request that was read."""
         return _AdminExchange(self, conn, head)
 
@@ -28,7 +28,7 @@ class Admin:
 class _AdminExchange(Exchange):
     __slots__ = ("_admin", "_task")
 
-    def __init__(self, admin: Admin, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, admin: Admin, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(conn, head)
         self._admin = admin
         self._task: asyncio.Task[None] | None = None

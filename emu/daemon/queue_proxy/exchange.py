@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from emu.daemon.http import forward, http1
+from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.daemon.http.goquote import quoted
-from emu.daemon.http.server_connection import Exchange, ServerConnection
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.proxy import Proxy
 from emu.policy.timeouts import TIMEOUT_BODY, TIMEOUT_STATUS, Timer
@@ -38,7 +38,7 @@ class ProxiedExchange(Exchange):
         "way",
     )
 
-    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, proxy: Proxy, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(conn, head)
         self.begun_at = 0.0
         self.sent_at: float | None = None

@@ -8,9 +8,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from emu.daemon.http import forward, http1, server_connection
+from emu.daemon.http import forward, http1
 from emu.daemon.http.client import Asker, ClientConnection, KnownAnswer
-from emu.daemon.http.server_connection import ServerConnection
+from emu.daemon.http.exchange import ClientSide
+from emu.daemon.http.turns import DISCARD_BYTES
 from emu.daemon.http.upstream import DialError, broken_words
 from emu.daemon.queue_proxy import unhandled
 from emu.daemon.queue_proxy.answer_writer import ANSWER_BUFFER_BYTES, AnswerWriter
@@ -30,7 +31,7 @@ class Http1Exchange(ProxiedExchange, Asker):
 
     __slots__ = ("_app", "_continue_timer", "_switch", "_writer")
 
-    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, proxy: Proxy, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(proxy, conn, head)
         self._app: ClientConnection | None = None
         self._continue_timer: asyncio.TimerHandle | None = None
@@ -216,7 +217,7 @@ class Http1Exchange(ProxiedExchange, Asker):
         writer.put_head(b"", True)
         if self.flowing and not self.body_done and self.conn.server.full_duplex:
             self._write(writer.take())
-            self.conn.hold_answer(self, server_connection.DISCARD_BYTES)  # its handler waits for the request's end
+            self.conn.hold_answer(self, DISCARD_BYTES)  # its handler waits for the request's end
         writer.put_end()
         self._write(writer.take())
         if app is not None:

@@ -12,8 +12,8 @@ from typing import cast
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.h2_frames import ErrorCodes
-from emu.daemon.http.server_connection import ServerConnection
 from emu.daemon.http.sniff import content_type
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy import unhandled
@@ -32,7 +32,7 @@ class ProxiedStream(ProxiedExchange):
     def __init__(
         self, proxy: Proxy, stream: ClientStream, head: http1.Head, known: KnownStream | None = None
     ) -> None:
-        super().__init__(proxy, cast(ServerConnection, stream), head)
+        super().__init__(proxy, cast(ClientSide, stream), head)
         self._stream = stream
         self._known = known
         """The request came before."""
@@ -162,27 +162,26 @@ class ProxiedStream(ProxiedExchange):
 
     def answer_data(self, data: bytes, source: AppStream) -> None:
         """A piece of the body, which holds the app's window until it is on its way to the client."""
-        if self.over or self._answer is None:
-            source.conn.acknowledge(source, len(data))
-            return
-        self.sent_bytes += len(data)
-        if not self._headed:
-            self._send_head(data, False)
-        self.wrote()
-        self._stream.send(data, source, len(data))
+        if self._wants(data, source):
+            self._stream.send(data, source, len(data))
 
     def answer_last(self, data: bytes, source: AppStream) -> None:
         """The last piece of the body."""
         self._to = None
+        if self._wants(data, source):
+            self._stream.send_last(data, source, len(data))
+            self.finish(keep_alive=True)
+
+    def _wants(self, data: bytes, source: AppStream) -> bool:
+        """Whether the client is to get this piece of the body; the head goes before it."""
         if self.over or self._answer is None:
             source.conn.acknowledge(source, len(data))
-            return
+            return False
         self.sent_bytes += len(data)
         if not self._headed:
             self._send_head(data, False)
         self.wrote()
-        self._stream.send_last(data, source, len(data))
-        self.finish(keep_alive=True)
+        return True
 
     def answer_over(self, trailers: http1.Headers | None) -> None:
         """The answer is whole."""

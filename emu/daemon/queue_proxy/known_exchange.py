@@ -12,14 +12,15 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from emu.daemon.http import forward, http1, server_connection
+from emu.daemon.http import forward, http1
 from emu.daemon.http.known import Known
 from emu.daemon.queue_proxy.h1_proxy import SAFE_TO_REPEAT, Http1Exchange
 from emu.policy.breaker import REFUSE, RUN
 
 if TYPE_CHECKING:
     from emu.daemon.http.client import ClientConnection, KnownAnswer
-    from emu.daemon.http.server_connection import ServerConnection
+    from emu.daemon.http.exchange import ClientSide
+    from emu.daemon.http.exchange import KnownRequest as AnyKnownRequest
     from emu.daemon.queue_proxy.proxy import Proxy
     from emu.policy.metrics import Outcomes, QueueProxyMetrics
 
@@ -34,7 +35,7 @@ class KnownRequests:
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
-        self.known: Known[server_connection.KnownRequest] = Known()
+        self.known: Known[AnyKnownRequest] = Known()
         self.spare: list[KnownExchange] = []
         """Exchanges that are over, for further requests."""
 
@@ -83,7 +84,7 @@ class KnownRequest:
         self.way = way
         self.may_repeat = head.method in SAFE_TO_REPEAT
 
-    def exchange(self, conn: ServerConnection) -> KnownExchange:
+    def exchange(self, conn: ClientSide) -> KnownExchange:
         """An exchange for it."""
         spare = self.spare
         exchange = spare.pop() if spare else KnownExchange(self._proxy, conn, self.head)
@@ -103,12 +104,12 @@ class KnownExchange(Http1Exchange):
 
     __slots__ = ("_known",)
 
-    def __init__(self, proxy: Proxy, conn: ServerConnection, head: http1.Head) -> None:
+    def __init__(self, proxy: Proxy, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(proxy, conn, head)
         self.body_done = True
         self._known: KnownRequest
 
-    def reset(self, conn: ServerConnection, known: KnownRequest) -> None:
+    def reset(self, conn: ClientSide, known: KnownRequest) -> None:
         """As new: all that a request whose answer came at once has changed, but for what `begin` and `send` set."""
         self._known = known
         self.conn = conn

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from emu.daemon import loop
 from emu.daemon.http import http1
+from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.daemon.http.server import Server
-from emu.daemon.http.server_connection import Exchange, ServerConnection
 from emu.daemon.queue_proxy.settings import SettingsError
 from emu.policy.stats import REPORT_PERIOD_S, Report, stat
 
@@ -31,7 +31,7 @@ PROTOBUF = b"application/protobuf"
 class Page(Exchange):
     """An answer of ours on /metrics."""
 
-    def __init__(self, conn: ServerConnection, head: http1.Head, kind: bytes, make: Callable[[], bytes]) -> None:
+    def __init__(self, conn: ClientSide, head: http1.Head, kind: bytes, make: Callable[[], bytes]) -> None:
         super().__init__(conn, head)
         self._kind = kind
         self._make = make

@@ -11,8 +11,8 @@ import pytest
 from emu.daemon.activator.main import Front as ActivatorFront
 from emu.daemon.activator.main import FrontSettings, HeldExchange
 from emu.daemon.http import http1
+from emu.daemon.http.exchange import Exchange
 from emu.daemon.http.server import Server
-from emu.daemon.http.server_connection import Exchange
 from emu.daemon.http.upstream import AppConnections
 from emu.daemon.loop import Log
 from emu.daemon.queue_proxy.admission import Admission
