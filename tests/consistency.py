@@ -26,7 +26,7 @@ from emu.record.rundir import RunDir
 from emu.report.finish import RunReport, look, render
 from emu.report.journal import entries
 from emu.report.kperf import scaling_csv
-from emu.study.model import Study
+from emu.study.model.study import Study
 from emu.units import format_bytes
 from tests.recount import Recount, began, clients, counts, memory_events, most_in_flight, peaks, recount
 

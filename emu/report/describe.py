@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO
-from emu.study.model import SANDBOX, Instance, Study
+from emu.study.model.instances import SANDBOX, Instance
+from emu.study.model.study import Study
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from emu.report.story.machine import machine_short_at
 from emu.report.story.reasons import reason_words
 from emu.report.words import count
 from emu.study.counters import rises
-from emu.study.model import KernelLine, PodEvent, Study
+from emu.study.model.instances import PodEvent
+from emu.study.model.machine import KernelLine
+from emu.study.model.study import Study
 from emu.study.reasons_summary import failures
 from emu.study.restraints import describe, held_back
 from emu.study.stalls import stalls

@@ -12,7 +12,13 @@ from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
 from emu.spec import ScenarioSpec
-from emu.study.model import FreezerUse, Instance, OomVerdict, PhaseSpan, ScaleUse, Study, Timeline
+from emu.study.model.freezes import FreezerUse
+from emu.study.model.instances import Instance
+from emu.study.model.kills import OomVerdict
+from emu.study.model.requests import PhaseSpan
+from emu.study.model.scaling import ScaleUse
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 
 _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 """Mappings whose keys are what a run meets."""

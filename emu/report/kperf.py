@@ -17,7 +17,8 @@ from typing import Any
 
 from emu import __version__
 from emu.study.measures import percentile
-from emu.study.model import SANDBOX, Study
+from emu.study.model.instances import SANDBOX
+from emu.study.model.study import Study
 
 NAMESPACE = "default"
 MEASURED = (

@@ -23,7 +23,11 @@ from emu.report.story.machine import global_stalls, machine_is_short
 from emu.report.story.story import compose
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
-from emu.study.model import Freeze, Instance, OomVerdict, Study, Timeline
+from emu.study.model.freezes import Freeze
+from emu.study.model.instances import Instance
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import request_figures
 from emu.study.restraints import held_back

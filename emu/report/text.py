@@ -14,7 +14,9 @@ from emu.policy.printing import print_age
 from emu.report.story.reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells, of_limit
 from emu.study.measures import SHARES
-from emu.study.model import OomVerdict, Study, Timeline
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.study.restraints import HeldBack, bound, describe
 from emu.units import format_bytes, format_seconds
 

@@ -9,7 +9,8 @@ from bisect import bisect_right
 from typing import NamedTuple
 
 from emu.record.events import Owner
-from emu.study.model import Column, Study, Timeline
+from emu.study.model.study import Study
+from emu.study.model.timeline import Column, Timeline
 
 
 class Rise(NamedTuple):

@@ -10,7 +10,9 @@ import os
 from collections import defaultdict
 
 from emu.study.kernel_log import LoggedKill
-from emu.study.model import Command, Culprit, Instance, Study
+from emu.study.model.instances import Command, Instance
+from emu.study.model.kills import Culprit
+from emu.study.model.study import Study
 
 LATE_S = 1.0
 """A command that was killed is known to have ended so much later, at most."""

@@ -29,7 +29,10 @@ from emu.record.events import (
 from emu.study.counters import value_at
 from emu.study.logs import logged, time_in
 from emu.study.measures import Window
-from emu.study.model import Freeze, FreezerUse, FrozenMemory, Request, Study, Timeline, Wake
+from emu.study.model.freezes import Freeze, FreezerUse, FrozenMemory, Wake
+from emu.study.model.requests import Request
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 
 _QUEUE_PROXY = "queue-proxy"
 _SPAN_LINES = ('"event":"paused"', '"event":"freezes-no-more"')

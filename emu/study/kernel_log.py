@@ -21,7 +21,7 @@ from cgroups.parse import parse_flat
 from emu.files import typed
 from emu.files.regular import read_lines
 from emu.record.events import LONGEST_RUN_S, OomKillLogged
-from emu.study.model import KernelLine
+from emu.study.model.machine import KernelLine
 
 _NO_NUMBER = re.compile(rb"\d{400}")
 """The kernel prints no number of so many digits."""

@@ -14,7 +14,10 @@ from typing import Any
 
 from emu.record.events import Owner
 from emu.study.counters import rises
-from emu.study.model import SANDBOX, Column, Device, Study, Timeline
+from emu.study.model.instances import SANDBOX
+from emu.study.model.machine import Device
+from emu.study.model.study import Study
+from emu.study.model.timeline import Column, Timeline
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 """Percentiles that are told."""

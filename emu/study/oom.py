@@ -16,7 +16,10 @@ from __future__ import annotations
 from emu.study.counters import Rise, rises, value_at
 from emu.study.culprit import culprit, victim
 from emu.study.kernel_log import LoggedKill
-from emu.study.model import Instance, OomVerdict, Study, Timeline
+from emu.study.model.instances import Instance
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.study.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
 from emu.study.requests import most_in_flight
 from emu.study.restraints import is_full

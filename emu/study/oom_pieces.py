@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from emu.study.counters import Rise, rises
 from emu.study.kernel_log import LoggedKill
-from emu.study.model import Instance, Study
+from emu.study.model.instances import Instance
+from emu.study.model.study import Study
 
 KILLED = 137
 """128 + SIGKILL."""

@@ -20,7 +20,9 @@ from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
 from emu.record.events import Event, RequestsEnded, RequestsWaited
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
 from emu.study.logs import logged
-from emu.study.model import Instance, Request, Study
+from emu.study.model.instances import Instance
+from emu.study.model.requests import Request
+from emu.study.model.study import Study
 
 SLACK_S = 0.005
 """An answer may be noted so long after its client had it."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from emu.study.ends import Ends
 from emu.study.measures import percentile, spread
-from emu.study.model import Request, Study
+from emu.study.model.requests import Request
+from emu.study.model.study import Study
 from emu.study.reasons import fate_of_app
 
 APART_S = 1.0

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from emu.study.measures import SHARES, spread
-from emu.study.model import OK, Request, Study
+from emu.study.model.requests import OK, Request
+from emu.study.model.study import Study
 from emu.study.reasons_summary import count_reasons, waited
 from emu.study.requests import after_idle, most_in_flight
 

@@ -10,7 +10,7 @@ from emu.files import typed
 from emu.files.regular import read_lines
 from emu.messages import SENT, RequestDone, RequestSent
 from emu.record.events import LONGEST_RUN_S, Damage
-from emu.study.model import InFlight, Request
+from emu.study.model.requests import InFlight, Request
 
 IDLE_S = 1.0
 """A pod that had nothing under way for so long was idle."""

@@ -14,7 +14,8 @@ from typing import Any
 from emu.record.events import POD_LABEL
 from emu.study.counters import rises
 from emu.study.measures import Window
-from emu.study.model import Column, Study, Timeline
+from emu.study.model.study import Study
+from emu.study.model.timeline import Column, Timeline
 from emu.units import format_bytes, format_seconds, often
 
 MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO = (

@@ -7,7 +7,8 @@ from typing import Any
 
 from emu.record.events import Event, PodScaled, RequestsHeld
 from emu.study.measures import spread
-from emu.study.model import Absence, ScaleUse, Study
+from emu.study.model.scaling import Absence, ScaleUse
+from emu.study.model.study import Study
 
 
 def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:

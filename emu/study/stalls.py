@@ -23,7 +23,9 @@ from typing import Literal
 
 from emu.record.events import Owner
 from emu.study.measures import first
-from emu.study.model import Column, Request, Study, Timeline
+from emu.study.model.requests import Request
+from emu.study.model.study import Study
+from emu.study.model.timeline import Column, Timeline
 from emu.study.requests import most_in_flight
 from emu.study.restraints import OVER_BYTES
 

@@ -16,7 +16,8 @@ from emu.policy import starts as policy
 from emu.record.events import ContainerResumed, Event, StartMeasured
 from emu.study.logs import logged, time_in
 from emu.study.measures import percentile, spread
-from emu.study.model import Start, Study
+from emu.study.model.scaling import Start
+from emu.study.model.study import Study
 
 _APP, _QUEUE_PROXY = "app", "queue-proxy"
 _PROCESS_LINE, _LISTEN_LINE, _RESUMED_LINE = "start", "listening", "resumed"

@@ -41,23 +41,12 @@ from emu.record.events import (
 from emu.record.rundir import RunDir
 from emu.study.freezes import freezer_use, measure_freezes, told_freezes
 from emu.study.kernel_log import KernelLog, read_kernel_log
-from emu.study.model import (
-    SANDBOX,
-    Command,
-    Device,
-    Failure,
-    Freeze,
-    Happening,
-    Instance,
-    Machine,
-    MemoryMark,
-    PhaseSpan,
-    PodEvent,
-    RecorderCost,
-    Stop,
-    Study,
-    frozen_span,
-)
+from emu.study.model.freezes import Freeze, frozen_span
+from emu.study.model.instances import SANDBOX, Command, Instance, PodEvent, Stop
+from emu.study.model.machine import Device, Machine
+from emu.study.model.requests import PhaseSpan
+from emu.study.model.study import Failure, Happening, RecorderCost, Study
+from emu.study.model.timeline import MemoryMark
 from emu.study.oom import exit_reason, judge
 from emu.study.reasons import give_reasons, read_ends
 from emu.study.requests import count_in_flight, read_requests

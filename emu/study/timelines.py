@@ -17,7 +17,9 @@ from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
 from emu.record.events import LONGEST_RUN_S, Damage, Owner
 from emu.record.samples import HOST, Sample, read_samples
-from emu.study.model import Column, Freeze, HostTimeline, IoColumns, Timeline, frozen_span
+from emu.study.model.freezes import Freeze, frozen_span
+from emu.study.model.machine import HostTimeline
+from emu.study.model.timeline import Column, IoColumns, Timeline
 
 Row = dict[str, int | None]
 _STAT = {

@@ -25,7 +25,7 @@ CLI = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 RUN_DIRECTORY = (ROOT / "docs" / "run-directory.md").read_text(encoding="utf-8")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = all_commands()
-KINDS = events._KINDS
+KINDS = events.KINDS
 
 
 def rows(page: str) -> dict[str, str]:

@@ -35,7 +35,7 @@ def test_every_kind_of_event_comes_back() -> None:
     for event in (exited, began, Note(t=3.0, what="what")):
         assert from_line(event.to_line()) == event
     leaves = [kind for kind in _all_below(Event) if not kind.__subclasses__()]
-    assert set(events._KINDS.values()) == set(leaves)
+    assert set(events.KINDS.values()) == set(leaves)
 
 
 def _all_below(kind: type[Event]) -> Iterator[type[Event]]:

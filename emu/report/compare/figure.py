@@ -10,7 +10,7 @@ from emu.report.compare.compare import Row
 from emu.report.compare.text import gib_s
 from emu.report.page.canvas import MOST_POINTS, PIXELS, Figure, Trace, look, safe
 from emu.report.page.downsample import keep_peaks, nice_step
-from emu.study.model import Study
+from emu.study.model.study import Study
 from emu.units import format_seconds
 
 MIB = 2**20

@@ -14,7 +14,7 @@ from emu.report.page.header import expectations, headline
 from emu.report.page.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.page.render import figure_part, page
 from emu.report.page.sections import scenario_part
-from emu.study.model import Study
+from emu.study.model.study import Study
 
 _HINT = (
     "Above, further left is cheaper and further down is faster. Both pictures zoom; double-click to see all again. "

@@ -11,7 +11,7 @@ from typing import Any
 from emu.report.page.canvas import Canvas, Figure
 from emu.report.page.memory_panels import memory_panels
 from emu.report.page.traffic_panels import cpu_panel, io_panel, request_panels
-from emu.study.model import Study
+from emu.study.model.study import Study
 
 __all__ = ["Figure", "run_figure"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.report.page.html import Markup, element, folded, join, table, unbroken, value_of
-from emu.study.model import Study
+from emu.study.model.study import Study
 from emu.units import format_seconds
 
 LONGEST_HEADING = 120

@@ -11,7 +11,10 @@ from emu.record.events import POD_LABEL, SCALE_DOWN
 from emu.report.page.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
 from emu.report.page.downsample import keep_peaks
 from emu.report.page.scale import ByteScale
-from emu.study.model import Column, Instance, MemoryMark, OomVerdict, Study, Timeline
+from emu.study.model.instances import Instance
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Study
+from emu.study.model.timeline import Column, MemoryMark, Timeline
 from emu.units import format_bytes, format_seconds
 
 STACK = (

@@ -15,7 +15,7 @@ from emu.report.page.html import Markup, element, join, section, text
 from emu.report.page.packing import compressed, pack
 from emu.report.page.sections import sections
 from emu.report.page.sections_starts import starts_parts
-from emu.study.model import Study
+from emu.study.model.study import Study
 
 PLOTLY = "plotly-basic.min.js"
 """The library that draws: a page holds it, or names a file beside it where several pages share one."""

@@ -12,7 +12,8 @@ from emu.report.page.figures import Figure
 from emu.report.page.html import Markup, at, element, exact_size, facts, folded, join, section, size, table
 from emu.report.page.sections_kills import kills_section, log_line
 from emu.report.page.sections_requests import requests_section
-from emu.study.model import Instance, Study
+from emu.study.model.instances import Instance
+from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from emu.report.page.html import Markup, at, element, folded, join, kept, section, table, unbroken
-from emu.study.model import KernelLine, OomVerdict, Study
+from emu.study.model.kills import OomVerdict
+from emu.study.model.machine import KernelLine
+from emu.study.model.study import Study
 from emu.units import format_bytes
 
 

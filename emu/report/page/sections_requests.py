@@ -9,7 +9,7 @@ from emu.report.page.html import Markup, element, folded, section, table, unbrok
 from emu.report.story.reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells
 from emu.study.measures import SHARES
-from emu.study.model import Study
+from emu.study.model.study import Study
 
 MOST_BURSTS = 100
 """Bursts of failed requests in the report."""

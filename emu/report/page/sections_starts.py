@@ -10,7 +10,7 @@ from emu.report.page import svg
 from emu.report.page.html import Markup, element, join, kept, section, size, table
 from emu.report.page.svg import Linear, Log
 from emu.report.words import latency_cells
-from emu.study.model import Study
+from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
 WIDTH = 1180

@@ -12,7 +12,9 @@ from emu.report.page.downsample import keep_peaks, nice_step, rates
 from emu.report.page.scale import ByteScale
 from emu.report.words import latency_cells
 from emu.study.measures import SHARES
-from emu.study.model import OK, InFlight, Request, Study, Timeline
+from emu.study.model.requests import OK, InFlight, Request
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.units import format_seconds
 
 MOST_REQUESTS = 4000

@@ -8,7 +8,8 @@ from typing import Any
 from emu.report.story.reasons import reasons_told
 from emu.report.words import all_of, count, is_late, listed, share
 from emu.study.measures import percentile, says_something
-from emu.study.model import OK, Study
+from emu.study.model.requests import OK
+from emu.study.model.study import Study
 from emu.study.request_figures import LATE_S
 from emu.units import format_seconds
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from emu.report.words import count
 from emu.study.measures import percentile
-from emu.study.model import Freeze, Study
+from emu.study.model.freezes import Freeze
+from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds, often
 
 

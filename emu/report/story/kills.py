@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from emu.report.words import count, listed, of_limit
-from emu.study.model import OomVerdict, Study
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Study
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
 from emu.units import format_bytes, format_seconds, often
 

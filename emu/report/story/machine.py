@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from emu.report.words import count, listed, of_limit
-from emu.study.model import Study
+from emu.study.model.study import Study
 
 SHORT_BYTES, SHORT_SHARE = 100 * 2**20, 0.1
 """A machine is short with less than this available: the kubelet's own threshold to evict, or on a small machine this

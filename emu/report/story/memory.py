@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.report.words import count, listed, of_limit
-from emu.study.model import Study
+from emu.study.model.study import Study
 from emu.study.stalls import stalls
 from emu.units import format_bytes, format_seconds, often
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from emu.report.words import of_limit
 from emu.study.measures import startup_s
-from emu.study.model import Study
+from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
 OURS = ("queue-proxy", "app")

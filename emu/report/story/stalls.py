@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emu.report.words import all_of, count
-from emu.study.model import Study
+from emu.study.model.study import Study
 from emu.study.stalls import Stall, stalls, thrashing
 from emu.units import format_bytes, format_seconds
 

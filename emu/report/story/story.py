@@ -20,7 +20,8 @@ from emu.report.story.sidecars import sidecar_sentences
 from emu.report.story.stalls import stall_headline, stall_sentences
 from emu.report.story.starts import start_headline, start_sentences
 from emu.report.words import listed, of_limit
-from emu.study.model import Instance, Study
+from emu.study.model.instances import Instance
+from emu.study.model.study import Study
 from emu.study.oom_pieces import KILLED
 from emu.study.restraints import bound, describe, held_back, hinders, restraint_sentences
 from emu.study.stalls import stalls

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from emu.report.summary import summarize
-from emu.study.model import OomVerdict, Study
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Study
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun

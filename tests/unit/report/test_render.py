@@ -22,7 +22,9 @@ from emu.report.page.figures import Figure, run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import expected_table
-from emu.study.model import KernelLine, Study, Timeline
+from emu.study.model.machine import KernelLine
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun, owner
 

@@ -18,7 +18,8 @@ from emu.report.page.figures import run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
-from emu.study.model import Absence, Study
+from emu.study.model.scaling import Absence
+from emu.study.model.study import Study
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, owner

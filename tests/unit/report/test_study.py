@@ -12,7 +12,7 @@ import pytest
 from emu.record.events import DockerEvent
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
-from emu.study.model import PhaseSpan
+from emu.study.model.requests import PhaseSpan
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import DATA_DISK, MIB, PRINTK_BEHIND, READ_AFTER, FakeRun, container_id, owner

@@ -11,7 +11,8 @@ import pytest
 from emu.policy.expectations import parse_expectation
 from emu.report.summary import recorded_expectations, summarize, write_summary
 from emu.study.measures import Window, percentile, says_something
-from emu.study.model import Freeze, FreezerUse, Request
+from emu.study.model.freezes import Freeze, FreezerUse
+from emu.study.model.requests import Request
 from emu.study.requests import after_idle
 from emu.study.study import read_study
 from tests import fake_runs

@@ -1,0 +1,141 @@
+"""Events of a pod and its containers, as whoever runs them saw them: the kubelet, the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from emu.record.events.base import Event, OfContainer, OfPod
+
+SCALE_DOWN = "scale-down"
+"""Why a container is told to end that is scaled to zero."""
+SCALED_TO_ZERO = "ScaledToZero"
+"""A pod's status, in kubectl's manner, while there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerCreated(OfContainer):
+    """Docker made a container instance; it has no cgroup yet. Limits in bytes; None is no limit."""
+
+    kind: ClassVar[str] = "container-created"
+    id: str
+    name: str
+    image: str
+    memory_max: int | None = None
+    memory_high: int | None = None
+    swap_max: int | None = None
+    oom_score_adj: int = 0
+    probes: list[str] | None = None
+    """Which probes the scenario gives it (`liveness`, `readiness`, `startup`); None where that was not recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerStarted(OfContainer):
+    """Docker says that it runs."""
+
+    kind: ClassVar[str] = "container-started"
+    id: str
+    pid: int
+    cgroup: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerReady(OfContainer):
+    """It became ready by its readiness probe, or no longer is."""
+
+    kind: ClassVar[str] = "container-ready"
+    ready: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerExited(OfContainer):
+    """It ended. `docker_oom_killed` is Docker's own flag, which is known to lie; it is recorded, never believed. None
+    where no Docker engine ran it.
+    """
+
+    kind: ClassVar[str] = "container-exited"
+    id: str
+    exit_code: int
+    docker_oom_killed: bool | None
+    asked: bool = False
+    """We stopped it ourselves (the end of the run), so that the exit is no finding."""
+    started_at: str | None = None
+    finished_at: str | None = None
+    killed_for: str | None = None
+    """`liveness` or `startup`: the probe for whose failure it was killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerStopping(OfContainer):
+    """It is being ended: its preStop hook begins, or SIGTERM comes at once."""
+
+    kind: ClassVar[str] = "container-stopping"
+    why: str
+    """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `scale-down` (it is scaled to zero), `run`
+    (the run is over).
+    """
+    grace_s: float
+    """From now to SIGKILL."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandRan(OfContainer):
+    """A command that a probe or a hook ran in a container has ended (at `t`), or was killed. It is charged to the
+    container, and whatever it takes is the container's.
+    """
+
+    kind: ClassVar[str] = "command-ran"
+    why: str
+    """`liveness`, `readiness`, `startup` or `preStop`."""
+    command: list[str]
+    began: float
+    pids: list[int]
+    """The processes of it that were seen: in the container's cgroup, and no descendants of its main process."""
+    exit_code: int | None
+    """None: it was killed for its time, or could not be run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KubeletEvent(OfContainer):
+    """What a kubelet would record of the pod, as `kubectl describe pod` lists it."""
+
+    kind: ClassVar[str] = "kubelet-event"
+    type: str
+    """`Normal` or `Warning`."""
+    reason: str
+    """Unhealthy, Killing, BackOff …"""
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackOffBegan(OfPod):
+    """The next start waits, as the kubelet's would."""
+
+    kind: ClassVar[str] = "back-off"
+    container: str
+    restarts: int
+    delay_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodStatus(OfPod):
+    """The pod as kubectl would show it; written when it changes."""
+
+    kind: ClassVar[str] = "pod-status"
+    ready: str
+    """`1/2`"""
+    status: str
+    """Running, OOMKilled, CrashLoopBackOff, Error, ContainerCreating, Completed …; ScaledToZero is ours."""
+    restarts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerEvent(Event):
+    """An event of the engine, as it told it."""
+
+    kind: ClassVar[str] = "docker-event"
+    action: str
+    id: str
+    name: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    time_nano: int = 0

@@ -1,0 +1,107 @@
+"""Events of a run as a whole: its begin and end, its load, and what recording it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from emu.record.events.base import Event
+
+LONGEST_RUN_S = 31 * 24 * 3600.0
+"""No run is longer; a time that is further from its begin is not of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunBegan(Event):
+    """The first event: everything that heads a report."""
+
+    kind: ClassVar[str] = "run-began"
+    run_id: str
+    scenario: str
+    where: str
+    """`host`, or `sandbox:uml`, `sandbox:qemu`."""
+    wall_time: str
+    """UTC, ISO 8601, at `t`."""
+    machine: dict[str, Any]
+    """kernel, cgroup_driver, runtime (`docker`, `process`), docker (its version), cpus, memory_bytes, swap_bytes,
+    psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`.
+    """
+    pod_cgroup: str | None = None
+    clock_ticks: int = 100
+    emu: str | None = None
+    """The version of emu that recorded it; None in runs from before that was noted."""
+    format: int | None = None
+    """`rundir.FORMAT` then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBegan(Event):
+    """The load generator was ready: `t` is second 0 of its plan."""
+
+    kind: ClassVar[str] = "load-began"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseBegan(Event):
+    """A phase of the load began (by the plan; `t` is when it was due)."""
+
+    kind: ClassVar[str] = "phase-began"
+    phase: str
+    duration_s: float
+    until: str | None = None
+    """What ends it before that, in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseEnded(Event):
+    """A phase of the load ended: by the plan, or because what it waited for came."""
+
+    kind: ClassVar[str] = "phase-ended"
+    phase: str
+    met: bool | None = None
+    """What it waited for (`until`) came; None where it waited for nothing."""
+    unsent: int = 0
+    """Of a phase that waits: how many requests were due by then, and the load generator had not got to them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecorderReport(Event):
+    """What recording itself cost; written every few seconds and at its end. The last one counts."""
+
+    kind: ClassVar[str] = "recorder-report"
+    interval_s: float
+    samples: int
+    late: int
+    """Ticks that passed without a sample, because the one before came more than an interval late."""
+    cpu_s: float
+    rss_bytes: int
+    finished: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Event):
+    """Something a reader should know: a control that could not be set, a log that could not be read, an interrupt."""
+
+    kind: ClassVar[str] = "note"
+    what: str
+    why: str = ""
+    level: str = "warning"
+    """info, warning or error"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFailed(Event):
+    """The run cannot go on: something that it needs was lost on the way. It is ended in order from here on."""
+
+    kind: ClassVar[str] = "run-failed"
+    what: str
+    why: str
+    fix: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded(Event):
+    """The last event of a run that ended in order."""
+
+    kind: ClassVar[str] = "run-ended"
+    interrupted: bool = False

@@ -1,0 +1,121 @@
+"""Events of Knative's parts: pods that are scaled, starts that are measured, requests that wait or are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
+from emu.record.events.base import Event, OfPod
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartMeasured(OfPod):
+    """One trial of a start: a request that came to a pod of a known temperature was answered, or was not. `t` is the
+    end of its answer; all times are CLOCK_MONOTONIC seconds.
+    """
+
+    kind: ClassVar[str] = "start-measured"
+    trial: int
+    wanted: str
+    """The temperature that was prepared."""
+    temperature: str
+    """What was found when the request came; the answer's `X-Emu-Start` header says so."""
+    attempt: int
+    """Of the pod's containers in this trial."""
+    arrived: float
+    """The activator had read the request."""
+    stamps: list[tuple[str, float]]
+    """What the activator did, in order, with when each was done; `forward`: the request was sent to queue-proxy."""
+    first_byte: float | None
+    status: int | None
+    error: str | None
+    before: dict[str, int | None]
+    """Counters of the app's cgroup when the request came; 0 where it had none: `pgfault`, `pgmajfault`,
+    `swap_in_pages`, `io_read_bytes`, `io_write_bytes`.
+    """
+    after: dict[str, int | None]
+    """The same at `t`."""
+    held_bytes: int
+    """memory.current of all the pod's containers together while it waited for the request."""
+    held_swap_bytes: int
+    """memory.swap.current of them."""
+    image_cached_bytes: int | None = None
+    """Of the image's files, how much was in the page cache; None where the app's container was there already."""
+    image_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodScaled(Event):
+    """There is to be a pod from now on, or none; or that has come about."""
+
+    kind: ClassVar[str] = "pod-scaled"
+    pods: int
+    """1, or 0: scaled to zero."""
+    reached: bool
+    """False: decided. True: the pod is gone with its cgroup, or it is ready and took the requests that waited."""
+    why: str = ""
+    concurrency: float | None = None
+    """Requests under way, averaged over the stable window, when it was decided; None where nothing was told."""
+    waiting: int = 0
+    """Requests that waited in the activator then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestsHeld(Event):
+    """Requests that had waited in the activator for a pod do so no more."""
+
+    kind: ClassVar[str] = "requests-held"
+    outcome: str
+    """`forwarded` to the pod, in this order; `timeout`: answered 504; `abandoned`: the client went away."""
+    waited_s: list[float]
+    """Each, from its arrival."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestsEnded(Event):
+    """Requests that queue-proxy or the activator answered itself or broke, or whose clients left, of one kind.
+    queue-proxy's are in its log, in the same words.
+    """
+
+    kind: ClassVar[str] = REQUESTS_ENDED
+    who: str
+    """`queue-proxy` or `activator`."""
+    status: int
+    """Of the answer; 0 where there was none."""
+    reason: str
+    """`queue-full`, `not-resumed` (the freezer could not resume the app), `dial-failed` (no connection to the app),
+    `app-broke` (the connection ended without an answer), `answer-cut` (in the middle of one), `response-timeout`,
+    `response-start-timeout`, `idle-timeout`, `protocol` (an upgrade that cannot be), `client-left`.
+    """
+    each: list[list[float | None]]
+    """For each: its CLOCK_MONOTONIC second, how long it had waited for a place, how long for the app to be resumed,
+    and how long it had been in the app; None where it never was. Seconds.
+    """
+    why: str = ""
+    """The first one's, in the words of Go's network library where it is a connection's."""
+    inside: int = 0
+    """Requests that had a place, when the first one ended."""
+    waiting: int = 0
+    """Requests that waited for one then."""
+    period_s: float | None = None
+    """Of the timer that ran out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestsWaited(Event):
+    """Requests that had waited for a place in the app have one now. queue-proxy's are in its log."""
+
+    kind: ClassVar[str] = REQUESTS_WAITED
+    who: str
+    since: float
+    """The CLOCK_MONOTONIC second from which `at` counts."""
+    at: list[int]
+    """When each had its place, in microseconds."""
+    waited: list[int]
+    """How long each had waited, in microseconds."""
+
+    @property
+    def each(self) -> list[tuple[float, float]]:
+        """When each had its place, as a CLOCK_MONOTONIC second, and how many seconds it had waited."""
+        return [(self.since + at / 1e6, waited / 1e6) for at, waited in zip(self.at, self.waited, strict=False)]

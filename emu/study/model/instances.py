@@ -1,0 +1,125 @@
+"""The containers of a run: each instance, how it was stopped, and what probes and hooks ran in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emu.record.events import SCALE_DOWN, Owner
+
+SANDBOX = "sandbox"
+"""The pause container that holds the pod's network: part of the pod, of no interest to most readers."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A container was told to end."""
+
+    why: str
+    """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `scale-down` (it was scaled to zero),
+    `run` (the run was over).
+    """
+    asked_s: float
+    """When its preStop hook began, or SIGTERM came at once."""
+    grace_s: float
+    sigterm_s: float | None = None
+    """When Docker sent SIGTERM; None if the container had ended by then."""
+    sigkill_s: float | None = None
+    """When Docker sent SIGKILL; None if it was not needed."""
+
+    @property
+    def with_pod(self) -> bool:
+        """Its pod was to end while the run went on."""
+        return self.why in ("pod", SCALE_DOWN)
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One container instance. A restart makes a new one with the next `attempt`, in a new cgroup."""
+
+    container: str
+    attempt: int
+    id: str = ""
+    name: str = ""
+    image: str = ""
+    memory_max: int | None = None
+    """Bytes; None is no limit."""
+    memory_high: int | None = None
+    swap_max: int | None = None
+    oom_score_adj: int = 0
+    probes: tuple[str, ...] | None = None
+    """Which probes the scenario gives it; None where that was not recorded."""
+    created_s: float | None = None
+    started_s: float | None = None
+    ready_s: float | None = None
+    """When it first accepted connections; None if it never did."""
+    exited_s: float | None = None
+    """None while it runs, and where the run was cut off before its end."""
+    exit_code: int | None = None
+    docker_oom_killed: bool | None = None
+    """Docker's own flag at the exit. It lies; `reason` does not depend on it."""
+    asked: bool = False
+    """We ended it ourselves, at the end of the run."""
+    reason: str | None = None
+    """As kubectl words it: `OOMKilled` (our verdict, also where a child alone was killed, at any time), `Error`,
+    `Completed`; None while it runs.
+    """
+    oom_ended: bool = False
+    """An OOM kill ended it: its main process, or all of it."""
+    pid: int | None = None
+    cgroup: str | None = None
+    ready: bool | None = None
+    """What its readiness said last, before it was told to end; None if it never was ready."""
+    killed_for: str | None = None
+    """`liveness` or `startup`: the probe for whose failure it was killed."""
+    stop: Stop | None = None
+    """How it was told to end; None if it was not."""
+
+    with_engine: bool = False
+    """The engine ended it, because it was stopped itself."""
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
+
+    @property
+    def is_finding(self) -> bool:
+        """Its end was not our own doing; an OOM kill never is, even while the run is being ended."""
+        return self.exited_s is not None and (not self.asked or self.oom_ended)
+
+    @property
+    def owner(self) -> Owner:
+        """Whose timeline is its."""
+        return Owner(self.pod, self.container, self.attempt)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that a probe or a hook ran in a container; what it took was charged to it."""
+
+    container: str
+    attempt: int
+    why: str
+    """`liveness`, `readiness`, `startup` or `preStop`."""
+    command: tuple[str, ...]
+    began_s: float
+    ended_s: float
+    pids: tuple[int, ...]
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""
+
+    @property
+    def owner(self) -> Owner:
+        """In which container."""
+        return Owner(self.pod, self.container, self.attempt)
+
+
+@dataclass(frozen=True)
+class PodEvent:
+    """Events of the pod that read the same, as `kubectl describe pod` lists them."""
+
+    type: str
+    """`Normal` or `Warning`."""
+    reason: str
+    container: str
+    message: str
+    first_s: float
+    last_s: float
+    count: int

@@ -1,0 +1,74 @@
+"""Where a run was: the machine, its memory through time, and its kernel's log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from emu.study.model.timeline import Column
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it ran. `devices` maps `98:0` to its name and role (`docker`, `process`, `swap` or `other`)."""
+
+    kernel: str | None = None
+    cgroup_driver: str | None = None
+    docker: str | None = None
+    """Docker's version; None where no engine ran the pod."""
+    runtime: str | None = None
+    """What ran the pod's containers: `docker` or `process`."""
+    cpus: int | None = None
+    memory_bytes: int | None = None
+    swap_bytes: int | None = None
+    psi: bool | None = None
+    page_bytes: int = 4096
+    devices: dict[str, Device] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A block device of io.stat."""
+
+    number: str
+    name: str
+    role: str
+
+    @property
+    def is_swap(self) -> bool:
+        """Whether pages are swapped to it."""
+        return self.role == "swap"
+
+
+@dataclass
+class HostTimeline:
+    """The machine's memory through time (/proc/meminfo); for the sandbox, its kernel's."""
+
+    t: list[float] = field(default_factory=list)
+    total: Column = field(default_factory=list)
+    available: Column = field(default_factory=list)
+    free: Column = field(default_factory=list)
+    page_cache: Column = field(default_factory=list)
+    anon: Column = field(default_factory=list)
+    swap_used: Column = field(default_factory=list)
+    swap_total: Column = field(default_factory=list)
+    reclaim_stalls: Column = field(default_factory=list)
+    """/proc/vmstat, allocstall: how often an allocation found no free memory and had to reclaim first. Counter of the
+    machine, since it booted; reclaim within a cgroup's own limit is not counted.
+    """
+
+
+@dataclass(frozen=True)
+class KernelLine:
+    """A line of the kernel's log. Both stamps are kept: the kernel's own, and when it was read."""
+
+    t: float
+    """The kernel's stamp on the run's clock."""
+    kernel_us: int
+    """Microseconds since boot, by printk's clock."""
+    read_s: float | None
+    level: int
+    """0 emergency … 3 error, 4 warning, 6 info, 7 debug."""
+    text: str
+    sequence: int | None = None
+    oom: bool = False
+    """Part of an OOM block."""

@@ -1,0 +1,166 @@
+"""The whole study of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from emu.record.events import Owner
+from emu.record.rundir import RunDir
+from emu.study.ends import Ends
+from emu.study.model.freezes import DYING_S, Freeze, FreezerUse
+from emu.study.model.instances import SANDBOX, Command, Instance, PodEvent
+from emu.study.model.kills import OomVerdict
+from emu.study.model.machine import HostTimeline, KernelLine, Machine
+from emu.study.model.requests import InFlight, PhaseSpan, Request
+from emu.study.model.scaling import ScaleUse, Start
+from emu.study.model.timeline import MemoryMark, Timeline
+
+
+@dataclass(frozen=True)
+class Happening:
+    """A docker event, pod status, back-off or note: something at a time, for marks and tables."""
+
+    t: float
+    kind: str
+    """`docker`, `pod-status`, `back-off`, `note`, `kmsg-gap`."""
+    subject: str
+    """The container, or ``."""
+    text: str
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RecorderCost:
+    """What recording itself cost."""
+
+    interval_s: float
+    samples: int
+    late: int
+    cpu_s: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that a run needs was lost on the way: when, and the error's three parts."""
+
+    time_s: float
+    what: str
+    why: str
+    fix: str
+
+
+@dataclass
+class Study:
+    """A run directory, read. Everything is empty or None where the run has no record of it; `notes` say so."""
+
+    run: RunDir
+    run_id: str | None = None
+    scenario: str | None = None
+    where: str | None = None
+    wall_time: str | None = None
+    machine: Machine = field(default_factory=Machine)
+    pod_cgroup: str | None = None
+    emu: str | None = None
+    """The version of emu that recorded it."""
+    format: int | None = None
+    """Of the record: `rundir.FORMAT` then."""
+    origin: float = 0.0
+    """CLOCK_MONOTONIC second that is 0 here."""
+    duration_s: float = 0.0
+    ended: bool = False
+    """The run ended in order; False for one that was cut off."""
+    interrupted: bool = False
+    failed: Failure | None = None
+    """Why it could not go on; None for one that could."""
+    instances: list[Instance] = field(default_factory=list)
+    """In order of start; the pod's `sandbox` container among them if it was recorded."""
+    timelines: dict[Owner, Timeline] = field(default_factory=dict)
+    host: HostTimeline = field(default_factory=HostTimeline)
+    requests: list[Request] | None = None
+    """None where no request was ever recorded (no requests.jsonl)."""
+    ends: Ends = field(default_factory=Ends)
+    in_flight: InFlight = field(default_factory=InFlight)
+    phases: list[PhaseSpan] = field(default_factory=list)
+    memory_marks: list[MemoryMark] = field(default_factory=list)
+    kills: list[OomVerdict] = field(default_factory=list)
+    kernel_lines: list[KernelLine] = field(default_factory=list)
+    docker_events: list[Happening] = field(default_factory=list)
+    pod_statuses: list[Happening] = field(default_factory=list)
+    """`text` is the status (`Running`, `CrashLoopBackOff` …), `detail` has ready and restarts."""
+    back_offs: list[Happening] = field(default_factory=list)
+    pod_events: list[PodEvent] = field(default_factory=list)
+    """In order of their first."""
+    freezes: list[Freeze] = field(default_factory=list)
+    freezer: FreezerUse | None = None
+    """None where no freezer daemon told of anything."""
+    scaling: ScaleUse | None = None
+    """None where the pod was not to be scaled."""
+    starts: list[Start] = field(default_factory=list)
+    """Trials of starts, in order of time."""
+    notes: list[Happening] = field(default_factory=list)
+    """What the run noted and what reading it noted: `detail["level"]` is info, warning or error."""
+    recorder: RecorderCost | None = None
+    pids: dict[int, Owner] = field(default_factory=dict)
+    """Every process that was ever seen in a cgroup."""
+    commands: list[Command] = field(default_factory=list)
+    """What probes and hooks ran in containers, in order of their ends."""
+    failed_probes: list[Happening] = field(default_factory=list)
+    """Each single time: `subject` is the container, `text` the message."""
+    other_kills: list[str] = field(default_factory=list)
+    """Commands outside the pod that the kernel killed because the whole machine had no memory left."""
+
+    @property
+    def pods(self) -> list[Owner]:
+        """Each pod as a whole, in order of its first container."""
+        owners = [*(one.owner for one in self.instances), *self.timelines, *(one.owner for one in self.memory_marks)]
+        return list(dict.fromkeys(owner.whole_pod for owner in owners))
+
+    @property
+    def pod(self) -> Owner:
+        """The run's pod; the first one where there were several."""
+        return next(iter(self.pods), Owner("", "", None))
+
+    @property
+    def pod_timeline(self) -> Timeline | None:
+        """The timeline of the run's pod, if it was recorded."""
+        return self.timelines.get(self.pod)
+
+    @property
+    def containers(self) -> list[str]:
+        """The pod's containers by name, in order of first start, without the sandbox container."""
+        names = dict.fromkeys(entry.container for entry in self.instances)
+        if not names:
+            names = dict.fromkeys(owner.container for owner in self.timelines if owner.attempt is not None)
+        return [name for name in names if name != SANDBOX]
+
+    def instances_of(self, container: str) -> list[Instance]:
+        """A container's instances, the first one first."""
+        return [entry for entry in self.instances if entry.container == container]
+
+    def restarts_of(self, container: str) -> int | None:
+        """How often it was started again after it had ended by itself; None where it never was started."""
+        instances = self.instances_of(container)
+        return sum(not before.asked for before in instances[:-1]) if instances else None
+
+    def timelines_of(self, container: str) -> list[Timeline]:
+        """A container's timelines, one for each instance that was seen; `pod`: those of whole pods."""
+        return [line for line in self.timelines.values() if line.label == container]
+
+    def kills_of(self, container: str) -> list[OomVerdict]:
+        """The OOM kills that this container suffered."""
+        return [kill for kill in self.kills if kill.container == container]
+
+    def was_frozen(self, owner: Owner, t: float) -> bool:
+        """Whether an instance stood still at a time, as far as that is on record. The end of one that was never
+        resumed is told by several, within DYING_S.
+        """
+        mine = (one for one in self.freezes if one.owner == owner and one.frozen_at_s <= t)
+        slack_s = ((one.thawed_at_s, DYING_S if one.thaw_ms is None else 0.0) for one in mine)
+        return any(thawed is None or t <= thawed + slack for thawed, slack in slack_s)
+
+    @property
+    def first_request_s(self) -> float | None:
+        """When the first request went out."""
+        return min((request.sent_s for request in self.requests), default=None) if self.requests else None
