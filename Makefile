@@ -5,7 +5,7 @@ SLOWEST := --durations=8 --durations-min=20
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run-scenario images lint test test-unit test-kernel test-faults test-daemons test-process test-scenarios test-scenarios-1 test-scenarios-2 test-scenarios-3 test-footprint test-browser test-sandbox bench docs clean
+.PHONY: help install run-scenario images lint test test-unit test-scenarios test-browser test-sandbox bench docs clean
 
 help: ## This list
 	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -57,44 +57,22 @@ lint: $(STAMP) ## ruff and mypy
 test-unit: $(STAMP) ## Tests that need neither root nor Docker
 	$(PYTHON) -m pytest tests/unit $(ARGS)
 
-test-kernel: $(STAMP) ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else on our own kernel
-	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario/test_pod.py \
-	    tests/scenario/test_probes.py tests/scenario/test_verdicts.py $(SLOWEST) $(ARGS)
+# Each test of tests/kernel and tests/scenario has a mark that names its part; a part is played on this host if it
+# qualifies, else in a sandbox of its own.
+PARTS := kernel faults process daemons scenarios-1 scenarios-2 scenarios-3 footprint
 
-test-faults: $(STAMP) ## Tests of what breaks: processes, the engine, the disk, the clock; in the same place
-	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_faults.py \
-	    tests/scenario/test_record_full.py tests/scenario/test_clock_set.py tests/scenario/test_engine_lost.py \
-	    $(SLOWEST) $(ARGS)
-
-test-daemons: $(STAMP) ## Tests of emu freezer and emu calibrate on real containers
-	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_calibrate.py \
-	    tests/scenario/test_freezer.py tests/scenario/test_freezer_containers.py \
-	    tests/scenario/test_frozen_faults.py $(SLOWEST) $(ARGS)
-
-test-process: $(STAMP) ## Tests of pods without Docker, of scale to zero, and of the tutorial
-	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_process.py tests/scenario/test_tutorial.py \
-	    tests/scenario/test_held_back.py tests/scenario/test_autoscaling.py $(SLOWEST) $(ARGS)
-
-# Three parts of about the same length, for as many sandboxes; tests that look at the same run are in the same part.
-PART_1 := idle-policies or variants or freezer or graceful-stop
-PART_2 := app-oom or app-swap or cold-starts or crash-loop or sidecar or page or swap_is or journal
-test-scenarios-1: PART = ($(PART_1))
-test-scenarios-2: PART = ($(PART_2)) and not ($(PART_1))
-test-scenarios-3: PART = not ($(PART_1) or $(PART_2))
-
+test-kernel: ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else in the sandbox
+test-faults: ## Tests of what breaks: processes, the engine, the disk, the clock; in the same place
+test-process: ## Tests of pods without Docker, of scale to zero, and of the tutorial
+test-daemons: ## Tests of emu freezer and emu calibrate on real containers
+test-footprint: ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
 test-scenarios: test-scenarios-1 test-scenarios-2 test-scenarios-3 ## Every built-in scenario as a test, in the same place
 
-test-scenarios-1 test-scenarios-2 test-scenarios-3: $(STAMP)
+.PHONY: $(PARTS:%=test-%)
+$(PARTS:%=test-%): test-%: $(STAMP)
 	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_scenarios.py -k '$(PART)' $(SLOWEST) $(ARGS)
-
-test-footprint: $(STAMP) ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
-	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/scenario/test_footprint.py $(ARGS)
+	@$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario -m 'part(name="$*")' \
+	    $(SLOWEST) $(ARGS)
 
 test-browser: $(STAMP) ## The report's page in a headless Chromium, which this installs where there is apt
 	@scripts/install-packages chromium || true

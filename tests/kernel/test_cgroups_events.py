@@ -8,7 +8,7 @@ from cgroups.events import EventWatcher
 from cgroups.group import Cgroup
 from tests.kernel.support import DEADLINE_S, Child
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 
 
 def test_a_cgroup_that_fills_and_empties(group: Cgroup) -> None:

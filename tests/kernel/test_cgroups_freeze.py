@@ -9,7 +9,7 @@ from cgroups.freeze import freeze, thaw
 from cgroups.group import Cgroup
 from tests.kernel.support import Child, eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 
 
 def usage_usec(group: Cgroup) -> int:

@@ -13,7 +13,7 @@ from cgroups.mount import Mount, is_cgroup2
 from cgroups.tree import Tree
 from tests.kernel.support import Child, eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 
 
 def test_the_mount_is_cgroup2(mount: Mount) -> None:

@@ -13,7 +13,7 @@ from cgroups.io import IoMax
 from cgroups.values import NO_LIMIT
 from tests.kernel.support import Child
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 
 WRITE = "import os; fd = os.open({path!r}, os.O_WRONLY); os.write(fd, bytes({size})); os.fsync(fd); os.close(fd)"
 

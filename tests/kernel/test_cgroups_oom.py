@@ -14,7 +14,7 @@ from cgroups.mount import Mount
 from cgroups.oom import OomKill, OomParser
 from tests.kernel.support import DEADLINE_S, Child, eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 
 GROW = "held.append(bytearray(b'x') * (256 << 20))"
 

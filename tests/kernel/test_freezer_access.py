@@ -6,11 +6,15 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
 from emu.helpers.freezer import RunFreezer
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir
 from emu.runtime.api import USER
 from emu.spec import FreezerSpec
+
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 
 
 def can_reach(folder: Path, user: int) -> bool:

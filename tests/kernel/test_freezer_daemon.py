@@ -17,7 +17,7 @@ from emu.record.events import ContainerPaused, ContainerResumed, MemoryReclaimed
 from tests.kernel.freezer import Freezer, frozen, one_pod, resident
 from tests.kernel.support import DEADLINE_S, Child, eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 MIB = 1 << 20
 
 

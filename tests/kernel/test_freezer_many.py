@@ -19,7 +19,7 @@ from emu.record.events import ContainerPaused, ContainerResumed, read_events
 from tests.kernel.freezer import Freezer, client, frozen, target
 from tests.kernel.support import DEADLINE_S, eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 PODS = 100
 WORD = 8
 STEPS = 3

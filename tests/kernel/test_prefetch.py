@@ -16,7 +16,7 @@ from emu.record.events import MemoryPrefetched, MemoryReclaimed, read_events
 from tests.kernel.freezer import Freezer, one_pod, target
 from tests.kernel.support import Child, eventually
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 MIB = 1 << 20
 BIG, PART = 32 * MIB, 12 * MIB
 

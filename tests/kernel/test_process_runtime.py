@@ -26,6 +26,7 @@ from emu.runtime.process import network, roots
 from emu.runtime.process.engine import ProcessRuntime
 from tests.kernel.support import eventually
 
+pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 MIB = 2**20
 PYTHON = "/usr/bin/python3"
 HOLD_FOREVER = "import time\nheld = []\nwhile True: held.append(bytearray(1 << 20)); held[-1][::4096] = b'x' * 256"

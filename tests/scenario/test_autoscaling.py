@@ -16,7 +16,7 @@ from emu.record.events import SCALED_TO_ZERO
 from emu.runtime.docker import LABEL_RUN, Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
 
 SCENARIO = """
 name: gone

@@ -15,7 +15,7 @@ from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, leftovers
 from tests.scenario.test_scenarios import EmuRun
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="daemons")]
 FOREIGN = "somebody/queue:v1"
 ENDS = ("--", "/usr/bin/python3", "-c", "raise SystemExit('no configuration')")
 

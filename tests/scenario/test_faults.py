@@ -15,7 +15,7 @@ import pytest
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
 
 
 def helper(run: Going, module: str) -> int:

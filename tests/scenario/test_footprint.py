@@ -11,7 +11,7 @@ import pytest
 from tests.scenario.support import Finished
 from tests.scenario.test_scenarios import EmuRun
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="footprint")]
 MIB = 2**20
 LIMIT = "pod.queueProxy.resources.limits.memory"
 WITHIN = 0.05

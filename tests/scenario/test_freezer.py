@@ -16,7 +16,7 @@ from emu.record.events import ContainerPaused, DockerEvent, read_events
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="daemons")]
 FREEZER = (Path(__file__).resolve().parents[2] / "scenarios" / "freezer.yaml").read_text(encoding="utf-8")
 EmuRun = Callable[..., Finished]
 

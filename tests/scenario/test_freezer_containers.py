@@ -16,7 +16,7 @@ from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, ContainerRequest, Engine
 from tests.kernel.freezer import Freezer, client
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="daemons")]
 PODS = 12
 
 

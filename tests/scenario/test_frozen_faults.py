@@ -15,7 +15,7 @@ from emu.record.events import ContainerPaused, ContainerResumed, ContainerStarte
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, Going, eventually, leftovers
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="daemons")]
 MIB = 2**20
 SCENARIO = """
 name: frozen-faults

@@ -8,7 +8,7 @@ import pytest
 
 from tests.scenario.support import Finished
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
 
 EmuRun = Callable[..., Finished]
 ASK = """

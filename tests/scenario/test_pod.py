@@ -16,7 +16,7 @@ from emu.runtime import archives, images
 from emu.runtime.docker import Engine
 from tests.scenario.support import run_going
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
 MIB = 2**20
 
 SCENARIO = """

@@ -15,7 +15,7 @@ from emu.record.events import ContainerReady, ContainerStarted, Event, KubeletEv
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, Finished, Going, eventually, run_going
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
 
 EACH_KIND = """
 name: each-kind

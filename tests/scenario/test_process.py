@@ -18,7 +18,7 @@ from emu.runtime.podcgroup import PARENT
 from emu.runtime.process import network, roots
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
 
 EmuRun = Callable[..., Finished]
 PROCESS = "pod.runtime=process"

@@ -17,10 +17,27 @@ from tests.scenario.support import Finished, leftovers
 
 pytestmark = pytest.mark.scenario
 EmuRun = Callable[..., Finished]
-NAMES = [scenario.name for scenario in builtin_scenarios()]
+PARTS = {
+    1: ("freezer", "freezer-prefetch", "freezer-race", "freezer-reclaim", "graceful-stop", "idle-policies"),
+    2: ("app-oom", "app-swap", "cold-starts", "crash-loop", "page-cache-fits", "page-cache-reread", "sidecar"),
+}
+"""Three parts of about the same length, for as many sandboxes: two here, and all others are the third. Tests that ask
+the same run are in the same part, as it is run once for them.
+"""
 
 
-@pytest.mark.parametrize("name", NAMES)
+def part_of(scenario: str) -> pytest.MarkDecorator:
+    """The part of the tests that the scenario is played in."""
+    number = next((number for number, scenarios in PARTS.items() if scenario in scenarios), 3)
+    return pytest.mark.part(name=f"scenarios-{number}")
+
+
+every_scenario = pytest.mark.parametrize(
+    "name", [pytest.param(scenario.name, marks=part_of(scenario.name)) for scenario in builtin_scenarios()]
+)
+
+
+@every_scenario
 def test_what_it_expects_comes_true(engine: Engine, emu_run: EmuRun, name: str) -> None:
     """The scenario ends with 0, each of its expectations met, and leaves nothing behind."""
     done = emu_run(name)
@@ -30,7 +47,7 @@ def test_what_it_expects_comes_true(engine: Engine, emu_run: EmuRun, name: str) 
     assert leftovers(engine) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_scenario
 def test_every_request_is_accounted_for(emu_run: EmuRun, name: str) -> None:
     """sent = answered + errors: none is lost, none is counted twice."""
     for _, summary in emu_run(name).plays:
@@ -39,7 +56,7 @@ def test_every_request_is_accounted_for(emu_run: EmuRun, name: str) -> None:
         assert requests["sent"] == requests["answered"] + sum(requests["errors"].values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@every_scenario
 def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
     """The run directory has every file, and the page names what summary.json names."""
     done = emu_run(name)
@@ -53,6 +70,7 @@ def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
         assert summary["verdict"]["headline"].split(":")[0] in page
 
 
+@part_of("idle-policies")
 def test_variants_meet_the_same_arrivals(emu_run: EmuRun) -> None:
     """idle-policies: each policy is asked the same requests, and the frozen ones did what the policy says."""
     summaries = dict(emu_run("idle-policies").summary["variants"])
@@ -61,6 +79,7 @@ def test_variants_meet_the_same_arrivals(emu_run: EmuRun) -> None:
     assert frozen["never"] == 0.0 < frozen["after-grace"] < frozen["at-once"]
 
 
+@part_of("scale-to-zero")
 def test_a_pod_that_is_scaled_to_zero_is_gone_for_the_engine_and_the_kernel(emu_run: EmuRun) -> None:
     """scale-to-zero: three pods after each other; between them the recorder finds no cgroup, and the engine has
     removed every container.
@@ -81,6 +100,7 @@ def test_a_pod_that_is_scaled_to_zero_is_gone_for_the_engine_and_the_kernel(emu_
         assert born <= ended
 
 
+@part_of("queue-proxy-oom")
 def test_the_kernels_counters_and_its_log_tell_of_the_same_kills(emu_run: EmuRun) -> None:
     """queue-proxy-oom: as many victims in memory.events as in the log, each of them queue-proxy's process."""
     done = emu_run("queue-proxy-oom")
@@ -108,6 +128,7 @@ def _waited(done: Finished) -> bool:
     return any(back_off["delay_s"] > 0 for container in containers for back_off in container["back_offs"])
 
 
+@part_of("queue-proxy-oom")
 def test_the_pod_goes_into_crash_loop_back_off(emu_run: EmuRun) -> None:
     """queue-proxy-oom: kubectl would show Running, OOMKilled, and CrashLoopBackOff if it is killed again, for which a
     slow machine has no time.
@@ -119,14 +140,15 @@ def test_the_pod_goes_into_crash_loop_back_off(emu_run: EmuRun) -> None:
     assert seen.index("OOMKilled") < (seen.index("CrashLoopBackOff") if _waited(done) else len(seen))
 
 
-@pytest.mark.parametrize("name", ["crash-loop"])
-def test_who_crashes_often_enough_waits(emu_run: EmuRun, name: str) -> None:
+@part_of("crash-loop")
+def test_who_crashes_often_enough_waits(emu_run: EmuRun) -> None:
     """crash-loop: however slow the machine, there is a second crash."""
-    done = emu_run(name)
+    done = emu_run("crash-loop")
     assert _waited(done)
     assert "CrashLoopBackOff" in _statuses(done)
 
 
+@part_of("queue-proxy-oom")
 def test_the_limit_is_the_kernels(emu_run: EmuRun) -> None:
     """No sample of a container ever lies above its memory.max by more than the kernel's own batch of charges."""
     done = emu_run("queue-proxy-oom")
@@ -141,6 +163,7 @@ def test_the_limit_is_the_kernels(emu_run: EmuRun) -> None:
     assert max(seen) >= limit * 0.9
 
 
+@part_of("queue-proxy-oom")
 def test_one_line_makes_the_difference(emu_run: EmuRun) -> None:
     """The same load kills an unlimited queue-proxy and not a bounded one, whose memory stays below."""
     unlimited, bounded = emu_run("queue-proxy-oom").summary, emu_run("queue-proxy-bounded").summary
@@ -152,6 +175,7 @@ def test_one_line_makes_the_difference(emu_run: EmuRun) -> None:
     assert bounded["requests"]["by_status"]["503"] > 0
 
 
+@part_of("app-oom")
 def test_swap_is_what_saves_the_app(emu_run: EmuRun) -> None:
     """app-oom and app-swap differ in swap alone: one dies, the other writes to the swap device."""
     killed, lives = (emu_run(name).summary["containers"]["app"] for name in ("app-oom", "app-swap"))
@@ -160,6 +184,7 @@ def test_swap_is_what_saves_the_app(emu_run: EmuRun) -> None:
     assert lives["swap_io_write_bytes"] > lives["memory_limit_bytes"]
 
 
+@part_of("page-cache-reread")
 def test_page_cache_is_read_again_only_if_it_does_not_fit(emu_run: EmuRun) -> None:
     """A second pass over a file reads it all from disk again under a small limit, nothing under a large one."""
     small, large = (
@@ -171,6 +196,7 @@ def test_page_cache_is_read_again_only_if_it_does_not_fit(emu_run: EmuRun) -> No
     assert large <= 0.1 * size
 
 
+@part_of("app-oom")
 def test_the_journal_has_the_kernels_and_the_containers_lines(emu_run: EmuRun) -> None:
     """Where journald runs, `journalctl` tells the same kills, and what each container printed under its name."""
     done = emu_run("app-oom")
@@ -185,6 +211,7 @@ def test_the_journal_has_the_kernels_and_the_containers_lines(emu_run: EmuRun) -
     assert all(entry["SYSLOG_IDENTIFIER"] == entry["CONTAINER_NAME"] for entry in ours)
 
 
+@part_of("app-oom")
 def test_an_image_s_pages_belong_to_who_reads_them_first(emu_run: EmuRun) -> None:
     """On a cold node a container pays for its executable's pages; on a warm one somebody else has."""
     warm, cold = (

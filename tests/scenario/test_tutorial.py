@@ -14,7 +14,7 @@ import pytest
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 _NUMBER = r"\d[\d.,]*"

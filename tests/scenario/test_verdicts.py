@@ -12,7 +12,7 @@ import pytest
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, leftovers
 
-pytestmark = pytest.mark.scenario
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
 
 HOLD = """
 load:

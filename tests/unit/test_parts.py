@@ -1,0 +1,59 @@
+"""The tests that need a kernel are played in parts, by marks: none is left out, none is played twice."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+LIST = """
+import sys, pytest
+class Lister:
+    def pytest_collection_modifyitems(self, items):
+        for item in items:
+            names = [mark.kwargs["name"] for mark in item.iter_markers("part")]
+            print("ITEM", item.nodeid, *names, sep="\\t")
+sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *sys.argv[1:]], plugins=[Lister()]))
+"""
+
+
+def makefile_parts() -> set[str]:
+    """The parts that the Makefile has a target for."""
+    found = re.search(r"^PARTS := (.*)$", (TOP / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found is not None
+    return set(found[1].split())
+
+
+@pytest.fixture(scope="module")
+def parts_of() -> dict[str, list[str]]:
+    """Each test of tests/kernel and tests/scenario with the parts that its marks name."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LIST, "tests/kernel", "tests/scenario"],
+        cwd=TOP, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    lines = [line.split("\t")[1:] for line in ended.stdout.splitlines() if line.startswith("ITEM\t")]
+    return {test: parts for test, *parts in lines}
+
+
+def test_each_test_is_in_one_part(parts_of: dict[str, list[str]]) -> None:
+    """And the Makefile has a target for it."""
+    assert len(parts_of) > 200
+    assert [test for test, parts in parts_of.items() if len(parts) != 1 or parts[0] not in makefile_parts()] == []
+
+
+def test_each_part_has_tests(parts_of: dict[str, list[str]]) -> None:
+    """A target that would play nothing has gone."""
+    assert makefile_parts() - {part for parts in parts_of.values() for part in parts} == set()
+
+
+def test_make_test_plays_all_but_the_footprint() -> None:
+    """test-footprint wants a quiet machine; everything else is part of `make test`."""
+    printed = subprocess.run(
+        ["make", "-n", "test"], cwd=TOP, capture_output=True, text=True, timeout=120, check=True
+    ).stdout
+    played = set(re.findall(r"part\(name=\"([\w-]+)\"\)", printed))
+    assert played == makefile_parts() - {"footprint"}
