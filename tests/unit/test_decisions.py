@@ -1,0 +1,164 @@
+"""Decision cases of the real code, and what plays them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emu.conformance import decisions
+from emu.conformance.decision_cases import same
+from emu.errors import EmuError
+
+CASE: dict[str, Any] = {
+    "id": "acc-1",
+    "source": "by hand",
+    "in": {"events": [[0.5, "in"], [1, "report"]]},
+    "expect": {
+        "columns": ["concurrency", "proxied concurrency", "count", "proxied count"],
+        "reports": [[0.5, 0, 1, 0]],
+    },
+}
+
+
+def write(path: Path, *cases: dict[str, Any], family: str = "request_accounting") -> Path:
+    """A file with these cases."""
+    path.write_text(json.dumps({"meta": {}, "families": {family: {"what": "", "cases": cases}}}), encoding="utf-8")
+    return path
+
+
+def ran(path: Path) -> tuple[int, str]:
+    """What the program ends with, and what it prints."""
+    result = CliRunner().invoke(decisions.main, [str(path)], standalone_mode=False)
+    if result.exception:
+        raise result.exception
+    return result.return_value, result.output
+
+
+def test_a_case_that_passes_is_counted(tmp_path: Path) -> None:
+    """A count for each family, and exit status 0."""
+    assert ran(write(tmp_path / "cases.json", CASE)) == (
+        0,
+        "request_accounting: 1 of 1 passed\n1 of 1 passed, 0 failed\n",
+    )
+
+
+def test_a_case_that_fails_is_shown(tmp_path: Path) -> None:
+    """With its id, what was expected and what emu decides; exit status 1."""
+    status, text = ran(write(tmp_path / "cases.json", CASE | {"expect": {"reports": [[0.6, 0, 1, 0]]}}))
+    assert status == 1
+    assert text.splitlines() == [
+        "FAILED  acc-1 (request_accounting; by hand)",
+        '        expected {"reports": [[0.6, 0, 1, 0]]}',
+        '        got      {"reports": [[0.5, 0.0, 1, 0]]}',
+        "request_accounting: 0 of 1 passed",
+        "0 of 1 passed, 1 failed",
+    ]
+
+
+def test_a_family_without_a_player_counts_as_failed(tmp_path: Path) -> None:
+    """It is reported, not passed over."""
+    status, text = ran(write(tmp_path / "cases.json", CASE, family="moon_phase"))
+    assert status == 1
+    assert text.startswith("moon_phase: 0 of 1 passed: emu has no player for this family\n")
+
+
+def test_a_malformed_case_is_named_and_the_others_are_played(tmp_path: Path) -> None:
+    """Its `in` is the file's fault: exit status 2, one line, no traceback."""
+    status, text = ran(write(tmp_path / "cases.json", CASE | {"id": "odd", "in": {"events": 5}}, CASE))
+    assert status == 2
+    assert "BAD     odd (request_accounting): its `in` cannot be played" in text
+    assert "request_accounting: 1 of 2 passed" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "line 1, column 1"),
+        ("[]", "it is no object"),
+        ("{}", "it has no families"),
+        ('{"families": []}', "it has no families"),
+        ('{"families": {"window": []}}', "family window has no list of cases"),
+        ('{"families": {"window": {"cases": []}}}', "it has no case"),
+        ('{"families": {"window": {"cases": [1]}}}', "case 1: it is no object"),
+        ('{"families": {"window": {"cases": [{"in": {}}]}}}', "case 1: it has no id"),
+        ('{"families": {"window": {"cases": [{"id": "a", "in": {}}]}}}', "a: expect is no object"),
+        ('{"families": {"window": {"cases": [{"id": "a", "in": 1, "expect": {}}]}}}', "a: in is no object"),
+        (
+            '{"families": {"window": {"cases": [{"id": "a", "in": {}, "expect": {"tolerance": -1}}]}}}',
+            "a: tolerance is no number of 0 or more",
+        ),
+        ('{"families": NaN}', "NaN is no number"),
+        ("[" * 100_000, "nested too deep"),
+    ],
+)
+def test_a_bad_file_is_one_clear_error(tmp_path: Path, text: str, why: str) -> None:
+    """It says where and why."""
+    path = tmp_path / "cases.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(EmuError) as error:
+        ran(path)
+    assert why in str(error.value)
+    assert str(path) in error.value.what
+
+
+def test_an_id_stands_once_in_a_family(tmp_path: Path) -> None:
+    """Else a failing case could not be found."""
+    with pytest.raises(EmuError, match="the id acc-1 stands twice"):
+        ran(write(tmp_path / "cases.json", CASE, CASE))
+
+
+def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
+    """A folder, nothing at all, bytes that are no text."""
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    for path in (tmp_path, tmp_path / "none", binary):
+        with pytest.raises(EmuError):
+            ran(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_damaged_file_never_ends_in_a_traceback(data: st.DataObject) -> None:
+    """Bytes cut, doubled and overwritten: a status of 0, 1 or 2, or one EmuError."""
+    whole = bytearray(json.dumps({"families": {"request_accounting": {"cases": [CASE]}}}).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        size = data.draw(st.integers(0, 8))
+        whole[at : at + size] = data.draw(st.binary(max_size=4) | st.sampled_from([b"1", b"null", b"{}", b'"', b"-"]))
+        if not whole:
+            break
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "cases.json"
+        path.write_bytes(whole)
+        with contextlib.suppress(EmuError):
+            assert decisions.play(path).status in (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "equal"),
+    [
+        (1, 1.0, True),
+        (1.0, 1.0000009, True),
+        (1.0, 1.00001, False),
+        (1, True, False),
+        (0, False, False),
+        (None, 0, False),
+        ([1], [1, 2], False),
+        ({"a": None}, {}, False),
+        ({"a": 1}, {"a": 1, "b": 2}, False),
+        (10**400, 1.0, False),
+        ("1", 1, False),
+    ],
+)
+def test_values_are_the_same_but_for_rounding(one: Any, other: Any, equal: bool) -> None:
+    """A number is no flag, an absent key is not a null, and a float may be 1e-6 off."""
+    assert same(one, other) is equal
+    assert same(other, one) is equal
