@@ -247,6 +247,19 @@ def test_a_hanging_guest_is_told() -> None:
             os.kill(pid, signal.SIGSTOP)
         guest.run(["true"], stdin=None)
     assert caught.value.what == "the guest hangs"
+    assert "its kernel is in state T" in caught.value.why
+    assert "its kernel does not answer either" in caught.value.why
+    assert there.gone()
+
+
+def test_a_guest_whose_agent_hangs_says_what_its_kernel_does() -> None:
+    """The agent alone stands still: the kernel is asked for its blocked tasks and its memory."""
+    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, hang_s=5, docker=False) as guest:
+        there = kept(guest)
+        guest.run(["sh", "-c", "sleep 1; kill -STOP $PPID; sleep 60"], stdin=None)
+    assert caught.value.what == "the guest hangs"
+    assert "its blocked tasks:" in caught.value.why
+    assert "Mem-Info" in caught.value.why
     assert there.gone()
 
 

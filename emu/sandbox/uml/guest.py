@@ -17,13 +17,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
 import emu
 from emu.errors import EmuError
-from emu.sandbox.uml import disk, keeper, leftovers, shape, terminal
+from emu.sandbox.uml import disk, keeper, leftovers, mconsole, shape, terminal
 from emu.sandbox.uml.console import GuestConsole, SandboxError
 from emu.sandbox.uml.inside import wire
 from emu.sandbox.uml.launch import STOP_S, Descriptors, launch
@@ -123,6 +124,7 @@ class Guest:
             keeper=launched.keeper,
             keeper_fd=launched.keeper_fd,
             hang_s=self.hang_s,
+            diagnose=partial(mconsole.diagnosis, scratch),
         )
         self._await_ready(began, image_disk.path)
         _remove_if_empty(memory)  # what it was for has no name, and needs it no more

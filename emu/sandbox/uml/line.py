@@ -7,7 +7,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from subprocess import Popen, TimeoutExpired
 
@@ -20,7 +20,7 @@ _END_S = 5.0
 class Line:
     """Frames out, frames in, beside the console and the keeper's end; SandboxError once the guest is gone.
 
-    `hang_s`: a guest that is `up` and silent for so long is given up.
+    `hang_s`: a guest that is `up` and silent for so long is given up; `diagnose` says what can be found out then.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Line:
         keeper: Popen[bytes],
         keeper_fd: int,
         hang_s: float,
+        diagnose: Callable[[], str] = lambda: "",
     ) -> None:
         self._to_guest = to_guest
         self._from_guest = from_guest
@@ -39,6 +40,7 @@ class Line:
         self._keeper = keeper
         self._keeper_fd = keeper_fd
         self._hang_s = hang_s
+        self._diagnose = diagnose
         self._decoder = wire.Decoder()
         self._unsent = bytearray()
         self._in_flight = 0
@@ -81,7 +83,7 @@ class Line:
         if time.monotonic() - self._heard > self._hang_s and self.up:
             raise self.failure(
                 "the guest hangs",
-                f"its agent has not answered for {self._hang_s:.0f} s",
+                f"its agent has not answered for {self._hang_s:.0f} s" + self._diagnose(),
                 "run it again; if it recurs, give the guest more memory (--memory)",
             )
         return {fd: events for fd, events in ready.items() if fd in wanted}
