@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from emu.policy.stats import RequestStats
+from emu.policy.stats import Report, RequestStats
 
 PROBE_EVERY_S = 0.2
 """From one probe of a pod that is not known to be healthy to the next (revision_backends.go, probeFrequency)."""
@@ -80,13 +80,20 @@ class Reporter:
         self._stats.left(now)
 
     def report(self, now: float) -> float | None:
-        """The mean number under way since the last report; what was told at once is taken off. None: nothing to
-        tell. A second without any is told once, as 0.
+        """The mean number under way since the last report, as `cut` has it."""
+        report = self.cut(now)
+        return None if report is None else report.average_concurrency
+
+    def cut(self, now: float) -> Report | None:
+        """The period since the last report, less what was reported at once. None: there is nothing to report. A
+        second without any request is reported once, as 0.
         """
         if not self._known:
             return None
-        mean = self._stats.report(now).average_concurrency
-        if mean == 0.0 and not self._stats.concurrency:
+        report = self._stats.report(now)
+        if report.average_concurrency == 0.0 and not self._stats.concurrency:
             self._known = False
-        told, self._told_at_once = self._told_at_once, False
-        return max(mean - 1.0, 0.0) if told else mean
+        if not self._told_at_once:
+            return report
+        self._told_at_once = False
+        return Report(max(report.average_concurrency - 1.0, 0.0), 0.0, report.request_count - 1)

@@ -28,6 +28,10 @@ CASE: dict[str, Any] = {
 }
 
 
+KEPT = sorted((Path(__file__).parents[1] / "fixtures" / "decisions").glob("*.json"))
+"""Measured facts: what the real code decided."""
+
+
 def write(path: Path, *cases: dict[str, Any], family: str = "request_accounting") -> Path:
     """A file with these cases."""
     path.write_text(json.dumps({"meta": {}, "families": {family: {"what": "", "cases": cases}}}), encoding="utf-8")
@@ -40,6 +44,14 @@ def ran(path: Path) -> tuple[int, str]:
     if result.exception:
         raise result.exception
     return result.return_value, result.output
+
+
+@pytest.mark.parametrize("path", KEPT, ids=[path.stem for path in KEPT])
+def test_emu_decides_as_the_real_code(path: Path) -> None:
+    """Each kept case of Knative's, KServe's and Kubernetes' own code comes out the same."""
+    verdict = decisions.play(path)
+    assert verdict.status == 0, "\n".join(verdict.lines)
+    assert verdict.passed > 0
 
 
 def test_a_case_that_passes_is_counted(tmp_path: Path) -> None:
