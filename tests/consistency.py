@@ -28,7 +28,7 @@ from emu.report.journal import entries
 from emu.report.kperf import scaling_csv
 from emu.study.model.study import Study
 from emu.units import format_bytes
-from tests.recount import Recount, began, clients, counts, memory_events, most_in_flight, peaks, recount
+from tests.recount import Recount, began, clients, counts, memory_events, most_in_flight, peaks, recount, workload
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 _TIMES = {"once": 1, "twice": 2}
@@ -81,10 +81,15 @@ def _again(summary: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
 
 def _memory(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
     page_bytes = summary["machine"].get("page_bytes") or 4096
-    for name, figures in [*summary["containers"].items(), ("pod", summary["pod"])]:
-        lives = counted.lives_of(name)
+    every: list[tuple[str | None, str, dict[str, Any]]] = [(None, "pod", summary["pod"])]
+    every += [(None, name, figures) for name, figures in summary["containers"].items()]
+    for pod, known in summary["pods"].items():
+        every += [(pod, "pod", known), *((pod, name, figures) for name, figures in known["containers"].items())]
+    for pod, name, figures in every:
+        lives = counted.lives_of(name, pod)
         if not lives:
             continue
+        name = name if pod is None else f"pods.{pod} {name}"
         for figure, value in {**peaks(lives), **counts(lives, page_bytes)}.items():
             yield from _differ(f"{name}.{figure}", figures[figure], value)
         for counter, value in memory_events(lives).items():
@@ -131,7 +136,7 @@ def _kills(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
             told = (kill["anon_rss_bytes"], kill["file_rss_bytes"])
             yield from _differ(f"{where}, the kernel's log", told, logged.get(kill["pid"]))
     for name, figures in summary["containers"].items():
-        mine = [kill for kill in summary["oom_kills"] if kill["container"] == name]
+        mine = [kill for kill in summary["oom_kills"] if _is(name, kill["pod"], kill["container"])]
         yield from _differ(f"{name}.oom_kills", figures["oom_kills"] or 0, len(mine))
         killed = figures["memory_events"]["oom_kill"]
         if killed is not None and killed < len([kill for kill in mine if "memory.events" in kill["evidence"]]):
@@ -145,16 +150,31 @@ def _ends(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
     """Exits, restarts and the pod's status, from events.jsonl."""
     of = {kind: [event for event in counted.events if event.get("kind") == kind] for kind in _EVENTS}
     for name, figures in summary["containers"].items():
-        made = {event["attempt"] for event in of["container-created"] if event["container"] == name}
-        ended = {event["attempt"]: event for event in of["container-exited"] if event["container"] == name}
+        mine = {
+            kind: {
+                (event.get("pod"), event["attempt"]): event
+                for event in of[kind]
+                if _is(name, event.get("pod"), event["container"])
+            }
+            for kind in ("container-created", "container-exited")
+        }
+        ended = mine["container-exited"]
         for told in figures["exits"]:
-            yield from _differ(f"{name}.exits", told["exit_code"], ended[told["attempt"]]["exit_code"])
-        own = sum(attempt in ended and not ended[attempt]["asked"] for attempt in sorted(made)[:-1])
+            yield from _differ(f"{name}.exits", told["exit_code"], ended[told["pod"], told["attempt"]]["exit_code"])
+        last = dict(sorted(mine["container-created"], key=lambda key: key[1]))
+        own = sum(
+            key in ended and not ended[key]["asked"] for key in mine["container-created"] if key[1] != last[key[0]]
+        )
         yield from _differ(f"{name}.restarts", figures["restarts"], own)
-    if of["pod-status"]:
-        newest = of["pod-status"][-1]
-        told = (summary["pod"]["status"], summary["pod"]["ready"])
-        yield from _differ("pod.status", told, (newest["status"], newest["ready"]))
+    for newest in {event.get("pod"): event for event in of["pod-status"]}.values():
+        pod = summary["pods"].get(newest.get("pod"), summary["pod"])
+        if pod["age_s"] is not None:
+            yield from _differ("a pod's status", (pod["status"], pod["ready"]), (newest["status"], newest["ready"]))
+
+
+def _is(name: str, pod: str | None, container: str) -> bool:
+    """Whether a container of a pod is the one of this name, which may be `workload/container`."""
+    return name in (container, f"{workload(pod or '')}/{container}")
 
 
 _EVENTS = ("container-created", "container-exited", "pod-status")
@@ -167,16 +187,16 @@ def _words(summary: dict[str, Any]) -> Iterator[str]:
     """What headline and sentences say of peaks, kills and requests."""
     verdict = summary["verdict"]
     said = ". ".join([verdict["headline"], *verdict["sentences"]])
-    for name, peak in re.findall(r"(?:^|[;:.] )([\w-]+) peaked at ((?:[\d.]+ (?:\w+ )?of )?[\d.]+ \w+)", said):
+    for name, peak in re.findall(r"(?:^|[;:.] )([\w/-]+) peaked at ((?:[\d.]+ (?:\w+ )?of )?[\d.]+ \w+)", said):
         figures = summary["containers"].get(name)
         if figures is not None:
             limits = (figures["memory_limit_bytes"], figures["memory_high_bytes"])
             choices = {_of(figures["memory_peak_bytes"], limit) for limit in limits}
             if peak not in choices:
                 yield f"{name} peaked at {peak!r} in words, and in figures at one of {sorted(choices)}"
-    for name, often in re.findall(r"([\w-]+) was OOM-killed (?:while frozen )?(once|twice|[\d,]+ times)", said):
+    for name, often in re.findall(r"([\w/-]+) was OOM-killed (?:while frozen )?(once|twice|[\d,]+ times)", said):
         yield from _differ(f"{name} was OOM-killed", _number(often), summary["containers"][name]["oom_kills"])
-    for name, often in re.findall(r"([\w-]+) was restarted (once|twice|[\d,]+ times)", said):
+    for name, often in re.findall(r"([\w/-]+) was restarted (once|twice|[\d,]+ times)", said):
         yield from _differ(f"{name} was restarted", _number(often), summary["containers"][name]["restarts"])
     requests = summary["requests"]
     for number in re.findall(r"Of ([\d,]+) requests?, ", said):
@@ -217,8 +237,9 @@ def _terminal(told: RunReport, summary: dict[str, Any]) -> Iterator[str]:
     for row in [row for row in rows if row[0] == "all" and len(row) > 3][:1]:  # the next ones are of latency
         shown = [int(cell) for cell in row[1:3]]
         yield from _differ("requests in the table", shown, [summary["requests"][one] for one in ("sent", "answered")])
-    for row in (row for row in rows if row[0] == summary["run_id"]):
-        pod = summary["pod"]
+    pods = summary["pods"] or {summary["run_id"]: summary["pod"]}
+    for row in (row for row in rows if row[0] in pods and len(row) > 3):
+        pod = pods[row[0]]
         known = [pod["ready"] or "-", pod["status"] or "-", str(pod["restarts"])]
         yield from _differ("the pod in the table", row[1:4], known)
 

@@ -280,6 +280,65 @@ def engine_lost(path: Path) -> RunDir:
     return run.finish()
 
 
+def neighbours(path: Path) -> RunDir:
+    """Two pods: one is OOM-killed at its own limit and restarted, the other is not disturbed."""
+    run = _pod(path, "neighbours")
+    other = run.beside("bystander")
+    other.start("sandbox")
+    other.start("app", memory_max=128 * MIB)
+    other.live["app"].values.update(anon=30 * MIB, file=6 * MIB, kernel=1 * MIB)
+    other.status("1/1", "Running")
+    run.advance(1.0)
+    other.sample()
+    run.phase("load", 1.0, 4.0)
+    run.requests(20, 1.0, 1.9, takes_s=0.05)
+    run.advance(2.0, {"app": {"anon": 250 * MIB, "file": 0}})
+    run.oom("app")
+    run.status("1/2", "OOMKilled", 0)
+    run.advance(2.3)
+    run.start("app", memory_max=256 * MIB)
+    run.live["app"].values.update(anon=20 * MIB, kernel=2 * MIB)
+    run.status("2/2", "Running", 1)
+    other.advance(5.0, {"app": {"anon": 40 * MIB}})
+    return run.finish()
+
+
+REPLICAS = "app-00001-deployment-5d8f9c7b6d"
+
+
+def replicas(path: Path) -> RunDir:
+    """Three pods of one revision, two at a time: the second is OOM-killed, the third takes the first one's place."""
+    first = run = FakeRun(path, name="replicas", pod=f"{REPLICAS}-aaaaa")
+    second = run.beside(f"{REPLICAS}-bbbbb")
+    for pod in (first, second):
+        _serve(pod)
+    run.phase("load", 0.5, 6.0)
+    run.requests(40, 0.5, 5.5, takes_s=0.05)
+    run.advance(2.0)
+    second.advance(3.0, {"app": {"anon": 250 * MIB, "file": 0}})
+    second.oom("app")
+    second.status("1/2", "OOMKilled", 0)
+    run.advance(3.2)
+    second.start("app", memory_max=256 * MIB)
+    second.status("2/2", "Running", 1)
+    first.remove()
+    third = run.beside(f"{REPLICAS}-ccccc")
+    run.advance(4.5)
+    _serve(third)
+    run.advance(6.5)
+    return run.finish()
+
+
+def _serve(pod: FakeRun) -> None:
+    pod.start("sandbox")
+    pod.start("app", memory_max=256 * MIB)
+    pod.start("queue-proxy", memory_max=64 * MIB)
+    pod.live["app"].values.update(anon=20 * MIB, file=8 * MIB, kernel=2 * MIB)
+    pod.live["queue-proxy"].values.update(anon=8 * MIB, file=4 * MIB, kernel=1 * MIB)
+    pod.status("2/2", "Running")
+    pod.sample()
+
+
 ALL: dict[str, Callable[[Path], RunDir]] = {
     story.__name__: story
     for story in (
@@ -300,6 +359,8 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         scaled,
         cut_off,
         engine_lost,
+        neighbours,
+        replicas,
     )
 }
 

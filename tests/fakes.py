@@ -12,6 +12,7 @@ What a real kernel would say is imitated where readers look: hierarchical and lo
 
 from __future__ import annotations
 
+import copy
 import queue
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -162,6 +163,7 @@ class FakeRun:
         path: Path,
         *,
         name: str = "fake",
+        pod: str = POD_NAME,
         where: str = "host",
         psi: bool = True,
         pod_limit: int | None = None,
@@ -171,7 +173,7 @@ class FakeRun:
         """`machine`: what else is recorded of it, or otherwise."""
         self.run = RunDir(path)
         self.run.create()
-        self.now = 0.0
+        self._clock = [0.0]
         self.psi = psi
         self.interval_s = interval_s
         self.samples_taken = 0
@@ -193,7 +195,10 @@ class FakeRun:
         self._oom = OomParser()
         self._sequence = 900
         self.attempts: dict[str, int] = {}
-        self.pod = FakeCgroup(owner(), "/emu.slice/emu-fake.slice", limit=pod_limit)
+        self.name = pod
+        self._first = self
+        self._others: list[FakeRun] = []
+        self.pod = FakeCgroup(Owner(pod, "", None), f"/emu.slice/{pod}.slice", limit=pod_limit)
         self.live: dict[str, FakeCgroup] = {}
         self._ended = dict.fromkeys(COUNTERS, 0.0)
         devices = {DATA_DISK: {"name": "ubdb", "role": "docker"}, SWAP_DISK: {"name": "ubdc", "role": "swap"}}
@@ -216,6 +221,26 @@ class FakeRun:
         self._host = self._samples.declare(HOST, "meminfo", "/proc/meminfo")
         self._vmstat = self._samples.declare(HOST, "vmstat", "/proc/vmstat")
 
+    def beside(self, pod: str, *, pod_limit: int | None = None) -> FakeRun:
+        """A further pod of this run, to be used as the first is; all share one clock, and each sample is of all."""
+        other = copy.copy(self)
+        other.name, other._others, other.attempts, other.live = pod, [], {}, {}
+        other._ended = dict.fromkeys(COUNTERS, 0.0)
+        other.pod = FakeCgroup(Owner(pod, "", None), f"/emu.slice/{pod}.slice", limit=pod_limit)
+        self._first._others.append(other)
+        other._next_pid += 1000 * len(self._first._others)
+        other._see(other.pod)
+        return other
+
+    @property
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return self._clock[0]
+
+    @now.setter
+    def now(self, seconds: float) -> None:
+        self._clock[0] = seconds
+
     @property
     def t(self) -> float:
         """Now, on CLOCK_MONOTONIC."""
@@ -223,7 +248,7 @@ class FakeRun:
 
     def event(self, event: Event) -> None:
         """Append any event; those of a pod are of this one."""
-        self._events.append(replace(event, pod=POD_NAME) if isinstance(event, OfPod) else event)
+        self._events.append(replace(event, pod=self.name) if isinstance(event, OfPod) else event)
 
     def start(
         self,
@@ -241,8 +266,8 @@ class FakeRun:
         told whose it is.
         """
         attempt = self.attempts[container] = self.attempts.get(container, -1) + 1
-        ident = container_id(container, attempt)
-        whose = owner(container, attempt) if named else owner(ident)
+        ident = self._id(container, attempt)
+        whose = Owner(self.name, container, attempt) if named else Owner(self.name, ident, None)
         group = FakeCgroup(whose, f"{self.pod.path}/{ident}", memory_max, swap_max, high)
         for _ in range(processes):
             group.pids.append(self._next_pid)
@@ -294,7 +319,26 @@ class FakeRun:
             self.sample()
 
     def sample(self, why: str = "tick") -> None:
-        """Take one sample now."""
+        """Take one sample now, of all pods."""
+        if self._first is not self:
+            self._first.sample(why)
+            return
+        for other in self._others:
+            other._put()
+        self._put()
+        used = sum(one.pod.current for one in (self, *self._others)) // 1024
+        available = 950_000 - used if self.available_kb is None else self.available_kb
+        self._samples.put(
+            self._host,
+            f"MemTotal: 1048576 kB\nMemFree: {900_000 - used} kB\nMemAvailable: {available} kB\n"
+            f"Cached: {used} kB\nAnonPages: {used} kB\nSwapTotal: 524288 kB\n"
+            f"SwapFree: {self.swap_free_kb} kB\n".encode(),
+        )
+        self._samples.put(self._vmstat, f"allocstall_normal {self.stalls}\nallocstall_movable 5\n".encode())
+        self._samples.end(round(self.t * 1e9), why)
+        self.samples_taken += 1
+
+    def _put(self) -> None:
         for name in LEVELS:
             self.pod.values[name] = sum(group.values[name] for group in self.live.values())
         for name in COUNTERS:
@@ -308,17 +352,6 @@ class FakeRun:
                     path = f"/sys/fs/cgroup{group.path}/{file}"
                     group.sources[file] = self._samples.declare(group.owner, file, path)
                 self._samples.put(group.sources[file], text.encode())
-        used = self.pod.current // 1024
-        available = 950_000 - used if self.available_kb is None else self.available_kb
-        self._samples.put(
-            self._host,
-            f"MemTotal: 1048576 kB\nMemFree: {900_000 - used} kB\nMemAvailable: {available} kB\n"
-            f"Cached: {used} kB\nAnonPages: {used} kB\nSwapTotal: 524288 kB\n"
-            f"SwapFree: {self.swap_free_kb} kB\n".encode(),
-        )
-        self._samples.put(self._vmstat, f"allocstall_normal {self.stalls}\nallocstall_movable 5\n".encode())
-        self._samples.end(round(self.t * 1e9), why)
-        self.samples_taken += 1
 
     def count(self, container: str, local: bool = True, **delta: int) -> None:
         """Raise memory.events counters of a container, and the pod's hierarchical ones; `local` False: pod's own."""
@@ -401,7 +434,7 @@ class FakeRun:
 
     def signal(self, container: str, number: int) -> None:
         """Docker sends it a signal."""
-        ident = container_id(container, self.attempts[container])
+        ident = self._id(container, self.attempts[container])
         attributes = {"signal": str(number)}
         self.event(
             DockerEvent(
@@ -457,7 +490,7 @@ class FakeRun:
         for name in COUNTERS:
             self._ended[name] += group.values[name]
         attempt = self.attempts[container]
-        ident = container_id(container, attempt)
+        ident = self._id(container, attempt)
         for source in group.sources.values():
             self._samples.gone(source)
         self.event(CgroupGone(t=self.t, label=group.owner.label, attempt=group.owner.attempt, path=group.path))
@@ -487,6 +520,12 @@ class FakeRun:
     def scale_to_zero(self) -> None:
         """The pod is told to go, and is gone with its cgroup a second later."""
         self.event(PodScaled(t=self.t, pods=0, reached=False, why="nobody asked", concurrency=0.0))
+        self.remove()
+        self.event(PodScaled(t=self.t, pods=0, reached=True))
+        self.status("0/0", SCALED_TO_ZERO)
+
+    def remove(self) -> None:
+        """The pod is scaled away: its containers are told to end, and a second later it is gone with its cgroup."""
         for container in list(self.live):
             self.stop(container, SCALE_DOWN, 300)
         self.advance(self.now + 1.0)
@@ -497,13 +536,11 @@ class FakeRun:
         self.pod.sources.clear()
         self.away = True
         self.event(CgroupGone(t=self.t, label="pod", attempt=None, path=self.pod.path))
-        self.event(PodScaled(t=self.t, pods=0, reached=True))
-        self.status("0/0", SCALED_TO_ZERO)
 
     def scale_from_zero(self) -> None:
         """There is to be a pod again: a cgroup whose counters begin at 0."""
         self.event(PodScaled(t=self.t, pods=1, reached=False, why="a request came", concurrency=1.0, waiting=1))
-        self.pod = FakeCgroup(owner(), self.pod.path, limit=self.pod.limit)
+        self.pod = FakeCgroup(Owner(self.name, "", None), self.pod.path, limit=self.pod.limit)
         self._ended = dict.fromkeys(COUNTERS, 0.0)
         self.away = False
         self._see(self.pod)
@@ -565,6 +602,9 @@ class FakeRun:
 
     def kernel(self, level: int, text: str, dt: float = 0.0) -> None:
         """A record of /dev/kmsg, as the recorder keeps it."""
+        if self._first is not self:
+            self._first.kernel(level, text, dt)
+            return
         kernel_us = round((self.t + dt - PRINTK_BEHIND) * 1e6)
         raw = f"{level},{self._sequence},{kernel_us},-;{text}"
         read_at = self.t + dt + READ_AFTER
@@ -580,8 +620,9 @@ class FakeRun:
 
     def finish(self, interrupted: bool = False) -> RunDir:
         """End in order: everything still alive is stopped."""
-        for container in list(self.live):
-            self.exit(container, 0, asked=True)
+        for one in (self, *self._others):
+            for container in list(one.live):
+                one.exit(container, 0, asked=True)
         self.event(
             RecorderReport(
                 t=self.t,
@@ -601,6 +642,9 @@ class FakeRun:
         self._events.close()
         self._samples.close()
         return self.run
+
+    def _id(self, container: str, attempt: int) -> str:
+        return container_id(container if self.name == POD_NAME else f"{self.name}.{container}", attempt)
 
     def _see(self, group: FakeCgroup) -> None:
         self.event(CgroupSeen(t=self.t, label=group.owner.label, attempt=group.owner.attempt, path=group.path))

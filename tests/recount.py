@@ -40,6 +40,7 @@ class Cgroup:
 
     label: str
     attempt: int | None
+    pod: str = ""
     peaks: Counter[str] = field(default_factory=Counter)
     known: set[str] = field(default_factory=set)
     """Peaks that were measured at all."""
@@ -58,29 +59,38 @@ class Recount:
     """A run, counted again. Bytes and counts are ints; latencies are milliseconds in order of size."""
 
     lives: list[Cgroup]
-    owners: dict[str, tuple[str, int]]
-    """Of each container's id: its name and attempt."""
+    owners: dict[str, str]
+    """Of each container's id: its name."""
     host: Figures
     requests: list[dict[str, Any]]
     events: list[dict[str, Any]]
     logged: list[tuple[int, int, int]]
     """Of each kill line in the kernel's log: pid, anon-rss and file-rss in bytes."""
 
-    def lives_of(self, name: str) -> list[Cgroup]:
-        """Of a container, or of the pod; some cgroups were seen before they were known."""
+    def lives_of(self, name: str, pod: str | None = None) -> list[Cgroup]:
+        """Of a container, or of the pod: in one pod, or in all of the workload that it is named with. Some cgroups
+        were seen before they were known.
+        """
+        load, _, container = name.rpartition("/")
         found = []
         for life in self.lives:
             known = next((owner for ident, owner in self.owners.items() if ident in life.label), None)
-            if (known[0] if known and life.attempt is None else life.label) == name:
+            mine = life.pod == pod if pod is not None else load in ("", workload(life.pod))
+            if mine and (known if known and life.attempt is None else life.label) == container:
                 found.append(life)
         return found
+
+
+def workload(pod: str) -> str:
+    """The revision of a deployment's pod, or the pod itself."""
+    return re.sub(r"-deployment-[a-z0-9]+-[a-z0-9]{5}$", "", pod)
 
 
 def recount(path: Path) -> Recount:
     """Read a run directory."""
     events = list(_lines(path / "events.jsonl"))
     created = [event for event in events if event.get("kind") == "container-created"]
-    owners = {event["id"]: (event["container"], event["attempt"]) for event in created if event.get("id")}
+    owners = {event["id"]: event["container"] for event in created if event.get("id")}
     host: Figures = {}
     lives = _lives(samples_text(path), host)
     _counted_by_events(lives, events)
@@ -132,8 +142,8 @@ def _lives(data: bytes, host: Figures) -> list[Cgroup]:
             key = group.decode()
             life = lives.get(key)
             if life is None:
-                owner = label.decode().rpartition("/")[2] or "pod"  # `pod/container`; once `container` alone
-                life = lives[key] = Cgroup(owner, None if attempt == b"-" else int(attempt))
+                pod, _, owner = label.decode().rpartition("/")  # `pod/container`; once `container` alone
+                life = lives[key] = Cgroup(owner or "pod", None if attempt == b"-" else int(attempt), pod)
                 done.append(life)
             sources[int(number)] = (file.decode(), key, life)
         elif words[0] == b"F":
@@ -199,13 +209,13 @@ def _meminfo(text: str, host: Figures) -> None:
 
 def _counted_by_events(lives: list[Cgroup], events: list[dict[str, Any]]) -> None:
     """The recorder's own events tell of counters of a cgroup that was gone before the next sample."""
-    seen: dict[tuple[str, int | None], list[Cgroup]] = defaultdict(list)
+    seen: dict[tuple[str, str, int | None], list[Cgroup]] = defaultdict(list)
     for life in lives:
-        seen[(life.label, life.attempt)].append(life)
+        seen[(life.pod, life.label, life.attempt)].append(life)
     for event in events:
         if event.get("kind") != "memory-events":
             continue
-        mine = seen.get((event["label"], event["attempt"]), [])
+        mine = seen.get((event.get("pod", ""), event["label"], event["attempt"]), [])
         file = "memory.events.local" if event["local"] else "memory.events"
         if len(mine) == 1:
             for name, value in event["values"].items():

@@ -38,6 +38,7 @@ ROOTS = (
     "machine",
     "containers",
     "pod",
+    "pods",
     "requests",
     "oom_kills",
     "stalls",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO
-from emu.study.model.instances import SANDBOX, Instance
+from emu.study.model.instances import SANDBOX, Instance, container_of
 from emu.study.model.study import Study
 
 
@@ -68,9 +68,13 @@ def pod_age_s(study: Study) -> float | None:
     every = [entry for name in study.containers for entry in study.instances_of(name)]
     if not every or all(_is_scaled_down(study.instances_of(name)[-1]) for name in study.containers):
         return None
-    firsts = [_of_this_pod(study.instances_of(name))[:1] for name in (SANDBOX, *study.containers)]
+    firsts = [_of_this_pod(study.instances_of(name))[:1] for name in (*study.containers, *_sandboxes(study))]
     made = [one.created_s for found in firsts for one in found if one.created_s is not None]
     return study.duration_s - min(made) if made else None
+
+
+def _sandboxes(study: Study) -> list[str]:
+    return list(dict.fromkeys(one.container for one in study.instances if container_of(one.container) == SANDBOX))
 
 
 def _has_ended(entry: Instance) -> bool:
@@ -84,7 +88,8 @@ def _is_scaled_down(entry: Instance) -> bool:
 
 
 def _of_this_pod(instances: list[Instance]) -> list[Instance]:
-    """Those since the pod was last scaled up."""
+    """Those of the newest pod; in runs from before pods had names, those since it was last scaled up."""
+    instances = [entry for entry in instances if entry.pod == instances[-1].pod]
     begin = max((at + 1 for at, entry in enumerate(instances) if _is_scaled_down(entry)), default=0)
     return instances[begin:]
 
@@ -101,5 +106,6 @@ def _terminated(entry: Instance) -> State:
 
 def _waits(study: Study, entry: Instance) -> bool:
     """Whether it was to start again, after a while."""
-    waits = [one for one in study.back_offs if one.subject == entry.container and one.detail["delay_s"] > 0]
+    mine = (one for one in study.back_offs if (one.subject, one.pod) == (entry.container, entry.pod))
+    waits = [one for one in mine if one.detail["delay_s"] > 0]
     return bool(waits) and entry.exited_s is not None and waits[-1].t >= entry.exited_s - 0.001

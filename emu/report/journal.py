@@ -16,7 +16,8 @@ from emu.report.words import count
 from emu.study.counters import rises
 from emu.study.model.instances import PodEvent
 from emu.study.model.machine import KernelLine
-from emu.study.model.study import Study
+from emu.study.model.study import Happening, Study
+from emu.study.pods import named
 from emu.study.reasons_summary import failures
 from emu.study.restraints import describe, held_back
 from emu.study.stalls import stalls
@@ -53,6 +54,7 @@ class Entry:
 
 def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
     """The chosen lines in order of time."""
+    raw, study = study, named(study, by_pod=True)
     if selection in ("oom", "kernel"):
         return [_kernel(line) for line in study.kernel_lines if line.oom or selection == "kernel"]
     placed = [(entry.time_s or 0.0, entry) for entry in _notable(study)]
@@ -72,7 +74,7 @@ def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
         ]
         starts = [one for one in study.pod_events if one.type == "Normal" and one.reason != "Killing"]
         placed += [(event.first_s, _pod_event(event)) for event in starts]
-        placed += _printed(study)
+        placed += _printed(raw)
     return [entry for _, entry in sorted(placed, key=lambda pair: pair[0])]
 
 
@@ -102,7 +104,7 @@ def _notable(study: Study) -> Iterator[Entry]:
     for owner in study.timelines:
         yield from _counted(study, owner)
     for happening in (*study.pod_statuses, *study.back_offs, *study.notes):
-        yield Entry(happening.t, "emu", _words(happening.kind, happening.text, happening.detail), happening.detail)
+        yield Entry(happening.t, "emu", _words(study, happening), happening.detail)
     for event in study.pod_events:
         if event.type == "Warning" or event.reason == "Killing":
             yield _pod_event(event)
@@ -196,12 +198,21 @@ def _counted(study: Study, owner: Owner) -> Iterator[Entry]:
     for name in ("oom", "oom_kill", "oom_group_kill"):
         for rise in rises(study, owner, name):
             detail = {"container": owner.label, "attempt": owner.attempt, "counter": name, "by": rise.by}
-            yield Entry(rise.t, "emu", f"memory.events of {owner.label}: {name} +{rise.by}", detail)
+            whose = owner.label if owner.container else _pod(study, owner.pod)
+            yield Entry(rise.t, "emu", f"memory.events of {whose}: {name} +{rise.by}", detail)
 
 
-def _words(kind: str, text: str, detail: dict[str, Any]) -> str:
+def _pod(study: Study, name: str) -> str:
+    """`pod`; with its name where there are several."""
+    return f"pod {name}" if len(study.pods) > 1 else "pod"
+
+
+def _words(study: Study, happening: Happening) -> str:
+    kind, text, detail = happening.kind, happening.text, happening.detail
     if kind == "pod-status":
-        return f"pod is {detail['ready']} {text}, {count(int(detail['restarts']), 'restart')}"
+        return (
+            f"{_pod(study, happening.pod)} is {detail['ready']} {text}, {count(int(detail['restarts']), 'restart')}"
+        )
     if kind == "note":
         why = f": {detail['why']}" if detail.get("why") else ""
         return f"{detail.get('level', 'note')}: {text}{why}"

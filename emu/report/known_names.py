@@ -22,6 +22,7 @@ from emu.study.model.timeline import Timeline
 
 _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 """Mappings whose keys are what a run meets."""
+_POD = Owner("", "", None)
 _ELEMENTS = {"oom_kills": tuple(entry.name for entry in fields(OomVerdict))}
 
 
@@ -32,7 +33,7 @@ def names_of(spec: ScenarioSpec) -> dict[str, Any]:
         study.instances.append(Instance(name, 0))
         owner = Owner("", name, 0)
         study.timelines[owner] = Timeline(owner)
-    study.timelines[study.pod] = Timeline(study.pod)
+    study.timelines[_POD] = Timeline(_POD)
     study.phases = [PhaseSpan(phase.name, 0.0, 0.0, 0.0) for phase in spec.load.phases]
     study.freezer = None if spec.pod.freezer is None else FreezerUse()
     study.scaling = None if spec.pod.autoscaling is None else ScaleUse()

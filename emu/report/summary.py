@@ -16,7 +16,7 @@ from emu import __version__
 from emu.errors import EmuError
 from emu.files.yamlfile import parse, read_text
 from emu.policy.expectations import Expectation, parse_expectation
-from emu.record.events import POD_LABEL
+from emu.record.events import POD_LABEL, SCALED_TO_ZERO
 from emu.record.rundir import FORMAT, RunDir
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.story.machine import global_stalls, machine_is_short
@@ -24,10 +24,11 @@ from emu.report.story.story import compose
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
 from emu.study.model.freezes import Freeze
-from emu.study.model.instances import Instance
+from emu.study.model.instances import Instance, PodEvent
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
+from emu.study.pods import named, of_pods, workloads
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import request_figures
 from emu.study.restraints import held_back
@@ -41,9 +42,11 @@ Summary = dict[str, Any]
 def summarize(
     study: Study, expectations: Sequence[Expectation] = (), warm_up: Collection[str] = frozenset()
 ) -> Summary:
-    """Everything summary.json says. `met`: the run ended in order, and all that was expected of it came true.
-    `warm_up`: phases that only prepared the pod.
+    """Everything summary.json says. In a run of several workloads containers are called `workload/container`.
+    `met`: the run ended in order, and all that was expected of it came true. `warm_up`: phases that only prepared the
+    pod.
     """
+    words = named(study)
     summary: Summary = {
         "format": FORMAT,
         "emu": {"recorded": study.emu, "studied": __version__, "record_format": study.format},
@@ -59,16 +62,17 @@ def summarize(
         "interrupted": study.interrupted,
         "failed": asdict(study.failed) if study.failed else None,
         "machine": {name: value for name, value in asdict(study.machine).items() if name != "devices"},
-        "containers": {name: _container(study, name) for name in study.containers},
-        "pod": _pod(study),
+        "containers": {name: _container(words, name) for name in words.containers},
+        "pod": _pod(words),
+        "pods": {pod.pod: _one_pod(of_pods(study, {pod.pod})) for pod in study.pods if pod.pod},
         "host": _host(study),
         "requests": {
             **request_figures(study, study.requests, 0.0, study.duration_s),
             "failures": failures(study),
             "failure_kinds": failure_kinds(study),
         },
-        "load": _load(study, warm_up),
-        "phases": {phase.name: _phase(study, phase.name) for phase in study.phases},
+        "load": _load(words, warm_up),
+        "phases": {phase.name: _phase(words, phase.name) for phase in study.phases},
         "oom_kills": [_told(kill) for kill in study.kills],
         "stalls": [_told(stall) for stall in stalls(study)],
         "thrashing": [_told(stall) for stall in thrashing(study)],
@@ -84,7 +88,7 @@ def summarize(
     outcomes = [expectation.check(summary, whole=whole) for expectation in expectations]
     summary["expectations"] = [outcome.to_data() for outcome in outcomes]
     summary["met"] = whole and all(outcome.met for outcome in outcomes)
-    story = compose(study, summary)
+    story = compose(words, summary)
     summary["verdict"] = {"headline": story.headline, "sentences": list(story.sentences)}
     return summary
 
@@ -135,9 +139,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _told(entry: OomVerdict | Stall | Freeze) -> dict[str, Any]:
-    """Everything but the pod's name: a summary is of one pod."""
-    return {name: value for name, value in asdict(entry).items() if name != "pod"}
+def _told(entry: OomVerdict | Stall | Freeze | PodEvent) -> dict[str, Any]:
+    """Everything; the pod is null in runs from before pods had names."""
+    return {**asdict(entry), "pod": entry.pod or None}
 
 
 def _freeze(freeze: Freeze) -> dict[str, Any]:
@@ -180,7 +184,9 @@ def _container(study: Study, name: str) -> dict[str, Any]:
         "exits": [_exit(entry) for entry in ended],
         "final_reason": ended[-1].reason if ended else None,
         "back_offs": [
-            {"time_s": wait.t, "delay_s": wait.detail["delay_s"]} for wait in study.back_offs if wait.subject == name
+            {"pod": wait.pod or None, "time_s": wait.t, "delay_s": wait.detail["delay_s"]}
+            for wait in study.back_offs
+            if wait.subject == name
         ],
         "stops": [_stop(entry) for entry in instances if entry.stop is not None and entry.stop.why != "run"],
         **_described(study, name),
@@ -210,6 +216,7 @@ def _kills(study: Study, name: str) -> int | None:
 
 def _exit(entry: Instance) -> dict[str, Any]:
     return {
+        "pod": entry.pod or None,
         "attempt": entry.attempt,
         "time_s": entry.exited_s,
         "exit_code": entry.exit_code,
@@ -224,7 +231,13 @@ def _stop(entry: Instance) -> dict[str, Any]:
     """How it was told to end, and how it did; `took_s` is from the first word to its end."""
     assert entry.stop is not None
     took_s = None if entry.exited_s is None else entry.exited_s - entry.stop.asked_s
-    return {"attempt": entry.attempt, **asdict(entry.stop), "took_s": took_s, "exit_code": entry.exit_code}
+    return {
+        "pod": entry.pod or None,
+        "attempt": entry.attempt,
+        **asdict(entry.stop),
+        "took_s": took_s,
+        "exit_code": entry.exit_code,
+    }
 
 
 def _described(study: Study, name: str) -> dict[str, Any]:
@@ -304,27 +317,45 @@ def _ends(study: Study, lines: list[Timeline], end_s: float) -> dict[str, Any]:
     return {**ends, "anon_start_bytes": start, "anon_growth_bytes": grown}
 
 
+def _one_pod(study: Study) -> dict[str, Any]:
+    """What is known of a pod by itself, and of its containers."""
+    return {**_pod(study), "containers": {name: _container(study, name) for name in study.containers}}
+
+
 def _pod(study: Study) -> dict[str, Any]:
-    line = study.pod_timeline
-    lines = [line] if line else []
-    status = study.pod_statuses[-1] if study.pod_statuses else None
+    """Of pods as a whole, as of the instances of a container: peaks are the largest of any, counters of all together.
+    What kubectl shows of one is null where there are several workloads.
+    """
+    lines = study.pod_timelines
+    own = [pod for pod in study.pods if pod in study.timelines or any(one.owner == pod for one in study.memory_marks)]
+    loads = workloads(study)
+    status, ready = _pod_status(study) if len(loads) < 2 else (None, None)
     figures = _memory(Window(study), lines, study)
     return {
         "oom_kills": add(_kills(study, name) for name in study.containers),
         "restarts": add(study.restarts_of(name) for name in study.containers),
-        "status": status.text if status else None,
-        "ready": status.detail["ready"] if status else None,
-        "age_s": pod_age_s(study),
-        "held_back": [asdict(one) for one in held_back(study, POD_LABEL)],
+        "status": status,
+        "ready": ready,
+        "age_s": pod_age_s(study) if len(loads) < 2 else None,
+        "held_back": [asdict(one) for one in held_back(study, POD_LABEL)] if len(loads) < 2 else [],
         "startup_s": startup_s(study, list(study.containers)),
-        "events": [asdict(event) for event in study.pod_events],
-        "memory_limit_bytes": last(line.limit) if line else None,
+        "events": [_told(event) for event in study.pod_events],
+        "memory_limit_bytes": last(lines[-1].limit) if lines and len(loads) < 2 else None,
         **figures,
-        "memory_peak_bytes": line.memory_peak if line else None,
+        "memory_peak_bytes": max((line.memory_peak for line in lines if line.memory_peak is not None), default=None),
         **_ends(study, lines, _last_alive(study, None)),
-        "memory_events": Window(study).events([study.pod], below=True),
-        "memory_events_local": Window(study).events([study.pod], below=False),
+        "memory_events": Window(study).events(own, below=True),
+        "memory_events_local": Window(study).events(own, below=False),
     }
+
+
+def _pod_status(study: Study) -> tuple[str | None, str | None]:
+    """STATUS and READY, as kubectl showed them last. It shows none of a pod that was scaled away."""
+    if not study.pod_statuses:
+        return None, None
+    newest = study.pod_statuses[-1]
+    gone = study.containers and pod_age_s(study) is None and newest.pod
+    return (SCALED_TO_ZERO, "0/0") if gone else (newest.text, newest.detail["ready"])
 
 
 def _host(study: Study) -> dict[str, Any]:
@@ -351,14 +382,13 @@ def _load(study: Study, warm_up: Collection[str]) -> dict[str, Any] | None:
         return None
     begin_s, end_s = min(phase.begin_s for phase in phases), max(phase.end_s for phase in phases)
     window = Window(study, begin_s, end_s)
-    pod = study.pod_timeline
     names = {phase.name for phase in phases}
     mine = None if study.requests is None else [request for request in study.requests if request.phase in names]
     return {
         "begin_s": begin_s,
         "end_s": end_s,
         "requests": request_figures(study, mine, begin_s, study.duration_s),
-        "pod": _memory(window, [pod] if pod else [], study),
+        "pod": _memory(window, study.pod_timelines, study),
         "containers": {name: _memory(window, study.timelines_of(name), study) for name in study.containers},
     }
 

@@ -17,6 +17,7 @@ from emu.study.measures import SHARES
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
+from emu.study.pods import named, of_pods, workloads
 from emu.study.restraints import HeldBack, bound, describe
 from emu.units import format_bytes, format_seconds
 
@@ -26,6 +27,8 @@ SPARKS = 32
 """Characters of a sparkline: the run's length, whatever it was."""
 MOST_FREEZES = 12
 """Rows of the table of freezes; a pod may be frozen thousands of times."""
+MOST_PODS = 12
+"""Pods in the list; a busy service may have hundreds."""
 MOST_STAGES = 3
 """Of a start, those that took longest."""
 KILL_MARK = "✗"
@@ -37,6 +40,8 @@ _HEADS = {"file": "page cache", "slab_reclaimable": "reclaimable slab"}
 
 def print_story(study: Study, summary: Summary, console: Console) -> None:
     """Print all of it; the path of the page is the caller's to tell."""
+    each = named(study, by_pod=True)
+    study = named(study)
     console.print(Text(summary["verdict"]["headline"], style="bold"), soft_wrap=True)
     for words in summary["verdict"]["sentences"]:
         console.print(Text(f"  {words}"), soft_wrap=True)
@@ -44,12 +49,12 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
         ("Starts, from the request's arrival", _starts(summary)),
         ("Expected", [table] if (table := expected_table(summary["expectations"])) else []),
         ("Pod", _pod(study, summary)),
-        ("Events", _events(study)),
+        ("Events", _events(each)),
         ("Memory, peaks", _memory(study, summary)),
         ("Requests", [*_requests(summary), *_reasons(summary), *_waits(summary)]),
         ("Scale to zero", _absences(summary)),
         ("Freezes", _freezes(summary)),
-        ("OOM kills", _kills(study.kills)),
+        ("OOM kills", _kills(each.kills)),
     ):
         if parts:
             console.print()
@@ -157,17 +162,27 @@ def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
 
 
 def _pod(study: Study, summary: Summary) -> list[Text]:
-    pod = summary["pod"]
+    """As `kubectl get pods` lists them, each with its containers."""
     table = Table("NAME", "READY", "STATUS", "RESTARTS", "LAST STATE", "AGE")
-    age = None if pod["age_s"] is None else print_age(pod["age_s"])
-    table.row(study.run_id or study.run.path.name, pod["ready"], pod["status"], pod["restarts"], "", age)
-    for name, figures in summary["containers"].items():
-        newest = figures["last_state"]
-        last = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
-        age = None if figures["age_s"] is None else print_age(figures["age_s"])
-        ready = None if figures["ready"] is None else "yes" if figures["ready"] else "no"
-        table.row(f"  {name}", ready, _state(figures["state"]), figures["restarts"], last, age)
-    return [table.text()]
+    unnamed = {study.run_id or study.run.path.name: {**summary["pod"], "containers": summary["containers"]}}
+    pods = summary["pods"] or unnamed
+    for name, pod in list(pods.items())[:MOST_PODS]:
+        table.row(name, pod["ready"], pod["status"], pod["restarts"], "", _age(pod))
+        for container, figures in pod["containers"].items():
+            newest = figures["last_state"]
+            last = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
+            ready = None if figures["ready"] is None else "yes" if figures["ready"] else "no"
+            state = _state(figures["state"])
+            table.row(f"  {container}", ready, state, figures["restarts"], last, _age(figures))
+    return [table.text(), *_rest(len(pods) - MOST_PODS)]
+
+
+def _age(figures: dict[str, Any]) -> str | None:
+    return None if figures["age_s"] is None else print_age(figures["age_s"])
+
+
+def _rest(left: int) -> list[Text]:
+    return [Text(f"… and {left:,} more in summary.json", style="dim")] if left > 0 else []
 
 
 def _state(state: dict[str, Any] | None) -> str:
@@ -198,17 +213,24 @@ def _memory(study: Study, summary: Summary) -> list[Text]:
         whole = "-" if total is None else of_limit(total, limit)
         whole += f" ({which})" if which and total is not None else ""
         table.row(name, *peaks, whole, sparkline(study, lines, study.kills_of(name)))
-    pod = summary["pod"]
-    if pod["memory_peak_bytes"] is not None:
-        peaks = [format_bytes(pod[f"{part}_peak_bytes"]) for part in _MEMORY]
-        whole = of_limit(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
-        table.row("pod", *peaks, whole, sparkline(study, [study.timelines[study.pod]]))
+    for load, pods in workloads(study).items():
+        lines = of_pods(study, pods).pod_timelines
+        every = [summary["pods"][pod] for pod in pods if pod in summary["pods"]] or [summary["pod"]]
+        if any(pod["memory_peak_bytes"] is not None for pod in every):
+            peaks = [format_bytes(_most(every, f"{part}_peak_bytes")) for part in _MEMORY]
+            whole = of_limit(_most(every, "memory_peak_bytes") or 0, every[-1]["memory_limit_bytes"])
+            several = len(workloads(study)) > 1
+            table.row(f"pod {load}" if several else "pod", *peaks, whole, sparkline(study, lines))
     told = [
         Text(f"held back: {describe(name, HeldBack(**one))}", style="yellow")
         for name, figures in summary["containers"].items()
         for one in figures["held_back"]
     ]
     return [table.without("-", "0 B").text(), *told] if len(table.rows) > 1 else told
+
+
+def _most(pods: list[dict[str, Any]], name: str) -> int | None:
+    return max((pod[name] for pod in pods if pod[name] is not None), default=None)
 
 
 def _requests(summary: Summary) -> list[Text]:
@@ -303,9 +325,7 @@ def _freezes(summary: Summary) -> list[Text]:
             _size(one["wake_swap_in_bytes"]),
             *([_size(one["wake_prefetched_bytes"])] if ahead else []),
         )
-    left = len(freezes) - MOST_FREEZES
-    rest = [Text(f"… and {left:,} more in summary.json", style="dim")] if left > 0 else []
-    return [table.text(), *rest]
+    return [table.text(), *_rest(len(freezes) - MOST_FREEZES)]
 
 
 def _ms(value: float | None) -> str | None:

@@ -126,7 +126,8 @@ def _level_by_log(study: Study, instance: Instance, logged: LoggedKill | None) -
         return "container"
     if instance.cgroup and within(logged.oom_memcg, instance.cgroup):
         return "container"
-    return "pod" if study.pod_cgroup and within(logged.oom_memcg, study.pod_cgroup) else "host"
+    pods = study.cgroups.get(instance.pod) or study.pod_cgroup
+    return "pod" if pods and within(logged.oom_memcg, pods) else "host"
 
 
 def _levels_by_counters(study: Study, kill: Kill) -> list[str]:

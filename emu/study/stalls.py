@@ -23,6 +23,7 @@ from typing import Literal
 
 from emu.record.events import Owner
 from emu.study.measures import first
+from emu.study.model.instances import container_of
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import Column, Timeline
@@ -188,7 +189,7 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
         major_faults=_rise(line.t, line.pgmajfault, begin, end),
         limit_bytes=min(known),
         in_flight=most_in_flight(study.in_flight, begin - 0.2, begin) if study.requests is not None else None,
-        inside=_inside(study, begin, end) if line.label == QUEUE_PROXY else None,
+        inside=_inside(study, line.owner, begin, end) if container_of(line.label) == QUEUE_PROXY else None,
         killed=any(begin <= kill.time_s <= end + SECOND for kill in kills),
         why=why,
         swap_refaults=_rise(line.t, line.refaults_anon, begin, end),
@@ -196,7 +197,8 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
         requests=None if met is None else len(met),
         hindered=None if met is None else sum(_hindered(study, met)),
         failed_probes=sum(
-            one.subject == line.label and begin - SECOND <= one.t <= end + SECOND for one in study.failed_probes
+            (one.subject, one.pod) == (line.label, line.owner.pod) and begin - SECOND <= one.t <= end + SECOND
+            for one in study.failed_probes
         ),
         pod=line.owner.pod,
     )
@@ -204,7 +206,7 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
 
 def _met(study: Study, label: str, begin: float, end: float) -> list[Request] | None:
     """The requests that were under way in a stretch; None where it cannot be told from requests."""
-    if label not in SERVING or not study.requests:
+    if container_of(label) not in SERVING or not study.requests:
         return None
     return [one for one in study.requests if one.sent_s <= end and (one.done_s is None or one.done_s >= begin)]
 
@@ -221,9 +223,9 @@ def _hindered(study: Study, met: list[Request]) -> list[bool]:
     ]
 
 
-def _inside(study: Study, begin: float, end: float) -> int | None:
+def _inside(study: Study, owner: Owner, begin: float, end: float) -> int | None:
     """Requests under way less those whose connection is not accepted yet; None where either is not known."""
-    pod = study.pod_timeline
+    pod = study.timelines.get(owner.whole_pod)
     curve = study.in_flight
     if pod is None or study.requests is None or not curve.t:
         return None

@@ -13,7 +13,9 @@ from typing import TypeVar
 from emu.files import typed
 from emu.record.events import (
     LONGEST_RUN_S,
+    POD_LABEL,
     BackOffBegan,
+    CgroupSeen,
     CommandRan,
     ContainerCreated,
     ContainerExited,
@@ -264,26 +266,28 @@ def _phase(
 
 
 def _happenings(study: Study, events: list[Event]) -> None:
-    names = {entry.id: entry.container for entry in study.instances if entry.id}
+    mine = {entry.id: entry for entry in study.instances if entry.id}
     for event in events:
         t = event.t - study.origin
         match event:
+            case CgroupSeen(label=label) if label == POD_LABEL and event.pod:
+                study.cgroups[event.pod] = event.path
             case MemoryEventsRose():
                 owner = _owner(study, event.owner)
                 mark = MemoryMark(t, owner, event.local, event.delta, event.values)
                 study.memory_marks.append(mark)
             case DockerEvent():
                 detail = {"id": event.id, "name": event.name, "time_nano": event.time_nano, **event.attributes}
-                study.docker_events.append(
-                    Happening(t, "docker", names.get(event.id, event.name), event.action, detail)
-                )
+                known = mine.get(event.id)
+                whose, pod = (event.name, "") if known is None else (known.container, known.pod)
+                study.docker_events.append(Happening(t, "docker", whose, event.action, detail, pod))
             case PodStatus():
                 detail = {"ready": event.ready, "restarts": event.restarts}
-                study.pod_statuses.append(Happening(t, "pod-status", "pod", event.status, detail))
+                study.pod_statuses.append(Happening(t, "pod-status", "pod", event.status, detail, event.pod))
             case BackOffBegan():
                 detail = {"restarts": event.restarts, "delay_s": event.delay_s}
                 text = f"back-off {event.delay_s:g}s restarting failed container={event.container}"
-                study.back_offs.append(Happening(t, "back-off", event.container, text, detail))
+                study.back_offs.append(Happening(t, "back-off", event.container, text, detail, event.pod))
             case CommandRan():
                 study.commands.append(
                     Command(
@@ -292,7 +296,7 @@ def _happenings(study: Study, events: list[Event]) -> None:
                     )
                 )  # fmt: skip
             case KubeletEvent(reason="Unhealthy"):
-                study.failed_probes.append(Happening(t, "probe", event.container, event.message))
+                study.failed_probes.append(Happening(t, "probe", event.container, event.message, pod=event.pod))
             case Note():
                 detail = {"level": event.level, "why": event.why}
                 study.notes.append(Happening(t, "note", "", event.what, detail))
@@ -307,11 +311,12 @@ def _happenings(study: Study, events: list[Event]) -> None:
 
 def _pod_events(events: Iterator[KubeletEvent], origin: float) -> list[PodEvent]:
     """Those that read the same are one, as the API server counts them."""
-    found: dict[tuple[str, str, str, str], PodEvent] = {}
+    found: dict[tuple[str, str, str, str, str], PodEvent] = {}
     for event in events:
-        key, t = (event.type, event.reason, event.container, event.message), event.t - origin
-        known = found.get(key)
-        found[key] = PodEvent(*key, known.first_s if known else t, t, known.count + 1 if known else 1)
+        words, t = (event.type, event.reason, event.container, event.message), event.t - origin
+        known = found.get((event.pod, *words))
+        begin, times = (known.first_s, known.count + 1) if known else (t, 1)
+        found[event.pod, *words] = PodEvent(*words, begin, t, times, event.pod)
     return list(found.values())
 
 

@@ -99,7 +99,7 @@ def _point(row: Row, waits: Waits, look: tuple[str, str], label: str) -> Trace:
 
 
 def _line(row: Row, study: Study, look: tuple[str, str]) -> Trace | None:
-    timeline = study.pod_timeline
+    timeline = next(iter(study.pod_timelines), None)
     if timeline is None or row.begin_s is None or row.end_s is None:
         return None
     begin, end, name = row.begin_s, row.end_s, row.name

@@ -12,6 +12,7 @@ from emu.report.page.canvas import Canvas, Figure
 from emu.report.page.memory_panels import memory_panels
 from emu.report.page.traffic_panels import cpu_panel, io_panel, request_panels
 from emu.study.model.study import Study
+from emu.study.pods import named
 
 __all__ = ["Figure", "run_figure"]
 
@@ -20,6 +21,7 @@ def run_figure(study: Study, summary: dict[str, Any]) -> Figure:
     """The picture of a run. Peaks and counts in its titles are the summary's."""
     canvas = Canvas(_end(study), study.wall_time)
     memory_panels(canvas, study, summary)
+    study = named(study)
     request_panels(canvas, study, summary)
     cpu_panel(canvas, study)
     io_panel(canvas, study)

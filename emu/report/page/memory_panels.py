@@ -11,12 +11,17 @@ from emu.record.events import POD_LABEL, SCALE_DOWN
 from emu.report.page.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
 from emu.report.page.downsample import keep_peaks
 from emu.report.page.scale import ByteScale
-from emu.study.model.instances import Instance
+from emu.study.model.instances import Instance, container_of
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
 from emu.study.model.timeline import Column, MemoryMark, Timeline
+from emu.study.pods import Lane, lanes
 from emu.units import format_bytes, format_seconds
 
+MOST_LANES = 8
+"""So many pods that are there at once are drawn."""
+_SMALLER, _SMALLEST = {0: 1.0, 1: 1.0, 2: 0.8, 3: 0.6}, 0.5
+"""How high the panels of each are, by how many there are."""
 STACK = (
     ("anon", "anon", "var(--anon)"),
     ("shmem", "shmem", "var(--shmem)"),
@@ -35,20 +40,49 @@ STRIP = {
 
 
 def memory_panels(canvas: Canvas, study: Study, summary: dict[str, Any]) -> None:
-    """All of them: the containers in order of start, then the pod."""
+    """All of them: of each pod the containers in order of start, then the pod. Pods of a workload that came one after
+    another share their panels.
+    """
     if not study.timelines:
         canvas.missing("No samples of the control files were recorded, so there is no memory to draw.")
+    every = lanes(study)
+    drawn = sorted(every, key=lambda lane: not lane.study.kills)[:MOST_LANES]
+    if len(drawn) < len(every):
+        canvas.missing(
+            f"Of up to {len(every)} pods at a time {len(drawn)} are drawn, those with OOM kills first; "
+            "summary.json has all of them."
+        )
+    for lane in every:
+        if lane in drawn:
+            _lane(canvas, lane, summary, _SMALLER.get(len(drawn), _SMALLEST))
+
+
+def _lane(canvas: Canvas, lane: Lane, summary: dict[str, Any], share: float) -> None:
+    study, alone = lane.study, not lane.name
     for name in dict.fromkeys([*study.containers, *(kill.container for kill in study.kills)]):
-        _container(canvas, study, name, (summary.get("containers") or {}).get(name) or {})
-    _pod(canvas, study, summary.get("pod") or {})
+        known = (summary.get("containers") or {}).get(name) if alone else _together(summary, lane, container_of(name))
+        title = f"<b>{safe(name)}</b>" if alone or "/" in name else f"<b>{safe(name)}</b> of {safe(lane.name)}"
+        _container(canvas, study, name, title, known or {}, share)
+    known = summary.get("pod") if alone else _together(summary, lane, None)
+    whose = "<b>pod</b>" if alone else f"<b>pod {safe(lane.name)}</b>"
+    _pod(canvas, study, whose, known or {}, share)
 
 
-def _container(canvas: Canvas, study: Study, name: str, known: dict[str, Any]) -> None:
+def _together(summary: dict[str, Any], lane: Lane, container: str | None) -> dict[str, Any]:
+    """What a title says of several pods, or of a container in each of them."""
+    pods = [(summary.get("pods") or {}).get(pod) or {} for pod in lane.pods]
+    known = pods if container is None else [(pod.get("containers") or {}).get(container) or {} for pod in pods]
+    peaks = [one["memory_peak_bytes"] for one in known if one.get("memory_peak_bytes") is not None]
+    counts = {name: sum(one.get(name) or 0 for one in known) for name in ("oom_kills", "restarts")}
+    return {"memory_peak_bytes": max(peaks, default=None), **counts}
+
+
+def _container(canvas: Canvas, study: Study, name: str, title: str, known: dict[str, Any], share: float) -> None:
     lines = [line for line in study.timelines_of(name) if line.t]
     instances = study.instances_of(name)
     limits = _limits(instances, lines)
     scale = _scale(lines, limits)
-    panel = canvas.panel(_title(f"<b>{safe(name)}</b>", known), 180, **scale.axis(5))
+    panel = canvas.panel(_title(title, known), round(180 * share), **scale.axis(5 if share == 1 else 3))
     _not_running(canvas, panel, study, instances)
     _frozen(canvas, panel, study, name)
     if lines:
@@ -62,15 +96,15 @@ def _container(canvas: Canvas, study: Study, name: str, known: dict[str, Any]) -
     _events(canvas, study.memory_marks, name)
 
 
-def _pod(canvas: Canvas, study: Study, known: dict[str, Any]) -> None:
-    line = study.pod_timeline
-    if line is None or not line.t:
+def _pod(canvas: Canvas, study: Study, whose: str, known: dict[str, Any], share: float) -> None:
+    lines = [line for line in study.pod_timelines if line.t]
+    if not lines:
         return
-    limits = _limits([], [line])
-    scale = _scale([line], limits)
-    title = _title("<b>pod</b>, its containers and what they left behind", known)
-    panel = canvas.panel(title, 120, **scale.axis(4))
-    _stack(canvas, panel, [line], scale)
+    limits = _limits([], lines)
+    scale = _scale(lines, limits)
+    title = _title(f"{whose}, its containers and what they left behind", known)
+    panel = canvas.panel(title, round(120 * share), **scale.axis(4 if share == 1 else 3))
+    _stack(canvas, panel, lines, scale)
     _limit_lines(canvas, panel, limits, scale)
     _events(canvas, study.memory_marks, POD_LABEL)
 
@@ -211,7 +245,7 @@ def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Ins
     which the length is the pod's, and told elsewhere).
     """
     for one, after in itertools.zip_longest(instances, instances[1:]):
-        scaled = one.stop is not None and one.stop.why == SCALE_DOWN
+        scaled = (one.stop is not None and one.stop.why == SCALE_DOWN) or (after is not None and after.pod != one.pod)
         if one.exited_s is None or (after is None and not scaled):
             continue
         until = canvas.end_s if after is None else after.started_s
@@ -220,7 +254,9 @@ def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Ins
         canvas.band(panel, one.exited_s, until, "var(--gap)")
         if canvas.short_of(0.09, one.exited_s, until):
             continue
-        waited = any(b.subject == one.container and one.exited_s - 1 < b.t < until for b in study.back_offs)
+        waited = any(
+            (b.subject, b.pod) == (one.container, one.pod) and one.exited_s - 1 < b.t < until for b in study.back_offs
+        )
         length = format_seconds(until - one.exited_s)
         said = "scaled to zero" if scaled else f"{'back-off' if waited else 'not running'}<br>{length}"
         canvas.words(panel, (one.exited_s + until) / 2, 0.5, said)
@@ -250,7 +286,7 @@ def _restarts(canvas: Canvas, panel: Panel, instances: list[Instance], scale: By
     at = [
         (entry.started_s, f"restart {entry.attempt} of {safe(entry.container)}, {_ready(entry)}")
         for before, entry in itertools.pairwise(instances)
-        if entry.started_s is not None and not before.asked
+        if entry.started_s is not None and not before.asked and before.pod == entry.pod
     ]
     outline = {"width": 1, "color": "var(--paper)"}
     marker = {"symbol": "triangle-up", "size": 10, "color": "var(--ink)", "line": outline}
@@ -274,11 +310,11 @@ def _exits(
 
 def _other_ends(instances: list[Instance], kills: list[OomVerdict]) -> list[tuple[float, Instance]]:
     """Ends that nobody asked for and that were no OOM kill."""
-    killed = {kill.attempt for kill in kills if not kill.child}
+    killed = {kill.owner for kill in kills if not kill.child}
     return [
         (entry.exited_s, entry)
         for entry in instances
-        if entry.exited_s is not None and not entry.asked and entry.attempt not in killed
+        if entry.exited_s is not None and not entry.asked and entry.owner not in killed
     ]
 
 

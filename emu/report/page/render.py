@@ -16,6 +16,7 @@ from emu.report.page.packing import compressed, pack
 from emu.report.page.sections import sections
 from emu.report.page.sections_starts import starts_parts
 from emu.study.model.study import Study
+from emu.study.pods import named
 
 PLOTLY = "plotly-basic.min.js"
 """The library that draws: a page holds it, or names a file beside it where several pages share one."""
@@ -35,11 +36,12 @@ def render_html(
     if scenario_text is None:
         scenario_text = study.run.scenario_text()
     figure = run_figure(study, summary)
+    each, study = named(study, by_pod=True), named(study)
     body = [
         header(study, summary),
         *starts_parts(study, summary),
         figure_part("Timeline", _HINT, figure),
-        *sections(study, summary, figure, scenario_text),
+        *sections(study, each, summary, figure, scenario_text),
     ]
     name = study.scenario or summary.get("scenario") or "run"
     return page(str(name), body, figure, study.run_id or str(name), library)

@@ -13,18 +13,21 @@ from emu.report.page.html import Markup, at, element, exact_size, facts, folded,
 from emu.report.page.sections_kills import kills_section, log_line
 from emu.report.page.sections_requests import requests_section
 from emu.study.model.instances import Instance
-from emu.study.model.study import Study
+from emu.study.model.study import Happening, Study
+from emu.study.pods import of_pods
 from emu.units import format_bytes, format_seconds
 
 
-def sections(study: Study, summary: dict[str, Any], figure: Figure, scenario_text: str | None) -> Iterator[Markup]:
-    """Everything under the picture."""
-    yield _pod(study, summary)
+def sections(
+    study: Study, each: Study, summary: dict[str, Any], figure: Figure, scenario_text: str | None
+) -> Iterator[Markup]:
+    """Everything under the picture. `each`: the study with containers named by pod, for what is one instance's."""
+    yield _pod(study, each, summary)
     yield requests_section(study, summary)
     yield _absences(study)
-    yield kills_section(study)
+    yield kills_section(each)
     if study.freezes:
-        yield _freezes(study)
+        yield _freezes(each)
     yield element("div", join([_machine(study), _measured(study, figure)]), class_="columns")
     yield _notes(study)
     yield _kernel_log(study)
@@ -34,34 +37,45 @@ def sections(study: Study, summary: dict[str, Any], figure: Figure, scenario_tex
 # -- the pod ---------------------------------------------------------------------------------------------------
 
 
-def _pod(study: Study, summary: dict[str, Any]) -> Markup:
+def _pod(study: Study, each: Study, summary: dict[str, Any]) -> Markup:
     if not study.instances:
         return section("Pod", element("p", "No container was started.", class_="missing"))
     parts: list[Markup] = []
     if study.pod_statuses:
-        rows = [
-            (f"{one.t:.3f} s", one.detail.get("ready"), one.text, one.detail.get("restarts"))
-            for one in study.pod_statuses
-        ]
-        last = rows[-1]
-        parts.append(
-            table(
-                ["READY", "STATUS", "RESTARTS", "AGE"],
-                [(*last[1:], None if pod_age_s(study) is None else print_age(pod_age_s(study) or 0.0))],
-                ["RESTARTS"],
-            )
-        )
-        if len(rows) > 1:
-            changes = table(["at", "READY", "STATUS", "RESTARTS"], rows, ["at", "RESTARTS"])
-            parts.append(folded(f"each change of it ({len(rows)})", changes))
-    parts.append(_described(study))
+        parts += _statuses(study)
+    parts.append(_described(each))
     parts.append(_totals(summary))
     parts.append(_held_back(summary))
     parts.append(element("h3", "Container instances"))
-    parts.append(_instances(study))
-    parts += _stops(study)
-    parts += _events(study)
-    return section("Pod", *parts)
+    parts.append(_instances(each))
+    parts += _stops(each)
+    parts += _events(each)
+    return section("Pod" if len(study.pods) < 2 else f"Pods ({len(study.pods)})", *parts)
+
+
+def _statuses(study: Study) -> Iterator[Markup]:
+    """As `kubectl get pods` lists them, and each change."""
+    several = len(study.pods) > 1
+    names = ["NAME"] if several else []
+    heads = ["READY", "STATUS", "RESTARTS"]
+    newest = {one.pod: one for one in study.pod_statuses}
+    ages = {pod: pod_age_s(of_pods(study, {pod})) for pod in newest}
+    rows = [
+        (*([pod] if several else []), *_status(one), None if (age := ages[pod]) is None else print_age(age))
+        for pod, one in newest.items()
+    ]
+    listed = table([*names, *heads, "AGE"], rows[:MOST_PODS], ["RESTARTS"])
+    yield listed
+    if len(rows) > MOST_PODS:
+        yield folded(f"all pods ({len(rows):,})", table([*names, *heads, "AGE"], rows, ["RESTARTS"]))
+    if len(study.pod_statuses) > len(rows):
+        changes = [(f"{one.t:.3f} s", *([one.pod] if several else []), *_status(one)) for one in study.pod_statuses]
+        told = table(["at", *names, *heads], changes, ["at", "RESTARTS"])
+        yield folded(f"each change of {'them' if several else 'it'} ({len(changes)})", told)
+
+
+def _status(one: Happening) -> tuple[object, ...]:
+    return (one.detail.get("ready"), one.text, one.detail.get("restarts"))
 
 
 def _described(study: Study) -> Markup:
@@ -123,6 +137,8 @@ def _events(study: Study) -> list[Markup]:
     return [folded(f"Events, as a kubelet would record them ({len(rows)})", listed)]
 
 
+MOST_PODS = 20
+"""Pods shown at once; the others are folded."""
 MOST_FREEZES = 20
 """Freezes shown at once; the others are folded."""
 TOTALS = (

@@ -12,6 +12,7 @@ from emu.report.page.downsample import keep_peaks, nice_step, rates
 from emu.report.page.scale import ByteScale
 from emu.report.words import latency_cells
 from emu.study.measures import SHARES
+from emu.study.model.instances import container_of
 from emu.study.model.requests import OK, InFlight, Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
@@ -188,8 +189,8 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
     step = nice_step(max(canvas.end_s / 300, 2 * interval))
     used: dict[str, list[float]] = {}
     for name in (*study.containers, POD_LABEL):
-        for line in study.timelines_of(name) if name != POD_LABEL else [study.pod_timeline]:
-            if line is None or not any(line.cpu_usec):
+        for line in study.timelines_of(name):
+            if not any(line.cpu_usec):
                 continue
             more = [usec / 1e6 for usec in rates(line.t, line.cpu_usec, step, canvas.end_s)]
             used[name] = [a + b for a, b in zip(used.get(name, [0.0] * len(more)), more, strict=True)]
@@ -201,7 +202,8 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
     title = f"<b>cpu</b> · processors in use, means over {_plain(step)}"
     panel = canvas.panel(title, 90, range=[0, top * 1.14], nticks=4, tickformat=",~g")
     for name, values in used.items():
-        colour = f"var(--cpu-{name if name in ('queue-proxy', 'app', 'pod') else 'other'})"
+        kind = container_of(name)
+        colour = f"var(--cpu-{kind if kind in ('queue-proxy', 'app', 'pod') else 'other'})"
         look = {"width": 1.0 if name == POD_LABEL else 1.7, "shape": "hv", "color": colour}
         canvas.trace(
             panel, CPU_LEGEND, name=safe(name), x=[round(i * step, 6) for i in range(len(values) + 1)],
@@ -241,11 +243,13 @@ def io_panel(canvas: Canvas, study: Study) -> None:
 
 
 def _io_lines(study: Study) -> list[Timeline]:
-    """The pod's own counters, which know of all its containers; else those of the containers."""
-    pod = study.pod_timeline
-    if pod is not None and pod.has_io:
-        return [pod]
-    return [line for owner, line in study.timelines.items() if owner.container and line.has_io]
+    """Each pod's own counters, which know of all its containers; else those of the containers."""
+    known = {line.owner for line in study.pod_timelines if line.has_io}
+    return [
+        line
+        for owner, line in study.timelines.items()
+        if line.has_io and (owner in known or owner.whole_pod not in known)
+    ]
 
 
 def _moved(study: Study, lines: list[Timeline], step: float, end_s: float) -> dict[str, list[float]]:

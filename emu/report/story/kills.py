@@ -95,7 +95,7 @@ def _cause(kill: OomVerdict) -> str:
 def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
     """What the other containers used at the time of a kill."""
     found = []
-    for line in study.timelines.values():
+    for line in sorted(study.timelines.values(), key=lambda line: line.owner.pod != kill.pod):
         if line.label in told or line.label not in study.containers:
             continue
         before = [(t, used) for t, used in zip(line.t, line.memory_current, strict=True) if used is not None]
@@ -104,6 +104,7 @@ def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
         if before and not gone:
             limit = next((one.memory_max for one in study.instances if one.owner == line.owner), None)
             found.append(f"{line.label} used {of_limit(before[-1][1], limit)}")
+            told = {*told, line.label}
     return found
 
 

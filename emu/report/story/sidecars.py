@@ -17,6 +17,8 @@ def sidecar_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
     """Two for each sidecar at most; none where there is no sidecar."""
     found = []
     rest = startup_s(study, OURS)
+    if not {*OURS} <= {*study.containers}:
+        return []
     for name in study.containers:
         if name in OURS:
             continue

@@ -10,6 +10,11 @@ SANDBOX = "sandbox"
 """The pause container that holds the pod's network: part of the pod, of no interest to most readers."""
 
 
+def container_of(name: str) -> str:
+    """A container's own name, also of one that is named with its workload."""
+    return name.rpartition("/")[2]
+
+
 @dataclass(frozen=True)
 class Stop:
     """A container was told to end."""
@@ -123,3 +128,5 @@ class PodEvent:
     first_s: float
     last_s: float
     count: int
+    pod: str = ""
+    """The pod's name; empty in runs from before pods had names."""

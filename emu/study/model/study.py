@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.record.events import Owner
+from emu.record.events import POD_LABEL, Owner
 from emu.record.rundir import RunDir
 from emu.study.ends import Ends
 from emu.study.model.freezes import DYING_S, Freeze, FreezerUse
-from emu.study.model.instances import SANDBOX, Command, Instance, PodEvent
+from emu.study.model.instances import SANDBOX, Command, Instance, PodEvent, container_of
 from emu.study.model.kills import OomVerdict
 from emu.study.model.machine import HostTimeline, KernelLine, Machine
 from emu.study.model.requests import InFlight, PhaseSpan, Request
@@ -28,6 +28,8 @@ class Happening:
     """The container, or ``."""
     text: str
     detail: dict[str, Any] = field(default_factory=dict)
+    pod: str = ""
+    """The pod's name; empty where it is of none, and in runs from before pods had names."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ class Study:
     wall_time: str | None = None
     machine: Machine = field(default_factory=Machine)
     pod_cgroup: str | None = None
+    """The run's own cgroup; where the run says nothing of its pods' this is the pod's."""
+    cgroups: dict[str, str] = field(default_factory=dict)
+    """Each pod's cgroup, by the pod's name."""
     emu: str | None = None
     """The version of emu that recorded it."""
     format: int | None = None
@@ -118,14 +123,9 @@ class Study:
         return list(dict.fromkeys(owner.whole_pod for owner in owners))
 
     @property
-    def pod(self) -> Owner:
-        """The run's pod; the first one where there were several."""
-        return next(iter(self.pods), Owner("", "", None))
-
-    @property
-    def pod_timeline(self) -> Timeline | None:
-        """The timeline of the run's pod, if it was recorded."""
-        return self.timelines.get(self.pod)
+    def pod_timelines(self) -> list[Timeline]:
+        """The timelines of pods as a whole, those that were recorded."""
+        return self.timelines_of(POD_LABEL)
 
     @property
     def containers(self) -> list[str]:
@@ -133,16 +133,17 @@ class Study:
         names = dict.fromkeys(entry.container for entry in self.instances)
         if not names:
             names = dict.fromkeys(owner.container for owner in self.timelines if owner.attempt is not None)
-        return [name for name in names if name != SANDBOX]
+        return [name for name in names if container_of(name) != SANDBOX]
 
     def instances_of(self, container: str) -> list[Instance]:
         """A container's instances, the first one first."""
         return [entry for entry in self.instances if entry.container == container]
 
     def restarts_of(self, container: str) -> int | None:
-        """How often it was started again after it had ended by itself; None where it never was started."""
+        """How often it was started again in its pod after it had ended by itself; None where it never was started."""
         instances = self.instances_of(container)
-        return sum(not before.asked for before in instances[:-1]) if instances else None
+        last = {entry.pod: entry for entry in instances}
+        return sum(not one.asked for one in instances if one is not last[one.pod]) if instances else None
 
     def timelines_of(self, container: str) -> list[Timeline]:
         """A container's timelines, one for each instance that was seen; `pod`: those of whole pods."""

@@ -51,6 +51,8 @@ CASES = {
     "stalled": [],
     "swap": [],
     "engine_lost": [],
+    "neighbours": [("app", "container", False, "app", ("memory.events", "kmsg", "exit-code", "docker-flag"), ())],
+    "replicas": [("app", "container", False, "app", ("memory.events", "kmsg", "exit-code", "docker-flag"), ())],
     "refused": [],
     "probe_killed": [],
     "told_to_end": [],

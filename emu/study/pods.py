@@ -1,0 +1,135 @@
+"""The pods of a run: which are of one workload, what is of which, and how a reader tells them apart.
+
+A workload is what a scenario asks for: a pod by itself, or a revision, whose pods come and go and may be several at
+once. All figures of a container are over the pods of its workload, as they are over its instances.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from emu.record.events import Owner
+from emu.study.model.instances import SANDBOX
+from emu.study.model.study import Study
+
+_OF_DEPLOYMENT = re.compile(r"(?P<revision>.+)-deployment-[a-z0-9]+-(?P<suffix>[a-z0-9]{5})")
+"""How Kubernetes names the pods of a deployment, which is what a revision has."""
+
+
+def workload(pod: str) -> str:
+    """Whose pod it is: the revision's name, or its own."""
+    found = _OF_DEPLOYMENT.fullmatch(pod)
+    return found["revision"] if found else pod
+
+
+def workloads(study: Study) -> dict[str, list[str]]:
+    """Each workload with its pods, in order of their first containers."""
+    found: dict[str, list[str]] = {}
+    for pod in study.pods:
+        found.setdefault(workload(pod.pod), []).append(pod.pod)
+    return found
+
+
+def of_pods(study: Study, pods: Collection[str]) -> Study:
+    """What is known of some pods alone. What clients saw and what the machine did is the run's, and stays."""
+    instances = [one for one in study.instances if one.pod in pods]
+    ids = {one.id for one in instances if one.id}
+    return replace(
+        study,
+        instances=instances,
+        timelines={owner: line for owner, line in study.timelines.items() if owner.pod in pods},
+        memory_marks=[one for one in study.memory_marks if one.owner.pod in pods],
+        kills=[one for one in study.kills if one.pod in pods],
+        docker_events=[one for one in study.docker_events if one.detail.get("id") in ids],
+        pod_statuses=[one for one in study.pod_statuses if one.pod in pods],
+        back_offs=[one for one in study.back_offs if one.pod in pods],
+        pod_events=[one for one in study.pod_events if one.pod in pods],
+        freezes=[one for one in study.freezes if one.pod in pods],
+        commands=[one for one in study.commands if one.pod in pods],
+        failed_probes=[one for one in study.failed_probes if one.pod in pods],
+    )
+
+
+def named(study: Study, *, by_pod: bool = False) -> Study:
+    """The study as a report words it: where there are several workloads, a container's name is `workload/container`,
+    so that no sentence, table or panel leaves open whose it is. `by_pod`: where there are several pods, it is
+    `pod/container`, for what is a single instance's.
+    """
+    if len(study.pods if by_pod else workloads(study)) < 2:
+        return study
+
+    def name(pod: str, container: str) -> str:
+        return f"{pod if by_pod else workload(pod)}/{container}" if container else ""
+
+    def own(owner: Owner) -> Owner:
+        return owner._replace(container=name(owner.pod, owner.container))
+
+    return replace(
+        study,
+        instances=[replace(one, container=name(one.pod, one.container)) for one in study.instances],
+        timelines={own(owner): replace(line, owner=own(owner)) for owner, line in study.timelines.items()},
+        memory_marks=[replace(one, owner=own(one.owner)) for one in study.memory_marks],
+        kills=[replace(one, container=name(one.pod, one.container)) for one in study.kills],
+        docker_events=[replace(one, subject=name(one.pod, one.subject)) for one in study.docker_events],
+        back_offs=[replace(one, subject=name(one.pod, one.subject)) for one in study.back_offs],
+        failed_probes=[replace(one, subject=name(one.pod, one.subject)) for one in study.failed_probes],
+        pod_events=[replace(one, container=name(one.pod, one.container)) for one in study.pod_events],
+        freezes=[replace(one, container=name(one.pod, one.container)) for one in study.freezes],
+        commands=[replace(one, container=name(one.pod, one.container)) for one in study.commands],
+        pids={pid: own(owner) for pid, owner in study.pids.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Pods of a workload that were one after another, and so can share a panel. A run with three pods at once has
+    three lanes.
+    """
+
+    name: str
+    """What tells it from the others; empty where it is the only one."""
+    pods: tuple[str, ...]
+    study: Study
+    """What is known of these pods, `named`."""
+
+
+def lanes(study: Study) -> list[Lane]:
+    """The lanes of all workloads, each pod in exactly one."""
+    shown, several = named(study), len(workloads(study)) > 1
+    found = [(load, lane) for load, pods in workloads(study).items() for lane in _apart(study, pods)]
+    return [
+        Lane(_name(load, lane, several=several) if len(found) > 1 else "", tuple(lane), of_pods(shown, lane))
+        for load, lane in found
+    ]
+
+
+def _name(load: str, lane: list[str], *, several: bool) -> str:
+    """The workload's name where there are others, the pods' own where it has more than one of them at once."""
+    own = [(found := _OF_DEPLOYMENT.fullmatch(pod)) and found["suffix"] for pod in lane]
+    pods = ", ".join(suffix for suffix in own[:3] if suffix) + (" …" if len(own) > 3 else "")
+    return load if several and not pods else f"{load} {pods}" if several else pods or load
+
+
+def _apart(study: Study, pods: list[str]) -> Iterator[list[str]]:
+    """The pods in as few rows as can be, so that those in a row do not overlap in time."""
+    rows: list[tuple[float, list[str]]] = []
+    for begin, end, pod in sorted((*_span(study, pod), pod) for pod in pods):
+        free = next((number for number, (until, _) in enumerate(rows) if until <= begin), None)
+        if free is None:
+            rows.append((end, [pod]))
+        else:
+            rows[free] = (end, [*rows[free][1], pod])
+    yield from (row for _, row in rows)
+
+
+def _span(study: Study, pod: str) -> tuple[float, float]:
+    """When a pod had containers."""
+    mine = [one for one in study.instances if one.pod == pod and one.container != SANDBOX]
+    begins = [t for one in mine for t in (one.created_s, one.started_s) if t is not None]
+    ends = [study.duration_s if one.exited_s is None else one.exited_s for one in mine]
+    if not begins or not ends:
+        times = [t for owner, line in study.timelines.items() if owner.pod == pod for t in (line.t[:1] + line.t[-1:])]
+        begins, ends = begins or times, ends or times
+    return min(begins, default=0.0), max(ends, default=study.duration_s)

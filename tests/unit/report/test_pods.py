@@ -1,0 +1,145 @@
+"""Runs of several pods: each has its figures, rows and panels, and no sentence leaves open whose a container is."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from emu.policy.expectations import parse_expectation
+from emu.report.journal import entries
+from emu.report.page.figures import run_figure
+from emu.report.page.render import render_html
+from emu.report.summary import summarize
+from emu.report.text import print_story
+from emu.study.model.study import Study
+from emu.study.pods import lanes, named, of_pods, workload, workloads
+from emu.study.study import read_study
+from tests import fake_runs
+from tests.fakes import MIB, POD_NAME, FakeRun
+
+REPLICAS = [f"{fake_runs.REPLICAS}-{suffix}" for suffix in ("aaaaa", "bbbbb", "ccccc")]
+
+
+def _study(name: str, path: Path) -> Study:
+    return read_study(fake_runs.ALL[name](path / name))
+
+
+def _shown(study: Study, summary: dict[str, Any]) -> list[list[str]]:
+    out = io.StringIO()
+    print_story(study, summary, Console(file=out, width=400))
+    return [line.split() for line in out.getvalue().splitlines()]
+
+
+def _panels(study: Study) -> list[str]:
+    figure = run_figure(study, summarize(study))
+    return [panel["label"] for panel in figure.layout["meta"]["panels"]]
+
+
+def test_pods_of_a_revision_are_one_workload(tmp_path: Path) -> None:
+    """Kubernetes' name of a pod says whose it is; any other pod is its own."""
+    assert workload("app-00001-deployment-5d8f9c7b6d-x7k2p") == "app-00001"
+    assert workload("victim") == "victim"
+    assert workloads(_study("replicas", tmp_path)) == {"app-00001": REPLICAS}
+    assert list(workloads(_study("neighbours", tmp_path))) == [POD_NAME, "bystander"]
+
+
+def test_each_pod_has_its_own_figures(tmp_path: Path) -> None:
+    """`pods.<name>` has what is known of it and of its containers, and an expectation may name it."""
+    study = _study("neighbours", tmp_path)
+    expected = {
+        f"pods.{POD_NAME}.containers.app.oom_kills": "== 1",
+        "pods.bystander.containers.app.oom_kills": "== 0",
+        "pods.bystander.restarts": "== 0",
+        "pods.bystander.status": "Running",
+        "pods.bystander.memory_peak_bytes": "== 47Mi",
+        "oom_kills.0.pod": POD_NAME,
+    }
+    summary = summarize(study, [parse_expectation(name, text) for name, text in expected.items()])
+    assert [one for one in summary["expectations"] if not one["met"]] == []
+    assert list(summary["containers"]) == [f"{POD_NAME}/app", f"{POD_NAME}/queue-proxy", "bystander/app"]
+    assert (summary["pod"]["oom_kills"], summary["pod"]["restarts"], summary["pod"]["status"]) == (1, 1, None)
+
+
+def test_figures_of_a_revision_are_over_its_pods(tmp_path: Path) -> None:
+    """Peaks are the largest of any pod, kills and restarts all of them; a pod that comes later is no restart."""
+    summary = summarize(_study("replicas", tmp_path))
+    app = summary["containers"]["app"]
+    assert (app["oom_kills"], app["restarts"], app["memory_peak_bytes"]) == (1, 1, 252 * MIB)
+    assert [one["pod"] for one in app["exits"]] == [REPLICAS[1]]
+    each = {name: pod["containers"]["app"] for name, pod in summary["pods"].items()}
+    assert [(pod["oom_kills"], pod["restarts"]) for pod in each.values()] == [(0, 0), (1, 1), (0, 0)]
+    assert app["cpu_s"] == sum(pod["cpu_s"] for pod in each.values())
+    assert (summary["pods"][REPLICAS[0]]["status"], summary["pods"][REPLICAS[0]]["age_s"]) == ("ScaledToZero", None)
+
+
+def test_words_name_the_workload_where_there_are_several(tmp_path: Path) -> None:
+    """In the headline, the sentences and the journal; in a run with one workload a container's name is enough."""
+    study = _study("neighbours", tmp_path)
+    verdict = summarize(study)["verdict"]
+    assert verdict["headline"].startswith(f"{POD_NAME}/app was OOM-killed")
+    assert "bystander/app used" in verdict["headline"]
+    assert f"{POD_NAME}/app was restarted once." in verdict["sentences"]
+    told = [entry.text for entry in entries(study)]
+    assert "pod bystander is 1/1 Running, 0 restarts" in told
+    assert any(text.startswith(f"OOM kill: {POD_NAME}/app") for text in told)
+    assert summarize(_study("replicas", tmp_path))["verdict"]["headline"].startswith("app was OOM-killed")
+
+
+def test_the_journal_names_the_pod_of_each_instance(tmp_path: Path) -> None:
+    """Also where all pods are of one revision."""
+    told = [entry.text for entry in entries(_study("replicas", tmp_path))]
+    assert next(text for text in told if text.startswith("OOM kill: ")).startswith(f"OOM kill: {REPLICAS[1]}/app")
+    assert f"{REPLICAS[2]}/app (instance 0) is ready" in told
+
+
+def test_the_terminal_lists_pods_as_kubectl_does(tmp_path: Path) -> None:
+    """A row for each pod, with its containers below."""
+    study = _study("replicas", tmp_path)
+    rows = _shown(study, summarize(study))
+    assert [row[1:4] for row in rows if row[:1] == [REPLICAS[0]]] == [["0/0", "ScaledToZero", "0"]]
+    assert [row[1:4] for row in rows if row[:1] == [REPLICAS[1]]] == [["2/2", "Running", "1"]]
+    assert sum(row[:2] == ["app", "yes"] for row in rows) == 3
+
+
+def test_pods_at_the_same_time_have_their_own_panels(tmp_path: Path) -> None:
+    """Those that came one after another share theirs."""
+    assert [(lane.name, list(lane.pods)) for lane in lanes(_study("replicas", tmp_path))] == [
+        ("aaaaa, ccccc", [REPLICAS[0], REPLICAS[2]]),
+        ("bbbbb", [REPLICAS[1]]),
+    ]
+    titles = _panels(_study("replicas", tmp_path / "again"))
+    for part in ("app of aaaaa, ccccc · peak 30 MiB", "app of bbbbb · peak 252 MiB · 1 OOM kill", "pod bbbbb"):
+        assert sum(title.startswith(part) for title in titles) == 1, titles
+    titles = _panels(_study("neighbours", tmp_path))
+    assert sum(title.startswith("bystander/app · peak 47 MiB") for title in titles) == 1, titles
+
+
+def test_of_many_pods_the_killed_ones_are_drawn(tmp_path: Path) -> None:
+    """In small panels, up to a number; the page says how many are left out, and still lists them all."""
+    run = FakeRun(tmp_path / "run", pod=f"{fake_runs.REPLICAS}-p0000")
+    pods = [run, *(run.beside(f"{fake_runs.REPLICAS}-p{number:04}") for number in range(1, 12))]
+    for pod in pods:
+        pod.start("app", memory_max=64 * MIB)
+        pod.live["app"].values["anon"] = 20 * MIB
+        pod.status("1/1", "Running")
+    run.advance(1.0)
+    pods[-1].oom("app")
+    run.advance(2.0)
+    study = read_study(run.finish())
+    figure = run_figure(study, summarize(study))
+    titles = [panel["label"] for panel in figure.layout["meta"]["panels"]]
+    assert sum(title.startswith("app of") for title in titles) == 8
+    assert any(title.startswith("app of p0011") for title in titles)
+    assert any("12 pods" in said for said in figure.missing)
+    page = render_html(study, summarize(study), library="plotly.js")
+    assert all(pod.name in page for pod in pods)
+
+
+def test_a_pod_by_itself_is_what_its_own_record_says(tmp_path: Path) -> None:
+    """Nothing of the other pods is left in it, and words about it name no pod."""
+    study = of_pods(_study("neighbours", tmp_path), {"bystander"})
+    assert (study.kills, study.memory_marks, [one.pod for one in study.pods]) == ([], [], ["bystander"])
+    assert named(study) is study
