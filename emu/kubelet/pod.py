@@ -24,6 +24,8 @@ from emu.errors import EmuError
 from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import make_file
 from emu.policy import qos
+from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
+from emu.policy.kubelet.memory import cpu_request
 from emu.record.events import (
     SCALE_DOWN,
     ContainerCreated,
@@ -185,8 +187,7 @@ class Pod:
 
     def oom_score_adj(self, container: ContainerTemplate) -> int:
         """As the kubelet sets it."""
-        all_asked = tuple(one.asked for one in self.template.containers)
-        return qos.oom_score_adj(qos.qos_class(all_asked), container.asked, self._machine_memory_bytes)
+        return qos.oom_score_adj(self.template.asked, container.asked, self._machine_memory_bytes)
 
     def create(self, container: str, attempt: int) -> Instance:
         """Make the next instance of a container; not started, and without a cgroup yet."""
@@ -220,7 +221,7 @@ class Pod:
             images.BASE,
             {**self._labels, LABEL_CONTAINER: SANDBOX},
             command=["sleep", "infinity"],
-            cpu_shares=qos.LEAST_CPU_SHARES,
+            cpu_shares=LEAST_CPU_SHARES,
             oom_score_adj=qos.SANDBOX_ADJ,
             cgroup_parent=self.cgroup.docker_parent,
             user="65532:65532",
@@ -238,7 +239,7 @@ class Pod:
             memory_max=container.resources.limits.memory,
             swap_max=container.memory.swap_max,
             millicores=container.resources.limits.cpu,
-            cpu_shares=qos.cpu_shares((container.asked,)),
+            cpu_shares=cpu_shares(cpu_request(self.template.asked, container.asked)),
             oom_score_adj=self.oom_score_adj(container),
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
@@ -310,9 +311,9 @@ class Pod:
         self._limit_pod()
 
     def _limit_pod(self) -> None:
-        asked = tuple(one.asked for one in self.template.containers)
-        limit = qos.pod_memory_max(asked, self.template.memory.max)
-        self.cgroup.limit(limit, self.template.memory.swap_max, qos.cpu_weight(qos.cpu_shares(asked)))
+        pod, said = self.template.asked, self.template.memory
+        files = pod.cgroup(best_effort=qos.qos_class(pod) == "BestEffort")
+        self.cgroup.limit(files.memory_max if said.max is None else said.max, said.swap_max, files.cpu_weight)
 
     def _remove_containers(self) -> None:
         """All of them. Without the engine their processes are ended all the same; what it knows of them is removed if

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from emu.policy import effective
+from emu.policy.kubelet.pod import Container, Pod
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
-from emu.policy.qos import Asked
 from emu.spec import (
     ExecSpec,
     FileSpec,
@@ -92,10 +93,11 @@ class ContainerTemplate:
     """A folder of this machine and where it is mounted, to read only."""
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> Container:
         """What it asks for, in the kubelet's terms."""
         requests, limits = self.resources.requests, self.resources.limits
-        return Asked(requests.memory, limits.memory, requests.cpu, limits.cpu)
+        asked = effective.Asked(requests.memory, limits.memory, requests.cpu, limits.cpu)
+        return Container(self.name, effective.Resources.of(asked).defaulted)
 
     @property
     def controls(self) -> dict[str, str]:
@@ -138,6 +140,11 @@ class PodTemplate:
     def names(self) -> tuple[str, ...]:
         """The containers' names, in the order in which they are started."""
         return tuple(one.name for one in self.containers)
+
+    @property
+    def asked(self) -> Pod:
+        """What it asks for, in the kubelet's terms."""
+        return Pod([one.asked for one in self.containers])
 
     def container(self, name: str) -> ContainerTemplate:
         """The container of this name."""

@@ -12,13 +12,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from emu.policy.qos import LEAST_CPU_SHARES, MOST_CPU_SHARES, Asked, cpu_weight
+from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_quota_usec, cpu_shares, cpu_weight
 
 CPU, MEMORY = "cpu", "memory"
-_PERIOD_USEC = 100_000
-_LEAST_QUOTA_USEC = 1000
 
 Amounts = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one container asks for: requests and limits; bytes and millicores, None is not said."""
+
+    memory_request: int | None = None
+    memory_limit: int | None = None
+    cpu_request: int | None = None
+    cpu_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Resources:
 
     @classmethod
     def of(cls, asked: Asked) -> Resources:
-        """A container's, as `qos` has them."""
+        """A container's, as a template has them."""
         return cls(
             _given(cpu=asked.cpu_request, memory=asked.memory_request),
             _given(cpu=asked.cpu_limit, memory=asked.memory_limit),
@@ -88,19 +96,28 @@ def effective(
 
 
 def pod_level_defaulted(level: Resources, aggregated: Amounts) -> Resources:
-    """A pod-level limit without a request: the request is what its containers request together, and the limit itself
-    where none of them requests anything. Without limits nothing is filled in.
+    """Where the pod level has limits, a request that it lacks is what the containers request together (of CPU and
+    memory, also where the limit is on the other one), and the limit itself where none of them requests anything.
+    Without limits nothing is filled in.
     """
-    filled = {name: aggregated.get(name, limit) for name, limit in level.limits.items()}
-    return Resources({**filled, **level.requests}, level.limits)
+    if not level.limits:
+        return level
+    filled = {name: value for name, value in aggregated.items() if name in (CPU, MEMORY)}
+    return Resources({**level.limits, **filled, **level.requests}, level.limits)
 
 
 def pod_cgroup(
-    pod: Resources, containers: Sequence[Resources], inits: Sequence[Init] = (), pod_level: Resources | None = None
+    pod: Resources,
+    containers: Sequence[Resources],
+    inits: Sequence[Init] = (),
+    pod_level: Resources | None = None,
+    *,
+    best_effort: bool = False,
 ) -> PodCgroup:
     """What the pod's cgroup gets. `pod`: as `effective` has it. A limit is set only if every container has one, init
     containers included, or if the pod level has one: queue-proxy without a limit leaves the pod without one. The
     kubelet looks at an init container together with the sidecars before it, so one of them with a limit will do.
+    `best_effort`: the pod's class; overhead does not count for its shares.
     """
     beside = _beside((one.resources.limits, one.sidecar) for one in inits)
     every = [*(one.limits for one in containers), *beside]
@@ -110,18 +127,13 @@ def pod_cgroup(
         return level or all(limits.get(name, 0) > 0 for limits in every)
 
     millicores = pod.limits.get(CPU, 0) if limited(CPU) else 0
-    shares = cpu_shares(pod.requests.get(CPU, pod.limits.get(CPU, 0)))
+    shares = LEAST_CPU_SHARES if best_effort else cpu_shares(pod.requests.get(CPU, 0))
     return PodCgroup(
         memory_max=pod.limits.get(MEMORY) if limited(MEMORY) else None,
         cpu_shares=shares,
         cpu_weight=cpu_weight(shares),
-        cpu_quota_usec=max(_LEAST_QUOTA_USEC, millicores * _PERIOD_USEC // 1000) if millicores else None,
+        cpu_quota_usec=cpu_quota_usec(millicores) or None,
     )
-
-
-def cpu_shares(millicores: int) -> int:
-    """1024 for each CPU, at least 2."""
-    return max(LEAST_CPU_SHARES, min(MOST_CPU_SHARES, millicores * 1024 // 1000))
 
 
 def memory_volume_bytes(size_limit: int | None, pod_memory_max: int | None, allocatable: int) -> int:

@@ -12,6 +12,8 @@ import pytest
 
 from cgroups.group import Cgroup, own_cgroup
 from emu.policy import qos
+from emu.policy.effective import Asked, Resources
+from emu.policy.kubelet.pod import Container, Pod, stored
 from emu.runtime import archives, images
 from emu.runtime.docker import Engine
 from tests.scenario.support import run_going
@@ -86,10 +88,11 @@ def test_the_pod_is_above_its_containers(pod: Callable[[str], Seen]) -> None:
 def test_oom_score_adj_is_the_kubelets(pod: Callable[[str], Seen]) -> None:
     """Each process carries the score that the kubelet would give by QoS class and request."""
     total = psutil.virtual_memory().total
-    proxy = qos.Asked(memory_limit=64 * MIB, cpu_limit=500)
-    app = qos.Asked(memory_request=256 * MIB)
-    for name, asked in (("queue-proxy", proxy), ("app", app)):
-        wanted = qos.oom_score_adj(qos.qos_class((proxy, app)), asked, total)
+    proxy = Container("queue-proxy", Resources.of(Asked(memory_limit=64 * MIB, cpu_limit=500)))
+    app = Container("app", Resources.of(Asked(memory_request=256 * MIB)))
+    asked = stored(Pod([proxy, app]))
+    for container in asked.containers:
+        name, wanted = container.name, qos.oom_score_adj(asked, container, total)
         assert int(Path(f"/proc/{pod(name).pid}/oom_score_adj").read_text()) == wanted
 
 

@@ -20,7 +20,7 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu.errors import EmuError
 from emu.machine import command
-from emu.policy.qos import cpu_weight
+from emu.policy.kubelet.cpu import PERIOD_USEC, cpu_quota_usec, cpu_weight
 from emu.runtime.api import MOST_OUTPUT, ContainerRequest, Executed
 from emu.runtime.process import launch
 from emu.runtime.process.journald_lines import JournalLines
@@ -33,7 +33,6 @@ _CUT_S = 2.0
 _LINGER_S = 0.25
 """How long a cgroup stays after its last process, about as an engine leaves it: its counters are read once more."""
 _PART = 1 << 16
-_CPU_PERIOD_USEC = 100_000
 _NOT_STARTED = 127
 """The exit code of a container whose program could not be started, as Docker has it."""
 
@@ -122,8 +121,7 @@ class Container:
             with suppress(CgroupError):  # a kernel without swap accounting
                 group.memory.swap_max = NO_LIMIT if request.swap_max is None else request.swap_max
         if request.millicores is not None:
-            quota = max(1000, request.millicores * _CPU_PERIOD_USEC // 1000)
-            files.write(group.path / "cpu.max", f"{quota} {_CPU_PERIOD_USEC}")
+            files.write(group.path / "cpu.max", f"{cpu_quota_usec(request.millicores)} {PERIOD_USEC}")
         if request.cpu_shares is not None:
             group.cpu.weight = cpu_weight(request.cpu_shares)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emu.policy.effective import (
+    Asked,
     Init,
     PodCgroup,
     Resources,
@@ -12,7 +13,6 @@ from emu.policy.effective import (
     memory_volume_bytes,
     pod_cgroup,
 )
-from emu.policy.qos import Asked
 
 MIB = 2**20
 

@@ -1,0 +1,100 @@
+"""Kubernetes' quantities: `500m`, `1.5Gi`, `1e3`; how they are read, rounded and written (apimachinery,
+api/resource).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Form = Literal["binary", "decimal", "exponent"]
+
+_TEXT = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<suffix>|[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)", re.ASCII)
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_MOST = 2**63 - 1
+_NANO = 10**9
+_LONGEST_EXPONENT = 20
+"""Beyond it the value is out of range on one side or the other."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """An amount, to the nano, and the form in which it was written."""
+
+    nano: int
+    form: Form = "decimal"
+
+    @property
+    def value(self) -> int:
+        """In whole units, rounded away from zero."""
+        return _away_from_zero(self.nano, _NANO)
+
+    @property
+    def milli(self) -> int:
+        """In thousandths, rounded away from zero."""
+        return _away_from_zero(self.nano, 10**6)
+
+    def __str__(self) -> str:
+        """In its form, with the largest suffix that leaves no fraction."""
+        if self.nano == 0:
+            return "0"
+        form = self.form
+        if form == "binary" and abs(self.nano) < 1024 * _NANO:
+            form = "decimal"  # a small one in the binary form is written without a suffix of it
+        if form == "binary":
+            return _binary(self.value)
+        return _decimal(self.nano, exponent=form == "exponent")
+
+
+def _away_from_zero(number: int, divisor: int) -> int:
+    whole = -(-abs(number) // divisor)
+    return whole if number >= 0 else -whole
+
+
+def _binary(value: int) -> str:
+    suffix = ""
+    for name in _BINARY:
+        if value % 1024:
+            break
+        value, suffix = value // 1024, name
+    return f"{value}{suffix}"
+
+
+def _decimal(nano: int, *, exponent: bool) -> str:
+    power = -9
+    while nano % 1000 == 0 and power < 18:
+        nano, power = nano // 1000, power + 3
+    if exponent:
+        return f"{nano}e{power}" if power else str(nano)
+    suffix = next(name for name, one in _DECIMAL.items() if one == power)
+    return f"{nano}{suffix}"
+
+
+def parse_quantity(text: str | int | float) -> Quantity:
+    """A quantity as a manifest has it; ValueError for anything else. Finer than a nano is rounded away from zero."""
+    written = str(text)
+    match = _TEXT.fullmatch(written)
+    if match is None or len(written) > 64 or isinstance(text, bool):
+        raise ValueError(f"{written[:64]!r} is not a quantity; write a number with m, k, M, G, Ki, Mi or Gi")
+    number, suffix = Fraction(match["number"]), match["suffix"]
+    form: Form = "decimal"
+    if suffix in _BINARY:
+        form, scale = "binary", Fraction(2 ** _BINARY[suffix])
+    elif suffix in _DECIMAL:
+        scale = Fraction(10) ** _DECIMAL[suffix]
+    else:
+        power = int(suffix[1:])
+        form = "exponent"
+        scale = Fraction(10) ** max(-_LONGEST_EXPONENT, min(_LONGEST_EXPONENT, power))
+    exact = number * scale * _NANO
+    nano = _away_from_zero(exact.numerator, exact.denominator)
+    most = _MOST * _NANO
+    return Quantity(max(-most, min(most, nano)), form)
+
+
+def in_bytes(count: int) -> str:
+    """Bytes as the kubelet writes them in messages: with a binary suffix where nothing is lost by it."""
+    return str(Quantity(count * _NANO, "binary"))

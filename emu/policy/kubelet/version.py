@@ -1,0 +1,37 @@
+"""Kubernetes versions: the minor one picks the rules."""
+
+from __future__ import annotations
+
+import re
+
+Version = tuple[int, int]
+
+NEWEST: Version = (1, 36)
+"""The newest whose rules were checked by running its code."""
+KEP_2570_FLOOR_FORMULA: Version = (1, 27)
+OOM_GROUP: Version = (1, 28)
+SIDECARS: Version = (1, 29)
+"""An init container with restartPolicy Always goes on running; before, the API server drops the field."""
+NO_SWAP: Version = (1, 30)
+EVICTION_GRACE: Version = (1, 30)
+CRITICAL_PODS_DO_NOT_SWAP: Version = (1, 31)
+TMPFS_NOSWAP: Version = (1, 31)
+SIDECAR_OOM_SCORE: Version = (1, 32)
+OOM_GROUP_IS_A_CHOICE: Version = (1, 32)
+SOFT_EVICTION_GRACE: Version = (1, 32)
+POD_LEVEL: Version = (1, 34)
+"""`spec.resources` of the pod itself is on by default."""
+PRINTER_NOT_READY: Version = (1, 35)
+CFS_PERIOD: Version = (1, 36)
+RESIZE_BEYOND_THE_NODE_WAITS: Version = (1, 36)
+RESERVATION_POLICY: Version = (1, 36)
+THROTTLING_IS_A_CHOICE: Version = (1, 37)
+"""memory.high is not written unless memoryThrottlingFactor is set."""
+
+
+def parse_version(text: str) -> Version:
+    """`1.34`, `v1.34.9` → (1, 34); ValueError for anything else."""
+    match = re.fullmatch(r"v?(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a Kubernetes version; write it like 1.34")
+    return int(match[1]), int(match[2])
