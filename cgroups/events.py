@@ -130,7 +130,7 @@ class EventWatcher:
         return [change for change in changes if change is not None]
 
     def changed(self, fd: int) -> Change | None:
-        """Read one watched descriptor again: its change, or `None` if it tells the same as before."""
+        """Read one watched descriptor again: its change, or `None` if it says the same as before."""
         file, before = self._files[fd], self._last[fd]
         try:
             values = parse.parse_flat(file.read())

@@ -13,7 +13,7 @@ from cgroups.values import NO_LIMIT, Limit
 
 @dataclass(frozen=True, slots=True)
 class IoStat:
-    """One device's line of io.stat: bytes and requests (`ios`) read, written and discarded. `None`: not told."""
+    """One device's line of io.stat: bytes and requests (`ios`) read, written and discarded. `None`: not reported."""
 
     device: str
     rbytes: int | None = None

@@ -1,6 +1,6 @@
 """Read /dev/kmsg: one record a read(2), its number in sequence, and what was lost reported as lost.
 
-The format is the kernel's Documentation/ABI/testing/dev-kmsg. The ring buffer is overwritten while nobody reads;
+The format is the kernel's Documentation/ABI/testing/dev-kmsg. The ring buffer is overwritten while nothing reads;
 the kernel then answers EPIPE once and goes on with the oldest record it still has. Anybody who may write /dev/kmsg
 can put lines there, with a facility that is not 0: only facility 0 is the kernel's own word.
 """
@@ -52,7 +52,7 @@ class KmsgRecord:
 class KmsgGap:
     """Records that were overwritten before they were read: those after `after` and before `before`.
 
-    `after` is `None` when nothing had been read yet, and `lost` is `None` then: the kernel does not tell how many.
+    `after` is `None` when nothing had been read yet, and `lost` is `None` then: the kernel does not say how many.
     """
 
     after: int | None
@@ -94,7 +94,7 @@ def parse_record(raw: bytes) -> KmsgRecord:
 
 
 def parse_dmesg(text: str) -> list[KmsgRecord]:
-    """The records in dmesg's text ("[    1.234567] …"). It tells no level and no number: priority 6, sequence None.
+    """The records in dmesg's text ("[    1.234567] …"). It has no level and no number: priority 6, sequence None.
 
     Lines without a stamp go on with the record before them; ones before the first stamp are passed over.
     """
@@ -132,7 +132,7 @@ class KmsgReader:
     """Follows /dev/kmsg without blocking. A context manager; opening needs CAP_SYSLOG or kernel.dmesg_restrict=0.
 
     `from_end`: only what comes after opening; else from the oldest record that the kernel has. `facility`: give only
-    its records (0, the kernel's own, unless told otherwise; `None` for all); gaps are always given.
+    its records (by default 0, the kernel's own; `None` for all); gaps are always given.
     """
 
     def __init__(

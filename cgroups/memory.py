@@ -77,7 +77,7 @@ class MemoryStat:
 
     @property
     def page_cache(self) -> int | None:
-        """Bytes of cached file content proper: `file` without `shmem`. `None` where either is not told."""
+        """Bytes of cached file content proper: `file` without `shmem`. `None` where either is not reported."""
         file, shmem = self.values.get("file"), self.values.get("shmem")
         return None if file is None or shmem is None else file - shmem
 

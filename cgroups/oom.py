@@ -5,7 +5,7 @@ kill lines always, so a kill may come without its block: then it says who died a
 memory.oom.group one block is followed by a kill line for every process, the first victim among them once more.
 
 Lines of two blocks could come interleaved. Where the kernel notes who printed (`KmsgRecord.caller`) they are told
-apart by that; where it does not, a second block that begins within the first takes away what cannot be told for sure:
+apart by that; where it does not, a second block that begins within the first takes away what is not certain:
 such a kill keeps what its own lines say and is not `complete`.
 """
 
@@ -111,7 +111,7 @@ class OomParser:
         self._contexts: dict[str | None, _Context] = {}
 
     def feed(self, record: KmsgRecord | KmsgGap) -> OomKill | None:
-        """The kill that this record tells of, else `None`.
+        """The kill that this record reports, else `None`.
 
         Of an oom.group kill the first comes before the line that says so: its `group` is `None` here, and is filled
         in by `scan_oom`.
@@ -209,8 +209,8 @@ def _kill(context: _Context, line: Killed, record: KmsgRecord) -> OomKill:
         context.killed.add(line.pid)
         kill = replace(kill, group=context.group, repeat=repeat)
         if block and block.done and not block.mixed and block.summary:
-            told = block.summary if block.summary.pid == line.pid else None
-            return _with_block(kill, block, told)
+            summary = block.summary if block.summary.pid == line.pid else None
+            return _with_block(kill, block, summary)
         return kill
     context.group, context.killed = None, {line.pid}
     if block and (block.mixed or block.summary):

@@ -129,7 +129,7 @@ def parse_cpu_max(text: Text) -> CpuMax:
 def parse_io_stat(text: Text) -> dict[str, IoStat]:
     """io.stat by device ("MAJOR:MINOR"). Empty where the cgroup did no io.
 
-    Some kernels write a device that has nothing to tell without its newline, so that two devices share a line.
+    Some kernels write a device that has nothing to report without its newline, so that two devices share a line.
     """
     try:
         return {
@@ -154,9 +154,9 @@ def parse_pressure(text: Text) -> Pressure:
     for line in _str(text).splitlines():
         name, *pairs = line.split()
         try:
-            told = dict(pair.split("=", 1) for pair in pairs)
+            values = dict(pair.split("=", 1) for pair in pairs)
             lines[name] = PressureLine(
-                float(told["avg10"]), float(told["avg60"]), float(told["avg300"]), int(told["total"])
+                float(values["avg10"]), float(values["avg60"]), float(values["avg300"]), int(values["total"])
             )
         except (KeyError, ValueError):
             _refuse(text, "lines like 'some avg10=0.00 avg60=0.00 avg300=0.00 total=0'")

@@ -197,7 +197,7 @@ class Phase:
     until: Until | None = None
     """Ends it before its duration is over."""
     follows: bool = False
-    """Begin when the phase before it ends, whatever `start_s` says: nobody knows yet when that will be."""
+    """Begin when the phase before it ends, whatever `start_s` says: when that will be is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -306,7 +306,7 @@ def to_line(record: RequestSent | RequestDone) -> str:
 
 PAUSE, RESUME = "pause", "resume"
 FREEZER_ACTIONS = (PAUSE, RESUME)
-"""What the freezer daemon may be told: `{"action": "pause"}` (container-freezer, pkg/daemon/handler.go)."""
+"""The requests that the freezer daemon takes: `{"action": "pause"}` (container-freezer, pkg/daemon/handler.go)."""
 START_HEADER = "X-Emu-Start"
 """In an answer: how warm the start was that the request waited for."""
 ACTIVATOR_PROBE = (
@@ -345,7 +345,7 @@ class Pointed:
 
 
 @dataclass(frozen=True)
-class Told:
+class ActivatorReport:
     """From the activator, a line each."""
 
     what: str
@@ -366,6 +366,6 @@ class Told:
         return json.dumps(asdict(self), separators=(",", ":")) + "\n"
 
     @classmethod
-    def from_line(cls, line: bytes) -> Told:
+    def from_line(cls, line: bytes) -> ActivatorReport:
         """The inverse of `to_line`."""
         return cls(**json.loads(line))

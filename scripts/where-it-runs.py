@@ -22,7 +22,7 @@ MEMORY_EACH = 4 << 30
 
 
 def say(text: str) -> None:
-    """Tell people, not programs."""
+    """For people, not for programs."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -275,7 +275,7 @@ def _joined(data: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _normal(got: bytes) -> bytes:
-    """What does not vary from run to run: no date of today, no port of ours, no cuts between chunks."""
+    """What does not vary from run to run: no date of today, no port, no cuts between chunks."""
     said = b""
     while got:
         head, end, rest = got.partition(b"\r\n\r\n")
@@ -313,13 +313,13 @@ def compare(wire: Wire, got: Outcome, strict: bool) -> WireResult:
 
 
 async def play_all(
-    host: str, port: int, app: WireApp, wires: Iterable[Wire], strict: bool, tell: Callable[[WireResult], None]
+    host: str, port: int, app: WireApp, wires: Iterable[Wire], strict: bool, done: Callable[[WireResult], None]
 ) -> list[WireResult]:
     """Each of these strings, one after the other."""
     results = []
     for wire in wires:
         result = compare(wire, await play(host, port, app, wire), strict)
-        tell(result)
+        done(result)
         results.append(result)
     return results
 

@@ -40,10 +40,10 @@ BASE = {
     "EMU_STATS_PORT": "0",
     "EMU_METRICS_PORT": "0",
 }
-"""What our own is started with; a case's settings come on top."""
+"""How emu's own is started; a case's settings come on top."""
 PROXY_PORT, TLS_PORT, APP_PORT_GIVEN = 8012, 8112, 8080
 PLAYED = Result | WireResult
-Tell = Callable[[PLAYED], None]
+Done = Callable[[PLAYED], None]
 
 
 def groups(cases: Iterable[Case]) -> dict[str, list[Case]]:
@@ -60,7 +60,7 @@ def against_target(
     url: str,
     app_port: int,
     given: Mapping[str, str],
-    tell: Tell,
+    done: Done,
     skip: Callable[[Case], None],
 ) -> list[PLAYED]:
     """Play what can be played against a proxy that runs already. Cases whose settings it was not started with are
@@ -79,13 +79,13 @@ def against_target(
             skip(case)
 
     async def play() -> list[PLAYED]:
-        played = await _cases(chosen, host, port, app_port, tell)
-        return [*played, *(await _strings(wires if not given else (), host, port, app_port, True, tell))]
+        played = await _cases(chosen, host, port, app_port, done)
+        return [*played, *(await _strings(wires if not given else (), host, port, app_port, True, done))]
 
     return asyncio.run(play())
 
 
-def against_program(cases: Iterable[Case], wires: Sequence[Wire], program: str, tell: Tell) -> list[PLAYED]:
+def against_program(cases: Iterable[Case], wires: Sequence[Wire], program: str, done: Done) -> list[PLAYED]:
     """Play all against another queue-proxy: it is started for each group of settings, one after the other, for its
     ports are Knative's.
     """
@@ -96,9 +96,9 @@ def against_program(cases: Iterable[Case], wires: Sequence[Wire], program: str, 
             known = _with_app(json.loads(settings), APP_PORT_GIVEN)
             proxy = await asyncio.to_thread(_Program, program, known)
             try:
-                results += await _cases(group, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, tell)
+                results += await _cases(group, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, done)
                 if settings == "{}":
-                    results += await _strings(wires, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, True, tell)
+                    results += await _strings(wires, LOOPBACK, PROXY_PORT, APP_PORT_GIVEN, True, done)
             finally:
                 proxy.close()
         return results
@@ -106,8 +106,8 @@ def against_program(cases: Iterable[Case], wires: Sequence[Wire], program: str, 
     return asyncio.run(play())
 
 
-def against_ours(cases: Iterable[Case], wires: Sequence[Wire], tell: Tell) -> list[PLAYED]:
-    """Play all against our own queue-proxy, a new process for each group of settings and each file of strings."""
+def against_ours(cases: Iterable[Case], wires: Sequence[Wire], done: Done) -> list[PLAYED]:
+    """Play all against emu's own queue-proxy, a new process for each group of settings and each file of strings."""
 
     async def play_group(settings: str, group: Sequence[Case], wires: Sequence[Wire]) -> list[PLAYED]:
         async with places:
@@ -115,8 +115,8 @@ def against_ours(cases: Iterable[Case], wires: Sequence[Wire], tell: Tell) -> li
             proxy = _OwnProxy(app_port, _with_app(json.loads(settings), app_port))
             try:
                 port = await asyncio.to_thread(proxy.port)
-                played = await _cases(group, LOOPBACK, port, app_port, tell)
-                return [*played, *(await _strings(wires, LOOPBACK, port, app_port, False, tell))]
+                played = await _cases(group, LOOPBACK, port, app_port, done)
+                return [*played, *(await _strings(wires, LOOPBACK, port, app_port, False, done))]
             finally:
                 proxy.close()
 
@@ -131,7 +131,7 @@ def against_ours(cases: Iterable[Case], wires: Sequence[Wire], tell: Tell) -> li
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
+    """A port of the loopback without a listener."""
     with socket.create_server((LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
 
@@ -140,27 +140,27 @@ def _with_app(settings: Mapping[str, str], app_port: int) -> dict[str, str]:
     return {name: value.replace(APP_PORT, str(app_port)) for name, value in settings.items()}
 
 
-async def _cases(cases: Sequence[Case], host: str, port: int, app_port: int, tell: Tell) -> list[PLAYED]:
+async def _cases(cases: Sequence[Case], host: str, port: int, app_port: int, done: Done) -> list[PLAYED]:
     if not cases:
         return []
     app = ScriptedApp(LOOPBACK, app_port)
     await _listen(app)
     try:
-        return list(await _all(cases, Player(host, port, app), tell))
+        return list(await _all(cases, Player(host, port, app), done))
     finally:
         await app.close()
         await asyncio.sleep(GONE_S)
 
 
 async def _strings(
-    wires: Sequence[Wire], host: str, port: int, app_port: int, strict: bool, tell: Tell
+    wires: Sequence[Wire], host: str, port: int, app_port: int, strict: bool, done: Done
 ) -> list[PLAYED]:
     if not wires:
         return []
     app = WireApp(LOOPBACK, app_port)
     await _listen(app)
     try:
-        return list(await play_all(host, port, app, wires, strict, tell))
+        return list(await play_all(host, port, app, wires, strict, done))
     finally:
         await app.close()
 
@@ -176,11 +176,11 @@ async def _listen(app: ScriptedApp | WireApp) -> None:
         ) from taken
 
 
-async def _all(cases: Sequence[Case], player: Player, tell: Tell) -> list[Result]:
+async def _all(cases: Sequence[Case], player: Player, done: Done) -> list[Result]:
     results = []
     for case in cases:
         result = await player.play(case)
-        tell(result)
+        done(result)
         results.append(result)
     return results
 
@@ -228,9 +228,9 @@ class _OwnProxy:
         """Where it listens; EmuError if it ended instead."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            told = json.loads(line)
-            if told.get("event") == "listening":
-                return int(told["port"])
+            event = json.loads(line)
+            if event.get("event") == "listening":
+                return int(event["port"])
         assert self._process.stderr is not None
         raise EmuError(
             "emu's queue-proxy did not start",

@@ -57,7 +57,7 @@ def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
 
 class Log:
     """JSON lines on standard output. A log whose reader is gone is silent, and one that is full loses lines
-    rather than stop the process; `lost` in the next line tells how many.
+    rather than stop the process; `lost` in the next line says how many.
     """
 
     def __init__(self, who: str, fd: int = 1) -> None:
@@ -68,7 +68,7 @@ class Log:
         self._held: dict[str, int] = {}
         self._polls: dict[int, select.poll] = {}
         self.style: Zap | None = None
-        """How lines are written; None is our own way."""
+        """How lines are written; None is the default way."""
 
     def event(self, event: str, **facts: object) -> None:
         """One line: what happened, the CLOCK_MONOTONIC second, and the facts."""
@@ -81,7 +81,7 @@ class Log:
             self._write(text, self.style.fd)
 
     def seldom(self, event: str, every_s: float = 1.0, **facts: object) -> None:
-        """Like `event`, at most once in `every_s`; `more` in the next line tells how many were held back."""
+        """Like `event`, at most once in `every_s`; `more` in the next line says how many were held back."""
         now = time.monotonic()
         if now - self._last_at.get(event, -every_s) < every_s:
             self._held[event] = self._held.get(event, 0) + 1

@@ -222,7 +222,7 @@ def _docker() -> tuple[DockerFacts | None, str | None, EngineCause | None]:
 
 
 def engine_signs() -> tuple[str, ...]:
-    """What shows that there is an engine here, though it may be stopped, another user's, or none of ours to ask."""
+    """What shows that there is an engine here, though it may be stopped, another user's, or not ours to ask."""
     user = os.getuid()
     programs = [parts.which(name) for name in ("dockerd", "dockerd-rootless.sh")]
     places = [

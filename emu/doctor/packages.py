@@ -56,10 +56,10 @@ def main() -> None:
     """Print the packages on standard output, the words on standard error."""
     from emu.doctor.facts import gather_facts
 
-    told = lacking(gather_facts())
-    for text in told.says:
+    missing = lacking(gather_facts())
+    for text in missing.says:
         print(text, file=sys.stderr)
-    print(" ".join(told.packages))
+    print(" ".join(missing.packages))
 
 
 if __name__ == "__main__":

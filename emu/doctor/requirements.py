@@ -225,7 +225,7 @@ def obstacles(facts: HostFacts, where: Where, *, docker: bool = True) -> list[Re
 
 
 def possible_place(facts: HostFacts, *, docker: bool = True) -> Where | None:
-    """Where a run takes place if nobody says: the host if it can, else the sandbox; None if neither can."""
+    """Where a run takes place by default: the host if it can, else the sandbox; None if neither can."""
     return next((where for where in ("host", "sandbox") if not obstacles(facts, where, docker=docker)), None)
 
 

@@ -18,7 +18,7 @@ _DIRECT = (Path("/dev"), Path("/proc"))
 def write(path: Path, text: str, mode: int = 0o666) -> None:
     """Write it. A link is followed. A file is replaced in one step and keeps its mode; a new one has `mode` less the
     umask. Pipes and character devices (/dev/null, /dev/stdout) are written to. OSError for what cannot be written:
-    a directory, a block device, a socket, a pipe that nobody reads.
+    a directory, a block device, a socket, a pipe without a reader.
     """
     data = text.encode("utf-8")
     try:

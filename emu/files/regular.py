@@ -1,6 +1,6 @@
 """Files that are opened by a name from outside: regular ones only, and never more of them than is asked for.
 
-A name can lead to a pipe that nobody writes to, a device without an end, or a line of a gigabyte. Standard library
+A name can lead to a pipe without a writer, a device without an end, or a line of a gigabyte. Standard library
 only: containers import it.
 """
 

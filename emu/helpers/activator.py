@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from emu.helpers.helper import START_S, Helper
-from emu.messages import Pointed, Told
+from emu.messages import ActivatorReport, Pointed
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
@@ -21,7 +21,7 @@ class RunActivator:
     """The process of one run. A context manager."""
 
     def __init__(self, spec: PodSpec, run: RunDir, log: EventLog, on_line: Callable[[], None] = lambda: None) -> None:
-        """`on_line` is called, in a thread, when `hear` has something to give."""
+        """`on_line` is called, in a thread, when `reports` has something to give."""
         self._spec = spec
         self._run = run
         self._log = log
@@ -49,11 +49,11 @@ class RunActivator:
         self._pointed = pointed
         self._helper.send(pointed.to_line())
 
-    def hear(self) -> Iterator[Told]:
-        """All that it said since."""
+    def reports(self) -> Iterator[ActivatorReport]:
+        """All that it reported since."""
         self._keep()
         for line in self._helper.lines():
-            yield Told.from_line(line)
+            yield ActivatorReport.from_line(line)
 
     def _keep(self) -> None:
         """Start it again if it has died, as its Deployment would; the requests that it held are lost."""
@@ -79,4 +79,4 @@ class RunActivator:
         line = self._helper.line(START_S)
         if not line:
             raise self._helper.not_started()
-        self.port = Told.from_line(line).port
+        self.port = ActivatorReport.from_line(line).port

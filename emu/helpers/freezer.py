@@ -101,7 +101,7 @@ class RunFreezer:
         self._start()
 
     def _make_home(self) -> None:
-        """With a folder for queue-proxy's user alone: nobody else can reach the token and the socket in it."""
+        """With a folder for queue-proxy's user alone: no other user can reach the token and the socket in it."""
         pod = self._home / "pod"
         self._home.mkdir(parents=True)
         self._home.chmod(0o711)

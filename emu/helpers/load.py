@@ -40,7 +40,7 @@ class RunLoad:
         secret = any(is_secret(name) for phase in self._plan.phases for name in phase.request.headers)
         write_new(self._run.load_plan, self._plan.to_json(), private=secret)
         words = ["--plan", str(self._run.load_plan), "--out", str(self._run.requests), "--parent", str(os.getpid())]
-        self._helper.start("emu.daemon.load", [*words, "--told"])
+        self._helper.start("emu.daemon.load", [*words, "--met"])
         return self
 
     def __exit__(

@@ -48,7 +48,7 @@ _BORN_DEADLINE_S = 60.0
 _BIRTH_LOOK_S = 0.003
 """Well below what a runtime takes from the cgroup to the process, and long enough not to take its processor."""
 _BACK_S = 30.0
-"""An engine that is started anew is waited for so long, so that it can be told what to remove."""
+"""How long a restarted engine is waited for, so that it can be asked to remove what is left."""
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class PodTemplate:
     grace_s: int = 30
     """Seconds from SIGTERM to SIGKILL, preStop hook included."""
     last_grace_s: int = 0
-    """The same when the run is over: nobody needs the pod any more."""
+    """The same when the run is over: the pod is no longer needed."""
     restart_policy: RestartPolicy = "Always"
     back_off: BackOffRule = field(default_factory=BackOffRule)
     port: int | None = None

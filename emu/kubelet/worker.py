@@ -148,7 +148,7 @@ class PodWorker:
     def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
         """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
         SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
-        there is no grace period unless one was asked for: nobody needs the pod any more.
+        there is no grace period unless one was asked for: the pod is no longer needed.
         """
         if self._ending or self.blind:
             return
@@ -169,7 +169,7 @@ class PodWorker:
             self._stop(instance, grace_s, why if hooks else "run")
 
     def hurry(self) -> None:
-        """The run was interrupted: nobody waits for hooks and grace periods any more, those under way among them."""
+        """The run was interrupted: hooks and grace periods are waited for no longer, those under way among them."""
         self._end.hurry()
         if self._ending:
             self.stop_by = now() + _STOP_MARGIN_S
@@ -177,7 +177,7 @@ class PodWorker:
                 self._stop(instance, 0, "run")
 
     def cut_short(self) -> None:
-        """SIGKILL to containers that are ending: nobody needs them any more."""
+        """SIGKILL to containers that are ending: they are no longer needed."""
         for instance in self._running():
             self._engine.kill(instance.id)
 

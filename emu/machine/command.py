@@ -1,4 +1,4 @@
-"""The one door to subprocess: lists of words, never a shell; a failure tells the command and its last words."""
+"""The one door to subprocess: lists of words, never a shell; a failure names the command and its last words."""
 
 from __future__ import annotations
 

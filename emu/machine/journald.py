@@ -23,14 +23,14 @@ class Journald:
         """One entry: 6 is info, 4 warning, 3 error. False if it was not taken."""
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        told = {
+        fields = {
             "MESSAGE": message,
             "PRIORITY": str(priority),
             "SYSLOG_IDENTIFIER": self._identifier,
             **{name: value for name, value in fields.items() if value},
         }
         try:
-            self._socket.sendto(b"".join(_field(*pair) for pair in told.items()), self._path)
+            self._socket.sendto(b"".join(_field(*pair) for pair in fields.items()), self._path)
         except OSError:
             return False
         return True

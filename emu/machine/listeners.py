@@ -1,7 +1,7 @@
 """How many connections wait in a pod to be accepted: the queues of its listening sockets, asked of the kernel.
 
 A client counts a request as sent once the kernel has its connection, though the process that listens may be too busy,
-or too short of memory, to accept it. sock_diag(7) tells how many there are; it speaks of the network namespace in
+or too short of memory, to accept it. sock_diag(7) reports how many there are; it speaks of the network namespace in
 which its socket was made, and a container's is another than ours. It answers with struct inet_diag_msg of
 linux/inet_diag.h, where for a listening socket rqueue is how many wait and wqueue for how many there is room.
 """

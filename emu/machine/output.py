@@ -50,7 +50,7 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(printable(str(text)), err=err, nl=nl)
 
 
-class ReaderGone(Exception):  # noqa: N818  it is no error of ours
+class ReaderGone(Exception):  # noqa: N818  it is not emu's error
     """Whoever read standard output went away (`emu show | head -1`)."""
 
 

@@ -1,6 +1,6 @@
 """Whose a thing is: a process, known also after its pid was given to another, whatever becomes of the wall clock.
 
-psutil tells when a process started in seconds since 1970, counted from a boot that seems to move when the clock is
+psutil gives a process's start time in seconds since 1970, counted from a boot that seems to move when the clock is
 set; the kernel counts it in ticks since boot.
 """
 

@@ -51,8 +51,8 @@ def read_in(folders: Iterable[Path], check: Callable[[], None]) -> bool:
 
 
 def drop(folders: Iterable[Path]) -> None:
-    """Have the kernel forget the pages of every file (POSIX_FADV_DONTNEED): those that are clean and that nobody has
-    mapped, so dirty ones are written first.
+    """Have the kernel forget the pages of every file (POSIX_FADV_DONTNEED): those that are clean and
+    not mapped, so dirty ones are written first.
     """
     os.sync()
     for path in _files(folders):

@@ -8,7 +8,7 @@ from pathlib import Path
 from emu.errors import EmuError
 
 IN_SANDBOX = "EMU_SANDBOX"
-"""Set in our own kernel to its kind (`uml`, `qemu`)."""
+"""Set in the sandbox to its kind (`uml`, `qemu`)."""
 TRACEBACKS = "tracebacks"
 """The folder below the cache for what was not foreseen."""
 _PACKAGE = Path(__file__).resolve().parents[1]

@@ -69,7 +69,7 @@ def _status(command: Callable[[], object]) -> int:
     except Exception as unforeseen:
         if isinstance(unforeseen, OSError) and _is_of_stdout(unforeseen):
             return _unwritten(unforeseen)
-        _say(told(unforeseen))
+        _say(described(unforeseen))
         return EXIT_BAD_INPUT
 
 
@@ -85,7 +85,7 @@ def _code(code: object) -> int:
 def _say(text: str) -> None:
     try:
         output.echo(text, err=True)
-    except OSError:  # nobody hears it; the exit status says it all the same
+    except OSError:  # nothing reads it; the exit status says it all the same
         output.discard(stderr=True)
 
 
@@ -101,7 +101,7 @@ def _unwritten(error: OSError) -> int:
     return EXIT_BAD_INPUT
 
 
-def told(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """The line for an error that was not foreseen; its traceback is kept in a file."""
     words = _in_a_line(error)
     kept = keep(error)

@@ -59,7 +59,7 @@ class Reporter:
         self._stats = RequestStats(now)
         self._known = False
         """The autoscaler knows that there are requests; else the next one is the first, and told at once."""
-        self._told_at_once = False
+        self._sent_at_once = False
 
     @property
     def inside(self) -> int:
@@ -67,11 +67,11 @@ class Reporter:
         return self._stats.concurrency
 
     def arrived(self, now: float) -> bool:
-        """A request came; whether it is to be told at once, as a concurrency of 1."""
+        """A request came; whether it is to be reported at once, as a concurrency of 1."""
         first = not self._known
         if first:
             self._stats.report(now)
-            self._known = self._told_at_once = True
+            self._known = self._sent_at_once = True
         self._stats.arrived(now)
         return first
 
@@ -93,7 +93,7 @@ class Reporter:
         report = self._stats.report(now)
         if report.average_concurrency == 0.0 and not self._stats.concurrency:
             self._known = False
-        if not self._told_at_once:
+        if not self._sent_at_once:
             return report
-        self._told_at_once = False
+        self._sent_at_once = False
         return Report(max(report.average_concurrency - 1.0, 0.0), 0.0, report.request_count - 1)

@@ -78,7 +78,7 @@ def _poisson(rate: float, duration_s: float, random: Random) -> Iterator[float]:
 
 
 def _poisson_steps(rates: tuple[float, ...], duration_s: float, random: Random) -> Iterator[float]:
-    """Each rate for an equal share. What is drawn has no memory, so each share may begin anew."""
+    """Each rate for an equal share. What is drawn has no memory, so each share may begin afresh."""
     share_s = duration_s / max(1, len(rates))
     for number, rate in enumerate(rates):
         yield from (number * share_s + at for at in _poisson(rate, share_s, random))

@@ -1,4 +1,4 @@
-"""When queue-proxy, told to end, may: once no request has come for a while (knative.dev/pkg/network, Drainer).
+"""When queue-proxy may end after SIGTERM: once no request has come for a while (knative.dev/pkg/network, Drainer).
 
 The app's preStop hook starts a drain too; unless the pod really is to end, that one is called off after a second.
 Times are seconds on one clock that only the caller reads.
@@ -17,13 +17,13 @@ class Draining:
         self.quiet_s = quiet_s
         self.active = False
         """Probes are refused."""
-        self.told = False
-        """The process was told to end: the drain is not called off any more."""
+        self.terminated = False
+        """The process got SIGTERM: the drain is not called off any more."""
         self._until = 0.0
 
-    def tell(self, now: float) -> None:
+    def terminate(self, now: float) -> None:
         """SIGTERM."""
-        self.told = True
+        self.terminated = True
         self._begin(now)
 
     def hook(self, now: float) -> None:
@@ -41,8 +41,8 @@ class Draining:
             self._until = now + self.quiet_s
 
     def hook_waited(self) -> bool:
-        """HOOK_WAIT_S after the hook: True if its drain was called off, for nobody told the process to end."""
-        if self.told:
+        """HOOK_WAIT_S after the hook: True if its drain was called off, because the process got no SIGTERM."""
+        if self.terminated:
             return False
         self.active = False
         return True

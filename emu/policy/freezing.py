@@ -2,15 +2,15 @@
 request (Knative's pkg/queue/concurrency_state.go up to 1.9 did the same with two locks).
 
 A request is forwarded only in a state in which the app is known to run. Whatever leaves that in doubt (a pause whose
-answer was lost, a queue-proxy that was started anew) counts as frozen: resuming what runs does no harm. At most one
+answer was lost, a queue-proxy that was restarted) counts as frozen: resuming what runs does no harm. At most one
 command is under way, and no request waits for another one's service, only for the command.
 
     RUNNING   a request is in the app
     GRACE     none is; the app is paused when the grace period is over
     CHECKING  it is asked whether the app is ready: one that still starts is not paused
-    PAUSING   told to pause; requests that come wait for the outcome
+    PAUSING   asked to pause; requests that come wait for the outcome
     FROZEN    paused, as far as is known; the next request resumes it
-    RESUMING  told to resume; requests wait
+    RESUMING  asked to resume; requests wait
     RETRYING  resuming failed; it is tried again, and requests wait, but not for ever
 
 Times are seconds on one clock that only the caller reads.
@@ -68,7 +68,7 @@ RUNS = frozenset((State.RUNNING, State.GRACE, State.CHECKING))
 
 
 class Command(Enum):
-    """What is to be done now; its outcome is told to the machine."""
+    """What is to be done now; its outcome is reported to the machine."""
 
     CHECK = "check"
     PAUSE = "pause"
@@ -79,7 +79,7 @@ class ProbeAnswer(Enum):
     """What becomes of a probe of the app's health."""
 
     ASK = "ask"
-    """The app is asked; the machine is told when that is over."""
+    """The app is asked; its end is reported to the machine."""
     READY = "ready"
     """It was ready when it was paused, and stands still since."""
     UNREADY = "unready"
@@ -163,7 +163,7 @@ class Freezing(Generic[Key]):
     # --- probes
 
     def probe(self, key: Key) -> ProbeAnswer:
-        """A probe of the app's health came: it wakes nobody and is no activity, but nothing is paused under it."""
+        """A probe of the app's health came: it wakes nothing and is no activity, but nothing is paused under it."""
         if self.state in RUNS:
             self._probes.add(key)
             return ProbeAnswer.ASK
@@ -241,7 +241,7 @@ class Freezing(Generic[Key]):
         return actions
 
     def stop(self) -> list[Action[Key]]:
-        """The process is told to end: the app runs from now on, so that it can finish and hear its own SIGTERM."""
+        """The process got SIGTERM: the app runs from now on, so that it can finish and hear its own SIGTERM."""
         self.stopping = True
         if self.state in RUNS:
             self._run()

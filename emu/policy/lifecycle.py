@@ -121,7 +121,7 @@ class PodView:
 
 def pod_view(containers: Sequence[ContainerState], now: float, *, terminating: bool = False) -> PodView:
     """READY STATUS RESTARTS as `kubectl get pod` prints them: a back-off shows the exit's reason until the kubelet's
-    next look and CrashLoopBackOff while it waits. `terminating`: the pod was told to end.
+    next look and CrashLoopBackOff while it waits. `terminating`: the pod is being deleted.
     """
     facts = PodFacts(
         [_printable(state, now) for state in containers],

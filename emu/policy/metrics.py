@@ -248,12 +248,12 @@ def _address(host: str) -> tuple[str, str]:
 
 def histogram(name: str, text: str, by_labels: Mapping[Labels, Series]) -> Iterator[str]:
     """A histogram's exposition; nothing before the first value."""
-    told = {labels: series for labels, series in by_labels.items() if any(series.counts)}
-    if not told:
+    filled = {labels: series for labels, series in by_labels.items() if any(series.counts)}
+    if not filled:
         return
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} histogram"
-    for labels, series in told.items():
+    for labels, series in filled.items():
         below = 0
         for bound, count in zip((*(f"{bound:g}" for bound in series.bounds), "+Inf"), series.counts, strict=True):
             below += count

@@ -71,7 +71,7 @@ def total(areas: Iterable[Area]) -> int:
 
 
 def plan(wanted: str, swapped: Sequence[Area], touched: Sequence[Area] | None, room_bytes: int) -> Plan:
-    """What of `swapped` to read back, where `room_bytes` are free below the limits; `touched` as `learn` told."""
+    """What of `swapped` to read back, where `room_bytes` are free below the limits; `touched` as `learn` gave it."""
     known = () if touched is None else tuple(common(swapped, touched))
     rest = sorted(without(swapped, known), key=lambda area: (area.mapping_bytes, area.pid, area.begin))
     whole = total(swapped)

@@ -45,7 +45,7 @@ def wanted_bytes(amount: str, held_bytes: int) -> int:
 
 @dataclass(frozen=True)
 class Held:
-    """What a container holds, in bytes; None is what this kernel does not tell."""
+    """What a container holds, in bytes; None where this kernel does not say."""
 
     current: int
     anon: int | None = None

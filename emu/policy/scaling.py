@@ -74,16 +74,16 @@ class Autoscaler:
         self._panic_pods = 0
 
     def record(self, now: float, concurrency: float) -> None:
-        """The activator or queue-proxy has told how many requests were under way in the second before."""
+        """The activator or queue-proxy has reported how many requests were under way in the second before."""
         self._stable.record(now, concurrency)
         self._panic.record(now, concurrency)
 
     def average(self, now: float) -> float | None:
-        """Over the stable window; None where nothing was told."""
+        """Over the stable window; None where nothing was reported."""
         return self._stable.value(now)
 
     def decide(self, now: float) -> int | None:
-        """How many pods; None where nothing was told, and nothing is to change."""
+        """How many pods; None where nothing was reported, and nothing is to change."""
         stable, panic = self._stable.value(now), self._panic.value(now)
         if stable is None or panic is None:
             return None
@@ -99,7 +99,7 @@ class Autoscaler:
 
 
 class Scaling:
-    """One pod, from its start on: `pods` is how many there are to be, 0 or 1. The caller tells what it learns, calls
+    """One pod, from its start on: `pods` is how many there are to be, 0 or 1. The caller reports what it learns, calls
     `step` when `next_at` has come, and does what `pods` says.
     """
 
@@ -119,15 +119,15 @@ class Scaling:
         """Of the last change of `pods`."""
 
     def average(self, now: float) -> float | None:
-        """Requests under way over the stable window; None where nothing was told."""
+        """Requests under way over the stable window; None where nothing was reported."""
         return self._autoscaler.average(now)
 
     def record(self, now: float, concurrency: float) -> None:
-        """Requests under way, as queue-proxy told: those of them that did not come through the activator."""
+        """Requests under way, as queue-proxy reported: those of them that did not come through the activator."""
         self._autoscaler.record(now, concurrency)
 
     def report(self, now: float, concurrency: float) -> None:
-        """Requests under way, as the activator told. The first one to a pod that is not wanted decides at once."""
+        """Requests under way, as the activator reported. The first to a pod that is not wanted decides at once."""
         self._autoscaler.record(now, concurrency)
         if concurrency and self._desired == 0:
             self._decide(now)

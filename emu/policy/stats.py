@@ -1,4 +1,4 @@
-"""What queue-proxy tells the autoscaler: how many requests were inside on average, and how many came.
+"""What queue-proxy reports to the autoscaler: how many requests were inside on average, and how many came.
 
 Rules from Knative's networking/pkg/http/stats/request.go and pkg/queue/protobuf_stats_reporter.go. Times are seconds
 on one clock that only the caller reads.

@@ -14,7 +14,7 @@ STILL_GOING = 50
 
 
 class Trimming:
-    """Told now and then how many connections and requests there are, it says when it is worth while."""
+    """Given the number of connections and requests now and then, it says when trimming is worth while."""
 
     def __init__(self) -> None:
         self._most = 0

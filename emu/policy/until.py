@@ -1,7 +1,7 @@
 """When a phase is over before its time: something happened that it was waiting for.
 
 What the load generator counts itself (requests) it decides by itself; what happens to the pod is known to the run,
-which tells it.
+which shows it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _count_of(counts: Mapping[str, int], container: str | None) -> int:
 def in_words(until: Until) -> str:
     """What it waits for: `1,000 requests in flight`, `2 OOM kills of queue-proxy or 9 answers`, `STATUS Running`."""
     of = "" if until.container is None else f" of {until.container}"
-    told = [
+    named = [
         f"{_count(wanted, what)}{rest}"
         for wanted, what, rest in (
             (until.oom_kills, "OOM kill", of),
@@ -70,7 +70,7 @@ def in_words(until: Until) -> str:
         if wanted is not None
     ]
     states = (("READY", until.ready), ("STATUS", until.status))
-    return " or ".join([*told, *(f"{column} {value}" for column, value in states if value is not None)])
+    return " or ".join([*named, *(f"{column} {value}" for column, value in states if value is not None)])
 
 
 def _count(number: int, what: str) -> str:

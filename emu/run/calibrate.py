@@ -196,7 +196,7 @@ def _listens(address: str, port: int) -> bool:
 
 
 def _await(address: str, port: int, who: str, ended: Callable[[], str | None] = lambda: None) -> None:
-    """Until somebody listens. EmuError when nobody does in time, or `ended` tells how it came to an end before."""
+    """Wait until the port is listened on. EmuError when it is not in time, or `ended` says how it ended before."""
     until = time.monotonic() + _READY_S
     while not _listens(address, port):
         why = ended()
@@ -235,7 +235,7 @@ def holding(running: Running, kind: Kind, count: int) -> Iterator[None]:
 def _code(running: Running) -> int:
     """Bytes of file-backed pages that serving requests refers to (proc(5), clear_refs and Referenced).
 
-    0 where nobody can tell: in User-Mode Linux a page is marked by the fault that brings it, not by each use.
+    0 where that cannot be known: in User-Mode Linux a page is marked by the fault that brings it, not by each use.
     """
     if where() == "sandbox:uml":
         return 0

@@ -37,7 +37,7 @@ class Removed:
 
 
 def clean(say: Callable[[str], None]) -> Iterator[Removed]:
-    """Remove what killed runs left behind, telling of each thing once it is gone; `say` hears what was unseen.
+    """Remove what killed runs left behind, naming each thing once it is gone; `say` gets what was unseen.
 
     Of each kind it first lists what there is, then asks which runs are alive: a run that begins meanwhile is known
     before it makes anything.

@@ -51,5 +51,5 @@ class PodWitness:
         path = self._pod.cgroup.container_path(instance.id) / "memory.events"
         try:
             return parse.parse_flat(path.read_text()).get("oom_kill", 0)
-        except (OSError, ValueError):  # it is gone, and its exit tells
+        except (OSError, ValueError):  # it is gone, and its exit says so
             return 0

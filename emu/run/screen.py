@@ -159,9 +159,9 @@ def _line(moment: Now) -> str:
 def _requests(moment: Now) -> str:
     outcomes = [f"{status}: {count}" for status, count in sorted(moment.by_status.items())]
     outcomes += [f"{name}: {count}" for name, count in sorted(moment.errors.items())]
-    told = f" ({', '.join(outcomes)})" if outcomes else ""
+    counts = f" ({', '.join(outcomes)})" if outcomes else ""
     connecting = f"{moment.connecting} connecting, " if moment.connecting else ""
-    return f"{connecting}sent {moment.sent}, in flight {moment.in_flight}{told}"
+    return f"{connecting}sent {moment.sent}, in flight {moment.in_flight}{counts}"
 
 
 def _restarts(count: int) -> str:

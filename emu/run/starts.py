@@ -37,7 +37,7 @@ from emu.serving.template import APP, QUEUE_PROXY
 from emu.spec import StartsSpec
 
 _TRIES = 3
-"""How often a temperature is prepared anew that did not hold until the request came."""
+"""How often a temperature is prepared again that did not hold until the request came."""
 _LOOK_S = 0.01
 _HOST = "app.default.example.com"
 _RECLAIM_ALL = "all"
@@ -227,13 +227,13 @@ class Starts:
 
     def _prepare_running(self, wanted: str) -> None:
         """A pod that has just answered; frozen, and its memory reclaimed, as is wanted. One that was in swap before
-        is made anew: what nobody asks for stays there.
+        is made again: what is not asked for stays there.
         """
         if APP in self._instances and self._held(self._instances[APP])[1]:
             self._clear()
         answer = self._ask("", lambda request: self._serve(request, policy.temperature_of(self._look(None)), []))
         if not answer.served:
-            self._clear()  # the temperature does not hold then, and is prepared anew
+            self._clear()  # the temperature does not hold then, and is prepared again
             return
         if wanted == policy.WARM_CPU:
             return

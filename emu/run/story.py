@@ -306,14 +306,14 @@ class _Events:
     def __init__(self, screen: Screen, began: float) -> None:
         self._screen = screen
         self._began = began
-        self._told: set[tuple[str, str]] = set()
+        self._shown: set[tuple[str, str]] = set()
 
     def show(self, event: KubeletEvent) -> None:
         """Show it if it is news."""
         known = (event.container, event.message)
-        if known in self._told or (event.type == "Normal" and event.reason not in _WORTH_A_LINE):
+        if known in self._shown or (event.type == "Normal" and event.reason not in _WORTH_A_LINE):
             return
-        self._told.add(known)
+        self._shown.add(known)
         text = f"{event.t - self._began:6.1f} s  {event.reason} {event.container}: {event.message}"
         if event.reason == "Started":
             text = f"{event.t - self._began:6.1f} s  {event.message}"

@@ -81,7 +81,7 @@ class Executed:
 
 
 class EngineGone(EmuError):  # noqa: N818  it says what happened
-    """The engine answers no more: it was stopped, it died, or it is being started anew."""
+    """The engine no longer answers: it was stopped, it died, or it is being restarted."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -112,7 +112,7 @@ class Runtime(Protocol):
         """Every image, with its size in bytes."""
 
     def image_folders(self, tag: str) -> list[Path]:
-        """The folders of this machine in which an image's files are; empty where that is not told."""
+        """The folders of this machine in which an image's files are; empty where that is not known."""
 
     def flatten(self, tag: str, into: str, labels: Mapping[str, str], scratch: Path) -> None:
         """Make an image whose files are shared with no other."""

@@ -20,7 +20,9 @@ def open_runtime(name: str, progress: images.Progress, own_images: Iterable[str]
         processes.provide(images.prepare(progress), progress)
         return processes, facts
     from emu.runtime import archives
-    from emu.runtime.docker import Engine  # here, because Docker's library takes its time where nobody needs it
+    from emu.runtime.docker import (
+        Engine,
+    )  # here, because Docker's library takes time to import, and may not be needed
 
     engine = Engine()
     facts = engine.connect()

@@ -161,7 +161,7 @@ class Engine(DockerImages):
                 os.kill(int(state["Pid"]), signal.SIGKILL)
 
     def _exit_code(self, ident: str) -> int | None:
-        """The exit code of an exec whose output has ended; None where the engine never told."""
+        """The exit code of an exec whose output has ended; None where the engine never reported it."""
         deadline = time.monotonic() + _EXEC_END_S
         while (state := self._api.exec_inspect(ident)).get("Running") and time.monotonic() < deadline:
             time.sleep(_EXEC_LOOK_S)

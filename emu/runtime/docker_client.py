@@ -67,7 +67,7 @@ class DockerClient:
 @contextmanager
 def asking(what: str, *, no_error: tuple[int, ...] = (), or_words: str = "") -> Iterator[None]:
     """Around what the engine is asked. What it refuses is an EmuError, unless its status is one of `no_error` or its
-    answer has these words; where nobody answers it is EngineGone.
+    answer has these words; where there is no answer it is EngineGone.
     """
     try:
         yield

@@ -1,6 +1,6 @@
 """Builds images/ in order, from the distribution's packages and PyPI; no image registry is asked.
 
-Two steps, because the second may happen where there is no network (our own kernel). `prepare` makes what needs
+Two steps, because the second may happen where there is no network (the sandbox). `prepare` makes what needs
 the network, once, into the user's cache: the base's root file system (mmdebstrap, from this machine's own package
 sources) and the Python packages that the daemons import. `ensure` builds from these whatever image the engine
 lacks or has from an older source; an image carries a digest of all it was built from as a label.
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 BASE, APP, QUEUE_PROXY = "emu/base", "emu/app", "emu/queue-proxy"
 _RECIPE = 1
-"""Counts up when the way of making the root file system changes, so that caches are made anew."""
+"""Counts up when the way of making the root file system changes, so that caches are made again."""
 _DEBIAN_PACKAGES = ("python3-minimal", "libpython3-stdlib", "coreutils", "dash", "libc-bin")
 _PYTHON_PACKAGES = ("h2", "uvloop")
 _NOT_NEEDED = "usr/share/doc usr/share/locale usr/share/man usr/share/i18n usr/lib/*/gconv usr/bin/perl*"

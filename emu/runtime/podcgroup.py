@@ -18,7 +18,7 @@ from emu.errors import EmuError
 from emu.machine import command
 
 PARENT = "emu"
-"""Everything of ours is below this cgroup (cgroupfs) or slice (systemd)."""
+"""All of emu's cgroups are below this cgroup (cgroupfs) or slice (systemd)."""
 CONTROLLERS = ("memory", "io", "cpu", "pids")
 OWNER_ATTRIBUTES = ("user.emu.owner", "trusted.emu.owner")
 """Extended attributes of a pod's cgroup that may say whose it is; the first is for kernels from 5.7 on."""
@@ -75,7 +75,7 @@ class PodCgroup(ABC):
         return
 
     def own(self, owner: str) -> None:
-        """Write on the cgroup whose it is, so that `emu clean` can tell a dead run's from a living one's."""
+        """Write on the cgroup whose it is, so that `emu clean` can distinguish a dead run's from a living one's."""
         for name in OWNER_ATTRIBUTES:
             try:
                 os.setxattr(self.path, name, owner.encode())
@@ -219,7 +219,7 @@ def pod_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
 
 
 def existing_pods(driver: str, mount: Mount) -> list[PodCgroup]:
-    """Every pod cgroup of ours that is there, whoever made it."""
+    """Every pod cgroup of emu's that exists, whoever made it."""
     if driver == "systemd":
         parent = mount.path / f"{PARENT}.slice"
         names = [path.name.removeprefix(f"{PARENT}-").removesuffix(".slice") for path in parent.glob("*.slice")]

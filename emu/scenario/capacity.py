@@ -1,4 +1,4 @@
-"""What a scenario asks for that no machine of this size has: told before anything is started. Pure."""
+"""What a scenario asks for that no machine of this size has: reported before anything is started. Pure."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class _Setter:
         self._root = root
 
     def put(self, value_for: Callable[[keys.Key | None], Node]) -> None:
-        """Put the value where the path leads; `value_for` gives it, told the key (None: one of the user's own)."""
+        """Put the value where the path leads; `value_for` gives it for the key (None: one of the user's own)."""
         node = self._root
         model: type[Model] = ScenarioSpec
         index = 0

@@ -46,7 +46,7 @@ class Problem:
     why: str
     fix: str
     first: bool = False
-    """An unknown key: told before others, as it may be their cause."""
+    """An unknown key: reported before others, as it may be their cause."""
 
     @property
     def order(self) -> tuple[bool, int, int]:
@@ -55,7 +55,7 @@ class Problem:
 
 
 def errors_of(problems: Iterable[Problem]) -> list[EmuError]:
-    """Each problem as an error with its place, in the order in which they are told."""
+    """Each problem as an error with its place, in the order in which they are reported."""
     return [_error(problem) for problem in sorted(problems, key=lambda problem: problem.order)]
 
 

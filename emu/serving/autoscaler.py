@@ -1,6 +1,6 @@
-"""A pod that may be scaled to zero: removed when nobody asks, made anew for the next request.
+"""A pod that may be scaled to zero: removed when idle, made again for the next request.
 
-Mechanism only: whether there is to be a pod is `emu.policy.scaling`'s. The activator and queue-proxy tell how many
+Mechanism only: whether there is to be a pod is `emu.policy.scaling`'s. The activator and queue-proxy report how many
 requests are under way; `turn`, called from the run's own loop, is the only place where anything is decided or done.
 Each pod has a worker of its own. The next one is made once the one before is gone: they share one name, one
 address and one record, where a cluster would let them overlap.
@@ -19,7 +19,7 @@ from emu.helpers.activator import RunActivator
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.worker import PodWorker
-from emu.messages import QUEUE_STATS_PORT, Pointed, Told
+from emu.messages import QUEUE_STATS_PORT, ActivatorReport, Pointed
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
 from emu.policy.stats import Stat
@@ -100,7 +100,7 @@ class ScaledPod:
 
     @property
     def view(self) -> PodView:
-        """The pod as kubectl would show it, and in a word of ours where there is none."""
+        """The pod as kubectl would show it, and in a word of emu's where there is none."""
         return PodView("0/0", SCALED_TO_ZERO, 0) if self._worker is None else self._worker.view
 
     def instance(self, container: str) -> Instance | None:
@@ -130,26 +130,26 @@ class ScaledPod:
 
     def turn(self) -> None:
         """Act on what the activator and queue-proxy said, and scale where it is due."""
-        for told in self._activator.hear():
-            self._take(told)
+        for report in self._activator.reports():
+            self._take(report)
         for moment, concurrency in self._scraper.found():
             self._scaling.record(moment, concurrency)
-        self._tell_readiness()
+        self._update_readiness()
         if now() >= self._scaling.next_at():
             self._scaling.step(now())
         self._act()
 
     # --- what is learnt
 
-    def _take(self, told: Told) -> None:
-        self._waiting, self._forwarded = told.waiting, told.forwarded
-        if told.what == "report":
-            self._scaling.report(told.t, told.concurrency)
-        elif told.what == "ready" and self._coming:
+    def _take(self, report: ActivatorReport) -> None:
+        self._waiting, self._forwarded = report.waiting, report.forwarded
+        if report.what == "report":
+            self._scaling.report(report.t, report.concurrency)
+        elif report.what == "ready" and self._coming:
             self._coming, self._start = False, ""
-            self._log.append(PodScaled(t=told.t, pods=1, reached=True, waiting=told.waiting))
+            self._log.append(PodScaled(t=report.t, pods=1, reached=True, waiting=report.waiting))
 
-    def _tell_readiness(self) -> None:
+    def _update_readiness(self) -> None:
         """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
         there = not self._ending and self._worker is not None
         ready = there and all(self._is_ready(name, state) for name, state in self.states.items())
@@ -206,7 +206,7 @@ class ScaledPod:
         assert self._worker is not None
         self._decided(0)
         self._ending, self._cut = True, False
-        self._tell_readiness()
+        self._update_readiness()
         self._activator.point(Pointed())
         self._worker.begin_stop(hooks=True, why=SCALE_DOWN)
 
@@ -251,7 +251,7 @@ class Scraper:
 
     def __init__(self, port: int = QUEUE_STATS_PORT) -> None:
         self.address = ""
-        """Of the pod; empty: nobody is asked."""
+        """Of the pod; empty: no pod is scraped."""
         self._port = port
         self._said: queue.SimpleQueue[tuple[float, float]] = queue.SimpleQueue()
         self._ended = threading.Event()

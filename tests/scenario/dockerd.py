@@ -1,4 +1,4 @@
-"""The engine of our own kernel, to be stopped and started again in the middle of a run. Never a host's own."""
+"""The engine of the sandbox's kernel, to be stopped and started again in the middle of a run. Never a host's own."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Dockerd:
 def the_engine() -> Iterator[Dockerd]:
     """The engine of this kernel; it answers again at the end. Skipped where it is not ours to stop."""
     if where() != "sandbox:uml":
-        pytest.skip("it stops the engine, so it runs in our own kernel only: EMU_ON=sandbox make test-faults")
+        pytest.skip("it stops the engine, so it runs in the sandbox's kernel only: EMU_ON=sandbox make test-faults")
     daemon = Dockerd()
     try:
         yield daemon

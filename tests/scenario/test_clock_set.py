@@ -34,9 +34,9 @@ TOO_MUCH = Work(hold=256 << 20)
 
 @pytest.fixture
 def set_clock() -> Iterator[Callable[[float], None]]:
-    """Set the wall clock so many seconds off what it was; as it was, when the test ends. Of our own kernel only."""
+    """Set the wall clock so many seconds off what it was; as it was, when the test ends. In the sandbox only."""
     if where() != "sandbox:uml":
-        pytest.skip("it sets the clock, so it runs in our own kernel only: EMU_ON=sandbox make test-faults")
+        pytest.skip("it sets the clock, so it runs in the sandbox's kernel only: EMU_ON=sandbox make test-faults")
     ahead = time.time() - time.monotonic()
 
     def off_by(seconds: float) -> None:

@@ -12,7 +12,7 @@ from emu.kubelet import prober
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
-from emu.messages import Pointed, Told
+from emu.messages import ActivatorReport, Pointed
 from emu.policy.scaling import ScalingRule
 from emu.record.events import (
     SCALE_DOWN,
@@ -69,13 +69,13 @@ class FakeActivator:
 
     def __init__(self) -> None:
         self.pointed: list[Pointed] = []
-        self.says: list[Told] = []
+        self.says: list[ActivatorReport] = []
 
     def point(self, pointed: Pointed) -> None:
         """Noted."""
         self.pointed.append(pointed)
 
-    def hear(self) -> Iterator[Told]:
+    def reports(self) -> Iterator[ActivatorReport]:
         """Once each."""
         while self.says:
             yield self.says.pop(0)
@@ -212,7 +212,7 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
     }
     assert one.activator.pointed[2:] == [Pointed("127.0.0.1", start="warm-disk")]
     assert one.scaled.view.restarts == 0
-    one.activator.says.append(Told("ready", time.monotonic(), waiting=3))
+    one.activator.says.append(ActivatorReport("ready", time.monotonic(), waiting=3))
     one.until(lambda: one.told()[-1] == (1, True))
     assert one.told() == [(0, False), (0, True), (1, False), (1, True)]
 
@@ -220,14 +220,14 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
 def test_a_pod_that_is_wanted_again_waits_for_the_end_of_the_last(begin: Begin) -> None:
     """While a request is still answered by it, it may take its time; nobody waits for an empty one's drain."""
     one = begin(Stubborn())
-    one.activator.says.append(Told("report", time.monotonic(), 1.0, 0, forwarded=1))
+    one.activator.says.append(ActivatorReport("report", time.monotonic(), 1.0, 0, forwarded=1))
     one.wish(0)
     one.until(lambda: any(what.startswith("stop") for what, _ in one.engine.calls))
     one.wish(1)
     for _ in range(5):
         one.turn()
     assert not any(what.startswith("kill") for what, _ in one.engine.calls)
-    one.activator.says.append(Told("report", time.monotonic(), 0.0, 2, forwarded=0))
+    one.activator.says.append(ActivatorReport("report", time.monotonic(), 0.0, 2, forwarded=0))
     one.until(lambda: one.engine.running.get("it.app.1", False))
     kills = [name for what, name in one.engine.calls if what.startswith("kill")]
     assert kills == ["it.queue-proxy.0", "it.app.0"]

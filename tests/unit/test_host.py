@@ -42,7 +42,7 @@ def test_swap_is_summed() -> None:
 
 
 def test_an_engine_of_its_own_words() -> None:
-    """What counts of the engine's /info, as Docker 20.10 in our own kernel gives it."""
+    """What counts of the engine's /info, as Docker 20.10 in the sandbox's kernel gives it."""
     info = {
         "ServerVersion": "20.10.24+dfsg1",
         "CgroupDriver": "cgroupfs",

@@ -40,7 +40,7 @@ NETWORK_PROBES: tuple[Case, ...] = (
     ),
     Case(
         "probe-hash",
-        "A network probe is told its hash",
+        "A network probe gets its hash back",
         (ask(b"K-Network-Probe: probe", b"K-Network-Hash: abc"),),
         (Answer(200, b"", {"k-network-hash": "abc"}),),
         reached=0,

@@ -2,9 +2,9 @@
 
     python -m emu.daemon.activator --port 0 --events events.jsonl
 
-It runs beside the pod, outside its cgroups. Standard input says, a JSON line each, where the pod is (`Pointed`),
-and its end ends it; standard output tells what the autoscaler goes by (`Told`), standard error whatever else is
-notable. Rules from knative/serving, cmd/activator and pkg/activator: each request is forwarded once queue-proxy has
+It runs beside the pods, outside their cgroups. Standard input carries, a JSON line each, where the pods are
+(`Endpoints`), and its end ends the process; standard output carries the autoscaler's input (`ActivatorReport`),
+standard error the log. Rules from knative/serving, cmd/activator and pkg/activator: each request is forwarded once queue-proxy has
 said that the app is ready, in the order of arrival, under the limit of containerConcurrency, and is ended by the
 revision's timers.
 """
@@ -38,7 +38,7 @@ from emu.daemon.queue_proxy.observer import Observer
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import Proxy
 from emu.daemon.queue_proxy.request import Admitted, Counted
-from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, REQUESTS_ENDED, START_HEADER, Pointed, Told
+from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, REQUESTS_ENDED, START_HEADER, ActivatorReport, Pointed
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
 from emu.policy.breaker import RUN, Breaker
 from emu.policy.draining import Draining
@@ -76,7 +76,7 @@ class _Counting(Observer):
 
     def arrived(self, request: Counted, now: float, proxied: bool) -> None:
         if self._front.reporter.arrived(now):
-            self._front.tell("report", now, concurrency=1.0)
+            self._front.send("report", now, concurrency=1.0)
 
     def left(self, request: Counted, now: float, proxied: bool) -> None:
         self._front.reporter.left(now)
@@ -155,20 +155,20 @@ class Front(Admission):
 
     # --- the pod
 
-    def tell(
+    def send(
         self, what: str, now: float, *, concurrency: float = 0.0, waiting: int | None = None, port: int = 0
     ) -> None:
         """A line to the autoscaler."""
         there = self.room.running
         held = self.reporter.inside - there if waiting is None else waiting
-        self._out.raw(Told(what, now, concurrency, held, there, port).to_line())
+        self._out.raw(ActivatorReport(what, now, concurrency, held, there, port).to_line())
 
     def report(self) -> None:
         """What each second brings: how many requests were under way."""
         now = time.monotonic()
         concurrency = self.reporter.report(now)
         if concurrency is not None:
-            self.tell("report", now, concurrency=concurrency)
+            self.send("report", now, concurrency=concurrency)
 
     def point(self, pointed: Pointed) -> None:
         """There is a pod at this address, to be probed until it is ready; or there is none."""
@@ -178,7 +178,7 @@ class Front(Admission):
         self.waiting.close()
         self.proxy.app.close()
         if not pointed.address:
-            self.tell("closed", time.monotonic())
+            self.send("closed", time.monotonic())
             return
         self.start = pointed.start.encode("ascii")
         self.proxy.app = AppConnections(pointed.address, pointed.port, MAX_IDLE)
@@ -190,7 +190,7 @@ class Front(Admission):
         self._probing = None
         now = time.monotonic()
         going = self.waiting.let_in(now)
-        self.tell("ready", now, waiting=len(going))
+        self.send("ready", now, waiting=len(going))
         if going:
             self._events.append(
                 RequestsHeld(t=now, outcome="forwarded", waited_s=[round(waited_s, 6) for _, waited_s in going])
@@ -238,7 +238,7 @@ class HeldExchange(Http1Exchange):
             self._front.enter(self, way, now)
 
     def _answer_probe(self, way: forward.Route) -> None:
-        """A probe of ours: is this the activator?"""
+        """Knative's own probe: is this the activator?"""
         if way.network_probe == b"probe":
             self.answer(200, b"", b"K-Network-Hash: %b\r\n" % way.network_hash if way.network_hash else b"")
         elif way.network_probe == b"activator":
@@ -297,7 +297,7 @@ async def serve(front: Front, port: int) -> int:
     bound = await server.listen("127.0.0.1", port, runtime.LISTEN_BACKLOG)
     os.set_blocking(0, False)
     loop.add_reader(0, _Input(front, stop).read)
-    front.tell("listening", time.monotonic(), port=bound)
+    front.send("listening", time.monotonic(), port=bound)
     reporting = loop.create_task(_every(REPORT_PERIOD_S, front))
     await stop.wait()
     loop.remove_reader(0)

@@ -13,7 +13,7 @@ REAP_POLL_S = 0.005
 
 
 class ChildError(Exception):
-    """The child ended before it was let go; the text tells how."""
+    """The child ended before it was let go; the text says how."""
 
 
 class Child:

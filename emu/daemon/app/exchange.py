@@ -39,11 +39,11 @@ class App:
 
     @property
     def healthy(self) -> bool:
-        """What GET /healthz tells."""
+        """What GET /healthz answers."""
         return time.monotonic() >= self._unhealthy_until
 
     def be_unhealthy(self, seconds: float | None) -> None:
-        """Tell so for so long; None is for ever."""
+        """Answer so for so long; None is for ever."""
         self._unhealthy_until = math.inf if seconds is None else time.monotonic() + seconds
 
     def exchange(self, conn: ClientSide, head: http1.Head) -> Exchange:

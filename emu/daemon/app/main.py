@@ -71,5 +71,5 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     log.event("start", pid=os.getpid())
     grace_s = float(environ.get("EMU_APP_GRACE_SECONDS") or GRACE_S)
     code = runtime.run(lambda: serve(asked.host, asked.port, grace_s, log))
-    # Threads may still be at work; nobody waits for them.
+    # Threads may still be at work; they are not waited for.
     os._exit(code)

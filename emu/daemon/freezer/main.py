@@ -128,7 +128,7 @@ class Freezer:
         except EmuError as wrong:
             return 500, f"{wrong.what}: {wrong.why}"
         if pod is None:
-            self._tell("denied", "a token that names no pod", priority=4)
+            self._report("denied", "a token that names no pod", priority=4)
             return 403, "the token names no pod"
         action = _action(body)
         if action is None:
@@ -146,8 +146,8 @@ class Freezer:
         took_s = now() - arrived
         self._metrics.action(action, status, took_s)
         facts = {"why": why} if why else {"tookMs": round(took_s * 1e3, 3)}
-        told = (action, why, 6, pod, facts) if status == 200 else (f"{action}-failed", why, 3, pod, facts)
-        asyncio.get_running_loop().call_soon(self._tell, *told)  # the answer goes first: a request waits for it
+        report = (action, why, 6, pod, facts) if status == 200 else (f"{action}-failed", why, 3, pod, facts)
+        asyncio.get_running_loop().call_soon(self._report, *report)  # the answer goes first: a request waits for it
         if status != 200 and self._mode == KNATIVE_MODE:
             return 200, ""  # pkg/daemon/handler.go logs the error and answers as if it were none
         return status, why
@@ -201,7 +201,7 @@ class Freezer:
                 if is_frozen(target):
                     await self._thaw(pod, target, now())
             except (CgroupError, EmuError) as error:
-                self._tell("undo-failed", f"{error.what}: {error.why}", priority=3)
+                self._report("undo-failed", f"{error.what}: {error.why}", priority=3)
 
     async def _resume(self, pod: FreezerPod, arrived: float) -> None:
         """Every container is tried, whatever became of the one before."""
@@ -250,14 +250,14 @@ class Freezer:
     async def _prefetched(
         self, threads: ThreadPoolExecutor, call: Callable[[Target], T], pod: FreezerPod, target: Target
     ) -> T | None:
-        """The outcome of what the prefetcher does; None where it cannot, which is told once: it goes on without."""
+        """The outcome of what the prefetcher does; None where it fails, which is reported once, and is not fatal."""
         try:
             return await _in(threads, call, target)
         except (OSError, CgroupError) as error:
             why = f"the kernel refuses it ({error}); it is not tried again"
             if self._prefetcher is not None:
                 self._record(FreezerFailed(t=now(), pod=pod.name, action="prefetch", container=target.name, why=why))
-                self._tell("prefetch-failed", why, 4, facts={"container": target.name})
+                self._report("prefetch-failed", why, 4, facts={"container": target.name})
             self._prefetcher = None
             return None
 
@@ -291,7 +291,7 @@ class Freezer:
                     self._record(
                         FreezerFailed(t=now(), pod=pod.name, action="reclaim", container=target.name, why=why)
                     )
-                    self._tell("reclaim-failed", why, 4, pod, {"container": target.name})
+                    self._report("reclaim-failed", why, 4, pod, {"container": target.name})
                 else:
                     self._reclaimed(pod, target, got)
             await self._see(pod, going, Prefetcher.reclaimed)
@@ -305,7 +305,7 @@ class Freezer:
                 size = await self._prefetched(self._reclaimers, partial(look, self._prefetcher), pod, target)
                 if size is not None:
                     what = {"container": target.name, "bytes": size}
-                    self._tell("swapped" if look is Prefetcher.reclaimed else "touched", "", 7, pod, what)
+                    self._report("swapped" if look is Prefetcher.reclaimed else "touched", "", 7, pod, what)
 
     def _reclaimed(self, pod: FreezerPod, target: Target, got: Reclaimed) -> None:
         came = got.before.current - got.after.current
@@ -322,9 +322,9 @@ class Freezer:
             )
         )
         facts = {"container": target.name, "wantedBytes": got.wanted_bytes, "reclaimedBytes": came}
-        self._tell("reclaim", got.why, 6, pod, {**facts, **({"why": got.why} if got.why else {})})
+        self._report("reclaim", got.why, 6, pod, {**facts, **({"why": got.why} if got.why else {})})
 
-    # --- what it tells
+    # --- reporting
 
     def status(self) -> dict[str, Any]:
         """Which freezer this is, and every pod as it is now."""
@@ -362,7 +362,7 @@ class Freezer:
         if self._events.failure is not None:
             self._log.seldom("not-recorded", why=str(self._events.failure))
 
-    def _tell(
+    def _report(
         self,
         event: str,
         words: str = "",

@@ -192,10 +192,10 @@ def held(group: Cgroup) -> Held:
 
 def swap_room(group: Cgroup) -> SwapRoom:
     """Where its anonymous memory could go; a kernel without memory.swap.max swaps no cgroup's."""
-    told = {}
+    sizes = {}
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         name, _, rest = line.partition(":")
-        told[name] = int(rest.split()[0]) * 1024
+        sizes[name] = int(rest.split()[0]) * 1024
     limit = group.memory.swap_max
     most = None if limit is NO_LIMIT else limit or 0
-    return SwapRoom(told.get("SwapTotal", 0), told.get("SwapFree", 0), most)
+    return SwapRoom(sizes.get("SwapTotal", 0), sizes.get("SwapFree", 0), most)

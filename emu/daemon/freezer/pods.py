@@ -1,10 +1,10 @@
-"""The pods that the freezer daemon may act on: a file, written by whoever runs the pods, read anew when it changes.
+"""The pods that the freezer daemon may act on: a file, written by whoever runs the pods, read again when it changes.
 
     {"pods": [{"name": "my-pod", "token": "…", "containers":
         [{"name": "app", "attempt": 0, "id": "<container id>", "cgroup": "/sys/fs/cgroup/…"}]}]}
 
 It names what is paused (in Kubernetes: every container of the pod but queue-proxy) and holds secrets, so it should be
-readable by its owner alone. What is frozen is not in it: that is the kernel's to tell (cgroup.events).
+readable by its owner alone. It does not say what is frozen: the kernel does (cgroup.events).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def write_pods(path: Path, pods: Iterable[FreezerPod]) -> None:
 
 
 def read_pods(path: Path) -> tuple[FreezerPod, ...]:
-    """The pods of a file. EmuError where it cannot be read, or two pods could not be told apart."""
+    """The pods of a file. EmuError where it cannot be read, or two pods have the same token."""
     what = f"cannot read the freezer's pods from {path}"
     fix = 'write it as {"pods": [{"name": …, "token": …, "containers": [{"name", "attempt", "id", "cgroup"}]}]}'
     try:
@@ -115,7 +115,7 @@ class Pods:
         return self._pods
 
     def of(self, token: bytes) -> FreezerPod | None:
-        """The pod that a token names; every token is compared whole, so that time tells nothing of it."""
+        """The pod that a token names; every token is compared whole, so that timing reveals nothing of it."""
         found = None
         for pod in self.all():
             if hmac.compare_digest(pod.token.encode(), token):

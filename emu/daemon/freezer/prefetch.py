@@ -1,4 +1,4 @@
-"""Which pages of a frozen container are in swap, and how the kernel is told to read some of them back.
+"""Which pages of a frozen container are in swap, and how the kernel is asked to read some of them back.
 
 /proc/PID/pagemap has a word for each page: bit 63, it is mapped; bit 62, it is in swap (the kernel's pagemap.rst).
 process_madvise(2) with MADV_WILLNEED (Linux 5.10) reads pages of another process from swap, frozen or not, without

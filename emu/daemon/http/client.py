@@ -52,7 +52,7 @@ class Asker:
     __slots__ = ()
 
     def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
-        """All of an answer, of which the head is known; `app` has let go of the asker. False: tell it in parts."""
+        """All of an answer, of which the head is known; `app` has let go of the asker. False: deliver it in parts."""
         return False
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
@@ -241,7 +241,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         asker = self.asker
         if asker is None:
-            self.drop()  # nobody asked
+            self.drop()  # no request was sent
             return
         data = _buffer[:nbytes].tobytes()
         head_end = 0
@@ -380,6 +380,6 @@ async def connect(
         if connection.closed:
             raise EarlyEndError(connection)
     except BaseException:
-        connection.drop()  # it may have opened in the very moment in which we were told to stop
+        connection.drop()  # it may have opened in the very moment in which we were asked to stop
         raise
     return connection

@@ -78,7 +78,7 @@ class Head:
         self.keep_alive = minor >= 1
         self.expects_continue = False
         self.expects_else = False
-        """Expect asks for something that nobody knows."""
+        """Expect asks for something unknown."""
         self.upgrade = b""
         """The protocol that the client wants to go on with; empty when it wants none."""
 
@@ -353,7 +353,7 @@ def date() -> bytes:
 
 
 def answer_head(status: int, length: int, extra: bytes = b"", connection: bytes = b"", minor: int = 1) -> bytes:
-    """The head of an answer of our own; `extra` is whole header lines, `connection` that header's value if any.
+    """The head of our own answer; `extra` is whole header lines, `connection` that header's value if any.
 
     The order is that of Go's net/http: the handler's own headers, then Date, Content-Length, Connection.
     """

@@ -113,7 +113,7 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
     # --- HTTP/2
 
     def _is_http2(self, data: bytes) -> bool:
-        """Whether the connection is HTTP/2, or too little of it was read to tell; then all of it is kept."""
+        """Whether the connection is HTTP/2, or too little of it was read to know; then all of it is kept."""
         said = (self._leftover or b"") + data
         if said.startswith(PREFACE):
             self._become_http2(said)

@@ -28,7 +28,7 @@ class State(IntEnum):
     ANSWERED = 6
     """The same, and its answer is whole."""
     DISCARDING = 7
-    """Its answer is out; the rest of its body is read, and passed to nobody."""
+    """Its answer is out; the rest of its body is read, and dropped."""
 
     LINGERING = 8
     """The last answer is out, and our direction closed. What the client still sends is read, and ignored."""

@@ -26,7 +26,7 @@ class Tunnel:
             side.transport.resume_reading()
 
     def end_of(self, side: _Side) -> None:
-        """One direction is at its end: tell the other side, whose own direction goes on."""
+        """One direction has ended: pass that to the other side; the other direction stays open."""
         other = side.other
         self._closed += 1
         if self._closed == 2 or not other.transport.can_write_eof():

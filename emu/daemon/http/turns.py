@@ -73,7 +73,7 @@ class Turns(Endings):
                 exchange.head.keep_alive = False
                 self._wait_no_more(rest)
             if self.state is ANSWERED:
-                return  # nobody wants it any more
+                return  # it is no longer wanted
         if exchange.flowing:
             exchange.body(data)
         elif exchange.held is None:
@@ -247,7 +247,7 @@ class Turns(Endings):
         """The answer was faster than the request's body: read the rest away if it is short, else close."""
         length = exchange.head.content_length
         if exchange.head.expects_continue and not exchange.received:
-            most = 0  # the body is read by nobody, but awaited: only its first byte ends the connection
+            most = 0  # nothing reads the body, but it is awaited: only its first byte ends the connection
         elif not keep_alive or self.server.stopping or (length is not None and length > DISCARD_BYTES):
             self._linger()
             return

@@ -1,11 +1,11 @@
 """The load generator: sends the requests of a plan when they are due, whatever happens, and records each one's end.
 
-    python -m emu.daemon.load --plan FILE --out requests.jsonl [--told]
+    python -m emu.daemon.load --plan FILE --out requests.jsonl [--met]
 
 The plan's clock starts when all is ready for the first request, and {"ready": t} says when that was. An open loop
 never waits for answers and never skips: what is late is sent late, and the record says how late. Latency counts from
 when a request was begun, for what lies before is this process' own doing. Progress goes to standard output as one
-JSON line each 250 ms. With `--told` it reads {"met": PHASE} on standard input: what that phase waits for has come.
+JSON line each 250 ms. With `--met` it reads {"met": PHASE} on standard input: what that phase waits for has come.
 SIGTERM ends the run early, in order.
 """
 
@@ -44,9 +44,9 @@ class Load:
         records: Records,
         log: runtime.Log,
         parent: int | None = None,
-        told_by: int | None = None,
+        met_by: int | None = None,
     ) -> None:
-        """`told_by` is the descriptor on which it is told what the phases wait for."""
+        """`met_by` is the descriptor from which it reads what the phases wait for."""
         self.plan = plan
         self.log = log
         self.connections = Connections(plan.host, plan.port)
@@ -54,8 +54,8 @@ class Load:
         self.begin_at = 0.0
         self.stopping = asyncio.Event()
         self._parent = os.getppid() if parent is None else parent
-        self._told_by = told_by
-        self._told = b""
+        self._met_by = met_by
+        self._rest = b""
         self._records = records
         self.open: dict[Request, None] = {}
         self._due = 0
@@ -76,8 +76,8 @@ class Load:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
-        if self._told_by is not None:
-            loop.add_reader(self._told_by, self._hear, self._told_by)
+        if self._met_by is not None:
+            loop.add_reader(self._met_by, self._hear, self._met_by)
         keeping = [loop.create_task(self._every(FLUSH_S, self._records.flush))]
         keeping.append(loop.create_task(self._every(STATUS_S, self._status)))
         self._runs = []
@@ -94,7 +94,7 @@ class Load:
         either: set[asyncio.Future[Any]] = {sending, stopped}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.done():
-            sending.result()  # a failure of ours is not to pass for a short run
+            sending.result()  # our own failure must not pass for a short run
             await self._drain(stopped)
         for task in (*phases, *keeping, stopped):
             task.cancel()
@@ -129,7 +129,7 @@ class Load:
         data = os.read(descriptor, 4096)
         if not data:
             asyncio.get_running_loop().remove_reader(descriptor)
-        *lines, self._told = (self._told + data).split(b"\n")
+        *lines, self._rest = (self._rest + data).split(b"\n")
         met = {json.loads(line)["met"] for line in lines}
         for run in self._runs:
             if run.phase.name in met:
@@ -176,7 +176,7 @@ class Load:
 
     def _status(self, finished: bool = False) -> None:
         now = time.monotonic()
-        if os.getppid() != self._parent:  # whose run it was is gone, however it went: nobody waits for the rest
+        if os.getppid() != self._parent:  # whose run it was is gone, however it ended: the rest is not needed
             self.stopping.set()
         phase = next((run.phase.name for run in self._runs if run.active), None)
         status = {
@@ -203,13 +203,13 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m emu.daemon.load", description=__doc__)
     parser.add_argument("--plan", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--told", action="store_true", help="what phases wait for is told on standard input")
+    parser.add_argument("--met", action="store_true", help="read from standard input what phases wait for")
     parser.add_argument("--parent", type=int, help="the process whose run it is: without it, there is nothing to do")
     asked = parser.parse_args(argv)
     plan = LoadPlan.from_json(asked.plan.read_text())
     records = Records(asked.out)
     try:
-        told_by = sys.stdin.fileno() if asked.told else None
-        return runtime.run(lambda: Load(plan, records, runtime.Log("load"), asked.parent, told_by).run())
+        met_by = sys.stdin.fileno() if asked.met else None
+        return runtime.run(lambda: Load(plan, records, runtime.Log("load"), asked.parent, met_by).run())
     finally:
         records.close()

@@ -145,7 +145,7 @@ class PhaseRun:
         try:
             await asyncio.wait(either, timeout=self._remaining_s(), return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
-                sending.result()  # a failure of ours is not to pass for a short phase
+                sending.result()  # our own failure must not pass for a short phase
                 await asyncio.wait({met}, timeout=self._remaining_s())
         finally:
             self._left = 0

@@ -78,7 +78,7 @@ class SlowReader(ClientConnection):
 
 
 class Outcome(Protocol):
-    """Who is told what became of a request."""
+    """Who receives the outcome of a request."""
 
     def begins(self, request: Request) -> None:
         """Its own time begins now, not when it was taken up: `begun` has changed."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from emu.daemon.queue_proxy.request_log import RequestLog
 
 NO_ANSWER = (0, 502, 503, 504)
-"""After one of these nobody knows whether the app is ready: the client went, or the answer was most likely ours."""
+"""After one of these it is not known whether the app is ready: the client left, or the answer was our own."""
 
 
 class Admission:

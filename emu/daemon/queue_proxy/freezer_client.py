@@ -24,7 +24,7 @@ class FreezerError(Exception):
 
 
 class FreezerClient:
-    """The daemon at an endpoint: `http://HOST:PORT`, or `unix:PATH`. `token` is a file, read anew for each call."""
+    """The daemon at an endpoint: `http://HOST:PORT`, or `unix:PATH`. `token` is a file, read again for each call."""
 
     def __init__(self, endpoint: str, token: Path) -> None:
         self._endpoint = endpoint
@@ -68,7 +68,7 @@ class FreezerClient:
             if not kept or error.certain:
                 raise
         try:
-            return await self._try(asked)  # the daemon was started anew; asking twice does no harm
+            return await self._try(asked)  # the daemon was restarted; asking twice does no harm
         except FreezerError as error:
             self.close()
             raise FreezerError(str(error), certain=False) from error

@@ -76,7 +76,7 @@ class Gate:
         self._do(self._policy.begin())
 
     def stop(self) -> None:
-        """The process is told to end: the app must hear that too."""
+        """The process got SIGTERM: the app must get its own."""
         self._log.event("freezes-no-more", **self._span())
         self._do(self._policy.stop())
 
@@ -118,7 +118,7 @@ class Gate:
         self._do(self._policy.probed(request, time.monotonic()))
 
     def ask_ready(self, request: Held, answer: Callable[[bool], None]) -> None:
-        """Tell `answer` whether the app is ready: asked if it runs, else as it was when it was paused."""
+        """Call `answer` with whether the app is ready: asked if it runs, else as it was when it was paused."""
         if self._knative:
             answer(True)  # pkg/queue/sharedmain/main.go of 1.5 on: with the endpoint set, the app is not asked
             return
@@ -194,7 +194,7 @@ class Gate:
             self._do(policy.paused(now))
         else:
             waiting = policy.waiting
-            self._do(policy.resumed(now))  # before it is told: they have waited long enough
+            self._do(policy.resumed(now))  # before it is reported: they have waited long enough
             self._log.event("resumed", began=began, tookMs=took_ms, waiting=waiting)
 
     def _arm(self) -> None:

@@ -232,7 +232,7 @@ def render(template: Template, dot: Any) -> str:
 
 
 class _Scope:
-    """Variables: new ones are forgotten at the end of their block, those from outside can be set anew."""
+    """Variables: new ones are forgotten at the end of their block, those from outside can be set again."""
 
     def __init__(self, dot: Any) -> None:
         self._values: list[tuple[str, Any]] = [("$", dot)]

@@ -178,7 +178,7 @@ class Http1Exchange(ProxiedExchange, Asker):
         if self._continue_timer is not None:
             self._continue_timer.cancel()
             self._continue_timer = None
-            closing |= not self.body_done  # nobody knows whether the body comes
+            closing |= not self.body_done  # the body may never come
         answer = forward.answer(self.head, status, headers, closing)
         self._writer = AnswerWriter(answer)
         waits = self.flowing and not (self.body_done or answer.prompt) and self.conn.server.full_duplex

@@ -138,7 +138,7 @@ class ClientConnection2(PeerConnection):
     def leave(self) -> None:
         """The servers stop: over TLS take no more streams, and end when the last is answered.
 
-        Without TLS nothing is told: Go's h2c hands the connection over for good, so its server does not know it any
+        Without TLS nothing is sent: Go's h2c hands the connection over for good, so its server does not know it any
         more. The client may go on, and holds up the end until it leaves or is cut.
         """
         if self.transport.get_extra_info("ssl_object") is None:

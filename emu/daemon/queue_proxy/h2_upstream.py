@@ -93,7 +93,7 @@ class AppStream(Stream):
         """The answer is whole; who waited for it."""
         asker, self.asker = self.asker, None
         if not self.ended and asker is not None:
-            # The answer is whole before the request: nobody wants the rest of that.
+            # The answer is whole before the request: the rest of that is not wanted.
             self.reset(int(ErrorCodes.NO_ERROR))
         self.conn.forget(self)
         return asker

@@ -1,7 +1,7 @@
 """A request that came before, byte for byte: the short way through queue-proxy (docs/decisions/0012).
 
 Nothing in it is for us, it has no body, and what the app gets for it is made already. Its exchange is used again once
-it is over, for to set its many fields for each request would be a good part of the work. Where nobody looks on but
+it is over: setting its many fields for each request would be much of the work. Where there are no observers but
 statistics and metrics, `begin` and `answer_whole` do in one piece what `Http1Exchange` does step by step; whatever
 turns out otherwise goes on there.
 """

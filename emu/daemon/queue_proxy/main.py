@@ -191,7 +191,7 @@ class QueueProxy:
         if self._stop.is_set():
             self._log.event("killed", why="a second signal")
             os._exit(1)
-        self._draining.tell(time.monotonic())
+        self._draining.terminate(time.monotonic())
         if self._admission.gate is not None:
             self._admission.gate.stop()
         self._stop.set()

@@ -1,4 +1,4 @@
-"""What queue-proxy tells of itself: the autoscaler's protobuf on 9090, Prometheus' text on 9091 where asked for.
+"""The metrics of queue-proxy: the autoscaler's protobuf on 9090, Prometheus' text on 9091 where asked for.
 
 EMU_STATS_PORT and EMU_METRICS_PORT are ours: other ports, 0 for any, where several run on one machine.
 """
@@ -29,7 +29,7 @@ PROTOBUF = b"application/protobuf"
 
 
 class Page(Exchange):
-    """An answer of ours on /metrics."""
+    """Our answer on /metrics."""
 
     def __init__(self, conn: ClientSide, head: http1.Head, kind: bytes, make: Callable[[], bytes]) -> None:
         super().__init__(conn, head)
@@ -80,7 +80,7 @@ def _network_octets() -> tuple[int, int]:
 
 
 def process_text() -> bytes:
-    """What Prometheus' process collectors tell of any process on Linux, of this one."""
+    """The metrics of Prometheus' process collectors for this process."""
     from emu.policy.metrics import single
 
     fields = Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()
@@ -90,7 +90,7 @@ def process_text() -> bytes:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resident = int(fields[21]) * resource.getpagesize()
     received, sent = _network_octets()
-    told = (
+    collected = (
         ("cpu_seconds_total", "Total user and system CPU time spent in seconds.", "counter",
          (int(fields[11]) + int(fields[12])) / ticks),
         ("max_fds", "Maximum number of open file descriptors.", "gauge", most),
@@ -105,7 +105,7 @@ def process_text() -> bytes:
         ("virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes.", "gauge",
          _address_space()),
     )  # fmt: skip
-    lines = [line for name, text, kind, value in told for line in single(f"process_{name}", text, kind, value)]
+    lines = [line for name, text, kind, value in collected for line in single(f"process_{name}", text, kind, value)]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -121,7 +121,7 @@ class Scrapes:
         self._count = 0
 
     def text(self) -> bytes:
-        """What promhttp tells of its own handler; this scrape is under way."""
+        """The metrics of promhttp's own handler; this scrape is under way."""
         from emu.policy.metrics import single
 
         flight = "promhttp_metric_handler_requests_in_flight"

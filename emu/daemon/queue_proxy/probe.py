@@ -40,7 +40,7 @@ class Prober:
         self._task: asyncio.Task[None] | None = None
 
     def ask(self, answer: Callable[[bool], None]) -> None:
-        """Tell `answer` whether the app is ready, as soon as that is known."""
+        """Call `answer` with whether the app is ready, as soon as that is known."""
         if not self._probes:
             answer(True)
             return

@@ -170,7 +170,7 @@ class Settings:
 
 
 class _Reader:
-    """Reads variables in the order of Knative's struct, so that of several faults the same one is told."""
+    """Reads variables in the order of Knative's struct, so that of several faults the same one is reported."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ

@@ -22,7 +22,7 @@ def mounted(folder: str) -> tuple[Path, Path] | None:
 def context(cert: Path, key: Path, wanted: TlsSettings) -> ssl.SSLContext:
     """For a server with this certificate. SettingsError for a curve that this OpenSSL does not have.
 
-    One curve is the only one; of several, the ssl module knows no way to tell OpenSSL.
+    One curve is the only one; of several, the ssl module has no way to pass them to OpenSSL.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = _VERSIONS.get(wanted.min_version, ssl.TLSVersion.TLSv1_3)

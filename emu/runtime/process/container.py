@@ -36,7 +36,7 @@ _PART = 1 << 16
 _NOT_STARTED = 127
 """The exit code of a container whose program could not be started, as Docker has it."""
 
-Tell = Callable[[str, Mapping[str, str]], None]
+Notify = Callable[[str, Mapping[str, str]], None]
 """Called with each thing that happens, in the words of Docker's events, and its attributes."""
 
 
@@ -60,14 +60,14 @@ class Container:
         place: Place,
         argv: Sequence[str],
         env: Mapping[str, str],
-        tell: Tell,
+        notify: Notify,
     ) -> None:
         self.id = ident
         self.request = request
         self.place = place
         self._argv = list(argv)
         self._env = env
-        self._tell = tell
+        self._notify = notify
         self._process: Popen[bytes] | None = None
         """The shell outside that ends as the container's process does."""
         self._pid = 0
@@ -153,7 +153,7 @@ class Container:
         self._pid = pid
         with suppress(ProcessLookupError):  # it may have ended again
             self._pidfd = os.pidfd_open(pid)
-        self._tell("start", {})
+        self._notify("start", {})
         self._follower = threading.Thread(target=self._follow, args=(output,), name=self.id[:12], daemon=True)
         self._follower.start()
 
@@ -215,7 +215,7 @@ class Container:
         self.finished_at = _stamp()
         self.exit_code = _exit_code(code)
         self._ended.set()
-        self._tell("die", {"exitCode": str(self.exit_code)})
+        self._notify("die", {"exitCode": str(self.exit_code)})
 
     def _remove_cgroup(self) -> None:
         group = Cgroup(self.place.cgroup)
@@ -233,7 +233,7 @@ class Container:
         with self._pidfd_lock:
             if self._pidfd < 0:
                 return
-            self._tell("kill", {"signal": str(int(number))})
+            self._notify("kill", {"signal": str(int(number))})
             if number == SIGKILL:
                 with suppress(CgroupError):
                     Cgroup(self.place.cgroup).kill()
@@ -254,14 +254,14 @@ class Container:
                     f"its process {self.pid} is still running {_KILLED_S:g} s after SIGKILL",
                     "see what it waits for: cat /proc/PID/stack",
                 )
-        self._tell("stop", {})
+        self._notify("stop", {})
 
     def remove(self) -> None:
         """Kill it if it runs; when this returns its cgroup is gone."""
         self.signal(SIGKILL)
         if self._follower is not None:
             self._follower.join(_KILLED_S)
-        self._tell("destroy", {})
+        self._notify("destroy", {})
         if self.trouble:
             raise EmuError(f"cannot remove the container {self.request.name}", self.trouble, "try: emu clean")
 

@@ -1,7 +1,7 @@
 """Runs a pod's containers as plain processes: the second `emu.runtime.api.Runtime`, beside the Docker engine.
 
 What Docker does for a container is done here with what the kernel and util-linux have: a cgroup with limits that the
-process is in before it is the program, mounts of its own above a root of our own (roots.py), the pod's network
+process is in before it is the program, mounts of its own above a root of its own (roots.py), the pod's network
 (network.py), a user without rights. There is no daemon: containers are children of `emu run`, which follows their
 output and their ends. What outlives a killed run is found by its place (leftovers.py).
 
@@ -47,7 +47,7 @@ _FIX = "use pod.runtime: docker, or the User-Mode Linux sandbox: emu run --on sa
 
 @dataclass(frozen=True)
 class _Image:
-    """What containers find as their root, and what they run unless told otherwise."""
+    """What containers find as their root, and what they run by default."""
 
     folder: Path
     like: str
@@ -166,9 +166,9 @@ class ProcessRuntime:
         place = Place(image.folder, self._cgroup(request, ident), self._network(request, ident), self._binds(request))
         env = {**_BASE_ENVIRONMENT, "HOSTNAME": ident[:12], **_ENVIRONMENTS[image.like], **request.env}
         argv = [*(request.entrypoint or ()), *(request.command or ())] or _COMMANDS[image.like]
-        made = Container(ident, request, place, argv, env, lambda action, more: self._tell(made, action, more))
+        made = Container(ident, request, place, argv, env, lambda action, more: self._notify(made, action, more))
         self._containers[ident] = made
-        self._tell(made, "create", {})
+        self._notify(made, "create", {})
         return ident
 
     def _cgroup(self, request: ContainerRequest, ident: str) -> Path:
@@ -260,7 +260,7 @@ class ProcessRuntime:
                 network.remove(own.name)
 
     def labelled(self, label: str) -> list[dict[str, Any]]:
-        """Every container of ours with a label."""
+        """Every container of emu's with a label."""
         return [
             {"Id": made.id, "Names": [f"/{made.request.name}"], "Labels": made.request.labels, "State": made.status}
             for made in list(self._containers.values())
@@ -300,7 +300,7 @@ class ProcessRuntime:
             yield event
         self._streams.remove(stream)
 
-    def _tell(self, made: Container, action: str, more: Mapping[str, str]) -> None:
+    def _notify(self, made: Container, action: str, more: Mapping[str, str]) -> None:
         attributes = {**made.request.labels, "image": made.request.image, "name": made.request.name, **more}
         event = {"Action": action, "Actor": {"ID": made.id, "Attributes": attributes}, "timeNano": time.time_ns()}
         for stream in list(self._streams):

@@ -2,7 +2,7 @@
 
 A process is prepared by a chain of programs of this machine, each of which becomes the next: nsenter(1) joins the
 pod's network, unshare(1) makes mounts of its own, a shell mounts what the container sees. A second shell stays to
-tell how it ended; its only child is the first process of a namespace of pids, where setpriv(1) and chroot(1) leave
+report how it ended; its only child is the first process of a namespace of pids, where setpriv(1) and chroot(1) leave
 root's rights and the machine's files behind. The last step is a shell of the container's own root. It moves itself
 into the container's cgroup and becomes the program, so that the container pays for what the program needs, from its
 first page on, and for nothing that happened before.
@@ -50,7 +50,7 @@ shift
 exec unshare --pid sh -c "$KEEP" emu "$procs" "$adj" "$root" "$@"
 """
 _KEEP = """
-exec 4>&2 2>/dev/null # this shell's own word on how its child ended is nobody's output
+exec 4>&2 2>/dev/null # this shell's own word on how its child ended is not the container's output
 (exec sh -c "$FIRST" emu "$@" 2>&4 4>&-)
 exit $?
 """

@@ -1,7 +1,7 @@
 """What a run without Docker has on this machine beside its cgroups, by its place: a folder, and networks.
 
 The folder says whose run it is, as the pod's cgroup does; the names of the networks begin with the run's id. So what
-a killed run left behind is told from what a living one uses.
+a killed run left behind is distinguished from what a living one uses.
 """
 
 from __future__ import annotations

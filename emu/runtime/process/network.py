@@ -1,7 +1,7 @@
 """A network namespace for each pod, with an address that this machine can reach and a loopback of its own.
 
 A pair of virtual interfaces joins the two: `emu<n>` here, `eth0` there. Addresses are of 198.18.0.0/15, which is set
-aside for measuring networks (RFC 2544) and so is nobody's; the pair with the number n has the n-th four of them. Who
+aside for measuring networks (RFC 2544) and so unused; the pair with the number n has the n-th four of them. Who
 makes the interface has the number: the kernel lets no second one have its name. A pod reaches this machine and
 nothing beyond it: it has no other route.
 """
@@ -84,7 +84,7 @@ def existing() -> list[str]:
 
 
 def _joined(name: str) -> Network:
-    """With a pair of interfaces whose number nobody else has."""
+    """With a pair of interfaces whose number is not in use."""
     failure: EmuError | None = None
     with _choosing:
         for number in _free(path.name for path in Path("/sys/class/net").iterdir()):

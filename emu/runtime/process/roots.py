@@ -26,7 +26,7 @@ from emu.runtime.process.launch import tool
 HOME = Path("/var/lib/emu")
 """Roots and volumes. In the sandbox it is on the image disk, which lasts."""
 _RECIPE = 1
-"""Counts up when the way of making a root changes, so that they are made anew."""
+"""Counts up when the way of making a root changes, so that they are made again."""
 _CODE = "usr/local/lib/emu"
 _EXECUTABLE_BYTES = 32 << 20
 """As in the queue-proxy image, for `footprint`."""
@@ -132,7 +132,7 @@ def _compile(folder: Path, below: str = "") -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """A root of its own: no file is shared, so that its pages in the page cache are nobody else's."""
+    """A root of its own: no file is shared, so that its pages in the page cache are not shared."""
     target.parent.mkdir(parents=True, exist_ok=True)
     _run([tool("cp"), "-a", "--reflink=never", "--", str(source), str(target)], f"cannot copy {source}")
 

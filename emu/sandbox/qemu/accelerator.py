@@ -1,4 +1,4 @@
-"""Whether KVM works here. /dev/kvm tells little: it may open, start a machine, and then never get through a boot."""
+"""Whether KVM works here. /dev/kvm proves little: it may open, start a machine, and then never get through a boot."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ network:
     vde  packages   what the project imports (image.py)
 
 A guest's writes go to files that vanish with it; only a results directory, mounted by 9p, lasts. A guest serves one
-job, so there is nothing to talk about with it: it is ended as soon as it has told the exit status.
+job, so there is nothing to talk about with it: it is ended as soon as it has reported the exit status.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -
 
 
 class _NoEngine(DockerImages):
-    """Has no image and builds none: emu.runtime.images tells it what it would build, and from what."""
+    """Has no image and builds none: emu.runtime.images passes it what it would build, and from what."""
 
     def image_labels(self, tag: str) -> dict[str, str] | None:
         return None
@@ -209,7 +209,7 @@ def qemu_command_line(
 def scratch_directory() -> Iterator[Path]:
     """A directory for one guest's own disks, gone afterwards; what killed runs left behind goes now.
 
-    Each is told alive by the lock that its owner holds on it.
+    The lock that its owner holds on each shows that it is alive.
     """
     parent = disks.cache_directory() / "scratch"
     parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from emu.errors import EmuError
 from emu.machine import command, paths
 
 Say = Callable[[str], None]
-"""Told what is being done when it takes more than a moment."""
+"""Called with what is being done when it takes more than a moment."""
 
 GUEST_FILES = Path(__file__).with_name("inside")
 """All that runs inside: packages.txt and rootfs/ make the root disk, run.sh runs each job."""
@@ -77,7 +77,7 @@ class GuestImage:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The host's, and so the guest's: `debian` or `ubuntu`, the suite, and the file that tells apt its mirror."""
+    """The host's, and so the guest's: `debian` or `ubuntu`, the suite, and the file with apt's mirrors."""
 
     name: str
     suite: str
@@ -112,7 +112,7 @@ def require_programs(find: Callable[[str], str | None] = shutil.which) -> None:
 
 
 def this_distribution(root: Path = Path("/"), sources: Path | None = None) -> Distribution:
-    """What the host is and where it gets its packages; `sources` overrides the latter. EmuError if it cannot be told.
+    """What the host is and where it gets its packages; `sources` overrides the latter. EmuError if that is unknown.
 
     Only the distribution's own sources are used: others may need keys or a network that the build does not have.
     """

@@ -38,7 +38,7 @@ class Outcome:
 
 
 class Listener:
-    """Hears one guest's serial ports: its job's output goes to ours, its status lines tell how far it is."""
+    """Hears one guest's serial ports: its job's output goes to ours, its status lines show how far it is."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Listener:
         self._line = b""
 
     def serve(self) -> Outcome:
-        """Until the guest has told its job's status. GuestError if it fails, or is late."""
+        """Wait until the guest has reported its job's status. GuestError if it fails, or is late."""
         with selectors.DefaultSelector() as selector:
             for name, port in self._ports.items():
                 selector.register(port, selectors.EVENT_READ, name)

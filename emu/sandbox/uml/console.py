@@ -13,7 +13,7 @@ from emu.sandbox.uml import keeper
 
 _KEPT_LINES = 400
 _SHOWN_LINES = 30
-_STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out what tells the cause
+_STACK = re.compile(r"\s*\[<[0-9a-f]+>\]")  # a kernel's stack trace would push out the line with the cause
 _KILLED = re.compile(f"{keeper.SAYS}|ptrace [sg]et regs failed|wait_stub_done : failed")
 """Somebody ended a process of the kernel's (the keeper's words, and the kernel's)."""
 
@@ -59,8 +59,8 @@ class GuestConsole:
         """The error that ends the guest, with the end of its console unless it is not to be `shown`."""
         with suppress(OSError):
             self.read()
-        told = [line for line in self._lines if line.strip() and not _STACK.match(line)]
-        lines = told[-_SHOWN_LINES:] if shown else []
+        kept = [line for line in self._lines if line.strip() and not _STACK.match(line)]
+        lines = kept[-_SHOWN_LINES:] if shown else []
         end = "; the end of its console:\n" + "\n".join(f"    {line}" for line in lines) if lines else ""
         failure = SandboxError(what, why + end, fix)
         failure.cause = why

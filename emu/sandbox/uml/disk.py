@@ -1,7 +1,7 @@
 """The sandbox's disks: sparse files. Image disks (ext4, Docker's) are kept between runs; swap lives with its guest.
 
 Only one guest may have an image disk mounted, and a mounted disk cannot be copied whole. So there are several: a
-sandbox takes the first that nobody has locked. A new one starts as a copy of an idle one, images and all; where every
+sandbox takes the first that is not locked. A new one starts as a copy of an idle one, images and all; where every
 other is in use it starts empty, and images are built on it once. The lock is inherited by the guest's processes:
 the kernel drops it when the last of them is gone, however they ended.
 """
@@ -90,7 +90,7 @@ def _is(fd: Path, there: os.stat_result, name: str) -> bool:
 def take(parts: Parts, say: Callable[[str], None], directory: Path | None = None) -> ImageDisk:
     """Lock the first image disk that is free, making it if it is not there yet.
 
-    `say` is told when another sandbox has the usual disk. EmuError if the directory cannot be used, is short of
+    `say` is called when another sandbox has the usual disk. EmuError if the directory cannot be used, is short of
     space, or every disk is in use.
     """
     directory = directory or own_cache_dir()

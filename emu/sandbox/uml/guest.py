@@ -3,7 +3,7 @@
 The guest's kernel is one ordinary process, `linux.uml`, held by a keeper (keeper.py). Its root is the host's own tree
 with a guest-only layer above it; shared directories are written straight through (inside/init.sh). A serial line on a
 pair of pipes carries everything between `Guest` and the guest's agent (inside/wire.py). The console is only ever read
-to tell what went wrong.
+to show what went wrong.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from emu.sandbox.uml.session import Session
 from emu.units import format_bytes
 
 MEMORY_BYTES = 3 * 2**30
-"""The guest's memory, unless told otherwise."""
+"""The guest's memory by default."""
 SWAP_BYTES = 2 * 2**30
-"""The guest's swap, unless told otherwise."""
+"""The guest's swap by default."""
 EXIT_SANDBOX = 125
 """What `emu sandbox run` ends with when the sandbox itself failed (as `docker run` does)."""
 
@@ -56,7 +56,7 @@ class Guest:
 
     `shares` are mounted at the same path besides the working directory; `shown` are there too, read-only.
     `console_log` gets a copy of the console.
-    `say` is told of progress, a line at a time. `hang_s`: a guest silent for so long is given up; it is long,
+    `say` is called with progress, a line at a time. `hang_s`: a guest silent for so long is given up; it is long,
     because a guest short of memory is slow and not dead.
     """
 
@@ -284,7 +284,7 @@ def run(
     stdin: int | None = 0,
     shown: Sequence[Path] = (),
 ) -> int:
-    """Boot a guest, run one command in it with our own streams, power off; return the command's exit status."""
+    """Boot a guest, run one command in it with this process's streams, power off; return its exit status."""
     shares = [*shares, *([cwd] if cwd is not None else [])]
     with (
         terminal.interrupting_signals(),

@@ -204,7 +204,7 @@ def main() -> None:
     why = wait(child, life_fd, seat)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if why:
-        with contextlib.suppress(OSError):  # nobody reads the console any more
+        with contextlib.suppress(OSError):  # the console has no reader any more
             os.set_blocking(1, False)
             os.write(1, f"\n{SAYS}{why}\n".encode())
     status = end(child)

@@ -83,14 +83,14 @@ def guests_dir() -> Path:
 
 
 def make_scratch() -> Path:
-    """A scratch directory of ours. Its name says whose it is, so that it is nobody's at no moment."""
+    """A scratch directory of emu's. Its name says whose it is, so that it is never without an owner."""
     directory = own_cache_dir() / guests_dir().name
     directory.mkdir(mode=0o700, exist_ok=True)
     return make_owned(directory, "g").resolve()
 
 
 def make_owned(directory: Path, prefix: str) -> Path:
-    """A folder of ours whose name says so."""
+    """A folder whose name says that it is emu's."""
     return Path(tempfile.mkdtemp(prefix=f"{prefix}{owner().replace(':', '-')}-", dir=directory))
 
 
@@ -101,7 +101,7 @@ def memory_places() -> list[Path]:
 
 
 def leftovers(directory: Path | None = None) -> list[Leftover]:
-    """Guests that nobody owns any more."""
+    """Guests without an owner."""
     found = []
     if directory is None:
         own_cache_dir()
@@ -199,7 +199,7 @@ def _workers(scratch: Path) -> list[int]:
 
 
 def _kernels() -> list[tuple[int, Path]]:
-    """Every process of ours that runs User-Mode Linux, and where it works."""
+    """Every process of this user that runs User-Mode Linux, and where it works."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -218,7 +218,7 @@ def _is_ours(pid: int) -> bool:
 
 
 def _is_private(scratch: Path) -> bool:
-    """Whether a directory is ours, and nobody else may write what it says."""
+    """Whether a directory is ours, and no other user may write what it says."""
     try:
         facts = scratch.lstat()
     except OSError:

@@ -127,7 +127,7 @@ class Seat:
         self._lock, self.processor = fd, number
 
     def _guests(self, number: int) -> int:
-        """How many guests have a processor: the first lock that is free tells."""
+        """How many guests have a processor: the first lock that is free shows it."""
         for level in range(_MOST_GUESTS):
             fd = locked(self._path(number, level))
             if fd is not None:

@@ -128,7 +128,7 @@ class Session:
             del pending[: os.write(self._fds[stream], pending[: select.PIPE_BUF])]
         except BlockingIOError:
             return
-        except OSError:  # EPIPE: tell the command as a pipe would
+        except OSError:  # EPIPE: pass it to the command as a pipe would
             pending.clear()
             self._send(wire.CLOSE, stream)
 

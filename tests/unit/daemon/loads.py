@@ -21,15 +21,15 @@ class Runs:
         self._stack = stack
 
     def start(
-        self, port: int, *phases: Phase, parent: int | None = None, told: bool = False, **fields: Any
+        self, port: int, *phases: Phase, parent: int | None = None, follows: bool = False, **fields: Any
     ) -> Daemon:
-        """Start the load generator; `told` as a run does, which tells it what phases wait for."""
+        """Start the load generator; `follows` as a run does, which sends it what phases wait for."""
         plan = self._folder / "plan.json"
         plan.write_text(LoadPlan("127.0.0.1", port, phases, **{"drain_s": 1.0, **fields}).to_json())
         args = ["--plan", str(plan), "--out", str(self.out)]
         args += [] if parent is None else ["--parent", str(parent)]
-        args += ["--told"] if told else []
-        stdin = subprocess.PIPE if told else None
+        args += ["--met"] if follows else []
+        stdin = subprocess.PIPE if follows else None
         return self._stack.enter_context(closing(Daemon("emu.daemon.load", args, {}, stdin=stdin)))
 
     def run(self, port: int, *phases: Phase, **fields: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from emu.helpers.activator import RunActivator
-from emu.messages import Pointed, Told
+from emu.messages import ActivatorReport, Pointed
 from emu.record.events import EventLog, Note, RequestsHeld, read_events
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
@@ -77,16 +77,16 @@ class Front:
         self.run = run
         self.log = EventLog(run.events)
         self.activator = RunActivator(PodSpec.model_validate(spec), run, self.log)
-        self.told: list[Told] = []
+        self.reports: list[ActivatorReport] = []
 
-    def hear(self, what: str) -> Told:
+    def until(self, what: str) -> ActivatorReport:
         """The first of its words of this kind; waits for it."""
 
-        def found() -> Told | None:
-            self.told += self.activator.hear()
-            return next((one for one in self.told if one.what == what), None)
+        def found() -> ActivatorReport | None:
+            self.reports += self.activator.reports()
+            return next((one for one in self.reports if one.what == what), None)
 
-        said: Told = wait_for(found, what)
+        said: ActivatorReport = wait_for(found, what)
         return said
 
     def point(self, pod: QueueProxy, start: str = "") -> None:
@@ -139,7 +139,7 @@ def test_requests_wait_for_a_pod_and_all_go_to_it_in_order(front: Start, pod: Qu
     clients = []
     for number in range(5):
         clients.append(there.ask(number))
-        wait_for(lambda: there.hear("report"), "a word of it")
+        wait_for(lambda: there.until("report"), "a word of it")
     there.point(pod, start="warm-disk")
     assert all(client.quiet() for client in clients)
     pod.ready = True
@@ -147,7 +147,7 @@ def test_requests_wait_for_a_pod_and_all_go_to_it_in_order(front: Start, pod: Qu
     assert [head.status for head in heads] == [200] * 5
     assert {head.get("x-emu-start") for head in heads} == {"warm-disk"}
     assert sorted(pod.paths) == [b"/0", b"/1", b"/2", b"/3", b"/4"]
-    assert there.hear("ready").waiting == 5
+    assert there.until("ready").waiting == 5
     wait_for(there.held, "they are on record")
     (held,) = there.held()
     assert (held.outcome, len(held.waited_s)) == ("forwarded", 5)
@@ -170,8 +170,8 @@ def test_order_is_kept_where_one_at_a_time_may_go(front: Start, pod: QueueProxy)
 
 def _waiting(there: Front) -> int:
     """How many wait, by the activator's last word."""
-    there.told += there.activator.hear()
-    return max((one.waiting for one in there.told), default=0)
+    there.reports += there.activator.reports()
+    return max((one.waiting for one in there.reports), default=0)
 
 
 def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) -> None:
@@ -179,7 +179,7 @@ def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) 
     there = front()
     pod.ready = True
     there.point(pod, start="warm-disk")
-    there.hear("ready")
+    there.until("ready")
     client = there.ask()
     assert client.read_head().get("x-emu-start") == ""
     head = pod.asked[0]
@@ -216,12 +216,12 @@ def test_a_pod_that_goes_keeps_what_it_has_and_gets_no_more(front: Start, pod: Q
     there = front()
     pod.ready = True
     there.point(pod)
-    there.hear("ready")
+    there.until("ready")
     pod.go.clear()
     under_way = there.ask(1)
     wait_for(lambda: pod.asked, "the pod has it")
     there.activator.point(Pointed())
-    assert there.hear("closed").forwarded == 1
+    assert there.until("closed").forwarded == 1
     later = there.ask(2)
     pod.go.set()
     assert under_way.read_head().status == 200
@@ -250,14 +250,14 @@ def test_one_that_is_killed_is_started_again(front: Start, pod: QueueProxy) -> N
     there = front()
     pod.ready = True
     there.point(pod)
-    there.hear("ready")
+    there.until("ready")
     port, pid = there.activator.port, there.activator._helper.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     while there.activator._helper.status is None:
         time.sleep(0.01)
-    there.told.clear()
-    there.hear("ready")
+    there.reports.clear()
+    there.until("ready")
     assert there.activator.port == port
     assert there.ask().read_head().status == 200
     assert any(isinstance(event, Note) and "activator" in event.what for event in read_events(there.run.events))

@@ -60,7 +60,7 @@ def test_a_phase_ends_when_it_is_told_what_happened(runs: Runs, app: Daemon) -> 
         app.port,
         phase("pause", name="wait", duration_s=FAR_S, until=Until(restarts=1)),
         phase("burst", name="go", size=3, follows=True),
-        told=True,
+        follows=True,
     )
     wait_for(lambda: said(load, "began"), "the first phase")
     assert not runs.out.exists() or not runs.records("sent")

@@ -7,7 +7,7 @@ def test_a_drain_ends_once_it_was_quiet_for_long_enough() -> None:
     """30 s after the signal, if nothing comes."""
     draining = Draining(30)
     assert not draining.active
-    draining.tell(now=100)
+    draining.terminate(now=100)
     assert draining.active
     assert draining.left(now=129) == 1
     assert draining.left(now=130) <= 0
@@ -16,7 +16,7 @@ def test_a_drain_ends_once_it_was_quiet_for_long_enough() -> None:
 def test_each_request_starts_the_quiet_time_again() -> None:
     """Without a bound: ten seconds of traffic are ten seconds more."""
     draining = Draining(30)
-    draining.tell(now=0)
+    draining.terminate(now=0)
     for second in range(11):
         draining.request(now=second)
     assert draining.left(now=10) == 30
@@ -27,7 +27,7 @@ def test_requests_before_the_signal_do_not_count() -> None:
     draining = Draining(30)
     draining.request(now=5)
     assert draining.left(now=5) == 0
-    draining.tell(now=10)
+    draining.terminate(now=10)
     assert draining.left(now=10) == 30
 
 
@@ -44,7 +44,7 @@ def test_a_signal_within_the_hooks_second_makes_it_last() -> None:
     """And the quiet time counts from the hook, which came first."""
     draining = Draining(30)
     draining.hook(now=0)
-    draining.tell(now=0.5)
+    draining.terminate(now=0.5)
     assert not draining.hook_waited()
     assert draining.active
     assert draining.left(now=0.5) == 29.5

@@ -40,7 +40,7 @@ sh /job/command.sh 3>&-
 status=$?
 
 cd /
-if [ -e /job/keep-docker ]; then # the disk of /var/lib/docker is wanted whole: nobody may still be writing to it
+if [ -e /job/keep-docker ]; then # the disk of /var/lib/docker is wanted whole: nothing may still be writing to it
     systemctl stop docker.socket docker.service containerd.service && umount /var/lib/docker ||
         fail "umount /var/lib/docker"
 fi

@@ -147,7 +147,7 @@ class Agent:
             data = os.read(fd, wire.MAX_PAYLOAD)
         except BlockingIOError:
             return
-        except OSError:  # EIO: nobody has the terminal open any more
+        except OSError:  # EIO: no process has the terminal open any more
             data = b""
         if data:
             self.line.send(wire.encode(wire.Frame(wire.DATA, command.outputs[fd], data)))
@@ -168,7 +168,7 @@ class Agent:
         os.close(fd)
 
     def feed_stdin(self) -> None:
-        """Pass on standard input as the command takes it, and tell the host how much was taken."""
+        """Pass on standard input as the command takes it, and report to the host how much was taken."""
         command = self.command
         if command is None:
             return
@@ -254,7 +254,7 @@ class Agent:
         self.line.send(wire.message(wire.READY, docker=machine.docker_version(), kernel=os.uname().release))
 
     def progress(self, text: str) -> None:
-        """Tell the host of a step."""
+        """Report a step to the host."""
         self.line.send(wire.encode(wire.Frame(wire.PROGRESS, 0, text.encode())))
         self.line.flush()
 

@@ -91,7 +91,7 @@ class Command:
         self.stdin = self.master = None
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tell the command's terminal its size."""
+        """Set the size of the command's terminal."""
         if self.master is not None:
             fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 

@@ -15,7 +15,7 @@ fail() {
     off
 }
 
-# ---- stage 1: a root of our own
+# ---- stage 1: a root of its own
 mount -t proc proc /proc || fail "cannot mount /proc"
 mount -t tmpfs -o mode=755,size=50% emu /tmp || fail "cannot mount a tmpfs"
 mkdir /tmp/host /tmp/upper /tmp/work /tmp/root

@@ -17,8 +17,8 @@ MAX_PAYLOAD = 32 * 1024
 STDIN_WINDOW = 256 * 1024
 """Bytes of standard input that may be under way before the command has read them."""
 LINE_WINDOW = 3072
-"""Bytes towards the guest that it has not acknowledged. Its terminal layer holds 4096; told to stop, UML's serial
-driver forgets to start again (line_throttle in Linux 6.1), so it must never have to be told."""
+"""Bytes towards the guest that it has not acknowledged. Its terminal layer holds 4096; asked to stop, UML's serial
+driver forgets to start again (line_throttle in Linux 6.1), so it must never be asked to."""
 
 # guest → host
 PROGRESS = 1  # text: a step of the boot that is done
@@ -31,7 +31,7 @@ RECEIVED = 7  # JSON {"bytes": n}: so many bytes have been read off the line
 
 # both ways
 DATA = 10  # stream 0 (to the command), 1 or 2 (from it)
-CLOSE = 11  # that stream is at its end; towards the guest for 1 or 2: nobody reads it any more
+CLOSE = 11  # that stream is at its end; towards the guest for 1 or 2: it has no reader any more
 
 # host → guest
 START = 20  # JSON: argv, cwd, env, tty, rows, columns
