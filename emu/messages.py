@@ -330,18 +330,32 @@ FREEZER_METHODS = ("docker", "cgroup")
 
 
 @dataclass(frozen=True)
-class Pointed:
-    """To the activator: where the pod is from now on. It is probed until it says that it is ready."""
+class Endpoint:
+    """Where a pod's queue-proxy listens."""
 
-    address: str = ""
-    """Empty: there is none, and requests are to wait."""
+    address: str
     port: int = QUEUE_PORT
     start: str = ""
     """How warm the start was; the answers to requests that waited for it say so. Empty: it was none from zero."""
 
+
+@dataclass(frozen=True)
+class Endpoints:
+    """To the activator: where the pods are from now on. Each is probed until it says that it is ready."""
+
+    pods: tuple[Endpoint, ...] = ()
+    """Empty: there is none, and requests are to wait."""
+    service: str = ""
+
     def to_line(self) -> str:
         """One JSON line with its newline."""
         return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Endpoints:
+        """The inverse of `to_line`."""
+        data = json.loads(line)
+        return cls(tuple(Endpoint(**pod) for pod in data["pods"]), data["service"])
 
 
 @dataclass(frozen=True)

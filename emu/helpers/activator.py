@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from emu.helpers.helper import START_S, Helper
-from emu.messages import ActivatorReport, Pointed
+from emu.messages import ActivatorReport, Endpoints
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
@@ -26,7 +26,7 @@ class RunActivator:
         self._run = run
         self._log = log
         self._on_line = on_line
-        self._pointed = Pointed()
+        self._endpoints = Endpoints()
         self._helper = Helper("the activator", run.processes / "activator.log")
         self.port = 0
         """Where it listens, on loopback."""
@@ -44,10 +44,10 @@ class RunActivator:
     ) -> None:
         self._helper.end()
 
-    def point(self, pointed: Pointed) -> None:
-        """Say where the pod is."""
-        self._pointed = pointed
-        self._helper.send(pointed.to_line())
+    def update(self, endpoints: Endpoints) -> None:
+        """Say where the pods are."""
+        self._endpoints = endpoints
+        self._helper.send(endpoints.to_line())
 
     def reports(self) -> Iterator[ActivatorReport]:
         """All that it reported since."""
@@ -62,7 +62,7 @@ class RunActivator:
         self._log.append(self._helper.ended_early("it was started again", "error"))
         self._helper.end()
         self._start()
-        self.point(self._pointed)
+        self.update(self._endpoints)
 
     def _start(self) -> None:
         spec = self._spec

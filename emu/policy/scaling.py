@@ -99,8 +99,8 @@ class Autoscaler:
 
 
 class Scaling:
-    """One pod, from its start on: `pods` is how many there are to be, 0 or 1. The caller reports what it learns, calls
-    `step` when `next_at` has come, and does what `pods` says.
+    """One pod, from its start on: `pods` is how many there are to be, 0 or 1. The caller reports what it learns,
+    calls `step` when `next_at` has come, and does what `pods` says.
     """
 
     def __init__(self, rule: ScalingRule, now: float) -> None:

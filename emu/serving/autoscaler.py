@@ -19,7 +19,7 @@ from emu.helpers.activator import RunActivator
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.worker import PodWorker
-from emu.messages import QUEUE_STATS_PORT, ActivatorReport, Pointed
+from emu.messages import QUEUE_STATS_PORT, ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
 from emu.policy.stats import Stat
@@ -159,7 +159,7 @@ class ScaledPod:
         self._scraper.address = self._pod.address if ready else ""
         self._scaling.readiness(now(), ready)
         if not self._ending and self._worker is not None and (not ready or not self._is_probed_early):
-            self._point()
+            self._publish()
 
     def _is_ready(self, name: str, state: ContainerState) -> bool:
         """As Kubernetes has it: a container without probes of its own is ready once it runs. Our own look at its port
@@ -176,9 +176,10 @@ class ScaledPod:
         waits = spec.app.readiness_probe is not None and spec.app.readiness_probe.exec is not None
         return not waits and all(one.startup_probe is None for one in spec.containers.values())
 
-    def _point(self) -> None:
+    def _publish(self) -> None:
         there = self._ready or self._is_probed_early
-        self._activator.point(Pointed(self._pod.address if there else "", start=self._start))
+        pods = (Endpoint(self._pod.address, start=self._start),) if there else ()
+        self._activator.update(Endpoints(pods))
 
     # --- what is done
 
@@ -199,7 +200,7 @@ class ScaledPod:
     def _begin(self) -> None:
         assert self._worker is not None
         if self._is_probed_early:
-            self._point()
+            self._publish()
         self._worker.start()
 
     def _scale_down(self) -> None:
@@ -207,7 +208,7 @@ class ScaledPod:
         self._decided(0)
         self._ending, self._cut = True, False
         self._update_readiness()
-        self._activator.point(Pointed())
+        self._activator.update(Endpoints())
         self._worker.begin_stop(hooks=True, why=SCALE_DOWN)
 
     def _remove(self) -> None:

@@ -12,7 +12,7 @@ from emu.kubelet import prober
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
-from emu.messages import ActivatorReport, Pointed
+from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.policy.scaling import ScalingRule
 from emu.record.events import (
     SCALE_DOWN,
@@ -63,17 +63,17 @@ class Wish:
 
 
 class FakeActivator:
-    """Where it was pointed, and what the test has it say."""
+    """The endpoints that were published, and reports that the test writes."""
 
     port = 7777
 
     def __init__(self) -> None:
-        self.pointed: list[Pointed] = []
+        self.published: list[Endpoints] = []
         self.says: list[ActivatorReport] = []
 
-    def point(self, pointed: Pointed) -> None:
+    def update(self, endpoints: Endpoints) -> None:
         """Noted."""
-        self.pointed.append(pointed)
+        self.published.append(endpoints)
 
     def reports(self) -> Iterator[ActivatorReport]:
         """Once each."""
@@ -181,7 +181,7 @@ def test_the_activator_knows_before_the_containers_do(begin: Begin) -> None:
     one = begin()
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
-    assert [pointed.address for pointed in one.activator.pointed] == ["127.0.0.1", ""]
+    assert [[pod.address for pod in each.pods] for each in one.activator.published] == [["127.0.0.1"], []]
     events = list(read_events(one.run.events))
     stops = [event for event in events if isinstance(event, ContainerStopping)]
     assert {(stop.container, stop.why, stop.grace_s) for stop in stops} == {
@@ -210,7 +210,7 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
         "it.queue-proxy.1",
         "it.app.1",
     }
-    assert one.activator.pointed[2:] == [Pointed("127.0.0.1", start="warm-disk")]
+    assert one.activator.published[2:] == [Endpoints((Endpoint("127.0.0.1", start="warm-disk"),))]
     assert one.scaled.view.restarts == 0
     one.activator.says.append(ActivatorReport("ready", time.monotonic(), waiting=3))
     one.until(lambda: one.told()[-1] == (1, True))
@@ -238,8 +238,8 @@ def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypa
     """Requests wait in the activator then, and the policy knows."""
     one = begin()
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("failure", "refused"))
-    one.until(lambda: len(one.activator.pointed) == 2)
-    assert one.activator.pointed[1] == Pointed("127.0.0.1")
+    one.until(lambda: len(one.activator.published) == 2)
+    assert one.activator.published[1] == Endpoints((Endpoint("127.0.0.1"),))
     assert one.scaled._scaling.ready == [True, False]  # type: ignore[attr-defined]
 
 
@@ -259,13 +259,13 @@ def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monk
 def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin) -> None:
     """A readiness probe by exec, or a startup probe: the activator's own probe proves nothing."""
     one = begin(pod="app: {startupProbe: {exec: {command: [check]}}}")
-    assert [pointed.address for pointed in one.activator.pointed] == ["127.0.0.1"]
+    assert [each.pods for each in one.activator.published] == [(Endpoint("127.0.0.1"),)]
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
     one.wish(1)
     one.turn()
-    assert one.activator.pointed[-1].address == ""
-    one.until(lambda: one.activator.pointed[-1].address != "")
+    assert one.activator.published[-1].pods == ()
+    one.until(lambda: one.activator.published[-1].pods != ())
 
 
 def test_requests_go_to_the_activator(begin: Begin) -> None:

@@ -4,9 +4,9 @@
 
 It runs beside the pods, outside their cgroups. Standard input carries, a JSON line each, where the pods are
 (`Endpoints`), and its end ends the process; standard output carries the autoscaler's input (`ActivatorReport`),
-standard error the log. Rules from knative/serving, cmd/activator and pkg/activator: each request is forwarded once queue-proxy has
-said that the app is ready, in the order of arrival, under the limit of containerConcurrency, and is ended by the
-revision's timers.
+standard error the log. Rules from knative/serving, cmd/activator and pkg/activator: each request is forwarded once
+queue-proxy has said that the app is ready, in the order of arrival, under the limit of containerConcurrency, and is
+ended by the revision's timers.
 """
 
 # ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -38,7 +37,15 @@ from emu.daemon.queue_proxy.observer import Observer
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import Proxy
 from emu.daemon.queue_proxy.request import Admitted, Counted
-from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, REQUESTS_ENDED, START_HEADER, ActivatorReport, Pointed
+from emu.messages import (
+    ACTIVATOR_PROBE,
+    QUEUE_PORT,
+    REQUESTS_ENDED,
+    START_HEADER,
+    ActivatorReport,
+    Endpoint,
+    Endpoints,
+)
 from emu.policy.activation import PROBE_EVERY_S, PROBE_LIMIT_S, Reporter, Waiting
 from emu.policy.breaker import RUN, Breaker
 from emu.policy.draining import Draining
@@ -83,7 +90,7 @@ class _Counting(Observer):
 
 
 class Front(Admission):
-    """Lets requests go to the pod once there is one and it has room. `point` says where the pod is."""
+    """Lets requests go to the pod once there is one and it has room. `update` says where the pod is."""
 
     def __init__(self, settings: FrontSettings, log: runtime.Log, out: runtime.Log, events: EventLog) -> None:
         timeouts: RequestTimeouts[Admitted] = RequestTimeouts(
@@ -170,22 +177,23 @@ class Front(Admission):
         if concurrency is not None:
             self.send("report", now, concurrency=concurrency)
 
-    def point(self, pointed: Pointed) -> None:
+    def update(self, endpoints: Endpoints) -> None:
         """There is a pod at this address, to be probed until it is ready; or there is none."""
         if self._probing is not None:
             self._probing.cancel()
             self._probing = None
         self.waiting.close()
         self.proxy.app.close()
-        if not pointed.address:
+        if not endpoints.pods:
             self.send("closed", time.monotonic())
             return
-        self.start = pointed.start.encode("ascii")
-        self.proxy.app = AppConnections(pointed.address, pointed.port, MAX_IDLE)
-        self._probing = asyncio.get_running_loop().create_task(self._probe(pointed))
+        pod = endpoints.pods[0]
+        self.start = pod.start.encode("ascii")
+        self.proxy.app = AppConnections(pod.address, pod.port, MAX_IDLE)
+        self._probing = asyncio.get_running_loop().create_task(self._probe(pod))
 
-    async def _probe(self, pointed: Pointed) -> None:
-        while not await healthy(pointed.address, pointed.port):
+    async def _probe(self, pod: Endpoint) -> None:
+        while not await healthy(pod.address, pod.port):
             await asyncio.sleep(PROBE_EVERY_S)
         self._probing = None
         now = time.monotonic()
@@ -329,7 +337,7 @@ class _Input:
             return
         *lines, self._rest = (self._rest + part).split(b"\n")
         for line in lines:
-            self._front.point(Pointed(**json.loads(line)))
+            self._front.update(Endpoints.from_line(line))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from emu.helpers.activator import RunActivator
-from emu.messages import ActivatorReport, Pointed
+from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.record.events import EventLog, Note, RequestsHeld, read_events
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
@@ -91,7 +91,7 @@ class Front:
 
     def point(self, pod: QueueProxy, start: str = "") -> None:
         """There is a pod."""
-        self.activator.point(Pointed("127.0.0.1", pod.port, start))
+        self.activator.update(Endpoints((Endpoint("127.0.0.1", pod.port, start),)))
 
     def ask(self, number: int = 0) -> Wire:
         """A client that has sent a request."""
@@ -220,7 +220,7 @@ def test_a_pod_that_goes_keeps_what_it_has_and_gets_no_more(front: Start, pod: Q
     pod.go.clear()
     under_way = there.ask(1)
     wait_for(lambda: pod.asked, "the pod has it")
-    there.activator.point(Pointed())
+    there.activator.update(Endpoints())
     assert there.until("closed").forwarded == 1
     later = there.ask(2)
     pod.go.set()
