@@ -337,6 +337,8 @@ class Endpoint:
     port: int = QUEUE_PORT
     start: str = ""
     """How warm the start was; the answers to requests that waited for it say so. Empty: it was none from zero."""
+    ready: bool = False
+    """The kubelet reports it ready. One that is not ready any more is probed again."""
 
 
 @dataclass(frozen=True)
@@ -346,6 +348,9 @@ class Endpoints:
     pods: tuple[Endpoint, ...] = ()
     """Empty: there is none, and requests are to wait."""
     service: str = ""
+    index: int = -1
+    """This activator's among the service's; -1: it is not among them yet, and sends to all pods."""
+    activators: int = 1
 
     def to_line(self) -> str:
         """One JSON line with its newline."""
@@ -355,7 +360,7 @@ class Endpoints:
     def from_line(cls, line: bytes) -> Endpoints:
         """The inverse of `to_line`."""
         data = json.loads(line)
-        return cls(tuple(Endpoint(**pod) for pod in data["pods"]), data["service"])
+        return cls(**{**data, "pods": tuple(Endpoint(**pod) for pod in data["pods"])})
 
 
 @dataclass(frozen=True)
@@ -363,8 +368,8 @@ class ActivatorReport:
     """From the activator, a line each."""
 
     what: str
-    """`listening`; `report`: requests under way in the second before; `ready`: the pod is, and took those that
-    waited; `closed`: no further one goes to the pod that was there.
+    """`listening`; `report`: requests under way in the second before; `ready`: a pod is, and took those that
+    waited; `closed`: there is no pod any more. Of a run that traces each request, `arrived` and `forwarded` too.
     """
     t: float
     """CLOCK_MONOTONIC seconds."""
@@ -374,6 +379,10 @@ class ActivatorReport:
     forwarded: int = 0
     """Requests that went to a pod and are not over."""
     port: int = 0
+    pod: str = ""
+    """With `ready`: which, as ADDRESS:PORT."""
+    loads: dict[str, int] = field(default_factory=dict)
+    """Requests that went to each pod and are not over."""
 
     def to_line(self) -> str:
         """One JSON line with its newline."""

@@ -1,4 +1,4 @@
-"""What the activator does with requests: which wait for a pod and which go to it, and what it tells the autoscaler.
+"""What the activator reports to the autoscaler, and how often it probes a pod.
 
 Sources: Knative's pkg/activator/net/throttler.go and pkg/activator/handler/concurrency_reporter.go. Times are seconds
 on one clock that only the caller reads.
@@ -6,50 +6,12 @@ on one clock that only the caller reads.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Generic, TypeVar
-
 from emu.policy.stats import Report, RequestStats
 
 PROBE_EVERY_S = 0.2
 """From one probe of a pod that is not known to be healthy to the next (revision_backends.go, probeFrequency)."""
 PROBE_LIMIT_S = 0.3
 """How long one may take (probeTimeout)."""
-
-Key = TypeVar("Key", bound=Hashable)
-
-
-class Waiting(Generic[Key]):
-    """Requests that wait for a pod, in the order in which they came; closed until there is one."""
-
-    def __init__(self) -> None:
-        self.open = False
-        self._since: dict[Key, float] = {}
-
-    def __len__(self) -> int:
-        return len(self._since)
-
-    def enter(self, key: Key, now: float) -> bool:
-        """A request came: whether it may go on. If not, `let_in` will name it, unless it leaves before."""
-        if self.open:
-            return True
-        self._since[key] = now
-        return False
-
-    def leave(self, key: Key) -> bool:
-        """A request is over; whether it was still waiting."""
-        return self._since.pop(key, None) is not None
-
-    def let_in(self, now: float) -> list[tuple[Key, float]]:
-        """There is a pod: those that go on, first come first, each with the seconds that it waited."""
-        self.open = True
-        going = [(key, now - since) for key, since in self._since.items()]
-        self._since.clear()
-        return going
-
-    def close(self) -> None:
-        """There is none any more."""
-        self.open = False
 
 
 class Reporter:

@@ -158,7 +158,7 @@ class ScaledPod:
         self._ready = ready
         self._scraper.address = self._pod.address if ready else ""
         self._scaling.readiness(now(), ready)
-        if not self._ending and self._worker is not None and (not ready or not self._is_probed_early):
+        if not self._ending and self._worker is not None:
             self._publish()
 
     def _is_ready(self, name: str, state: ContainerState) -> bool:
@@ -178,7 +178,7 @@ class ScaledPod:
 
     def _publish(self) -> None:
         there = self._ready or self._is_probed_early
-        pods = (Endpoint(self._pod.address, start=self._start),) if there else ()
+        pods = (Endpoint(self._pod.address, start=self._start, ready=self._ready),) if there else ()
         self._activator.update(Endpoints(pods))
 
     # --- what is done

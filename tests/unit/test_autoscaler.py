@@ -181,7 +181,7 @@ def test_the_activator_knows_before_the_containers_do(begin: Begin) -> None:
     one = begin()
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
-    assert [[pod.address for pod in each.pods] for each in one.activator.published] == [["127.0.0.1"], []]
+    assert [[pod.address for pod in each.pods] for each in one.activator.published] == [["127.0.0.1"]] * 2 + [[]]
     events = list(read_events(one.run.events))
     stops = [event for event in events if isinstance(event, ContainerStopping)]
     assert {(stop.container, stop.why, stop.grace_s) for stop in stops} == {
@@ -210,7 +210,9 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
         "it.queue-proxy.1",
         "it.app.1",
     }
-    assert one.activator.published[2:] == [Endpoints((Endpoint("127.0.0.1", start="warm-disk"),))]
+    early, ready = one.activator.published[-2:]
+    assert early == Endpoints((Endpoint("127.0.0.1", start="warm-disk"),))
+    assert ready == Endpoints((Endpoint("127.0.0.1", start="warm-disk", ready=True),))
     assert one.scaled.view.restarts == 0
     one.activator.says.append(ActivatorReport("ready", time.monotonic(), waiting=3))
     one.until(lambda: one.told()[-1] == (1, True))
@@ -238,8 +240,8 @@ def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypa
     """Requests wait in the activator then, and the policy knows."""
     one = begin()
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("failure", "refused"))
-    one.until(lambda: len(one.activator.published) == 2)
-    assert one.activator.published[1] == Endpoints((Endpoint("127.0.0.1"),))
+    one.until(lambda: len(one.activator.published) == 3)
+    assert [each.pods[0].ready for each in one.activator.published] == [False, True, False]
     assert one.scaled._scaling.ready == [True, False]  # type: ignore[attr-defined]
 
 
@@ -259,7 +261,7 @@ def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monk
 def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin) -> None:
     """A readiness probe by exec, or a startup probe: the activator's own probe proves nothing."""
     one = begin(pod="app: {startupProbe: {exec: {command: [check]}}}")
-    assert [each.pods for each in one.activator.published] == [(Endpoint("127.0.0.1"),)]
+    assert [each.pods for each in one.activator.published] == [(Endpoint("127.0.0.1", ready=True),)]
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
     one.wish(1)

@@ -87,7 +87,8 @@ class AppConnections:
         raise DialError(timeout_words(self.host, self.port, time.monotonic() - begun))
 
     def close(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection, and keep none from now on."""
+        self._max_idle = 0
         for connection in self._idle:
             connection.drop()
         self._idle.clear()

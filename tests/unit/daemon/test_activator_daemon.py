@@ -71,7 +71,7 @@ class QueueProxy:
 
 
 class Front:
-    """The activator, and what it told."""
+    """The activator, and what it reported."""
 
     def __init__(self, run: RunDir, spec: dict[str, Any]) -> None:
         self.run = run
@@ -89,9 +89,9 @@ class Front:
         said: ActivatorReport = wait_for(found, what)
         return said
 
-    def point(self, pod: QueueProxy, start: str = "") -> None:
-        """There is a pod."""
-        self.activator.update(Endpoints((Endpoint("127.0.0.1", pod.port, start),)))
+    def point(self, *pods: QueueProxy, start: str = "") -> None:
+        """There are these pods."""
+        self.activator.update(Endpoints(tuple(Endpoint("127.0.0.1", pod.port, start) for pod in pods)))
 
     def ask(self, number: int = 0) -> Wire:
         """A client that has sent a request."""
@@ -112,6 +112,15 @@ Start = Callable[..., Front]
 @pytest.fixture
 def pod() -> Iterator[QueueProxy]:
     """A queue-proxy by hand."""
+    made = QueueProxy()
+    yield made
+    made.go.set()
+    made.listener.close()
+
+
+@pytest.fixture
+def other() -> Iterator[QueueProxy]:
+    """A second one."""
     made = QueueProxy()
     yield made
     made.go.set()
@@ -228,6 +237,73 @@ def test_a_pod_that_goes_keeps_what_it_has_and_gets_no_more(front: Start, pod: Q
     assert later.quiet()
     there.point(pod)
     assert later.read_head().status == 200
+
+
+def test_each_pod_has_its_limit_and_a_new_one_brings_room(front: Start, pod: QueueProxy, other: QueueProxy) -> None:
+    """With containerConcurrency 1 the second request waits for room, and goes to the second pod once it is ready."""
+    there = front(containerConcurrency=1)
+    pod.ready = other.ready = True
+    pod.go.clear()
+    there.point(pod)
+    there.until("ready")
+    first = there.ask(1)
+    wait_for(lambda: pod.asked, "the first pod has it")
+    second = there.ask(2)
+    assert second.quiet()
+    there.point(pod, other)
+    assert second.read_head().status == 200
+    assert (pod.paths, other.paths) == ([b"/1"], [b"/2"])
+    pod.go.set()
+    assert first.read_head().status == 200
+
+
+def test_without_a_limit_pods_share_the_load(front: Start, pod: QueueProxy, other: QueueProxy) -> None:
+    """Of two pods the one with fewer requests gets the next; the report says how many each has."""
+    there = front()
+    for one in (pod, other):
+        one.ready = True
+        one.go.clear()
+    there.point(pod, other)
+    wait_for(lambda: _ready(there) == 2, "both are ready")
+    clients = [there.ask(number) for number in range(6)]
+    wait_for(lambda: len(pod.asked) == len(other.asked) == 3, "each has its half")
+    wait_for(lambda: _loads(there) == [3, 3], "the report says so")
+    for one in (pod, other):
+        one.go.set()
+    assert [client.read_head().status for client in clients] == [200] * 6
+
+
+def _loads(there: Front) -> list[int]:
+    """How many requests each pod has, by the activator's last report."""
+    there.reports += there.activator.reports()
+    return sorted(there.reports[-1].loads.values())
+
+
+def _ready(there: Front) -> int:
+    """How many pods are ready, by the activator's reports."""
+    there.reports += there.activator.reports()
+    return len({one.pod for one in there.reports if one.what == "ready"})
+
+
+def test_a_pod_that_leaves_takes_no_more_and_answers_what_it_has(
+    front: Start, pod: QueueProxy, other: QueueProxy
+) -> None:
+    """The next requests go to the one that stays; no connection to the other is used again."""
+    there = front()
+    pod.ready = other.ready = True
+    there.point(pod)
+    there.until("ready")
+    pod.go.clear()
+    under_way = there.ask(1)
+    wait_for(lambda: pod.asked, "the pod has it")
+    there.reports.clear()
+    there.point(other)
+    there.until("ready")
+    pod.go.set()
+    assert under_way.read_head().status == 200
+    for number in range(2, 5):
+        assert there.ask(number).read_head().status == 200
+    assert (pod.paths, other.paths) == ([b"/1"], [b"/2", b"/3", b"/4"])
 
 
 def test_probes_are_answered_by_the_activator_itself(front: Start) -> None:

@@ -1,0 +1,95 @@
+"""A request in the activator, from its arrival to the last byte of its answer."""
+
+# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
+from __future__ import annotations
+
+import time
+from html import escape
+from typing import ClassVar
+
+from emu.daemon.activator.front import Front, Pod
+from emu.daemon.http import forward, http1
+from emu.daemon.http.client import ClientConnection, KnownAnswer
+from emu.daemon.http.exchange import ClientSide
+from emu.daemon.http.goquote import quoted
+from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
+from emu.messages import START_HEADER
+
+KUBE_PROBE = b"kube-probe/"
+
+
+class HeldExchange(Http1Exchange):
+    """One request from its arrival here to the last byte of its answer."""
+
+    __slots__ = ("_front", "_pod")
+
+    timeout_body: ClassVar[bytes] = b"activator request timeout"
+
+    def __init__(self, front: Front, conn: ClientSide, head: http1.Head) -> None:
+        super().__init__(front.proxy, conn, head)
+        self._front = front
+        self._pod: Pod | None = None
+        """Where it goes, once there is one with room."""
+
+    def begin(self) -> None:
+        now = self.begun_at = time.monotonic()
+        head = self.head
+        way = forward.route(head, self.conn.peer)
+        self.whole = None
+        head.headers = []
+        if self.answered_here():
+            pass
+        elif way.kubelet or (way.agent or b"").startswith(KUBE_PROBE):
+            self.answer(200, b"")  # is the activator alive? its own kubelet asks
+        elif way.network_probe:
+            self._answer_probe(way)
+        else:
+            way.kubelet = False
+            mark(way)
+            self._front.enter(self, way, now)
+
+    def _answer_probe(self, way: forward.Route) -> None:
+        """Knative's own probe: is this the activator?"""
+        if way.network_probe == b"probe":
+            self.answer(200, b"", b"K-Network-Hash: %b\r\n" % way.network_hash if way.network_hash else b"")
+        elif way.network_probe == b"activator":
+            self.answer(200, b"activator", http1.TEXT)
+        else:
+            value = quoted(escape(way.network_probe.decode("latin-1")).encode("latin-1"))
+            self.answer(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
+
+    def dispatch(self, now: float) -> None:
+        self._pod = self._front.pod_of(self)
+        self._proxy = self._pod.proxy
+        super().dispatch(now)
+
+    def send(self, app: ClientConnection) -> None:
+        super().send(app)
+        if self._front.settings.traced:
+            self._front.send("forwarded", time.monotonic())
+
+    def connect(self, now: float) -> None:
+        assert self.way is not None
+        app = self._proxy.app
+        self.way.host = f"{app.host}:{app.port}".encode()
+        super().connect(now)
+
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        return not self._names_start and super().answer_whole(app, known, body)
+
+    @property
+    def _names_start(self) -> bool:
+        """The answer says how warm the pod's start was."""
+        return self._front.settings.traced or self._front.has_waited(self)
+
+    def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
+        if status >= 200 and self._names_start and self._pod is not None and self._pod.start:
+            headers = [*headers, (START_HEADER.encode(), self._pod.start)]
+        super().answer_head(status, reason, headers, minor)
+
+
+def mark(way: forward.Route) -> None:
+    """What queue-proxy is to know: that the activator asks, and for which host."""
+    way.headers = [pair for pair in way.headers if pair[0] not in (b"K-Original-Host", b"K-Proxy-Request")]
+    way.headers += [(b"K-Original-Host", way.host), (b"K-Proxy-Request", b"activator")]
+    way.headers.sort(key=lambda pair: pair[0])

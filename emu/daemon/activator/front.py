@@ -1,0 +1,243 @@
+"""What all requests in the activator share: the pods that it knows, which of the requests wait, and for what."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from emu.daemon import loop as runtime
+from emu.daemon.activator.probe import healthy
+from emu.daemon.http.upstream import AppConnections
+from emu.daemon.queue_proxy.admission import Admission
+from emu.daemon.queue_proxy.ends import Ends
+from emu.daemon.queue_proxy.observer import Observer
+from emu.daemon.queue_proxy.probe import Prober
+from emu.daemon.queue_proxy.proxy import Proxy
+from emu.daemon.queue_proxy.request import Admitted, Counted
+from emu.messages import QUEUE_PORT, REQUESTS_ENDED, ActivatorReport, Endpoint, Endpoints
+from emu.policy.activation import PROBE_EVERY_S, Reporter
+from emu.policy.breaker import Breaker
+from emu.policy.draining import Draining
+from emu.policy.throttling import Throttler
+from emu.policy.timeouts import RequestTimeouts
+from emu.record.events import EventLog, RequestsEnded, RequestsHeld, RequestsWaited
+
+MAX_IDLE = 100
+"""MAX_IDLE_PROXY_CONNS_PER_HOST (cmd/activator/main.go)."""
+
+
+@dataclass(frozen=True)
+class FrontSettings:
+    """What the revision says. Seconds; 0 is off for all but the first."""
+
+    timeout_s: float = 300.0
+    response_start_s: float = 0.0
+    idle_s: float = 0.0
+    concurrency: int = 0
+    probe_every_s: float = PROBE_EVERY_S
+    traced: bool = False
+    """Each request's arrival and forwarding is reported, and every answer says how warm the start was."""
+
+
+class _Counting(Observer):
+    """Counts what is under way, for the autoscaler."""
+
+    __slots__ = ("_front",)
+
+    def __init__(self, front: Front) -> None:
+        super().__init__(front.breaker)
+        self._front = front
+
+    def arrived(self, request: Counted, now: float, proxied: bool) -> None:
+        if self._front.reporter.arrived(now):
+            self._front.send("report", now, concurrency=1.0)
+
+    def left(self, request: Counted, now: float, proxied: bool) -> None:
+        self._front.reporter.left(now)
+
+
+class Pod:
+    """A pod in the endpoints."""
+
+    def __init__(self, front: Front, endpoint: Endpoint) -> None:
+        self.proxy = Proxy(front, AppConnections(endpoint.address, endpoint.port, MAX_IDLE))
+        """For the requests that are sent to it."""
+        self.endpoint = endpoint
+        self.start = b""
+        """How warm its start was; of a pod that is known to be healthy it changes no more."""
+        self.healthy = False
+        """It has passed the activator's probe."""
+        self.probing: asyncio.Task[None] | None = None
+
+    def end_probing(self) -> None:
+        """It is not asked any more."""
+        if self.probing is not None:
+            self.probing.cancel()
+            self.probing = None
+
+    def close(self) -> None:
+        """It has left the endpoints: what it has it answers, and no connection to it is kept."""
+        self.end_probing()
+        self.proxy.app.close()
+
+
+class Front(Admission):
+    """Lets requests go to a pod once there is one and it has room. `update` says where the pods are."""
+
+    def __init__(self, settings: FrontSettings, log: runtime.Log, out: runtime.Log, events: EventLog) -> None:
+        timeouts: RequestTimeouts[Admitted] = RequestTimeouts(
+            settings.timeout_s, settings.response_start_s, settings.idle_s
+        )
+        super().__init__(Breaker(0), timeouts, Prober("", 0), log, Draining(0.0))
+        self.settings = settings
+        self.proxy = Proxy(self, AppConnections("", QUEUE_PORT, 0))
+        """Of requests that have no pod yet."""
+        self.throttler: Throttler[Admitted] = Throttler(settings.concurrency, random.randrange)
+        self.reporter = Reporter(time.monotonic())
+        self.observer = _Counting(self)
+        self.ends = Ends(self._record)
+        self._out = out
+        self._events = events
+        self._pods: dict[str, Pod] = {}
+        """By address and port."""
+        self._shard = (-1, 1)
+        """This activator's index, and how many there are."""
+        self._waited: set[Admitted] = set()
+        """Requests under way that had to wait for a pod."""
+
+    # --- requests
+
+    def run(self, request: Admitted, now: float) -> None:
+        """Send it if there is a pod with room."""
+        if request.over:
+            return
+        if self.settings.traced:
+            self.send("arrived", now)
+        if self.throttler.enter(request, now):
+            self._dispatch(request, now)
+        elif not self.throttler.open:
+            self._waited.add(request)
+
+    def release(self, request: Admitted, now: float | None = None) -> None:
+        """It is over: another one goes in its place."""
+        if request.over:
+            return
+        super().release(request, now)
+        self._waited.discard(request)
+        since = self.throttler.leave(request)
+        if since is not None:
+            self._gave_up(request.status, since)
+        self._admit(time.monotonic())
+
+    def has_waited(self, request: Admitted) -> bool:
+        """Whether there was no pod for it at some time."""
+        return request in self._waited
+
+    def _admit(self, now: float) -> None:
+        """Send the waiting requests that there is room for."""
+        for request, since in self.throttler.admit():
+            if since < now:
+                self.ends.waited(since, now)
+            self._dispatch(request, now)
+
+    def _dispatch(self, request: Admitted, now: float) -> None:
+        request.sent_at = now
+        request.dispatch(now)
+
+    def pod_of(self, request: Admitted) -> Pod:
+        """The pod that it goes to."""
+        return self._pods[self.throttler.pod_of(request)]
+
+    # --- reports
+
+    def send(
+        self,
+        what: str,
+        now: float,
+        *,
+        concurrency: float = 0.0,
+        waiting: int | None = None,
+        port: int = 0,
+        pod: str = "",
+    ) -> None:
+        """A line to the autoscaler."""
+        forwarded = self.throttler.running
+        held = self.reporter.inside - forwarded if waiting is None else waiting
+        loads = self.throttler.loads()
+        self._out.raw(ActivatorReport(what, now, concurrency, held, forwarded, port, pod, loads).to_line())
+
+    def report(self) -> None:
+        """What each second brings: how many requests were under way."""
+        now = time.monotonic()
+        concurrency = self.reporter.report(now)
+        if concurrency is not None:
+            self.send("report", now, concurrency=concurrency)
+
+    # --- pods
+
+    def update(self, endpoints: Endpoints) -> None:
+        """These are the pods; one that is new, or not ready any more, is probed until it is."""
+        named = {f"{one.address}:{one.port}": one for one in endpoints.pods}
+        for address in self._pods.keys() - named.keys():
+            self._pods.pop(address).close()
+        for address, endpoint in named.items():
+            self._name(address, endpoint)
+        self._shard = endpoints.index, endpoints.activators
+        now = time.monotonic()
+        self._open(now)
+        self._admit(now)
+        if not named:
+            self.send("closed", now)
+
+    def sweep(self) -> None:
+        """Close connections that were idle for too long."""
+        for pod in self._pods.values():
+            pod.proxy.app.sweep()
+
+    def _name(self, address: str, endpoint: Endpoint) -> None:
+        pod = self._pods.get(address)
+        if pod is None:
+            pod = self._pods[address] = Pod(self, endpoint)
+        elif pod.endpoint.ready and not endpoint.ready:
+            pod.healthy = False
+        pod.endpoint = endpoint
+        if not pod.healthy or self.settings.traced:
+            pod.start = endpoint.start.encode("ascii")
+        if not pod.healthy and pod.probing is None:
+            pod.probing = asyncio.get_running_loop().create_task(self._probe(pod))
+
+    async def _probe(self, pod: Pod) -> None:
+        while not await healthy(pod.endpoint.address, pod.endpoint.port):
+            await asyncio.sleep(self.settings.probe_every_s)
+        pod.probing, pod.healthy = None, True
+        now = time.monotonic()
+        waited = self._open(now)
+        self.send("ready", now, waiting=len(waited), pod=f"{pod.endpoint.address}:{pod.endpoint.port}")
+        if waited:
+            self._events.append(RequestsHeld(t=now, outcome="forwarded", waited_s=waited))
+        self._admit(now)
+
+    def _open(self, now: float) -> list[float]:
+        """Have requests go to the healthy pods; how long each waited that had no pod before."""
+        index, activators = self._shard
+        healthy_ones = [address for address, pod in self._pods.items() if pod.healthy]
+        was_open = self.throttler.open
+        waited = self.throttler.update(healthy_ones, now, index=index, activators=activators)
+        if was_open and not self.throttler.open:
+            self._waited.update(self.throttler.queue)
+        return [round(waited_s, 6) for _, waited_s in waited]
+
+    # --- the record
+
+    def _record(self, kind: str, facts: dict[str, Any]) -> None:
+        made = RequestsEnded if kind == REQUESTS_ENDED else RequestsWaited
+        self._events.append(made(t=time.monotonic(), who="activator", **facts))
+
+    def _gave_up(self, status: int, since: float) -> None:
+        """A request that waited is over, and was not forwarded."""
+        now = time.monotonic()
+        outcome = "timeout" if status else "abandoned"
+        self._events.append(RequestsHeld(t=now, outcome=outcome, waited_s=[round(now - since, 6)]))

@@ -1,0 +1,121 @@
+"""Which requests of a revision wait in the activator, and which pod each goes to.
+
+Rules from Knative's pkg/activator/net/throttler.go: a request needs room in the revision, which takes as many as its
+pods do together, and room in a pod. Requests that a pod still answers after it has left the endpoints count to the
+revision's room until they are over, but to no other pod's. So a request can find the revision full and a pod empty,
+or the other way round: it waits. Requests go in the order in which they came, and a new one overtakes none.
+
+Times are seconds on one clock that only the caller reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from emu.policy.balancing import UNASSIGNED, Balancer, Draw, Load, assigned, capacity
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass
+class _Wait:
+    """Why a request waits, and since when."""
+
+    since: float
+    for_pod: bool
+    """There is no pod; else its pods have no room."""
+
+
+class Throttler(Generic[Key]):
+    """The requests of one revision, each known by a key of the caller's choice.
+
+    `concurrency` is containerConcurrency; 0 is no limit: then requests wait only while there is no pod.
+    """
+
+    def __init__(self, concurrency: int, draw: Draw) -> None:
+        self._concurrency = concurrency
+        self._balancer: Balancer[str] = Balancer(concurrency, draw)
+        self.capacity = 0
+        """How many requests may be in pods at a time."""
+        self._running: dict[Key, Load[str]] = {}
+        self._waiting: OrderedDict[Key, _Wait] = OrderedDict()
+
+    @property
+    def running(self) -> int:
+        """How many requests are in pods."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait, for a pod or for room."""
+        return len(self._waiting)
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a pod to send requests to."""
+        return self.capacity > 0
+
+    @property
+    def queue(self) -> Iterable[Key]:
+        """Those that wait, in their order."""
+        return self._waiting
+
+    def pod_of(self, key: Key) -> str:
+        """The address of the pod that a request is in."""
+        return self._running[key].pod
+
+    def loads(self) -> dict[str, int]:
+        """Requests in each pod, those that have left among them."""
+        return dict(Counter(load.pod for load in self._running.values()))
+
+    def update(
+        self, addresses: Iterable[str], now: float, *, index: int = UNASSIGNED, activators: int = 1
+    ) -> list[tuple[Key, float]]:
+        """These are the pods that are ready. Those that waited for a pod and now wait for room only, each with the
+        seconds that it waited; `admit` lets them go.
+        """
+        was_open = self.open
+        pods = sorted(set(addresses))
+        own = assigned(pods, index, activators, self._concurrency)
+        self._balancer.update(own)
+        self.capacity = capacity(self._concurrency, len(pods), len(own), activators)
+        if was_open == self.open:
+            return []
+        waited = [(key, now - wait.since) for key, wait in self._waiting.items() if wait.for_pod]
+        for wait in self._waiting.values():
+            wait.since, wait.for_pod = now, not self.open
+        return waited if self.open else []
+
+    def enter(self, key: Key, now: float) -> bool:
+        """A request came: whether it goes to a pod now. If not, it waits until `admit` names it."""
+        load = self._take() if not self._waiting else None
+        if load is None:
+            self._waiting[key] = _Wait(now, not self.open)
+            return False
+        self._running[key] = load
+        return True
+
+    def leave(self, key: Key) -> float | None:
+        """A request is over: since when it waited for a pod, None where it did not. `admit` gives its place away."""
+        load = self._running.pop(key, None)
+        if load is not None:
+            self._balancer.release(load)
+            return None
+        wait = self._waiting.pop(key, None)
+        return wait.since if wait is not None and wait.for_pod else None
+
+    def admit(self) -> list[tuple[Key, float]]:
+        """The waiting requests that go now, first come first, each with when it began to wait for room."""
+        going = []
+        while self._waiting and (load := self._take()) is not None:
+            key, wait = self._waiting.popitem(last=False)
+            self._running[key] = load
+            going.append((key, wait.since))
+        return going
+
+    def _take(self) -> Load[str] | None:
+        """A pod with room, with one request more in it."""
+        return self._balancer.choose() if len(self._running) < self.capacity else None
