@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emu.policy.hpa.form import behavior_of
+from emu.policy.autoscaling.settings import cluster_config
+from emu.policy.hpa import knative
+from emu.policy.hpa.form import behavior_of, written
 from emu.policy.hpa.replicas import HpaPod, Sample, Timing, propose
 from emu.policy.hpa.sizing import History, sync
 from emu.policy.hpa.spec import HpaSpec, Metric
@@ -75,4 +77,11 @@ def hpa_series(given: Mapping[str, Any]) -> dict[str, Any]:
     return {"each": each}
 
 
-FAMILIES = {"hpa_replicas": hpa_replicas, "hpa_series": hpa_series}
+def knative_hpa(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Annotations and config-autoscaler → the spec that Knative writes."""
+    config = cluster_config(given["config_autoscaler"])
+    settings = knative.settings_of(given["annotations"], config, given["reachability"])
+    return {"hpa_spec_before_kubernetes_defaults": written(knative.autoscaler(settings))}
+
+
+FAMILIES = {"hpa_replicas": hpa_replicas, "hpa_series": hpa_series, "knative_hpa": knative_hpa}

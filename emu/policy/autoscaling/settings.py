@@ -150,7 +150,7 @@ def settings_for(
     reachability: str = "",
 ) -> Settings:
     """A revision's settings."""
-    notes = _Annotations(annotations or {})
+    notes = Annotations(annotations or {})
     reachable = reachability != "Unreachable"
     metric = notes.metric()
     target, total = _target(notes, metric, config, container_concurrency)
@@ -199,7 +199,7 @@ def panic_window_s(window_s: float, percentage: float) -> float:
 
 
 def _target(
-    notes: _Annotations, metric: str, config: ClusterConfig, container_concurrency: int
+    notes: Annotations, metric: str, config: ClusterConfig, container_concurrency: int
 ) -> tuple[float, float]:
     """What one pod should have, and what it can take."""
     if metric == "rps":
@@ -218,16 +218,18 @@ def _target(
     return larger(LEAST_TARGET, total * utilization), total
 
 
-class _Annotations:
+class Annotations:
     """Annotations of the group, by name; of two spellings the first one counts, also where it does not parse."""
 
     def __init__(self, annotations: Mapping[str, str]) -> None:
         self._all = annotations
 
     def text(self, *names: str) -> str | None:
+        """As it stands there."""
         return next((self._all[key] for name in names if (key := f"{GROUP}/{name}") in self._all), None)
 
     def get(self, parse: Callable[[str], Read | None], *names: str) -> Read | None:
+        """Its value; None where it is absent or does not parse."""
         text = self.text(*names)
         return None if text is None else parse(text)
 
@@ -236,6 +238,7 @@ class _Annotations:
         return parse(self._all[key]) if key in self._all else None
 
     def metric(self) -> str:
+        """The metric's name: that of the class where the annotation is absent."""
         asked = self.text("metric")
         if asked is not None:
             return asked

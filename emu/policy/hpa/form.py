@@ -8,7 +8,14 @@ from typing import Any
 
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingPolicy, ScalingRules
 
-_UNITS = (("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))
+_BINARY = (
+    *((f"{unit}i", Fraction(1024) ** power) for power, unit in zip(range(6, 0, -1), "EPTGMK", strict=True)),
+    ("", Fraction(1)),
+)
+_DECIMAL = tuple(
+    (unit, Fraction(10) ** power)
+    for power, unit in zip(range(18, -6, -3), ("E", "P", "T", "G", "M", "k", "", "m"), strict=True)
+)
 
 
 def written(spec: HpaSpec) -> dict[str, Any]:
@@ -83,13 +90,13 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 
 def quantity(metric: Metric) -> str:
-    """The target as Kubernetes prints it: `80Mi`, `500m`, `3`."""
+    """The target as Kubernetes prints it: `80Mi`, `500m`, `3`, `5k`."""
     value = Fraction(metric.target or 0, 1000)
-    if value.denominator != 1:
-        return f"{metric.target}m"
-    whole = value.numerator
-    if metric.name == "memory" and whole:
-        for unit, factor in _UNITS:
-            if whole % factor == 0:
-                return f"{whole // factor}{unit}"
-    return str(whole)
+    if metric.binary and value.denominator == 1 and abs(value) >= 1024:
+        return _scaled(value, _BINARY)
+    return _scaled(value, _DECIMAL)
+
+
+def _scaled(value: Fraction, units: tuple[tuple[str, Fraction], ...]) -> str:
+    unit, size = next(((unit, size) for unit, size in units if value and (value / size).denominator == 1), units[-1])
+    return f"{value / size}{unit}" if value else "0"

@@ -5,17 +5,19 @@ and from config-autoscaler.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emu.policy.hpa.spec import INT32_MAX, Behavior, HpaSpec, Metric, ScalingRules
+from emu.policy.autoscaling.numbers import INT32_MAX, ceil, int32, parse_duration, parse_float
+from emu.policy.autoscaling.settings import Annotations, ClusterConfig, settings_for
+from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingRules
 
 _MIB = 2**20
 
 
 @dataclass(frozen=True)
 class HpaSettings:
-    """What a revision's annotations say to the HPA class. Nothing else of them has an effect there."""
+    """What a revision's annotations say to the class hpa. Nothing else of them has an effect there."""
 
     metric: str = "cpu"
     target: float | None = None
@@ -26,6 +28,19 @@ class HpaSettings:
     """0: no limit."""
     window_s: float | None = None
     """The annotation only."""
+
+
+def settings_of(annotations: Mapping[str, str], config: ClusterConfig, reachability: str = "") -> HpaSettings:
+    """A revision's settings of this class; what does not parse counts as absent."""
+    notes = Annotations(annotations)
+    bounds = settings_for(annotations, config, 0, reachability)
+    return HpaSettings(
+        notes.metric(),
+        notes.get(parse_float, "target"),
+        bounds.min_scale,
+        bounds.max_scale,
+        notes.get(parse_duration, "window"),
+    )
 
 
 def autoscaler(settings: HpaSettings) -> HpaSpec:
@@ -41,7 +56,14 @@ def autoscaler(settings: HpaSettings) -> HpaSpec:
 
 def _metric(name: str, target: float) -> Metric:
     if name == "cpu":
-        return Metric("cpu", target=math.ceil(target))
+        return Metric("cpu", target=int32(ceil(target)))
     if name == "memory":
-        return Metric("memory", type="AverageValue", target=int(target) * _MIB * 1000)
-    return Metric(name, "Pods", "AverageValue", int(target) * 1000)
+        return Metric("memory", type="AverageValue", target=_int64(_int64(target) * _MIB) * 1000, binary=True)
+    return Metric(name, "Pods", "AverageValue", _int64(target) * 1000)
+
+
+def _int64(value: float) -> int:
+    """As Go converts on amd64: cut off; what does not fit is the smallest number, what overflows wraps."""
+    if isinstance(value, int):
+        return (value + 2**63) % 2**64 - 2**63
+    return int(value) if -(2.0**63) <= value < 2.0**63 else -(2**63)

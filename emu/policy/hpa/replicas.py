@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from emu.policy.autoscaling.numbers import ceil, int32, quotient
 from emu.policy.hpa.spec import Metric, amount
 
 TOLERANCE = 0.1
@@ -22,7 +23,6 @@ INITIAL_READINESS_S = 30.0
 """--horizontal-pod-autoscaler-initial-readiness-delay."""
 SYNC_S = 15.0
 """--horizontal-pod-autoscaler-sync-period."""
-_INT32_MIN = -(2**31)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _decided(
     if not unready and not groups.missing:
         if timing.near(ratio):
             return current, f"within the tolerance, so it stays at {current}"
-        wanted = _int32_up(ratio * groups.ready)
+        wanted = _rounded_up(ratio * groups.ready)
         return wanted, f"{wanted} = ceil({ratio:.6g} * {groups.ready} ready)"
     filled = counted | _assumed(metric, requests, groups, ratio)
     if unready:
@@ -144,7 +144,7 @@ def _decided(
     again = second[0]
     if timing.near(again) or (ratio < 1.0 < again) or (again < 1.0 < ratio):
         return current, f"{whom} makes the ratio {again:.6g}: it stays at {current}"
-    wanted = _int32_up(again * len(filled))
+    wanted = _rounded_up(again * len(filled))
     if (again < 1.0 and wanted > current) or (again > 1.0 and wanted < current):
         return current, f"{whom} would make it {wanted}, the other way: it stays at {current}"
     return wanted, f"{wanted} = ceil({again:.6g} * {len(filled)} pods), {whom}"
@@ -200,13 +200,13 @@ def _measure(
     target = metric.target or 0
     if requests is None:
         average = sum(values.values()) // len(values)
-        return _ratio(average, target), average, average
+        return quotient(average, target), average, average
     known = [name for name in values if name in requests]
     total, asked = sum(values[name] for name in known), sum(requests[name] for name in known)
     if asked == 0:
         return None
     percent = total * 100 // asked
-    return _ratio(percent, target), percent, total // len(known)
+    return quotient(percent, target), percent, total // len(known)
 
 
 def _assumed(metric: Metric, requests: Mapping[str, int] | None, groups: _Groups, ratio: float) -> dict[str, int]:
@@ -227,9 +227,9 @@ def external_per_pod(metric: Metric, total: int, pods: int, timing: Timing) -> P
     """
     target = metric.target or 0
     wanted = pods
-    if not timing.near(_ratio(total, target * pods)):
-        wanted = _int32_up(_ratio(total, target))
-    average = math.ceil(_ratio(total, pods)) if pods else total
+    if not timing.near(quotient(total, target * pods)):
+        wanted = _rounded_up(quotient(total, target))
+    average = math.ceil(quotient(total, pods)) if pods else total
     shown = f"{metric.name} is {amount(metric.name, total)}, {amount(metric.name, target)} a pod wanted"
     why = f"within the tolerance, so it stays at {pods}" if wanted == pods else f"{wanted} = ceil(total / target)"
     return Proposal(wanted, f"{shown}: {why}", average=average)
@@ -237,8 +237,8 @@ def external_per_pod(metric: Metric, total: int, pods: int, timing: Timing) -> P
 
 def external_value(metric: Metric, total: int, ready: int, current: int, timing: Timing) -> Proposal:
     """An external metric by Value: the ratio to the target times the ready pods."""
-    ratio = _ratio(total, metric.target or 0)
-    wanted = _int32_up(ratio if current == 0 else ratio * ready)
+    ratio = quotient(total, metric.target or 0)
+    wanted = _rounded_up(ratio if current == 0 else ratio * ready)
     if current != 0 and timing.near(ratio):
         wanted = current
     shown = f"{metric.name} is {amount(metric.name, total)}, {amount(metric.name, metric.target or 0)} wanted"
@@ -263,17 +263,8 @@ def _failed(metric: Metric, error: str) -> Proposal:
     return Proposal(None, f"{metric.name}: {error}", error=error)
 
 
-def _ratio(value: float, target: float) -> float:
-    if target == 0:
-        return math.nan if value == 0 else math.inf
-    return value / target
-
-
-def _int32_up(value: float) -> int:
-    """Rounded up into an int32; what does not fit is the smallest one, as on amd64."""
-    if not math.isfinite(value) or not _INT32_MIN <= math.ceil(value) < -_INT32_MIN:
-        return _INT32_MIN
-    return math.ceil(value)
+def _rounded_up(value: float) -> int:
+    return int32(ceil(value))
 
 
 def _guessed(groups: _Groups, ratio: float, unready: bool) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from emu.policy.autoscaling.numbers import INT32_MAX, INT32_MIN
 from emu.policy.hpa.replicas import Proposal
 from emu.policy.hpa.spec import DOWN_WINDOW_S, UP_WINDOW_S, HpaSpec, ScalingRules, defaulted
 
 _LIMIT_FACTOR, _LIMIT_LEAST = 2.0, 4.0
-_INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 
 How = Literal["metrics", "disabled", "above max", "below min", "no metrics"]
 
@@ -188,8 +188,8 @@ def _limit(
         added, removed = (_changed(events, policy.period_s, now) for events in (history.added, history.removed))
         limits.append(moved(current - added + removed, policy.type == "Percent", policy.value))
     if (rules.select == "Min") == up:
-        return min(limits, default=_INT32_MAX)
-    return max(limits, default=_INT32_MIN)
+        return min(limits, default=INT32_MAX)
+    return max(limits, default=INT32_MIN)
 
 
 def _changed(events: tuple[tuple[float, int], ...], period_s: float, now: float) -> int:

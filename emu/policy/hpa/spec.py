@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-INT32_MAX = 2**31 - 1
 UP_WINDOW_S = 0.0
 DOWN_WINDOW_S = 300.0
 """The controller's flag --horizontal-pod-autoscaler-downscale-stabilization."""
@@ -29,6 +28,8 @@ class Metric:
     target: int | None = None
     """Percent of the request for Utilization; else thousandths: of a CPU, of a byte, of the metric's unit. None: the
     target's type has no value, which Kubernetes refuses."""
+    binary: bool = False
+    """Whether the target is written with Ki, Mi, Gi."""
     container: str = ""
     """The only container that counts, for a ContainerResource."""
 
