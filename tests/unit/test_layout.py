@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("emu.doctor", "emu.serving"),
     ("emu.sandbox", "emu.helpers", "emu.scenario"),
     ("emu.kubelet", "emu.conformance", "emu.report"),
-    ("emu.daemon.activator", "emu.daemon.freezer", "emu.daemon.load", "emu.daemon.app", "emu.study"),
+    ("emu.daemon.activator", "emu.daemon.freezer", "emu.daemon.load", "emu.daemon.app", "emu.study", "emu.manifests"),
     ("emu.runtime", "emu.record", "emu.daemon.queue_proxy"),
     ("emu.daemon.http", "emu.files", "emu.spec"),
     ("emu.daemon", "emu.machine"),

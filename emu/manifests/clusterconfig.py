@@ -1,0 +1,238 @@
+"""The ConfigMaps config-defaults, config-features and config-deployment: their keys, defaults, and what Knative
+refuses (pkg/apis/config, pkg/deployment).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from emu.manifests.autoscalerconfig import AutoscalerConfig, read_autoscaler
+from emu.manifests.golang import INT32_MAX, SECOND, format_duration, parse_bool, parse_duration, parse_int, quote
+from emu.manifests.quantity import parse_quantity
+
+FEATURES = {
+    "autodetect-http2": "Disabled",
+    "kubernetes.podspec-persistent-volume-write": "Disabled",
+    "multi-container": "Enabled",
+    "multi-container-probing": "Disabled",
+    "queueproxy.mount-podinfo": "Disabled",
+    "queueproxy.resource-defaults": "Disabled",
+    "secure-pod-defaults": "Disabled",
+    "tag-header-based-routing": "Disabled",
+    "kubernetes.containerspec-addcapabilities": "Disabled",
+    "kubernetes.podspec-affinity": "Disabled",
+    "kubernetes.podspec-dnsconfig": "Disabled",
+    "kubernetes.podspec-dnspolicy": "Disabled",
+    "kubernetes.podspec-fieldref": "Disabled",
+    "kubernetes.podspec-hostaliases": "Disabled",
+    "kubernetes.podspec-hostipc": "Disabled",
+    "kubernetes.podspec-hostnetwork": "Disabled",
+    "kubernetes.podspec-hostpid": "Disabled",
+    "kubernetes.podspec-init-containers": "Disabled",
+    "kubernetes.podspec-nodeselector": "Disabled",
+    "kubernetes.podspec-persistent-volume-claim": "Disabled",
+    "kubernetes.podspec-priorityclassname": "Disabled",
+    "kubernetes.podspec-runtimeclassname": "Disabled",
+    "kubernetes.podspec-schedulername": "Disabled",
+    "kubernetes.podspec-securitycontext": "Disabled",
+    "kubernetes.podspec-shareprocessnamespace": "Disabled",
+    "kubernetes.podspec-tolerations": "Disabled",
+    "kubernetes.podspec-topologyspreadconstraints": "Disabled",
+    "kubernetes.podspec-volumes-csi": "Disabled",
+    "kubernetes.podspec-volumes-emptydir": "Enabled",
+    "kubernetes.podspec-volumes-ephemeral": "Disabled",
+    "kubernetes.podspec-volumes-hostpath": "Disabled",
+    "kubernetes.podspec-volumes-image": "Disabled",
+    "kubernetes.podspec-volumes-mount-propagation": "Disabled",
+}
+"""Every flag of config-features, with its default."""
+_FLAGS = ("Enabled", "Allowed", "Disabled")
+_SECURE_FLAGS = ("Disabled", "AllowRootBounded", "Enabled")
+RESOURCES = ("cpu", "memory", "ephemeral-storage")
+
+
+@dataclass(frozen=True)
+class Features:
+    """Which fields of a pod Knative takes."""
+
+    flags: Mapping[str, str] = field(default_factory=lambda: dict(FEATURES))
+
+    def enabled(self, name: str) -> bool:
+        """Whether the flag is Enabled."""
+        return self.flags[name] == "Enabled"
+
+    def disabled(self, name: str) -> bool:
+        """Whether the flag is Disabled; it may also be Allowed."""
+        return self.flags[name] == "Disabled"
+
+    @property
+    def secure(self) -> bool:
+        """Whether Knative fills in a secure security context."""
+        return self.flags["secure-pod-defaults"] in ("Enabled", "AllowRootBounded")
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a revision gets that says nothing itself."""
+
+    timeout_s: int = 300
+    max_timeout_s: int = 600
+    response_start_timeout_s: int = 300
+    idle_timeout_s: int = 0
+    container_concurrency: int = 0
+    max_container_concurrency: int = 1000
+    allow_zero_concurrency: bool = True
+    enable_service_links: bool | None = False
+    container_name: str = "user-container"
+    init_container_name: str = "init-container"
+    requests: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeploymentConfig:
+    """What all of Knative's deployments have."""
+
+    queue_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "25m"})
+    queue_limits: Mapping[str, str] = field(default_factory=dict)
+    progress_deadline: int = 600 * SECOND
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """A cluster's ConfigMaps, as Knative reads them."""
+
+    autoscaler: AutoscalerConfig = field(default_factory=AutoscalerConfig)
+    defaults: Defaults = field(default_factory=Defaults)
+    features: Features = field(default_factory=Features)
+    deployment: DeploymentConfig = field(default_factory=DeploymentConfig)
+
+
+def read_features(data: Mapping[str, str]) -> Features:
+    """The flags; what is none of their values leaves the default."""
+    flags = dict(FEATURES)
+    for name, text in data.items():
+        values = _SECURE_FLAGS if name == "secure-pod-defaults" else _FLAGS
+        if name in flags:
+            flags[name] = next((value for value in values if value.lower() == text.lower()), flags[name])
+    return Features(flags)
+
+
+def _parsed(data: Mapping[str, str], key: str, parse: Callable[[str], Any], otherwise: Any) -> Any:
+    if key not in data:
+        return otherwise
+    try:
+        return parse(data[key])
+    except ValueError as error:
+        raise ValueError(f"failed to parse {quote(key)}: {error}") from None
+
+
+def _quantities(data: Mapping[str, str], pattern: str, given: Mapping[str, str] | None = None) -> dict[str, str]:
+    found = dict(given or {})
+    for resource in RESOURCES:
+        key = pattern.format(resource)
+        if key in data:
+            _parsed(data, key, parse_quantity, None)
+            found[resource] = data[key]
+    return found
+
+
+def read_defaults(data: Mapping[str, str]) -> Defaults:
+    """The settings of a config-defaults; ValueError, in Knative's words, for what it refuses."""
+    plain = Defaults()
+    names = {
+        "container_name": _template(data, "container-name-template", plain.container_name),
+        "init_container_name": _template(data, "init-container-name-template", plain.init_container_name),
+    }
+    allow = _parsed(data, "allow-container-concurrency-zero", parse_bool, plain.allow_zero_concurrency)
+    timeout = _parsed(data, "revision-timeout-seconds", parse_int, plain.timeout_s)
+    most = _parsed(data, "max-revision-timeout-seconds", parse_int, plain.max_timeout_s)
+    idle = _parsed(data, "revision-idle-timeout-seconds", parse_int, plain.idle_timeout_s)
+    concurrency = _parsed(data, "container-concurrency", parse_int, plain.container_concurrency)
+    limit = _parsed(data, "container-concurrency-max-limit", parse_int, plain.max_container_concurrency)
+    requests = _quantities(data, "revision-{}-request")
+    limits = _quantities(data, "revision-{}-limit")
+    start = _parsed(data, "revision-response-start-timeout-seconds", parse_int, timeout)
+    if timeout > most:
+        raise ValueError(
+            f"revision-timeout-seconds ({timeout}) cannot be greater than max-revision-timeout-seconds ({most})"
+        )
+    for name, value in (("response-start", start), ("idle", idle)):
+        if value > 0 and value > timeout:
+            raise ValueError(
+                f"revision-{name}-timeout-seconds ({value}) cannot be greater than "
+                f"revision-timeout-seconds ({timeout})"
+            )
+    if limit < 1:
+        raise ValueError(f"expected 1 <= {limit} <= {INT32_MAX}: container-concurrency-max-limit")
+    if not 0 <= concurrency <= limit:
+        raise ValueError(f"expected 0 <= {concurrency} <= {limit}: container-concurrency")
+    links = {"true": True, "false": False}.get(data.get("enable-service-links", "false").lower())
+    return replace(
+        plain,
+        timeout_s=timeout,
+        max_timeout_s=most,
+        response_start_timeout_s=start,
+        idle_timeout_s=idle,
+        container_concurrency=concurrency,
+        max_container_concurrency=limit,
+        allow_zero_concurrency=allow,
+        enable_service_links=links,
+        requests=requests,
+        limits=limits,
+        **names,
+    )
+
+
+def _template(data: Mapping[str, str], key: str, otherwise: str) -> str:
+    """The name of a container; of Go's templates only `{{.Name}}` is filled in."""
+    return data.get(key, otherwise)
+
+
+def container_name(template: str, parent: str) -> str:
+    """A template filled in with the name of the Service or Configuration."""
+    return re.sub(r"\{\{-?\s*\.Name\s*-?\}\}", lambda _: parent, template)
+
+
+_CAMEL = {"cpu": "CPU", "memory": "Memory", "ephemeral-storage": "EphemeralStorage"}
+
+
+def read_deployment(data: Mapping[str, str]) -> DeploymentConfig:
+    """The settings of a config-deployment; ValueError for what Knative refuses. The image of queue-proxy, without
+    which Knative refuses it too, is not asked for: here queue-proxy is emu's.
+    """
+    plain = DeploymentConfig()
+    older = {
+        f"queue-sidecar-{resource}-{kind}": data[f"queueSidecar{camel}{kind.capitalize()}"]
+        for resource, camel in _CAMEL.items()
+        for kind in ("request", "limit")
+        if f"queueSidecar{camel}{kind.capitalize()}" in data
+    }
+    if "progressDeadline" in data:
+        older["progress-deadline"] = data["progressDeadline"]
+    data = {**older, **data}
+    requests = _quantities(data, "queue-sidecar-{}-request", plain.queue_requests)
+    limits = _quantities(data, "queue-sidecar-{}-limit")
+    deadline = _parsed(data, "progress-deadline", parse_duration, plain.progress_deadline)
+    if deadline <= 0:
+        raise ValueError(f"progress-deadline cannot be a non-positive duration, was {format_duration(deadline)}")
+    if deadline % SECOND:
+        raise ValueError(f"progress-deadline must be rounded to a whole second, was: {format_duration(deadline)}")
+    return DeploymentConfig(requests, limits, deadline)
+
+
+CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment", "config-features")
+"""Knative's ConfigMaps that emu reads."""
+
+
+def read_cluster(maps: Mapping[str, Mapping[str, str]]) -> ClusterConfig:
+    """All of them; ValueError for what Knative refuses."""
+    return ClusterConfig(
+        read_autoscaler(maps.get("config-autoscaler", {})),
+        read_defaults(maps.get("config-defaults", {})),
+        read_features(maps.get("config-features", {})),
+        read_deployment(maps.get("config-deployment", {})),
+    )

@@ -1,0 +1,161 @@
+"""The shapes of the API's objects, as far as what emu reads needs them, and how JSON is taken into them.
+
+A type is written in short: `s` text, `i32` and `i64` whole numbers, `b` true or false, `q` a quantity, `port` a
+number or a name, `any` whatever it is, a name with a capital an object. `*` before it: absent is not zero. `[]` a
+list, `{}` a map by name.
+"""
+
+from __future__ import annotations
+
+_OBJECTS = """
+Meta name=s generateName=s namespace=s selfLink=s uid=s resourceVersion=s generation=i64 creationTimestamp=any
+ deletionTimestamp=any deletionGracePeriodSeconds=*i64 labels={}s annotations={}s ownerReferences=[]Owner
+ finalizers=[]s managedFields=any
+Owner apiVersion=s kind=s name=s uid=s controller=*b blockOwnerDeletion=*b
+Service apiVersion=s kind=s metadata=Meta spec=ServiceSpec status=any
+ServiceSpec template=Template traffic=[]Traffic
+Configuration apiVersion=s kind=s metadata=Meta spec=ConfigurationSpec status=any
+ConfigurationSpec template=Template
+Template metadata=Meta spec=RevisionSpec
+Revision apiVersion=s kind=s metadata=Meta spec=RevisionSpec status=any
+RevisionSpec PodSpec containerConcurrency=*i64 timeoutSeconds=*i64 responseStartTimeoutSeconds=*i64
+ idleTimeoutSeconds=*i64
+Traffic tag=s revisionName=s configurationName=s latestRevision=*b percent=*i64 url=s
+Pod apiVersion=s kind=s metadata=Meta spec=PodSpec status=any
+PodTemplate metadata=Meta spec=PodSpec
+PodSpec volumes=[]Volume initContainers=[]Container containers=[]Container ephemeralContainers=any restartPolicy=s
+ terminationGracePeriodSeconds=*i64 activeDeadlineSeconds=*i64 dnsPolicy=s nodeSelector={}s serviceAccountName=s
+ serviceAccount=s automountServiceAccountToken=*b nodeName=s hostNetwork=b hostPID=b hostIPC=b
+ shareProcessNamespace=*b securityContext=*PodSecurity imagePullSecrets=[]Reference hostname=s subdomain=s
+ affinity=any schedulerName=s tolerations=[]Toleration hostAliases=[]HostAlias priorityClassName=s priority=*i32
+ dnsConfig=any readinessGates=any runtimeClassName=*s enableServiceLinks=*b preemptionPolicy=*s overhead={}q
+ topologySpreadConstraints=any setHostnameAsFQDN=*b os=any hostUsers=*b schedulingGates=any resourceClaims=any
+ resources=*Resources hostnameOverride=*s workloadRef=any
+Toleration key=s operator=s value=s effect=s tolerationSeconds=*i64
+HostAlias ip=s hostnames=[]s
+Reference name=s
+Container name=s image=s command=[]s args=[]s workingDir=s ports=[]Port envFrom=[]EnvFrom env=[]Env
+ resources=Resources resizePolicy=any restartPolicy=*s restartPolicyRules=any volumeMounts=[]Mount
+ volumeDevices=[]Device livenessProbe=*Probe readinessProbe=*Probe startupProbe=*Probe lifecycle=*Lifecycle
+ terminationMessagePath=s terminationMessagePolicy=s imagePullPolicy=s securityContext=*Security stdin=b stdinOnce=b
+ tty=b
+Port name=s hostPort=i32 containerPort=i32 protocol=s hostIP=s
+EnvFrom prefix=s configMapRef=*OptionalReference secretRef=*OptionalReference
+OptionalReference name=s optional=*b
+Env name=s value=s valueFrom=*EnvSource
+EnvSource fieldRef=*FieldRef resourceFieldRef=*ResourceFieldRef configMapKeyRef=*KeyRef secretKeyRef=*KeyRef
+ fileKeyRef=any
+FieldRef apiVersion=s fieldPath=s
+ResourceFieldRef containerName=s resource=s divisor=q
+KeyRef name=s key=s optional=*b
+Resources limits={}q requests={}q claims=[]Claim
+Claim name=s request=s
+Mount name=s readOnly=b recursiveReadOnly=*s mountPath=s subPath=s mountPropagation=*s subPathExpr=s
+Device name=s devicePath=s
+Probe exec=*Exec httpGet=*HttpGet tcpSocket=*TcpSocket grpc=*Grpc initialDelaySeconds=i32 timeoutSeconds=i32
+ periodSeconds=i32 successThreshold=i32 failureThreshold=i32 terminationGracePeriodSeconds=*i64
+Exec command=[]s
+HttpGet path=s port=port host=s scheme=s httpHeaders=[]Header
+Header name=s value=s
+TcpSocket port=port host=s
+Grpc port=i32 service=*s
+Lifecycle postStart=*Handler preStop=*Handler stopSignal=*s
+Handler exec=*Exec httpGet=*HttpGet tcpSocket=*TcpSocket sleep=*Sleep
+Sleep seconds=i64
+Security capabilities=*Capabilities privileged=*b seLinuxOptions=any windowsOptions=any runAsUser=*i64
+ runAsGroup=*i64 runAsNonRoot=*b readOnlyRootFilesystem=*b allowPrivilegeEscalation=*b procMount=*s
+ seccompProfile=*Profile appArmorProfile=*Profile
+Capabilities add=[]s drop=[]s
+Profile type=s localhostProfile=*s
+PodSecurity seLinuxOptions=any windowsOptions=any runAsUser=*i64 runAsGroup=*i64 runAsNonRoot=*b
+ supplementalGroups=[]i64 supplementalGroupsPolicy=*s fsGroup=*i64 sysctls=any fsGroupChangePolicy=*s
+ seccompProfile=*Profile appArmorProfile=*Profile seLinuxChangePolicy=*s
+Volume name=s hostPath=*HostPath emptyDir=*EmptyDir secret=*SecretVolume configMap=*ConfigMapVolume
+ projected=*Projected persistentVolumeClaim=*Claimed csi=any ephemeral=any image=*ImageVolume downwardAPI=any
+ gcePersistentDisk=any awsElasticBlockStore=any gitRepo=any nfs=any iscsi=any glusterfs=any rbd=any flexVolume=any
+ cinder=any cephfs=any flocker=any fc=any azureFile=any vsphereVolume=any quobyte=any azureDisk=any
+ photonPersistentDisk=any portworxVolume=any scaleIO=any storageos=any
+HostPath path=s type=*s
+EmptyDir medium=s sizeLimit=*q
+SecretVolume secretName=s items=[]KeyToPath defaultMode=*i32 optional=*b
+ConfigMapVolume name=s items=[]KeyToPath defaultMode=*i32 optional=*b
+KeyToPath key=s path=s mode=*i32
+Claimed claimName=s readOnly=b
+ImageVolume reference=s pullPolicy=s
+Projected sources=[]Projection defaultMode=*i32
+Projection secret=*ItemsProjection downwardAPI=*DownwardProjection configMap=*ItemsProjection
+ serviceAccountToken=*TokenProjection clusterTrustBundle=any podCertificate=any
+ItemsProjection name=s items=[]KeyToPath optional=*b
+DownwardProjection items=[]DownwardFile
+DownwardFile path=s fieldRef=*FieldRef resourceFieldRef=*ResourceFieldRef mode=*i32
+TokenProjection audience=s expirationSeconds=*i64 path=s
+Deployment apiVersion=s kind=s metadata=Meta spec=DeploymentSpec status=any
+DeploymentSpec replicas=*i32 selector=*Selector template=PodTemplate strategy=Strategy minReadySeconds=i32
+ revisionHistoryLimit=*i32 paused=b progressDeadlineSeconds=*i32
+Strategy type=s rollingUpdate=any
+Selector matchLabels={}s matchExpressions=any
+HorizontalPodAutoscaler apiVersion=s kind=s metadata=Meta spec=HpaSpec status=any
+HpaSpec scaleTargetRef=TargetRef minReplicas=*i32 maxReplicas=i32 metrics=[]Metric behavior=*Behavior
+ targetCPUUtilizationPercentage=*i32
+TargetRef apiVersion=s kind=s name=s
+Metric type=s object=any pods=*NamedMetric resource=*ResourceMetric containerResource=*ResourceMetric
+ external=*NamedMetric
+ResourceMetric name=s container=s target=Target
+NamedMetric metric=MetricName target=Target
+MetricName name=s selector=*Selector
+Target type=s value=*q averageValue=*q averageUtilization=*i32
+Behavior scaleUp=*Scaling scaleDown=*Scaling
+Scaling stabilizationWindowSeconds=*i32 selectPolicy=*s policies=[]Policy tolerance=*q
+Policy type=s value=i32 periodSeconds=i32
+ConfigMap apiVersion=s kind=s metadata=Meta data={}s binaryData=any immutable=*b
+"""
+
+
+def _read(text: str) -> dict[str, dict[str, str]]:
+    objects: dict[str, dict[str, str]] = {}
+    for line in text.replace("\n ", " ").strip().splitlines():
+        name, *words = line.split()
+        fields: dict[str, str] = {}
+        for word in words:
+            field, equals, kind = word.partition("=")
+            fields.update({field: kind} if equals else {field: "…"})
+        objects[name] = fields
+    for fields in objects.values():
+        for included in [name for name, kind in fields.items() if kind == "…"]:
+            del fields[included]
+            fields.update(objects[included])
+    return objects
+
+
+OBJECTS = _read(_OBJECTS)
+"""The fields of every object, with their types."""
+GO_NAMES = {
+    "s": "string",
+    "b": "bool",
+    "i32": "int32",
+    "i64": "int64",
+    "Meta": "v1.ObjectMeta",
+    "Template": "v1.RevisionTemplateSpec",
+    "Mount": "v1.VolumeMount",
+    "Port": "v1.ContainerPort",
+    "Env": "v1.EnvVar",
+    "Resources": "v1.ResourceRequirements",
+    "Security": "v1.SecurityContext",
+    "PodSecurity": "v1.PodSecurityContext",
+    "HttpGet": "v1.HTTPGetAction",
+    "TcpSocket": "v1.TCPSocketAction",
+    "Traffic": "v1.TrafficTarget",
+    "q": "resource.Quantity",
+}
+"""What Go calls a type where its name differs from the one here."""
+
+
+def go_name(kind: str) -> str:
+    """A type as Go's decoder names it."""
+    if kind.startswith("*"):
+        return go_name(kind[1:])
+    if kind.startswith("[]"):
+        return f"[]{go_name(kind[2:])}"
+    if kind.startswith("{}"):
+        return f"map[string]{go_name(kind[2:])}"
+    return GO_NAMES.get(kind, f"v1.{kind}")

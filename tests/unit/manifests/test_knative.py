@@ -1,0 +1,106 @@
+"""What Knative's webhook refuses and fills in; answers of the real one are in tests/fixtures/decisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from emu.files.yamlfile import parse
+from emu.manifests.clusterconfig import ClusterConfig, read_cluster
+from emu.manifests.decode import decode
+from emu.manifests.fielderror import Problem, lines, merged, via
+from emu.manifests.knative import defaulted, revision_spec, validated
+from emu.manifests.quantity import number_text, parse_quantity
+
+
+def service(spec: str, config: ClusterConfig | None = None) -> tuple[dict[str, Any], list[str]]:
+    """A Service with this revision spec, defaulted, and the lines of its refusal."""
+    text = f"metadata: {{name: shop}}\nspec: {{template: {{spec: {spec}}}}}"
+    read = decode(parse(text, "x.yaml"), "Service")
+    made = defaulted("Service", read.value, config or ClusterConfig())
+    problems = [one for one in validated("Service", made, config or ClusterConfig()) if not one.warning]
+    return revision_spec("Service", made), lines(problems) if problems else []
+
+
+def test_a_feature_opens_what_is_closed() -> None:
+    """Init containers are refused until the flag is on; then their probes are."""
+    spec = "{initContainers: [{image: reg/app, readinessProbe: {}}], containers: [{image: reg/app}]}"
+    _, refused = service(spec)
+    assert "pod spec support for init-containers is off, but found 1 init containers: " in refused
+    on = read_cluster({"config-features": {"kubernetes.podspec-init-containers": "enabled"}})
+    _, refused = service(spec, on)
+    assert refused == [
+        "field not allowed in an init container: spec.template.spec.containers[0].readinessProbe",
+    ]
+
+
+def test_a_timeout_above_300_gets_a_response_start_timeout() -> None:
+    """The default for the first byte is applied where it is below the timeout."""
+    spec, _ = service("{timeoutSeconds: 600, containers: [{image: reg/app}]}")
+    assert spec["responseStartTimeoutSeconds"] == 300
+    spec, _ = service("{timeoutSeconds: 300, containers: [{image: reg/app}]}")
+    assert "responseStartTimeoutSeconds" not in spec
+
+
+def test_containers_without_a_name_are_numbered() -> None:
+    """Around the names that are taken."""
+    spec, _ = service(
+        "{containers: [{image: reg/app, ports: [{containerPort: 80}]}, {image: reg/b, name: user-container-0}, "
+        "{image: reg/c}]}"
+    )
+    assert [one["name"] for one in spec["containers"]] == ["user-container-1", "user-container-0", "user-container-2"]
+
+
+def test_refusals_of_the_same_words_are_one_line() -> None:
+    """Their paths are merged and sorted, and lines are sorted by their words."""
+    problems = [Problem("must not", ("b",)), Problem("a first", ("x",)), Problem("must not", ("a",))]
+    assert lines(problems) == ["a first: x", "must not: a, b"]
+    assert merged(problems)[1].paths == ("a", "b")
+
+
+def test_a_path_grows_from_the_inside() -> None:
+    """Indices hang on the name before them."""
+    problems = via(via([Problem("no", ("name",))], "env", 1), "containers", 0)
+    assert problems[0].paths == ("containers[0].env[1].name",)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0.5Gi", "536870912"),
+        ("256M", "256000000"),
+        ("1500m", "1.5"),
+        ("1e3", "1000"),
+        ("0.25", "0.25"),
+        ("-1Ki", "-1024"),
+    ],
+)
+def test_quantities(text: str, number: str) -> None:
+    """Binary and decimal suffixes, exponents, signs."""
+    assert number_text(parse_quantity(text)) == number
+
+
+@pytest.mark.parametrize("text", ["", "1x", "1 Gi", "1Gib", "--1", "1kk", "Mi1"])
+def test_what_is_no_quantity(text: str) -> None:
+    """It is refused in the words of Kubernetes."""
+    with pytest.raises(ValueError, match="quantit"):
+        parse_quantity(text)
+
+
+def test_a_value_of_the_wrong_type_is_refused_where_it_stands() -> None:
+    """As Go's decoder says it; each has its place in the file."""
+    text = "metadata: {annotations: {a: 1}}\nspec:\n  template:\n    spec: {timeoutSeconds: '5', volumes: {}}\n"
+    read = decode(parse(text, "x.yaml"), "Service")
+    assert [(one.mark.line, one.words) for one in read.misfits] == [
+        (1, "json: cannot unmarshal number into Go struct field .metadata.annotations.a of type string"),
+        (4, "json: cannot unmarshal string into Go struct field .spec.template.spec.timeoutSeconds of type int64"),
+        (4, "json: cannot unmarshal object into Go struct field .spec.template.spec.volumes of type []v1.Volume"),
+    ]
+
+
+def test_a_field_that_there_is_not_is_reported() -> None:
+    """It is dropped, with its place."""
+    read = decode(parse("spec:\n  template:\n    spec:\n      containerConcurency: 5\n", "x.yaml"), "Service")
+    assert read.value == {}
+    assert [(one.mark.line, one.path) for one in read.unknown] == [(4, "spec.template.spec.containerConcurency")]
