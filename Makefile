@@ -86,6 +86,7 @@ bench: $(STAMP) ## What the emulator itself costs, as JSON: bench/*.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/freeze.py
 	$(PYTHON) scripts/where-it-runs.py $(PYTHON) bench/cold_start.py
 	$(PYTHON) bench/overhead.py
+	$(PYTHON) bench/decisions.py
 
 docs: $(STAMP) ## Make docs/cli.md, docs/scenario-file.md's tables and the JSON Schema again
 	$(PYTHON) -m emu.cli.docs
