@@ -16,6 +16,7 @@ from emu.kubelet.pod import SANDBOX, Instance, Pod
 from emu.kubelet.prober import Answer
 from emu.kubelet.probes import Probes
 from emu.policy import lifecycle
+from emu.policy.kubelet.messages import back_off_event
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
 from emu.record.events import (
@@ -325,8 +326,7 @@ class PodWorker:
     def _record_back_off(self, name: str, state: ContainerState, moment: float) -> None:
         self._log.append(BackOffBegan(t=moment, container=name, restarts=state.restarts, delay_s=state.delay_s))
         if state.delay_s > 0:
-            text = f"Back-off restarting failed container {name} in pod {self._pod.run_id}_default"
-            self._record(name, "Warning", "BackOff", text)
+            self._record(name, "Warning", "BackOff", back_off_event(name, f"{self._pod.run_id}_default"))
 
     def _record_view(self) -> None:
         view = self.view

@@ -110,6 +110,11 @@ def restarting(state: ContainerState) -> ContainerState:
     return replace(state, phase="creating", ready=False, restarts=state.restarts + 1, start_at=None)
 
 
+def resized(state: ContainerState) -> ContainerState:
+    """Its resources are others: the kubelet's entry for it, which goes by them since 1.34, is forgotten."""
+    return replace(state, back_off_s=0.0)
+
+
 @dataclass(frozen=True)
 class PodView:
     """The columns of `kubectl get pod`, less AGE."""

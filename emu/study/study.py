@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from emu.files import typed
+from emu.policy.kubelet.messages import back_off_message
 from emu.record.events import (
     LONGEST_RUN_S,
     POD_LABEL,
@@ -286,7 +287,7 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 study.pod_statuses.append(Happening(t, "pod-status", "pod", event.status, detail, event.pod))
             case BackOffBegan():
                 detail = {"restarts": event.restarts, "delay_s": event.delay_s}
-                text = f"back-off {event.delay_s:g}s restarting failed container={event.container}"
+                text = back_off_message(event.delay_s, event.container)
                 study.back_offs.append(Happening(t, "back-off", event.container, text, detail, event.pod))
             case CommandRan():
                 study.commands.append(
