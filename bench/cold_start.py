@@ -29,13 +29,15 @@ import psutil
 
 from cgroups.mount import find_cgroup2
 from emu.kubelet.pod import SANDBOX, Pod
+from emu.kubelet.pods import Pods
+from emu.kubelet.volumes import Volumes
 from emu.machine.owner import owner
 from emu.messages import QUEUE_PORT, USER_PORT
 from emu.record.events import EventLog
 from emu.run.start_activator import await_ready
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, Engine
-from emu.runtime.podcgroup import pod_cgroup
+from emu.runtime.podcgroup import run_cgroup
 from emu.serving.template import APP, QUEUE_PROXY, pod_template, queue_proxy_environment
 from emu.spec import PodSpec
 
@@ -95,17 +97,14 @@ class Plain:
 def pod(engine: Engine, folder: Path) -> Iterator[Pod]:
     """A pod whose containers are to be made."""
     name = f"emu-bench-{time.monotonic_ns()}"
-    cgroup = pod_cgroup(str(docker.from_env().info()["CgroupDriver"]), find_cgroup2(), name)
-    with Pod(
-        pod_template(PodSpec.model_validate(SPEC)),
-        name,
-        engine,
-        cgroup,
-        EventLog(folder / "events.jsonl"),
-        machine_memory_bytes=psutil.virtual_memory().total,
-        owner=owner(),
-    ) as made:
-        yield made
+    cgroup = run_cgroup(str(docker.from_env().info()["CgroupDriver"]), find_cgroup2(), name)
+    template, log = pod_template(PodSpec.model_validate(SPEC)), EventLog(folder / "events.jsonl")
+    memory_bytes = psutil.virtual_memory().total
+    with (
+        Volumes(engine, template, name, "pod", owner()) as volumes,
+        Pods(engine, cgroup, name, log, machine_memory_bytes=memory_bytes, owner=owner()) as pods,
+    ):
+        yield pods.make(template, "pod", volumes)
 
 
 def app_of_pod(engine: Engine, folder: Path, stamp: Stamp) -> None:

@@ -72,10 +72,11 @@ def sampling_cost(top: Cgroup, folder: Path) -> tuple[list[float], list[float]]:
     files = [str(group / name) for group in groups for name in FAST_FILES if (group / name).exists()]
     run = RunDir(folder / "cost")
     run.create()
-    recorder = Recorder(run, top.path, 0.01)
+    recorder = Recorder(run, 0.01)
     names, told = os.pipe()  # where the names of cgroups would come from; held open, and silent
     os.dup2(names, 0)
     recorder.open()
+    recorder.follow("pod", str(top.path))
     ours, theirs = [], []
     for _ in range(PAIRS):
         began = time.process_time()
@@ -94,11 +95,13 @@ def recording(top: Cgroup, folder: Path) -> Iterator[RunDir]:
     run = RunDir(folder)
     run.create()
     process = subprocess.Popen(
-        [sys.executable, "-m", "emu.record.recorder", "--run", str(run.path), "--pod-cgroup", str(top.path)],
+        [sys.executable, "-m", "emu.record.recorder", "--run", str(run.path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None and process.stdin is not None
+    process.stdin.write(json.dumps({"pod": "pod", "cgroup": str(top.path)}).encode() + b"\n")
+    process.stdin.flush()
     assert process.stdout.readline() == b"recording\n"
     yield run
     process.stdin.close()

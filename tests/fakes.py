@@ -22,6 +22,9 @@ from typing import Any
 from cgroups.kmsg import parse_record
 from cgroups.mount import Mount
 from cgroups.oom import OomParser
+from emu.kubelet.pod import Pod
+from emu.kubelet.template import PodTemplate
+from emu.kubelet.volumes import Volumes
 from emu.messages import RequestDone, RequestError, RequestSent, to_line
 from emu.record.events import (
     SCALE_DOWN,
@@ -724,6 +727,12 @@ class FakePodCgroup(PodCgroup):
         super().__init__(Mount(folder, frozenset({"memory"}), False), "fake")
         self._folder = folder
 
+    def child(self, name: str) -> FakePodCgroup:
+        """A pod's, in a folder of its own."""
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        return type(self)(folder)
+
     @property
     def path(self) -> Path:
         """The folder."""
@@ -746,6 +755,12 @@ class FakePodCgroup(PodCgroup):
 
     def remove(self) -> None:
         """The test's folder goes by itself."""
+
+
+def fake_pod(template: PodTemplate, engine: Engine, cgroup: PodCgroup, log: EventLog, name: str = "pod") -> Pod:
+    """A pod of the run `it`; its containers are `it.<name>.<container>.<number>`."""
+    volumes = Volumes(engine, template, "it", name, "1:0")
+    return Pod(template, name, "it", engine, cgroup, log, volumes=volumes, machine_memory_bytes=2**30, owner="1:0")
 
 
 class FakeEngine(Engine):
@@ -776,6 +791,16 @@ class FakeEngine(Engine):
         if self.running.pop(container_id, False):
             self.exit_codes[container_id] = exit_code
             self.tell("die", container_id)
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """It is there."""
+
+    def remove_volume(self, name: str) -> None:
+        """It is gone."""
+
+    def labelled(self, label: str) -> list[dict[str, Any]]:
+        """None is looked for."""
+        return []
 
     def tell(self, action: str, container_id: str) -> None:
         """The engine tells of something."""

@@ -1,7 +1,7 @@
-"""A run's freezer daemon: started beside the pod, informed of the containers, restarted when it dies.
+"""A run's freezer daemon: started beside the pods, informed of the containers, restarted when it dies.
 
 queue-proxy reaches it through a folder of this machine that is mounted in its container: the daemon's socket, and the
-pod's token, as Kubernetes would project it.
+token of its pod, as Kubernetes would project it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from emu.messages import (
     FREEZER_GRACE_VARIABLE,
     FREEZER_MODE_VARIABLE,
     FREEZER_PATIENCE_VARIABLE,
-    FREEZER_TOKEN_VARIABLE,
 )
 from emu.record.events import EventLog, now
 from emu.record.rundir import RunDir
@@ -35,13 +34,13 @@ if TYPE_CHECKING:
 
 HOME = Path("/run/emu/freezer")
 """A folder for each run with a daemon, named by the run's id; sockets need a file system of the machine itself."""
-_SOCKET, _TOKEN, _PODS = "socket", "token", "pods.json"
+_SOCKET, _PODS = "socket", "pods.json"
 _LOOK_S = 0.02
 _NOT_PAUSED = ("queue-proxy", "sandbox")
 
 
 class RunFreezer:
-    """The daemon of one run, with one pod, whose queue-proxy runs as `user`. A context manager; leaving ends the
+    """The daemon of one run, for its pods, whose queue-proxies run as `user`. A context manager; leaving ends the
     daemon and removes its folder.
     """
 
@@ -52,8 +51,10 @@ class RunFreezer:
         self._run_id = run_id
         self._log = log
         self._home = HOME / run_id
-        self._token = secrets.token_urlsafe(32)
-        self._targets: dict[str, Target] = {}
+        self._tokens: dict[str, str] = {}
+        """Of each pod that is there."""
+        self._targets: dict[tuple[str, str], Target] = {}
+        """The newest instance of each container, by pod and container."""
         self._helper = Helper("the freezer daemon", run.processes / "freezer.log")
 
     def __enter__(self) -> Self:
@@ -78,18 +79,33 @@ class RunFreezer:
         spec = self._spec
         environment = {
             FREEZER_ENDPOINT_VARIABLE: f"unix:{MOUNT}/{_SOCKET}",
-            FREEZER_TOKEN_VARIABLE: f"{MOUNT}/{_TOKEN}",
             FREEZER_MODE_VARIABLE: spec.mode,
             FREEZER_PATIENCE_VARIABLE: f"{spec.patience:g}",
         }
         if spec.grace is not None:
             environment[FREEZER_GRACE_VARIABLE] = f"{spec.grace:g}"
-        return Access(self._home / "pod", environment)
+        return Access(self._shared, environment)
 
-    def announce(self, instance: Instance, cgroup: Path) -> None:
+    def follow(self, pod: str) -> None:
+        """A pod was made: it gets a token of its own, a file that bears its name."""
+        self._tokens[pod] = secrets.token_urlsafe(32)
+        fd = os.open(self._shared / pod, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+        with os.fdopen(fd, "w", encoding="ascii") as token:
+            os.fchown(fd, self._user, self._user)
+            token.write(self._tokens[pod])
+        self._write()
+
+    def forget(self, pod: str) -> None:
+        """A pod is gone."""
+        del self._tokens[pod]
+        self._targets = {key: target for key, target in self._targets.items() if key[0] != pod}
+        self._write()
+
+    def announce(self, instance: Instance) -> None:
         """A container's next instance was made; the daemon forgets the one before."""
         if instance.container not in _NOT_PAUSED:
-            self._targets[instance.container] = Target(instance.container, instance.attempt, instance.id, cgroup)
+            target = Target(instance.container, instance.attempt, instance.id, instance.cgroup)
+            self._targets[instance.pod, instance.container] = target
             self._write()
 
     def keep(self) -> None:
@@ -101,19 +117,18 @@ class RunFreezer:
         self._start()
 
     def _make_home(self) -> None:
-        """With a folder for queue-proxy's user alone: no other user can reach the token and the socket in it."""
-        pod = self._home / "pod"
+        """With a folder for queue-proxy's user alone: no other user can reach the tokens and the socket in it."""
         self._home.mkdir(parents=True)
         self._home.chmod(0o711)
-        pod.mkdir(mode=0o700)
-        fd = os.open(pod / _TOKEN, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
-        with os.fdopen(fd, "w", encoding="ascii") as token:
-            os.fchown(fd, self._user, self._user)
-            token.write(self._token)
-        os.chown(pod, self._user, self._user)
+        self._shared.mkdir(mode=0o700)
+        os.chown(self._shared, self._user, self._user)
 
     def _write(self) -> None:
-        write_pods(self._home / _PODS, [FreezerPod(self._run_id, self._token, tuple(self._targets.values()))])
+        pods = (
+            FreezerPod(pod, token, tuple(target for (owner, _), target in self._targets.items() if owner == pod))
+            for pod, token in self._tokens.items()
+        )
+        write_pods(self._home / _PODS, pods)
 
     def _start(self) -> None:
         steps = [word for step in self._spec.reclaim for word in ("--reclaim", f"{step.amount}@{step.after:g}")]
@@ -130,7 +145,12 @@ class RunFreezer:
 
     @property
     def _socket(self) -> Path:
-        return self._home / "pod" / _SOCKET
+        return self._shared / _SOCKET
+
+    @property
+    def _shared(self) -> Path:
+        """What queue-proxies find at MOUNT."""
+        return self._home / "pod"
 
     def _await_start(self) -> None:
         deadline = now() + START_S

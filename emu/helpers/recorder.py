@@ -1,8 +1,9 @@
-"""A run's recorder: the process that samples the pod, and what its end means for the run."""
+"""A run's recorder: the process that samples the pods, and what its end means for the run."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
@@ -16,17 +17,16 @@ from emu.record.rundir import RunDir, cannot_record
 class RunRecorder:
     """The recorder of one run, and whether what the run says of itself can still be written. A context manager."""
 
-    def __init__(self, run: RunDir, pod: Pod, log: EventLog, interval_s: float) -> None:
+    def __init__(self, run: RunDir, log: EventLog, interval_s: float) -> None:
         self._run = run
-        self._pod = pod
         self._log = log
         self._interval_s = interval_s
         self._helper = Helper("the recorder", run.processes / "recorder.err")
         self._full = False
 
     def __enter__(self) -> Self:
-        words = ["--run", str(self._run.path), "--pod-cgroup", str(self._pod.cgroup.path), "--pod", self._pod.name]
-        self._helper.start("emu.record.recorder", [*words, "--interval", str(self._interval_s)])
+        words = ["--run", str(self._run.path), "--interval", str(self._interval_s)]
+        self._helper.start("emu.record.recorder", words)
         if self._helper.line(START_S) != b"recording\n":
             self._helper.end()
             raise self._helper.not_started()
@@ -57,7 +57,20 @@ class RunRecorder:
         self._run.release()
         raise cannot_record(why)
 
+    def follow(self, pod: Pod) -> None:
+        """Watch a pod, whose cgroup is there; it ends by itself when that goes."""
+        self._send({"pod": pod.name, "cgroup": str(pod.cgroup.path)})
+
     def announce(self, instance: Instance) -> None:
         """Say whose cgroup will come; before the container is started."""
-        who = {"id": instance.id, "container": instance.container, "attempt": instance.attempt}
-        self._helper.send(json.dumps(who) + "\n")
+        self._send(
+            {
+                "pod": instance.pod,
+                "id": instance.id,
+                "container": instance.container,
+                "attempt": instance.attempt,
+            }
+        )
+
+    def _send(self, line: Mapping[str, str | int]) -> None:
+        self._helper.send(json.dumps(line) + "\n")

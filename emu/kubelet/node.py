@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -62,15 +62,13 @@ class Node:
         self,
         pod: Pod,
         *,
-        on_exit: Callable[[str, ContainerState], None] = lambda *_: None,
+        on_exit: Callable[[Instance, ContainerState], None] = lambda *_: None,
         on_event: Callable[[KubeletEvent], None] = lambda _: None,
         hold_frozen: bool = True,
-        first: Mapping[str, int] | None = None,
     ) -> PodWorker:
         """Take a pod on; its containers start with the worker's `start`. `on_exit` and `on_event` are called as
         things happen. `hold_frozen`: no probe is asked while a container's cgroup is frozen; without it a frozen
-        container fails its liveness probe, and is killed for it. `first`: the numbers of the containers' first
-        instances, where the pod is not the run's first.
+        container fails its liveness probe, and is killed for it.
         """
         worker = PodWorker(
             pod,
@@ -81,7 +79,6 @@ class Node:
             on_exit=on_exit,
             on_event=on_event,
             hold_frozen=hold_frozen,
-            first=first or {},
         )
         self._workers.append(worker)
         return worker
@@ -175,7 +172,8 @@ class Node:
 
     def _follow_output(self, instance: Instance) -> None:
         try:
-            with self._run.container_log(instance.container, instance.attempt).open("ab", buffering=0) as file:
+            path = self._run.new_log(instance.pod, instance.container, instance.attempt)
+            with path.open("ab", buffering=0) as file:
                 for part in self._engine.logs(instance.id):
                     file.write(part)
         except EngineGone:

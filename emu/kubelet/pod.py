@@ -1,4 +1,4 @@
-"""A pod's cgroup, volumes and containers, as a context manager that undoes just what it made.
+"""A pod's cgroup and containers, as a context manager that undoes just what it made.
 
 What a pod is to the kernel: a pod cgroup; in it the pause container, which holds the pod's network so that a
 restarted container finds the same loopback and address; beside it the containers of its template, each with its own
@@ -22,7 +22,7 @@ from cgroups import files
 from cgroups.errors import CgroupError
 from emu.errors import EmuError
 from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
-from emu.kubelet.volumes import make_file
+from emu.kubelet.volumes import Volumes
 from emu.policy import qos
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
 from emu.policy.kubelet.memory import cpu_request
@@ -37,7 +37,7 @@ from emu.record.events import (
     now,
 )
 from emu.runtime import images
-from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, EngineGone, Runtime
+from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_POD, LABEL_RUN, ContainerRequest, EngineGone, Runtime
 from emu.runtime.podcgroup import PodCgroup
 
 SANDBOX = "sandbox"
@@ -55,55 +55,58 @@ _BACK_S = 30.0
 class Instance:
     """One instance of a container; a restart makes a new one, as the kubelet does."""
 
+    pod: str
     container: str
     attempt: int
     id: str
     name: str
+    cgroup: Path
+    """Where its cgroup is while it runs."""
 
 
 class Pod:
-    """One pod of a run. Entering makes the cgroup, the volume with its files, and the pause container; containers are
+    """One pod of a run, with a name of its own. Entering makes its cgroup, `open` its pause container; containers are
     made one by one by `create` and `start`.
     """
 
     def __init__(
         self,
         template: PodTemplate,
+        name: str,
         run_id: str,
         engine: Runtime,
         cgroup: PodCgroup,
         log: EventLog,
         *,
+        volumes: Volumes,
         machine_memory_bytes: int,
         owner: str,
         log_driver: str | None = None,
     ) -> None:
         self.template = template
-        self.run_id = run_id
+        self.name = name
+        self._volumes = volumes
+        self._run_id = run_id
         self.cgroup = cgroup
         self._engine = engine
         self._log = log
         self._machine_memory_bytes = machine_memory_bytes
         self._log_driver = log_driver
-        self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
+        self._labels = {LABEL_RUN: run_id, LABEL_POD: name, LABEL_OWNER: owner}
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
         self.on_create: Callable[[Instance], None] = lambda _: None
         """Called with each new instance before it is started; the recorder wants to know whose a cgroup will be."""
         self.instances: list[Instance] = []
         """Every instance made so far."""
-        self._retired = 0
-        """How many of them are gone with a pod that was scaled to zero."""
         self.address = ""
         """The pod's IP address, once it is open."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
             stack.callback(self.cgroup.remove)
-            self._make_cgroup()
-            for volume in self.template.volumes:
-                stack.callback(self._engine.remove_volume, self._volume(volume.name))
-                self._engine.create_volume(self._volume(volume.name), self._labels)
+            self.cgroup.create()
+            self._limit_pod()
             stack.callback(self._remove_containers)
             self._stack = stack.pop_all()
         return self
@@ -112,15 +115,6 @@ class Pod:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
-
-    @property
-    def name(self) -> str:
-        """The pod's name: a run has one pod, and both have one name."""
-        return self.run_id
-
-    def _volume(self, name: str) -> str:
-        """What the engine calls a volume of the template."""
-        return f"{self.run_id}-{name}"
 
     def image(self, container: str) -> str:
         """The image of a container, the pause container included."""
@@ -131,12 +125,6 @@ class Pod:
         """The containers' names in the order in which the kubelet starts them."""
         return self.template.names
 
-    def make_files(self, check: Callable[[], None]) -> None:
-        """Make the files of its volumes. `check` is called while that takes its time, and may raise."""
-        for volume in self.template.volumes:
-            for file in volume.files:
-                make_file(self._engine, file, self._volume(volume.name), self.run_id, self._labels, check)
-
     def open(self, attempt: int = 0) -> Instance:
         """Start the pause container: from here on the pod has an address, and containers share its network."""
         instance = self.create(SANDBOX, attempt)
@@ -145,11 +133,11 @@ class Pod:
         self.address = self._engine.address(instance.id)
         return instance
 
-    def retire(self) -> None:
-        """Remove the containers, which have ended, the pause container and the cgroup, as of a pod that is deleted;
-        the volumes stay. `renew`, then `open`, make the next one.
+    def close(self) -> None:
+        """Remove its containers, which have ended, and the pause container, as of a pod that is deleted, then its
+        cgroup. EngineGone.
         """
-        for instance in reversed(self.instances[self._retired :]):
+        for instance in reversed(self.instances):
             if instance.container == SANDBOX:  # made first, and gone last
                 self._log.append(
                     ContainerStopping(
@@ -159,13 +147,7 @@ class Pod:
                 self.remove(instance)
             else:
                 self._engine.remove(instance.id)
-        self._retired = len(self.instances)
-        self.cgroup.remove()
-
-    def renew(self) -> Mapping[str, int]:
-        """Make a cgroup for the next pod. Returns the numbers that its containers' first instances bear."""
-        self._make_cgroup()
-        return {one.container: one.attempt + 1 for one in self.instances}
+        self._stack.close()
 
     def remove(self, instance: Instance) -> None:
         """Kill an instance if it runs, and remove it, before the pod itself goes."""
@@ -191,7 +173,7 @@ class Pod:
 
     def create(self, container: str, attempt: int) -> Instance:
         """Make the next instance of a container; not started, and without a cgroup yet."""
-        name = f"{self.run_id}.{container}.{attempt}"
+        name = f"{self._run_id}.{self.name}.{container}.{attempt}"
         template = None if container == SANDBOX else self.template.container(container)
         request = self._sandbox_request(name) if template is None else self._request(template, name)
         made = self._engine.create(request)
@@ -210,7 +192,7 @@ class Pod:
                 probes=[] if template is None else list(template.declared_probes),
             )
         )
-        instance = Instance(container, attempt, made, name)
+        instance = Instance(self.name, container, attempt, made, name, self.cgroup.container_path(made))
         self.instances.append(instance)
         self.on_create(instance)
         return instance
@@ -235,7 +217,7 @@ class Pod:
             labels={**self._labels, LABEL_CONTAINER: container.name},
             entrypoint=container.command,
             command=container.args,
-            env=resolved(container.env, self.run_id, self.address),
+            env=resolved(container.env, self.name, self.address),
             memory_max=container.resources.limits.memory,
             swap_max=container.memory.swap_max,
             millicores=container.resources.limits.cpu,
@@ -243,7 +225,7 @@ class Pod:
             oom_score_adj=self.oom_score_adj(container),
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
-            volume=None if volume is None else (self._volume(volume[0]), volume[1]),
+            volume=None if volume is None else (self._volumes.named(volume[0]), volume[1]),
             bind=container.bind,
             log_driver=self._log_driver,
         )
@@ -305,11 +287,6 @@ class Pod:
         except EmuError as error:
             self._log.append(Note(t=now(), what=f"{instance.container}: {error.what}", why=error.why))
 
-    def _make_cgroup(self) -> None:
-        self.cgroup.create()
-        self.cgroup.own(self._labels[LABEL_OWNER])
-        self._limit_pod()
-
     def _limit_pod(self) -> None:
         pod, said = self.template.asked, self.template.memory
         files = pod.cgroup(best_effort=qos.qos_class(pod) == "BestEffort")
@@ -328,5 +305,6 @@ class Pod:
             self._remove_all()
 
     def _remove_all(self) -> None:
-        for found in self._engine.labelled(f"{LABEL_RUN}={self.run_id}"):
-            self._engine.remove(str(found["Id"]))
+        for found in self._engine.labelled(f"{LABEL_RUN}={self._run_id}"):
+            if found["Labels"].get(LABEL_POD) == self.name:
+                self._engine.remove(str(found["Id"]))

@@ -35,12 +35,17 @@ class FieldRef:
     """The value of an environment variable that is known only once the pod is there (Kubernetes' fieldRef)."""
 
     path: Literal["metadata.name", "status.podIP", "status.hostIP"]
+    before: str = ""
+    """What stands before it."""
 
 
 def resolved(env: Mapping[str, str | FieldRef], pod: str, address: str) -> dict[str, str]:
     """The environment of a container in a pod of this name and address."""
     known = {"metadata.name": pod, "status.podIP": address, "status.hostIP": address}
-    return {name: known[value.path] if isinstance(value, FieldRef) else value for name, value in env.items()}
+    return {
+        name: value.before + known[value.path] if isinstance(value, FieldRef) else value
+        for name, value in env.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,62 @@
-"""The files of a pod's volumes, made before the pod starts."""
+"""The volumes of a template's pods, and the files in them, made before the first of the pods is.
+
+They live as long as the run: a pod that takes another's place finds what that one left, as on a persistent volume.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
 
 from emu.errors import EmuError
+from emu.kubelet.template import PodTemplate
 from emu.messages import DATA_DIR
 from emu.record.events import now
 from emu.runtime import images
-from emu.runtime.api import LABEL_CONTAINER, ContainerRequest, Runtime
+from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, Runtime
 from emu.spec import FileSpec
 
 _DEADLINE_S = 900.0
 _LOOK_S = 0.1
+
+
+class Volumes:
+    """Of one template. A context manager: they are made on entering, and removed on leaving."""
+
+    def __init__(self, engine: Runtime, template: PodTemplate, run_id: str, prefix: str, owner: str) -> None:
+        """`prefix` tells them from those of the run's other templates."""
+        self._engine = engine
+        self._template = template
+        self._run_id = run_id
+        self._prefix = f"{run_id}-{prefix}"
+        self._labels = {LABEL_RUN: run_id, LABEL_OWNER: owner}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
+            for volume in self._template.volumes:
+                stack.callback(self._engine.remove_volume, self.named(volume.name))
+                self._engine.create_volume(self.named(volume.name), self._labels)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def named(self, volume: str) -> str:
+        """What the engine calls a volume of the template."""
+        return f"{self._prefix}-{volume}"
+
+    def make_files(self, check: Callable[[], None]) -> None:
+        """Make the files in them. `check` is called while that takes its time, and may raise."""
+        for volume in self._template.volumes:
+            for file in volume.files:
+                make_file(self._engine, file, self.named(volume.name), self._run_id, self._labels, check)
 
 
 def make_file(

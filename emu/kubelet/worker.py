@@ -6,7 +6,7 @@ It never waits, except for the engine to make and start a container. What to do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from emu.errors import EmuError
 from emu.kubelet.containers import Containers
@@ -15,6 +15,7 @@ from emu.kubelet.facts import EngineActed, Fact, HookFailed, ProbeAnswered
 from emu.kubelet.pod import SANDBOX, Instance, Pod
 from emu.kubelet.prober import Answer
 from emu.kubelet.probes import Probes
+from emu.kubelet.template import PodTemplate
 from emu.policy import lifecycle
 from emu.policy.kubelet.messages import back_off_event
 from emu.policy.lifecycle import ContainerState, PodView
@@ -47,10 +48,9 @@ class PodWorker:
         put: Callable[[Fact], None],
         *,
         on_start: Callable[[Instance], None],
-        on_exit: Callable[[str, ContainerState], None],
+        on_exit: Callable[[Instance, ContainerState], None],
         on_event: Callable[[KubeletEvent], None],
         hold_frozen: bool,
-        first: Mapping[str, int],
     ) -> None:
         """`on_start`, `on_exit` and `on_event` are called as things happen; the rest is as in `Node.admit`."""
         self._pod = pod
@@ -59,7 +59,6 @@ class PodWorker:
         self._on_start = on_start
         self._on_exit = on_exit
         self._on_event = on_event
-        self._first = first
         self._containers = Containers(pod, engine, log)
         self._probes = Probes(self._containers, put, hold_frozen=hold_frozen)
         self._end = Ending(self._containers, engine, log, put)
@@ -74,6 +73,21 @@ class PodWorker:
         """When its containers should have ended, once they are to."""
         self.blind = False
         """The engine is gone: of the containers nothing more is heard, and nothing can be asked of them."""
+
+    @property
+    def pod(self) -> str:
+        """The pod's name."""
+        return self._pod.name
+
+    @property
+    def template(self) -> PodTemplate:
+        """What the pod is made from."""
+        return self._pod.template
+
+    @property
+    def address(self) -> str:
+        """The pod's IP address, once it is open."""
+        return self._pod.address
 
     @property
     def view(self) -> PodView:
@@ -119,8 +133,14 @@ class PodWorker:
 
     # What there is to do
 
+    def open(self) -> None:
+        """Start the pause container: from here on the pod has an address. EngineGone."""
+        self._pod.open()
+
     def start(self) -> None:
-        """Start every container for the first time. EngineGone."""
+        """Start every container for the first time, in a pod that is open. EngineGone."""
+        if not self._pod.address:
+            self.open()
         for name in self._pod.containers:
             self._start(name)
 
@@ -177,11 +197,6 @@ class PodWorker:
             for instance in self._running():
                 self._stop(instance, 0, "run")
 
-    def cut_short(self) -> None:
-        """SIGKILL to containers that are ending: they are no longer needed."""
-        for instance in self._running():
-            self._engine.kill(instance.id)
-
     def join(self) -> None:
         """Wait for the threads that end containers."""
         self._end.join()
@@ -218,8 +233,8 @@ class PodWorker:
         self._record_readiness(name)
 
     def _attempt(self, name: str) -> int:
-        """The number of its newest instance in the run."""
-        return self._first.get(name, 0) + self.states[name].attempt
+        """The number of its newest instance."""
+        return self.states[name].attempt
 
     def _start_due(self) -> None:
         for name, state in list(self.states.items()):
@@ -239,7 +254,7 @@ class PodWorker:
                 self._ended(instance)
 
     def _holds_the_network(self, container_id: str) -> bool:
-        """Whether it is the pod's pause container; of a pod before this one, which was scaled away, it is not."""
+        """Whether it is the pod's pause container."""
         newest = next((one for one in reversed(self._pod.instances) if one.container == SANDBOX), None)
         return newest is not None and newest.id == container_id
 
@@ -279,7 +294,7 @@ class PodWorker:
             self._record_back_off(name, state, moment)
         self._record_view()
         if not self._ending:
-            self._on_exit(name, state)
+            self._on_exit(instance, state)
 
     # Probes
 
@@ -326,7 +341,7 @@ class PodWorker:
     def _record_back_off(self, name: str, state: ContainerState, moment: float) -> None:
         self._log.append(BackOffBegan(t=moment, container=name, restarts=state.restarts, delay_s=state.delay_s))
         if state.delay_s > 0:
-            self._record(name, "Warning", "BackOff", back_off_event(name, f"{self._pod.run_id}_default"))
+            self._record(name, "Warning", "BackOff", back_off_event(name, f"{self._pod.name}_default"))
 
     def _record_view(self) -> None:
         view = self.view

@@ -1,4 +1,6 @@
-"""The connections that wait to be accepted in a pod (machine/listeners.py), as a source of its samples."""
+"""A pod that the recorder watches, with the connections that wait to be accepted in it (machine/listeners.py), which
+are a source of its samples.
+"""
 
 from __future__ import annotations
 
@@ -63,3 +65,16 @@ class PodListeners:
         self._source = -1
         self.close()
         self._append(Note(t=now(), what="connections in accept queues are not counted", why=str(error)))
+
+
+class WatchedPod:
+    """A pod whose cgroup is there."""
+
+    def __init__(self, name: str, path: str, listeners: PodListeners) -> None:
+        self.name = name
+        self.path = path
+        self.listeners = listeners
+        self.links = -1
+        """Of its cgroup's directory when that was last looked through: a cgroup below it came or went since then if
+        they differ.
+        """

@@ -1,12 +1,13 @@
 """Samples cgroups, follows the kernel's log, appends both to the run directory; changes nothing that it watches.
 
 A process of its own (`python -m emu.record.recorder`), so that a run that dies does not take the record along. It
-reads the control files of the pod's cgroup and of every cgroup below it, at each tick and at once when memory.events
+reads the control files of each pod's cgroup and of every cgroup below it, at each tick and at once when memory.events
 of one of them changes, and writes the kernel's own text; what the text means is for `emu.study` to say. The tick's
 cost is system calls: descriptors are kept open, nothing is parsed that need not be, and a tick is one write.
 
-Whose a cgroup is comes on standard input, a JSON line each, before the container is started (its directory's name
-holds the container's id under both of Docker's cgroup drivers). The end of standard input ends the recording.
+Which pods there are, and whose a cgroup is, comes on standard input, a JSON line each: a pod once its cgroup is
+there, a container before it is started (its directory's name holds the container's id under both of Docker's cgroup
+drivers). The end of standard input ends the recording.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from emu.record.events import (
     now,
 )
 from emu.record.kernel_log import KernelLog
-from emu.record.pod_listeners import PodListeners
+from emu.record.pod_listeners import PodListeners, WatchedPod
 from emu.record.rundir import RunDir
 from emu.record.samples import HOST, SampleWriter
 from emu.record.writing import NotRecordedError, writing
@@ -116,9 +117,7 @@ class _Watched:
 class Recorder:
     """The recording process. No I/O in the constructor."""
 
-    def __init__(self, run: RunDir, pod_cgroup: Path, interval_s: float, pod: str = "") -> None:
-        self._pod = str(pod_cgroup)
-        self._owner = Owner(pod, "", None)
+    def __init__(self, run: RunDir, interval_s: float) -> None:
         self._interval_s = interval_s
         self._run = run
         self._log = EventLog(run.events)
@@ -126,12 +125,12 @@ class Recorder:
         self._watched: dict[str, _Watched] = {}
         self._by_event_fd: dict[int, _Watched] = {}
         self._names: dict[str, Owner] = {}
-        self._links = -1
+        self._pods: dict[str, WatchedPod] = {}
+        """Each pod that is there, by its name."""
         self._poll = select.poll()
         self._kernel_log = KernelLog(run.kmsg, self._poll, self._append)
         self._host: list[tuple[int, int]] = []
         self._vmstat = -1
-        self._listeners = PodListeners(self._owner, self._writer, self._append)
         self._samples = 0
         self._late = 0
         self._stop = False
@@ -168,7 +167,8 @@ class Recorder:
                 self._write_back()
         self.sample("tick", now())
         self._report(now(), finished=True)
-        self._listeners.close()
+        for pod in self._pods.values():
+            pod.listeners.close()
         with writing(self._run.samples):
             self._writer.close()
         self._log.close()
@@ -191,7 +191,12 @@ class Recorder:
             if name == VMSTAT:
                 self._vmstat = source
         self._kernel_log.open()
-        self._watch(self._pod, self._owner)
+
+    def follow(self, name: str, path: str) -> None:
+        """Watch a pod from now on, until its cgroup is gone."""
+        owner = Owner(name, "", None)
+        self._pods[name] = WatchedPod(name, path, PodListeners(owner, self._writer, self._append))
+        self._watch(path, owner)
 
     def _asked_to_stop(self, *_: object) -> None:
         self._stop = True
@@ -231,7 +236,7 @@ class Recorder:
             moment = now()
             for watched in changed:
                 self._read(watched, moment, slow=True)
-            self._listeners.sample()
+            self._sample_listeners()
             self._end_sample("event", moment)
 
     def _read_names(self) -> None:
@@ -246,13 +251,17 @@ class Recorder:
         *lines, self._input = (self._input + part).split(b"\n")
         for line in lines:
             told: dict[str, Any] = json.loads(line)
-            self._names[told["id"]] = Owner(self._owner.pod, told["container"], told["attempt"])
+            if "cgroup" in told:
+                self.follow(told["pod"], told["cgroup"])
+            else:
+                self._names[told["id"]] = Owner(told["pod"], told["container"], told["attempt"])
 
     # sampling
 
     def sample(self, why: str, moment: float) -> None:
         """Take one sample of everything, now."""
-        self._find_cgroups()
+        for pod in list(self._pods.values()):
+            self._find_cgroups(pod)
         self._kernel_log.read()
         slow = moment >= self._next_slow
         for watched in list(self._watched.values()):
@@ -262,9 +271,13 @@ class Recorder:
             for source, fd in self._host:
                 text = os.pread(fd, 1 << 16, 0)
                 self._writer.put(source, _kept(text) if source == self._vmstat else text)
-            self._listeners.sample()
+            self._sample_listeners()
         self._end_sample(why, moment)
         self._samples += 1
+
+    def _sample_listeners(self) -> None:
+        for pod in self._pods.values():
+            pod.listeners.sample()
 
     def _end_sample(self, why: str, moment: float) -> None:
         with writing(self._run.samples):
@@ -310,28 +323,26 @@ class Recorder:
 
     # cgroups that come and go
 
-    def _find_cgroups(self) -> None:
+    def _find_cgroups(self, pod: WatchedPod) -> None:
         try:
-            links = os.stat(self._pod).st_nlink  # noqa: PTH116  on the hot path, and Path costs ten times as much
+            links = os.stat(pod.path).st_nlink  # noqa: PTH116  on the hot path, and Path costs ten times as much
         except OSError:
             return
-        if links == self._links:
+        if links == pod.links:
             return
-        self._links = links
-        if self._pod not in self._watched:  # scaled to zero, and made anew
-            self._watch(self._pod, self._owner)
-        with os.scandir(self._pod) as entries:
+        pod.links = links
+        with os.scandir(pod.path) as entries:
             for entry in entries:
                 if entry.path not in self._watched and entry.is_dir(follow_symlinks=False):
-                    self._watch(entry.path, self._owner_of(entry.name))
+                    self._watch(entry.path, self._owner_of(entry.name, pod.name))
 
-    def _owner_of(self, directory: str) -> Owner:
+    def _owner_of(self, directory: str, pod: str) -> Owner:
         for container_id, owner in self._names.items():
             if container_id in directory:
                 return owner
         if not self._stop:
             self._read_names()
-        unknown = Owner(self._owner.pod, directory, None)
+        unknown = Owner(pod, directory, None)
         return next((owner for known, owner in self._names.items() if known in directory), unknown)
 
     def _watch(self, path: str, owner: Owner) -> None:
@@ -342,16 +353,18 @@ class Recorder:
             self._by_event_fd[fd] = watched
             self._poll.register(fd, select.POLLPRI | select.POLLERR)
         self._append(CgroupSeen(t=now(), **_whose(watched)))
-        if owner.attempt is not None and owner.container != SANDBOX and not self._listeners.tried:
-            self._open_listeners()
+        pod = self._pods[owner.pod]
+        if owner.attempt is not None and owner.container != SANDBOX and not pod.listeners.tried:
+            self._open_listeners(pod)
 
-    def _open_listeners(self) -> None:
+    def _open_listeners(self, pod: WatchedPod) -> None:
         """Look into the pod's network, now that a container of it comes: the sandbox has made it. Processes without a
         sandbox have the machine's.
         """
-        sandbox = next((one for one in self._watched.values() if one.owner.container == SANDBOX), None)
+        watched = (one for one in self._watched.values() if one.owner.pod == pod.name)
+        sandbox = next((one for one in watched if one.owner.container == SANDBOX), None)
         if sandbox is not None:
-            self._listeners.open(Path(sandbox.path))
+            pod.listeners.open(Path(sandbox.path))
 
     def _gone(self, watched: _Watched, moment: float) -> None:
         for _, fd in watched.events.values():
@@ -361,9 +374,13 @@ class Recorder:
             self._writer.gone(source)
         watched.close()
         self._watched.pop(watched.path, None)
-        self._links = -1
-        if watched.owner.container == SANDBOX:
-            self._listeners.forget()
+        pod = self._pods.get(watched.owner.pod)
+        if pod is not None:
+            pod.links = -1
+            if watched.owner.container in (SANDBOX, ""):
+                pod.listeners.forget()
+            if not watched.owner.container:
+                del self._pods[pod.name]
         self._append(CgroupGone(t=moment, **_whose(watched)))
 
     # the record itself
@@ -406,15 +423,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m emu.record.recorder --run DIR --pod-cgroup PATH [--pod NAME] [--interval S]`."""
+    """`python -m emu.record.recorder --run DIR [--interval S]`."""
     parser = argparse.ArgumentParser(prog="emu.record.recorder")
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--pod-cgroup", type=Path, required=True)
-    parser.add_argument("--pod", default="")
     parser.add_argument("--interval", type=float, default=0.01)
     options = parser.parse_args(argv)
     try:
-        Recorder(RunDir(options.run), options.pod_cgroup, options.interval, options.pod).record()
+        Recorder(RunDir(options.run), options.interval).record()
     except NotRecordedError as error:
         sys.stdout.write(f"{error}\n")
         sys.stdout.flush()

@@ -81,7 +81,7 @@ class RunDir:
 
     @property
     def logs(self) -> Path:
-        """A folder: `<container>.<attempt>.log`, what each container instance printed."""
+        """A folder: `<pod>/<container>.<attempt>.log`, what each container instance printed."""
         return self.path / "logs"
 
     @property
@@ -131,9 +131,24 @@ class RunDir:
         folders = [self.processes, *self.variants.glob(f"*/{self.processes.name}")]
         return [folder.stat().st_mtime_ns for folder in folders if folder.is_dir()]
 
-    def container_log(self, container: str, attempt: int) -> Path:
-        """Where the output of one instance of a container goes; a name leads nowhere else."""
-        return self.logs / f"{container.replace('/', '_')}.{attempt}.log"
+    def new_log(self, pod: str, container: str, attempt: int) -> Path:
+        """Where the output of one instance of a container goes, in a folder for its pod, which is made."""
+        path = self.logs / _inside(pod) / f"{_inside(container)}.{attempt}.log"
+        path.parent.mkdir(exist_ok=True)
+        return path
+
+    def container_log(self, pod: str, container: str, attempt: int) -> Path:
+        """Where the output of one instance of a container is. Runs from before each pod had a folder have it in
+        `logs/` itself.
+        """
+        name = f"{_inside(container)}.{attempt}.log"
+        path = self.logs / _inside(pod) / name
+        return path if path.exists() else self.logs / name
+
+    def container_logs(self, container: str) -> list[Path]:
+        """The output of every instance of a container, in all pods; each pod's in order."""
+        found = self.logs.rglob(f"{_inside(container)}.*.log")
+        return sorted(found, key=lambda path: (str(path.parent), len(path.name), path.name))
 
     def create(self, *, variants: bool = False) -> None:
         """Make the folder, with one for variants if there will be any. EmuError when something is there already: a
@@ -195,6 +210,11 @@ class RunDir:
                 error.strerror or str(error),
                 f"free space there, then: emu report {self.path}",
             ) from error
+
+
+def _inside(name: str) -> str:
+    """A name that leads nowhere else."""
+    return name.replace("/", "_") if name not in ("", ".", "..") else "_"
 
 
 def write_new(path: Path, text: str, *, private: bool) -> None:

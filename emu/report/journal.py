@@ -224,7 +224,7 @@ def _printed(study: Study) -> list[tuple[float, Entry]]:
     found: list[tuple[float, Entry]] = []
     for one in study.instances:
         try:
-            text = b"".join(read_lines(study.run.container_log(one.container, one.attempt)))
+            text = b"".join(read_lines(study.run.container_log(one.pod, one.container, one.attempt)))
         except OSError:
             continue
         at = study.duration_s if one.exited_s is None else one.exited_s

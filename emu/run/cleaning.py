@@ -22,7 +22,7 @@ from emu.run import registry
 from emu.run.machine import where
 from emu.runtime.api import LABEL_OWNER, LABEL_RUN
 from emu.runtime.docker import Engine
-from emu.runtime.podcgroup import DRIVERS, existing_pods, pod_cgroup, read_owner
+from emu.runtime.podcgroup import DRIVERS, existing_runs, read_owner, run_cgroup
 from emu.runtime.process import leftovers as processes
 
 _OLD_S = 86400.0
@@ -109,12 +109,12 @@ def _clean_engine(engine: Engine) -> Generator[Removed, None, set[str]]:
 
 
 def _living_pods() -> set[str]:
-    """The runs that are alive by what their pods' cgroups say, where Docker may not be asked."""
+    """The runs that are alive by what their cgroups say, where Docker may not be asked."""
     try:
-        pods = existing_pods("cgroupfs", find_cgroup2())
+        runs = existing_runs("cgroupfs", find_cgroup2())
     except CgroupError:
         return set()
-    return {pod.name for pod in pods if lives(read_owner(pod.path) or "")}
+    return {run.name for run in runs if lives(read_owner(run.path) or "")}
 
 
 def _clean_cgroups(driver: str, alive: Callable[[], set[str]]) -> Iterator[Removed]:
@@ -122,12 +122,12 @@ def _clean_cgroups(driver: str, alive: Callable[[], set[str]]) -> Iterator[Remov
         mount = find_cgroup2()
     except CgroupError:
         return
-    pods = existing_pods(driver, mount)
+    pods = existing_runs(driver, mount)
     living = alive()
     for pod in pods:
         owner = read_owner(pod.path)
         if (owner is not None and lives(owner)) or any(
-            pod_cgroup(driver, mount, run).path == pod.path for run in living
+            run_cgroup(driver, mount, run).path == pod.path for run in living
         ):
             continue
         pod.remove()

@@ -364,7 +364,8 @@ class Starts:
 
     def _follow_output(self, instance: Instance) -> None:
         try:
-            with self._run.container_log(instance.container, instance.attempt).open("ab", buffering=0) as file:
+            path = self._run.new_log(instance.pod, instance.container, instance.attempt)
+            with path.open("ab", buffering=0) as file:
                 for part in self._engine.logs(instance.id):
                     file.write(part)
         except Exception as error:

@@ -18,6 +18,7 @@ USER = 65532
 
 LABEL_RUN = "emu.run"
 """Label with the run's id, on all that a run makes."""
+LABEL_POD = "emu.pod"
 LABEL_CONTAINER = "emu.container"
 LABEL_OWNER = "emu.owner"
 """Label: the pid and start time of the process whose run it is; `emu clean` leaves a living one's things alone."""
@@ -158,7 +159,7 @@ class Runtime(Protocol):
         """Kill and remove a container; one that is gone already is no error."""
 
     def labelled(self, label: str) -> list[dict[str, Any]]:
-        """Every container with a label (`key` or `key=value`), running or not: at least its `Id`."""
+        """Every container with a label (`key` or `key=value`), running or not: at least its `Id` and `Labels`."""
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
         """Make a named volume, on a disk."""

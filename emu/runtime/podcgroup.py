@@ -1,7 +1,8 @@
-"""The pod's own cgroup, for both of Docker's cgroup drivers.
+"""A run's cgroup and those of its pods in it, for both of Docker's cgroup drivers.
 
 cgroupfs: a path below the root, ours to make and limit. systemd: a slice; systemd owns it and may rewrite what it did
-not set itself, so limits go through systemd's properties. Containers come below, as `<id>` or `docker-<id>.scope`.
+not set itself, so limits go through systemd's properties. A run's cgroup stands for its node's `kubepods`; each pod's
+is a child of it, and containers come below that, as `<id>` or `docker-<id>.scope`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
 
 from cgroups import NO_LIMIT
 from cgroups.group import Cgroup, enable_down_to
@@ -21,7 +23,7 @@ PARENT = "emu"
 """All of emu's cgroups are below this cgroup (cgroupfs) or slice (systemd)."""
 CONTROLLERS = ("memory", "io", "cpu", "pids")
 OWNER_ATTRIBUTES = ("user.emu.owner", "trusted.emu.owner")
-"""Extended attributes of a pod's cgroup that may say whose it is; the first is for kernels from 5.7 on."""
+"""Extended attributes of a run's cgroup that may say whose it is; the first is for kernels from 5.7 on."""
 _SYSTEMCTL_S = 60.0
 _PROPERTIES = {
     "memory.high": "MemoryHigh",
@@ -33,7 +35,7 @@ _PROPERTIES = {
 
 
 def read_owner(path: Path) -> str | None:
-    """Whose a pod's cgroup is, as `PodCgroup.own` wrote it; None where it says nothing."""
+    """Whose a run's cgroup is, as `PodCgroup.own` wrote it; None where it says nothing."""
     for name in OWNER_ATTRIBUTES:
         try:
             return os.getxattr(path, name).decode()
@@ -43,11 +45,16 @@ def read_owner(path: Path) -> str | None:
 
 
 class PodCgroup(ABC):
-    """A pod's cgroup. No I/O in the constructor."""
+    """A run's cgroup, or with `within`, the name of a run's, a pod's. No I/O in the constructor."""
 
-    def __init__(self, mount: Mount, name: str) -> None:
+    def __init__(self, mount: Mount, name: str, within: str | None = None) -> None:
         self._mount = mount
         self.name = name
+        self._within = within
+
+    def child(self, name: str) -> Self:
+        """The cgroup of a pod in this one, which is a run's."""
+        return type(self)(self._mount, name, self.name)
 
     @property
     @abstractmethod
@@ -103,13 +110,13 @@ class CgroupfsPod(PodCgroup):
 
     @property
     def path(self) -> Path:
-        """`/sys/fs/cgroup/emu/<name>`."""
-        return self._mount.path / PARENT / self.name
+        """`/sys/fs/cgroup/emu/<run>/<pod>`."""
+        return self._mount.path / self.docker_parent.lstrip("/")
 
     @property
     def docker_parent(self) -> str:
         """A path from the root of the hierarchy."""
-        return f"/{PARENT}/{self.name}"
+        return "/" + "/".join(part for part in (PARENT, self._within, self.name) if part)
 
     def container_path(self, container_id: str) -> Path:
         """Named by the id."""
@@ -132,7 +139,7 @@ class CgroupfsPod(PodCgroup):
             memory.swap_max = NO_LIMIT if swap_max is None else swap_max
 
     def remove(self) -> None:
-        """Kill what is left in it, then remove it; our parent goes with its last pod."""
+        """Kill what is left in it, then remove it; our parent goes with its last run."""
         self.kill()
         group = Cgroup(self.path)
         if group.exists():
@@ -147,13 +154,18 @@ class SystemdPod(PodCgroup):
 
     @property
     def slice(self) -> str:
-        """The unit's name; dashes would nest slices, so the pod's own become underscores."""
-        return f"{PARENT}-{self.name.replace('-', '_')}.slice"
+        """The unit's name. A dash nests slices, so those within a name become underscores."""
+        return f"{'-'.join(self._levels)}.slice"
+
+    @property
+    def _levels(self) -> list[str]:
+        return [PARENT, *(part.replace("-", "_") for part in (self._within, self.name) if part)]
 
     @property
     def path(self) -> Path:
-        """`/sys/fs/cgroup/emu.slice/emu-<name>.slice`."""
-        return self._mount.path / f"{PARENT}.slice" / self.slice
+        """`/sys/fs/cgroup/emu.slice/emu-<run>.slice/emu-<run>-<pod>.slice`."""
+        levels = self._levels
+        return self._mount.path.joinpath(*(f"{'-'.join(levels[:end])}.slice" for end in range(1, len(levels) + 1)))
 
     @property
     def docker_parent(self) -> str:
@@ -186,10 +198,11 @@ class SystemdPod(PodCgroup):
             self._systemctl("set-property", "--runtime", f"docker-{container_id}.scope", *properties)
 
     def remove(self) -> None:
-        """Stop the slice, which stops all below it, and forget its properties."""
+        """Stop the slice, which stops all below it, and forget its properties and theirs."""
         self.kill()
+        below = [path.name for path in self.path.glob("*.slice")]
         self._systemctl("stop", self.slice)
-        self._systemctl("revert", self.slice)
+        self._systemctl("revert", self.slice, *below)
 
     def _properties(self, *properties: str) -> None:
         self._systemctl("set-property", "--runtime", self.slice, *properties)
@@ -197,7 +210,7 @@ class SystemdPod(PodCgroup):
     def _systemctl(self, *words: str) -> None:
         command.run(
             ["systemctl", *words],
-            what=f"cannot set up the pod's slice {self.slice}",
+            what=f"cannot set up the slice {self.slice}",
             fix="check systemd's log: journalctl -b -u init.scope; or use the User-Mode Linux sandbox: --on sandbox",
             timeout_s=_SYSTEMCTL_S,
         )
@@ -207,8 +220,8 @@ DRIVERS: Mapping[str, type[PodCgroup]] = {"cgroupfs": CgroupfsPod, "systemd": Sy
 """The two places where Docker may put containers, by its own words."""
 
 
-def pod_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
-    """The right one for Docker's cgroup driver. EmuError for a driver that is neither."""
+def run_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
+    """A run's cgroup, the right one for Docker's cgroup driver. EmuError for a driver that is neither."""
     if driver not in DRIVERS:
         raise EmuError(
             f"cannot place a pod under Docker's cgroup driver {driver!r}",
@@ -218,12 +231,12 @@ def pod_cgroup(driver: str, mount: Mount, name: str) -> PodCgroup:
     return DRIVERS[driver](mount, name)
 
 
-def existing_pods(driver: str, mount: Mount) -> list[PodCgroup]:
-    """Every pod cgroup of emu's that exists, whoever made it."""
+def existing_runs(driver: str, mount: Mount) -> list[PodCgroup]:
+    """Every run's cgroup that is there, whoever made it."""
     if driver == "systemd":
         parent = mount.path / f"{PARENT}.slice"
         names = [path.name.removeprefix(f"{PARENT}-").removesuffix(".slice") for path in parent.glob("*.slice")]
     else:
         parent = mount.path / PARENT
         names = [path.name for path in parent.glob("*") if path.is_dir()]
-    return [pod_cgroup(driver, mount, name) for name in sorted(names)]
+    return [run_cgroup(driver, mount, name) for name in sorted(names)]

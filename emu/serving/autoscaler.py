@@ -1,9 +1,8 @@
-"""A pod that may be scaled to zero: removed when idle, made again for the next request.
+"""A pod that may be scaled to zero: removed while it is idle, and replaced by a new one on the next request.
 
 Mechanism only: whether there is to be a pod is `emu.policy.scaling`'s. The activator and queue-proxy report how many
 requests are under way; `turn`, called from the run's own loop, is the only place where anything is decided or done.
-Each pod has a worker of its own. The next one is made once the one before is gone: they share one name, one
-address and one record, where a cluster would let them overlap.
+Each pod has a name, a cgroup and a worker of its own, so the next one may start while the last one still ends.
 """
 
 from __future__ import annotations
@@ -11,13 +10,13 @@ from __future__ import annotations
 import http.client
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from emu.helpers.activator import RunActivator
-from emu.kubelet.node import Node
-from emu.kubelet.pod import Instance, Pod
+from emu.kubelet.pod import Instance
+from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.messages import QUEUE_STATS_PORT, ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
@@ -29,7 +28,6 @@ from emu.spec import PodSpec
 
 _SCRAPE_LIMIT_S = 3.0
 _JOIN_S = 5.0
-Admit = Callable[[Mapping[str, int]], PodWorker]
 
 
 class ScaledPod:
@@ -38,39 +36,38 @@ class ScaledPod:
     def __init__(
         self,
         spec: PodSpec,
-        pod: Pod,
+        template: PodTemplate,
         log: EventLog,
         activator: RunActivator,
-        node: Node,
-        admit: Admit,
+        admit: Callable[[], PodWorker],
         *,
+        dismiss: Callable[[PodWorker], None],
         found: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
-        """`admit` takes a pod on, given the numbers of its containers' first instances. `found` says how warm a start
-        would be. `say` is for the screen.
+        """`admit` makes a pod and takes it on; `dismiss` removes one whose containers have ended. `found` says how
+        warm a start would be. `say` is for the screen.
         """
+        self.template = template
         self._spec = spec
-        self._pod = pod
         self._log = log
         self._activator = activator
-        self._node = node
         self._admit = admit
+        self._dismiss = dismiss
         self._found = found
         self._say = say
         self._rule = rule_of(spec)
         self._scaling = Scaling(self._rule, now())
         self._scraper = Scraper()
         self._worker: PodWorker | None = None
+        self._ending: list[PodWorker] = []
+        """Of pods that were told to end, the oldest first."""
         self._looking: threading.Thread | None = None
         self._warmth = self._start = ""
-        self._coming = False
-        self._ending = self._cut = self._ready = False
-        self._forwarded = 0
+        self._coming = self._ready = False
         self._waiting = 0
 
     def __enter__(self) -> Self:
-        self._worker = self._admit({})
         self._scraper.begin()
         return self
 
@@ -79,7 +76,11 @@ class ScaledPod:
     ) -> None:
         self._scraper.end()
 
-    # --- what a pod's worker offers
+    # --- what a pod's worker offers; of the newest pod that there is
+
+    @property
+    def _newest(self) -> PodWorker | None:
+        return self._worker or (self._ending[-1] if self._ending else None)
 
     @property
     def entrance(self) -> tuple[str, int]:
@@ -89,9 +90,8 @@ class ScaledPod:
     @property
     def states(self) -> dict[str, ContainerState]:
         """Each container's state."""
-        if self._worker is None:
-            return {name: ContainerState() for name in self._pod.containers}
-        return self._worker.states
+        newest = self._newest
+        return {name: ContainerState() for name in self.template.names} if newest is None else newest.states
 
     @property
     def coming(self) -> bool:
@@ -101,14 +101,16 @@ class ScaledPod:
     @property
     def view(self) -> PodView:
         """The pod as kubectl would show it, and in a word of emu's where there is none."""
-        return PodView("0/0", SCALED_TO_ZERO, 0) if self._worker is None else self._worker.view
+        newest = self._newest
+        return PodView("0/0", SCALED_TO_ZERO, 0) if newest is None else newest.view
 
     def instance(self, container: str) -> Instance | None:
         """The instance that runs or ran last; None where there is no pod."""
-        return None if self._worker is None else self._worker.instance(container)
+        newest = self._newest
+        return None if newest is None else newest.instance(container)
 
     def start(self) -> None:
-        """Start every container for the first time."""
+        """Make the first pod, and start every container of it."""
         self._scaling = Scaling(self._rule, now())
         self._log.append(PodScaled(t=now(), pods=1, reached=False, why=self._scaling.why))
         self._begin()
@@ -120,13 +122,13 @@ class ScaledPod:
 
     def hurry(self) -> None:
         """The run was interrupted."""
-        if self._worker is not None:
-            self._worker.hurry()
+        for worker in (*self._ending, *([] if self._worker is None else [self._worker])):
+            worker.hurry()
 
     def end_drain(self) -> None:
         """The run is over: a drain that is under way is waited for no longer."""
-        if self._ending:
-            self.hurry()
+        for worker in self._ending:
+            worker.hurry()
 
     def turn(self) -> None:
         """Act on what the activator and queue-proxy said, and scale where it is due."""
@@ -142,7 +144,7 @@ class ScaledPod:
     # --- what is learnt
 
     def _take(self, report: ActivatorReport) -> None:
-        self._waiting, self._forwarded = report.waiting, report.forwarded
+        self._waiting = report.waiting
         if report.what == "report":
             self._scaling.report(report.t, report.concurrency)
         elif report.what == "ready" and self._coming:
@@ -151,21 +153,21 @@ class ScaledPod:
 
     def _update_readiness(self) -> None:
         """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
-        there = not self._ending and self._worker is not None
-        ready = there and all(self._is_ready(name, state) for name, state in self.states.items())
+        worker = self._worker
+        ready = worker is not None and all(self._is_ready(name, state) for name, state in worker.states.items())
         if ready == self._ready:
             return
         self._ready = ready
-        self._scraper.address = self._pod.address if ready else ""
+        self._scraper.address = worker.address if ready and worker is not None else ""
         self._scaling.readiness(now(), ready)
-        if not self._ending and self._worker is not None:
-            self._publish()
+        if worker is not None:
+            self._publish(worker)
 
     def _is_ready(self, name: str, state: ContainerState) -> bool:
         """As Kubernetes has it: a container without probes of its own is ready once it runs. Our own look at its port
         is not asked for, since it waits while a freezer has the app.
         """
-        probes = self._pod.template.container(name).probes
+        probes = self.template.container(name).probes
         ours = name != QUEUE_PROXY and "readiness" in probes and probes["readiness"].ours
         return state.phase == "running" if ours and "startup" not in probes else state.ready
 
@@ -176,52 +178,46 @@ class ScaledPod:
         waits = spec.app.readiness_probe is not None and spec.app.readiness_probe.exec is not None
         return not waits and all(one.startup_probe is None for one in spec.containers.values())
 
-    def _publish(self) -> None:
+    def _publish(self, worker: PodWorker) -> None:
         there = self._ready or self._is_probed_early
-        pods = (Endpoint(self._pod.address, start=self._start, ready=self._ready),) if there else ()
+        pods = (Endpoint(worker.address, start=self._start, ready=self._ready),) if there else ()
         self._activator.update(Endpoints(pods))
 
     # --- what is done
 
     def _act(self) -> None:
+        for worker in [one for one in self._ending if one.over]:
+            self._remove(worker)
         wanted = self._scaling.pods == 1
-        if self._worker is None:
-            if wanted:
-                self._scale_up()
-        elif not self._ending:
-            if not wanted:
-                self._scale_down()
-        elif self._worker.over:
-            self._remove()
-        elif wanted and not self._cut and not self._forwarded:
-            self._cut = True
-            self._worker.cut_short()
+        if wanted and self._worker is None:
+            self._scale_up()
+        elif not wanted and self._worker is not None:
+            self._scale_down(self._worker)
 
     def _begin(self) -> None:
-        assert self._worker is not None
+        self._worker = worker = self._admit()
+        worker.open()
         if self._is_probed_early:
-            self._publish()
-        self._worker.start()
+            self._publish(worker)
+        worker.start()
 
-    def _scale_down(self) -> None:
-        assert self._worker is not None
-        self._decided(0)
-        self._ending, self._cut = True, False
+    def _scale_down(self, worker: PodWorker) -> None:
+        self._decided(0, worker.pod)
+        self._ending.append(worker)
+        self._worker = None
         self._update_readiness()
         self._activator.update(Endpoints())
-        self._worker.begin_stop(hooks=True, why=SCALE_DOWN)
+        worker.begin_stop(hooks=True, why=SCALE_DOWN)
 
-    def _remove(self) -> None:
-        """The pod's containers have ended."""
-        assert self._worker is not None
-        self._pod.retire()
-        self._node.dismiss(self._worker)
-        self._worker = None
-        self._ending = False
-        self._log.append(PodScaled(t=now(), pods=0, reached=True, waiting=self._waiting))
-        self._log.append(PodStatus(t=now(), ready="0/0", status=SCALED_TO_ZERO, restarts=0))
-        self._looking = threading.Thread(target=self._look, name="look", daemon=True)
-        self._looking.start()
+    def _remove(self, worker: PodWorker) -> None:
+        """A pod's containers have ended."""
+        self._ending.remove(worker)
+        self._dismiss(worker)
+        self._log.append(PodScaled(t=now(), pod=worker.pod, pods=0, reached=True, waiting=self._waiting))
+        if self._newest is None:
+            self._log.append(PodStatus(t=now(), pod=worker.pod, ready="0/0", status=SCALED_TO_ZERO, restarts=0))
+            self._looking = threading.Thread(target=self._look, name="look", daemon=True)
+            self._looking.start()
 
     def _look(self) -> None:
         """Beforehand, and in a thread: every file of an image is looked at, and no request is to wait for that."""
@@ -232,16 +228,19 @@ class ScaledPod:
         if self._looking is not None:
             self._looking.join()
         self._coming, self._start = True, self._warmth
-        first = self._pod.renew()
-        self._worker = self._admit(first)
-        self._pod.open(first["sandbox"])
         self._begin()
 
-    def _decided(self, pods: int) -> None:
+    def _decided(self, pods: int, pod: str = "") -> None:
         average = self._scaling.average(now())
         self._log.append(
             PodScaled(
-                t=now(), pods=pods, reached=False, why=self._scaling.why, concurrency=average, waiting=self._waiting
+                t=now(),
+                pod=pod,
+                pods=pods,
+                reached=False,
+                why=self._scaling.why,
+                concurrency=average,
+                waiting=self._waiting,
             )
         )
         self._say(f"scaled {'up from' if pods else 'down to'} zero: {self._scaling.why}")

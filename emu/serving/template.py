@@ -13,10 +13,11 @@ from dataclasses import replace
 from emu.files.profiles import profile_of
 from emu.helpers.freezer_access import MOUNT, Access
 from emu.kubelet.template import ContainerTemplate, FieldRef, Hook, PodProbe, PodTemplate, Volume, resolved
-from emu.messages import DATA_DIR, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
+from emu.messages import DATA_DIR, FREEZER_TOKEN_VARIABLE, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
 from emu.runtime import images
+from emu.serving.names import revision_name
 from emu.spec import (
     AppSpec,
     ContainerSpec,
@@ -30,7 +31,8 @@ from emu.spec import (
 )
 
 QUEUE_PROXY, APP = "queue-proxy", "app"
-_NAMESPACE, _CONFIGURATION, _REVISION = "default", "app", "app-00001"
+_NAMESPACE, _SERVICE = "default", "app"
+REVISION = revision_name(_SERVICE)
 _TLS_PORT = 8112
 _HOST = "app.default.example.com"
 _DRAIN_PATH = "/wait-for-drain"
@@ -79,7 +81,7 @@ def _queue_proxy(spec: PodSpec, freezer: Access | None) -> ContainerTemplate:
         "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
         **_serving_readiness(spec.app),
         **_footprint(own),
-        **(freezer.environment if freezer is not None else {}),
+        **(_freezer_access(freezer) if freezer is not None else {}),
     }
     made = _container(QUEUE_PROXY, own, images.QUEUE_PROXY, env, probes, port=QUEUE_PORT)
     return made if freezer is None else replace(made, bind=(str(freezer.folder), MOUNT))
@@ -91,7 +93,7 @@ def _app(spec: AppSpec, image: str | None) -> ContainerTemplate:
     if "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
         del probes["readiness"]
     probes.setdefault("readiness", _LISTENS)
-    env = {"PORT": str(spec.port), "K_SERVICE": "app", "K_REVISION": _REVISION}
+    env = {"PORT": str(spec.port), "K_SERVICE": _SERVICE, "K_REVISION": REVISION}
     made = _container(APP, spec, images.APP, env, probes, port=spec.port)
     return replace(
         made,
@@ -167,6 +169,11 @@ def _serving_readiness(app: AppSpec) -> dict[str, str]:
     return {"SERVING_READINESS_PROBE": json.dumps(passed, separators=(",", ":"))}
 
 
+def _freezer_access(freezer: Access) -> dict[str, str | FieldRef]:
+    """Each pod has a token of its own, in a file that bears its name."""
+    return {**freezer.environment, FREEZER_TOKEN_VARIABLE: FieldRef("metadata.name", before=f"{MOUNT}/")}
+
+
 def _footprint(spec: QueueProxySpec) -> dict[str, str]:
     profile = profile_of(spec.footprint)
     if profile is None:
@@ -187,9 +194,9 @@ def _controllers_environment(concurrency: int, user_port: int) -> dict[str, str 
         "SERVING_LOGGING_CONFIG": "",
         "SERVING_LOGGING_LEVEL": "info",
         "SERVING_NAMESPACE": _NAMESPACE,
-        "SERVING_CONFIGURATION": _CONFIGURATION,
-        "SERVING_REVISION": _REVISION,
-        "SERVING_SERVICE": "app",
+        "SERVING_CONFIGURATION": _SERVICE,
+        "SERVING_REVISION": REVISION,
+        "SERVING_SERVICE": _SERVICE,
         "SERVING_POD": FieldRef("metadata.name"),
         "SERVING_POD_IP": FieldRef("status.podIP"),
         # No periodSeconds: as the controller leaves it for a default probe, which makes queue-proxy ask every 50 ms.

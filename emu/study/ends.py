@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emu.record.events import Owner
+
 QUEUE_PROXY, ACTIVATOR = "queue-proxy", "activator"
 CLIENT_LEFT = "client-left"
 BY_APP = "app"
@@ -70,5 +72,5 @@ class Ends:
     """Whether they kept such a record at all."""
     until_s: float | None = None
     """Until when it is whole; None where there is none."""
-    kept: frozenset[int] = frozenset()
+    kept: frozenset[Owner] = frozenset()
     """The instances of queue-proxy whose record is there and undamaged, by attempt."""

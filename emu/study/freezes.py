@@ -196,7 +196,7 @@ def _prefetched(study: Study, freeze: Freeze, ahead: list[MemoryPrefetched]) -> 
 
 
 def _served_frozen(study: Study) -> int | None:
-    spans = [span for path in sorted(study.run.logs.glob(f"{_QUEUE_PROXY}.*.log")) for span in _spans(path)]
+    spans = [span for path in study.run.container_logs(_QUEUE_PROXY) for span in _spans(path)]
     if not spans:
         return None
     frozen = [

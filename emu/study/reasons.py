@@ -70,7 +70,7 @@ def read_ends(study: Study, events: list[Event]) -> Ends:
         tuple(sorted(waits, key=lambda one: one.t)),
         recorded,
         _until(study) if recorded else None,
-        frozenset(one.attempt for one in study.instances if one.container == QUEUE_PROXY and _keeps(study, one)),
+        frozenset(one.owner for one in study.instances if one.container == QUEUE_PROXY and _keeps(study, one)),
     )
 
 
@@ -93,15 +93,13 @@ def _until(study: Study) -> float:
     """Until when queue-proxy's record is whole: its last line in a run that was cut off, else the run's end."""
     if study.ended:
         return study.duration_s
-    lines = (
-        facts.get("t") for path in study.run.logs.glob(f"{QUEUE_PROXY}.*.log") for facts in logged(path, '"event"')
-    )
+    lines = (facts.get("t") for path in study.run.container_logs(QUEUE_PROXY) for facts in logged(path, '"event"'))
     return max((t - study.origin for t in lines if isinstance(t, int | float)), default=0.0) - UNWRITTEN_S
 
 
 def _logged(study: Study) -> Iterator[Event | None]:
     """What queue-proxy's log holds; None for the line that says that it keeps such a record."""
-    for path in sorted(study.run.logs.glob(f"{QUEUE_PROXY}.*.log")):
+    for path in study.run.container_logs(QUEUE_PROXY):
         for facts in logged(path, *_MARKS):
             kind = _KINDS.get(str(facts.get("event")))
             try:
@@ -117,7 +115,7 @@ def _keeps(study: Study, one: Instance) -> bool:
     """Whether an instance's log says that it keeps such a record, and each line about ends is whole."""
     keeps = False
     try:
-        for line in read_lines(study.run.container_log(one.container, one.attempt)):
+        for line in read_lines(study.run.container_log(one.pod, one.container, one.attempt)):
             keeps = keeps or b'"recordsEnds"' in line
             if f'"{REQUESTS_ENDED}"'.encode() in line:
                 facts = typed.parse_object(line[max(0, line.find(b"{")) :].decode(errors="replace"))
@@ -236,7 +234,7 @@ def _apps_own(study: Study, request: Request, unmatched: dict[int, list[float]])
     if bisect_left(times, request.sent_s) < bisect_right(times, done + NEAR_S):
         return False
     alive = (one for one in study.instances if one.container == QUEUE_PROXY and (one.started_s or 0.0) <= done)
-    if any(one.attempt not in study.ends.kept and not _ended_s(study, one) < request.sent_s for one in alive):
+    if any(one.owner not in study.ends.kept and not _ended_s(study, one) < request.sent_s for one in alive):
         return False
     ended = (_ended_s(study, one) for one in study.instances if one.container == QUEUE_PROXY and not one.asked)
     return not any(done <= end <= done + UNWRITTEN_S for end in ended)

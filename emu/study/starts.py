@@ -127,7 +127,7 @@ def _stamps(
     for name, t in event.stamps:
         yield str(name), float(t)
         if name == policy.START:
-            log = study.run.container_log(_APP, event.attempt)
+            log = study.run.container_log(event.pod, _APP, event.attempt)
             yield policy.PROCESS, _logged(log, _PROCESS_LINE, "t", event.arrived)
             yield policy.LISTEN, _logged(log, _LISTEN_LINE, "t", event.arrived)
     if event.first_byte is None:
@@ -140,7 +140,7 @@ def _stamps(
 
 def _resumed(study: Study, event: StartMeasured, resume: ContainerResumed) -> Iterator[tuple[str, float | None]]:
     """The parts of a thaw. The daemon tells how long it took from when it was asked, and the kernel's part of it."""
-    log = study.run.container_log(_QUEUE_PROXY, event.attempt)
+    log = study.run.container_log(event.pod, _QUEUE_PROXY, event.attempt)
     yield policy.DECISION, _logged(log, _RESUMED_LINE, "began", event.arrived)
     yield policy.RPC, resume.t - resume.took_s
     yield policy.ENGINE, None if resume.engine_s is None else resume.t - resume.kernel_s

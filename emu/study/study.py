@@ -157,7 +157,8 @@ def _begin(study: Study, events: list[Event]) -> None:
     else:
         study.origin = began.t
         study.run_id, study.scenario, study.where = began.run_id, began.scenario, began.where
-        study.wall_time, study.pod_cgroup = began.wall_time, began.pod_cgroup
+        study.wall_time = began.wall_time
+        study.pod_cgroup = began.cgroup or began.pod_cgroup
         study.emu, study.format = began.emu, began.format
         study.machine = _machine(began)
     ended = next(_of(events, RunEnded), None)

@@ -6,8 +6,10 @@ differs from the one before, and only for the keys that are drawn or counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
 
 from cgroups.errors import BadValue
@@ -83,48 +85,65 @@ class _Table:
         self.columns: dict[str, Column] = {}
         self.row: Row = {}
         self.texts: dict[str, bytes] = {}
-        self._before: dict[str, int] = {}
-        """What counters had come to in cgroups that are gone."""
+        self.gone = False
+        """Its cgroup was removed; another one of this name has a table of its own."""
 
     def add(self, t: float) -> None:
         """Append the row as it is now."""
         for name in self.row.keys() - self.columns.keys():
             self.columns[name] = [None] * len(self.t)
         self.t.append(t)
-        row, before = self.row, self._before
+        row = self.row
         for name, column in self.columns.items():
             column.append(row.get(name))
-        for name, value in before.items():
-            last = row.get(name)
-            self.columns[name][-1] = None if last is None else last + value
-
-    def leave(self) -> None:
-        """Its cgroup is gone: it holds nothing, and its counters will begin at 0 in the next one."""
-        if not self.texts:
-            return
-        self.texts.clear()
-        for name, value in self.row.items():
-            if value is None or name in _STAYS:
-                continue
-            if name in _COUNTERS or name.startswith(_COUNTER_PARTS):
-                self._before[name] = self._before.get(name, 0) + value
-            self.row[name] = None if name in _LIMITS else 0
 
     def column(self, name: str) -> Column:
         """A column by name; all None where it was never measured."""
         return self.columns.get(name) or [None] * len(self.t)
 
 
+def _together(tables: list[_Table], times: list[float]) -> _Table:
+    """What several cgroups came to together, from the first sample of one to the last of `times`. One that is gone
+    holds nothing, and what it counted stays counted; of limits the newest cgroup's count.
+    """
+    whole = _Table()
+    whole.t = times[bisect_left(times, min(table.t[0] for table in tables)) :]
+    for name in dict.fromkeys(name for table in tables for name in table.columns):
+        column: Column = [None] * len(whole.t)
+        whole.columns[name] = column
+        for table in tables:
+            _add(column, name, table.column(name), bisect_left(whole.t, table.t[0]))
+    return whole
+
+
+def _add(column: Column, name: str, more: Column, at: int) -> None:
+    """Add a cgroup's column to that of all, from its first sample on."""
+    known = [value for value in more if value is not None]
+    end = at + len(more)
+    if name in _LIMITS:
+        column[at:] = [*more, *([None] * (len(column) - end))]
+        return
+    is_counter = name in _COUNTERS or name in _STAYS or name.startswith(_COUNTER_PARTS)
+    after = None if not known or more[-1] is None else more[-1] if is_counter else 0
+    for row, value in enumerate(chain(more, repeat(after, len(column) - end)), at):
+        if value is not None:
+            before = column[row] or 0
+            column[row] = max(before, value) if name in _STAYS or name == "memory_peak" else before + value
+
+
 def read_timelines(path: Path, origin: float) -> Sampled:
     """Everything that the samples tell. What is damaged is left out, and told in `complaints`."""
     sampled = Sampled()
     tables: dict[Owner, _Table] = {}
+    older: list[tuple[Owner, _Table]] = []
+    times: list[float] = []
     complaints: dict[str, str] = {}
     damage = Damage()
     try:
         for sample in read_samples(path, damage):
             if abs(sample.t - origin) <= LONGEST_RUN_S:
-                _take(sample, tables, sampled, complaints, origin)
+                older += _take(sample, tables, sampled, complaints, origin)
+                times.append(sample.t - origin)
             else:
                 damage.lines += 1
     except FileNotFoundError:
@@ -143,16 +162,23 @@ def read_timelines(path: Path, origin: float) -> Sampled:
         if owner == HOST:
             sampled.host = _host(table)
         else:
-            sampled.timelines[owner] = _timeline(owner, table)
+            before = [one for whose, one in older if whose == owner]
+            known = _together([*before, table], times) if table.gone or before else table
+            sampled.timelines[owner] = _timeline(owner, known)
     sampled.freezes = [freeze for line in sampled.timelines.values() for freeze in _freezes(line)]
     return sampled
 
 
 def _take(
     sample: Sample, tables: dict[Owner, _Table], into: Sampled, complaints: dict[str, str], origin: float
-) -> None:
+) -> Iterator[tuple[Owner, _Table]]:
+    """A sample's rows. Yields tables that others take the place of."""
     for owner, files in sample.files.items():
-        table = tables.setdefault(owner, _Table())
+        table = tables.get(owner)
+        if table is None or table.gone:
+            if table is not None:
+                yield owner, table
+            table = tables[owner] = _Table()
         if owner in sample.read:
             for file, text in files.items():
                 if table.texts.get(file) is text:
@@ -165,9 +191,8 @@ def _take(
                     complaints.setdefault(file, f"{owner.label}: {file} has an unreadable text ({why})")
         table.add(sample.t - origin)
     for owner, table in tables.items():
-        if not owner.container and owner not in sample.files:  # scaled to zero
-            table.leave()
-            table.add(sample.t - origin)
+        if not owner.container and owner not in sample.files:
+            table.gone = True
     into.end = sample.t
 
 

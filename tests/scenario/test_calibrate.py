@@ -56,7 +56,7 @@ def test_the_profile_can_be_run(emu_run: EmuRun, profile_file: Path) -> None:
     """`footprint: FILE` in a scenario; so light a queue-proxy lives through what kills Knative's."""
     done = emu_run("queue-proxy-oom", f"pod.queueProxy.footprint={profile_file}", "load.phases.steady.duration=12s")
     assert done.summary["containers"]["queue-proxy"]["oom_kills"] == 0
-    log = done.run.container_log("queue-proxy", 0).read_text()
+    log = done.run.container_logs("queue-proxy")[0].read_text()
     told = [json.loads(line) for line in log.splitlines() if '"footprint"' in line]
     assert told[0]["profile"] == "foreign"
 

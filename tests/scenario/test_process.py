@@ -130,7 +130,7 @@ def test_the_record_names_the_pod(emu_run: EmuRun) -> None:
 def test_what_containers_print_is_kept(emu_run: EmuRun) -> None:
     """In the run's logs, and with journald under each container's name."""
     done = emu_run("app-oom", PROCESS)
-    assert "listening" in done.run.container_log("app", 0).read_text()
+    assert "listening" in done.run.container_logs("app")[0].read_text()
     if Path("/run/systemd/journal/socket").exists():
         entries = [json.loads(line) for line in done.run.journal.read_text().splitlines()]
         names = {entry.get("CONTAINER_NAME", "").split(".", 1)[-1] for entry in entries}

@@ -12,7 +12,9 @@ from emu.kubelet import prober
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
+from emu.kubelet.worker import PodWorker
 from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.policy.lifecycle import PodView
 from emu.policy.scaling import ScalingRule
 from emu.record.events import (
     SCALE_DOWN,
@@ -30,7 +32,7 @@ from emu.serving import autoscaler
 from emu.serving.autoscaler import ScaledPod, rule_of
 from emu.serving.template import pod_template
 from emu.spec import HttpGetSpec
-from tests.fakes import FakeEngine, FakePodCgroup
+from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 DEADLINE_S = 60.0
 
@@ -94,30 +96,45 @@ class Scaled:
 
     def __init__(self, folder: Path, engine: FakeEngine, pod: str) -> None:
         spec = read_scenario(f"name: it\nquestion: What?\npod: {{autoscaling: {{}}, {pod}}}\n", "it").pod
+        self.folder = folder
+        self.count = 0
         self.run = RunDir(folder / "run")
         self.run.create()
         self.log = EventLog(self.run.events)
         self.engine = engine
         self.activator = FakeActivator()
-        cgroup = FakePodCgroup(folder)
-        self.pod = Pod(pod_template(spec), "it", engine, cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
+        self.template = pod_template(spec)
         self.node = Node(engine, self.log, self.run, "it")
+        self.made: dict[PodWorker, Pod] = {}
         self.scaled = ScaledPod(
             spec,
-            self.pod,
+            self.template,
             self.log,
             self.activator,  # type: ignore[arg-type]
-            self.node,
-            lambda first: self.node.admit(self.pod, first=first),
+            self._admit,
+            dismiss=self._dismiss,
             found=lambda: "warm-disk",
             say=lambda _: None,
         )
+
+    def _admit(self) -> PodWorker:
+        """Pods are called pod-0, pod-1 …"""
+        name = f"pod-{self.count}"
+        self.count += 1
+        pod = fake_pod(self.template, self.engine, FakePodCgroup(self.folder), self.log.of_pod(name), name)
+        pod.__enter__()
+        worker = self.node.admit(pod)
+        self.made[worker] = pod
+        return worker
+
+    def _dismiss(self, worker: PodWorker) -> None:
+        self.made.pop(worker).close()
+        self.node.dismiss(worker)
 
     def start(self) -> None:
         """As the runner does."""
         self.node.__enter__()
         self.scaled.__enter__()
-        self.pod.open()
         self.scaled.start()
         self.until(lambda: self.scaled.view.ready == "2/2")
 
@@ -192,23 +209,23 @@ def test_the_activator_knows_before_the_containers_do(begin: Begin) -> None:
     exits = [event for event in events if isinstance(event, ContainerExited)]
     assert all(event.asked for event in exits)
     removed = {name for what, name in one.engine.calls if what == "remove"}
-    assert removed == {"it.queue-proxy.0", "it.app.0", "it.sandbox.0"}
+    assert removed == {"it.pod-0.queue-proxy.0", "it.pod-0.app.0", "it.pod-0.sandbox.0"}
     assert one.engine.running == {}
     assert one.told() == [(0, False), (0, True)]
     assert [event.status for event in events if isinstance(event, PodStatus)][-2:] == ["Terminating", SCALED_TO_ZERO]
 
 
 def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
-    """New containers with the next numbers, and the activator is told how warm the start is."""
+    """It has another name and its containers' numbers begin at 0; the activator hears how warm the start is."""
     one = begin()
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
     one.wish(1)
     one.until(lambda: one.scaled.view.ready == "2/2")
     assert {name for name, runs in one.engine.running.items() if runs} == {
-        "it.sandbox.1",
-        "it.queue-proxy.1",
-        "it.app.1",
+        "it.pod-1.sandbox.0",
+        "it.pod-1.queue-proxy.0",
+        "it.pod-1.app.0",
     }
     early, ready = one.activator.published[-2:]
     assert early == Endpoints((Endpoint("127.0.0.1", start="warm-disk"),))
@@ -219,21 +236,24 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
     assert one.told() == [(0, False), (0, True), (1, False), (1, True)]
 
 
-def test_a_pod_that_is_wanted_again_waits_for_the_end_of_the_last(begin: Begin) -> None:
-    """While a request is still answered by it, it may take its time; nobody waits for an empty one's drain."""
+def test_the_next_pod_starts_while_the_last_one_still_ends(begin: Begin) -> None:
+    """As in a cluster: a pod that takes its time to end delays no other, and is not killed for it."""
     one = begin(Stubborn())
-    one.activator.says.append(ActivatorReport("report", time.monotonic(), 1.0, 0, forwarded=1))
     one.wish(0)
     one.until(lambda: any(what.startswith("stop") for what, _ in one.engine.calls))
+    assert one.status == "Terminating"
     one.wish(1)
-    for _ in range(5):
-        one.turn()
+    one.until(lambda: one.scaled.view == PodView("2/2", "Running", 0))
+    assert one.engine.running.keys() >= {"it.pod-0.app.0", "it.pod-1.app.0"}
     assert not any(what.startswith("kill") for what, _ in one.engine.calls)
-    one.activator.says.append(ActivatorReport("report", time.monotonic(), 0.0, 2, forwarded=0))
-    one.until(lambda: one.engine.running.get("it.app.1", False))
-    kills = [name for what, name in one.engine.calls if what.startswith("kill")]
-    assert kills == ["it.queue-proxy.0", "it.app.0"]
-    assert one.told()[:3] == [(0, False), (0, True), (1, False)]
+    for name in ("queue-proxy", "app"):
+        one.engine.end(f"it.pod-0.{name}.0", 0)
+    one.until(lambda: one.told() == [(0, False), (1, False), (0, True)])
+    assert one.status == "Running"
+    assert set(one.engine.running) == {"it.pod-1.sandbox.0", "it.pod-1.queue-proxy.0", "it.pod-1.app.0"}
+    statuses = [(event.pod, event.status) for event in read_events(one.run.events) if isinstance(event, PodStatus)]
+    assert SCALED_TO_ZERO not in [status for _, status in statuses]
+    assert {pod for pod, _ in statuses} == {"pod-0", "pod-1"}
 
 
 def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def test_without_an_engine_pods_are_found_wherever_one_may_have_put_them(
     monkeypatch.setattr(Engine, "connect", nobody)
     monkeypatch.setattr(cleaning, "where", lambda: "sandbox:uml")
     monkeypatch.setattr(cleaning, "find_cgroup2", lambda: Mount(tmp_path, frozenset({"memory"}), False))
-    monkeypatch.setattr(cleaning, "existing_pods", lambda driver, _: pods[driver])
+    monkeypatch.setattr(cleaning, "existing_runs", lambda driver, _: pods[driver])
     monkeypatch.setattr(registry, "HOME", tmp_path / "registry")
     monkeypatch.setattr(cleaning, "read_owner", lambda path: owner() if path.name == "living" else "1:0:gone")
     said: list[str] = []
@@ -97,9 +97,9 @@ def test_a_run_that_is_just_starting_is_left_alone(tmp_path: Path, monkeypatch: 
     for run in runs:
         (tmp_path / "home/runs" / run).mkdir(parents=True)  # its owner is not in it yet
     monkeypatch.setattr(
-        cleaning, "pod_cgroup", lambda _driver, _mount, run: FakePodCgroup(tmp_path / "cgroups" / run)
+        cleaning, "run_cgroup", lambda _driver, _mount, run: FakePodCgroup(tmp_path / "cgroups" / run)
     )
-    monkeypatch.setattr(cleaning, "existing_pods", lambda driver, _mount: pods if driver == "cgroupfs" else [])
+    monkeypatch.setattr(cleaning, "existing_runs", lambda driver, _mount: pods if driver == "cgroupfs" else [])
     with ExitStack() as stack:
         engine = NoEngine(lambda: stack.enter_context(registry.registered(runs[0])))
         monkeypatch.setattr(cleaning, "Engine", lambda: engine)

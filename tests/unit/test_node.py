@@ -13,7 +13,6 @@ from cgroups import freeze
 from cgroups.errors import DeadlineMissed
 from cgroups.group import Cgroup
 from emu.kubelet.node import Node
-from emu.kubelet.pod import Pod
 from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import BackOffRule
@@ -35,7 +34,7 @@ from emu.runtime.docker import EngineGone, Executed
 from emu.scenario.reading import read_scenario
 from emu.serving.template import pod_template
 from emu.spec import ExecSpec
-from tests.fakes import FakeEngine, FakePodCgroup
+from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 DEADLINE_S = 60.0
 EXEC = "exec: {command: [check]}"
@@ -64,7 +63,7 @@ class Going:
         self.log = EventLog(self.run.events)
         self.cgroup = LivePodCgroup(folder)
         template = pod_template(read_scenario(text, "it").pod)
-        self.pod = Pod(template, "it", engine, self.cgroup, self.log, machine_memory_bytes=2**30, owner="1:0")
+        self.pod = fake_pod(template, engine, self.cgroup, self.log)
         self.pod.address = "127.0.0.1"
         self.node = Node(engine, self.log, self.run, "it")
         self.worker = self.node.admit(self.pod, hold_frozen=hold_frozen)
@@ -138,7 +137,7 @@ def test_a_failing_liveness_probe_ends_and_restarts(start: Start) -> None:
     engine = FakeEngine()
     engine.executed = failing
     going = start(f"livenessProbe: {{{EXEC}, failureThreshold: 2, periodSeconds: 1}}", engine=engine)
-    going.turn_until(lambda: engine.running.get("it.agent.1", False))
+    going.turn_until(lambda: engine.running.get("it.pod.agent.1", False))
     assert going.told("Unhealthy")[:2] == ["Liveness probe failed: not well"] * 2
     assert going.told("Killing") == ["Container agent failed liveness probe, will be restarted"]
     exited = going.events(ContainerExited)[0]
@@ -153,14 +152,14 @@ def test_a_container_without_a_process_is_not_killed_for_its_probe(start: Start)
 
     def dead(command: Sequence[str]) -> Executed:
         asked.append("?")
-        _write(going.cgroup.container_path("it.agent.0") / "cgroup.events", "populated 0\nfrozen 0\n")
+        _write(going.cgroup.container_path("it.pod.agent.0") / "cgroup.events", "populated 0\nfrozen 0\n")
         return failing(command)
 
     engine.executed = dead
     going = start(f"livenessProbe: {{{EXEC}, failureThreshold: 1, periodSeconds: 1}}", engine=engine)
     going.turn_until(lambda: len(asked) >= 2)
     assert going.told("Unhealthy") == going.told("Killing") == []
-    engine.end("it.agent.0", 137)
+    engine.end("it.pod.agent.0", 137)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     exited = going.events(ContainerExited)[0]
     assert isinstance(exited, ContainerExited)
@@ -174,7 +173,7 @@ def test_the_probes_grace_period_goes_before_the_pods(start: Start) -> None:
     probe = f"livenessProbe: {{{EXEC}, failureThreshold: 1, terminationGracePeriodSeconds: 7}}"
     going = start(probe, "terminationGracePeriodSeconds: 90, ", engine)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
-    assert ("stop 7", "it.agent.0") in engine.calls
+    assert ("stop 7", "it.pod.agent.0") in engine.calls
 
 
 def test_never_means_never(start: Start) -> None:
@@ -185,7 +184,7 @@ def test_never_means_never(start: Start) -> None:
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     going.turn_for(0.2)
     assert going.told("Killing") == ["Container agent failed startup probe"]
-    assert "it.agent.1" not in engine.running
+    assert "it.pod.agent.1" not in engine.running
 
 
 def test_readiness_comes_and_goes_and_kills_nothing(start: Start) -> None:
@@ -208,10 +207,10 @@ def test_what_is_frozen_is_not_asked(start: Start) -> None:
     going = start(
         f"livenessProbe: {{{EXEC}, failureThreshold: 1, periodSeconds: 1, initialDelaySeconds: 1}}", engine=engine
     )
-    going.freeze("it.agent.0")
+    going.freeze("it.pod.agent.0")
     going.turn_for(2.5)
     assert (going.told("Unhealthy"), going.told("Killing")) == ([], [])
-    assert ("execute", "it.agent.0") not in engine.calls
+    assert ("execute", "it.pod.agent.0") not in engine.calls
 
 
 def test_an_answer_from_a_container_that_froze_meanwhile_counts_for_nothing(start: Start) -> None:
@@ -220,12 +219,12 @@ def test_an_answer_from_a_container_that_froze_meanwhile_counts_for_nothing(star
     going: list[Going] = []
 
     def freezes(_: Sequence[str]) -> Executed:
-        going[0].freeze("it.agent.0")
+        going[0].freeze("it.pod.agent.0")
         return Executed(None, "")
 
     engine.executed = freezes
     going.append(start(f"livenessProbe: {{{EXEC}, failureThreshold: 1, initialDelaySeconds: 1}}", engine=engine))
-    going[0].turn_until(lambda: ("execute", "it.agent.0") in engine.calls)
+    going[0].turn_until(lambda: ("execute", "it.pod.agent.0") in engine.calls)
     going[0].turn_for(0.3)
     assert (going[0].told("Unhealthy"), going[0].told("Killing")) == ([], [])
 
@@ -237,7 +236,7 @@ def test_without_the_hold_a_frozen_container_is_killed(start: Start) -> None:
     going = start(
         f"livenessProbe: {{{EXEC}, failureThreshold: 1, initialDelaySeconds: 1}}", engine=engine, hold_frozen=False
     )
-    path = going.freeze("it.agent.0")
+    path = going.freeze("it.pod.agent.0")
     going.turn_until(lambda: bool(going.told("Killing")))
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     assert (path / "cgroup.freeze").read_text().strip() == "0"
@@ -247,10 +246,10 @@ def test_nobody_waits_for_the_readiness_of_what_stands_still(start: Start) -> No
     """The others are waited for."""
     going = start("readinessProbe: {tcpSocket: {port: 9}}")
     assert going.worker.coming
-    for name in ("it.queue-proxy.0", "it.app.0"):
+    for name in ("it.pod.queue-proxy.0", "it.pod.app.0"):
         going.freeze(name)
     assert going.worker.coming
-    going.freeze("it.agent.0")
+    going.freeze("it.pod.agent.0")
     assert not going.worker.coming
 
 
@@ -258,11 +257,11 @@ def test_a_frozen_container_is_thawed_before_its_end(start: Start) -> None:
     """Docker's pause and the kernel's own file are undone first; then its hook, then SIGTERM."""
     engine = FakeEngine()
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}", engine=engine)
-    path = going.freeze("it.agent.0")
+    path = going.freeze("it.pod.agent.0")
     going.worker.begin_stop(hooks=True)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     assert (path / "cgroup.freeze").read_text().strip() == "0"
-    mine = [what for what, ident in engine.calls if ident == "it.agent.0"]
+    mine = [what for what, ident in engine.calls if ident == "it.pod.agent.0"]
     assert [what.split()[0] for what in mine] == ["unpause", "execute", "stop"]
 
 
@@ -274,7 +273,7 @@ def test_what_cannot_be_thawed_is_ended_all_the_same(start: Start, monkeypatch: 
 
     monkeypatch.setattr(freeze, "thaw", stuck)
     going = start("livenessProbe: {tcpSocket: {port: 9}}")
-    going.freeze("it.agent.0")
+    going.freeze("it.pod.agent.0")
     going.worker.begin_stop(hooks=True)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     notes = [event.what for event in read_events(going.run.events) if isinstance(event, Note)]
@@ -290,15 +289,15 @@ def test_a_pod_that_is_to_end_is_terminating(start: Start) -> None:
     going.turn_for(0.1)
     assert going.told("Killing") == ["Stopping container agent"]
     assert "Terminating" in [event.status for event in read_events(going.run.events) if isinstance(event, PodStatus)]
-    assert "it.agent.1" not in going.engine.exit_codes
+    assert "it.pod.agent.1" not in going.engine.exit_codes
 
 
 def test_the_end_of_the_run_has_no_hooks_and_no_events(start: Start) -> None:
     """What was asked has been answered, so nobody waits for the pod: SIGTERM, and SIGKILL at once."""
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}")
     going.node.stop()
-    assert ("execute", "it.agent.0") not in going.engine.calls
-    assert ("stop 0", "it.agent.0") in going.engine.calls
+    assert ("execute", "it.pod.agent.0") not in going.engine.calls
+    assert ("stop 0", "it.pod.agent.0") in going.engine.calls
     assert going.told("Killing") == []
 
 
@@ -308,18 +307,18 @@ def test_hooks_begin_when_those_without_one_have_their_sigterm(start: Start, mon
     ends, stop = threading.Event(), going.engine.stop
 
     def slow(container_id: str, grace_s: int) -> None:
-        if container_id == "it.queue-proxy.0":
+        if container_id == "it.pod.queue-proxy.0":
             ends.wait(DEADLINE_S)
         stop(container_id, grace_s)
 
     monkeypatch.setattr(going.engine, "stop", slow)
     going.worker.begin_stop(hooks=True)
     going.turn_for(0.2)
-    assert ("execute", "it.agent.0") not in going.engine.calls
-    going.engine.tell("kill", "it.queue-proxy.0")
-    going.turn_until(lambda: "it.agent.0" not in going.engine.running)
-    assert ("execute", "it.agent.0") in going.engine.calls
-    assert "it.queue-proxy.0" in going.engine.running
+    assert ("execute", "it.pod.agent.0") not in going.engine.calls
+    going.engine.tell("kill", "it.pod.queue-proxy.0")
+    going.turn_until(lambda: "it.pod.agent.0" not in going.engine.running)
+    assert ("execute", "it.pod.agent.0") in going.engine.calls
+    assert "it.pod.queue-proxy.0" in going.engine.running
     ends.set()
 
 
@@ -329,7 +328,7 @@ def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
     engine.executed = failing
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}", engine=engine)
     going.worker.begin_stop(hooks=True)
-    going.turn_until(lambda: bool(going.told("FailedPreStopHook")) and "it.agent.0" not in engine.running)
+    going.turn_until(lambda: bool(going.told("FailedPreStopHook")) and "it.pod.agent.0" not in engine.running)
     assert "exit code 1: not well" in going.told("FailedPreStopHook")[0]
 
 
@@ -338,10 +337,10 @@ def test_an_interrupt_waits_for_no_grace_period(start: Start) -> None:
     going = start("lifecycle: {preStop: {sleep: {seconds: 300}}}")
     going.worker.begin_stop(hooks=True)
     going.turn_for(0.05)
-    assert "it.agent.0" in going.engine.running
+    assert "it.pod.agent.0" in going.engine.running
     going.worker.hurry()
-    going.turn_until(lambda: "it.agent.0" not in going.engine.running)
-    assert ("stop 2", "it.agent.0") in going.engine.calls
+    going.turn_until(lambda: "it.pod.agent.0" not in going.engine.running)
+    assert ("stop 2", "it.pod.agent.0") in going.engine.calls
 
 
 def test_an_engine_whose_events_end_is_gone(start: Start) -> None:
@@ -370,10 +369,10 @@ def test_an_engine_that_ends_the_pause_container_is_going(start: Start) -> None:
     going = start("image: emu/app")
     sandbox = going.pod.open()
     going.engine.tell("kill", sandbox.id)
-    going.engine.end("it.agent.0", 143)
+    going.engine.end("it.pod.agent.0", 143)
     with pytest.raises(EngineGone, match="went away"):
         going.turn_for(DEADLINE_S)
-    assert "it.agent.1" not in going.engine.running
+    assert "it.pod.agent.1" not in going.engine.running
 
 
 class Neighbours:
@@ -393,12 +392,8 @@ class Neighbours:
         probe = PodProbe(ExecSpec(command=("check",)), ProbeRule(period_s=1, failure_threshold=1), 1.0)
         job = ContainerTemplate(name="job", image="batch:1", probes={"readiness": probe})
         template = PodTemplate(containers=(job,), back_off=BackOffRule(0.0, 0.0))
-        pod = Pod(
-            template, name, self.engine, LivePodCgroup(folder), self.log, machine_memory_bytes=2**30, owner="1:0"
-        )
-        worker = self.node.admit(pod, on_exit=lambda container, _: self.exits.append((name, container)))
-        pod.open()
-        return worker
+        pod = fake_pod(template, self.engine, LivePodCgroup(folder), self.log, name)
+        return self.node.admit(pod, on_exit=lambda instance, _: self.exits.append((instance.pod, instance.container)))
 
     def turn_until(self, condition: Callable[[], bool]) -> None:
         """Let the node work until something is so."""
@@ -432,14 +427,14 @@ def test_what_happens_to_a_pod_is_its_own(neighbours: Callable[[FakeEngine], Nei
     both = neighbours(FakeEngine())
     one, two = both.workers["one"], both.workers["two"]
     both.turn_until(lambda: one.states["job"].ready and two.states["job"].ready)
-    both.engine.end("one.job.0", 1)
+    both.engine.end("it.one.job.0", 1)
     both.turn_until(lambda: one.states["job"].restarts == 1 and one.states["job"].ready)
     assert both.exits == [("one", "job")]
     assert (two.states["job"].restarts, two.view.ready) == (0, "1/1")
-    assert both.engine.running["two.job.0"]
+    assert both.engine.running["it.two.job.0"]
     both.node.dismiss(two)
-    both.engine.end("two.job.0", 1)
-    both.turn_until(lambda: any(event.id == "two.job.0" for event in read_docker(both.run)))
+    both.engine.end("it.two.job.0", 1)
+    both.turn_until(lambda: any(event.id == "it.two.job.0" for event in read_docker(both.run)))
     assert both.exits == [("one", "job")]
     both.node.stop()
 
@@ -464,7 +459,7 @@ def test_all_pods_are_stopped_at_once(neighbours: Callable[[FakeEngine], Neighbo
     both = neighbours(Together())
     both.node.stop()
     assert all(worker.over for worker in both.workers.values())
-    assert {name for what, name in both.engine.calls if what.startswith("stop")} == {"one.job.0", "two.job.0"}
+    assert {name for what, name in both.engine.calls if what.startswith("stop")} == {"it.one.job.0", "it.two.job.0"}
 
 
 def test_a_wait_ends_when_somebody_has_news(neighbours: Callable[[FakeEngine], Neighbours]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from emu.kubelet.pod import Instance
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.run.podfacts import PodWitness
 from emu.serving.template import pod_template
@@ -20,16 +21,15 @@ class Stage:
     def __init__(self, folder: Path, *, oom_group: bool = True) -> None:
         self.folder = folder
         app: dict[str, Any] = {"memory": {"oomGroup": oom_group}}
-        cgroup = SimpleNamespace(container_path=lambda ident: folder / ident)
-        pod: Any = SimpleNamespace(template=pod_template(PodSpec.model_validate({"app": app})), cgroup=cgroup)
-        self.witness = PodWitness(pod)
+        self.template = pod_template(PodSpec.model_validate({"app": app}))
+        self.witness = PodWitness()
         self.states = {"queue-proxy": ContainerState("running"), "app": ContainerState("running")}
         self.instances: dict[str, Any] = {}
         self.starts("app", 0)
 
     def starts(self, name: str, attempt: int, kills: int = 0) -> None:
         """A new instance, and the kills that its own counter tells of."""
-        self.instances[name] = SimpleNamespace(id=f"{name}.{attempt}", attempt=attempt)
+        self.instances[name] = Instance("pod", name, attempt, "id", name, self.folder / f"{name}.{attempt}")
         self.counts(name, attempt, kills)
 
     def counts(self, name: str, attempt: int, kills: int) -> None:
@@ -41,7 +41,10 @@ class Stage:
     def kills(self, name: str = "app") -> int:
         """How many the witness knows of."""
         workload: Any = SimpleNamespace(
-            instance=self.instances.get, states=self.states, view=PodView("1/2", "CrashLoopBackOff", 1)
+            template=self.template,
+            instance=self.instances.get,
+            states=self.states,
+            view=PodView("1/2", "CrashLoopBackOff", 1),
         )
         facts = self.witness.facts(workload)
         assert (facts.ready, facts.status) == ("1/2", "CrashLoopBackOff")
@@ -54,10 +57,10 @@ def test_a_container_that_was_killed_counts_once(tmp_path: Path) -> None:
     assert stage.kills() == 0
     stage.counts("app", 0, 3)  # memory.oom.group counts each process
     assert stage.kills() == 1
-    stage.witness.saw_exit("app", ContainerState("back-off", restarts=0, last_reason="OOMKilled"))
+    stage.witness.saw_exit(stage.instances["app"], ContainerState("back-off", restarts=0, last_reason="OOMKilled"))
     assert stage.kills() == 1
     stage.starts("app", 1)
-    stage.witness.saw_exit("app", ContainerState("back-off", restarts=1, last_reason="OOMKilled"))
+    stage.witness.saw_exit(stage.instances["app"], ContainerState("back-off", restarts=1, last_reason="OOMKilled"))
     assert stage.kills() == 2
     assert stage.kills("queue-proxy") == 0
 
@@ -73,9 +76,12 @@ def test_children_count_by_themselves(tmp_path: Path) -> None:
 def test_another_end_is_an_exit_and_no_kill(tmp_path: Path, reason: str) -> None:
     """It counts as an exit alone."""
     stage = Stage(tmp_path)
-    stage.witness.saw_exit("app", ContainerState("terminated", last_reason=reason))
+    stage.witness.saw_exit(stage.instances["app"], ContainerState("terminated", last_reason=reason))
     workload: Any = SimpleNamespace(
-        instance=stage.instances.get, states=stage.states, view=PodView("1/2", "Error", 0)
+        template=stage.template,
+        instance=stage.instances.get,
+        states=stage.states,
+        view=PodView("1/2", "Error", 0),
     )
     facts = stage.witness.facts(workload)
     assert (facts.exits, facts.oom_kills.get("app", 0)) == ({"app": 1}, 0)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from emu.helpers.freezer_access import MOUNT, Access
-from emu.kubelet.pod import Pod
 from emu.kubelet.template import ContainerTemplate, PodTemplate, Volume, resolved
 from emu.messages import DATA_DIR
 from emu.policy.lifecycle import BackOffRule
@@ -17,7 +16,7 @@ from emu.runtime.api import ContainerRequest
 from emu.scenario.reading import read_scenario
 from emu.serving.template import APP, QUEUE_PROXY, pod_template, queue_proxy_environment
 from emu.spec import ExecSpec, HttpGetSpec, Resources, SleepSpec, TcpSocketSpec
-from tests.fakes import FakeEngine, FakePodCgroup
+from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 MIB = 2**20
 
@@ -153,7 +152,7 @@ def test_grace_and_restarts() -> None:
 def requests_of(template: PodTemplate, folder: Path) -> dict[str, ContainerRequest]:
     """What the engine is asked to make for a pod, by container."""
     engine, log = FakeEngine(), EventLog(folder / "events.jsonl")
-    pod = Pod(template, "it", engine, FakePodCgroup(folder), log, machine_memory_bytes=2**30, owner="1:0")
+    pod = fake_pod(template, engine, FakePodCgroup(folder), log)
     pod.open()
     for name in pod.containers:
         pod.create(name, 0)
@@ -172,7 +171,7 @@ def test_the_kubelet_runs_a_pod_without_a_queue_proxy(tmp_path: Path) -> None:
     request = made["job"]
     assert (request.image, request.entrypoint, request.command) == ("batch:1", ("work",), ("fast",))
     assert (request.env, request.memory_max, request.millicores) == ({"A": "b"}, 64 * MIB, 500)
-    assert (request.network_of, request.volume, request.bind) == ("it.sandbox.0", None, None)
+    assert (request.network_of, request.volume, request.bind) == ("it.pod.sandbox.0", None, None)
     assert request.oom_score_adj == -997
 
 
@@ -187,8 +186,8 @@ def test_what_a_revisions_containers_are_made_with(tmp_path: Path) -> None:
     assert (queue_proxy.memory_max, queue_proxy.swap_max, queue_proxy.millicores) == (64 * MIB, 0, 100)
     assert (queue_proxy.cpu_shares, app.cpu_shares, made["sandbox"].cpu_shares) == (25, 2, 2)
     assert (queue_proxy.oom_score_adj, app.oom_score_adj) == (1000 - 1000 * 32 // 1024, 999)
-    assert (queue_proxy.volume, app.volume) == (None, ("it-data", DATA_DIR))
-    assert {request.network_of for request in (queue_proxy, app)} == {"it.sandbox.0"}
+    assert (queue_proxy.volume, app.volume) == (None, ("it-pod-data", DATA_DIR))
+    assert {request.network_of for request in (queue_proxy, app)} == {"it.pod.sandbox.0"}
     assert queue_proxy.env["SERVING_POD_IP"] == "127.0.0.1"
     created = [one for one in read_events(tmp_path / "events.jsonl") if isinstance(one, ContainerCreated)]
     assert [(one.container, one.memory_max, one.memory_high, one.probes) for one in created] == [

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from emu.kubelet.facts import EngineActed, EngineLost, Fact, HookFailed, ProbeAnswered
-from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
 from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
 from emu.kubelet.worker import PodWorker
@@ -17,7 +16,7 @@ from emu.policy.probing import ProbeRule
 from emu.record.events import EventLog, KubeletEvent, read_events
 from emu.runtime.api import EngineGone
 from emu.spec import ExecSpec
-from tests.fakes import FakeEngine, FakePodCgroup
+from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 LIVENESS = PodProbe(ExecSpec(command=("check",)), ProbeRule(initial_delay_s=3600, failure_threshold=1), 1.0)
 
@@ -34,20 +33,17 @@ class Working:
         job = ContainerTemplate(name="job", image="batch:1", probes={"liveness": LIVENESS})
         other = ContainerTemplate(name="other", image="batch:1")
         template = PodTemplate(containers=(job, other), back_off=BackOffRule(0.0, 0.0))
-        pod = Pod(
-            template, "it", self.engine, FakePodCgroup(folder), self.log, machine_memory_bytes=2**30, owner="1:0"
-        )
+        pod = fake_pod(template, self.engine, FakePodCgroup(folder), self.log)
         self.worker = PodWorker(
             pod, self.engine, self.log, self.facts.append,
-            on_start=lambda _: None, on_exit=lambda name, _: self.exits.append(name), on_event=lambda _: None,
-            hold_frozen=True, first={},
+            on_start=lambda _: None, on_exit=lambda one, _: self.exits.append(one.container), on_event=lambda _: None,
+            hold_frozen=True,
         )  # fmt: skip
-        pod.open()
         self.worker.start()
 
     def ends(self, container: str, attempt: int, exit_code: int = 1) -> None:
         """The engine says that an instance ended."""
-        ident = f"it.{container}.{attempt}"
+        ident = f"it.pod.{container}.{attempt}"
         self.engine.end(ident, exit_code)
         self.worker.take(EngineActed("die", ident, {}, 0))
 
@@ -71,8 +67,8 @@ def test_an_end_is_acted_on_when_it_is_due(working: Working) -> None:
     assert working.worker.states["job"].phase == "back-off"
     assert (working.exits, working.worker.view.ready) == (["job"], "1/2")
     working.worker.act()
-    assert working.worker.instances["job"].id == "it.job.1"
-    assert working.engine.running == {"it.sandbox.0": True, "it.other.0": True, "it.job.1": True}
+    assert working.worker.instances["job"].id == "it.pod.job.1"
+    assert working.engine.running == {"it.pod.sandbox.0": True, "it.pod.other.0": True, "it.pod.job.1": True}
 
 
 def test_an_answer_about_an_instance_that_is_gone_counts_for_nothing(working: Working) -> None:
@@ -87,7 +83,7 @@ def test_an_answer_about_an_instance_that_is_gone_counts_for_nothing(working: Wo
     assert working.recorded("Unhealthy") == ["Liveness probe failed: not well"]
     assert working.recorded("Killing") == ["Container job failed liveness probe, will be restarted"]
     working.worker.join()
-    assert ("stop 30", "it.job.1") in working.engine.calls
+    assert ("stop 30", "it.pod.job.1") in working.engine.calls
 
 
 def test_a_pod_that_ends_starts_nothing(working: Working) -> None:
@@ -108,4 +104,4 @@ def test_a_lost_engine_is_raised(working: Working) -> None:
     with pytest.raises(EngineGone):
         working.worker.take(EngineLost(EngineGone("it died")))
     with pytest.raises(EngineGone):
-        working.worker.take(EngineActed("kill", "it.sandbox.0", {}, 0))
+        working.worker.take(EngineActed("kill", "it.pod.sandbox.0", {}, 0))

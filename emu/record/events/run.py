@@ -27,6 +27,9 @@ class RunBegan(Event):
     psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`.
     """
     pod_cgroup: str | None = None
+    """Of the one pod of a run from before its pods had cgroups in the run's."""
+    cgroup: str | None = None
+    """The run's cgroup, in which its pods are."""
     clock_ticks: int = 100
     emu: str | None = None
     """The version of emu that recorded it; None in runs from before that was noted."""

@@ -46,7 +46,7 @@ class StartMeasured(OfPod):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PodScaled(Event):
+class PodScaled(OfPod):
     """There is to be a pod from now on, or none; or that has come about."""
 
     kind: ClassVar[str] = "pod-scaled"

@@ -312,7 +312,7 @@ def _machine(study: Study) -> Markup:
         ("cgroup driver", machine.cgroup_driver),
         ("pressure (PSI)", None if machine.psi is None else ("yes" if machine.psi else "not in this kernel")),
         ("block devices", devices or None),
-        ("pod cgroup", study.pod_cgroup and element("code", study.pod_cgroup)),
+        ("cgroup", study.pod_cgroup and element("code", study.pod_cgroup)),
         ("began", study.wall_time),
         ("run", study.run_id),
         ("recorded by", study.emu and f"emu {study.emu}"),

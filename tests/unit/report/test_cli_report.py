@@ -15,7 +15,7 @@ from emu.errors import EmuError
 from emu.report.journal import entries
 from emu.report.text import KILL_MARK, SPARKS, Table, sparkline
 from emu.study.study import read_study
-from tests import fake_runs
+from tests import fake_runs, fakes
 
 GROUP = click.Group("emu", commands={"show": show, "journal": journal, "report": report})
 
@@ -126,7 +126,7 @@ def test_the_journal_selects(runs: Path) -> None:
 def test_the_journal_has_what_containers_printed(tmp_path: Path) -> None:
     """--all: a container's own output stands at the end of its instance."""
     directory = fake_runs.docker_kill(tmp_path / "run")
-    directory.container_log("queue-proxy", 0).write_text("listening\nbye\n")
+    directory.new_log(fakes.POD_NAME, "queue-proxy", 0).write_text("listening\nbye\n")
     told = [entry for entry in entries(read_study(directory), "all") if entry.source == "queue-proxy.0"]
     assert [(entry.time_s, entry.text) for entry in told] == [(None, "listening"), (None, "bye")]
 

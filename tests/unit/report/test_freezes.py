@@ -18,7 +18,7 @@ from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.study.study import read_study
-from tests.fakes import MIB, ORIGIN, FakeRun, container_id
+from tests.fakes import MIB, ORIGIN, POD_NAME, FakeRun, container_id
 
 
 class _Who(TypedDict):
@@ -50,7 +50,7 @@ class Story:
 
     def log(self, *lines: dict[str, Any]) -> None:
         """What queue-proxy printed."""
-        path = self.run.run.container_log("queue-proxy", 0)
+        path = self.run.run.new_log(POD_NAME, "queue-proxy", 0)
         path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines) + "torn")
 
 

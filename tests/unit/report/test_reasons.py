@@ -17,7 +17,7 @@ from emu.report.story.reasons import reason_words
 from emu.report.summary import summarize
 from emu.study.study import read_study
 from tests import fake_runs
-from tests.fakes import MIB, FakeRun
+from tests.fakes import MIB, POD_NAME, FakeRun
 
 
 class Logged(FakeRun):
@@ -25,7 +25,7 @@ class Logged(FakeRun):
 
     def log(self, event: str, **facts: Any) -> None:
         """A line of queue-proxy's log."""
-        path = self.run.container_log("queue-proxy", 0)
+        path = self.run.new_log(POD_NAME, "queue-proxy", 0)
         path.parent.mkdir(exist_ok=True)
         with path.open("a") as file:
             file.write(json.dumps({"t": self.t, "who": "queue-proxy", "event": event, **facts}) + "\n")
@@ -270,7 +270,7 @@ def test_a_damaged_record_costs_its_line_alone(tmp_path: Path, facts: dict[str, 
     run.log("requests-waited", since=0, at="x", waited=[1, None])
     run.event(RequestsEnded(**{"t": 1.0, "who": "x", "status": 502, "reason": "app-broke", "each": 3, **facts}))
     run.ended(502, "app-broke", (1.09, 0, 0, 0.09), why="EOF")
-    run.run.container_log("queue-proxy", 7).mkdir()
+    run.run.new_log(POD_NAME, "queue-proxy", 7).mkdir()
     run.advance(2.0)
     summary = summary_of(run.finish())
     assert json.loads(json.dumps(summary, allow_nan=False))["requests"]["reasons"]["502"]["app-closed"] == 1
@@ -326,7 +326,7 @@ def test_an_answer_is_the_apps_only_where_every_record_has_its_request(tmp_path:
     whole, stray, damaged, gone = run("whole"), run("stray"), run("damaged"), run("gone")
     stray.ended(503, "queue-full", (1.6, 0, 0, None))
     damaged.log("requests-ended", status=503, reason="queue-full", each=[[None, 0, 0, 0]])
-    gone.run.container_log("queue-proxy", 0).write_text("")
+    gone.run.new_log(POD_NAME, "queue-proxy", 0).write_text("")
     gone.advance(1.5)
     gone.event(
         RequestsEnded(

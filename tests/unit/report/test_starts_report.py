@@ -15,14 +15,14 @@ from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.study.study import read_study
-from tests.fakes import MIB, ORIGIN, FakeRun
+from tests.fakes import MIB, ORIGIN, POD_NAME, FakeRun
 
 NONE = dict.fromkeys(("pgfault", "pgmajfault", "swap_in_pages", "io_read_bytes", "io_write_bytes"), 0)
 
 
 def logged(run: FakeRun, container: str, attempt: int, *lines: dict[str, Any]) -> None:
     """What a container printed; times are seconds of the run."""
-    path = run.run.container_log(container, attempt)
+    path = run.run.new_log(POD_NAME, container, attempt)
     path.parent.mkdir(exist_ok=True)
     with path.open("a") as file:
         for line in lines:

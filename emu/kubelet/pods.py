@@ -1,0 +1,103 @@
+"""The pods of a run: each has a name that no other has, and all are made under one cgroup."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from emu.kubelet.pod import Instance, Pod
+from emu.kubelet.template import PodTemplate
+from emu.kubelet.volumes import Volumes
+from emu.record.events import EventLog
+from emu.runtime.api import Runtime
+from emu.runtime.podcgroup import PodCgroup
+
+
+class Pods:
+    """A context manager: entering makes the cgroup that all pods are in; leaving removes the pods that are left, the
+    newest first, and then that cgroup.
+    """
+
+    def __init__(
+        self,
+        engine: Runtime,
+        cgroup: PodCgroup,
+        run_id: str,
+        log: EventLog,
+        *,
+        machine_memory_bytes: int,
+        owner: str,
+        log_driver: str | None = None,
+    ) -> None:
+        self._engine = engine
+        self._cgroup = cgroup
+        self._run_id = run_id
+        self._log = log
+        self._machine_memory_bytes = machine_memory_bytes
+        self._owner = owner
+        self._log_driver = log_driver
+        self._stack = ExitStack()
+        self._made: list[Pod] = []
+        self._containers: list[str] = []
+        self.on_make: Callable[[Pod], None] = lambda _: None
+        """Called with each pod once its cgroup is there."""
+        self.on_remove: Callable[[str], None] = lambda _: None
+        """Called with the name of each pod that is gone before the run ends."""
+        self.on_create: Callable[[Instance], None] = lambda _: None
+        """Called with each new instance before it is started; the recorder wants to know whose a cgroup will be."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
+            stack.callback(self._cgroup.remove)
+            self._cgroup.create()
+            self._cgroup.own(self._owner)
+            stack.callback(self._remove_all)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def containers(self) -> list[str]:
+        """The engine's name of every container that was ever made in them."""
+        return list(self._containers)
+
+    def make(self, template: PodTemplate, name: str, volumes: Volumes) -> Pod:
+        """Make a pod's cgroup; its containers come with `Pod.open` and a worker."""
+        pod = Pod(
+            template,
+            name,
+            self._run_id,
+            self._engine,
+            self._cgroup.child(name),
+            self._log.of_pod(name),
+            volumes=volumes,
+            machine_memory_bytes=self._machine_memory_bytes,
+            owner=self._owner,
+            log_driver=self._log_driver,
+        )
+        pod.on_create = self._created
+        self._made.append(pod)
+        pod.__enter__()
+        self.on_make(pod)
+        return pod
+
+    def remove(self, pod: Pod) -> None:
+        """Remove a pod, whose containers have ended, and its cgroup. EngineGone."""
+        pod.close()
+        self._made.remove(pod)
+        self.on_remove(pod.name)
+
+    def _created(self, instance: Instance) -> None:
+        self._containers.append(instance.name)
+        self.on_create(instance)
+
+    def _remove_all(self) -> None:
+        with ExitStack() as stack:
+            for pod in self._made:
+                stack.callback(pod.__exit__, None, None, None)

@@ -1,0 +1,107 @@
+"""What the screen shows of a run under way: the pod a few times a second, and the kubelet's events as they come."""
+
+from __future__ import annotations
+
+from cgroups import parse
+from emu.helpers.load import RunLoad
+from emu.policy.lifecycle import ContainerState
+from emu.record.events import KubeletEvent, now
+from emu.run.screen import MemoryNow, Now, Screen
+from emu.run.workload import Workload
+
+_EVERY_S = 0.25
+_WORTH_A_LINE = ("Started", "Killing")
+"""What the kubelet does to plan and is shown all the same."""
+
+
+def show_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerState) -> None:
+    """A container ended."""
+    wait = f"; next start in {state.delay_s:.1f} s" if state.delay_s else ""
+    screen.event(f"{elapsed_s:6.1f} s  {name} ended: {state.last_reason}, exit code {state.last_exit_code}{wait}")
+
+
+class Events:
+    """The kubelet's warnings, starts and kills on the screen, each text once: the record has them all."""
+
+    def __init__(self, screen: Screen, began: float) -> None:
+        self._screen = screen
+        self._began = began
+        self._shown: set[tuple[str, str]] = set()
+
+    def show(self, event: KubeletEvent) -> None:
+        """Show it if it is news."""
+        known = (event.container, event.message)
+        if known in self._shown or (event.type == "Normal" and event.reason not in _WORTH_A_LINE):
+            return
+        self._shown.add(known)
+        text = f"{event.t - self._began:6.1f} s  {event.reason} {event.container}: {event.message}"
+        if event.reason == "Started":
+            text = f"{event.t - self._began:6.1f} s  {event.message}"
+        self._screen.event(text, "dim" if event.type == "Normal" else "yellow")
+
+
+class Watch:
+    """Looks at the pod a few times a second, for the screen only; the record is the recorder's."""
+
+    def __init__(self, workload: Workload, screen: Screen, began: float) -> None:
+        self._workload = workload
+        self.screen = screen
+        self._began = began
+        self._next_at = 0.0
+
+    def look(self, phase: str, load: RunLoad | None) -> None:
+        """Show how it is, if that is due."""
+        moment = now()
+        if moment < self._next_at:
+            return
+        self._next_at = moment + _EVERY_S
+        self.screen.show(self.moment(phase, load))
+
+    def moment(self, phase: str, load: RunLoad | None) -> Now:
+        """The state now."""
+        moment = now()
+        view = self._workload.view
+        said = load.status if load is not None else {}
+        return Now(
+            elapsed_s=moment - self._began,
+            phase=phase,
+            ready=view.ready,
+            status=view.status,
+            restarts=view.restarts,
+            age_s=moment - self._began,
+            sent=said.get("sent", 0),
+            in_flight=said.get("in_flight", 0),
+            connecting=said.get("connecting", 0),
+            by_status=said.get("by_status", {}),
+            errors=said.get("errors", {}),
+            memory=tuple(self._memory(name) for name in self._workload.template.names),
+        )
+
+    def _memory(self, name: str) -> MemoryNow:
+        state = self._workload.states[name]
+        instance = self._workload.instance(name)
+        stat: dict[str, int] = {}
+        current = swap = kills = 0
+        if instance is not None:
+            path = instance.cgroup
+            try:
+                stat = parse.parse_flat((path / "memory.stat").read_text())
+                current = int((path / "memory.current").read_text())
+                swap = int((path / "memory.swap.current").read_text())
+                kills = parse.parse_flat((path / "memory.events").read_text()).get("oom_kill", 0)
+            except (OSError, ValueError):
+                stat = {}
+        shmem = stat.get("shmem", 0)
+        return MemoryNow(
+            name,
+            "ready" if state.ready else state.phase,
+            stat.get("anon", 0),
+            stat.get("file", 0) - shmem,
+            shmem,
+            stat.get("sock", 0),
+            stat.get("kernel", 0),
+            swap,
+            current,
+            self._workload.template.container(name).resources.limits.memory,
+            kills,
+        )

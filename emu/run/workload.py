@@ -1,0 +1,46 @@
+"""What a run drives: one pod as it is, or whatever keeps a revision's pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from emu.kubelet.pod import Instance
+from emu.kubelet.template import PodTemplate
+from emu.policy.lifecycle import ContainerState, PodView
+
+
+class Workload(Protocol):
+    """A pod's worker is one."""
+
+    @property
+    def template(self) -> PodTemplate:
+        """What its pods are made from."""
+
+    @property
+    def entrance(self) -> tuple[str, int]:
+        """Where requests to it are sent."""
+
+    @property
+    def states(self) -> Mapping[str, ContainerState]:
+        """Each container's state."""
+
+    @property
+    def coming(self) -> bool:
+        """A container is not ready yet, and may become so by itself."""
+
+    @property
+    def view(self) -> PodView:
+        """As kubectl would show it."""
+
+    def instance(self, container: str) -> Instance | None:
+        """The instance of a container that runs or ran last."""
+
+    def start(self) -> None:
+        """Start it for the first time. EngineGone."""
+
+    def begin_stop(self, *, hooks: bool = False) -> None:
+        """It is to end for good, in order."""
+
+    def hurry(self) -> None:
+        """It is to end at once."""
