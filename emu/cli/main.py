@@ -21,6 +21,7 @@ _ELSEWHERE = {
     "calibrate": "calibrate",
     "conformance": "conformance",
     "doctor": "sandbox",
+    "explain": "explain",
     "export": "report",
     "freezer": "freezer",
     "images": "images",

@@ -1,7 +1,8 @@
 """YAML text to plain values, each with its place in the file. Safe for any bytes: what is wrong is one EmuError.
 
-YAML 1.2's core schema, and less: no tags, no merge keys, one document, bounded size, depth and number of values, so
-that no alias bomb unfolds. What YAML 1.1 reads differently (010) is refused; its `yes` and `on` are text here.
+YAML 1.2's core schema, and less: no tags, no merge keys, bounded size, depth and number of values, so that no alias
+bomb unfolds. What YAML 1.1 reads differently (010) is refused; its `yes` and `on` are text in a scenario, and true in
+a manifest, as Kubernetes reads them.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ _SEE_FORM = "`emu scenarios queue-proxy-oom` shows a valid file; docs/scenario-f
 
 _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"(?P<true>true|True|TRUE)|false|False|FALSE")
+_BOOL_1_1 = re.compile(
+    r"(?P<true>true|True|TRUE|y|Y|yes|Yes|YES|on|On|ON)|false|False|FALSE|n|N|no|No|NO|off|Off|OFF"
+)
 _INT = re.compile(r"[-+]?[0-9]+")
 _BASED_INT = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -48,6 +52,24 @@ _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _LONGEST_NUMBER = 40
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What kind of file it is."""
+
+    what: str
+    """What it holds, for errors."""
+    see: str
+    """Where its form is shown."""
+    several: bool = False
+    """It may have several documents."""
+    yes_is_true: bool = False
+    """`yes`, `on` and their like are true and false."""
+
+
+SCENARIO = Dialect("scenario", _SEE_FORM)
+MANIFEST = Dialect("manifest", "docs/manifests.md shows what is read", several=True, yes_is_true=True)
 
 
 @dataclass(frozen=True)
@@ -136,10 +158,18 @@ def parse(text: str, source: str, *, lines: bool = True) -> Node:
     """The one document in the text. EmuError, with line and column, for all that is not plain YAML. Without `lines`
     every place is the source as a whole.
     """
-    node = _Builder(text, source, lines).build()
-    if node is None:
+    nodes = _Builder(text, source, lines, SCENARIO).build()
+    if not nodes:
         raise EmuError(f"{source}: empty", "it has no content except comments", _SEE_FORM)
-    return node
+    return nodes[0]
+
+
+def parse_documents(text: str, source: str) -> list[Node]:
+    """The documents of a manifest; those without content are left out. EmuError for all that is not plain YAML."""
+    nodes = _Builder(text, source, True, MANIFEST).build()
+    if not nodes:
+        raise EmuError(f"{source}: empty", "it has no content except comments", MANIFEST.see)
+    return nodes
 
 
 def bad(mark: Mark, what: str, why: str, fix: str) -> EmuError:
@@ -156,7 +186,8 @@ def one_line(text: str) -> str:
 class _Builder:
     """Makes nodes of parser events, without recursion in the parser and with a bound on all that grows."""
 
-    def __init__(self, text: str, source: str, lines: bool) -> None:
+    def __init__(self, text: str, source: str, lines: bool, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._text = text
         self._source = source
         self._lines = lines
@@ -165,17 +196,16 @@ class _Builder:
         self._path: list[str] = []
         self._events = self._parse()
 
-    def build(self) -> Node | None:
-        """The document's root; None when there is no document."""
-        root: Node | None = None
+    def build(self) -> list[Node]:
+        """The documents' roots, apart from those without content."""
+        roots: list[Node] = []
         for event in self._events:
             if isinstance(event, DocumentStartEvent):
-                if root is not None:
+                if roots and not self._dialect.several:
                     self._refuse(event, "a second document", "a file here is one document", "remove it and the `---`")
-                root = self._node(next(self._events))
-        if root is not None and root.value is None and not root.text:
-            return None
-        return root
+                self._anchors.clear()
+                roots.append(self._node(next(self._events)))
+        return [root for root in roots if root.value is not None or root.text]
 
     def _parse(self) -> Iterator[Event]:
         try:
@@ -197,9 +227,11 @@ class _Builder:
         ) as error:
             # The parser meets some malformed escapes and directives with errors of Python's own.
             why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise EmuError(f"{self._source}: not valid YAML", why, _SEE_FORM) from None
+            raise EmuError(f"{self._source}: not valid YAML", why, self._dialect.see) from None
         except (NotImplementedError, RecursionError):
-            raise EmuError(f"{self._source}: not valid YAML", "the parser cannot follow it", _SEE_FORM) from None
+            raise EmuError(
+                f"{self._source}: not valid YAML", "the parser cannot follow it", self._dialect.see
+            ) from None
 
     def _not_yaml(self, error: MarkedYAMLError) -> EmuError:
         problem = (error.problem or "").strip().splitlines()
@@ -222,7 +254,7 @@ class _Builder:
             return "check the indentation and the brackets above this line"
         if "start any token" in why:
             return "quote a text that begins with a special character"
-        return _SEE_FORM
+        return self._dialect.see
 
     def _mark(self, mark: StreamMark | None) -> Mark:
         if mark is None or not self._lines:
@@ -245,7 +277,7 @@ class _Builder:
             self._refuse(
                 event,
                 f"more than {MOST_VALUES} values",
-                "a scenario has a few hundred; each use of an alias (*name) counts",
+                f"a {self._dialect.what} has a few hundred; each use of an alias (*name) counts",
                 "make it smaller",
             )
 
@@ -266,7 +298,9 @@ class _Builder:
     def _collection(self, event: NodeEvent) -> Node:
         if len(self._path) >= DEEPEST:
             self._path.clear()
-            self._refuse(event, f"nested more than {DEEPEST} deep", "a scenario needs 8", "reduce the nesting")
+            self._refuse(
+                event, f"nested more than {DEEPEST} deep", f"no {self._dialect.what} needs that", "reduce the nesting"
+            )
         return self._mapping(event) if isinstance(event, MappingStartEvent) else self._sequence(event)
 
     def _below(self, step: str, event: Event) -> Node:
@@ -326,7 +360,7 @@ class _Builder:
             self._refuse(
                 event,
                 f"a control character ({unfit[0]!r})",
-                "values of a scenario cannot contain one",
+                f"values of a {self._dialect.what} cannot contain one",
                 "remove it",
             )
         value: Any = text if event.style in ("'", '"', "|", ">") else self._plain_value(event, text)
@@ -335,7 +369,7 @@ class _Builder:
     def _plain_value(self, event: ScalarEvent, text: str) -> Any:
         if _NULL.fullmatch(text):
             return None
-        if (word := _BOOL.fullmatch(text)) is not None:
+        if (word := (_BOOL_1_1 if self._dialect.yes_is_true else _BOOL).fullmatch(text)) is not None:
             return bool(word["true"])
         if _LEADING_ZERO.fullmatch(text):
             self._refuse(

@@ -1,0 +1,79 @@
+"""`emu explain`: what Knative and Kubernetes make of manifests. `emu.cli.main` adds it to its group."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from emu.errors import EXIT_BAD_INPUT
+from emu.machine import output
+
+if TYPE_CHECKING:
+    from emu.manifests.explanation import Explanation
+
+
+@click.command()
+@click.argument(
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def explain(files: tuple[Path, ...], as_json: bool) -> None:
+    """Explain manifests: what Knative and Kubernetes make of them, value by value, with where each comes from.
+
+    A file may hold several documents: Knative's Service, Configuration and Revision, Deployment,
+    HorizontalPodAutoscaler and Pod. ConfigMaps among them (config-autoscaler, config-defaults, config-deployment,
+    config-features) are the cluster's. What Knative's webhook refuses is quoted in its words, with file, line and
+    column; what is accepted and ignored is a note. Nothing is started.
+
+    The exit status is 2 if anything is refused.
+
+    \b
+    Examples:
+      emu explain service.yaml
+      emu explain service.yaml config-features.yaml
+      kubectl get ksvc hello -o yaml | emu explain -
+      emu explain --json service.yaml | jq '.objects[].values'
+    """
+    from emu.manifests.explaining import explain_files
+
+    found = explain_files(files)
+    if as_json:
+        output.echo(output.to_json({"objects": [one.as_json() for one in found]}, indent=2))
+    else:
+        for number, one in enumerate(found):
+            if number:
+                output.echo()
+            _show(one)
+    if any(not one.accepted for one in found):
+        sys.exit(EXIT_BAD_INPUT)
+
+
+def _show(one: Explanation) -> None:
+    document = one.document
+    verdict = "accepted" if one.accepted else "refused"
+    output.echo(f"{document.title} ({document.node.mark}): {verdict}")
+    for refusal in one.refusals:
+        output.echo(f"  {refusal.mark}: {refusal.by} refuses it")
+        for line in refusal.words.split("\n"):
+            output.echo(f"    {line}")
+        if refusal.fix:
+            output.echo(f"    fix: {refusal.fix}")
+    if one.values:
+        width = max(len(value.name) for value in one.values)
+        room = max(len(value.text) for value in one.values if len(value.text) <= _WIDEST) if one.values else 0
+        for value in one.values:
+            how = f"  ({value.how})" if value.how else ""
+            output.echo(f"  {value.name:{width}}  {value.text:{room}}  {value.source}{how}")
+    for note in one.notes:
+        where = f"{note.mark}: " if note.mark else ""
+        output.echo(f"  note: {where}{note.text}")
+
+
+_WIDEST = 40

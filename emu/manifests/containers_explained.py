@@ -1,0 +1,150 @@
+"""The containers of a revision, explained: ports, resources, probes and who runs them, and queue-proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from emu.files.yamlfile import Node
+from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
+from emu.manifests.explanation import DEFAULT, Explanation, node_at
+from emu.manifests.quantity import number_text, parse_quantity
+from emu.manifests.queueproxy import queue_proxy_resources
+
+Spec = dict[str, Any]
+_HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
+_NETWORK = ("httpGet", "tcpSocket", "grpc")
+
+
+def explain_containers(
+    made: Explanation,
+    spec: Spec,
+    node: Node | None,
+    annotations: Mapping[str, str],
+    source: Callable[[str], str],
+    config: ClusterConfig,
+) -> None:
+    """All containers in their order, init containers first, and queue-proxy last."""
+    for group in ("initContainers", "containers"):
+        for number, container in enumerate(spec.get(group, [])):
+            place = node_at(node, (group, number)) if node is not None else None
+            name = container["name"]
+            made.add(f"{name}: image", container.get("image", ""), _mark(place, "image"))
+            explain_resources(made, name, container, place)
+            if group == "containers":
+                _serving(made, container, place, alone=len(spec["containers"]) == 1)
+    _volumes(made, spec)
+    serving = serving_container(spec)
+    port = _port(serving)
+    h2c = port["name"] == "h2c"
+    named = f"the user port is named {port['name']}" if port["name"] else "the user port has no name"
+    made.add("queue-proxy: port", 8013 if h2c else 8012, "derived", named)
+    for (resource, kind), (text, by) in queue_proxy_resources(annotations, serving, config).items():
+        value = number_text(parse_quantity(text))
+        where = source(by)
+        made.add(f"queue-proxy: {resource} {kind}", value, where, text if text != value else "")
+    _probe_of_queue_proxy(made, serving, port)
+
+
+def serving_container(spec: Spec) -> Spec:
+    """The one that has the port, else the first."""
+    containers: list[Spec] = spec["containers"]
+    return next((one for one in containers if one.get("ports")), containers[0])
+
+
+def _mark(place: Node | None, *way: str | int) -> str:
+    found = node_at(place, way) if place is not None else None
+    return str(found.mark) if found is not None else DEFAULT
+
+
+def _port(container: Spec) -> Spec:
+    port: Spec = (container.get("ports") or [{}])[0]
+    return {"name": port.get("name", ""), "containerPort": port.get("containerPort") or 8080}
+
+
+def explain_resources(made: Explanation, name: str, container: Spec, place: Node | None) -> None:
+    """Requests and limits, in bytes and CPUs, with what Kubernetes fills in."""
+    resources: Spec = container.get("resources", {})
+    requests, limits = resources.get("requests", {}), resources.get("limits", {})
+    for group, given in (("requests", requests), ("limits", limits)):
+        for resource, text in sorted(given.items()):
+            where = _mark(place, "resources", group, resource)
+            value = number_text(parse_quantity(text))
+            made.add(f"{name}: {resource} {group[:-1]}", value, where, text if text != value else "")
+            if resource not in RESOURCES:
+                made.note(f"{resource} cannot be emulated: the pod runs without it")
+    for resource, text in sorted(limits.items()):
+        if resource not in requests and resource in RESOURCES:
+            value = number_text(parse_quantity(text))
+            made.add(f"{name}: {resource} request", value, "derived", "Kubernetes: a limit without a request is one")
+        elif resource in requests and parse_quantity(requests[resource]) > parse_quantity(text):
+            found = node_at(place, ("resources", "requests", resource)) if place is not None else None
+            made.note(
+                f"{name}: the {resource} request {requests[resource]} is above the limit {text}: Knative accepts it, "
+                "Kubernetes refuses the pod",
+                found.mark if found is not None else None,
+            )
+
+
+def _serving(made: Explanation, container: Spec, place: Node | None, *, alone: bool) -> None:
+    name = container["name"]
+    if container.get("ports") or alone:
+        port = _port(container)
+        made.add(f"{name}: port", port["containerPort"], _mark(place, "ports", 0), port["name"])
+    elif not any(probe in container for probe in ("readinessProbe", "livenessProbe", "startupProbe")):
+        made.add(f"{name}: probes", "none", DEFAULT, "another container serves")
+    readiness = container.get("readinessProbe")
+    if readiness is not None:
+        where = _mark(place, "readinessProbe")
+        made.add(f"{name}: readiness", probe_text(readiness), where, _who_probes(readiness))
+    for kind in ("liveness", "startup"):
+        probe = container.get(f"{kind}Probe")
+        if probe is None:
+            continue
+        how = "the kubelet runs it against the app"
+        if kind == "liveness" and any(handler in probe for handler in ("httpGet", "tcpSocket")):
+            how = f"{how}, at the user port"
+        if kind == "startup":
+            how = f"{how}; until it passes the pod is not Ready, and the activator waits"
+        made.add(f"{name}: {kind}", probe_text(probe), _mark(place, f"{kind}Probe"), how)
+
+
+def probe_text(probe: Mapping[str, Any]) -> str:
+    """A probe in one line."""
+    handler = next((name for name in _HANDLERS if name in probe), "none")
+    action: Spec = probe.get(handler, {})
+    on = f"on {action.get('port') or 'the user port'}"
+    what = {
+        "httpGet": f"http {action.get('path') or '/'} {on}",
+        "tcpSocket": f"tcp {on}",
+        "grpc": f"grpc {on}",
+        "exec": f"exec {' '.join(action.get('command', []))}",
+        "none": "no handler",
+    }[handler]
+    numbers = [f"{name} {probe[name]}" for name in sorted(probe) if name not in _HANDLERS]
+    if "periodSeconds" not in probe:
+        numbers.append("periodSeconds 0")
+    return ", ".join([what, *numbers])
+
+
+def _who_probes(probe: Mapping[str, Any]) -> str:
+    if "exec" in probe:
+        return "stays on the container: the kubelet runs it; queue-proxy tries the user port by tcp"
+    if probe.get("periodSeconds", 0):
+        return "moved to queue-proxy: one try each time the kubelet asks it"
+    return "moved to queue-proxy: tried every 50 ms for up to 10 s (period 0, Knative's own)"
+
+
+def _probe_of_queue_proxy(made: Explanation, serving: Spec, port: Spec) -> None:
+    probe = serving.get("readinessProbe", {})
+    target = "grpc" if "grpc" in probe else "http" if "httpGet" in probe else "tcp"
+    action: Spec = next((probe[name] for name in _NETWORK if name in probe), {})
+    number = action.get("port") or port["containerPort"]
+    made.add("queue-proxy: readiness", f"{target} on {number}", "derived", "what it asks of the app, on 127.0.0.1")
+
+
+def _volumes(made: Explanation, spec: Spec) -> None:
+    for volume in spec.get("volumes", []):
+        kind = next((name for name in volume if name != "name"), "nothing")
+        limit = volume[kind].get("sizeLimit") if isinstance(volume.get(kind), dict) else None
+        made.add(f"volume {volume.get('name', '')}", f"{kind}{f', sizeLimit {limit}' if limit else ''}", DEFAULT)

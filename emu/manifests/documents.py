@@ -1,0 +1,154 @@
+"""Files of manifests → documents, each of a known kind. A file may have several, and a List holds more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emu.errors import EmuError, raise_all
+from emu.files.nearest import nearest
+from emu.files.yamlfile import Mark, Node, bad, parse_documents, read_text
+from emu.manifests.clusterconfig import CONFIG_MAPS
+
+SERVING, KSERVE = "serving.knative.dev", "serving.kserve.io"
+KSERVE_CONFIG = "inferenceservice-config"
+KNOWN_MAPS = (*CONFIG_MAPS, KSERVE_CONFIG)
+_VERSIONS = {
+    ("Service", SERVING): ("v1",),
+    ("Configuration", SERVING): ("v1",),
+    ("Revision", SERVING): ("v1",),
+    ("InferenceService", KSERVE): ("v1beta1",),
+    ("ServingRuntime", KSERVE): ("v1alpha1",),
+    ("ClusterServingRuntime", KSERVE): ("v1alpha1",),
+    ("Deployment", "apps"): ("v1",),
+    ("HorizontalPodAutoscaler", "autoscaling"): ("v2",),
+    ("Pod", ""): ("v1",),
+    ("ConfigMap", ""): ("v1",),
+}
+KINDS = tuple(
+    f"{kind} ({group + '/' if group else ''}{versions[0]})" for (kind, group), versions in _VERSIONS.items()
+)
+"""What is read, for errors and documentation."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """One object of a manifest."""
+
+    kind: str
+    group: str
+    node: Node = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name; `?` where it has none."""
+        metadata = self.node.child("metadata")
+        node = metadata.child("name") if metadata is not None else None
+        return node.value if node is not None and isinstance(node.value, str) and node.value else "?"
+
+    @property
+    def title(self) -> str:
+        """How it is named to a reader."""
+        return f"{self.kind} {self.name}"
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """What the files hold."""
+
+    documents: tuple[Document, ...]
+    """All but the ConfigMaps."""
+    maps: dict[str, Node]
+    """The `data` of those ConfigMaps that a cluster is configured with."""
+    other_maps: tuple[Document, ...]
+    """ConfigMaps that are none of them."""
+
+
+def read_manifests(paths: Sequence[Path]) -> Manifests:
+    """The files' documents. EmuError or SeveralErrors for what is none."""
+    nodes: list[Node] = []
+    errors: list[EmuError] = []
+    for path in paths:
+        try:
+            source = "standard input" if str(path) == "-" else str(path)
+            text = read_text(Path("/dev/stdin") if str(path) == "-" else path, "manifest")
+            nodes += _items(parse_documents(text, source))
+        except EmuError as error:
+            errors.append(error)
+    documents = []
+    for node in nodes:
+        try:
+            documents.append(_document(node))
+        except EmuError as error:
+            errors.append(error)
+    raise_all(errors)
+    return _sorted(documents)
+
+
+def _items(nodes: Iterable[Node]) -> list[Node]:
+    """Documents, and in place of a List what it holds."""
+    found = []
+    for node in nodes:
+        kind, items = node.child("kind"), node.child("items")
+        if kind is not None and kind.value == "List" and items is not None and isinstance(items.value, list):
+            found += [item for item in items.value if isinstance(item, Node)]
+        else:
+            found.append(node)
+    return found
+
+
+def _document(node: Node) -> Document:
+    if not isinstance(node.value, dict):
+        raise bad(node.mark, "not a manifest", "it is no mapping with apiVersion and kind", MANIFEST_FORM)
+    kind, version = (_text(node, name) for name in ("kind", "apiVersion"))
+    group, _, number = version.rpartition("/")
+    if (kind, group) in _VERSIONS:
+        if number not in _VERSIONS[kind, group]:
+            right = f"{group + '/' if group else ''}{_VERSIONS[kind, group][0]}"
+            why = f"{kind} is read as {right}"
+            raise bad(_mark(node, "apiVersion"), f"apiVersion: {version[:80]}", why, f"write {right}")
+        return Document(kind, group, node)
+    why = f"known are {', '.join(KINDS)}"
+    fix = "give the files that hold these alone"
+    meant = nearest(kind, [known for known, _ in _VERSIONS])
+    if any(kind == known for known, _ in _VERSIONS):
+        fix = f"write apiVersion: {next(entry for entry in KINDS if entry.startswith(f'{kind} ')).split('(')[1][:-1]}"
+    elif meant is not None:
+        fix = f"is {meant} meant?"
+    raise bad(_mark(node, "kind"), f"kind: emu does not read a {kind[:80]} of {version[:80]}", why, fix)
+
+
+MANIFEST_FORM = "begin it with apiVersion and kind; docs/manifests.md shows what is read"
+
+
+def _text(node: Node, name: str) -> str:
+    below = node.child(name)
+    if below is None or not isinstance(below.value, str) or not below.value:
+        raise bad(_mark(node, name), f"{name}: missing", f"a manifest says its {name}", MANIFEST_FORM)
+    return below.value
+
+
+def _mark(node: Node, name: str) -> Mark:
+    below = node.child(name)
+    return node.mark if below is None else below.mark
+
+
+def _sorted(documents: list[Document]) -> Manifests:
+    maps: dict[str, Node] = {}
+    others, rest = [], []
+    errors: list[EmuError] = []
+    for document in documents:
+        if document.kind != "ConfigMap":
+            rest.append(document)
+            continue
+        if document.name not in KNOWN_MAPS:
+            others.append(document)
+            continue
+        if document.name in maps:
+            why = f"it stands at {maps[document.name].mark} already"
+            errors.append(bad(document.node.mark, f"a second ConfigMap {document.name}", why, "keep one of them"))
+            continue
+        maps[document.name] = document.node
+    raise_all(errors)
+    return Manifests(tuple(rest), maps, tuple(others))

@@ -1,0 +1,61 @@
+"""Files of manifests → an explanation for each object in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from emu.files.yamlfile import Node
+from emu.manifests.clusterconfig import ClusterConfig, read_cluster
+from emu.manifests.decode import decode
+from emu.manifests.documents import SERVING, Document, Manifests, read_manifests
+from emu.manifests.explanation import Explanation, Refusal, place
+from emu.manifests.knative_explained import explain_knative
+from emu.manifests.kubernetes_explained import explain_kubernetes
+
+
+def explain_files(paths: Sequence[Path]) -> list[Explanation]:
+    """What the files hold; the ConfigMaps among them are the cluster's. EmuError for what is no manifest."""
+    return explain(read_manifests(paths))
+
+
+def explain(manifests: Manifests) -> list[Explanation]:
+    """Each object of the manifests, and each ConfigMap that is refused or unknown."""
+    config, found = _cluster(manifests.maps)
+    for document in manifests.other_maps:
+        entry = Explanation(document)
+        entry.note(f"ConfigMap {document.name} is none that configures Knative or KServe: emu reads nothing of it")
+        found.append(entry)
+    return found + [_one(document, config, manifests) for document in manifests.documents]
+
+
+def _one(document: Document, config: ClusterConfig, manifests: Manifests) -> Explanation:
+    if document.group == SERVING:
+        return explain_knative(document, config, manifests.maps)
+    return explain_kubernetes(document, manifests)
+
+
+def _cluster(maps: dict[str, Node]) -> tuple[ClusterConfig, list[Explanation]]:
+    """The cluster's settings, and the ConfigMaps that Knative refuses; these count as absent."""
+    data: dict[str, dict[str, str]] = {}
+    refused = []
+    for name in list(maps):
+        entry = Explanation(Document("ConfigMap", "", maps[name]))
+        read = decode(maps[name], "ConfigMap")
+        entry.refusals = [
+            Refusal(one.words, one.mark, "the API server", "quote it: every value of a ConfigMap is a text")
+            for one in read.misfits
+        ]
+        if not read.misfits:
+            data[name] = read.value.get("data", {})
+            try:
+                read_cluster({name: data[name]})
+            except ValueError as error:
+                key = next((key for key in sorted(data[name], key=len, reverse=True) if key in str(error)), "")
+                mark = place(maps[name], f"data.{key}")
+                entry.refusals = [Refusal(str(error), mark, "Knative's webhook")]
+        if entry.refusals:
+            data.pop(name, None)
+            maps.pop(name)
+            refused.append(entry)
+    return read_cluster(data), refused

@@ -1,0 +1,177 @@
+"""What emu says of a manifest: values with where each comes from, notes, and refusals with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from emu.files.yamlfile import Mark, Node
+from emu.manifests.documents import Document
+from emu.manifests.fielderror import Problem, merged
+
+DEFAULT = "default"
+_ENDS = (".", "[", "=", " ")
+
+
+@dataclass(frozen=True)
+class Value:
+    """One setting: what it is, where that comes from, and how it was worked out."""
+
+    name: str
+    text: str
+    source: str
+    """A place in a file, with the annotation or ConfigMap; or `default`."""
+    how: str = ""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is accepted, and is not what it looks like."""
+
+    text: str
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What is refused, in the words of who refuses it."""
+
+    words: str
+    """One line, or two: the second has details."""
+    mark: Mark
+    by: str
+    fix: str = ""
+
+
+@dataclass
+class Explanation:
+    """All of one document."""
+
+    document: Document
+    values: list[Value] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the object would be made."""
+        return not self.refusals
+
+    def add(self, name: str, value: Any, source: str = DEFAULT, how: str = "") -> None:
+        """One value more."""
+        self.values.append(Value(name, plain(value), source, how))
+
+    def note(self, text: str, mark: Mark | None = None) -> None:
+        """One note more, each once."""
+        if all(note.text != text for note in self.notes):
+            self.notes.append(Note(text, mark))
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "kind": self.document.kind,
+            "name": self.document.name,
+            "source": str(self.document.node.mark),
+            "accepted": self.accepted,
+            "refusals": [
+                {"words": one.words, "place": str(one.mark), "by": one.by, "fix": one.fix} for one in self.refusals
+            ],
+            "values": [
+                {"name": one.name, "value": one.text, "source": one.source, "how": one.how} for one in self.values
+            ],
+            "notes": [{"text": one.text, "place": str(one.mark) if one.mark else ""} for one in self.notes],
+        }
+
+
+def plain(value: Any) -> str:
+    """A value as a reader writes it."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6f}".rstrip("0").rstrip(".") if abs(value) < 1e15 else f"{value:g}"
+    return str(value)
+
+
+def node_at(root: Node, path: Sequence[str | int]) -> Node | None:
+    """The node at the end of a path of keys and indices; None where there is none."""
+    node: Node | None = root
+    for step in path:
+        node = node.child(step) if node is not None else None
+    return node
+
+
+def place(root: Node, path: str) -> Mark:
+    """Where the field is that a path of Knative's names, or the deepest part of the way to it that there is. Keys may
+    have dots in them, and a path may end in words.
+    """
+    node, mark = root, root.mark
+    rest = path
+    while rest:
+        rest = rest.removeprefix(".")
+        step = _step(node, rest)
+        if step is None:
+            return mark
+        key, length = step
+        below = node.child(key)
+        if below is None:
+            return mark
+        mark = node.key_marks.get(str(key), below.mark) if isinstance(node.value, dict) else below.mark
+        node, rest = below, rest[length:]
+    return mark
+
+
+def _step(node: Node, rest: str) -> tuple[str | int, int] | None:
+    """The next key or index of a path, and how long it is there."""
+    inside, closing, _ = rest[1:].partition("]") if rest.startswith("[") else ("", "", "")
+    if closing:
+        if isinstance(node.value, list):
+            return (int(inside), len(inside) + 2) if inside.isdecimal() and len(inside) < 9 else None
+        if isinstance(node.value, dict):
+            return (inside, len(inside) + 2) if inside in node.value else None
+    if not isinstance(node.value, dict):
+        return None
+    fitting = [key for key in node.value if key and (rest == key or rest.startswith(tuple(key + e for e in _ENDS)))]
+    best = max(fitting, key=len, default=None)
+    return None if best is None else (best, len(best))
+
+
+def refusals(problems: Iterable[Problem], root: Node, by: str) -> list[Refusal]:
+    """What is refused, sorted as the webhook sorts it, each with its place."""
+    found = []
+    for problem in merged(one for one in problems if not one.warning):
+        mark = place(root, problem.paths[0]) if problem.paths else root.mark
+        quoted = problem.message.partition('"')[2].partition('"')[0]
+        if problem.message.startswith("invalid key name") and quoted:
+            mark = place(root, f"{problem.paths[0]}.{quoted}")
+        found.append(Refusal(problem.line, mark, by, _way_out(problem)))
+    return found
+
+
+_FLAGS = {
+    "initContainers": "kubernetes.podspec-init-containers",
+    "nodeSelector": "kubernetes.podspec-nodeselector",
+    "tolerations": "kubernetes.podspec-tolerations",
+    "runtimeClassName": "kubernetes.podspec-runtimeclassname",
+    "persistentVolumeClaim": "kubernetes.podspec-persistent-volume-claim",
+    "securityContext": "kubernetes.podspec-securitycontext",
+    "affinity": "kubernetes.podspec-affinity",
+    "hostPath": "kubernetes.podspec-volumes-hostpath",
+    "fieldRef": "kubernetes.podspec-fieldref",
+    "dnsPolicy": "kubernetes.podspec-dnspolicy",
+    "schedulerName": "kubernetes.podspec-schedulername",
+    "priorityClassName": "kubernetes.podspec-priorityclassname",
+}
+
+
+def _way_out(problem: Problem) -> str:
+    flags = [flag for field, flag in _FLAGS.items() if any(path.endswith(field) for path in problem.paths)]
+    if problem.message.startswith("must not set") and flags:
+        return f"enable {', '.join(flags)} in the ConfigMap config-features, or remove the field"
+    if '"queue-proxy" is a reserved' in problem.message:
+        return "rename it; queue-proxy's resources are set by annotations queue.sidecar.serving.knative.dev/…"
+    if problem.message.startswith("Persistent volume claim support"):
+        return "enable kubernetes.podspec-persistent-volume-claim in the ConfigMap config-features"
+    return ""

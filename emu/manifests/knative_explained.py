@@ -1,0 +1,322 @@
+"""A Service, Configuration or Revision, explained: the revision's numbers, where each comes from, and the traps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from emu.files.yamlfile import Mark, Node
+from emu.manifests import annotations as known
+from emu.manifests.clusterconfig import ClusterConfig
+from emu.manifests.containers_explained import explain_containers
+from emu.manifests.decode import decode
+from emu.manifests.documents import Document
+from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, refusals
+from emu.manifests.golang import format_duration, parse_duration, parse_float
+from emu.manifests.knative import defaulted, revision_annotations, revision_spec, validated
+from emu.manifests.knative_notes import annotation_notes, unknown_notes
+from emu.manifests.quantity import parse_quantity
+from emu.policy.autoscaling import settings as scaling
+from emu.policy.hpa import knative as hpa
+from emu.policy.hpa.spec import Metric
+
+_WEBHOOK = "Knative's webhook"
+_DECODER = "the API server"
+_INSECURE = "Kubernetes default value is insecure"
+
+
+def explain_knative(document: Document, config: ClusterConfig, maps: Mapping[str, Node]) -> Explanation:
+    """What Knative makes of one of its objects in a cluster with these ConfigMaps."""
+    made = Explanation(document)
+    read = decode(document.node, document.kind)
+    unknown_notes(made, read.unknown)
+    if read.misfits:
+        made.refusals = [
+            Refusal(one.words, one.mark, _DECODER, "quote it" if one.words.endswith("type string") else "")
+            for one in read.misfits
+        ]
+        return made
+    whole = defaulted(document.kind, read.value, config)
+    problems = validated(document.kind, whole, config)
+    made.refusals = refusals(problems, document.node, _WEBHOOK)
+    for problem in problems:
+        if problem.warning and not problem.message.startswith(_INSECURE):
+            made.note(problem.line.replace("\n", " "))
+    revision = _Revision(made, document, whole, config, maps)
+    annotation_notes(made, revision.annotations, document)
+    if made.accepted:
+        revision.explain()
+    return made
+
+
+class _Revision:
+    """The revision in an object, with the places of its settings."""
+
+    def __init__(
+        self,
+        made: Explanation,
+        document: Document,
+        whole: dict[str, Any],
+        config: ClusterConfig,
+        maps: Mapping[str, Node],
+    ) -> None:
+        self.made, self.config, self.maps = made, config, maps
+        self.spec = revision_spec(document.kind, whole)
+        self.annotations = revision_annotations(document.kind, whole)
+        self.traffic: list[dict[str, Any]] = whole["spec"].get("traffic", [])
+        self.document = document
+        way = () if document.kind == "Revision" else ("spec", "template")
+        self.spec_node = node_at(document.node, (*way, "spec"))
+        self.annotation_node = node_at(document.node, (*way, "metadata", "annotations"))
+        self.revision_name = whole["spec"].get("template", {}).get("metadata", {}).get("name", "")
+
+    def explain(self) -> None:
+        """All of it."""
+        self._limits()
+        if known.autoscaler_class(self.annotations, self.config.autoscaler) == known.HPA:
+            self._hpa()
+        else:
+            self._kpa()
+        explain_containers(self.made, self.spec, self.spec_node, self.annotations, self.source, self.config)
+        self._traffic()
+
+    def source(self, annotation: str) -> str:
+        """Where an annotation stands, or a key of a ConfigMap, given as its name and the key."""
+        name, space, key = annotation.partition(" ")
+        if space:
+            return self.from_map(name, key)
+        node = self.annotation_node.child(annotation) if self.annotation_node is not None else None
+        return f"{node.mark}, {annotation}" if node is not None else DEFAULT
+
+    def from_map(self, name: str, key: str) -> str:
+        """Where a key of a ConfigMap stands, or that it is the default."""
+        node = node_at(self.maps[name], ("data", key)) if name in self.maps else None
+        return f"{node.mark}, {name} {key}" if node is not None else DEFAULT
+
+    def _setting(self, setting: known.Annotation, key: str) -> str:
+        """Where a setting of the autoscaler comes from: the annotation, else config-autoscaler's key."""
+        found = setting.get(self.annotations)
+        if found is not None:
+            return self.source(found[0])
+        return self.from_map("config-autoscaler", key) if key else DEFAULT
+
+    def _field(self, name: str, otherwise: str) -> str:
+        node = self.spec_node.child(name) if self.spec_node is not None else None
+        return str(node.mark) if node is not None and node.value else otherwise
+
+    def _limits(self) -> None:
+        spec, made = self.spec, self.made
+        concurrency = spec["containerConcurrency"]
+        source = self._field("containerConcurrency", self.from_map("config-defaults", "container-concurrency"))
+        how = "requests at a time in a pod" if concurrency else "no limit"
+        made.add("containerConcurrency", concurrency, source, how)
+        timeout = spec["timeoutSeconds"]
+        made.add(
+            "timeoutSeconds",
+            timeout,
+            self._field("timeoutSeconds", self.from_map("config-defaults", "revision-timeout-seconds")),
+            "also the pod's terminationGracePeriodSeconds",
+        )
+        for name, key in (
+            ("responseStartTimeoutSeconds", "revision-response-start-timeout-seconds"),
+            ("idleTimeoutSeconds", "revision-idle-timeout-seconds"),
+        ):
+            source = self._field(name, self.from_map("config-defaults", key))
+            made.add(name, spec.get(name), source, "" if spec.get(name) else "off")
+            given = self.spec_node.child(name) if self.spec_node is not None else None
+            if spec.get(name) and given is None:
+                made.note(
+                    f"{name} {spec[name]} was filled in because timeoutSeconds {timeout} is above that default: a "
+                    "request that has no byte by then is ended; set it to 0 to have none"
+                )
+            elif spec.get(name, 0) >= timeout > 0 and given is not None:
+                made.note(f"{name} {spec[name]} never fires before timeoutSeconds {timeout}", given.mark)
+        self._deadline()
+
+    def _deadline(self) -> None:
+        found = known.PROGRESS_DEADLINE.get(self.annotations)
+        if found is not None and found[1]:
+            text, source = format_duration(parse_duration(found[1])), self.source(found[0])
+        else:
+            text = format_duration(self.config.deployment.progress_deadline)
+            source = self.from_map("config-deployment", "progress-deadline")
+        self.made.add("progress-deadline", text, source, "a pod that is not ready by then is given up 30s later")
+
+    def _cluster(self) -> scaling.ClusterConfig:
+        data = self.maps["config-autoscaler"].child("data") if "config-autoscaler" in self.maps else None
+        return scaling.cluster_config(data.plain() if data is not None else None)
+
+    def _kpa(self) -> None:
+        made, cluster = self.made, self._cluster()
+        by = known.autoscaler_class(self.annotations, self.config.autoscaler)
+        made.add("class", by, self._setting(known.CLASS, "pod-autoscaler-class"))
+        if by != known.KPA:
+            made.note(f"no autoscaler of Knative's is {by}: nothing scales the revision unless another one does")
+            return
+        rule = scaling.settings_for(self.annotations, cluster, self.spec["containerConcurrency"])
+        made.add("metric", rule.metric, self._setting(known.METRIC, ""))
+        self._target(rule, cluster)
+        made.add("min-scale", rule.min_scale, self._setting(known.MIN_SCALE, "min-scale"))
+        most = rule.max_scale or "no limit"
+        made.add("max-scale", most, self._setting(known.MAX_SCALE, "max-scale"))
+        made.add("initial-scale", rule.initial_scale, self._setting(known.INITIAL_SCALE, "initial-scale"))
+        if rule.activation_scale:
+            made.add("activation-scale", rule.activation_scale, self._setting(known.ACTIVATION_SCALE, ""))
+        self._windows(rule, cluster)
+        self._burst(rule)
+
+    def _target(self, rule: scaling.Settings, cluster: scaling.ClusterConfig) -> None:
+        made, concurrency = self.made, self.spec["containerConcurrency"]
+        asked, source = known.TARGET.get(self.annotations), self._setting(known.TARGET, "")
+        how = ""
+        if asked is None:
+            rps, key = rule.metric == "rps", "container-concurrency-target-default"
+            source = self.from_map("config-autoscaler", "requests-per-second-target-default" if rps else key)
+            if concurrency and not rps:
+                source, how = self._field("containerConcurrency", source), "containerConcurrency"
+        elif concurrency and rule.metric == "concurrency":
+            above = rule.total < parse_float(asked[1])
+            how = (
+                f"capped by containerConcurrency {concurrency}"
+                if above
+                else (f"within containerConcurrency {concurrency}")
+            )
+            if above:
+                made.note(f"target {asked[1]} is above containerConcurrency {concurrency}, which counts instead")
+        elif concurrency and rule.metric == "rps":
+            made.note(f"containerConcurrency {concurrency} has no part in the target: the metric is rps")
+        made.add("total", rule.total, source, how or "what one pod can take")
+        share = known.UTILIZATION.get(self.annotations)
+        utilization = (
+            parse_float(share[1]) / 100
+            if share is not None
+            else (cluster.rps_utilization if rule.metric == "rps" else cluster.concurrency_utilization)
+        )
+        key = "" if rule.metric == "rps" else "container-concurrency-target-percentage"
+        made.add("utilization", f"{utilization * 100:g} %", self._setting(known.UTILIZATION, key))
+        formula = f"{rule.total:g} x {utilization:g}"
+        made.add("target", rule.target, "derived", f"{formula}: what the autoscaler aims at in each pod")
+        if rule.metric == "concurrency" and 0 < rule.target < 1:
+            made.note(f"one request is enough for {math.ceil(1 / rule.target)} pods: 1 / {rule.target:g}, rounded up")
+
+    def _windows(self, rule: scaling.Settings, cluster: scaling.ClusterConfig) -> None:
+        made = self.made
+        made.add("window", f"{rule.stable_window_s:g} s", self._setting(known.WINDOW, "stable-window"))
+        found = known.PANIC_WINDOW.get(self.annotations)
+        percentage = parse_float(found[1]) if found is not None else cluster.panic_window_percentage
+        exact = rule.stable_window_s * percentage / 100
+        made.add(
+            "panic window",
+            f"{rule.panic_window_s:g} s",
+            "derived",
+            f"{rule.stable_window_s:g} s x {percentage:g} % = {exact:g}, in whole seconds",
+        )
+        made.add(
+            "panic threshold",
+            f"{rule.panic_threshold * 100:g} %",
+            self._setting(known.PANIC_THRESHOLD, "panic-threshold-percentage"),
+        )
+        made.add("scale-down-delay", f"{rule.scale_down_delay_s:g} s", self._setting(known.DELAY, "scale-down-delay"))
+        if rule.scale_to_zero and rule.min_scale == 0:
+            made.add(
+                "scale-to-zero retention",
+                f"{rule.retention_s:g} s",
+                self._setting(known.RETENTION, "scale-to-zero-pod-retention-period"),
+            )
+            grace = self.from_map("config-autoscaler", "scale-to-zero-grace-period")
+            made.add("scale-to-zero grace", f"{rule.grace_s:g} s", grace)
+        elif known.RETENTION.get(self.annotations) is not None:
+            made.note("scale-to-zero-pod-retention-period has no effect: the revision never scales to zero")
+
+    def _burst(self, rule: scaling.Settings) -> None:
+        burst = rule.target_burst_capacity
+        how = (
+            f"the activator leaves the path when ready x {rule.total:g} - {burst:g} - requests under way is 0 or more"
+        )
+        if burst == 0:
+            how = "the activator is in the path only while no pod is ready"
+        elif burst < 0:
+            how = "the activator is always in the path, and pods are not asked for their figures"
+        self.made.add("target-burst-capacity", burst, self._setting(known.BURST, "target-burst-capacity"), how)
+
+    def _hpa(self) -> None:
+        made = self.made
+        settings = hpa.settings_of(self.annotations, self._cluster())
+        spec = hpa.autoscaler(settings)
+        made.add("class", known.HPA, self._setting(known.CLASS, "pod-autoscaler-class"))
+        made.add(
+            "HPA minReplicas",
+            spec.min_replicas or "none",
+            self._setting(known.MIN_SCALE, "min-scale"),
+            ("" if spec.min_replicas else "Kubernetes: 1"),
+        )
+        made.add("HPA maxReplicas", spec.max_replicas, self._setting(known.MAX_SCALE, "max-scale"))
+        source = self._setting(known.TARGET, "")
+        if not spec.metrics:
+            made.add("HPA metric", "cpu Utilization 80 %", DEFAULT, "no target: Kubernetes fills this in")
+            if settings.metric != "cpu":
+                made.note(f"metric {settings.metric} without a target has no effect: Kubernetes scales on cpu, 80 %")
+        for metric in spec.metrics:
+            made.add("HPA metric", _metric_text(metric), source)
+        made.add(
+            "HPA behavior",
+            "none" if spec.behavior is None else f"stabilisation {settings.window_s:g} s up and down",
+            self._setting(known.WINDOW, ""),
+            "nil: Kubernetes' older rules" if spec.behavior is None else "",
+        )
+        self._hpa_notes(settings)
+
+    def _hpa_notes(self, settings: hpa.HpaSettings) -> None:
+        made = self.made
+        mark = self._mark_of(known.TARGET)
+        if settings.metric == "memory" and settings.target is not None:
+            made.note(f"target {settings.target:g} is MiB for memory, not a percentage", mark)
+            asked = sum(_mebibytes(one) for one in self.spec["containers"])
+            if asked > settings.target:
+                made.note(
+                    f"target {settings.target:g}Mi is below the {asked:g}Mi that the containers request: it will "
+                    f"sit at its maximum of {settings.max_scale or 'no limit'}",
+                    mark,
+                )
+        found = known.MIN_SCALE.get(self.annotations)
+        if found is not None and not settings.min_scale:
+            made.note("min-scale 0 does not scale to zero with the class hpa", self._mark_of(known.MIN_SCALE))
+        unused = (known.UTILIZATION, known.ACTIVATION_SCALE, known.DELAY, known.RETENTION, known.BURST)
+        for setting in (*unused, known.PANIC_WINDOW, known.PANIC_THRESHOLD):
+            if setting.get(self.annotations) is not None:
+                made.note(f"{setting.key.split('/')[1]} has no effect with the class hpa", self._mark_of(setting))
+
+    def _mark_of(self, setting: known.Annotation) -> Mark | None:
+        found = setting.get(self.annotations)
+        node = self.annotation_node.child(found[0]) if found and self.annotation_node is not None else None
+        return node.mark if node is not None else None
+
+    def _traffic(self) -> None:
+        node = node_at(self.document.node, ("spec", "traffic"))
+        for number, target in enumerate(self.traffic):
+            entry = node.child(number) if node is not None else None
+            name = target.get("revisionName") or "latest"
+            tag = f", tag {target['tag']}" if target.get("tag") else ""
+            source = str(entry.mark) if entry is not None else DEFAULT
+            self.made.add(f"traffic to {name}", f"{target['percent']} %{tag}", source)
+            if name not in ("latest", self.revision_name):
+                self.made.note(
+                    f"revision {name} must exist, else the Route says RevisionMissing; emu runs the template alone, "
+                    "and the split is not emulated",
+                    entry.mark if entry is not None else None,
+                )
+
+
+def _metric_text(metric: Metric) -> str:
+    """A metric of an HPA in words."""
+    target = metric.target or 0
+    if metric.type == "AverageValue":
+        amount = f"{target // 1000 // 2**20}Mi" if metric.binary else f"{target / 1000:g}"
+        return f"{metric.name} AverageValue {amount}"
+    return f"{metric.name} Utilization {target} %"
+
+
+def _mebibytes(container: Mapping[str, Any]) -> float:
+    given = container.get("resources", {}).get("requests", {}).get("memory")
+    return float(parse_quantity(given)) / 2**20 if given else 0.0

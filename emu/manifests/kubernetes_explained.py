@@ -1,0 +1,98 @@
+"""Pod, Deployment and HorizontalPodAutoscaler, explained as far as emu reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.files.yamlfile import Node
+from emu.manifests.containers_explained import explain_resources, probe_text
+from emu.manifests.decode import decode
+from emu.manifests.documents import KSERVE, Document, Manifests
+from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place
+from emu.manifests.knative_notes import unknown_notes
+
+Spec = dict[str, Any]
+
+
+def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
+    """What Kubernetes makes of one of its own objects."""
+    made = Explanation(document)
+    if document.group == KSERVE:
+        made.note(f"emu does not explain {document.kind} yet")
+        return made
+    read = decode(document.node, document.kind)
+    unknown_notes(made, read.unknown)
+    made.refusals = [
+        Refusal(one.words, one.mark, "the API server", "quote it" if one.words.endswith("type string") else "")
+        for one in read.misfits
+    ]
+    if not made.accepted:
+        return made
+    spec: Spec = read.value.get("spec", {})
+    if document.kind == "HorizontalPodAutoscaler":
+        _autoscaler(made, spec, manifests)
+    else:
+        _pods(made, spec)
+    return made
+
+
+def _pods(made: Explanation, spec: Spec) -> None:
+    document = made.document
+    way: tuple[str, ...] = ("spec",)
+    if document.kind == "Deployment":
+        made.add("replicas", spec.get("replicas", 1), _source(document.node, "spec", "replicas"))
+        way, spec = ("spec", "template", "spec"), spec.get("template", {}).get("spec", {})
+    holder = node_at(document.node, way)
+    grace = spec.get("terminationGracePeriodSeconds", 30)
+    made.add("terminationGracePeriodSeconds", grace, _source(document.node, *way, "terminationGracePeriodSeconds"))
+    if not spec.get("containers"):
+        words = f"{document.kind}.{'.'.join(way)}.containers: Required value"
+        made.refusals.append(Refusal(words, place(document.node, ".".join(way)), "the API server"))
+    for group in ("initContainers", "containers"):
+        for number, container in enumerate(spec.get(group, [])):
+            where = node_at(holder, (group, number)) if holder is not None else None
+            _container(made, container, where)
+
+
+def _container(made: Explanation, container: Spec, where: Node | None) -> None:
+    name = container.get("name") or "?"
+    image = node_at(where, ("image",)) if where is not None else None
+    made.add(f"{name}: image", container.get("image", ""), str(image.mark) if image is not None else DEFAULT)
+    explain_resources(made, name, container, where)
+    for kind in ("readiness", "liveness", "startup"):
+        probe = container.get(f"{kind}Probe")
+        if probe is not None:
+            filled = {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3, **probe}
+            made.add(f"{name}: {kind}", probe_text(filled), _source(where, f"{kind}Probe"), "the kubelet runs it")
+
+
+def _autoscaler(made: Explanation, spec: Spec, manifests: Manifests) -> None:
+    root = made.document.node
+    target: Spec = spec.get("scaleTargetRef", {})
+    name = f"{target.get('kind', '?')} {target.get('name', '?')}"
+    made.add("scaleTargetRef", name, _source(root, "spec", "scaleTargetRef"))
+    if all(document.title != name for document in manifests.documents):
+        made.note(f"{name} is not among the files: it must exist, else nothing is scaled")
+    least, most = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
+    made.add("minReplicas", least, _source(root, "spec", "minReplicas"))
+    made.add("maxReplicas", most, _source(root, "spec", "maxReplicas"))
+    if most < 1:
+        words = f"spec.maxReplicas: Invalid value: {most}: must be greater than 0"
+        made.refusals.append(Refusal(words, place(root, "spec.maxReplicas"), "the API server"))
+    elif most < least:
+        words = f"spec.maxReplicas: Invalid value: {most}: must be greater than or equal to `minReplicas`"
+        made.refusals.append(Refusal(words, place(root, "spec.maxReplicas"), "the API server"))
+    for number, metric in enumerate(spec.get("metrics", [])):
+        resource: Spec = metric.get("resource") or metric.get("containerResource") or {}
+        goal = ", ".join(f"{key} {value}" for key, value in sorted(resource.get("target", {}).items()))
+        text = f"{metric.get('type', '?')} {resource.get('name', '')} {goal}".strip()
+        made.add(f"metric {number + 1}", text, _source(root, "spec", "metrics", number))
+    if not spec.get("metrics"):
+        made.add("metric 1", "cpu Utilization 80 %", DEFAULT, "no metrics: Kubernetes fills this in")
+    if "behavior" not in spec:
+        made.add("behavior", "none", DEFAULT, "scale-down is stabilised over 300 s, scale-up at most doubles, or 4")
+
+
+def _source(node: Node | None, *way: str | int) -> str:
+    found = node_at(node, way) if node is not None else None
+    return str(found.mark) if found is not None else DEFAULT

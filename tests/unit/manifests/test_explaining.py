@@ -1,0 +1,187 @@
+"""`emu explain`: what is said of a manifest, with its place, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emu.cli.main import main
+from emu.errors import EmuError
+from emu.manifests.explaining import explain_files
+from emu.manifests.explanation import Explanation
+
+KEPT = Path(__file__).parents[2] / "fixtures" / "manifests"
+SERVICE = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: shop}
+spec:
+  template:
+    metadata:
+      annotations: %s
+    spec:
+      containerConcurrency: 1
+      containers:
+      - image: registry.example/shop
+"""
+
+
+def explained(tmp_path: Path, *texts: str) -> list[Explanation]:
+    """Files with these texts, explained."""
+    paths = []
+    for number, text in enumerate(texts):
+        paths.append(tmp_path / f"{number}.yaml")
+        paths[-1].write_text(text, encoding="utf-8")
+    return explain_files(paths)
+
+
+def values(one: Explanation) -> dict[str, str]:
+    """Values by name."""
+    return {value.name: value.text for value in one.values}
+
+
+def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:
+    """A line of the manifest, a key of a ConfigMap, a default, or a formula."""
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-autoscaler}\ndata:\n  stable-window: 30s\n"
+    (one,) = explained(tmp_path, SERVICE % '{autoscaling.knative.dev/target: "5"}', config)
+    found = {value.name: value for value in one.values}
+    assert found["total"].text == "1"
+    assert found["total"].source == f"{tmp_path}/0.yaml:7:53, autoscaling.knative.dev/target"
+    assert found["window"].source == f"{tmp_path}/1.yaml:5:18, config-autoscaler stable-window"
+    assert found["metric"].source == "default"
+    assert found["target"].how.startswith("1 x 0.7")
+    notes = [note.text for note in one.notes]
+    assert "target 5 is above containerConcurrency 1, which counts instead" in notes
+    assert "one request is enough for 2 pods: 1 / 0.7, rounded up" in notes
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (
+            "autoscaling.knative.dev/containerConcurrency",
+            "`autoscaling.knative.dev/containerConcurrency` is no annotation of Knative: containerConcurrency is a "
+            "field of the revision's spec",
+        ),
+        (
+            "autoscaling.knative.dev/minscale",
+            "`autoscaling.knative.dev/minscale` is no annotation of Knative, and has no effect; is "
+            "autoscaling.knative.dev/minScale meant?",
+        ),
+    ],
+)
+def test_what_is_accepted_and_ignored_is_said(tmp_path: Path, annotation: str, text: str) -> None:
+    """An annotation that Knative does not know is a note with its place."""
+    (one,) = explained(tmp_path, SERVICE % f'{{{annotation}: "5"}}')
+    assert one.accepted
+    assert [(note.text, note.mark.line if note.mark else 0) for note in one.notes if annotation in note.text] == [
+        (text, 7)
+    ]
+
+
+def test_a_refusal_has_its_place(tmp_path: Path) -> None:
+    """Also where the key itself has dots in it."""
+    (one,) = explained(tmp_path, SERVICE % "\n        autoscaling.knative.dev/window: 5s")
+    assert [(refusal.words, refusal.mark.line) for refusal in one.refusals] == [
+        ("expected 6s <= 5s <= 1h0m0s: spec.template.metadata.annotations.autoscaling.knative.dev/window", 8)
+    ]
+
+
+def test_several_documents_and_a_list_are_read(tmp_path: Path) -> None:
+    """Empty documents are left out; what kubectl prints as a List is its items."""
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: x}]}\n"
+    listed = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: b}, spec: {}}\n"
+    found = explained(tmp_path, f"---\n{pod}---\n---\n{listed}")
+    assert [(one.document.name, one.accepted) for one in found] == [("a", True), ("b", False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("kind: Gateway\napiVersion: x/v1\n", "1:7: kind: emu does not read a Gateway of x/v1"),
+        ("kind: Service\napiVersion: v1\n", "1:7: kind: emu does not read a Service of v1"),
+        (
+            "kind: Service\napiVersion: serving.knative.dev/v1alpha1\n",
+            "2:13: apiVersion: serving.knative.dev/v1alpha1",
+        ),
+        ("kind: Service\n", "1:1: apiVersion: missing"),
+        ("- a\n", "1:1: not a manifest"),
+        ("# nothing\n", "empty"),
+    ],
+)
+def test_what_is_no_manifest_is_one_clear_error(tmp_path: Path, text: str, what: str) -> None:
+    """It says what is known."""
+    with pytest.raises(EmuError) as refused:
+        explained(tmp_path, text)
+    assert what in refused.value.what
+
+
+def test_a_config_map_that_knative_refuses_is_reported(tmp_path: Path) -> None:
+    """And the defaults count in its place."""
+    config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config-autoscaler}\ndata: {stable-window: 5s}\n"
+    refused, service = explained(tmp_path, config, SERVICE % "{}")
+    assert refused.refusals[0].words == "stable-window = 5s, must be in [6s; 1h0m0s] range"
+    assert refused.refusals[0].mark.line == 4
+    assert values(service)["window"] == "60 s"
+
+
+def test_yes_is_true_as_kubernetes_reads_it(tmp_path: Path) -> None:
+    """An annotation `yes` is no text."""
+    (one,) = explained(tmp_path, SERVICE % "{x: yes}")
+    assert "cannot unmarshal bool" in one.refusals[0].words
+
+
+def test_the_exit_status_is_2_where_anything_is_refused(tmp_path: Path) -> None:
+    """And 0 where nothing is; --json says the same."""
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(SERVICE % "{}", encoding="utf-8")
+    bad.write_text(SERVICE % "{autoscaling.knative.dev/window: 5s}", encoding="utf-8")
+    run = CliRunner().invoke
+    assert run(main, ["explain", str(good)]).exit_code == 0
+    refused = run(main, ["explain", str(bad)])
+    assert (refused.exit_code, "expected 6s <= 5s <= 1h0m0s" in refused.output) == (2, True)
+    told = run(main, ["explain", "--json", str(bad)])
+    assert (told.exit_code, json.loads(told.output)["objects"][0]["accepted"]) == (2, False)
+
+
+_ATOMS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=20),
+    st.sampled_from(["", "-1", "1_0", "inf", "NaN", "10m", "1Gi", "a.b[0]", "[", [], {}, [None], {"a": 1}]),
+)
+
+
+def _paths(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [way, *(path for key, one in below for path in _paths(one, (*way, key)))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_no_value_anywhere_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever stands at any place of a real manifest: it is accepted, refused, or one clear error."""
+    from emu.files.yamlfile import parse_documents
+
+    file = data.draw(st.sampled_from(sorted(KEPT.glob("*.yaml"))))
+    whole = parse_documents(file.read_text(encoding="utf-8"), "x")[0].plain()
+    *way, last = data.draw(st.sampled_from([path for path in _paths(whole) if path]))
+    holder = whole
+    for step in way:
+        holder = holder[step]
+    holder[last] = data.draw(_ATOMS)
+    path = tmp_path_factory.mktemp("fuzz") / "x.yaml"
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    try:
+        for one in explain_files([path]):
+            json.dumps(one.as_json())
+    except EmuError:
+        pass
