@@ -22,6 +22,10 @@ USER_PORT = 8080
 """Knative's default container port."""
 HOLD_VARIABLE, START_VARIABLE = "EMU_HOLD_BYTES", "EMU_START_SECONDS"
 """What a sidecar's stand-in is to hold, and how long it takes to be ready."""
+WORK_VARIABLE = "EMU_WORK"
+"""What an init container's stand-in does: a `Work` as a query string."""
+VOLUMES_VARIABLE = "EMU_VOLUMES"
+"""Where the pod's volumes are mounted in the app: paths with a colon between them."""
 DATA_DIR = "/data"
 """Where the app's volume on a real block device is mounted; `readFile` and `writeFile` name files in it."""
 
@@ -39,9 +43,9 @@ class Work:
     """read all of the request's body; `slow`: at `body_rate` bytes/s; `ignore`: never read it."""
     body_rate: int = 64 * 1024
     read_file: str | None = None
-    """Read this whole file in DATA_DIR, through the page cache."""
+    """Read this whole file in DATA_DIR, or by its path in a volume, through the page cache."""
     write_file: str | None = None
-    """Write `write_bytes` to this file in DATA_DIR, through the page cache, without fsync."""
+    """Write `write_bytes` to this file, named likewise, through the page cache, without fsync."""
     write_bytes: int = 0
     hold: int = 0
     """Bytes of anonymous memory, each page touched."""

@@ -771,6 +771,7 @@ class FakeEngine(Engine):
         self.made: list[ContainerRequest] = []
         self.running: dict[str, bool] = {}
         self.exit_codes: dict[str, int] = {}
+        self.oom_killed: dict[str, bool | None] = {}
         self.calls: list[tuple[str, str]] = []
         """What was asked of it: (what, container's id)."""
         self.executed: Callable[[Sequence[str]], Executed] = lambda _: Executed(0, "")
@@ -786,10 +787,11 @@ class FakeEngine(Engine):
         """It runs."""
         self.running[container_id] = True
 
-    def end(self, container_id: str, exit_code: int) -> None:
+    def end(self, container_id: str, exit_code: int, oom_killed: bool | None = None) -> None:
         """It ends, and the engine tells."""
         if self.running.pop(container_id, False):
             self.exit_codes[container_id] = exit_code
+            self.oom_killed[container_id] = oom_killed
             self.tell("die", container_id)
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
@@ -813,7 +815,8 @@ class FakeEngine(Engine):
     def state(self, container_id: str) -> dict[str, Any]:
         """As far as it is asked for."""
         code = self.exit_codes.get(container_id, 0)
-        return {"Status": "running" if container_id in self.running else "exited", "ExitCode": code, "Pid": 1}
+        status = "running" if container_id in self.running else "exited"
+        return {"Status": status, "ExitCode": code, "Pid": 1, "OOMKilled": self.oom_killed.get(container_id)}
 
     def stop(self, container_id: str, grace_s: int) -> None:
         """SIGTERM, on which it ends well."""

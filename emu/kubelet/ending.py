@@ -19,6 +19,7 @@ _LEAST_GRACE_S = 2
 _SIGNALLED_WITHIN_S = 10.0
 """At a pod's end hooks wait for the other containers' SIGTERM, but not for an engine that sends none."""
 _JOIN_S = 5.0
+_LOOK_S = 0.02
 
 
 class Ending:
@@ -33,6 +34,7 @@ class Ending:
         self._hurried = threading.Event()
         self._unsignalled: set[str] = set()
         """Ids of the containers without a hook that have not got their SIGTERM yet, at the pod's end."""
+        self._ended: set[str] = set()
 
     @property
     def hurried(self) -> bool:
@@ -51,9 +53,17 @@ class Ending:
         """The engine has sent a container a signal, or it has ended."""
         self._unsignalled.discard(container_id)
 
-    def stop(self, instance: Instance, grace_s: float, hook: Hook | None, *, least: bool) -> None:
-        """Begin to end a container. `least`: after SIGTERM it has 2 s, however long the hook took."""
-        thread = threading.Thread(target=self._stop, args=(instance, grace_s, hook, least), daemon=True)
+    def ended(self, container_id: str) -> None:
+        """A container has ended."""
+        self._ended.add(container_id)
+
+    def stop(
+        self, instance: Instance, grace_s: float, hook: Hook | None, *, least: bool, after: Collection[str] = ()
+    ) -> None:
+        """Begin to end a container. `least`: after SIGTERM it has 2 s, however long the hook took. `after`: the ids
+        of containers whose end its SIGTERM waits for; the wait is the grace period's too.
+        """
+        thread = threading.Thread(target=self._stop, args=(instance, grace_s, hook, least, after), daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -62,13 +72,17 @@ class Ending:
         for thread in self._threads:
             thread.join(_JOIN_S)
 
-    def _stop(self, instance: Instance, grace_s: float, hook: Hook | None, least: bool) -> None:
+    def _stop(
+        self, instance: Instance, grace_s: float, hook: Hook | None, least: bool, after: Collection[str]
+    ) -> None:
         """Thaw, preStop, SIGTERM, SIGKILL. The hook's time is the grace period's."""
         began = now()
         self._containers.thaw(instance)
         if hook is not None:
             self._await_the_others()
             self._run_hook(instance, hook, grace_s)
+        while not self._ended.issuperset(after) and now() - began < grace_s and not self.hurried:
+            self._hurried.wait(_LOOK_S)
         try:
             left_s = 0.0 if self.hurried else grace_s - (now() - began)
             self._engine.stop(instance.id, max(_LEAST_GRACE_S if least else 0, round(left_s)))
@@ -83,7 +97,7 @@ class Ending:
         """
         give_up = now() + _SIGNALLED_WITHIN_S
         while self._unsignalled and now() < give_up and not self.hurried:
-            self._hurried.wait(0.02)
+            self._hurried.wait(_LOOK_S)
 
     def _run_hook(self, instance: Instance, hook: Hook, grace_s: float) -> None:
         try:

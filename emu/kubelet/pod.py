@@ -21,11 +21,13 @@ from typing import Self
 from cgroups import files
 from cgroups.errors import CgroupError
 from emu.errors import EmuError
+from emu.kubelet.emptydirs import EmptyDirs
 from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import Volumes
 from emu.policy import qos
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
 from emu.policy.kubelet.memory import cpu_request
+from emu.policy.lifecycle import Role
 from emu.record.events import (
     SCALE_DOWN,
     ContainerCreated,
@@ -37,7 +39,16 @@ from emu.record.events import (
     now,
 )
 from emu.runtime import images
-from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_POD, LABEL_RUN, ContainerRequest, EngineGone, Runtime
+from emu.runtime.api import (
+    LABEL_CONTAINER,
+    LABEL_OWNER,
+    LABEL_POD,
+    LABEL_RUN,
+    ContainerRequest,
+    EngineGone,
+    Runtime,
+    VolumeMount,
+)
 from emu.runtime.podcgroup import PodCgroup
 
 SANDBOX = "sandbox"
@@ -62,6 +73,8 @@ class Instance:
     name: str
     cgroup: Path
     """Where its cgroup is while it runs."""
+    role: Role = "container"
+    """As in its template."""
 
 
 class Pod:
@@ -93,6 +106,14 @@ class Pod:
         self._machine_memory_bytes = machine_memory_bytes
         self._log_driver = log_driver
         self._labels = {LABEL_RUN: run_id, LABEL_POD: name, LABEL_OWNER: owner}
+        self._empty_dirs = EmptyDirs(
+            template.empty_dirs,
+            engine,
+            f"{run_id}-{name}",
+            self._labels,
+            pod_memory_max=template.cgroup.memory_max,
+            machine_memory_bytes=machine_memory_bytes,
+        )
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
         self.on_create: Callable[[Instance], None] = lambda _: None
@@ -107,6 +128,8 @@ class Pod:
             stack.callback(self.cgroup.remove)
             self.cgroup.create()
             self._limit_pod()
+            stack.callback(self._empty_dirs.remove)
+            self._empty_dirs.make()
             stack.callback(self._remove_containers)
             self._stack = stack.pop_all()
         return self
@@ -176,6 +199,7 @@ class Pod:
         name = f"{self._run_id}.{self.name}.{container}.{attempt}"
         template = None if container == SANDBOX else self.template.container(container)
         request = self._sandbox_request(name) if template is None else self._request(template, name)
+        role: Role = "container" if template is None else template.role
         made = self._engine.create(request)
         self._log.append(
             ContainerCreated(
@@ -192,7 +216,7 @@ class Pod:
                 probes=[] if template is None else list(template.declared_probes),
             )
         )
-        instance = Instance(self.name, container, attempt, made, name, self.cgroup.container_path(made))
+        instance = Instance(self.name, container, attempt, made, name, self.cgroup.container_path(made), role)
         self.instances.append(instance)
         self.on_create(instance)
         return instance
@@ -207,10 +231,19 @@ class Pod:
             oom_score_adj=qos.SANDBOX_ADJ,
             cgroup_parent=self.cgroup.docker_parent,
             user="65532:65532",
+            mounts=[
+                VolumeMount(volume, f"/run/emu/volumes/{index}")
+                for index, volume in enumerate(self._empty_dirs.in_memory)
+            ],
+            shm_bytes=self.template.shm_bytes,
         )
 
     def _request(self, container: ContainerTemplate, name: str) -> ContainerRequest:
         volume = container.volume
+        of_run = [] if volume is None else [VolumeMount(self._volumes.named(volume[0]), volume[1], filled=True)]
+        of_pod = [
+            VolumeMount(self._empty_dirs.named(one.volume), one.path, one.read_only) for one in container.mounts
+        ]
         return ContainerRequest(
             name=name,
             image=container.image,
@@ -225,7 +258,7 @@ class Pod:
             oom_score_adj=self.oom_score_adj(container),
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
-            volume=None if volume is None else (self._volumes.named(volume[0]), volume[1]),
+            mounts=[*of_run, *of_pod],
             bind=container.bind,
             log_driver=self._log_driver,
         )
@@ -288,9 +321,8 @@ class Pod:
             self._log.append(Note(t=now(), what=f"{instance.container}: {error.what}", why=error.why))
 
     def _limit_pod(self) -> None:
-        pod, said = self.template.asked, self.template.memory
-        files = pod.cgroup(best_effort=qos.qos_class(pod) == "BestEffort")
-        self.cgroup.limit(files.memory_max if said.max is None else said.max, said.swap_max, files.cpu_weight)
+        files = self.template.cgroup
+        self.cgroup.limit(files.memory_max, self.template.memory.swap_max, files.cpu_weight)
 
     def _remove_containers(self) -> None:
         """All of them. Without the engine their processes are ended all the same; what it knows of them is removed if

@@ -44,6 +44,10 @@ class Probes:
         for name, probes in self._states.items():
             self._states[name] = probing.ending(probes) if hooks else ContainerProbes({})
 
+    def started(self, container: str) -> bool:
+        """Whether its startup probe has succeeded, or it has none."""
+        return self._states[container].started
+
     def ready(self, container: str) -> bool:
         """Whether its probes say that it is."""
         return self._states[container].ready

@@ -6,12 +6,12 @@ Plain values; whoever makes one decides what is in it. `emu.kubelet` runs any.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
-from emu.policy import effective
+from emu.policy import effective, qos
 from emu.policy.kubelet.pod import Container, Pod
-from emu.policy.lifecycle import BackOffRule
+from emu.policy.lifecycle import BackOffRule, Role
 from emu.policy.probing import Kind, ProbeRule
 from emu.spec import (
     ExecSpec,
@@ -20,11 +20,11 @@ from emu.spec import (
     MemoryControls,
     PodMemory,
     ProbeSpec,
-    Resources,
     RestartPolicy,
     SleepSpec,
     TcpSocketSpec,
 )
+from emu.spec import Resources as ContainerResources
 
 Hook = ExecSpec | HttpGetSpec | SleepSpec
 """What a preStop hook does."""
@@ -68,10 +68,30 @@ class PodProbe:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume on the engine's disk that lives as long as the pod, and the files made in it before the pod starts."""
+    """A volume on the engine's disk that lives as long as the run, and the files made in it before the pod starts."""
 
     name: str
     files: tuple[FileSpec, ...] = ()
+
+
+@dataclass(frozen=True)
+class EmptyDir:
+    """A volume that lives as long as the pod, which any user may write to."""
+
+    name: str
+    in_memory: bool = False
+    """A tmpfs; else it is on the engine's disk."""
+    size_limit: int | None = None
+    """Of a tmpfs, in bytes; None: what the pod may use."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """An emptyDir in a container."""
+
+    volume: str
+    path: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +100,13 @@ class ContainerTemplate:
 
     name: str
     image: str
+    role: Role = "container"
+    """Whether it is an init container, or a sidecar that is one."""
     command: tuple[str, ...] | None = None
     """In place of the image's entrypoint."""
     args: tuple[str, ...] | None = None
     env: Mapping[str, str | FieldRef] = field(default_factory=dict)
-    resources: Resources = field(default_factory=Resources)
+    resources: ContainerResources = field(default_factory=ContainerResources)
     memory: MemoryControls = field(default_factory=MemoryControls)
     port: int | None = None
     """Where probes connect unless they say otherwise."""
@@ -93,7 +115,9 @@ class ContainerTemplate:
     """The kinds of probe that its user gave it, for the record: a platform may have it probed otherwise."""
     pre_stop: Hook | None = None
     volume: tuple[str, str] | None = None
-    """The name of a volume of the pod, and where it is mounted."""
+    """The name of a volume of the run, and where it is mounted."""
+    mounts: tuple[Mount, ...] = ()
+    """Volumes of the pod."""
     bind: tuple[str, str] | None = None
     """A folder of this machine and where it is mounted, to read only."""
 
@@ -102,7 +126,7 @@ class ContainerTemplate:
         """What it asks for, in the kubelet's terms."""
         requests, limits = self.resources.requests, self.resources.limits
         asked = effective.Asked(requests.memory, limits.memory, requests.cpu, limits.cpu)
-        return Container(self.name, effective.Resources.of(asked).defaulted)
+        return Container(self.name, effective.Resources.of(asked).defaulted, sidecar=self.role == "sidecar")
 
     @property
     def controls(self) -> dict[str, str]:
@@ -129,9 +153,12 @@ class PodTemplate:
     """A pod that can be made, as often as is wanted."""
 
     containers: tuple[ContainerTemplate, ...]
-    """In the order in which they are started."""
+    """In the order in which they are started, the init containers first."""
     memory: PodMemory = field(default_factory=PodMemory)
     volumes: tuple[Volume, ...] = ()
+    empty_dirs: tuple[EmptyDir, ...] = ()
+    shm_bytes: int = 64 << 20
+    """The size of /dev/shm, which its containers share."""
     grace_s: int = 30
     """Seconds from SIGTERM to SIGKILL, preStop hook included."""
     last_grace_s: int = 0
@@ -149,7 +176,17 @@ class PodTemplate:
     @property
     def asked(self) -> Pod:
         """What it asks for, in the kubelet's terms."""
-        return Pod([one.asked for one in self.containers])
+        return Pod(
+            [one.asked for one in self.containers if one.role == "container"],
+            [one.asked for one in self.containers if one.role != "container"],
+        )
+
+    @property
+    def cgroup(self) -> effective.PodCgroup:
+        """What the pod's cgroup gets; a memory.max that its user gave goes first."""
+        pod = self.asked
+        files = pod.cgroup(best_effort=qos.qos_class(pod) == "BestEffort")
+        return files if self.memory.max is None else replace(files, memory_max=self.memory.max)
 
     def container(self, name: str) -> ContainerTemplate:
         """The container of this name."""

@@ -16,7 +16,7 @@ from emu.kubelet.template import PodTemplate
 from emu.messages import DATA_DIR
 from emu.record.events import now
 from emu.runtime import images
-from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, Runtime
+from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, Runtime, VolumeMount
 from emu.spec import FileSpec
 
 _DEADLINE_S = 900.0
@@ -73,7 +73,7 @@ def make_file(
             command=[
                 "/usr/bin/python3", "-m", "emu.daemon.app", "make-file", f"{DATA_DIR}/{file.name}", str(file.size),
             ],
-            volume=(volume, DATA_DIR),
+            mounts=[VolumeMount(volume, DATA_DIR, filled=True)],
         )
     )  # fmt: skip
     engine.start(made)

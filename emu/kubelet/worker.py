@@ -62,13 +62,13 @@ class PodWorker:
         self._containers = Containers(pod, engine, log)
         self._probes = Probes(self._containers, put, hold_frozen=hold_frozen)
         self._end = Ending(self._containers, engine, log, put)
-        self.states = {name: ContainerState() for name in pod.containers}
+        self.states = {one.name: ContainerState(role=one.role) for one in pod.template.containers}
         """Each container's state."""
         self.instances: dict[str, Instance] = {}
         """The instance of each container that runs or ran last."""
         self._killed_for: dict[str, Kind] = {}
         self._view: PodView | None = None
-        self._ending = self._terminating = False
+        self._ending = self._terminating = self._done = False
         self.stop_by = 0.0
         """When its containers should have ended, once they are to."""
         self.blind = False
@@ -109,6 +109,8 @@ class PodWorker:
         """A container is not ready yet, and may become so by itself. Not one that is frozen: it is asked again once
         a request has it thawed.
         """
+        if lifecycle.has_failed_for_good(self.states.values()):
+            return False
         return any(not state.ready and not self._held(name) for name, state in self.states.items())
 
     def _held(self, name: str) -> bool:
@@ -138,11 +140,10 @@ class PodWorker:
         self._pod.open()
 
     def start(self) -> None:
-        """Start every container for the first time, in a pod that is open. EngineGone."""
+        """Start the pod, which is opened first: every container, or the first of those before them. EngineGone."""
         if not self._pod.address:
             self.open()
-        for name in self._pod.containers:
-            self._start(name)
+        self._start_next()
 
     def due_at(self) -> float | None:
         """When there is something to do although nothing happened."""
@@ -152,7 +153,10 @@ class PodWorker:
         """Ask and start what is due. EngineGone."""
         self._probes.ask_due()
         if not self._ending:
+            self._end_sidecars()
+        if not self._ending and not self._done:
             self._start_due()
+            self._start_next()
         self._record_view()
 
     def take(self, fact: Fact) -> None:
@@ -180,13 +184,11 @@ class PodWorker:
         self.stop_by = now() + grace_s + _STOP_MARGIN_S
         running = self._running()
         if hooks:
-            without = (one.id for one in running if template.container(one.container).pre_stop is None)
-            self._end.hold_hooks(set(without))
+            self._end.hold_hooks({one.id for one in running if self._is_signalled_at_once(one)})
         self._probes.end(hooks=hooks)
         for instance in running:
             if hooks:
-                name = instance.container
-                self._record(name, "Normal", "Killing", f"Stopping container {name}")
+                self._record_stopping(instance)
             self._stop(instance, grace_s, why if hooks else "run")
 
     def hurry(self) -> None:
@@ -207,7 +209,21 @@ class PodWorker:
             ContainerStopping(t=now(), container=name, attempt=instance.attempt, why=why, grace_s=grace_s)
         )
         hook = self._pod.template.container(name).pre_stop if why != "run" and grace_s > 0 else None
-        self._end.stop(instance, grace_s, hook, least=self._terminating or grace_s > 0)
+        least = self._terminating or grace_s > 0
+        self._end.stop(instance, grace_s, hook, least=least, after=self._before_its_end(instance))
+
+    def _is_signalled_at_once(self, instance: Instance) -> bool:
+        """At the pod's end: neither a hook nor other containers come before its SIGTERM."""
+        template = self._pod.template.container(instance.container)
+        return template.pre_stop is None and template.role != "sidecar"
+
+    def _before_its_end(self, instance: Instance) -> list[str]:
+        """The ids of what ends before a sidecar when the pod does: the containers, and the sidecars after it."""
+        if self.states[instance.container].role != "sidecar" or not (self._ending or self._done):
+            return []
+        names = list(self.states)
+        later = names[names.index(instance.container) + 1 :]
+        return [one.id for one in self._running() if one.container in later]
 
     # Starting and ending
 
@@ -242,9 +258,28 @@ class PodWorker:
                 self.states[name] = lifecycle.restarting(state)
                 self._start(name)
 
+    def _start_next(self) -> None:
+        """Start what is due for the first time. A sidecar without a startup probe has started once it runs, and lets
+        the next one start at once.
+        """
+        while due := lifecycle.due_to_start(self.states):
+            for name in due:
+                self._start(name)
+
+    def _end_sidecars(self) -> None:
+        """End the sidecars of a pod whose containers have ended for good, in order."""
+        if self._done or not lifecycle.is_done(self.states.values()):
+            return
+        self._done = True
+        for instance in self._running():
+            self._record_stopping(instance)
+            self._stop(instance, self._pod.template.grace_s, "pod")
+
     def _on_engine(self, fact: EngineActed) -> None:
         if fact.action in ("kill", "die"):
             self._end.signalled(fact.container_id)
+        if fact.action == "die":
+            self._end.ended(fact.container_id)
         if fact.action == "kill" and not self._ending and self._holds_the_network(fact.container_id):
             raise EngineGone("it stopped the pod's pause container, as it does when it shuts down")
         if fact.action != "die":
@@ -275,18 +310,21 @@ class PodWorker:
                 id=instance.id,
                 exit_code=exit_code,
                 docker_oom_killed=flag,
-                asked=self._ending,
+                asked=self._ending or self._done,
                 started_at=str(engine_state.get("StartedAt")),
                 finished_at=str(engine_state.get("FinishedAt")),
                 killed_for=killed_for,
             )
         )
+        before = self.states[name]
         self.states[name] = state = lifecycle.exited(
-            self.states[name],
+            before,
             moment,
             exit_code=exit_code,
             reason=_reason(exit_code, oom, could_not_start),
-            policy="Never" if self._ending else self._pod.template.restart_policy,
+            policy="Never"
+            if self._ending or self._done
+            else lifecycle.policy_of(before, self._pod.template.restart_policy),
             rule=self._pod.template.back_off,
             by_probe=killed_for is not None,
         )
@@ -323,6 +361,10 @@ class PodWorker:
         self._log.append(event)
         self._on_event(event)
 
+    def _record_stopping(self, instance: Instance) -> None:
+        name = instance.container
+        self._record(name, "Normal", "Killing", f"Stopping container {name}")
+
     def _record_answer(self, name: str, kind: Kind, answer: Answer) -> None:
         if answer.outcome == "failure":
             self._record(name, "Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {answer.message}")
@@ -334,7 +376,11 @@ class PodWorker:
 
     def _record_readiness(self, name: str) -> None:
         state, ready = self.states[name], self._probes.ready(name)
-        if state.phase == "running" and state.ready != ready:
+        if state.phase != "running" or state.role == "init":
+            return
+        if state.role == "sidecar" and self._probes.started(name):
+            self.states[name] = state = lifecycle.startup(state)
+        if state.ready != ready:
             self.states[name] = lifecycle.readiness(state, ready)
             self._log.append(ContainerReady(t=now(), container=name, attempt=self._attempt(name), ready=ready))
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from emu.policy import printing
 from emu.policy.printing import Container, PodFacts, Running, Terminated, Waiting, print_pod
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 Phase = Literal["waiting", "creating", "running", "back-off", "terminated"]
+Role = Literal["container", "init", "sidecar"]
+"""init: it runs to its end before the containers start. sidecar: an init container with restartPolicy Always, which
+is started in turn and goes on running.
+"""
+OOM_KILLED = "OOMKilled"
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,11 @@ class ContainerState:
     """One container of the pod, over all its instances."""
 
     phase: Phase = "waiting"
+    role: Role = "container"
+    started: bool = False
+    """Of a sidecar: it runs, and its startup probe has succeeded if it has one."""
     ready: bool = False
+    """An init container is once it has completed."""
     restarts: int = 0
     started_at: float | None = None
     start_at: float | None = None
@@ -51,6 +61,41 @@ class ContainerState:
         """The number of the instance that runs or ran last, from 0."""
         return self.restarts
 
+    @property
+    def completed(self) -> bool:
+        """It ended as an init container should: with exit code 0, and no process of it was OOM-killed."""
+        return self.phase == "terminated" and self.last_exit_code == 0 and self.last_reason != OOM_KILLED
+
+    @property
+    def is_past(self) -> bool:
+        """What comes after it in the pod's order may start."""
+        return self.started if self.role == "sidecar" else self.completed
+
+
+def due_to_start(states: Mapping[str, ContainerState]) -> list[str]:
+    """The containers to start now for the first time, in the pod's order: the next init container or sidecar once the
+    one before it has completed or started, all others once those have.
+    """
+    for name, state in states.items():
+        if state.role != "container" and not state.is_past:
+            return [name] if state.phase == "waiting" else []
+    return [name for name, state in states.items() if state.role == "container" and state.phase == "waiting"]
+
+
+def has_failed_for_good(states: Iterable[ContainerState]) -> bool:
+    """An init container has failed and will not be started again: nothing after it is started either."""
+    return any(state.role == "init" and state.phase == "terminated" and not state.completed for state in states)
+
+
+def is_done(states: Iterable[ContainerState]) -> bool:
+    """All containers have ended for good: nobody needs the sidecars any more."""
+    return all(state.phase == "terminated" for state in states if state.role == "container")
+
+
+def policy_of(state: ContainerState, pod: RestartPolicy) -> RestartPolicy:
+    """Of one container: the pod's, but a sidecar has its own, Always."""
+    return "Always" if state.role == "sidecar" else pod
+
 
 def started(state: ContainerState, now: float) -> ContainerState:
     """The engine said that it runs."""
@@ -60,6 +105,11 @@ def started(state: ContainerState, now: float) -> ContainerState:
 def readiness(state: ContainerState, ready: bool) -> ContainerState:
     """A readiness probe's answer changed."""
     return replace(state, ready=ready)
+
+
+def startup(state: ContainerState) -> ContainerState:
+    """Its startup probe succeeded, or it has none and runs."""
+    return replace(state, started=True)
 
 
 def exited(
@@ -74,9 +124,11 @@ def exited(
 ) -> ContainerState:
     """It ended: terminated for good, or in back-off until `start_at`. `reason` as Kubernetes words it
     (OOMKilled, Error, Completed). `by_probe`: the kubelet killed it for a probe, and restarts it whatever its exit
-    code unless the policy is Never.
+    code unless the policy is Never. An init container that has completed is restarted under no policy.
     """
-    gone = replace(state, ready=False, exited_at=now, last_reason=reason, last_exit_code=exit_code)
+    gone = replace(state, ready=False, started=False, exited_at=now, last_reason=reason, last_exit_code=exit_code)
+    if state.role == "init" and exit_code == 0 and reason != OOM_KILLED:
+        return replace(gone, phase="terminated", ready=True, start_at=None)
     if policy == "Never" or (policy == "OnFailure" and exit_code == 0 and not by_probe):
         return replace(gone, phase="terminated", start_at=None)
     delay_s, back_off_s = next_delay(state, now, rule, by_probe=by_probe)
@@ -128,32 +180,49 @@ def pod_view(containers: Sequence[ContainerState], now: float, *, terminating: b
     """READY STATUS RESTARTS as `kubectl get pod` prints them: a back-off shows the exit's reason until the kubelet's
     next look and CrashLoopBackOff while it waits. `terminating`: the pod is being deleted.
     """
+    inits = [state for state in containers if state.role != "container"]
+    own = [state for state in containers if state.role == "container"]
+    first = "PodInitializing" if inits else "ContainerCreating"
+    initialized = all(state.is_past for state in inits)
     facts = PodFacts(
-        [_printable(state, now) for state in containers],
-        phase=_phase(containers),
+        [_printable(state, now, first) for state in own],
+        [_printable(state, now, first) for state in inits],
+        phase=_phase(own, inits),
         ready=all(state.ready for state in containers),
+        initialized=initialized or any(state.phase != "waiting" for state in own),
         deleted=terminating,
     )
     printed = print_pod(facts if not terminating else replace(facts, phase="Running"), now)
-    return PodView(printed.ready, printed.status, sum(state.restarts for state in containers))
+    return PodView(printed.ready, printed.status, int(printed.restarts.split()[0]))
 
 
-def _printable(state: ContainerState, now: float) -> Container:
-    return Container(_state(state, now), state.ready, state.restarts, state.exited_at)
+def _printable(state: ContainerState, now: float, first: str) -> Container:
+    sidecar = state.role == "sidecar"
+    return Container(
+        _state(state, now, first),
+        state.ready,
+        state.restarts,
+        state.exited_at,
+        started=state.started,
+        sidecar=sidecar,
+    )
 
 
-def _state(state: ContainerState, now: float) -> Waiting | Running | Terminated:
+def _state(state: ContainerState, now: float, first: str) -> Waiting | Running | Terminated:
+    """`first`: what it waits for before its first start."""
     if state.phase == "running":
         return Running()
     if state.phase in ("waiting", "creating") and state.restarts == 0:
-        return Waiting("ContainerCreating")
+        return Waiting(first)
     if state.phase == "back-off" and state.start_at is not None and state.start_at > now and state.delay_s > 0:
         return Waiting("CrashLoopBackOff")
     return Terminated(state.last_exit_code or 0, state.last_reason or "Error")
 
 
-def _phase(containers: Sequence[ContainerState]) -> Literal["Running", "Succeeded", "Failed"]:
-    """Over only when no container will be started again."""
+def _phase(containers: Sequence[ContainerState], inits: Sequence[ContainerState]) -> printing.Phase:
+    """Over only when no container will be started again, or when an init container has failed for good."""
+    if has_failed_for_good(inits):
+        return "Failed"
     if not all(state.phase == "terminated" for state in containers):
-        return "Running"
+        return "Pending" if all(state.phase == "waiting" for state in containers) and inits else "Running"
     return "Failed" if any(state.last_exit_code for state in containers) else "Succeeded"

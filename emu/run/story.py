@@ -175,9 +175,8 @@ def _own_images(spec: ScenarioSpec) -> list[str]:
 
 
 def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
-    keys = {"queue-proxy": "pod.queueProxy.image", "app": "pod.app.image"}
-    for name, container in spec.pod.containers.items():
-        key = keys.get(name, f"pod.sidecars.{name}.image")
+    for place, container in spec.pod.placed:
+        key = ".".join(("pod", *map(str, place), "image"))
         if container.image is not None and engine.image_labels(container.image) is None:
             have = ", ".join(tag for tag, _ in engine.image_tags() if not tag.startswith("<none>")) or "none"
             raise EmuError(
@@ -246,7 +245,7 @@ def _announce(pods: Pods, recorder: RunRecorder, freezer: RunFreezer | None) -> 
 
     def create(instance: Instance) -> None:
         recorder.announce(instance)
-        if freezer is not None:
+        if freezer is not None and instance.role != "init":
             freezer.announce(instance)
 
     pods.on_make, pods.on_create = make, create

@@ -31,6 +31,33 @@ MOST_OUTPUT = 10 * 1024
 
 
 @dataclass(frozen=True)
+class VolumeMount:
+    """A named volume, and where a container finds it."""
+
+    volume: str
+    path: str
+    read_only: bool = False
+    filled: bool = False
+    """It begins with the files and the owner that the image has there, as Docker's volumes do; else empty."""
+
+
+@dataclass(frozen=True)
+class VolumeKind:
+    """What a volume is."""
+
+    shared: bool = False
+    """Any user may write to it; else the user of emu's images."""
+    memory_bytes: int | None = None
+    """The size of a tmpfs; None: it is on a disk. A tmpfs is kept while some container that mounts it runs."""
+    noswap: bool = False
+    """Of a tmpfs: its pages are never swapped out (Linux 6.4)."""
+
+
+OWN_VOLUME = VolumeKind()
+"""On a disk, for the processes of emu's images."""
+
+
+@dataclass(frozen=True)
 class ContainerRequest:
     """One container instance to make. Bytes; None is no limit (and for swap: as much as there is)."""
 
@@ -48,8 +75,12 @@ class ContainerRequest:
     cgroup_parent: str | None = None
     network_of: str | None = None
     """The id of the container whose network this one shares; None is a network of its own."""
-    volume: tuple[str, str] | None = None
-    """A named volume and where it is mounted."""
+    mounts: Sequence[VolumeMount] = ()
+    """Named volumes."""
+    shm_bytes: int | None = None
+    """The size of its own /dev/shm, which containers that share its network share too; None: it has the runtime's, or
+    that of the container whose network it shares.
+    """
     bind: tuple[str, str] | None = None
     """A folder of this machine and where it is mounted, to read only."""
     log_driver: str | None = None
@@ -161,8 +192,8 @@ class Runtime(Protocol):
     def labelled(self, label: str) -> list[dict[str, Any]]:
         """Every container with a label (`key` or `key=value`), running or not: at least its `Id` and `Labels`."""
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a named volume, on a disk."""
+    def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
+        """Make a named volume. What is written to it stays until it is removed."""
 
     def remove_volume(self, name: str) -> None:
         """Remove it; one that is gone already is no error."""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
@@ -21,10 +22,13 @@ from emu.runtime.api import (
     LABEL_RUN,
     MOST_OUTPUT,
     NOFILE,
+    OWN_VOLUME,
+    USER,
     ContainerRequest,
     EngineFacts,
     EngineGone,
     Executed,
+    VolumeKind,
 )
 from emu.runtime.docker_client import FIX, asking
 from emu.runtime.docker_images import DockerImages
@@ -54,12 +58,17 @@ class Engine(DockerImages):
         """Make a container; it is not started, and has no cgroup yet. Returns its id."""
         extra: dict[str, Any] = {}
         if request.network_of is not None:
-            extra["network_mode"] = f"container:{request.network_of}"
-        if request.volume is not None:
-            extra["mounts"] = [Mount(target=request.volume[1], source=request.volume[0], type="volume")]
+            extra["network_mode"] = extra["ipc_mode"] = f"container:{request.network_of}"
+        elif request.shm_bytes is not None:
+            extra["ipc_mode"], extra["shm_size"] = "shareable", request.shm_bytes
+        mounts = [
+            Mount(target=one.path, source=one.volume, type="volume", read_only=one.read_only, no_copy=not one.filled)
+            for one in request.mounts
+        ]
         if request.bind is not None:
-            bind = Mount(target=request.bind[1], source=request.bind[0], type="bind", read_only=True)
-            extra.setdefault("mounts", []).append(bind)
+            mounts.append(Mount(target=request.bind[1], source=request.bind[0], type="bind", read_only=True))
+        if mounts:
+            extra["mounts"] = mounts
         if request.log_driver is not None:
             extra["log_config"] = LogConfig(type=request.log_driver, config={"tag": "{{.Name}}"})  # else its hash
         if request.millicores is not None:
@@ -192,10 +201,17 @@ class Engine(DockerImages):
         with asking(what, no_error=(404,), or_words="already in progress"):
             self._api.remove_container(container_id, force=True, v=True)
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """Make a named volume, on the engine's own disk."""
+    def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
+        """Make a named volume, on the engine's own disk or as a tmpfs."""
+        options = None
+        if kind.memory_bytes is not None:
+            words = [f"size={kind.memory_bytes}", "mode=0777" if kind.shared else f"uid={USER},gid={USER}"]
+            words += ["noswap"] if kind.noswap else []
+            options = {"type": "tmpfs", "device": "tmpfs", "o": ",".join(words)}
         with asking(f"cannot make the volume {name}"):
-            self._api.create_volume(name, labels=dict(labels))
+            made = self._api.create_volume(name, labels=dict(labels), driver_opts=options)
+            if options is None and kind.shared:
+                Path(made["Mountpoint"]).chmod(0o777)
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone already is no error."""

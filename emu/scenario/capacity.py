@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from emu.errors import EmuError
-from emu.spec import PodSpec, ScenarioSpec
+from emu.policy.effective import MEMORY, Init, Resources, effective
+from emu.spec import ContainerSpec, PodSpec, ScenarioSpec
 from emu.units import format_bytes
 
 SANDBOX = "sandbox"
@@ -51,9 +52,17 @@ def long_record(plays: Collection[ScenarioSpec]) -> str | None:
     return f"the record may grow to about {format_bytes(size)}; a longer recorder.interval makes it smaller"
 
 
+def _requests(container: ContainerSpec) -> Resources:
+    return Resources({MEMORY: container.resources.requests.memory or 0})
+
+
 def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
     size = "raise sandbox.memory" if place == SANDBOX else "run it on a larger machine"
-    asked = sum(one.resources.requests.memory or 0 for one in pod.containers.values())
+    inits = {one.name: one for one in pod.init_containers}
+    asked = effective(
+        [_requests(one) for name, one in pod.containers.items() if name not in inits],
+        [Init(_requests(one), one.is_sidecar) for one in inits.values()],
+    ).requests.get(MEMORY, 0)
     if asked > memory:
         why = f"the machine has {format_bytes(memory)}; Kubernetes would leave the pod Pending"
         yield EmuError(

@@ -29,6 +29,8 @@ _EXAMPLES = {
     "true or false": "true or false",
     "name": "lower-case letters, digits and -, as in steady-1, at most 63",
     "file name": "letters, digits, -, _ and ., no folders",
+    "file": "a name of letters, digits, -, _ and ., or the path of a file in a mounted volume",
+    "folder": "a path from the root, as in /mnt/models: letters, digits, -, _ and .",
     "text": "text; quote a number to make it text",
     keys.NAMED_CHANGES: "a name for each, and below it `PATH: VALUE` pairs, as in `pod.freezer.grace: 2s`",
     "mapping": "`PATH: VALUE` pairs, as in `pod.freezer.grace: 2s`",

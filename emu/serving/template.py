@@ -12,8 +12,27 @@ from dataclasses import replace
 
 from emu.files.profiles import profile_of
 from emu.helpers.freezer_access import MOUNT, Access
-from emu.kubelet.template import ContainerTemplate, FieldRef, Hook, PodProbe, PodTemplate, Volume, resolved
-from emu.messages import DATA_DIR, FREEZER_TOKEN_VARIABLE, HOLD_VARIABLE, QUEUE_ADMIN_PORT, QUEUE_PORT, START_VARIABLE
+from emu.kubelet.template import (
+    ContainerTemplate,
+    EmptyDir,
+    FieldRef,
+    Hook,
+    Mount,
+    PodProbe,
+    PodTemplate,
+    Volume,
+    resolved,
+)
+from emu.messages import (
+    DATA_DIR,
+    FREEZER_TOKEN_VARIABLE,
+    HOLD_VARIABLE,
+    QUEUE_ADMIN_PORT,
+    QUEUE_PORT,
+    START_VARIABLE,
+    VOLUMES_VARIABLE,
+    WORK_VARIABLE,
+)
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
 from emu.runtime import images
@@ -23,11 +42,14 @@ from emu.spec import (
     ContainerSpec,
     ExecSpec,
     HttpGetSpec,
+    InitContainerSpec,
     PodSpec,
     ProbeSpec,
     QueueProxySpec,
     SidecarSpec,
+    TaskSpec,
     TcpSocketSpec,
+    VolumeSpec,
 )
 
 QUEUE_PROXY, APP = "queue-proxy", "app"
@@ -39,6 +61,8 @@ _DRAIN_PATH = "/wait-for-drain"
 _DATA = "data"
 _STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.app.sidecar")
 """What emu's app image runs as a sidecar."""
+_TASK = ("/usr/bin/python3", "-m", "emu.daemon.app.task")
+"""What it runs as an init container."""
 _OWN_LOOK = ProbeRule(period_s=1.0, failure_threshold=1, eager_s=0.1)
 _OWN_TIMEOUT_S = 1.0
 
@@ -51,12 +75,15 @@ def pod_template(spec: PodSpec, *, freezer: Access | None = None, app_image: str
     back_off = spec.back_off
     return PodTemplate(
         containers=(
+            *(_init(one) for one in spec.init_containers),
             _queue_proxy(spec, freezer),
             _app(spec.app, app_image),
             *(_sidecar(sidecar) for sidecar in spec.sidecars),
         ),
         memory=spec.memory,
         volumes=(Volume(_DATA, spec.app.files),) if has_volume else (),
+        empty_dirs=tuple(_empty_dir(one) for one in spec.volumes),
+        shm_bytes=spec.shm_size,
         grace_s=spec.grace_s,
         last_grace_s=spec.termination_grace_period_seconds or 0,
         restart_policy=spec.restart_policy,
@@ -94,6 +121,8 @@ def _app(spec: AppSpec, image: str | None) -> ContainerTemplate:
         del probes["readiness"]
     probes.setdefault("readiness", _LISTENS)
     env = {"PORT": str(spec.port), "K_SERVICE": _SERVICE, "K_REVISION": REVISION}
+    if spec.volume_mounts:
+        env[VOLUMES_VARIABLE] = ":".join(one.mount_path for one in spec.volume_mounts)
     made = _container(APP, spec, images.APP, env, probes, port=spec.port)
     return replace(
         made,
@@ -109,6 +138,21 @@ def _sidecar(spec: SidecarSpec) -> ContainerTemplate:
         probes.setdefault("readiness", _LISTENS)
     made = _container(spec.name, spec, images.APP, sidecar_environment(spec), probes, port=spec.port)
     return replace(made, args=_STAND_IN) if spec.is_stand_in else made
+
+
+def _init(spec: InitContainerSpec) -> ContainerTemplate:
+    if spec.is_sidecar:
+        return replace(_sidecar(spec), role="sidecar")
+    env = {}
+    if spec.is_stand_in:
+        env = {WORK_VARIABLE: (spec.do or TaskSpec()).to_work().to_query()}
+    made = _container(spec.name, spec, images.APP, env, {}, port=None)
+    return replace(made, role="init", args=_TASK if spec.is_stand_in else made.args)
+
+
+def _empty_dir(spec: VolumeSpec) -> EmptyDir:
+    kind = spec.empty_dir
+    return EmptyDir(spec.name, in_memory=kind.in_memory, size_limit=kind.size_limit)
 
 
 def _container(
@@ -132,6 +176,7 @@ def _container(
         probes=probes,
         declared_probes=tuple(sorted(spec.probes)),
         pre_stop=_hook(spec),
+        mounts=tuple(Mount(one.name, one.mount_path, one.read_only) for one in spec.volume_mounts),
     )
 
 

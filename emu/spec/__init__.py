@@ -13,10 +13,12 @@ from emu.spec.container import (
     AppSpec,
     ContainerSpec,
     FileSpec,
+    InitContainerSpec,
     MemoryControls,
     QueueProxySpec,
     Resources,
     SidecarSpec,
+    TaskSpec,
 )
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
@@ -28,6 +30,8 @@ from emu.spec.values import (
     NO_LIMIT,
     Bytes,
     FileName,
+    FileRef,
+    Folder,
     HoldFor,
     Limit,
     Millicores,
@@ -37,6 +41,7 @@ from emu.spec.values import (
     Seconds,
     SpecError,
 )
+from emu.spec.volumes import VolumeMountSpec, VolumeSpec
 
 __all__ = [
     "MIB",
@@ -48,11 +53,14 @@ __all__ = [
     "ContainerSpec",
     "ExecSpec",
     "FileName",
+    "FileRef",
     "FileSpec",
+    "Folder",
     "FreezerSpec",
     "HeaderSpec",
     "HoldFor",
     "HttpGetSpec",
+    "InitContainerSpec",
     "Limit",
     "LoadModel",
     "MemoryControls",
@@ -74,6 +82,9 @@ __all__ = [
     "SleepSpec",
     "SpecError",
     "StartsSpec",
+    "TaskSpec",
     "TcpSocketSpec",
+    "VolumeMountSpec",
+    "VolumeSpec",
     "WorkSpec",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -13,13 +13,14 @@ from pydantic import (
     model_validator,
 )
 
-from emu.messages import USER_PORT
+from emu.messages import USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
 from emu.spec.probes import LifecycleSpec, ProbeSpec
 from emu.spec.values import (
     Bytes,
     FileName,
+    FileRef,
     Limit,
     Millicores,
     Model,
@@ -30,6 +31,7 @@ from emu.spec.values import (
     refuse_mask,
     startable,
 )
+from emu.spec.volumes import VolumeMountSpec
 from emu.units import format_bytes
 
 LEAST_MILLICORES = 10
@@ -145,6 +147,8 @@ class ContainerSpec(Model):
     """If it fails, the container is not READY. It has no other effect: requests are still sent to it."""
     lifecycle: LifecycleSpec = LifecycleSpec()
     """Lifecycle hooks."""
+    volume_mounts: tuple[VolumeMountSpec, ...] = ()
+    """Volumes of the pod that it mounts."""
 
     @property
     def probes(self) -> dict[Kind, ProbeSpec]:
@@ -265,11 +269,88 @@ class SidecarSpec(ContainerSpec):
     def _is_none_of_ours(self) -> Self:
         if self.name in ("queue-proxy", "app", "sandbox", "pod", "host"):
             raise SpecError(
-                f"a sidecar cannot be called {self.name!r}",
+                f"this container cannot be called {self.name!r}",
                 why="results use that name for something else",
                 fix="give it another name",
                 at=("name",),
             )
+        return self
+
+
+class TaskSpec(Model):
+    """What an init container's stand-in does, in this order: read a file, write a file, hold memory, burn CPU, sleep,
+    exit.
+    """
+
+    read_file: FileRef | None = None
+    """Read this whole file, through the page cache: its path in a mounted volume."""
+    write_file: FileRef | None = None
+    """Write `writeBytes` to this file, through the page cache, without fsync: its path in a mounted volume."""
+    write_bytes: Bytes = 0
+    """How much to write."""
+    hold: Bytes = 0
+    """Anonymous memory to take until it exits, each page touched."""
+    cpu: Seconds = 0.0
+    """CPU time to burn."""
+    sleep: Seconds = 0.0
+    """Time to wait, without using CPU."""
+    exit: Annotated[Whole, Field(ge=0, le=255)] = 0
+    """The exit code; with another than 0 it is run again, by the pod's restartPolicy."""
+
+    def to_work(self) -> Work:
+        """The same, as it travels."""
+        return Work(**self.model_dump())
+
+
+class InitContainerSpec(SidecarSpec):
+    """A container that runs before the others. Init containers run one after another, in the order of the list, each
+    until it has exited with code 0. One with `restartPolicy: Always` is a sidecar: the next one starts as soon as it
+    has started (its startup probe succeeded, if it has one), it keeps running, and it is stopped after the others.
+    Without `image` and `command` it is emu's stand-in.
+    """
+
+    restart_policy: Literal["Always"] | None = None
+    """Always: it is a sidecar. Default: it runs until it has exited."""
+    do: TaskSpec | None = None
+    """What the stand-in does. Not with `image`, `command` or `restartPolicy`. Default: it exits at once."""
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Whether it goes on running beside the others."""
+        return self.restart_policy == "Always"
+
+    @model_validator(mode="after")
+    def _does_what_it_can(self) -> Self:
+        if self.do is not None and (self.is_sidecar or not self.is_stand_in):
+            raise SpecError(
+                "`do` applies only to a stand-in that exits",
+                why="it is your own program" if not self.is_stand_in else "a sidecar keeps running",
+                fix="remove `do`, or " + ("`restartPolicy`" if self.is_sidecar else "`image` and `command`"),
+                at=("do",),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _exits(self) -> Self:
+        if self.is_sidecar:
+            return self
+        probes = [f"{kind}Probe" for kind in self.probes]
+        hook = ["lifecycle"] if self.lifecycle.pre_stop is not None else []
+        for name in (*probes, *hook):
+            raise SpecError(
+                f"an init container has no {name}",
+                why="Kubernetes refuses it: an init container runs until it exits, unless it is a sidecar",
+                fix="remove it, or add `restartPolicy: Always`",
+                at=(name,),
+            )
+        for name in ("port", "hold", "start"):
+            if getattr(self, name):
+                raise SpecError(
+                    f"`{name}` applies only to sidecars",
+                    why="an init container runs until it exits",
+                    fix=f"remove it, or add `restartPolicy: Always`{', or use `do`' if name != 'port' else ''}",
+                    at=(name,),
+                )
         return self
 
 

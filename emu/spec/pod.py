@@ -16,9 +16,11 @@ from pydantic.alias_generators import to_camel
 
 from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.reclaiming import ALL, read_amount
-from emu.spec.container import AppSpec, ContainerSpec, QueueProxySpec, SidecarSpec
+from emu.spec import volumes
+from emu.spec.container import AppSpec, ContainerSpec, InitContainerSpec, QueueProxySpec, SidecarSpec, TaskSpec
 from emu.spec.probes import ExecSpec
-from emu.spec.values import Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
+from emu.spec.values import MIB, Bytes, Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
+from emu.spec.volumes import Place, VolumeSpec
 
 QUEUE_PROXY_PORTS = (8008, 8012, 8013, 8022, 8112, 9090, 9091)
 """What queue-proxy opens, or may (pkg/networking/constants.go)."""
@@ -165,8 +167,18 @@ class PodSpec(Model):
     """The queue-proxy container: every request passes through it."""
     app: AppSpec = AppSpec()
     """The app container."""
+    init_containers: tuple[InitContainerSpec, ...] = ()
+    """Containers that run before the others, one after another, and sidecars that start before them."""
     sidecars: tuple[SidecarSpec, ...] = ()
-    """Additional containers, each with its own limits."""
+    """Additional containers, each with its own limits. They start after the app; one that must start before it is an
+    init container with `restartPolicy: Always`.
+    """
+    volumes: tuple[VolumeSpec, ...] = ()
+    """Volumes that its containers share."""
+    shm_size: Annotated[Bytes, Field(ge=MIB)] = 64 * MIB
+    """The size of /dev/shm, a tmpfs that the pod's containers share, as containerd and CRI-O give it to a pod. It
+    lives as long as the pod.
+    """
     freezer: FreezerSpec | None = None
     """Freeze the pod while no request is in flight. Default: never."""
     autoscaling: AutoscalingSpec | None = None
@@ -191,8 +203,18 @@ class PodSpec(Model):
     @model_validator(mode="after")
     def _sidecars_fit(self) -> Self:
         distinct((entry.name for entry in self.sidecars), "two sidecars have the name", ("sidecars",))
-        taken = {self.app.port: "the app"} | dict.fromkeys(QUEUE_PROXY_PORTS, "queue-proxy")
+        distinct((one.name for one in self.init_containers), "two init containers have the name", ("initContainers",))
+        inits = {one.name for one in self.init_containers}
         for index, entry in enumerate(self.sidecars):
+            if entry.name in inits:
+                raise SpecError(
+                    f"an init container and a sidecar have the name {entry.name!r}",
+                    why="the names of a pod's containers are distinct, init containers included",
+                    fix="give one of them another name",
+                    at=("sidecars", index, "name"),
+                )
+        taken = {self.app.port: "the app"} | dict.fromkeys(QUEUE_PROXY_PORTS, "queue-proxy")
+        for at, entry in self._additional:
             if entry.port is None:
                 continue
             if entry.port in taken:
@@ -200,7 +222,7 @@ class PodSpec(Model):
                     f"port {entry.port} is taken",
                     why=f"{taken[entry.port]} listens there, and a pod's containers share one network",
                     fix="give it another port",
-                    at=("sidecars", index, "port"),
+                    at=(*at, "port"),
                 )
             taken[entry.port] = entry.name
         return self
@@ -231,10 +253,7 @@ class PodSpec(Model):
 
     @model_validator(mode="after")
     def _sleeps_within_the_grace(self) -> Self:
-        placed: list[tuple[tuple[str | int, ...], ContainerSpec]]
-        placed = [(("queueProxy",), self.queue_proxy), (("app",), self.app)]
-        placed += [(("sidecars", index), entry) for index, entry in enumerate(self.sidecars)]
-        for at, container in placed:
+        for at, container in self.placed:
             hook = container.lifecycle.pre_stop
             if hook is not None and hook.sleep is not None and hook.sleep.seconds > self.grace_s:
                 raise SpecError(
@@ -260,10 +279,7 @@ class PodSpec(Model):
     def _runtime_can(self) -> Self:
         if self.runtime == "docker":
             return self
-        sidecars = [(("sidecars", index), entry) for index, entry in enumerate(self.sidecars)]
-        placed: list[tuple[tuple[str | int, ...], ContainerSpec]]
-        placed = [(("queueProxy",), self.queue_proxy), (("app",), self.app), *sidecars]
-        for at, container in placed:
+        for at, container in self.placed:
             if container.image is not None:
                 raise SpecError(
                     f"the image {container.image!r} needs Docker",
@@ -282,7 +298,7 @@ class PodSpec(Model):
 
     @model_validator(mode="after")
     def _probes_have_ports(self) -> Self:
-        for index, entry in enumerate(self.sidecars):
+        for at, entry in self._additional:
             for kind, probe in entry.probes.items():
                 way = "httpGet" if probe.http_get else "tcpSocket"
                 if entry.port is None and not isinstance(probe.handler, ExecSpec) and probe.handler.port is None:
@@ -290,9 +306,36 @@ class PodSpec(Model):
                         f"the {kind} probe has no port",
                         why=f"the sidecar {entry.name} has none either",
                         fix="give it one",
-                        at=("sidecars", index, f"{kind}Probe", way),
+                        at=(*at, f"{kind}Probe", way),
                     )
         return self
+
+    @model_validator(mode="after")
+    def _volumes_fit(self) -> Self:
+        volumes.check(self.volumes, [(at, container.volume_mounts) for at, container in self.placed])
+        for index, entry in enumerate(self.init_containers):
+            do = entry.do or TaskSpec()
+            for name, path in (("readFile", do.read_file), ("writeFile", do.write_file)):
+                if path is not None and volumes.located(path, entry.volume_mounts) is None:
+                    raise SpecError(
+                        f"{entry.name} has no volume at {path}",
+                        why="an init container finds files in the volumes that it mounts, and in no others",
+                        fix="mount one there (volumeMounts), or give a path in one that it mounts",
+                        at=("initContainers", index, "do", name),
+                    )
+        return self
+
+    @property
+    def _additional(self) -> list[tuple[Place, SidecarSpec]]:
+        """Init containers and sidecars, each with its place below `pod`."""
+        found: list[tuple[Place, SidecarSpec]]
+        found = [(("initContainers", index), entry) for index, entry in enumerate(self.init_containers)]
+        return [*found, *((("sidecars", index), entry) for index, entry in enumerate(self.sidecars))]
+
+    @property
+    def placed(self) -> list[tuple[Place, ContainerSpec]]:
+        """Every container with its place below `pod`."""
+        return [(("queueProxy",), self.queue_proxy), (("app",), self.app), *self._additional]
 
     @property
     def grace_s(self) -> int:
@@ -303,4 +346,9 @@ class PodSpec(Model):
     @property
     def containers(self) -> dict[str, ContainerSpec]:
         """Every container by its name, in the order in which they are started."""
-        return {"queue-proxy": self.queue_proxy, "app": self.app, **{one.name: one for one in self.sidecars}}
+        return {
+            **{one.name: one for one in self.init_containers},
+            "queue-proxy": self.queue_proxy,
+            "app": self.app,
+            **{one.name: one for one in self.sidecars},
+        }

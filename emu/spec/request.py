@@ -16,7 +16,7 @@ from emu.spec.values import (
     HEADER_VALUE,
     MIB,
     Bytes,
-    FileName,
+    FileRef,
     HoldFor,
     Model,
     OrSize,
@@ -42,9 +42,9 @@ class WorkSpec(Model):
     """What it does with the request's body: read all of it, read it slowly (`bodyRate`), or never read it."""
     body_rate: Bytes = 64 * 1024
     """Bytes per second when `body` is `slow`."""
-    read_file: FileName | None = None
-    """Read this whole file, through the page cache."""
-    write_file: FileName | None = None
+    read_file: FileRef | None = None
+    """Read this whole file, through the page cache: its name in `pod.app.files`, or its path in a mounted volume."""
+    write_file: FileRef | None = None
     """Write `writeBytes` to this file, through the page cache, without fsync."""
     write_bytes: Bytes = 0
     """How much to write."""

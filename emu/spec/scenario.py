@@ -14,10 +14,12 @@ from pydantic import (
 )
 
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
+from emu.spec.container import InitContainerSpec
 from emu.spec.load import LoadModel
 from emu.spec.pod import PodSpec
 from emu.spec.request import RequestModel, WorkSpec
 from emu.spec.values import LONGEST_NAME, MIB, Bytes, Model, Name, Seconds, SpecError, Whole
+from emu.spec.volumes import located
 
 _EXPECT = {
     "type": "object",
@@ -153,6 +155,14 @@ class ScenarioSpec(Model):
                 fix="remove one of them",
                 at=("pod", "autoscaling"),
             )
+        for key, used in (("initContainers", self.pod.init_containers), ("volumes", self.pod.volumes)):
+            if used:
+                raise SpecError(
+                    f"`starts` measures pods without `{key}`",
+                    why="its stages are those of queue-proxy and the app alone, over one volume",
+                    fix=f"remove `{key}`, or measure the start of a single pod: `pod.startup_s` of a run with `load`",
+                    at=("pod", key),
+                )
         for temperature in (one for one in self.starts.temperatures if one in FROZEN):
             self._can_be_frozen(temperature)
         return self
@@ -199,13 +209,22 @@ class ScenarioSpec(Model):
         if self.pod.app.image is not None:
             return self
         made = [entry.name for entry in self.pod.app.files]
+        mounts = self.pod.app.volume_mounts
         asked: list[tuple[tuple[str | int, ...], RequestModel]]
         asked = [(("load", "phases", index), phase.request) for index, phase in enumerate(self.load.phases)]
         asked += [] if self.starts is None else [(("starts",), self.starts.request)]
         work = [request.do or WorkSpec() for _, request in asked]
         made += [do.write_file for do in work if do.write_file is not None]
         for (at, _), do in zip(asked, work, strict=True):
-            if do.read_file is not None and do.read_file not in made:
+            for name, path in (("readFile", do.read_file), ("writeFile", do.write_file)):
+                if path is not None and path.startswith("/") and located(path, mounts) is None:
+                    raise SpecError(
+                        f"the app has no volume at {path}",
+                        why=f"it mounts: {', '.join(one.mount_path for one in mounts) or 'none'}",
+                        fix="mount one there (pod.app.volumeMounts), or give a path in one that it mounts",
+                        at=(*at, "request", "do", name),
+                    )
+            if do.read_file is not None and do.read_file not in made and not self._may_be_there(do.read_file):
                 raise SpecError(
                     f"no phase or key creates the file {do.read_file!r}",
                     why=f"the existing files are: {', '.join(made) or 'none'}",
@@ -213,6 +232,23 @@ class ScenarioSpec(Model):
                     at=(*at, "request", "do", "readFile"),
                 )
         return self
+
+    def _may_be_there(self, path: str) -> bool:
+        """Whether another container of the pod makes this file in a volume, or might; emu's stand-ins say what they
+        write.
+        """
+        place = located(path, self.pod.app.volume_mounts)
+        if place is None:
+            return False
+        for one in self.pod.containers.values():
+            if place[0] not in (mount.name for mount in one.volume_mounts) or one is self.pod.app:
+                continue
+            if one.image is not None or one.command is not None:
+                return True
+            do = one.do if isinstance(one, InitContainerSpec) else None
+            if do is not None and do.write_file is not None and located(do.write_file, one.volume_mounts) == place:
+                return True
+        return False
 
 
 def _expected(value: Any) -> Any:

@@ -156,6 +156,10 @@ Millicores = Annotated[
 ]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=LONGEST_NAME)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_.]*$", max_length=128)]
+_FILE = r"[A-Za-z0-9][-A-Za-z0-9_.]*"
+FileRef = Annotated[str, StringConstraints(pattern=rf"^(?:{_FILE}|(?:/{_FILE})+)$", max_length=512)]
+"""A file of the app's own volume, by its name, or one of a volume of the pod, by its path."""
+Folder = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_][-A-Za-z0-9_.]*)+$", max_length=256)]
 Whole = Annotated[int, BeforeValidator(number)]
 Rate = Annotated[float, BeforeValidator(number), Field(ge=0, le=100_000, allow_inf_nan=False)]
 

@@ -12,7 +12,7 @@ from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
 from emu.record.events import ContainerCreated, EventLog, read_events
 from emu.runtime import images
-from emu.runtime.api import ContainerRequest
+from emu.runtime.api import ContainerRequest, VolumeMount
 from emu.scenario.reading import read_scenario
 from emu.serving.template import APP, QUEUE_PROXY, pod_template, queue_proxy_environment
 from emu.spec import ExecSpec, HttpGetSpec, Resources, SleepSpec, TcpSocketSpec
@@ -171,7 +171,7 @@ def test_the_kubelet_runs_a_pod_without_a_queue_proxy(tmp_path: Path) -> None:
     request = made["job"]
     assert (request.image, request.entrypoint, request.command) == ("batch:1", ("work",), ("fast",))
     assert (request.env, request.memory_max, request.millicores) == ({"A": "b"}, 64 * MIB, 500)
-    assert (request.network_of, request.volume, request.bind) == ("it.pod.sandbox.0", None, None)
+    assert (request.network_of, request.mounts, request.bind) == ("it.pod.sandbox.0", [], None)
     assert request.oom_score_adj == -997
 
 
@@ -186,7 +186,7 @@ def test_what_a_revisions_containers_are_made_with(tmp_path: Path) -> None:
     assert (queue_proxy.memory_max, queue_proxy.swap_max, queue_proxy.millicores) == (64 * MIB, 0, 100)
     assert (queue_proxy.cpu_shares, app.cpu_shares, made["sandbox"].cpu_shares) == (25, 2, 2)
     assert (queue_proxy.oom_score_adj, app.oom_score_adj) == (1000 - 1000 * 32 // 1024, 999)
-    assert (queue_proxy.volume, app.volume) == (None, ("it-pod-data", DATA_DIR))
+    assert (queue_proxy.mounts, app.mounts) == ([], [VolumeMount("it-pod-data", DATA_DIR, filled=True)])
     assert {request.network_of for request in (queue_proxy, app)} == {"it.pod.sandbox.0"}
     assert queue_proxy.env["SERVING_POD_IP"] == "127.0.0.1"
     created = [one for one in read_events(tmp_path / "events.jsonl") if isinstance(one, ContainerCreated)]

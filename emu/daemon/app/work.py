@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 from emu.daemon.app.memory import STEP_BYTES, random_block, reserve
-from emu.messages import DATA_DIR, Work
+from emu.messages import DATA_DIR, VOLUMES_VARIABLE, Work
 
 MAX_SLEEP_S = 3600.0
 MAX_CPU_S = 3600.0
@@ -53,7 +53,12 @@ def check(work: Work) -> None:
 
 
 def data_path(name: str) -> Path:
-    """Where a file of the data directory is (the variable DATA_DIR, else messages.DATA_DIR)."""
+    """Where a file of the data directory is (the variable DATA_DIR, else messages.DATA_DIR). A path may also
+    lead into a volume of the pod.
+    """
+    places = (os.environ.get(VOLUMES_VARIABLE) or "").split(":")
+    if ".." not in name.split("/") and any(place and name.startswith(f"{place}/") for place in places):
+        return Path(name)
     if not name or name.startswith("/") or "\0" in name or ".." in name.split("/"):
         raise RefusedWorkError(400, f"file {name!r} must be a name within the data directory")
     return Path(os.environ.get("DATA_DIR") or DATA_DIR) / name

@@ -24,8 +24,18 @@ from typing import Any
 from cgroups.errors import CgroupError
 from cgroups.mount import Mount, find_cgroup2
 from emu.errors import EmuError
+from emu.machine import tmpfs
 from emu.runtime import images
-from emu.runtime.api import LABEL_OWNER, LABEL_RUN, USER, ContainerRequest, EngineFacts, Executed
+from emu.runtime.api import (
+    LABEL_OWNER,
+    LABEL_RUN,
+    OWN_VOLUME,
+    USER,
+    ContainerRequest,
+    EngineFacts,
+    Executed,
+    VolumeKind,
+)
 from emu.runtime.podcgroup import CgroupfsPod
 from emu.runtime.process import launch, leftovers, network, roots
 from emu.runtime.process.container import Container, Place
@@ -42,6 +52,7 @@ _COMMANDS = {
     images.QUEUE_PROXY: ("/usr/bin/python3", "-m", "emu.daemon.queue_proxy"),
     images.APP: ("/usr/bin/python3", "-m", "emu.daemon.app"),
 }
+SHM = "/dev/shm"  # noqa: S108  a path inside the container
 _FIX = "use pod.runtime: docker, or the User-Mode Linux sandbox: emu run --on sandbox …"
 
 
@@ -79,6 +90,8 @@ class ProcessRuntime:
         self._asides: dict[str, CgroupfsPod] = {}
         """The cgroups of containers that belong to no pod."""
         self._volumes: dict[str, Path] = {}
+        self._shms: dict[str, Path] = {}
+        """The /dev/shm of each pause container, for its pod."""
         self._streams: list[_Stream] = []
 
     def connect(self) -> EngineFacts:
@@ -163,7 +176,10 @@ class ProcessRuntime:
                 "use pod.runtime: docker",
             )
         ident = secrets.token_hex(32)
-        place = Place(image.folder, self._cgroup(request, ident), self._network(request, ident), self._binds(request))
+        if request.shm_bytes is not None:
+            self._shms[ident] = leftovers.make_shm(self._run_folder(request.labels), ident, request.shm_bytes)
+        binds = self._binds(request, image.folder)
+        place = Place(image.folder, self._cgroup(request, ident), self._network(request, ident), binds)
         env = {**_BASE_ENVIRONMENT, "HOSTNAME": ident[:12], **_ENVIRONMENTS[image.like], **request.env}
         argv = [*(request.entrypoint or ()), *(request.command or ())] or _COMMANDS[image.like]
         made = Container(ident, request, place, argv, env, lambda action, more: self._notify(made, action, more))
@@ -186,10 +202,18 @@ class ProcessRuntime:
             return self._networks[ident].path
         return self._networks[shared].path
 
-    def _binds(self, request: ContainerRequest) -> list[Bind]:
+    def _binds(self, request: ContainerRequest, root: Path) -> list[Bind]:
         binds = []
-        if request.volume is not None:
-            binds.append(Bind(self._volumes[request.volume[0]], request.volume[1], writable=True))
+        shm = self._shms.get(request.network_of or "")
+        if shm is not None:
+            binds.append(Bind(shm, SHM, writable=True))
+        mounts = sorted(request.mounts, key=lambda one: one.path)
+        for index, mount in enumerate(mounts):
+            roots.make_mount_point(root, mount.path)
+            for outer in mounts[:index]:
+                if mount.path.startswith(f"{outer.path}/"):
+                    roots.make_mount_point(self._volumes[outer.volume], mount.path.removeprefix(outer.path))
+            binds.append(Bind(self._volumes[mount.volume], mount.path, writable=not mount.read_only))
         if request.bind is not None:
             binds.append(Bind(Path(request.bind[0]), request.bind[1]))
         return binds
@@ -256,6 +280,8 @@ class ProcessRuntime:
         finally:
             if (aside := self._asides.pop(container_id, None)) is not None:
                 aside.remove()
+            if (shm := self._shms.pop(container_id, None)) is not None:
+                leftovers.remove_volume(shm)
             if (own := self._networks.pop(container_id, None)) is not None:
                 network.remove(own.name)
 
@@ -267,18 +293,21 @@ class ProcessRuntime:
             if _has(made.request.labels, label)
         ]
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
-        """A folder below ours."""
+    def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
+        """A folder below ours, or a tmpfs there."""
         folder = self._run_folder(labels) / "volumes" / name
         self._volumes[name] = folder
         roots.make_volume(folder)
+        if kind.memory_bytes is not None:
+            tmpfs.mount(str(folder), kind.memory_bytes, noswap=kind.noswap)
+        elif kind.shared:
+            folder.chmod(0o777)
 
     def remove_volume(self, name: str) -> None:
         """With all that is in it."""
         folder = self._volumes.pop(name, None)
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            leftovers.forget_if_empty(folder.parents[1])
+            leftovers.remove_volume(folder)
 
     def _run_folder(self, labels: Mapping[str, str]) -> Path:
         return leftovers.make_folder(labels[LABEL_RUN], labels[LABEL_OWNER], self._home)

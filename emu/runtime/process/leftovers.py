@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from emu.errors import EmuError
+from emu.machine import tmpfs
 from emu.runtime.process import network, roots
 
 _RUNS = "runs"
@@ -34,6 +35,30 @@ def forget_if_empty(folder: Path) -> None:
                 part.rmdir()
     if folder.is_dir() and [path.name for path in folder.iterdir()] == [_OWNER]:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_shm(folder: Path, container_id: str, size_bytes: int) -> Path:
+    """A tmpfs in a run's folder, for the containers of the pod that this pause container holds together."""
+    shm = folder / "shm" / container_id[:12]
+    shm.mkdir(parents=True)
+    tmpfs.mount(str(shm), size_bytes, "1777")
+    return shm
+
+
+def remove_volume(folder: Path) -> None:
+    """Remove a volume or a shm with all that is in it, then the run's folder if it was the last."""
+    _remove(folder)
+    forget_if_empty(folder.parents[1])
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder with what is mounted in it."""
+    mounted = [folder, *folder.glob("volumes/*"), *folder.glob("shm/*")]
+    for place in mounted:
+        if place.is_mount():
+            with suppress(EmuError):
+                tmpfs.unmount(str(place))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def network_name(run_id: str, container_id: str) -> str:
@@ -61,7 +86,7 @@ def clean(living: Callable[[], set[str]], home: Path = roots.HOME) -> Iterator[t
     alive = living()
     for folder in folders:
         if folder.name not in alive:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             if not folder.exists():
                 yield "folder", str(folder)
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from emu.errors import EmuError
 from emu.machine import command
 from emu.machine.paths import images_dir
 from emu.runtime import images
@@ -153,6 +154,22 @@ def make_volume(folder: Path) -> None:
     """An empty folder that a container's processes may write to."""
     folder.mkdir(parents=True)
     os.chown(folder, USER, USER)
+
+
+def make_mount_point(root: Path, path: str) -> None:
+    """See that a root has a folder at this path. A root that lacks it gets an empty one, which harms nobody: that is
+    all that is ever changed in it. EmuError.
+    """
+    place = root
+    for part in path.strip("/").split("/"):
+        place = place / part
+        if place.is_symlink() or (place.exists() and not place.is_dir()):
+            raise EmuError(
+                f"nothing can be mounted at {path}",
+                f"{'/' + str(place.relative_to(root))} is a link or a file in emu's image",
+                "choose another mountPath, for example /mnt/models",
+            )
+        place.mkdir(exist_ok=True)
 
 
 def _run(words: list[str], what: str) -> None:
