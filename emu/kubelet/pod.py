@@ -214,6 +214,8 @@ class Pod:
                 swap_max=request.swap_max,
                 oom_score_adj=request.oom_score_adj,
                 probes=[] if template is None else list(template.declared_probes),
+                role="container" if template is None else template.role,
+                shm_bytes=request.shm_bytes,
             )
         )
         instance = Instance(self.name, container, attempt, made, name, self.cgroup.container_path(made), role)

@@ -205,7 +205,17 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
         t = event.t - origin
         entry = found.get(event.owner) or Instance(event.container, event.attempt, pod=event.pod)
         if isinstance(event, ContainerCreated):
-            names = ("id", "name", "image", "memory_max", "memory_high", "swap_max", "oom_score_adj")
+            names = (
+                "id",
+                "name",
+                "image",
+                "memory_max",
+                "memory_high",
+                "swap_max",
+                "oom_score_adj",
+                "role",
+                "shm_bytes",
+            )
             probes = None if event.probes is None else tuple(event.probes)
             entry = replace(entry, created_s=t, probes=probes, **{name: getattr(event, name) for name in names})
         elif isinstance(event, ContainerStarted):

@@ -27,6 +27,10 @@ class ContainerCreated(OfContainer):
     oom_score_adj: int = 0
     probes: list[str] | None = None
     """Which probes the scenario gives it (`liveness`, `readiness`, `startup`); None where that was not recorded."""
+    role: str = "container"
+    """`init`: it runs before the containers, to its end; `sidecar`: an init container that goes on running."""
+    shm_bytes: int | None = None
+    """Of the pause container: the size of the pod's /dev/shm; None where that was not recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,10 +53,14 @@ class Instance:
     oom_score_adj: int = 0
     probes: tuple[str, ...] | None = None
     """Which probes the scenario gives it; None where that was not recorded."""
+    role: str = "container"
+    """`init` or `sidecar`: an init container that ends, or one that goes on running."""
+    shm_bytes: int | None = None
+    """Of the pause container: the size of the pod's /dev/shm."""
     created_s: float | None = None
     started_s: float | None = None
     ready_s: float | None = None
-    """When it first accepted connections; None if it never did."""
+    """When it first accepted connections, and an init container when it had completed; None if it never did."""
     exited_s: float | None = None
     """None while it runs, and where the run was cut off before its end."""
     exit_code: int | None = None
