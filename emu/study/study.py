@@ -237,6 +237,8 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
                 asked=event.asked,
                 killed_for=event.killed_for,
             )
+            if entry.completed:
+                entry = replace(entry, ready_s=t, ready=True)
         found[event.owner] = entry
     return list(found.values())
 

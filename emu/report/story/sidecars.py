@@ -20,7 +20,7 @@ def sidecar_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
     if not {*OURS} <= {*study.containers}:
         return []
     for name in study.containers:
-        if name in OURS:
+        if name in OURS or any(one.role == "init" for one in study.instances_of(name)):
             continue
         ready, others = summary["containers"][name]["ready_s"], _ready_s(study)
         if rest is not None and ready is not None and others is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from emu.report.story.clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
 from emu.report.story.freezes import freeze_headline, freeze_sentences
+from emu.report.story.inits import init_sentences
 from emu.report.story.kills import kill_headline, kill_sentences
 from emu.report.story.machine import machine_headline, machine_sentences
 from emu.report.story.memory import cache_headline, memory_sentences, swap_headline
@@ -20,7 +21,7 @@ from emu.report.story.sidecars import sidecar_sentences
 from emu.report.story.stalls import stall_headline, stall_sentences
 from emu.report.story.starts import start_headline, start_sentences
 from emu.report.words import listed, of_limit
-from emu.study.model.instances import Instance
+from emu.study.model.instances import SANDBOX, Instance
 from emu.study.model.study import Study
 from emu.study.oom_pieces import KILLED
 from emu.study.restraints import bound, describe, held_back, hinders, restraint_sentences
@@ -59,6 +60,7 @@ def compose(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += restraint_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += machine_sentences(study)
+    story.sentences += init_sentences(study, summary)
     story.sentences += sidecar_sentences(study, summary)
     story.sentences += _lost(study)
     story.sentences += _notes(study)
@@ -110,7 +112,9 @@ def _exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -
     """Containers that ended by themselves or by another hand, without an OOM kill; those alike in one sentence."""
     alike: dict[tuple[str, int, str | None], list[Instance]] = {}
     for entry in study.instances:
-        if entry.exit_code is not None and not entry.asked and not entry.with_engine and not entry.oom_ended:
+        if entry.exit_code is not None and not (
+            entry.asked or entry.completed or entry.with_engine or entry.oom_ended
+        ):
             alike.setdefault((entry.container, entry.exit_code, entry.killed_for), []).append(entry)
     found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
     return found[1:] if skip_first else found
@@ -139,10 +143,12 @@ def _full_tmpfs(study: Study, entry: Instance) -> str:
     """SIGBUS comes where a mapped file has no room for a page: no limit of memory is in play."""
     line = study.timelines.get(entry.owner)
     held = max((value for value in line.shmem if value is not None), default=0) if line is not None else 0
-    if held < NEARLY * SHM_BYTES:
+    size = next((one.shm_bytes for one in study.instances_of(SANDBOX) if one.shm_bytes), SHM_BYTES)
+    if held < NEARLY * size:
         return ""
+    default = " by default" if size == SHM_BYTES else ""
     return (
-        f", with {format_bytes(held)} of shared memory: /dev/shm has {format_bytes(SHM_BYTES)} by default, "
+        f", with {format_bytes(held)} of shared memory: /dev/shm has {format_bytes(size)}{default}, "
         "and a page beyond that is a bus error, whatever memory there is"
     )
 

@@ -94,6 +94,11 @@ class Instance:
         return self.exited_s is not None and (not self.asked or self.oom_ended)
 
     @property
+    def completed(self) -> bool:
+        """It is an init container that ended as it should."""
+        return self.role == "init" and self.exit_code == 0 and not self.oom_ended
+
+    @property
     def owner(self) -> Owner:
         """Whose timeline is its."""
         return Owner(self.pod, self.container, self.attempt)

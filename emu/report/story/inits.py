@@ -1,0 +1,40 @@
+"""What init containers did, in words: how long the pod waited for them, and what page cache they left to the pod."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.report.words import of_limit
+from emu.study.model.study import Study
+from emu.units import format_bytes, format_seconds
+
+_WORTH_TELLING = 1 << 20
+
+
+def init_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+    """One for each init container that completed, and one on what the pod holds for them."""
+    done = [
+        one for one in study.instances if one.completed and one.started_s is not None and one.exited_s is not None
+    ]
+    found = []
+    for one in done:
+        assert one.started_s is not None and one.exited_s is not None
+        peak = summary["containers"][one.container]["memory_peak_bytes"]
+        held = "" if peak is None else f" and peaked at {of_limit(peak, one.memory_max)}"
+        found.append(
+            f"The init container {one.container} ran for {format_seconds(one.exited_s - one.started_s)}{held}."
+        )
+    return found + (_left_behind(study, summary) if done else [])
+
+
+def _left_behind(study: Study, summary: dict[str, Any]) -> list[str]:
+    """A page stays charged to who touched it first, and once that cgroup is removed to the one above."""
+    whole = summary["pod"]["file_end_bytes"]
+    living = {one.container for one in study.instances if not one.completed}
+    held = [summary["containers"][name]["file_end_bytes"] or 0 for name in study.containers if name in living]
+    if whole is None or whole - sum(held) < _WORTH_TELLING:
+        return []
+    return [
+        f"{format_bytes(whole - sum(held))} of page cache outlived the init containers that touched it first: their "
+        "cgroups are gone, so it is charged to the pod and to no container, and whoever reads it again pays nothing."
+    ]
