@@ -263,7 +263,7 @@ def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn
     """No expectation can fail because nothing has its name."""
     summary = json.loads(json.dumps(summarize(read_study(oom(tmp_path / "run")))))
     spec = load_scenario(builtin.name)
-    summary["containers"] |= {name: summary["containers"]["app"] for name in spec.pod.containers}
+    summary["containers"] |= dict.fromkeys(spec.pod.containers, summary["containers"]["app"])
     for name, text in spec.expect.items():
         checks = parse_expectation(name, text).checks
         for figure in (name, *(operand.name for _, operand in checks if operand.name is not None)):
