@@ -91,11 +91,18 @@ def _memory(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
             continue
         name = name if pod is None else f"pods.{pod} {name}"
         for figure, value in {**peaks(lives), **counts(lives, page_bytes)}.items():
-            yield from _differ(f"{name}.{figure}", figures[figure], value)
+            if not _is_logged(counted, figure, figures[figure], value):
+                yield from _differ(f"{name}.{figure}", figures[figure], value)
         for counter, value in memory_events(lives).items():
             yield from _differ(f"{name}.memory_events.{counter}", figures["memory_events"][counter], value)
     for figure, value in counted.host.items():
         yield from _differ(f"host.{figure}", summary["host"][figure], value)
+
+
+def _is_logged(counted: Recount, figure: str, told: Any, sampled: Any) -> bool:
+    """A peak may be what the kernel's log says of an OOM kill, where that is more than any sample."""
+    larger = figure.endswith("_peak_bytes") and told is not None and sampled is not None and told > sampled
+    return larger and told in counted.held
 
 
 def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:

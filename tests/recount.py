@@ -66,6 +66,8 @@ class Recount:
     events: list[dict[str, Any]]
     logged: list[tuple[int, int, int]]
     """Of each kill line in the kernel's log: pid, anon-rss and file-rss in bytes."""
+    held: frozenset[int]
+    """Every figure of memory.stat in the kernel's log, and `file` less `shmem`."""
 
     def lives_of(self, name: str, pod: str | None = None) -> list[Cgroup]:
         """Of a container, or of the pod: in one pod, or in all of the workload that it is named with. Some cgroups
@@ -94,7 +96,15 @@ def recount(path: Path) -> Recount:
     host: Figures = {}
     lives = _lives(samples_text(path), host)
     _counted_by_events(lives, events)
-    return Recount(lives, owners, host, _requests(path / "requests.jsonl"), events, _kills(path / "kmsg.log"))
+    return Recount(
+        lives,
+        owners,
+        host,
+        _requests(path / "requests.jsonl"),
+        events,
+        _kills(path / "kmsg.log"),
+        _held(path / "kmsg.log"),
+    )
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -305,6 +315,17 @@ def most_in_flight(requests: list[dict[str, Any]]) -> int:
         now += step
         most = max(most, now)
     return most
+
+
+def _held(path: Path) -> frozenset[int]:
+    text = path.read_text(errors="replace").replace("\\x0a", "\n") if path.exists() else ""
+    stats = re.findall(r"(?:^|[;\s])(\w+) (\d+)$", text, re.MULTILINE)
+    found, file = set(), 0
+    for name, value in stats:
+        found.add(int(value))
+        file = int(value) if name == "file" else file
+        found |= {file - int(value)} if name == "shmem" else set()
+    return frozenset(found)
 
 
 def _kills(path: Path) -> list[tuple[int, int, int]]:

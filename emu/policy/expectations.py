@@ -264,7 +264,10 @@ def _element(found: list[Any], part: str, here: str) -> Any:
     try:
         return found[int(part)]
     except IndexError:
-        raise NotMeasuredError(f"{here} has {len(found)} elements, none at {part}") from None
+        have = {0: f"there is none in {here}", 1: f"{here} has 1 element, at 0"}
+        raise NotMeasuredError(
+            have.get(len(found), f"{here} has {len(found)} elements, the last at {len(found) - 1}")
+        ) from None
 
 
 def _compare(got: Any, sign: str, wanted: Any) -> bool:

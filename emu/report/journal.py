@@ -13,10 +13,11 @@ from emu.report.story.kills import victim_words
 from emu.report.story.machine import machine_short_at
 from emu.report.story.reasons import reason_words
 from emu.report.words import count
-from emu.study.counters import rises
+from emu.study.counters import Rise, rises
 from emu.study.model.instances import PodEvent
 from emu.study.model.machine import KernelLine
 from emu.study.model.study import Happening, Study
+from emu.study.oom_pieces import JOIN_S
 from emu.study.pods import named
 from emu.study.reasons_summary import failures
 from emu.study.restraints import describe, held_back
@@ -195,11 +196,24 @@ def _containers(study: Study) -> Iterator[Entry]:
 
 def _counted(study: Study, owner: Owner) -> Iterator[Entry]:
     """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them."""
+    groups = rises(study, owner, "oom_group_kill")
     for name in ("oom", "oom_kill", "oom_group_kill"):
         for rise in rises(study, owner, name):
             detail = {"container": owner.label, "attempt": owner.attempt, "counter": name, "by": rise.by}
             whose = owner.label if owner.container else _pod(study, owner.pod)
-            yield Entry(rise.t, "emu", f"memory.events of {whose}: {name} +{rise.by}", detail)
+            text = f"memory.events of {whose}: {name} +{rise.by}"
+            yield Entry(rise.t, "emu", text + (_twice(rise, groups) if name == "oom_kill" else ""), detail)
+
+
+def _twice(kills: Rise, groups: list[Rise]) -> str:
+    """With memory.oom.group the kernel counts the first process that it kills twice."""
+    near = sum(group.by for group in groups if abs(group.t - kills.t) <= JOIN_S)
+    died = kills.by - near
+    return (
+        f" for {count(died, 'process', 'processes')}: a group kill counts its first one twice"
+        if near and died
+        else ""
+    )
 
 
 def _pod(study: Study, name: str) -> str:

@@ -156,8 +156,9 @@ def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
     table = Table("", "WHAT", "WANTED", "GOT")
     for one in expectations:
         mark = _MARKS[one["met"]]
-        got = show_figure(one["what"], one["got"])
-        table.row(mark, one["what"], one["wanted"], f"{got} ({one['why']})" if one.get("why") else got)
+        got, why = show_figure(one["what"], one["got"]), one.get("why")
+        known = why if why and one["got"] is None else f"{got} ({why})" if why else got
+        table.row(mark, one["what"], one["wanted"], known)
     return table.text()
 
 

@@ -33,12 +33,9 @@ class PodWitness:
             name = container.name
             instance = workload.instance(name)
             if instance is not None:
-                survived = self._survived(instance)
                 known = self._kills.get(_owner(instance), 0)
-                # With memory.oom.group one kill takes all of a container's processes, and counts each.
-                self._kills[_owner(instance)] = max(
-                    known, min(survived, 1) if container.memory.oom_group else survived
-                )
+                counted = self._counted(instance, oom_group=container.memory.oom_group)
+                self._kills[_owner(instance)] = max(known, counted)
         kills: Counter[str] = Counter()
         for owner, number in self._kills.items():
             kills[owner.container] += number
@@ -46,13 +43,21 @@ class PodWitness:
         restarts = {name: state.restarts for name, state in workload.states.items()}
         return PodFacts(kills, restarts, dict(self._exits), view.ready, view.status)
 
-    def _survived(self, instance: Instance) -> int:
+    def _counted(self, instance: Instance, *, oom_group: bool) -> int:
         path = instance.cgroup / "memory.events"
         try:
-            return parse.parse_flat(path.read_text()).get("oom_kill", 0)
+            return kills_counted(path.read_text(), oom_group=oom_group)
         except (OSError, ValueError):  # it is gone, and its exit says so
             return 0
 
 
 def _owner(instance: Instance) -> Owner:
     return Owner(instance.pod, instance.container, instance.attempt)
+
+
+def kills_counted(memory_events: str, *, oom_group: bool) -> int:
+    """How many OOM kills a container's memory.events has counted. With memory.oom.group one kill takes all processes,
+    and `oom_kill` counts each, the first one twice. ValueError for what is no memory.events.
+    """
+    killed = parse.parse_flat(memory_events).get("oom_kill", 0)
+    return min(killed, 1) if oom_group else killed

@@ -6,6 +6,7 @@ from cgroups import parse
 from emu.helpers.load import RunLoad
 from emu.policy.lifecycle import ContainerState
 from emu.record.events import KubeletEvent, now
+from emu.run.podfacts import kills_counted
 from emu.run.screen import MemoryNow, Now, Screen
 from emu.run.workload import Workload
 
@@ -88,7 +89,8 @@ class Watch:
                 stat = parse.parse_flat((path / "memory.stat").read_text())
                 current = int((path / "memory.current").read_text())
                 swap = int((path / "memory.swap.current").read_text())
-                kills = parse.parse_flat((path / "memory.events").read_text()).get("oom_kill", 0)
+                group = self._workload.template.container(name).memory.oom_group
+                kills = kills_counted((path / "memory.events").read_text(), oom_group=group)
             except (OSError, ValueError):
                 stat = {}
         shmem = stat.get("shmem", 0)

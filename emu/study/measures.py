@@ -7,7 +7,7 @@ is what was not measured in any instance.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Any
@@ -53,9 +53,19 @@ class Window:
         self.until_s = until_s
 
     def peak(self, lines: Iterable[Timeline], column: str) -> int | None:
-        """The largest value within."""
-        values = (value for line in lines for value in self._within(line, getattr(line, column)))
-        return max((value for value in values if value is not None), default=None)
+        """The largest value within, of the samples and of what the kernel's log says at OOM kills."""
+        lines = list(lines)
+        values = [value for line in lines for value in self._within(line, getattr(line, column)) if value is not None]
+        return max(values + [value for line in lines for value in self._at_kills(line, column)], default=None)
+
+    def _at_kills(self, line: Timeline, column: str) -> Iterator[int]:
+        """What a cgroup held as the kernel killed in it: between two samples, so it may be more than either."""
+        for kill in self.study.kills:
+            whose = {"container": kill.owner, "pod": kill.owner.whole_pod}.get(kill.level)
+            if whose == line.owner and self.begin_s < kill.time_s <= self.until_s:
+                held = {**kill.held, **kill.held_kernel}
+                if column in held:
+                    yield held[column]
 
     def held(self, lines: Iterable[Timeline], column: str) -> float | None:
         """How much was held for how long within, in GiB-seconds: each sample counts until the next one."""

@@ -300,7 +300,8 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 study.pod_statuses.append(Happening(t, "pod-status", "pod", event.status, detail, event.pod))
             case BackOffBegan():
                 detail = {"restarts": event.restarts, "delay_s": event.delay_s}
-                text = back_off_message(event.delay_s, event.container)
+                text = f"restarting failed container={event.container} at once"
+                text = back_off_message(event.delay_s, event.container) if event.delay_s else text
                 study.back_offs.append(Happening(t, "back-off", event.container, text, detail, event.pod))
             case CommandRan():
                 study.commands.append(

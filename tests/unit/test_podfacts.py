@@ -10,7 +10,7 @@ import pytest
 
 from emu.kubelet.pod import Instance
 from emu.policy.lifecycle import ContainerState, PodView
-from emu.run.podfacts import PodWitness
+from emu.run.podfacts import PodWitness, kills_counted
 from emu.serving.template import pod_template
 from emu.spec import PodSpec
 
@@ -85,3 +85,10 @@ def test_another_end_is_an_exit_and_no_kill(tmp_path: Path, reason: str) -> None
     )
     facts = stage.witness.facts(workload)
     assert (facts.exits, facts.oom_kills.get("app", 0)) == ({"app": 1}, 0)
+
+
+def test_a_group_kill_is_one_kill() -> None:
+    """memory.events counts each process of it, and the first one twice; without memory.oom.group each is a kill."""
+    text = "low 0\nhigh 0\nmax 9\noom 1\noom_kill 2\noom_group_kill 1\n"
+    assert (kills_counted(text, oom_group=True), kills_counted(text, oom_group=False)) == (1, 2)
+    assert kills_counted("oom_kill 0\n", oom_group=True) == 0

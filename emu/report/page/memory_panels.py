@@ -62,7 +62,7 @@ def _lane(canvas: Canvas, lane: Lane, summary: dict[str, Any], share: float) -> 
     for name in dict.fromkeys([*study.containers, *(kill.container for kill in study.kills)]):
         known = (summary.get("containers") or {}).get(name) if alone else _together(summary, lane, container_of(name))
         title = f"<b>{safe(name)}</b>" if alone or "/" in name else f"<b>{safe(name)}</b> of {safe(lane.name)}"
-        _container(canvas, study, name, title, known or {}, share)
+        _container(canvas, study, name, title, known or {}, share, "scaled to zero" if alone else "scaled down")
     known = summary.get("pod") if alone else _together(summary, lane, None)
     whose = "<b>pod</b>" if alone else f"<b>pod {safe(lane.name)}</b>"
     _pod(canvas, study, whose, known or {}, share)
@@ -77,13 +77,15 @@ def _together(summary: dict[str, Any], lane: Lane, container: str | None) -> dic
     return {"memory_peak_bytes": max(peaks, default=None), **counts}
 
 
-def _container(canvas: Canvas, study: Study, name: str, title: str, known: dict[str, Any], share: float) -> None:
+def _container(
+    canvas: Canvas, study: Study, name: str, title: str, known: dict[str, Any], share: float, gone: str
+) -> None:
     lines = [line for line in study.timelines_of(name) if line.t]
     instances = study.instances_of(name)
     limits = _limits(instances, lines)
     scale = _scale(lines, limits)
     panel = canvas.panel(_title(title, known), round(180 * share), **scale.axis(5 if share == 1 else 3))
-    _not_running(canvas, panel, study, instances)
+    _not_running(canvas, panel, study, instances, gone)
     _frozen(canvas, panel, study, name)
     if lines:
         _stack(canvas, panel, lines, scale)
@@ -240,9 +242,9 @@ def _limit_lines(canvas: Canvas, panel: Panel, limits: list[_Limit], scale: Byte
 # -- what happened ---------------------------------------------------------------------------------------------
 
 
-def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Instance]) -> None:
-    """A pale band from an exit to the next start, with its length and why: the kubelet's back-off, scale to zero (of
-    which the length is the pod's, and told elsewhere).
+def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Instance], gone: str) -> None:
+    """A pale band from an exit to the next start, with its length and why: the kubelet's back-off, or that the pod
+    was `gone` (of which the length is the pod's, and told elsewhere).
     """
     for one, after in itertools.zip_longest(instances, instances[1:]):
         scaled = (one.stop is not None and one.stop.why == SCALE_DOWN) or (after is not None and after.pod != one.pod)
@@ -258,7 +260,7 @@ def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Ins
             (b.subject, b.pod) == (one.container, one.pod) and one.exited_s - 1 < b.t < until for b in study.back_offs
         )
         length = format_seconds(until - one.exited_s)
-        said = "scaled to zero" if scaled else f"{'back-off' if waited else 'not running'}<br>{length}"
+        said = gone if scaled else f"{'back-off' if waited else 'not running'}<br>{length}"
         canvas.words(panel, (one.exited_s + until) / 2, 0.5, said)
 
 

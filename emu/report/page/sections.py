@@ -7,14 +7,13 @@ from typing import Any
 
 from emu.policy.printing import print_age
 from emu.record.events import SCALE_DOWN
-from emu.report.describe import describe, pod_age_s
+from emu.report.describe import describe
 from emu.report.page.figures import Figure
 from emu.report.page.html import Markup, at, element, exact_size, facts, folded, join, section, size, table
 from emu.report.page.sections_kills import kills_section, log_line
 from emu.report.page.sections_requests import requests_section
 from emu.study.model.instances import Instance
 from emu.study.model.study import Happening, Study
-from emu.study.pods import of_pods
 from emu.units import format_bytes, format_seconds
 
 
@@ -42,7 +41,7 @@ def _pod(study: Study, each: Study, summary: dict[str, Any]) -> Markup:
         return section("Pod", element("p", "No container was started.", class_="missing"))
     parts: list[Markup] = []
     if study.pod_statuses:
-        parts += _statuses(study)
+        parts += _statuses(study, summary)
     parts.append(_described(each))
     parts.append(_totals(summary))
     parts.append(_held_back(summary))
@@ -53,25 +52,24 @@ def _pod(study: Study, each: Study, summary: dict[str, Any]) -> Markup:
     return section("Pod" if len(study.pods) < 2 else f"Pods ({len(study.pods)})", *parts)
 
 
-def _statuses(study: Study) -> Iterator[Markup]:
+def _statuses(study: Study, summary: dict[str, Any]) -> Iterator[Markup]:
     """As `kubectl get pods` lists them, and each change."""
     several = len(study.pods) > 1
-    names = ["NAME"] if several else []
-    heads = ["READY", "STATUS", "RESTARTS"]
-    newest = {one.pod: one for one in study.pod_statuses}
-    ages = {pod: pod_age_s(of_pods(study, {pod})) for pod in newest}
-    rows = [
-        (*([pod] if several else []), *_status(one), None if (age := ages[pod]) is None else print_age(age))
-        for pod, one in newest.items()
-    ]
-    listed = table([*names, *heads, "AGE"], rows[:MOST_PODS], ["RESTARTS"])
-    yield listed
+    names, heads = ["NAME"] if several else [], ["READY", "STATUS", "RESTARTS"]
+    pods = (summary.get("pods") or {}) if several else {"": summary.get("pod") or {}}
+    rows = [(*([name] if several else []), *_kubectl(pod)) for name, pod in pods.items()]
+    yield table([*names, *heads, "AGE"], rows[:MOST_PODS], ["RESTARTS"])
     if len(rows) > MOST_PODS:
         yield folded(f"all pods ({len(rows):,})", table([*names, *heads, "AGE"], rows, ["RESTARTS"]))
     if len(study.pod_statuses) > len(rows):
         changes = [(f"{one.t:.3f} s", *([one.pod] if several else []), *_status(one)) for one in study.pod_statuses]
         told = table(["at", *names, *heads], changes, ["at", "RESTARTS"])
         yield folded(f"each change of {'them' if several else 'it'} ({len(changes)})", told)
+
+
+def _kubectl(pod: dict[str, Any]) -> tuple[object, ...]:
+    age = pod.get("age_s")
+    return (pod.get("ready"), pod.get("status"), pod.get("restarts"), None if age is None else print_age(age))
 
 
 def _status(one: Happening) -> tuple[object, ...]:

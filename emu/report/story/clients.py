@@ -113,7 +113,8 @@ def bound_headline(study: Study) -> str:
     for phase in study.phases:
         if phase.met is not False:
             continue
-        bound = f"after {format_seconds(phase.bound_s)} phase {phase.name} ended without {phase.waits_for}"
+        unmet = f"ended before what it waited for ({phase.waits_for})"
+        bound = f"after {format_seconds(phase.bound_s)} phase {phase.name} {unmet}"
         mine = [one for one in study.requests or [] if one.phase == phase.name]
         in_time = sum((one.late_s or 0.0) < LATE_S for one in mine)
         asked = len(mine) + phase.unsent

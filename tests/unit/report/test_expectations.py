@@ -89,7 +89,7 @@ def test_a_path_that_ends_early_says_what_there_is() -> None:
 def test_a_list_that_is_too_short_is_told() -> None:
     """An index past the end is not met."""
     outcome = parse_expectation("oom_kills.7.level", "pod").check(SUMMARY)
-    assert (outcome.met, outcome.why) == (False, "oom_kills has 2 elements, none at 7")
+    assert (outcome.met, outcome.why) == (False, "oom_kills has 2 elements, the last at 1")
 
 
 def test_things_that_do_not_compare_are_told() -> None:
@@ -179,3 +179,9 @@ def test_a_run_that_was_cut_off_decides_what_its_rest_could_not_change(
     outcome = parse_expectation(name, text).check(SUMMARY, whole=False)
     assert outcome.met is met
     assert ("not decided" in outcome.why) == (met is None)
+
+
+def test_what_is_not_there_is_not_called_unmeasured() -> None:
+    """Of a list without elements it is said that there is none."""
+    outcome = parse_expectation("oom_kills.0.level", "container").check({"oom_kills": []})
+    assert outcome.why == "there is none in oom_kills"

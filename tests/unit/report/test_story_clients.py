@@ -106,7 +106,7 @@ def test_a_machine_too_slow_for_a_scenario_is_called_that(tmp_path: Path) -> Non
     assert "This machine sent" not in said, "it would be told twice, with other figures"
     assert headline.startswith(
         "This machine is too slow for the scenario: it sent 100 of 1,000 requests in time, and after 10.0 s phase "
-        f"steady ended without {WAITED}. Nothing was killed"
+        f"steady ended before what it waited for ({WAITED}). Nothing was killed"
     )
 
 
@@ -115,7 +115,9 @@ def test_what_did_not_come_in_time_is_said(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run")
     run.phase("steady", 1.0, 11.0, until=WAITED, met=False)
     run.requests(100, 1.0, 11.0, phase="steady")
-    assert words_of(run)[0].startswith(f"After 10.0 s phase steady ended without {WAITED}. Nothing was killed")
+    assert words_of(run)[0].startswith(
+        f"After 10.0 s phase steady ended before what it waited for ({WAITED}). Nothing was killed"
+    )
 
 
 @pytest.mark.parametrize(("until", "met"), [(WAITED, True), (None, None)])
@@ -149,5 +151,6 @@ def test_a_busy_machine_is_named_where_something_did_not_come(tmp_path: Path) ->
     study = read_study(run.finish())
     study.recorder = RecorderCost(0.01, 1000, 340, 5.0, 1)
     assert bound_headline(study) == (
-        f"After 10.0 s phase steady ended without {WAITED}; this machine was busy, 34 % of the samples were late. "
+        f"After 10.0 s phase steady ended before what it waited for ({WAITED}); "
+        "this machine was busy, 34 % of the samples were late. "
     )

@@ -291,3 +291,21 @@ def test_the_first_after_idleness_finds_nothing_under_way() -> None:
     due = [(0.0, 0.1), (0.5, 0.6), (1.7, 4.0), (3.0, 3.1), (5.0, 5.1), (5.0, 5.2), (5.9, None), (9.0, 9.1)]
     requests = [one(number, *times) for number, times in enumerate(due)]
     assert [request.id for request in after_idle(requests)] == [2, 4]
+
+
+def test_a_peak_is_at_least_what_the_log_says_at_a_kill(tmp_path: Path) -> None:
+    """Between two samples memory may have grown: the kernel's statistics of the moment count too, in its phase."""
+    run = FakeRun(tmp_path / "run")
+    app = run.start("app", memory_max=64 * MIB)
+    run.phase("before", 0.0, 1.0)
+    run.phase("load", 1.0, 2.0)
+    run.advance(1.5, {"app": {"anon": 40 * MIB}})
+    app.values["anon"] = 63 * MIB
+    run.oom("app", seen=False)
+    run.advance(2.0)
+    summary = summarize(read_study(run.finish()))
+    assert summary["oom_kills"][0]["held"]["anon"] == 63 * MIB
+    assert summary["containers"]["app"]["anon_peak_bytes"] == 63 * MIB
+    phases = summary["phases"]
+    assert phases["load"]["containers"]["app"]["anon_peak_bytes"] == 63 * MIB
+    assert phases["before"]["containers"]["app"]["anon_peak_bytes"] < 40 * MIB
