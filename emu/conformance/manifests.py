@@ -1,68 +1,64 @@
-"""Kubernetes' own manifests, as cases have them, in the terms of emu's policies."""
+"""`python -m emu.conformance.manifests DIR`: manifests against a table of what must happen with them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+import sys
+from pathlib import Path
 
-from emu.policy.effective import CPU, Resources
-from emu.policy.kubelet.pod import Container, Pod, stored
-from emu.policy.kubelet.quantity import parse_quantity
-from emu.policy.kubelet.version import NEWEST, Version, parse_version
+import click
 
-CONFIG_SOURCE = "kubernetes.io/config.source"
-CONFIG_MIRROR = "kubernetes.io/config.mirror"
+from emu.conformance.expected import Row, faults, rows
+from emu.errors import EXIT_OK, EXIT_UNMET, EmuError
+from emu.files.yamlfile import parse_documents, read_text
+from emu.machine import output, toplevel
+from emu.manifests.documents import Manifests, read_manifests
+from emu.manifests.explaining import explain
 
-
-def version(given: Mapping[str, Any]) -> Version:
-    """Whose rules a case is about."""
-    return parse_version(given["kubernetes"]) if "kubernetes" in given else NEWEST
+TABLE = "expected.md"
 
 
-def amounts(written: Mapping[str, Any] | None) -> dict[str, int]:
-    """CPU in millicores, all else in whole units."""
-    found = {}
-    for name, text in (written or {}).items():
-        quantity = parse_quantity(text)
-        found[name] = quantity.milli if name == CPU else quantity.value
-    return found
+def play(directory: Path, row: Row) -> list[str]:
+    """What is not as a row says; a manifest that cannot be read is a fault too."""
+    files = sorted(directory.glob(f"{row.number}[-_]*.y*ml"))
+    if not files:
+        return [f"no manifest in {directory} begins with {row.number}-"]
+    try:
+        manifests = read_manifests(files)
+        return faults(row, explain(_with_features(manifests, row.features)))
+    except EmuError as error:
+        return [error.what, error.why]
 
 
-def resources(written: Mapping[str, Any] | None) -> Resources:
-    """Requests and limits."""
-    written = written or {}
-    return Resources(amounts(written.get("requests")), amounts(written.get("limits")))
+def _with_features(manifests: Manifests, features: tuple[str, ...]) -> Manifests:
+    if features:
+        flags = "".join(f"\n  {name}: Enabled" for name in features)
+        text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: config-features}}\ndata:{flags}\n"
+        manifests.maps["config-features"] = parse_documents(text, TABLE)[0]
+    return manifests
 
 
-def pod(manifest: Mapping[str, Any], kubernetes: Version = NEWEST) -> Pod:
-    """A pod as that version keeps it."""
-    spec, meta = manifest["spec"], manifest.get("metadata") or {}
-    annotations = meta.get("annotations") or {}
-    level = spec.get("resources")
-    return stored(
-        Pod(
-            containers=_containers(spec.get("containers")),
-            init_containers=_containers(spec.get("initContainers")),
-            resources=None if level is None else resources(level),
-            overhead=amounts(spec.get("overhead")),
-            name=meta.get("name", ""),
-            priority=spec.get("priority"),
-            priority_class=spec.get("priorityClassName", ""),
-            static=annotations.get(CONFIG_SOURCE, "api") != "api" or CONFIG_MIRROR in annotations,
-            grace_s=spec.get("terminationGracePeriodSeconds"),
-        ),
-        kubernetes,
-    )
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+def main(directory: Path) -> int:
+    """Play the manifests of a directory: its expected.md has a table with a row for each, `| NN title | accepted or
+    refused | words |`, about the file NN-….yaml. Each phrase in backticks and each number of the words must be in
+    what emu says of the manifest; a refusal must have no line more.
+
+    The exit status is 1 if any fails, 2 if there is no such table.
+    """
+    played = list(rows(read_text(directory / TABLE, "table of what must happen")))
+    if not played:
+        raise EmuError(f"{directory / TABLE} has no rows", "a row is `| 01 title | accepted | words |`", "write some")
+    failed = 0
+    for row in played:
+        wrong = play(directory, row)
+        failed += bool(wrong)
+        output.echo(f"{'FAILED' if wrong else 'passed'}  {row.name}: {row.verdict}")
+        for line in wrong:
+            output.echo(f"        {line}")
+    output.echo(f"{len(played) - failed} of {len(played)} passed, {failed} failed")
+    return EXIT_UNMET if failed else EXIT_OK
 
 
-def _containers(written: Sequence[Mapping[str, Any]] | None) -> list[Container]:
-    return [
-        Container(one["name"], resources(one.get("resources")), one.get("restartPolicy") == "Always")
-        for one in written or ()
-    ]
-
-
-def seconds(time: str) -> float:
-    """A time of a manifest, in seconds since 1970."""
-    return datetime.fromisoformat(time).timestamp()
+if __name__ == "__main__":
+    sys.exit(toplevel.run(lambda: main(standalone_mode=False)))

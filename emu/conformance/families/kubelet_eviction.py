@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emu.conformance import manifests
+from emu.conformance import pod_manifests
 from emu.policy.kubelet import ending, eviction, node
 from emu.policy.kubelet.quantity import parse_quantity
 from emu.policy.kubelet.thresholds import Threshold, ThresholdError, ThresholdSettings, thresholds
@@ -65,10 +65,10 @@ def _active(
     volumes: Mapping[str, Mapping[str, int]],
     totals: Mapping[str, int] | None = None,
 ) -> list[eviction.Active]:
-    version = manifests.version(given)
+    version = pod_manifests.version(given)
     found = []
     for manifest in given["pods"]:
-        pod = manifests.pod(manifest, version)
+        pod = pod_manifests.pod(manifest, version)
         sizes = {
             volume["name"]: parse_quantity(volume["emptyDir"]["sizeLimit"])
             for volume in manifest["spec"].get("volumes") or ()
@@ -92,7 +92,7 @@ def _signals(given: Given) -> dict[str, Any]:
         given.get("eviction_max_pod_grace_s", 0),
         given.get("pressure_transition_s", eviction.PRESSURE_TRANSITION_S),
         bool(given.get("local_storage_isolation")),
-        manifests.version(given),
+        pod_manifests.version(given),
     )
     state, gone, steps = eviction.State(), set[str](), []
     for step in given["steps"]:
@@ -150,7 +150,9 @@ def _admit(state: eviction.State, manifest: Given, given: Given) -> dict[str, An
         and one.get("effect") in (None, "", "NoSchedule")
         for one in manifest["spec"].get("tolerations") or ()
     )
-    message = eviction.admits(state, manifests.pod(manifest, manifests.version(given)), tolerates_pressure=tolerates)
+    message = eviction.admits(
+        state, pod_manifests.pod(manifest, pod_manifests.version(given)), tolerates_pressure=tolerates
+    )
     reason = eviction.EVICTED if message else ""
     return {"admit": not message, "reason": reason, "message": message}
 
@@ -173,7 +175,7 @@ def _grace(given: Given) -> dict[str, Any]:
             grace_s,
             given.get("eviction_max_pod_grace_s", 0),
             hard="soft" not in why,
-            version=manifests.version(given),
+            version=pod_manifests.version(given),
         )
         grace_s = ending.pod_grace_s(
             grace_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emu.conformance import manifests
+from emu.conformance import pod_manifests
 from emu.policy.effective import CPU
 from emu.policy.kubelet.actuation import Actuation, PodNow, actuate
 from emu.policy.kubelet.quantity import Quantity, parse_quantity
@@ -20,7 +20,7 @@ _UNLIMITED = 9_223_372_036_854_771_712
 
 
 def _validation(given: Given) -> dict[str, Any]:
-    version = manifests.version(given)
+    version = pod_manifests.version(given)
     new, old = _pod(given["new"]), _pod(given["old"], before=True)
     return {"errors": refusals(new, old, version)}
 
@@ -28,7 +28,7 @@ def _validation(given: Given) -> dict[str, Any]:
 def _pod(manifest: Given, *, before: bool = False) -> ResizedPod:
     spec, status, meta = manifest["spec"], manifest.get("status") or {}, manifest.get("metadata") or {}
     of_status, level = status.get("qosClass", ""), spec.get("resources")
-    own = manifests.pod(manifest)
+    own = pod_manifests.pod(manifest)
     running = [one for one in status.get("containerStatuses") or () if (one.get("state") or {}).get("running")]
     rest = {key: value for key, value in spec.items() if key not in ("containers", "initContainers", "resources")}
     return ResizedPod(
@@ -36,7 +36,7 @@ def _pod(manifest: Given, *, before: bool = False) -> ResizedPod:
         containers=_containers(spec.get("containers")),
         init_containers=_containers(spec.get("initContainers")),
         sizes=None if not level else _sizes(level),
-        mirror=manifests.CONFIG_MIRROR in (meta.get("annotations") or {}),
+        mirror=pod_manifests.CONFIG_MIRROR in (meta.get("annotations") or {}),
         windows=(spec.get("os") or {}).get("name") == "windows",
         supported=not running or running[0].get("resources") is not None,
         status_qos=of_status,
@@ -79,8 +79,8 @@ def _quantities(written: Given | None) -> dict[str, Quantity]:
 
 
 def _actuation(given: Given) -> dict[str, Any]:
-    version = manifests.version(given)
-    new, old = manifests.pod(given["new"], version), manifests.pod(given["old"], version)
+    version = pod_manifests.version(given)
+    new, old = pod_manifests.pod(given["new"], version), pod_manifests.pod(given["old"], version)
     limit = given["pod_memory_max_now"]
     spec = given["new"]["spec"]
     every = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]

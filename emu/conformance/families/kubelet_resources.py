@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emu.conformance import manifests
+from emu.conformance import pod_manifests
 from emu.policy.effective import CPU, MEMORY, Amounts, Resources, memory_volume_bytes
 from emu.policy.kubelet import cpu, memory, names, node
 from emu.policy.kubelet.admission import fits, resize_pending
@@ -23,11 +23,11 @@ def _class(given: Given) -> dict[str, Any]:
 
 
 def _pod(given: Given) -> Pod:
-    return manifests.pod(given["pod"], manifests.version(given))
+    return pod_manifests.pod(given["pod"], pod_manifests.version(given))
 
 
 def _oom(given: Given) -> dict[str, Any]:
-    pod, version = _pod(given), manifests.version(given)
+    pod, version = _pod(given), pod_manifests.version(given)
     return {
         "qos": qos_class(pod),
         "oom_score_adj": {
@@ -37,7 +37,7 @@ def _oom(given: Given) -> dict[str, Any]:
 
 
 def _effective(given: Given) -> dict[str, Any]:
-    pod, version, node_memory = _pod(given), manifests.version(given), given["node_memory"]
+    pod, version, node_memory = _pod(given), pod_manifests.version(given), given["node_memory"]
     cgroup = pod.cgroup(best_effort=qos_class(pod) == "BestEffort")
     level = {} if pod.resources is None else {"pod_level_after_defaulting": _both(pod.resources)}
     return {
@@ -88,7 +88,7 @@ def _settings(given: Given) -> memory.MemoryQos:
 
 
 def _memory_qos(given: Given) -> dict[str, Any]:
-    pod, version, settings = _pod(given), manifests.version(given), _settings(given)
+    pod, version, settings = _pod(given), pod_manifests.version(given), _settings(given)
     single = bool(given.get("single_process_oom_kill") or given.get("singleProcessOOMKill"))
     limit = pod.cgroup(best_effort=qos_class(pod) == "BestEffort").memory_max
     return {
@@ -108,9 +108,9 @@ def _memory_qos(given: Given) -> dict[str, Any]:
 
 
 def _qos_level(given: Given) -> dict[str, Any]:
-    version = manifests.version(given)
+    version = pod_manifests.version(given)
     settings = None if given.get("policy") == "off" else _settings(given)
-    found = memory.levels((manifests.pod(one, version) for one in given["pods"]), settings, version)
+    found = memory.levels((pod_manifests.pod(one, version) for one in given["pods"]), settings, version)
     return {
         "kubepods": found.kubepods,
         "burstable": {
@@ -123,7 +123,7 @@ def _qos_level(given: Given) -> dict[str, Any]:
 
 
 def _swap(given: Given) -> dict[str, Any]:
-    pod, version = _pod(given), manifests.version(given)
+    pod, version = _pod(given), pod_manifests.version(given)
 
     def swap(one: Container) -> dict[str, str]:
         if not given.get("swap_controller", True):
@@ -153,7 +153,7 @@ def _cpu_weight(given: Given) -> dict[str, Any]:
         "cpu_weight_by_runtime_old": cpu.cpu_weight(shares),
         "cpu_weight_by_runtime_new": cpu.runtime_cpu_weight(shares),
         "period_us": period,
-        "quota_us": cpu.cpu_quota_usec(given["milli_cpu"], period, manifests.version(given)),
+        "quota_us": cpu.cpu_quota_usec(given["milli_cpu"], period, pod_manifests.version(given)),
     }
 
 
@@ -182,21 +182,21 @@ def _emptydir(given: Given) -> dict[str, Any]:
         noswap = bool(given.get("tmpfs_noswap_supported", False))
         found[volume["name"]] = {
             "size": size,
-            "mount_options": mount_options(size, noswap=noswap, version=manifests.version(given)),
+            "mount_options": mount_options(size, noswap=noswap, version=pod_manifests.version(given)),
         }
     return found
 
 
 def _admission(given: Given) -> dict[str, Any]:
-    version = manifests.version(given)
-    others = [manifests.pod(one, version) for one in given.get("other_pods") or ()]
-    verdict = fits(_pod(given), others, manifests.amounts(given["node_allocatable"]))
+    version = pod_manifests.version(given)
+    others = [pod_manifests.pod(one, version) for one in given.get("other_pods") or ()]
+    verdict = fits(_pod(given), others, pod_manifests.amounts(given["node_allocatable"]))
     return {"admit": verdict.admitted, "reason": verdict.reason, "message": verdict.message}
 
 
 def _resize_pending(given: Given) -> dict[str, Any]:
     verdict = resize_pending(
-        given["pod_request_new"], given["others"], given["node_allocatable_memory"], manifests.version(given)
+        given["pod_request_new"], given["others"], given["node_allocatable_memory"], pod_manifests.version(given)
     )
     return {"reason": verdict.reason or None, "message": verdict.message or None}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emu.conformance import manifests
+from emu.conformance import pod_manifests
 from emu.policy import lifecycle, printing
 from emu.policy.kubelet.describing import describe_pod
 from emu.policy.kubelet.messages import back_off_message
@@ -17,7 +17,7 @@ _RESET_S = 600.0
 
 
 def _printer(given: Given) -> dict[str, Any]:
-    manifest, now = given["pod"], manifests.seconds(given["now"])
+    manifest, now = given["pod"], pod_manifests.seconds(given["now"])
     spec, status, meta = manifest["spec"], manifest.get("status") or {}, manifest["metadata"]
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
     inits = {one["name"]: one for one in spec.get("initContainers") or ()}
@@ -35,9 +35,9 @@ def _printer(given: Given) -> dict[str, Any]:
         planned_inits=len(inits),
         planned_sidecars=len(sidecars),
     )
-    printed = printing.print_pod(facts, now, before_1_35=manifests.version(given) < PRINTER_NOT_READY)
+    printed = printing.print_pod(facts, now, before_1_35=pod_manifests.version(given) < PRINTER_NOT_READY)
     made = meta.get("creationTimestamp")
-    age = printing.print_age(now - manifests.seconds(made)) if made else "<unknown>"
+    age = printing.print_age(now - pod_manifests.seconds(made)) if made else "<unknown>"
     return {"ready": printed.ready, "status": printed.status, "restarts": printed.restarts, "age": age}
 
 
@@ -48,7 +48,7 @@ def _status(one: Given, sidecars: set[str] | None = None) -> printing.Container:
         _state(one.get("state") or {}),
         ready=bool(one.get("ready")),
         restarts=one.get("restartCount", 0),
-        last_ended_at=manifests.seconds(finished) if finished else None,
+        last_ended_at=pod_manifests.seconds(finished) if finished else None,
         started=bool(one.get("started")),
         sidecar=sidecars is not None and one["name"] in sidecars,
     )
@@ -63,7 +63,7 @@ def _state(state: Given) -> printing.State:
 
 
 def _back_off(given: Given) -> dict[str, Any]:
-    version, longest_s = manifests.version(given), float(given["max_s"])
+    version, longest_s = pod_manifests.version(given), float(given["max_s"])
     reset_s = _RESET_S if version >= FIXED_BACK_OFF_RESET else 2 * longest_s
     rule = lifecycle.BackOffRule(float(given["initial_s"]), longest_s, reset_s)
     state, t, restarts = lifecycle.ContainerState(), 0.0, []
@@ -90,9 +90,9 @@ def _back_off(given: Given) -> dict[str, Any]:
 
 
 def _describe(given: Given) -> dict[str, Sequence[str]]:
-    manifest, now = given["pod"], manifests.seconds(given["now"]) if "now" in given else None
+    manifest, now = given["pod"], pod_manifests.seconds(given["now"]) if "now" in given else None
     kept = (manifest.get("status") or {}).get("qosClass")
-    return {"lines": describe_pod(manifest, kept or qos_class(manifests.pod(manifest)), now)}
+    return {"lines": describe_pod(manifest, kept or qos_class(pod_manifests.pod(manifest)), now)}
 
 
 FAMILIES = {"pod_status_printer": _printer, "backoff": _back_off, "kubectl_describe": _describe}
