@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.conformance import decisions
-from emu.conformance.decision_cases import same
+from emu.conformance.decision_cases import DecisionCase, same
+from emu.conformance.families import played
 from emu.errors import EmuError
 
 CASE: dict[str, Any] = {
@@ -152,6 +153,41 @@ def test_a_damaged_file_never_ends_in_a_traceback(data: st.DataObject) -> None:
         path.write_bytes(whole)
         with contextlib.suppress(EmuError):
             assert decisions.play(path).status in (0, 1, 2)
+
+
+def cases() -> list[tuple[str, dict[str, Any]]]:
+    """A few of the kept cases of each family: (family, `in`)."""
+    return [
+        (name, case["in"])
+        for path in KEPT
+        for name, family in json.loads(path.read_text(encoding="utf-8"))["families"].items()
+        for case in family["cases"][:3]
+    ]
+
+
+ODD: tuple[Any, ...] = (None, True, 0, -1, 0.5, 2**70, 1e308, -1e308, 1e-308, "", "x", [], [1], {}, {"a": 1})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_any_value_in_a_case_is_played_or_named(data: st.DataObject) -> None:
+    """An odd number, another type, a missing key: the case passes, fails or is malformed, and soon."""
+    family, whole = data.draw(st.sampled_from(cases()))
+    whole = json.loads(json.dumps(whole))
+    place: Any = whole
+    for _ in range(data.draw(st.integers(0, 3))):
+        inner = [value for value in (place.values() if isinstance(place, dict) else place) if value]
+        inner = [value for value in inner if isinstance(value, dict | list)]
+        if inner:
+            place = data.draw(st.sampled_from(inner))
+    key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+    if isinstance(place, dict) and data.draw(st.booleans()):
+        del place[key]
+    else:
+        place[key] = data.draw(st.sampled_from(ODD))
+    verdict = decisions.Verdict()
+    verdict.add(family, [DecisionCase(family, "odd", "", whole, {})], played()[family])
+    assert verdict.passed + verdict.failed + verdict.unplayable == 1
 
 
 @pytest.mark.parametrize(

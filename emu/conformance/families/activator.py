@@ -74,7 +74,7 @@ def activator_subset(given: Mapping[str, Any]) -> dict[str, Any]:
 def activator_capacity_cluster_ip(given: Mapping[str, Any]) -> dict[str, Any]:
     """The capacity of the revision's breaker."""
     concurrency = given["containerConcurrency"]
-    slots = capacity(concurrency, given["ready_backends"], 0, given["activators"])
+    slots = capacity(concurrency, int(_limited(given["ready_backends"])), 0, given["activators"])
     return {"revision_capacity": _of_breaker(concurrency, slots)}
 
 

@@ -170,11 +170,12 @@ def kpa_series(given: Mapping[str, Any]) -> dict[str, Any]:
     changes += [(t, 1, *stat) for t, *stat in given["activator_stats"] or ()]
     changes += [(t, 2, *stat) for t, *stat in given["scrape_stats"] or ()]
     changes.sort(key=lambda change: change[:2])
-    if given["end_s"] > _MOST:
-        raise UnplayableError(f"{given['end_s']} s are too long to be played")
+    first, end = given["first_tick_s"], given["end_s"]
+    if not 0 <= first <= _MOST or end > _MOST:
+        raise UnplayableError(f"ticks from {first} s to {end} s are too many to be played")
     rows: list[list[Any]] = []
     ready, at, ticks = 0, 0, 0
-    while (now := round(given["first_tick_s"] + 2 * ticks, 9)) <= given["end_s"]:
+    while (now := round(first + 2 * ticks, 9)) <= end:
         while at < len(changes) and changes[at][0] <= now:
             t, kind, one, other = changes[at]
             if kind == 0:

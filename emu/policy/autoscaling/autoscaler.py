@@ -67,6 +67,14 @@ class Autoscaler:
         self.ready = ready
         return self._look(now)
 
+    def update(self, now: float, settings: Settings) -> Outcome | None:
+        """Other settings, or the revision can no longer be reached, as in a rollout."""
+        if settings == self.settings:
+            return None
+        self.settings = self.scaler.settings = settings
+        self.decider.update(now, settings)
+        return self._look(now)
+
     def next_at(self) -> float:
         """When `step` is due."""
         return self._next_tick if self._look_at is None else min(self._next_tick, self._look_at)

@@ -185,6 +185,11 @@ class Windows:
         """Over the stable window; None where nothing was reported for longer than that."""
         return self._stable.value(now)
 
+    def resize(self, now: float, settings: Settings) -> None:
+        """Change the windows; what was reported and still counts stays."""
+        self._stable.resize(now, settings.stable_window_s)
+        self._panic.resize(now, settings.panic_window_s)
+
     def observed(self, now: float, scraped: bool) -> Observed | None:
         """Both averages; None (no data, no decision) where pods are scraped and nothing came for a window."""
         if scraped and self._stable.empty(now):
@@ -224,6 +229,12 @@ class Decider:
     def pokes(self, concurrency: float) -> bool:
         """Whether an activator's report is to be decided on at once: there is a request, and no pod is wanted."""
         return concurrency != 0 and self.status.desired == 0
+
+    def update(self, now: float, settings: Settings) -> None:
+        """Go by other settings from now on. The window of scale-down-delay stays as it was made."""
+        self.settings = settings
+        self.concurrency.resize(now, settings)
+        self.rps.resize(now, settings)
 
     def scale(self, now: float, ready: int) -> Decision | None:
         """Decide; None where there is no data, and nothing changes."""

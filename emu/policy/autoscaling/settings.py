@@ -24,6 +24,8 @@ from emu.policy.autoscaling.numbers import (
 GROUP = "autoscaling.knative.dev"
 PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
 KPA, HPA = f"kpa.{GROUP}", f"hpa.{GROUP}"
+REACHABLE, UNREACHABLE = "Reachable", "Unreachable"
+"""Of a PodAutoscaler; whatever else it says is unknown, and counts as reachable."""
 LEAST_TARGET = 0.01
 """autoscaling.TargetMin."""
 LEAST_PANIC_WINDOW_S = 1.0
@@ -147,11 +149,11 @@ def settings_for(
     annotations: Mapping[str, str] | None,
     config: ClusterConfig,
     container_concurrency: int = 0,
-    reachability: str = "",
+    reached: str = "",
 ) -> Settings:
-    """A revision's settings."""
+    """A revision's settings; `reached` is its reachability."""
     notes = Annotations(annotations or {})
-    reachable = reachability != "Unreachable"
+    reachable = reached != UNREACHABLE
     metric = notes.metric()
     target, total = _target(notes, metric, config, container_concurrency)
     window_s = _kept(notes.get(parse_duration, "window"), config.stable_window_s)
@@ -190,6 +192,19 @@ def settings_for(
         retention_s=_kept(retention_s, config.retention_s) if reachable else 0.0,
         progress_deadline_s=_kept(notes.whole(parse_duration, PROGRESS_DEADLINE), config.progress_deadline_s),
     )
+
+
+def reachability(
+    *, routed: bool | None, desired: int = 0, ready: int = 0, resources_available: bool = True, healthy: bool = True
+) -> str:
+    """Whether a revision can be reached: not where no route leads to it, nor where its pods fail and none is ready.
+    `routed` is None while no route was looked for. What is not known counts as reachable.
+    """
+    if not (resources_available and healthy) and desired > 0 and ready == 0:
+        return UNREACHABLE
+    if routed is None:
+        return ""
+    return REACHABLE if routed else UNREACHABLE
 
 
 def panic_window_s(window_s: float, percentage: float) -> float:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.policy.averages import Average, Maximum
+from emu.policy.averages import Average, Maximum, WeightedAverage
 
 TOLD = list[tuple[float, float]]
 
@@ -66,3 +66,41 @@ def test_the_shortest_maximum_is_of_one_slot() -> None:
     """A delay of no more than a slot delays nothing."""
     one = Maximum(1.0, 2.0)
     assert [one.over(float(t), value) for t, value in ((0, 1), (1, 0), (2, 0))] == [1, 1, 0]
+
+
+def test_a_weighted_average_sees_a_constant_input_after_some_seconds() -> None:
+    """Of six seconds each weighs 0.785 of what the later ones leave."""
+    window = WeightedAverage(6.0)
+    seen = []
+    for second in range(3):
+        window.record(float(second), 10.0)
+        seen.append(round(window.mean(float(second)), 3))
+    assert seen == [7.846, 9.536, 9.9]
+    assert window.empty(9.0)
+    assert window.mean(8.0) == pytest.approx(0.001, abs=1e-3)
+
+
+def test_a_resized_window_keeps_what_still_counts() -> None:
+    """Seconds that were never reported count as zeros after that."""
+    window = Average(6.0)
+    for second in range(3):
+        window.record(float(second), 6.0)
+    window.resize(2.0, 2.0)
+    assert window.mean(2.0) == 6.0
+    window = Average(6.0)
+    window.record(2.0, 6.0)
+    window.resize(2.0, 60.0)
+    assert window.mean(2.0) == 1.0
+    window.resize(200.0, 6.0)
+    assert window.empty(200.0)
+    assert window.mean(2.0) == 0.0
+
+
+def test_a_late_report_counts_in_its_own_second() -> None:
+    """One that is a window old is dropped."""
+    window = Average(3.0)
+    window.record(5.0, 3.0)
+    window.record(3.0, 3.0)
+    assert window.mean(5.0) == 2.0
+    window.record(2.0, 99.0)
+    assert window.mean(5.0) == 2.0

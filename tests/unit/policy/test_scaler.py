@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from emu.policy.autoscaling.autoscaler import Autoscaler
 from emu.policy.autoscaling.decider import Status
 from emu.policy.autoscaling.scaler import Active, Facts, Outcome, Scaler, activators_for, bounded, bounds, mode_for
-from emu.policy.autoscaling.settings import ClusterConfig, Settings, cluster_config, settings_for
+from emu.policy.autoscaling.settings import ClusterConfig, Settings, cluster_config, reachability, settings_for
 
 
 def looked(scaler: Scaler, desired: int, ready: int, now: float = 0.0, room: int = -1) -> Outcome:
@@ -80,6 +80,46 @@ def test_an_idle_revision_without_the_activator_waits_for_it() -> None:
             gone = t
     assert gone is not None
     assert 80 + 30 <= gone <= 80 + 30 + 4
+
+
+def test_a_revision_that_is_rolled_away_from_loses_its_bounds() -> None:
+    """No route leads to it: min-scale, delay, down rate and retention are over; the grace period is not."""
+    rule = Settings(min_scale=3, max_scale_down_rate=1.1, scale_down_delay_s=600.0, retention_s=600.0)
+    autoscaler = Autoscaler(rule, 0.0)
+    autoscaler.readiness(1.0, 3)
+    for second in range(1, 100):
+        autoscaler.record(float(second), 250.0 if second < 30 else 0.0)
+        if second >= autoscaler.next_at():
+            autoscaler.step(float(second))
+    assert autoscaler.pods == 4
+    away = replace(rule, min_scale=0, retention_s=0.0, reachable=False)
+    autoscaler.update(100.0, away)
+    ended = None
+    for second in range(100, 150):
+        autoscaler.record(float(second), 0.0)
+        if second >= autoscaler.next_at():
+            autoscaler.step(float(second))
+        if autoscaler.pods == 0 and ended is None:
+            ended = second
+    assert ended is not None
+    assert 100 + rule.grace_s <= ended <= 100 + rule.grace_s + 4
+
+
+@pytest.mark.parametrize(
+    ("known", "word"),
+    [
+        (reachability(routed=None), ""),
+        (reachability(routed=True), "Reachable"),
+        (reachability(routed=False), "Unreachable"),
+        (reachability(routed=True, desired=1, healthy=False), "Unreachable"),
+        (reachability(routed=True, desired=1, resources_available=False), "Unreachable"),
+        (reachability(routed=True, desired=1, ready=1, healthy=False), "Reachable"),
+        (reachability(routed=True, desired=0, healthy=False), "Reachable"),
+    ],
+)
+def test_what_can_be_reached(known: str, word: str) -> None:
+    """What fails without a ready pod cannot, and what no route leads to."""
+    assert known == word
 
 
 def test_no_probe_is_needed_where_the_activator_never_leaves() -> None:
