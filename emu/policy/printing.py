@@ -98,7 +98,7 @@ def print_pod(pod: PodFacts, now: float, *, before_1_35: bool = False) -> Printe
         if initializing:
             status = initializing
             break
-        ready += one.sidecar and one.started and one.ready and not isinstance(one.state, Terminated)
+        ready += one.sidecar and one.started and one.ready and not _is_through(one)
     counted = inits[: index + 1] if initializing else inits
     if not initializing or pod.initialized:
         sidecars = [one for one in counted if one.sidecar]
@@ -117,7 +117,7 @@ def print_pod(pod: PodFacts, now: float, *, before_1_35: bool = False) -> Printe
 def _initializing(one: Container, index: int, inits: int) -> str:
     """What an init container that is not through yet makes of the status; empty for one that is."""
     state = one.state
-    if isinstance(state, Terminated) and state.exit_code == 0:
+    if _is_through(one):
         return ""
     if one.sidecar and one.started:
         return ""
@@ -126,6 +126,10 @@ def _initializing(one: Container, index: int, inits: int) -> str:
     if isinstance(state, Waiting) and state.reason not in ("", _INITIALIZING):
         return f"Init:{state.reason}"
     return f"Init:{index}/{inits}"
+
+
+def _is_through(one: Container) -> bool:
+    return isinstance(one.state, Terminated) and one.state.exit_code == 0
 
 
 def _ended(state: Terminated) -> str:
@@ -146,11 +150,13 @@ def _app_word(pod: PodFacts, status: str, before_1_35: bool) -> tuple[str, int]:
             failed = status if state.exit_code != 0 else failed
         elif isinstance(state, Running) and one.ready:
             running += 1
-    if status != _COMPLETED or not running:
+    if status != _COMPLETED:
         return status, running
-    if pod.ready:
+    if running and pod.ready:
         return "Running", running
-    return (failed if failed and not before_1_35 else "NotReady"), running
+    if failed and not before_1_35:
+        return failed, running
+    return ("NotReady" if running else status), running
 
 
 def _restarts(counted: Sequence[Container], now: float) -> str:

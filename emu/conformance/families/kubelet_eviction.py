@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emu.conformance import pod_manifests
+from emu.policy.effective import MEMORY
 from emu.policy.kubelet import ending, eviction, node
-from emu.policy.kubelet.quantity import parse_quantity
+from emu.policy.kubelet.quantity import Quantity, parse_quantity
 from emu.policy.kubelet.thresholds import Threshold, ThresholdError, ThresholdSettings, thresholds
 
 Given = Mapping[str, Any]
@@ -77,8 +78,16 @@ def _active(
         total = None if totals is None else totals.get(pod.name)
         known = totals is None or total is not None
         use = eviction.PodUse(uses.get(pod.name, {}), volumes.get(pod.name, {}), total) if known else None
-        found.append(eviction.Active(pod, use, sizes))
+        found.append(eviction.Active(pod, use, sizes, *_written(manifest)))
     return found
+
+
+def _written(manifest: Given) -> tuple[dict[str, Quantity], Quantity | None]:
+    """The memory requests of containers, and of the pod itself."""
+    pod = pod_manifests.resized(manifest)
+    every = [*pod.containers, *pod.init_containers]
+    found = {one.name: one.sizes.requests[MEMORY] for one in every if MEMORY in one.sizes.requests}
+    return found, None if pod.sizes is None else pod.sizes.requests.get(MEMORY)
 
 
 def _ranking(given: Given) -> dict[str, Any]:

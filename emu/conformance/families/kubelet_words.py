@@ -92,7 +92,7 @@ def _back_off(given: Given) -> dict[str, Any]:
 def _describe(given: Given) -> dict[str, Sequence[str]]:
     manifest, now = given["pod"], pod_manifests.seconds(given["now"]) if "now" in given else None
     kept = (manifest.get("status") or {}).get("qosClass")
-    return {"lines": describe_pod(manifest, kept or qos_class(pod_manifests.pod(manifest)), now)}
+    return {"lines": describe_pod(manifest, kept or qos_class(pod_manifests.as_written(manifest)), now)}
 
 
 FAMILIES = {"pod_status_printer": _printer, "backoff": _back_off, "kubectl_describe": _describe}

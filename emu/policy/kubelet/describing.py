@@ -22,7 +22,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def describe_pod(pod: Manifest, qos: str, now: float | None = None) -> list[str]:
     """Times in UTC. `now` is for a pod that is being deleted, seconds since 1970."""
-    return aligned(list(_pod(pod, qos, now)))
+    return aligned("\n".join(_pod(pod, qos, now)).split("\n"))
 
 
 def _pod(pod: Manifest, qos: str, now: float | None) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _phase(meta: Manifest, status: Manifest, now: float | None) -> Iterator[str]
         yield f"Status:\t{phase}"
     for title, key in (("Reason", "reason"), ("Message", "message")):
         if status.get(key):
-            yield from f"{title}:\t{status[key]}".split("\n")
+            yield f"{title}:\t{status[key]}"
 
 
 def _labels(title: str, labels: Mapping[str, str] | None) -> Iterator[str]:
@@ -166,9 +166,7 @@ def _state(title: str, state: Manifest) -> Iterator[str]:
     if ended.get("reason"):
         yield f"  Reason:\t{ended['reason']}"
     if ended.get("message"):
-        first, *rest = str(ended["message"]).split("\n")
-        yield f"  Message:\t{first}"
-        yield from rest
+        yield f"  Message:\t{ended['message']}"
     yield f"  Exit Code:\t{ended.get('exitCode', 0)}"
     if ended.get("signal", 0) > 0:
         yield f"  Signal:\t{ended['signal']}"

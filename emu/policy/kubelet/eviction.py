@@ -81,6 +81,10 @@ class Active:
     """None: there are no statistics of it."""
     size_limits: Mapping[str, Quantity] = field(default_factory=dict)
     """Of its emptyDirs that have one."""
+    written: Mapping[str, Quantity] = field(default_factory=dict)
+    """Its containers' memory requests as they are written, by name; one that is absent is written in bytes."""
+    own_written: Quantity | None = None
+    """And the pod's own."""
 
 
 @dataclass(frozen=True)
@@ -194,16 +198,17 @@ def _who_used_what(victim: Active) -> str:
         return ""
     pod, text = victim.pod, ""
     if pod.own is not None and MEMORY in pod.own.requests:
-        text += _larger(f"Pod {pod.name}", victim.use.working_set, pod.own.requests[MEMORY])
+        text += _larger(f"Pod {pod.name}", victim.use.working_set, victim.own_written, pod.own.requests[MEMORY])
     requests = {one.name: one.request(MEMORY) for one in reversed(pod.all_containers)}
     for name, use in victim.use.containers.items():
         if name in requests and use > requests[name]:
-            text += _larger(f"Container {name}", use, requests[name])
+            text += _larger(f"Container {name}", use, victim.written.get(name), requests[name])
     return text
 
 
-def _larger(who: str, use: int, request: int) -> str:
-    return f"{who} was using {in_bytes(use)}, request is {in_bytes(request)}, has larger consumption of memory. "
+def _larger(who: str, use: int, written: Quantity | None, request: int) -> str:
+    wanted = in_bytes(request) if written is None else written
+    return f"{who} was using {in_bytes(use)}, request is {wanted}, has larger consumption of memory. "
 
 
 def _over_its_size(one: Active) -> Eviction | None:

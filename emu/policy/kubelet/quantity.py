@@ -5,7 +5,7 @@ api/resource).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
@@ -16,6 +16,7 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _MOST = 2**63 - 1
 _NANO = 10**9
+_KEPT_DIGITS = 18
 _LONGEST_EXPONENT = 20
 """Beyond it the value is out of range on one side or the other."""
 
@@ -26,6 +27,8 @@ class Quantity:
 
     nano: int
     form: Form = "decimal"
+    written: str = field(default="", compare=False)
+    """Its text, where Kubernetes keeps that as it is."""
 
     @property
     def value(self) -> int:
@@ -39,11 +42,13 @@ class Quantity:
 
     def __str__(self) -> str:
         """In its form, with the largest suffix that leaves no fraction."""
+        if self.written:
+            return self.written
         if self.nano == 0:
             return "0"
         form = self.form
-        if form == "binary" and abs(self.nano) < 1024 * _NANO:
-            form = "decimal"  # a small one in the binary form is written without a suffix of it
+        if form == "binary" and (abs(self.nano) < 1024 * _NANO or self.nano % _NANO):
+            form = "decimal"
         if form == "binary":
             return _binary(self.value)
         return _decimal(self.nano, exponent=form == "exponent")
@@ -92,7 +97,20 @@ def parse_quantity(text: str | int | float) -> Quantity:
     exact = number * scale * _NANO
     nano = _away_from_zero(exact.numerator, exact.denominator)
     most = _MOST * _NANO
-    return Quantity(max(-most, min(most, nano)), form)
+    kept = written if _is_kept(match["number"].lstrip("+-"), suffix, form) else ""
+    return Quantity(max(-most, min(most, nano)), form, kept)
+
+
+def _is_kept(number: str, suffix: str, form: Form) -> bool:
+    """Whether Kubernetes takes a text for the shortest one, as it mostly is: `1.500` is kept, `1.5` is not."""
+    whole, _, rest = number.partition(".")
+    digits = (whole.lstrip("0") or "0") + rest
+    if form == "binary":
+        fits = len(digits) <= 14 - int(_BINARY[suffix] * 3 / 10)
+        return fits and not rest and bool(digits) and int(digits) % 8 != 0
+    scale = (_DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])) - len(rest)
+    fits = len(digits) <= _KEPT_DIGITS and scale >= -9
+    return fits and scale % 3 == 0 and digits[:1] not in ("", "0") and not digits.endswith("000")
 
 
 def in_bytes(count: int) -> str:

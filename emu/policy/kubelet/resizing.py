@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emu.policy.effective import CPU, MEMORY, Init, Resources, effective
@@ -63,6 +63,15 @@ def form_of(rest: Any) -> str:
     return json.dumps(rest, sort_keys=True)
 
 
+def defaulted(pod: ResizedPod) -> ResizedPod:
+    """With the requests of the pod itself that follow from its containers' and from its limits."""
+    own = pod.sizes
+    if own is None or not own.limits:
+        return pod
+    total = {name: one for name, one in _total(pod).items() if name in (CPU, MEMORY)}
+    return replace(pod, sizes=Sizes({**own.limits, **total, **own.requests}, own.limits))
+
+
 def refusals(new: ResizedPod, old: ResizedPod, version: Version = NEWEST) -> list[str]:
     """Why the resize is refused, sorted; none where it is taken."""
     return sorted(_refusals(new, old, version))
@@ -111,6 +120,10 @@ def _well_formed(pod: ResizedPod) -> Iterator[str]:
         yield from _sizes(one.sizes, f"spec.containers[{index}].resources")
     for index, one in enumerate(pod.init_containers):
         yield from _sizes(one.sizes, f"spec.initContainers[{index}].resources")
+    names = [one.name for one in pod.containers]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield f'spec.containers[{index}].name: Duplicate value: "{name}"'
     if pod.sizes is not None:
         yield from _sizes(pod.sizes, "spec.resources")
         yield from _consistent(pod, pod.sizes)
@@ -129,21 +142,33 @@ def _sizes(sizes: Sizes, path: str) -> Iterator[str]:
 
 
 def _consistent(pod: ResizedPod, own: Sizes) -> Iterator[str]:
-    every = [*pod.containers, *pod.init_containers]
-    total = effective(
-        [_requests(one) for one in pod.containers],
-        [Init(_requests(one), one.sidecar) for one in pod.init_containers],
-    ).requests
-    for name, nano in total.items():
-        if name in own.requests and nano > own.requests[name].nano:
-            form = next(one.sizes.requests[name].form for one in every if name in one.sizes.requests)
-            text = f"must be greater than or equal to aggregate container requests of {Quantity(nano, form)}"
+    for name, total in _total(pod).items():
+        if name in own.requests and total.nano > own.requests[name].nano:
+            text = f"must be greater than or equal to aggregate container requests of {total}"
             yield f'spec.resources.requests[{name}]: Invalid value: "{own.requests[name]}": {text}'
     for index, one in enumerate(pod.containers):
         for name, limit in one.sizes.limits.items():
             if name in own.limits and limit.nano > own.limits[name].nano:
                 text = f"must be less than or equal to pod limits of {own.limits[name]}"
                 yield f'spec.resources.containers[{index}][{name}].limits: Invalid value: "{limit}": {text}'
+
+
+def _total(pod: ResizedPod) -> dict[str, Quantity]:
+    """What the containers request together, in the form of the first of them; in an init container's own where it is
+    what counts.
+    """
+    inits = [Init(_requests(one), one.sidecar) for one in pod.init_containers]
+    containers = [_requests(one) for one in pod.containers]
+    total = effective(containers, inits).requests
+    running = effective(containers, [one for one in inits if one.sidecar]).requests
+    stay = [*pod.containers, *(one for one in pod.init_containers if one.sidecar)]
+    found = {}
+    for name, nano in total.items():
+        among = stay if running.get(name) == nano else pod.init_containers
+        quantities = [one.sizes.requests[name] for one in among if name in one.sizes.requests]
+        first = quantities[0] if among is stay else max(quantities, key=lambda one: one.nano)
+        found[name] = Quantity(nano, first.form)
+    return found
 
 
 def _requests(one: ResizedContainer) -> Resources:

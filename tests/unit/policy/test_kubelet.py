@@ -96,10 +96,11 @@ def test_a_quantity_reads_as_it_is_written(number: int, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [("0.5", "500m"), ("1024Mi", "1Gi"), ("0.125Gi", "128Mi"), ("1000M", "1G"), ("1e3", "1e3"), ("0.00001", "10u"),
-     ("1.5Ki", "1536"), ("0.5Ki", "512"), ("-5Mi", "-5Mi"), ("0", "0")],
+     ("1.5Ki", "1536"), ("0.5Ki", "512"), ("-5Mi", "-5Mi"), ("0", "0"), ("1.500", "1.500"), ("0.500", "500m"),
+     ("100.1Ki", "102502400m"), ("1000", "1k"), ("1e0", "1e0"), ("1025Ki", "1025Ki")],
 )  # fmt: skip
 def test_a_quantity_is_written_in_its_shortest_form(text: str, wanted: str) -> None:
-    """As Kubernetes writes it."""
+    """As Kubernetes writes it, which keeps some texts that could be shorter."""
     assert str(parse_quantity(text)) == wanted
 
 

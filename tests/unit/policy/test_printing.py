@@ -79,3 +79,18 @@ def test_ages_as_kubectl_has_them() -> None:
     then = ["0s", "119s", "2m", "2m1s", "10m", "179m", "3h", "3h1m", "47h", "2d2h", "8d"]
     assert [print_age(seconds) for seconds in given] == then
     assert [print_age(days * day) for days in (2 * 365, 2 * 365 + 3, 8 * 365)] == ["2y", "2y3d", "8y"]
+
+
+@pytest.mark.parametrize(("before_1_35", "status"), [(False, "Error"), (True, "Completed")])
+def test_a_failure_shows_behind_one_that_completed(before_1_35: bool, status: str) -> None:
+    """Since 1.35, also where nothing runs any more."""
+    pod = PodFacts([Container(Terminated(0, "Completed")), Container(Terminated(1, "Error"))])
+    assert print_pod(pod, 0.0, before_1_35=before_1_35).status == status
+
+
+def test_a_started_sidecar_that_ended_counts_as_ready_while_it_says_so() -> None:
+    """The printer goes by what the kubelet last reported, unless it ended with 0."""
+    sidecar = Container(Terminated(1, "Error"), ready=True, started=True, sidecar=True)
+    assert print_pod(PodFacts([Container(Running())], [sidecar]), 0.0).ready == "1/2"
+    sidecar = Container(Terminated(0, "Completed"), ready=True, started=True, sidecar=True)
+    assert print_pod(PodFacts([Container(Running())], [sidecar]), 0.0).ready == "0/2"
