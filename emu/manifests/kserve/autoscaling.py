@@ -91,9 +91,9 @@ def _from_spec(resource: Yaml) -> Metric | None:
     if target.get("type") == "AverageValue":
         thousandths = None if value is None else int(parse_quantity(str(value)) * 1000)
         return Metric("memory", type="AverageValue", target=thousandths, binary=str(value).endswith("i"))
-    return Metric(
-        "memory", type=target.get("type", ""), target=percent if target.get("type") == "Utilization" else None
-    )
+    if target.get("type") == "Utilization":
+        return Metric("memory", target=percent)
+    return Metric("memory", type="")  # Value is dropped; Kubernetes refuses what is left
 
 
 def scaled_object(name: str, namespace: str, component: Yaml, config: ClusterConfig) -> dict[str, Any]:

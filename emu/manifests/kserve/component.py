@@ -95,3 +95,15 @@ def check_protocol(component: Yaml) -> None:
                 words = f"invalid protocol v1, v2. Must be one of [{entry.get('value', '')}]"
                 raise RefusedError(words, f"containers[0].env[{number}].value")
             return
+
+
+def serving_container(part: str, component: Yaml) -> tuple[str, Yaml]:
+    """The mapping that describes the serving container, and its path: the model's, or one of the custom ones."""
+    found = implementations(part, component)
+    if not found:
+        return "", {}
+    if found[0] != "containers":
+        return found[0], mapping(component.get(found[0]))
+    containers = items(component.get("containers"))
+    number = next((number for number, one in enumerate(containers) if one.get("name") == CONTAINER), 0)
+    return f"containers[{number}]", containers[number]

@@ -13,7 +13,7 @@ DOWN_WINDOW_S = 300.0
 CPU_UTILIZATION = 80
 """The target where there are no metrics."""
 
-TargetType = Literal["Utilization", "AverageValue", "Value"]
+TargetType = Literal["Utilization", "AverageValue", "Value", ""]
 Source = Literal["Resource", "ContainerResource", "Pods", "External"]
 
 
@@ -125,7 +125,9 @@ def refusals(spec: HpaSpec) -> list[str]:
     for number, metric in enumerate(spec.metrics):
         source = metric.source[0].lower() + metric.source[1:]
         path = f"spec.metrics[{number}].{source}.target"
-        if metric.type == "Utilization":
+        if metric.type == "":
+            found.append(f"{path}.type: Required value: must specify a metric target type")
+        elif metric.type == "Utilization":
             if metric.target is None:
                 found.append(f"{path}.averageUtilization: Required value: must specify a target utilization")
             elif metric.target < 1:
