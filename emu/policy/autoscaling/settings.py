@@ -38,9 +38,7 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """config-autoscaler, and the two keys of config-deployment and config-autoscaler that a class needs; the defaults
-    are Knative's.
-    """
+    """config-autoscaler, and config-deployment's progress-deadline; the defaults are Knative's."""
 
     scale_to_zero: bool = True
     allow_zero_initial_scale: bool = False

@@ -26,10 +26,6 @@ class Timing:
     """How much longer than its progress deadline a revision may be activating (activationTimeoutBuffer)."""
     probe_every_s: float = 1.0
     """From one probe of the activator's place in the path to the next (kpa/scaler.go, probePeriod)."""
-    probe_limit_s: float = 45.0
-    """For how long it is probed (kpa/scaler.go, probeTimeout)."""
-    after_probe_s: float = 1.0
-    """When a revision is looked at again after that (reenqeuePeriod)."""
 
 
 def scaled(values: Scaled, time_scale: float) -> Scaled:
