@@ -154,11 +154,9 @@ def _admitted(state: eviction.State, step: Given, given: Given) -> dict[str, Any
 
 
 def _admit(state: eviction.State, manifest: Given, given: Given) -> dict[str, Any]:
-    tolerates = any(
-        one.get("key") in (None, "", "node.kubernetes.io/memory-pressure")
-        and one.get("effect") in (None, "", "NoSchedule")
-        for one in manifest["spec"].get("tolerations") or ()
-    )
+    parts = ("key", "operator", "value", "effect")
+    tolerations = manifest["spec"].get("tolerations") or ()
+    tolerates = any(eviction.tolerates(*(one.get(part) or "" for part in parts)) for one in tolerations)
     message = eviction.admits(
         state, pod_manifests.pod(manifest, pod_manifests.version(given)), tolerates_pressure=tolerates
     )

@@ -222,6 +222,16 @@ def _over_its_size(one: Active) -> Eviction | None:
     return None
 
 
+TAINT = "node.kubernetes.io/memory-pressure"
+
+
+def tolerates(key: str, operator: str, value: str, effect: str) -> bool:
+    """Whether a toleration is of the taint that a node under MemoryPressure has; empty is not said."""
+    if effect not in ("", "NoSchedule") or (key and key != TAINT):
+        return False
+    return operator == "Exists" or (bool(key) and not value and operator in ("", "Equal"))
+
+
 def admits(state: State, pod: Pod, *, tolerates_pressure: bool = False) -> str:
     """Why the node takes no such pod now; empty: it does. Under MemoryPressure alone only BestEffort pods are
     refused, unless they tolerate its taint.
