@@ -19,6 +19,7 @@ from emu.manifests.knative_notes import annotation_notes, unknown_notes
 from emu.manifests.quantity import parse_quantity
 from emu.policy.autoscaling import settings as scaling
 from emu.policy.hpa import knative as hpa
+from emu.policy.hpa.form import quantity
 from emu.policy.hpa.spec import Metric
 
 _WEBHOOK = "Knative's webhook"
@@ -310,11 +311,9 @@ class _Revision:
 
 def _metric_text(metric: Metric) -> str:
     """A metric of an HPA in words."""
-    target = metric.target or 0
     if metric.type == "AverageValue":
-        amount = f"{target // 1000 // 2**20}Mi" if metric.binary else f"{target / 1000:g}"
-        return f"{metric.name} AverageValue {amount}"
-    return f"{metric.name} Utilization {target} %"
+        return f"{metric.name} AverageValue {quantity(metric)}"
+    return f"{metric.name} Utilization {metric.target or 0} %"
 
 
 def _mebibytes(container: Mapping[str, Any]) -> float:

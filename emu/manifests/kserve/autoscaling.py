@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from emu.manifests.kserve.keys import (
     CLASS,
@@ -90,10 +90,16 @@ def _from_spec(resource: Yaml) -> Metric | None:
         return None
     if target.get("type") == "AverageValue":
         thousandths = None if value is None else int(parse_quantity(str(value)) * 1000)
-        return Metric("memory", type="AverageValue", target=thousandths, binary=str(value).endswith("i"))
+        return Metric("memory", type="AverageValue", target=thousandths, notation=_notation(str(value)))
     if target.get("type") == "Utilization":
         return Metric("memory", target=percent)
     return Metric("memory", type="")  # Value is dropped; Kubernetes refuses what is left
+
+
+def _notation(quantity: str) -> Literal["decimal", "binary", "exponent"]:
+    if quantity.endswith("i"):
+        return "binary"
+    return "exponent" if re.search(r"[eE][+-]?[0-9]", quantity) else "decimal"
 
 
 def scaled_object(name: str, namespace: str, component: Yaml, config: ClusterConfig) -> dict[str, Any]:

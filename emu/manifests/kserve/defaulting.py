@@ -35,8 +35,8 @@ def defaulted(isvc: Yaml, config: ClusterConfig) -> dict[str, Any]:
     mode = annotations.get(DEPLOYMENT_MODE)
     if mode in OLD_MODES:
         annotations[DEPLOYMENT_MODE] = OLD_MODES[mode]
-    elif mode is None and config.default_deployment_mode in (STANDARD, MODEL_MESH):
-        annotations[DEPLOYMENT_MODE] = config.default_deployment_mode
+    elif mode is None and (default := _default_mode(config)) in (STANDARD, MODEL_MESH):
+        annotations[DEPLOYMENT_MODE] = default
     predictor = spec["predictor"] = mapping(spec.get("predictor"))
     if mode != MODEL_MESH:
         _move_framework(predictor)
@@ -59,8 +59,11 @@ def mode_of(annotations: Yaml, config: ClusterConfig) -> str:
     asked = OLD_MODES.get(str(asked), asked)
     if asked in (STANDARD, "Knative", MODEL_MESH):
         return str(asked)
-    default = config.default_deployment_mode
-    return OLD_MODES.get(default, default) or STANDARD
+    return _default_mode(config) or STANDARD
+
+
+def _default_mode(config: ClusterConfig) -> str:
+    return OLD_MODES.get(config.default_deployment_mode, config.default_deployment_mode)
 
 
 def _move_framework(predictor: dict[str, Any]) -> None:

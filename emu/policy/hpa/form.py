@@ -16,6 +16,7 @@ _DECIMAL = tuple(
     (unit, Fraction(10) ** power)
     for power, unit in zip(range(18, -6, -3), ("E", "P", "T", "G", "M", "k", "", "m"), strict=True)
 )
+_EXPONENT = tuple((f"e{power}" if power else "", Fraction(10) ** power) for power in range(18, -6, -3))
 
 
 def written(spec: HpaSpec) -> dict[str, Any]:
@@ -92,7 +93,9 @@ def _metric(metric: Metric) -> dict[str, Any]:
 def quantity(metric: Metric) -> str:
     """The target as Kubernetes prints it: `80Mi`, `500m`, `3`, `5k`."""
     value = Fraction(metric.target or 0, 1000)
-    if metric.binary and value.denominator == 1 and abs(value) >= 1024:
+    if metric.notation == "exponent":
+        return _scaled(value, _EXPONENT)
+    if metric.notation == "binary" and value.denominator == 1 and abs(value) >= 1024:
         return _scaled(value, _BINARY)
     return _scaled(value, _DECIMAL)
 

@@ -58,7 +58,7 @@ def _metric(name: str, target: float) -> Metric:
     if name == "cpu":
         return Metric("cpu", target=int32(ceil(target)))
     if name == "memory":
-        return Metric("memory", type="AverageValue", target=_int64(_int64(target) * _MIB) * 1000, binary=True)
+        return Metric("memory", type="AverageValue", target=_int64(_int64(target) * _MIB) * 1000, notation="binary")
     return Metric(name, "Pods", "AverageValue", _int64(target) * 1000)
 
 

@@ -28,8 +28,8 @@ class Metric:
     target: int | None = None
     """Percent of the request for Utilization; else thousandths: of a CPU, of a byte, of the metric's unit. None: the
     target's type has no value, which Kubernetes refuses."""
-    binary: bool = False
-    """Whether the target is written with Ki, Mi, Gi."""
+    notation: Literal["decimal", "binary", "exponent"] = "decimal"
+    """How a target that is a size is written: `2k`, `2Ki`, `2e3`."""
     container: str = ""
     """The only container that counts, for a ContainerResource."""
 

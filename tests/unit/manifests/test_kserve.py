@@ -278,7 +278,7 @@ def test_whole_objects_are_refused() -> None:
 
 def test_the_clusters_default_mode_counts() -> None:
     """Where no annotation says otherwise."""
-    standard = ClusterConfig(default_deployment_mode="Standard")
+    standard = ClusterConfig(default_deployment_mode="RawDeployment")
     assert only(made_of(isvc(), standard)).mode == "Standard"
     assert only(made_of(isvc(annotations=f"{{{KSERVE}/deploymentMode: Serverless}}"), standard)).mode == "Knative"
 

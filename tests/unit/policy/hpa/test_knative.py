@@ -99,16 +99,17 @@ def test_a_behavior_is_read_as_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("thousandths", "binary", "text"),
+    ("thousandths", "notation", "text"),
     [
-        (0, True, "0"),
-        (1000, True, "1"),
-        (1536 * 2**20 * 1000, True, "1536Mi"),
-        (1500, False, "1500m"),
-        (10**9, False, "1M"),
+        (0, "binary", "0"),
+        (1000, "binary", "1"),
+        (1536 * 2**20 * 1000, "binary", "1536Mi"),
+        (1500, "decimal", "1500m"),
+        (10**9, "decimal", "1M"),
+        (2 * 10**6, "exponent", "2e3"),
     ],
 )
-def test_quantities_are_written_as_kubernetes_does(thousandths: int, binary: bool, text: str) -> None:
+def test_quantities_are_written_as_kubernetes_does(thousandths: int, notation: Any, text: str) -> None:
     """With the largest unit that leaves a whole number."""
-    spec = HpaSpec(1, None, (Metric("memory", type="AverageValue", target=thousandths, binary=binary),))
+    spec = HpaSpec(1, None, (Metric("memory", type="AverageValue", target=thousandths, notation=notation),))
     assert written(spec)["metrics"][0]["resource"]["target"]["averageValue"] == text
