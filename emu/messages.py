@@ -200,6 +200,9 @@ class Phase:
     """Begin once every request of the phases before has ended, whatever `start_s` says."""
     until: Until | None = None
     """Ends it before its duration is over."""
+    host: str = ""
+    """Where it sends to; empty: where the plan does."""
+    port: int = 0
     follows: bool = False
     """Begin when the phase before it ends, whatever `start_s` says: when that will be is not known yet."""
 

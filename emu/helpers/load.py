@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -95,9 +96,9 @@ class RunLoad:
         """Whether so much of the plan's time is over; it has not begun before the load generator is ready."""
         return self.begin_at is not None and now() >= self.begin_at + seconds
 
-    def look(self, facts: PodFacts) -> None:
-        """What has happened to the pod: end the phases that waited for that."""
-        for name in [name for name, until in self._going.items() if pod_met(until, facts)]:
+    def look(self, facts: Callable[[str], PodFacts]) -> None:
+        """End the phases that waited for what has happened; `facts` has it for the pod that a phase asks."""
+        for name in [name for name, until in self._going.items() if pod_met(until, facts(name))]:
             self._helper.send(json.dumps({"met": name}) + "\n")
             del self._going[name]
 

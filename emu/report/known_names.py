@@ -22,18 +22,18 @@ from emu.study.model.timeline import Timeline
 
 _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 """Mappings whose keys are what a run meets."""
-_POD = Owner("", "", None)
 _ELEMENTS = {"oom_kills": tuple(entry.name for entry in fields(OomVerdict))}
 
 
 def names_of(spec: ScenarioSpec) -> dict[str, Any]:
     """The summary of a run of the scenario in which nothing happened: its names are those of every run."""
     study = Study(RunDir(Path(spec.name)), requests=[])
-    for name in spec.pod.containers:
-        study.instances.append(Instance(name, 0))
-        owner = Owner("", name, 0)
-        study.timelines[owner] = Timeline(owner)
-    study.timelines[_POD] = Timeline(_POD)
+    for pod, made in spec.each_pod.items():
+        for name in made.containers:
+            study.instances.append(Instance(name, 0, pod=pod))
+            owner = Owner(pod, name, 0)
+            study.timelines[owner] = Timeline(owner)
+        study.timelines[Owner(pod, "", None)] = Timeline(Owner(pod, "", None))
     study.phases = [PhaseSpan(phase.name, 0.0, 0.0, 0.0) for phase in spec.load.phases]
     study.freezer = None if spec.pod.freezer is None else FreezerUse()
     study.scaling = None if spec.pod.autoscaling is None else ScaleUse()

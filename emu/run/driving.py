@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
+from emu.policy.until import PodFacts
 from emu.record.events import EventLog, now
 from emu.record.rundir import RunDir
 from emu.run.podfacts import PodWitness
@@ -30,7 +31,7 @@ from emu.spec import PodSpec, ScenarioSpec
 _TURN_S = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlannedPod:
     """A pod of the scenario, and how to make it: once, or each time that one is wanted."""
 
@@ -63,30 +64,36 @@ class Driving:
         self._screen = screen
         self._began = began
         self._keep = keep
-        self._events = Events(screen, began)
-        self._witness = PodWitness()
+        self._several = False
+        self._witnesses: dict[PlannedPod, PodWitness] = {}
         self._made: dict[PodWorker, Pod] = {}
 
-    def drive(self, planned: PlannedPod, engine: Runtime, stack: ExitStack) -> None:
-        """Start the pod, keep it running, and send it its load."""
-        if planned.spec.autoscaling is None:
-            workload: Workload = self._admit(planned)
-            turn: Callable[[float], None] = self._node.turn
+    def drive(self, planned: Mapping[str, PlannedPod], engine: Runtime, stack: ExitStack) -> None:
+        """Start the pods, all side by side, keep them running, and send them their load."""
+        self._several = len(planned) > 1
+        self._witnesses = {one: PodWitness() for one in planned.values()}
+        workloads: dict[str, Workload] = {}
+        turn: Callable[[float], None] = self._node.turn
+        for name, one in planned.items():
+            if one.spec.autoscaling is None:
+                workloads[name] = self._admit(one)
+            else:
+                workloads[name], turn = self._scaled(one, engine, stack)
+        if turn == self._node.turn:
             stack.callback(self._node.stop)
-        else:
-            workload, turn = self._scaled(planned, engine, stack)
         try:
-            self._drive(workload, turn)
+            self._drive(planned, workloads, turn)
         except KeyboardInterrupt:
-            workload.hurry()
+            for workload in workloads.values():
+                workload.hurry()
             raise
 
     def _admit(self, planned: PlannedPod) -> PodWorker:
         pod, freezer = planned.make(), planned.spec.freezer
         worker = self._node.admit(
             pod,
-            on_exit=self._on_exit,
-            on_event=self._events.show,
+            on_exit=partial(self._on_exit, self._witnesses[planned]),
+            on_event=Events(self._screen, self._began, pod.name if self._several else "").show,
             hold_frozen=freezer is None or freezer.mode != "knative",
         )
         self._made[worker] = pod
@@ -96,9 +103,10 @@ class Driving:
         self._pods.remove(self._made.pop(worker))
         self._node.dismiss(worker)
 
-    def _on_exit(self, instance: Instance, state: ContainerState) -> None:
-        self._witness.saw_exit(instance, state)
-        show_exit(self._screen, now() - self._began, instance.container, state)
+    def _on_exit(self, witness: PodWitness, instance: Instance, state: ContainerState) -> None:
+        witness.saw_exit(instance, state)
+        name = f"{instance.pod}/{instance.container}" if self._several else instance.container
+        show_exit(self._screen, now() - self._began, name, state)
 
     def _scaled(
         self, planned: PlannedPod, engine: Runtime, stack: ExitStack
@@ -128,8 +136,13 @@ class Driving:
 
         return scaled, turn
 
-    def _drive(self, workload: Workload, wait_for_pods: Callable[[float], None]) -> None:
-        spec, watch = self._spec, Watch(workload, self._screen, self._began)
+    def _drive(
+        self,
+        planned: Mapping[str, PlannedPod],
+        workloads: Mapping[str, Workload],
+        wait_for_pods: Callable[[float], None],
+    ) -> None:
+        spec, watch = self._spec, Watch(workloads, self._screen, self._began)
 
         def turn(phase: str, load: RunLoad | None) -> None:
             wait_for_pods(_TURN_S)
@@ -138,23 +151,32 @@ class Driving:
                 load.hear()
             watch.look(phase, load)
 
-        self._screen.step("starting the pod")
-        workload.start()
-        self._keep()
-        deadline = now() + spec.pod.ready_timeout
-        while now() < deadline and workload.coming:
+        self._screen.step("starting the pods" if self._several else "starting the pod")
+        for workload in workloads.values():
+            workload.start()
+            self._keep()
+        deadline = now() + max(one.spec.ready_timeout for one in planned.values())
+        while now() < deadline and any(workload.coming for workload in workloads.values()):
             turn("waiting for readiness", None)
-        plan = load_plan(spec.load, *workload.entrance)
-        if not plan.phases:
+        if not spec.load.phases:
             return
+        entrances = {name: one.entrance for name, one in workloads.items() if one.template.port is not None}
+        plan = load_plan(spec.load, *next(iter(entrances.values()), ("", 0)), entrances)
+        asked = {phase.name: spec.asked_pod(phase) for phase in spec.load.phases}
+
+        def facts(phase: str) -> PodFacts:
+            pod = asked[phase]
+            return self._witnesses[planned[pod]].facts(workloads[pod])
+
         self._screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
         with RunLoad(plan, self._run, self._log) as load:
             while load.running:
                 turn(load.phase, load)
                 if load.waits:
-                    load.look(self._witness.facts(workload))
-                if spec.pod.stop_after is not None and load.has_run_for(spec.pod.stop_after):
-                    workload.begin_stop(hooks=True)
+                    load.look(facts)
+                for name, one in planned.items():
+                    if one.spec.stop_after is not None and load.has_run_for(one.spec.stop_after):
+                        workloads[name].begin_stop(hooks=True)
             settled = now() + spec.load.settle
             while now() < settled:
                 turn("recording the settle time", load)

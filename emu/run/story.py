@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -62,7 +63,7 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
     log = EventLog(run.events)
     run.write_scenario(resolve(spec, masked=True), private=has_secrets(spec))
-    engine, facts = open_runtime(spec.pod.runtime, screen.step, _own_images(spec))
+    engine, facts = open_runtime(next(iter(spec.each_pod.values())).runtime, screen.step, _own_images(spec))
     _see_images(spec, engine)
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
@@ -83,24 +84,24 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             screen.step("building the app's own image and its archive")
             source = spec.pod.app.image or images.APP
             image = stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
-        template = pod_template(
-            spec.pod,
-            freezer=None if freezer is None else freezer.access,
-            app_image=None if image is None else image.tag,
-        )
-        replica_set = replica_set_name(REVISION, spec.pod)
-        volumes = stack.enter_context(Volumes(engine, template, run_id, REVISION, owner()))
+        access, tag = None if freezer is None else freezer.access, None if image is None else image.tag
+        templates = {name: pod_template(one, freezer=access, app_image=tag) for name, one in spec.each_pod.items()}
+        volumes = {
+            name: stack.enter_context(Volumes(engine, one, run_id, name or REVISION, owner()))
+            for name, one in templates.items()
+        }
         pods = Pods(
             engine, cgroup, run_id, log,
             machine_memory_bytes=psutil.virtual_memory().total, owner=owner(), log_driver=log_driver(),
         )  # fmt: skip
         stack.enter_context(pods)
 
-        def make() -> Pod:
-            return pods.make(template, pod_name(replica_set, SystemRandom()), volumes)
+        def make(name: str) -> Pod:
+            called = name or pod_name(replica_set_name(REVISION, spec.pod), SystemRandom())
+            return pods.make(templates[name], called, volumes[name])
 
         with end.early():
-            _prepare(spec, template, volumes, engine, log, screen, interrupts)
+            _prepare(spec, templates, volumes, engine, log, screen, interrupts)
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))
             end.begun = True
@@ -111,7 +112,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             if spec.starts is not None and image is not None:
                 from emu.run.starts import Starts
 
-                pod = make()
+                pod = make("")
                 starts = Starts(
                     spec.starts, pod, image, engine, run, log.of_pod(pod.name),
                     ready_timeout_s=spec.pod.ready_timeout, say=screen.step, check=keep,
@@ -120,7 +121,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             else:
                 node = stack.enter_context(Node(engine, log, run, run_id))
                 driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep)
-                driving.drive(PlannedPod(spec.pod, template, make), engine, stack)
+                planned = {
+                    name: PlannedPod(one, templates[name], partial(make, name)) for name, one in spec.each_pod.items()
+                }
+                driving.drive(planned, engine, stack)
         screen.end_live()
         screen.step("stopping the pod and cleaning up")
     run.release()
@@ -171,12 +175,14 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
 
 
 def _own_images(spec: ScenarioSpec) -> list[str]:
-    return [container.image for container in spec.pod.containers.values() if container.image is not None]
+    containers = (one for pod in spec.each_pod.values() for one in pod.containers.values())
+    return [container.image for container in containers if container.image is not None]
 
 
 def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
-    for place, container in spec.pod.placed:
-        key = ".".join(("pod", *map(str, place), "image"))
+    placed = ((pod, *item) for pod, one in spec.each_pod.items() for item in one.placed)
+    for pod, place, container in placed:
+        key = ".".join((*(("pods", pod) if pod else ("pod",)), *map(str, place), "image"))
         if container.image is not None and engine.image_labels(container.image) is None:
             have = ", ".join(tag for tag, _ in engine.image_tags() if not tag.startswith("<none>")) or "none"
             raise EmuError(
@@ -188,23 +194,24 @@ def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
 
 def _prepare(
     spec: ScenarioSpec,
-    template: PodTemplate,
-    volumes: Volumes,
+    templates: Mapping[str, PodTemplate],
+    volumes: Mapping[str, Volumes],
     engine: Runtime,
     log: EventLog,
     screen: Screen,
     interrupts: Interrupts,
 ) -> None:
-    if spec.pod.app.files:
-        screen.step("creating the app's files: " + ", ".join(f"{file.name}" for file in spec.pod.app.files))
-        volumes.make_files(interrupts.check)
-    profile, limit = profile_of(spec.pod.queue_proxy.footprint), spec.pod.queue_proxy.resources.limits.memory
-    if profile is not None and limit is not None and limit < profile.exact_from_bytes:
-        what = f"under {format_bytes(limit)} queue-proxy uses more memory than {profile.name} would"
-        why = f"the memory of emu's own process shows below {format_bytes(profile.exact_from_bytes)}"
-        log.append(Note(t=now(), what=what, why=why, level="warning"))
+    for name, pod in spec.each_pod.items():
+        if pod.app.files:
+            screen.step("creating the app's files: " + ", ".join(f"{file.name}" for file in pod.app.files))
+            volumes[name].make_files(interrupts.check)
+        profile, limit = profile_of(pod.queue_proxy.footprint), pod.queue_proxy.resources.limits.memory
+        if profile is not None and limit is not None and limit < profile.exact_from_bytes:
+            what = f"under {format_bytes(limit)} queue-proxy uses more memory than {profile.name} would"
+            why = f"the memory of emu's own process shows below {format_bytes(profile.exact_from_bytes)}"
+            log.append(Note(t=now(), what=what, why=why, level="warning"))
     if spec.node.image_cache == "warm":
-        tags = (images.BASE, *(one.image for one in template.containers))
+        tags = {images.BASE, *(one.image for template in templates.values() for one in template.containers)}
         folders = {folder for tag in tags for folder in engine.image_folders(tag)}
         if not pagecache.read_in(sorted(folders), interrupts.check):
             log.append(

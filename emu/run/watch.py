@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cgroups import parse
 from emu.helpers.load import RunLoad
 from emu.policy.lifecycle import ContainerState
@@ -24,7 +26,9 @@ def show_exit(screen: Screen, elapsed_s: float, name: str, state: ContainerState
 class Events:
     """The kubelet's warnings, starts and kills on the screen, each text once: the record has them all."""
 
-    def __init__(self, screen: Screen, began: float) -> None:
+    def __init__(self, screen: Screen, began: float, pod: str = "") -> None:
+        """`pod`: its name, where there are several."""
+        self._pod = f"{pod}: " if pod else ""
         self._screen = screen
         self._began = began
         self._shown: set[tuple[str, str]] = set()
@@ -35,17 +39,18 @@ class Events:
         if known in self._shown or (event.type == "Normal" and event.reason not in _WORTH_A_LINE):
             return
         self._shown.add(known)
-        text = f"{event.t - self._began:6.1f} s  {event.reason} {event.container}: {event.message}"
+        text = f"{event.t - self._began:6.1f} s  {self._pod}{event.reason} {event.container}: {event.message}"
         if event.reason == "Started":
-            text = f"{event.t - self._began:6.1f} s  {event.message}"
+            text = f"{event.t - self._began:6.1f} s  {self._pod}{event.message}"
         self._screen.event(text, "dim" if event.type == "Normal" else "yellow")
 
 
 class Watch:
-    """Looks at the pod a few times a second, for the screen only; the record is the recorder's."""
+    """Looks at the pods a few times a second, for the screen only; the record is the recorder's."""
 
-    def __init__(self, workload: Workload, screen: Screen, began: float) -> None:
-        self._workload = workload
+    def __init__(self, workloads: Mapping[str, Workload], screen: Screen, began: float) -> None:
+        """`workloads` by their names in the scenario."""
+        self._workloads = workloads
         self.screen = screen
         self._began = began
         self._next_at = 0.0
@@ -61,49 +66,57 @@ class Watch:
     def moment(self, phase: str, load: RunLoad | None) -> Now:
         """The state now."""
         moment = now()
-        view = self._workload.view
+        views = {name: one.view for name, one in self._workloads.items()}
+        first, several = next(iter(views.values())), len(views) > 1
         said = load.status if load is not None else {}
         return Now(
             elapsed_s=moment - self._began,
             phase=phase,
-            ready=view.ready,
-            status=view.status,
-            restarts=view.restarts,
+            ready=f"{len(views)} pods:" if several else first.ready,
+            status=", ".join(f"{name} {view.ready} {view.status}" for name, view in views.items())
+            if several
+            else first.status,
+            restarts=sum(view.restarts for view in views.values()),
             age_s=moment - self._began,
             sent=said.get("sent", 0),
             in_flight=said.get("in_flight", 0),
             connecting=said.get("connecting", 0),
             by_status=said.get("by_status", {}),
             errors=said.get("errors", {}),
-            memory=tuple(self._memory(name) for name in self._workload.template.names),
+            memory=tuple(
+                _memory(one, name, f"{pod}/{name}" if several else name)
+                for pod, one in self._workloads.items()
+                for name in one.template.names
+            ),
         )
 
-    def _memory(self, name: str) -> MemoryNow:
-        state = self._workload.states[name]
-        instance = self._workload.instance(name)
-        stat: dict[str, int] = {}
-        current = swap = kills = 0
-        if instance is not None:
-            path = instance.cgroup
-            try:
-                stat = parse.parse_flat((path / "memory.stat").read_text())
-                current = int((path / "memory.current").read_text())
-                swap = int((path / "memory.swap.current").read_text())
-                group = self._workload.template.container(name).memory.oom_group
-                kills = kills_counted((path / "memory.events").read_text(), oom_group=group)
-            except (OSError, ValueError):
-                stat = {}
-        shmem = stat.get("shmem", 0)
-        return MemoryNow(
-            name,
-            "ready" if state.ready else state.phase,
-            stat.get("anon", 0),
-            stat.get("file", 0) - shmem,
-            shmem,
-            stat.get("sock", 0),
-            stat.get("kernel", 0),
-            swap,
-            current,
-            self._workload.template.container(name).resources.limits.memory,
-            kills,
-        )
+
+def _memory(workload: Workload, name: str, shown: str) -> MemoryNow:
+    state = workload.states[name]
+    instance = workload.instance(name)
+    stat: dict[str, int] = {}
+    current = swap = kills = 0
+    if instance is not None:
+        path = instance.cgroup
+        try:
+            stat = parse.parse_flat((path / "memory.stat").read_text())
+            current = int((path / "memory.current").read_text())
+            swap = int((path / "memory.swap.current").read_text())
+            group = workload.template.container(name).memory.oom_group
+            kills = kills_counted((path / "memory.events").read_text(), oom_group=group)
+        except (OSError, ValueError):
+            stat = {}
+    shmem = stat.get("shmem", 0)
+    return MemoryNow(
+        shown,
+        "ready" if state.ready else state.phase,
+        stat.get("anon", 0),
+        stat.get("file", 0) - shmem,
+        shmem,
+        stat.get("sock", 0),
+        stat.get("kernel", 0),
+        swap,
+        current,
+        workload.template.container(name).resources.limits.memory,
+        kills,
+    )

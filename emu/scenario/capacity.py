@@ -28,7 +28,8 @@ def lacking(plays: dict[str, ScenarioSpec], place: str, memory_bytes: int, swap_
                     f"it has {format_bytes(memory_bytes)}, and the sandbox's memory is a part of it",
                     "lower sandbox.memory",
                 )
-        yield from _of_pod(name, spec.pod, memory, swap, place)
+        for pod in spec.each_pod.values():
+            yield from _of_pod(name, pod, memory, swap, place)
 
 
 def record_bytes(spec: ScenarioSpec) -> float:
@@ -40,7 +41,7 @@ def record_bytes(spec: ScenarioSpec) -> float:
     for phase in spec.load.phases:
         begin = end if phase.start is None else phase.start
         end = max(end, begin + phase.duration)
-    watched = len(spec.pod.containers) + 2  # the pod's own cgroup and the pause container's
+    watched = sum(len(pod.containers) + 2 for pod in spec.each_pod.values())  # its own and the pause container's
     return HOUR_BYTES * (end + spec.load.settle) / 3600 * watched / 4 * 0.01 / spec.recorder.interval
 
 

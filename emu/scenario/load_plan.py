@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 
 from emu.messages import LoadPlan, Phase, RequestSpec, Until, WebSocketSpec
 from emu.spec import LoadModel, PhaseModel, RequestModel
 
 
-def load_plan(load: LoadModel, host: str, port: int) -> LoadPlan:
-    """Phases one after the other unless they say when they start; seconds from the load's begin. After one that ends
-    by what happens, those that follow cannot be timed: each begins when the one before it ends.
+def load_plan(
+    load: LoadModel, host: str, port: int, entrances: Mapping[str, tuple[str, int]] | None = None
+) -> LoadPlan:
+    """Requests go to `host` and `port`, those of a phase that names a pod to that one of `entrances`. Phases come one
+    after the other unless they say when they start; seconds from the load's begin. After one that ends by what
+    happens, those that follow cannot be timed: each begins when the one before it ends.
     """
     phases: list[Phase] = []
     end, timed = 0.0, True
     for model in load.phases:
         start = end if model.start is None else model.start
         timed = timed or model.start is not None
-        phases.append(_phase(model, start, follows=not timed and not model.after_answers))
+        phases.append(
+            _phase(
+                model,
+                start,
+                (entrances or {}).get(model.to or "", ("", 0)),
+                follows=not timed and not model.after_answers,
+            )
+        )
         end = start + model.duration
         timed = timed and model.until is None and not model.after_answers
     return LoadPlan(host, port, tuple(phases), seed=load.seed, drain_s=load.drain)
 
 
-def _phase(model: PhaseModel, start_s: float, *, follows: bool) -> Phase:
+def _phase(model: PhaseModel, start_s: float, entrance: tuple[str, int], *, follows: bool) -> Phase:
     return Phase(
         name=model.name,
         kind=model.type,
@@ -41,6 +52,8 @@ def _phase(model: PhaseModel, start_s: float, *, follows: bool) -> Phase:
         after_answers=model.after_answers,
         until=None if model.until is None else Until(**model.until.model_dump()),
         follows=follows,
+        host=entrance[0],
+        port=entrance[1],
     )
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from ruamel.yaml import YAML
@@ -27,12 +27,13 @@ from emu.scenario import overrides as changes
 from emu.scenario.manifests import refuse_manifest
 from emu.scenario.problems import Problem
 from emu.scenario.variants import is_comparison, variant_root
-from emu.spec import OWN_FOOTPRINT, ScenarioSpec
+from emu.spec import OWN_FOOTPRINT, PodSpec, ScenarioSpec
 
 DEFAULT_SCENARIO = "queue-proxy-oom"
 _FOOTPRINT = "pod.queueProxy.footprint"
 _SUFFIXES = (".yaml", ".yml")
 _PLAIN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+SomePod = TypeVar("SomePod", bound=PodSpec)
 _NOT_PLAIN = re.compile(r"true|false|null|yes|no|on|off|y|n", re.IGNORECASE)
 
 
@@ -113,7 +114,7 @@ def variants_of(spec: ScenarioSpec) -> dict[str, ScenarioSpec]:
 def needs_docker(spec: ScenarioSpec) -> bool:
     """Whether its pod, or that of one of its variants, runs in Docker containers."""
     plays = list(variants_of(spec).values()) or [spec]
-    return any(play.pod.runtime == "docker" for play in plays)
+    return any(pod.runtime == "docker" for play in plays for pod in play.each_pod.values())
 
 
 def _mapping(root: Node) -> Node:
@@ -162,16 +163,22 @@ def _with_footprints(spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec], sour
 
 def _with_footprint(spec: ScenarioSpec, source: str) -> ScenarioSpec:
     """The profile of a file becomes part of the scenario, so that its record holds all of it; a name stays."""
-    named = spec.pod.queue_proxy.footprint
+    if spec.pods:
+        return spec.model_copy(update={"pods": tuple(_own_footprint(pod, source) for pod in spec.pods)})
+    return spec.model_copy(update={"pod": _own_footprint(spec.pod, source)})
+
+
+def _own_footprint(pod: SomePod, source: str) -> SomePod:
+    named = pod.queue_proxy.footprint
     if not isinstance(named, str) or named == OWN_FOOTPRINT:
-        return spec
+        return pod
     if not is_path(named):
         load_profile(named)
-        return spec
+        return pod
     beside = Path(source).parent / named
     profile = load_profile(str(beside if os.path.isfile(beside) else named))  # noqa: PTH113  never raises
-    queue_proxy = spec.pod.queue_proxy.model_copy(update={"footprint": profile.to_data()})
-    return spec.model_copy(update={"pod": spec.pod.model_copy(update={"queue_proxy": queue_proxy})})
+    queue_proxy = pod.queue_proxy.model_copy(update={"footprint": profile.to_data()})
+    return pod.model_copy(update={"queue_proxy": queue_proxy})
 
 
 def _wrong_footprint(spec: ScenarioSpec, source: str) -> list[EmuError]:
@@ -313,7 +320,8 @@ def _unknown_parts(
     """Parts of expectations' names that name a phase, container or variant which the scenario does not have."""
     known = {
         "phases": [phase.name for phase in spec.load.phases],
-        "containers": list(spec.pod.containers),
+        "containers": list({name for pod in spec.each_pod.values() for name in pod.containers}),
+        **({"pods": list(spec.each_pod)} if spec.pods else {}),
         VARIANTS: list(plays),
     }
     for name in names:

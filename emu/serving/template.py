@@ -43,6 +43,8 @@ from emu.spec import (
     ExecSpec,
     HttpGetSpec,
     InitContainerSpec,
+    NamedPodSpec,
+    PlainContainerSpec,
     PodSpec,
     ProbeSpec,
     QueueProxySpec,
@@ -68,11 +70,12 @@ _OWN_TIMEOUT_S = 1.0
 
 
 def pod_template(spec: PodSpec, *, freezer: Access | None = None, app_image: str | None = None) -> PodTemplate:
-    """The template of a revision's pods. `freezer`: how queue-proxy reaches a freezer daemon. `app_image`: in place
-    of the app's image.
+    """The template of a revision's pods, or of a plain pod. `freezer`: how queue-proxy reaches a freezer daemon.
+    `app_image`: in place of the app's image.
     """
+    if isinstance(spec, NamedPodSpec) and spec.plain:
+        return _plain(spec)
     has_volume = _has_volume(spec.app)
-    back_off = spec.back_off
     return PodTemplate(
         containers=(
             *(_init(one) for one in spec.init_containers),
@@ -87,9 +90,44 @@ def pod_template(spec: PodSpec, *, freezer: Access | None = None, app_image: str
         grace_s=spec.grace_s,
         last_grace_s=spec.termination_grace_period_seconds or 0,
         restart_policy=spec.restart_policy,
-        back_off=BackOffRule(back_off.initial, back_off.max, back_off.reset_after).scaled(back_off.scale),
+        back_off=_back_off(spec),
         port=QUEUE_PORT,
     )
+
+
+def _plain(spec: NamedPodSpec) -> PodTemplate:
+    """A pod without a queue-proxy: what its user asks for and nothing else, as Kubernetes runs it."""
+    return PodTemplate(
+        containers=(
+            *(_init(one) for one in spec.init_containers),
+            *(_plain_container(one) for one in spec.plain),
+        ),
+        memory=spec.memory,
+        volumes=(Volume(_DATA),) if any(one.is_app for one in spec.plain) else (),
+        empty_dirs=tuple(_empty_dir(one) for one in spec.volumes),
+        shm_bytes=spec.shm_size,
+        grace_s=spec.grace_s,
+        last_grace_s=spec.termination_grace_period_seconds or 0,
+        restart_policy=spec.restart_policy,
+        back_off=_back_off(spec),
+        port=next((one.port for one in spec.plain if one.port is not None), None),
+    )
+
+
+def _plain_container(spec: PlainContainerSpec) -> ContainerTemplate:
+    probes = _probes(spec)
+    if spec.port is not None:
+        probes.setdefault("readiness", _LISTENS)
+    env = {} if spec.port is None else {"PORT": str(spec.port)}
+    if spec.is_app and spec.volume_mounts:
+        env[VOLUMES_VARIABLE] = ":".join(one.mount_path for one in spec.volume_mounts)
+    made = _container(spec.name, spec, images.APP, env, probes, port=spec.port)
+    return replace(made, volume=(_DATA, DATA_DIR)) if spec.is_app else made
+
+
+def _back_off(spec: PodSpec) -> BackOffRule:
+    asked = spec.back_off
+    return BackOffRule(asked.initial, asked.max, asked.reset_after).scaled(asked.scale)
 
 
 def _has_volume(app: AppSpec) -> bool:

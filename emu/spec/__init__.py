@@ -22,6 +22,7 @@ from emu.spec.container import (
 )
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
+from emu.spec.pods import NamedPodSpec, PlainContainerSpec
 from emu.spec.probes import ExecSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from emu.spec.request import BodyModel, RequestModel, WorkSpec
 from emu.spec.scenario import ScenarioSpec, StartsSpec
@@ -67,7 +68,9 @@ __all__ = [
     "Millicores",
     "Model",
     "Name",
+    "NamedPodSpec",
     "PhaseModel",
+    "PlainContainerSpec",
     "PodMemory",
     "PodSpec",
     "ProbeSpec",

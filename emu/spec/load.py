@@ -88,6 +88,8 @@ class PhaseModel(Model):
     open loop, like independent clients on the internet); closed keeps a number of clients busy, each waiting for its
     answer; pause sends no request. With poisson and poisson-steps the gaps are random, determined by `seed`.
     """
+    to: Name | None = None
+    """The pod to send to, where a scenario has several. Default: the first one. `until` looks at this pod too."""
     duration: Annotated[Seconds, Field(gt=0)]
     """How long it sends; with `until`, the maximum."""
     until: UntilModel | None = None

@@ -15,10 +15,11 @@ from pydantic import (
 
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
 from emu.spec.container import InitContainerSpec
-from emu.spec.load import LoadModel
+from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import PodSpec
+from emu.spec.pods import NamedPodSpec
 from emu.spec.request import RequestModel, WorkSpec
-from emu.spec.values import LONGEST_NAME, MIB, Bytes, Model, Name, Seconds, SpecError, Whole
+from emu.spec.values import LONGEST_NAME, MIB, Bytes, Model, Name, Seconds, SpecError, Whole, distinct
 from emu.spec.volumes import located
 
 _EXPECT = {
@@ -100,7 +101,9 @@ class ScenarioSpec(Model):
     question: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     """The question that the run answers, in one sentence."""
     pod: PodSpec = PodSpec()
-    """The pod to run."""
+    """The pod to run, where there is only one."""
+    pods: tuple[NamedPodSpec, ...] = ()
+    """Several pods instead, side by side in one cgroup. All start together and end together."""
     load: LoadModel = LoadModel()
     """The load to send to it."""
     starts: StartsSpec | None = None
@@ -139,7 +142,7 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _starts_have_what_they_need(self) -> Self:
-        if self.starts is None:
+        if self.starts is None or self.pods:
             return self
         if self.load.phases:
             raise SpecError(
@@ -191,14 +194,76 @@ class ScenarioSpec(Model):
                 at=("starts", "temperatures"),
             )
 
+    @property
+    def each_pod(self) -> dict[str, PodSpec]:
+        """Every pod by its name; the short form's has none."""
+        return {one.name: one for one in self.pods} or {"": self.pod}
+
+    def asked_pod(self, phase: PhaseModel) -> str:
+        """The name of the pod that a phase sends to."""
+        return phase.to or next(iter(self.each_pod))
+
+    @model_validator(mode="after")
+    def _pod_or_pods(self) -> Self:
+        if not self.pods:
+            return self
+        distinct((one.name for one in self.pods), "two pods have the name", ("pods",))
+        if self.pod != PodSpec():
+            raise SpecError(
+                "a scenario has either `pod` or `pods`, not both",
+                why="`pod` is the short form for a scenario with one pod",
+                fix="move it into `pods`, with a name",
+                at=("pod",),
+            )
+        if self.starts is not None:
+            raise SpecError(
+                "a scenario has either `starts` or `pods`, not both",
+                why="starts are measured on one pod",
+                fix="remove one of them",
+                at=("starts",),
+            )
+        for index, one in enumerate(self.pods):
+            if one.runtime != self.pods[0].runtime:
+                first = self.pods[0]
+                raise SpecError(
+                    f"the pod {one.name} has the runtime {one.runtime}, and {first.name} has {first.runtime}",
+                    why="one runtime runs all pods of a node",
+                    fix="give all pods the same runtime",
+                    at=("pods", index, "runtime"),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _phases_ask_pods(self) -> Self:
+        for index, phase in enumerate(self.load.phases):
+            at = ("load", "phases", index, "to")
+            if phase.to is not None and phase.to not in self.each_pod:
+                names = ", ".join(self.each_pod) if self.pods else "none: the only pod is asked by every phase"
+                raise SpecError(
+                    f"there is no pod {phase.to!r}",
+                    why=f"pods with a name are: {names}",
+                    fix="name one of them" if self.pods else "remove `to`",
+                    at=at,
+                )
+            pod = self.each_pod[self.asked_pod(phase)]
+            if isinstance(pod, NamedPodSpec) and not pod.serves and phase.type != "pause":
+                raise SpecError(
+                    f"no container of the pod {pod.name} has a port",
+                    why="requests are sent to the first container that has one",
+                    fix="give a container `port`, or send them to another pod with `to`",
+                    at=at if phase.to is not None else at[:-1],
+                )
+        return self
+
     @model_validator(mode="after")
     def _phases_wait_for_containers(self) -> Self:
         for index, phase in enumerate(self.load.phases):
             name = None if phase.until is None else phase.until.container
-            if name is not None and name not in self.pod.containers:
+            pod = self.each_pod.get(self.asked_pod(phase), self.pod)
+            if name is not None and name not in pod.containers:
                 raise SpecError(
                     f"there is no container {name!r} in this pod",
-                    why=f"its containers are: {', '.join(self.pod.containers)}",
+                    why=f"its containers are: {', '.join(pod.containers)}",
                     fix="name one of them",
                     at=("load", "phases", index, "until", "container"),
                 )
@@ -206,7 +271,7 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _files_are_made(self) -> Self:
-        if self.pod.app.image is not None:
+        if self.pods or self.pod.app.image is not None:
             return self
         made = [entry.name for entry in self.pod.app.files]
         mounts = self.pod.app.volume_mounts

@@ -61,7 +61,8 @@ def _owner(study: Study, kill: LoggedKill) -> Instance | None:
 
 def within(path: str, ancestor: str) -> bool:
     """Whether a cgroup is another one or below it; either may be named from a namespace's root or from the mount."""
-    return f"{path}/".endswith(f"{ancestor}/") or f"{ancestor}/" in f"{path}/"
+    same = f"{path}/".endswith(f"{ancestor}/") or f"{ancestor}/".endswith(f"{path}/")
+    return same or f"{ancestor}/" in f"{path}/"
 
 
 def _lived_at(instance: Instance, t: float) -> bool:

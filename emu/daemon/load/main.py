@@ -26,7 +26,7 @@ from emu.daemon.load.phase import PhaseRun
 from emu.daemon.load.records import Records
 from emu.daemon.load.sender import Connections, Request, SlowSenders
 from emu.errors import EXIT_NOT_RECORDED
-from emu.messages import LoadPlan, RequestError
+from emu.messages import LoadPlan, Phase, RequestError
 from emu.policy.until import counts_requests
 
 STATUS_S = 0.25
@@ -49,7 +49,7 @@ class Load:
         """`met_by` is the descriptor from which it reads what the phases wait for."""
         self.plan = plan
         self.log = log
-        self.connections = Connections(plan.host, plan.port)
+        self._connections: dict[tuple[str, int], Connections] = {}
         self.slow = SlowSenders()
         self.begin_at = 0.0
         self.stopping = asyncio.Event()
@@ -102,11 +102,17 @@ class Load:
         self._settle()
         return 0 if self._records.failure is None else EXIT_NOT_RECORDED
 
+    def connections(self, phase: Phase) -> Connections:
+        """The idle connections to where a phase sends its requests; phases that ask the same pod share them."""
+        place = (phase.host, phase.port) if phase.host else (self.plan.host, self.plan.port)
+        return self._connections.setdefault(place, Connections(*place))
+
     def _settle(self) -> None:
         """Record what is still open, and say the last word."""
         for request in list(self.open):
             request.give_up("unanswered")
-        self.connections.close()
+        for connections in self._connections.values():
+            connections.close()
         self._records.flush()
         self._status(finished=True)
 

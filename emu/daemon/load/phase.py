@@ -31,11 +31,13 @@ class Run(Protocol):
     """What a phase needs of the load that it is part of."""
 
     plan: LoadPlan
-    connections: Connections
     slow: SlowSenders
     begin_at: float
     stopping: asyncio.Event
     open: dict[Request, None]
+
+    def connections(self, phase: Phase) -> Connections:
+        """To where a phase sends its requests."""
 
     def next_number(self) -> int:
         """A new request's number."""
@@ -68,6 +70,7 @@ class PhaseRun:
         self._open_requests = 0
         self._sent_all = False
         self._content = content_of(phase.request)
+        self._connections = load.connections(phase)
         self._head = request_head(phase.request, load.plan.host_header, phase.keep_alive)
         self._patience: Deadlines[Request] = Deadlines(phase.request.timeout_s)
         self._looking = False
@@ -204,7 +207,7 @@ class PhaseRun:
 
     def _request(self, due: float) -> None:
         load = self.load
-        request = Request(load.next_number(), self.phase, due, self._head, self._content, load.connections, self)
+        request = Request(load.next_number(), self.phase, due, self._head, self._content, self._connections, self)
         load.open[request] = None
         self._open_requests += 1
         self._patience.start(request, request.begun)

@@ -1,0 +1,140 @@
+"""The pods of a scenario that has several: each has a name, and its containers with or without a queue-proxy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from emu.spec.container import AppSpec, ContainerSpec, QueueProxySpec
+from emu.spec.pod import PodSpec
+from emu.spec.probes import ExecSpec
+from emu.spec.values import Name, SpecError, Whole, distinct
+from emu.spec.volumes import Place
+
+_KUBERNETES_GRACE_S = 30
+_RESERVED = ("sandbox", "pod", "host")
+
+
+class PlainContainerSpec(ContainerSpec):
+    """A container of a pod without a queue-proxy; without `image` and `command` it is emu's app."""
+
+    name: Name
+    """Its name in results."""
+    port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
+    """The port on which it listens. emu's app needs one, and serves HTTP/1.1 on it; other programs get it as PORT."""
+
+    @property
+    def is_app(self) -> bool:
+        """Whether it is emu's app."""
+        return self.image is None and self.command is None
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> Self:
+        if self.name in _RESERVED:
+            raise SpecError(
+                f"a container cannot be called {self.name!r}",
+                why="results use that name for something else",
+                fix="give it another name",
+                at=("name",),
+            )
+        if self.is_app and self.port is None:
+            raise SpecError(
+                "emu's app has no port",
+                why="without `image` and `command` the container is emu's app, which serves HTTP",
+                fix="add `port: 8080`, or give it `image` or `command`",
+                at=("name",),
+            )
+        for kind, probe in self.probes.items():
+            if self.port is None and not isinstance(probe.handler, ExecSpec) and probe.handler.port is None:
+                way = "httpGet" if probe.http_get else "tcpSocket"
+                raise SpecError(
+                    f"the {kind} probe has no port",
+                    why=f"the container {self.name} has none either",
+                    fix="give it one",
+                    at=(f"{kind}Probe", way),
+                )
+        return self
+
+
+class NamedPodSpec(PodSpec):
+    """One pod of several. Without `containers` it is what `pod` is: a queue-proxy and an app."""
+
+    name: Name
+    """The pod's name: in results, and for `to` of a phase."""
+    plain: Annotated[tuple[PlainContainerSpec, ...], Field(alias="containers")] = ()
+    """The containers of a plain pod, which has no queue-proxy. Requests go to the first one that has a port."""
+
+    @property
+    def containers(self) -> dict[str, ContainerSpec]:
+        """Every container by its name, in the order in which they are started."""
+        if not self.plain:
+            return super().containers
+        own: dict[str, ContainerSpec] = {one.name: one for one in self.plain}
+        return {**{one.name: one for one in self.init_containers}, **own}
+
+    @property
+    def placed(self) -> list[tuple[Place, ContainerSpec]]:
+        """Every container with its place below the pod."""
+        if not self.plain:
+            return super().placed
+        return [*((("containers", index), one) for index, one in enumerate(self.plain)), *self._additional]
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests can be sent to it."""
+        return not self.plain or any(one.port is not None for one in self.plain)
+
+    @property
+    def grace_s(self) -> int:
+        """Seconds from SIGTERM to SIGKILL during the run."""
+        given = self.termination_grace_period_seconds
+        return _KUBERNETES_GRACE_S if self.plain and given is None else super().grace_s
+
+    @model_validator(mode="after")
+    def _containers_fit(self) -> Self:
+        distinct((one.name for one in self.plain), "two containers have the name", ("containers",))
+        inits = {one.name for one in self.init_containers}
+        ports: dict[int, str] = {}
+        for index, one in enumerate(self.plain):
+            if one.name in inits:
+                raise SpecError(
+                    f"an init container has the name {one.name!r} too",
+                    why="the names of a pod's containers are distinct, init containers included",
+                    fix="give one of them another name",
+                    at=("containers", index, "name"),
+                )
+            if one.port in ports:
+                raise SpecError(
+                    f"port {one.port} is taken",
+                    why=f"{ports[one.port]} listens there, and a pod's containers share one network",
+                    fix="give it another port",
+                    at=("containers", index, "port"),
+                )
+            if one.port is not None:
+                ports[one.port] = one.name
+        return self
+
+    @model_validator(mode="after")
+    def _is_one_kind_of_pod(self) -> Self:
+        for key, differs in (
+            ("queueProxy", self.queue_proxy != QueueProxySpec()),
+            ("app", self.app != AppSpec()),
+            ("sidecars", bool(self.sidecars)),
+        ):
+            if self.plain and differs:
+                raise SpecError(
+                    f"a pod has either `containers` or `{key}`, not both",
+                    why="with `containers` it is a plain pod, which has no queue-proxy",
+                    fix="remove one of them",
+                    at=(key,),
+                )
+        for key in ("freezer", "autoscaling"):
+            if getattr(self, key) is not None:
+                raise SpecError(
+                    f"`{key}` needs the scenario's only pod",
+                    why="the freezer and the autoscaler look after one workload in a run",
+                    fix="remove it, or use `pod` instead of `pods`",
+                    at=(key,),
+                )
+        return self
