@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,7 @@ def test_a_damaged_file_never_ends_in_a_traceback(data: st.DataObject) -> None:
             assert decisions.play(path).status in (0, 1, 2)
 
 
+@cache
 def cases() -> list[tuple[str, dict[str, Any]]]:
     """A few of the kept cases of each family: (family, `in`)."""
     return [
