@@ -1,0 +1,137 @@
+"""Init containers, sidecars, shared volumes and the pod's /dev/shm on a real kernel, with and without Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from emu.record.events import ContainerExited, ContainerStarted, PodStatus, read_events
+from emu.runtime.docker import Engine
+from tests.scenario.support import Finished, leftovers
+
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
+
+EmuRun = Callable[..., Finished]
+SHARED = """
+name: shared
+question: What do containers of a pod share, and who pays for it?
+pod:
+  shmSize: 32Mi
+  backOff: {scale: 0.01}
+  volumes:
+    - {name: fast, emptyDir: {medium: Memory, sizeLimit: 48Mi}}
+    - {name: disk}
+  initContainers:
+    - name: proxy
+      restartPolicy: Always
+      command:
+        - /usr/bin/python3
+        - -c
+        - |
+          import os, signal, time
+          shm = os.statvfs("/dev/shm")
+          assert shm.f_blocks * shm.f_frsize == 32 << 20
+          open("/dev/shm/tensor", "wb").write(bytes(8 << 20))
+          signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+          time.sleep(3600)
+      startupProbe:
+        exec:
+          command: [/usr/bin/python3, -c, "import os; assert os.path.getsize('/dev/shm/tensor') == 8 << 20"]
+        periodSeconds: 1
+        timeoutSeconds: 30
+        failureThreshold: 60
+    - name: fetch
+      do: {writeFile: /mnt/fast/weights, writeBytes: 40Mi}
+      volumeMounts:
+        - {name: disk, mountPath: /mnt}
+        - {name: fast, mountPath: /mnt/fast}
+      resources: {limits: {memory: 96Mi}}
+    - name: again
+      command:
+        - /usr/bin/python3
+        - -c
+        - |
+          import os, sys
+          known = os.path.exists("/mnt/tried")
+          open("/mnt/tried", "wb").close()
+          sys.exit(0 if known else 3)
+      volumeMounts: [{name: disk, mountPath: /mnt}]
+  app:
+    volumeMounts: [{name: fast, mountPath: /cache, readOnly: true}]
+    startupProbe:
+      exec:
+        command: [/usr/bin/python3, -c, "import os; assert os.path.getsize('/dev/shm/tensor') == 8 << 20"]
+      periodSeconds: 1
+      timeoutSeconds: 30
+      failureThreshold: 60
+  readyTimeout: 120s
+  stopAfter: 2s
+  terminationGracePeriodSeconds: 30
+load:
+  phases:
+    - {name: read, type: constant, rate: 1, count: 1, duration: 2s, request: {do: {readFile: /cache/weights}}}
+  settle: 10s
+expect:
+  requests.by_status.200: "== 1"
+  containers.fetch.shmem_peak_bytes: ">= 40Mi"
+  containers.app.shmem_peak_bytes: "== 0"
+  containers.proxy.shmem_peak_bytes: ">= 8Mi"
+  pod.shmem_peak_bytes: ">= 48Mi"
+  containers.again.restarts: "== 1"
+  containers.again.exits.0.exit_code: "== 3"
+  containers.proxy.stops.0.exit_code: "== 0"
+  pod.oom_kills: "== 0"
+"""
+TOO_MUCH = """
+name: too-much
+question: What is an init container that writes more to a memory volume than its limit?
+pod:
+  runtime: process
+  restartPolicy: Never
+  volumes: [{name: fast, emptyDir: {medium: Memory}}]
+  initContainers:
+    - name: fetch
+      do: {writeFile: /mnt/weights, writeBytes: 60Mi}
+      volumeMounts: [{name: fast, mountPath: /mnt}]
+      resources: {limits: {memory: 32Mi}}
+load:
+  phases: [{name: none, type: pause, duration: 1s}]
+expect:
+  containers.fetch.oom_kills: "== 1"
+  containers.fetch.final_reason: "== OOMKilled"
+  pod.status: "== Init:OOMKilled"
+"""
+
+
+def unmet(done: Finished) -> list[object]:
+    """What did not come true."""
+    return [entry for entry in done.summary["expectations"] if not entry["met"]]
+
+
+@pytest.mark.parametrize("runtime", ["docker", "process"])
+def test_containers_of_a_pod_share_volumes_and_shm(
+    engine: Engine, emu_run: EmuRun, scenario_file: Callable[[str], str], runtime: str
+) -> None:
+    """What one writes the next one finds, also after a restart; who touched a page first pays, and the pod once that
+    container is gone. They start in order, and the sidecar is the last to end. Nothing is left behind.
+    """
+    done = emu_run(scenario_file(SHARED), f"pod.runtime={runtime}")
+    assert (done.status, unmet(done)) == (0, [])
+    events = list(read_events(done.run.events))
+    started = [one.container for one in events if isinstance(one, ContainerStarted)]
+    assert started == ["sandbox", "proxy", "fetch", "again", "again", "queue-proxy", "app"]
+    ended = [one.container for one in events if isinstance(one, ContainerExited) and one.asked]
+    assert [one for one in ended if one != "sandbox"][-1] == "proxy"
+    statuses = [one.status for one in events if isinstance(one, PodStatus)]
+    assert statuses[0].startswith("Init:") and "Running" in statuses
+    assert leftovers(engine) == []
+
+
+def test_a_memory_volume_counts_against_the_limit(
+    engine: Engine, emu_run: EmuRun, scenario_file: Callable[[str], str]
+) -> None:
+    """Nothing of a tmpfs can be dropped: the kernel kills the init container, and no container starts after it."""
+    done = emu_run(scenario_file(TOO_MUCH))
+    assert (done.status, unmet(done)) == (0, [])
+    assert leftovers(engine) == []
