@@ -20,7 +20,7 @@ from emu.errors import EmuError
 from emu.machine.owner import owner
 from emu.run import cleaning
 from emu.runtime import images
-from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest
+from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRequest, VolumeKind, VolumeMount
 from emu.runtime.podcgroup import CgroupfsPod
 from emu.runtime.process import network, roots
 from emu.runtime.process.engine import ProcessRuntime
@@ -288,12 +288,32 @@ def test_a_volume_is_written_to_and_gone_at_the_end(pod: Pod) -> None:
     """The container's user may write there; its file is on the machine's disk; the run's folder goes with it."""
     pod.runtime.create_volume("data", pod.labels)
     folder = roots.HOME / "runs" / pod.run_id
-    request = replace(pod.request(["sh", "-c", "echo kept > /data/file"]), volume=("data", "/data"))
+    request = replace(pod.request(["sh", "-c", "echo kept > /data/file"]), mounts=[VolumeMount("data", "/data")])
     made = pod.runtime.create(request)
     pod.runtime.start(made)
     assert pod.end_of(made) == (0, "")
     assert (folder / "volumes" / "data" / "file").read_text() == "kept\n"
     pod.runtime.remove_volume("data")
+    assert not folder.exists()
+
+
+def test_a_tmpfs_outlives_who_wrote_to_it(pod: Pod) -> None:
+    """Its pages are charged to the writer, and to the pod once the writer's cgroup is gone; it has its size; nothing
+    of it is left mounted once it is removed.
+    """
+    pod.runtime.create_volume("fast", pod.labels, VolumeKind(shared=True, memory_bytes=8 * MIB))
+    fast = [VolumeMount("fast", "/mnt/fast")]
+    full = "import os\ntry:\n open('/mnt/fast/a', 'wb', 0).write(bytes(16 << 20)) and os.sync()\nexcept OSError: pass"
+    writer = pod.python(full, mounts=fast)
+    assert pod.end_of(writer) == (0, "")
+    eventually(lambda: not pod.group(writer).exists())
+    size = "import os; print(os.path.getsize('/mnt/fast/a'))"
+    assert pod.end_of(pod.python(size, mounts=[replace(fast[0], read_only=True)])) == (0, f"{8 * MIB}\n")
+    held = Cgroup(pod.cgroup.path).memory.stat.shmem
+    assert held is not None and held >= 8 * MIB
+    folder = roots.HOME / "runs" / pod.run_id / "volumes" / "fast"
+    assert folder.is_mount()
+    pod.runtime.remove_volume("fast")
     assert not folder.exists()
 
 
@@ -322,6 +342,7 @@ OTHER_RUN = """
 import os, signal, sys
 from cgroups.mount import find_cgroup2
 from emu.runtime import images
+from emu.runtime.api import VolumeKind
 from emu.runtime.process.engine import ProcessRuntime
 from tests.kernel.test_process_runtime import Pod
 runtime = ProcessRuntime()
@@ -331,7 +352,8 @@ pod = Pod(runtime, find_cgroup2())
 pod.cgroup.create()
 pod.cgroup.own(pod.labels["emu.owner"])
 runtime.create_volume("data", pod.labels)
-pod.sandbox = pod.start("/bin/sleep", "infinity")
+runtime.create_volume("fast", pod.labels, VolumeKind(shared=True, memory_bytes=1 << 20))
+pod.sandbox = pod.start("/bin/sleep", "infinity", shm_bytes=1 << 20)
 pod.start("/bin/sleep", "1000")
 print(pod.run_id, flush=True)
 signal.pause()
