@@ -25,18 +25,20 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def explain(files: tuple[Path, ...], as_json: bool) -> None:
-    """Explain manifests: what Knative and Kubernetes make of them, value by value, with where each comes from.
+    """Explain manifests: what KServe, Knative and Kubernetes make of them, with the source of every value.
 
-    A file may hold several documents: Knative's Service, Configuration and Revision, Deployment,
-    HorizontalPodAutoscaler and Pod. ConfigMaps among them (config-autoscaler, config-defaults, config-deployment,
-    config-features) are the cluster's. What Knative's webhook refuses is quoted in its words, with file, line and
-    column; what is accepted and ignored is a note. Nothing is started.
+    A file may hold several documents: Knative's Service, Configuration and Revision, KServe's InferenceService and
+    ServingRuntime, Deployment, HorizontalPodAutoscaler and Pod. ConfigMaps among them (config-autoscaler,
+    config-defaults, config-deployment, config-features, inferenceservice-config) are the cluster's. What a webhook
+    refuses is quoted in its words, with file, line and column; what is accepted and ignored is a note. Nothing is
+    started.
 
     The exit status is 2 if anything is refused.
 
     \b
     Examples:
       emu explain service.yaml
+      emu explain inferenceservice.yaml
       emu explain service.yaml config-features.yaml
       kubectl get ksvc hello -o yaml | emu explain -
       emu explain --json service.yaml | jq '.objects[].values'

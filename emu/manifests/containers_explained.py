@@ -64,8 +64,10 @@ def _port(container: Spec) -> Spec:
 
 def explain_resources(made: Explanation, name: str, container: Spec, place: Node | None) -> None:
     """Requests and limits, in bytes and CPUs, with what Kubernetes fills in."""
-    resources: Spec = container.get("resources", {})
-    requests, limits = resources.get("requests", {}), resources.get("limits", {})
+    resources: Spec = container.get("resources") or {}
+    requests, limits = (
+        {key: str(value) for key, value in (resources.get(group) or {}).items()} for group in ("requests", "limits")
+    )
     for group, given in (("requests", requests), ("limits", limits)):
         for resource, text in sorted(given.items()):
             where = _mark(place, "resources", group, resource)

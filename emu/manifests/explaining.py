@@ -8,9 +8,10 @@ from pathlib import Path
 from emu.files.yamlfile import Node
 from emu.manifests.clusterconfig import ClusterConfig, read_cluster
 from emu.manifests.decode import decode
-from emu.manifests.documents import SERVING, Document, Manifests, read_manifests
+from emu.manifests.documents import KSERVE, SERVING, Document, Manifests, read_manifests
 from emu.manifests.explanation import Explanation, Refusal, place
 from emu.manifests.knative_explained import explain_knative
+from emu.manifests.kserve_explained import explain_kserve
 from emu.manifests.kubernetes_explained import explain_kubernetes
 
 
@@ -32,6 +33,8 @@ def explain(manifests: Manifests) -> list[Explanation]:
 def _one(document: Document, config: ClusterConfig, manifests: Manifests) -> Explanation:
     if document.group == SERVING:
         return explain_knative(document, config, manifests.maps)
+    if document.group == KSERVE:
+        return explain_kserve(document, config, manifests)
     return explain_kubernetes(document, manifests)
 
 

@@ -259,7 +259,7 @@ class _Revision:
             if settings.metric != "cpu":
                 made.note(f"metric {settings.metric} without a target has no effect: Kubernetes scales on cpu, 80 %")
         for metric in spec.metrics:
-            made.add("HPA metric", _metric_text(metric), source)
+            made.add("HPA metric", _metric_text(metric), source, self._share(metric))
         made.add(
             "HPA behavior",
             "none" if spec.behavior is None else f"stabilisation {settings.window_s:g} s up and down",
@@ -268,12 +268,23 @@ class _Revision:
         )
         self._hpa_notes(settings)
 
+    def _share(self, metric: Metric) -> str:
+        """What a percentage of the CPU comes to."""
+        if metric.name != "cpu" or metric.type != "Utilization":
+            return ""
+        asked = [_asked(one, "cpu") for one in self.spec["containers"]]
+        sidecar = self.config.deployment.queue_requests.get("cpu", "0")
+        if not all(asked):
+            return "a container requests no cpu: the metric cannot be made, and nothing scales"
+        share = sum(asked) * (metric.target or 0) / 100
+        return f"{share:g} CPU of the containers' {sum(asked):g}, and of queue-proxy's {sidecar}"
+
     def _hpa_notes(self, settings: hpa.HpaSettings) -> None:
         made = self.made
         mark = self._mark_of(known.TARGET)
         if settings.metric == "memory" and settings.target is not None:
             made.note(f"target {settings.target:g} is MiB for memory, not a percentage", mark)
-            asked = sum(_mebibytes(one) for one in self.spec["containers"])
+            asked = sum(_asked(one, "memory") for one in self.spec["containers"]) / 2**20
             if asked > settings.target:
                 made.note(
                     f"target {settings.target:g}Mi is below the {asked:g}Mi that the containers request: it will "
@@ -316,6 +327,8 @@ def _metric_text(metric: Metric) -> str:
     return f"{metric.name} Utilization {metric.target or 0} %"
 
 
-def _mebibytes(container: Mapping[str, Any]) -> float:
-    given = container.get("resources", {}).get("requests", {}).get("memory")
-    return float(parse_quantity(given)) / 2**20 if given else 0.0
+def _asked(container: Mapping[str, Any], resource: str) -> float:
+    """What a container requests; a limit without a request is one."""
+    resources = container.get("resources", {})
+    given = resources.get("requests", {}).get(resource) or resources.get("limits", {}).get(resource)
+    return float(parse_quantity(given)) if given else 0.0

@@ -7,7 +7,7 @@ from typing import Any
 from emu.files.yamlfile import Node
 from emu.manifests.containers_explained import explain_resources, probe_text
 from emu.manifests.decode import decode
-from emu.manifests.documents import KSERVE, Document, Manifests
+from emu.manifests.documents import Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place
 from emu.manifests.knative_notes import unknown_notes
 
@@ -17,9 +17,6 @@ Spec = dict[str, Any]
 def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
     """What Kubernetes makes of one of its own objects."""
     made = Explanation(document)
-    if document.group == KSERVE:
-        made.note(f"emu does not explain {document.kind} yet")
-        return made
     read = decode(document.node, document.kind)
     unknown_notes(made, read.unknown)
     made.refusals = [

@@ -13,7 +13,7 @@ from emu.conformance.manifests import main, play
 
 KEPT = Path(__file__).parents[2] / "fixtures" / "manifests"
 TABLE = (KEPT / "expected.md").read_text(encoding="utf-8")
-PLAYED = [row for row in rows(TABLE) if int(row.number) <= 14]
+PLAYED = list(rows(TABLE))
 
 
 @pytest.mark.parametrize("row", PLAYED, ids=lambda row: row.name)

@@ -185,3 +185,36 @@ def test_no_value_anywhere_is_a_traceback(tmp_path_factory: pytest.TempPathFacto
             json.dumps(one.as_json())
     except EmuError:
         pass
+
+
+ISVC = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: churn, annotations: {%s}}
+spec:
+  predictor:
+    scaleTarget: 4
+    containerConcurrency: 8
+    model: {modelFormat: {name: sklearn}, storageUri: s3://models/churn}
+"""
+
+
+def test_a_component_is_explained_as_the_revision_that_it_becomes(tmp_path: Path) -> None:
+    """Values come from the fields of the InferenceService, or are KServe's own."""
+    (one,) = explained(tmp_path, ISVC % "")
+    found = {value.name: value for value in one.values}
+    assert (found["predictor: target"].text, found["predictor: containerConcurrency"].text) == ("2.8", "8")
+    assert found["predictor: total"].source.startswith(f"{tmp_path}/0.yaml:6:18")
+    assert found["predictor: containerConcurrency"].source == f"{tmp_path}/0.yaml:7:27"
+    assert found["predictor: storage-initializer"].text == "init container"
+
+
+def test_the_config_map_of_kserve_decides_the_mode(tmp_path: Path) -> None:
+    """In Standard mode there is a HorizontalPodAutoscaler."""
+    config = (
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: inferenceservice-config}\n"
+        'data: {deploy: \'{"defaultDeploymentMode": "Standard"}\'}\n'
+    )
+    (one,) = explained(tmp_path, ISVC % "", config)
+    assert values(one)["predictor: mode"] == "Standard"
+    assert values(one)["predictor: HPA maxReplicas"] == "1"

@@ -1,0 +1,193 @@
+"""An InferenceService, explained: what KServe makes of each component, and what becomes of that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from emu.files.yamlfile import Mark, Node
+from emu.manifests.annotations import MAX_SCALE, METRIC, MIN_SCALE, TARGET
+from emu.manifests.clusterconfig import ClusterConfig
+from emu.manifests.containers_explained import explain_resources, probe_text
+from emu.manifests.documents import KSERVE, KSERVE_CONFIG, SERVING, Document, Manifests
+from emu.manifests.explanation import Explanation, Refusal, Value, node_at, place
+from emu.manifests.knative_explained import explain_knative
+from emu.manifests.kserve.keys import ClusterConfig as KServeConfig
+from emu.manifests.kserve.keys import Finding
+from emu.manifests.kserve.service import Made, Workload, made_of
+
+_RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
+_BY = Mark("KServe")
+_FROM = {
+    TARGET.key: "scaleTarget",
+    METRIC.key: "scaleMetric",
+    MIN_SCALE.key: "minReplicas",
+    MAX_SCALE.key: "maxReplicas",
+}
+"""Annotations of the revision that KServe writes, and the fields that they come from."""
+_FIELDS = {
+    "containerConcurrency": "containerConcurrency",
+    "timeoutSeconds": "timeout",
+    "responseStartTimeoutSeconds": "timeout",
+}
+
+
+def explain_kserve(document: Document, config: ClusterConfig, manifests: Manifests) -> Explanation:
+    """What becomes of an InferenceService; a ServingRuntime is only taken along."""
+    made = Explanation(document)
+    if document.kind in _RUNTIMES:
+        made.note(f"{document.kind} {document.name} is used by the InferenceServices among the files")
+        return made
+    runtimes = {
+        one.name: spec.plain()
+        for one in manifests.documents
+        if one.group == KSERVE and one.kind in _RUNTIMES and (spec := one.node.child("spec")) is not None
+    }
+    result: Made = made_of(document.node.plain(), read_config(manifests.maps, config), runtimes)
+    for finding in result.notes:
+        made.note(finding.words, place(document.node, finding.path) if finding.path else None)
+    made.refusals = [_refusal(one, document.node) for one in result.refusals]
+    for workload in result.workloads:
+        _workload(made, workload, config, manifests)
+    return made
+
+
+def _refusal(finding: Finding, root: Node) -> Refusal:
+    return Refusal(finding.words, place(root, finding.path), "KServe's webhook")
+
+
+def read_config(maps: Mapping[str, Node], cluster: ClusterConfig) -> KServeConfig:
+    """What inferenceservice-config says; what is no JSON there counts as absent."""
+    plain = KServeConfig(allow_zero_initial_scale=cluster.autoscaler.allow_zero_initial_scale)
+    resource = _section(maps, "inferenceService").get("resource")
+    values = resource if isinstance(resource, dict) else {}
+    scaling = _section(maps, "autoscaler")
+    return KServeConfig(
+        str(_section(maps, "deploy").get("defaultDeploymentMode", plain.default_deployment_mode)),
+        str(values.get("cpuRequest", plain.cpu_request) or ""),
+        str(values.get("cpuLimit", plain.cpu_limit) or ""),
+        str(values.get("memoryRequest", plain.memory_request) or ""),
+        str(values.get("memoryLimit", plain.memory_limit) or ""),
+        str(scaling.get("scaleUpStabilizationWindowSeconds", plain.up_window_s)),
+        str(scaling.get("scaleDownStabilizationWindowSeconds", plain.down_window_s)),
+        allow_zero_initial_scale=plain.allow_zero_initial_scale,
+    )
+
+
+def _section(maps: Mapping[str, Node], key: str) -> dict[str, Any]:
+    node = node_at(maps[KSERVE_CONFIG], ("data", key)) if KSERVE_CONFIG in maps else None
+    try:
+        found = json.loads(node.value) if node is not None and isinstance(node.value, str) else {}
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _workload(made: Explanation, workload: Workload, config: ClusterConfig, manifests: Manifests) -> None:
+    part = workload.part
+    component = node_at(made.document.node, ("spec", part))
+    made.add(f"{part}: mode", workload.mode, "derived", f"{workload.object['kind']} {workload.name}")
+    if workload.runtime:
+        made.add(f"{part}: runtime", workload.runtime, "derived", "the serving runtime that was chosen")
+    if workload.mode == "Knative":
+        node = _service_node(workload.object, component, made.document.node)
+        found = explain_knative(Document("Service", SERVING, node), config, manifests.maps)
+        made.values += [Value(f"{part}: {one.name}", one.text, one.source, one.how) for one in found.values]
+        for note in found.notes:
+            made.note(note.text, note.mark)
+        made.refusals += found.refusals
+    else:
+        _standard(made, workload, component)
+    for kind, containers in (("init container", workload.init_containers), ("sidecar", workload.sidecars)):
+        for container in containers:
+            name = f"{part}: {container['name']}"
+            made.add(name, kind, "KServe", "KServe's pod webhook adds it")
+            for port in container.get("ports", []):
+                made.add(f"{name}: port", port["containerPort"], "KServe")
+            explain_resources(made, name, container, None)
+
+
+def _standard(made: Explanation, workload: Workload, component: Node | None) -> None:
+    part, hpa = workload.part, workload.hpa
+    if hpa is not None:
+        made.add(f"{part}: HPA minReplicas", hpa.min_replicas, _at(component, "minReplicas"))
+        made.add(f"{part}: HPA maxReplicas", hpa.max_replicas, _at(component, "maxReplicas"))
+        for metric in hpa.metrics:
+            made.add(f"{part}: HPA metric", metric.text, _at(component, "scaleTarget"))
+        if not hpa.metrics:
+            made.add(f"{part}: HPA metric", "cpu Utilization 80 %", "default", "no metric: Kubernetes fills this in")
+    elif workload.scaled_by is not None:
+        spec = workload.scaled_by["spec"]
+        made.add(f"{part}: ScaledObject minReplicaCount", spec["minReplicaCount"], _at(component, "minReplicas"))
+        made.add(f"{part}: ScaledObject maxReplicaCount", spec["maxReplicaCount"], _at(component, "maxReplicas"))
+        for number, trigger in enumerate(spec["triggers"]):
+            text = ", ".join(f"{key} {value}" for key, value in sorted(trigger["metadata"].items()))
+            made.add(f"{part}: trigger {number + 1}", f"{trigger['type']}: {text}", _at(component, "autoScaling"))
+    else:
+        made.add(f"{part}: autoscaler", "none", "derived")
+    template = workload.object["spec"]["template"]["spec"]
+    made.add(
+        f"{part}: strategy", workload.object["spec"]["strategy"].get("type", ""), _at(component, "deploymentStrategy")
+    )
+    for container in template["containers"]:
+        name = f"{part}: {container.get('name', '')}"
+        made.add(f"{name}: image", container.get("image", ""), "derived")
+        explain_resources(made, name, container, None)
+        for kind in ("readiness", "liveness", "startup"):
+            if f"{kind}Probe" in container:
+                made.add(f"{name}: {kind}", probe_text(container[f"{kind}Probe"]), "derived", "the kubelet runs it")
+
+
+def _at(component: Node | None, key: str) -> str:
+    node = component.child(key) if component is not None else None
+    return str(node.mark) if node is not None else "KServe's default"
+
+
+def _service_node(made: Mapping[str, Any], component: Node | None, root: Node) -> Node:
+    """The Knative Service as a document whose values are where the InferenceService has them."""
+    whole = _node(made, _BY)
+    annotations = node_at(root, ("metadata", "annotations"))
+    template = node_at(whole, ("spec", "template"))
+    for key, node in _children(template, "metadata", "annotations"):
+        node.mark = _mark(component, _FROM.get(key, ""), _mark(annotations, key, _BY))
+    for key, node in _children(template, "spec"):
+        node.mark = _mark(component, _FIELDS.get(key, key), node.mark)
+    serving = next((one for key, one in _children(component) if key == "model" or _is_framework(one)), None)
+    container = node_at(component, ("containers", 0)) if component is not None else None
+    _overlay(node_at(whole, ("spec", "template", "spec", "containers", 0)), serving or container)
+    return whole
+
+
+def _is_framework(node: Node) -> bool:
+    return isinstance(node.value, dict) and ("storageUri" in node.value or "runtimeVersion" in node.value)
+
+
+def _children(node: Node | None, *way: str) -> list[tuple[str, Node]]:
+    found = node_at(node, way) if node is not None else None
+    return list(found.value.items()) if found is not None and isinstance(found.value, dict) else []
+
+
+def _mark(node: Node | None, key: str, otherwise: Mark) -> Mark:
+    below = node.child(key) if node is not None and key else None
+    return below.mark if below is not None else otherwise
+
+
+def _overlay(made: Node | None, given: Node | None) -> None:
+    """Places of what was given, onto what was made of it."""
+    if made is None or given is None:
+        return
+    made.mark = given.mark
+    for key, node in _children(made):
+        _overlay(node, given.child(key))
+    if isinstance(made.value, list):
+        for number, node in enumerate(made.value):
+            _overlay(node, given.child(number))
+
+
+def _node(value: Any, mark: Mark) -> Node:
+    if isinstance(value, Mapping):
+        return Node(mark, {str(key): _node(one, mark) for key, one in value.items()})
+    if isinstance(value, list | tuple):
+        return Node(mark, [_node(one, mark) for one in value])
+    return Node(mark, value, "" if value is None else str(value))
