@@ -1,4 +1,4 @@
-"""`emu explain`: what Knative and Kubernetes make of manifests. `emu.cli.main` adds it to its group."""
+"""`emu explain` and `emu init`: what becomes of manifests. `emu.cli.main` adds them to its group."""
 
 from __future__ import annotations
 
@@ -55,6 +55,34 @@ def explain(files: tuple[Path, ...], as_json: bool) -> None:
             _show(one)
     if any(not one.accepted for one in found):
         sys.exit(EXIT_BAD_INPUT)
+
+
+@click.command()
+@click.argument(
+    "files",
+    metavar="MANIFEST...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
+)
+def init(files: tuple[Path, ...]) -> None:
+    """Print a scenario for one pod of a Knative revision: its containerConcurrency, timeouts, requests and limits,
+    queue-proxy's resources, and a load that comes from its target.
+
+    It is a beginning, to be changed. The image is not run: emu's own app stands in.
+
+    \b
+    Example:
+      emu init service.yaml > mine.yaml
+      emu run mine.yaml
+    """
+    from emu.manifests.documents import read_manifests
+    from emu.manifests.starting import scenario_of
+    from emu.scenario.reading import read_scenario
+
+    text = scenario_of(read_manifests(files))
+    read_scenario(text, "the scenario")
+    output.echo(text.rstrip("\n"))
 
 
 def _show(one: Explanation) -> None:

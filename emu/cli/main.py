@@ -25,6 +25,7 @@ _ELSEWHERE = {
     "export": "report",
     "freezer": "freezer",
     "images": "images",
+    "init": "explain",
     "journal": "report",
     "record": "run",
     "report": "report",

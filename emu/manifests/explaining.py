@@ -30,6 +30,11 @@ def explain(manifests: Manifests) -> list[Explanation]:
     return found + [_one(document, config, manifests) for document in manifests.documents]
 
 
+def cluster_of(maps: dict[str, Node]) -> ClusterConfig:
+    """The cluster's settings; a ConfigMap that Knative refuses counts as absent."""
+    return _cluster(dict(maps))[0]
+
+
 def _one(document: Document, config: ClusterConfig, manifests: Manifests) -> Explanation:
     if document.group == SERVING:
         return explain_knative(document, config, manifests.maps)

@@ -21,6 +21,7 @@ def refuse_manifest(text: str, source: str) -> None:
     raise EmuError(
         f"{source}: this is a {maker} {kind[1][:60]} manifest, not a scenario",
         "a scenario has a pod, a load or starts, and expectations; a manifest has only the pod",
+        "`emu explain` says what becomes of it, and `emu init` makes a scenario of a Knative revision; else "
         "begin with `emu scenarios queue-proxy-oom > mine.yaml`, and copy its values: containerConcurrency and "
         "timeoutSeconds to `pod`, image, command, env, resources and probes of the container to `pod.app`",
     )
