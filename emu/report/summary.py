@@ -21,9 +21,9 @@ from emu.record.rundir import FORMAT, RunDir
 from emu.report.describe import age_s, describe, pod_age_s
 from emu.report.story.machine import global_stalls, machine_is_short
 from emu.report.story.story import compose
+from emu.report.topics.registry import TOPICS
 from emu.study.counters import value_at
-from emu.study.measures import PEAKS, Window, add, first, last, rounded, spread, startup_s, times
-from emu.study.model.freezes import Freeze
+from emu.study.measures import PEAKS, Window, add, first, last, rounded, startup_s, times
 from emu.study.model.instances import Instance, PodEvent
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
@@ -32,7 +32,6 @@ from emu.study.pods import named, of_pods, workloads
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import request_figures
 from emu.study.restraints import held_back
-from emu.study.scaling import scaling_summary
 from emu.study.stalls import Stall, stalls, thrashing
 from emu.study.starts import starts_summary
 
@@ -76,9 +75,7 @@ def summarize(
         "oom_kills": [_told(kill) for kill in study.kills],
         "stalls": [_told(stall) for stall in stalls(study)],
         "thrashing": [_told(stall) for stall in thrashing(study)],
-        "freezes": [_freeze(freeze) for freeze in study.freezes],
-        "freezer": _freezer(study),
-        "autoscaling": scaling_summary(study),
+        **{name: figures for topic in TOPICS for name, figures in topic.figures(study).items()},
         "starts": starts_summary(study.starts),
         "recorder": asdict(study.recorder) if study.recorder else None,
         "notes": [{"time_s": note.t, "what": note.text, **note.detail} for note in study.notes],
@@ -139,37 +136,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _told(entry: OomVerdict | Stall | Freeze | PodEvent) -> dict[str, Any]:
+def _told(entry: OomVerdict | Stall | PodEvent) -> dict[str, Any]:
     """Everything; the pod is null in runs from before pods had names."""
     return {**asdict(entry), "pod": entry.pod or None}
-
-
-def _freeze(freeze: Freeze) -> dict[str, Any]:
-    told = _told(freeze)
-    memory, wake = told.pop("memory"), told.pop("wake")
-    return {**told, **memory, **{f"wake_{name}": value for name, value in wake.items()}}
-
-
-def _freezer(study: Study) -> dict[str, Any] | None:
-    """What the freezer daemon did; None in a run without one."""
-    use = study.freezer
-    if use is None:
-        return None
-    end = study.duration_s
-    spans = [(one.frozen_at_s, end if one.thawed_at_s is None else one.thawed_at_s) for one in study.freezes]
-    reclaimed = [freeze.memory.reclaimed_bytes for freeze in study.freezes]
-    prefetched = [freeze.wake.prefetched_bytes for freeze in study.freezes]
-    return {
-        "pauses": len(use.pause_ms),
-        "resumes": len(use.resume_ms),
-        "failed": len(use.failed),
-        "frozen_s": sum(until - since for since, until in spans),
-        "pause_ms": spread(use.pause_ms),
-        "resume_ms": spread(use.resume_ms),
-        "reclaimed_bytes": add(reclaimed),
-        "prefetched_bytes": add(prefetched),
-        "served_frozen": use.served_frozen,
-    }
 
 
 def _container(study: Study, name: str) -> dict[str, Any]:

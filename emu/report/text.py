@@ -12,6 +12,8 @@ from rich.text import Text
 from emu.policy.expectations import show_figure
 from emu.policy.printing import print_age
 from emu.report.story.reasons import reason_words
+from emu.report.topics.registry import TOPICS
+from emu.report.topics.topic import Listing
 from emu.report.words import is_late, late_text, latency_cells, of_limit
 from emu.study.measures import SHARES
 from emu.study.model.kills import OomVerdict
@@ -25,8 +27,8 @@ Summary = dict[str, Any]
 BARS = "▁▂▃▄▅▆▇█"
 SPARKS = 32
 """Characters of a sparkline: the run's length, whatever it was."""
-MOST_FREEZES = 12
-"""Rows of the table of freezes; a pod may be frozen thousands of times."""
+MOST_ROWS = 12
+"""Of a topic's table; a pod may be frozen thousands of times."""
 MOST_PODS = 12
 """Pods in the list; a busy service may have hundreds."""
 MOST_STAGES = 3
@@ -52,8 +54,7 @@ def print_story(study: Study, summary: Summary, console: Console) -> None:
         ("Events", _events(each)),
         ("Memory, peaks", _memory(study, summary)),
         ("Requests", [*_requests(summary), *_reasons(summary), *_waits(summary)]),
-        ("Scale to zero", _absences(summary)),
-        ("Freezes", _freezes(summary)),
+        *((topic.title, _listing(topic.listing(each))) for topic in TOPICS),
         ("OOM kills", _kills(each.kills)),
     ):
         if parts:
@@ -284,49 +285,13 @@ def _counts(counts: dict[str, int] | None) -> str:
     return ", ".join(f"{name}: {number:,}" for name, number in (counts or {}).items()) or "-"
 
 
-def _absences(summary: Summary) -> list[Text]:
-    absences = (summary["autoscaling"] or {}).get("absences")
-    if not absences:
+def _listing(listing: Listing | None) -> list[Text]:
+    if listing is None or not listing.rows:
         return []
-    table = Table("SCALE-DOWN AT", "GONE AT", "SCALE-UP AT", "READY AT", "START TOOK", "REQUESTS THAT WAITED")
-    for one in absences:
-        times = [one[name] for name in ("decided_s", "gone_s", "wanted_s", "ready_s")]
-        ready = one["ready_s"] is not None
-        took = format_seconds(one["ready_s"] - one["wanted_s"]) if ready and one["wanted_s"] is not None else None
-        table.row(*(None if t is None else f"{t:.3f} s" for t in times), took, one["waited"] if ready else None)
-    return [table.text()]
-
-
-def _freezes(summary: Summary) -> list[Text]:
-    freezes = summary["freezes"]
-    if not freezes:
-        return []
-    ahead = any(one.get("wake_prefetched_bytes") is not None for one in freezes)
-    table = Table(
-        "CONTAINER", "AT", "FOR", "PAUSE", "RESUME", "ANON BEFORE", "FROZEN", "CACHE BEFORE", "FROZEN", "SWAP",
-        "FIRST ANSWER", "MAJOR FAULTS", "SWAPPED IN", *(["READ AHEAD"] if ahead else []),
-    )  # fmt: skip
-    for one in freezes[:MOST_FREEZES]:
-        thawed = one["thawed_at_s"]
-        memory = [
-            _size(one[f"{name}_{moment}_bytes"])
-            for name, moment in (
-                ("anon", "before"), ("anon", "frozen"), ("file", "before"), ("file", "frozen"), ("swap", "frozen"),
-            )
-        ]  # fmt: skip
-        table.row(
-            one["container"],
-            f"{one['frozen_at_s']:.3f} s",
-            None if thawed is None else format_seconds(thawed - one["frozen_at_s"]),
-            _ms(one["freeze_ms"]),
-            _ms(one["thaw_ms"]),
-            *memory,
-            _ms(one["wake_latency_ms"]),
-            one["wake_major_faults"],
-            _size(one["wake_swap_in_bytes"]),
-            *([_size(one["wake_prefetched_bytes"])] if ahead else []),
-        )
-    return [table.text(), *_rest(len(freezes) - MOST_FREEZES)]
+    table = Table(*(head.upper() for head in listing.heads))
+    for row in listing.rows[:MOST_ROWS]:
+        table.row(*row)
+    return [table.without("-").text(), *_rest(len(listing.rows) - MOST_ROWS)]
 
 
 def _ms(value: float | None) -> str | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from emu.record.events import Event, PodScaled, RequestsHeld
-from emu.study.measures import spread
 from emu.study.model.scaling import Absence, ScaleUse
 from emu.study.model.study import Study
 
@@ -40,34 +38,3 @@ def _absences(told: list[PodScaled], origin: float) -> list[Absence]:
         else:
             found[-1] = replace(found[-1], ready_s=t, waited=event.waiting)
     return found
-
-
-def scaling_summary(study: Study) -> dict[str, Any] | None:
-    """`autoscaling` of summary.json."""
-    use = study.scaling
-    if use is None:
-        return None
-    zeros = [span for one in use.absences if (span := one.zero_s(study.duration_s)) is not None]
-    removals = [one.gone_s - one.decided_s for one in use.absences if one.gone_s is not None]
-    starts = [
-        one.ready_s - one.wanted_s for one in use.absences if one.ready_s is not None and one.wanted_s is not None
-    ]
-    return {
-        "scale_downs": len(use.absences),
-        "scale_ups": sum(one.wanted_s is not None for one in use.absences),
-        "zero_s": sum(until - since for since, until in zeros),
-        "removal_ms": shares(removals),
-        "start_ms": shares(starts),
-        "held": {
-            "forwarded": len(use.waited_s),
-            "timed_out": use.timed_out,
-            "abandoned": use.abandoned,
-            "waited_ms": shares(use.waited_s),
-        },
-        "absences": [asdict(one) for one in use.absences],
-    }
-
-
-def shares(seconds: list[float] | tuple[float, ...]) -> dict[str, float | None]:
-    """Percentiles in milliseconds."""
-    return spread(one * 1e3 for one in seconds)

@@ -12,6 +12,8 @@ from emu.report.page.figures import Figure
 from emu.report.page.html import Markup, at, element, exact_size, facts, folded, join, section, size, table
 from emu.report.page.sections_kills import kills_section, log_line
 from emu.report.page.sections_requests import requests_section
+from emu.report.topics.registry import TOPICS
+from emu.report.topics.topic import Listing
 from emu.study.model.instances import Instance
 from emu.study.model.study import Happening, Study
 from emu.units import format_bytes, format_seconds
@@ -23,10 +25,9 @@ def sections(
     """Everything under the picture. `each`: the study with containers named by pod, for what is one instance's."""
     yield _pod(study, each, summary)
     yield requests_section(study, summary)
-    yield _absences(study)
     yield kills_section(each)
-    if study.freezes:
-        yield _freezes(each)
+    for topic in TOPICS:
+        yield _topic(topic.title, topic.listing(each))
     yield element("div", join([_machine(study), _measured(study, figure)]), class_="columns")
     yield _notes(study)
     yield _kernel_log(study)
@@ -137,8 +138,8 @@ def _events(study: Study) -> list[Markup]:
 
 MOST_PODS = 20
 """Pods shown at once; the others are folded."""
-MOST_FREEZES = 20
-"""Freezes shown at once; the others are folded."""
+MOST_ROWS = 20
+"""Of a topic's table, shown at once; the others are folded."""
 TOTALS = (
     ("peak", "memory_peak_bytes"),
     ("anon peak", "anon_peak_bytes"),
@@ -224,76 +225,21 @@ def _reason(entry: Instance) -> str | None:
     return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
 
 
-# -- scale to zero --------------------------------------------------------------------------------------------------
-
-
-def _absences(study: Study) -> Markup:
-    """When the pod was scaled to zero and back."""
-    if study.scaling is None:
-        return Markup("")
-    rows = [
-        (
-            at(one.decided_s),
-            at(one.gone_s) or "not yet",
-            at(one.wanted_s) or "not again",
-            at(one.ready_s),
-            None if one.wanted_s is None or one.ready_s is None else format_seconds(one.ready_s - one.wanted_s),
-            one.waited if one.ready_s is not None else None,
-        )
-        for one in study.scaling.absences
-    ]
-    if not rows:
-        return section("Scale to zero", element("p", "The pod was never idle for long enough.", class_="missing"))
-    heads = ["scale-down at", "gone at", "scale-up at", "ready at", "start took", "requests that waited"]
-    return section("Scale to zero", table(heads, rows, heads))
-
-
 # -- the rest --------------------------------------------------------------------------------------------------
 
 
-def _freezes(study: Study) -> Markup:
-    ahead = any(one.wake.prefetched_bytes is not None for one in study.freezes)
-    rows = [
-        (
-            one.container,
-            at(one.frozen_at_s),
-            at(one.thawed_at_s) or "not thawed",
-            _ms(one.freeze_ms),
-            _ms(one.thaw_ms),
-            size(one.memory.anon_before_bytes),
-            size(one.memory.anon_frozen_bytes),
-            size(one.memory.file_before_bytes),
-            size(one.memory.file_frozen_bytes),
-            size(one.memory.swap_frozen_bytes),
-            size(one.memory.reclaimed_bytes),
-            _ms(one.wake.latency_ms),
-            one.wake.major_faults,
-            size(one.wake.swap_in_bytes),
-            *([size(one.wake.prefetched_bytes)] if ahead else []),
+def _topic(title: str, listing: Listing | None) -> Markup:
+    """A topic's table; of many rows the first, with all of them folded."""
+    if listing is None or not (listing.rows or listing.otherwise):
+        return Markup("")
+    if not listing.rows:
+        return section(title, element("p", listing.otherwise, class_="missing"))
+    parts = [table(listing.heads, listing.rows[:MOST_ROWS], listing.heads[1:])]
+    if len(listing.rows) > MOST_ROWS:
+        parts.append(
+            folded(f"all of them ({len(listing.rows):,})", table(listing.heads, listing.rows, listing.heads[1:]))
         )
-        for one in study.freezes
-    ]
-    heads = ["container", "frozen at", "thawed at", "freezing took", "thawing took", "anon before", "anon frozen"]
-    heads += [
-        "cache before",
-        "cache frozen",
-        "swap frozen",
-        "reclaimed",
-        "first answer",
-        "major faults",
-        "swapped in",
-        *(["read ahead"] if ahead else []),
-    ]
-    parts = [table(heads, rows[:MOST_FREEZES], heads[1:])]
-    if len(rows) > MOST_FREEZES:
-        parts.append(folded(f"all of them ({len(rows):,})", table(heads, rows, heads[1:])))
-    reasons = dict.fromkeys(one.memory.kept_why for one in study.freezes if one.memory.kept_why)
-    parts += [element("p", f"Not all was reclaimed: {why}.", class_="hint") for why in reasons]
-    return section("Freezes", *parts)
-
-
-def _ms(value: float | None) -> str | None:
-    return None if value is None else format_seconds(value / 1e3)
+    return section(title, *parts, *(element("p", hint, class_="hint") for hint in listing.hints))
 
 
 def _machine(study: Study) -> Markup:

@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emu.report.story.clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
-from emu.report.story.freezes import freeze_headline, freeze_sentences
 from emu.report.story.inits import init_sentences
 from emu.report.story.kills import kill_headline, kill_sentences
 from emu.report.story.machine import machine_headline, machine_sentences
 from emu.report.story.memory import cache_headline, memory_sentences, swap_headline
 from emu.report.story.reasons import wait_sentences
-from emu.report.story.scaling import scale_headline, scale_sentences
 from emu.report.story.sidecars import sidecar_sentences
 from emu.report.story.stalls import stall_headline, stall_sentences
 from emu.report.story.starts import start_headline, start_sentences
+from emu.report.topics.registry import TOPICS
 from emu.report.words import listed, of_limit
 from emu.study.model.instances import SANDBOX, Instance
 from emu.study.model.study import Study
@@ -55,8 +54,8 @@ def compose(study: Study, summary: dict[str, Any]) -> Story:
     story.sentences += client_sentences(summary)
     story.sentences += wait_sentences(summary)
     story.sentences += start_sentences(summary)
-    story.sentences += scale_sentences(summary)
-    story.sentences += freeze_sentences(study, summary)
+    for topic in TOPICS:
+        story.sentences += topic.sentences(study, summary)
     story.sentences += restraint_sentences(study, summary)
     story.sentences += memory_sentences(study, summary)
     story.sentences += machine_sentences(study)
@@ -91,8 +90,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     parts = (
         stall_headline(study)
         or start_headline(summary)
-        or scale_headline(summary)
-        or freeze_headline(study)
+        or next((said for topic in TOPICS if (said := topic.headline(study, summary))), [])
         or [*swap_headline(study, summary), *cache_headline(study, summary)]
     )
     parts = [*parts, *_hindered(study)] or _nearest(study, summary)

@@ -1,18 +1,53 @@
-"""Freezing, in words: how often and how long a pod stood still, what that gave back, and what waking cost."""
+"""Freezing: how often and how long a pod stood still, what that gave back, and what waking cost."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
+from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import count
-from emu.study.measures import percentile
+from emu.study.measures import add, percentile, spread
 from emu.study.model.freezes import Freeze
 from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds, often
 
 
-def freeze_headline(study: Study) -> list[str]:
+def figures(study: Study) -> Figures:
+    """`freezes`, each of them, and `freezer`, what the daemon did."""
+    return {"freezes": [_freeze(freeze) for freeze in study.freezes], "freezer": _freezer(study)}
+
+
+def _freeze(freeze: Freeze) -> dict[str, Any]:
+    told = {**asdict(freeze), "pod": freeze.pod or None}
+    memory, wake = told.pop("memory"), told.pop("wake")
+    return {**told, **memory, **{f"wake_{name}": value for name, value in wake.items()}}
+
+
+def _freezer(study: Study) -> dict[str, Any] | None:
+    """What the freezer daemon did; None in a run without one."""
+    use = study.freezer
+    if use is None:
+        return None
+    end = study.duration_s
+    spans = [(one.frozen_at_s, end if one.thawed_at_s is None else one.thawed_at_s) for one in study.freezes]
+    reclaimed = [freeze.memory.reclaimed_bytes for freeze in study.freezes]
+    prefetched = [freeze.wake.prefetched_bytes for freeze in study.freezes]
+    return {
+        "pauses": len(use.pause_ms),
+        "resumes": len(use.resume_ms),
+        "failed": len(use.failed),
+        "frozen_s": sum(until - since for since, until in spans),
+        "pause_ms": spread(use.pause_ms),
+        "resume_ms": spread(use.resume_ms),
+        "reclaimed_bytes": add(reclaimed),
+        "prefetched_bytes": add(prefetched),
+        "served_frozen": use.served_frozen,
+    }
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
     """That it was frozen, and what it kept then: the story of such a run, beside which its swap is a detail."""
     parts = []
     for name in study.containers:
@@ -41,7 +76,7 @@ def _waking(freezes: list[Freeze]) -> str:
     return f"{text}, with {format_bytes(read)} read back from swap" if read else text
 
 
-def freeze_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a run without a freezer."""
     use = study.freezer
     if use is None:
@@ -111,3 +146,46 @@ def _half(values: list[float | None]) -> str | None:
     half = percentile(known, 0.5)
     of = f" (median of {len(known)})" if len(known) > 1 else ""
     return None if half is None else f"{format_seconds(half / 1e3)}{of}"
+
+
+def listing(study: Study) -> Listing | None:
+    """A row for each freeze."""
+    heads = (
+        "container", "frozen at", "for", "pause", "resume", "anon before", "anon frozen", "cache before",
+        "cache frozen", "swap", "reclaimed", "first answer", "major faults", "swapped in", "read ahead",
+    )  # fmt: skip
+    reasons = dict.fromkeys(one.memory.kept_why for one in study.freezes if one.memory.kept_why)
+    hints = tuple(f"Not all was reclaimed: {why}." for why in reasons)
+    return Listing(heads, tuple(map(_row, study.freezes)), hints) if study.freezes else None
+
+
+def _row(one: Freeze) -> tuple[str | int | None, ...]:
+    memory, wake, thawed = one.memory, one.wake, one.thawed_at_s
+    return (
+        one.container,
+        f"{one.frozen_at_s:.3f} s",
+        "not thawed" if thawed is None else format_seconds(thawed - one.frozen_at_s),
+        _ms(one.freeze_ms),
+        _ms(one.thaw_ms),
+        _size(memory.anon_before_bytes),
+        _size(memory.anon_frozen_bytes),
+        _size(memory.file_before_bytes),
+        _size(memory.file_frozen_bytes),
+        _size(memory.swap_frozen_bytes),
+        _size(memory.reclaimed_bytes),
+        _ms(wake.latency_ms),
+        wake.major_faults,
+        _size(wake.swap_in_bytes),
+        _size(wake.prefetched_bytes),
+    )
+
+
+def _ms(value: float | None) -> str | None:
+    return None if value is None else format_seconds(value / 1e3)
+
+
+def _size(value: int | None) -> str | None:
+    return None if value is None else format_bytes(value)
+
+
+FREEZES = Topic("Freezes", figures, headline, sentences, listing)
