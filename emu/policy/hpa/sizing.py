@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from emu.policy.autoscaling.numbers import INT32_MAX, INT32_MIN
@@ -68,7 +68,7 @@ def sync(
     if isinstance(proposal, int):
         proposal = Proposal(proposal, f"{proposal} proposed")
     if not history.proposals:
-        history = replace(history, proposals=((now, current),))
+        history = History(((now, current),), history.added, history.removed)
     if current == 0 and spec.least != 0:
         return Size(0, history, "disabled", sentence="scaling is disabled: the target has no replicas")
     if current > spec.max_replicas:
@@ -85,15 +85,15 @@ def sync(
         windows = _windows(spec.behavior.up, spec.behavior.down, down_window_s)
         stable, after = _stabilized(wanted, current, history, now, windows)
         limit = _by_policies(spec, spec.behavior.up, spec.behavior.down, current, stable.replicas, history, now)
-    size = Size(
+    return Size(
         limit.replicas,
         _recorded(spec, after, current, limit.replicas, now),
         "metrics",
-        able=stable.reason,
-        limited=limit.replicas != stable.replicas,
-        limit=limit.reason,
+        stable.reason,
+        limit.replicas != stable.replicas,
+        limit.reason,
+        "; ".join([proposal.sentence, *stable.said, *limit.said]),
     )
-    return replace(size, sentence="; ".join([proposal.sentence, *stable.said, *limit.said]))
 
 
 def _bounded(spec: HpaSpec, to: int, current: int, history: History, now: float, how: How) -> Size:
@@ -112,7 +112,7 @@ def _stabilized_before_behavior(wanted: int, history: History, now: float, windo
     """Without `behavior`: the largest proposal of the window; one that is exactly as old counts."""
     recent = tuple(one for one in history.proposals if one[0] >= now - window_s)
     stable = max([wanted, *(number for _, number in recent)])
-    after = replace(history, proposals=(*recent, (now, wanted)))
+    after = History((*recent, (now, wanted)), history.added, history.removed)
     if stable == wanted:
         return _Step(wanted, "ReadyForNewScale"), after
     said = f"{stable} was proposed in the last {window_s:g} s, so it is held"
@@ -128,7 +128,7 @@ def _stabilized(
     least = max([wanted, *(number for at_s, number in history.proposals if at_s > now - down_s)])
     stable = min(max(current, most), least)
     recent = tuple(one for one in history.proposals if one[0] >= now - max(up_s, down_s))
-    after = replace(history, proposals=(*recent, (now, wanted)))
+    after = History((*recent, (now, wanted)), history.added, history.removed)
     if stable == wanted:
         return _Step(wanted, "ReadyForNewScale"), after
     if wanted >= current:
@@ -201,8 +201,10 @@ def _recorded(spec: HpaSpec, history: History, before: int, after: int, now: flo
     if spec.behavior is None or after == before:
         return history
     if after > before:
-        return replace(history, added=_with(history.added, spec.behavior.up, now, after - before))
-    return replace(history, removed=_with(history.removed, spec.behavior.down, now, before - after))
+        added = _with(history.added, spec.behavior.up, now, after - before)
+        return History(history.proposals, added, history.removed)
+    removed = _with(history.removed, spec.behavior.down, now, before - after)
+    return History(history.proposals, history.added, removed)
 
 
 def _with(

@@ -99,10 +99,17 @@ _DOWN = ScalingRules((ScalingPolicy("Percent", 100, 15.0),))
 def defaulted(spec: HpaSpec) -> HpaSpec:
     """As Kubernetes stores it: minReplicas, cpu at 80 % where there is no metric, and both halves of a `behavior`."""
     behavior = spec.behavior
+    if spec.min_replicas is not None and spec.metrics and (behavior is None or _is_whole(behavior)):
+        return spec
     if behavior is not None:
         behavior = Behavior(_filled(behavior.up, _UP), _filled(behavior.down, _DOWN))
     metrics = spec.metrics or (Metric("cpu", target=CPU_UTILIZATION),)
     return replace(spec, min_replicas=spec.least, metrics=metrics, behavior=behavior)
+
+
+def _is_whole(behavior: Behavior) -> bool:
+    up, down = behavior.up, behavior.down
+    return bool(up and up.policies and up.window_s is not None and down and down.policies)
 
 
 def _filled(rules: ScalingRules | None, default: ScalingRules) -> ScalingRules:
