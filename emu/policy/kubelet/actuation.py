@@ -81,7 +81,7 @@ def actuate(
     for one in [*new.init_containers, *new.containers]:
         if one in new.containers or one.sidecar:
             _plan(plan, one, before[one.name], after[one.name], restart_for.get(one.name, frozenset()))
-    level = new.own != old.own
+    level = _level(new) != _level(old)
     if not (plan.memory or plan.cpu or plan.restarts or level):
         return None
     cgroup = new.cgroup(best_effort=qos_class(new) == "BestEffort")
@@ -95,6 +95,13 @@ def actuate(
 
 def _sizes(pod: Pod, one: Container) -> _Sizes:
     return _Sizes(limit(pod, one, MEMORY), one.request(MEMORY), limit(pod, one, CPU), one.request(CPU))
+
+
+def _level(pod: Pod) -> _Sizes:
+    """Of the pod itself."""
+    own = pod.own or Resources()
+    limits, requests = own.limits, own.requests
+    return _Sizes(limits.get(MEMORY, 0), requests.get(MEMORY, 0), limits.get(CPU, 0), requests.get(CPU, 0))
 
 
 def _plan(plan: _Plan, one: Container, before: _Sizes, after: _Sizes, restart_for: frozenset[str]) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from emu.policy.effective import MEMORY, Resources
 from emu.policy.kubelet import eviction
+from emu.policy.kubelet.actuation import Actuation, PodNow, actuate
 from emu.policy.kubelet.cpu import cpu_weight, runtime_cpu_weight
 from emu.policy.kubelet.durations import format_go_duration, parse_go_duration
 from emu.policy.kubelet.ending import ending, pod_grace_s
@@ -183,3 +184,44 @@ def test_a_version_is_read() -> None:
     assert parse_version("v1.34.9") == parse_version("1.34") == (1, 34)
     with pytest.raises(ValueError, match="not a Kubernetes version"):
         parse_version("1")
+
+
+def _resize(
+    new: Resources, old: Resources, usage: int, restart_for: frozenset[str] = frozenset()
+) -> Actuation | None:
+    """Of a pod of one container, whose cgroup has what its old size makes it have."""
+    before, after = stored(Pod([Container("a", old)])), stored(Pod([Container("a", new)]))
+    has = before.cgroup(best_effort=False)
+    return actuate(
+        after,
+        before,
+        PodNow(has.memory_max, has.cpu_quota_usec or -1, has.cpu_shares),
+        pod_usage=usage,
+        usage={"a": usage},
+        restart_for={"a": restart_for},
+        node_memory_bytes=16 * GIB,
+    )
+
+
+@given(st.integers(1, GIB), st.integers(1, GIB))
+def test_a_resize_never_sets_a_container_above_its_pod(old: int, new: int) -> None:
+    """The pod's limit grows first and shrinks last."""
+    done = _resize(Resources({}, {"memory": new}), Resources({}, {"memory": old}), 0)
+    if new == old:
+        assert done is None
+        return
+    assert done is not None and not done.message
+    first, last = done.writes
+    assert ("pod" in first) == (new > old) and ("pod" in last) == (new < old)
+    assert first["memory_max"] == last["memory_max"] == new
+
+
+def test_a_limit_does_not_shrink_below_what_is_used() -> None:
+    """Nothing is written then, of CPU neither; a restart does not get round it at the pod's level."""
+    small, large = Resources({}, {"memory": 100, "cpu": 5}), Resources({}, {"memory": 200, "cpu": 9})
+    refused = _resize(small, large, 100)
+    assert refused is not None and not refused.writes
+    assert refused.message.startswith("cannot decrease memory limits: [attempting to set pod memory limit (100)")
+    assert _resize(small, large, 99) == _resize(small, large, 0)
+    restarted = _resize(small, large, 100, frozenset({"memory"}))
+    assert restarted is not None and restarted.restarts == ["a"] and not restarted.writes
