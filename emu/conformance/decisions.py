@@ -87,6 +87,14 @@ def main(files: tuple[Path, ...]) -> int:
 
     The exit status is 1 if a case failed or emu has no player for its family, 2 if a file or a case is malformed.
     """
+    try:
+        return _show(files)
+    except BrokenPipeError as gone:  # click would end with 1, which is a case that failed
+        raise output.ReaderGone from gone
+
+
+def _show(files: tuple[Path, ...]) -> int:
+    """Play the files and print what became of them; the exit status."""
     verdicts = []
     for path in files:
         verdict = play(path)

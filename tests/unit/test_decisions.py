@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -82,6 +85,19 @@ def test_a_family_without_a_player_counts_as_failed(tmp_path: Path) -> None:
     status, text = ran(write(tmp_path / "cases.json", CASE, family="moon_phase"))
     assert status == 1
     assert text.startswith("moon_phase: 0 of 1 passed: emu has no player for this family\n")
+
+
+def test_a_reader_who_leaves_is_no_failed_case(tmp_path: Path) -> None:
+    """`… | head -1` ends with 141, as for a program that SIGPIPE ended."""
+    path = write(tmp_path / "cases.json", CASE)
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "emu.conformance.decisions", str(path)]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_a_malformed_case_is_named_and_the_others_are_played(tmp_path: Path) -> None:
