@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -32,9 +33,8 @@ from emu.kubelet.pod import SANDBOX, Pod
 from emu.kubelet.pods import Pods
 from emu.kubelet.volumes import Volumes
 from emu.machine.owner import owner
-from emu.messages import QUEUE_PORT, USER_PORT
+from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, USER_PORT
 from emu.record.events import EventLog
-from emu.run.start_activator import await_ready
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, Engine
 from emu.runtime.podcgroup import run_cgroup
@@ -45,9 +45,28 @@ ROUNDS = 8
 WARM_UP = 1
 DEADLINE_S = 120.0
 ASK_EVERY_S = 0.005
+PROBE_EVERY_S = 0.025
 SPEC = {"app": {"resources": {"limits": {"memory": "256Mi"}}}, "queueProxy": {}}
 Stamp = Callable[[str], None]
 Taken = dict[str, float]
+
+
+def await_ready(address: str) -> None:
+    """Probe queue-proxy, as the activator does, until it says that the app is ready."""
+    until = time.monotonic() + DEADLINE_S
+    while not _is_ready(address):
+        if time.monotonic() > until:
+            raise TimeoutError("the pod did not become ready")
+        time.sleep(PROBE_EVERY_S)
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        with socket.create_connection((address, QUEUE_PORT), timeout=DEADLINE_S) as connection:
+            connection.sendall(ACTIVATOR_PROBE)
+            return b" 200 " in connection.recv(65536).split(b"\r\n", 1)[0]
+    except OSError:
+        return False
 
 
 def first_answer(address: str, port: int) -> None:
@@ -136,7 +155,7 @@ def whole_pod(engine: Engine, folder: Path, stamp: Stamp) -> None:
         for name in made.containers:
             made.start(made.create(name, 0))
             stamp(name)
-        await_ready(made.address, time.monotonic() + DEADLINE_S, lambda: None)
+        await_ready(made.address)
         stamp("readiness")
         first_answer(made.address, QUEUE_PORT)
         stamp("answer")

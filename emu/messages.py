@@ -376,7 +376,8 @@ class ActivatorReport:
 
     what: str
     """`listening`; `report`: requests under way in the second before; `ready`: a pod is, and took those that
-    waited; `closed`: there is no pod any more. Of a run that traces each request, `arrived` and `forwarded` too.
+    waited; `closed`: there is no pod any more. Of a run that
+    traces each request also `arrived`, `forwarded` and `updated`: requests find the endpoints that were sent.
     """
     t: float
     """CLOCK_MONOTONIC seconds."""

@@ -7,6 +7,7 @@ input does, so that it outlives no run.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -17,15 +18,38 @@ from emu.record.rundir import RunDir
 from emu.spec import PodSpec
 
 
+@dataclass(frozen=True)
+class Traced:
+    """Each request is reported, none is limited, and a pod is probed often enough to see when it is ready."""
+
+    timeout_s: float
+    """How long a request may take, the start that it waits for included."""
+    probe_every_s: float = 0.025
+
+    @property
+    def words(self) -> list[str]:
+        """What the process is started with."""
+        return ["--traced", "--timeout", str(self.timeout_s), "--probe-every", str(self.probe_every_s)]
+
+
 class RunActivator:
     """The process of one run. A context manager."""
 
-    def __init__(self, spec: PodSpec, run: RunDir, log: EventLog, on_line: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        spec: PodSpec,
+        run: RunDir,
+        log: EventLog,
+        on_line: Callable[[], None] = lambda: None,
+        *,
+        traced: Traced | None = None,
+    ) -> None:
         """`on_line` is called, in a thread, when `reports` has something to give."""
         self._spec = spec
         self._run = run
         self._log = log
         self._on_line = on_line
+        self._traced = traced
         self._endpoints = Endpoints()
         self._helper = Helper("the activator", run.processes / "activator.log")
         self.port = 0
@@ -55,6 +79,14 @@ class RunActivator:
         for line in self._helper.lines():
             yield ActivatorReport.from_line(line)
 
+    def _of_revision(self) -> list[str]:
+        spec = self._spec
+        return [
+            "--concurrency", str(spec.container_concurrency), "--timeout", str(spec.timeout_seconds),
+            "--response-start-timeout", str(spec.response_start_timeout_seconds),
+            "--idle-timeout", str(spec.idle_timeout_seconds),
+        ]  # fmt: skip
+
     def _keep(self) -> None:
         """Start it again if it has died, as its Deployment would; the requests that it held are lost."""
         if self._helper.status is None:
@@ -65,17 +97,12 @@ class RunActivator:
         self.update(self._endpoints)
 
     def _start(self) -> None:
-        spec = self._spec
+        words = self._of_revision() if self._traced is None else self._traced.words
         self._helper.start(
             "emu.daemon.activator",
-            [
-                "--port", str(self.port), "--events", str(self._run.events),
-                "--concurrency", str(spec.container_concurrency), "--timeout", str(spec.timeout_seconds),
-                "--response-start-timeout", str(spec.response_start_timeout_seconds),
-                "--idle-timeout", str(spec.idle_timeout_seconds),
-            ],
+            ["--port", str(self.port), "--events", str(self._run.events), *words],
             on_line=self._on_line,
-        )  # fmt: skip
+        )
         line = self._helper.line(START_S)
         if not line:
             raise self._helper.not_started()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from emu.errors import EmuError
+from emu.machine import http_client
 from emu.policy.probing import Outcome
 from emu.runtime.api import Executed
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
@@ -23,8 +23,6 @@ USER_AGENT = "kube-probe/1.34"
 MOST_REDIRECTS = 10
 MOST_BODY_BYTES = 10 * 1024
 """What the kubelet reads of an answer's body."""
-_MOST_HEAD_BYTES = 64 * 1024
-_PART = 16 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 _NO_TIME = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
 
@@ -150,71 +148,10 @@ def _get(url: str, own: dict[str, str], deadline: float) -> tuple[int, str, str]
             lines.append(f"{name}: {value}")
     lines += [f"{name}: {value}" for name, value in own.items()]
     lines += ["Connection: close", "", ""]
-    with _open(host, port, parts.scheme == "https", deadline) as connection:
-        connection.settimeout(_left(deadline))
-        connection.sendall("\r\n".join(lines).encode())
-        status, fields, rest = _head(connection, deadline)
-        body = _body(connection, fields, rest, deadline)
-    return status, fields.get("location", ""), body.decode(errors="replace")
-
-
-def _open(host: str, port: int, secure: bool, deadline: float) -> socket.socket:
-    connection = socket.create_connection((host, port), timeout=_left(deadline))
-    if not secure:
-        return connection
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    try:
-        return context.wrap_socket(connection, server_hostname=host)
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
-
-
-def _receive(connection: socket.socket, deadline: float) -> bytes:
-    connection.settimeout(_left(deadline))
-    return connection.recv(_PART)
-
-
-def _head(connection: socket.socket, deadline: float) -> tuple[int, dict[str, str], bytes]:
-    """Status and fields of the final answer, and what came after its head."""
-    data = b""
-    while True:
-        while b"\r\n\r\n" not in data:
-            part = _receive(connection, deadline)
-            if not part or len(data) > _MOST_HEAD_BYTES:
-                raise ValueError("EOF" if not data else "unexpected EOF")
-            data += part
-        head, _, data = data.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        words = first.split(None, 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-            raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{first}"')
-        status = int(words[1])
-        if status == 101 or not 100 <= status < 200:
-            pairs = (line.partition(":") for line in lines)
-            return status, {name.strip().lower(): value.strip() for name, _, value in pairs}, data
-
-
-def _body(connection: socket.socket, fields: dict[str, str], data: bytes, deadline: float) -> bytes:
-    """The body as far as the kubelet reads it, framing of chunks and all."""
-    length = fields.get("content-length", "")
-    chunked = fields.get("transfer-encoding", "").lower() == "chunked"
-    wanted = min(int(length), MOST_BODY_BYTES) if length.isdigit() and not chunked else MOST_BODY_BYTES
-    while len(data) < wanted and not (chunked and data.endswith(b"0\r\n\r\n")):
-        part = _receive(connection, deadline)
-        if not part:
-            break
-        data += part
-    return data[:MOST_BODY_BYTES]
+    request = "\r\n".join(lines).encode()
+    secure = parts.scheme == "https"
+    reply = http_client.fetch(host, port, request, deadline, most_bytes=MOST_BODY_BYTES, secure=secure)
+    return reply.status, reply.fields.get("location", ""), reply.body.decode(errors="replace")
 
 
 def _http_error(url: str, error: Exception) -> str:

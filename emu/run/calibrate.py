@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import resource
 import secrets
-import select
 import socket
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from emu.errors import EmuError
+from emu.machine import http_client
 from emu.machine.command import spawn
 from emu.machine.owner import owner
 from emu.messages import QUEUE_PORT, USER_PORT, Work
@@ -243,12 +243,9 @@ def _code(running: Running) -> int:
         for pid in running.pids():
             Path(f"/proc/{pid}/clear_refs").write_text("1\n")
         for _ in range(_TOUCHES):
-            with closing(socket.create_connection((running.address, running.port), timeout=10.0)) as connection:
-                connection.sendall(_PROBE)
-                while select.select([connection], [], [], 10.0)[0] and connection.recv(65536):
-                    continue
+            http_client.fetch(running.address, running.port, _PROBE, time.monotonic() + 10.0, most_bytes=65536)
         return sum(_referenced_files(Path(f"/proc/{pid}/smaps")) for pid in running.pids())
-    except OSError:
+    except (OSError, ValueError):
         return 0  # another user's process: its weight can be read, what it refers to cannot
 
 

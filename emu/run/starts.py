@@ -16,29 +16,35 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from cgroups import parse
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
 from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
+from emu.helpers.activator import RunActivator, Traced
 from emu.kubelet.pod import SANDBOX, Instance, Pod
 from emu.machine import pagecache
-from emu.messages import RequestDone, RequestSent, to_line
+from emu.messages import ActivatorReport, Endpoint, Endpoints, RequestDone, RequestSent, to_line
 from emu.policy import starts as policy
 from emu.policy.starts import Found
 from emu.record.events import ContainerReady, EventLog, MemoryReclaimed, Note, StartMeasured, now
 from emu.record.rundir import RunDir
-from emu.run.start_activator import Activator, Answer, HeldRequest, await_ready
+from emu.run.start_client import Answer, Asking
 from emu.runtime.api import LABEL_RUN, Runtime
 from emu.scenario.load_plan import request_spec
 from emu.serving.template import APP, QUEUE_PROXY
-from emu.spec import StartsSpec
+from emu.spec import ScenarioSpec
 
 _TRIES = 3
 """How often a temperature is prepared again that did not hold until the request came."""
 _LOOK_S = 0.01
+_TURN_S = 0.25
+"""How long reports are waited for before the run is looked after again."""
+_LAG_S = 1.0
+"""How long after its answer a request's reports are waited for."""
+_GRACE_S = 60.0
+"""How much longer than the deadline the activator holds a request."""
 _HOST = "app.default.example.com"
 _RECLAIM_ALL = "all"
 _NO_COUNTS: dict[str, int | None] = dict.fromkeys(
@@ -113,33 +119,38 @@ class Starts:
 
     def __init__(
         self,
-        spec: StartsSpec,
+        spec: ScenarioSpec,
         pod: Pod,
         image: AppImage,
         engine: Runtime,
         run: RunDir,
         log: EventLog,
         *,
-        ready_timeout_s: float,
         say: Callable[[str], None],
         check: Callable[[], None],
     ) -> None:
-        self._spec = spec
+        assert spec.starts is not None
+        self._spec = spec.starts
         self._pod = pod
         self._image = image
         self._engine = engine
         self._run = run
         self._log = log
-        self._ready_timeout_s = ready_timeout_s
+        self._ready_timeout_s = spec.pod.ready_timeout
         self._say = say
         self._check = check
-        self._activator = Activator(check)
+        self._news = threading.Event()
+        """The activator has reported something."""
+        traced = Traced(self._ready_timeout_s + _GRACE_S)
+        self._activator = RunActivator(spec.pod, run, log, self._news.set, traced=traced)
+        self._pods: tuple[Endpoint, ...] = ()
+        """What the activator was sent last."""
         self._instances: dict[str, Instance] = {}
         self._started: set[str] = set()
         self._attempt = -1
         self._asked = 0
         self._followers: list[threading.Thread] = []
-        request = request_spec(spec.request)
+        request = request_spec(self._spec.request)
         body = content_of(request)
         self._request = request_head(request, _HOST, False) + (b"x" * request.body_bytes if body is None else body)
 
@@ -148,8 +159,8 @@ class Starts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._activator.__exit__(None, None, None)
         self._clear()
+        self._activator.__exit__(None, None, None)
         for follower in self._followers:
             follower.join(5.0)
 
@@ -174,20 +185,14 @@ class Starts:
         memory = [self._held(instance) for instance in self._instances.values()]
         before = self._counts() if found.running else dict(_NO_COUNTS)
         stamps: list[tuple[str, float]] = []
-        arrived: list[float] = []
-
-        def serve(held_request: HeldRequest) -> None:
-            arrived.append(held_request.arrived)
-            self._serve(held_request, temperature, stamps)
-
-        answer = self._ask(temperature, serve)
+        arrived, answer = self._ask(temperature, temperature, stamps)
         measured = StartMeasured(
             t=answer.done,
             trial=number,
             wanted=wanted,
             temperature=answer.temperature or temperature,
             attempt=self._attempt,
-            arrived=arrived[0],
+            arrived=arrived,
             stamps=stamps,
             first_byte=answer.first_byte,
             status=answer.status,
@@ -231,7 +236,7 @@ class Starts:
         """
         if APP in self._instances and self._held(self._instances[APP])[1]:
             self._clear()
-        answer = self._ask("", lambda request: self._serve(request, policy.temperature_of(self._look(None)), []))
+        _, answer = self._ask("prepare", policy.temperature_of(self._look(None)), [])
         if not answer.served:
             self._clear()  # the temperature does not hold then, and is prepared again
             return
@@ -279,30 +284,42 @@ class Starts:
 
     # --- the way from there to an answer
 
-    def _ask(self, phase: str, serve: Callable[[HeldRequest], None]) -> Answer:
-        """A client asks; what it saw is on record among the requests."""
-        answer = self._activator.ask(self._request, serve)
+    def _ask(self, phase: str, temperature: str, stamps: list[tuple[str, float]]) -> tuple[float, Answer]:
+        """A client asks: when its request arrived, and what it saw, which is on record among the requests."""
+        deadline = now() + self._ready_timeout_s
+        self._publish(temperature)
+        self._await("updated", deadline)
+        with Asking(self._activator.port, self._request) as asking:
+            report = self._await("arrived", deadline, asking)
+            arrived = asking.answer.sent if report is None else report.t
+            self._serve(asking, temperature, stamps, deadline)
+        answer = asking.answer
         number = self._asked
         self._asked += 1
         error = answer.error or (None if answer.status is not None else "closed")
         with self._run.requests.open("a", encoding="utf-8") as lines:
-            lines.write(to_line(RequestSent(number, phase or "prepare", answer.sent, answer.sent)))
+            lines.write(to_line(RequestSent(number, phase, answer.sent, answer.sent)))
             lines.write(
                 to_line(RequestDone(number, answer.done, answer.first_byte, answer.status, error, answer.bytes))  # type: ignore[arg-type]
             )
-        return answer
+        return arrived, answer
 
-    def _serve(self, request: HeldRequest, temperature: str, stamps: list[tuple[str, float]]) -> None:
-        """The activator: see that there is a pod, then forward."""
-        deadline = now() + self._ready_timeout_s
+    def _serve(self, asking: Asking, temperature: str, stamps: list[tuple[str, float]], deadline: float) -> None:
+        """See that there is a pod, and that the request is answered; the client hangs up where it is not."""
 
-        def stamp(stage: str) -> None:
-            stamps.append((stage, now()))
+        def stamp(stage: str, at: float | None = None) -> None:
+            stamps.append((stage, now() if at is None else at))
 
         try:
             if APP not in self._started:
-                self._bring_up(stamp, deadline)
-            request.forward(self._pod.address, temperature, deadline, lambda: stamp(policy.FORWARD))
+                self._bring_up(temperature, asking, stamp, deadline)
+            forwarded = self._await("forwarded", deadline, asking)
+            if forwarded is not None:
+                stamp(policy.FORWARD, forwarded.t)
+            while not asking.over(_TURN_S):
+                self._check()
+                if now() > deadline:
+                    raise EmuError("no answer", f"none came within {self._ready_timeout_s:g} s", "see logs/")
         except (EmuError, OSError) as error:
             what = error.what if isinstance(error, EmuError) else str(error)
             self._log.append(
@@ -313,9 +330,37 @@ class Starts:
                     level="error",
                 )
             )
-            request.refuse(temperature)
 
-    def _bring_up(self, stamp: Callable[[str], None], deadline: float) -> None:
+    def _publish(self, temperature: str) -> None:
+        """Send the activator where the pod is, if it runs."""
+        self._pods = (Endpoint(self._pod.address, start=temperature),) if APP in self._started else ()
+        self._activator.update(Endpoints(self._pods))
+
+    def _await(self, what: str, deadline: float, asking: Asking | None = None) -> ActivatorReport | None:
+        """The activator's next report of this kind; None where the client's request is over and there is none. Others
+        are passed over: each kind is waited for in the order in which they come.
+        """
+        since = 0.0 if asking is None else asking.answer.sent
+        over_at = None
+        while True:
+            self._news.clear()
+            if over_at is None and asking is not None and asking.over():
+                over_at = now()
+            for report in self._activator.reports():
+                if report.what == what and report.t >= since:
+                    return report
+            if over_at is not None and now() > over_at + _LAG_S:
+                return None
+            self._check()
+            if now() > deadline:
+                raise EmuError(
+                    "the pod did not become ready" if what == "ready" else "the activator does not report",
+                    f"there was no {what!r} within {self._ready_timeout_s:g} s",
+                    "see logs/ and processes/activator.log, or raise pod.readyTimeout",
+                )
+            self._news.wait(_TURN_S)
+
+    def _bring_up(self, temperature: str, asking: Asking, stamp: Callable[..., None], deadline: float) -> None:
         if not self._image.there:
             self._image.load()
             stamp(policy.IMAGE)
@@ -330,13 +375,11 @@ class Starts:
                     stamp(policy.CREATE)
             self._start(name)
             stamp(policy.START if name == APP else name)
-        if not await_ready(self._pod.address, deadline, self._check):
-            raise EmuError(
-                "the pod did not become ready",
-                f"queue-proxy did not report ready within {self._ready_timeout_s:g} s",
-                "see logs/, or raise pod.readyTimeout",
-            )
-        stamp(policy.READINESS)
+        self._publish(temperature)
+        ready = self._await("ready", deadline, asking)
+        if ready is None:
+            raise EmuError("the request ended before the pod was ready", "see processes/activator.log", "")
+        stamp(policy.READINESS, ready.t)
         for name in (QUEUE_PROXY, APP):
             self._log.append(ContainerReady(t=now(), container=name, attempt=self._attempt, ready=True))
 
@@ -357,6 +400,9 @@ class Starts:
 
     def _clear(self) -> None:
         """No container is left; queue-proxy goes first, so that it asks nothing of the freezer for those that go."""
+        if self._pods:
+            self._pods = ()
+            self._activator.update(Endpoints())
         for name in (QUEUE_PROXY, *(name for name in self._instances if name not in (QUEUE_PROXY, SANDBOX)), SANDBOX):
             if name in self._instances:
                 self._pod.remove(self._instances.pop(name))
@@ -391,17 +437,18 @@ class Starts:
         """The counters of the app's cgroup."""
         if APP not in self._instances:
             return dict(_NO_COUNTS)
-        path = self._pod.cgroup.container_path(self._instances[APP].id)
+        group = Cgroup(self._pod.cgroup.container_path(self._instances[APP].id))
         counts: dict[str, int | None] = dict.fromkeys(_NO_COUNTS)
         try:
-            stat = parse.parse_flat((path / "memory.stat").read_text())
-            devices = parse.parse_io_stat((path / "io.stat").read_text()).values()
-        except OSError:
+            stat, devices = group.memory.stat, group.io.stat
+        except CgroupError:
+            return counts
+        if stat is None or devices is None:
             return counts
         return {
-            "pgfault": stat.get("pgfault"),
-            "pgmajfault": stat.get("pgmajfault"),
-            "swap_in_pages": stat.get("workingset_refault_anon"),
-            "io_read_bytes": sum(device.rbytes or 0 for device in devices),
-            "io_write_bytes": sum(device.wbytes or 0 for device in devices),
+            "pgfault": stat.pgfault,
+            "pgmajfault": stat.pgmajfault,
+            "swap_in_pages": stat.workingset_refault_anon,
+            "io_read_bytes": sum(device.rbytes or 0 for device in devices.values()),
+            "io_write_bytes": sum(device.wbytes or 0 for device in devices.values()),
         }

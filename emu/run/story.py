@@ -114,8 +114,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
 
                 pod = make("")
                 starts = Starts(
-                    spec.starts, pod, image, engine, run, log.of_pod(pod.name),
-                    ready_timeout_s=spec.pod.ready_timeout, say=screen.step, check=keep,
+                    spec, pod, image, engine, run, log.of_pod(pod.name), say=screen.step, check=keep,
                 )  # fmt: skip
                 stack.enter_context(starts).measure()
             else:

@@ -7,10 +7,11 @@ Each pod has a name, a cgroup and a worker of its own, so the next one may start
 
 from __future__ import annotations
 
-import http.client
 import queue
 import threading
+import time
 from collections.abc import Callable
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from emu.helpers.activator import RunActivator
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
+from emu.machine import http_client
 from emu.messages import QUEUE_STATS_PORT, ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
@@ -26,7 +28,9 @@ from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, P
 from emu.serving.template import QUEUE_PROXY
 from emu.spec import PodSpec
 
+_SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: queue-proxy\r\nConnection: close\r\n\r\n"
 _SCRAPE_LIMIT_S = 3.0
+_MOST_STAT_BYTES = 4096
 _JOIN_S = 5.0
 
 
@@ -285,18 +289,14 @@ class Scraper:
 
 def scrape(address: str, port: int) -> float | None:
     """Requests under way in a pod that did not come through the activator; None where it does not say."""
-    connection = http.client.HTTPConnection(address, port, timeout=_SCRAPE_LIMIT_S)
+    deadline = time.monotonic() + _SCRAPE_LIMIT_S
     try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        data = answer.read()
-        if answer.status != http.client.OK:
+        reply = http_client.fetch(address, port, _SCRAPE, deadline, most_bytes=_MOST_STAT_BYTES)
+        if reply.status != HTTPStatus.OK:
             return None
-        stat = Stat.decoded(data)
-    except (OSError, http.client.HTTPException, ValueError):
+        stat = Stat.decoded(reply.body)
+    except (OSError, ValueError):
         return None
-    finally:
-        connection.close()
     return max(0.0, stat.average_concurrent_requests - stat.average_proxied_concurrent_requests)
 
 

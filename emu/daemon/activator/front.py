@@ -191,6 +191,8 @@ class Front(Admission):
         self._admit(now)
         if not named:
             self.send("closed", now)
+        if self.settings.traced:
+            self.send("updated", now)
 
     def sweep(self) -> None:
         """Close connections that were idle for too long."""
@@ -216,9 +218,9 @@ class Front(Admission):
         now = time.monotonic()
         waited = self._open(now)
         self.send("ready", now, waiting=len(waited), pod=f"{pod.endpoint.address}:{pod.endpoint.port}")
-        if waited:
-            self._events.append(RequestsHeld(t=now, outcome="forwarded", waited_s=waited))
         self._admit(now)
+        if waited:  # only now: those who waited need not wait for the disk
+            self._events.append(RequestsHeld(t=now, outcome="forwarded", waited_s=waited))
 
     def _open(self, now: float) -> list[float]:
         """Have requests go to the healthy pods; how long each waited that had no pod before."""

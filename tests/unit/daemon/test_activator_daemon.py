@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from emu.helpers.activator import RunActivator
+from emu.helpers.activator import RunActivator, Traced
 from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.record.events import EventLog, Note, RequestsHeld, read_events
 from emu.record.rundir import RunDir
@@ -73,10 +73,10 @@ class QueueProxy:
 class Front:
     """The activator, and what it reported."""
 
-    def __init__(self, run: RunDir, spec: dict[str, Any]) -> None:
+    def __init__(self, run: RunDir, spec: dict[str, Any], traced: Traced | None = None) -> None:
         self.run = run
         self.log = EventLog(run.events)
-        self.activator = RunActivator(PodSpec.model_validate(spec), run, self.log)
+        self.activator = RunActivator(PodSpec.model_validate(spec), run, self.log, traced=traced)
         self.reports: list[ActivatorReport] = []
 
     def until(self, what: str) -> ActivatorReport:
@@ -304,6 +304,24 @@ def test_a_pod_that_leaves_takes_no_more_and_answers_what_it_has(
     for number in range(2, 5):
         assert there.ask(number).read_head().status == 200
     assert (pod.paths, other.paths) == ([b"/1"], [b"/2", b"/3", b"/4"])
+
+
+def test_a_traced_request_is_reported_and_its_answer_names_the_start(tmp_path: Path, pod: QueueProxy) -> None:
+    """As runs that measure starts have it: arrival and forwarding, also of one that found a pod, and the start that
+    the endpoint has by then.
+    """
+    run = RunDir(tmp_path / "traced")
+    run.create()
+    pod.ready = True
+    there = Front(run, {}, traced=Traced(60.0))
+    with there.activator:
+        for start in ("cold", "warm-cpu"):
+            there.reports.clear()
+            there.point(pod, start=start)
+            there.until("updated")
+            there.until("ready") if start == "cold" else None
+            assert there.ask().read_head().get("x-emu-start") == start
+            assert there.until("arrived").t <= there.until("forwarded").t
 
 
 def test_probes_are_answered_by_the_activator_itself(front: Start) -> None:
