@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from cgroups.errors import CgroupError
+from cgroups.group import Cgroup
 from emu.machine.proc import fields
 from emu.record.events import CommandRan, EventLog, now
 from emu.runtime.api import Executed, Runtime
@@ -88,8 +90,8 @@ class _Watch:
 
 
 def _pids(group: Path) -> set[int]:
-    with suppress(OSError, ValueError):
-        return set(map(int, (group / "cgroup.procs").read_text().split()))
+    with suppress(CgroupError):
+        return set(Cgroup(group).procs())
     return set()
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from cgroups.errors import CgroupError
+from cgroups.group import Cgroup
 from emu.machine.listeners import Listeners
 from emu.record.events import Event, Note, Owner, now
 from emu.record.samples import SampleWriter
@@ -33,10 +35,10 @@ class PodListeners:
     def open(self, cgroup: Path) -> None:
         """Enter the network of the first process in this cgroup; if that fails, a note says so."""
         try:
-            pids = (cgroup / "cgroup.procs").read_text().split()
+            pids = Cgroup(cgroup).procs()
             self._listeners = Listeners(f"/proc/{pids[0]}/ns/net")
             self._listeners.open()
-        except (OSError, IndexError) as error:
+        except (OSError, CgroupError, IndexError) as error:
             self._do_without(error)
             return
         self._source = self._writer.declare(self._pod, LISTENERS_FILE, f"/proc/{pids[0]}/ns/net")

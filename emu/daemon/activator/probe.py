@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 
+from emu.daemon.http.reply import read_head
 from emu.messages import ACTIVATOR_PROBE
 from emu.policy.activation import PROBE_LIMIT_S
 
-_PROBED = b"\r\n\r\nqueue"
+_PROBED = b"queue"
 
 
 async def healthy(address: str, port: int) -> bool:
     """Whether queue-proxy says, in time, that the app is ready."""
     try:
         return await asyncio.wait_for(_asked(address, port), PROBE_LIMIT_S)
-    except (TimeoutError, OSError):
+    except (TimeoutError, OSError, EOFError, ValueError, asyncio.LimitOverrunError):
         return False
 
 
@@ -22,7 +24,7 @@ async def _asked(address: str, port: int) -> bool:
     reader, writer = await asyncio.open_connection(address, port)
     try:
         writer.write(ACTIVATOR_PROBE)
-        said = await reader.read()
+        head = await read_head(reader)
+        return head.status == HTTPStatus.OK and await reader.read() == _PROBED
     finally:
         writer.close()
-    return said.split(b" ", 2)[1:2] == [b"200"] and said.endswith(_PROBED)

@@ -8,6 +8,7 @@ import asyncio
 import json
 from pathlib import Path
 
+from emu.daemon.http.reply import read_head
 from emu.messages import FREEZER_TOKEN_HEADER
 
 CALL_LIMIT_S = 15.0
@@ -77,17 +78,14 @@ class FreezerClient:
         reader, writer = await self._connection()
         try:
             writer.write(asked)
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            first, *lines = head.rstrip("\r\n").split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            status = int(first.split(" ", 2)[1])
-            length = int(headers.get("content-length", "0"))
+            head = await read_head(reader)
+            length = int(head.fields.get("content-length", "0"))
             words = (await reader.readexactly(min(length, MOST_WORDS))).decode("utf-8", "replace").strip()
-        except (OSError, EOFError, ValueError, IndexError, asyncio.LimitOverrunError) as error:
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as error:
             raise FreezerError(f"the freezer's answer was lost: {error}", certain=False) from error
-        if headers.get("connection", "").lower() == "close" or length > MOST_WORDS:
+        if head.fields.get("connection", "").lower() == "close" or length > MOST_WORDS:
             self.close()
-        return status, words
+        return head.status, words
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._reader is None or self._writer is None:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from emu.daemon.http.reply import read_head
+
 RETRY_S = 0.05
 TRY_LIMIT_S = 0.1
 AGGRESSIVE_LIMIT_S = 10.0
@@ -162,18 +164,8 @@ class _Probe:
         )
         try:
             writer.write("\r\n".join(lines).encode())
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                first, *rest = head.decode("latin-1").split("\r\n")
-                words = first.split(None, 2)
-                if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
-                    raise ValueError(f"malformed HTTP response {first!r}")
-                status = int(words[1])
-                if status >= 200 or status == 101:
-                    break
-            found = (line.partition(":") for line in rest)
-            location = next((value.strip() for name, _, value in found if name.lower() == "location"), None)
-            return status, location
+            head = await read_head(reader)
+            return head.status, head.fields.get("location")
         finally:
             writer.close()
 
