@@ -205,7 +205,7 @@ def test_the_journal_has_the_kernels_and_the_containers_lines(emu_run: EmuRun) -
         return
     entries = [json.loads(line) for line in done.run.journal.read_text().splitlines()]
     assert any("Killed process" in str(entry["MESSAGE"]) for entry in entries if entry["_TRANSPORT"] == "kernel")
-    names = {entry.get("CONTAINER_NAME", "").split(".", 1)[-1] for entry in entries}
+    names = {entry.get("CONTAINER_NAME", "").split(".", 2)[-1] for entry in entries}
     assert {"queue-proxy.0", "app.0", "app.1"} <= names
     ours = [entry for entry in entries if "CONTAINER_NAME" in entry]
     assert all(entry["SYSLOG_IDENTIFIER"] == entry["CONTAINER_NAME"] for entry in ours)
