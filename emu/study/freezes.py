@@ -196,13 +196,17 @@ def _prefetched(study: Study, freeze: Freeze, ahead: list[MemoryPrefetched]) -> 
 
 
 def _served_frozen(study: Study) -> int | None:
-    spans = [span for path in study.run.container_logs(_QUEUE_PROXY) for span in _spans(path)]
-    if not spans:
-        return None
+    told = [(path, spans) for path in study.run.container_logs(_QUEUE_PROXY) if (spans := list(_spans(path)))]
+    return sum(_met_frozen(study, path, spans) for path, spans in told) if told else None
+
+
+def _met_frozen(study: Study, log: Path, spans: list[tuple[float, float]]) -> int:
+    """In how many stretches the app of a queue-proxy's own pod was frozen. Older runs have all logs in one folder."""
+    pod = None if log.parent == study.run.logs else log.parent.name
     frozen = [
         (one.frozen_at_s, study.duration_s if one.thawed_at_s is None else one.thawed_at_s)
         for one in study.freezes
-        if one.container == "app"
+        if one.container == "app" and pod in (None, one.pod)
     ]
     begins = [since for since, _ in frozen]
     served = 0

@@ -132,7 +132,8 @@ def _stamps(
             yield policy.LISTEN, _logged(log, _LISTEN_LINE, "t", event.arrived)
     if event.first_byte is None:
         return
-    mine = [one for one in resumes if one.attempt == event.attempt and event.arrived <= one.t <= event.first_byte]
+    own = (one for one in resumes if (one.pod, one.attempt) == (event.pod, event.attempt))
+    mine = [one for one in own if event.arrived <= one.t <= event.first_byte]
     if mine:
         yield from _resumed(study, event, mine[-1])
     yield policy.FIRST_BYTE, event.first_byte

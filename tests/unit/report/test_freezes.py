@@ -197,6 +197,18 @@ def test_requests_forwarded_to_a_frozen_app_are_found(
     assert summarize(read_study(story.run.finish()))["freezer"]["served_frozen"] == served
 
 
+def test_another_pods_freezes_are_not_held_against_a_queue_proxy(story: Story) -> None:
+    """Its app ran on while the other pod's was frozen."""
+    line = {"event": "paused", "forwarded": 3, "firstAt": ORIGIN + 0.5, "lastAt": ORIGIN + 6.0}
+    story.log({"event": "listening"}, line, {"event": "freezes-no-more", "forwarded": 0})
+    run = story.run.finish()
+    for path in run.container_logs("queue-proxy"):
+        other = run.logs / "another-pod"
+        other.mkdir(exist_ok=True)
+        path.rename(other / path.name)
+    assert summarize(read_study(run))["freezer"]["served_frozen"] == 0
+
+
 def test_the_story_is_told(story: Story) -> None:
     """In a sentence, in the table of the terminal, and on the page."""
     story.run.event(FreezerFailed(t=story.run.t, action="resume", container="app", why="no engine"))
