@@ -63,7 +63,7 @@ def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
     for run, summary in done.plays:
         for path in (run.scenario, run.events, run.samples, run.requests, run.kmsg):
             assert path.stat().st_size > 0, path
-        assert run.container_logs("queue-proxy")[0].stat().st_size > 0
+        assert any(path.stat().st_size for path in run.logs.rglob("*.log"))
         assert summary["recorder"]["samples"] > 100
     for run, summary in [(done.run, done.summary), *done.plays]:
         page = " ".join(html.unescape(run.report.read_text()).split())  # its spaces may be ones that do not break
