@@ -165,9 +165,9 @@ def test_one_that_completed_beside_others() -> None:
 
 
 def test_a_pod_that_ended_says_how() -> None:
-    """The first container's word: Completed where it ended well, whatever became of the others."""
+    """The first container's word, but one that failed shows behind one that completed (since 1.35)."""
     done = exited(started(ContainerState(), 0), 1, exit_code=0, reason="Completed", policy="Never", rule=RULE)
     killed = exited(started(ContainerState(), 0), 1, exit_code=137, reason="OOMKilled", policy="Never", rule=RULE)
     assert pod_view([done, done], 2).status == "Completed"
-    assert pod_view([done, killed], 2).status == "Completed"
+    assert pod_view([done, killed], 2).status == "OOMKilled"
     assert pod_view([killed, done], 2).status == "OOMKilled"
