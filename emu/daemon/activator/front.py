@@ -130,7 +130,8 @@ class Front(Admission):
         since = self.throttler.leave(request)
         if since is not None:
             self._gave_up(request.status, since)
-        self._admit(time.monotonic())
+        if self.throttler.waiting:
+            self._admit(time.monotonic())
 
     def has_waited(self, request: Admitted) -> bool:
         """Whether there was no pod for it at some time."""
