@@ -148,6 +148,11 @@ class Pod:
         """The containers' names in the order in which the kubelet starts them."""
         return self.template.names
 
+    def is_its_sandbox(self, container_id: str) -> bool:
+        """Whether that is its pause container, the newest one."""
+        newest = next((one for one in reversed(self.instances) if one.container == SANDBOX), None)
+        return newest is not None and newest.id == container_id
+
     def open(self, attempt: int = 0) -> Instance:
         """Start the pause container: from here on the pod has an address, and containers share its network."""
         instance = self.create(SANDBOX, attempt)

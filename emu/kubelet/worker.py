@@ -1,36 +1,25 @@
 """What the kubelet does for one pod: facts go in, and containers are started, probed, restarted and ended.
 
 It never waits, except for the engine to make and start a container. What to do next is `emu.policy.lifecycle`'s and
-`emu.policy.probing`'s; this is the only place where a pod's state changes.
+`emu.policy.probing`'s; what has come of each container is kept and recorded by `emu.kubelet.status`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from emu.errors import EmuError
 from emu.kubelet.containers import Containers
 from emu.kubelet.ending import Ending
 from emu.kubelet.facts import EngineActed, Fact, HookFailed, ProbeAnswered
-from emu.kubelet.pod import SANDBOX, Instance, Pod
-from emu.kubelet.prober import Answer
+from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.probes import Probes
+from emu.kubelet.status import Status
 from emu.kubelet.template import PodTemplate
 from emu.policy import lifecycle
-from emu.policy.kubelet.messages import back_off_event
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
-from emu.record.events import (
-    BackOffBegan,
-    ContainerExited,
-    ContainerReady,
-    ContainerStopping,
-    EventLog,
-    KubeletEvent,
-    Note,
-    PodStatus,
-    now,
-)
+from emu.record.events import ContainerExited, ContainerStopping, EventLog, KubeletEvent, Note, now
 from emu.runtime.api import EngineGone, Runtime
 
 _SIGKILLED = 137
@@ -58,16 +47,13 @@ class PodWorker:
         self._log = log
         self._on_start = on_start
         self._on_exit = on_exit
-        self._on_event = on_event
+        self._status = Status(pod, log, on_event)
         self._containers = Containers(pod, engine, log)
         self._probes = Probes(self._containers, put, hold_frozen=hold_frozen)
         self._end = Ending(self._containers, engine, log, put)
-        self.states = {one.name: ContainerState(role=one.role) for one in pod.template.containers}
-        """Each container's state."""
         self.instances: dict[str, Instance] = {}
         """The instance of each container that runs or ran last."""
         self._killed_for: dict[str, Kind] = {}
-        self._view: PodView | None = None
         self._ending = self._terminating = self._done = False
         self.stop_by = 0.0
         """When its containers should have ended, once they are to."""
@@ -90,9 +76,14 @@ class PodWorker:
         return self._pod.address
 
     @property
+    def states(self) -> Mapping[str, ContainerState]:
+        """Each container's state."""
+        return self._status.states
+
+    @property
     def view(self) -> PodView:
         """The pod as kubectl would show it."""
-        return lifecycle.pod_view(list(self.states.values()), now(), terminating=self._terminating)
+        return self._status.view(terminating=self._terminating)
 
     @property
     def entrance(self) -> tuple[str, int]:
@@ -166,7 +157,7 @@ class PodWorker:
         elif isinstance(fact, ProbeAnswered):
             self._on_answer(fact)
         elif isinstance(fact, HookFailed):
-            self._record(fact.container, "Warning", "FailedPreStopHook", fact.why)
+            self._status.record(fact.container, "Warning", "FailedPreStopHook", fact.why)
         else:
             raise fact.error
 
@@ -188,7 +179,7 @@ class PodWorker:
         self._probes.end(hooks=hooks)
         for instance in running:
             if hooks:
-                self._record_stopping(instance)
+                self._status.record_stopping(instance.container)
             self._stop(instance, grace_s, why if hooks else "run")
 
     def hurry(self) -> None:
@@ -228,34 +219,27 @@ class PodWorker:
     # Starting and ending
 
     def _start(self, name: str) -> None:
-        instance = self._pod.create(name, self._attempt(name))
+        instance = self._pod.create(name, self._status.attempt(name))
         self.instances[name] = instance
-        present = f'Container image "{self._pod.image(name)}" already present on machine'
-        self._record(name, "Normal", "Pulled", present)
-        self._record(name, "Normal", "Created", f"Created container: {name}")
-        self.states[name] = lifecycle.started(self.states[name], now())
+        self._status.created(name)
         try:
             self._pod.start(instance)
         except EngineGone:
             raise
         except EmuError as error:  # as the kubelet: a container that cannot start has failed, and is tried again
             self._log.append(Note(t=now(), what=f"{name} could not be started", why=error.why, level="error"))
-            self._record(name, "Warning", "Failed", f"Error: {error.why}")
+            self._status.record(name, "Warning", "Failed", f"Error: {error.why}")
             self._ended(instance, could_not_start=True)
             return
         self._on_start(instance)
-        self._record(name, "Normal", "Started", f"Started container {name}")
+        self._status.record(name, "Normal", "Started", f"Started container {name}")
         self._probes.begin(instance, self._pod.template.container(name).probes)
         self._record_readiness(name)
-
-    def _attempt(self, name: str) -> int:
-        """The number of its newest instance."""
-        return self.states[name].attempt
 
     def _start_due(self) -> None:
         for name, state in list(self.states.items()):
             if state.phase == "back-off" and state.start_at is not None and state.start_at <= now():
-                self.states[name] = lifecycle.restarting(state)
+                self._status.restarting(name)
                 self._start(name)
 
     def _start_next(self) -> None:
@@ -272,7 +256,7 @@ class PodWorker:
             return
         self._done = True
         for instance in self._running():
-            self._record_stopping(instance)
+            self._status.record_stopping(instance.container)
             self._stop(instance, self._pod.template.grace_s, "pod")
 
     def _on_engine(self, fact: EngineActed) -> None:
@@ -280,18 +264,13 @@ class PodWorker:
             self._end.signalled(fact.container_id)
         if fact.action == "die":
             self._end.ended(fact.container_id)
-        if fact.action == "kill" and not self._ending and self._holds_the_network(fact.container_id):
+        if fact.action == "kill" and not self._ending and self._pod.is_its_sandbox(fact.container_id):
             raise EngineGone("it stopped the pod's pause container, as it does when it shuts down")
         if fact.action != "die":
             return
         for instance in self.instances.values():
             if instance.id == fact.container_id:
                 self._ended(instance)
-
-    def _holds_the_network(self, container_id: str) -> bool:
-        """Whether it is the pod's pause container."""
-        newest = next((one for one in reversed(self._pod.instances) if one.container == SANDBOX), None)
-        return newest is not None and newest.id == container_id
 
     def _ended(self, instance: Instance, *, could_not_start: bool = False) -> None:
         name, engine_state = instance.container, self._engine.state(instance.id)
@@ -301,38 +280,22 @@ class PodWorker:
         killed_for = self._killed_for.pop(name, None)
         oom = flag is True or self._containers.counted_a_kill(instance)
         oom = oom or (exit_code == _SIGKILLED and killed_for is None and self._containers.pod_counted_a_kill())
-        moment = now()
-        self._log.append(
-            ContainerExited(
-                t=moment,
-                container=name,
-                attempt=instance.attempt,
-                id=instance.id,
-                exit_code=exit_code,
-                docker_oom_killed=flag,
-                asked=self._ending or self._done,
-                started_at=str(engine_state.get("StartedAt")),
-                finished_at=str(engine_state.get("FinishedAt")),
-                killed_for=killed_for,
-            )
-        )
-        before = self.states[name]
-        self.states[name] = state = lifecycle.exited(
-            before,
-            moment,
+        event = ContainerExited(
+            t=now(),
+            container=name,
+            attempt=instance.attempt,
+            id=instance.id,
             exit_code=exit_code,
-            reason=_reason(exit_code, oom, could_not_start),
-            policy="Never"
-            if self._ending or self._done
-            else lifecycle.policy_of(before, self._pod.template.restart_policy),
-            rule=self._pod.template.back_off,
-            by_probe=killed_for is not None,
+            docker_oom_killed=flag,
+            asked=self._ending or self._done,
+            started_at=str(engine_state.get("StartedAt")),
+            finished_at=str(engine_state.get("FinishedAt")),
+            killed_for=killed_for,
         )
-        if state.phase == "back-off":
-            self._record_back_off(name, state, moment)
+        self._status.exited(event, oom=oom, could_not_start=could_not_start)
         self._record_view()
         if not self._ending:
-            self._on_exit(instance, state)
+            self._on_exit(instance, self.states[name])
 
     # Probes
 
@@ -342,64 +305,17 @@ class PodWorker:
             return
         name, probe = fact.instance.container, fact.probe
         if not probe.ours:
-            self._record_answer(name, fact.kind, fact.answer)
+            self._status.record_answer(name, fact.kind, fact.answer)
         self._record_readiness(name)
         if doomed is not None:
-            again = "" if self._pod.template.restart_policy == "Never" else ", will be restarted"
-            self._record(name, "Normal", "Killing", f"Container {name} failed {doomed} probe{again}")
+            self._status.record_doomed(name, doomed)
             self._killed_for[name] = doomed
             grace_s = self._pod.template.grace_s if probe.grace_s is None else probe.grace_s
             self._stop(fact.instance, grace_s, doomed)
 
-    # What is recorded
-
-    def _record(self, name: str, kind: str, reason: str, message: str) -> None:
-        """An event of the pod, as the kubelet would have it."""
-        event = KubeletEvent(
-            t=now(), type=kind, reason=reason, message=message, container=name, attempt=self._attempt(name)
-        )
-        self._log.append(event)
-        self._on_event(event)
-
-    def _record_stopping(self, instance: Instance) -> None:
-        name = instance.container
-        self._record(name, "Normal", "Killing", f"Stopping container {name}")
-
-    def _record_answer(self, name: str, kind: Kind, answer: Answer) -> None:
-        if answer.outcome == "failure":
-            self._record(name, "Warning", "Unhealthy", f"{kind.capitalize()} probe failed: {answer.message}")
-        elif answer.outcome == "error" and answer.message:
-            text = f"{kind.capitalize()} probe errored and resulted in unknown state: {answer.message}"
-            self._record(name, "Warning", "Unhealthy", text)
-        elif answer.warning:
-            self._record(name, "Warning", "ProbeWarning", f"{kind.capitalize()} probe warning: {answer.warning}")
-
     def _record_readiness(self, name: str) -> None:
-        state, ready = self.states[name], self._probes.ready(name)
-        if state.phase != "running" or state.role == "init":
-            return
-        if state.role == "sidecar" and self._probes.started(name):
-            self.states[name] = state = lifecycle.startup(state)
-        if state.ready != ready:
-            self.states[name] = lifecycle.readiness(state, ready)
-            self._log.append(ContainerReady(t=now(), container=name, attempt=self._attempt(name), ready=ready))
-
-    def _record_back_off(self, name: str, state: ContainerState, moment: float) -> None:
-        self._log.append(BackOffBegan(t=moment, container=name, restarts=state.restarts, delay_s=state.delay_s))
-        if state.delay_s > 0:
-            self._record(name, "Warning", "BackOff", back_off_event(name, f"{self._pod.name}_default"))
+        self._status.probed(name, started=self._probes.started(name), ready=self._probes.ready(name))
 
     def _record_view(self) -> None:
-        view = self.view
-        if view != self._view and (self._terminating or not self._ending):
-            self._view = view
-            self._log.append(PodStatus(t=now(), ready=view.ready, status=view.status, restarts=view.restarts))
-
-
-def _reason(exit_code: int, oom: bool, could_not_start: bool) -> str:
-    """As the kubelet words an exit."""
-    if oom:
-        return "OOMKilled"
-    if could_not_start:
-        return "StartError"
-    return "Completed" if exit_code == 0 else "Error"
+        if self._terminating or not self._ending:
+            self._status.record_view(terminating=self._terminating)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -92,7 +92,7 @@ class ScaledPod:
         return "127.0.0.1", self._activator.port
 
     @property
-    def states(self) -> dict[str, ContainerState]:
+    def states(self) -> Mapping[str, ContainerState]:
         """Each container's state."""
         newest = self._newest
         return {name: ContainerState() for name in self.template.names} if newest is None else newest.states
