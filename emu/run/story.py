@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -45,6 +46,9 @@ from emu.serving.template import REVISION, pod_template
 from emu.spec import ScenarioSpec
 from emu.units import format_bytes
 
+if TYPE_CHECKING:
+    from emu.run.starts import AppImage
+
 _PULSE_S = 10.0
 
 
@@ -73,17 +77,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     with end, ExitStack() as stack:
         stack.callback(log.close)
         stack.enter_context(registered(run_id))
-        freezer = None
-        if spec.pod.freezer is not None:
-            user = engine.image_user(spec.pod.queue_proxy.image or images.QUEUE_PROXY)
-            freezer = stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log, user))
-        image = None
-        if spec.starts is not None:
-            from emu.run.starts import app_image
-
-            screen.step("building the app's own image and its archive")
-            source = spec.pod.app.image or images.APP
-            image = stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
+        freezer = _start_freezer(spec, engine, run, run_id, log, stack)
+        image = None if spec.starts is None else _build_app_image(spec, engine, run_id, log, screen, stack)
         access, tag = None if freezer is None else freezer.access, None if image is None else image.tag
         templates = {name: pod_template(one, freezer=access, app_image=tag) for name, one in spec.each_pod.items()}
         volumes = {
@@ -156,6 +151,25 @@ def _keep_going(recorder: RunRecorder, freezer: RunFreezer | None, interrupts: I
     recorder.check()
     if freezer is not None:
         freezer.keep()
+
+
+def _start_freezer(
+    spec: ScenarioSpec, engine: Runtime, run: RunDir, run_id: str, log: EventLog, stack: ExitStack
+) -> RunFreezer | None:
+    if spec.pod.freezer is None:
+        return None
+    user = engine.image_user(spec.pod.queue_proxy.image or images.QUEUE_PROXY)
+    return stack.enter_context(RunFreezer(spec.pod.freezer, run, run_id, log, user))
+
+
+def _build_app_image(
+    spec: ScenarioSpec, engine: Runtime, run_id: str, log: EventLog, screen: Screen, stack: ExitStack
+) -> AppImage:
+    from emu.run.starts import app_image
+
+    screen.step("building the app's own image and its archive")
+    source = spec.pod.app.image or images.APP
+    return stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
 
 
 def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cgroup: Path) -> RunBegan:
