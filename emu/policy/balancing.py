@@ -119,8 +119,17 @@ class Balancer(Generic[Pod]):
 
     def choose(self) -> Load[Pod] | None:
         """Take a slot of a pod; None where no pod has one, and the request is to wait again."""
-        if not self._loads:
+        loads = self._loads
+        if not loads:
             return None
+        if len(loads) == 1:  # none to choose among
+            load = loads[0]
+            if load.slots is not None and not load.slots.take():
+                self._next = 0
+                return None
+            load.weight += 1
+            self._next = 1
+            return load
         if self.policy == "random choice of two":
             return self._lighter()
         if self.policy == "first available":
@@ -154,15 +163,12 @@ class Balancer(Generic[Pod]):
         """The one of two with fewer requests; a draw between equals."""
         loads = self._loads
         count = len(loads)
-        if count == 1:
-            pick = loads[0]
-        else:
-            one, other = 0, 1
-            if count > 2:
-                one, other = self._draw(count), self._draw(count - 1)
-                other += other >= one
-            pick, alternative = loads[one], loads[other]
-            if pick.weight > alternative.weight or (pick.weight == alternative.weight and self._draw(2) == 0):
-                pick = alternative
+        one, other = 0, 1
+        if count > 2:
+            one, other = self._draw(count), self._draw(count - 1)
+            other += other >= one
+        pick, alternative = loads[one], loads[other]
+        if pick.weight > alternative.weight or (pick.weight == alternative.weight and self._draw(2) == 0):
+            pick = alternative
         pick.weight += 1
         return pick

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from html import escape
+from operator import itemgetter
 from typing import ClassVar
 
 from emu.daemon.activator.front import Front, Pod
@@ -16,6 +17,7 @@ from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
 from emu.messages import START_HEADER
 
 KUBE_PROBE = b"kube-probe/"
+_NAME = itemgetter(0)
 
 
 class HeldExchange(Http1Exchange):
@@ -59,37 +61,34 @@ class HeldExchange(Http1Exchange):
             self.answer(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
 
     def dispatch(self, now: float) -> None:
-        self._pod = self._front.pod_of(self)
-        self._proxy = self._pod.proxy
+        assert self.way is not None
+        pod = self._pod = self._front.pod_of(self)
+        self._proxy = pod.proxy
+        self.way.host = pod.proxy.app.address
         super().dispatch(now)
+
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        return not self._front.names_start(self) and super().answer_whole(app, known, body)
+
+    def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
+        pod = self._pod
+        if status >= 200 and pod is not None and pod.start and self._front.names_start(self):
+            headers = [*headers, (START_HEADER.encode(), pod.start)]
+        super().answer_head(status, reason, headers, minor)
+
+
+class TracedExchange(HeldExchange):
+    """One of a revision whose requests are traced: that it is forwarded is reported."""
+
+    __slots__ = ()
 
     def send(self, app: ClientConnection) -> None:
         super().send(app)
-        if self._front.settings.traced:
-            self._front.send("forwarded", time.monotonic())
-
-    def connect(self, now: float) -> None:
-        assert self.way is not None
-        app = self._proxy.app
-        self.way.host = f"{app.host}:{app.port}".encode()
-        super().connect(now)
-
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
-        return not self._names_start and super().answer_whole(app, known, body)
-
-    @property
-    def _names_start(self) -> bool:
-        """The answer says how warm the pod's start was."""
-        return self._front.settings.traced or self._front.has_waited(self)
-
-    def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
-        if status >= 200 and self._names_start and self._pod is not None and self._pod.start:
-            headers = [*headers, (START_HEADER.encode(), self._pod.start)]
-        super().answer_head(status, reason, headers, minor)
+        self._front.send("forwarded", time.monotonic())
 
 
 def mark(way: forward.Route) -> None:
     """What queue-proxy is to know: that the activator asks, and for which host."""
     way.headers = [pair for pair in way.headers if pair[0] not in (b"K-Original-Host", b"K-Proxy-Request")]
     way.headers += [(b"K-Original-Host", way.host), (b"K-Proxy-Request", b"activator")]
-    way.headers.sort(key=lambda pair: pair[0])
+    way.headers.sort(key=_NAME)

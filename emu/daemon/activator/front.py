@@ -133,9 +133,9 @@ class Front(Admission):
         if self.throttler.waiting:
             self._admit(time.monotonic())
 
-    def has_waited(self, request: Admitted) -> bool:
-        """Whether there was no pod for it at some time."""
-        return request in self._waited
+    def names_start(self, request: Admitted) -> bool:
+        """Whether its answer says how warm the pod's start was: there was no pod for it at some time."""
+        return request in self._waited or self.settings.traced
 
     def _admit(self, now: float) -> None:
         """Send the waiting requests that there is room for."""

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from emu.daemon import loop as runtime
-from emu.daemon.activator.exchange import HeldExchange
+from emu.daemon.activator.exchange import HeldExchange, TracedExchange
 from emu.daemon.activator.front import Front, FrontSettings
 from emu.daemon.http.server import Server
 from emu.messages import Endpoints
@@ -38,7 +38,7 @@ async def serve(front: Front, port: int) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(partial(HeldExchange, front), full_duplex=False)
+    server = Server(partial(TracedExchange if front.settings.traced else HeldExchange, front), full_duplex=False)
     bound = await server.listen("127.0.0.1", port, runtime.LISTEN_BACKLOG)
     os.set_blocking(0, False)
     loop.add_reader(0, _Input(front, stop).read)

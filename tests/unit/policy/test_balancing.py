@@ -26,6 +26,20 @@ def test_pods_with_the_same_load_are_chosen_equally_often() -> None:
         assert min(chosen.values()) > 0.7 * 2000 / pods
 
 
+def test_the_round_goes_on_behind_the_only_pod_when_others_come() -> None:
+    """Round robin: the pod that was alone has had its turn if it took the last request, but not if it was full."""
+    for refused, expected in ((False, "b"), (True, "a")):
+        balancer: Balancer[str] = Balancer(4, Random(1).randrange)
+        balancer.update(["a"])
+        loads = [load for _ in range(5 if refused else 4) if (load := balancer.choose())]
+        assert len(loads) == 4
+        balancer.release(loads[0])
+        balancer.update(["a", "b"])
+        following = balancer.choose()
+        assert following is not None
+        assert following.pod == expected
+
+
 def test_the_most_loaded_of_several_is_never_chosen() -> None:
     """It loses against each other one."""
     balancer: Balancer[str] = Balancer(0, Random(3).randrange)
