@@ -82,7 +82,8 @@ def test_what_is_no_built_in_name_completes_to_files(incomplete: str) -> None:
 @pytest.mark.parametrize(
     ("incomplete", "scenario", "wanted"),
     [
-        ("po", None, ["pod."]),
+        ("pods.", "neighbours", ["pods.greedy.", "pods.quiet."]),
+        ("po", None, ["pod.", "pods."]),
         ("pod.ti", None, ["pod.timeoutSeconds="]),
         (
             "pod.queueProxy.resources.",
