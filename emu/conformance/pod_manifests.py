@@ -8,10 +8,10 @@ from typing import Any
 
 from emu.policy.effective import CPU, Resources
 from emu.policy.kubelet.pod import Container, Pod, stored
-from emu.policy.kubelet.quantity import Quantity, parse_quantity
 from emu.policy.kubelet.resizing import RESTART, ResizedContainer, ResizedPod, Sizes, defaulted, form_of
 from emu.policy.kubelet.version import NEWEST, Version, parse_version
 from emu.policy.qos import qos_class
+from emu.policy.quantity import Quantity, parse_quantity
 
 CONFIG_SOURCE = "kubernetes.io/config.source"
 CONFIG_MIRROR = "kubernetes.io/config.mirror"

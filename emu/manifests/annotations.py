@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from emu.manifests.autoscalerconfig import AutoscalerConfig
 from emu.manifests.fielderror import Problem, invalid, out_of_bounds, via
-from emu.manifests.golang import (
+from emu.policy.golang import (
     INT32_MAX,
     SECOND,
     OutOfRangeError,
@@ -21,7 +21,7 @@ from emu.manifests.golang import (
     parse_int,
     quote,
 )
-from emu.manifests.quantity import parse_quantity
+from emu.policy.quantity import parse_amount
 
 GROUP = "autoscaling.knative.dev"
 SERVING = "serving.knative.dev"
@@ -322,7 +322,7 @@ def validate_sidecar(annotations: Mapping[str, str]) -> list[Problem]:
     for setting in SIDECAR_RESOURCES.values():
         if (found := setting.get(annotations)) is not None:
             try:
-                parse_quantity(found[1])
+                parse_amount(found[1])
             except ValueError:
                 problems += via([invalid(found[1], "")], f"[{found[0]}]")
     return problems

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from emu.manifests.golang import (
+from emu.policy.golang import (
     SECOND,
     format_duration,
     format_float,

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emu.manifests.autoscalerconfig import AutoscalerConfig, read_autoscaler
-from emu.manifests.golang import INT32_MAX, SECOND, format_duration, parse_bool, parse_duration, parse_int, quote
-from emu.manifests.quantity import parse_quantity
+from emu.policy.golang import INT32_MAX, SECOND, format_duration, parse_bool, parse_duration, parse_int, quote
+from emu.policy.quantity import parse_amount
 
 FEATURES = {
     "autodetect-http2": "Disabled",
@@ -135,7 +135,7 @@ def _quantities(data: Mapping[str, str], pattern: str, given: Mapping[str, str] 
     for resource in RESOURCES:
         key = pattern.format(resource)
         if key in data:
-            _parsed(data, key, parse_quantity, None)
+            _parsed(data, key, parse_amount, None)
             found[resource] = data[key]
     return found
 

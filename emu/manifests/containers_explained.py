@@ -8,8 +8,8 @@ from typing import Any
 from emu.files.yamlfile import Node
 from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
 from emu.manifests.explanation import DEFAULT, Explanation, node_at
-from emu.manifests.quantity import number_text, parse_quantity
 from emu.manifests.queueproxy import queue_proxy_resources
+from emu.policy.quantity import number_text, parse_amount
 
 Spec = dict[str, Any]
 _HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
@@ -40,7 +40,7 @@ def explain_containers(
     named = f"the user port is named {port['name']}" if port["name"] else "the user port has no name"
     made.add("queue-proxy: port", 8013 if h2c else 8012, "derived", named)
     for (resource, kind), (text, by) in queue_proxy_resources(annotations, serving, config).items():
-        value = number_text(parse_quantity(text))
+        value = number_text(parse_amount(text))
         where = source(by)
         made.add(f"queue-proxy: {resource} {kind}", value, where, text if text != value else "")
     _probe_of_queue_proxy(made, serving, port)
@@ -71,15 +71,15 @@ def explain_resources(made: Explanation, name: str, container: Spec, place: Node
     for group, given in (("requests", requests), ("limits", limits)):
         for resource, text in sorted(given.items()):
             where = _mark(place, "resources", group, resource)
-            value = number_text(parse_quantity(text))
+            value = number_text(parse_amount(text))
             made.add(f"{name}: {resource} {group[:-1]}", value, where, text if text != value else "")
             if resource not in RESOURCES:
                 made.note(f"{resource} cannot be emulated: the pod runs without it")
     for resource, text in sorted(limits.items()):
         if resource not in requests and resource in RESOURCES:
-            value = number_text(parse_quantity(text))
+            value = number_text(parse_amount(text))
             made.add(f"{name}: {resource} request", value, "derived", "Kubernetes: a limit without a request is one")
-        elif resource in requests and parse_quantity(requests[resource]) > parse_quantity(text):
+        elif resource in requests and parse_amount(requests[resource]) > parse_amount(text):
             found = node_at(place, ("resources", "requests", resource)) if place is not None else None
             made.note(
                 f"{name}: the {resource} request {requests[resource]} is above the limit {text}: Knative accepts it, "

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emu.files.yamlfile import Mark, Node
-from emu.manifests.quantity import parse_quantity
 from emu.manifests.schema import OBJECTS, go_name
+from emu.policy.quantity import parse_amount
 
 _WORDS = {bool: "bool", int: "number", float: "number", str: "string", list: "array", dict: "object"}
 
@@ -126,7 +126,7 @@ class _Reader:
     def _quantity(self, node: Node, path: list[str]) -> Any:
         text = "0" if node.value is None else node.value if isinstance(node.value, str) else _json(node)
         try:
-            parse_quantity(text)
+            parse_amount(text)
         except ValueError as error:
             self.misfits.append(Misfit(node.mark, ".".join(path), str(error)))
         return text

@@ -11,9 +11,9 @@ from typing import Any
 from emu.manifests import annotations as known
 from emu.manifests.clusterconfig import RESOURCES, ClusterConfig, container_name
 from emu.manifests.fielderror import Problem, disallowed, invalid, missing, out_of_bounds, via
-from emu.manifests.golang import quote
 from emu.manifests.names import dns1035, qualified
 from emu.manifests.podspec import validate_pod_spec
+from emu.policy.golang import quote
 
 Spec = dict[str, Any]
 KINDS = ("Service", "Configuration", "Revision")

@@ -13,14 +13,14 @@ from emu.manifests.containers_explained import explain_containers
 from emu.manifests.decode import decode
 from emu.manifests.documents import Document
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, refusals
-from emu.manifests.golang import format_duration, parse_duration, parse_float
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, validated
 from emu.manifests.knative_notes import annotation_notes, unknown_notes
-from emu.manifests.quantity import parse_quantity
 from emu.policy.autoscaling import settings as scaling
+from emu.policy.golang import format_duration, parse_duration, parse_float
 from emu.policy.hpa import knative as hpa
 from emu.policy.hpa.form import quantity
 from emu.policy.hpa.spec import Metric
+from emu.policy.quantity import parse_amount
 
 _WEBHOOK = "Knative's webhook"
 _DECODER = "the API server"
@@ -331,4 +331,4 @@ def _asked(container: Mapping[str, Any], resource: str) -> float:
     """What a container requests; a limit without a request is one."""
     resources = container.get("resources", {})
     given = resources.get("requests", {}).get(resource) or resources.get("limits", {}).get(resource)
-    return float(parse_quantity(given)) if given else 0.0
+    return float(parse_amount(given)) if given else 0.0

@@ -10,10 +10,10 @@ from typing import Any
 
 from emu.manifests.clusterconfig import Features
 from emu.manifests.fielderror import Problem, disallowed, invalid, missing, one_of, only, out_of_bounds, via
-from emu.manifests.golang import INT32_MAX, quote
 from emu.manifests.names import dns1123_subdomain, is_image
 from emu.manifests.probes import HANDLERS, validate_probe, validate_readiness
 from emu.manifests.volumes import validate_mounts, validate_volumes
+from emu.policy.golang import INT32_MAX, quote
 
 Spec = dict[str, Any]
 RESERVED_PORTS = (8012, 8013, 8022, 9090, 9091, 8008)

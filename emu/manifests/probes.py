@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.manifests.fielderror import Problem, invalid, one_of, out_of_bounds, via
-from emu.manifests.golang import INT32_MAX
+from emu.policy.golang import INT32_MAX
 
 Spec = dict[str, Any]
 HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")

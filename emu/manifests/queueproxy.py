@@ -10,8 +10,8 @@ from typing import Any
 
 from emu.manifests import annotations as known
 from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
-from emu.manifests.golang import parse_float
-from emu.manifests.quantity import number_text, parse_quantity
+from emu.policy.golang import parse_float
+from emu.policy.quantity import number_text, parse_amount
 
 _FEATURE = {
     ("cpu", "request"): "25m",
@@ -58,8 +58,8 @@ def _shares(annotations: Mapping[str, str], user: Mapping[str, Any]) -> Found:
     resources = user.get("resources", {})
     for (resource, kind), bounds in _BOUNDS.items():
         given = resources.get(f"{kind}s", {}).get(resource)
-        if given is None or not (amount := parse_quantity(given)):
+        if given is None or not (amount := parse_amount(given)):
             continue
-        least, most = map(parse_quantity, bounds)
+        least, most = map(parse_amount, bounds)
         found[resource, kind] = (number_text(min(max(amount * share, least), most)), entry[0])
     return found

@@ -14,9 +14,9 @@ from emu.manifests.documents import SERVING, Manifests
 from emu.manifests.explaining import cluster_of, explain
 from emu.manifests.explanation import Explanation
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec
-from emu.manifests.quantity import parse_quantity
 from emu.manifests.queueproxy import queue_proxy_resources
 from emu.policy.autoscaling.settings import cluster_config, settings_for
+from emu.policy.quantity import parse_amount
 
 _WORK_S = 0.2
 """What one request takes."""
@@ -114,7 +114,7 @@ def _resources(key: str, given: Mapping[tuple[str, str], str]) -> list[str]:
         for resource in ("memory", "cpu"):
             if (text := given.get((resource, kind))) is None:
                 continue
-            value = parse_quantity(text)
+            value = parse_amount(text)
             if resource == "memory":
                 amounts.append(f"        memory: {max(int(value), _LEAST_MEMORY if kind == 'limit' else 0)} # {text}")
             elif value > 0:

@@ -7,9 +7,9 @@ from typing import Any
 
 from emu.manifests.clusterconfig import Features
 from emu.manifests.fielderror import Problem, disallowed, invalid, missing, one_of, only, via
-from emu.manifests.golang import quote
 from emu.manifests.names import dns1123_label
-from emu.manifests.quantity import parse_quantity
+from emu.policy.golang import quote
+from emu.policy.quantity import parse_amount
 
 Spec = dict[str, Any]
 _RESERVED_PATHS = ("/", "/dev", "/dev/log")
@@ -117,7 +117,7 @@ def _empty_dir(empty: Spec) -> list[Problem]:
     medium = empty.get("medium", "")
     if medium not in ("", "Memory"):
         problems.append(invalid(medium, "medium"))
-    if "sizeLimit" in empty and parse_quantity(empty["sizeLimit"]) < 0:
+    if "sizeLimit" in empty and parse_amount(empty["sizeLimit"]) < 0:
         problems.append(invalid(empty["sizeLimit"], "sizeLimit"))
     return problems
 

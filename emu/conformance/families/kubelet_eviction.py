@@ -8,8 +8,8 @@ from typing import Any
 from emu.conformance import pod_manifests
 from emu.policy.effective import MEMORY
 from emu.policy.kubelet import ending, eviction, node
-from emu.policy.kubelet.quantity import Quantity, parse_quantity
 from emu.policy.kubelet.thresholds import Threshold, ThresholdError, ThresholdSettings, thresholds
+from emu.policy.quantity import Quantity, parse_quantity
 
 Given = Mapping[str, Any]
 

@@ -10,10 +10,10 @@ from emu.policy.effective import CPU, MEMORY, Amounts, Resources, memory_volume_
 from emu.policy.kubelet import cpu, memory, names, node
 from emu.policy.kubelet.admission import fits, resize_pending
 from emu.policy.kubelet.pod import Container, Pod
-from emu.policy.kubelet.quantity import parse_quantity
 from emu.policy.kubelet.version import Version
 from emu.policy.kubelet.volumes import mount_options
 from emu.policy.qos import oom_score_adj, qos_class
+from emu.policy.quantity import parse_quantity
 
 Given = Mapping[str, Any]
 

@@ -22,8 +22,8 @@ from emu.manifests.kserve.keys import (
     items,
     mapping,
 )
-from emu.manifests.quantity import parse_quantity
 from emu.policy.hpa.spec import CPU_UTILIZATION, Behavior, HpaSpec, Metric
+from emu.policy.quantity import parse_amount
 
 _ATOI = re.compile(r"[+-]?[0-9]+")
 
@@ -89,7 +89,7 @@ def _from_spec(resource: Yaml) -> Metric | None:
     if name != "memory":
         return None
     if target.get("type") == "AverageValue":
-        thousandths = None if value is None else int(parse_quantity(str(value)) * 1000)
+        thousandths = None if value is None else int(parse_amount(str(value)) * 1000)
         return Metric("memory", type="AverageValue", target=thousandths, notation=_notation(str(value)))
     if target.get("type") == "Utilization":
         return Metric("memory", target=percent)

@@ -27,7 +27,7 @@ from emu.manifests.kserve.keys import (
     Yaml,
     mapping,
 )
-from emu.manifests.quantity import parse_quantity
+from emu.policy.quantity import parse_amount
 
 Notes = Iterator[Finding]
 _PARTS = ("predictor", "transformer", "explainer")
@@ -133,7 +133,7 @@ def _amounts(path: str, container: Yaml) -> Notes:
         if key not in requests and key not in limits:
             continue
         try:
-            above = parse_quantity(request) > parse_quantity(limit)
+            above = parse_amount(request) > parse_amount(limit)
         except ValueError:
             continue
         if above:

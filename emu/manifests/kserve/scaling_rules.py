@@ -15,7 +15,7 @@ from emu.manifests.kserve.keys import (
     items,
     mapping,
 )
-from emu.manifests.quantity import parse_quantity
+from emu.policy.quantity import parse_amount
 
 _CLASSES = ("hpa", "external", "keda", "none")
 _KNATIVE_METRICS, _HPA_METRICS = ("concurrency", "rps"), ("cpu", "memory")
@@ -109,7 +109,7 @@ def _check_keda_resource(metric: Yaml) -> None:
             words = "the memory target value type should be AverageValue or Utilization"
             raise RefusedError(words, "resource.target.type")
         value = target.get("averageValue")
-        if kind == "AverageValue" and (value is None or parse_quantity(str(value)) < _MIB):
+        if kind == "AverageValue" and (value is None or parse_amount(str(value)) < _MIB):
             words = "the memory target value should be greater than 1 MiB"
             raise RefusedError(words, "resource.target.averageValue")
     else:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emu.manifests.kserve.keys import FRAMEWORKS, Finding, Yaml
-from emu.manifests.quantity import parse_quantity
+from emu.policy.quantity import parse_amount
 
 _INTEGERS = (
     "minReplicas",
@@ -143,7 +143,7 @@ def _no_quantity(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return _not("string", value)
     try:
-        parse_quantity(str(value))
+        parse_amount(str(value))
     except ValueError as error:
         return f'Invalid value: "{value}": {error}'
     return ""

@@ -11,15 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from emu.policy.autoscaling.numbers import (
-    larger,
-    parse_bool,
-    parse_duration,
-    parse_float,
-    parse_int32,
-    rounded,
-    smaller,
-)
+from emu.policy.autoscaling.numbers import larger, rounded, smaller
+from emu.policy.golang import parse_bool, parse_float, parse_int32, parse_seconds
 
 GROUP = "autoscaling.knative.dev"
 PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
@@ -84,10 +77,10 @@ _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "min-scale": ("min_scale", parse_int32),
     "max-scale": ("max_scale", parse_int32),
     "max-scale-limit": ("max_scale_limit", parse_int32),
-    "stable-window": ("stable_window_s", parse_duration),
-    "scale-down-delay": ("scale_down_delay_s", parse_duration),
-    "scale-to-zero-grace-period": ("grace_s", parse_duration),
-    "scale-to-zero-pod-retention-period": ("retention_s", parse_duration),
+    "stable-window": ("stable_window_s", parse_seconds),
+    "scale-down-delay": ("scale_down_delay_s", parse_seconds),
+    "scale-to-zero-grace-period": ("grace_s", parse_seconds),
+    "scale-to-zero-pod-retention-period": ("retention_s", parse_seconds),
 }
 """The keys of config-autoscaler; others are ignored."""
 
@@ -96,7 +89,7 @@ def cluster_config(data: Mapping[str, str] | None) -> ClusterConfig:
     """config-autoscaler's data, over the defaults."""
     values = {}
     for key, (name, parse) in _KEYS.items():
-        if data and key in data and (value := parse(data[key])) is not None:
+        if data and key in data and (value := _read(parse, data[key])) is not None:
             values[name] = value
     config = replace(ClusterConfig(), **values)
     if config.concurrency_utilization > 1:
@@ -154,14 +147,14 @@ def settings_for(
     reachable = reached != UNREACHABLE
     metric = notes.metric()
     target, total = _target(notes, metric, config, container_concurrency)
-    window_s = _kept(notes.get(parse_duration, "window"), config.stable_window_s)
+    window_s = _kept(notes.get(parse_seconds, "window"), config.stable_window_s)
     panic_share = _kept(
         notes.get(parse_float, "panic-window-percentage", "panicWindowPercentage"), config.panic_window_percentage
     )
     initial = notes.get(parse_int32, "initial-scale", "initialScale")
     if initial is None or (initial == 0 and not config.allow_zero_initial_scale):
         initial = config.initial_scale
-    retention_s = notes.get(parse_duration, "scale-to-zero-pod-retention-period", "scaleToZeroPodRetentionPeriod")
+    retention_s = notes.get(parse_seconds, "scale-to-zero-pod-retention-period", "scaleToZeroPodRetentionPeriod")
     threshold = notes.get(parse_float, "panic-threshold-percentage", "panicThresholdPercentage")
     return Settings(
         metric=metric,
@@ -184,11 +177,11 @@ def settings_for(
         stable_window_s=window_s,
         panic_window_s=panic_window_s(window_s, panic_share),
         scale_down_delay_s=_kept(
-            notes.get(parse_duration, "scale-down-delay", "scaleDownDelay"), config.scale_down_delay_s
+            notes.get(parse_seconds, "scale-down-delay", "scaleDownDelay"), config.scale_down_delay_s
         ),
         grace_s=config.grace_s,
         retention_s=_kept(retention_s, config.retention_s) if reachable else 0.0,
-        progress_deadline_s=_kept(notes.whole(parse_duration, PROGRESS_DEADLINE), config.progress_deadline_s),
+        progress_deadline_s=_kept(notes.whole(parse_seconds, PROGRESS_DEADLINE), config.progress_deadline_s),
     )
 
 
@@ -241,14 +234,14 @@ class Annotations:
         """As it stands there."""
         return next((self._all[key] for name in names if (key := f"{GROUP}/{name}") in self._all), None)
 
-    def get(self, parse: Callable[[str], Read | None], *names: str) -> Read | None:
+    def get(self, parse: Callable[[str], Read], *names: str) -> Read | None:
         """Its value; None where it is absent or does not parse."""
         text = self.text(*names)
-        return None if text is None else parse(text)
+        return None if text is None else _read(parse, text)
 
-    def whole(self, parse: Callable[[str], Read | None], key: str) -> Read | None:
+    def whole(self, parse: Callable[[str], Read], key: str) -> Read | None:
         """One with another group's name."""
-        return parse(self._all[key]) if key in self._all else None
+        return _read(parse, self._all[key]) if key in self._all else None
 
     def metric(self) -> str:
         """The metric's name: that of the class where the annotation is absent."""
@@ -256,6 +249,13 @@ class Annotations:
         if asked is not None:
             return asked
         return {KPA: "concurrency", HPA: "cpu"}.get(self._all.get(f"{GROUP}/class", KPA), "")
+
+
+def _read(parse: Callable[[str], Read], text: str) -> Read | None:
+    try:
+        return parse(text)
+    except ValueError:
+        return None
 
 
 def _kept(value: Read | None, otherwise: Read) -> Read:

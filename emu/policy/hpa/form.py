@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Any
 
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingPolicy, ScalingRules
-
-_BINARY = (
-    *((f"{unit}i", Fraction(1024) ** power) for power, unit in zip(range(6, 0, -1), "EPTGMK", strict=True)),
-    ("", Fraction(1)),
-)
-_DECIMAL = tuple(
-    (unit, Fraction(10) ** power)
-    for power, unit in zip(range(18, -6, -3), ("E", "P", "T", "G", "M", "k", "", "m"), strict=True)
-)
-_EXPONENT = tuple((f"e{power}" if power else "", Fraction(10) ** power) for power in range(18, -6, -3))
+from emu.policy.quantity import Quantity
 
 
 def written(spec: HpaSpec) -> dict[str, Any]:
@@ -92,14 +82,4 @@ def _metric(metric: Metric) -> dict[str, Any]:
 
 def quantity(metric: Metric) -> str:
     """The target as Kubernetes prints it: `80Mi`, `500m`, `3`, `5k`."""
-    value = Fraction(metric.target or 0, 1000)
-    if metric.notation == "exponent":
-        return _scaled(value, _EXPONENT)
-    if metric.notation == "binary" and value.denominator == 1 and abs(value) >= 1024:
-        return _scaled(value, _BINARY)
-    return _scaled(value, _DECIMAL)
-
-
-def _scaled(value: Fraction, units: tuple[tuple[str, Fraction], ...]) -> str:
-    unit, size = next(((unit, size) for unit, size in units if value and (value / size).denominator == 1), units[-1])
-    return f"{value / size}{unit}" if value else "0"
+    return str(Quantity((metric.target or 0) * 10**6, metric.notation))

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emu.policy.autoscaling.numbers import INT32_MAX, ceil, int32, parse_duration, parse_float
+from emu.policy.autoscaling.numbers import INT32_MAX, ceil, int32
 from emu.policy.autoscaling.settings import Annotations, ClusterConfig, settings_for
+from emu.policy.golang import parse_float, parse_seconds
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingRules
 
 _MIB = 2**20
@@ -39,7 +40,7 @@ def settings_of(annotations: Mapping[str, str], config: ClusterConfig, reachabil
         notes.get(parse_float, "target"),
         bounds.min_scale,
         bounds.max_scale,
-        notes.get(parse_duration, "window"),
+        notes.get(parse_seconds, "window"),
     )
 
 

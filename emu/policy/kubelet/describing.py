@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from emu.policy.kubelet.quantity import parse_quantity
 from emu.policy.kubelet.tabular import aligned
 from emu.policy.printing import print_age
+from emu.policy.quantity import parse_quantity
 
 Manifest = Mapping[str, Any]
 _LONGEST_ANNOTATION = 140

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from emu.policy.effective import MEMORY
 from emu.policy.kubelet.ending import eviction_grace_s
 from emu.policy.kubelet.pod import Pod
-from emu.policy.kubelet.quantity import Quantity, in_bytes
 from emu.policy.kubelet.thresholds import MEMORY_SIGNALS, Threshold
 from emu.policy.kubelet.version import NEWEST, Version
 from emu.policy.qos import qos_class
+from emu.policy.quantity import Quantity, in_bytes
 
 LOOK_S = 10.0
 PRESSURE_TRANSITION_S = 300.0

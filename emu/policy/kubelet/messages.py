@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from emu.policy.kubelet.durations import format_go_duration
+from emu.policy.golang import format_seconds
 
 
 def back_off_message(delay_s: float, container: str, pod: str = "") -> str:
     """Of a waiting container's status. `pod`: `name_namespace(uid)`; empty leaves it out."""
-    text = f"back-off {format_go_duration(delay_s)} restarting failed container={container}"
+    text = f"back-off {format_seconds(delay_s)} restarting failed container={container}"
     return f"{text} pod={pod}" if pod else text
 
 

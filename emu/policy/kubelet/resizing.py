@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emu.policy.effective import CPU, MEMORY, Init, Resources, effective
-from emu.policy.kubelet.quantity import Quantity
 from emu.policy.kubelet.version import NEWEST, RESIZE_OF_INIT_CONTAINERS, RESIZE_SHRINKS_MEMORY, Version
+from emu.policy.quantity import Quantity
 
 RESTART = "RestartContainer"
 Quantities = Mapping[str, Quantity]

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from emu.policy.kubelet.durations import parse_go_duration
-from emu.policy.kubelet.quantity import Quantity, parse_quantity
+from emu.policy.golang import parse_seconds
+from emu.policy.quantity import Quantity, parse_quantity
 
 MEMORY_AVAILABLE = "memory.available"
 ALLOCATABLE_MEMORY = "allocatableMemory.available"
@@ -148,7 +148,7 @@ def _min_reclaim(signal: str, text: str) -> Amount:
 def _grace(signal: str, text: str) -> float:
     _check(signal)
     try:
-        seconds = parse_go_duration(text)
+        seconds = parse_seconds(text)
     except ValueError as error:
         raise ThresholdError(str(error)) from error
     if seconds < 0:

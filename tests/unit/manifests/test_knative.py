@@ -11,7 +11,7 @@ from emu.manifests.clusterconfig import ClusterConfig, read_cluster
 from emu.manifests.decode import decode
 from emu.manifests.fielderror import Problem, lines, merged, via
 from emu.manifests.knative import defaulted, revision_spec, validated
-from emu.manifests.quantity import number_text, parse_quantity
+from emu.policy.quantity import number_text, parse_amount
 
 
 def service(spec: str, config: ClusterConfig | None = None) -> tuple[dict[str, Any], list[str]]:
@@ -78,14 +78,14 @@ def test_a_path_grows_from_the_inside() -> None:
 )
 def test_quantities(text: str, number: str) -> None:
     """Binary and decimal suffixes, exponents, signs."""
-    assert number_text(parse_quantity(text)) == number
+    assert number_text(parse_amount(text)) == number
 
 
 @pytest.mark.parametrize("text", ["", "1x", "1 Gi", "1Gib", "--1", "1kk", "Mi1"])
 def test_what_is_no_quantity(text: str) -> None:
     """It is refused in the words of Kubernetes."""
     with pytest.raises(ValueError, match="quantit"):
-        parse_quantity(text)
+        parse_amount(text)
 
 
 def test_a_value_of_the_wrong_type_is_refused_where_it_stands() -> None:

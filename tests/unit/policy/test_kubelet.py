@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.policy.effective import MEMORY, Resources
+from emu.policy.golang import format_seconds, parse_seconds
 from emu.policy.kubelet import eviction
 from emu.policy.kubelet.actuation import Actuation, PodNow, actuate
 from emu.policy.kubelet.cpu import cpu_weight, runtime_cpu_weight
-from emu.policy.kubelet.durations import format_go_duration, parse_go_duration
 from emu.policy.kubelet.ending import ending, pod_grace_s
 from emu.policy.kubelet.memory import MemoryQos, memory_high, swap_max
 from emu.policy.kubelet.pod import Container, Pod, stored
-from emu.policy.kubelet.quantity import parse_quantity
 from emu.policy.kubelet.tabular import aligned
 from emu.policy.kubelet.thresholds import ThresholdError, ThresholdSettings, thresholds
 from emu.policy.kubelet.version import parse_version
 from emu.policy.qos import oom_score_adj, qos_class
+from emu.policy.quantity import parse_quantity
 
 GIB = 2**30
 amounts = st.dictionaries(st.sampled_from(["cpu", "memory"]), st.integers(0, 8 * GIB))
@@ -108,7 +108,7 @@ def test_a_quantity_is_written_in_its_shortest_form(text: str, wanted: str) -> N
 @given(st.integers(0, 10**15))
 def test_a_duration_reads_as_it_is_written(nano: int) -> None:
     """Go's durations, to the microsecond that a float keeps."""
-    assert parse_go_duration(format_go_duration(nano / 1e9)) == pytest.approx(nano / 1e9, abs=1e-6)
+    assert parse_seconds(format_seconds(nano / 1e9)) == pytest.approx(nano / 1e9, abs=1e-6)
 
 
 def _active(name: str, request: int, use: int | None) -> eviction.Active:

@@ -1,4 +1,5 @@
-"""Numbers, durations and texts as Go reads and prints them: what a webhook takes, and how it says what it does not.
+"""Numbers, durations and texts as Go reads and prints them: what Knative and Kubernetes take, and how they say what
+they do not.
 
 Values that do not parse are a ValueError with Go's own words.
 """
@@ -35,8 +36,9 @@ _TRUE = ("1", "t", "T", "TRUE", "true", "True")
 _FALSE = ("0", "f", "F", "FALSE", "false", "False")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPES["\v"] = "\\v"
-_LONGEST = 400
-"""No number is written longer; a longer one would only cost time."""
+_LONGEST = 1000
+"""No duration is written longer; a longer one would only cost time."""
+_INT64_DIGITS = 19
 
 
 class OutOfRangeError(ValueError):
@@ -47,10 +49,17 @@ def parse_int(text: str, bits: int = 64) -> int:
     """A whole number in base 10 that fits; OutOfRangeError where it does not."""
     if not _INT.fullmatch(text):
         raise ValueError(f"strconv.ParseInt: parsing {quote(text)}: invalid syntax")
-    value = int(text) if len(text) <= _LONGEST else 2**bits
+    digits = text.lstrip("+-0")
+    value = int(digits or "0") if len(digits) <= _INT64_DIGITS else 2**bits
+    value = -value if text[0] == "-" else value
     if not -(2 ** (bits - 1)) <= value < 2 ** (bits - 1):
         raise OutOfRangeError(f"strconv.ParseInt: parsing {quote(text)}: value out of range")
     return value
+
+
+def parse_int32(text: str) -> int:
+    """A whole number in base 10 that fits 32 bits."""
+    return parse_int(text, 32)
 
 
 def parse_float(text: str) -> float:
@@ -106,6 +115,11 @@ def parse_duration(text: str) -> int:
     return -total if text[0] == "-" else total
 
 
+def parse_seconds(text: str) -> float:
+    """A duration in seconds."""
+    return parse_duration(text) / SECOND
+
+
 def _unit(rest: str, text: str) -> str:
     found = _UNIT.match(rest)
     unit = found[0] if found else ""
@@ -128,6 +142,11 @@ def format_duration(nanoseconds: int) -> str:
     hours, minutes = divmod(minutes, 60)
     before = (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "")
     return f"{sign}{before}{_decimal(rest, SECOND)}s"
+
+
+def format_seconds(seconds: float) -> str:
+    """A duration that is given in seconds."""
+    return format_duration(round(seconds * SECOND))
 
 
 def _decimal(value: int, size: int) -> str:

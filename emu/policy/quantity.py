@@ -11,13 +11,20 @@ from typing import Literal
 
 Form = Literal["binary", "decimal", "exponent"]
 
-_TEXT = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?P<suffix>|[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)", re.ASCII)
+_TEXT = re.compile(
+    r"(?P<sign>[+-]?)(?P<whole>[0-9]*)(?:\.(?P<rest>[0-9]*))?(?P<suffix>[eEinumkKMGTP]*[-+]?[0-9]*)",
+)
+_EXPONENT = re.compile(r"[eE][+-]?[0-9]{1,18}")
+_WRONG_FORM = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+_WRONG_SUFFIX = "unable to parse quantity's suffix"
+_LONGEST = 100
+"""No quantity is written longer; a longer one would only cost time."""
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _MOST = 2**63 - 1
 _NANO = 10**9
 _KEPT_DIGITS = 18
-_LONGEST_EXPONENT = 20
+_LARGEST_EXPONENT = 200
 """Beyond it the value is out of range on one side or the other."""
 
 
@@ -79,31 +86,60 @@ def _decimal(nano: int, *, exponent: bool) -> str:
 
 
 def parse_quantity(text: str | int | float) -> Quantity:
-    """A quantity as a manifest has it; ValueError for anything else. Finer than a nano is rounded away from zero."""
-    written = str(text)
-    match = _TEXT.fullmatch(written)
-    if match is None or len(written) > 64 or isinstance(text, bool):
-        raise ValueError(f"{written[:64]!r} is not a quantity; write a number with m, k, M, G, Ki, Mi or Gi")
-    number, suffix = Fraction(match["number"]), match["suffix"]
-    form: Form = "decimal"
-    if suffix in _BINARY:
-        form, scale = "binary", Fraction(2 ** _BINARY[suffix])
-    elif suffix in _DECIMAL:
-        scale = Fraction(10) ** _DECIMAL[suffix]
-    else:
-        power = int(suffix[1:])
-        form = "exponent"
-        scale = Fraction(10) ** max(-_LONGEST_EXPONENT, min(_LONGEST_EXPONENT, power))
-    exact = number * scale * _NANO
-    nano = _away_from_zero(exact.numerator, exact.denominator)
+    """A quantity as a manifest has it; ValueError, in the words of Kubernetes, for anything else. Finer than a nano
+    is rounded away from zero; what is too large is the most that there is.
+    """
+    match = _matched(text)
+    form = _form(match["suffix"])
+    exact = parse_amount(text) * _NANO
     most = _MOST * _NANO
-    kept = written if _is_kept(match["number"].lstrip("+-"), suffix, form) else ""
-    return Quantity(max(-most, min(most, nano)), form, kept)
+    nano = max(-most, min(most, _away_from_zero(exact.numerator, exact.denominator)))
+    return Quantity(
+        nano, form, match[0] if _is_kept(match["whole"], match["rest"] or "", match["suffix"], form) else ""
+    )
 
 
-def _is_kept(number: str, suffix: str, form: Form) -> bool:
+def parse_amount(text: str | int | float) -> Fraction:
+    """The number alone, neither rounded nor bounded; ValueError as for `parse_quantity`."""
+    match = _matched(text)
+    rest = match["rest"] or ""
+    number = Fraction(int(match["whole"] + rest or "0"), 10 ** len(rest)) * _scale(match["suffix"])
+    return -number if match["sign"] == "-" else number
+
+
+def _matched(text: str | int | float) -> re.Match[str]:
+    written = str(text)
+    match = _TEXT.fullmatch(written) if len(written) <= _LONGEST else None
+    if not written or match is None:
+        raise ValueError(_WRONG_FORM)
+    return match
+
+
+def _form(suffix: str) -> Form:
+    if suffix in _BINARY:
+        return "binary"
+    return "decimal" if suffix in _DECIMAL else "exponent"
+
+
+def _scale(suffix: str) -> Fraction:
+    if suffix in _BINARY:
+        return Fraction(2 ** _BINARY[suffix])
+    if suffix in _DECIMAL:
+        return Fraction(10) ** _DECIMAL[suffix]
+    if not _EXPONENT.fullmatch(suffix):
+        raise ValueError(_WRONG_SUFFIX)
+    return Fraction(10) ** max(-_LARGEST_EXPONENT, min(_LARGEST_EXPONENT, int(suffix[1:])))
+
+
+def number_text(value: Fraction) -> str:
+    """An amount as a plain number: `536870912`, `1.5`, `0.25`."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    return f"{float(value):.9f}".rstrip("0").rstrip(".")
+
+
+def _is_kept(whole: str, rest: str, suffix: str, form: Form) -> bool:
     """Whether Kubernetes takes a text for the shortest one, as it mostly is: `1.500` is kept, `1.5` is not."""
-    whole, _, rest = number.partition(".")
     digits = (whole.lstrip("0") or "0") + rest
     if form == "binary":
         fits = len(digits) <= 14 - int(_BINARY[suffix] * 3 / 10)
