@@ -81,20 +81,13 @@ def play(path: Path) -> Verdict:
 
 @click.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@output.to_a_reader()
 def main(files: tuple[Path, ...]) -> int:
     """Play decision cases: JSON files with what goes into a decision of Knative, KServe or Kubernetes, and what their
     code made of it. Prints each case that fails, and a count for each family.
 
     The exit status is 1 if a case failed or emu has no player for its family, 2 if a file or a case is malformed.
     """
-    try:
-        return _show(files)
-    except BrokenPipeError as gone:  # click would end with 1, which is a case that failed
-        raise output.ReaderGone from gone
-
-
-def _show(files: tuple[Path, ...]) -> int:
-    """Play the files and print what became of them; the exit status."""
     verdicts = []
     for path in files:
         verdict = play(path)

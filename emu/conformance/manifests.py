@@ -39,6 +39,7 @@ def _with_features(manifests: Manifests, features: tuple[str, ...]) -> Manifests
 
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@output.to_a_reader()
 def main(directory: Path) -> int:
     """Play the manifests of a directory: its expected.md has a table with a row for each, `| NN title | accepted or
     refused | words |`, about the file NN-….yaml. Each phrase in backticks and each number of the words must be in

@@ -10,7 +10,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -52,6 +53,15 @@ def echo(text: object = "", *, err: bool = False, nl: bool = True) -> None:
 
 class ReaderGone(Exception):  # noqa: N818  it is not emu's error
     """Whoever read standard output went away (`emu show | head -1`)."""
+
+
+@contextmanager
+def to_a_reader() -> Iterator[None]:
+    """For a command of click, which would end with 1 when its reader goes: that status means something else here."""
+    try:
+        yield
+    except BrokenPipeError as gone:
+        raise ReaderGone from gone
 
 
 def console(*, stderr: bool = False, quiet: bool = False, soft_wrap: bool = False, lasting: bool = False) -> Console:

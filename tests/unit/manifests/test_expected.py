@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,15 @@ def test_a_row_without_a_manifest_fails(tmp_path: Path) -> None:
     (tmp_path / "expected.md").write_text("| 77 gone | accepted | CC 1 |\n", encoding="utf-8")
     result = CliRunner().invoke(main, [str(tmp_path)], standalone_mode=False)
     assert (result.return_value, "no manifest" in result.output) == (1, True)
+
+
+def test_a_reader_who_leaves_is_no_failed_row() -> None:
+    """`… | head -1` ends with 141, as for a program that SIGPIPE ended."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "emu.conformance.manifests", str(KEPT)]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
