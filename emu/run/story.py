@@ -47,7 +47,7 @@ from emu.spec import ScenarioSpec
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
-    from emu.run.starts import AppImage
+    from emu.run.start_image import AppImage
 
 _PULSE_S = 10.0
 
@@ -165,7 +165,7 @@ def _start_freezer(
 def _build_app_image(
     spec: ScenarioSpec, engine: Runtime, run_id: str, log: EventLog, screen: Screen, stack: ExitStack
 ) -> AppImage:
-    from emu.run.starts import app_image
+    from emu.run.start_image import app_image
 
     screen.step("building the app's own image and its archive")
     source = spec.pod.app.image or images.APP
