@@ -96,8 +96,9 @@ class RunFreezer:
         self._write()
 
     def forget(self, pod: str) -> None:
-        """A pod is gone."""
+        """A pod is gone, and its token with it."""
         del self._tokens[pod]
+        (self._shared / pod).unlink(missing_ok=True)
         self._targets = {key: target for key, target in self._targets.items() if key[0] != pod}
         self._write()
 

@@ -26,7 +26,7 @@ def can_reach(folder: Path, user: int) -> bool:
             os.setgroups([])
             os.setgid(user)
             os.setuid(user)
-            for attempt in (lambda: (folder / "token").read_text(), lambda: _connect(folder / "socket")):
+            for attempt in (lambda: (folder / "pod-1").read_text(), lambda: _connect(folder / "socket")):
                 try:
                     attempt()
                     reached = 0
@@ -47,6 +47,9 @@ def test_the_token_and_the_socket_are_for_queue_proxys_user_alone(tmp_path: Path
     run = RunDir(tmp_path / "run")
     run.create()
     with RunFreezer(FreezerSpec(), run, "emu-test-access", EventLog(run.events), USER) as freezer:
+        freezer.follow("pod-1")
         folder = freezer.access.folder
         assert can_reach(folder, USER)
         assert not can_reach(folder, USER + 1)
+        freezer.forget("pod-1")
+        assert not (folder / "pod-1").exists()
