@@ -76,10 +76,12 @@ def make_file(
             mounts=[VolumeMount(volume, DATA_DIR, filled=True)],
         )
     )  # fmt: skip
-    engine.start(made)
-    code = _exit_code(engine, made, check)
-    said = b"".join(engine.logs(made)).decode(errors="replace").strip()
-    engine.remove(made)
+    try:
+        engine.start(made)
+        code = _exit_code(engine, made, check)
+        said = b"".join(engine.logs(made)).decode(errors="replace").strip()
+    finally:  # an interrupt too: what it is mounted in cannot be removed before it
+        engine.remove(made)
     if code != 0:
         raise EmuError(
             f"cannot make the app's file {file.name!r} of {file.size} bytes",
