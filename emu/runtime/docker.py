@@ -59,8 +59,10 @@ class Engine(DockerImages):
         extra: dict[str, Any] = {}
         if request.network_of is not None:
             extra["network_mode"] = extra["ipc_mode"] = f"container:{request.network_of}"
-        elif request.shm_bytes is not None:
-            extra["ipc_mode"], extra["shm_size"] = "shareable", request.shm_bytes
+        else:
+            extra["ipc_mode"] = "shareable"  # for those that share its network
+            if request.shm_bytes is not None:
+                extra["shm_size"] = request.shm_bytes
         mounts = [
             Mount(target=one.path, source=one.volume, type="volume", read_only=one.read_only, no_copy=not one.filled)
             for one in request.mounts
