@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from cgroups import parse
+from cgroups.errors import CgroupError
+from cgroups.group import Cgroup
+from cgroups.memory import MemoryEvents
 from emu.kubelet.pod import Instance
 from emu.policy.lifecycle import ContainerState
 from emu.policy.until import PodFacts
@@ -44,10 +46,9 @@ class PodWitness:
         return PodFacts(kills, restarts, dict(self._exits), view.ready, view.status)
 
     def _counted(self, instance: Instance, *, oom_group: bool) -> int:
-        path = instance.cgroup / "memory.events"
         try:
-            return kills_counted(path.read_text(), oom_group=oom_group)
-        except (OSError, ValueError):  # it is gone, and its exit says so
+            return kills_counted(Cgroup(instance.cgroup).memory.events, oom_group=oom_group)
+        except CgroupError:  # it is gone, and its exit says so
             return 0
 
 
@@ -55,9 +56,9 @@ def _owner(instance: Instance) -> Owner:
     return Owner(instance.pod, instance.container, instance.attempt)
 
 
-def kills_counted(memory_events: str, *, oom_group: bool) -> int:
+def kills_counted(events: MemoryEvents | None, *, oom_group: bool) -> int:
     """How many OOM kills a container's memory.events has counted. With memory.oom.group one kill takes all processes,
-    and `oom_kill` counts each, the first one twice. ValueError for what is no memory.events.
+    and `oom_kill` counts each, the first one twice.
     """
-    killed = parse.parse_flat(memory_events).get("oom_kill", 0)
+    killed = 0 if events is None else events.oom_kill or 0
     return min(killed, 1) if oom_group else killed

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cgroups import parse
+from cgroups.errors import CgroupError
+from cgroups.group import Cgroup
+from cgroups.memory import MemoryStat
 from emu.helpers.load import RunLoad
 from emu.policy.lifecycle import ContainerState
 from emu.record.events import KubeletEvent, now
@@ -94,27 +96,24 @@ class Watch:
 def _memory(workload: Workload, name: str, shown: str) -> MemoryNow:
     state = workload.states[name]
     instance = workload.instance(name)
-    stat: dict[str, int] = {}
+    stat = MemoryStat({})
     current = swap = kills = 0
     if instance is not None:
-        path = instance.cgroup
+        memory = Cgroup(instance.cgroup).memory
         try:
-            stat = parse.parse_flat((path / "memory.stat").read_text())
-            current = int((path / "memory.current").read_text())
-            swap = int((path / "memory.swap.current").read_text())
-            group = workload.template.container(name).memory.oom_group
-            kills = kills_counted((path / "memory.events").read_text(), oom_group=group)
-        except (OSError, ValueError):
-            stat = {}
-    shmem = stat.get("shmem", 0)
+            stat = memory.stat or stat
+            current, swap = memory.current or 0, memory.swap_current or 0
+            kills = kills_counted(memory.events, oom_group=workload.template.container(name).memory.oom_group)
+        except CgroupError:  # it is gone
+            stat = MemoryStat({})
     return MemoryNow(
         shown,
         "ready" if state.ready else state.phase,
-        stat.get("anon", 0),
-        stat.get("file", 0) - shmem,
-        shmem,
-        stat.get("sock", 0),
-        stat.get("kernel", 0),
+        stat.anon or 0,
+        stat.page_cache or 0,
+        stat.shmem or 0,
+        stat.sock or 0,
+        stat.kernel or 0,
         swap,
         current,
         workload.template.container(name).resources.limits.memory,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cgroups import parse
 from emu.kubelet.pod import Instance
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.run.podfacts import PodWitness, kills_counted
@@ -89,6 +90,6 @@ def test_another_end_is_an_exit_and_no_kill(tmp_path: Path, reason: str) -> None
 
 def test_a_group_kill_is_one_kill() -> None:
     """memory.events counts each process of it, and the first one twice; without memory.oom.group each is a kill."""
-    text = "low 0\nhigh 0\nmax 9\noom 1\noom_kill 2\noom_group_kill 1\n"
-    assert (kills_counted(text, oom_group=True), kills_counted(text, oom_group=False)) == (1, 2)
-    assert kills_counted("oom_kill 0\n", oom_group=True) == 0
+    events = parse.parse_events("low 0\nhigh 0\nmax 9\noom 1\noom_kill 2\noom_group_kill 1\n")
+    assert (kills_counted(events, oom_group=True), kills_counted(events, oom_group=False)) == (1, 2)
+    assert kills_counted(parse.parse_events("oom_kill 0\n"), oom_group=True) == 0
