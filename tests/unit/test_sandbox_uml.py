@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox.uml import shape
+from emu.sandbox.uml import disk, shape
 from emu.sandbox.uml.guest import Guest, boot_failure
+from emu.sandbox.uml.keeper import KERNEL
+from emu.sandbox.uml.leftovers import mark
 from emu.sandbox.uml.parts import Parts
 
 PARTS = Parts(*map(Path, ("/k/linux.uml", "/k/modules", "/d", "/i", "/j", "/m", "/c", "/cc")))
@@ -110,3 +116,30 @@ def test_a_disk_that_another_has_open_is_never_called_damaged(tmp_path: Path, in
     assert (f"in use by pid {other.pid}" in why) is in_use
     assert ("damaged" in why) is not in_use
     assert ("emu sandbox reset" in fix) is not in_use
+
+
+def test_a_guest_that_ends_is_not_the_other_user_of_its_disk(tmp_path: Path) -> None:
+    """Its kernel may be gone already while a process of its session still has the disk open."""
+    path = tmp_path / "docker-1.ext4"
+    path.touch()
+    with path.open() as file:
+        start = f"subprocess.Popen(['sleep', '600'], stdout=subprocess.DEVNULL, pass_fds=[{file.fileno()}])"
+        kernel = subprocess.Popen(
+            [sys.executable, "-c", f"import subprocess; input(); print({start}.pid)"],
+            start_new_session=True,
+            pass_fds=[file.fileno()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    (tmp_path / KERNEL).write_text(json.dumps(asdict(mark(kernel.pid))))
+    member = int(kernel.communicate("\n")[0])
+    try:
+        assert disk.users(path) == [member]
+        why, _fix = boot_failure("dockerd ended", path, tmp_path)
+        (tmp_path / KERNEL).unlink()
+        strange, _fix = boot_failure("dockerd ended", path, tmp_path)
+    finally:
+        os.kill(member, signal.SIGKILL)
+    assert why == "dockerd ended"
+    assert f"in use by pid {member}" in strange

@@ -237,7 +237,7 @@ class Guest:
 
 def boot_failure(why: str, image_disk: Path, scratch: Path | None) -> tuple[str, str]:
     """Why a guest did not come up, and what to do, by what its agent said."""
-    others = sorted({*disk.users(image_disk)} - {*leftovers.processes(scratch or Path())})
+    others = leftovers.strangers(disk.users(image_disk), scratch or Path())
     if others:
         _verdict, *said = why.splitlines()  # what a disk looks like that another writes to says nothing
         why = "\n".join([f"the image disk {image_disk} is in use by pid {', '.join(map(str, others))}", *said])

@@ -14,12 +14,14 @@ import signal
 import stat
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from emu.machine.owner import lives, owner
 from emu.machine.paths import cache_dir, own_cache_dir
 from emu.machine.proc import start_time
+from emu.machine.proc import stat as fields_of_living
 from emu.sandbox.uml.keeper import KERNEL, session_members
 
 _STATE = "state.json"
@@ -162,6 +164,20 @@ def processes(scratch: Path) -> list[int]:
         if kernel.alive():
             found.update(session_members(kernel.pid))
     return sorted(found)
+
+
+def strangers(pids: Iterable[int], scratch: Path) -> list[int]:
+    """Those of `pids` that live and are not of a guest: to be named, never to be killed.
+
+    What counts is the session: a process that is ending has no command line, perhaps no kernel, and its files are
+    still open.
+    """
+    session = None
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        session = Mark(**json.loads((scratch / KERNEL).read_text())).pid
+    own = {*processes(scratch)}
+    living = {pid: found for pid in pids if (found := fields_of_living(pid)) is not None}
+    return sorted(pid for pid, found in living.items() if pid not in own and int(found[3]) != session)
 
 
 def _load(scratch: Path) -> GuestState | None:
