@@ -26,6 +26,7 @@ from emu.kubelet.pod import Pod
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.messages import RequestDone, RequestError, RequestSent, to_line
+from emu.policy.kubelet.derived import NodeRules
 from emu.record.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
@@ -750,7 +751,7 @@ class FakePodCgroup(PodCgroup):
     def create(self) -> None:
         """It is there."""
 
-    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
+    def control(self, wanted: Mapping[str, str]) -> None:
         """Nothing enforces it."""
 
     def remove(self) -> None:
@@ -760,7 +761,7 @@ class FakePodCgroup(PodCgroup):
 def fake_pod(template: PodTemplate, engine: Engine, cgroup: PodCgroup, log: EventLog, name: str = "pod") -> Pod:
     """A pod of the run `it`; its containers are `it.<name>.<container>.<number>`."""
     volumes = Volumes(engine, template, "it", name, "1:0")
-    return Pod(template, name, "it", engine, cgroup, log, volumes=volumes, machine_memory_bytes=2**30, owner="1:0")
+    return Pod(template, name, "it", engine, cgroup, log, volumes=volumes, node=NodeRules(2**30), owner="1:0")
 
 
 class FakeEngine(Engine):

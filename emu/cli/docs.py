@@ -104,9 +104,11 @@ def _default(key: keys.Key) -> str:
     if key.required:
         return "required"
     if key.below is not None or key.default is None:
-        return {f"size or `{NO_LIMIT}`": f"`{NO_LIMIT}`", f"duration or `{FOREVER}`": f"`{FOREVER}`"}.get(
-            key.kind, ""
-        )
+        return {
+            f"size or `{NO_LIMIT}`": f"`{NO_LIMIT}`",
+            f"size, or `{NO_LIMIT}`": "the kubelet's",
+            f"duration or `{FOREVER}`": f"`{FOREVER}`",
+        }.get(key.kind, "")
     if key.default in ((), {}, ""):
         return "none"
     if isinstance(key.default, bool):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from emu.errors import EXIT_BAD_INPUT
+from emu.cli.scenarios import complete_scenario
+from emu.errors import EXIT_BAD_INPUT, EmuError
 from emu.machine import output
+from emu.units import format_bytes
 
 if TYPE_CHECKING:
     from emu.manifests.explanation import Explanation
+    from emu.policy.kubelet.derived import Value
+    from emu.serving.explained import Level
 
 
 @click.command()
@@ -22,27 +27,55 @@ if TYPE_CHECKING:
     nargs=-1,
     required=True,
     type=click.Path(path_type=Path, allow_dash=True),
+    shell_complete=complete_scenario,
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="PATH=VALUE",
+    help="Change one key of the scenario; repeatable.",
+)
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice(["auto", "host", "sandbox"]),
+    default="auto",
+    show_default=True,
+    help="Of a scenario: whose memory and swap to compute with.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def explain(files: tuple[Path, ...], as_json: bool) -> None:
-    """Explain manifests: what KServe, Knative and Kubernetes make of them, with the source of every value.
+def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_json: bool) -> None:
+    """Explain a scenario, or manifests: what becomes of them, with the source of every value. Nothing is started.
+
+    Of a scenario (a file, or the name of a built-in one): every control file that the kubelet derives from requests
+    and limits, with its formula and the Kubernetes versions that have it so, as a tree of node, class, pod and
+    container; of each variant where it has any.
+
+    Of manifests: what KServe, Knative and Kubernetes make of them.
 
     A file may hold several documents: Knative's Service, Configuration and Revision, KServe's InferenceService and
     ServingRuntime, Deployment, HorizontalPodAutoscaler and Pod. ConfigMaps among them (config-autoscaler,
     config-defaults, config-deployment, config-features, inferenceservice-config) are the cluster's. What a webhook
-    refuses is quoted in its words, with file, line and column; what is accepted and ignored is a note. Nothing is
-    started.
+    refuses is quoted in its words, with file, line and column; what is accepted and ignored is a note.
 
     The exit status is 2 if anything is refused.
 
     \b
     Examples:
+      emu explain queue-proxy-oom
+      emu explain mine.yaml --set 'node.kubernetes="1.26"'
       emu explain service.yaml
       emu explain inferenceservice.yaml
       emu explain service.yaml config-features.yaml
       kubectl get ksvc hello -o yaml | emu explain -
       emu explain --json service.yaml | jq '.objects[].values'
     """
+    if _is_scenario(files[0]):
+        _explain_scenario(files, settings, place, as_json)
+        return
+    if settings or place != "auto":
+        raise EmuError("--set and --on apply only to a scenario", f"{files[0]} is a manifest", "remove them")
     from emu.manifests.explaining import explain_files
 
     found = explain_files(files)
@@ -83,6 +116,74 @@ def init(files: tuple[Path, ...]) -> None:
     text = scenario_of(read_manifests(files))
     read_scenario(text, "the scenario")
     output.echo(text.rstrip("\n"))
+
+
+def _is_scenario(path: Path) -> bool:
+    from emu.files.yamlfile import read_text
+    from emu.scenario.manifests import is_scenario
+    from emu.scenario.reading import find_scenario
+
+    name = str(path)
+    if name == "-":
+        return False
+    if not path.exists():
+        return "/" not in name and path.suffix not in (".yaml", ".yml", ".json") and bool(find_scenario(name))
+    return path.is_file() and is_scenario(read_text(path))
+
+
+def _explain_scenario(files: Sequence[Path], settings: Sequence[str], place: str, as_json: bool) -> None:
+    from emu.doctor.facts import gather_facts
+    from emu.doctor.requirements import possible_place
+    from emu.scenario.reading import load_scenario, needs_docker, variants_of
+    from emu.serving.explained import explained
+
+    if len(files) > 1:
+        raise EmuError("a scenario is explained by itself", f"{len(files)} files were given", "name one scenario")
+    spec = load_scenario(str(files[0]), settings)
+    facts = gather_facts()
+    where = place if place != "auto" else possible_place(facts, docker=needs_docker(spec)) or "sandbox"
+    trees: dict[str, Level] = {}
+    for name, play in (variants_of(spec) or {"": spec}).items():
+        on_host = where == "host"
+        memory = facts.memory_bytes if on_host else play.sandbox.memory
+        swap = facts.swap_bytes if on_host else play.sandbox.swap
+        trees[name] = explained(play, play.node.rules(memory, swap))
+    if as_json:
+        data = {"scenario": spec.name, "place": where}
+        plays = {name: one.as_json() for name, one in trees.items()}
+        output.echo(output.to_json(data | ({"tree": plays[""]} if "" in plays else {"variants": plays}), indent=2))
+        return
+    for number, (name, tree) in enumerate(trees.items()):
+        output.echo(f"{chr(10) if number else ''}{spec.name}{f', variant {name}' if name else ''}: {spec.question}")
+        _show_level(tree, "", "", max(_widths(tree)))
+    if where != "host":
+        output.echo("\nThe sandbox's kernel keeps some of its memory: MemTotal is a little less in the run.")
+
+
+def _widths(level: Level) -> Iterator[int]:
+    yield from (len(_shown(value)) for value in level.values)
+    for below in level.below:
+        yield from _widths(below)
+
+
+def _shown(value: Value) -> str:
+    """A value, and its size for people."""
+    if value.value.isdecimal() and (value.file.startswith("memory.") or "." not in value.file):
+        size = int(value.value)
+        return f"{value.value} ({format_bytes(size)})" if size >= 1024 else value.value
+    return value.value
+
+
+def _show_level(level: Level, lead: str, before: str, room: int) -> None:
+    kind = "" if level.kind in ("node", "class") else f"{level.kind} "
+    output.echo(f"{lead}{kind}{level.name}{f': {level.note}' if level.note else ''}")
+    rule = "│ " if level.below else "  "
+    for value in level.values:
+        why = f"  [{value.rules}]" if value.rules else ""
+        output.echo(f"{before}{rule} {value.file:16}  {_shown(value):{room}}  {value.how}{why}".rstrip())
+    for index, below in enumerate(level.below):
+        last = index == len(level.below) - 1
+        _show_level(below, f"{before}{'└─' if last else '├─'} ", f"{before}{'   ' if last else '│  '}", room)
 
 
 def _show(one: Explanation) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from emu.kubelet.template import EmptyDir
 from emu.machine.tmpfs import supports_noswap
 from emu.policy.effective import memory_volume_bytes
+from emu.policy.kubelet.derived import NodeRules
+from emu.policy.kubelet.version import TMPFS_NOSWAP
 from emu.runtime.api import Runtime, VolumeKind
 
 
@@ -21,14 +23,15 @@ class EmptyDirs:
         labels: Mapping[str, str],
         *,
         pod_memory_max: int | None,
-        machine_memory_bytes: int,
+        node: NodeRules,
     ) -> None:
-        """`pod_memory_max`, and what the machine has: the most that a tmpfs may hold."""
+        """`pod_memory_max`, and what the node has for pods: the most that a tmpfs may hold."""
         self._volumes = volumes
         self._engine = engine
         self._pod = pod
         self._labels = labels
-        self._most = (pod_memory_max, machine_memory_bytes)
+        self._most = (pod_memory_max, node.allocatable)
+        self._version = node.version
 
     def named(self, volume: str) -> str:
         """What the engine calls a volume."""
@@ -43,7 +46,8 @@ class EmptyDirs:
         """Make them, empty."""
         for one in self._volumes:
             size = memory_volume_bytes(one.size_limit, *self._most) if one.in_memory else None
-            kind = VolumeKind(shared=True, memory_bytes=size, noswap=one.in_memory and supports_noswap())
+            noswap = one.in_memory and self._version >= TMPFS_NOSWAP and supports_noswap()
+            kind = VolumeKind(shared=True, memory_bytes=size, noswap=noswap)
             self._engine.create_volume(self.named(one.name), self._labels, kind)
 
     def remove(self) -> None:

@@ -3,7 +3,8 @@
 What a pod is to the kernel: a pod cgroup; in it the pause container, which holds the pod's network so that a
 restarted container finds the same loopback and address; beside it the containers of its template, each with its own
 limits. What Docker has no option for (memory.high, memory.low, memory.min, memory.oom.group) is written into the
-container's cgroup as soon as that exists, which is before its process runs.
+container's cgroup as soon as that exists, which is before its process runs. All values are those of
+`emu.policy.kubelet.derived`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import Volumes
 from emu.policy import qos
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
+from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, NodeRules, as_files
 from emu.policy.kubelet.memory import cpu_request
 from emu.policy.lifecycle import Role
 from emu.record.events import (
@@ -58,6 +60,9 @@ _KILLED = 128 + signal.SIGKILL
 _BORN_DEADLINE_S = 60.0
 _BIRTH_LOOK_S = 0.003
 """Well below what a runtime takes from the cgroup to the process, and long enough not to take its processor."""
+_SWAP_MAX = "memory.swap.max"
+_WRITTEN = {"memory.high": NO_LIMIT, "memory.low": "0", "memory.min": "0", "memory.oom.group": "0"}
+"""The control files that the pod writes itself, and their values in a new cgroup."""
 _BACK_S = 30.0
 """How long a restarted engine is waited for, so that it can be asked to remove what is left."""
 
@@ -75,6 +80,8 @@ class Instance:
     """Where its cgroup is while it runs."""
     role: Role = "container"
     """As in its template."""
+    oom_group: bool = True
+    """An OOM kill takes all of it."""
 
 
 class Pod:
@@ -92,7 +99,7 @@ class Pod:
         log: EventLog,
         *,
         volumes: Volumes,
-        machine_memory_bytes: int,
+        node: NodeRules,
         owner: str,
         log_driver: str | None = None,
     ) -> None:
@@ -103,7 +110,9 @@ class Pod:
         self.cgroup = cgroup
         self._engine = engine
         self._log = log
-        self._machine_memory_bytes = machine_memory_bytes
+        self._node = node
+        self._files = as_files(template.values(node))
+        self._container_values = {name: template.container_values(name, node) for name in template.names}
         self._log_driver = log_driver
         self._labels = {LABEL_RUN: run_id, LABEL_POD: name, LABEL_OWNER: owner}
         self._empty_dirs = EmptyDirs(
@@ -111,8 +120,8 @@ class Pod:
             engine,
             f"{run_id}-{name}",
             self._labels,
-            pod_memory_max=template.cgroup.memory_max,
-            machine_memory_bytes=machine_memory_bytes,
+            pod_memory_max=_limit(self._files["memory.max"]),
+            node=node,
         )
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
@@ -127,7 +136,7 @@ class Pod:
         with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
             stack.callback(self.cgroup.remove)
             self.cgroup.create()
-            self._limit_pod()
+            self.cgroup.control(self._files)
             stack.callback(self._empty_dirs.remove)
             self._empty_dirs.make()
             stack.callback(self._remove_containers)
@@ -195,16 +204,13 @@ class Pod:
                 )
             )
 
-    def oom_score_adj(self, container: ContainerTemplate) -> int:
-        """As the kubelet sets it."""
-        return qos.oom_score_adj(self.template.asked, container.asked, self._machine_memory_bytes)
-
     def create(self, container: str, attempt: int) -> Instance:
         """Make the next instance of a container; not started, and without a cgroup yet."""
         name = f"{self._run_id}.{self.name}.{container}.{attempt}"
         template = None if container == SANDBOX else self.template.container(container)
         request = self._sandbox_request(name) if template is None else self._request(template, name)
         role: Role = "container" if template is None else template.role
+        files = {} if template is None else as_files(self._container_values[container])
         made = self._engine.create(request)
         self._log.append(
             ContainerCreated(
@@ -215,7 +221,8 @@ class Pod:
                 name=name,
                 image=request.image,
                 memory_max=request.memory_max,
-                memory_high=None if template is None else template.memory.high,
+                memory_high=_limit(files.get("memory.high", NO_LIMIT)),
+                memory_high_from="" if template is None else self._memory_high_from(container),
                 swap_max=request.swap_max,
                 oom_score_adj=request.oom_score_adj,
                 probes=[] if template is None else list(template.declared_probes),
@@ -223,7 +230,8 @@ class Pod:
                 shm_bytes=request.shm_bytes,
             )
         )
-        instance = Instance(self.name, container, attempt, made, name, self.cgroup.container_path(made), role)
+        path, group = self.cgroup.container_path(made), files.get("memory.oom.group") == "1"
+        instance = Instance(self.name, container, attempt, made, name, path, role, oom_group=group)
         self.instances.append(instance)
         self.on_create(instance)
         return instance
@@ -245,7 +253,23 @@ class Pod:
             shm_bytes=self.template.shm_bytes,
         )
 
+    def _memory_high_from(self, container: str) -> str:
+        """How the kubelet came to a container's memory.high; empty where it has none, or the scenario set it."""
+        found = next((one for one in self._container_values[container] if one.file == "memory.high"), None)
+        return "" if found is None or found.given or found.value == NO_LIMIT else found.how
+
+    def _controls(self, container: str) -> dict[str, str]:
+        """The control files of a container that Docker has no option for, where they differ from the kernel's
+        defaults, and their values.
+        """
+        files = as_files(self._container_values[container])
+        wanted = {name: files[name] for name, usual in _WRITTEN.items() if files.get(name, usual) != usual}
+        if self.template.container(container).resources.limits.memory is None and files[_SWAP_MAX] != NO_LIMIT:
+            wanted[_SWAP_MAX] = files[_SWAP_MAX]
+        return wanted
+
     def _request(self, container: ContainerTemplate, name: str) -> ContainerRequest:
+        files, pod = as_files(self._container_values[container.name]), self.template.stored(self._node.version)
         volume = container.volume
         of_run = [] if volume is None else [VolumeMount(self._volumes.named(volume[0]), volume[1], filled=True)]
         of_pod = [
@@ -259,10 +283,10 @@ class Pod:
             command=container.args,
             env=resolved(container.env, self.name, self.address),
             memory_max=container.resources.limits.memory,
-            swap_max=container.memory.swap_max,
+            swap_max=_limit(files[_SWAP_MAX]),
             millicores=container.resources.limits.cpu,
-            cpu_shares=cpu_shares(cpu_request(self.template.asked, container.asked)),
-            oom_score_adj=self.oom_score_adj(container),
+            cpu_shares=cpu_shares(cpu_request(pod, container.asked)),
+            oom_score_adj=int(files[OOM_SCORE_ADJ]),
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
             mounts=[*of_run, *of_pod],
@@ -282,7 +306,7 @@ class Pod:
 
         starter = threading.Thread(target=start, name=f"start-{instance.container}", daemon=True)
         starter.start()
-        wanted = {} if instance.container == SANDBOX else self.template.container(instance.container).controls
+        wanted = {} if instance.container == SANDBOX else self._controls(instance.container)
         path = self.cgroup.container_path(instance.id)
         if wanted:
             self._await_birth(path, starter)
@@ -327,10 +351,6 @@ class Pod:
         except EmuError as error:
             self._log.append(Note(t=now(), what=f"{instance.container}: {error.what}", why=error.why))
 
-    def _limit_pod(self) -> None:
-        files = self.template.cgroup
-        self.cgroup.limit(files.memory_max, self.template.memory.swap_max, files.cpu_weight)
-
     def _remove_containers(self) -> None:
         """All of them. Without the engine their processes are ended all the same; what it knows of them is removed if
         it comes back soon, else it stays for `emu clean`. EngineGone.
@@ -347,3 +367,8 @@ class Pod:
         for found in self._engine.labelled(f"{LABEL_RUN}={self._run_id}"):
             if found["Labels"].get(LABEL_POD) == self.name:
                 self._engine.remove(str(found["Id"]))
+
+
+def _limit(value: str) -> int | None:
+    """A control file's value as a number; None is no limit."""
+    return None if value == NO_LIMIT else int(value)

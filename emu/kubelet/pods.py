@@ -10,6 +10,9 @@ from typing import Self
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
+from emu.policy.kubelet.derived import NodeRules, as_files, class_values, node_values
+from emu.policy.kubelet.memory import levels
+from emu.policy.qos import QosClass, qos_class
 from emu.record.events import EventLog
 from emu.runtime.api import Runtime
 from emu.runtime.podcgroup import PodCgroup
@@ -27,7 +30,7 @@ class Pods:
         run_id: str,
         log: EventLog,
         *,
-        machine_memory_bytes: int,
+        node: NodeRules,
         owner: str,
         log_driver: str | None = None,
     ) -> None:
@@ -35,7 +38,8 @@ class Pods:
         self._cgroup = cgroup
         self._run_id = run_id
         self._log = log
-        self._machine_memory_bytes = machine_memory_bytes
+        self._node = node
+        self._classes: dict[QosClass, PodCgroup] = {}
         self._owner = owner
         self._log_driver = log_driver
         self._stack = ExitStack()
@@ -74,15 +78,16 @@ class Pods:
             name,
             self._run_id,
             self._engine,
-            self._cgroup.child(name),
+            self._class(qos_class(template.stored(self._node.version))).child(name),
             self._log.of_pod(name),
             volumes=volumes,
-            machine_memory_bytes=self._machine_memory_bytes,
+            node=self._node,
             owner=self._owner,
             log_driver=self._log_driver,
         )
         pod.on_create = self._created
         self._made.append(pod)
+        self._update_classes()
         pod.__enter__()
         self.on_make(pod)
         return pod
@@ -91,7 +96,26 @@ class Pods:
         """Remove a pod, whose containers have ended, and its cgroup. EngineGone."""
         pod.close()
         self._made.remove(pod)
+        self._update_classes()
         self.on_remove(pod.name)
+
+    def _class(self, qos: QosClass) -> PodCgroup:
+        """The cgroup that pods of a class are in; Guaranteed ones are in that of all pods."""
+        if qos == "Guaranteed":
+            return self._cgroup
+        if qos not in self._classes:
+            group = self._cgroup.child(qos)
+            group.create()
+            self._classes[qos] = group
+        return self._classes[qos]
+
+    def _update_classes(self) -> None:
+        """What the kubelet writes above the pods changes with each that comes and goes."""
+        pods = [one.template.stored(self._node.version) for one in self._made]
+        found = levels(pods, self._node.memory_qos, self._node.version)
+        self._cgroup.control(as_files(node_values(found, self._node)))
+        for qos, group in self._classes.items():
+            group.control(as_files(class_values(qos, found, self._node)))
 
     def _created(self, instance: Instance) -> None:
         self._containers.append(instance.name)

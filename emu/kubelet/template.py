@@ -6,11 +6,13 @@ Plain values; whoever makes one decides what is in it. `emu.kubelet` runs any.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from emu.policy import effective, qos
-from emu.policy.kubelet.pod import Container, Pod
+from emu.policy import effective
+from emu.policy.kubelet.derived import NodeRules, Value, container_values, pod_values
+from emu.policy.kubelet.pod import Container, Pod, stored
+from emu.policy.kubelet.version import Version
 from emu.policy.lifecycle import BackOffRule, Role
 from emu.policy.probing import Kind, ProbeRule
 from emu.spec import (
@@ -128,25 +130,6 @@ class ContainerTemplate:
         asked = effective.Asked(requests.memory, limits.memory, requests.cpu, limits.cpu)
         return Container(self.name, effective.Resources.of(asked).defaulted, sidecar=self.role == "sidecar")
 
-    @property
-    def controls(self) -> dict[str, str]:
-        """The control files that Docker has no option for, and their values, where these differ from the kernel's
-        defaults.
-        """
-        memory = self.memory
-        wanted: dict[str, str] = {}
-        if memory.high is not None:
-            wanted["memory.high"] = str(memory.high)
-        if memory.low:
-            wanted["memory.low"] = str(memory.low)
-        if memory.min:
-            wanted["memory.min"] = str(memory.min)
-        if memory.oom_group:
-            wanted["memory.oom.group"] = "1"
-        if self.resources.limits.memory is None and memory.swap_max is not None:
-            wanted["memory.swap.max"] = str(memory.swap_max)
-        return wanted
-
 
 @dataclass(frozen=True, kw_only=True)
 class PodTemplate:
@@ -181,12 +164,22 @@ class PodTemplate:
             [one.asked for one in self.containers if one.role != "container"],
         )
 
-    @property
-    def cgroup(self) -> effective.PodCgroup:
-        """What the pod's cgroup gets; a memory.max that its user gave goes first."""
-        pod = self.asked
-        files = pod.cgroup(best_effort=qos.qos_class(pod) == "BestEffort")
-        return files if self.memory.max is None else replace(files, memory_max=self.memory.max)
+    def stored(self, version: Version) -> Pod:
+        """What it asks for, as the API server of that version keeps it."""
+        return stored(self.asked, version)
+
+    def values(self, node: NodeRules) -> list[Value]:
+        """What the pod's cgroup gets; what its user gave goes first."""
+        most, swap = self.memory.max, self.memory.swap_max
+        given = {} if most is None else {"memory.max": str(most)}
+        given |= {} if swap is None else {"memory.swap.max": str(swap)}
+        return pod_values(self.stored(node.version), node, given)
+
+    def container_values(self, name: str, node: NodeRules) -> list[Value]:
+        """What a container's cgroup gets, and its oom_score_adj; what its user gave goes first."""
+        pod = self.stored(node.version)
+        asked = next(one for one in pod.all_containers if one.name == name)
+        return container_values(pod, asked, node, self.container(name).memory.given)
 
     def container(self, name: str) -> ContainerTemplate:
         """The container of this name."""

@@ -36,7 +36,7 @@ class PodWitness:
             instance = workload.instance(name)
             if instance is not None:
                 known = self._kills.get(_owner(instance), 0)
-                counted = self._counted(instance, oom_group=container.memory.oom_group)
+                counted = self._counted(instance, oom_group=instance.oom_group)
                 self._kills[_owner(instance)] = max(known, counted)
         kills: Counter[str] = Counter()
         for owner, number in self._kills.items():

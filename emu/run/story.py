@@ -27,6 +27,7 @@ from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.machine import pagecache
 from emu.machine.owner import owner
+from emu.policy.kubelet.derived import NodeRules
 from emu.record.events import EventLog, Note, RunBegan, now
 from emu.record.rundir import FORMAT, RunDir
 from emu.run.driving import Driving, PlannedPod
@@ -87,7 +88,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         }
         pods = Pods(
             engine, cgroup, run_id, log,
-            machine_memory_bytes=psutil.virtual_memory().total, owner=owner(), log_driver=log_driver(),
+            node=_node_rules(spec), owner=owner(), log_driver=log_driver(),
         )  # fmt: skip
         stack.enter_context(pods)
 
@@ -179,12 +180,16 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
         scenario=spec.name,
         where=where(),
         wall_time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        machine=machine_facts(facts),
+        machine={**machine_facts(facts), "kubernetes": spec.node.kubernetes},
         cgroup=str(cgroup),
         clock_ticks=os.sysconf("SC_CLK_TCK"),
         emu=__version__,
         format=FORMAT,
     )
+
+
+def _node_rules(spec: ScenarioSpec) -> NodeRules:
+    return spec.node.rules(psutil.virtual_memory().total, psutil.swap_memory().total)
 
 
 def _own_images(spec: ScenarioSpec) -> list[str]:

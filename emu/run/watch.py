@@ -103,7 +103,7 @@ def _memory(workload: Workload, name: str, shown: str) -> MemoryNow:
         try:
             stat = memory.stat or stat
             current, swap = memory.current or 0, memory.swap_current or 0
-            kills = kills_counted(memory.events, oom_group=workload.template.container(name).memory.oom_group)
+            kills = kills_counted(memory.events, oom_group=instance.oom_group)
         except CgroupError:  # it is gone
             stat = MemoryStat({})
     return MemoryNow(

@@ -1,8 +1,9 @@
 """A run's cgroup and those of its pods in it, for both of Docker's cgroup drivers.
 
 cgroupfs: a path below the root, ours to make and limit. systemd: a slice; systemd owns it and may rewrite what it did
-not set itself, so limits go through systemd's properties. A run's cgroup stands for its node's `kubepods`; each pod's
-is a child of it, and containers come below that, as `<id>` or `docker-<id>.scope`.
+not set itself, so limits go through systemd's properties. A run's cgroup stands for its node's `kubepods`; in it
+are those of the classes Burstable and BestEffort, pods in their class's (Guaranteed ones in the run's), and
+containers below that, as `<id>` or `docker-<id>.scope`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from cgroups import NO_LIMIT
+from cgroups import files
 from cgroups.group import Cgroup, enable_down_to
 from cgroups.mount import Mount
 from emu.errors import EmuError
@@ -26,12 +27,23 @@ OWNER_ATTRIBUTES = ("user.emu.owner", "trusted.emu.owner")
 """Extended attributes of a run's cgroup that may say whose it is; the first is for kernels from 5.7 on."""
 _SYSTEMCTL_S = 60.0
 _PROPERTIES = {
+    "memory.max": "MemoryMax",
     "memory.high": "MemoryHigh",
     "memory.low": "MemoryLow",
     "memory.min": "MemoryMin",
     "memory.swap.max": "MemorySwapMax",
+    "cpu.weight": "CPUWeight",
+    "cpu.max": "CPUQuota",
 }
-"""Systemd's names for the control files that a scenario sets (systemd.resource-control)."""
+"""Systemd's names for control files (systemd.resource-control)."""
+
+
+def _property(file: str, value: str) -> str:
+    """A control file's value as systemd has it: CPUQuota is a share of a processor, and nothing is no quota."""
+    if file == "cpu.max":
+        quota, period = value.split()
+        value = "" if quota == "max" else f"{100 * int(quota) / int(period):.2f}%"
+    return f"{_PROPERTIES[file]}={'infinity' if value == 'max' else value}"
 
 
 def read_owner(path: Path) -> str | None:
@@ -45,16 +57,18 @@ def read_owner(path: Path) -> str | None:
 
 
 class PodCgroup(ABC):
-    """A run's cgroup, or with `within`, the name of a run's, a pod's. No I/O in the constructor."""
+    """A run's cgroup, or one in those that `within` names, from the run's on: a class's, a pod's. No I/O in the
+    constructor.
+    """
 
-    def __init__(self, mount: Mount, name: str, within: str | None = None) -> None:
+    def __init__(self, mount: Mount, name: str, within: tuple[str, ...] = ()) -> None:
         self._mount = mount
         self.name = name
         self._within = within
 
     def child(self, name: str) -> Self:
-        """The cgroup of a pod in this one, which is a run's."""
-        return type(self)(self._mount, name, self.name)
+        """The cgroup of a class of pods, or of a pod, in this one."""
+        return type(self)(self._mount, name, (*self._within, self.name))
 
     @property
     @abstractmethod
@@ -91,8 +105,8 @@ class PodCgroup(ABC):
             return
 
     @abstractmethod
-    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
-        """Set memory.max, memory.swap.max and cpu.weight; None is no limit."""
+    def control(self, wanted: Mapping[str, str]) -> None:
+        """Set its control files: file → value."""
 
     def kill(self) -> None:
         """End every process in it and below, at once."""
@@ -116,7 +130,7 @@ class CgroupfsPod(PodCgroup):
     @property
     def docker_parent(self) -> str:
         """A path from the root of the hierarchy."""
-        return "/" + "/".join(part for part in (PARENT, self._within, self.name) if part)
+        return "/" + "/".join((PARENT, *self._within, self.name))
 
     def container_path(self, container_id: str) -> Path:
         """Named by the id."""
@@ -129,14 +143,12 @@ class CgroupfsPod(PodCgroup):
         enable_down_to(self.path, *CONTROLLERS, mount=self._mount)
         Cgroup(self.path).enable(*CONTROLLERS)
 
-    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
-        """Written to the files."""
-        group = Cgroup(self.path)
-        group.cpu.weight = cpu_weight
-        memory = group.memory
-        memory.max = NO_LIMIT if memory_max is None else memory_max
-        if memory.swap_max is not None:
-            memory.swap_max = NO_LIMIT if swap_max is None else swap_max
+    def control(self, wanted: Mapping[str, str]) -> None:
+        """Written to the files; not to that of swap where the kernel has none."""
+        for name, value in wanted.items():
+            path = self.path / name
+            if name != "memory.swap.max" or path.exists():
+                files.write(path, value)
 
     def remove(self) -> None:
         """Kill what is left in it, then remove it; our parent goes with its last run."""
@@ -159,7 +171,7 @@ class SystemdPod(PodCgroup):
 
     @property
     def _levels(self) -> list[str]:
-        return [PARENT, *(part.replace("-", "_") for part in (self._within, self.name) if part)]
+        return [PARENT, *(part.replace("-", "_") for part in (*self._within, self.name))]
 
     @property
     def path(self) -> Path:
@@ -181,26 +193,23 @@ class SystemdPod(PodCgroup):
         self._properties("MemoryAccounting=yes", "IOAccounting=yes", "CPUAccounting=yes", "TasksAccounting=yes")
         self._systemctl("start", self.slice)
 
-    def limit(self, memory_max: int | None, swap_max: int | None, cpu_weight: int) -> None:
+    def control(self, wanted: Mapping[str, str]) -> None:
         """Through systemd's properties."""
-        self._properties(
-            f"CPUWeight={cpu_weight}",
-            f"MemoryMax={'infinity' if memory_max is None else memory_max}",
-            f"MemorySwapMax={'infinity' if swap_max is None else swap_max}",
-        )
+        if wanted:
+            self._properties(*(_property(name, value) for name, value in wanted.items()))
 
     manager_writes_controls = True
 
     def manage_controls(self, container_id: str, wanted: Mapping[str, str]) -> None:
         """As properties of the scope; memory.oom.group has none, and is left to a write."""
-        properties = [f"{_PROPERTIES[name]}={value}" for name, value in wanted.items() if name in _PROPERTIES]
+        properties = [_property(name, value) for name, value in wanted.items() if name in _PROPERTIES]
         if properties:
             self._systemctl("set-property", "--runtime", f"docker-{container_id}.scope", *properties)
 
     def remove(self) -> None:
         """Stop the slice, which stops all below it, and forget its properties and theirs."""
         self.kill()
-        below = [path.name for path in self.path.glob("*.slice")]
+        below = [path.name for path in self.path.rglob("*.slice")]
         self._systemctl("stop", self.slice)
         self._systemctl("revert", self.slice, *below)
 

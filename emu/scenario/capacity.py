@@ -72,11 +72,12 @@ def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iter
             f"lower them, or {size}",
         )
     for label in ("min", "low"):
-        kept = sum(getattr(one.memory, label) for one in pod.containers.values())
+        values = [getattr(one.memory, label) for one in pod.containers.values()]
+        kept = sum(value for value in values if isinstance(value, int))
         if kept > memory:
             what = f"{name}: memory.{label} of the pod's containers is {format_bytes(kept)} in all"
             yield EmuError(what, f"the machine has {format_bytes(memory)}", f"lower it, or {size}")
-    swapping = [label for label, one in pod.containers.items() if one.memory.swap_max != 0]
+    swapping = [label for label, one in pod.containers.items() if one.memory.swap_max not in (None, 0)]
     if swapping and not swap:
         yield EmuError(
             f"{name}: {', '.join(swapping)} may use swap, but there is none",

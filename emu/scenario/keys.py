@@ -13,6 +13,7 @@ from emu.messages import FOREVER
 from emu.spec import (
     NO_LIMIT,
     Bytes,
+    Control,
     FileName,
     FileRef,
     Folder,
@@ -50,6 +51,7 @@ class Key:
 _KINDS: tuple[tuple[Any, str], ...] = (
     (Bytes, "size"),
     (Limit, f"size or `{NO_LIMIT}`"),
+    (Control, f"size, or `{NO_LIMIT}`"),
     (Seconds, "duration"),
     (HoldFor, f"duration or `{FOREVER}`"),
     (Millicores, "CPU"),

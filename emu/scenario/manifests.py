@@ -9,7 +9,13 @@ from emu.errors import EmuError
 _FIELD = r"(?m)^[{{ \t]*[\"']?{}[\"']?[ \t]*:[ \t]*[\"']?([\w./-]+)"
 _VERSION, _KIND = re.compile(_FIELD.format("apiVersion")), re.compile(_FIELD.format("kind"))
 _SCENARIO = re.compile(r"(?m)^question[ \t]*:")
+_KEYS = re.compile(r"(?m)^(question|pods?|load|node|expect)[ \t]*:")
 _MAKERS = (("serving.knative.dev/", "Knative"), ("serving.kserve.io/", "KServe"))
+
+
+def is_scenario(text: str) -> bool:
+    """Whether a text looks like a scenario, and not like a manifest."""
+    return _KEYS.search(text) is not None and (_KIND.search(text) is None or _SCENARIO.search(text) is not None)
 
 
 def refuse_manifest(text: str, source: str) -> None:

@@ -21,6 +21,7 @@ _LONGEST_SHOWN = 60
 _EXAMPLES = {
     "size": "64Mi, 1.5Gi, or bytes",
     "size or `max`": "64Mi, 1.5Gi, bytes, or max for no limit",
+    "size, or `max`": "64Mi, 1.5Gi, bytes, or max for no limit",
     "duration": "250ms, 10s, 1m30s, or seconds",
     "duration or `forever`": "10s, or forever",
     "CPU": "0.5 or 500m",

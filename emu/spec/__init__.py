@@ -20,6 +20,7 @@ from emu.spec.container import (
     SidecarSpec,
     TaskSpec,
 )
+from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
 from emu.spec.pods import NamedPodSpec, PlainContainerSpec
@@ -30,6 +31,7 @@ from emu.spec.values import (
     MIB,
     NO_LIMIT,
     Bytes,
+    Control,
     FileName,
     FileRef,
     Folder,
@@ -52,6 +54,7 @@ __all__ = [
     "BodyModel",
     "Bytes",
     "ContainerSpec",
+    "Control",
     "ExecSpec",
     "FileName",
     "FileRef",
@@ -62,6 +65,7 @@ __all__ = [
     "HoldFor",
     "HttpGetSpec",
     "InitContainerSpec",
+    "KubeletSpec",
     "Limit",
     "LoadModel",
     "MemoryControls",

@@ -19,9 +19,9 @@ from emu.policy.probing import KINDS, Kind
 from emu.spec.probes import LifecycleSpec, ProbeSpec
 from emu.spec.values import (
     Bytes,
+    Control,
     FileName,
     FileRef,
-    Limit,
     Millicores,
     Model,
     Name,
@@ -108,18 +108,41 @@ class Resources(Model):
 
 
 class MemoryControls(Model):
-    """The cgroup v2 memory files that Kubernetes' resources do not cover."""
+    """The cgroup v2 memory files that Kubernetes' resources do not cover. What is not given here is set as the node's
+    kubelet would; what is given wins.
+    """
 
-    high: Limit = None
-    """memory.high: above it the kernel throttles the container and reclaims its memory, but kills no process."""
-    low: Bytes = 0
-    """memory.low: below it the kernel reclaims the container's memory only if no unprotected memory is left."""
-    min: Bytes = 0
-    """memory.min: below it the kernel never reclaims the container's memory."""
-    swap_max: Limit = 0
-    """memory.swap.max: 0 means no swap, Kubernetes' default; `max` means no limit."""
-    oom_group: bool = True
-    """memory.oom.group: kill the whole container on OOM, as the kubelet requests since 1.28 on cgroup v2."""
+    high: Control = None
+    """memory.high: above it the kernel throttles the container and reclaims its memory, but kills no process.
+    Default: by Memory QoS where the node has it, else no limit.
+    """
+    low: Control = None
+    """memory.low: below it the kernel reclaims the container's memory only if no unprotected memory is left. Default:
+    by Memory QoS, else 0.
+    """
+    min: Control = None
+    """memory.min: below it the kernel never reclaims the container's memory. Default: by Memory QoS, else 0."""
+    swap_max: Control = None
+    """memory.swap.max: 0 means no swap; `max` means no limit. Default: by the node's `memorySwap`, so 0 unless that
+    is given.
+    """
+    oom_group: bool | None = None
+    """memory.oom.group: kill the whole container on OOM. Default: true, as the kubelet requests since 1.28 on cgroup
+    v2, unless the node's `singleProcessOOMKill` is true or its `kubernetes` is older.
+    """
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The control files that are set here, by name."""
+        group = None if self.oom_group is None else int(self.oom_group)
+        files = {
+            "memory.high": self.high,
+            "memory.low": self.low,
+            "memory.min": self.min,
+            "memory.swap.max": self.swap_max,
+            "memory.oom.group": group,
+        }
+        return {name: str(value) for name, value in files.items() if value is not None}
 
 
 class ContainerSpec(Model):
@@ -180,7 +203,7 @@ class ContainerSpec(Model):
         limit = self.resources.limits.memory
         for name in ("high", "low", "min"):
             value = getattr(self.memory, name)
-            if limit is not None and value is not None and value > limit:
+            if limit is not None and isinstance(value, int) and value > limit:
                 raise SpecError(
                     f"memory.{name} of {format_bytes(value)} is above the memory limit of {format_bytes(limit)}",
                     why="the container can never hold that much: its limit is hit first",

@@ -13,8 +13,10 @@ from pydantic import (
     model_validator,
 )
 
+from emu.policy.kubelet.version import SIDECARS, shown
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
-from emu.spec.container import InitContainerSpec
+from emu.spec.container import ContainerSpec, InitContainerSpec
+from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import PodSpec
 from emu.spec.pods import NamedPodSpec
@@ -61,13 +63,18 @@ class StartsSpec(Model):
         return self
 
 
-class NodeSpec(Model):
-    """The machine under the pod."""
+class NodeSpec(KubeletSpec):
+    """The machine under the pod, and its kubelet."""
 
     image_cache: Literal["warm", "cold"] = "warm"
     """warm: the images' files are in the page cache, charged to no limit, as on a node where the same image ran
     before; cold: the containers read their executables from disk and are charged for the pages themselves.
     """
+
+    @model_validator(mode="after")
+    def _kubelet_has_it(self) -> Self:
+        self.check()
+        return self
 
 
 class SandboxSpec(Model):
@@ -186,13 +193,18 @@ class ScenarioSpec(Model):
                 fix="remove `reclaim`",
                 at=("pod", "freezer", "reclaim"),
             )
-        if temperature == WARM_SWAP and self.pod.app.memory.swap_max == 0:
+        if temperature == WARM_SWAP and not self.may_swap(self.pod.app):
             raise SpecError(
                 "the app may not use swap, so it can never be warm-swap",
                 why="memory.swap.max is 0 by default",
                 fix="add `pod.app.memory: {swapMax: max}`, or leave the temperature out",
                 at=("starts", "temperatures"),
             )
+
+    def may_swap(self, container: ContainerSpec) -> bool:
+        """Whether a container may use swap, as far as the scenario alone says; by LimitedSwap it depends on more."""
+        own = container.memory.swap_max
+        return self.node.memory_swap.swap_behavior != "NoSwap" if own is None else own != 0
 
     @property
     def each_pod(self) -> dict[str, PodSpec]:
@@ -231,6 +243,20 @@ class ScenarioSpec(Model):
                     fix="give all pods the same runtime",
                     at=("pods", index, "runtime"),
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _sidecars_are_known(self) -> Self:
+        for name, pod in self.each_pod.items():
+            for index, one in enumerate(pod.init_containers):
+                if one.is_sidecar and self.node.version < SIDECARS:
+                    before = ("pods", [*self.each_pod].index(name)) if name else ("pod",)
+                    raise SpecError(
+                        f"Kubernetes {self.node.kubernetes} has no sidecar containers",
+                        why=f"before {shown(SIDECARS)} the API server drops `restartPolicy` of an init container",
+                        fix="remove `restartPolicy`, or raise node.kubernetes",
+                        at=(*before, "initContainers", index, "restartPolicy"),
+                    )
         return self
 
     @model_validator(mode="after")

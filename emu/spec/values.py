@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -78,6 +78,15 @@ def _limit(value: Any) -> Any:
     return None if value is None or value == NO_LIMIT else parse_bytes(value)
 
 
+def _control(value: Any) -> Any:
+    if value is None or value == NO_LIMIT:
+        return value
+    size = parse_bytes(value)
+    if size > LARGEST_BYTES:
+        raise SpecError(f"{value!r} is too large", why=f"it must be at most {format_bytes(LARGEST_BYTES)}")
+    return size
+
+
 def _hold_for(value: Any) -> Any:
     return None if value is None or value == FOREVER else parse_seconds(value)
 
@@ -140,6 +149,12 @@ Limit = Annotated[
     PlainSerializer(lambda value: NO_LIMIT if value is None else value, when_used="json"),
     WithJsonSchema({**_SIZE, "examples": ["64Mi", NO_LIMIT]}),
 ]
+Control = Annotated[
+    int | Literal["max"] | None,
+    BeforeValidator(_control),
+    WithJsonSchema({"anyOf": [*_SIZE["anyOf"], {"type": "null"}], "examples": ["64Mi", NO_LIMIT]}),
+]
+"""A control file's value; None: the scenario leaves it to the kubelet."""
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0, le=LONGEST_S), WithJsonSchema(_DURATION)]
 HoldFor = Annotated[
     Annotated[float, Field(ge=0, le=LONGEST_S)] | None,

@@ -175,7 +175,10 @@ def _begin(study: Study, events: list[Event]) -> None:
 def _machine(began: RunBegan) -> Machine:
     told = began.machine
     devices = told.get("devices")
-    names = ("kernel", "cgroup_driver", "docker", "runtime", "cpus", "memory_bytes", "swap_bytes", "psi")
+    names = (
+        "kernel", "cgroup_driver", "docker", "runtime", "cpus", "memory_bytes", "swap_bytes", "psi",
+        "kubernetes",
+    )  # fmt: skip
     machine = Machine(
         **typed.fitting(Machine, told, names),
         page_bytes=_page_bytes(told.get("page_size")),
@@ -211,6 +214,7 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
                 "image",
                 "memory_max",
                 "memory_high",
+                "memory_high_from",
                 "swap_max",
                 "oom_score_adj",
                 "role",

@@ -21,8 +21,8 @@ class Stage:
 
     def __init__(self, folder: Path, *, oom_group: bool = True) -> None:
         self.folder = folder
-        app: dict[str, Any] = {"memory": {"oomGroup": oom_group}}
-        self.template = pod_template(PodSpec.model_validate({"app": app}))
+        self.oom_group = oom_group
+        self.template = pod_template(PodSpec())
         self.witness = PodWitness()
         self.states = {"queue-proxy": ContainerState("running"), "app": ContainerState("running")}
         self.instances: dict[str, Any] = {}
@@ -30,7 +30,8 @@ class Stage:
 
     def starts(self, name: str, attempt: int, kills: int = 0) -> None:
         """A new instance, and the kills that its own counter tells of."""
-        self.instances[name] = Instance("pod", name, attempt, "id", name, self.folder / f"{name}.{attempt}")
+        path = self.folder / f"{name}.{attempt}"
+        self.instances[name] = Instance("pod", name, attempt, "id", name, path, oom_group=self.oom_group)
         self.counts(name, attempt, kills)
 
     def counts(self, name: str, attempt: int, kills: int) -> None:

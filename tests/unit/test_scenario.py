@@ -117,7 +117,7 @@ def test_expectations_may_be_bare_numbers_and_booleans() -> None:
             lambda s: s.pod.queue_proxy.resources.limits.memory,
             32 * MIB,
         ),
-        ("pod.queueProxy.memory.swapMax=max", lambda spec: spec.pod.queue_proxy.memory.swap_max, None),
+        ("pod.queueProxy.memory.swapMax=max", lambda spec: spec.pod.queue_proxy.memory.swap_max, "max"),
         ("load.phases.0.rate=5", lambda spec: spec.load.phases[0].rate, 5.0),
         ("load.phases.steady.rate=5", lambda spec: spec.load.phases[0].rate, 5.0),
         ("load.phases.steady.request.do.sleep=1m30s", lambda spec: spec.load.phases[0].request.do.sleep, 90.0),

@@ -39,8 +39,7 @@ def test_defaults_are_those_of_kubernetes_and_knative() -> None:
     assert pod.timeout_seconds == 300
     assert pod.restart_policy == "Always"
     assert (pod.back_off.initial, pod.back_off.max, pod.back_off.reset_after) == (10.0, 300.0, 600.0)
-    assert pod.queue_proxy.memory.swap_max == 0
-    assert pod.queue_proxy.memory.oom_group is True
+    assert pod.queue_proxy.memory.given == {}
 
 
 def test_specs_are_frozen() -> None:

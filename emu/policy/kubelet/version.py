@@ -8,6 +8,8 @@ Version = tuple[int, int]
 
 NEWEST: Version = (1, 36)
 """The newest whose rules were checked by running its code."""
+OLDEST, LATEST = (1, 22), (1, 37)
+"""The first and last whose rules are known; from 1.22 on there is Memory QoS, and 1.37's were read, not run."""
 KEP_2570_FLOOR_FORMULA: Version = (1, 27)
 OOM_GROUP: Version = (1, 28)
 SIDECARS: Version = (1, 29)
@@ -31,6 +33,8 @@ RESIZE_OF_INIT_CONTAINERS: Version = (1, 36)
 """And of pods with resources of their own."""
 RESIZE_BEYOND_THE_NODE_WAITS: Version = (1, 36)
 RESERVATION_POLICY: Version = (1, 36)
+LIMITED_SWAP: Version = (1, 28)
+"""Its formula is that of today."""
 THROTTLING_IS_A_CHOICE: Version = (1, 37)
 """memory.high is not written unless memoryThrottlingFactor is set."""
 
@@ -41,3 +45,8 @@ def parse_version(text: str) -> Version:
     if match is None:
         raise ValueError(f"{text!r} is not a Kubernetes version; write it like 1.34")
     return int(match[1]), int(match[2])
+
+
+def shown(version: Version) -> str:
+    """(1, 34) → `1.34`."""
+    return f"{version[0]}.{version[1]}"

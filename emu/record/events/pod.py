@@ -23,6 +23,8 @@ class ContainerCreated(OfContainer):
     image: str
     memory_max: int | None = None
     memory_high: int | None = None
+    memory_high_from: str = ""
+    """How the kubelet's Memory QoS derived it; empty where it did not."""
     swap_max: int | None = None
     oom_score_adj: int = 0
     probes: list[str] | None = None

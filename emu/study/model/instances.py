@@ -49,6 +49,8 @@ class Instance:
     memory_max: int | None = None
     """Bytes; None is no limit."""
     memory_high: int | None = None
+    memory_high_from: str = ""
+    """How Memory QoS derived it; empty where it did not."""
     swap_max: int | None = None
     oom_score_adj: int = 0
     probes: tuple[str, ...] | None = None

@@ -21,6 +21,8 @@ class Machine:
     memory_bytes: int | None = None
     swap_bytes: int | None = None
     psi: bool | None = None
+    kubernetes: str | None = None
+    """The version whose rules made control files of requests and limits."""
     page_bytes: int = 4096
     devices: dict[str, Device] = field(default_factory=dict)
 

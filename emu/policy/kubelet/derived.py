@@ -1,0 +1,304 @@
+"""All that a kubelet makes of a pod's requests and limits: file by file, each value with how it came about. Pure.
+
+A run writes these values, and `emu explain` prints them: there is one place that knows them. Pods are as the API
+server keeps them (`emu.policy.kubelet.pod.stored`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from emu.policy.effective import CPU, MEMORY
+from emu.policy.kubelet import memory
+from emu.policy.kubelet.cpu import PERIOD_USEC, cpu_quota_usec, cpu_shares, cpu_weight, runtime_cpu_weight
+from emu.policy.kubelet.memory import Levels, MemoryQos, SwapBehavior
+from emu.policy.kubelet.pod import Container, Pod
+from emu.policy.kubelet.version import (
+    CRITICAL_PODS_DO_NOT_SWAP,
+    KEP_2570_FLOOR_FORMULA,
+    NEWEST,
+    NO_SWAP,
+    OOM_GROUP,
+    OOM_GROUP_IS_A_CHOICE,
+    RESERVATION_POLICY,
+    SIDECAR_OOM_SCORE,
+    THROTTLING_IS_A_CHOICE,
+    Version,
+    shown,
+)
+from emu.policy.qos import QosClass, oom_score_adj, qos_class
+from emu.units import format_bytes
+
+NO_LIMIT = "max"
+OOM_SCORE_ADJ = "oom_score_adj"
+"""Of each process of a container; the only value here that is in no file of its cgroup."""
+_GIVEN = "set in the scenario"
+
+
+@dataclass(frozen=True)
+class NodeRules:
+    """A node: its machine, its Kubernetes version and what its kubelet is configured to do."""
+
+    memory_bytes: int
+    """MemTotal."""
+    swap_bytes: int = 0
+    version: Version = NEWEST
+    memory_qos: MemoryQos | None = None
+    """None: the feature is off."""
+    swap_behavior: SwapBehavior = "NoSwap"
+    single_process_oom_kill: bool = False
+    allocatable_bytes: int | None = None
+    """What the node has for pods; None: all of its memory."""
+
+    @property
+    def allocatable(self) -> int:
+        """status.allocatable of memory."""
+        return self.memory_bytes if self.allocatable_bytes is None else self.allocatable_bytes
+
+    @property
+    def counts_the_group_as_one(self) -> bool:
+        """Whether an OOM kill takes all of a container, unless the scenario says otherwise."""
+        return memory.kills_the_group(self.version, single_process=self.single_process_oom_kill)
+
+
+@dataclass(frozen=True)
+class Value:
+    """One control file."""
+
+    file: str
+    value: str
+    how: str = ""
+    """The formula with its numbers, or the reason."""
+    rules: str = ""
+    """The Kubernetes versions that have it so; empty where all do."""
+    given: bool = False
+    """The scenario sets it, whatever the kubelet would."""
+
+
+def as_files(values: Iterable[Value]) -> dict[str, str]:
+    """By file name."""
+    return {one.file: one.value for one in values}
+
+
+def container_values(
+    pod: Pod, container: Container, node: NodeRules, given: Mapping[str, str] | None = None
+) -> list[Value]:
+    """What a container's cgroup gets, and its processes' oom_score_adj. `given`: files that the scenario sets."""
+    derived = [
+        _container_max(pod, container),
+        *_container_qos(pod, container, node),
+        _swap_max(pod, container, node),
+        _oom_group(node),
+        _container_weight(pod, container),
+        _cpu_max(memory.limit(pod, container, CPU)),
+        _oom_score_adj(pod, container, node),
+    ]
+    return _with(derived, given or {})
+
+
+def pod_values(pod: Pod, node: NodeRules, given: Mapping[str, str] | None = None) -> list[Value]:
+    """What a pod's cgroup gets."""
+    qos = qos_class(pod)
+    files = pod.cgroup(best_effort=qos == "BestEffort")
+    most = (
+        Value("memory.max", str(files.memory_max), "sum of its containers' limits, or the largest init container's")
+        if files.memory_max is not None
+        else Value("memory.max", NO_LIMIT, _without_limit(pod, MEMORY))
+    )
+    quota = (
+        Value("cpu.max", f"{files.cpu_quota_usec} {PERIOD_USEC}", "sum of its containers' limits")
+        if files.cpu_quota_usec is not None
+        else Value("cpu.max", f"{NO_LIMIT} {PERIOD_USEC}", _without_limit(pod, CPU))
+    )
+    requested = pod.effective.requests.get(CPU, 0)
+    weight = Value("cpu.weight", str(files.cpu_weight), _linear(files.cpu_shares, requested, "requested"))
+    return _with([most, *_pod_qos(pod, node), weight, quota], given or {})
+
+
+def node_values(levels: Levels, node: NodeRules) -> list[Value]:
+    """What the node's cgroup of all pods (kubepods) gets."""
+    how = "requests of all pods"
+    if node.version >= RESERVATION_POLICY:
+        how = "requests of Guaranteed and Burstable pods, with TieredReservation"
+    rules = _rules(node.version, RESERVATION_POLICY)
+    return [Value(file, value, how, rules) for file, value in levels.kubepods.items()]
+
+
+def class_values(qos: QosClass, levels: Levels, node: NodeRules) -> list[Value]:
+    """What the cgroup of a class gets; Guaranteed pods have none."""
+    if qos == "Guaranteed":
+        return []
+    if qos == "BestEffort":
+        return [Value("cpu.weight", str(levels.besteffort_weight), "the least")]
+    how = "memory requests of all Burstable pods"
+    if node.memory_qos is not None and node.memory_qos.policy == "None" and node.version >= RESERVATION_POLICY:
+        how = "memoryReservationPolicy None reserves nothing"
+    rules = _rules(node.version, RESERVATION_POLICY)
+    shares = levels.burstable_shares
+    return [
+        *(Value(file, value, how, rules) for file, value in levels.burstable.items()),
+        Value("cpu.weight", str(levels.burstable_weight), _linear(shares, None, "requested by Burstable pods")),
+    ]
+
+
+def class_reason(pod: Pod) -> str:
+    """Why a pod is of its class."""
+    qos = qos_class(pod)
+    if qos == "BestEffort":
+        return "nothing is requested or limited"
+    if qos == "Guaranteed":
+        return "each container has CPU and memory limits, and requests equal them"
+    for one in pod.all_containers:
+        for name, word in ((CPU, "CPU"), (MEMORY, "memory")):
+            if not one.limit(name):
+                return f"{one.name} has no {word} limit"
+    return "requests are below limits"
+
+
+def _with(derived: list[Value], given: Mapping[str, str]) -> list[Value]:
+    known = {one.file: one for one in derived}
+    for file, value in given.items():
+        old = known.get(file)
+        instead = "" if old is None or old.value == value else f", in place of {old.value} ({old.how})"
+        known[file] = Value(file, value, _GIVEN + instead, given=True)
+    return list(known.values())
+
+
+def _rules(version: Version, *bounds: Version) -> str:
+    """The span between two versions in which a rule changed, that this version lies in."""
+    since = max((one for one in bounds if one <= version), default=None)
+    until = min((one for one in bounds if one > version), default=None)
+    last = None if until is None else shown((until[0], until[1] - 1))
+    if since is None:
+        return f"to {last}"
+    return f"{shown(since)} to {last}" if last else f"from {shown(since)}"
+
+
+def _size(count: int) -> str:
+    return format_bytes(count)
+
+
+def _container_max(pod: Pod, container: Container) -> Value:
+    limit = memory.limit(pod, container, MEMORY)
+    return Value("memory.max", str(limit) if limit else NO_LIMIT, "limits.memory" if limit else "no limits.memory")
+
+
+def _container_qos(pod: Pod, container: Container, node: NodeRules) -> list[Value]:
+    settings, version = node.memory_qos, node.version
+    if settings is None:
+        return []
+    files = memory.container_qos(pod, container, settings, version)
+    request = container.request(MEMORY)
+    protected = f"requests.memory of {_size(request)}" if request else "no requests.memory"
+    if version >= RESERVATION_POLICY and settings.policy == "None":
+        protected = "memoryReservationPolicy None protects nothing"
+    rules = _rules(version, RESERVATION_POLICY)
+    found = [Value(name, files[name], protected, rules) for name in ("memory.min", "memory.low") if name in files]
+    high = memory.memory_high(request, container.limit(MEMORY), settings, version)
+    return [*found, _high(container, settings, version, high)]
+
+
+def _high(container: Container, settings: MemoryQos, version: Version, high: int | None) -> Value:
+    request, limit, factor = container.request(MEMORY), container.limit(MEMORY), settings.throttling_factor
+    rules = _rules(version, KEP_2570_FLOOR_FORMULA, THROTTLING_IS_A_CHOICE)
+    most = f"limit {_size(limit)}" if limit else f"allocatable {_size(settings.allocatable_bytes)}"
+    if factor is None:
+        how = "memoryThrottlingFactor is not set"
+    elif version < KEP_2570_FLOOR_FORMULA:
+        how = f"memoryThrottlingFactor {factor:g} * {most}"
+    elif request == limit:
+        how = "request and limit are equal" if request else "neither request nor limit"
+    else:
+        how = f"request {_size(request)} + memoryThrottlingFactor {factor:g} * ({most} - request), in whole pages"
+    if high is None and factor is not None and (version < KEP_2570_FLOOR_FORMULA or request != limit):
+        how += f", is not above the request of {_size(request)}"
+    return Value("memory.high", NO_LIMIT if high is None else str(high), how, rules)
+
+
+def _pod_qos(pod: Pod, node: NodeRules) -> list[Value]:
+    if node.memory_qos is None:
+        return []
+    rules = _rules(node.version, RESERVATION_POLICY)
+    files = memory.pod_qos(pod, node.memory_qos, node.version)
+    return [Value(file, value, "the pod's effective memory request", rules) for file, value in files.items()]
+
+
+def _swap_max(pod: Pod, container: Container, node: NodeRules) -> Value:
+    behavior, version = node.swap_behavior, node.version
+    if behavior == "NoSwap":
+        rules = _rules(version, NO_SWAP)
+        return Value("memory.swap.max", "0", "NoSwap" if version >= NO_SWAP else "swap is off", rules)
+    value = memory.swap_max(
+        pod, container, behavior,
+        node_memory_bytes=node.memory_bytes, node_swap_bytes=node.swap_bytes, version=version,
+    )  # fmt: skip
+    if behavior != "LimitedSwap":
+        return Value("memory.swap.max", value, behavior, _rules(version, NO_SWAP))
+    how = f"LimitedSwap: {_limited_swap(pod, container, node)}"
+    return Value("memory.swap.max", value, how, _rules(version, CRITICAL_PODS_DO_NOT_SWAP))
+
+
+def _limited_swap(pod: Pod, container: Container, node: NodeRules) -> str:
+    request, qos = container.request(MEMORY), qos_class(pod)
+    if pod.critical and node.version >= CRITICAL_PODS_DO_NOT_SWAP:
+        return "not for critical pods"
+    if qos != "Burstable":
+        return f"not for {qos} pods"
+    if request == container.limit(MEMORY):
+        return "not where request and limit are equal" if request else "not without a memory request"
+    if request > node.memory_bytes:
+        return "not where the request is above the node's memory"
+    return f"request {_size(request)} / memory {_size(node.memory_bytes)} * swap {_size(node.swap_bytes)}"
+
+
+def _oom_group(node: NodeRules) -> Value:
+    on = node.counts_the_group_as_one
+    how = "the kubelet does not set it" if node.version < OOM_GROUP else "an OOM kill takes the whole container"
+    if node.version >= OOM_GROUP_IS_A_CHOICE:
+        how = f"singleProcessOOMKill {str(node.single_process_oom_kill).lower()}"
+    return Value("memory.oom.group", "1" if on else "0", how, _rules(node.version, OOM_GROUP, OOM_GROUP_IS_A_CHOICE))
+
+
+def _linear(shares: int, millicores: int | None, what: str) -> str:
+    of = "" if millicores is None else f" of {millicores}m"
+    return f"1 + (shares - 2) * 9999 / 262142, shares {shares}{of} {what}"
+
+
+def _container_weight(pod: Pod, container: Container) -> Value:
+    millicores = memory.cpu_request(pod, container)
+    shares = cpu_shares(millicores)
+    value, newer = cpu_weight(shares), runtime_cpu_weight(shares)
+    how = _linear(shares, millicores, "requested")
+    if newer != value:
+        how += f"; {newer} from runc 1.3.2 or crun 1.23 on"
+    return Value("cpu.weight", str(value), how)
+
+
+def _cpu_max(millicores: int) -> Value:
+    if not millicores:
+        return Value("cpu.max", f"{NO_LIMIT} {PERIOD_USEC}", "no limits.cpu")
+    quota = cpu_quota_usec(millicores)
+    return Value("cpu.max", f"{quota} {PERIOD_USEC}", f"{millicores}m * {PERIOD_USEC} us, at least 1000 us")
+
+
+def _without_limit(pod: Pod, resource: str) -> str:
+    word = "CPU" if resource == CPU else "memory"
+    lacking = [one.name for one in pod.all_containers if not one.limit(resource)]
+    return f"{lacking[0]} has no {word} limit" if lacking else "no limit"
+
+
+def _oom_score_adj(pod: Pod, container: Container, node: NodeRules) -> Value:
+    qos = qos_class(pod)
+    value = oom_score_adj(pod, container, node.memory_bytes, node.version)
+    if pod.node_critical:
+        return Value(OOM_SCORE_ADJ, str(value), "node-critical pod")
+    if qos != "Burstable":
+        return Value(OOM_SCORE_ADJ, str(value), f"{qos} pod")
+    request = container.request(MEMORY)
+    whole = f"1000 - 1000 * request {_size(request)} / memory {_size(node.memory_bytes)}, from 3 to 999"
+    if not container.sidecar:
+        return Value(OOM_SCORE_ADJ, str(value), whole)
+    if node.version >= SIDECAR_OOM_SCORE:
+        whole += "; of a sidecar, no more than of the container with the least request"
+    return Value(OOM_SCORE_ADJ, str(value), whole, _rules(node.version, SIDECAR_OOM_SCORE))

@@ -1,0 +1,85 @@
+"""What a kubelet makes of a scenario's requests and limits, as a tree, before anything runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from emu.kubelet.template import PodTemplate
+from emu.policy.kubelet.derived import NodeRules, Value, class_reason, class_values, node_values
+from emu.policy.kubelet.memory import Levels, levels
+from emu.policy.kubelet.version import RESERVATION_POLICY, shown
+from emu.policy.qos import QosClass, qos_class
+from emu.serving.template import pod_template
+from emu.spec import ScenarioSpec
+
+CLASSES: tuple[QosClass, ...] = ("Guaranteed", "Burstable", "BestEffort")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One cgroup, what is set in it, and those below."""
+
+    kind: str
+    """`node`, `class`, `pod` or `container`."""
+    name: str
+    note: str = ""
+    values: list[Value] = field(default_factory=list)
+    below: list[Level] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for a program."""
+        return asdict(self)
+
+
+def explained(spec: ScenarioSpec, node: NodeRules) -> Level:
+    """Every pod of a scenario (of a revision that scales, one) on a node like that."""
+    templates = {name or "app": pod_template(one) for name, one in spec.each_pod.items()}
+    pods = {name: one.stored(node.version) for name, one in templates.items()}
+    above = levels(pods.values(), node.memory_qos, node.version)
+    classes = []
+    for qos in CLASSES:
+        own = {name: templates[name] for name, pod in pods.items() if qos_class(pod) == qos}
+        if own:
+            classes.append(_class(qos, own, above, node))
+    return Level("node", "node", _settings(node), [*_machine(node), *node_values(above, node)], classes)
+
+
+def _settings(node: NodeRules) -> str:
+    said = [f"Kubernetes {shown(node.version)}", node.swap_behavior]
+    if node.memory_qos is None:
+        said.append("Memory QoS off (no memory.min, memory.low, memory.high)")
+    else:
+        factor = node.memory_qos.throttling_factor
+        said.append(f"Memory QoS on: memoryThrottlingFactor {'not set' if factor is None else f'{factor:g}'}")
+        if node.version >= RESERVATION_POLICY:
+            said.append(f"memoryReservationPolicy {node.memory_qos.policy}")
+    return ", ".join(said)
+
+
+def _machine(node: NodeRules) -> list[Value]:
+    return [
+        Value("MemTotal", str(node.memory_bytes)),
+        Value("SwapTotal", str(node.swap_bytes)),
+        Value("allocatable", str(node.allocatable), "MemTotal - evictionHard memory.available<100Mi"),
+    ]
+
+
+def _class(qos: QosClass, templates: Mapping[str, PodTemplate], above: Levels, node: NodeRules) -> Level:
+    note = "its pods are in the node's cgroup" if qos == "Guaranteed" else ""
+    pods = [_pod(name, one, node) for name, one in templates.items()]
+    return Level("class", qos, note, class_values(qos, above, node), pods)
+
+
+def _pod(name: str, template: PodTemplate, node: NodeRules) -> Level:
+    reason = class_reason(template.stored(node.version))
+    containers = [
+        Level("container", one.name, _role(one.role), template.container_values(one.name, node))
+        for one in template.containers
+    ]
+    return Level("pod", name, reason, template.values(node), containers)
+
+
+def _role(role: str) -> str:
+    return {"init": "init container", "sidecar": "sidecar"}.get(role, "")

@@ -1,0 +1,144 @@
+"""What a node's kubelet is: its Kubernetes version, and the settings of its that a scenario may have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from emu.policy.kubelet.derived import NodeRules
+from emu.policy.kubelet.memory import MemoryQos
+from emu.policy.kubelet.node import node_memory
+from emu.policy.kubelet.thresholds import ThresholdSettings, thresholds
+from emu.policy.kubelet.version import (
+    KEP_2570_FLOOR_FORMULA,
+    LATEST,
+    LIMITED_SWAP,
+    NEWEST,
+    NO_SWAP,
+    OLDEST,
+    OOM_GROUP_IS_A_CHOICE,
+    RESERVATION_POLICY,
+    THROTTLING_IS_A_CHOICE,
+    Version,
+    parse_version,
+    shown,
+)
+from emu.spec.values import Model, SpecError, number
+
+_QUOTE = 'write it in quotes, as in "1.34"'
+
+
+def _version(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise SpecError("that is not a Kubernetes version", fix=_QUOTE)
+    try:
+        version = parse_version(str(value))
+    except ValueError:
+        raise SpecError(f"{value!r} is not a Kubernetes version", fix=_QUOTE) from None
+    if not OLDEST <= version <= LATEST:
+        why = f"emu knows the rules of {shown(OLDEST)} to {shown(LATEST)}"
+        if isinstance(value, float):
+            why += "; without quotes, 1.30 is the number 1.3"
+        raise SpecError(f"the rules of Kubernetes {value} are not known", why=why, fix=_QUOTE)
+    return shown(version)
+
+
+KubernetesVersion = Annotated[
+    str,
+    BeforeValidator(_version),
+    WithJsonSchema({"type": "string", "examples": [shown(NEWEST)]}),
+]
+
+
+class MemoryQosSpec(Model):
+    """Memory QoS (KEP-2570): memory.min, memory.low and memory.high from requests and limits. The key enables it,
+    even as `{}`; without it the feature is off, as by default up to Kubernetes 1.36.
+    """
+
+    memory_throttling_factor: Annotated[float, BeforeValidator(number), Field(gt=0, le=1)] | None = None
+    """The kubelet's memoryThrottlingFactor: where between request and limit memory.high lies. Default: 0.8 up to
+    1.26, 0.9 up to 1.36; from 1.37 on, no memory.high.
+    """
+    memory_reservation_policy: Literal["None", "TieredReservation"] = "None"
+    """The kubelet's memoryReservationPolicy, from 1.36 on. None: nothing is protected. TieredReservation: the request
+    becomes memory.min in Guaranteed pods and memory.low in Burstable ones. Before, it always becomes memory.min.
+    """
+
+    def factor(self, version: Version) -> float | None:
+        """The one in force."""
+        if self.memory_throttling_factor is not None or version >= THROTTLING_IS_A_CHOICE:
+            return self.memory_throttling_factor
+        return 0.8 if version < KEP_2570_FLOOR_FORMULA else 0.9
+
+
+class MemorySwapSpec(Model):
+    """The kubelet's memorySwap."""
+
+    swap_behavior: Literal["NoSwap", "LimitedSwap", "UnlimitedSwap"] = "NoSwap"
+    """NoSwap: containers do not swap. LimitedSwap, from 1.28 on: a container of a Burstable pod may use swap in
+    proportion to its memory request. UnlimitedSwap, up to 1.29: no limit.
+    """
+
+
+class KubeletSpec(Model):
+    """The part of the node that its kubelet decides."""
+
+    kubernetes: KubernetesVersion = shown(NEWEST)
+    """The Kubernetes version whose rules turn requests and limits into control files: 1.22 to 1.37, in quotes."""
+    memory_qos: Annotated[MemoryQosSpec | None, Field(alias="memoryQoS")] = None
+    """Memory QoS. Default: off."""
+    memory_swap: MemorySwapSpec = MemorySwapSpec()
+    """Whether containers may use swap. A container's `memory.swapMax` overrides it."""
+    single_process_oom_kill: Annotated[bool, Field(alias="singleProcessOOMKill")] = False
+    """The kubelet's singleProcessOOMKill, from 1.32 on: an OOM kill takes one process instead of the whole container.
+    A container's `memory.oomGroup` overrides it.
+    """
+
+    @property
+    def version(self) -> Version:
+        """The Kubernetes version."""
+        return parse_version(self.kubernetes)
+
+    def rules(self, memory_bytes: int, swap_bytes: int) -> NodeRules:
+        """On a machine of this size."""
+        allocatable = node_memory(memory_bytes, hard=thresholds(ThresholdSettings())).allocatable
+        qos = self.memory_qos
+        return NodeRules(
+            memory_bytes=memory_bytes,
+            swap_bytes=swap_bytes,
+            version=self.version,
+            memory_qos=None
+            if qos is None
+            else MemoryQos(qos.memory_reservation_policy, qos.factor(self.version), allocatable),
+            swap_behavior=self.memory_swap.swap_behavior,
+            single_process_oom_kill=self.single_process_oom_kill,
+            allocatable_bytes=allocatable,
+        )
+
+    def check(self) -> None:
+        """SpecError for a setting that the version does not have."""
+        version, swap = self.version, self.memory_swap.swap_behavior
+        policy = None if self.memory_qos is None else self.memory_qos.memory_reservation_policy
+        if policy == "TieredReservation" and version < RESERVATION_POLICY:
+            raise _later("memoryReservationPolicy", RESERVATION_POLICY, "memoryQoS", "memoryReservationPolicy")
+        if self.single_process_oom_kill and version < OOM_GROUP_IS_A_CHOICE:
+            raise _later("singleProcessOOMKill", OOM_GROUP_IS_A_CHOICE, "singleProcessOOMKill")
+        if swap == "LimitedSwap" and version < LIMITED_SWAP:
+            raise _later("LimitedSwap with the formula of today", LIMITED_SWAP, "memorySwap", "swapBehavior")
+        if swap == "UnlimitedSwap" and version >= NO_SWAP:
+            raise SpecError(
+                f"Kubernetes {self.kubernetes} has no UnlimitedSwap",
+                why=f"{shown(NO_SWAP)} removed it",
+                fix="use LimitedSwap, or set `memory.swapMax: max` for a container",
+                at=("memorySwap", "swapBehavior"),
+            )
+
+
+def _later(what: str, since: Version, *at: str) -> SpecError:
+    return SpecError(
+        f"this Kubernetes version does not have {what}",
+        why=f"it is there from {shown(since)} on",
+        fix="remove it, or raise node.kubernetes",
+        at=at,
+    )
