@@ -179,7 +179,7 @@ def _show_level(level: Level, lead: str, before: str, room: int) -> None:
     output.echo(f"{lead}{kind}{level.name}{f': {level.note}' if level.note else ''}")
     rule = "│ " if level.below else "  "
     for value in level.values:
-        why = f"  [{value.rules}]" if value.rules else ""
+        why = "" if value.given or not value.how else f"  [{value.rules or 'every version'}]"
         output.echo(f"{before}{rule} {value.file:16}  {_shown(value):{room}}  {value.how}{why}".rstrip())
     for index, below in enumerate(level.below):
         last = index == len(level.below) - 1

@@ -256,7 +256,11 @@ class Pod:
     def _memory_high_from(self, container: str) -> str:
         """How the kubelet came to a container's memory.high; empty where it has none, or the scenario set it."""
         found = next((one for one in self._container_values[container] if one.file == "memory.high"), None)
-        return "" if found is None or found.given or found.value == NO_LIMIT else found.how
+        return (
+            ""
+            if found is None or found.given or found.value == NO_LIMIT
+            else f"{found.how} (Kubernetes {found.rules})"
+        )
 
     def _controls(self, container: str) -> dict[str, str]:
         """The control files of a container that Docker has no option for, where they differ from the kernel's

@@ -45,6 +45,8 @@ class HeldBack:
     """The limit; None for processors and devices."""
     first_s: float | None
     """When it began."""
+    derived_from: str = ""
+    """How the kubelet's Memory QoS came to this memory.high; empty where it did not set it."""
 
 
 def held_back(study: Study, name: str) -> list[HeldBack]:
@@ -72,10 +74,11 @@ def describe(name: str, one: HeldBack) -> str:
     long = "" if not one.seconds else f" for {format_seconds(one.seconds)}"
     match one.by:
         case "memory.high":
+            by = " (set by Memory QoS)" if one.derived_from else ""
             counted = "" if not one.times else f" (memory.events high: {one.times:,})"
             if is_throttled(one):
-                return f"{name} was throttled at its memory.high{bound}, above it{long}{counted}"
-            return f"{name} was kept to its memory.high{bound} by reclaim{counted}"
+                return f"{name} was throttled at its memory.high{bound}{by}, above it{long}{counted}"
+            return f"{name} was kept to its memory.high{bound}{by} by reclaim{counted}"
         case "memory.swap.max":
             return f"{name} had used up its swap limit (memory.swap.max){bound}{long}"
         case "memory.swap.high":
@@ -100,7 +103,11 @@ def hinders(one: HeldBack) -> bool:
 
 def restraint_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
     """One for each thing that held a container back."""
-    found = [describe(name, one) for name in study.containers for one in held_back(study, name)]
+    each = [(name, one) for name in study.containers for one in held_back(study, name)]
+    found = [describe(name, one) for name, one in each]
+    found += [
+        f"Memory QoS set the memory.high of {name}: {one.derived_from}" for name, one in each if one.derived_from
+    ]
     found += [describe("the pod", one) for one in held_back(study, POD_LABEL) if one.by == SWAP_MAX]
     return [f"{text[0].upper()}{text[1:]}." if text.startswith("the ") else f"{text}." for text in found]
 
@@ -124,7 +131,12 @@ def _memory_high(study: Study, name: str, lines: list[Timeline]) -> HeldBack | N
         return None
     seconds = sum(_spent(line, line.memory_current, lambda used: used > bounds[-1] + OVER_BYTES) for line in lines)
     first = min((rise.t for key in keys for rise in rises(study, key, "high")), default=None)
-    return HeldBack(MEMORY_HIGH, times, seconds, bounds[-1], first)
+    return HeldBack(MEMORY_HIGH, times, seconds, bounds[-1], first, _high_from(study, name))
+
+
+def _high_from(study: Study, name: str) -> str:
+    """How Memory QoS derived the memory.high of a container's newest instance; empty where it did not."""
+    return next((one.memory_high_from for one in reversed(study.instances_of(name))), "")
 
 
 def _swap_max(study: Study, lines: list[Timeline]) -> HeldBack | None:

@@ -96,6 +96,8 @@ class Stall:
         """Whether requests or probes met it."""
         return self.failed_probes > 0 or (self.hindered or 0) > SEEN * (self.requests or 0)
 
+    derived_from: str = ""
+    """Where `why` is memory.high: how the kubelet's Memory QoS came to it; empty where it did not set it."""
     pod: str = ""
     """The pod's name; empty in runs from before pods had names."""
 
@@ -192,6 +194,7 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
         inside=_inside(study, line.owner, begin, end) if container_of(line.label) == QUEUE_PROXY else None,
         killed=any(begin <= kill.time_s <= end + SECOND for kill in kills),
         why=why,
+        derived_from=_high_from(study, line.owner) if why == "memory.high" else "",
         swap_refaults=_rise(line.t, line.refaults_anon, begin, end),
         high_events=_rise(line.t, counted, begin, end),
         requests=None if met is None else len(met),
@@ -202,6 +205,10 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
         ),
         pod=line.owner.pod,
     )
+
+
+def _high_from(study: Study, owner: Owner) -> str:
+    return next((one.memory_high_from for one in study.instances if one.owner == owner), "")
 
 
 def _met(study: Study, label: str, begin: float, end: float) -> list[Request] | None:

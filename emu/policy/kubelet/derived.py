@@ -34,6 +34,7 @@ NO_LIMIT = "max"
 OOM_SCORE_ADJ = "oom_score_adj"
 """Of each process of a container; the only value here that is in no file of its cgroup."""
 _GIVEN = "set in the scenario"
+_RESERVES_NOTHING = "memoryReservationPolicy None reserves nothing"
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,7 @@ def pod_values(pod: Pod, node: NodeRules, given: Mapping[str, str] | None = None
 
 def node_values(levels: Levels, node: NodeRules) -> list[Value]:
     """What the node's cgroup of all pods (kubepods) gets."""
-    how = "requests of all pods"
-    if node.version >= RESERVATION_POLICY:
-        how = "requests of Guaranteed and Burstable pods, with TieredReservation"
+    how = _reserved("memory requests of all pods", node)
     rules = _rules(node.version, RESERVATION_POLICY)
     return [Value(file, value, how, rules) for file, value in levels.kubepods.items()]
 
@@ -131,15 +130,18 @@ def class_values(qos: QosClass, levels: Levels, node: NodeRules) -> list[Value]:
         return []
     if qos == "BestEffort":
         return [Value("cpu.weight", str(levels.besteffort_weight), "the least")]
-    how = "memory requests of all Burstable pods"
-    if node.memory_qos is not None and node.memory_qos.policy == "None" and node.version >= RESERVATION_POLICY:
-        how = "memoryReservationPolicy None reserves nothing"
+    how = _reserved("memory requests of all Burstable pods", node)
     rules = _rules(node.version, RESERVATION_POLICY)
     shares = levels.burstable_shares
     return [
         *(Value(file, value, how, rules) for file, value in levels.burstable.items()),
         Value("cpu.weight", str(levels.burstable_weight), _linear(shares, None, "requested by Burstable pods")),
     ]
+
+
+def _reserved(how: str, node: NodeRules) -> str:
+    policy = None if node.memory_qos is None else node.memory_qos.policy
+    return _RESERVES_NOTHING if policy == "None" and node.version >= RESERVATION_POLICY else how
 
 
 def class_reason(pod: Pod) -> str:
@@ -192,7 +194,7 @@ def _container_qos(pod: Pod, container: Container, node: NodeRules) -> list[Valu
     request = container.request(MEMORY)
     protected = f"requests.memory of {_size(request)}" if request else "no requests.memory"
     if version >= RESERVATION_POLICY and settings.policy == "None":
-        protected = "memoryReservationPolicy None protects nothing"
+        protected = _RESERVES_NOTHING
     rules = _rules(version, RESERVATION_POLICY)
     found = [Value(name, files[name], protected, rules) for name in ("memory.min", "memory.low") if name in files]
     high = memory.memory_high(request, container.limit(MEMORY), settings, version)

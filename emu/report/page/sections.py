@@ -254,6 +254,7 @@ def _machine(study: Study) -> Markup:
         ("containers", "plain processes, without Docker" if machine.runtime == "process" else None),
         ("Docker", machine.docker),
         ("cgroup driver", machine.cgroup_driver),
+        ("Kubernetes", machine.kubernetes and f"rules of {machine.kubernetes}"),
         ("pressure (PSI)", None if machine.psi is None else ("yes" if machine.psi else "not in this kernel")),
         ("block devices", devices or None),
         ("cgroup", study.pod_cgroup and element("code", study.pod_cgroup)),

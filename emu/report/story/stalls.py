@@ -64,7 +64,8 @@ def _way(stall: Stall) -> str:
 
 def _limit(stall: Stall) -> str:
     name = "memory.high" if stall.why == "memory.high" else "limit"
-    return f"{name} of {format_bytes(stall.limit_bytes)}"
+    by = " (set by Memory QoS)" if stall.derived_from else ""
+    return f"{name} of {format_bytes(stall.limit_bytes)}{by}"
 
 
 def _met(stall: Stall) -> list[str]:

@@ -45,6 +45,22 @@ def test_an_app_throttled_at_memory_high_is_said_to_be(tmp_path: Path) -> None:
     assert "from here on: app was throttled at its memory.high" in said
 
 
+def test_memory_high_that_memory_qos_derived_is_said_to_be(tmp_path: Path) -> None:
+    """The headline says who set it, and a sentence how it came about."""
+    how = "request 32 MiB + memoryThrottlingFactor 0.5 * (limit 64 MiB - request), in whole pages (Kubernetes 1.27 to 1.36)"
+    run = _begun(tmp_path, memory_max=64 * MIB, high=48 * MIB, high_from=how)
+    run.advance(2.0, {"app": {"anon": 52 * MIB}})
+    run.count("app", high=3000)
+    run.advance(10.0)
+    summary, said = _told(run)
+    assert summary["containers"]["app"]["held_back"][0]["derived_from"] == how
+    assert (
+        "app was throttled at its memory.high of 48 MiB (set by Memory QoS), above it"
+        in summary["verdict"]["headline"]
+    )
+    assert f"Memory QoS set the memory.high of app: {how}." in said
+
+
 def test_memory_high_that_reclaim_could_keep_is_no_headline(tmp_path: Path) -> None:
     """Page cache is reclaimed at memory.high without slowing anybody: a sentence, no more."""
     run = _begun(tmp_path, memory_max=128 * MIB, high=48 * MIB)

@@ -151,7 +151,7 @@ def test_swapping_back_and_forth_is_a_stall_of_its_own_kind(tmp_path: Path) -> N
 def test_memory_high_makes_a_stall_too(tmp_path: Path) -> None:
     """The kernel makes tasks sleep above memory.high: neither faults nor kills, and no answer."""
     run = FakeRun(tmp_path / "run", name="made-up")
-    group = run.start("app", memory_max=64 * MIB, high=48 * MIB)
+    group = run.start("app", memory_max=64 * MIB, high=48 * MIB, high_from="a formula")
     group.values.update(anon=40 * MIB)
     run.requests(1, 1.0, 1.1, done_s=14.0, status=None, error="unanswered")
     run.advance(2.0, {"app": {"anon": 51 * MIB}})
@@ -163,4 +163,7 @@ def test_memory_high_makes_a_stall_too(tmp_path: Path) -> None:
     [found] = stalls(study)
     assert (found.why, found.limit_bytes) == ("memory.high", 48 * MIB)
     headline = summarize(study)["verdict"]["headline"]
-    assert "alive but throttled: 1,500 high events" in headline and "at its memory.high of 48 MiB" in headline
+    assert (
+        "alive but throttled: 1,500 high events" in headline
+        and "at its memory.high of 48 MiB (set by Memory QoS)" in headline
+    )
