@@ -47,7 +47,7 @@ def test_an_app_throttled_at_memory_high_is_said_to_be(tmp_path: Path) -> None:
 
 def test_memory_high_that_memory_qos_derived_is_said_to_be(tmp_path: Path) -> None:
     """The headline says who set it, and a sentence how it came about."""
-    how = "request 32 MiB + memoryThrottlingFactor 0.5 * (limit 64 MiB - request), in whole pages (Kubernetes 1.27 to 1.36)"
+    how = "request 32 MiB + memoryThrottlingFactor 0.5 * (limit 64 MiB - request) (Kubernetes 1.27 to 1.36)"
     run = _begun(tmp_path, memory_max=64 * MIB, high=48 * MIB, high_from=how)
     run.advance(2.0, {"app": {"anon": 52 * MIB}})
     run.count("app", high=3000)

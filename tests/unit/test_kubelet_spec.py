@@ -1,0 +1,162 @@
+"""The node's kubelet in a scenario: its version, what it may be configured to do, and what contradicts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from emu.cli.main import main
+from emu.errors import EmuError
+from emu.scenario.reading import load_scenario, read_scenario, resolve
+from emu.serving.explained import Level, explained
+from emu.spec import ScenarioSpec
+
+HEAD = "name: a\nquestion: b\n"
+MIB, GIB = 2**20, 2**30
+
+
+def read(text: str) -> ScenarioSpec:
+    """A scenario with this node, or other keys."""
+    return read_scenario(HEAD + text, "f.yaml")
+
+
+def test_by_default_it_is_the_newest_that_is_known_with_its_features_off() -> None:
+    """Memory QoS and swap are off, and an OOM kill takes the whole container."""
+    node = read("").node
+    rules = node.rules(4 * GIB, 2 * GIB)
+    assert (node.kubernetes, rules.memory_qos, rules.swap_behavior) == ("1.36", None, "NoSwap")
+    assert rules.counts_the_group_as_one
+    assert rules.allocatable == 4 * GIB - 100 * MIB
+
+
+@pytest.mark.parametrize(
+    ("version", "factor"), [("1.26", 0.8), ("1.27", 0.9), ("1.36", 0.9), ("1.37", None), ("v1.30.2", 0.9)]
+)
+def test_the_factor_s_default_is_the_version_s(version: str, factor: float | None) -> None:
+    """`memoryQoS: {}` turns it on with what that kubelet starts with."""
+    qos = read(f'node: {{kubernetes: "{version}", memoryQoS: {{}}}}').node.rules(GIB, 0).memory_qos
+    assert qos is not None and qos.throttling_factor == factor
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ("{kubernetes: 1.3}", "f.yaml:3:20: node.kubernetes: the rules of Kubernetes 1.3 are not known"),
+        ('{kubernetes: "1.21"}', "the rules of Kubernetes 1.21 are not known"),
+        ('{kubernetes: "1.38"}', "emu knows the rules of 1.22 to 1.37"),
+        ("{kubernetes: newest}", "'newest' is not a Kubernetes version"),
+        ("{kubernetes: [1]}", "that is not a Kubernetes version"),
+        ("{memoryQoS: {memoryThrottlingFactor: 0}}", "node.memoryQoS.memoryThrottlingFactor: 0 is too small"),
+        ("{memoryQoS: {memoryThrottlingFactor: 1.1}}", "node.memoryQoS.memoryThrottlingFactor: 1.1 is too large"),
+        ("{memoryQoS: {memoryThrottlingFactor: .nan}}", "node.memoryQoS.memoryThrottlingFactor"),
+        ("{memoryQoS: {memoryReservationPolicy: Tiered}}", "write one of None, TieredReservation"),
+        (
+            '{kubernetes: "1.35", memoryQoS: {memoryReservationPolicy: TieredReservation}}',
+            "node.memoryQoS.memoryReservationPolicy: this Kubernetes version does not have memoryReservationPolicy",
+        ),
+        ("{memorySwap: {swapBehavior: UnlimitedSwap}}", "Kubernetes 1.36 has no UnlimitedSwap"),
+        ('{kubernetes: "1.27", memorySwap: {swapBehavior: LimitedSwap}}', "it is there from 1.28 on"),
+        ('{kubernetes: "1.31", singleProcessOOMKill: true}', "node.singleProcessOOMKill: this Kubernetes version"),
+    ],
+)
+def test_what_no_kubelet_has_is_refused(node: str, said: str) -> None:
+    """With its place, the reason and what to do."""
+    with pytest.raises(EmuError) as refused:
+        read(f"node: {node}")
+    wrong = refused.value
+    assert said in " ".join((wrong.what, wrong.why, wrong.fix))
+
+
+def test_a_sidecar_needs_a_version_that_has_them() -> None:
+    """An older API server would drop the field, and the pod would wait for it to exit."""
+    pod = "pod: {initContainers: [{name: mesh, restartPolicy: Always}]}\n"
+    assert read(f'{pod}node: {{kubernetes: "1.29"}}').pod.init_containers[0].is_sidecar
+    with pytest.raises(EmuError, match=r"f.yaml:3:52: .*restartPolicy: Kubernetes 1.28 has no sidecar"):
+        read(f'{pod}node: {{kubernetes: "1.28"}}')
+
+
+def test_what_is_not_given_stays_so_in_the_record() -> None:
+    """A resolved scenario leaves to the kubelet what the file left to it, and keeps what it set, `max` too."""
+    spec = read("pod: {app: {memory: {high: max, swapMax: 1Mi, oomGroup: false}}}\nnode: {memoryQoS: {}}")
+    again = read_scenario(resolve(spec), "again")
+    assert again == spec
+    given = again.pod.app.memory.given
+    assert given == {"memory.high": "max", "memory.swap.max": str(MIB), "memory.oom.group": "0"}
+    assert again.pod.queue_proxy.memory.given == {}
+
+
+def test_a_record_of_before_keeps_its_meaning() -> None:
+    """It says every control file, as they were written then: no Memory QoS changes them."""
+    old = "pod: {app: {memory: {high: max, low: 0, min: 0, swapMax: 0, oomGroup: true}}}"
+    assert len(read(old).pod.app.memory.given) == 5
+
+
+def level(tree: Level, *names: str) -> Level:
+    """The one that names lead to."""
+    for name in names:
+        tree = next(one for one in tree.below if one.name == name)
+    return tree
+
+
+def test_every_built_in_scenario_can_be_explained() -> None:
+    """A tree of node, classes, pods and containers, each container with all of its files."""
+    for name in ("queue-proxy-oom", "neighbours", "scale-to-zero", "init-container"):
+        spec = load_scenario(name)
+        tree = explained(spec, spec.node.rules(4 * GIB, GIB))
+        found = {one.name for qos in tree.below for pod in qos.below for one in pod.below}
+        assert found == {one for pod in spec.each_pod.values() for one in pod.containers}
+        for qos in tree.below:
+            for pod in qos.below:
+                for one in pod.below:
+                    files = {value.file for value in one.values}
+                    assert files >= {"memory.max", "memory.swap.max", "cpu.weight", "cpu.max", "oom_score_adj"}
+
+
+def test_the_tree_is_sorted_by_class() -> None:
+    """Pods are below their class, with the reason why they are in it."""
+    spec = load_scenario("neighbours")
+    tree = explained(spec, spec.node.rules(4 * GIB, GIB))
+    assert level(tree, "Burstable", "greedy").note == "hoarder has no CPU limit"
+    assert tree.note == "Kubernetes 1.36, NoSwap, Memory QoS off (no memory.min, memory.low, memory.high)"
+
+
+def explain(*words: str) -> Result:
+    """`emu explain`."""
+    return CliRunner().invoke(main, ["explain", *words])
+
+
+def test_explain_prints_the_tree_of_each_variant() -> None:
+    """With formulas and versions, at the size of the place it would run in."""
+    done = explain("memory-qos", "--on", "sandbox")
+    assert done.exit_code == 0, done.output
+    off, on = done.output.split("memory-qos, variant on:")
+    assert "memory.high  " not in off
+    formula = (
+        "request 32 MiB + memoryThrottlingFactor 0.6 * (limit 128 MiB - request), in whole pages  [1.27 to 1.36]"
+    )
+    assert formula in on and "93949952 (89.6 MiB)" in on
+    assert "MemTotal          3221225472 (3 GiB)" in on
+
+
+def test_explain_gives_json_too() -> None:
+    """The same tree, for programs."""
+    done = explain("queue-proxy-oom", "--on", "sandbox", "--set", "node.memoryQoS={}", "--json")
+    told = json.loads(done.output)
+    assert (told["scenario"], told["place"], told["tree"]["kind"]) == ("queue-proxy-oom", "sandbox", "node")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("queue-proxy-omo",), "did you mean queue-proxy-oom?"),
+        (("neighbours", "app-oom"), "a scenario is explained by itself"),
+        (("neighbours", "--set", "node.kubernetes=9"), "is not a Kubernetes version"),
+    ],
+)
+def test_explain_says_what_is_wrong_with_it(words: tuple[str, ...], said: str) -> None:
+    """As `emu run` would, with exit status 2."""
+    done = explain(*words)
+    assert done.exit_code == 2
+    assert said in done.output
