@@ -29,13 +29,21 @@ def stall_sentences(study: Study) -> list[str]:
             told.add(stall.container)
             found.append(f"{_goes_on(stall)}, so no process is killed; {_would_end(study, stall)}.")
     for stall in thrashing(study):
-        seen = "no request was slow because of it" if stall.requests else "no request was in flight"
+        seen = _passed(stall)
         seen += "" if stall.failed_probes or not _probes(study, stall) else " and no probe failed"
         found.append(
             f"{stall.container} lived at its {_limit(stall)} from {format_seconds(stall.begin_s)} to "
             f"{format_seconds(stall.end_s)} by {_way(stall)}, and kept working: {seen}."
         )
     return found
+
+
+def _passed(stall: Stall) -> str:
+    """What the requests that met it saw, too few of them for a stall."""
+    if stall.hindered and stall.requests:
+        slow = "was" if stall.hindered == 1 else "were"
+        return f"{stall.hindered:,} of {count(stall.requests, 'request')} under way then {slow} slow or failed"
+    return "no request was slow because of it" if stall.requests else "no request was in flight"
 
 
 def _words(study: Study, stall: Stall) -> str:

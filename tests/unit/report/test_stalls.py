@@ -148,6 +148,24 @@ def test_swapping_back_and_forth_is_a_stall_of_its_own_kind(tmp_path: Path) -> N
     assert "refaults from swap" in summarize(study)["verdict"]["headline"]
 
 
+def test_one_request_among_many_that_memory_high_held_is_said(tmp_path: Path) -> None:
+    """Too few for a stall; yet it is not said that no request was slow."""
+    run = FakeRun(tmp_path / "run", name="made-up")
+    group = run.start("app", memory_max=64 * MIB, high=48 * MIB)
+    group.values.update(anon=40 * MIB)
+    run.requests(9, 3.0, 12.0)
+    run.requests(1, 1.0, 1.1, done_s=14.0, status=None, error="unanswered")
+    run.advance(2.0, {"app": {"anon": 51 * MIB}})
+    for second in range(3, 13):
+        run.count("app", high=150)
+        run.advance(float(second))
+    run.advance(14.0)
+    study = read_study(run.finish())
+    assert stalls(study) == []
+    said = " ".join(summarize(study)["verdict"]["sentences"])
+    assert "kept working: 1 of 10 requests under way then was slow or failed" in said
+
+
 def test_memory_high_makes_a_stall_too(tmp_path: Path) -> None:
     """The kernel makes tasks sleep above memory.high: neither faults nor kills, and no answer."""
     run = FakeRun(tmp_path / "run", name="made-up")
