@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from emu.kubelet.eviction import Evictions
 from emu.kubelet.facts import EngineActed, EngineLost, Fact
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.worker import PodWorker
@@ -30,11 +31,14 @@ _STOP_TURN_S = 0.05
 class Node:
     """Every pod of a run. A context manager: leaving ends its threads, not the containers."""
 
-    def __init__(self, engine: Runtime, log: EventLog, run: RunDir, run_id: str) -> None:
+    def __init__(
+        self, engine: Runtime, log: EventLog, run: RunDir, run_id: str, evictions: Evictions | None = None
+    ) -> None:
         self._engine = engine
         self._log = log
         self._run = run
         self._run_id = run_id
+        self._evictions = evictions
         self._facts: queue.SimpleQueue[tuple[PodWorker | None, Fact] | None] = queue.SimpleQueue()
         """Each with the worker that it is for; None: for all. An item of None only ends the waiting."""
         self._workers: list[PodWorker] = []
@@ -100,6 +104,8 @@ class Node:
                 self._take(worker, fact)
             for worker in self._workers:
                 worker.act()
+            if self._evictions is not None:
+                self._evictions.act(self._workers, now())
         except EngineGone:
             self._lost = True
             for worker in self._workers:

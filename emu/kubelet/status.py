@@ -10,10 +10,20 @@ from collections.abc import Callable
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
 from emu.policy import lifecycle
+from emu.policy.kubelet import eviction
 from emu.policy.kubelet.messages import back_off_event
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
-from emu.record.events import BackOffBegan, ContainerExited, ContainerReady, EventLog, KubeletEvent, PodStatus, now
+from emu.record.events import (
+    BackOffBegan,
+    ContainerExited,
+    ContainerReady,
+    EventLog,
+    KubeletEvent,
+    PodEvicted,
+    PodStatus,
+    now,
+)
 
 
 class Status:
@@ -26,10 +36,22 @@ class Status:
         self.states = {one.name: ContainerState(role=one.role) for one in pod.template.containers}
         """Each container's state."""
         self._recorded: PodView | None = None
+        self._reason = ""
+        """The pod's own, where it has failed for one."""
 
     def view(self, *, terminating: bool) -> PodView:
         """The pod as kubectl would show it."""
-        return lifecycle.pod_view(list(self.states.values()), now(), terminating=terminating)
+        return lifecycle.pod_view(list(self.states.values()), now(), terminating=terminating, reason=self._reason)
+
+    def evicted(self, message: str, grace_s: int) -> None:
+        """The pod has failed: the kubelet evicts it."""
+        self._reason = eviction.EVICTED
+        self._log.append(PodEvicted(t=now(), message=message, grace_s=grace_s))
+        event = KubeletEvent(
+            t=now(), type="Warning", reason=eviction.EVICTED, message=message, container="", attempt=0
+        )
+        self._log.append(event)
+        self._on_event(event)
 
     def record_view(self, *, terminating: bool) -> None:
         """Record how kubectl would show the pod, if that has changed."""

@@ -19,7 +19,7 @@ from emu.kubelet.template import PodTemplate
 from emu.policy import lifecycle
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
-from emu.record.events import ContainerExited, ContainerStopping, EventLog, KubeletEvent, Note, now
+from emu.record.events import EVICTED, ContainerExited, ContainerStopping, EventLog, KubeletEvent, Note, now
 from emu.runtime.api import EngineGone, Runtime
 
 _SIGKILLED = 137
@@ -55,6 +55,8 @@ class PodWorker:
         """The instance of each container that runs or ran last."""
         self._killed_for: dict[str, Kind] = {}
         self._ending = self._terminating = self._done = False
+        self.evicted = False
+        """The kubelet has ended it for the node's sake."""
         self.stop_by = 0.0
         """When its containers should have ended, once they are to."""
         self.blind = False
@@ -117,7 +119,9 @@ class PodWorker:
         """A container has started and not ended."""
         return any(state.phase == "running" for state in self.states.values())
 
-    def _running(self) -> list[Instance]:
+    @property
+    def running(self) -> list[Instance]:
+        """The instances of the containers that run."""
         return [
             self.instances[name]
             for name, state in self.states.items()
@@ -173,7 +177,7 @@ class PodWorker:
         last_grace_s = 0 if self._end.hurried else template.last_grace_s
         grace_s = template.grace_s if hooks else last_grace_s
         self.stop_by = now() + grace_s + _STOP_MARGIN_S
-        running = self._running()
+        running = self.running
         if hooks:
             self._end.hold_hooks({one.id for one in running if self._is_signalled_at_once(one)})
         self._probes.end(hooks=hooks)
@@ -182,12 +186,25 @@ class PodWorker:
                 self._status.record_stopping(instance.container)
             self._stop(instance, grace_s, why if hooks else "run")
 
+    def evict(self, message: str, grace_s: int) -> None:
+        """End it for the node's sake; it stays as it is then, and is not started again."""
+        if self._ending or self.blind:
+            return
+        self._ending = self.evicted = True
+        self.stop_by = now() + grace_s + _STOP_MARGIN_S
+        self._status.evicted(message, grace_s)
+        self._probes.end(hooks=True)
+        for instance in self.running:
+            self._status.record_stopping(instance.container)
+            self._stop(instance, grace_s, EVICTED)
+        self._record_view()
+
     def hurry(self) -> None:
         """The run was interrupted: hooks and grace periods are waited for no longer, those under way among them."""
         self._end.hurry()
         if self._ending:
             self.stop_by = now() + _STOP_MARGIN_S
-            for instance in self._running():
+            for instance in self.running:
                 self._stop(instance, 0, "run")
 
     def join(self) -> None:
@@ -214,7 +231,7 @@ class PodWorker:
             return []
         names = list(self.states)
         later = names[names.index(instance.container) + 1 :]
-        return [one.id for one in self._running() if one.container in later]
+        return [one.id for one in self.running if one.container in later]
 
     # Starting and ending
 
@@ -255,7 +272,7 @@ class PodWorker:
         if self._done or not lifecycle.is_done(self.states.values()):
             return
         self._done = True
-        for instance in self._running():
+        for instance in self.running:
             self._status.record_stopping(instance.container)
             self._stop(instance, self._pod.template.grace_s, "pod")
 
@@ -317,5 +334,5 @@ class PodWorker:
         self._status.probed(name, started=self._probes.started(name), ready=self._probes.ready(name))
 
     def _record_view(self) -> None:
-        if self._terminating or not self._ending:
+        if self._terminating or self.evicted or not self._ending:
             self._status.record_view(terminating=self._terminating)

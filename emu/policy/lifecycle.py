@@ -176,9 +176,12 @@ class PodView:
     restarts: int
 
 
-def pod_view(containers: Sequence[ContainerState], now: float, *, terminating: bool = False) -> PodView:
+def pod_view(
+    containers: Sequence[ContainerState], now: float, *, terminating: bool = False, reason: str = ""
+) -> PodView:
     """READY STATUS RESTARTS as `kubectl get pod` prints them: a back-off shows the exit's reason until the kubelet's
-    next look and CrashLoopBackOff while it waits. `terminating`: the pod is being deleted.
+    next look and CrashLoopBackOff while it waits. `terminating`: the pod is being deleted. `reason`: the pod's own,
+    for which it has failed (Evicted).
     """
     inits = [state for state in containers if state.role != "container"]
     own = [state for state in containers if state.role == "container"]
@@ -187,7 +190,8 @@ def pod_view(containers: Sequence[ContainerState], now: float, *, terminating: b
     facts = PodFacts(
         [_printable(state, now, first) for state in own],
         [_printable(state, now, first) for state in inits],
-        phase=_phase(own, inits),
+        phase="Failed" if reason else _phase(own, inits),
+        reason=reason,
         ready=all(state.ready for state in containers),
         initialized=initialized or any(state.phase != "waiting" for state in own),
         deleted=terminating,

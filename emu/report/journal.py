@@ -104,7 +104,7 @@ def _notable(study: Study) -> Iterator[Entry]:
             yield Entry(start.first_byte_s, "emu", text, detail)
     for owner in study.timelines:
         yield from _counted(study, owner)
-    for happening in (*study.pod_statuses, *study.back_offs, *study.notes):
+    for happening in (*study.pod_statuses, *study.back_offs, *study.evictions, *study.notes):
         yield Entry(happening.t, "emu", _words(study, happening), happening.detail)
     for event in study.pod_events:
         if event.type == "Warning" or event.reason == "Killing":

@@ -20,6 +20,7 @@ from emu.errors import EmuError
 from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.recorder import RunRecorder
+from emu.kubelet.eviction import Evictions
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.pods import Pods
@@ -114,7 +115,9 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 )  # fmt: skip
                 stack.enter_context(starts).measure()
             else:
-                node = stack.enter_context(Node(engine, log, run, run_id))
+                rules = _node_rules(spec)
+                evictions = Evictions(rules, find_cgroup2().path, cgroup.path, log, now()) if rules.eviction else None
+                node = stack.enter_context(Node(engine, log, run, run_id, evictions))
                 driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep)
                 planned = {
                     name: PlannedPod(one, templates[name], partial(make, name)) for name, one in spec.each_pod.items()

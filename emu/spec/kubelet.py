@@ -9,7 +9,13 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from emu.policy.kubelet.derived import NodeRules
 from emu.policy.kubelet.memory import MemoryQos
 from emu.policy.kubelet.node import node_memory
-from emu.policy.kubelet.thresholds import ThresholdSettings, thresholds
+from emu.policy.kubelet.thresholds import (
+    DEFAULT_HARD,
+    MEMORY_AVAILABLE,
+    ThresholdError,
+    ThresholdSettings,
+    thresholds,
+)
 from emu.policy.kubelet.version import (
     KEP_2570_FLOOR_FORMULA,
     LATEST,
@@ -95,6 +101,11 @@ class KubeletSpec(Model):
     A container's `memory.oomGroup` overrides it.
     """
 
+    eviction_hard: dict[str, str] = Field(default_factory=dict)
+    """The kubelet's evictionHard: `memory.available: 100Mi`, or a per cent. Every 10 s a pod is evicted if less than
+    that is available, on the node or of what all pods may use. Default: no eviction.
+    """
+
     @property
     def version(self) -> Version:
         """The Kubernetes version."""
@@ -102,7 +113,8 @@ class KubeletSpec(Model):
 
     def rules(self, memory_bytes: int, swap_bytes: int) -> NodeRules:
         """On a machine of this size."""
-        allocatable = node_memory(memory_bytes, hard=thresholds(ThresholdSettings())).allocatable
+        found = thresholds(ThresholdSettings(self.eviction_hard or DEFAULT_HARD))
+        allocatable = node_memory(memory_bytes, hard=found).allocatable
         qos = self.memory_qos
         return NodeRules(
             memory_bytes=memory_bytes,
@@ -114,10 +126,12 @@ class KubeletSpec(Model):
             swap_behavior=self.memory_swap.swap_behavior,
             single_process_oom_kill=self.single_process_oom_kill,
             allocatable_bytes=allocatable,
+            eviction=tuple(found) if self.eviction_hard else (),
         )
 
     def check(self) -> None:
         """SpecError for a setting that the version does not have."""
+        self._check_eviction()
         version, swap = self.version, self.memory_swap.swap_behavior
         policy = None if self.memory_qos is None else self.memory_qos.memory_reservation_policy
         if policy == "TieredReservation" and version < RESERVATION_POLICY:
@@ -133,6 +147,18 @@ class KubeletSpec(Model):
                 fix="use LimitedSwap, or set `memory.swapMax: max` for a container",
                 at=("memorySwap", "swapBehavior"),
             )
+
+    def _check_eviction(self) -> None:
+        for signal, text in self.eviction_hard.items():
+            at = ("evictionHard", signal)
+            if signal != MEMORY_AVAILABLE:
+                what, why = f"emu has no signal {signal!r}", "it evicts for memory alone"
+                raise SpecError(what, why=why, fix=f"use {MEMORY_AVAILABLE}", at=at)
+            try:
+                thresholds(ThresholdSettings({signal: text}))
+            except ThresholdError as wrong:
+                why = "a kubelet does not start with it"
+                raise SpecError(str(wrong), why=why, fix="write a size or a per cent", at=at) from None
 
 
 def _later(what: str, since: Version, *at: str) -> SpecError:

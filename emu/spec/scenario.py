@@ -246,6 +246,19 @@ class ScenarioSpec(Model):
         return self
 
     @model_validator(mode="after")
+    def _pods_can_be_evicted(self) -> Self:
+        scaled = any(pod.autoscaling is not None for pod in self.each_pod.values())
+        if self.node.eviction_hard and (scaled or self.starts is not None):
+            key = "autoscaling" if scaled else "starts"
+            raise SpecError(
+                f"a scenario has either `evictionHard` or `{key}`, not both",
+                why="an evicted pod stays as it is: no controller makes another",
+                fix="remove one of them",
+                at=("node", "evictionHard"),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _sidecars_are_known(self) -> Self:
         for name, pod in self.each_pod.items():
             for index, one in enumerate(pod.init_containers):

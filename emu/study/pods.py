@@ -45,6 +45,7 @@ def of_pods(study: Study, pods: Collection[str]) -> Study:
         docker_events=[one for one in study.docker_events if one.detail.get("id") in ids],
         pod_statuses=[one for one in study.pod_statuses if one.pod in pods],
         back_offs=[one for one in study.back_offs if one.pod in pods],
+        evictions=[one for one in study.evictions if one.pod in pods],
         pod_events=[one for one in study.pod_events if one.pod in pods],
         freezes=[one for one in study.freezes if one.pod in pods],
         commands=[one for one in study.commands if one.pod in pods],
@@ -75,7 +76,10 @@ def named(study: Study, *, by_pod: bool = False) -> Study:
         docker_events=[replace(one, subject=name(one.pod, one.subject)) for one in study.docker_events],
         back_offs=[replace(one, subject=name(one.pod, one.subject)) for one in study.back_offs],
         failed_probes=[replace(one, subject=name(one.pod, one.subject)) for one in study.failed_probes],
-        pod_events=[replace(one, container=name(one.pod, one.container)) for one in study.pod_events],
+        pod_events=[
+            replace(one, container=name(one.pod, one.container) or (one.pod if by_pod else workload(one.pod)))
+            for one in study.pod_events
+        ],
         freezes=[replace(one, container=name(one.pod, one.container)) for one in study.freezes],
         commands=[replace(one, container=name(one.pod, one.container)) for one in study.commands],
         pids={pid: own(owner) for pid, owner in study.pids.items()},

@@ -34,6 +34,7 @@ from emu.record.events import (
     Owner,
     PhaseBegan,
     PhaseEnded,
+    PodEvicted,
     PodStatus,
     RecorderReport,
     RunBegan,
@@ -307,6 +308,9 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 text = f"restarting failed container={event.container} at once"
                 text = back_off_message(event.delay_s, event.container) if event.delay_s else text
                 study.back_offs.append(Happening(t, "back-off", event.container, text, detail, event.pod))
+            case PodEvicted():
+                detail = {"grace_s": event.grace_s}
+                study.evictions.append(Happening(t, "eviction", "pod", event.message, detail, event.pod))
             case CommandRan():
                 study.commands.append(
                     Command(

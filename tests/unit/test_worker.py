@@ -99,6 +99,24 @@ def test_a_pod_that_ends_starts_nothing(working: Working) -> None:
     assert (len(working.engine.made), working.exits) == (3, [])
 
 
+def test_an_evicted_pod_has_failed_and_stays_so(working: Working) -> None:
+    """Its containers end within the eviction's grace and are not started again; kubectl shows how they ended, and
+    before that the reason.
+    """
+    working.worker.evict("The node was low on resource: memory. ", 1)
+    assert working.worker.evicted and working.worker.runs
+    assert working.worker.view.status == "Evicted"
+    working.worker.evict("again", 1)
+    assert working.recorded("Evicted") == ["The node was low on resource: memory. "]
+    working.worker.join()
+    assert ("stop 2", "it.pod.job.0") in working.engine.calls
+    for name in ("job", "other"):
+        working.ends(name, 0, 0)
+    working.worker.act()
+    assert (working.worker.view.status, working.worker.view.restarts) == ("Completed", 0)
+    assert (len(working.engine.made), working.exits) == (3, [])
+
+
 def test_a_lost_engine_is_raised(working: Working) -> None:
     """It is nothing that a worker could act on; so is a pause container that is told to end."""
     with pytest.raises(EngineGone):

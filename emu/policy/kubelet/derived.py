@@ -14,6 +14,7 @@ from emu.policy.kubelet import memory
 from emu.policy.kubelet.cpu import PERIOD_USEC, cpu_quota_usec, cpu_shares, cpu_weight, runtime_cpu_weight
 from emu.policy.kubelet.memory import Levels, MemoryQos, SwapBehavior
 from emu.policy.kubelet.pod import Container, Pod
+from emu.policy.kubelet.thresholds import Threshold
 from emu.policy.kubelet.version import (
     CRITICAL_PODS_DO_NOT_SWAP,
     KEP_2570_FLOOR_FORMULA,
@@ -51,6 +52,10 @@ class NodeRules:
     single_process_oom_kill: bool = False
     allocatable_bytes: int | None = None
     """What the node has for pods; None: all of its memory."""
+    kubepods_max: int | None = None
+    """memory.max of the cgroup of all pods; None: it has no limit."""
+    eviction: tuple[Threshold, ...] = ()
+    """When pods are evicted; empty: never."""
 
     @property
     def allocatable(self) -> int:

@@ -18,6 +18,7 @@ from emu.record.events.freezer import (
 from emu.record.events.kernel import CgroupGone, CgroupSeen, KernelLogGap, MemoryEventsRose, OomKillLogged
 from emu.record.events.log import EventLog, now
 from emu.record.events.pod import (
+    EVICTED,
     SCALE_DOWN,
     SCALED_TO_ZERO,
     BackOffBegan,
@@ -29,6 +30,7 @@ from emu.record.events.pod import (
     ContainerStopping,
     DockerEvent,
     KubeletEvent,
+    PodEvicted,
     PodStatus,
 )
 from emu.record.events.reading import Damage, DamagedLineError, from_line, parse_line, read_events
@@ -46,6 +48,7 @@ from emu.record.events.run import (
 from emu.record.events.serving import PodScaled, RequestsEnded, RequestsHeld, RequestsWaited, StartMeasured
 
 __all__ = [
+    "EVICTED",
     "KINDS",
     "LONGEST_RUN_S",
     "POD_LABEL",
@@ -82,6 +85,7 @@ __all__ = [
     "Owner",
     "PhaseBegan",
     "PhaseEnded",
+    "PodEvicted",
     "PodScaled",
     "PodStatus",
     "RecorderReport",

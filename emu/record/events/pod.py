@@ -9,6 +9,8 @@ from emu.record.events.base import Event, OfContainer, OfPod
 
 SCALE_DOWN = "scale-down"
 """Why a container is told to end that is scaled to zero."""
+EVICTED = "evicted"
+"""Why a container is told to end whose pod is evicted."""
 SCALED_TO_ZERO = "ScaledToZero"
 """A pod's status, in kubectl's manner, while there is none."""
 
@@ -77,8 +79,8 @@ class ContainerStopping(OfContainer):
 
     kind: ClassVar[str] = "container-stopping"
     why: str
-    """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `scale-down` (it is scaled to zero), `run`
-    (the run is over).
+    """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `scale-down` (it is scaled to zero),
+    `evicted` (the pod is evicted), `run` (the run is over).
     """
     grace_s: float
     """From now to SIGKILL."""
@@ -111,6 +113,16 @@ class KubeletEvent(OfContainer):
     reason: str
     """Unhealthy, Killing, BackOff …"""
     message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodEvicted(OfPod):
+    """The kubelet ends the pod because the node is short of memory; it is not started again."""
+
+    kind: ClassVar[str] = "pod-evicted"
+    message: str
+    """As in the pod's status."""
+    grace_s: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.policy.printing import print_age
-from emu.record.events import SCALE_DOWN
+from emu.record.events import EVICTED, SCALE_DOWN
 from emu.report.describe import describe
 from emu.report.page.figures import Figure
 from emu.report.page.html import Markup, at, element, exact_size, facts, folded, join, section, size, table
@@ -95,6 +95,7 @@ def _described(study: Study) -> Markup:
 _WHY = {
     "pod": "the pod was to end",
     SCALE_DOWN: "scaled to zero",
+    EVICTED: "evicted",
     "liveness": "liveness probe failed",
     "startup": "startup probe failed",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.freezes import FREEZES
 from emu.report.topics.scaling import SCALE_TO_ZERO
 
-TOPICS = (SCALE_TO_ZERO, FREEZES)
+TOPICS = (EVICTIONS, SCALE_TO_ZERO, FREEZES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emu.record.events import SCALE_DOWN, Owner
+from emu.record.events import EVICTED, SCALE_DOWN, Owner
 
 SANDBOX = "sandbox"
 """The pause container that holds the pod's network: part of the pod, of no interest to most readers."""
@@ -21,7 +21,7 @@ class Stop:
 
     why: str
     """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `scale-down` (it was scaled to zero),
-    `run` (the run was over).
+    `evicted` (its pod was evicted), `run` (the run was over).
     """
     asked_s: float
     """When its preStop hook began, or SIGTERM came at once."""
@@ -34,7 +34,7 @@ class Stop:
     @property
     def with_pod(self) -> bool:
         """Its pod was to end while the run went on."""
-        return self.why in ("pod", SCALE_DOWN)
+        return self.why in ("pod", SCALE_DOWN, EVICTED)
 
 
 @dataclass(frozen=True)

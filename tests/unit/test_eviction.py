@@ -1,0 +1,145 @@
+"""The eviction manager of a run: when it looks, whom it evicts, and when it looks again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EmuError
+from emu.kubelet.eviction import Evictions
+from emu.kubelet.pod import Instance
+from emu.kubelet.template import ContainerTemplate, PodTemplate
+from emu.record.events import EventLog, Note, read_events
+from emu.scenario.reading import read_scenario
+from emu.spec import Resources
+
+MIB = 2**20
+HEAD = "name: a\nquestion: b\n"
+
+
+def template(request: str | None) -> PodTemplate:
+    """A pod of one container."""
+    asked = {} if request is None else {"requests": {"memory": request}}
+    one = ContainerTemplate(name="main", image="batch:1", resources=Resources.model_validate(asked))
+    return PodTemplate(containers=(one,))
+
+
+@dataclass
+class FakeWorker:
+    """A pod that runs until it is evicted, and then until the test says so."""
+
+    pod: str
+    template: PodTemplate
+    running: list[Instance]
+    runs: bool = True
+    evicted: bool = False
+    told: list[tuple[str, int]] = field(default_factory=list)
+
+    def evict(self, message: str, grace_s: int) -> None:
+        """Remembered."""
+        self.evicted = True
+        self.told.append((message, grace_s))
+
+
+class Node:
+    """A node of 1000 MiB whose cgroups are folders; 900 MiB of it may be taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = EventLog(folder / "events.jsonl")
+        spec = read_scenario(HEAD + "node: {evictionHard: {memory.available: 100Mi}}", "f.yaml")
+        self.uses("", 500)
+        self.uses("kubepods", 0)
+        rules = spec.node.rules(1000 * MIB, 0)
+        self.evictions = Evictions(rules, folder, folder / "kubepods", self.log, 0.0)
+
+    def uses(self, name: str, mib: int, cache: int = 0) -> Path:
+        """What a cgroup holds, and how much of it is inactive file pages."""
+        path = self.folder / name
+        path.mkdir(exist_ok=True)
+        (path / "memory.current").write_text(f"{mib * MIB}\n")
+        text = f"anon {(mib - cache) * MIB}\nfile {cache * MIB}\ninactive_file {cache * MIB}\n"
+        (path / "memory.stat").write_text(text)
+        return path
+
+    def pod(self, name: str, mib: int, request: str | None = None) -> FakeWorker:
+        """A pod that holds so much."""
+        path = self.uses(name, mib)
+        return FakeWorker(name, template(request), [Instance(name, "main", 0, name, name, path)])
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A node that is not short of memory."""
+    made = Node(tmp_path)
+    yield made
+    made.log.close()
+
+
+def test_it_looks_every_ten_seconds_and_not_sooner(node: Node) -> None:
+    """What takes memory fast is met by the kernel first."""
+    greedy = node.pod("greedy", 500)
+    node.uses("", 950)
+    node.evictions.act([greedy], 9.9)
+    assert greedy.told == []
+    node.evictions.act([greedy], 10.0)
+    message = (
+        "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. "
+        "Container main was using 500Mi, request is 0, has larger consumption of memory. "
+    )
+    assert greedy.told == [(message, 1)]
+    node.log.close()
+    notes = [one for one in read_events(node.folder / "events.jsonl") if isinstance(one, Note)]
+    assert [one.what for one in notes] == ["EvictionThresholdMet"]
+
+
+def test_page_cache_that_can_go_is_no_pressure(node: Node) -> None:
+    """inactive_file is not in the working set."""
+    pod = node.pod("pod", 500)
+    node.uses("", 990, cache=200)
+    node.evictions.act([pod], 10.0)
+    assert pod.told == []
+
+
+def test_who_is_above_its_request_goes_first_and_one_at_a_time(node: Node) -> None:
+    """The next look comes as soon as the pod has ended, and no later than 30 s after."""
+    large, small = node.pod("large", 400, request="500Mi"), node.pod("small", 20)
+    node.uses("", 950)
+    node.evictions.act([large, small], 10.0)
+    assert (len(large.told), len(small.told)) == (0, 1)
+    node.evictions.act([large, small], 25.0)
+    assert large.told == []
+    small.runs = False
+    node.evictions.act([large, small], 26.0)
+    assert len(large.told) == 1
+    node.evictions.act([large, small], 30.0)
+    node.evictions.act([large, small], 57.0)
+    assert (len(large.told), len(small.told)) == (1, 1)
+
+
+def test_what_all_pods_may_use_is_a_signal_too(node: Node) -> None:
+    """Without a limit of its own it is all of the machine's memory."""
+    pod = node.pod("pod", 500)
+    node.uses("kubepods", 950)
+    node.evictions.act([pod], 10.0)
+    assert "available: 50Mi" in pod.told[0][0]
+
+
+@pytest.mark.parametrize(
+    ("hard", "said"),
+    [
+        ("{nodefs.available: 10%}", "emu has no signal 'nodefs.available'"),
+        ("{memory.available: lots}", "node.evictionHard.memory.available"),
+        ("{memory.available: -1%}", "node.evictionHard.memory.available"),
+        ("{memory.available: 1Mi}}\npod: {autoscaling: {}", "either `evictionHard` or `autoscaling`"),
+        ("{memory.available: 1Mi}}\nstarts: {temperatures: [cold]", "either `evictionHard` or `starts`"),
+    ],
+)
+def test_a_threshold_that_no_kubelet_starts_with_is_refused(hard: str, said: str) -> None:
+    """With its place."""
+    with pytest.raises(EmuError) as refused:
+        read_scenario(f"{HEAD}node: {{evictionHard: {hard}}}", "f.yaml")
+    assert said in str(refused.value)
