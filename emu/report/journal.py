@@ -9,9 +9,9 @@ from typing import Any, Literal
 from emu.files.regular import read_lines
 from emu.machine import output
 from emu.record.events import Owner
-from emu.report.story.kills import victim_words
-from emu.report.story.machine import machine_short_at
-from emu.report.story.reasons import reason_words
+from emu.report.topics.kills import victim_words
+from emu.report.topics.machine import machine_short_at
+from emu.report.topics.reasons import reason_words
 from emu.report.words import count
 from emu.study.counters import Rise, rises
 from emu.study.model.instances import PodEvent

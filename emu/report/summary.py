@@ -19,8 +19,8 @@ from emu.policy.expectations import Expectation, parse_expectation
 from emu.record.events import POD_LABEL, SCALED_TO_ZERO
 from emu.record.rundir import FORMAT, RunDir
 from emu.report.describe import age_s, describe, pod_age_s
-from emu.report.story.machine import global_stalls, machine_is_short
-from emu.report.story.story import compose
+from emu.report.story import compose
+from emu.report.topics.machine import global_stalls, machine_is_short
 from emu.report.topics.registry import TOPICS
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, add, first, last, rounded, startup_s, times

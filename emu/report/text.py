@@ -11,7 +11,7 @@ from rich.text import Text
 
 from emu.policy.expectations import show_figure
 from emu.policy.printing import print_age
-from emu.report.story.reasons import reason_words
+from emu.report.topics.reasons import reason_words
 from emu.report.topics.registry import TOPICS
 from emu.report.topics.topic import Listing
 from emu.report.words import is_late, late_text, latency_cells, of_limit

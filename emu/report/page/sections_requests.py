@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.report.page.html import Markup, element, folded, section, table, unbroken
-from emu.report.story.reasons import reason_words
+from emu.report.topics.reasons import reason_words
 from emu.report.words import is_late, late_text, latency_cells
 from emu.study.measures import SHARES
 from emu.study.model.study import Study

@@ -13,8 +13,8 @@ from emu.record.events import RequestsEnded
 from emu.record.rundir import RunDir
 from emu.report.journal import entries
 from emu.report.page.render import render_html
-from emu.report.story.reasons import reason_words
 from emu.report.summary import summarize
+from emu.report.topics.reasons import reason_words
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, POD_NAME, FakeRun

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.report.story.story import Story
+from emu.report.story import Story
 from emu.report.summary import summarize
 from emu.report.words import all_of, count, listed, of_limit, share
 from emu.study.study import read_study

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from emu.report.story.reasons import reasons_told
+from emu.report.topics.reasons import reasons_told
 from emu.report.words import all_of, count, is_late, listed, share
 from emu.study.measures import percentile, says_something
 from emu.study.model.requests import OK

@@ -9,16 +9,16 @@ import signal
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.story.clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
-from emu.report.story.inits import init_sentences
-from emu.report.story.kills import kill_headline, kill_sentences
-from emu.report.story.machine import machine_headline, machine_sentences
-from emu.report.story.memory import cache_headline, memory_sentences, swap_headline
-from emu.report.story.reasons import wait_sentences
-from emu.report.story.sidecars import sidecar_sentences
-from emu.report.story.stalls import stall_headline, stall_sentences
-from emu.report.story.starts import start_headline, start_sentences
+from emu.report.topics.clients import BROUGHT, TOO_SLOW, answers_headline, bound_headline, client_sentences
+from emu.report.topics.inits import init_sentences
+from emu.report.topics.kills import kill_headline, kill_sentences
+from emu.report.topics.machine import machine_headline, machine_sentences
+from emu.report.topics.memory import cache_headline, memory_sentences, swap_headline
+from emu.report.topics.reasons import wait_sentences
 from emu.report.topics.registry import TOPICS
+from emu.report.topics.sidecars import sidecar_sentences
+from emu.report.topics.stalls import stall_headline, stall_sentences
+from emu.report.topics.starts import start_headline, start_sentences
 from emu.report.words import listed, of_limit
 from emu.study.model.instances import SANDBOX, Instance
 from emu.study.model.study import Study

@@ -1,1 +1,0 @@
-"""The verdict in words, a module for each subject."""
