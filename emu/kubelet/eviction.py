@@ -56,11 +56,12 @@ class Evictions:
     """Of one node. `act` is called at every turn of the run."""
 
     def __init__(self, node: NodeRules, root: Path, kubepods: Path, log: EventLog, began: float) -> None:
-        """`root`: where cgroup2 is mounted. `kubepods`: the cgroup of all pods. `began`: the first look is 10 s
-        later.
+        """`root`: where cgroup2 is mounted. `kubepods`: the cgroup of all pods, which is all that there is of a node
+        with a memory of its own. `began`: the first look is 10 s later.
         """
         self._node = node
-        self._root, self._kubepods = Cgroup(root), Cgroup(kubepods)
+        self._kubepods = Cgroup(kubepods)
+        self._root = Cgroup(root) if node.kubepods_max is None else self._kubepods
         self._log = log
         self._settings = Settings(node.eviction, version=node.version)
         self._state = State()

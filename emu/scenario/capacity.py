@@ -28,6 +28,9 @@ def lacking(plays: dict[str, ScenarioSpec], place: str, memory_bytes: int, swap_
                     f"it has {format_bytes(memory_bytes)}, and the sandbox's memory is a part of it",
                     "lower sandbox.memory",
                 )
+        if spec.node.eviction_hard and (why := spec.node.refused(memory)) is not None:
+            fix = "lower node.evictionHard" + (", or raise sandbox.memory" if place == SANDBOX else "")
+            yield EmuError(f"{name}: a kubelet would not start on a node of {format_bytes(memory)}", why, fix)
         for pod in spec.each_pod.values():
             yield from _of_pod(name, pod, memory, swap, place)
 

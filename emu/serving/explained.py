@@ -13,6 +13,7 @@ from emu.policy.kubelet.version import RESERVATION_POLICY, shown
 from emu.policy.qos import QosClass, qos_class
 from emu.serving.template import pod_template
 from emu.spec import ScenarioSpec
+from emu.units import format_bytes
 
 CLASSES: tuple[QosClass, ...] = ("Guaranteed", "Burstable", "BestEffort")
 
@@ -55,14 +56,16 @@ def _settings(node: NodeRules) -> str:
         said.append(f"Memory QoS on: memoryThrottlingFactor {'not set' if factor is None else f'{factor:g}'}")
         if node.version >= RESERVATION_POLICY:
             said.append(f"memoryReservationPolicy {node.memory_qos.policy}")
+    said += [f"evicts at {one.signal}<{one.value.text_of(node.memory_bytes)}" for one in node.eviction[:1]]
     return ", ".join(said)
 
 
 def _machine(node: NodeRules) -> list[Value]:
+    kept = node.memory_bytes - node.allocatable
     return [
         Value("MemTotal", str(node.memory_bytes)),
         Value("SwapTotal", str(node.swap_bytes)),
-        Value("allocatable", str(node.allocatable), "MemTotal - evictionHard memory.available<100Mi"),
+        Value("allocatable", str(node.allocatable), f"MemTotal - evictionHard of {format_bytes(kept)}"),
     ]
 
 

@@ -129,6 +129,12 @@ class KubeletSpec(Model):
             eviction=tuple(found) if self.eviction_hard else (),
         )
 
+    def refused(self, memory_bytes: int) -> str | None:
+        """Why the kubelet does not start on a node of this size, in its words; None: it starts."""
+        return node_memory(
+            memory_bytes, hard=thresholds(ThresholdSettings(self.eviction_hard or DEFAULT_HARD))
+        ).refused
+
     def check(self) -> None:
         """SpecError for a setting that the version does not have."""
         self._check_eviction()

@@ -35,6 +35,12 @@ def said(pod: str, place: str = "host", more: str = "") -> list[str]:
         ("{app: {memory: {min: 5Gi}}}", "host", "", "memory.min of the pod's containers is 5 GiB in all"),
         ("{app: {memory: {swapMax: max}}}", "host", "", "app may use swap, but there is none"),
         ("{app: {memory: {swapMax: 1Mi}}}", "sandbox", "sandbox: {swap: 0}", "app may use swap, but there is none"),
+        (
+            "{}",
+            "host",
+            "node: {evictionHard: {memory.available: 5Gi}}",
+            "a kubelet would not start on a node of 4 GiB",
+        ),
         ("{}", "sandbox", "sandbox: {memory: 64Gi}", "sandbox.memory of 64 GiB is more than this host has"),
     ],
 )
