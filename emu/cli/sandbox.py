@@ -70,7 +70,7 @@ _OPTIONS = (
         "--boot-deadline",
         "boot_deadline_s",
         metavar="DURATION",
-        default="60s",
+        default="3m",
         show_default=True,
         callback=_seconds,
         help="Give up if the guest is not ready by then.",
