@@ -37,6 +37,11 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
     return value
 
 
+def _connected(address: str) -> ClientConnection:
+    """Its socket. A browser that is busy answers no ping, and is none the worse for it."""
+    return connect(address, max_size=None, open_timeout=DEADLINE_S, ping_interval=None)
+
+
 class Browser:
     """The process, and the tab in which pages are opened."""
 
@@ -48,7 +53,7 @@ class Browser:
         port, path = said.read_text().split("\n")[:2]
         self._open = ExitStack()
         address = f"ws://127.0.0.1:{port}{path}"
-        self._socket: ClientConnection = self._open.enter_context(connect(address, max_size=None))
+        self._socket: ClientConnection = self._open.enter_context(_connected(address))
         self._numbers = itertools.count(1)
         self._session: str | None = None
         self.complaints: list[str] = []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +16,9 @@ from emu.machine.proc import start_time
 from emu.sandbox.uml import parts
 from emu.sandbox.uml.guest import Guest
 from emu.sandbox.uml.keeper import KERNEL, session_members
+from emu.sandbox.uml.leftovers import Mark
 
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,16 +39,31 @@ def wait_until(true: Callable[[], object], what: str) -> None:
 
 
 class Kept:
-    """The processes and the directory of a guest that runs now."""
+    """The processes and the directory of a guest that runs now. Where pids are few, theirs are soon somebody else's:
+    each is known by its start too.
+    """
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
-        self.keeper = json.loads((scratch / "state.json").read_text())["keeper"]["pid"]
-        self.kernel = json.loads((scratch / KERNEL).read_text())["pid"]
+        self._keeper = Mark(**json.loads((scratch / "state.json").read_text())["keeper"])
+        self._kernel = Mark(**json.loads((scratch / KERNEL).read_text()))
+        self.keeper, self.kernel = self._keeper.pid, self._kernel.pid
+
+    def session(self) -> list[int]:
+        """The kernel and all that it started, as far as they live."""
+        if start_time(self.kernel) not in (None, self._kernel.started):
+            return []  # a session keeps its number as long as a member lives
+        return session_members(self.kernel)
 
     def processes(self) -> list[int]:
         """Every process of the guest that is left."""
-        return [pid for pid in {self.keeper, *session_members(self.kernel)} if start_time(pid) is not None]
+        return [*([self.keeper] if self._keeper.alive() else []), *self.session()]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send all of the kernel's a signal, the kernel first, which starts and ends the others."""
+        for pid in sorted(self.session(), key=lambda pid: pid != self.kernel):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def gone(self) -> bool:
         """Whether it has left neither a process nor its scratch directory."""

@@ -150,8 +150,13 @@ def test_a_container_runs(box: Shared) -> None:
 def test_the_kernels_log(box: Shared) -> None:
     """`journalctl -k -o json` tells what the guest's kernel said, an object a line."""
     box.sh("echo '<3>a mark of ours' > /dev/kmsg")
-    lines = box.sh("journalctl -k -o json --no-pager").out.splitlines()
-    assert any("Linux version" in json.loads(line).get("MESSAGE", "") for line in lines)
+
+    def told() -> list[str]:
+        lines = box.sh("journalctl -k -o json --no-pager").out.splitlines()
+        return [json.loads(line).get("MESSAGE", "") for line in lines]
+
+    wait_until(lambda: "a mark of ours" in told(), "the journal to have read what the kernel logged")
+    assert any("Linux version" in message for message in told())
 
 
 WRITE_TO_THE_END = """
@@ -188,9 +193,15 @@ def test_shared_directories_are_written_through(box: Shared) -> None:
     """A shared directory is at the same path, and what is written there is here at once, before the writer ends."""
     seen: list[bool] = []
     file = box.directory / "from-guest"
-    watcher = threading.Thread(
-        target=lambda: (wait_until(file.exists, "the file"), seen.append(True), (box.directory / "go").touch())
-    )
+
+    def watch() -> None:
+        try:
+            wait_until(file.exists, "the file")
+            seen.append(True)
+        finally:
+            (box.directory / "go").touch()
+
+    watcher = threading.Thread(target=watch)
     watcher.start()
     ended = box.sh(f"exec 3>{file}; echo here >&3; while ! [ -e {box.directory}/go ]; do sleep 0.1; done")
     watcher.join()

@@ -12,7 +12,7 @@ from emu.sandbox.uml.guest import Guest
 from tests.sandbox.conftest import Shared
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN_DEADLINE_S = 300
+RUN_DEADLINE_S = 900
 
 
 def test_a_pod_runs_where_no_engine_does(cache: Path, tmp_path: Path) -> None:
