@@ -24,6 +24,7 @@ from emu.daemon.queue_proxy.proxy import Proxy
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
+from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 ANSWER = (
@@ -94,7 +95,7 @@ async def played(limit: int, clients: int) -> KnownRequests:
 @pytest.mark.parametrize(("limit", "clients"), [(0, 1), (1, 5)], ids=["at once", "after a wait in the breaker"])
 def test_a_known_exchange_is_as_new_once_it_is_reset(limit: int, clients: int) -> None:
     """Whatever a request whose answer came at once has changed, `reset` sets, or the next request's begin."""
-    requests = asyncio.run(asyncio.wait_for(played(limit, clients), 30.0))
+    requests = asyncio.run(asyncio.wait_for(played(limit, clients), DEADLINE_S))
     known: Any = requests.known.get(GET)
     conn: Any = object()
     assert requests.spare

@@ -31,6 +31,7 @@ from emu.record.events import (
     OfPod,
     read_events,
 )
+from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 PAUSE, RESUME = b'{ "action": "pause" }', b'{"action":"resume"}'
 
@@ -287,7 +288,7 @@ def test_memory_is_reclaimed_after_the_pause_step_by_step_until_the_resume(
             await asyncio.sleep(0.005)
         assert await running.freezer.handle(b"token-1", RESUME) == (200, "")
 
-    asyncio.run(asyncio.wait_for(story(), 20))
+    asyncio.run(asyncio.wait_for(story(), DEADLINE_S))
     assert asked == [("app", "25%"), ("sidecar", "25%")]
     (event, _) = (event for event in running.events() if isinstance(event, MemoryReclaimed))
     assert (event.before["current"], event.after["current"], event.why) == (100, 80, "no swap")
@@ -337,7 +338,7 @@ def test_the_wire(pods: Path, method: FakeMethod, tmp_path: Path) -> None:
         writer.close()
         await server.stop(1)
 
-    asyncio.run(asyncio.wait_for(story(), 20))
+    asyncio.run(asyncio.wait_for(story(), DEADLINE_S))
     running.close()
 
 
@@ -346,7 +347,7 @@ def test_the_journal_gets_fields_of_its_own(pods: Path, method: FakeMethod, tmp_
     path = str(tmp_path / "journal")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(path)
-        listener.settimeout(10)
+        listener.settimeout(DEADLINE_S)
         running = Running(pods, method, tmp_path, journal=journald.Journald("emu-freezer", path), run="run-1")
         running.ask(PAUSE)
         entry = dict(line.split(b"=", 1) for line in listener.recv(65536).splitlines())

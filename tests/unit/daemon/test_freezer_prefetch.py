@@ -21,6 +21,7 @@ from emu.daemon.freezer.prefetcher import Prefetcher
 from emu.policy.prefetching import Area, common, total
 from emu.policy.reclaiming import Held
 from emu.record.events import ContainerResumed, EventLog, FreezerFailed, MemoryPrefetched, read_events
+from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 PAGE = 4096
 SWAPPED = [Area(1, 0, 100 * PAGE, 100 * PAGE)]
@@ -142,7 +143,7 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Target, wakes:
             await until(lambda n=number: seen.count("swapped") > n or "prefetch-failed" in seen)
             assert await made.handle(b"token", RESUME) == (200, "")
 
-    asyncio.run(asyncio.wait_for(story(), 30))
+    asyncio.run(asyncio.wait_for(story(), DEADLINE_S))
     made.close()
     return list(read_events(tmp_path / "events.jsonl"))
 

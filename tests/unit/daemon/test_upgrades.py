@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.sync.server import Server, ServerConnection, serve
 
-from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy
+from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, StartProxy
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: thing\r\n\r\n",
@@ -49,7 +49,7 @@ class TestWebsockets:
         with connect(_through(proxy), max_size=None, proxy=None) as client:
             for message in ("hello", b"x" * (8 << 20)):
                 client.send(message)
-                assert client.recv(timeout=20) == message
+                assert client.recv(timeout=DEADLINE_S) == message
 
     def test_a_websocket_holds_its_place_in_the_breaker(self, queue_proxy: StartProxy, echo: Server) -> None:
         """With containerConcurrency 1 the next waits until the first is closed."""
@@ -57,27 +57,27 @@ class TestWebsockets:
         opened = threading.Event()
 
         def second() -> None:
-            with connect(_through(proxy), proxy=None, open_timeout=20):
+            with connect(_through(proxy), proxy=None, open_timeout=DEADLINE_S):
                 opened.set()
 
         with connect(_through(proxy), proxy=None) as first:
             thread = threading.Thread(target=second)
             thread.start()
             first.send("still here")
-            assert first.recv(timeout=20) == "still here"
+            assert first.recv(timeout=DEADLINE_S) == "still here"
             assert not opened.wait(0.3)
-        thread.join(20)
+        thread.join(DEADLINE_S)
         assert opened.is_set()
 
     def test_the_revision_timeout_cuts_it(self, queue_proxy: StartProxy, echo: Server) -> None:
         """However busy it is."""
-        proxy = queue_proxy(USER_PORT=echo.socket.getsockname()[1], REVISION_TIMEOUT_SECONDS=1)
+        proxy = queue_proxy(USER_PORT=echo.socket.getsockname()[1], REVISION_TIMEOUT_SECONDS=3)
         begun = time.monotonic()
         with connect(_through(proxy), proxy=None) as client, pytest.raises(ConnectionClosed):
-            while time.monotonic() - begun < 20:
+            while time.monotonic() - begun < DEADLINE_S:
                 client.send("busy")
-                client.recv(timeout=20)
-        assert 0.9 < time.monotonic() - begun < 10
+                client.recv(timeout=DEADLINE_S)
+        assert 2.9 < time.monotonic() - begun < DEADLINE_S
 
     def test_it_may_go_on_for_a_while_after_sigterm(self, queue_proxy: StartProxy, echo: Server) -> None:
         """The process ends when it is closed."""
@@ -86,7 +86,7 @@ class TestWebsockets:
             proxy.term()
             assert proxy.event("stopping")["hijacked"] == 1
             client.send("goodbye")
-            assert client.recv(timeout=20) == "goodbye"
+            assert client.recv(timeout=DEADLINE_S) == "goodbye"
         assert proxy.wait() == 0
 
     def test_but_not_for_ever(self, queue_proxy: StartProxy, echo: Server) -> None:
@@ -95,7 +95,7 @@ class TestWebsockets:
         with connect(_through(proxy), proxy=None) as client:
             proxy.term()
             with pytest.raises(ConnectionClosed):
-                client.recv(timeout=20)
+                client.recv(timeout=DEADLINE_S)
         assert proxy.wait() == 0
 
 
@@ -146,7 +146,7 @@ class TestAnyProtocol:
         assert sender.is_alive()
         assert proxy.memory("RssAnon") - before < 2 << 20
         client.skip(total)
-        sender.join(20)
+        sender.join(DEADLINE_S)
 
     def test_no_upgrade_is_an_ordinary_answer(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """And the connection goes on with the next request, even one that was sent before."""
