@@ -43,6 +43,7 @@ ROOTS = (
     "oom_kills",
     "stalls",
     "thrashing",
+    "evictions",
     "freezes",
     "freezer",
     "autoscaling",

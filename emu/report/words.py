@@ -72,3 +72,18 @@ def latency_cells(known: dict[str, Any]) -> list[str | None]:
         None if known.get(name) is None or not says_something(name, n) else format_seconds(known[name] / 1e3)
         for name in SHARES
     ]
+
+
+def moment(t: float | None) -> str | None:
+    """A time of the run, to the millisecond."""
+    return None if t is None else f"{t:.3f} s"
+
+
+def milliseconds(value: float | None) -> str | None:
+    """`1.4 s` of 1400; None stays None."""
+    return None if value is None else format_seconds(value / 1e3)
+
+
+def size(value: int | None) -> str | None:
+    """`31.5 MiB`; None stays None."""
+    return None if value is None else format_bytes(value)

@@ -13,8 +13,10 @@ from emu.report.page.figures import Figure, run_figure
 from emu.report.page.header import header
 from emu.report.page.html import Markup, element, join, section, text
 from emu.report.page.packing import compressed, pack
+from emu.report.page.parts import topic_sections
 from emu.report.page.sections import sections
-from emu.report.page.sections_starts import starts_parts
+from emu.report.topics.registry import FIRST
+from emu.report.topics.topic import View
 from emu.study.model.study import Study
 from emu.study.pods import named
 
@@ -36,12 +38,12 @@ def render_html(
     if scenario_text is None:
         scenario_text = study.run.scenario_text()
     figure = run_figure(study, summary)
-    each, study = named(study, by_pod=True), named(study)
+    view = View(named(study), named(study, by_pod=True), summary)
     body = [
-        header(study, summary),
-        *starts_parts(study, summary),
+        header(view.study, summary),
+        *topic_sections(FIRST, view),
         figure_part("Timeline", _HINT, figure),
-        *sections(study, each, summary, figure, scenario_text),
+        *sections(view, figure, scenario_text),
     ]
     name = study.scenario or summary.get("scenario") or "run"
     return page(str(name), body, figure, study.run_id or str(name), library)

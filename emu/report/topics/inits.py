@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from emu.report.topics.topic import Figures, Topic
 from emu.report.words import of_limit
 from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
@@ -11,7 +12,7 @@ from emu.units import format_bytes, format_seconds
 _WORTH_TELLING = 1 << 20
 
 
-def init_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+def sentences(study: Study, summary: Figures) -> list[str]:
     """One for each init container that completed, and one on what the pod holds for them."""
     done = [
         one for one in study.instances if one.completed and one.started_s is not None and one.exited_s is not None
@@ -38,3 +39,6 @@ def _left_behind(study: Study, summary: dict[str, Any]) -> list[str]:
         f"{format_bytes(whole - sum(held))} of page cache outlived the init containers that touched it first: their "
         "cgroups are gone, so it is charged to the pod and to no container, and whoever reads it again pays nothing."
     ]
+
+
+INITS = Topic("Init containers", sentences=sentences)

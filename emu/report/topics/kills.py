@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Log, Name, Note, Part, Topic, View, Words, of_pod
 from emu.report.words import count, listed, of_limit
 from emu.study.model.kills import OomVerdict
+from emu.study.model.machine import KernelLine
 from emu.study.model.study import Study
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
 from emu.units import format_bytes, format_seconds, often
@@ -32,7 +36,12 @@ _PROBES = ("liveness", "readiness", "startup")
 _WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled flag"}
 
 
-def kill_sentences(study: Study) -> list[str]:
+def figures(study: Study) -> Figures:
+    """`oom_kills`: each, with all that is known of it."""
+    return {"oom_kills": [of_pod(kill) for kill in study.kills]}
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
     """The first kill of each container, and where Docker's flag lied."""
     found = [text for kill in _one_each(study.kills) for text in _sentences(study, kill)]
     return [*found, *_at_end(study), *_flags(study)]
@@ -210,3 +219,108 @@ def _flags(study: Study) -> list[str]:
         if entry.docker_oom_killed and not any(kill.owner == entry.owner for kill in study.kills):
             found.append(f"Docker calls {entry.container} OOMKilled, but memory.events shows no oom_kill.")
     return found
+
+
+def kill_parts(view: View) -> Iterator[Part]:
+    """A row for each kill, and the kernel's own words; on the terminal a line for each."""
+    kills = view.each.kills
+    if not kills:
+        yield Note("No OOM kill was recorded.", style="missing")
+        return
+    heads = ("at", "container", "attempt", "ran out", "asked for memory", "killed", "pid", "it held", "in flight",
+             "whose", "swap", "evidence", "said otherwise")  # fmt: skip
+    numbers = ("at", "attempt", "pid", "in flight")
+    columns = tuple(Column(head, number=head in numbers) for head in heads)
+    yield Listing(columns, tuple(map(_row, kills)), place="page", whole=True)
+    blocks = _oom_blocks(view.each.kernel_lines)
+    for kill in kills:
+        yield from _kernel_words(kill, blocks, first=kill is kills[0])
+    for kill in kills:
+        yield from _lines(kill)
+
+
+def _lines(kill: OomVerdict) -> Iterator[Note]:
+    what = "a child of " if kill.child else ""
+    limit = "" if kill.limit_bytes is None else f", limit {format_bytes(kill.limit_bytes)}"
+    doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
+    where = f"{what}{kill.container}, {kill.level} level{limit}"
+    yield Note(f"{kill.time_s:10.3f} s  {where}; known from {', '.join(kill.evidence)}{doubts}", "terminal")
+    yield from (Note(f"{'':14}{line}", "terminal", "rest") for line in kill.log)
+
+
+def _row(kill: OomVerdict) -> tuple[Cell, ...]:
+    limit = "" if kill.limit_bytes is None else f", memory.max {format_bytes(kill.limit_bytes)}"
+    return (
+        f"{kill.time_s:.3f} s",
+        Name(kill.container),
+        kill.attempt,
+        Words(f"{kill.level}{limit}"),
+        kill.invoker,
+        f"{kill.victim or 'not known'}{' (a child; the container lived on)' if kill.child else ''}",
+        ", ".join(map(str, kill.pids)) if len(kill.pids) > 1 else kill.pid and str(kill.pid),
+        _held(kill),
+        kill.in_flight,
+        _whose(kill),
+        _SWAP.get(kill.swap_left or ""),
+        tuple(map(Name, kill.evidence)) or "none",
+        ", ".join(kill.contradicts) or None,
+    )
+
+
+_SWAP = {
+    "not-allowed": "not allowed",
+    "limit": "its limit used up",
+    "no-swap": "the machine has none",
+    "machine-full": "the machine's was full",
+    "some": "some was left",
+}
+
+
+def _whose(kill: OomVerdict) -> str | None:
+    """Whose processes held most of it."""
+    one = kill.culprit
+    if one is None:
+        return None
+    who = {"main": "its main process", "child": "its children"}.get(one.kind, f"what {one.kind} ran")
+    return who if one.rss_bytes is None else f"{who}: {format_bytes(one.rss_bytes)}"
+
+
+def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Iterator[Log]:
+    """The kernel's own block about a kill, or the lines that are left of it."""
+    block = next((lines for lines in blocks if kill.pid is not None and _tells_of(lines, kill.pid)), None)
+    lines = [log_line(line) for line in block] if block else list(kill.log)
+    if lines:
+        title = f"{kill.time_s:.3f} s, {kill.container}: the kernel's own words ({len(lines)} lines)"
+        yield Log(title, tuple(lines), opened=first)
+
+
+def _held(kill: OomVerdict) -> str | None:
+    named = [("anon-rss", kill.anon_rss_bytes), ("file-rss", kill.file_rss_bytes)]
+    named += [("shmem-rss", kill.shmem_rss_bytes or None), ("swap", kill.swap_bytes or None)]
+    text = ", ".join(f"{name} {format_bytes(value)}" for name, value in named if value is not None)
+    return Words(text) if text else None
+
+
+def _oom_blocks(lines: list[KernelLine]) -> list[list[KernelLine]]:
+    """OOM lines cut where someone invoked the killer."""
+    blocks: list[list[KernelLine]] = []
+    for line in lines:
+        if not line.oom:
+            continue
+        if not blocks or " invoked oom-killer:" in line.text:
+            blocks.append([])
+        blocks[-1].append(line)
+    return blocks
+
+
+def _tells_of(lines: list[KernelLine], pid: int) -> bool:
+    return any(f"Killed process {pid} (" in line.text for line in lines)
+
+
+def log_line(line: KernelLine) -> str:
+    """A line of the kernel's log as `journalctl -o short-monotonic` has it, on the run's clock."""
+    body = line.text.replace("\\x0a", "\n").replace("\n", "\n" + " " * 15)
+    return f"[{line.t:12.6f}] {body}"
+
+
+KILLS = Topic("OOM kills", figures, sentences=sentences, more=kill_parts)

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 from math import inf
 
+from emu.report.topics.topic import Figures, Topic
 from emu.report.words import count, listed, of_limit
+from emu.study.measures import last
 from emu.study.model.study import Study
 
 SHORT_BYTES, SHORT_SHARE = 100 * 2**20, 0.1
 """A machine is short with less than this available: the kubelet's own threshold to evict, or on a small machine this
 share of its memory.
 """
+
+
+def figures(study: Study) -> Figures:
+    """`host`: the memory of the whole machine, and whether it ran short."""
+    host = study.host
+    available = [value for value in host.available if value is not None]
+    used = [value for value in host.swap_used if value is not None]
+    return {
+        "host": {
+            "memory_total_bytes": last(host.total),
+            "memory_available_min_bytes": min(available, default=None),
+            "swap_used_peak_bytes": max(used, default=None),
+            "swap_total_bytes": last(host.swap_total),
+            "reclaim_stalls": global_stalls(study),
+            "ran_short": None if not available else machine_is_short(study) is not None,
+            "other_kills": list(study.other_kills),
+        }
+    }
 
 
 def global_stalls(study: Study) -> int | None:
@@ -26,7 +46,7 @@ def machine_headline(study: Study) -> list[str]:
     return [*found, *([other_kills_words(study)] if study.other_kills else [])]
 
 
-def machine_sentences(study: Study) -> list[str]:
+def sentences(study: Study, summary: Figures) -> list[str]:
     """The same, with what it means."""
     short, found = machine_is_short(study), []
     if short is not None:
@@ -70,3 +90,6 @@ def other_kills_words(study: Study) -> str:
     """Processes outside the pod that the kernel killed because the machine had no memory left."""
     killed = count(len(study.other_kills), "process", "processes")
     return f"the kernel killed {killed} outside the pod"
+
+
+MACHINE = Topic("Machine", figures, sentences=sentences)

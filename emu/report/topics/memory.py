@@ -6,12 +6,82 @@ that is the price of a small limit (files read again, pages swapped), not a near
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from emu.report.words import count, listed, of_limit
+from emu.report.topics.sparkline import sparkline
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Size, Topic, View, pod_section
+from emu.report.words import count, listed, moment, of_limit, size
+from emu.study.counters import value_at
+from emu.study.measures import PEAKS, Window, first, times
+from emu.study.model.instances import Instance
 from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
+from emu.study.pods import of_pods, workloads
+from emu.study.restraints import HeldBack, bound, describe, restraint_sentences
 from emu.study.stalls import stalls
 from emu.units import format_bytes, format_seconds, often
+
+
+def memory_figures(window: Window, lines: list[Timeline], study: Study) -> dict[str, Any]:
+    """What a window of time saw of a container or the pod: for the whole run and for each phase alike."""
+    page = study.machine.page_bytes
+    cpu_usec = window.counted(lines, "cpu_usec")
+    stalls = {
+        f"{what}_stall_{name}_ms": window.counted(lines, f"{prefix}_{name}_usec")
+        for what, prefix in (("memory", "psi"), ("io", "io"))
+        for name in ("some", "full")
+    }
+    throttled_usec = window.counted(lines, "throttled_usec")
+    return {
+        **{name: window.peak(lines, column) for name, column in PEAKS.items()},
+        "memory_held_gib_seconds": window.held(lines, "memory_current"),
+        "swap_held_gib_seconds": window.held(lines, "swap"),
+        **window.io(lines),
+        "refault_bytes": times(window.counted(lines, "refaults"), page),
+        "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
+        "major_faults": window.counted(lines, "pgmajfault"),
+        "cpu_s": None if cpu_usec is None else cpu_usec / 1e6,
+        "cpu_throttled_s": None if throttled_usec is None else throttled_usec / 1e6,
+        **{name: None if usec is None else usec / 1e3 for name, usec in stalls.items()},
+    }
+
+
+def swap_event_figures(window: Window, lines: list[Timeline]) -> dict[str, int | None]:
+    """memory.swap.events, by counter; None each where it was never read."""
+    return {
+        name: window.rise((line.t, line.swap_events[name]) for line in lines if name in line.swap_events)
+        for name in ("high", "max", "fail")
+    }
+
+
+def last_alive(study: Study, newest: Instance | None) -> float:
+    """When to ask how a container stands at its end: its memory is gone before its cgroup is, so just before it was
+    killed, else when the load was over, else at the last sample.
+    """
+    kills = [kill for kill in study.kills if newest and kill.owner == newest.owner and not kill.child]
+    if kills:
+        return kills[-1].time_s
+    exited = newest.exited_s if newest and newest.exited_s is not None else study.duration_s
+    over = max((phase.end_s for phase in study.phases), default=exited)
+    return min(over, exited)
+
+
+def end_figures(study: Study, lines: list[Timeline], end_s: float) -> dict[str, Any]:
+    """How it stood in the end, and how far its anonymous memory had grown since the first request."""
+    columns = {"memory": "memory_current", "anon": "anon", "file": "page_cache", "swap": "swap"}
+    ends: dict[str, Any] = {}
+    for name, column in columns.items():
+        ends[f"{name}_end_bytes"] = value_at(lines[-1].t, getattr(lines[-1], column), end_s) if lines else None
+    begin = study.first_request_s
+    start = None
+    if lines and begin is not None:
+        start = value_at(lines[0].t, lines[0].anon, begin)
+        start = first(lines[0].anon) if start is None else start
+    peak = Window(study).peak(lines, "anon")
+    grown = None if start is None or peak is None else peak - start
+    return {**ends, "anon_start_bytes": start, "anon_growth_bytes": grown}
+
 
 WORTH_TELLING = 2**20
 """Less traffic than this is noise of starting up."""
@@ -27,12 +97,13 @@ STALLED = 0.05
 """A container that stood still for this share of the run is worth a sentence."""
 
 
-def swap_headline(study: Study, summary: dict[str, Any]) -> list[str]:
-    """Who lives on swap, and what went through it."""
-    return [words for name in study.containers if (words := _swap(name, summary["containers"][name]))]
+def headline(study: Study, summary: Figures) -> list[str]:
+    """Who lives on swap, and who read files again because the page cache had no room."""
+    swap = [words for name in study.containers if (words := _swap(name, summary["containers"][name]))]
+    return [*swap, *_cache_headline(study, summary)]
 
 
-def cache_headline(study: Study, summary: dict[str, Any]) -> list[str]:
+def _cache_headline(study: Study, summary: Figures) -> list[str]:
     """Who read files again because the page cache had no room."""
     found = []
     for name in study.containers:
@@ -51,9 +122,9 @@ def cache_headline(study: Study, summary: dict[str, Any]) -> list[str]:
     return found
 
 
-def memory_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
-    """Page cache, swap, near hits and stalls of each container."""
-    found: list[str] = []
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """What held containers back; then page cache, swap, near hits and stalls of each."""
+    found = restraint_sentences(study, summary)
     thrashed = {stall.container for stall in stalls(study)}
     emptied = {freeze.container for freeze in study.freezes if freeze.memory.reclaimed_bytes is not None}
     for name in study.containers:
@@ -146,3 +217,106 @@ def _stalls(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
     if stalled is None or study.duration_s <= 0 or stalled / 1e3 < STALLED * study.duration_s:
         return []
     return [f"All of {name} stalled waiting for memory for {format_seconds(stalled / 1e3)} (memory.pressure, full)."]
+
+
+_PARTS = ("anon", "file", "shmem", "kernel", "slab_reclaimable", "sock", "swap")
+_HEADS = {"file": "page cache", "slab_reclaimable": "reclaimable slab"}
+_NOTHING = (None, "0 B")
+_TOTALS = (
+    ("peak", "memory_peak_bytes"),
+    ("anon peak", "anon_peak_bytes"),
+    ("page cache peak", "file_peak_bytes"),
+    ("kernel peak", "kernel_peak_bytes"),
+    ("reclaimable slab peak", "slab_reclaimable_peak_bytes"),
+    ("other kernel peak", "kernel_unreclaimable_peak_bytes"),
+    ("swap peak", "swap_peak_bytes"),
+    ("disk read", "disk_read_bytes"),
+    ("disk written", "disk_write_bytes"),
+    ("swap read", "swap_io_read_bytes"),
+    ("swap written", "swap_io_write_bytes"),
+    ("read again", "refault_bytes"),
+    ("OOM kills", "oom_kills"),
+    ("restarts", "restarts"),
+)
+"""Columns of the table of containers, and their names in summary.json."""
+
+
+def memory_parts(view: View) -> Iterator[Part]:
+    """Peaks, and what held containers back."""
+    if view.summary:
+        yield from _on_terminal(view)
+    if view.study.instances:
+        yield _totals(view.summary)
+        yield _held_back(view.summary)
+
+
+def _on_terminal(view: View) -> Iterator[Part]:
+    rows = [_peaks(view.study, name, known) for name, known in view.summary["containers"].items()]
+    rows += _pod_peaks(view.study, view.summary)
+    heads = ("container", *(_HEADS.get(name, name) for name in _PARTS), "total", "over the run")
+    kept = [i for i in range(len(heads)) if any(row[i] not in _NOTHING for row in rows)]
+    if rows:
+        shown = tuple(tuple(row[i] for i in kept) for row in rows)
+        yield Listing(tuple(heads[i] for i in kept), shown, place="terminal", whole=True)
+    for name, known in view.summary["containers"].items():
+        for one in known["held_back"]:
+            yield Note(f"held back: {describe(name, HeldBack(**one))}", "terminal", "warning")
+
+
+def _peaks(study: Study, name: str, known: Figures) -> tuple[Cell, ...]:
+    total, (limit, which) = known["memory_peak_bytes"], bound(known)
+    whole = None if total is None else of_limit(total, limit) + (f" ({which})" if which else "")
+    over = sparkline(study, study.timelines_of(name), study.kills_of(name))
+    return (name, *(size(known[f"{part}_peak_bytes"]) for part in _PARTS), whole, over)
+
+
+def _pod_peaks(study: Study, summary: Figures) -> Iterator[tuple[Cell, ...]]:
+    loads = workloads(study)
+    for load, pods in loads.items():
+        every = [summary["pods"][pod] for pod in pods if pod in summary["pods"]] or [summary["pod"]]
+        if any(pod["memory_peak_bytes"] is not None for pod in every):
+            whole = of_limit(_most(every, "memory_peak_bytes") or 0, every[-1]["memory_limit_bytes"])
+            over = sparkline(study, of_pods(study, pods).pod_timelines)
+            peaks = (size(_most(every, f"{part}_peak_bytes")) for part in _PARTS)
+            yield (f"pod {load}" if len(loads) > 1 else "pod", *peaks, whole, over)
+
+
+def _most(pods: list[Figures], name: str) -> int | None:
+    return max((pod[name] for pod in pods if pod[name] is not None), default=None)
+
+
+def _totals(summary: Figures) -> Listing:
+    known = {**summary["containers"], "pod": summary["pod"]}
+    heads = ("", "limit", "memory.high", *(head for head, _ in _TOTALS))
+    return Listing(heads, tuple(_total(name, one) for name, one in known.items()), place="page", whole=True)
+
+
+def _total(name: str, known: Figures) -> tuple[Cell, ...]:
+    limit, high = known["memory_limit_bytes"], known.get("memory_high_bytes")
+    values = (_cell(key, known[key]) for _, key in _TOTALS)
+    return (name, "none" if limit is None else Size(limit), None if high is None else Size(high), *values)
+
+
+def _cell(key: str, value: int | None) -> Cell:
+    return Size(value) if key.endswith("_bytes") and value is not None else value
+
+
+def _held_back(summary: Figures) -> Listing:
+    """What slowed containers: limits, swap, processors, devices."""
+    rows = tuple(
+        (
+            name,
+            one["by"],
+            None if one["bound_bytes"] is None else Size(one["bound_bytes"]),
+            one["times"],
+            moment(one["first_s"]),
+            None if one["seconds"] is None else format_seconds(one["seconds"]),
+        )
+        for name, known in summary["containers"].items()
+        for one in known["held_back"]
+    )
+    heads = ("", Column("by", number=False), "limit", "times", "from", "for")
+    return Listing(heads, rows, title="Held back", place="page", whole=True)
+
+
+MEMORY = Topic("Memory, peaks", headline=headline, sentences=sentences, more=memory_parts, section=pod_section)

@@ -1,9 +1,59 @@
-"""All topics that are one module each, in the order in which a report has them."""
+"""All topics, in the order in which a report has them, and where that differs.
+
+A topic that no order names follows those that it names.
+"""
 
 from __future__ import annotations
 
+from emu.report.topics.containers import CONTAINERS
+from emu.report.topics.events import EVENTS
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.freezes import FREEZES
+from emu.report.topics.inits import INITS
+from emu.report.topics.kills import KILLS
+from emu.report.topics.machine import MACHINE
+from emu.report.topics.memory import MEMORY
+from emu.report.topics.phases import PHASES
+from emu.report.topics.pods import PODS
+from emu.report.topics.requests import REQUESTS
 from emu.report.topics.scaling import SCALE_TO_ZERO
+from emu.report.topics.sidecars import SIDECARS
+from emu.report.topics.stalls import STALLS
+from emu.report.topics.starts import STARTS
+from emu.report.topics.topic import Figures, Topic
+from emu.study.model.study import Study
 
-TOPICS = (EVICTIONS, SCALE_TO_ZERO, FREEZES)
+TOPICS = (
+    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, STALLS, EVICTIONS, SCALE_TO_ZERO, FREEZES,
+    MACHINE, INITS, SIDECARS,
+)  # fmt: skip
+"""The order of the page."""
+FIRST = (STARTS,)
+"""These come first of all: on the terminal before what was expected, on the page above the picture."""
+
+
+def figures_of(study: Study) -> Figures:
+    """Every topic's names in summary.json."""
+    return {name: figures for topic in TOPICS for name, figures in topic.figures(study).items()}
+
+
+def in_words() -> list[Topic]:
+    """In the order of sentences: what died, what stood still, how the rest ended, what clients saw, and then why. The
+    first that has a headline gives the verdict its, where nothing was killed.
+    """
+    return _ordered(KILLS, STALLS, CONTAINERS, REQUESTS, STARTS, EVICTIONS, SCALE_TO_ZERO, FREEZES, MEMORY, MACHINE)
+
+
+def on_terminal() -> list[Topic]:
+    """OOM kills last, just above the prompt."""
+    others = [topic for topic in TOPICS if topic not in FIRST and topic is not KILLS]
+    return [*sorted(others, key=lambda topic: topic not in (PODS, EVENTS)), KILLS]
+
+
+def on_page() -> list[Topic]:
+    """Below the picture."""
+    return [topic for topic in TOPICS if topic not in FIRST]
+
+
+def _ordered(*first: Topic) -> list[Topic]:
+    return [*first, *(topic for topic in TOPICS if topic not in first)]

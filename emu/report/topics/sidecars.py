@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from emu.report.topics.topic import Figures, Topic
 from emu.report.words import of_limit
 from emu.study.measures import startup_s
 from emu.study.model.study import Study
@@ -13,7 +12,7 @@ OURS = ("queue-proxy", "app")
 """What every pod has; any other container is a sidecar."""
 
 
-def sidecar_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+def sentences(study: Study, summary: Figures) -> list[str]:
     """Two for each sidecar at most; none where there is no sidecar."""
     found = []
     rest = startup_s(study, OURS)
@@ -40,3 +39,6 @@ def _ready_s(study: Study) -> float | None:
     times = [next((one.ready_s for one in study.instances_of(name) if one.ready_s), None) for name in OURS]
     known = [time for time in times if time is not None]
     return max(known) if len(known) == len(OURS) else None
+
+
+SIDECARS = Topic("Sidecars", sentences=sentences)

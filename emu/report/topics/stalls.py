@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emu.report.topics.topic import Figures, Topic, of_pod
 from emu.report.words import all_of, count
 from emu.study.model.study import Study
 from emu.study.stalls import Stall, stalls, thrashing
@@ -10,13 +11,21 @@ from emu.units import format_bytes, format_seconds
 MILLION = 1_000_000
 
 
+def figures(study: Study) -> Figures:
+    """`stalls`, and what only looked like one: `thrashing`."""
+    return {
+        "stalls": [of_pod(stall) for stall in stalls(study)],
+        "thrashing": [of_pod(stall) for stall in thrashing(study)],
+    }
+
+
 def stall_headline(study: Study) -> list[str]:
     """The first stall of each container that no kill ended."""
     firsts = {stall.container: stall for stall in reversed(stalls(study)) if not stall.killed}
     return [_words(study, stall) for stall in reversed(list(firsts.values()))]
 
 
-def stall_sentences(study: Study) -> list[str]:
+def sentences(study: Study, summary: Figures) -> list[str]:
     """Every stall, and what it means; then what only looked like one."""
     found = []
     told = set()
@@ -115,3 +124,6 @@ def _would_end(study: Study, stall: Stall) -> str:
 def _many(number: int, one: str) -> str:
     """`1.5 million refaults`, `167,479 refaults`."""
     return f"{number / MILLION:.1f} million {one}s" if number >= MILLION else count(number, one)
+
+
+STALLS = Topic("Stalls", figures, lambda study, summary: stall_headline(study), sentences)

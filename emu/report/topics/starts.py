@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emu.report.words import count
+from emu.report.page.starts_pictures import starts_pictures
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Part, Picture, Topic, View
+from emu.report.words import count, latency_cells, milliseconds, size
+from emu.study.model.study import Study
+from emu.study.starts import starts_summary
 from emu.units import format_bytes, format_seconds
 
+MOST_STAGES = 3
+"""Of a start, those that took longest."""
+_GIB, _HOUR_S = 2**30, 3600
 
-def start_headline(summary: dict[str, Any]) -> list[str]:
+
+def figures(study: Study) -> Figures:
+    """`starts`: each temperature with its latencies and costs; null for a run without starts."""
+    return {"starts": starts_summary(study.starts)}
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
     """How long the first byte takes from each temperature; nothing for a run without starts."""
     known = _known(summary)
     if not known:
@@ -20,7 +33,7 @@ def start_headline(summary: dict[str, Any]) -> list[str]:
     return [f"the first byte comes after {times}{'' if numbers == {1} else f' ({of})'}"]
 
 
-def start_sentences(summary: dict[str, Any]) -> list[str]:
+def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a run without starts."""
     starts = summary["starts"]
     return list(_sentences(starts, _known(summary))) if starts else []
@@ -52,7 +65,7 @@ def _sentences(starts: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
         yield f"{count(starts['mistaken'], 'start')} found the pod at another temperature than was prepared."
 
 
-def _known(summary: dict[str, Any]) -> dict[str, Any]:
+def _known(summary: Figures) -> dict[str, Any]:
     starts = summary["starts"]
     return {name: one for name, one in starts["temperatures"].items() if one["answered"]} if starts else {}
 
@@ -64,3 +77,43 @@ def _time(figures: dict[str, Any]) -> str:
 def _longest(figures: dict[str, Any]) -> str:
     stages = sorted(figures["stages_ms"].items(), key=lambda one: -one[1])[:3]
     return ", ".join(f"{name} ({format_seconds(ms / 1e3)})" for name, ms in stages)
+
+
+def parts(view: View) -> Iterator[Part]:
+    """A row for each temperature, and on the page where the time goes."""
+    starts = view.summary.get("starts")
+    if not starts:
+        return
+    heads = (
+        "from", "trials", "n", "first byte p50", "p90", "p99", "max", "end p50", Column("page faults", "page"),
+        "major faults", "read", "swapped in", "held idle", "in swap", Column("GiB·s / idle hour", "page"),
+        Column("where the time goes", "terminal"),
+    )  # fmt: skip
+    rows = tuple(_row(name, one) for name, one in starts["temperatures"].items())
+    hint = "Counted from when the activator had read the request. Read and faults are the app's."
+    yield Listing(heads, rows, (hint,), whole=True)
+    known = _known(view.summary)
+    if known:
+        yield Picture(lambda: starts_pictures(view.study, known))
+
+
+def _row(name: str, one: dict[str, Any]) -> tuple[Cell, ...]:
+    stages = sorted(one["stages_ms"].items(), key=lambda stage: -stage[1])[:MOST_STAGES]
+    held = one["held_bytes"]
+    return (
+        Name(name),
+        one["trials"],
+        one["first_byte_ms"]["n"],
+        *latency_cells(one["first_byte_ms"]),
+        milliseconds(one["done_ms"]["p50"]),
+        one["page_faults"],
+        one["major_faults"],
+        *(size(one[f"{part}_bytes"]) for part in ("io_read", "swap_in", "held", "held_swap")),
+        None if held is None else f"{held / _GIB * _HOUR_S:.1f}",
+        ", ".join(f"{stage} {milliseconds(took)}" for stage, took in stages),
+    )
+
+
+STARTS = Topic(
+    "Starts, from the request's arrival", figures, headline, sentences, more=parts, section=lambda view: "Starts"
+)

@@ -1,28 +1,140 @@
-"""What a topic of the report is. Terminal and page make its table of the same cells."""
+"""What a topic of the report is. Its values are made once; terminal and page render the same cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from emu.study.model.study import Study
 
 Figures = dict[str, Any]
+Place = Literal["both", "terminal", "page"]
+"""Who shows it: `emu show`, report.html, or both."""
+
+
+def of_pod(entry: Any) -> dict[str, Any]:
+    """All of an entry of the study; the pod is null in runs from before pods had names."""
+    return {**asdict(entry), "pod": entry.pod or None}
+
+
+class Size(int):
+    """Bytes: a person reads `31.5 MiB`, and on the page the exact count when the mouse rests on it."""
+
+
+class Name(str):
+    """A word that stays on one line, whatever hyphens are in it."""
+
+
+class Alert(str):
+    """A word that stands out on the terminal."""
+
+
+class Words(str):
+    """A phrase whose numbers stay on one line with their units."""
+
+
+Cell = str | int | None | tuple[Name, ...]
+"""What a person reads; None is nothing to say."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A head that is not simply shown by both."""
+
+    head: str
+    place: Place = "both"
+    number: bool = True
+    """Set to the right on the page."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table: cells are words and numbers as a person reads them; None is nothing to say. A column without any word
-    is left out.
-    """
+    """A table. A column without any cell is left out."""
 
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str | int | None, ...], ...]
+    heads: tuple[str | Column, ...]
+    """The first names the row; columns after it are numbers unless they say otherwise."""
+    rows: tuple[tuple[Cell, ...], ...]
     hints: tuple[str, ...] = ()
-    """Sentences under it."""
+    """Sentences under it, on the page."""
     otherwise: str = ""
-    """What is said where there is no row; empty: nothing."""
+    """What the page says where there is no row; empty: nothing."""
+    title: str = ""
+    """Its heading on the page, where a topic has several tables."""
+    place: Place = "both"
+    whole: bool = False
+    """All rows are shown, and on the terminal all columns, so that two runs are easily compared."""
+    folded: bool = False
+    """On the page it opens on a click on its title."""
+    rest: str = "all of them"
+    """What the page calls the table of all rows, where there are too many to show at once."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All heads, in full."""
+        return tuple(
+            head if isinstance(head, Column) else Column(head, number=number > 0)
+            for number, head in enumerate(self.heads)
+        )
+
+    def shown(self, place: Place) -> list[int]:
+        """The columns that one of both shows."""
+        return [i for i, column in enumerate(self.columns) if column.place in ("both", place)]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line beside the tables."""
+
+    text: str
+    place: Place = "page"
+    style: Literal["", "hint", "missing", "warning", "rest"] = ""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Lines as they were logged, which the page opens on a click."""
+
+    title: str
+    lines: tuple[str, ...]
+    opened: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What only the page can show. It is drawn when the page is made."""
+
+    draw: Callable[[], str]
+
+
+Part = Listing | Note | Log | Picture
+
+
+@dataclass(frozen=True)
+class View:
+    """A run as a report shows it."""
+
+    study: Study
+    """Containers are named by workload, where there are several."""
+    each: Study
+    """Containers are named by pod, where there are several: for what is one instance's."""
+    summary: Figures
+
+
+def _no_figures(study: Study) -> Figures:
+    return {}
+
+
+def _no_words(study: Study, summary: Figures) -> list[str]:
+    return []
+
+
+def _no_listing(study: Study) -> Listing | None:
+    return None
+
+
+def _no_parts(view: View) -> Iterable[Part]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -30,9 +142,29 @@ class Topic:
     """All that a report says of one thing, in one module. Each part gives nothing for a run that it is not about."""
 
     title: str
-    figures: Callable[[Study], Figures]
+    figures: Callable[[Study], Figures] = _no_figures
     """Its names at the top of summary.json, with what each has."""
-    headline: Callable[[Study, Figures], list[str]]
-    """From the study, and from the whole summary."""
-    sentences: Callable[[Study, Figures], list[str]]
-    listing: Callable[[Study], Listing | None]
+    headline: Callable[[Study, Figures], list[str]] = _no_words
+    """From the study, and from the whole summary. Asked only where nothing was killed and nothing ended by itself."""
+    sentences: Callable[[Study, Figures], list[str]] = _no_words
+    listing: Callable[[Study], Listing | None] = _no_listing
+    """Its table, from the study with containers named by pod."""
+    more: Callable[[View], Iterable[Part]] = _no_parts
+    """Further tables, and what stands beside them."""
+    section: Callable[[View], str] | None = None
+    """The section of the page that has its parts; by default one of its own, with its title. Topics after each other
+    share one of the same name.
+    """
+
+    def parts(self, view: View) -> Iterator[Part]:
+        """All that it shows beside its words."""
+        listing = self.listing(view.each)
+        if listing is not None:
+            yield listing
+        yield from self.more(view)
+
+
+def pod_section(view: View) -> str:
+    """The section of the page on pods and their containers."""
+    several = len(view.study.pods) > 1 and view.study.instances
+    return f"Pods ({len(view.study.pods)})" if several else "Pod"

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from emu.cli.report import find_run, journal, report, show
 from emu.errors import EmuError
 from emu.report.journal import entries
-from emu.report.text import KILL_MARK, SPARKS, Table, sparkline
+from emu.report.text import Table
+from emu.report.topics.sparkline import KILL_MARK, SPARKS, sparkline
 from emu.study.study import read_study
 from tests import fake_runs, fakes
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from emu.report.summary import summarize
 from emu.report.text import print_story
-from emu.report.topics.clients import bound_headline
+from emu.report.topics.requests import bound_headline
 from emu.study.model.study import RecorderCost
 from emu.study.study import read_study
 from tests.fakes import FakeRun

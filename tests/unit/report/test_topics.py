@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import html
 import io
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
 from emu.policy.expectations import ROOTS
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
-from emu.report.topics.registry import TOPICS
+from emu.report.topics import registry
+from emu.report.topics.evictions import EVICTIONS
+from emu.report.topics.freezes import FREEZES
+from emu.report.topics.inits import INITS
+from emu.report.topics.registry import FIRST, TOPICS, in_words, on_page, on_terminal
+from emu.report.topics.scaling import SCALE_TO_ZERO
+from emu.report.topics.sidecars import SIDECARS
+from emu.report.topics.stalls import STALLS
+from emu.report.topics.starts import STARTS
+from emu.report.topics.topic import Column, Listing, Note, Size, Topic, View
+from emu.study.model.study import Study
+from emu.study.pods import named
 from emu.study.study import read_study
 from tests import fake_runs
 
@@ -28,19 +42,75 @@ def test_a_topics_names_can_be_expected(tmp_path: Path) -> None:
 def test_a_topic_that_a_run_is_not_about_is_silent(tmp_path: Path) -> None:
     """No headline, no sentence, no table."""
     study = read_study(fake_runs.oom(tmp_path / "run"))
+    view = _view(study)
+    for topic in (STARTS, STALLS, EVICTIONS, SCALE_TO_ZERO, FREEZES, INITS, SIDECARS):
+        said = (topic.headline(study, view.summary), topic.sentences(study, view.summary))
+        assert said == ([], []), topic.title
+        assert not [*topic.parts(view)], topic.title
+
+
+@pytest.mark.parametrize("name", ["scaled", "oom", "rate_limited", "neighbours", "replicas", "swap"])
+def test_terminal_and_page_show_the_same_cells(tmp_path: Path, name: str) -> None:
+    """Each topic's tables are made once: what a table has for both is in both, cell by cell."""
+    study = read_study(getattr(fake_runs, name)(tmp_path / "run"))
+    view = _view(study)
+    out, page = _shown(study, view.summary)
+    listings = [part for topic in TOPICS for part in topic.parts(view) if isinstance(part, Listing)]
+    shown = [one for one in listings if one.place == "both"]
+    assert shown
+    for listing in shown:
+        both = [i for i, column in enumerate(listing.columns) if column.place == "both"]
+        for cell in (row[i] for row in listing.rows for i in both if row[i] is not None):
+            assert str(cell) in out, cell
+            assert f">{cell:,}</td>" in page if isinstance(cell, int) else _plain(str(cell)) in _plain(page), cell
+
+
+def test_each_order_has_every_topic_once() -> None:
+    """Words, terminal and page leave none out."""
+    every = sorted(topic.title for topic in TOPICS)
+    for order in (in_words(), [*FIRST, *on_terminal()], [*FIRST, *on_page()]):
+        assert sorted(topic.title for topic in order) == every
+
+
+def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a registered topic gives is in summary.json, in the sentences, on the terminal and on the page: no other
+    file has to know of it.
+    """
+
+    def listing(study: Study) -> Listing:
+        heads = ("host", Column("bytes"), Column("here", "terminal"), Column("there", "page"))
+        return Listing(heads, (("node-7", Size(3 * 2**20), "only-terminal", "only-page"),))
+
+    topic = Topic(
+        "Neutrinos",
+        lambda study: {"neutrinos": {"seen": len(study.kills) + 5}},
+        sentences=lambda study, summary: [f"{summary['neutrinos']['seen']} neutrinos were seen."],
+        listing=listing,
+        more=lambda view: [Note("No neutrino was hurt.", "both")],
+    )
+    monkeypatch.setattr(registry, "TOPICS", (*TOPICS, topic))
+    study = read_study(fake_runs.oom(tmp_path / "run"))
     summary = summarize(study)
-    for topic in TOPICS:
-        assert (topic.headline(study, summary), topic.sentences(study, summary)) == ([], []), topic.title
-        assert topic.listing(study) is None, topic.title
+    out, page = _shown(study, summary)
+    assert summary["neutrinos"] == {"seen": 7}
+    assert "7 neutrinos were seen." in summary["verdict"]["sentences"]
+    for text in ("Neutrinos", "7 neutrinos were seen.", "node-7", "3 MiB", "No neutrino was hurt."):
+        assert text in out and text in page, text
+    assert "only-terminal" in out and "only-terminal" not in page
+    assert "only-page" in page and "only-page" not in out
+    assert 'title="3,145,728 bytes"' in page
 
 
-def test_terminal_and_page_show_the_same_cells(tmp_path: Path) -> None:
-    """Of a topic's table each row is in both."""
-    study = read_study(fake_runs.scaled(tmp_path / "run"))
-    summary, out = summarize(study), io.StringIO()
+def _view(study: Study) -> View:
+    return View(named(study), named(study, by_pod=True), summarize(study))
+
+
+def _shown(study: Study, summary: dict[str, Any]) -> tuple[str, str]:
+    """The terminal and the page."""
+    out = io.StringIO()
     print_story(study, summary, Console(file=out, width=400))
-    page = render_html(study, summary, library="plotly.js")
-    shown = [listing for topic in TOPICS if (listing := topic.listing(study)) is not None]
-    assert [len(listing.rows) for listing in shown] == [len(summary["autoscaling"]["absences"])]
-    for cell in (cell for listing in shown for row in listing.rows for cell in row if cell is not None):
-        assert str(cell) in out.getvalue() and f">{cell}</td>" in page, cell
+    return out.getvalue(), render_html(study, summary, library="plotly.js")
+
+
+def _plain(text: str) -> str:
+    return html.unescape(text).replace("\N{NO-BREAK SPACE}", " ")

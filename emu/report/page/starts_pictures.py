@@ -1,4 +1,4 @@
-"""Starts on the page: a table, a waterfall of stages, every trial as a dot, and memory held against latency."""
+"""Pictures of starts: a waterfall of stages, every trial as a dot, and memory held against latency."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 from emu.policy import starts as policy
 from emu.report.page import svg
-from emu.report.page.html import Markup, element, join, kept, section, size, table
+from emu.report.page.html import Markup, element, join
 from emu.report.page.svg import Linear, Log
-from emu.report.words import latency_cells
 from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
@@ -34,56 +33,11 @@ _COLOURS = {
     policy.FIRST_BYTE: "var(--stage-answer)",
 }
 _OTHER = "var(--stage-other)"
-_GIB = 2**30
-_HOUR_S = 3600
 
 
-def starts_parts(study: Study, summary: dict[str, Any]) -> Iterator[Markup]:
-    """The section; nothing for a run without starts."""
-    starts = summary.get("starts")
-    if not starts:
-        return
-    known = {name: one for name, one in starts["temperatures"].items() if one["answered"]}
-    yield section(
-        "Starts",
-        _table(starts["temperatures"]),
-        element(
-            "p", "Counted from when the activator had read the request. Read and faults are the app's.", class_="hint"
-        ),
-        *(_pictures(study, known) if known else ()),
-    )
-
-
-def _table(temperatures: dict[str, Any]) -> Markup:
-    heads = [
-        "from",
-        "trials",
-        "n",
-        "first byte p50",
-        "p90",
-        "p99",
-        "max",
-        "end p50",
-        "page faults",
-        "major faults",
-        "read",
-    ]
-    heads += ["swapped in", "held idle", "in swap", "GiB·s / idle hour"]
-    rows = [
-        (
-            kept(name),
-            one["trials"],
-            one["first_byte_ms"]["n"],
-            *latency_cells(one["first_byte_ms"]),
-            _ms(one["done_ms"]["p50"]),
-            one["page_faults"],
-            one["major_faults"],
-            *(size(one[f"{part}_bytes"]) for part in ("io_read", "swap_in", "held", "held_swap")),
-            None if one["held_bytes"] is None else f"{one['held_bytes'] / _GIB * _HOUR_S:.1f}",
-        )
-        for name, one in temperatures.items()
-    ]
-    return table(heads, rows, heads[1:])
+def starts_pictures(study: Study, known: dict[str, Any]) -> Markup:
+    """All of them, of the temperatures from which a request was answered."""
+    return join(_pictures(study, known))
 
 
 def _pictures(study: Study, known: dict[str, Any]) -> Iterator[Markup]:

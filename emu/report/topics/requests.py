@@ -1,17 +1,126 @@
-"""What clients saw, in words: statuses, errors by name, and how long answers took."""
+"""Requests: what became of them and why, how long that took, and who waited for a place in the app."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-from emu.report.topics.reasons import reasons_told
-from emu.report.words import all_of, count, is_late, listed, share
-from emu.study.measures import percentile, says_something
+from emu.report.topics.reasons import reason_words, reasons_told, wait_sentences
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Topic, View, Words
+from emu.report.words import all_of, count, is_late, late_text, latency_cells, listed, share
+from emu.study.measures import SHARES, percentile, says_something
 from emu.study.model.requests import OK
 from emu.study.model.study import Study
-from emu.study.request_figures import LATE_S
+from emu.study.reasons_summary import failure_kinds, failures
+from emu.study.request_figures import LATE_S, request_figures
 from emu.units import format_seconds
+
+MOST_BURSTS = 100
+"""Bursts of failed requests in the report."""
+_LATENCY = (
+    "Latency counts from when the load generator began with a request (to connect, or to write) to its end. "
+    "How late it was with that is not in it. A percentile of too few to say more than the longest is left out."
+)
+
+
+def figures(study: Study) -> Figures:
+    """`requests`: all of the run's."""
+    whole = request_figures(study, study.requests, 0.0, study.duration_s)
+    return {"requests": {**whole, "failures": failures(study), "failure_kinds": failure_kinds(study)}}
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """How they ended, how long they took, and who waited."""
+    return [*client_sentences(summary), *wait_sentences(summary)]
+
+
+def parts(view: View) -> Iterator[Part]:
+    """Of each phase, where there are several, and of the whole run."""
+    if not view.study.requests:
+        said = "No requests were recorded." if view.study.requests is None else "No requests were sent."
+        yield Note(said, style="missing")
+        return
+    known = view.summary["requests"]
+    phases = view.summary["phases"] if len(view.summary["phases"]) > 1 else {}
+    scopes = [*((name, phase["requests"]) for name, phase in phases.items()), ("all", known)]
+    scopes = [(name, one) for name, one in scopes if one["sent"]]
+    yield _outcome_table(scopes)
+    yield _latency_table(scopes)
+    yield Note(_LATENCY, style="hint")
+    yield from _reasons(known)
+    yield _waits(scopes)
+
+
+_Scopes = list[tuple[str, dict[str, Any]]]
+
+
+def _outcome_table(scopes: _Scopes) -> Listing:
+    late = any(is_late(one) for _, one in scopes)
+    heads = (
+        "phase",
+        "sent",
+        "answered",
+        Column("by status", number=False),
+        Column("errors", number=False),
+        *((Column("sent late", number=False),) if late else ()),
+        "most in flight",
+    )
+    rows = tuple(
+        (
+            name,
+            one["sent"],
+            one["answered"],
+            _counts(one["by_status"]),
+            _counts(one["errors"]),
+            *((late_text(one),) if late else ()),
+            one["in_flight_peak"],
+        )
+        for name, one in scopes
+    )
+    return Listing(heads, rows, whole=True)
+
+
+def _latency_table(scopes: _Scopes) -> Listing:
+    rows = tuple(
+        (name, outcome, took["n"], *latency_cells(took))
+        for name, one in scopes
+        for outcome, took in one["latency_ms_by_outcome"].items()
+    )
+    return Listing(("phase", Column("ended", number=False), "n", *SHARES), rows, whole=True)
+
+
+def _reasons(known: dict[str, Any]) -> Iterator[Listing]:
+    """Why requests were not answered well: a row for each reason, and on the page for each burst."""
+    heads = ("ended", "requests", "first", "last", Column("why", number=False))
+    kinds, bursts = known["failure_kinds"] or [], known["failures"] or []
+    yield Listing(heads, tuple(map(_reason, kinds)), title="Why requests were not answered well", whole=True)
+    if len(bursts) > len(kinds):
+        shown = bursts[:MOST_BURSTS]
+        more = "" if len(shown) == len(bursts) else f", the first {len(shown)}"
+        title = f"each burst of them ({len(bursts)}{more})"
+        yield Listing(heads, tuple(map(_reason, shown)), title=title, folded=True, place="page")
+
+
+def _reason(one: dict[str, Any]) -> tuple[Cell, ...]:
+    first, last = (f"{one[name]:.3f} s" for name in ("first_s", "last_s"))
+    return (one["outcome"], f"{one['count']:,}", first, last, Words(reason_words(one)))
+
+
+def _waits(scopes: _Scopes) -> Listing:
+    """How long requests waited for a place in the app."""
+    rows = tuple(
+        (name, waited["count"], waited["most"], *latency_cells(waited["ms"]))
+        for name, one in scopes
+        if (waited := one.get("waited")) and waited["count"]
+    )
+    heads = ("phase", "waited", "most at once", *SHARES)
+    return Listing(heads, rows, title="Waited for a place in the app (containerConcurrency)", whole=True)
+
+
+def _counts(counts: dict[str, int] | None) -> str | None:
+    return ", ".join(f"{name}: {number:,}" for name, number in counts.items()) if counts else None
+
 
 AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
@@ -155,3 +264,6 @@ def answers_headline(study: Study) -> list[str]:
             else f"none of {len(requests):,} requests was answered"
         ]
     return [f"{answered:,} of {len(requests):,} requests {'was' if answered == 1 else 'were'} answered"]
+
+
+REQUESTS = Topic("Requests", figures, sentences=sentences, more=parts)

@@ -1,0 +1,301 @@
+"""Containers: how each began, was restarted, asked to stop, and ended."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from emu.record.events import EVICTED, SCALE_DOWN
+from emu.report.describe import age_s, describe
+from emu.report.topics.memory import end_figures, last_alive, memory_figures, swap_event_figures
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Part, Topic, View, pod_section
+from emu.report.words import listed, moment
+from emu.study.measures import Window, startup_s
+from emu.study.model.instances import SANDBOX, Instance, Stop
+from emu.study.model.study import Study
+from emu.study.oom_pieces import KILLED
+from emu.study.pods import named
+from emu.study.restraints import held_back
+from emu.units import format_bytes, format_seconds, often
+
+_WHY = {
+    "pod": "the pod was to end",
+    SCALE_DOWN: "scaled to zero",
+    EVICTED: "evicted",
+    "liveness": "liveness probe failed",
+    "startup": "startup probe failed",
+}
+
+
+def figures(study: Study) -> Figures:
+    """`containers`: each, over all its instances. Where there are several workloads it is `workload/container`."""
+    words = named(study)
+    return {"containers": {name: container_figures(words, name) for name in words.containers}}
+
+
+def container_figures(study: Study, name: str) -> dict[str, Any]:
+    """All that summary.json has of one; the study has the pods that count."""
+    instances, lines = study.instances_of(name), study.timelines_of(name)
+    newest = instances[-1] if instances else None
+    ended = [entry for entry in instances if entry.exit_code is not None and entry.is_finding]
+    figures = memory_figures(Window(study), lines, study)
+    peaks = [line.memory_peak for line in lines if line.memory_peak is not None]
+    return {
+        "oom_kills": kill_count(study, name),
+        "restarts": study.restarts_of(name),
+        "exits": [_exit_figures(entry) for entry in ended],
+        "final_reason": ended[-1].reason if ended else None,
+        "back_offs": [
+            {"pod": wait.pod or None, "time_s": wait.t, "delay_s": wait.detail["delay_s"]}
+            for wait in study.back_offs
+            if wait.subject == name
+        ],
+        "stops": [_stop_figures(entry) for entry in instances if entry.stop is not None and entry.stop.why != "run"],
+        **_described(study, name),
+        "events": _events(study, name),
+        "age_s": age_s(study, name),
+        "ready": None if newest is None else bool(newest.ready) and (newest.exited_s is None or newest.asked),
+        "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
+        "startup_s": startup_s(study, [name]),
+        "memory_limit_bytes": newest.memory_max if newest else None,
+        "memory_high_bytes": newest.memory_high if newest else None,
+        "swap_limit_bytes": newest.swap_max if newest else None,
+        "held_back": [asdict(one) for one in held_back(study, name)],
+        "swap_events": swap_event_figures(Window(study), lines),
+        **figures,
+        "memory_peak_bytes": max(peaks, default=None),
+        **end_figures(study, lines, last_alive(study, newest)),
+        "memory_events": Window(study).events([line.owner for line in lines] or [entry.owner for entry in instances]),
+    }
+
+
+def kill_count(study: Study, name: str) -> int | None:
+    """How many OOM kills it suffered; None where neither memory.events nor the kernel's log could be read."""
+    kills = len(study.kills_of(name))
+    watched = study.memory_marks or any(line.events or line.events_all for line in study.timelines.values())
+    return kills if kills or watched or study.kernel_lines else None
+
+
+def _exit_figures(entry: Instance) -> dict[str, Any]:
+    return {
+        "pod": entry.pod or None,
+        "attempt": entry.attempt,
+        "time_s": entry.exited_s,
+        "exit_code": entry.exit_code,
+        "reason": entry.reason,
+        "docker_oom_killed": entry.docker_oom_killed,
+        "killed_for": entry.killed_for,
+        "with_engine": entry.with_engine,
+    }
+
+
+def _stop_figures(entry: Instance) -> dict[str, Any]:
+    """How it was told to end, and how it did; `took_s` is from the first word to its end."""
+    assert entry.stop is not None
+    took_s = None if entry.exited_s is None else entry.exited_s - entry.stop.asked_s
+    return {
+        "pod": entry.pod or None,
+        "attempt": entry.attempt,
+        **asdict(entry.stop),
+        "took_s": took_s,
+        "exit_code": entry.exit_code,
+    }
+
+
+def _described(study: Study, name: str) -> dict[str, Any]:
+    """`state` and `last_state` in kubectl's words."""
+    told = describe(study, name)
+    if told is None:
+        return {"state": None, "last_state": None}
+    return {"state": asdict(told.state), "last_state": asdict(told.last_state) if told.last_state else None}
+
+
+def _events(study: Study, name: str) -> dict[str, int]:
+    """How many events of each reason the kubelet recorded of a container."""
+    counts: Counter[str] = Counter()
+    for event in study.pod_events:
+        if event.container == name:
+            counts[event.reason] += event.count
+    return dict(sorted(counts.items()))
+
+
+def parts(view: View) -> Iterator[Part]:
+    """A row for each instance, and for each stop that was asked for while the run went on."""
+    if not view.study.instances:
+        return
+    heads = ("container", "attempt", "started", "ready", "ended", "exit code", Column("reason", number=False),
+             Column("Docker's OOMKilled", number=False), Column("image", number=False))  # fmt: skip
+    rows = tuple(map(_instance_row, view.each.instances))
+    yield Listing(heads, rows, title="Container instances", place="page", whole=True)
+    yield _stop_table(view.each)
+
+
+def _instance_row(entry: Instance) -> tuple[Cell, ...]:
+    return (
+        entry.container,
+        entry.attempt,
+        moment(entry.started_s),
+        moment(entry.ready_s) or "never",
+        moment(entry.exited_s),
+        entry.exit_code,
+        _reason(entry),
+        entry.docker_oom_killed,
+        entry.image or None,
+    )
+
+
+def _reason(entry: Instance) -> str | None:
+    scaled = entry.stop is not None and entry.stop.why == SCALE_DOWN
+    why = "scaled to zero" if scaled else "ended by the run"
+    return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
+
+
+def _stop_table(study: Study) -> Listing:
+    heads = ("container", Column("attempt", number=False), Column("why", number=False), "asked", "grace", "SIGTERM",
+             "SIGKILL", "ended", "exit code")  # fmt: skip
+    stops = [(entry, entry.stop) for entry in study.instances if entry.stop is not None and entry.stop.why != "run"]
+    rows = tuple(_stop_row(entry, stop) for entry, stop in stops)
+    return Listing(heads, rows, title="Stops", place="page", whole=True)
+
+
+def _stop_row(entry: Instance, stop: Stop) -> tuple[Cell, ...]:
+    return (
+        entry.container,
+        entry.attempt,
+        _WHY.get(stop.why, stop.why),
+        moment(stop.asked_s),
+        format_seconds(stop.grace_s),
+        moment(stop.sigterm_s),
+        moment(stop.sigkill_s),
+        moment(entry.exited_s),
+        entry.exit_code,
+    )
+
+
+SHM_BYTES = 64 * 2**20
+"""What /dev/shm holds unless somebody mounts more there: the runtimes' default."""
+NEARLY = 0.95
+
+
+def end_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+    """All ends that no OOM kill explains, and the restarts. The headline says the first where nothing was killed."""
+    return [
+        *exits(study, summary, skip_first=not study.kills),
+        *_ended_with_the_engine(study),
+        *_restarts(study),
+        *_stops(study),
+    ]
+
+
+def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
+    """Containers that ended by themselves or by another hand, without an OOM kill; those alike in one sentence."""
+    alike: dict[tuple[str, int, str | None], list[Instance]] = {}
+    for entry in study.instances:
+        if entry.exit_code is not None and not (
+            entry.asked or entry.completed or entry.with_engine or entry.oom_ended
+        ):
+            alike.setdefault((entry.container, entry.exit_code, entry.killed_for), []).append(entry)
+    found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
+    return found[1:] if skip_first else found
+
+
+def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str:
+    entry = entries[0]
+    at = f"at {format_seconds(entry.exited_s)}"
+    when = at if len(entries) == 1 else f"{often(len(entries))}, first {at}"
+    if entry.killed_for is not None:
+        return _killed_for_a_probe(entries, when)
+    if entry.exit_code == KILLED:
+        events = summary["containers"].get(entry.container, {}).get("memory_events", {}).get("oom_kill")
+        text = f"{entry.container} was ended by SIGKILL from outside {when} (exit code {KILLED})"
+        text += ", not by the kernel's OOM killer: memory.events shows no oom_kill" if events == 0 else ""
+        text += "; memory.events was not recorded, so why is not known" if events is None else ""
+        return text + ("; Docker had received a kill request for it" if _asked_docker(study, entry) else "")
+    if entry.exit_code is not None and 128 < entry.exit_code < 128 + signal.NSIG:
+        number = signal.Signals(entry.exit_code - 128)
+        text = f"{entry.container} was ended by {number.name} {when} (exit code {entry.exit_code})"
+        return f"{text}{_full_tmpfs(study, entry)}" if number is signal.SIGBUS else text
+    return f"{entry.container} ended by itself {when} with exit code {entry.exit_code}"
+
+
+def _full_tmpfs(study: Study, entry: Instance) -> str:
+    """SIGBUS comes where a mapped file has no room for a page: no limit of memory is in play."""
+    line = study.timelines.get(entry.owner)
+    held = max((value for value in line.shmem if value is not None), default=0) if line is not None else 0
+    size = next((one.shm_bytes for one in study.instances_of(SANDBOX) if one.shm_bytes), SHM_BYTES)
+    if held < NEARLY * size:
+        return ""
+    default = " by default" if size == SHM_BYTES else ""
+    return (
+        f", with {format_bytes(held)} of shared memory: /dev/shm has {format_bytes(size)}{default}, "
+        "and a page beyond that is a bus error, whatever memory there is"
+    )
+
+
+def _ended_with_the_engine(study: Study) -> list[str]:
+    ended = list(dict.fromkeys(one.container for one in study.instances if one.with_engine))
+    names = listed([name for name in ended if name in study.containers])
+    return (
+        [f"{names} ended because the engine ended {'it' if len(ended) == 1 else 'them'} on its way out."]
+        if names
+        else []
+    )
+
+
+def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
+    entry = entries[0]
+    text = f"{entry.container} was killed for its failing {entry.killed_for} probe {when}"
+    forced = [one.stop for one in entries if one.stop is not None and one.stop.sigkill_s is not None]
+    if forced:
+        text += f": it did not end on SIGTERM, SIGKILL came after {format_seconds(forced[0].grace_s)} of grace"
+    return f"{text} (exit code {entry.exit_code})"
+
+
+def _stops(study: Study) -> list[str]:
+    """How containers ended that the pod's end told to."""
+    ended = [one for one in study.instances if one.stop is not None and one.exited_s is not None]
+    return [stop_words(entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
+
+
+def stop_words(entry: Instance) -> str:
+    """When it was asked to stop, and whether SIGTERM was enough."""
+    assert entry.stop is not None and entry.exited_s is not None
+    text = f"{entry.container} was asked to stop at {format_seconds(entry.stop.asked_s)}"
+    if forced(entry):
+        text += f" and did not: SIGKILL came after {format_seconds(entry.stop.grace_s)} of grace"
+    else:
+        text += f" and exited {format_seconds(entry.exited_s - entry.stop.asked_s)} later"
+    return f"{text} (exit code {entry.exit_code})."
+
+
+def forced(entry: Instance) -> bool:
+    """It was told to end with its pod, and SIGKILL had to do it."""
+    stop = entry.stop
+    return stop is not None and stop.why == "pod" and stop.sigkill_s is not None and entry.exited_s is not None
+
+
+def _asked_docker(study: Study, entry: Instance) -> bool:
+    """Whether the engine told of a kill that someone asked it for, shortly before the end."""
+    told = (event for event in study.docker_events if event.text == "kill" and event.detail.get("id") == entry.id)
+    return any(event.t <= (entry.exited_s or 0.0) for event in told)
+
+
+def _restarts(study: Study) -> list[str]:
+    found = []
+    for name in study.containers:
+        restarts = study.restarts_of(name)
+        if not restarts:
+            continue
+        waits = [wait for wait in study.back_offs if wait.subject == name and wait.detail["delay_s"] > 0]
+        text = f"{name} was restarted {often(restarts)}"
+        if waits:
+            longest = format_seconds(max(float(wait.detail["delay_s"]) for wait in waits))
+            text += f", the longest back-off was {longest} (CrashLoopBackOff)"
+        found.append(f"{text}.")
+    return found
+
+
+CONTAINERS = Topic("Containers", figures, sentences=end_sentences, more=parts, section=pod_section)

@@ -1,0 +1,163 @@
+"""Pods, in kubectl's words: each with its status and its containers'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from emu.policy.printing import print_age
+from emu.record.events import POD_LABEL, SCALED_TO_ZERO
+from emu.report.describe import describe, pod_age_s
+from emu.report.topics.containers import container_figures, kill_count
+from emu.report.topics.memory import end_figures, last_alive, memory_figures
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Topic, View, of_pod, pod_section
+from emu.study.measures import Window, add, last, startup_s
+from emu.study.model.study import Happening, Study
+from emu.study.pods import named, of_pods, workloads
+from emu.study.restraints import held_back
+
+MOST_PODS = 12
+"""Pods in the terminal's list; a busy service may have hundreds."""
+
+
+def figures(study: Study) -> Figures:
+    """`pod`, all of them together, and `pods`, each by itself with its containers."""
+    return {
+        "pod": _pod(named(study)),
+        "pods": {pod.pod: _one_pod(of_pods(study, {pod.pod})) for pod in study.pods if pod.pod},
+    }
+
+
+def _one_pod(study: Study) -> dict[str, Any]:
+    """What is known of a pod by itself, and of its containers."""
+    return {**_pod(study), "containers": {name: container_figures(study, name) for name in study.containers}}
+
+
+def _pod(study: Study) -> dict[str, Any]:
+    """Of pods as a whole, as of the instances of a container: peaks are the largest of any, counters of all together.
+    What kubectl shows of one is null where there are several workloads.
+    """
+    lines = study.pod_timelines
+    own = [pod for pod in study.pods if pod in study.timelines or any(one.owner == pod for one in study.memory_marks)]
+    loads = workloads(study)
+    status, ready = _pod_status(study) if len(loads) < 2 else (None, None)
+    figures = memory_figures(Window(study), lines, study)
+    return {
+        "oom_kills": add(kill_count(study, name) for name in study.containers),
+        "restarts": add(study.restarts_of(name) for name in study.containers),
+        "status": status,
+        "ready": ready,
+        "age_s": pod_age_s(study) if len(loads) < 2 else None,
+        "held_back": [asdict(one) for one in held_back(study, POD_LABEL)] if len(loads) < 2 else [],
+        "startup_s": startup_s(study, list(study.containers)),
+        "events": [of_pod(event) for event in study.pod_events],
+        "memory_limit_bytes": last(lines[-1].limit) if lines and len(loads) < 2 else None,
+        **figures,
+        "memory_peak_bytes": max((line.memory_peak for line in lines if line.memory_peak is not None), default=None),
+        **end_figures(study, lines, last_alive(study, None)),
+        "memory_events": Window(study).events(own, below=True),
+        "memory_events_local": Window(study).events(own, below=False),
+    }
+
+
+def _pod_status(study: Study) -> tuple[str | None, str | None]:
+    """STATUS and READY, as kubectl showed them last. It shows none of a pod that was scaled away."""
+    if not study.pod_statuses:
+        return None, None
+    newest = study.pod_statuses[-1]
+    gone = study.containers and pod_age_s(study) is None and newest.pod
+    return (SCALED_TO_ZERO, "0/0") if gone else (newest.text, newest.detail["ready"])
+
+
+def parts(view: View) -> Iterator[Part]:
+    """As `kubectl get pods` lists them; on the page also each change, and `kubectl describe` of the containers."""
+    if view.summary:
+        yield from _on_terminal(view)
+    if not view.study.instances:
+        yield Note("No container was started.", style="missing")
+        return
+    if view.study.pod_statuses:
+        yield from _statuses(view)
+    yield _described(view.each)
+
+
+def _on_terminal(view: View) -> Iterator[Part]:
+    study, summary = view.study, view.summary
+    unnamed = {study.run_id or study.run.path.name: {**summary["pod"], "containers": summary["containers"]}}
+    pods = summary["pods"] or unnamed
+    rows: list[tuple[Cell, ...]] = []
+    for name, pod in list(pods.items())[:MOST_PODS]:
+        ready, status, restarts, age = _kubectl(pod)
+        rows.append((name, ready, status, restarts, "", age))
+        rows += [_container_row(container, known) for container, known in pod["containers"].items()]
+    heads = ("name", "ready", "status", "restarts", "last state", "age")
+    yield Listing(heads, tuple(rows), place="terminal", whole=True)
+    if len(pods) > MOST_PODS:
+        yield Note(f"… and {len(pods) - MOST_PODS:,} more in summary.json", "terminal", "rest")
+
+
+def _container_row(name: str, known: dict[str, Any]) -> tuple[Cell, ...]:
+    """The state is what kubectl would show of this container alone: `Running`, `CrashLoopBackOff`."""
+    newest, state = known["last_state"], known["state"]
+    last_state = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
+    ready = None if known["ready"] is None else "yes" if known["ready"] else "no"
+    shown = "" if state is None else state["reason"] or state["state"]
+    return (f"  {name}", ready, shown, known["restarts"], last_state, _age(known))
+
+
+def _kubectl(pod: dict[str, Any]) -> tuple[Cell, ...]:
+    return (pod["ready"], pod["status"], pod["restarts"], _age(pod))
+
+
+def _age(known: dict[str, Any]) -> str | None:
+    return None if known["age_s"] is None else print_age(known["age_s"])
+
+
+def _statuses(view: View) -> Iterator[Listing]:
+    """Each pod, and each change."""
+    several, pods = len(view.study.pods) > 1, view.summary["pods"]
+    name = ("NAME",) if several else ()
+    heads = (*name, Column("READY", number=False), Column("STATUS", number=False), "RESTARTS")
+    rows = tuple((one, *_kubectl(pod)) for one, pod in pods.items()) if several else (_kubectl(view.summary["pod"]),)
+    yield Listing((*heads, Column("AGE", number=False)), rows, place="page", rest="all pods")
+    changes = view.study.pod_statuses
+    if len(changes) > len(rows):
+        told = tuple((f"{one.t:.3f} s", *((one.pod,) if several else ()), *_status(one)) for one in changes)
+        title = f"each change of {'them' if several else 'it'} ({len(changes)})"
+        pod = (Column("NAME", number=False),) if several else ()
+        yield Listing((Column("at"), *pod, *heads[-3:]), told, title=title, place="page", folded=True)
+
+
+def _status(one: Happening) -> tuple[Cell, ...]:
+    return (one.detail.get("ready"), one.text, one.detail.get("restarts"))
+
+
+def _described(study: Study) -> Listing:
+    """In the words of `kubectl describe pod`."""
+    heads = (
+        "",
+        "State",
+        "Reason",
+        "Exit Code",
+        "Last State",
+        "Last Reason",
+        "Last Exit Code",
+        "Ready",
+        "Restart Count",
+    )
+    numbers = ("Exit Code", "Last Exit Code", "Restart Count")
+    rows: list[tuple[Cell, ...]] = []
+    for name in study.containers:
+        told = describe(study, name)
+        if told is not None:
+            newest = told.last_state
+            row = (name, told.state.state, told.state.reason, told.state.exit_code)
+            before = (None, None, None) if newest is None else (newest.state, newest.reason, newest.exit_code)
+            rows.append((*row, *before, bool(told.ready), told.restart_count))
+    return Listing(
+        tuple(Column(head, number=head in numbers) for head in heads), tuple(rows), place="page", whole=True
+    )
+
+
+PODS = Topic("Pod", figures, more=parts, section=pod_section)
