@@ -29,11 +29,11 @@ import docker
 import psutil
 
 from cgroups.mount import find_cgroup2
-from emu.kubelet.pod import SANDBOX, Pod
+from emu.kubelet.pod import Pod
 from emu.kubelet.pods import Pods
 from emu.kubelet.volumes import Volumes
 from emu.machine.owner import owner
-from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, USER_PORT
+from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, SANDBOX, USER_PORT
 from emu.record.events import EventLog
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, Engine

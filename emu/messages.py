@@ -1,4 +1,4 @@
-"""All that crosses between processes, so that nothing is spelt twice. Standard library only: containers import it.
+"""All that crosses between processes, so that each name is spelt once. Standard library only: containers import it.
 
 Three things cross: what a request asks of the app (`Work`, as a query string), what the load generator is
 to send (`LoadPlan`, as JSON), and what became of each request (`SENT` and `DONE` lines in requests.jsonl).
@@ -26,8 +26,21 @@ WORK_VARIABLE = "EMU_WORK"
 """What an init container's stand-in does: a `Work` as a query string."""
 VOLUMES_VARIABLE = "EMU_VOLUMES"
 """Where the pod's volumes are mounted in the app: paths with a colon between them."""
+HOST = "app.default.example.com"
+"""The Host of the service that a run is of."""
 DATA_DIR = "/data"
 """Where the app's volume on a real block device is mounted; `readFile` and `writeFile` name files in it."""
+
+QUEUE_PROXY, APP = "queue-proxy", "app"
+"""The containers of a Knative pod, as emu's runs name them; also who it is in the logs of these two programs."""
+SANDBOX = "sandbox"
+"""The pause container, which holds the pod's network: part of the pod, of no interest to most readers."""
+USER_CONTAINER = "user-container"
+"""Knative's name of the app's container, where a manifest gives none."""
+STARTED, LISTENING = "start", "listening"
+"""Words of the logs of emu's own programs that are read again: the program began, it accepts connections …"""
+PAUSED, RESUMED, NO_MORE_FREEZES = "paused", "resumed", "freezes-no-more"
+"""… and of queue-proxy's: a freeze was confirmed, a thaw, and that it asks for no more of them."""
 
 BodyHandling = Literal["read", "slow", "ignore"]
 FOREVER = "forever"
@@ -217,7 +230,7 @@ class LoadPlan:
     seed: int = 0
     drain_s: float = 5.0
     """How long after the last phase to wait for answers still due."""
-    host_header: str = "app.default.example.com"
+    host_header: str = HOST
 
     def to_json(self) -> str:
         """One JSON document."""
@@ -316,10 +329,14 @@ FREEZER_ACTIONS = (PAUSE, RESUME)
 """The requests that the freezer daemon takes: `{"action": "pause"}` (container-freezer, pkg/daemon/handler.go)."""
 START_HEADER = "X-Emu-Start"
 """In an answer: how warm the start was that the request waited for."""
+NETWORK_PROBE_HEADER = "K-Network-Probe"
+"""In a probe of Knative's own: for whom it is (knative.dev/networking, pkg/http/header)."""
+KUBE_PROBE_AGENT, ACTIVATOR_PROBE_AGENT = "kube-probe/", "Knative-Activator-Probe"
+"""How the User-Agent begins of a request of the kubelet's or the activator's prober."""
 ACTIVATOR_PROBE = (
-    b"GET / HTTP/1.1\r\nHost: app.default.example.com\r\nUser-Agent: Knative-Activator-Probe\r\n"
-    b"K-Network-Probe: queue\r\nConnection: close\r\n\r\n"
-)
+    f"GET / HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {ACTIVATOR_PROBE_AGENT}\r\n"
+    f"{NETWORK_PROBE_HEADER}: queue\r\nConnection: close\r\n\r\n"
+).encode()
 """What Knative's activator asks (pkg/activator/net/revision_backends.go); queue-proxy answers for the app."""
 FREEZER_TOKEN_HEADER = "Token"  # noqa: S105  a header's name
 FREEZER_PORT = 9696

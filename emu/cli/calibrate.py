@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from emu.errors import EmuError
 from emu.files import outfile
 from emu.machine import output
+from emu.messages import QUEUE_PROXY
 from emu.run.machine import where
 
 
@@ -22,7 +23,7 @@ def calibrate() -> None:
     """Measure a real queue-proxy's memory use."""
 
 
-@calibrate.command("queue-proxy", context_settings={"ignore_unknown_options": True})
+@calibrate.command(QUEUE_PROXY, context_settings={"ignore_unknown_options": True})
 @click.argument("argv", metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--image", "tag", help="Run this image of the engine; COMMAND, if given, is then its command.")
 @click.option("--name", default="mine", show_default=True, help="The profile's name.")

@@ -15,6 +15,7 @@ from emu import __version__
 from emu.errors import EXIT_INTERRUPTED
 from emu.machine import output, toplevel
 from emu.machine.output import ReaderGone
+from emu.messages import APP, QUEUE_PROXY
 
 HELP_OPTIONS = ["-h", "--help"]
 _ELSEWHERE = {
@@ -115,7 +116,7 @@ def clean() -> None:
         output.echo("nothing to remove")
 
 
-@main.command("queue-proxy", hidden=True)
+@main.command(QUEUE_PROXY, hidden=True)
 def queue_proxy() -> None:
     """The queue-proxy process, configured by Knative's environment variables."""
     from emu.daemon.queue_proxy.main import main as daemon
@@ -123,7 +124,7 @@ def queue_proxy() -> None:
     sys.exit(daemon(os.environ))
 
 
-@main.command("app", hidden=True, context_settings={"ignore_unknown_options": True})
+@main.command(APP, hidden=True, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def app(words: tuple[str, ...]) -> None:
     """The app process: an HTTP server that does what each request asks for."""

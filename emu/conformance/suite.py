@@ -18,6 +18,7 @@ from emu.conformance.play import GONE_S, Player, Result, ScriptedApp
 from emu.conformance.strings import Wire, WireApp, WireResult, play_all
 from emu.errors import EmuError
 from emu.machine import command
+from emu.messages import LISTENING
 
 LOOPBACK = "127.0.0.1"
 START_S = 20.0
@@ -229,7 +230,7 @@ class _OwnProxy:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             event = json.loads(line)
-            if event.get("event") == "listening":
+            if event.get("event") == LISTENING:
                 return int(event["port"])
         assert self._process.stderr is not None
         raise EmuError(

@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from emu.messages import STARTED
+
 LEVELS = ("debug", "info", "warn", "error", "dpanic", "panic", "fatal")
 NAME = "queueproxy"
 """Knative's name of queue-proxy's logger."""
 PROXYING_FAILED = "error reverse proxying request"
 SAID = {
-    "start": ("info", "Starting queue-proxy"),
+    STARTED: ("info", "Starting queue-proxy"),
     "drain": ("info", "Received TERM signal, attempting to gracefully shutdown servers."),
     "stopping": ("info", "Shutting down servers"),
     "stopped": ("info", "Shutdown complete, exiting..."),

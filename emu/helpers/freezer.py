@@ -24,6 +24,8 @@ from emu.messages import (
     FREEZER_GRACE_VARIABLE,
     FREEZER_MODE_VARIABLE,
     FREEZER_PATIENCE_VARIABLE,
+    QUEUE_PROXY,
+    SANDBOX,
 )
 from emu.record.events import EventLog, now
 from emu.record.rundir import RunDir
@@ -36,7 +38,7 @@ HOME = Path("/run/emu/freezer")
 """A folder for each run with a daemon, named by the run's id; sockets need a file system of the machine itself."""
 _SOCKET, _PODS = "socket", "pods.json"
 _LOOK_S = 0.02
-_NOT_PAUSED = ("queue-proxy", "sandbox")
+_NOT_PAUSED = (QUEUE_PROXY, SANDBOX)
 
 
 class RunFreezer:

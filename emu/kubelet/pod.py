@@ -25,6 +25,7 @@ from emu.errors import EmuError
 from emu.kubelet.emptydirs import EmptyDirs
 from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import Volumes
+from emu.messages import SANDBOX
 from emu.policy import qos
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
 from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, NodeRules, as_files
@@ -53,8 +54,6 @@ from emu.runtime.api import (
 )
 from emu.runtime.podcgroup import PodCgroup
 
-SANDBOX = "sandbox"
-"""What emu calls the pause container."""
 _KILLED = 128 + signal.SIGKILL
 """The exit code of a container that was removed while it ran."""
 _BORN_DEADLINE_S = 60.0

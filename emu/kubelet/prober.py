@@ -15,11 +15,12 @@ from urllib.parse import urljoin, urlsplit
 
 from emu.errors import EmuError
 from emu.machine import http_client
+from emu.messages import KUBE_PROBE_AGENT
 from emu.policy.probing import Outcome
 from emu.runtime.api import Executed
 from emu.spec import ExecSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
 
-USER_AGENT = "kube-probe/1.34"
+USER_AGENT = f"{KUBE_PROBE_AGENT}1.34"
 MOST_REDIRECTS = 10
 MOST_BODY_BYTES = 10 * 1024
 """What the kubelet reads of an answer's body."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emu.manifests.autoscalerconfig import AutoscalerConfig, read_autoscaler
+from emu.messages import USER_CONTAINER
 from emu.policy.golang import INT32_MAX, SECOND, format_duration, parse_bool, parse_duration, parse_int, quote
 from emu.policy.quantity import parse_amount
 
@@ -86,7 +87,7 @@ class Defaults:
     max_container_concurrency: int = 1000
     allow_zero_concurrency: bool = True
     enable_service_links: bool | None = False
-    container_name: str = "user-container"
+    container_name: str = USER_CONTAINER
     init_container_name: str = "init-container"
     requests: Mapping[str, str] = field(default_factory=dict)
     limits: Mapping[str, str] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from emu.manifests.fielderror import Problem, disallowed, invalid, missing, one_
 from emu.manifests.names import dns1123_subdomain, is_image
 from emu.manifests.probes import HANDLERS, validate_probe, validate_readiness
 from emu.manifests.volumes import validate_mounts, validate_volumes
+from emu.messages import QUEUE_PROXY
 from emu.policy.golang import INT32_MAX, quote
 
 Spec = dict[str, Any]
@@ -260,8 +261,8 @@ def _no_probe(probe: Spec) -> list[Problem]:
 
 def _container(container: Spec, volumes: Spec, features: Features, role: str) -> list[Problem]:
     problems = only(container, _CONTAINER_FIELDS)
-    if container.get("name") == "queue-proxy":
-        problems.append(Problem('"queue-proxy" is a reserved container name', ("name",)))
+    if container.get("name") == QUEUE_PROXY:
+        problems.append(Problem(f'"{QUEUE_PROXY}" is a reserved container name', ("name",)))
     problems += via(_env(container.get("env", []), features, role), "env")
     problems += via(_env_from(container.get("envFrom", [])), "envFrom")
     image = container.get("image", "")

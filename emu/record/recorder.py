@@ -26,6 +26,7 @@ from typing import Any
 
 from cgroups import parse
 from emu.errors import EXIT_NOT_RECORDED
+from emu.messages import SANDBOX
 from emu.record.events import (
     CgroupGone,
     CgroupSeen,
@@ -69,8 +70,6 @@ HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory", "/pro
 VMSTAT = "vmstat"
 VMSTAT_LINES = (b"allocstall", b"pgscan_direct ", b"pgsteal_direct ", b"pswpin ", b"pswpout ", b"oom_kill ")
 """The lines of /proc/vmstat that are kept, of some 200: what allocations had to do for want of free memory."""
-SANDBOX = "sandbox"
-"""The container whose network is the pod's."""
 SLOW_S = 0.1
 REPORT_S = 5.0
 _CALM_S = 0.1

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from emu.messages import SANDBOX
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO
-from emu.study.model.instances import SANDBOX, Instance, container_of
+from emu.study.model.instances import Instance, container_of
 from emu.study.model.study import Study
 
 

@@ -16,8 +16,8 @@ from statistics import fmean, median
 from typing import Any
 
 from emu import __version__
+from emu.messages import APP, QUEUE_PROXY, SANDBOX
 from emu.study.measures import percentile
-from emu.study.model.instances import SANDBOX
 from emu.study.model.study import Study
 
 NAMESPACE = "default"
@@ -56,8 +56,8 @@ def stages(study: Study) -> dict[str, float | None] | None:
     started = {entry.container: entry.started_s for entry in firsts if entry.container != SANDBOX}
     known = {
         "containers_ready": last,
-        "queue-proxy_started": _since(created, started.get("queue-proxy")),
-        "user-container_started": _since(created, started.get("app")),
+        "queue-proxy_started": _since(created, started.get(QUEUE_PROXY)),
+        "user-container_started": _since(created, started.get(APP)),
     }
     return {**{column: known.get(column) for column, _ in MEASURED}, "overall_ready": last}
 

@@ -25,7 +25,7 @@ from emu.errors import EmuError
 from emu.machine import http_client
 from emu.machine.command import spawn
 from emu.machine.owner import owner
-from emu.messages import QUEUE_PORT, USER_PORT, Work
+from emu.messages import APP, QUEUE_PORT, QUEUE_PROXY, SANDBOX, USER_PORT, Work
 from emu.policy.calibration import WAITING_LIMIT, Held, Idle, Kind, profile
 from emu.policy.footprint import Profile
 from emu.run.machine import where
@@ -151,12 +151,12 @@ def image(tag: str, argv: Sequence[str] | None, concurrency: int) -> Iterator[Ru
             engine.start(made)
             return made
 
-        sandbox = begin("sandbox", images.BASE, command=["sleep", "infinity"])
+        sandbox = begin(SANDBOX, images.BASE, command=["sleep", "infinity"])
         address = engine.address(sandbox)
-        begin("app", images.APP, env={"PORT": str(USER_PORT)}, network_of=sandbox)
+        begin(APP, images.APP, env={"PORT": str(USER_PORT)}, network_of=sandbox)
         _await(address, USER_PORT, "our app")
         env = queue_proxy_environment(concurrency, USER_PORT, address, run)
-        measured = begin("queue-proxy", tag, command=argv, env=env, network_of=sandbox)
+        measured = begin(QUEUE_PROXY, tag, command=argv, env=env, network_of=sandbox)
         _await(address, QUEUE_PORT, tag, lambda: _container_end(engine, measured))
         yield Running(address, QUEUE_PORT, int(engine.state(measured)["Pid"]))
 

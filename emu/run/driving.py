@@ -14,6 +14,7 @@ from emu.kubelet.pods import Pods
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
+from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.policy.until import PodFacts
@@ -25,7 +26,6 @@ from emu.run.watch import Events, Watch, show_exit
 from emu.run.workload import Workload
 from emu.runtime.api import Runtime
 from emu.scenario.load_plan import load_plan
-from emu.serving.template import APP
 from emu.spec import PodSpec, ScenarioSpec
 
 _TURN_S = 0.1

@@ -9,11 +9,11 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from emu.daemon.freezer.methods import held, is_frozen, reclaim
 from emu.daemon.freezer.pods import Target
-from emu.kubelet.pod import SANDBOX, Instance, Pod
+from emu.kubelet.pod import Instance, Pod
+from emu.messages import APP, QUEUE_PROXY, SANDBOX
 from emu.record.events import ContainerReady, EventLog, MemoryReclaimed, Note, now
 from emu.record.rundir import RunDir
 from emu.runtime.api import Runtime
-from emu.serving.template import APP, QUEUE_PROXY
 
 _RECLAIM_ALL = "all"
 _JOIN_S = 5.0

@@ -13,7 +13,7 @@ from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
 from emu.kubelet.pod import Pod
 from emu.machine import pagecache
-from emu.messages import Endpoint, RequestDone, RequestSent, to_line
+from emu.messages import APP, HOST, Endpoint, RequestDone, RequestSent, to_line
 from emu.policy import starts as policy
 from emu.policy.starts import Found
 from emu.record.events import EventLog, Note, StartMeasured, now
@@ -24,13 +24,11 @@ from emu.run.start_image import AppImage
 from emu.run.start_pod import NO_COUNTS, StartPod
 from emu.runtime.api import Runtime
 from emu.scenario.load_plan import request_spec
-from emu.serving.template import APP
 from emu.spec import ScenarioSpec
 
 _TRIES = 3
 """How often a temperature is prepared again that did not hold until the request came."""
 _LOOK_S = 0.01
-_HOST = "app.default.example.com"
 
 
 class Starts:
@@ -61,7 +59,7 @@ class Starts:
         self._asked = 0
         request = request_spec(self._spec.request)
         body = content_of(request)
-        self._request = request_head(request, _HOST, False) + (b"x" * request.body_bytes if body is None else body)
+        self._request = request_head(request, HOST, False) + (b"x" * request.body_bytes if body is None else body)
 
     def __enter__(self) -> Starts:
         self._activator.__enter__()

@@ -20,12 +20,11 @@ from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.machine import http_client
-from emu.messages import QUEUE_STATS_PORT, ActivatorReport, Endpoint, Endpoints
+from emu.messages import QUEUE_PROXY, QUEUE_STATS_PORT, ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule
 from emu.policy.stats import Stat
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
-from emu.serving.template import QUEUE_PROXY
 from emu.spec import PodSpec
 
 _SCRAPE = b"GET /metrics HTTP/1.1\r\nHost: queue-proxy\r\nConnection: close\r\n\r\n"

@@ -24,11 +24,15 @@ from emu.kubelet.template import (
     resolved,
 )
 from emu.messages import (
+    APP,
     DATA_DIR,
     FREEZER_TOKEN_VARIABLE,
     HOLD_VARIABLE,
+    HOST,
+    NETWORK_PROBE_HEADER,
     QUEUE_ADMIN_PORT,
     QUEUE_PORT,
+    QUEUE_PROXY,
     START_VARIABLE,
     VOLUMES_VARIABLE,
     WORK_VARIABLE,
@@ -54,11 +58,9 @@ from emu.spec import (
     VolumeSpec,
 )
 
-QUEUE_PROXY, APP = "queue-proxy", "app"
 _NAMESPACE, _SERVICE = "default", "app"
 REVISION = revision_name(_SERVICE)
 _TLS_PORT = 8112
-_HOST = "app.default.example.com"
 _DRAIN_PATH = "/wait-for-drain"
 _DATA = "data"
 _STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.app.sidecar")
@@ -234,7 +236,7 @@ def _queue_proxy_readiness(asked: ProbeSpec | None) -> PodProbe:
     """Knative's controller gives queue-proxy the app's probe with another handler (queue.go); without one, we look
     often, to know when the pod is ready.
     """
-    headers = [{"name": "Host", "value": _HOST}, {"name": "K-Network-Probe", "value": "queue"}]
+    headers = [{"name": "Host", "value": HOST}, {"name": NETWORK_PROBE_HEADER, "value": "queue"}]
     handler = HttpGetSpec.model_validate({"path": "/healthz", "port": QUEUE_PORT, "httpHeaders": headers})
     if asked is None or asked.exec is not None:
         return PodProbe(handler, _OWN_LOOK, _OWN_TIMEOUT_S, ours=True)

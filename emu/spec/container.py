@@ -13,11 +13,12 @@ from pydantic import (
     model_validator,
 )
 
-from emu.messages import USER_PORT, Work
+from emu.messages import APP, QUEUE_PROXY, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
 from emu.spec.probes import LifecycleSpec, ProbeSpec
 from emu.spec.values import (
+    RESERVED,
     Bytes,
     Control,
     FileName,
@@ -290,7 +291,7 @@ class SidecarSpec(ContainerSpec):
 
     @model_validator(mode="after")
     def _is_none_of_ours(self) -> Self:
-        if self.name in ("queue-proxy", "app", "sandbox", "pod", "host"):
+        if self.name in (QUEUE_PROXY, APP, *RESERVED):
             raise SpecError(
                 f"this container cannot be called {self.name!r}",
                 why="results use that name for something else",

@@ -14,6 +14,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from emu.messages import APP, QUEUE_PROXY
 from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.reclaiming import ALL, read_amount
 from emu.spec import volumes
@@ -213,7 +214,7 @@ class PodSpec(Model):
                     fix="give one of them another name",
                     at=("sidecars", index, "name"),
                 )
-        taken = {self.app.port: "the app"} | dict.fromkeys(QUEUE_PROXY_PORTS, "queue-proxy")
+        taken = {self.app.port: "the app"} | dict.fromkeys(QUEUE_PROXY_PORTS, QUEUE_PROXY)
         for at, entry in self._additional:
             if entry.port is None:
                 continue
@@ -348,7 +349,7 @@ class PodSpec(Model):
         """Every container by its name, in the order in which they are started."""
         return {
             **{one.name: one for one in self.init_containers},
-            "queue-proxy": self.queue_proxy,
-            "app": self.app,
+            QUEUE_PROXY: self.queue_proxy,
+            APP: self.app,
             **{one.name: one for one in self.sidecars},
         }

@@ -9,11 +9,10 @@ from pydantic import Field, model_validator
 from emu.spec.container import AppSpec, ContainerSpec, QueueProxySpec
 from emu.spec.pod import PodSpec
 from emu.spec.probes import ExecSpec
-from emu.spec.values import Name, SpecError, Whole, distinct
+from emu.spec.values import RESERVED, Name, SpecError, Whole, distinct
 from emu.spec.volumes import Place
 
 _KUBERNETES_GRACE_S = 30
-_RESERVED = ("sandbox", "pod", "host")
 
 
 class PlainContainerSpec(ContainerSpec):
@@ -31,7 +30,7 @@ class PlainContainerSpec(ContainerSpec):
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> Self:
-        if self.name in _RESERVED:
+        if self.name in RESERVED:
             raise SpecError(
                 f"a container cannot be called {self.name!r}",
                 why="results use that name for something else",

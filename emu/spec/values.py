@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
-from emu.messages import FOREVER
+from emu.messages import FOREVER, SANDBOX
 from emu.policy.secrets import MASK
 from emu.units import format_bytes, parse_bytes, parse_seconds
 
@@ -40,6 +40,9 @@ _SIZE: dict[str, Any] = {
     "examples": ["64Mi", "1.5Gi", 4096],
 }
 _DURATION = {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}], "examples": ["250ms", "10s", "1m30s"]}
+
+RESERVED = (SANDBOX, "pod", "host")
+"""What results use for something else than a container of the scenario."""
 
 
 class OrSize:

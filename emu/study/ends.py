@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from emu.record.events import Owner
 
-QUEUE_PROXY, ACTIVATOR = "queue-proxy", "activator"
+ACTIVATOR = "activator"
 CLIENT_LEFT = "client-left"
 BY_APP = "app"
 """The reason of an answer that neither of the two gave: it is the app's own."""

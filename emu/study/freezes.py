@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from emu.messages import APP, NO_MORE_FREEZES, PAUSED, QUEUE_PROXY
 from emu.record.events import (
     CgroupGone,
     ContainerExited,
@@ -27,15 +28,13 @@ from emu.record.events import (
     Owner,
 )
 from emu.study.counters import value_at
-from emu.study.logs import logged, time_in
+from emu.study.logs import logged_events, time_in
 from emu.study.measures import Window
 from emu.study.model.freezes import Freeze, FreezerUse, FrozenMemory, Wake
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 
-_QUEUE_PROXY = "queue-proxy"
-_SPAN_LINES = ('"event":"paused"', '"event":"freezes-no-more"')
 _ENDING = ("kill", "unpause", "stop", "die")
 DYING_S = 0.5
 """A container that ended while frozen, and of which the engine says nothing, is looked at so long before."""
@@ -196,7 +195,7 @@ def _prefetched(study: Study, freeze: Freeze, ahead: list[MemoryPrefetched]) -> 
 
 
 def _served_frozen(study: Study) -> int | None:
-    told = [(path, spans) for path in study.run.container_logs(_QUEUE_PROXY) if (spans := list(_spans(path)))]
+    told = [(path, spans) for path in study.run.container_logs(QUEUE_PROXY) if (spans := list(_spans(path)))]
     return sum(_met_frozen(study, path, spans) for path, spans in told) if told else None
 
 
@@ -206,7 +205,7 @@ def _met_frozen(study: Study, log: Path, spans: list[tuple[float, float]]) -> in
     frozen = [
         (one.frozen_at_s, study.duration_s if one.thawed_at_s is None else one.thawed_at_s)
         for one in study.freezes
-        if one.container == "app" and pod in (None, one.pod)
+        if one.container == APP and pod in (None, one.pod)
     ]
     begins = [since for since, _ in frozen]
     served = 0
@@ -219,7 +218,7 @@ def _met_frozen(study: Study, log: Path, spans: list[tuple[float, float]]) -> in
 
 def _spans(path: Path) -> Iterator[tuple[float, float]]:
     """When the first and the last request went to the app, for each stretch that the log tells of."""
-    for line in logged(path, *_SPAN_LINES):
+    for line in logged_events(path, PAUSED, NO_MORE_FREEZES):
         first, last = time_in(line, "firstAt"), time_in(line, "lastAt")
         if line.get("forwarded") and first is not None and last is not None:
             yield first, last

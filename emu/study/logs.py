@@ -24,6 +24,11 @@ def logged(path: Path, *marks: str) -> Iterator[dict[str, Any]]:
         return
 
 
+def logged_events(path: Path, *events: str) -> Iterator[dict[str, Any]]:
+    """The lines about these events."""
+    return logged(path, *(f'"event":"{event}"' for event in events))
+
+
 def time_in(line: dict[str, Any], name: str) -> float | None:
     """A time on such a line; None where it has none."""
     value = line.get(name)

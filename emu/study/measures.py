@@ -12,9 +12,9 @@ from itertools import pairwise
 from math import inf
 from typing import Any
 
+from emu.messages import SANDBOX
 from emu.record.events import Owner
 from emu.study.counters import rises
-from emu.study.model.instances import SANDBOX
 from emu.study.model.machine import Device
 from emu.study.model.study import Study
 from emu.study.model.timeline import Column, Timeline

@@ -13,6 +13,7 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 
 from __future__ import annotations
 
+from emu.messages import QUEUE_PROXY
 from emu.study.counters import Rise, rises, value_at
 from emu.study.culprit import culprit, victim
 from emu.study.kernel_log import LoggedKill
@@ -83,7 +84,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         swap_limit_bytes=swap_limit,
         swap_left=_swap_left(study, first, whose, swap_limit, t),
         in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
-        in_backlog=_before(pod, "backlog", t) if instance.container == "queue-proxy" else None,
+        in_backlog=_before(pod, "backlog", t) if instance.container == QUEUE_PROXY else None,
         after_first_request_s=None if began is None or began > t else t - began,
         evidence=evidence,
         contradicts=(*doubts, *contradicts),

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
+from emu.messages import SANDBOX
 from emu.record.events import Owner
-from emu.study.model.instances import SANDBOX
 from emu.study.model.study import Study
 
 _OF_DEPLOYMENT = re.compile(r"(?P<revision>.+)-deployment-[a-z0-9]+-(?P<suffix>[a-z0-9]{5})")

@@ -16,9 +16,9 @@ from typing import Any
 
 from emu.files import typed
 from emu.files.regular import read_lines
-from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
+from emu.messages import APP, QUEUE_PROXY, REQUESTS_ENDED, REQUESTS_WAITED
 from emu.record.events import Event, RequestsEnded, RequestsWaited
-from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, QUEUE_PROXY, End, Ends, Wait
+from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, End, Ends, Wait
 from emu.study.logs import logged
 from emu.study.model.instances import Instance
 from emu.study.model.requests import Request
@@ -310,7 +310,7 @@ def fate_of_app(study: Study, reason: str, t: float) -> str | None:
     """What became of the app as its connections ended; None where it lived on."""
     if reason not in ("app-closed", "app-reset", "app-refused", "answer-cut"):
         return None
-    apps = [one for one in study.instances if one.container == "app" and one.started_s is not None]
+    apps = [one for one in study.instances if one.container == APP and one.started_s is not None]
     ended = _ended_around(study, apps, t)
     if ended is not None:
         return _fate(ended)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+from emu.messages import APP, QUEUE_PROXY
 from emu.record.events import Owner
 from emu.study.measures import first
 from emu.study.model.instances import container_of
@@ -30,8 +31,7 @@ from emu.study.model.timeline import Column, Timeline
 from emu.study.requests import most_in_flight
 from emu.study.restraints import OVER_BYTES
 
-QUEUE_PROXY = "queue-proxy"
-SERVING = (QUEUE_PROXY, "app")
+SERVING = (QUEUE_PROXY, APP)
 """What each request goes through. Of a sidecar only its probes tell."""
 SECOND = 1.0
 TURNOVER = 0.5

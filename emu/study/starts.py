@@ -12,20 +12,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from emu.messages import APP, LISTENING, QUEUE_PROXY, RESUMED, STARTED
 from emu.policy import starts as policy
 from emu.record.events import ContainerResumed, Event, StartMeasured
-from emu.study.logs import logged, time_in
+from emu.study.logs import logged_events, time_in
 from emu.study.measures import percentile, spread
 from emu.study.model.scaling import Start
 from emu.study.model.study import Study
 
-_APP, _QUEUE_PROXY = "app", "queue-proxy"
-_PROCESS_LINE, _LISTEN_LINE, _RESUMED_LINE = "start", "listening", "resumed"
-
 
 def measure_starts(study: Study, events: list[Event]) -> list[Start]:
     """Every trial of a run, in order of time."""
-    resumes = [event for event in events if isinstance(event, ContainerResumed) and event.container == _APP]
+    resumes = [event for event in events if isinstance(event, ContainerResumed) and event.container == APP]
     return [_start(study, event, resumes) for event in events if isinstance(event, StartMeasured)]
 
 
@@ -127,9 +125,9 @@ def _stamps(
     for name, t in event.stamps:
         yield str(name), float(t)
         if name == policy.START:
-            log = study.run.container_log(event.pod, _APP, event.attempt)
-            yield policy.PROCESS, _logged(log, _PROCESS_LINE, "t", event.arrived)
-            yield policy.LISTEN, _logged(log, _LISTEN_LINE, "t", event.arrived)
+            log = study.run.container_log(event.pod, APP, event.attempt)
+            yield policy.PROCESS, _logged(log, STARTED, "t", event.arrived)
+            yield policy.LISTEN, _logged(log, LISTENING, "t", event.arrived)
     if event.first_byte is None:
         return
     own = (one for one in resumes if (one.pod, one.attempt) == (event.pod, event.attempt))
@@ -141,16 +139,15 @@ def _stamps(
 
 def _resumed(study: Study, event: StartMeasured, resume: ContainerResumed) -> Iterator[tuple[str, float | None]]:
     """The parts of a thaw. The daemon tells how long it took from when it was asked, and the kernel's part of it."""
-    log = study.run.container_log(event.pod, _QUEUE_PROXY, event.attempt)
-    yield policy.DECISION, _logged(log, _RESUMED_LINE, "began", event.arrived)
+    log = study.run.container_log(event.pod, QUEUE_PROXY, event.attempt)
+    yield policy.DECISION, _logged(log, RESUMED, "began", event.arrived)
     yield policy.RPC, resume.t - resume.took_s
     yield policy.ENGINE, None if resume.engine_s is None else resume.t - resume.kernel_s
     yield policy.KERNEL, resume.t
-    yield policy.REPLY, _logged(log, _RESUMED_LINE, "t", resume.t)
+    yield policy.REPLY, _logged(log, RESUMED, "t", resume.t)
 
 
 def _logged(path: Path, event: str, name: str, since: float) -> float | None:
     """When the first line of that event at or after `since` says that it was; None where there is none."""
-    mark = f'"event":"{event}"'
-    times = [time_in(line, name) for line in logged(path, mark)]
+    times = [time_in(line, name) for line in logged_events(path, event)]
     return min((t for t in times if t is not None and t >= since), default=None)

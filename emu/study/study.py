@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from emu.files import typed
+from emu.messages import SANDBOX
 from emu.policy.kubelet.messages import back_off_message
 from emu.record.events import (
     LONGEST_RUN_S,
@@ -46,7 +47,7 @@ from emu.record.rundir import RunDir
 from emu.study.freezes import freezer_use, measure_freezes, told_freezes
 from emu.study.kernel_log import KernelLog, read_kernel_log
 from emu.study.model.freezes import Freeze, frozen_span
-from emu.study.model.instances import SANDBOX, Command, Instance, PodEvent, Stop
+from emu.study.model.instances import Command, Instance, PodEvent, Stop
 from emu.study.model.machine import Device, Machine
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Failure, Happening, RecorderCost, Study

@@ -16,7 +16,6 @@ from emu.daemon.http.goquote import quoted
 from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
 from emu.messages import START_HEADER
 
-KUBE_PROBE = b"kube-probe/"
 _NAME = itemgetter(0)
 
 
@@ -41,7 +40,7 @@ class HeldExchange(Http1Exchange):
         head.headers = []
         if self.answered_here():
             pass
-        elif way.kubelet or (way.agent or b"").startswith(KUBE_PROBE):
+        elif way.kubelet or (way.agent or b"").startswith(forward.KUBE_PROBE):
             self.answer(200, b"")  # is the activator alive? its own kubelet asks
         elif way.network_probe:
             self._answer_probe(way)
@@ -53,7 +52,7 @@ class HeldExchange(Http1Exchange):
     def _answer_probe(self, way: forward.Route) -> None:
         """Knative's own probe: is this the activator?"""
         if way.network_probe == b"probe":
-            self.answer(200, b"", b"K-Network-Hash: %b\r\n" % way.network_hash if way.network_hash else b"")
+            self.answer(200, b"", forward.hash_line(way))
         elif way.network_probe == b"activator":
             self.answer(200, b"activator", http1.TEXT)
         else:
@@ -89,6 +88,7 @@ class TracedExchange(HeldExchange):
 
 def mark(way: forward.Route) -> None:
     """What queue-proxy is to know: that the activator asks, and for which host."""
-    way.headers = [pair for pair in way.headers if pair[0] not in (b"K-Original-Host", b"K-Proxy-Request")]
-    way.headers += [(b"K-Original-Host", way.host), (b"K-Proxy-Request", b"activator")]
+    added = ((forward.ORIGINAL_HOST, way.host), (forward.PROXY_REQUEST, b"activator"))
+    names = [name for name, _ in added]
+    way.headers = [*(pair for pair in way.headers if pair[0] not in names), *added]
     way.headers.sort(key=_NAME)

@@ -21,7 +21,7 @@ from emu.daemon import loop as runtime
 from emu.daemon.app import work
 from emu.daemon.app.exchange import App
 from emu.daemon.http.server import Server
-from emu.messages import USER_PORT
+from emu.messages import APP, LISTENING, STARTED, USER_PORT
 
 GRACE_S = 30.0
 
@@ -35,7 +35,7 @@ async def serve(host: str, port: int, grace_s: float, log: runtime.Log) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     bound = await server.listen(host, port, runtime.LISTEN_BACKLOG)
-    log.event("listening", port=bound)
+    log.event(LISTENING, port=bound)
     await stop.wait()
     log.event("stopping", inFlight=sum(connection.busy for connection in server.connections))
     finished = await server.stop(grace_s)
@@ -67,8 +67,8 @@ def main(argv: list[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--port", type=int, default=int(environ.get("PORT") or USER_PORT))
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104  queue-proxy comes from the same network namespace
     asked = parser.parse_args(argv)
-    log = runtime.Log("app")
-    log.event("start", pid=os.getpid())
+    log = runtime.Log(APP)
+    log.event(STARTED, pid=os.getpid())
     grace_s = float(environ.get("EMU_APP_GRACE_SECONDS") or GRACE_S)
     code = runtime.run(lambda: serve(asked.host, asked.port, grace_s, log))
     # Threads may still be at work; they are not waited for.

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 from emu.daemon import loop
 from emu.daemon.app.memory import fill, reserve
-from emu.messages import HOLD_VARIABLE, START_VARIABLE
+from emu.messages import HOLD_VARIABLE, LISTENING, START_VARIABLE, STARTED
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _REQUEST_BYTES = 4096
@@ -29,7 +29,7 @@ def main(environ: Mapping[str, str]) -> int:
     """Start, hold, listen, until SIGTERM; the exit status."""
     signal.signal(signal.SIGTERM, _end)
     log = loop.Log("sidecar")
-    log.event("start", pid=os.getpid())
+    log.event(STARTED, pid=os.getpid())
     time.sleep(float(environ.get(START_VARIABLE) or 0.0))
     size = int(environ.get(HOLD_VARIABLE) or 0)
     space = reserve(size) if size else None
@@ -41,7 +41,7 @@ def main(environ: Mapping[str, str]) -> int:
         signal.pause()
         return 0
     with socket.create_server(("", int(port)), backlog=loop.LISTEN_BACKLOG) as listener:
-        log.event("listening", port=listener.getsockname()[1])
+        log.event(LISTENING, port=listener.getsockname()[1])
         while True:
             _serve(listener.accept()[0])
 

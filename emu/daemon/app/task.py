@@ -18,7 +18,7 @@ from pathlib import Path
 from emu.daemon import loop
 from emu.daemon.app import work
 from emu.daemon.app.memory import fill, reserve
-from emu.messages import WORK_VARIABLE, Work
+from emu.messages import STARTED, WORK_VARIABLE, Work
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -26,7 +26,7 @@ def main(environ: Mapping[str, str]) -> int:
     signal.signal(signal.SIGTERM, _end)
     log = loop.Log("task")
     asked = Work.from_query(environ.get(WORK_VARIABLE) or "")
-    log.event("start", pid=os.getpid())
+    log.event(STARTED, pid=os.getpid())
     try:
         _do(asked, log)
     except OSError as failed:

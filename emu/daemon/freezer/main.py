@@ -31,7 +31,7 @@ from emu.daemon.freezer.states import frozen_or_unknown, states
 from emu.daemon.http.server import Server
 from emu.errors import EmuError
 from emu.machine.journald import Journald
-from emu.messages import FREEZER_ACTIONS, KNATIVE_MODE, OWN_MODE, PAUSE, RESUME
+from emu.messages import FREEZER_ACTIONS, KNATIVE_MODE, LISTENING, OWN_MODE, PAUSE, RESUME
 from emu.policy.reclaiming import read_amount
 from emu.record.events import (
     ContainerPaused,
@@ -416,7 +416,7 @@ async def serve(freezer: Freezer, listen: Sequence[str], log: runtime.Log, *, fo
         server = Server(lambda conn, head: FreezerExchange(freezer, conn, head), head_limit_s=60.0)
         bound = await _listen(server, address)
         servers.append(server)
-        log.event("listening", address=bound)
+        log.event(LISTENING, address=bound)
     log.event("serves", frozen=freezer.found())
     await stop.wait()
     if follow_stdin:

@@ -12,7 +12,16 @@ from operator import itemgetter
 
 from emu.daemon.http import http1
 from emu.daemon.http.sniff import content_type
+from emu.messages import ACTIVATOR_PROBE_AGENT, KUBE_PROBE_AGENT, NETWORK_PROBE_HEADER
 
+ORIGINAL_HOST, PROXY_REQUEST = b"K-Original-Host", b"K-Proxy-Request"
+"""What the activator adds: the Host that the client named, and that it asks."""
+NETWORK_HASH = b"K-Network-Hash"
+_NETWORK_PROBE, _KUBELET_PROBE = NETWORK_PROBE_HEADER.encode(), b"K-Kubelet-Probe"
+_DEFAULT = b"Knative-Serving-Default"
+_TAG, _DEFAULT_ROUTE = b"Knative-Serving-Tag", _DEFAULT + b"-Route"
+_FOR, _PROTO, _VIA_HOST = b"X-Forwarded-For", b"X-Forwarded-Proto", b"X-Forwarded-Host"
+KUBE_PROBE = KUBE_PROBE_AGENT.encode()
 _HOP_BY_HOP = frozenset(
     (
         b"Connection",
@@ -34,21 +43,21 @@ _SPECIAL = (
     | {
         b"Knative-Serving-Revision",
         b"Knative-Serving-Namespace",
-        b"X-Forwarded-For",
-        b"X-Forwarded-Proto",
-        b"X-Forwarded-Host",
+        _FOR,
+        _PROTO,
+        _VIA_HOST,
         b"Forwarded",
-        b"K-Original-Host",
-        b"K-Network-Probe",
-        b"K-Network-Hash",
-        b"K-Kubelet-Probe",
-        b"K-Proxy-Request",
-        b"Knative-Serving-Tag",
-        b"Knative-Serving-Default-Route",
+        ORIGINAL_HOST,
+        _NETWORK_PROBE,
+        NETWORK_HASH,
+        _KUBELET_PROBE,
+        PROXY_REQUEST,
+        _TAG,
+        _DEFAULT_ROUTE,
     }
 )
 _NOT_INFORMATIONAL = (b"Content-Length", b"Transfer-Encoding")
-PROBE_AGENTS = (b"kube-probe/", b"Knative-Activator-Probe", b"Knative-Autoscaling-Probe")
+PROBE_AGENTS = (KUBE_PROBE, ACTIVATOR_PROBE_AGENT.encode(), b"Knative-Autoscaling-Probe")
 LENGTH_EVEN_IF_NONE = (b"POST", b"PUT", b"PATCH")
 """Methods for which Go says `Content-Length: 0`."""
 _name = itemgetter(0)
@@ -119,7 +128,7 @@ def route(head: http1.Head, peer: str) -> Route:
     if agent:
         way.agent = None if b"User-Agent" in named else agent[0]
         way.health_check = agent[0].startswith(PROBE_AGENTS)
-        way.probe = agent[0].startswith(PROBE_AGENTS[0])
+        way.probe = agent[0].startswith(KUBE_PROBE)
     special.pop(b"Content-Length", None)
     _specials(way, head, special, named)
     _forwarded(headers, special, named, peer)
@@ -137,7 +146,7 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
         return
     for key, values in special.items():
         value = values[0]
-        if key == b"K-Original-Host" and value:
+        if key == ORIGINAL_HOST and value:
             way.host = value
             continue
         if key == b"Te":
@@ -149,10 +158,10 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
                 way.trailer = b",".join(sorted({http1.canonical(part) for part in parts if part}))
         elif key.startswith(b"K-"):
             _note_knative(way, key, value)
-        if key.startswith((b"K-", b"Knative-Serving-Tag", b"Knative-Serving-Default")) and key not in named:
+        if key.startswith((b"K-", _TAG, _DEFAULT)) and key not in named:
             headers += [(key, each) for each in values]
-    tag = special.get(b"Knative-Serving-Tag", [b""])[0]
-    default = special.get(b"Knative-Serving-Default-Route", [b""])[0]
+    tag = special.get(_TAG, [b""])[0]
+    default = special.get(_DEFAULT_ROUTE, [b""])[0]
     if default and not tag:
         way.tag = "kn:default"
     elif tag:
@@ -160,16 +169,21 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
 
 
 def _note_knative(way: Route, key: bytes, value: bytes) -> None:
-    if key == b"K-Network-Probe":
+    if key == _NETWORK_PROBE:
         way.network_probe = value
         way.probe |= bool(value)
-    elif key == b"K-Network-Hash":
+    elif key == NETWORK_HASH:
         way.network_hash = value
-    elif key == b"K-Kubelet-Probe":
+    elif key == _KUBELET_PROBE:
         way.kubelet = bool(value)
         way.probe |= way.kubelet
-    elif key == b"K-Proxy-Request":
+    elif key == PROXY_REQUEST:
         way.proxied = value == b"activator"
+
+
+def hash_line(way: Route) -> bytes:
+    """The header line that answers a probe of the network with its own hash; empty where the probe has none."""
+    return b"%b: %b\r\n" % (NETWORK_HASH, way.network_hash) if way.network_hash else b""
 
 
 def app_head(way: Route, head: http1.Head, address: bytes) -> bytes:
@@ -226,18 +240,18 @@ def _forwarded(
 ) -> None:
     """X-Forwarded-For gains the peer; Forwarded is made of the X-Forwarded headers as they came, if it is absent."""
     if not special:
-        headers.append((b"X-Forwarded-For", peer.encode()))
+        headers.append((_FOR, peer.encode()))
         return
-    came_for = special.get(b"X-Forwarded-For", [])
+    came_for = special.get(_FOR, [])
     if not special.get(b"Forwarded", [b""])[0]:
-        said = [special.get(key, [b""])[0] for key in (b"X-Forwarded-For", b"X-Forwarded-Host", b"X-Forwarded-Proto")]
+        said = [special.get(key, [b""])[0] for key in (_FOR, _VIA_HOST, _PROTO)]
         if any(said):
             special[b"Forwarded"] = [_forwarded_value(*said)]
-    for key in (b"Forwarded", b"X-Forwarded-Host", b"X-Forwarded-Proto"):
+    for key in (b"Forwarded", _VIA_HOST, _PROTO):
         if key not in named:
             headers += [(key, value) for value in special.get(key, ())]
-    kept = [] if b"X-Forwarded-For" in named else came_for
-    headers.append((b"X-Forwarded-For", b", ".join([*kept, peer.encode()])))
+    kept = [] if _FOR in named else came_for
+    headers.append((_FOR, b", ".join([*kept, peer.encode()])))
 
 
 def _forwarded_value(came_for: bytes, host: bytes, proto: bytes) -> bytes:

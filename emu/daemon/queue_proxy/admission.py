@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from emu.daemon.http import http1
+from emu.daemon.http.forward import NETWORK_HASH, hash_line
 from emu.daemon.loop import Log
 from emu.daemon.queue_proxy.ends import HELD_STILL, Ends
 from emu.daemon.queue_proxy.observer import Observer
@@ -176,9 +177,9 @@ class Admission:
             request.answer(503, b"shutting down\n", http1.ERROR_TEXT)
         elif not way.health_check:
             if way.network_hash:
-                request.answer(200, b"", b"K-Network-Hash: %b\r\n" % way.network_hash)
+                request.answer(200, b"", hash_line(way))
             else:
-                text = b'a probe request must contain a non-empty "K-Network-Hash" header\n'
+                text = b'a probe request must contain a non-empty "%b" header\n' % NETWORK_HASH
                 request.answer(400, text, http1.ERROR_TEXT)
         elif way.network_probe != b"queue":
             text = b"unexpected probe header value: %b\n" % way.network_probe

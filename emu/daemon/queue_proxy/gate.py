@@ -21,8 +21,11 @@ from emu.messages import (
     FREEZER_PATIENCE_VARIABLE,
     FREEZER_TOKEN_VARIABLE,
     KNATIVE_MODE,
+    NO_MORE_FREEZES,
     PAUSE,
+    PAUSED,
     RESUME,
+    RESUMED,
 )
 from emu.policy.freezing import KNATIVE_RULE, Action, Command, Forward, FreezeRule, Freezing, ProbeAnswer, Refuse
 
@@ -77,7 +80,7 @@ class Gate:
 
     def stop(self) -> None:
         """The process got SIGTERM: the app must get its own."""
-        self._log.event("freezes-no-more", **self._span())
+        self._log.event(NO_MORE_FREEZES, **self._span())
         self._do(self._policy.stop())
 
     def close(self) -> None:
@@ -189,13 +192,13 @@ class Gate:
         now = time.monotonic()
         took_ms = round((now - began) * 1e3, 3)
         if action == PAUSE:
-            self._log.event("paused", began=began, tookMs=took_ms, **self._span())
+            self._log.event(PAUSED, began=began, tookMs=took_ms, **self._span())
             self._forwarded = 0
             self._do(policy.paused(now))
         else:
             waiting = policy.waiting
             self._do(policy.resumed(now))  # before it is reported: they have waited long enough
-            self._log.event("resumed", began=began, tookMs=took_ms, waiting=waiting)
+            self._log.event(RESUMED, began=began, tookMs=took_ms, waiting=waiting)
 
     def _arm(self) -> None:
         """Look at the clock when the machine next depends on it."""

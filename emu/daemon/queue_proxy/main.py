@@ -32,7 +32,7 @@ from emu.daemon.queue_proxy.probe import ProbeError, Prober
 from emu.daemon.queue_proxy.proxy import FINAL_STATUS_LOST, TWO_FRAMINGS, Proxy
 from emu.daemon.queue_proxy.request_log import RequestLog
 from emu.daemon.queue_proxy.settings import REQUIRED, Settings, SettingsError
-from emu.messages import FREEZER_ENDPOINT_VARIABLE
+from emu.messages import FREEZER_ENDPOINT_VARIABLE, LISTENING, QUEUE_PROXY, STARTED
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
@@ -139,7 +139,7 @@ class QueueProxy:
         ports = await self._listen()
         settings = self._settings
         self._log.event(
-            "listening",
+            LISTENING,
             containerConcurrency=settings.container_concurrency,
             userPort=settings.user_port,
             recordsEnds=True,
@@ -252,14 +252,14 @@ def _log_style(environ: Mapping[str, str]) -> Zap | None:
 
 def main(environ: Mapping[str, str]) -> int:
     """Run queue-proxy with these variables; its exit status (1 when one is missing)."""
-    log = runtime.Log("queue-proxy")
+    log = runtime.Log(QUEUE_PROXY)
     try:
         settings = Settings.from_environ(environ)
     except SettingsError as missing:
         print(missing, file=sys.stderr, flush=True)
         return 1
     log.style = _log_style(environ)
-    log.event("start", pid=os.getpid())
+    log.event(STARTED, pid=os.getpid())
     try:
         return runtime.run(lambda: serve(settings, log, environ))
     except (ProbeError, SettingsError) as wrong:

@@ -19,6 +19,7 @@ from emu.daemon.http import http1
 from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.daemon.http.server import Server
 from emu.daemon.queue_proxy.settings import SettingsError
+from emu.messages import QUEUE_PROXY
 from emu.policy.stats import REPORT_PERIOD_S, Report, stat
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def _resource(environ: Mapping[str, str]) -> dict[str, str]:
     services = ("OTEL_SERVICE_NAME", "SERVING_SERVICE", "SERVING_CONFIGURATION", "SERVING_REVISION")
     return {
         **found,
-        "container_name": "queue-proxy",
+        "container_name": QUEUE_PROXY,
         "k8s_namespace_name": environ.get("SERVING_NAMESPACE", ""),
         "k8s_pod_name": pod,
         "service_instance_id": pod,

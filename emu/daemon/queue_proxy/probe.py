@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from emu.daemon.http.reply import read_head
+from emu.messages import KUBE_PROBE_AGENT
 
 RETRY_S = 0.05
 TRY_LIMIT_S = 0.1
@@ -25,6 +26,9 @@ MOST_REDIRECTS = 10
 """Redirects that Go's client follows before it gives up."""
 MOST_HEAD_BYTES = 1 << 20
 HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
+
+_AGENT = KUBE_PROBE_AGENT + "/"
+"""Knative's prober has no version to put there."""
 
 
 class ProbeError(Exception):
@@ -156,7 +160,7 @@ class _Probe:
         port = parts.port or (443 if tls else 80)
         host = next((value for name, value in own if name.lower() == "host"), parts.netloc)
         lines = [f"GET {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1", f"Host: {host}"]
-        lines.append("User-Agent: kube-probe//")
+        lines.append(f"User-Agent: {_AGENT}")
         lines += sorted(f"{name}: {value}" for name, value in own if name.lower() != "host")
         lines += ["Accept-Encoding: gzip", "Connection: close", "", ""]
         reader, writer = await asyncio.open_connection(
@@ -173,7 +177,7 @@ class _Probe:
 
     async def _http2(self, own: list[tuple[str, str]]) -> bool:
         path = str(self._action.get("path") or "/")
-        headers = [(b"user-agent", b"kube-probe//")]
+        headers = [(b"user-agent", _AGENT.encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in own]
         status, _ = await self._ask_http2(b"GET", path.encode(), headers, b"")
         return 200 <= status < 400
@@ -181,7 +185,7 @@ class _Probe:
     async def _grpc(self) -> bool:
         service = str(self._action.get("service") or "").encode()
         message = b"\x0a" + bytes([len(service)]) + service if service else b""
-        headers = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", b"kube-probe//")]
+        headers = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", _AGENT.encode())]
         body = b"\0" + struct.pack(">I", len(message)) + message
         status, answer = await self._ask_http2(b"POST", b"/grpc.health.v1.Health/Check", headers, body)
         # A message whose first field is 1: SERVING.

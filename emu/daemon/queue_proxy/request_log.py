@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from emu.daemon.http import http1
+from emu.daemon.http.forward import KUBE_PROBE
 from emu.daemon.queue_proxy import gotemplate
 from emu.daemon.queue_proxy.gofuncs import go_float
 
@@ -64,7 +65,7 @@ class RequestLog:
 
 
 def _is_probe(way: Route) -> bool:
-    return bool(way.network_probe) or way.kubelet or bool(way.agent and way.agent.startswith(b"kube-probe/"))
+    return bool(way.network_probe) or way.kubelet or bool(way.agent and way.agent.startswith(KUBE_PROBE))
 
 
 def _request(request: Logged, way: Route) -> dict[str, Any]:

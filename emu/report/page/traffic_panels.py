@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from typing import Any
 
+from emu.messages import APP, QUEUE_PROXY
 from emu.record.events import POD_LABEL
 from emu.report.page.canvas import CPU_LEGEND, IO_LEGEND, MOST_POINTS, REQUEST_LEGEND, Canvas, safe
 from emu.report.page.downsample import keep_peaks, nice_step, rates
@@ -203,7 +204,7 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
     panel = canvas.panel(title, 90, range=[0, top * 1.14], nticks=4, tickformat=",~g")
     for name, values in used.items():
         kind = container_of(name)
-        colour = f"var(--cpu-{kind if kind in ('queue-proxy', 'app', 'pod') else 'other'})"
+        colour = f"var(--cpu-{kind if kind in (QUEUE_PROXY, APP, POD_LABEL) else 'other'})"
         look = {"width": 1.0 if name == POD_LABEL else 1.7, "shape": "hv", "color": colour}
         canvas.trace(
             panel, CPU_LEGEND, name=safe(name), x=[round(i * step, 6) for i in range(len(values) + 1)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import Any
 
+from emu.messages import QUEUE_PROXY
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
 from emu.units import format_seconds
 
@@ -55,7 +56,7 @@ def reason_words(burst: dict[str, Any]) -> str:
     if burst["by"] is None or reason in _PROXY:
         return _seen(name, reason)
     after = reason.removeprefix(f"{ACTIVATOR}-")
-    here, there = ("the activator", "queue-proxy") if burst["by"] == ACTIVATOR else ("queue-proxy", "the app")
+    here, there = ("the activator", QUEUE_PROXY) if burst["by"] == ACTIVATOR else (QUEUE_PROXY, "the app")
     took = _took(burst)
     if name == "short-body" or name not in _SELF_SAID:
         said = f"{_ERRORS.get(name, f'answered {name}, cut short by {here}')}"
@@ -113,7 +114,7 @@ _COUNTED = {
 def _timer(reason: str, burst: dict[str, Any], there: str) -> str:
     period = "an unknown length" if burst["period_s"] is None else format_seconds(burst["period_s"])
     by_activator = burst["by"] == ACTIVATOR
-    text = _COUNTED[reason].format(period, "the activator" if by_activator else "queue-proxy")
+    text = _COUNTED[reason].format(period, "the activator" if by_activator else QUEUE_PROXY)
     waited, held, never = burst["waited_ms"], burst["held_ms"], int(burst["never_in"])
     place = "a pod or a place in it" if by_activator else "a place"
     whats = [(waited, place), (held, "the app to be resumed")]

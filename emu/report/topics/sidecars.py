@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from emu.messages import APP, QUEUE_PROXY
 from emu.report.topics.topic import Figures, Topic
 from emu.report.words import of_limit
 from emu.study.measures import startup_s
 from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
-OURS = ("queue-proxy", "app")
+OURS = (QUEUE_PROXY, APP)
 """What every pod has; any other container is a sidecar."""
 
 

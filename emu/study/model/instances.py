@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from emu.record.events import EVICTED, SCALE_DOWN, Owner
 
-SANDBOX = "sandbox"
-"""The pause container that holds the pod's network: part of the pod, of no interest to most readers."""
-
 
 def container_of(name: str) -> str:
     """A container's own name, also of one that is named with its workload."""

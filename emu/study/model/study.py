@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from emu.messages import SANDBOX
 from emu.record.events import POD_LABEL, Owner
 from emu.record.rundir import RunDir
 from emu.study.ends import Ends
 from emu.study.model.freezes import DYING_S, Freeze, FreezerUse
-from emu.study.model.instances import SANDBOX, Command, Instance, PodEvent, container_of
+from emu.study.model.instances import Command, Instance, PodEvent, container_of
 from emu.study.model.kills import OomVerdict
 from emu.study.model.machine import HostTimeline, KernelLine, Machine
 from emu.study.model.requests import InFlight, PhaseSpan, Request

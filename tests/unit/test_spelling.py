@@ -1,0 +1,88 @@
+"""Names that several processes know are spelt once, so that a change of one cannot leave its reader behind.
+
+What emu.conformance sends and expects is left out: those are the bytes themselves, whatever emu calls them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from emu import messages
+from tests.unit.test_layout import modules, tree
+
+HEADER = re.compile(r"\b(?:K|Knative|X-Emu|X-Forwarded)-[A-Z][A-Za-z-]*[A-Za-z]\b")
+LOG_WORDS = {
+    messages.STARTED,
+    messages.LISTENING,
+    messages.PAUSED,
+    messages.RESUMED,
+    messages.NO_MORE_FREEZES,
+    messages.REQUESTS_ENDED,
+    messages.REQUESTS_WAITED,
+}
+
+
+def sources() -> Iterator[ast.Module]:
+    """Every module that is held to this."""
+    return (tree(name) for name in modules() if not name.startswith("emu.conformance."))
+
+
+def texts() -> Iterator[str]:
+    """Every piece of text in the code that is no docstring; bytes too."""
+    for module in sources():
+        prose = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+        for node in ast.walk(module):
+            if isinstance(node, ast.Constant) and id(node) not in prose:
+                if isinstance(node.value, str):
+                    yield node.value
+                elif isinstance(node.value, bytes):
+                    yield node.value.decode("latin-1")
+
+
+def test_each_header_of_knative_and_of_emu_is_spelt_once() -> None:
+    """A header that one process sets and another reads comes from one constant."""
+    found = Counter(name for text in texts() for name in HEADER.findall(text))
+    assert {messages.START_HEADER, messages.NETWORK_PROBE_HEADER} <= {*found}
+    assert {name: count for name, count in found.items() if count > 1} == {}
+
+
+def test_each_container_is_named_once() -> None:
+    """`app` is also a key of the scenario: there it is what containers are compared with that counts."""
+    found = Counter(texts())
+    assert (found[messages.QUEUE_PROXY], found[messages.USER_CONTAINER]) == (1, 1)
+    compared = [
+        side.value
+        for module in sources()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Compare) and "container" in ast.unparse(node)
+        for side in ast.walk(node)
+        if isinstance(side, ast.Constant) and side.value in (messages.APP, messages.SANDBOX)
+    ]
+    assert compared == []
+
+
+def test_log_words_that_are_read_are_spelt_once() -> None:
+    """Whoever writes such a line and whoever reads it use the same constant."""
+    spelt = [
+        ast.unparse(node)
+        for module in sources()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute | ast.Name)
+        and (node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id)
+        in ("event", "seldom", "logged_events")
+        and any(isinstance(one, ast.Constant) and one.value in LOG_WORDS for one in node.args)
+    ]
+    assert spelt == []
+    read = [
+        one
+        for module in sources()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "logged_events"
+        for one in node.args[1:]
+        if isinstance(one, ast.Constant)
+    ]
+    assert read == []
