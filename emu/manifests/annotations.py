@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emu.manifests.autoscalerconfig import AutoscalerConfig
 from emu.manifests.fielderror import Problem, invalid, out_of_bounds, via
+from emu.policy.autoscaling.configmap import AutoscalerConfig
 from emu.policy.golang import (
     INT32_MAX,
     SECOND,

@@ -1,92 +1,24 @@
-"""The ConfigMap config-autoscaler: its keys, their defaults, and what Knative refuses (pkg/autoscaler/config)."""
+"""What Knative refuses of the ConfigMap config-autoscaler (pkg/autoscaler/config)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Mapping
 
-from emu.policy.golang import (
-    SECOND,
-    format_duration,
-    format_float,
-    parse_bool,
-    parse_duration,
-    parse_float,
-    parse_int,
-    quote,
-)
+from emu.policy.autoscaling.configmap import AutoscalerConfig, read
+from emu.policy.golang import SECOND, format_duration, format_float, quote
 
 _TARGET_MIN = 0.01
 _WINDOW_MIN, _WINDOW_MAX = 6 * SECOND, 3600 * SECOND
-
-
-@dataclass(frozen=True)
-class AutoscalerConfig:
-    """The cluster's settings; durations in nanoseconds. Each field has its key's name with `_` for `-`."""
-
-    pod_autoscaler_class: str = "kpa.autoscaling.knative.dev"
-    enable_scale_to_zero: bool = True
-    allow_zero_initial_scale: bool = False
-    max_scale_up_rate: float = 1000.0
-    max_scale_down_rate: float = 2.0
-    container_concurrency_target_percentage: float = 0.7
-    """A fraction here; above 1 the key's value is a percentage."""
-    container_concurrency_target_default: float = 100.0
-    requests_per_second_target_default: float = 200.0
-    target_burst_capacity: float = 211.0
-    panic_window_percentage: float = 10.0
-    activator_capacity: float = 100.0
-    panic_threshold_percentage: float = 200.0
-    initial_scale: int = 1
-    min_scale: int = 0
-    max_scale: int = 0
-    max_scale_limit: int = 0
-    stable_window: int = 60 * SECOND
-    scale_down_delay: int = 0
-    scale_to_zero_grace_period: int = 30 * SECOND
-    scale_to_zero_pod_retention_period: int = 0
-
-
-_DURATIONS = (
-    "stable_window",
-    "scale_down_delay",
-    "scale_to_zero_grace_period",
-    "scale_to_zero_pod_retention_period",
-)
-KEYS = tuple(field.name.replace("_", "-") for field in fields(AutoscalerConfig))
-"""In the order in which they are read."""
-
-
-def _parser(name: str) -> Callable[[str], Any]:
-    if name in _DURATIONS:
-        return parse_duration
-    kind = type(getattr(AutoscalerConfig(), name))
-    parsers: dict[type, Callable[[str], Any]] = {
-        str: str.strip,
-        bool: parse_bool,
-        float: parse_float,
-        int: lambda text: parse_int(text, 32),
-    }
-    return parsers[kind]
 
 
 def read_autoscaler(data: Mapping[str, str]) -> AutoscalerConfig:
     """The settings of a config-autoscaler; ValueError, in Knative's words, for what it refuses. What it does not know
     it ignores.
     """
-    values: dict[str, Any] = {}
-    for field in fields(AutoscalerConfig):
-        key = field.name.replace("_", "-")
-        if key in data:
-            try:
-                values[field.name] = _parser(field.name)(data[key])
-            except ValueError as error:
-                raise ValueError(f"failed to parse data: failed to parse {quote(key)}: {error}") from None
-    config = replace(AutoscalerConfig(), **values)
-    if config.container_concurrency_target_percentage > 1:
-        share = config.container_concurrency_target_percentage / 100
-        config = replace(config, container_concurrency_target_percentage=share)
+    found = read(data)
+    for key, error in found.refused.items():
+        raise ValueError(f"failed to parse data: failed to parse {quote(key)}: {error}")
+    config = found.config
     for check in (_check_durations, _check_targets, _check_rates, _check_windows, _check_scales):
         if wrong := check(config):
             raise ValueError(wrong)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from emu.manifests.autoscalerconfig import AutoscalerConfig, read_autoscaler
+from emu.manifests.autoscalerconfig import read_autoscaler
 from emu.messages import USER_CONTAINER
+from emu.policy.autoscaling.configmap import AutoscalerConfig
 from emu.policy.golang import INT32_MAX, SECOND, format_duration, parse_bool, parse_duration, parse_int, quote
 from emu.policy.quantity import parse_amount
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
+from emu.policy.autoscaling import configmap
 from emu.policy.autoscaling.numbers import larger, rounded, smaller
-from emu.policy.golang import parse_bool, parse_float, parse_int32, parse_seconds
+from emu.policy.golang import SECOND, parse_float, parse_int32, parse_seconds
 
 GROUP = "autoscaling.knative.dev"
 PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
@@ -60,41 +61,29 @@ class ClusterConfig:
     autoscaler_class: str = KPA
 
 
-_KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "pod-autoscaler-class": ("autoscaler_class", str.strip),
-    "enable-scale-to-zero": ("scale_to_zero", parse_bool),
-    "allow-zero-initial-scale": ("allow_zero_initial_scale", parse_bool),
-    "max-scale-up-rate": ("max_scale_up_rate", parse_float),
-    "max-scale-down-rate": ("max_scale_down_rate", parse_float),
-    "container-concurrency-target-percentage": ("concurrency_utilization", parse_float),
-    "container-concurrency-target-default": ("concurrency_target", parse_float),
-    "requests-per-second-target-default": ("rps_target", parse_float),
-    "target-burst-capacity": ("target_burst_capacity", parse_float),
-    "panic-window-percentage": ("panic_window_percentage", parse_float),
-    "panic-threshold-percentage": ("panic_threshold_percentage", parse_float),
-    "activator-capacity": ("activator_capacity", parse_float),
-    "initial-scale": ("initial_scale", parse_int32),
-    "min-scale": ("min_scale", parse_int32),
-    "max-scale": ("max_scale", parse_int32),
-    "max-scale-limit": ("max_scale_limit", parse_int32),
-    "stable-window": ("stable_window_s", parse_seconds),
-    "scale-down-delay": ("scale_down_delay_s", parse_seconds),
-    "scale-to-zero-grace-period": ("grace_s", parse_seconds),
-    "scale-to-zero-pod-retention-period": ("retention_s", parse_seconds),
+_RENAMED = {
+    "pod_autoscaler_class": "autoscaler_class",
+    "enable_scale_to_zero": "scale_to_zero",
+    "container_concurrency_target_percentage": "concurrency_utilization",
+    "container_concurrency_target_default": "concurrency_target",
+    "requests_per_second_target_default": "rps_target",
+    "stable_window": "stable_window_s",
+    "scale_down_delay": "scale_down_delay_s",
+    "scale_to_zero_grace_period": "grace_s",
+    "scale_to_zero_pod_retention_period": "retention_s",
 }
-"""The keys of config-autoscaler; others are ignored."""
+"""Keys of config-autoscaler whose setting has another name here."""
 
 
 def cluster_config(data: Mapping[str, str] | None) -> ClusterConfig:
-    """config-autoscaler's data, over the defaults."""
-    values = {}
-    for key, (name, parse) in _KEYS.items():
-        if data and key in data and (value := _read(parse, data[key])) is not None:
-            values[name] = value
-    config = replace(ClusterConfig(), **values)
-    if config.concurrency_utilization > 1:
-        return replace(config, concurrency_utilization=config.concurrency_utilization / 100)
-    return config
+    """config-autoscaler's data; the default stands for what is absent or does not parse."""
+    values = vars(configmap.read(data or {}).config)
+    return ClusterConfig(
+        **{
+            _RENAMED.get(name, name): value / SECOND if name in configmap.DURATIONS else value
+            for name, value in values.items()
+        }
+    )
 
 
 @dataclass(frozen=True)

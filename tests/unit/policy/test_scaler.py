@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from emu.manifests.autoscalerconfig import read_autoscaler
 from emu.policy.autoscaling.autoscaler import Autoscaler
 from emu.policy.autoscaling.decider import Status
 from emu.policy.autoscaling.scaler import Active, Facts, Outcome, Scaler, activators_for, bounded, bounds, mode_for
@@ -212,3 +213,17 @@ def test_defaults_are_the_clusters() -> None:
     """No annotation at all gives the same as Knative's own defaults, twice."""
     assert settings_for(None, ClusterConfig()) == Settings()
     assert settings_for({}, cluster_config({})) == Settings()
+
+
+def test_the_autoscaler_keeps_the_default_of_what_the_webhook_refuses() -> None:
+    """One reader of config-autoscaler, and two answers to a value that does not parse, as Knative has them."""
+    data = {"stable-window": "soon", "max-scale": "4"}
+    with pytest.raises(ValueError, match=r'^failed to parse data: failed to parse "stable-window": '):
+        read_autoscaler(data)
+    config = cluster_config(data)
+    assert (config.stable_window_s, config.max_scale) == (ClusterConfig().stable_window_s, 4)
+
+
+def test_the_two_hold_the_same_defaults() -> None:
+    """Without a config-autoscaler they go by the same numbers, one in nanoseconds and one in seconds."""
+    assert cluster_config(None) == ClusterConfig()
