@@ -33,12 +33,12 @@ from emu.kubelet.pod import Pod
 from emu.kubelet.pods import Pods
 from emu.kubelet.volumes import Volumes
 from emu.machine.owner import owner
-from emu.messages import ACTIVATOR_PROBE, QUEUE_PORT, SANDBOX, USER_PORT
+from emu.messages import ACTIVATOR_PROBE, APP, QUEUE_PORT, QUEUE_PROXY, SANDBOX, USER_PORT
 from emu.record.events import EventLog
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, Engine
 from emu.runtime.podcgroup import run_cgroup
-from emu.serving.template import APP, QUEUE_PROXY, pod_template, queue_proxy_environment
+from emu.serving.template import pod_template, queue_proxy_environment
 from emu.spec import PodSpec
 
 ROUNDS = 8

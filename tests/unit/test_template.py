@@ -7,14 +7,14 @@ from pathlib import Path
 
 from emu.helpers.freezer_access import MOUNT, Access
 from emu.kubelet.template import ContainerTemplate, PodTemplate, Volume, resolved
-from emu.messages import DATA_DIR
+from emu.messages import APP, DATA_DIR, QUEUE_PROXY
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
 from emu.record.events import ContainerCreated, EventLog, read_events
 from emu.runtime import images
 from emu.runtime.api import ContainerRequest, VolumeMount
 from emu.scenario.reading import read_scenario
-from emu.serving.template import APP, QUEUE_PROXY, pod_template, queue_proxy_environment
+from emu.serving.template import pod_template, queue_proxy_environment
 from emu.spec import ExecSpec, HttpGetSpec, Resources, SleepSpec, TcpSocketSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from emu.messages import SANDBOX
 from emu.record.events import EVICTED, SCALE_DOWN
 from emu.report.describe import age_s, describe
 from emu.report.topics.memory import end_figures, last_alive, memory_figures, swap_event_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Part, Topic, View, pod_section
 from emu.report.words import listed, moment
 from emu.study.measures import Window, startup_s
-from emu.study.model.instances import SANDBOX, Instance, Stop
+from emu.study.model.instances import Instance, Stop
 from emu.study.model.study import Study
 from emu.study.oom_pieces import KILLED
 from emu.study.pods import named
