@@ -408,6 +408,8 @@ class ActivatorReport:
     """With `ready`: which, as ADDRESS:PORT."""
     loads: dict[str, int] = field(default_factory=dict)
     """Requests that went to each pod and are not over."""
+    rps: float = 0.0
+    """With `report`: requests that came in that second."""
 
     def to_line(self) -> str:
         """One JSON line with its newline."""

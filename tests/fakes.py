@@ -59,6 +59,7 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.record.samples import HOST, SampleWriter
+from emu.runtime.api import OWN_VOLUME, VolumeKind
 from emu.runtime.docker import ContainerRequest, Engine, Executed
 from emu.runtime.podcgroup import PodCgroup
 
@@ -797,7 +798,7 @@ class FakeEngine(Engine):
             self.oom_killed[container_id] = oom_killed
             self.tell("die", container_id)
 
-    def create_volume(self, name: str, labels: Mapping[str, str]) -> None:
+    def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
         """It is there."""
 
     def remove_volume(self, name: str) -> None:

@@ -1,17 +1,19 @@
-"""Whether there is to be a pod: Knative's autoscaler (emu.policy.autoscaling) for one pod that may be scaled to zero.
+"""How many pods a revision is to have: Knative's autoscaler (emu.policy.autoscaling) by the keys of a scenario, and
+each of its decisions in words.
 
-Here min-scale is 0, max-scale 1, and the activator in the path at all times. Times are seconds on one clock that only
-the caller reads.
+Times are seconds on one clock that only the caller reads.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 from emu.policy.autoscaling.autoscaler import Autoscaler
-from emu.policy.autoscaling.scaler import TIMED_OUT, Active, Outcome
-from emu.policy.autoscaling.settings import ClusterConfig, Settings, settings_for
+from emu.policy.autoscaling.decider import Decision
+from emu.policy.autoscaling.scaler import TIMED_OUT, Active, Mode, Outcome
+from emu.policy.autoscaling.settings import GROUP, ClusterConfig, Settings, settings_for
 from emu.policy.autoscaling.timing import Timing
 
 _TIMING = Timing()
@@ -24,10 +26,10 @@ ACTIVATION_TIMEOUT_S = ClusterConfig().progress_deadline_s + _TIMING.activation_
 
 @dataclass(frozen=True)
 class ScalingRule:
-    """Knative's settings, in seconds; the defaults are its own."""
+    """Knative's settings, in seconds; the defaults are its own, but for the largest number of pods."""
 
     window_s: float = 60.0
-    """stable-window: requests under way are averaged over it."""
+    """stable-window: the metric is averaged over it."""
     scale_down_delay_s: float = 0.0
     """scale-down-delay: the largest number of pods that was wanted in this time counts."""
     retention_s: float = 0.0
@@ -38,32 +40,91 @@ class ScalingRule:
     """enable-scale-to-zero."""
     concurrency: int = 0
     """containerConcurrency; 0 is no limit."""
+    min_scale: int = 0
+    max_scale: int = 1
+    """0 is no limit."""
+    initial_scale: int = 1
+    activation_scale: int | None = None
+    metric: Literal["concurrency", "rps"] = "concurrency"
+    target: float | None = None
+    """Of one pod. None: the metric's default."""
+    utilization_percentage: float = 70.0
+    """target-utilization-percentage."""
+    burst_capacity: float | None = None
+    """target-burst-capacity. None: the default, or for one pod at most an activator that never leaves the path."""
+    panic_window_percentage: float = 10.0
+    panic_threshold_percentage: float = 200.0
+    max_scale_up_rate: float = 1000.0
+    max_scale_down_rate: float = 2.0
 
     @property
     def settings(self) -> Settings:
-        """All of Knative's settings, for one pod at most and an activator that never leaves the path."""
+        """All that decider and scaler go by."""
         config = ClusterConfig(
             scale_to_zero=self.to_zero,
-            max_scale=1,
+            allow_zero_initial_scale=True,
+            initial_scale=self.initial_scale,
+            min_scale=self.min_scale,
+            max_scale=self.max_scale,
+            max_scale_up_rate=self.max_scale_up_rate,
+            max_scale_down_rate=self.max_scale_down_rate,
             stable_window_s=self.window_s,
             scale_down_delay_s=self.scale_down_delay_s,
             retention_s=self.retention_s,
             grace_s=self.grace_s,
         )
-        return replace(settings_for({}, config, self.concurrency), target_burst_capacity=math.inf)
+        found = settings_for(self._annotations, config, self.concurrency)
+        stays = self.burst_capacity is None and self.max_scale == 1
+        return replace(found, target_burst_capacity=math.inf) if stays else found
+
+    @property
+    def _annotations(self) -> dict[str, str]:
+        """What has no key in the cluster's configuration, or one of another meaning."""
+        asked = {
+            "metric": self.metric,
+            "target": self.target,
+            "target-utilization-percentage": self.utilization_percentage,
+            "target-burst-capacity": self.burst_capacity,
+            "activation-scale": self.activation_scale,
+            "panic-window-percentage": self.panic_window_percentage,
+            "panic-threshold-percentage": self.panic_threshold_percentage,
+        }
+        return {f"{GROUP}/{name}": str(value) for name, value in asked.items() if value is not None}
+
+
+class Verdict(NamedTuple):
+    """What a decision, a look of the scaler or both came to."""
+
+    t: float
+    before: int
+    pods: int
+    """How many there were to be before, and are to be from now on."""
+    ready: int
+    mode: Mode
+    active: Active
+    activators: int
+    why: str
+    decision: Decision | None
+    """The one that was made now; None where only time or readiness changed something."""
 
 
 class Scaling:
-    """One pod, from its start on: `pods` is how many there are to be, 0 or 1. The caller passes on what it learns,
-    calls `step` when `next_at` has come, and does what `pods` says.
+    """One revision, from its first pod's start on: `pods` is how many there are to be. The caller passes on what it
+    learns, calls `step` when `next_at` has come, does what `pods` says, and records the `verdicts`.
     """
 
     def __init__(self, rule: ScalingRule, now: float) -> None:
+        self.settings = rule.settings
         self._window_s = rule.window_s
-        self._autoscaler = Autoscaler(rule.settings, now)
-        self.pods = 1
-        self.why = "initial scale"
+        self._autoscaler = Autoscaler(self.settings, now)
+        self._autoscaler.scaler.origin = now
+        self._decision: Decision | None = None
+        self._outcome = self._autoscaler.look(now)
+        self._verdicts: list[Verdict] = []
+        self.pods = self._outcome.pods
+        self.why = "initial scale" if self.pods == rule.initial_scale else self._outcome.why
         """Of the last change of `pods`."""
+        self._tell(now, rule.initial_scale, self.why, None)
 
     @property
     def active(self) -> Active:
@@ -71,20 +132,20 @@ class Scaling:
         return self._autoscaler.scaler.condition.active
 
     def average(self, now: float) -> float | None:
-        """Requests under way over the stable window; None where nothing was reported."""
+        """The metric over the stable window; None where nothing was reported."""
         return self._autoscaler.average(now)
 
-    def record(self, now: float, concurrency: float) -> None:
-        """Requests under way, as queue-proxy reports: those of them that did not come through the activator."""
-        self._autoscaler.record(now, concurrency)
+    def record(self, now: float, concurrency: float, rps: float = 0.0) -> None:
+        """Requests under way and per second in all pods, less those that came through the activator."""
+        self._autoscaler.record(now, concurrency, rps)
 
-    def report(self, now: float, concurrency: float) -> None:
-        """Requests under way, as the activator reports. The first one to a pod that is not wanted decides at once."""
-        self._follow(self._autoscaler.report(now, concurrency))
+    def report(self, now: float, concurrency: float, rps: float = 0.0) -> None:
+        """The same, as the activator reports. The first request to a revision without pods decides at once."""
+        self._follow(now, self._autoscaler.report(now, concurrency, rps))
 
-    def readiness(self, now: float, ready: bool) -> None:
-        """The pod became ready, or no longer is."""
-        self._follow(self._autoscaler.readiness(now, int(ready)))
+    def readiness(self, now: float, ready: int) -> None:
+        """So many pods are ready now; those that are ending are not."""
+        self._follow(now, self._autoscaler.readiness(now, int(ready)))
 
     def next_at(self) -> float:
         """When `step` is due."""
@@ -92,16 +153,51 @@ class Scaling:
 
     def step(self, now: float) -> None:
         """Decide what is due."""
-        self._follow(self._autoscaler.step(now))
+        self._follow(now, self._autoscaler.step(now))
 
-    def _follow(self, outcome: Outcome | None) -> None:
-        """What has changed, in words."""
-        if outcome is None or outcome.pods == self.pods:
-            return
-        self.pods = outcome.pods
-        if self.pods:
-            self.why = "a request came and there was no pod"
-        elif outcome.condition.reason == TIMED_OUT:
-            self.why = f"it did not become ready within {ACTIVATION_TIMEOUT_S:g} s"
-        else:
-            self.why = f"no request was under way in the last {self._window_s:g} s"
+    def verdicts(self) -> list[Verdict]:
+        """Those since the last call: each decision, and each look that changed something."""
+        found, self._verdicts = self._verdicts, []
+        return found
+
+    def _follow(self, now: float, outcome: Outcome | None) -> None:
+        """What was decided, and what has changed, in words."""
+        decision = self._autoscaler.decision
+        fresh = None if decision is self._decision else decision
+        self._decision = decision
+        before, changed = self.pods, False
+        if outcome is not None:
+            was, self._outcome, self.pods = self._outcome, outcome, outcome.pods
+            changed = (was.pods, was.mode, was.condition) != (outcome.pods, outcome.mode, outcome.condition)
+            if self.pods != before:
+                self.why = self._reason(before, outcome)
+        if changed or fresh is not None:
+            unseen = fresh if outcome is None else None
+            why = self._outcome.why if unseen is None else self._autoscaler.scaler.why(unseen)
+            self._tell(now, before, why, fresh)
+
+    def _tell(self, now: float, before: int, why: str, decision: Decision | None) -> None:
+        is_now = self._outcome
+        self._verdicts.append(
+            Verdict(
+                t=now,
+                before=before,
+                pods=self.pods,
+                ready=self._autoscaler.ready,
+                mode=is_now.mode,
+                active=is_now.condition.active,
+                activators=is_now.activators,
+                why=why,
+                decision=decision,
+            )
+        )
+
+    def _reason(self, before: int, outcome: Outcome) -> str:
+        """Of the way from and to zero in a few words."""
+        if outcome.pods and before:
+            return outcome.why
+        if outcome.pods:
+            return "a request came and there was no pod"
+        if outcome.condition.reason == TIMED_OUT:
+            return f"it did not become ready within {ACTIVATION_TIMEOUT_S:g} s"
+        return f"no request was under way in the last {self._window_s:g} s"

@@ -113,10 +113,10 @@ class Driving:
     ) -> tuple[Workload, Callable[[float], None]]:
         # What few runs need is imported where they do: in the sandbox an import takes its time.
         from emu.helpers.activator import RunActivator
-        from emu.serving.autoscaler import ScaledPod
+        from emu.serving.revision import Revision
 
         activator = stack.enter_context(RunActivator(planned.spec, self._run, self._log, self._node.wake))
-        scaled = ScaledPod(
+        scaled = Revision(
             planned.spec,
             planned.template,
             self._log,

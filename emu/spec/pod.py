@@ -119,9 +119,9 @@ WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
 
 
 class AutoscalingSpec(Model):
-    """Scale to zero, by the rules of Knative's autoscaler for one pod (min-scale 0, max-scale 1). An activator in
-    front of the pod holds requests that arrive while there is no pod, and forwards them once there is one. The key
-    enables it, even as `{}`; without it the pod stays for the whole run.
+    """As many pods as Knative's autoscaler wants: by default one or none (min-scale 0, max-scale 1). An activator in
+    front of the pods holds requests that arrive while there is no pod, and spreads them over the pods there are. The
+    key enables it, even as `{}`; without it the pod stays for the whole run.
     """
 
     enable_scale_to_zero: bool = True
@@ -136,6 +136,73 @@ class AutoscalingSpec(Model):
     """Knative: how long the activator must have been in the path. It is from the pod's first start, so this matters
     only at the beginning of a run.
     """
+    min_scale: Annotated[Whole, Field(ge=0, le=1000)] = 0
+    """Knative's min-scale: never fewer pods."""
+    max_scale: Annotated[Whole, Field(ge=0, le=1000)] = 1
+    """Knative's max-scale: never more pods; 0 means no limit. Knative's own default is 0; one machine has to run them
+    all, so here more than one pod is asked for.
+    """
+    initial_scale: Annotated[Whole, Field(ge=0, le=1000)] = 1
+    """Knative's initial-scale: pods at the start. The revision counts as ready once that many are."""
+    activation_scale: Annotated[Whole, Field(ge=2, le=1000)] | None = None
+    """Knative's activation-scale: at least so many pods as soon as there is traffic. Default: none."""
+    metric: Literal["concurrency", "rps"] = "concurrency"
+    """What is averaged and compared with the target: requests in flight, or requests per second."""
+    target: Annotated[float, BeforeValidator(number), Field(ge=0.01, allow_inf_nan=False)] | None = None
+    """Knative's target: what one pod should have of the metric, before `targetUtilizationPercentage`. Default:
+    `containerConcurrency`, or 100 where that is 0; 200 with `metric: rps`.
+    """
+    target_utilization_percentage: Annotated[float, BeforeValidator(number), Field(ge=1, le=100)] = 70.0
+    """Knative's target-utilization-percentage: how much of the target is aimed at."""
+    target_burst_capacity: Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)] | None = None
+    """Knative's target-burst-capacity: the activator may leave the path while the pods have room for so many more
+    requests; -1: never, 0: as soon as there is a pod. That is decided and recorded; requests pass through it all the
+    same. Default: 211, but with `maxScale: 1` the activator stays.
+    """
+    panic_window_percentage: Annotated[float, BeforeValidator(number), Field(ge=1, le=100)] = 10.0
+    """Knative's panic-window-percentage: the panic window as a share of `window`, at least one second."""
+    panic_threshold_percentage: Annotated[float, BeforeValidator(number), Field(ge=110, le=1000)] = 200.0
+    """Knative's panic-threshold-percentage: it panics where the panic window wants so much of the ready pods."""
+    max_scale_up_rate: Annotated[float, BeforeValidator(number), Field(gt=1, allow_inf_nan=False)] = 1000.0
+    """Knative's max-scale-up-rate: at most so many times the ready pods, in one decision."""
+    max_scale_down_rate: Annotated[float, BeforeValidator(number), Field(gt=1, allow_inf_nan=False)] = 2.0
+    """Knative's max-scale-down-rate: at least the ready pods divided by that, in one decision."""
+
+    @model_validator(mode="after")
+    def _scales_fit(self) -> Self:
+        least, most = self.min_scale, self.max_scale
+        if most and least > most:
+            raise SpecError(
+                f"minScale {least} is above maxScale {most}",
+                why=f"Knative's webhook refuses it: max-scale={most} is less than min-scale={least}",
+                fix=f"set maxScale to {least} or more; it is 1 unless it is given",
+                at=("minScale",),
+            )
+        activation = self.activation_scale
+        if activation is not None and (least > activation or (most and most < activation)):
+            words = (
+                f"min-scale={least} is greater than activation-scale={activation}"
+                if least > activation
+                else f"max-scale={most} is less than activation-scale={activation}"
+            )
+            raise SpecError(
+                f"activationScale {activation} is outside of minScale {least} to maxScale {most}",
+                why=f"Knative's webhook refuses it: {words}",
+                fix="put it between the two; maxScale is 1 unless it is given",
+                at=("activationScale",),
+            )
+        return self
+
+    @field_validator("target_burst_capacity")
+    @classmethod
+    def _burst_counts(cls, value: float | None) -> float | None:
+        if value is not None and value < 0 and value != -1:
+            raise SpecError(
+                f"{value:g} is negative",
+                why="Knative takes -1, 0 and more here",
+                fix="use -1 for an activator that stays",
+            )
+        return value
 
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]

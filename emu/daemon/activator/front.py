@@ -21,6 +21,7 @@ from emu.messages import QUEUE_PORT, REQUESTS_ENDED, ActivatorReport, Endpoint, 
 from emu.policy.activation import PROBE_EVERY_S, Reporter
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
+from emu.policy.stats import REPORT_PERIOD_S
 from emu.policy.throttling import Throttler
 from emu.policy.timeouts import RequestTimeouts
 from emu.record.events import EventLog, RequestsEnded, RequestsHeld, RequestsWaited
@@ -53,7 +54,7 @@ class _Counting(Observer):
 
     def arrived(self, request: Counted, now: float, proxied: bool) -> None:
         if self._front.reporter.arrived(now):
-            self._front.send("report", now, concurrency=1.0)
+            self._front.send("report", now, concurrency=1.0, rps=1.0)
 
     def left(self, request: Counted, now: float, proxied: bool) -> None:
         self._front.reporter.left(now)
@@ -160,6 +161,7 @@ class Front(Admission):
         now: float,
         *,
         concurrency: float = 0.0,
+        rps: float = 0.0,
         waiting: int | None = None,
         port: int = 0,
         pod: str = "",
@@ -168,14 +170,15 @@ class Front(Admission):
         forwarded = self.throttler.running
         held = self.reporter.inside - forwarded if waiting is None else waiting
         loads = self.throttler.loads()
-        self._out.raw(ActivatorReport(what, now, concurrency, held, forwarded, port, pod, loads).to_line())
+        self._out.raw(ActivatorReport(what, now, concurrency, held, forwarded, port, pod, loads, rps).to_line())
 
     def report(self) -> None:
-        """What each second brings: how many requests were under way."""
+        """What each second brings: how many requests were under way, and how many came."""
         now = time.monotonic()
-        concurrency = self.reporter.report(now)
-        if concurrency is not None:
-            self.send("report", now, concurrency=concurrency)
+        report = self.reporter.cut(now)
+        if report is not None:
+            rps = report.request_count / REPORT_PERIOD_S
+            self.send("report", now, concurrency=report.average_concurrency, rps=rps)
 
     # --- pods
 

@@ -75,6 +75,10 @@ class Autoscaler:
         self.decider.update(now, settings)
         return self._look(now)
 
+    def look(self, now: float) -> Outcome:
+        """Look although nothing has changed, as the reconciler does at a revision that was just created."""
+        return self._look(now)
+
     def next_at(self) -> float:
         """When `step` is due."""
         return self._next_tick if self._look_at is None else min(self._next_tick, self._look_at)

@@ -69,8 +69,8 @@ class Decision(NamedTuple):
         """The decision in a sentence, without what min-scale and max-scale make of it."""
         return ", ".join(self.reasons())
 
-    def reasons(self) -> list[str]:
-        """What led from the metric to the number, one step each."""
+    def reasons(self, origin: float = 0.0) -> list[str]:
+        """What led from the metric to the number, one step each; times in it count from `origin`."""
         hurried = self.panicking and self.panic_pods > self.stable_pods
         average, raw = (self.panic, self.panic_pods) if hurried else (self.stable, self.stable_pods)
         over = " over the panic window" if hurried else ""
@@ -85,7 +85,7 @@ class Decision(NamedTuple):
             steps.append(f"raised to {number} by activation-scale")
         if self.panic_until is not None:
             held = f"held at {self.held} by the panic" if self.held > number else "in panic"
-            steps.append(f"{held} until {self.panic_until:.6g} s")
+            steps.append(f"{held} until {self.panic_until - origin:.6g} s")
         if self.desired != self.undelayed:
             steps.append(f"kept at {self.desired} by scale-down-delay")
         return steps

@@ -190,10 +190,12 @@ class Scaler:
         self.mode: Mode = "Proxy"
         self.desired = UNKNOWN
         """As the PodAutoscaler's status has it: the last known."""
+        self.origin = 0.0
+        """From when on the times in sentences count."""
 
     def apply(self, now: float, status: Status, facts: Facts, decision: Decision | None = None) -> Outcome:
         """Look: decisions, pods or time have changed. `decision` is the one that `status` came from."""
-        want, steps = status.desired, decision.reasons() if decision else []
+        want, steps = status.desired, decision.reasons(self.origin) if decision else []
         zero = Zero(want, False)
         limited = want
         if want >= 0 or self.condition.active == "activating":
@@ -222,6 +224,11 @@ class Scaler:
             look_again_s=zero.look_again_s,
             probe_on=zero.probe_on,
         )
+
+    def why(self, decision: Decision) -> str:
+        """A decision in a sentence, and what the bounds make of it."""
+        limited = bounded(*bounds(self.settings, self.initialized), decision.desired)
+        return ", ".join([*decision.reasons(self.origin), *self._bound_words(decision.desired, limited)])
 
     def _bound_words(self, want: int, limited: int) -> list[str]:
         if limited < want:

@@ -45,7 +45,14 @@ from emu.record.events.run import (
     RunEnded,
     RunFailed,
 )
-from emu.record.events.serving import PodScaled, RequestsEnded, RequestsHeld, RequestsWaited, StartMeasured
+from emu.record.events.serving import (
+    PodScaled,
+    RequestsEnded,
+    RequestsHeld,
+    RequestsWaited,
+    ScaleDecided,
+    StartMeasured,
+)
 
 __all__ = [
     "EVICTED",
@@ -95,6 +102,7 @@ __all__ = [
     "RunBegan",
     "RunEnded",
     "RunFailed",
+    "ScaleDecided",
     "StartMeasured",
     "from_line",
     "now",

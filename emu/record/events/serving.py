@@ -47,16 +47,61 @@ class StartMeasured(OfPod):
 
 @dataclass(frozen=True, kw_only=True)
 class PodScaled(OfPod):
-    """There is to be a pod from now on, or none; or that has come about."""
+    """There are to be pods from now on where there were none, or none; or that has come about."""
 
     kind: ClassVar[str] = "pod-scaled"
     pods: int
-    """1, or 0: scaled to zero."""
+    """How many; 0: scaled to zero."""
     reached: bool
-    """False: decided. True: the pod is gone with its cgroup, or it is ready and took the requests that waited."""
+    """False: decided. True: the pods are gone with their cgroups, or one is ready and took the requests that waited.
+    """
     why: str = ""
     concurrency: float | None = None
     """Requests under way, averaged over the stable window, when it was decided; None where nothing was told."""
+    waiting: int = 0
+    """Requests that waited in the activator then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleDecided(Event):
+    """The autoscaler decided how many pods there are to be, or time or readiness changed what it makes of that. The
+    fields from `metric` to `excess_burst_capacity` are the decision's; None where none was made then.
+    """
+
+    kind: ClassVar[str] = "scale-decided"
+    revision: str = ""
+    before: int = 0
+    pods: int = 0
+    """How many pods there were to be before, and are to be from now on."""
+    ready: int = 0
+    """Pods that were ready, without those that were ending."""
+    mode: str = "Proxy"
+    """`Proxy`: the activator is to be in the path; `Serve`: it may leave."""
+    active: str = ""
+    """The PodAutoscaler's condition Active: `activating`, `active`, `inactive`."""
+    activators: int = 0
+    """How many of them Knative would put in the path."""
+    why: str = ""
+    """The decision in a sentence; times in it count from the revision's start."""
+    metric: str = ""
+    """`concurrency` or `rps`; empty where no decision was made then."""
+    stable: float | None = None
+    panic: float | None = None
+    """The metric over the stable and the panic window."""
+    target: float | None = None
+    """What one pod is to have of it."""
+    stable_pods: float | None = None
+    panic_pods: float | None = None
+    """The two averages over the target, rounded up."""
+    least: float | None = None
+    most: float | None = None
+    """What max-scale-down-rate and max-scale-up-rate allowed."""
+    panicking: bool = False
+    panic_until: float | None = None
+    """CLOCK_MONOTONIC seconds; None while calm."""
+    desired: int | None = None
+    """Before min-scale and max-scale."""
+    excess_burst_capacity: int | None = None
     waiting: int = 0
     """Requests that waited in the activator then."""
 

@@ -1,4 +1,4 @@
-"""A pod that may be scaled to zero, with an engine that is a list and a policy that is the test's."""
+"""A revision's pods, with an engine that is a list and a policy that is the test's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from emu.kubelet import prober
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
-from emu.kubelet.prober import Answer
+from emu.kubelet.prober import Answer, Target
 from emu.kubelet.worker import PodWorker
 from emu.messages import ActivatorReport, Endpoint, Endpoints
+from emu.policy.autoscaling.settings import Settings
 from emu.policy.lifecycle import PodView
-from emu.policy.scaling import ScalingRule
+from emu.policy.scaling import Scaling, ScalingRule, Verdict
 from emu.record.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
@@ -24,12 +25,13 @@ from emu.record.events import (
     EventLog,
     PodScaled,
     PodStatus,
+    ScaleDecided,
     read_events,
 )
 from emu.record.rundir import RunDir
 from emu.scenario.reading import read_scenario
-from emu.serving import autoscaler
-from emu.serving.autoscaler import ScaledPod, rule_of
+from emu.serving import revision
+from emu.serving.revision import Revision, rule_of
 from emu.serving.template import pod_template
 from emu.spec import HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
@@ -40,21 +42,22 @@ DEADLINE_S = 60.0
 class Wish:
     """In the policy's place: there is to be a pod if the test says so."""
 
-    pods = 1
     why = "the test wants it"
 
     def __init__(self, rule: ScalingRule, now: float) -> None:
-        self.ready: list[bool] = []
+        self.ready: list[int] = []
+        self.pods = rule.initial_scale
+        self.judged: list[Verdict] = []
 
     def average(self, now: float) -> float | None:
         """Nothing is known."""
         return None
 
-    def readiness(self, now: float, ready: bool) -> None:
+    def readiness(self, now: float, ready: int) -> None:
         """Noted."""
         self.ready.append(ready)
 
-    def report(self, now: float, concurrency: float) -> None:
+    def report(self, now: float, concurrency: float, rps: float = 0.0) -> None:
         """Not needed."""
 
     record = report
@@ -62,6 +65,11 @@ class Wish:
     def next_at(self) -> float:
         """Never."""
         return float("inf")
+
+    def verdicts(self) -> list[Verdict]:
+        """What the test wrote."""
+        found, self.judged = self.judged, []
+        return found
 
 
 class FakeActivator:
@@ -91,11 +99,23 @@ class Stubborn(FakeEngine):
         self.calls.append((f"stop {grace_s}", container_id))
 
 
+class Addressed(FakeEngine):
+    """Each pod has an address of its own, by its number."""
+
+    def address(self, container_id: str) -> str:
+        """`it.pod-3.sandbox.0` is at 10.0.0.3."""
+        return f"10.0.0.{container_id.split('.')[1].removeprefix('pod-')}"
+
+
+class AddressedStubborn(Addressed, Stubborn):
+    """Both."""
+
+
 class Scaled:
     """A scaled pod, its first generation started."""
 
-    def __init__(self, folder: Path, engine: FakeEngine, pod: str) -> None:
-        spec = read_scenario(f"name: it\nquestion: What?\npod: {{autoscaling: {{}}, {pod}}}\n", "it").pod
+    def __init__(self, folder: Path, engine: FakeEngine, pod: str, keys: str) -> None:
+        spec = read_scenario(f"name: it\nquestion: What?\npod: {{autoscaling: {{{keys}}}, {pod}}}\n", "it").pod
         self.folder = folder
         self.count = 0
         self.run = RunDir(folder / "run")
@@ -106,7 +126,7 @@ class Scaled:
         self.template = pod_template(spec)
         self.node = Node(engine, self.log, self.run, "it")
         self.made: dict[PodWorker, Pod] = {}
-        self.scaled = ScaledPod(
+        self.scaled = Revision(
             spec,
             self.template,
             self.log,
@@ -131,12 +151,12 @@ class Scaled:
         self.made.pop(worker).close()
         self.node.dismiss(worker)
 
-    def start(self) -> None:
+    def start(self, ready: str) -> None:
         """As the runner does."""
         self.node.__enter__()
         self.scaled.__enter__()
         self.scaled.start()
-        self.until(lambda: self.scaled.view.ready == "2/2")
+        self.until(lambda: self.scaled.view.ready == ready)
 
     def turn(self) -> None:
         """As the run's loop does."""
@@ -153,6 +173,12 @@ class Scaled:
     def wish(self, pods: int) -> None:
         """What the policy wants from now on."""
         self.scaled._scaling.pods = pods
+
+    @property
+    def ready(self) -> list[str]:
+        """The addresses of the pods that the activator knows as ready."""
+        last = self.activator.published[-1] if self.activator.published else Endpoints()
+        return [pod.address for pod in last.pods if pod.ready]
 
     @property
     def status(self) -> str:
@@ -172,14 +198,14 @@ Begin = Callable[..., Scaled]
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     """Start a pod that is ready at once, and whose hooks do nothing; ended with the test."""
     going: list[Scaled] = []
-    monkeypatch.setattr(autoscaler, "Scaling", Wish)
+    monkeypatch.setattr(revision, "Scaling", Wish)
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("success"))
     monkeypatch.setattr(prober, "run_hook", lambda *_: None)
 
-    def start(engine: FakeEngine | None = None, pod: str = "") -> Scaled:
-        one = Scaled(tmp_path, engine or FakeEngine(), pod)
+    def start(engine: FakeEngine | None = None, pod: str = "", keys: str = "", ready: str = "2/2") -> Scaled:
+        one = Scaled(tmp_path, engine or FakeEngine(), pod, keys)
         going.append(one)
-        one.start()
+        one.start(ready)
         return one
 
     yield start
@@ -262,7 +288,7 @@ def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypa
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("failure", "refused"))
     one.until(lambda: len(one.activator.published) == 3)
     assert [each.pods[0].ready for each in one.activator.published] == [False, True, False]
-    assert one.scaled._scaling.ready == [True, False]  # type: ignore[attr-defined]
+    assert one.scaled._scaling.ready == [1, 0]  # type: ignore[attr-defined]
 
 
 def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +300,7 @@ def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monk
         prober, "ask", lambda handler, *_: Answer("success" if isinstance(handler, HttpGetSpec) else "error")
     )
     one.wish(1)
-    one.until(lambda: one.scaled._scaling.ready[-1:] == [True])  # type: ignore[attr-defined]
+    one.until(lambda: one.scaled._scaling.ready[-1:] == [1])  # type: ignore[attr-defined]
     assert one.scaled.view.ready == "1/2"
 
 
@@ -303,3 +329,147 @@ def test_the_rule_is_the_scenarios() -> None:
 enableScaleToZero: false}"
     wanted = ScalingRule(6.0, 4.0, 60.0, 0.5, to_zero=False, concurrency=3)
     assert rule_of(read_scenario(text.format(keys), "a").pod) == wanted
+
+
+def test_every_key_reaches_the_autoscaler() -> None:
+    """In Knative's own numbers; one pod at most has an activator that never leaves."""
+    text = "name: a\nquestion: b\npod: {{containerConcurrency: 3, autoscaling: {}}}\n"
+    keys = "{minScale: 1, maxScale: 9, initialScale: 2, activationScale: 3, metric: rps, target: 50, \
+targetUtilizationPercentage: 80, targetBurstCapacity: 0, panicWindowPercentage: 50, panicThresholdPercentage: 150, \
+maxScaleUpRate: 4, maxScaleDownRate: 3, window: 20s}"
+    asked = rule_of(read_scenario(text.format(keys), "a").pod).settings
+    assert asked == Settings(
+        metric="rps",
+        target=40.0,
+        total=50.0,
+        target_burst_capacity=0.0,
+        panic_threshold=1.5,
+        max_scale_up_rate=4.0,
+        max_scale_down_rate=3.0,
+        activation_scale=3,
+        initial_scale=2,
+        min_scale=1,
+        max_scale=9,
+        stable_window_s=20.0,
+        panic_window_s=10.0,
+    )
+    several = rule_of(read_scenario(text.format("{maxScale: 2}"), "a").pod).settings
+    assert (several.target, several.total, several.target_burst_capacity) == (3 * 0.7, 3.0, 211.0)
+    assert rule_of(read_scenario(text.format("{}"), "a").pod).settings.target_burst_capacity == float("inf")
+
+
+def several(begin: Begin, engine: FakeEngine | None = None, number: int = 3) -> Scaled:
+    """A revision with so many pods, all ready and known to the activator."""
+    one = begin(engine or Addressed(), keys=f"maxScale: 9, initialScale: {number}")
+    one.until(lambda: len(one.ready) == number)
+    return one
+
+
+def test_pods_are_made_to_the_number_that_is_wanted(begin: Begin) -> None:
+    """The run waits for all of the initial scale; the activator knows each as ready once it is."""
+    one = begin(Addressed(), keys="maxScale: 9, initialScale: 3", ready="0/2")
+    waited_for = [one.scaled.coming]
+    one.until(lambda: len(one.ready) == 3)
+    assert [*waited_for, one.scaled.coming] == [True, False]
+    assert one.ready == ["10.0.0.0", "10.0.0.1", "10.0.0.2"]
+    assert one.scaled._scaling.ready == [1, 2, 3]  # type: ignore[attr-defined]
+    one.wish(5)
+    one.until(lambda: len(one.ready) == 5)
+    assert len([name for name in one.engine.running if name.endswith(".app.0")]) == 5
+    assert one.told() == []  # from and to zero alone
+
+
+def test_fewer_pods_are_the_oldest(begin: Begin) -> None:
+    """The younger ones end as a pod does that is scaled down, and have left the endpoints by then."""
+    one = several(begin)
+    one.wish(1)
+    one.until(lambda: len([name for name in one.engine.running if name.endswith(".sandbox.0")]) == 1)
+    assert one.ready == ["10.0.0.0"]
+    assert [pod.address for pod in one.activator.published[-1].pods] == ["10.0.0.0"]
+    stops = [event for event in read_events(one.run.events) if isinstance(event, ContainerStopping)]
+    assert {(stop.pod, stop.why) for stop in stops} == {("pod-1", SCALE_DOWN), ("pod-2", SCALE_DOWN)}
+    assert one.scaled.view == PodView("2/2", "Running", 0)
+    assert one.told() == []
+
+
+def test_a_pod_that_is_not_ready_goes_first(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it is the oldest."""
+    one = several(begin, number=2)
+
+    def ask(_: object, target: Target, __: float) -> Answer:
+        return Answer("failure", "refused") if target.address == "10.0.0.0" else Answer("success")
+
+    monkeypatch.setattr(prober, "ask", ask)
+    one.until(lambda: one.ready == ["10.0.0.1"])
+    one.wish(1)
+    one.until(lambda: len([name for name in one.engine.running if name.endswith(".sandbox.0")]) == 1)
+    assert "it.pod-1.app.0" in one.engine.running
+    assert one.ready == ["10.0.0.1"]
+
+
+def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin) -> None:
+    """Of several, each takes its own time; the record has one scale-down, and one way back with as many pods."""
+    one = several(begin, AddressedStubborn())
+    one.wish(0)
+    one.until(lambda: sum(what.startswith("stop") for what, _ in one.engine.calls) == 6)
+    for number in (0, 1, 2):
+        assert one.told() == [(0, False)]
+        for name in ("queue-proxy", "app"):
+            one.engine.end(f"it.pod-{number}.{name}.0", 0)
+        gone = f"it.pod-{number}.sandbox.0"
+        one.until(lambda: gone not in one.engine.running)  # noqa: B023  it is called at once
+    one.until(lambda: one.status == SCALED_TO_ZERO)
+    one.wish(2)
+    one.until(lambda: len(one.ready) == 2)
+    assert [pod.start for pod in one.activator.published[-1].pods] == ["warm-disk"] * 2
+    one.activator.says.append(ActivatorReport("ready", time.monotonic(), waiting=3))
+    one.until(lambda: one.told()[-1] == (2, True))
+    assert one.told() == [(0, False), (0, True), (2, False), (2, True)]
+
+
+def test_initial_scale_zero_waits_for_a_request(begin: Begin) -> None:
+    """There is no pod, and nothing is waited for."""
+    one = begin(Addressed(), keys="initialScale: 0", ready="0/0")
+    assert (one.status, one.scaled.coming, one.count) == (SCALED_TO_ZERO, False, 0)
+    one.wish(1)
+    one.until(lambda: one.scaled.view.ready == "2/2")
+    assert one.told() == [(1, False)]
+
+
+def test_each_verdict_is_an_event(begin: Begin) -> None:
+    """With what went in, and its sentence."""
+    one = begin()
+    rule = ScalingRule(max_scale=4, concurrency=10, burst_capacity=20)
+    scaling = Scaling(rule, 100.0)
+    scaling.readiness(101.0, 1)
+    scaling.report(101.5, 60.0)
+    scaling.step(102.0)
+    judged = scaling.verdicts()
+    assert (judged[-1].before, judged[-1].pods) == (1, 4)
+    one.scaled._scaling.judged = judged  # type: ignore[attr-defined]
+    one.turn()
+    events = [event for event in read_events(one.run.events) if isinstance(event, ScaleDecided)]
+    assert len(events) == len(judged)
+    last = events[-1]
+    assert (last.revision, last.t, last.before, last.pods, last.ready, last.desired) == (
+        "app-00001",
+        102.0,
+        1,
+        4,
+        1,
+        9,
+    )
+    assert (last.metric, last.stable, last.panic, last.target) == ("concurrency", 60.0, 60.0, 7.0)
+    assert (last.panicking, last.panic_until, last.mode, last.excess_burst_capacity) == (True, 162.0, "Proxy", -70)
+    assert last.why == "wanted 9 = ceil(60 / 7), in panic until 62 s, cut to 4 by max-scale"
+    assert ScaleDecided(t=1.0).why == ""  # whatever is added, older records read
+
+
+def test_rps_comes_from_the_activator_too() -> None:
+    """Where that is the metric, a report's requests per second count."""
+    scaling = Scaling(ScalingRule(max_scale=10, metric="rps", target=10, utilization_percentage=100), 0.0)
+    scaling.readiness(1.0, 1)
+    for t in range(1, 3):
+        scaling.report(float(t), 1.0, 35.0)
+    scaling.step(2.0)
+    assert scaling.pods == 4

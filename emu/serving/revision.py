@@ -1,0 +1,369 @@
+"""A revision under its autoscaler: its pods are made and removed to the number that is decided.
+
+Mechanism only: how many pods there are to be is `emu.policy.scaling`'s, which of them go `emu.policy.replicas`'. The
+activator and the queue-proxies report what is under way; `turn`, called from the run's own loop, is the only place
+where anything is decided or done. Each pod has a name, a cgroup and a worker of its own, so pods start and end side
+by side.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from emu.helpers.activator import RunActivator
+from emu.kubelet.pod import Instance
+from emu.kubelet.template import PodTemplate
+from emu.kubelet.worker import PodWorker
+from emu.messages import QUEUE_PROXY, ActivatorReport, Endpoint, Endpoints
+from emu.policy.lifecycle import ContainerState, PodView
+from emu.policy.replicas import Replica, victims
+from emu.policy.scaling import Scaling, ScalingRule, Verdict
+from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, ScaleDecided, now
+from emu.serving.scraper import Ready, Scraper
+from emu.serving.template import REVISION
+from emu.spec import PodSpec
+
+
+@dataclass(eq=False)
+class _Live:
+    """A pod that is not to end."""
+
+    worker: PodWorker
+    made: float
+    start: str
+    """How warm its start from zero is; empty where it is none, or no request waits for it any more."""
+    ready_since: float | None = None
+    """As the cluster sees it; None: it is not ready."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """As the activator is to know it."""
+        return Endpoint(self.worker.address, start=self.start, ready=self.ready_since is not None)
+
+    @property
+    def replica(self) -> Replica[_Live]:
+        """What its ReplicaSet goes by."""
+        restarts = max((state.restarts for state in self.worker.states.values()), default=0)
+        return Replica(self, self.made, self.ready_since, restarts)
+
+
+class Revision:
+    """Looks like a pod's worker to those who drive a run. A context manager: leaving ends its threads."""
+
+    def __init__(
+        self,
+        spec: PodSpec,
+        template: PodTemplate,
+        log: EventLog,
+        activator: RunActivator,
+        admit: Callable[[], PodWorker],
+        *,
+        dismiss: Callable[[PodWorker], None],
+        found: Callable[[], str],
+        say: Callable[[str], None],
+    ) -> None:
+        """`admit` makes a pod and takes it on; `dismiss` removes one whose containers have ended. `found` says how
+        warm a start would be. `say` is for the screen.
+        """
+        self.template = template
+        self._spec = spec
+        self._log = log
+        self._activator = activator
+        self._admit = admit
+        self._dismiss = dismiss
+        self._found = found
+        self._say = say
+        self._rule = rule_of(spec)
+        self._scaling = Scaling(self._rule, now())
+        self._scraper = Scraper(self._rule.window_s)
+        self._live: list[_Live] = []
+        """In the order in which they were made."""
+        self._ending: list[PodWorker] = []
+        """Of pods that were asked to end, the oldest first."""
+        self._last_ones: set[PodWorker] = set()
+        """Those of them that are waited for until there is no pod."""
+        self._published = Endpoints()
+        self._ready: frozenset[str] = frozenset()
+        """The names of the pods that are ready."""
+        self._wanted = 0
+        """As many pods as were wanted when that was last acted on."""
+        self._looking: threading.Thread | None = None
+        self._warmth = self._start = ""
+        self._coming = False
+        self._waiting = 0
+
+    def __enter__(self) -> Self:
+        self._scraper.begin()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scraper.end()
+
+    # --- what a pod's worker offers; of the newest pod that there is
+
+    @property
+    def _newest(self) -> PodWorker | None:
+        if self._live:
+            return self._live[-1].worker
+        return self._ending[-1] if self._ending else None
+
+    @property
+    def entrance(self) -> tuple[str, int]:
+        """Where requests to the pods are sent: the activator."""
+        return "127.0.0.1", self._activator.port
+
+    @property
+    def states(self) -> Mapping[str, ContainerState]:
+        """The state of each container of the newest pod."""
+        newest = self._newest
+        return {name: ContainerState() for name in self.template.names} if newest is None else newest.states
+
+    @property
+    def coming(self) -> bool:
+        """A pod is missing, or a container of one is not ready yet, and may become so by itself."""
+        return len(self._live) < self._scaling.pods or any(one.worker.coming for one in self._live)
+
+    @property
+    def view(self) -> PodView:
+        """The newest pod as kubectl would show it, and in a word of emu's where there is none."""
+        newest = self._newest
+        return PodView("0/0", SCALED_TO_ZERO, 0) if newest is None else newest.view
+
+    def instance(self, container: str) -> Instance | None:
+        """The newest pod's instance that runs or ran last; None where there is no pod."""
+        newest = self._newest
+        return None if newest is None else newest.instance(container)
+
+    def start(self) -> None:
+        """Make the first pod, and start every container of it; `turn` makes the others."""
+        self._scaling = Scaling(self._rule, now())
+        self._record_verdicts()
+        self._wanted = self._scaling.pods
+        self._log.append(PodScaled(t=now(), pods=self._wanted, reached=self._wanted == 0, why=self._scaling.why))
+        if self._wanted:
+            self._make()
+        else:
+            self._look_in_thread()
+
+    def begin_stop(self, *, hooks: bool = False) -> None:
+        """The run, or the revision for good, is to end."""
+        for one in self._live:
+            one.worker.begin_stop(hooks=hooks)
+
+    def hurry(self) -> None:
+        """The run was interrupted."""
+        for worker in (*self._ending, *(one.worker for one in self._live)):
+            worker.hurry()
+
+    def end_drain(self) -> None:
+        """The run is over: a drain that is under way is waited for no longer."""
+        for worker in self._ending:
+            worker.hurry()
+
+    def turn(self) -> None:
+        """Act on what the activator and the queue-proxies said, and scale where it is due."""
+        for report in self._activator.reports():
+            self._take(report)
+        for moment, stat in self._scraper.found():
+            self._scaling.record(moment, max(0.0, stat.own_concurrency), max(0.0, stat.own_rps))
+        self._update_readiness()
+        if now() >= self._scaling.next_at():
+            self._scaling.step(now())
+        self._record_verdicts()
+        self._act()
+
+    # --- what is learnt
+
+    def _take(self, report: ActivatorReport) -> None:
+        self._waiting = report.waiting
+        if report.what == "report":
+            self._scaling.report(report.t, report.concurrency, report.rps)
+        elif report.what == "ready" and self._coming:
+            self._coming, self._start = False, ""
+            for one in self._live:
+                one.start = ""
+            self._log.append(PodScaled(t=report.t, pods=self._wanted, reached=True, waiting=report.waiting))
+
+    def _update_readiness(self) -> None:
+        """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
+        for one in self._live:
+            ready = all(self._is_ready(name, state) for name, state in one.worker.states.items())
+            if ready != (one.ready_since is not None):
+                one.ready_since = now() if ready else None
+        ready_ones = [one for one in self._live if one.ready_since is not None]
+        names = frozenset(one.worker.pod for one in ready_ones)
+        if names == self._ready:
+            return
+        if len(names) != len(self._ready):
+            self._scaling.readiness(now(), len(names))
+        self._ready = names
+        if self._rule.settings.scraped:
+            self._scraper.pods = tuple(Ready(one.worker.address, one.made) for one in ready_ones)
+        self._publish()
+
+    def _is_ready(self, name: str, state: ContainerState) -> bool:
+        """As Kubernetes has it: a container without probes of its own is ready once it runs. Our own look at its port
+        is not asked for, since it waits while a freezer has the app.
+        """
+        probes = self.template.container(name).probes
+        ours = name != QUEUE_PROXY and "readiness" in probes and probes["readiness"].ours
+        return state.phase == "running" if ours and "startup" not in probes else state.ready
+
+    @property
+    def _is_probed_early(self) -> bool:
+        """Before the kubelet says that it is ready: not where only the kubelet can know (revision_backends.go)."""
+        spec = self._spec
+        waits = spec.app.readiness_probe is not None and spec.app.readiness_probe.exec is not None
+        return not waits and all(one.startup_probe is None for one in spec.containers.values())
+
+    def _publish(self) -> None:
+        """Have the activator know the pods, if there is something new to know."""
+        early = self._is_probed_early
+        pods = tuple(one.endpoint for one in self._live if early or one.ready_since is not None)
+        if Endpoints(pods) != self._published:
+            self._published = Endpoints(pods)
+            self._activator.update(self._published)
+
+    # --- what is done
+
+    def _act(self) -> None:
+        for worker in [one for one in self._ending if one.over]:
+            self._remove(worker)
+        if self._scaling.pods != self._wanted:
+            self._begin_scaling()
+        missing = self._wanted - len(self._live)
+        if missing > 0:
+            self._make()  # one a turn: between two of them the others' news are taken
+        elif missing < 0:
+            self._scale_down(-missing)
+
+    def _begin_scaling(self) -> None:
+        """Another number than before is wanted from now on."""
+        before, self._wanted = self._wanted, self._scaling.pods
+        if before and self._wanted:
+            self._say(f"scaled from {before} to {self._wanted}: {self._scaling.why}")
+            return
+        self._log.append(
+            PodScaled(
+                t=now(),
+                pod=self._live[0].worker.pod if len(self._live) == 1 and not self._wanted else "",
+                pods=self._wanted,
+                reached=False,
+                why=self._scaling.why,
+                concurrency=self._scaling.average(now()),
+                waiting=self._waiting,
+            )
+        )
+        self._say(f"scaled {'up from' if self._wanted else 'down to'} zero: {self._scaling.why}")
+        if self._wanted and self._looking is not None:
+            self._looking.join()
+        self._coming, self._start = (True, self._warmth) if self._wanted else (False, "")
+
+    def _make(self) -> None:
+        worker = self._admit()
+        self._live.append(_Live(worker, now(), self._start))
+        worker.open()
+        self._publish()
+        worker.start()
+
+    def _scale_down(self, count: int) -> None:
+        """No further request goes to a pod that is to end, and only then it is asked to."""
+        going = victims((one.replica for one in self._live), count)
+        self._live = [one for one in self._live if one not in going]
+        self._ending += [one.worker for one in going]
+        if not self._wanted:
+            self._last_ones = set(self._ending)
+        self._update_readiness()
+        self._publish()
+        for one in going:
+            one.worker.begin_stop(hooks=True, why=SCALE_DOWN)
+
+    def _remove(self, worker: PodWorker) -> None:
+        """A pod's containers have ended."""
+        self._ending.remove(worker)
+        self._dismiss(worker)
+        if worker in self._last_ones:
+            self._last_ones.remove(worker)
+            if not self._last_ones:
+                self._log.append(PodScaled(t=now(), pod=worker.pod, pods=0, reached=True, waiting=self._waiting))
+        if self._newest is None:
+            self._log.append(PodStatus(t=now(), pod=worker.pod, ready="0/0", status=SCALED_TO_ZERO, restarts=0))
+            self._look_in_thread()
+
+    def _look_in_thread(self) -> None:
+        """Beforehand, and in a thread: every file of an image is looked at, and no request is to wait for that."""
+        self._looking = threading.Thread(target=self._look, name="look", daemon=True)
+        self._looking.start()
+
+    def _look(self) -> None:
+        self._warmth = self._found()
+
+    def _record_verdicts(self) -> None:
+        for verdict in self._scaling.verdicts():
+            self._log.append(as_event(verdict, self._waiting))
+
+
+def as_event(verdict: Verdict, waiting: int = 0) -> ScaleDecided:
+    """A verdict for the record."""
+    event = ScaleDecided(
+        t=verdict.t,
+        revision=REVISION,
+        before=verdict.before,
+        pods=verdict.pods,
+        ready=verdict.ready,
+        mode=verdict.mode,
+        active=verdict.active,
+        activators=verdict.activators,
+        why=verdict.why,
+        waiting=waiting,
+    )
+    made = verdict.decision
+    if made is None:
+        return event
+    return replace(
+        event,
+        metric=made.metric,
+        stable=made.stable,
+        panic=made.panic,
+        target=made.target,
+        stable_pods=made.stable_pods,
+        panic_pods=made.panic_pods,
+        least=made.least,
+        most=made.most,
+        panicking=made.panicking,
+        panic_until=made.panic_until,
+        desired=made.desired,
+        excess_burst_capacity=made.excess_burst_capacity,
+    )
+
+
+def rule_of(spec: PodSpec) -> ScalingRule:
+    """The rule that a scenario asks for."""
+    asked = spec.autoscaling
+    assert asked is not None
+    return ScalingRule(
+        window_s=asked.window,
+        scale_down_delay_s=asked.scale_down_delay,
+        retention_s=asked.scale_to_zero_pod_retention_period,
+        grace_s=asked.scale_to_zero_grace_period,
+        to_zero=asked.enable_scale_to_zero,
+        concurrency=spec.container_concurrency,
+        min_scale=asked.min_scale,
+        max_scale=asked.max_scale,
+        initial_scale=asked.initial_scale,
+        activation_scale=asked.activation_scale,
+        metric=asked.metric,
+        target=asked.target,
+        utilization_percentage=asked.target_utilization_percentage,
+        burst_capacity=asked.target_burst_capacity,
+        panic_window_percentage=asked.panic_window_percentage,
+        panic_threshold_percentage=asked.panic_threshold_percentage,
+        max_scale_up_rate=asked.max_scale_up_rate,
+        max_scale_down_rate=asked.max_scale_down_rate,
+    )
