@@ -363,6 +363,8 @@ class Endpoint:
     """How warm the start was; the answers to requests that waited for it say so. Empty: it was none from zero."""
     ready: bool = False
     """The kubelet reports it ready. One that is not ready any more is probed again."""
+    pod: str = ""
+    """Its name, for the record."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ _ELSEWHERE = {
     "scenarios": "scenarios",
     "schema": "scenarios",
     "show": "report",
+    "why": "why",
 }
 """Commands and their modules. Only the called one is imported: importing all takes half a second, and several seconds
 in the sandbox.

@@ -79,11 +79,11 @@ def _complete(_context: click.Context, _parameter: click.Parameter, incomplete: 
     return [CompletionItem(name) for name in names] or [CompletionItem(incomplete, type="dir")]
 
 
-_run_argument = click.argument("run", required=False, shell_complete=_complete)
+run_argument = click.argument("run", required=False, shell_complete=_complete)
 
 
 @click.command()
-@_run_argument
+@run_argument
 @click.option(
     "--json", "as_json", is_flag=True, help="Print summary.json on standard output, and nothing else there."
 )
@@ -110,7 +110,7 @@ def show(run: str | None, as_json: bool) -> None:
         console.print(f"\nno report yet: emu report {chosen.path}", soft_wrap=True)
 
 
-def _refuse_variants(run: RunDir, what: str, command: str) -> None:
+def refuse_variants(run: RunDir, what: str, command: str) -> None:
     """EmuError for a run with variants, each of which has its own."""
     if run.has_variants():
         first = next(iter(sorted(run.variants.iterdir())), run.variants / "NAME")
@@ -119,7 +119,7 @@ def _refuse_variants(run: RunDir, what: str, command: str) -> None:
 
 
 @click.command()
-@_run_argument
+@run_argument
 @click.option("--oom", "selection", flag_value="oom", help="Only the kernel's OOM reports.")
 @click.option("--kernel", "selection", flag_value="kernel", help="All kernel lines.")
 @click.option(
@@ -144,7 +144,7 @@ def journal(run: str | None, selection: str | None, as_json: bool) -> None:
     from emu.study.study import read_study
 
     found = find_run(run)
-    _refuse_variants(found, "journal", "emu journal")
+    refuse_variants(found, "journal", "emu journal")
     study = read_study(found)
     chosen = entries(study, selection or "notable")  # type: ignore[arg-type]
     before = None
@@ -159,7 +159,7 @@ def journal(run: str | None, selection: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@_run_argument
+@run_argument
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -188,7 +188,7 @@ def report(run: str | None, out: Path | None) -> None:
 
 
 @click.command()
-@_run_argument
+@run_argument
 @click.option(
     "--to",
     "form",
@@ -229,7 +229,7 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
         ("scaling", "kperf-json"): kperf.scaling_json,
     }
     found = find_run(run)
-    _refuse_variants(found, "tables", f"emu export --to {form} --of {table}")
+    refuse_variants(found, "tables", f"emu export --to {form} --of {table}")
     text = makers[(table, form)](read_study(found))
     if out is None:
         output.echo(text, nl=False)

@@ -47,6 +47,7 @@ ROOTS = (
     "freezes",
     "freezer",
     "autoscaling",
+    "services",
     "starts",
     "phases",
     "recorder",

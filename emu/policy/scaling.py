@@ -113,18 +113,19 @@ class Scaling:
     learns, calls `step` when `next_at` has come, does what `pods` says, and records the `verdicts`.
     """
 
-    def __init__(self, rule: ScalingRule, now: float) -> None:
+    def __init__(self, rule: ScalingRule, now: float, origin: float | None = None) -> None:
+        """Times in sentences count from `origin`; from now, where that is not given."""
         self.settings = rule.settings
         self._window_s = rule.window_s
         self._autoscaler = Autoscaler(self.settings, now)
-        self._autoscaler.scaler.origin = now
+        self._autoscaler.scaler.origin = now if origin is None else origin
         self._decision: Decision | None = None
         self._outcome = self._autoscaler.look(now)
         self._verdicts: list[Verdict] = []
         self.pods = self._outcome.pods
         self.why = "initial scale" if self.pods == rule.initial_scale else self._outcome.why
         """Of the last change of `pods`."""
-        self._tell(now, rule.initial_scale, self.why, None)
+        self._tell(now, rule.initial_scale, 0, self.why, None)
 
     @property
     def active(self) -> Active:
@@ -141,11 +142,12 @@ class Scaling:
 
     def report(self, now: float, concurrency: float, rps: float = 0.0) -> None:
         """The same, as the activator reports. The first request to a revision without pods decides at once."""
-        self._follow(now, self._autoscaler.report(now, concurrency, rps))
+        ready = self._autoscaler.ready
+        self._follow(now, ready, self._autoscaler.report(now, concurrency, rps))
 
     def readiness(self, now: float, ready: int) -> None:
         """So many pods are ready now; those that are ending are not."""
-        self._follow(now, self._autoscaler.readiness(now, int(ready)))
+        self._follow(now, ready, self._autoscaler.readiness(now, ready))
 
     def next_at(self) -> float:
         """When `step` is due."""
@@ -153,15 +155,16 @@ class Scaling:
 
     def step(self, now: float) -> None:
         """Decide what is due."""
-        self._follow(now, self._autoscaler.step(now))
+        ready = self._autoscaler.ready
+        self._follow(now, ready, self._autoscaler.step(now))
 
     def verdicts(self) -> list[Verdict]:
         """Those since the last call: each decision, and each look that changed something."""
         found, self._verdicts = self._verdicts, []
         return found
 
-    def _follow(self, now: float, outcome: Outcome | None) -> None:
-        """What was decided, and what has changed, in words."""
+    def _follow(self, now: float, ready: int, outcome: Outcome | None) -> None:
+        """What was decided with so many ready pods, and what has changed, in words."""
         decision = self._autoscaler.decision
         fresh = None if decision is self._decision else decision
         self._decision = decision
@@ -174,16 +177,16 @@ class Scaling:
         if changed or fresh is not None:
             unseen = fresh if outcome is None else None
             why = self._outcome.why if unseen is None else self._autoscaler.scaler.why(unseen)
-            self._tell(now, before, why, fresh)
+            self._tell(now, before, ready, why, fresh)
 
-    def _tell(self, now: float, before: int, why: str, decision: Decision | None) -> None:
+    def _tell(self, now: float, before: int, ready: int, why: str, decision: Decision | None) -> None:
         is_now = self._outcome
         self._verdicts.append(
             Verdict(
                 t=now,
                 before=before,
                 pods=self.pods,
-                ready=self._autoscaler.ready,
+                ready=ready,
                 mode=is_now.mode,
                 active=is_now.condition.active,
                 activators=is_now.activators,

@@ -41,6 +41,8 @@ class Throttler(Generic[Key]):
         self.capacity = 0
         """How many requests may be in pods at a time."""
         self._running: dict[Key, Load[str]] = {}
+        self._most: dict[str, int] = {}
+        self._grown: set[str] = set()
         self._waiting: OrderedDict[Key, _Wait] = OrderedDict()
 
     @property
@@ -71,6 +73,11 @@ class Throttler(Generic[Key]):
         """Requests in each pod, those that have left among them."""
         return dict(Counter(load.pod for load in self._running.values()))
 
+    def most(self) -> dict[str, int]:
+        """The most requests that were in each pod at once, for pods where that grew since the last call."""
+        found, self._grown = {pod: self._most[pod] for pod in self._grown}, set()
+        return found
+
     def update(
         self, addresses: Iterable[str], now: float, *, index: int = UNASSIGNED, activators: int = 1
     ) -> list[tuple[Key, float]]:
@@ -81,6 +88,7 @@ class Throttler(Generic[Key]):
         pods = sorted(set(addresses))
         own = assigned(pods, index, activators, self._concurrency)
         self._balancer.update(own)
+        self._most = {pod: most for pod, most in self._most.items() if pod in pods or pod in self._grown}
         self.capacity = capacity(self._concurrency, len(pods), len(own), activators)
         if was_open == self.open:
             return []
@@ -118,4 +126,10 @@ class Throttler(Generic[Key]):
 
     def _take(self) -> Load[str] | None:
         """A pod with room, with one request more in it."""
-        return self._balancer.choose() if len(self._running) < self.capacity else None
+        if len(self._running) >= self.capacity:
+            return None
+        load = self._balancer.choose()
+        if load is not None and load.weight > self._most.get(load.pod, 0):
+            self._most[load.pod] = load.weight
+            self._grown.add(load.pod)
+        return load

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from emu.policy.expectations import COUNT, COUNTED
-from emu.record.events import Owner
+from emu.record.events import Owner, ScaleDecided
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
 from emu.spec import ScenarioSpec
@@ -17,9 +17,11 @@ from emu.study.model.instances import Instance
 from emu.study.model.kills import OomVerdict
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.scaling import ScaleUse
+from emu.study.model.services import Service
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 
+_SERVICE, _REVISION = "app", "app-00001"
 _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 """Mappings whose keys are what a run meets."""
 _ELEMENTS = {"oom_kills": tuple(entry.name for entry in fields(OomVerdict))}
@@ -36,6 +38,9 @@ def names_of(spec: ScenarioSpec) -> dict[str, Any]:
         study.timelines[Owner(pod, "", None)] = Timeline(Owner(pod, "", None))
     study.phases = [PhaseSpan(phase.name, 0.0, 0.0, 0.0) for phase in spec.load.phases]
     study.freezer = None if spec.pod.freezer is None else FreezerUse()
+    if spec.pod.autoscaling is not None:
+        decided = ScaleDecided(t=0.0, revision=_REVISION)
+        study.services = [Service(_SERVICE, _REVISION, (decided,))]
     study.scaling = None if spec.pod.autoscaling is None else ScaleUse()
     return summarize(study)
 

@@ -122,6 +122,7 @@ class Driving:
             self._log,
             activator,
             partial(self._admit, planned),
+            origin=self._began,
             dismiss=self._dismiss,
             found=partial(_warmth, planned.template, engine),
             say=lambda text: self._screen.event(f"{now() - self._began:6.1f} s  {text}", "yellow"),

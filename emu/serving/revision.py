@@ -42,7 +42,9 @@ class _Live:
     @property
     def endpoint(self) -> Endpoint:
         """As the activator is to know it."""
-        return Endpoint(self.worker.address, start=self.start, ready=self.ready_since is not None)
+        return Endpoint(
+            self.worker.address, start=self.start, ready=self.ready_since is not None, pod=self.worker.pod
+        )
 
     @property
     def replica(self) -> Replica[_Live]:
@@ -62,12 +64,13 @@ class Revision:
         activator: RunActivator,
         admit: Callable[[], PodWorker],
         *,
+        origin: float | None = None,
         dismiss: Callable[[PodWorker], None],
         found: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
-        """`admit` makes a pod and takes it on; `dismiss` removes one whose containers have ended. `found` says how
-        warm a start would be. `say` is for the screen.
+        """Times in sentences count from `origin`. `admit` makes a pod and takes it on; `dismiss` removes one whose
+        containers have ended. `found` says how warm a start would be. `say` is for the screen.
         """
         self.template = template
         self._spec = spec
@@ -78,7 +81,8 @@ class Revision:
         self._found = found
         self._say = say
         self._rule = rule_of(spec)
-        self._scaling = Scaling(self._rule, now())
+        self._origin = origin
+        self._scaling = Scaling(self._rule, now(), origin)
         self._scraper = Scraper(self._rule.window_s)
         self._live: list[_Live] = []
         """In the order in which they were made."""
@@ -142,7 +146,7 @@ class Revision:
 
     def start(self) -> None:
         """Make the first pod, and start every container of it; `turn` makes the others."""
-        self._scaling = Scaling(self._rule, now())
+        self._scaling = Scaling(self._rule, now(), self._origin)
         self._record_verdicts()
         self._wanted = self._scaling.pods
         self._log.append(PodScaled(t=now(), pods=self._wanted, reached=self._wanted == 0, why=self._scaling.why))

@@ -56,6 +56,7 @@ from emu.study.oom import exit_reason, judge
 from emu.study.reasons import give_reasons, read_ends
 from emu.study.requests import count_in_flight, read_requests
 from emu.study.scaling import scale_use
+from emu.study.services import services
 from emu.study.starts import measure_starts
 from emu.study.timelines import read_timelines
 
@@ -95,6 +96,7 @@ def read_study(run: RunDir) -> Study:
     study.freezes = measure_freezes(study, events)
     study.freezer = freezer_use(study, events)
     study.scaling = scale_use(study, events)
+    study.services = services(study, events)
     study.starts = measure_starts(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin, study.machine.page_bytes)
     _judge(study, log)

@@ -44,7 +44,7 @@ class Wish:
 
     why = "the test wants it"
 
-    def __init__(self, rule: ScalingRule, now: float) -> None:
+    def __init__(self, rule: ScalingRule, now: float, origin: float | None = None) -> None:
         self.ready: list[int] = []
         self.pods = rule.initial_scale
         self.judged: list[Verdict] = []
@@ -254,8 +254,8 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
         "it.pod-1.app.0",
     }
     early, ready = one.activator.published[-2:]
-    assert early == Endpoints((Endpoint("127.0.0.1", start="warm-disk"),))
-    assert ready == Endpoints((Endpoint("127.0.0.1", start="warm-disk", ready=True),))
+    assert early == Endpoints((Endpoint("127.0.0.1", start="warm-disk", pod="pod-1"),))
+    assert ready == Endpoints((Endpoint("127.0.0.1", start="warm-disk", ready=True, pod="pod-1"),))
     assert one.scaled.view.restarts == 0
     one.activator.says.append(ActivatorReport("ready", time.monotonic(), waiting=3))
     one.until(lambda: one.told()[-1] == (1, True))
@@ -307,7 +307,7 @@ def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monk
 def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin) -> None:
     """A readiness probe by exec, or a startup probe: the activator's own probe proves nothing."""
     one = begin(pod="app: {startupProbe: {exec: {command: [check]}}}")
-    assert [each.pods for each in one.activator.published] == [(Endpoint("127.0.0.1", ready=True),)]
+    assert [each.pods for each in one.activator.published] == [(Endpoint("127.0.0.1", ready=True, pod="pod-0"),)]
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
     one.wish(1)

@@ -24,7 +24,7 @@ from emu.policy.draining import Draining
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.policy.throttling import Throttler
 from emu.policy.timeouts import RequestTimeouts
-from emu.record.events import EventLog, RequestsEnded, RequestsHeld, RequestsWaited
+from emu.record.events import EventLog, PodLoad, RequestsEnded, RequestsHeld, RequestsWaited
 
 MAX_IDLE = 100
 """MAX_IDLE_PROXY_CONNS_PER_HOST (cmd/activator/main.go)."""
@@ -104,6 +104,8 @@ class Front(Admission):
         self._events = events
         self._pods: dict[str, Pod] = {}
         """By address and port."""
+        self._names: dict[str, str] = {}
+        """Of the pods that were ever in the endpoints."""
         self._shard = (-1, 1)
         """This activator's index, and how many there are."""
         self._waited: set[Admitted] = set()
@@ -176,9 +178,17 @@ class Front(Admission):
         """What each second brings: how many requests were under way, and how many came."""
         now = time.monotonic()
         report = self.reporter.cut(now)
+        self.record_loads(now)
         if report is not None:
             rps = report.request_count / REPORT_PERIOD_S
             self.send("report", now, concurrency=report.average_concurrency, rps=rps)
+
+    def record_loads(self, now: float) -> None:
+        """Put on record how many requests were in a pod at once, where it was never more."""
+        for address, most in self.throttler.most().items():
+            name = self._names.get(address, "")
+            if name:
+                self._events.append(PodLoad(t=now, pod=name, most=most))
 
     # --- pods
 
@@ -210,6 +220,7 @@ class Front(Admission):
         elif pod.endpoint.ready and not endpoint.ready:
             pod.healthy = False
         pod.endpoint = endpoint
+        self._names[address] = endpoint.pod
         if not pod.healthy or self.settings.traced:
             pod.start = endpoint.start.encode("ascii")
         if not pod.healthy and pod.probing is None:

@@ -49,6 +49,7 @@ async def serve(front: Front, port: int) -> int:
     reporting.cancel()
     await server.stop(0.0)
     front.ends.flush()
+    front.record_loads(time.monotonic())
     return 0
 
 

@@ -46,6 +46,7 @@ from emu.record.events.run import (
     RunFailed,
 )
 from emu.record.events.serving import (
+    PodLoad,
     PodScaled,
     RequestsEnded,
     RequestsHeld,
@@ -93,6 +94,7 @@ __all__ = [
     "PhaseBegan",
     "PhaseEnded",
     "PodEvicted",
+    "PodLoad",
     "PodScaled",
     "PodStatus",
     "RecorderReport",

@@ -74,7 +74,7 @@ class ScaleDecided(Event):
     pods: int = 0
     """How many pods there were to be before, and are to be from now on."""
     ready: int = 0
-    """Pods that were ready, without those that were ending."""
+    """Pods that were ready when it was decided, without those that were ending."""
     mode: str = "Proxy"
     """`Proxy`: the activator is to be in the path; `Serve`: it may leave."""
     active: str = ""
@@ -82,7 +82,7 @@ class ScaleDecided(Event):
     activators: int = 0
     """How many of them Knative would put in the path."""
     why: str = ""
-    """The decision in a sentence; times in it count from the revision's start."""
+    """The decision in a sentence; times in it count from the run's beginning."""
     metric: str = ""
     """`concurrency` or `rps`; empty where no decision was made then."""
     stable: float | None = None
@@ -104,6 +104,15 @@ class ScaleDecided(Event):
     excess_burst_capacity: int | None = None
     waiting: int = 0
     """Requests that waited in the activator then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodLoad(OfPod):
+    """The activator had more requests under way in a pod than ever before."""
+
+    kind: ClassVar[str] = "pod-load"
+    most: int
+    """How many at once, since the pod was made."""
 
 
 @dataclass(frozen=True, kw_only=True)

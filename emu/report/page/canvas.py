@@ -30,11 +30,15 @@ _TITLE = 34
 _STRIP_ROW = 15
 _STRIP_GAP = 9
 _TAG = re.compile(r"<[^>]*>")
-LEGEND, EVENT_LEGEND, REQUEST_LEGEND, IO_LEGEND, CPU_LEGEND = ("legend", *(f"legend{n}" for n in range(2, 6)))
+LEGEND, EVENT_LEGEND, REQUEST_LEGEND, IO_LEGEND, CPU_LEGEND, SCALING_LEGEND = (
+    "legend",
+    *(f"legend{n}" for n in range(2, 7)),
+)
 LEGENDS = {
     LEGEND: "memory",
     EVENT_LEGEND: "memory.events",
     REQUEST_LEGEND: "requests",
+    SCALING_LEGEND: "autoscaling",
     CPU_LEGEND: "cpu",
     IO_LEGEND: "io",
 }

@@ -17,6 +17,7 @@ from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
 from emu.report.topics.requests import REQUESTS
 from emu.report.topics.scaling import SCALE_TO_ZERO
+from emu.report.topics.services import SERVICES
 from emu.report.topics.sidecars import SIDECARS
 from emu.report.topics.stalls import STALLS
 from emu.report.topics.starts import STARTS
@@ -24,8 +25,8 @@ from emu.report.topics.topic import Figures, Topic
 from emu.study.model.study import Study
 
 TOPICS = (
-    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, STALLS, EVICTIONS, SCALE_TO_ZERO, FREEZES,
-    MACHINE, INITS, SIDECARS,
+    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, STALLS, EVICTIONS, SCALE_TO_ZERO, SERVICES,
+    FREEZES, MACHINE, INITS, SIDECARS,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -41,7 +42,9 @@ def in_words() -> list[Topic]:
     """In the order of sentences: what died, what stood still, how the rest ended, what clients saw, and then why. The
     first that has a headline gives the verdict its, where nothing was killed.
     """
-    return _ordered(KILLS, STALLS, CONTAINERS, REQUESTS, STARTS, EVICTIONS, SCALE_TO_ZERO, FREEZES, MEMORY, MACHINE)
+    return _ordered(
+        KILLS, STALLS, CONTAINERS, REQUESTS, STARTS, EVICTIONS, SCALE_TO_ZERO, SERVICES, FREEZES, MEMORY, MACHINE
+    )
 
 
 def on_terminal() -> list[Topic]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from emu.report.page.canvas import Canvas
 from emu.study.model.study import Study
 
 Figures = dict[str, Any]
@@ -137,6 +138,10 @@ def _no_parts(view: View) -> Iterable[Part]:
     return ()
 
 
+def _no_panels(canvas: Canvas, study: Study) -> None:
+    """It has none."""
+
+
 @dataclass(frozen=True)
 class Topic:
     """All that a report says of one thing, in one module. Each part gives nothing for a run that it is not about."""
@@ -155,6 +160,8 @@ class Topic:
     """The section of the page that has its parts; by default one of its own, with its title. Topics after each other
     share one of the same name.
     """
+    panels: Callable[[Canvas, Study], None] = _no_panels
+    """Of the picture, below the requests."""
 
     def parts(self, view: View) -> Iterator[Part]:
         """All that it shows beside its words."""

@@ -1,0 +1,72 @@
+"""`emu why`: the decisions of a run's autoscaler. `emu.cli.main` adds it to its group."""
+
+from __future__ import annotations
+
+import click
+
+from emu.cli.report import find_run, refuse_variants, run_argument
+from emu.errors import EmuError
+from emu.machine import output
+from emu.study.model.services import Service
+from emu.units import parse_seconds
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--at", "moment", metavar="TIME", help="Only what was so then: seconds since the run began (12.5, 1m30s)."
+)
+@click.option("--service", "name", help="Only this service.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per decision.")
+def why(run: str | None, moment: str | None, name: str | None, as_json: bool) -> None:
+    """Explain how many pods RUN had: every decision of its autoscaler, with its inputs. Default: the newest run.
+
+    Times are seconds since the run began.
+
+    \b
+    Examples:
+      emu why
+      emu why --at 12.5
+      emu why kserve-concurrency --json | jq 'select(.panicking) | .why'
+    """
+    from emu.report import why as words
+    from emu.study.study import read_study
+
+    found = find_run(run)
+    refuse_variants(found, "decisions", "emu why")
+    t = None if moment is None else _seconds(moment)
+    for number, service in enumerate(_chosen(read_study(found).services, found.path.name, name)):
+        if as_json:
+            chosen = service.decisions if t is None else filter(None, [words.decision_at(service, t)])
+            for one in chosen:
+                output.echo(output.to_json(words.as_data(service, one)))
+            continue
+        if number:
+            output.echo()
+        lines = words.lines_at(service, t) if t is not None else words.decision_lines(service)
+        for line in (words.heading(service), *lines) if t is None else lines:
+            output.echo(line)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_seconds(text)
+    except ValueError as wrong:
+        raise EmuError("--at is no time", str(wrong), "give seconds since the run began: --at 12.5") from None
+
+
+def _chosen(services: list[Service], run: str, name: str | None) -> list[Service]:
+    """All, or the one that is asked for."""
+    if not services:
+        raise EmuError(
+            f"{run} has no decisions of an autoscaler",
+            "its pod was not to be scaled, or the run was recorded before decisions were",
+            "give the pod `autoscaling:`, as in scenarios/scale-to-zero.yaml",
+        )
+    chosen = [one for one in services if name in (None, one.name, one.revision)]
+    if not chosen:
+        known = ", ".join(one.name for one in services)
+        raise EmuError(
+            f"{run} has no service {name!r}", f"its services: {known}", "give one of them, or leave it out"
+        )
+    return chosen

@@ -1,0 +1,175 @@
+"""Services: how many pods the autoscaler wanted, how many there were, and why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.record.events import POD_LABEL
+from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
+from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.words import count
+from emu.study.measures import Window
+from emu.study.model.services import Service, State
+from emu.study.model.study import Study
+from emu.units import often
+
+CLASS = "kpa"
+"""kpa.autoscaling.knative.dev: the only class whose pods a run makes."""
+_STATES: tuple[tuple[State, str], ...] = (
+    ("ready", "var(--ok)"),
+    ("starting", "var(--event-high)"),
+    ("terminating", "var(--redirect)"),
+)
+
+
+def figures(study: Study) -> Figures:
+    """`services`, by name."""
+    return {"services": {one.name: _figures(study, one) for one in study.services}}
+
+
+def _figures(study: Study, service: Service) -> Figures:
+    made, last = service.made, service.decisions[-1]
+    steps = [states for _, states in service.steps]
+    mine = {pod.pod for pod in service.pods}
+    lines = [line for line in study.timelines.values() if line.label == POD_LABEL and line.owner.pod in mine]
+    return {
+        "class": CLASS,
+        "metric": made[-1].metric if made else None,
+        "target": made[-1].target if made else None,
+        "pods_ready_max": max((states["ready"] for states in steps), default=0),
+        "pods_desired_max": max(one.pods for one in service.decisions),
+        "pods_final": last.pods,
+        "pods_started": len(service.pods),
+        "panics": len(service.panics),
+        "cold_requests": sum(one.cold for one in service.waits),
+        "max_concurrency_per_pod": service.most_in_pod,
+        "pod_seconds": sum(pod.seconds(study.duration_s) for pod in service.pods),
+        "memory_gib_seconds": Window(study).held(lines, "memory_current"),
+        "decisions": {
+            "count": len(made),
+            "changes": sum(one.before != one.pods for one in service.decisions),
+        },
+    }
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
+    """How far it was scaled; nothing for one that never had two pods."""
+    return [
+        f"{name} had up to {count(one['pods_ready_max'], 'pod')}"
+        for name, one in summary["services"].items()
+        if one["pods_desired_max"] > 1
+    ]
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """Nothing for a service that never was to have two pods."""
+    return [_sentence(name, one) for name, one in summary["services"].items() if one["pods_desired_max"] > 1]
+
+
+def _sentence(name: str, service: dict[str, Any]) -> str:
+    panics = f", and panicked {often(service['panics'])}" if service["panics"] else ""
+    changes = service["decisions"]["changes"]
+    return (
+        f"The autoscaler of {name} changed the number of pods {often(changes)}{panics}: it wanted "
+        f"{service['pods_desired_max']} at most, {service['pods_ready_max']} at most were ready, "
+        f"{service['pods_final']} were wanted in the end. `emu why` lists its decisions."
+    )
+
+
+def listing(study: Study) -> Listing | None:
+    """Each change of the number of pods."""
+    shown = [one for one in study.services if any(made.pods > 1 for made in one.decisions)]
+    if not shown:
+        return None
+    several = len(study.services) > 1
+    rows = tuple(
+        (
+            f"{one.t:.3f} s",
+            service.name if several else None,
+            f"{one.before} to {one.pods}",
+            one.ready,
+            one.waiting or None,
+            one.why,
+        )
+        for service in shown
+        for one in service.decisions
+        if one.before != one.pods
+    )
+    heads = ("at", "service", "pods", "ready then", "waiting in the activator", "why")
+    return Listing(heads, rows, hints=("`emu why` lists every decision.",))
+
+
+def panels(canvas: Canvas, study: Study) -> None:
+    """A panel of pods and one of the metric for each service that scaled."""
+    for service in study.services:
+        if any(one.pods > 1 for one in service.decisions):
+            _pods(canvas, service)
+            _metric(canvas, service)
+
+
+def _pods(canvas: Canvas, service: Service) -> None:
+    """Pods by state, stacked, under the number that was wanted; bands where it panicked."""
+    steps = service.steps
+    wanted = [(one.t, one.pods) for one in service.decisions]
+    top = max([sum(states.values()) for _, states in steps] + [pods for _, pods in wanted])
+    axis = {"range": [0, top * 1.2 or 1], "dtick": max(1, top // 4), "tickformat": ",d"}
+    title = (
+        f"<b>pods of {safe(service.name)}</b> · bands: panic" if service.panics else f"<b>pods of {service.name}</b>"
+    )
+    panel = canvas.panel(title, 92, **axis)
+    for since, until in service.panics:
+        canvas.band(panel, since, canvas.end_s if until is None else until, "var(--panic)")
+    for name, colour in _STATES:
+        numbers = [states[name] + (states["not ready"] if name == "starting" else 0) for _, states in steps]
+        if any(numbers):
+            canvas.trace(
+                panel, SCALING_LEGEND, name=name, x=[*(round(t, 6) for t, _ in steps), canvas.end_s],
+                y=[*numbers, numbers[-1]], mode="lines", stackgroup=f"pods {service.name}",
+                line={"width": 0, "shape": "hv", "color": colour}, hovertemplate=f"{name}: %{{y:,d}}<extra></extra>",
+                meta={"kind": "pods", "of": name},
+            )  # fmt: skip
+    canvas.trace(
+        panel, SCALING_LEGEND, name="wanted", x=[*(round(t, 6) for t, _ in wanted), canvas.end_s],
+        y=[*(pods for _, pods in wanted), wanted[-1][1]], mode="lines",
+        line={"width": 1.4, "shape": "hv", "color": "var(--ink)"}, hovertemplate="wanted: %{y:,d}<extra></extra>",
+        meta={"kind": "pods", "of": "wanted"},
+    )  # fmt: skip
+
+
+def _metric(canvas: Canvas, service: Service) -> None:
+    """The metric for one ready pod, against its target; who waited; bands where the activator was in the path."""
+    made, waiting = service.made, service.waiting
+    if not made:
+        return
+    unit = "requests per second" if made[-1].metric == "rps" else "concurrency"
+    stable = [(one.stable or 0.0) / max(1, one.ready) for one in made]
+    panic = [(one.panic or 0.0) / max(1, one.ready) for one in made]
+    target = made[-1].target or 0.0
+    top = max([*stable, *panic, target, *(number for _, number in waiting)])
+    title = f"<b>{unit} of a pod of {safe(service.name)}</b> against its target · bands: activator in the path"
+    panel = canvas.panel(title, 92, range=[0, top * 1.2 or 1], nticks=4, tickformat=",~g")
+    for since, until in service.proxied:
+        canvas.band(panel, since, canvas.end_s if until is None else until, "var(--phase)")
+    times = [round(one.t, 6) for one in made]
+    lines = (("stable window", stable, "var(--traffic)", "solid"), ("panic window", panic, "var(--event-oom)", "dot"))
+    for name, values, colour, dash in lines:
+        canvas.trace(
+            panel, SCALING_LEGEND, name=name, x=times, y=[round(value, 6) for value in values], mode="lines",
+            line={"width": 1.3, "color": colour, "dash": dash}, hovertemplate=f"{name}: %{{y:,.4~r}}<extra></extra>",
+            meta={"kind": "metric", "of": name},
+        )  # fmt: skip
+    canvas.trace(
+        panel, SCALING_LEGEND, name="target", x=[times[0], canvas.end_s], y=[target, target], mode="lines",
+        line={"width": 1, "color": "var(--limit)", "dash": "dash"}, hovertemplate="target: %{y:,.4~r}<extra></extra>",
+        meta={"kind": "metric", "of": "target"},
+    )  # fmt: skip
+    if waiting:
+        canvas.trace(
+            panel, SCALING_LEGEND, name="waiting in the activator", x=[round(t, 6) for t, _ in waiting],
+            y=[number for _, number in waiting], mode="lines",
+            line={"width": 1, "shape": "hv", "color": "var(--server-error)"},
+            hovertemplate="waiting: %{y:,d}<extra></extra>", meta={"kind": "waiting"},
+        )  # fmt: skip
+
+
+SERVICES = Topic("Autoscaling", figures, headline, sentences, listing, panels=panels)

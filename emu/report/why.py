@@ -1,0 +1,94 @@
+"""Why a service had as many pods as it had: its autoscaler's decisions, or the one in force at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from emu.record.events import ScaleDecided
+from emu.report.words import count
+from emu.study.model.services import Service
+
+_NAME_WIDTH = 10
+
+
+def heading(service: Service) -> str:
+    """Whose decisions they are, and what they went by."""
+    made = service.made
+    if not made:
+        return f"{service.name} ({service.revision}): no decision came with a metric"
+    metric = "requests per second" if made[-1].metric == "rps" else "concurrency"
+    return f"{service.name} ({service.revision}): {metric}, {made[-1].target:g} in a pod"
+
+
+def decision_lines(service: Service) -> list[str]:
+    """A line for each decision, and for each time that a pod's readiness or time changed something."""
+    rows = [("AT", "PODS", "READY", "PANIC", "PATH", "WHY")]
+    rows += [
+        (
+            f"{one.t:.3f} s",
+            str(one.pods) if one.before == one.pods else f"{one.before} to {one.pods}",
+            str(one.ready),
+            "yes" if one.panicking else "-",
+            _path(one),
+            one.why or "-",
+        )
+        for one in service.decisions
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return [
+        "   ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    ]
+
+
+def _path(one: ScaleDecided) -> str:
+    return "activator" if one.mode == "Proxy" else "pods"
+
+
+def decision_at(service: Service, t: float) -> ScaleDecided | None:
+    """The last one until then; None where there was none yet."""
+    number = bisect_right([one.t for one in service.decisions], t)
+    return service.decisions[number - 1] if number else None
+
+
+def lines_at(service: Service, t: float) -> list[str]:
+    """What was so at a time, and what the decision in force went by."""
+    one = decision_at(service, t)
+    if one is None:
+        return [f"at {t:g} s nothing had been decided for {service.name} yet"]
+    states = service.states_at(t)
+    there = ", ".join(f"{number} {state}" for state, number in states.items() if number) or "none"
+    lines = [
+        f"at {t:g} s {service.name} was to have {count(one.pods, 'pod')}; there were: {there}",
+        f"decided at {one.t:.3f} s: {one.why}",
+    ]
+    return lines + [f"  {name.ljust(_NAME_WIDTH)}  {text}" for name, text in _inputs(service, one, t)]
+
+
+def _inputs(service: Service, one: ScaleDecided, t: float) -> Iterator[tuple[str, str]]:
+    last = next((made for made in reversed(service.made) if made.t <= one.t), None)
+    if last is not None:
+        metric = "requests per second" if last.metric == "rps" else "concurrency"
+        since = "" if last is one else f" (decided at {last.t:.3f} s)"
+        yield (
+            "metric",
+            f"{metric}: {last.stable:g} over the stable window, {last.panic:g} over the panic window{since}",
+        )
+        yield "target", f"{last.target:g} in a pod"
+        yield "wanted", f"{last.stable_pods:g} by the stable window, {last.panic_pods:g} by the panic window"
+        yield "rates", f"{last.least:g} to {last.most:g} allowed"
+        yield "before", f"{last.desired} before min-scale and max-scale"
+        yield "panic", "no" if last.panic_until is None else f"until {last.panic_until:.3f} s"
+        yield "burst", f"{last.excess_burst_capacity} left for a burst"
+    yield "ready", f"{count(one.ready, 'pod')} when it was decided"
+    yield "path", f"through the {_path(one)}; Knative would have {count(one.activators, 'activator')}"
+    yield "condition", one.active or "-"
+    waiting = sum(wait.since_s <= t < wait.until_s for wait in service.waits)
+    yield "waiting", f"{count(waiting, 'request')} in the activator"
+
+
+def as_data(service: Service, one: ScaleDecided) -> dict[str, Any]:
+    """A decision for another program: the event's own names, on the run's clock."""
+    return {"service": service.name, **asdict(one)}

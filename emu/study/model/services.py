@@ -1,0 +1,130 @@
+"""Services as their autoscaler ran them: every decision, and the life of every pod. Times are seconds since the run
+began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from emu.record.events import ScaleDecided
+
+State = Literal["starting", "ready", "not ready", "terminating"]
+
+
+@dataclass(frozen=True)
+class PodLife:
+    """A pod of a service."""
+
+    pod: str
+    made_s: float
+    readiness: tuple[tuple[float, bool], ...] = ()
+    """Each change of it, with when."""
+    asked_s: float | None = None
+    """When it was asked to end because fewer pods were wanted; None: never."""
+    gone_s: float | None = None
+    """When its last container had ended; None: not in this run."""
+
+    def state_at(self, t: float) -> State | None:
+        """None where there is no such pod then."""
+        if t < self.made_s or (self.gone_s is not None and t >= self.gone_s):
+            return None
+        if self.asked_s is not None and t >= self.asked_s:
+            return "terminating"
+        so_far = [ready for at, ready in self.readiness if at <= t]
+        if so_far and so_far[-1]:
+            return "ready"
+        return "not ready" if True in so_far else "starting"
+
+    @property
+    def changes(self) -> Iterator[float]:
+        """When its state may have changed."""
+        yield self.made_s
+        yield from (t for t, _ in self.readiness)
+        yield from (t for t in (self.asked_s, self.gone_s) if t is not None)
+
+    def seconds(self, end_s: float) -> float:
+        """How long it was there."""
+        return max(0.0, min(end_s, end_s if self.gone_s is None else self.gone_s) - self.made_s)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A request waited in the activator, for a pod or for room in one."""
+
+    since_s: float
+    until_s: float
+    cold: bool
+    """There was no pod to send it to."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service in a run, of one revision."""
+
+    name: str
+    revision: str
+    decisions: tuple[ScaleDecided, ...] = ()
+    """In order of time; `t` and `panic_until` are seconds since the run began."""
+    pods: tuple[PodLife, ...] = ()
+    """In the order in which they were made."""
+    waits: tuple[Wait, ...] = ()
+    most_in_pod: int | None = None
+    """The most requests that were under way at once in one pod; None where that is not on record."""
+
+    @property
+    def made(self) -> list[ScaleDecided]:
+        """The decisions themselves, without what time or readiness made of them."""
+        return [one for one in self.decisions if one.metric]
+
+    @property
+    def panics(self) -> list[tuple[float, float | None]]:
+        """From when to when it panicked; None: still at its last decision."""
+        return _spans([(one.t, one.panicking) for one in self.made])
+
+    @property
+    def proxied(self) -> list[tuple[float, float | None]]:
+        """From when to when the activator was to be in the path."""
+        return _spans([(one.t, one.mode == "Proxy") for one in self.decisions])
+
+    def states_at(self, t: float) -> dict[State, int]:
+        """How many pods were in which state."""
+        states: dict[State, int] = {"starting": 0, "ready": 0, "not ready": 0, "terminating": 0}
+        for pod in self.pods:
+            state = pod.state_at(t)
+            if state is not None:
+                states[state] += 1
+        return states
+
+    @property
+    def steps(self) -> list[tuple[float, dict[State, int]]]:
+        """How many pods were in which state, from each change on."""
+        moments = sorted({t for pod in self.pods for t in pod.changes})
+        return [(t, self.states_at(t)) for t in moments]
+
+    @property
+    def waiting(self) -> list[tuple[float, int]]:
+        """How many requests waited in the activator, from each change on."""
+        edges = sorted([(one.since_s, 1) for one in self.waits] + [(one.until_s, -1) for one in self.waits])
+        found: list[tuple[float, int]] = []
+        number = 0
+        for t, change in edges:
+            number += change
+            if found and found[-1][0] == t:
+                found.pop()
+            found.append((t, number))
+        return found
+
+
+def _spans(marks: list[tuple[float, bool]]) -> list[tuple[float, float | None]]:
+    """The stretches in which something was so."""
+    found: list[tuple[float, float | None]] = []
+    since: float | None = None
+    for t, is_so in marks:
+        if is_so and since is None:
+            since = t
+        elif not is_so and since is not None:
+            found.append((since, t))
+            since = None
+    return found if since is None else [*found, (since, None)]

@@ -1,0 +1,89 @@
+"""What the record says of each service: its decisions, its pods, the requests that waited in its activator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from emu.record.events import SCALE_DOWN, Event, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
+from emu.study.ends import ACTIVATOR
+from emu.study.model.instances import SANDBOX, container_of
+from emu.study.model.services import PodLife, Service, Wait
+from emu.study.model.study import Study
+from emu.study.pods import workload
+
+_GENERATION = 6
+"""Letters of a revision's number: `-00001`."""
+
+
+def services(study: Study, events: list[Event]) -> list[Service]:
+    """Those that an autoscaler decided for, in order of their first decision."""
+    decided: dict[str, list[ScaleDecided]] = {}
+    for event in events:
+        if isinstance(event, ScaleDecided) and event.revision:
+            decided.setdefault(event.revision, []).append(_since_begin(event, study.origin))
+    waits = _waits(events, study.origin)
+    return [
+        Service(
+            revision[:-_GENERATION],
+            revision,
+            tuple(decisions),
+            tuple(_lives(study, revision)),
+            tuple(waits),
+            _most_in_pod(study, events, revision),
+        )
+        for revision, decisions in decided.items()
+    ]
+
+
+def _since_begin(event: ScaleDecided, origin: float) -> ScaleDecided:
+    until = event.panic_until
+    return replace(event, t=event.t - origin, panic_until=None if until is None else until - origin)
+
+
+def _lives(study: Study, revision: str) -> list[PodLife]:
+    names = [pod.pod for pod in study.pods if workload(pod.pod) == revision]
+    return sorted((_life(study, name) for name in names), key=lambda one: one.made_s)
+
+
+def _life(study: Study, pod: str) -> PodLife:
+    mine = [one for one in study.instances if one.pod == pod]
+    begins = [t for one in mine for t in (one.created_s, one.started_s) if t is not None]
+    asked = [one.stop.asked_s for one in mine if one.stop is not None and one.stop.why == SCALE_DOWN]
+    last = {one.container: one for one in mine if container_of(one.container) != SANDBOX}.values()
+    ends = [one.exited_s for one in last if one.exited_s is not None and one.asked]
+    readiness: list[tuple[float, bool]] = []
+    for status in study.pod_statuses:
+        if status.pod == pod:
+            ready = _is_whole(str(status.detail["ready"]))
+            if ready != (bool(readiness) and readiness[-1][1]):
+                readiness.append((status.t, ready))
+    return PodLife(
+        pod,
+        min(begins, default=0.0),
+        tuple(readiness),
+        min(asked, default=None),
+        max(ends) if ends and len(ends) == len(last) else None,
+    )
+
+
+def _is_whole(ready: str) -> bool:
+    """`2/2`."""
+    ready_ones, _, of = ready.partition("/")
+    return ready_ones == of != "0"
+
+
+def _waits(events: list[Event], origin: float) -> list[Wait]:
+    found: list[Wait] = []
+    for event in events:
+        if isinstance(event, RequestsHeld):
+            t = event.t - origin
+            found += [Wait(t - waited, t, cold=True) for waited in event.waited_s]
+        elif isinstance(event, RequestsWaited) and event.who == ACTIVATOR:
+            found += [Wait(t - origin - waited, t - origin, cold=False) for t, waited in event.each]
+    return found
+
+
+def _most_in_pod(study: Study, events: list[Event], revision: str) -> int | None:
+    """By the activator's own count, or by that of clients which asked the pods themselves."""
+    counted = [event.most for event in events if isinstance(event, PodLoad) and workload(event.pod) == revision]
+    return max(counted, default=None)
