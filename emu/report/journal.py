@@ -167,6 +167,11 @@ def _scaled(study: Study) -> Iterator[Entry]:
         if one.ready_s is not None:
             waited = f"{count(one.waited, 'request')} that waited {'goes' if one.waited == 1 else 'go'} to it"
             yield Entry(one.ready_s, "activator", f"the pod is ready: {waited}", detail)
+    for service in study.services:
+        for made in service.decisions:
+            if made.before and made.pods and made.before != made.pods:  # from and to zero it is told above
+                decided = {"service": service.name, "before": made.before, "pods": made.pods, "ready": made.ready}
+                yield Entry(made.t, "autoscaler", f"from {made.before} to {made.pods} pods: {made.why}", decided)
 
 
 def _pod_event(event: PodEvent) -> Entry:

@@ -1,0 +1,191 @@
+"""What a service's autoscaler decided, and what became of its pods: read, counted, worded and drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from emu.cli.why import why
+from emu.errors import EmuError
+from emu.record.events import (
+    SCALE_DOWN,
+    Event,
+    EventLog,
+    PodLoad,
+    RequestsHeld,
+    RequestsWaited,
+    RunBegan,
+    ScaleDecided,
+)
+from emu.record.rundir import RunDir
+from emu.report.page.canvas import Canvas
+from emu.report.topics.services import SERVICES
+from emu.report.why import decision_at, decision_lines, lines_at
+from emu.study.model.instances import Instance, Stop
+from emu.study.model.services import Service
+from emu.study.model.study import Happening, Study
+from emu.study.services import services
+
+ONE, OTHER = "app-00001-deployment-abc-aaaaa", "app-00001-deployment-abc-bbbbb"
+BEGAN = 100.0
+
+
+def decided(t: float, before: int, pods: int, *, panicking: bool = False, mode: str = "Proxy") -> ScaleDecided:
+    """A decision for a concurrency of 4 against a target of 2."""
+    return ScaleDecided(
+        t=BEGAN + t, revision="app-00001", before=before, pods=pods, ready=1, mode=mode, active="active",
+        activators=2, why=f"wanted {pods} = ceil(4 / 2)", metric="concurrency", stable=4.0, panic=5.0, target=2.0,
+        stable_pods=2.0, panic_pods=3.0, least=0.0, most=1000.0, panicking=panicking,
+        panic_until=BEGAN + t + 6.0 if panicking else None, desired=pods, excess_burst_capacity=-1,
+    )  # fmt: skip
+
+
+EVENTS: list[Event] = [
+    ScaleDecided(t=BEGAN, revision="app-00001", before=1, pods=1, active="activating", why="initial scale"),
+    decided(2.0, 1, 2, panicking=True),
+    decided(4.0, 2, 2, mode="Serve"),
+    decided(6.0, 2, 1),
+    RequestsHeld(t=BEGAN + 1.0, outcome="forwarded", waited_s=[0.5]),
+    RequestsWaited(t=BEGAN + 3.0, who="activator", since=BEGAN + 2.5, at=[100_000], waited=[200_000]),
+    RequestsWaited(t=BEGAN + 3.0, who="queue-proxy", since=BEGAN + 2.5, at=[100_000], waited=[200_000]),
+    PodLoad(t=BEGAN + 3.0, pod=ONE, most=3),
+    PodLoad(t=BEGAN + 4.0, pod=OTHER, most=4),
+]
+
+
+def life(pod: str, made: float, stop: Stop | None = None, exited: float | None = None) -> list[Instance]:
+    """Its one container, which is created, and may be stopped."""
+    return [
+        Instance("app", 0, pod=pod, created_s=made, started_s=made + 0.2, stop=stop, exited_s=exited,
+                 asked=exited is not None)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """The first pod stays; the second is made at 2 s, ready at 3 s, to end from 6 s on and gone at 7 s."""
+    made = Study(RunDir(tmp_path), origin=BEGAN, duration_s=10.0)
+    made.instances = [
+        *life(ONE, 0.0),
+        *life(OTHER, 2.0, Stop(asked_s=6.0, why=SCALE_DOWN, grace_s=30.0), exited=7.0),
+    ]
+    for t, pod, ready in ((1.0, ONE, "1/1"), (2.5, OTHER, "0/1"), (3.0, OTHER, "1/1"), (6.5, OTHER, "0/1")):
+        made.pod_statuses.append(Happening(t, "pod-status", "pod", "Running", {"ready": ready, "restarts": 0}, pod))
+    made.services = services(made, EVENTS)
+    return made
+
+
+def only(study: Study) -> Service:
+    """The one service."""
+    (service,) = study.services
+    return service
+
+
+def test_a_pod_is_starting_then_ready_then_terminating(study: Study) -> None:
+    """Each moment has every pod in one state; one that is gone in none."""
+    service = only(study)
+    at = {t: {state: n for state, n in service.states_at(t).items() if n} for t in (0.5, 2.2, 5.0, 6.2, 8.0)}
+    assert at == {
+        0.5: {"starting": 1},
+        2.2: {"starting": 1, "ready": 1},
+        5.0: {"ready": 2},
+        6.2: {"ready": 1, "terminating": 1},
+        8.0: {"ready": 1},
+    }
+
+
+def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> None:
+    """Names that a scenario may expect; only the activator's waits are a service's, cold ones by themselves."""
+    assert SERVICES.figures(study)["services"] == {
+        "app": {
+            "class": "kpa",
+            "metric": "concurrency",
+            "target": 2.0,
+            "pods_ready_max": 2,
+            "pods_desired_max": 2,
+            "pods_final": 1,
+            "pods_started": 2,
+            "panics": 1,
+            "cold_requests": 1,
+            "max_concurrency_per_pod": 4,
+            "pod_seconds": 15.0,
+            "memory_gib_seconds": None,
+            "decisions": {"count": 3, "changes": 2},
+        }
+    }
+
+
+def test_requests_wait_in_the_activator_from_when_to_when(study: Study) -> None:
+    """As the activator noted it, those of a queue-proxy left out."""
+    assert [(round(t, 6), n) for t, n in only(study).waiting] == [(0.5, 1), (1.0, 0), (2.4, 1), (2.6, 0)]
+
+
+def test_every_decision_has_its_line(study: Study) -> None:
+    """In order, with the sentence; the number only once where it did not change."""
+    head, *lines = decision_lines(only(study))
+    assert head.split() == ["AT", "PODS", "READY", "PANIC", "PATH", "WHY"]
+    assert [line.split()[0] for line in lines] == ["0.000", "2.000", "4.000", "6.000"]
+    assert "1 to 2" in lines[1] and lines[1].endswith("wanted 2 = ceil(4 / 2)")
+    assert "pods" in lines[2] and "activator" in lines[1]
+
+
+def test_a_moment_has_the_decision_in_force(study: Study) -> None:
+    """The last one until then, with what went into it, and the pods that there were."""
+    service = only(study)
+    assert decision_at(service, 5.9) == service.decisions[2]
+    text = "\n".join(lines_at(service, 2.55))
+    assert "was to have 2 pods; there were: 1 starting, 1 ready" in text
+    assert "decided at 2.000 s" in text and "until 8.000 s" in text and "1 request in the activator" in text
+    assert lines_at(service, -1.0) == ["at -1 s nothing had been decided for app yet"]
+
+
+def test_the_picture_has_pods_and_the_metric(study: Study) -> None:
+    """A panel of each, with a band for the panic and one for each stretch with the activator in the path."""
+    canvas = Canvas(study.duration_s)
+    SERVICES.panels(canvas, study)
+    figure = canvas.finish()
+    drawn = {trace["name"]: trace["y"] for trace in figure.data}
+    assert drawn["wanted"] == [1, 2, 2, 1, 1]
+    assert max(drawn["ready"]) == 2 and max(drawn["terminating"]) == 1
+    assert drawn["target"] == [2.0, 2.0]
+    assert [(one["x0"], one["x1"]) for one in figure.layout["shapes"]] == [(2.0, 4.0), (0.0, 4.0), (6.0, 10.0)]
+
+
+def test_one_pod_at_most_has_no_panel_and_no_table(study: Study) -> None:
+    """What scale to zero tells of it is enough."""
+    study.services = services(study, EVENTS[:1])
+    canvas = Canvas(study.duration_s)
+    SERVICES.panels(canvas, study)
+    assert (canvas.finish().data, SERVICES.listing(study)) == ([], None)
+
+
+def test_the_command_lists_them_or_says_why_there_are_none(tmp_path: Path) -> None:
+    """From a run directory alone; --json has the event's own names on the run's clock."""
+    run = RunDir(tmp_path / "run")
+    run.create()
+    log = EventLog(run.events)
+    log.append(RunBegan(t=BEGAN, run_id="it", scenario="it", where="here", wall_time="", machine={}))
+    for event in EVENTS:
+        log.append(event)
+    log.close()
+    assert "app (app-00001): concurrency, 2 in a pod" in said(str(run.path))
+    assert "decided at 4.000 s" in said(str(run.path), "--at", "5s")
+    lines = said(str(run.path), "--json", "--service", "app").splitlines()
+    assert [json.loads(line)["t"] for line in lines] == [0.0, 2.0, 4.0, 6.0]
+    with pytest.raises(EmuError, match="no service 'other'"):
+        said(str(run.path), "--service", "other")
+    with pytest.raises(EmuError, match="--at is no time"):
+        said(str(run.path), "--at", "soon")
+    empty = RunDir(tmp_path / "empty")
+    empty.create()
+    empty.events.write_text("")
+    with pytest.raises(EmuError, match="no decisions of an autoscaler"):
+        said(str(empty.path))
+
+
+def said(*words: str) -> str:
+    """What `emu why` printed."""
+    return CliRunner().invoke(why, words, catch_exceptions=False).stdout
