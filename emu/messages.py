@@ -179,6 +179,8 @@ class Until:
     """The pod's READY column: `2/2`."""
     status: str | None = None
     """The pod's STATUS column: `CrashLoopBackOff`."""
+    ready_pods: int | None = None
+    """So many pods are ready."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +281,8 @@ class RequestSent:
     such stamp: `due` stands for it there.
     """
     e: str = SENT
+    to: str = ""
+    """The pod that it was sent to, where clients chose one among several; not written where they did not."""
 
 
 REQUESTS_ENDED, REQUESTS_WAITED = "requests-ended", "requests-waited"
@@ -321,7 +325,31 @@ class RequestDone:
 
 def to_line(record: RequestSent | RequestDone) -> str:
     """One JSON line with its newline."""
-    return json.dumps(asdict(record), separators=(",", ":")) + "\n"
+    data = asdict(record)
+    if not data.get("to", True):
+        del data["to"]
+    return json.dumps(data, separators=(",", ":")) + "\n"
+
+
+@dataclass(frozen=True)
+class Route:
+    """To the load generator: who asks for `place` sends to one of these pods by itself from now on. `Endpoint.ready`
+    and `.start` say nothing here.
+    """
+
+    host: str
+    port: int
+    pods: tuple[Endpoint, ...] = ()
+    """Empty: requests go to the place itself."""
+
+    def to_line(self) -> str:
+        """One JSON line with its newline."""
+        return json.dumps({"route": asdict(self)}, separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Route:
+        """What the line has under `route`."""
+        return cls(**{**data, "pods": tuple(Endpoint(**pod) for pod in data["pods"])})
 
 
 PAUSE, RESUME = "pause", "resume"

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
 from emu.helpers.helper import Helper
-from emu.messages import LoadPlan, Until
+from emu.messages import Endpoint, LoadPlan, Route, Until
 from emu.policy.secrets import is_secret
 from emu.policy.until import PodFacts, in_words, pod_met
 from emu.record.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now
@@ -34,6 +34,8 @@ class RunLoad:
         self.begin_at: float | None = None
         """CLOCK_MONOTONIC second 0 of the plan; None until the load generator is ready."""
         self._waits = {phase.name: phase.until for phase in plan.phases if phase.until is not None}
+        self._routes: dict[tuple[str, int], Route] = {}
+        """Where requests go that are not for a place itself."""
         self._going: dict[str, Until] = {}
         """Phases under way that wait for something."""
 
@@ -86,6 +88,13 @@ class RunLoad:
         )
         if until is not None:
             self._going[name] = until
+
+    def lead(self, place: tuple[str, int], pods: tuple[Endpoint, ...]) -> None:
+        """Have requests for a place go to these pods themselves; to the place where there are none."""
+        route = Route(*place, pods)
+        if self._routes.get(place, Route(*place)) != route:
+            self._routes[place] = route
+            self._helper.send(route.to_line())
 
     @property
     def waits(self) -> bool:

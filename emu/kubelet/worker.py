@@ -16,6 +16,7 @@ from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.probes import Probes
 from emu.kubelet.status import Status
 from emu.kubelet.template import PodTemplate
+from emu.messages import Endpoint
 from emu.policy import lifecycle
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
@@ -92,6 +93,17 @@ class PodWorker:
         """Where requests to the pod are sent."""
         assert self._pod.template.port is not None, "nothing is sent to a pod that serves nothing"
         return self._pod.address, self._pod.template.port
+
+    @property
+    def ready_pods(self) -> int:
+        """1 or 0."""
+        ready, of = self.view.ready.split("/")
+        return int(ready == of != "0")
+
+    @property
+    def open_pods(self) -> tuple[Endpoint, ...]:
+        """None: the entrance is the pod."""
+        return ()
 
     def instance(self, container: str) -> Instance | None:
         """The instance that runs or ran last."""

@@ -128,6 +128,11 @@ class Scaling:
         self._tell(now, rule.initial_scale, 0, self.why, None)
 
     @property
+    def proxied(self) -> bool:
+        """The activator is in the path; else clients reach the pods themselves."""
+        return self._outcome.mode == "Proxy"
+
+    @property
     def active(self) -> Active:
         """The condition Active of Knative's PodAutoscaler."""
         return self._autoscaler.scaler.condition.active

@@ -21,6 +21,7 @@ class PodFacts:
     exits: Mapping[str, int] = field(default_factory=dict)
     ready: str = ""
     status: str = ""
+    ready_pods: int = 0
 
 
 def counts_requests(until: Until) -> bool:
@@ -40,6 +41,8 @@ def pod_met(until: Until, facts: PodFacts) -> bool:
     if until.ready is not None and facts.ready == until.ready:
         return True
     if until.status is not None and facts.status == until.status:
+        return True
+    if until.ready_pods is not None and facts.ready_pods == until.ready_pods:
         return True
     return any(
         wanted is not None and _count_of(counts, until.container) >= wanted
@@ -66,6 +69,7 @@ def in_words(until: Until) -> str:
             (until.exits, "exit", of),
             (until.answered, "answer", ""),
             (until.in_flight, "request", " in flight"),
+            (until.ready_pods, "ready pod", ""),
         )
         if wanted is not None
     ]

@@ -150,6 +150,9 @@ class Driving:
             self._keep()
             if load is not None:
                 load.hear()
+                for workload in workloads.values():
+                    if workload.template.port is not None:
+                        load.lead(workload.entrance, workload.open_pods)
             watch.look(phase, load)
 
         self._screen.step("starting the pods" if self._several else "starting the pod")

@@ -43,7 +43,7 @@ class PodWitness:
             kills[owner.container] += number
         view = workload.view
         restarts = {name: state.restarts for name, state in workload.states.items()}
-        return PodFacts(kills, restarts, dict(self._exits), view.ready, view.status)
+        return PodFacts(kills, restarts, dict(self._exits), view.ready, view.status, workload.ready_pods)
 
     def _counted(self, instance: Instance, *, oom_group: bool) -> int:
         try:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
+from emu.messages import Endpoint
 from emu.policy.lifecycle import ContainerState, PodView
 
 
@@ -22,8 +23,16 @@ class Workload(Protocol):
         """Where requests to it are sent."""
 
     @property
+    def open_pods(self) -> tuple[Endpoint, ...]:
+        """Pods that clients ask themselves; none: they go to the entrance."""
+
+    @property
     def states(self) -> Mapping[str, ContainerState]:
         """Each container's state."""
+
+    @property
+    def ready_pods(self) -> int:
+        """How many of its pods are ready, those that are to end left out."""
 
     @property
     def coming(self) -> bool:

@@ -123,6 +123,13 @@ class Revision:
         return "127.0.0.1", self._activator.port
 
     @property
+    def open_pods(self) -> tuple[Endpoint, ...]:
+        """The ready pods while the activator is not in the path, as the service's endpoints then are."""
+        if self._scaling.proxied:
+            return ()
+        return tuple(replace(one.endpoint, start="") for one in self._live if one.ready_since is not None)
+
+    @property
     def states(self) -> Mapping[str, ContainerState]:
         """The state of each container of the newest pod."""
         newest = self._newest
@@ -132,6 +139,11 @@ class Revision:
     def coming(self) -> bool:
         """A pod is missing, or a container of one is not ready yet, and may become so by itself."""
         return len(self._live) < self._scaling.pods or any(one.worker.coming for one in self._live)
+
+    @property
+    def ready_pods(self) -> int:
+        """How many pods are ready."""
+        return len(self._ready)
 
     @property
     def view(self) -> PodView:

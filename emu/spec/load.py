@@ -35,7 +35,7 @@ _NEEDS = {
 _TAKES: dict[str, tuple[str, ...]] = {kind: (need,) for kind, need in _NEEDS.items()}
 _TAKES |= {"ramp": ("rate", "rate_to"), "burst": ("size", "rate"), "pause": ()}
 _SHAPE = ("rate", "rate_to", "rates", "size", "clients")
-_EVENTS = ("in_flight", "answered", "oom_kills", "restarts", "exits", "ready", "status")
+_EVENTS = ("in_flight", "answered", "oom_kills", "restarts", "exits", "ready", "status", "ready_pods")
 _OF_CONTAINERS = ("oom_kills", "restarts", "exits")
 
 
@@ -58,6 +58,8 @@ class UntilModel(Model):
     """The pod's READY column shows this: `2/2`."""
     status: Annotated[str, StringConstraints(min_length=1)] | None = None
     """The pod's STATUS column shows this: `Running`, `CrashLoopBackOff`, or `ScaledToZero` if there is no pod."""
+    ready_pods: Annotated[Whole, Field(ge=0)] | None = None
+    """This many pods are ready, no more and no fewer; pods that are to end do not count."""
 
     @model_validator(mode="after")
     def _waits_for_something(self) -> Self:

@@ -156,8 +156,8 @@ class AutoscalingSpec(Model):
     """Knative's target-utilization-percentage: how much of the target is aimed at."""
     target_burst_capacity: Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)] | None = None
     """Knative's target-burst-capacity: the activator may leave the path while the pods have room for so many more
-    requests; -1: never, 0: as soon as there is a pod. That is decided and recorded; requests pass through it all the
-    same. Default: 211, but with `maxScale: 1` the activator stays.
+    requests; -1: never, 0: as soon as there is a pod. Clients then send each request to a ready pod, at random.
+    Default: 211, but with `maxScale: 1` the activator stays.
     """
     panic_window_percentage: Annotated[float, BeforeValidator(number), Field(ge=1, le=100)] = 10.0
     """Knative's panic-window-percentage: the panic window as a share of `window`, at least one second."""

@@ -100,7 +100,7 @@ def _request(sent: RequestSent, done: RequestDone | None, origin: float) -> Requ
     due_s, sent_s = sent.due - origin, sent.sent - origin
     begun_s = None if sent.begun is None else sent.begun - origin
     if done is None:
-        return Request(sent.id, sent.phase, due_s, sent_s, None, None, None, UNANSWERED, begun_s=begun_s)
+        return Request(sent.id, sent.phase, due_s, sent_s, None, None, None, UNANSWERED, begun_s=begun_s, to=sent.to)
     first_s = None if done.first_byte is None else done.first_byte - origin
     return Request(
         sent.id,
@@ -113,4 +113,5 @@ def _request(sent: RequestSent, done: RequestDone | None, origin: float) -> Requ
         done.error,
         bytes=done.bytes,
         begun_s=begun_s,
+        to=sent.to,
     )

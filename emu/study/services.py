@@ -7,9 +7,11 @@ from dataclasses import replace
 from emu.record.events import SCALE_DOWN, Event, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
 from emu.study.ends import ACTIVATOR
 from emu.study.model.instances import SANDBOX, container_of
+from emu.study.model.requests import Request
 from emu.study.model.services import PodLife, Service, Wait
 from emu.study.model.study import Study
 from emu.study.pods import workload
+from emu.study.requests import count_in_flight
 
 _GENERATION = 6
 """Letters of a revision's number: `-00001`."""
@@ -85,5 +87,10 @@ def _waits(events: list[Event], origin: float) -> list[Wait]:
 
 def _most_in_pod(study: Study, events: list[Event], revision: str) -> int | None:
     """By the activator's own count, or by that of clients which asked the pods themselves."""
-    counted = [event.most for event in events if isinstance(event, PodLoad) and workload(event.pod) == revision]
+    chosen: dict[str, list[Request]] = {}
+    for request in study.requests or []:
+        if request.to and workload(request.to) == revision:
+            chosen.setdefault(request.to, []).append(request)
+    counted = [max(count_in_flight(mine).n) for mine in chosen.values()]
+    counted += [event.most for event in events if isinstance(event, PodLoad) and workload(event.pod) == revision]
     return max(counted, default=None)

@@ -49,6 +49,8 @@ class Wish:
         self.pods = rule.initial_scale
         self.judged: list[Verdict] = []
 
+    proxied = True
+
     def average(self, now: float) -> float | None:
         """Nothing is known."""
         return None

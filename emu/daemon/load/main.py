@@ -5,7 +5,8 @@
 The plan's clock starts when all is ready for the first request, and {"ready": t} says when that was. An open loop
 never waits for answers and never skips: what is late is sent late, and the record says how late. Latency counts from
 when a request was begun, for what lies before is this process' own doing. Progress goes to standard output as one
-JSON line each 250 ms. With `--met` it reads {"met": PHASE} on standard input: what that phase waits for has come.
+JSON line each 250 ms. With `--met` it reads standard input: {"met": PHASE}, what that phase waits for has come, and
+{"route": …}, which pods requests are sent to.
 SIGTERM ends the run early, in order.
 """
 
@@ -24,9 +25,9 @@ from typing import Any
 from emu.daemon import loop as runtime
 from emu.daemon.load.phase import PhaseRun
 from emu.daemon.load.records import Records
-from emu.daemon.load.sender import Connections, Request, SlowSenders
+from emu.daemon.load.sender import Connections, Place, Request, SlowSenders
 from emu.errors import EXIT_NOT_RECORDED
-from emu.messages import LoadPlan, Phase, RequestError
+from emu.messages import LoadPlan, Phase, RequestError, Route
 from emu.policy.until import counts_requests
 
 STATUS_S = 0.25
@@ -104,8 +105,13 @@ class Load:
 
     def connections(self, phase: Phase) -> Connections:
         """The idle connections to where a phase sends its requests; phases that ask the same pod share them."""
-        place = (phase.host, phase.port) if phase.host else (self.plan.host, self.plan.port)
-        return self._connections.setdefault(place, Connections(*place))
+        return self._connections_to(*((phase.host, phase.port) if phase.host else (self.plan.host, self.plan.port)))
+
+    def _connections_to(self, host: str, port: int) -> Connections:
+        found = self._connections.get((host, port))
+        if found is None:
+            found = self._connections[host, port] = Connections(host, port)
+        return found
 
     def _settle(self) -> None:
         """Record what is still open, and say the last word."""
@@ -131,15 +137,20 @@ class Load:
             action()
 
     def _hear(self, descriptor: int) -> None:
-        """Whose run it is says that what a phase waits for has come."""
+        """Whose run it is says that what a phase waits for has come, or where requests go from now on."""
         data = os.read(descriptor, 4096)
         if not data:
             asyncio.get_running_loop().remove_reader(descriptor)
         *lines, self._rest = (self._rest + data).split(b"\n")
-        met = {json.loads(line)["met"] for line in lines}
-        for run in self._runs:
-            if run.phase.name in met:
-                run.meet()
+        for said in map(json.loads, lines):
+            if "route" in said:
+                route = Route.from_data(said["route"])
+                pods = (Place(pod.address, pod.port, pod.pod) for pod in route.pods)
+                self._connections_to(route.host, route.port).lead_to(pods)
+                continue
+            for run in self._runs:
+                if run.phase.name == said["met"]:
+                    run.meet()
 
     # --- requests
 
@@ -152,7 +163,7 @@ class Load:
         """A request's first byte goes out."""
         self._sent += 1
         self._in_flight += 1
-        self._records.sent(request.number, request.phase.name, request.due, now, request.begun)
+        self._records.sent(request.number, request.phase.name, request.due, now, request.begun, request.place.pod)
         self._look()
 
     def done(self, request: Request, now: float, error: RequestError | None) -> None:

@@ -28,13 +28,14 @@ class Records:
         """Why what was gathered could not be written; it is kept, and tried again with the next flush."""
         self._names: dict[str, str] = {}
 
-    def sent(self, number: int, phase: str, due: float, sent: float, begun: float) -> None:
-        """A request's first byte goes out, or was tried to."""
+    def sent(self, number: int, phase: str, due: float, sent: float, begun: float, to: str = "") -> None:
+        """A request's first byte goes out, or was tried to. `to`: the pod that was chosen for it."""
         name = self._names.get(phase)
         if name is None:
             name = self._names[phase] = json.dumps(phase)
+        chosen = f',"to":"{to}"' if to else ""
         self._lines.append(
-            f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"begun":{begun!r},"e":"{SENT}"}}\n'
+            f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"begun":{begun!r},"e":"{SENT}"{chosen}}}\n'
         )
 
     def done(

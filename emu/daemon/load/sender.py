@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import errno
+import random
 import socket
 import time
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, Protocol
 
 from emu.daemon.http import http1
 from emu.daemon.http.client import Asker, BadAnswerError, ClientConnection, EarlyEndError, connect
@@ -90,31 +92,66 @@ class Outcome(Protocol):
         """It has ended, well or under the name of an error."""
 
 
+class Place(NamedTuple):
+    """Where a request is sent."""
+
+    host: str
+    port: int
+    pod: str = ""
+    """Its name, where it was chosen among pods."""
+
+    @property
+    def server(self) -> tuple[str, int]:
+        """As connections know it."""
+        return self.host, self.port
+
+
 class Connections:
-    """Connections to one address; the kept ones are reused, the last used first."""
+    """Connections to one address, or to the pods behind it; the kept ones are reused, the last used first."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        self._idle: list[ClientConnection] = []
+    def __init__(self, host: str, port: int, draw: Callable[[int], int] = random.randrange) -> None:
+        self._own: tuple[Place, ...] = (Place(host, port),)
+        self._places: tuple[Place, ...] = self._own
+        self._draw = draw
+        self._idle: dict[tuple[str, int], list[ClientConnection]] = {(host, port): []}
 
-    def take(self) -> ClientConnection | None:
+    def lead_to(self, pods: Iterable[Place]) -> None:
+        """Requests go to these pods from now on; to the address itself where there are none. Kept connections to
+        others are closed, those in use when their requests are over.
+        """
+        self._places = tuple(pods) or self._own
+        idle = {place.server: self._idle.pop(place.server, []) for place in self._places}
+        self.close()
+        self._idle = idle
+
+    def choose(self) -> Place:
+        """Where the next request goes: to a pod at random, as kube-proxy and gateways spread them."""
+        places = self._places
+        return places[0] if len(places) == 1 else places[self._draw(len(places))]
+
+    def take(self, place: Place) -> ClientConnection | None:
         """A kept connection that is still open."""
-        while self._idle:
-            connection = self._idle.pop()
+        idle = self._idle.get(place.server, [])
+        while idle:
+            connection = idle.pop()
             if not connection.closed:
                 return connection
         return None
 
     def give_back(self, connection: ClientConnection) -> None:
         """Keep a connection for a later request."""
-        self._idle.append(connection)
+        idle = self._idle.get(connection.server)
+        if idle is None:
+            connection.drop()
+        else:
+            idle.append(connection)
 
     def close(self) -> None:
         """Close what is kept."""
-        for connection in self._idle:
-            connection.drop()
-        self._idle.clear()
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.drop()
+            idle.clear()
 
 
 class Request(Asker):
@@ -141,6 +178,7 @@ class Request(Asker):
         "number",
         "over",
         "phase",
+        "place",
         "status",
     )
 
@@ -165,6 +203,8 @@ class Request(Asker):
         self._head = head
         self._content = content
         self._connections = connections
+        self.place = connections.choose()
+        """Where it is sent."""
         self._outcome = outcome
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -180,7 +220,7 @@ class Request(Asker):
         if self.phase.request.websocket is not None:
             self._connecting = asyncio.get_running_loop().create_task(self._converse(self.phase.request.websocket))
             return
-        kept = self._connections.take() if self._may_keep else None
+        kept = self._connections.take(self.place) if self._may_keep else None
         if kept is not None:
             self._outcome.sent(self, time.monotonic())
             self._send(kept)
@@ -197,7 +237,7 @@ class Request(Asker):
 
         self._begins()
         self._outcome.sent(self, self.begun)
-        conversation = Conversation(self._connections.host, self._connections.port, self._head)
+        conversation = Conversation(*self.place.server, self._head)
         failed: BaseException | None = None
         error: RequestError | None = None
         try:
@@ -219,7 +259,7 @@ class Request(Asker):
     async def _connect(self) -> None:
         self._begins()
         try:
-            connection = await connect(self._connections.host, self._connections.port, make=self._protocol)
+            connection = await connect(*self.place.server, make=self._protocol)
         except OSError as failed:
             self._connecting = None
             now = time.monotonic()

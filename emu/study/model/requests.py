@@ -30,6 +30,9 @@ class Request:
     begun_s: float | None = None
     """When the load generator took it up; None where it did not say so, and `due_s` stands for it."""
 
+    to: str = ""
+    """The pod that the client chose; empty where there was no choice, and the activator was asked."""
+
     @property
     def begin_s(self) -> float:
         """From when its latency counts."""

@@ -38,6 +38,8 @@ def test_requests_are_counted_by_the_load(until: Until, in_flight: int, answered
         (Until(status="Running"), False),
         (Until(status="CrashLoopBackOff"), True),
         (Until(in_flight=1), False),
+        (Until(ready_pods=3), True),
+        (Until(ready_pods=2), False),
         (Until(oom_kills=9, status="CrashLoopBackOff"), True),
         (Until(oom_kills=9, exits=9, ready="2/2"), False),
     ],
@@ -50,6 +52,7 @@ def test_what_happened_to_the_pod(until: Until, met: bool) -> None:
         exits={"queue-proxy": 2, "app": 1},
         ready="1/2",
         status="CrashLoopBackOff",
+        ready_pods=3,
     )
     assert pod_met(until, facts) is met
 
@@ -61,6 +64,7 @@ def test_what_happened_to_the_pod(until: Until, met: bool) -> None:
         (Until(answered=1), "1 answer"),
         (Until(oom_kills=2, container="queue-proxy", answered=9), "2 OOM kills of queue-proxy or 9 answers"),
         (Until(restarts=1), "1 restart"),
+        (Until(ready_pods=3), "3 ready pods"),
         (Until(ready="2/2"), "READY 2/2"),
         (Until(status="CrashLoopBackOff"), "STATUS CrashLoopBackOff"),
     ],

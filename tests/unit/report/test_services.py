@@ -25,6 +25,7 @@ from emu.report.page.canvas import Canvas
 from emu.report.topics.services import SERVICES
 from emu.report.why import decision_at, decision_lines, lines_at
 from emu.study.model.instances import Instance, Stop
+from emu.study.model.requests import Request
 from emu.study.model.services import Service
 from emu.study.model.study import Happening, Study
 from emu.study.services import services
@@ -74,6 +75,9 @@ def study(tmp_path: Path) -> Study:
     ]
     for t, pod, ready in ((1.0, ONE, "1/1"), (2.5, OTHER, "0/1"), (3.0, OTHER, "1/1"), (6.5, OTHER, "0/1")):
         made.pod_statuses.append(Happening(t, "pod-status", "pod", "Running", {"ready": ready, "restarts": 0}, pod))
+    made.requests = [
+        Request(number, "it", t, t, t + 1, t + 1, 200, None, to=ONE) for number, t in enumerate((4.1, 4.2, 5.9))
+    ]
     made.services = services(made, EVENTS)
     return made
 
@@ -110,6 +114,7 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
             "pods_started": 2,
             "panics": 1,
             "cold_requests": 1,
+            "direct_requests": 3,
             "max_concurrency_per_pod": 4,
             "pod_seconds": 15.0,
             "memory_gib_seconds": None,
