@@ -73,7 +73,7 @@ def _sentence(name: str, service: dict[str, Any]) -> str:
     return (
         f"The autoscaler of {name} changed the number of pods {often(changes)}{panics}: it wanted "
         f"{service['pods_desired_max']} at most, {service['pods_ready_max']} at most were ready, "
-        f"{service['pods_final']} were wanted in the end. `emu why` lists its decisions."
+        f"and it ended with {service['pods_final']}. `emu why` lists its decisions."
     )
 
 
