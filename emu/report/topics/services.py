@@ -6,7 +6,7 @@ from typing import Any
 
 from emu.record.events import POD_LABEL
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
-from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.report.words import count
 from emu.study.measures import Window
 from emu.study.model.services import Service, State
@@ -96,7 +96,14 @@ def listing(study: Study) -> Listing | None:
         for one in service.decisions
         if one.before != one.pods
     )
-    heads = ("at", "service", "pods", "ready then", "waiting in the activator", "why")
+    heads = (
+        "at",
+        Column("service", number=False),
+        Column("pods", number=False),
+        "ready then",
+        "waiting in the activator",
+        Column("why", number=False),
+    )
     return Listing(heads, rows, hints=("`emu why` lists every decision.",))
 
 
