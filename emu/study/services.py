@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from emu.messages import SANDBOX
 from emu.record.events import SCALE_DOWN, Event, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
 from emu.study.ends import ACTIVATOR
-from emu.study.model.instances import SANDBOX, container_of
+from emu.study.model.instances import container_of
 from emu.study.model.requests import Request
 from emu.study.model.services import PodLife, Service, Wait
 from emu.study.model.study import Study
