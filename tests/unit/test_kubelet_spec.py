@@ -133,10 +133,8 @@ def test_explain_prints_the_tree_of_each_variant() -> None:
     assert done.exit_code == 0, done.output
     off, on = done.output.split("memory-qos, variant on:")
     assert "memory.high  " not in off
-    formula = (
-        "request 32 MiB + memoryThrottlingFactor 0.6 * (limit 128 MiB - request), in whole pages  [1.27 to 1.36]"
-    )
-    assert formula in on and "93949952 (89.6 MiB)" in on
+    formula = "request 16 MiB + memoryThrottlingFactor 0.4 * (limit 48 MiB - request), in whole pages  [1.27 to 1.36]"
+    assert formula in on and "30195712 (28.8 MiB)" in on
     assert "MemTotal          3221225472 (3 GiB)" in on
 
 
