@@ -99,10 +99,11 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
     type=click.Path(path_type=Path, allow_dash=True),
 )
 def init(files: tuple[Path, ...]) -> None:
-    """Print a scenario for one pod of a Knative revision: its containerConcurrency, timeouts, requests and limits,
-    queue-proxy's resources, and a load that comes from its target.
+    """Print a scenario for a revision of Knative, or for what KServe makes of an InferenceService: its pods'
+    containers, limits and timeouts, what its autoscaler goes by, and a load that it wants some pods for.
 
-    It is a beginning, to be changed. The image is not run: emu's own app stands in.
+    It is a beginning, to be changed; its first lines say what is left out. The image is not run: emu's own app stands
+    in. `emu run MANIFEST` runs the same scenario without printing it.
 
     \b
     Example:

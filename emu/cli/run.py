@@ -16,6 +16,7 @@ import click
 from emu.cli.scenarios import complete_scenario, complete_set, complete_variant
 from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EXIT_UNMET, EmuError, raise_all
 from emu.files.nearest import nearest
+from emu.files.yamlfile import read_text
 from emu.machine import output
 from emu.machine.paths import TRACEBACKS, own_cache_dir, runs_dir
 from emu.record.rundir import RunDir
@@ -24,7 +25,8 @@ from emu.run.interrupts import Interrupts
 from emu.run.machine import where
 from emu.run.screen import Screen
 from emu.runtime import images
-from emu.scenario.reading import has_secrets, load_scenario, needs_docker, read_scenario, resolve, variants_of
+from emu.scenario.manifests import is_manifest
+from emu.scenario.reading import find_scenario, has_secrets, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec
 
 _QUIET_S = 1800.0
@@ -69,6 +71,8 @@ def run(
 ) -> None:
     """Run SCENARIO (a file, or the name of a built-in one) and report what happened.
 
+    Of a manifest (a Service of Knative, an InferenceService of KServe) it runs the scenario that `emu init` prints.
+
     Exits 0 if every expectation of the scenario was met, 1 if not, 2 for bad input or an unmet requirement, including
     one lost during the run (the engine goes away), 130 if interrupted. The record up to that point is kept and
     reported.
@@ -79,9 +83,10 @@ def run(
       emu run app-swap
       emu run queue-proxy-oom --set pod.queueProxy.resources.limits.memory=128Mi
       emu run idle-policies --variant reclaim
+      emu run inferenceservice.yaml
       emu run my-scenario.yaml --out /tmp/run1 --json
     """
-    spec = load_scenario(scenario, settings)
+    spec = _load(scenario, settings)
     if variant is not None:
         spec = _only(variant, spec)
     chosen = _choose(place, spec)
@@ -109,6 +114,19 @@ def record(out: Path, to_stderr: bool) -> None:
     with Screen(to_stderr=to_stderr) as screen:
         status = _record(spec, RunDir(out), screen)
     sys.exit(status)
+
+
+def _load(scenario: str, settings: Sequence[str]) -> ScenarioSpec:
+    """The scenario; of a manifest, the one that `emu init` prints."""
+    path = find_scenario(scenario)
+    if not is_manifest(text := read_text(path)):
+        return read_scenario(text, str(path), settings)
+    from emu.manifests.documents import read_manifests
+    from emu.manifests.starting import scenario_of
+
+    spec = read_scenario(scenario_of(read_manifests([path])), f"the scenario of {path}", settings)
+    output.echo(f"emu: {path} is a manifest; `emu init` prints the scenario that is made of it", err=True)
+    return spec
 
 
 def _only(name: str, spec: ScenarioSpec) -> ScenarioSpec:

@@ -39,18 +39,22 @@ def explain_kserve(document: Document, config: ClusterConfig, manifests: Manifes
     if document.kind in _RUNTIMES:
         made.note(f"{document.kind} {document.name} is used by the InferenceServices among the files")
         return made
-    runtimes = {
-        one.name: spec.plain()
-        for one in manifests.documents
-        if one.group == KSERVE and one.kind in _RUNTIMES and (spec := one.node.child("spec")) is not None
-    }
-    result: Made = made_of(document.node.plain(), read_config(manifests.maps, config), runtimes)
+    result: Made = made_of(document.node.plain(), read_config(manifests.maps, config), runtimes_of(manifests))
     for finding in result.notes:
         made.note(finding.words, place(document.node, finding.path) if finding.path else None)
     made.refusals = [_refusal(one, document.node) for one in result.refusals]
     for workload in result.workloads:
         _workload(made, workload, config, manifests)
     return made
+
+
+def runtimes_of(manifests: Manifests) -> dict[str, Any]:
+    """The specs of the serving runtimes among the files, by their names."""
+    return {
+        one.name: spec.plain()
+        for one in manifests.documents
+        if one.group == KSERVE and one.kind in _RUNTIMES and (spec := one.node.child("spec")) is not None
+    }
 
 
 def _refusal(finding: Finding, root: Node) -> Refusal:

@@ -18,16 +18,22 @@ def is_scenario(text: str) -> bool:
     return _KEYS.search(text) is not None and (_KIND.search(text) is None or _SCENARIO.search(text) is not None)
 
 
+def is_manifest(text: str) -> bool:
+    """Whether a text is a manifest, one document or several."""
+    return bool(_VERSION.search(text) and _KIND.search(text) and not _SCENARIO.search(text))
+
+
 def refuse_manifest(text: str, source: str) -> None:
-    """EmuError for a text that is a manifest, one document or several."""
+    """EmuError for a text that is a manifest."""
     version, kind = _VERSION.search(text), _KIND.search(text)
-    if version is None or kind is None or _SCENARIO.search(text):
+    if version is None or kind is None or not is_manifest(text):
         return
     maker = next((maker for group, maker in _MAKERS if version[1].startswith(group)), "Kubernetes")
     raise EmuError(
         f"{source}: this is a {maker} {kind[1][:60]} manifest, not a scenario",
         "a scenario has a pod, a load or starts, and expectations; a manifest has only the pod",
-        "`emu explain` says what becomes of it, and `emu init` makes a scenario of a Knative revision; else "
-        "begin with `emu scenarios queue-proxy-oom > mine.yaml`, and copy its values: containerConcurrency and "
-        "timeoutSeconds to `pod`, image, command, env, resources and probes of the container to `pod.app`",
+        "`emu run` takes a Service of Knative or an InferenceService of KServe, `emu init` prints the scenario "
+        "that it makes of it; `emu explain` says what becomes of others; else begin with "
+        "`emu scenarios queue-proxy-oom > mine.yaml`, and copy its values: containerConcurrency and timeoutSeconds "
+        "to `pod`, image, command, env, resources and probes of the container to `pod.app`",
     )

@@ -218,21 +218,3 @@ def test_the_config_map_of_kserve_decides_the_mode(tmp_path: Path) -> None:
     (one,) = explained(tmp_path, ISVC % "", config)
     assert values(one)["predictor: mode"] == "Standard"
     assert values(one)["predictor: HPA maxReplicas"] == "1"
-
-
-def test_a_scenario_is_made_of_a_revision(tmp_path: Path) -> None:
-    """`emu init` prints one that `emu run` reads: limits in bytes, and a load that the target is for."""
-    from emu.scenario.reading import read_scenario
-
-    result = CliRunner().invoke(main, ["init", str(KEPT / "01-ksvc-plain.yaml")])
-    assert result.exit_code == 0, result.output
-    spec = read_scenario(result.output, "x")
-    assert (spec.name, spec.pod.container_concurrency, spec.pod.timeout_seconds) == ("thumbnails", 50, 120)
-    assert spec.pod.app.resources.limits.memory == 256 * 2**20
-
-
-@pytest.mark.parametrize("file", ["09-ksvc-long-timeout.yaml", "15-isvc-concurrency.yaml"])
-def test_no_scenario_is_made_of_what_is_refused_or_is_no_revision(file: str) -> None:
-    """One clear error, and nothing on standard output that could be taken for a scenario."""
-    result = CliRunner().invoke(main, ["init", str(KEPT / file)])
-    assert (result.exit_code, result.stdout) == (2, "")

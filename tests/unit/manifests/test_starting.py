@@ -1,0 +1,148 @@
+"""`emu init`, and `emu run MANIFEST`: the scenario that is made of a manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from emu.cli.main import main
+from emu.manifests.documents import read_manifests
+from emu.manifests.starting import scenario_of
+from emu.policy.autoscaling.settings import ClusterConfig, Settings, settings_for
+from emu.scenario.reading import read_scenario
+from emu.serving.revision import rule_of
+from emu.spec import ScenarioSpec
+
+KEPT = Path(__file__).parents[2] / "fixtures" / "manifests"
+KSVC = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: shop}
+spec:
+  template:
+    metadata: {annotations: {%s}}
+    spec:
+      containerConcurrency: %d
+      containers: [{image: registry.example/shop}]
+"""
+KPA = "autoscaling.knative.dev"
+
+
+def of(path: Path) -> ScenarioSpec:
+    """The scenario of a file, read as `emu run` reads it."""
+    return read_scenario(scenario_of(read_manifests([path])), "it")
+
+
+def of_service(tmp_path: Path, concurrency: int = 0, **annotations: str) -> ScenarioSpec:
+    """The scenario of a Service with these annotations."""
+    (tmp_path / "shop.yaml").write_text(
+        KSVC
+        % (", ".join(f'{KPA}/{name.replace("_", "-")}: "{text}"' for name, text in annotations.items()), concurrency),
+        encoding="utf-8",
+    )
+    return of(tmp_path / "shop.yaml")
+
+
+def test_a_scenario_is_made_of_a_revision() -> None:
+    """`emu init` prints one that `emu run` reads: limits, and a load that the target is for."""
+    result = CliRunner().invoke(main, ["init", str(KEPT / "01-ksvc-plain.yaml")])
+    assert result.exit_code == 0, result.output
+    spec = read_scenario(result.output, "x")
+    assert (spec.name, spec.pod.container_concurrency, spec.pod.timeout_seconds) == ("thumbnails", 50, 120)
+    assert spec.pod.app.resources.limits.memory == 256 * 2**20
+    assert spec.pod.autoscaling is not None
+    assert (spec.pod.autoscaling.min_scale, spec.pod.autoscaling.target) == (1, 40)
+
+
+def test_a_scenario_is_made_of_an_inference_service() -> None:
+    """The predictor's revision, as KServe makes it: its numbers, its init container and its volume."""
+    spec = of(KEPT / "15-isvc-concurrency.yaml")
+    scaling = spec.pod.autoscaling
+    assert scaling is not None
+    assert (scaling.max_scale, scaling.target, scaling.window, scaling.target_burst_capacity) == (4, 2, 30, -1)
+    (first,) = spec.pod.init_containers
+    assert (first.name, first.resources.limits.memory) == ("storage-initializer", 2**30)
+    assert first.do is not None
+    assert first.do.write_bytes > 0
+    assert [one.name for one in spec.pod.volumes] == [one.name for one in spec.pod.app.volume_mounts]
+
+
+def test_other_containers_come_along() -> None:
+    """Sidecars with their resources and the volumes of the pod; what is left out is named."""
+    text = scenario_of(read_manifests([KEPT / "06-ksvc-sidecars.yaml"]))
+    spec = read_scenario(text, "it")
+    assert [(one.name, one.resources.limits.memory) for one in spec.pod.sidecars] == [("tailer", 64 * 2**20)]
+    assert [one.name for one in spec.pod.sidecars[0].volume_mounts] == ["logs"]
+    assert "# Left out: args, readinessProbe of its containers." in text
+
+
+def test_what_another_autoscaler_scales_has_one_pod() -> None:
+    """And the file says so."""
+    text = scenario_of(read_manifests([KEPT / "05-ksvc-hpa-memory.yaml"]))
+    assert "the autoscaler of its class, so there is one pod" in text
+    assert read_scenario(text, "it").pod.autoscaling is None
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "annotations"),
+    [
+        (0, {}),
+        (1, {}),
+        (10, {"target": "7", "target_utilization_percentage": "50", "window": "30s"}),
+        (0, {"metric": "rps", "target": "33.5", "max_scale": "5", "min_scale": "2", "initial_scale": "3"}),
+        (4, {"target_burst_capacity": "0", "panic_window_percentage": "25", "panic_threshold_percentage": "150"}),
+        (4, {"target_burst_capacity": "-1", "activation_scale": "3", "scale_down_delay": "1m", "window": "6s"}),
+        (0, {"max_scale": "1", "scale_to_zero_pod_retention_period": "45s"}),
+        (0, {"min_scale": "12"}),
+    ],
+)
+def test_its_autoscaler_goes_by_the_numbers_of_the_manifest(
+    tmp_path: Path, concurrency: int, annotations: dict[str, str]
+) -> None:
+    """All of Knative's settings come out as from the annotations; only a `max-scale` without limit gets one."""
+    spec = of_service(tmp_path, concurrency, **annotations)
+    wanted = settings_for(
+        {f"{KPA}/{name.replace('_', '-')}": text for name, text in annotations.items()}, ClusterConfig(), concurrency
+    )
+    found = rule_of(spec.pod).settings
+    most = found.max_scale
+    assert most == wanted.max_scale or (wanted.max_scale == 0 and most >= max(10, wanted.min_scale))
+    assert dataclasses.asdict(found) == pytest.approx(dataclasses.asdict(dataclasses.replace(wanted, max_scale=most)))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "pods"),
+    [({}, 3), ({"max_scale": "2"}, 2), ({"max_scale": "1"}, 1), ({"metric": "rps", "target": "20"}, 3)],
+)
+def test_its_load_wants_as_many_pods_as_it_says(tmp_path: Path, annotations: dict[str, str], pods: int) -> None:
+    """Up to three, within `max-scale`: requests at a time, or per second, by what the autoscaler aims at in a pod."""
+    spec = of_service(tmp_path, 0, **annotations)
+    rule: Settings = rule_of(spec.pod).settings
+    (phase,) = spec.load.phases
+    assert phase.request.do is not None
+    got = phase.rate if rule.metric == "rps" else phase.rate * phase.request.do.sleep
+    assert pods - 1 < got / rule.target <= pods
+
+
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_manifest_becomes_a_scenario_or_one_error(path: Path) -> None:
+    """What is refused, or is no revision, is one clear error, and nothing on standard output."""
+    result = CliRunner().invoke(main, ["init", str(path)])
+    if result.exit_code == 0:
+        assert read_scenario(result.stdout, "it").pod.app
+    else:
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith("emu: ")
+
+
+def test_run_refuses_a_manifest_that_it_cannot_run(tmp_path: Path) -> None:
+    """With what `emu init` says, before anything starts."""
+    result = CliRunner().invoke(
+        main, ["run", str(KEPT / "09-ksvc-long-timeout.yaml"), "--out", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 2
+    assert "Knative's webhook refuses Service" in result.stderr
+    assert not (tmp_path / "run").exists()
