@@ -63,8 +63,8 @@ def _cell(cell: Cell) -> object:
             return join(map(kept, cell), ", ")
         case Size():
             return exact_size(cell)
-        case Name():
-            return kept(cell)
+        case Name():  # a long one may be broken after its pod
+            return Markup("/<wbr>".join(kept(word) for word in cell.split("/")))
         case Words():
             return unbroken(cell)
     return cell

@@ -12,7 +12,7 @@ from emu.messages import SANDBOX
 from emu.record.events import EVICTED, SCALE_DOWN
 from emu.report.describe import age_s, describe
 from emu.report.topics.memory import end_figures, last_alive, memory_figures, swap_event_figures
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Part, Topic, View, pod_section
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Part, Topic, View, pod_section
 from emu.report.words import listed, moment
 from emu.study.measures import Window, startup_s
 from emu.study.model.instances import Instance, Stop
@@ -136,7 +136,7 @@ def parts(view: View) -> Iterator[Part]:
 
 def _instance_row(entry: Instance) -> tuple[Cell, ...]:
     return (
-        entry.container,
+        Name(entry.container),
         entry.attempt,
         moment(entry.started_s),
         moment(entry.ready_s) or "never",
@@ -164,7 +164,7 @@ def _stop_table(study: Study) -> Listing:
 
 def _stop_row(entry: Instance, stop: Stop) -> tuple[Cell, ...]:
     return (
-        entry.container,
+        Name(entry.container),
         entry.attempt,
         _WHY.get(stop.why, stop.why),
         moment(stop.asked_s),

@@ -282,7 +282,7 @@ def _whose(kill: OomVerdict) -> str | None:
     if one is None:
         return None
     who = {"main": "its main process", "child": "its children"}.get(one.kind, f"what {one.kind} ran")
-    return who if one.rss_bytes is None else f"{who}: {format_bytes(one.rss_bytes)}"
+    return Words(who if one.rss_bytes is None else f"{who}: {format_bytes(one.rss_bytes)}")
 
 
 def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Iterator[Log]:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.report.topics.sparkline import sparkline
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Size, Topic, View, pod_section
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Size, Topic, View, pod_section
 from emu.report.words import count, listed, moment, of_limit, size
 from emu.study.counters import value_at
-from emu.study.measures import PEAKS, Window, first, times
+from emu.study.measures import PEAKS, Window, add, first, times
 from emu.study.model.instances import Instance
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
@@ -246,7 +246,7 @@ def memory_parts(view: View) -> Iterator[Part]:
     if view.summary:
         yield from _on_terminal(view)
     if view.study.instances:
-        yield _totals(view.summary)
+        yield _totals(view.study, view.summary)
         yield _held_back(view.summary)
 
 
@@ -285,16 +285,38 @@ def _most(pods: list[Figures], name: str) -> int | None:
     return max((pod[name] for pod in pods if pod[name] is not None), default=None)
 
 
-def _totals(summary: Figures) -> Listing:
-    known = {**summary["containers"], "pod": summary["pod"]}
-    heads = ("", "limit", "memory.high", *(head for head, _ in _TOTALS))
-    return Listing(heads, tuple(_total(name, one) for name, one in known.items()), place="page", whole=True)
+def _totals(study: Study, summary: Figures) -> Listing:
+    """Without the amounts of which there is nothing."""
+    known = {**summary["containers"], **_pods_of(study, summary)}
+    shown = [
+        (head, key) for head, key in _TOTALS if not key.endswith("_bytes") or any(one[key] for one in known.values())
+    ]
+    heads = ("", "limit", "memory.high", *(head for head, _ in shown))
+    rows = tuple(_total(name, one, [key for _, key in shown]) for name, one in known.items())
+    return Listing(heads, rows, place="page", whole=True)
 
 
-def _total(name: str, known: Figures) -> tuple[Cell, ...]:
+def _pods_of(study: Study, summary: Figures) -> dict[str, Figures]:
+    """The pod; where there are several workloads, the pods of each: peaks are the largest of any, counters of all."""
+    loads = workloads(study)
+    if len(loads) < 2:
+        return {"pod": summary["pod"]}
+    found = {}
+    for load, pods in loads.items():
+        every = [summary["pods"][pod] for pod in pods if pod in summary["pods"]]
+        if every:
+            figures = {
+                key: _most(every, key) if key.endswith("peak_bytes") else add(pod[key] for pod in every)
+                for _, key in _TOTALS
+            }
+            found[f"pod {load}"] = {**figures, "memory_limit_bytes": every[-1]["memory_limit_bytes"]}
+    return found
+
+
+def _total(name: str, known: Figures, keys: list[str]) -> tuple[Cell, ...]:
     limit, high = known["memory_limit_bytes"], known.get("memory_high_bytes")
-    values = (_cell(key, known[key]) for _, key in _TOTALS)
-    return (name, "none" if limit is None else Size(limit), None if high is None else Size(high), *values)
+    values = (_cell(key, known[key]) for key in keys)
+    return (Name(name), "none" if limit is None else Size(limit), None if high is None else Size(high), *values)
 
 
 def _cell(key: str, value: int | None) -> Cell:
@@ -305,7 +327,7 @@ def _held_back(summary: Figures) -> Listing:
     """What slowed containers: limits, swap, processors, devices."""
     rows = tuple(
         (
-            name,
+            Name(name),
             one["by"],
             None if one["bound_bytes"] is None else Size(one["bound_bytes"]),
             one["times"],

@@ -11,7 +11,7 @@ from emu.record.events import POD_LABEL, SCALED_TO_ZERO
 from emu.report.describe import describe, pod_age_s
 from emu.report.topics.containers import container_figures, kill_count
 from emu.report.topics.memory import end_figures, last_alive, memory_figures
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Topic, View, of_pod, pod_section
+from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Topic, View, of_pod, pod_section
 from emu.study.measures import Window, add, last, startup_s
 from emu.study.model.study import Happening, Study
 from emu.study.pods import named, of_pods, workloads
@@ -119,7 +119,11 @@ def _statuses(view: View) -> Iterator[Listing]:
     several, pods = len(view.study.pods) > 1, view.summary["pods"]
     name = ("NAME",) if several else ()
     heads = (*name, Column("READY", number=False), Column("STATUS", number=False), "RESTARTS")
-    rows = tuple((one, *_kubectl(pod)) for one, pod in pods.items()) if several else (_kubectl(view.summary["pod"]),)
+    rows = (
+        tuple((Name(one), *_kubectl(pod)) for one, pod in pods.items())
+        if several
+        else (_kubectl(view.summary["pod"]),)
+    )
     yield Listing((*heads, Column("AGE", number=False)), rows, place="page", rest="all pods")
     changes = view.study.pod_statuses
     if len(changes) > len(rows):
@@ -152,7 +156,7 @@ def _described(study: Study) -> Listing:
         told = describe(study, name)
         if told is not None:
             newest = told.last_state
-            row = (name, told.state.state, told.state.reason, told.state.exit_code)
+            row = (Name(name), told.state.state, told.state.reason, told.state.exit_code)
             before = (None, None, None) if newest is None else (newest.state, newest.reason, newest.exit_code)
             rows.append((*row, *before, bool(told.ready), told.restart_count))
     return Listing(

@@ -14,6 +14,8 @@ from emu.report.page.figures import run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
+from emu.report.topics.memory import MEMORY
+from emu.report.topics.topic import Listing, View
 from emu.study.model.study import Study
 from emu.study.pods import lanes, named, of_pods, workload, workloads
 from emu.study.study import read_study
@@ -102,6 +104,21 @@ def test_the_terminal_lists_pods_as_kubectl_does(tmp_path: Path) -> None:
     assert [row[1:4] for row in rows if row[:1] == [REPLICAS[0]]] == [["0/0", "ScaledToZero", "0"]]
     assert [row[1:4] for row in rows if row[:1] == [REPLICAS[1]]] == [["2/2", "Running", "1"]]
     assert sum(row[:2] == ["app", "yes"] for row in rows) == 3
+
+
+def test_the_pages_peaks_have_a_row_for_the_pods_of_each_workload(tmp_path: Path) -> None:
+    """As on the terminal: one row for all of them would be no pod's. What there was none of has no column."""
+    study = _study("neighbours", tmp_path)
+    view = View(named(study), named(study, by_pod=True), summarize(study))
+    totals = next(part for part in MEMORY.parts(view) if isinstance(part, Listing) and part.place == "page")
+    heads = [column.head for column in totals.columns]
+    rows = {str(row[0]): dict(zip(heads, row, strict=True)) for row in totals.rows}
+    assert [*rows][-2:] == [f"pod {POD_NAME}", "pod bystander"]
+    assert {name: (row["peak"], row["OOM kills"]) for name, row in rows.items() if name.startswith("pod ")} == {
+        f"pod {POD_NAME}": (265 * MIB, 1),
+        "pod bystander": (47 * MIB, 0),
+    }
+    assert "page cache peak" in heads and "swap written" not in heads
 
 
 def test_pods_at_the_same_time_have_their_own_panels(tmp_path: Path) -> None:
