@@ -18,7 +18,7 @@ from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
 from emu.policy.starts import Found, temperature_of
 from emu.policy.until import PodFacts
-from emu.record.events import EventLog, now
+from emu.record.events import EventLog, Note, now
 from emu.record.rundir import RunDir
 from emu.run.podfacts import PodWitness
 from emu.run.screen import Screen
@@ -27,6 +27,7 @@ from emu.run.workload import Workload
 from emu.runtime.api import Runtime
 from emu.scenario.load_plan import load_plan
 from emu.spec import PodSpec, ScenarioSpec
+from emu.units import format_seconds
 
 _TURN_S = 0.1
 
@@ -181,11 +182,19 @@ class Driving:
                 for name, one in planned.items():
                     if one.spec.stop_after is not None and load.has_run_for(one.spec.stop_after):
                         workloads[name].begin_stop(hooks=True)
+            for name, one in planned.items():
+                self._note_not_stopped(name, one.spec.stop_after, load)
             settled = now() + spec.load.settle
             while now() < settled:
                 turn("recording the settle time", load)
             self._screen.show(watch.moment("done", load))
             load.check()
+
+    def _note_not_stopped(self, pod: str, after_s: float | None, load: RunLoad) -> None:
+        """The load may end before its plan: a phase that waits for something, or that has sent its `count`."""
+        if after_s is not None and not load.has_run_for(after_s):
+            why = f"stopAfter is {format_seconds(after_s)}, and the load ended before that"
+            self._log.append(Note(t=now(), what=f"{pod or 'the pod'} was not stopped during the load", why=why))
 
 
 def _warmth(template: PodTemplate, engine: Runtime) -> str:

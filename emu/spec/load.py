@@ -170,6 +170,16 @@ class LoadModel(Model):
     settle: Seconds = 2.0
     """How long to keep recording after that: what requests left behind, a restart."""
 
+    @property
+    def planned_s(self) -> float:
+        """Seconds from the load's beginning to the last end of a phase by plan; `after_answers` can make it later."""
+        end = last = 0.0
+        for phase in self.phases:
+            begin = end if phase.start is None else phase.start
+            end = begin + phase.duration
+            last = max(last, end)
+        return last
+
     @model_validator(mode="after")
     def _named_once(self) -> Self:
         distinct((phase.name for phase in self.phases), "two phases have the name", ("phases",))

@@ -23,6 +23,7 @@ from emu.spec.pods import NamedPodSpec
 from emu.spec.request import RequestModel, WorkSpec
 from emu.spec.values import LONGEST_NAME, MIB, Bytes, Model, Name, Seconds, SpecError, Whole, distinct
 from emu.spec.volumes import located
+from emu.units import format_seconds
 
 _EXPECT = {
     "type": "object",
@@ -291,6 +292,22 @@ class ScenarioSpec(Model):
                     why="requests are sent to the first container that has one",
                     fix="give a container `port`, or send them to another pod with `to`",
                     at=at if phase.to is not None else at[:-1],
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _stops_before_the_load_ends(self) -> Self:
+        if any(phase.after_answers for phase in self.load.phases):
+            return self  # how long the load takes is not planned then
+        end, awaited = self.load.planned_s, self.load.drain if self.load.phases else 0.0
+        for index, pod in enumerate(self.each_pod.values()):
+            if pod.stop_after is not None and pod.stop_after >= end + awaited:
+                waits = f" and answers are awaited for {format_seconds(awaited)} more" if awaited else ""
+                raise SpecError(
+                    f"the pod would never be stopped: `stopAfter` is {format_seconds(pod.stop_after)}",
+                    why=f"the load's phases take {format_seconds(end)}{waits}; the run stops every pod after that",
+                    fix="lower `stopAfter`, or add a phase of type pause that lasts until then",
+                    at=("pods", index, "stopAfter") if self.pods else ("pod", "stopAfter"),
                 )
         return self
 

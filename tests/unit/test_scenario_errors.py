@@ -515,3 +515,26 @@ def test_a_probe_or_hook_that_asks_in_no_way(hook: str) -> None:
     sidecar = f"  sidecars: [{{name: beside, {hook}}}]\nload:"
     error = error_of(GOOD.replace("load:", sidecar, 1))
     assert "no handler" in f"{error.what} {error.why}"
+
+
+LOAD = "load:\n  drain: 5s\n  phases: [{ name: a, type: pause, duration: 10s }]\n"
+
+
+def test_a_pod_that_would_never_be_stopped_is_refused() -> None:
+    """`stopAfter` counts from the load's beginning, and after the load every pod is stopped anyway."""
+    head = "name: late\nquestion: When?\n"
+    said = error_of(head + "pod: { stopAfter: 15s }\n" + LOAD)
+    assert "the pod would never be stopped: `stopAfter` is 15" in str(said)
+    assert "pod.stopAfter" in str(said)
+    assert "take 10" in said.why
+    assert "take 0" in error_of(head + "pod: { stopAfter: 1s }\n").why
+    named = "pods: [{ name: one, containers: [{ name: web, port: 80 }], stopAfter: 1m }]\n"
+    assert "pods.0.stopAfter" in str(error_of(head + named + LOAD))
+
+
+def test_a_pod_may_be_stopped_while_answers_are_awaited() -> None:
+    """And at any time where the length of the load is not planned."""
+    head = "name: late\nquestion: When?\n"
+    read_scenario(head + "pod: { stopAfter: 14s }\n" + LOAD, "f.yaml")
+    after = LOAD.replace("duration: 10s", "duration: 10s, afterAnswers: true")
+    read_scenario(head + "pod: { stopAfter: 1m }\n" + after, "f.yaml")
