@@ -5,7 +5,7 @@
 All are up at once on loopback: nginx that answers `return 200`, nginx with one worker as a reverse proxy that keeps
 its connections, and queue-proxy with breaker, timers, statistics and Prometheus metrics on. wrk (Debian: wrk, nginx)
 loads them in turn, so that a machine that others use is as slow for one as for the other; ratios are taken within a
-round, and what is told is their median. Memory is measured as `emu calibrate queue-proxy` does.
+round, and their median is reported. Memory is measured as `emu calibrate queue-proxy` does.
 
 HTTP/2, TLS and bodies are in bench/protocols.py. `--real` takes the path of any queue-proxy binary, Knative's own for
 one, and puts it beside ours there.

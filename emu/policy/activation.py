@@ -20,7 +20,7 @@ class Reporter:
     def __init__(self, now: float) -> None:
         self._stats = RequestStats(now)
         self._known = False
-        """The autoscaler knows that there are requests; else the next one is the first, and told at once."""
+        """The autoscaler knows that there are requests; else the next one is the first, and reported at once."""
         self._sent_at_once = False
 
     @property

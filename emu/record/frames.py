@@ -1,7 +1,7 @@
 """The zstd frames that samples are kept in: written so that a kill costs nothing, read with a bound on everything.
 
 Each sample ends a block that is flushed, so that whatever was written can be read. Each frame stands alone: one that
-is damaged costs itself. Frames are small, and what is none of ours may not cost more than ours would: neither in
+is damaged costs itself. Frames are small, and foreign bytes may not cost more than a frame of emu's would: neither in
 memory nor, over a whole file, in bytes unpacked.
 """
 

@@ -52,7 +52,7 @@ class Source:
 @dataclass
 class Sample:
     """The state at one moment. `files` holds, by owner, the last text of each file: only cgroups that were still
-    there. `read` names those that were read anew in this sample. Both are the reader's own and change
+    there. `read` names those that were read in this sample. Both are the reader's own and change
     as it goes on; take what you need before the next sample.
     """
 

@@ -28,7 +28,7 @@ class State:
 
 @dataclass(frozen=True)
 class Described:
-    """One container, as it stood before the run ended it; for a pod that was told to end, after its end."""
+    """One container, as it stood before the run ended it; for a pod that was stopped, after its end."""
 
     state: State
     last_state: State | None

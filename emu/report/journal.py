@@ -239,7 +239,7 @@ def _words(study: Study, happening: Happening) -> str:
 
 
 def _printed(study: Study) -> list[tuple[float, Entry]]:
-    """What each container instance printed, at its end: its log carries no times of ours."""
+    """What each container instance printed, at its end: its log has no time stamps of emu's."""
     found: list[tuple[float, Entry]] = []
     for one in study.instances:
         try:

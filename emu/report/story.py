@@ -77,7 +77,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
 
 
 def _hindered(study: Study) -> list[str]:
-    """What held containers back, as far as it slowed them, and is not told with a stall."""
+    """What held containers back, as far as it slowed them, and is not reported with a stall."""
     told = {(stall.container, stall.why) for stall in stalls(study)}
     return [
         describe(name, one)

@@ -1,6 +1,6 @@
 """When a counter rose, and by how much: from the samples and from the recorder's own events together.
 
-Both read the same file of the kernel, so each value is told up to twice; the running maximum counts it once.
+Both read the same file of the kernel, so each value is reported up to twice; the running maximum counts it once.
 """
 
 from __future__ import annotations

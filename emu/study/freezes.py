@@ -1,4 +1,4 @@
-"""Freezes as the freezer daemon told of them, joined with what the samples say of memory then.
+"""Freezes as the freezer daemon reported them, joined with what the samples say of memory then.
 
 The daemon writes its events once the kernel has confirmed what it did, so between a pause and the resume the
 container stood still. Whether a request was forwarded meanwhile is for another witness: queue-proxy's own log has,
@@ -45,11 +45,11 @@ _LOOK_AHEAD = 256
 
 
 def told_freezes(study: Study, events: list[Event]) -> list[Freeze]:
-    """Every freeze that the daemon told of, in order of time; one that the container did not outlive ends there."""
+    """Every freeze that the daemon reported, in order of time; one that the container did not outlive ends there."""
     found: list[Freeze] = []
     open_now: dict[str, Freeze] = {}
     died: dict[str, float] = {}
-    """When something first told of its death, since it was frozen: it is found ended only later."""
+    """When something first reported its death, since it was frozen: it is found ended only later."""
     for event in events:
         t = event.t - study.origin
         if isinstance(event, ContainerPaused):
@@ -93,7 +93,7 @@ def measure_freezes(study: Study, events: list[Event]) -> list[Freeze]:
 
 
 def freezer_use(study: Study, events: list[Event]) -> FreezerUse | None:
-    """What the daemon did; None where none told of anything."""
+    """What the daemon did; None where no daemon reported anything."""
     pauses = [event.took_s * 1e3 for event in events if isinstance(event, ContainerPaused)]
     resumes = [event.took_s * 1e3 for event in events if isinstance(event, ContainerResumed)]
     failed = [event.why for event in events if isinstance(event, FreezerFailed)]
@@ -143,8 +143,8 @@ def _surely_frozen(line: Timeline | None, freeze: Freeze, still: float) -> float
 
 
 def _touched(study: Study, freeze: Freeze, thawed: float) -> float:
-    """When a freeze that the daemon did not end began to end: as the container was told to end, or with the engine's
-    first word on it, if it had one.
+    """When a freeze that the daemon did not end began to end: when the container was asked to stop, or when the
+    engine first reported it.
     """
     mine = next((one for one in study.instances if one.owner == freeze.owner), None)
     if mine is None:
@@ -159,7 +159,7 @@ def _at(line: Timeline | None, column: str, t: float) -> int | None:
 
 
 def _is_of(event: MemoryReclaimed, freeze: Freeze, thawed: float, origin: float) -> bool:
-    """Whether memory was reclaimed in this freeze; a step that the thaw cut short is told a moment after it."""
+    """Whether memory was reclaimed in this freeze; a step that the thaw cut short is reported a moment after it."""
     mine = event.owner == freeze.owner
     return mine and freeze.frozen_at_s <= event.t - origin - event.took_s <= thawed
 
@@ -217,7 +217,7 @@ def _met_frozen(study: Study, log: Path, spans: list[tuple[float, float]]) -> in
 
 
 def _spans(path: Path) -> Iterator[tuple[float, float]]:
-    """When the first and the last request went to the app, for each stretch that the log tells of."""
+    """When the first and the last request went to the app, for each stretch that the log reports."""
     for line in logged_events(path, PAUSED, NO_MORE_FREEZES):
         first, last = time_in(line, "firstAt"), time_in(line, "lastAt")
         if line.get("forwarded") and first is not None and last is not None:

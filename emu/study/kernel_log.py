@@ -109,7 +109,7 @@ def _stamp(entry: tuple[tuple[int, int], Mapping[str, Any]]) -> int:
 
 
 def _stamped(path: Path, log: KernelLog, origin: float) -> list[tuple[float, KmsgRecord]]:
-    """Each record with the time at which it was read; torn lines are passed over and told of."""
+    """Each record with the time at which it was read; torn lines are passed over and reported."""
     found: list[tuple[float, KmsgRecord]] = []
     torn = 0
     try:

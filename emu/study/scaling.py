@@ -1,4 +1,4 @@
-"""Scale to zero as the autoscaler told of it: when there was no pod, and what that meant for requests."""
+"""Scale to zero as the autoscaler reported it: when there was no pod, and what that meant for requests."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def _high_from(study: Study, owner: Owner) -> str:
 
 
 def _met(study: Study, label: str, begin: float, end: float) -> list[Request] | None:
-    """The requests that were under way in a stretch; None where it cannot be told from requests."""
+    """The requests that were under way in a stretch; None where requests do not show it."""
     if container_of(label) not in SERVING or not study.requests:
         return None
     return [one for one in study.requests if one.sent_s <= end and (one.done_s is None or one.done_s >= begin)]

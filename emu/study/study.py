@@ -378,7 +378,7 @@ def _ended_after(one: Instance, t: float) -> bool:
 
 
 def _pauses(study: Study) -> list[Freeze]:
-    """Freezes as Docker told of them, where cgroup.events was not recorded. What each cost is not known then."""
+    """Freezes as Docker reported them, where cgroup.events was not recorded. What each cost is not known then."""
     found: list[Freeze] = []
     open_at: dict[str, float] = {}
     mine = {one.id: one for one in study.instances}

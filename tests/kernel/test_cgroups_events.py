@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 
 
 def test_a_cgroup_that_fills_and_empties(group: Cgroup) -> None:
-    """cgroup.events is told for the first process in, and for the last one out."""
+    """cgroup.events changes with the first process in and the last one out."""
     path = group.path / "cgroup.events"
     with EventWatcher() as watcher:
         assert watcher.add(path)["populated"] == 0

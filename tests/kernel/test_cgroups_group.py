@@ -78,7 +78,7 @@ def test_creating_twice(group: Cgroup) -> None:
 
 
 def test_no_processes_where_controllers_are_handed_on(top: Cgroup, group: Cgroup) -> None:
-    """The tree's rule, from both sides, told with what is in the way."""
+    """The tree's rule, from both sides, and the error names what is in the way."""
     with Child(group) as child:
         with pytest.raises(errors.CgroupBusy, match=f"processes of its own: {child.pid}") as caught:
             group.enable("memory")

@@ -1,4 +1,4 @@
-"""Bytes on a real block device, told by io.stat."""
+"""Bytes on a real block device, as io.stat counts them."""
 
 from __future__ import annotations
 

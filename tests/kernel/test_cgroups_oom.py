@@ -1,4 +1,4 @@
-"""A real OOM kill, told by three witnesses that must agree: memory.events, the kernel log, the exit status."""
+"""A real OOM kill, reported by three witnesses that must agree: memory.events, the kernel log, the exit status."""
 
 from __future__ import annotations
 

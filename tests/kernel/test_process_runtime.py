@@ -156,7 +156,7 @@ def test_what_it_sees_of_the_machine(pod: Pod) -> None:
     [("raise SystemExit(0)", 0), ("raise SystemExit(3)", 3), ("import ctypes; ctypes.string_at(0)", 139)],
 )
 def test_exit_codes(pod: Pod, code: str, expected: int) -> None:
-    """Its own, or 128+n for a signal; the one that ends it is told once, and its cgroup goes."""
+    """Its own, or 128+n for a signal; the end is reported once, and its cgroup goes."""
     ident = pod.python(code)
     assert pod.end_of(ident)[0] == expected
     assert pod.runtime.state(ident)["OOMKilled"] is None

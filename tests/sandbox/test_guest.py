@@ -34,7 +34,7 @@ def box(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Share
 
 
 def test_it_says_what_it_does(box: Shared) -> None:
-    """The boot is told of: what boots, and that Docker is ready."""
+    """The boot is logged: what boots, and that Docker is ready."""
     assert "User-Mode Linux" in box.said[0]
     assert "Docker" in box.said[-1] and "ready" in box.said[-1]
 
@@ -108,7 +108,7 @@ def test_a_terminal_is_a_terminal_there(box: Shared) -> None:
 
 
 def test_cgroups(box: Shared) -> None:
-    """cgroup v2 with the memory controller, handed on by the root, which itself holds no process of ours."""
+    """cgroup v2 with the memory controller, handed on by the root, which itself holds no process of emu's."""
     assert {"cpu", "io", "memory", "pids"} <= set(
         box.sh("cat /sys/fs/cgroup/cgroup.subtree_control").out.decode().split()
     )

@@ -136,7 +136,7 @@ def test_a_command_that_is_not_there_kills_nothing(each_kind: Finished) -> None:
 
 def test_a_startup_probe_that_never_succeeds_kills(each_kind: Finished) -> None:
     """By exec, too slow each time: timed out. What ignores SIGTERM is killed after the pod's grace period, and a hook
-    that fails is told and holds nothing up.
+    that fails is logged and holds nothing up.
     """
     container = each_kind.summary["containers"]["slow"]
     assert container["restarts"] >= 1

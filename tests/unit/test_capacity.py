@@ -1,4 +1,4 @@
-"""What no machine of that size has is told before anything is started."""
+"""What no machine of that size has is reported before anything is started."""
 
 from __future__ import annotations
 

@@ -325,7 +325,7 @@ def test_a_name_that_is_no_run_is_one_error(
 
 
 def test_what_was_damaged_is_told_once_a_file(tmp_path: Path) -> None:
-    """A record's reader says how much of which file is left out, and the rest is told as before."""
+    """A record's reader says how much of which file is left out, and the rest is reported as before."""
     run = fake_runs.docker_kill(tmp_path / "run")
     events = run.events.read_text().splitlines()
     odd = ['{"kind":"pod-status","t":"late","ready":1,"status":[],"restarts":null}', '{"kind":"note"}', "torn{"]
@@ -339,7 +339,7 @@ def test_what_was_damaged_is_told_once_a_file(tmp_path: Path) -> None:
 
 
 def test_a_damaged_frame_of_samples_is_noted(tmp_path: Path) -> None:
-    """The note says how many; what the other files tell is told as before."""
+    """The note says how many; what the other files hold is reported as before."""
     run = fake_runs.docker_kill(tmp_path / "run")
     whole = run.samples.read_bytes()
     begins = [at.start() for at in re.finditer(re.escape(MAGIC), whole)]

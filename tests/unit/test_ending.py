@@ -68,7 +68,7 @@ def test_what_is_lost_on_the_way_or_while_undoing_is_told_once(
 
 
 def test_a_file_that_finds_no_room_is_a_record_that_cannot_be_written(case: Case) -> None:
-    """The room set aside is given up for its last words; another error of a file is one of ours, and not hidden."""
+    """The room set aside is given up for its last words; another error of a file is a bug, and not hidden."""
     failed, _ = case.play(OSError(errno.ENOSPC, "No space left on device", "load-plan.json"))
     assert isinstance(failed, RunFailed)
     assert "load-plan.json" in failed.why

@@ -66,7 +66,7 @@ def test_any_query_is_work_or_a_value_error(query: str) -> None:
 
 
 def test_a_load_plan_survives_json() -> None:
-    """The load generator is told what the scenario said."""
+    """The load generator gets what the scenario said."""
     phases = (
         Phase("a", "steps", 0.0, 5.0, RequestSpec(headers={"X": "y"}, body_bytes=3), rates=(1.0, 2.0), count=4),
         Phase("b", "closed", 5.0, 1.0, RequestSpec(send_rate=10.0, timeout_s=2.0), clients=3, keep_alive=False),
@@ -85,7 +85,7 @@ def test_a_load_plan_survives_json() -> None:
     ],
 )
 def test_a_record_is_one_json_line(record: RequestSent | RequestDone) -> None:
-    """Lines are appended whole and can be told apart by `e`."""
+    """Lines are appended whole and `e` distinguishes them."""
     line = to_line(record)
     assert line.endswith("\n")
     assert "\n" not in line[:-1]

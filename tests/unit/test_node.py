@@ -1,4 +1,4 @@
-"""The kubelet's part, with an engine that is a list: what is probed, killed, restarted, told and thawed."""
+"""The kubelet's part, with an engine that is a list: what is probed, killed, restarted, logged and thawed."""
 
 from __future__ import annotations
 
@@ -333,7 +333,7 @@ def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
 
 
 def test_an_interrupt_waits_for_no_grace_period(start: Start) -> None:
-    """A hook that sleeps ends at once, and what was told to end in five minutes is told again: in two seconds."""
+    """A hook that sleeps ends at once, and what had five minutes to end is stopped again, with two seconds."""
     going = start("lifecycle: {preStop: {sleep: {seconds: 300}}}")
     going.worker.begin_stop(hooks=True)
     going.turn_for(0.05)

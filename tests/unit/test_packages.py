@@ -118,7 +118,7 @@ def test_apt_is_never_allowed_to_remove(machine: Machine) -> None:
 
 
 def test_what_excludes_another_package_is_not_installed(machine: Machine) -> None:
-    """The user is told what stands in the way, and that nothing was touched."""
+    """The user sees what stands in the way, and that nothing was touched."""
     machine.program(
         "apt-get",
         f"""echo "$@" >>{machine.asked}

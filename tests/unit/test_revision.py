@@ -222,7 +222,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
 
 
 def test_the_activator_knows_before_the_containers_do(begin: Begin) -> None:
-    """No further request goes to a pod that is to end; its containers are told why, and nothing of it is left."""
+    """No further request goes to a pod that is to end; their stop has a reason, and nothing of it is left."""
     one = begin()
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
@@ -319,7 +319,7 @@ def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin
 
 
 def test_requests_go_to_the_activator(begin: Begin) -> None:
-    """The load generator is told its port, not the pod's."""
+    """The load generator gets its port, not the pod's."""
     assert begin().scaled.entrance == ("127.0.0.1", FakeActivator.port)
 
 

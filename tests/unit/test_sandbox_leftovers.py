@@ -40,7 +40,7 @@ def test_a_mark_knows_its_process_from_a_later_one() -> None:
 
 
 def test_a_guest_with_an_owner_is_left_alone(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
-    """As long as its `emu` lives it is none of ours."""
+    """As long as its `emu` lives it is left alone."""
     note(tmp_path, mark(os.getpid()), mark(sleeper.pid))
     assert leftovers(tmp_path) == []
 

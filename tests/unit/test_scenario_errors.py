@@ -251,7 +251,7 @@ def test_nonsense_is_refused(old: str, new: str, what: str) -> None:
 
 
 def test_a_misspelt_key_is_one_problem() -> None:
-    """That the right key is missing is not told as another one."""
+    """A mistyped key is one error: that the right key is missing is not a second."""
     assert "more" not in error_of(GOOD.replace("duration:", "duratoin:")).fix
 
 
@@ -398,7 +398,7 @@ def test_a_pipe_without_a_writer_does_not_hang(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_file_is_told(open_folder: Path, as_ordinary_user: None) -> None:
-    """Missing permission is told as that."""
+    """Missing permission is named as that."""
     path = open_folder / "secret.yaml"
     path.write_text(GOOD, encoding="utf-8")
     path.chmod(0)
@@ -439,7 +439,7 @@ def test_a_manifest_is_called_one(text: str, what: str) -> None:
     ],
 )
 def test_a_misspelt_figure_is_found_before_the_run(name: str, what: str, fix: str) -> None:
-    """What no run of the scenario has is told at once, with what was probably meant."""
+    """What no run of the scenario has is refused at once, with what was probably meant."""
     error = error_of(GOOD.replace("containers.app.oom_kills", name))
     assert what in error.what
     assert fix in error.fix + error.why

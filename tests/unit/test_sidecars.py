@@ -63,7 +63,7 @@ def test_a_sidecar_has_a_name_of_its_own(name: str) -> None:
 
 
 def test_a_sidecar_without_an_image_is_a_stand_in() -> None:
-    """It is told where to listen, how long to take and what to hold; a program of the user's only where to listen.
+    """Its environment says where to listen, how long to take and what to hold; a user's program only gets the port.
 
     Without a port of its own it is to listen nowhere, whatever PORT its image sets: the app has that.
     """

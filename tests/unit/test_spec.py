@@ -24,7 +24,7 @@ from emu.spec import (
 
 
 def spec_error(model: Any, **values: Any) -> SpecError:
-    """The one error of ours that making the model gives."""
+    """The one error of emu's that making the model gives."""
     with pytest.raises(ValidationError) as caught:
         model.model_validate(values)
     found = caught.value.errors()[0]["ctx"]["error"]

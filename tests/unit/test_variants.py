@@ -1,4 +1,4 @@
-"""Variants of a scenario: what each of them is, and what is wrong with one told with its place."""
+"""Variants of a scenario: what each of them is, and an error in one names its place."""
 
 from __future__ import annotations
 

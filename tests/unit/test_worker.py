@@ -118,7 +118,7 @@ def test_an_evicted_pod_has_failed_and_stays_so(working: Working) -> None:
 
 
 def test_a_lost_engine_is_raised(working: Working) -> None:
-    """It is nothing that a worker could act on; so is a pause container that is told to end."""
+    """It is nothing that a worker could act on; so is a pause container that is being stopped."""
     with pytest.raises(EngineGone):
         working.worker.take(EngineLost(EngineGone("it died")))
     with pytest.raises(EngineGone):

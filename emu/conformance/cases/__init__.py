@@ -1,5 +1,5 @@
 """The wire cases, by topic. Each says how it is known (`Case.known`): seen on Knative's own queue-proxy, read in its
-sources or Go's, or chosen; where `why_ours` is set, what is expected of ours is not what the real one does.
+sources or Go's, or chosen; where `why_ours` is set, emu's queue-proxy is expected to differ from the real one.
 """
 
 from __future__ import annotations

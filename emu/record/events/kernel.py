@@ -36,7 +36,7 @@ class MemoryEventsRose(OfCgroup):
 
 @dataclass(frozen=True, kw_only=True)
 class OomKillLogged(Event):
-    """The kernel's log told of a kill. `log` holds the fields by the kernel's own names (cgroups.oom.OomKill)."""
+    """The kernel logged a kill. `log` holds the fields by the kernel's own names (cgroups.oom.OomKill)."""
 
     kind: ClassVar[str] = "oom-kill-logged"
     kernel_us: int

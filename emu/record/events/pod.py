@@ -8,9 +8,9 @@ from typing import ClassVar
 from emu.record.events.base import Event, OfContainer, OfPod
 
 SCALE_DOWN = "scale-down"
-"""Why a container is told to end that is scaled to zero."""
+"""Why a container is stopped that is scaled to zero."""
 EVICTED = "evicted"
-"""Why a container is told to end whose pod is evicted."""
+"""Why a container is stopped whose pod is evicted."""
 SCALED_TO_ZERO = "ScaledToZero"
 """A pod's status, in kubectl's manner, while there is none."""
 
@@ -149,7 +149,7 @@ class PodStatus(OfPod):
 
 @dataclass(frozen=True, kw_only=True)
 class DockerEvent(Event):
-    """An event of the engine, as it told it."""
+    """An event as the engine reported it."""
 
     kind: ClassVar[str] = "docker-event"
     action: str

@@ -17,9 +17,9 @@ from emu.units import format_number, format_seconds
 
 Summary = dict[str, Any]
 ALIKE = 0.05
-"""Variants whose memory differs by less than this share are told as alike."""
+"""Variants whose memory differs by less than this share are reported as alike."""
 FAR = 5.0
-"""A longest wait this many times the median is told beside it."""
+"""A longest wait this many times the median is reported beside it."""
 
 
 @dataclass(frozen=True)

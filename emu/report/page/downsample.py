@@ -74,7 +74,7 @@ def nice_step(least: float) -> float:
 def rates(t: Sequence[float], counter: Column, step_s: float, duration_s: float) -> list[float]:
     """A counter's rise per second in each bucket of `step_s` from 0 to `duration_s`. The rise between two samples is
     spread over the time between them, so that a rate does not flicker with the moments of sampling; what the first
-    sample shows, and what a counter that fell began with anew, belongs to its own moment.
+    sample shows, and what a counter that fell began with, belongs to its own moment.
     """
     count = max(1, math.ceil(duration_s / step_s - 1e-9))
     buckets = [0.0] * count

@@ -244,7 +244,7 @@ def _limit_lines(canvas: Canvas, panel: Panel, limits: list[_Limit], scale: Byte
 
 def _not_running(canvas: Canvas, panel: Panel, study: Study, instances: list[Instance], gone: str) -> None:
     """A pale band from an exit to the next start, with its length and why: the kubelet's back-off, or that the pod
-    was `gone` (of which the length is the pod's, and told elsewhere).
+    was `gone` (of which the length is the pod's, and shown elsewhere).
     """
     for one, after in itertools.zip_longest(instances, instances[1:]):
         scaled = (one.stop is not None and one.stop.why == SCALE_DOWN) or (after is not None and after.pod != one.pod)

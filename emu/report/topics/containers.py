@@ -94,7 +94,7 @@ def _exit_figures(entry: Instance) -> dict[str, Any]:
 
 
 def _stop_figures(entry: Instance) -> dict[str, Any]:
-    """How it was told to end, and how it did; `took_s` is from the first word to its end."""
+    """How it was stopped, and how it ended; `took_s` is from the first signal or hook to its end."""
     assert entry.stop is not None
     took_s = None if entry.exited_s is None else entry.exited_s - entry.stop.asked_s
     return {
@@ -256,7 +256,7 @@ def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
 
 
 def _stops(study: Study) -> list[str]:
-    """How containers ended that the pod's end told to."""
+    """How containers ended that were stopped with the pod."""
     ended = [one for one in study.instances if one.stop is not None and one.exited_s is not None]
     return [stop_words(entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
 
@@ -273,13 +273,13 @@ def stop_words(entry: Instance) -> str:
 
 
 def forced(entry: Instance) -> bool:
-    """It was told to end with its pod, and SIGKILL had to do it."""
+    """It was stopped with its pod, and only SIGKILL ended it."""
     stop = entry.stop
     return stop is not None and stop.why == "pod" and stop.sigkill_s is not None and entry.exited_s is not None
 
 
 def _asked_docker(study: Study, entry: Instance) -> bool:
-    """Whether the engine told of a kill that someone asked it for, shortly before the end."""
+    """Whether the engine reported a kill on request, shortly before the end."""
     told = (event for event in study.docker_events if event.text == "kill" and event.detail.get("id") == entry.id)
     return any(event.t <= (entry.exited_s or 0.0) for event in told)
 

@@ -131,7 +131,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
         figures = summary["containers"][name]
         if name not in thrashed:
             found += _cache(study, name, figures)
-        if name not in emptied and (words := _swap(name, figures)):  # what went to swap then is told with the freeze
+        if name not in emptied and (words := _swap(name, figures)):  # the freeze shows what went to swap then
             found.append(f"{words}.")
         if name not in thrashed:
             found += _near_hits(name, figures)

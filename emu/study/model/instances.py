@@ -14,7 +14,7 @@ def container_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class Stop:
-    """A container was told to end."""
+    """A container was asked to stop."""
 
     why: str
     """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `scale-down` (it was scaled to zero),
@@ -76,11 +76,11 @@ class Instance:
     pid: int | None = None
     cgroup: str | None = None
     ready: bool | None = None
-    """What its readiness said last, before it was told to end; None if it never was ready."""
+    """What its readiness said last, before it was stopped; None if it never was ready."""
     killed_for: str | None = None
     """`liveness` or `startup`: the probe for whose failure it was killed."""
     stop: Stop | None = None
-    """How it was told to end; None if it was not."""
+    """How it was stopped; None if it was not."""
 
     with_engine: bool = False
     """The engine ended it, because it was stopped itself."""

@@ -79,7 +79,7 @@ class OomVerdict:
     """Of queue-proxy alone: so many of them it had not accepted yet, for want of time or memory."""
     after_first_request_s: float | None = None
     evidence: tuple[str, ...] = ()
-    """Which of `memory.events`, `kmsg`, `exit-code`, `docker-flag` told of it."""
+    """Which of `memory.events`, `kmsg`, `exit-code`, `docker-flag` reported it."""
     contradicts: tuple[str, ...] = ()
     """What said otherwise, in words: `docker-flag: false`."""
     log: tuple[str, ...] = ()

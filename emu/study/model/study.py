@@ -102,7 +102,7 @@ class Study:
     """In order of their first."""
     freezes: list[Freeze] = field(default_factory=list)
     freezer: FreezerUse | None = None
-    """None where no freezer daemon told of anything."""
+    """None where no freezer daemon reported anything."""
     scaling: ScaleUse | None = None
     """None where the pod was not to be scaled."""
     services: list[Service] = field(default_factory=list)
@@ -160,7 +160,7 @@ class Study:
 
     def was_frozen(self, owner: Owner, t: float) -> bool:
         """Whether an instance stood still at a time, as far as that is on record. The end of one that was never
-        resumed is told by several, within DYING_S.
+        several report that it was resumed, within DYING_S.
         """
         mine = (one for one in self.freezes if one.owner == owner and one.frozen_at_s <= t)
         slack_s = ((one.thawed_at_s, DYING_S if one.thaw_ms is None else 0.0) for one in mine)

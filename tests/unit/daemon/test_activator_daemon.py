@@ -184,7 +184,7 @@ def _waiting(there: Front) -> int:
 
 
 def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) -> None:
-    """K-Proxy-Request and the client's Host in K-Original-Host; who found a pod is told of no start."""
+    """K-Proxy-Request and the client's Host in K-Original-Host; an answer that waited for no start names none."""
     there = front()
     pod.ready = True
     there.point(pod, start="warm-disk")
@@ -221,7 +221,7 @@ def test_waiting_counts_towards_the_timeout(front: Start) -> None:
 
 
 def test_a_pod_that_goes_keeps_what_it_has_and_gets_no_more(front: Start, pod: QueueProxy) -> None:
-    """A request under way is answered by the pod that is told to end; the next one waits for the next pod."""
+    """A request under way is answered by the pod that is being stopped; the next one waits for the next pod."""
     there = front()
     pod.ready = True
     there.point(pod)

@@ -502,7 +502,7 @@ def _probe(proxy: Daemon, header: bytes = b"queue") -> tuple[int, bytes]:
 
 
 class TestTimeouts:
-    """The three timers, told by what happens before what."""
+    """The three timers, known by what happens before what."""
 
     def test_nothing_sent_yet_is_a_504_on_a_kept_connection(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """And the app's connection is closed."""

@@ -34,7 +34,7 @@ def test_it_holds_what_it_is_told_and_listens_then(stack: ExitStack) -> None:
 
 
 def test_without_a_port_it_only_holds(stack: ExitStack) -> None:
-    """And ends when it is told to."""
+    """And ends on SIGTERM."""
     sidecar = stack.enter_context(closing(Daemon("emu.daemon.app.sidecar", [], {HOLD_VARIABLE: str(HOLD_BYTES)})))
     assert sidecar.event("holds")["bytes"] == HOLD_BYTES
     sidecar.term()

@@ -174,7 +174,7 @@ class Connected:
             conn.head_overdue()
 
     def hang_up(self) -> None:
-        """The connection is lost; whoever took it over is told instead."""
+        """The connection is lost; whoever took it over hears of it instead."""
         if not self.lost and self.conn.state is not SWITCHED:
             self.lost = self.pipe.closing = True
             self.conn.connection_lost(None)

@@ -12,7 +12,7 @@ TOLD = list[tuple[float, float]]
 
 
 def average(window_s: float, told: TOLD, at: float) -> float | None:
-    """What an average says at a time, after it was told all that."""
+    """What an average says at a time, after all these values."""
     one = Average(window_s)
     for now, value in told:
         one.record(now, value)
@@ -31,7 +31,7 @@ def average(window_s: float, told: TOLD, at: float) -> float | None:
         ([(0.0, 6.0)], 3.0, 6.0),  # a silent end is not averaged in as zeros
         ([(0.0, 6.0)], 6.0, 0.0),
         ([(0.0, 6.0)], 7.0, None),
-        ([(0.0, 6.0), (6.0, 1.0)], 6.0, 1.0),  # a jump of a window begins anew
+        ([(0.0, 6.0), (6.0, 1.0)], 6.0, 1.0),  # a jump of a window begins again
         ([(5.0, 1.0), (3.0, 2.0)], 5.0, 1.0),  # late, and still within: added
         ([(9.0, 1.0), (3.0, 2.0)], 9.0, 1.0),  # late by a window: dropped
         ([(0.0, 1.0), (1.0, 0.0), (2.0, 0.0)], 2.0, 0.333333),
@@ -44,7 +44,7 @@ def test_an_average_is_over_the_time_that_has_data(told: TOLD, at: float, wanted
 
 @given(st.lists(st.tuples(st.floats(0, 40), st.floats(0, 5)), max_size=60), st.floats(0, 60))
 def test_an_average_is_never_below_zero_or_above_all_that_was_told(told: TOLD, at: float) -> None:
-    """Whatever was told and whenever it is asked."""
+    """Whatever was recorded and whenever it is asked."""
     found = average(6.0, sorted(told), at)
     assert found is None or 0 <= found <= sum(value for _, value in told) + 1e-6
 

@@ -104,7 +104,7 @@ def test_what_a_prober_asks_the_app_is_in_the_apps_series_alone() -> None:
 
 
 def test_an_app_without_an_answer_is_an_error_of_the_clients_side() -> None:
-    """Where the status is queue-proxy's own; Host and port are told apart."""
+    """Where the status is queue-proxy's own; Host and port are separated."""
     metrics = QueueProxyMetrics({}, 8080)
     metrics.outcomes(Kind(b"GET", 502, TAG, "1.0", b"a.example:81", failed=True)).ended(1.0, 1.0, 0, 4)
     text = metrics.text().decode()

@@ -67,7 +67,7 @@ def test_without_probes_a_container_is_ready_once_it_runs() -> None:
     ],
 )
 def test_three_failures_in_a_row_doom_a_container(kind: Kind, answers: str, doomed: bool) -> None:
-    """Of liveness and startup; a success begins anew, an answer that could not be had counts for nothing."""
+    """Of liveness and startup; a success resets the count, an answer that could not be had counts for nothing."""
     state = tell(begin({kind: ProbeRule()}, 0.0), kind, answers)
     assert (state.doomed == kind) is doomed
 

@@ -122,7 +122,7 @@ def test_a_request_to_an_inactive_pod_keeps_it() -> None:
 def test_a_pod_that_does_not_become_ready_is_waited_for() -> None:
     """For progress-deadline and 30 s; then it is given up."""
     played = Played(start_s=1e9).until(ACTIVATION_TIMEOUT_S + 20.0)
-    assert removed_at(played) is None  # nothing was told of it: no data, no decision
+    assert removed_at(played) is None  # nothing was reported: no data, no decision
     played = Played().until(40.0)
     played.start_s = 1e9
     played.until(60.0, ((50.0, 55.0),))

@@ -1,4 +1,4 @@
-"""Freezes that a daemon told of: what was kept, given back and paid, and whether anyone was served frozen."""
+"""Freezes that a daemon reported: what was kept, given back and paid, and whether anyone was served frozen."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def story(tmp_path: Path) -> Story:
 
 
 def test_a_freeze_has_what_was_held_before_meanwhile_and_after(story: Story) -> None:
-    """From the samples, at the moments that the daemon told of; costs from its own words."""
+    """From the samples, at the moments that the daemon reported; costs from its own words."""
     summary = summarize(read_study(story.run.finish()))
     first, second = summary["freezes"]
     assert (first["frozen_at_s"], first["thawed_at_s"]) == (2.0, 5.0)

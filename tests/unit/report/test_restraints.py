@@ -122,7 +122,7 @@ def test_stacks_of_threads_are_not_slab(tmp_path: Path) -> None:
 
 
 def test_pages_on_their_way_to_swap_are_not_dirty_files(tmp_path: Path) -> None:
-    """The kernel counts both as file_writeback: what the swap cache holds of it is told apart."""
+    """The kernel counts both as file_writeback: what the swap cache holds of it is reported apart."""
     run = _begun(tmp_path, memory_max=64 * MIB, swap_max=None)
     run.advance(5.0, {"app": {"file_dirty": 2 * MIB, "file_writeback": 9 * MIB, "swapcached": 8 * MIB}})
     figures = _told(run)[0]["containers"]["app"]

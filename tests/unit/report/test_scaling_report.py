@@ -1,4 +1,4 @@
-"""A pod that is not there for a while: what is measured, told and drawn of it."""
+"""A pod that is not there for a while: what is measured, reported and drawn of it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_new_pod_is_no_restart(told: Told) -> None:
 
 
 def test_a_container_of_no_pod_is_gone(told: Told) -> None:
-    """In kubectl's columns, with a word of ours."""
+    """In kubectl's columns, with a word of emu's."""
     found = describe(told[0], "app")
     assert found is not None
     assert (found.state.state, found.state.reason, found.restart_count) == ("Gone", "ScaledToZero", 0)

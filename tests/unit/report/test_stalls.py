@@ -1,4 +1,4 @@
-"""A stall is told from a kill, from page cache that is read again, and from a start."""
+"""A stall is distinguished from a kill, from page cache that is read again, and from a start."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_given_then(refaults: int, major: int, used_mib: int, is_one: bool, tmp_
 
 
 def test_a_short_one_is_a_hiccup(tmp_path: Path) -> None:
-    """Three seconds are not told of."""
+    """Three seconds are not reported."""
     run = FakeRun(tmp_path / "run", name="made-up")
     group = run.start("queue-proxy", memory_max=32 * MIB)
     group.values.update(anon=28 * MIB, file=3 * MIB)

@@ -1,4 +1,4 @@
-"""Starts in the study: stages from three witnesses, figures of a temperature, and what is told of them."""
+"""Starts in the study: stages from three witnesses, figures of a temperature, and what is reported of them."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_sentences_are_sentences(name: str, tmp_path: Path) -> None:
 
 
 def test_an_engine_that_goes_is_no_crash_of_its_containers(tmp_path: Path) -> None:
-    """What it ended on its way out is told as that, in numbers too; a kill before that is told as ever."""
+    """What it ended on its way out is reported as that, in numbers too; a kill before that is reported as ever."""
     run = fake_runs.ALL["engine_lost"](tmp_path / "run")
     summary = summarize(read_study(run))
     told = " ".join(summary["verdict"]["sentences"])

@@ -103,7 +103,7 @@ def test_a_machine_too_slow_for_a_scenario_is_called_that(tmp_path: Path) -> Non
     run.requests(300, 1.0, 11.0, phase="steady", late_s=4.0)
     run.requests(100, 1.0, 2.0, phase="steady")
     headline, said = words_of(run)
-    assert "This machine sent" not in said, "it would be told twice, with other figures"
+    assert "This machine sent" not in said, "it would be reported twice, with other figures"
     assert headline.startswith(
         "This machine is too slow for the scenario: it sent 100 of 1,000 requests in time, and after 10.0 s phase "
         f"steady ended before what it waited for ({WAITED}). Nothing was killed"

@@ -222,7 +222,7 @@ def test_a_percentile_of_too_few_says_nothing(name: str, n: int, says: bool) -> 
 
 
 def test_met_is_that_all_came_true(tmp_path: Path) -> None:
-    """Each expectation is told with what was wanted and got; one unmet makes the run unmet."""
+    """Each expectation is reported with what was wanted and got; one unmet makes the run unmet."""
     study = read_study(fake_runs.oom(tmp_path / "run"))
     good = parse_expectation("containers.queue-proxy.oom_kills", ">= 1")
     bad = parse_expectation("containers.app.oom_kills", ">= 1")
