@@ -11,11 +11,10 @@ from emu.kubelet.containers import Containers
 from emu.kubelet.facts import EngineLost, Fact, HookFailed
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import Hook
+from emu.policy.kubelet.ending import LEAST_GRACE_S
 from emu.record.events import EventLog, Note, now
 from emu.runtime.api import EngineGone, Runtime
 
-_LEAST_GRACE_S = 2
-"""The kubelet leaves a container that long after SIGTERM, whatever its grace period (minimumGracePeriodInSeconds)."""
 _SIGNALLED_WITHIN_S = 10.0
 """At a pod's end hooks wait for the other containers' SIGTERM, but not for an engine that sends none."""
 _JOIN_S = 5.0
@@ -85,7 +84,7 @@ class Ending:
             self._hurried.wait(_LOOK_S)
         try:
             left_s = 0.0 if self.hurried else grace_s - (now() - began)
-            self._engine.stop(instance.id, max(_LEAST_GRACE_S if least else 0, round(left_s)))
+            self._engine.stop(instance.id, max(LEAST_GRACE_S if least else 0, round(left_s)))
         except EngineGone as gone:
             self._put(EngineLost(gone))
         except EmuError as error:

@@ -13,7 +13,7 @@ from typing import Literal
 from emu.policy.kubelet.version import EVICTION_GRACE, NEWEST, SOFT_EVICTION_GRACE, Version
 
 LEAST_GRACE_S = 2
-"""Between SIGTERM and SIGKILL, whatever a preStop hook has used."""
+"""Between SIGTERM and SIGKILL, whatever a preStop hook has used of the grace period (minimumGracePeriodInSeconds)."""
 KILLED = 137
 Reason = Literal["OOMKilled", "Completed", "Error"]
 
