@@ -36,6 +36,18 @@ def fetch(host: str, port: int, request: bytes, deadline: float, *, most_bytes: 
         return Reply(status, fields, _body(connection, fields, rest, deadline, most_bytes))
 
 
+def parse_head(head: bytes) -> tuple[int, dict[str, str]]:
+    """Status and fields, by name in lower case, of an answer's head without its empty line; ValueError where it is
+    none.
+    """
+    first, *lines = head.decode("latin-1").split("\r\n")
+    words = first.split(None, 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
+        raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{first}"')
+    pairs = (line.partition(":") for line in lines)
+    return int(words[1]), {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
 def _open(host: str, port: int, secure: bool, deadline: float) -> socket.socket:
     connection = socket.create_connection((host, port), timeout=_left(deadline))
     if not secure:
@@ -72,14 +84,9 @@ def _head(connection: socket.socket, deadline: float) -> tuple[int, dict[str, st
                 raise ValueError("EOF" if not data else "unexpected EOF")
             data += part
         head, _, data = data.partition(b"\r\n\r\n")
-        first, *lines = head.decode("latin-1").split("\r\n")
-        words = first.split(None, 2)
-        if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].isdigit():
-            raise ValueError(f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{first}"')
-        status = int(words[1])
+        status, fields = parse_head(head)
         if status == 101 or not 100 <= status < 200:
-            pairs = (line.partition(":") for line in lines)
-            return status, {name.strip().lower(): value.strip() for name, _, value in pairs}, data
+            return status, fields, data
 
 
 def _body(connection: socket.socket, fields: dict[str, str], data: bytes, deadline: float, most_bytes: int) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from emu.machine.http_client import parse_head
 from emu.messages import START_HEADER
 from emu.record.events import now
 
@@ -87,13 +88,9 @@ class Asking:
 
 
 def _read_head(head: bytes, answer: Answer) -> None:
-    first, *lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
-    words = first.split()
-    if len(words) < 2 or not words[1].isdigit():
+    try:
+        answer.status, fields = parse_head(head.partition(b"\r\n\r\n")[0])
+    except ValueError:
         answer.error = answer.error or "closed"
         return
-    answer.status = int(words[1])
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.lower() == START_HEADER.lower():
-            answer.temperature = value.strip()
+    answer.temperature = fields.get(START_HEADER.lower())
