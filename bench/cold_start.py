@@ -34,6 +34,7 @@ from emu.kubelet.pods import Pods
 from emu.kubelet.volumes import Volumes
 from emu.machine.owner import owner
 from emu.messages import ACTIVATOR_PROBE, APP, QUEUE_PORT, QUEUE_PROXY, SANDBOX, USER_PORT
+from emu.policy.kubelet.derived import NodeRules
 from emu.record.events import EventLog
 from emu.runtime import images
 from emu.runtime.docker import LABEL_RUN, Engine
@@ -118,10 +119,10 @@ def pod(engine: Engine, folder: Path) -> Iterator[Pod]:
     name = f"emu-bench-{time.monotonic_ns()}"
     cgroup = run_cgroup(str(docker.from_env().info()["CgroupDriver"]), find_cgroup2(), name)
     template, log = pod_template(PodSpec.model_validate(SPEC)), EventLog(folder / "events.jsonl")
-    memory_bytes = psutil.virtual_memory().total
+    node = NodeRules(psutil.virtual_memory().total)
     with (
         Volumes(engine, template, name, "pod", owner()) as volumes,
-        Pods(engine, cgroup, name, log, machine_memory_bytes=memory_bytes, owner=owner()) as pods,
+        Pods(engine, cgroup, name, log, node=node, owner=owner()) as pods,
     ):
         yield pods.make(template, "pod", volumes)
 
