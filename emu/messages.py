@@ -38,9 +38,8 @@ SANDBOX = "sandbox"
 USER_CONTAINER = "user-container"
 """Knative's name of the app's container, where a manifest gives none."""
 STARTED, LISTENING = "start", "listening"
-"""Words of the logs of emu's own programs that are read again: the program began, it accepts connections …"""
 PAUSED, RESUMED, NO_MORE_FREEZES = "paused", "resumed", "freezes-no-more"
-"""… and of queue-proxy's: a freeze was confirmed, a thaw, and that it asks for no more of them."""
+"""Words of the logs of emu's own programs that are read again; those on freezes are queue-proxy's."""
 
 BodyHandling = Literal["read", "slow", "ignore"]
 FOREVER = "forever"
@@ -359,8 +358,7 @@ START_HEADER = "X-Emu-Start"
 """In an answer: how warm the start was that the request waited for."""
 NETWORK_PROBE_HEADER = "K-Network-Probe"
 """In a probe of Knative's own: for whom it is (knative.dev/networking, pkg/http/header)."""
-KUBE_PROBE_AGENT, ACTIVATOR_PROBE_AGENT = "kube-probe/", "Knative-Activator-Probe"
-"""How the User-Agent begins of a request of the kubelet's or the activator's prober."""
+KUBE_PROBE_AGENT, ACTIVATOR_PROBE_AGENT = "kube-probe/", "Knative-Activator-Probe"  # how a prober's User-Agent begins
 ACTIVATOR_PROBE = (
     f"GET / HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {ACTIVATOR_PROBE_AGENT}\r\n"
     f"{NETWORK_PROBE_HEADER}: queue\r\nConnection: close\r\n\r\n"
