@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -60,6 +61,10 @@ class RunRecorder:
     def follow(self, pod: Pod) -> None:
         """Watch a pod, whose cgroup is there; it ends by itself when that goes."""
         self._send({"pod": pod.name, "cgroup": str(pod.cgroup.path)})
+
+    def follow_node(self, cgroup: Path) -> None:
+        """Watch the cgroup that all pods are in, until the recording ends."""
+        self._send({"node": str(cgroup)})
 
     def announce(self, instance: Instance) -> None:
         """Say whose cgroup will come; before the container is started."""

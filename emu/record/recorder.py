@@ -5,9 +5,9 @@ reads the control files of each pod's cgroup and of every cgroup below it, at ea
 of one of them changes, and writes the kernel's own text; what the text means is for `emu.study` to say. The tick's
 cost is system calls: descriptors are kept open, nothing is parsed that need not be, and a tick is one write.
 
-Which pods there are, and whose a cgroup is, comes on standard input, a JSON line each: a pod once its cgroup is
-there, a container before it is started (its directory's name holds the container's id under both of Docker's cgroup
-drivers). The end of standard input ends the recording.
+Which pods there are, and whose a cgroup is, comes on standard input, a JSON line each: the cgroup that all pods are
+in, where that is watched; a pod once its cgroup is there; a container before it is started (its directory's name
+holds the container's id under both of Docker's cgroup drivers). The end of standard input ends the recording.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from emu.record.events import (
 from emu.record.kernel_log import KernelLog
 from emu.record.pod_listeners import PodListeners, WatchedPod
 from emu.record.rundir import RunDir
-from emu.record.samples import HOST, SampleWriter
+from emu.record.samples import HOST, NODE, SampleWriter
 from emu.record.writing import NotRecordedError, writing
 
 FAST_FILES = (
@@ -250,7 +250,9 @@ class Recorder:
         *lines, self._input = (self._input + part).split(b"\n")
         for line in lines:
             told: dict[str, Any] = json.loads(line)
-            if "cgroup" in told:
+            if "node" in told:
+                self._watch(told["node"], NODE)
+            elif "cgroup" in told:
                 self.follow(told["pod"], told["cgroup"])
             else:
                 self._names[told["id"]] = Owner(told["pod"], told["container"], told["attempt"])
@@ -352,8 +354,8 @@ class Recorder:
             self._by_event_fd[fd] = watched
             self._poll.register(fd, select.POLLPRI | select.POLLERR)
         self._append(CgroupSeen(t=now(), **_whose(watched)))
-        pod = self._pods[owner.pod]
-        if owner.attempt is not None and owner.container != SANDBOX and not pod.listeners.tried:
+        pod = self._pods.get(owner.pod)
+        if pod and owner.attempt is not None and owner.container != SANDBOX and not pod.listeners.tried:
             self._open_listeners(pod)
 
     def _open_listeners(self, pod: WatchedPod) -> None:

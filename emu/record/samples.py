@@ -4,7 +4,8 @@ The format is text framing around raw bytes, so that a person can read it with `
 the last sample:
 
     D <source> <owner> <attempt|-> <file name> <path>\n    declares a source once, before its first use; the owner is
-                                                          `<pod>/<container>`, `<pod>/` for a whole pod, or `host`
+                                                          `<pod>/<container>`, `<pod>/` for a whole pod, `node` for
+                                                          the cgroup that all pods are in, or `host`
     S <t in ns, CLOCK_MONOTONIC> <why: tick|event>\n        begins a sample
     F <source> <length>\n<length raw bytes>\n              one file's text; a file that has not changed since
                                                           the source's last F line is left out
@@ -32,6 +33,8 @@ from emu.record.frames import FrameWriter, is_packed, read_frames
 
 HOST = Owner("", "host", None)
 """The whole machine, or the sandbox's kernel."""
+NODE = Owner("", "node", None)
+"""The cgroup that all pods of a run are in, which stands for the node's `kubepods`."""
 _FLUSH_NS = 100_000_000
 """Samples of so long are packed and written together: that costs less CPU than each by itself."""
 _LONGEST_TEXT = 2**22

@@ -104,6 +104,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             end.begun = True
             _say_what_is_not_applied(spec, log, screen)
             recorder = stack.enter_context(RunRecorder(run, log, spec.recorder.interval))
+            if spec.watches_node:
+                recorder.follow_node(cgroup.path)
             _announce(pods, recorder, freezer)
             keep = partial(_keep_going, recorder, freezer, interrupts, _Pulse(run))
             if spec.starts is not None and image is not None:

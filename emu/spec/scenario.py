@@ -21,7 +21,19 @@ from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import PodSpec
 from emu.spec.pods import NamedPodSpec
 from emu.spec.request import RequestModel, WorkSpec
-from emu.spec.values import LONGEST_NAME, MIB, Bytes, Model, Name, Seconds, SpecError, Whole, distinct
+from emu.spec.values import (
+    LONGEST_NAME,
+    MIB,
+    Bytes,
+    Limit,
+    Model,
+    Name,
+    Seconds,
+    SpecError,
+    Whole,
+    distinct,
+    startable,
+)
 from emu.spec.volumes import located
 from emu.units import format_seconds
 
@@ -67,10 +79,20 @@ class StartsSpec(Model):
 class NodeSpec(KubeletSpec):
     """The machine under the pod, and its kubelet."""
 
+    memory: Limit = None
+    """The memory that the node has for pods: memory.max of the cgroup above all of them, at least 6Mi. Their requests
+    must fit in it together, and oom_score_adj and the sizes of volumes in memory follow from it. `max`: the machine's,
+    and no limit.
+    """
     image_cache: Literal["warm", "cold"] = "warm"
     """warm: the images' files are in the page cache, charged to no limit, as on a node where the same image ran
     before; cold: the containers read their executables from disk and are charged for the pages themselves.
     """
+
+    @field_validator("memory")
+    @classmethod
+    def _memory_starts(cls, value: int | None) -> int | None:
+        return startable(value)
 
     @model_validator(mode="after")
     def _kubelet_has_it(self) -> Self:
@@ -211,6 +233,11 @@ class ScenarioSpec(Model):
     def each_pod(self) -> dict[str, PodSpec]:
         """Every pod by its name; the short form's has none."""
         return {one.name: one for one in self.pods} or {"": self.pod}
+
+    @property
+    def watches_node(self) -> bool:
+        """Whether the cgroup above all pods says more than the only pod's own."""
+        return len(self.each_pod) > 1 or self.node.memory is not None
 
     def asked_pod(self, phase: PhaseModel) -> str:
         """The name of the pod that a phase sends to."""

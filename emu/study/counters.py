@@ -26,12 +26,12 @@ def rises(study: Study, owner: Owner, counter: str, *, below: bool | None = None
     and the pod alone.
     """
     whole = bool(owner.container) if below is None else below
-    line = study.timelines.get(owner)
+    line = study.timeline_of(owner)
     told: list[tuple[float, int]] = []
     if line is not None:
         told += _values(line, counter, whole)
-    for mark in study.memory_marks:
-        if mark.owner == owner and mark.local != whole and counter in mark.values:
+    for mark in study.marks_of(owner):
+        if mark.local != whole and counter in mark.values:
             told.append((mark.t, mark.values[counter]))
     found: list[Rise] = []
     top = 0

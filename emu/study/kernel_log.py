@@ -36,6 +36,9 @@ class LoggedTask:
     pid: int
     name: str
     rss_bytes: int
+    other_bytes: int = 0
+    """Its swap and page tables."""
+    oom_score_adj: int | None = None
 
 
 @dataclass(frozen=True)
@@ -160,10 +163,20 @@ def _tasks(rows: object, page_bytes: int) -> tuple[LoggedTask, ...]:
     """The rows of the kernel's table, as far as they have a size."""
     known = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list | tuple) else []
     return tuple(
-        LoggedTask(int(row["pid"]), str(row.get("name")), int(row["rss_pages"]) * page_bytes)
+        LoggedTask(
+            int(row["pid"]),
+            str(row.get("name")),
+            int(row["rss_pages"]) * page_bytes,
+            _whole(row.get("swapents")) * page_bytes + _whole(row.get("pgtables_bytes")),
+            adj if isinstance(adj := row.get("oom_score_adj"), int) else None,
+        )
         for row in known
         if isinstance(row.get("pid"), int) and isinstance(row.get("rss_pages"), int)
     )
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _kill(

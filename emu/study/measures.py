@@ -14,6 +14,7 @@ from typing import Any
 
 from emu.messages import SANDBOX
 from emu.record.events import Owner
+from emu.record.samples import NODE
 from emu.study.counters import rises
 from emu.study.model.machine import Device
 from emu.study.model.study import Study
@@ -61,7 +62,7 @@ class Window:
     def _at_kills(self, line: Timeline, column: str) -> Iterator[int]:
         """What a cgroup held as the kernel killed in it: between two samples, so it may be more than either."""
         for kill in self.study.kills:
-            whose = {"container": kill.owner, "pod": kill.owner.whole_pod}.get(kill.level)
+            whose = {"container": kill.owner, "pod": kill.owner.whole_pod, "node": NODE}.get(kill.level)
             if whose == line.owner and self.begin_s < kill.time_s <= self.until_s:
                 held = {**kill.held, **kill.held_kernel}
                 if column in held:
@@ -131,10 +132,10 @@ class Window:
         return after - before
 
     def _has_events(self, owner: Owner) -> bool:
-        line = self.study.timelines.get(owner)
+        line = self.study.timeline_of(owner)
         if line is not None and (line.events or line.events_all):
             return True
-        return any(mark.owner == owner for mark in self.study.memory_marks)
+        return bool(self.study.marks_of(owner))
 
 
 def _read_by(t: list[float], when: float) -> int:

@@ -14,11 +14,14 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 from __future__ import annotations
 
 from emu.messages import QUEUE_PROXY
+from emu.policy.oom_victims import points
+from emu.record.events import Owner
+from emu.record.samples import NODE
 from emu.study.counters import Rise, rises, value_at
 from emu.study.culprit import culprit, victim
 from emu.study.kernel_log import LoggedKill
-from emu.study.model.instances import Instance
-from emu.study.model.kills import OomVerdict
+from emu.study.model.instances import SANDBOX, Instance, container_of
+from emu.study.model.kills import Candidate, OomVerdict
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 from emu.study.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
@@ -55,7 +58,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
     level, doubts = _level(study, kill, first)
     timeline = study.timelines.get(instance.owner)
     pod = study.timelines.get(instance.owner.whole_pod)
-    whose = pod if level == "pod" else timeline
+    whose = {"pod": pod, "node": study.node}.get(level, timeline)
     evidence, contradicts = _voices(study, kill, died)
     swap_limit = _swap_limit(first, level, instance, whose, t)
     began = study.first_request_s
@@ -91,6 +94,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         log=tuple(dict.fromkeys(line for entry in kill.logged for line in entry.lines)),
         kernel_us=first.kernel_us if first else None,
         pod=instance.pod,
+        candidates=_candidates(study, first, level, t),
     )
 
 
@@ -127,8 +131,10 @@ def _level_by_log(study: Study, instance: Instance, logged: LoggedKill | None) -
         return "container"
     if instance.cgroup and within(logged.oom_memcg, instance.cgroup):
         return "container"
-    pods = study.cgroups.get(instance.pod) or study.pod_cgroup
-    return "pod" if pods and within(logged.oom_memcg, pods) else "host"
+    pod = study.cgroups.get(instance.pod) or study.pod_cgroup
+    if pod and within(logged.oom_memcg, pod):
+        return "pod"
+    return "node" if study.pod_cgroup and within(logged.oom_memcg, study.pod_cgroup) else "host"
 
 
 def _levels_by_counters(study: Study, kill: Kill) -> list[str]:
@@ -144,6 +150,7 @@ def _levels_by_counters(study: Study, kill: Kill) -> list[str]:
 
     levels = ["container"] if near(own) else []
     levels += ["pod"] if near(pod) else []
+    levels += ["node"] if near(rises(study, NODE, "oom", below=False)) else []
     if not levels and near(below) > near(pod):
         return ["container"]
     return levels or ["host"]
@@ -230,6 +237,34 @@ def _held_kernel(logged: LoggedKill | None, level: str, whose: Timeline | None, 
     if all(value is None for value in told.values()):
         told = {name: _before(whose, name, t) for name in KERNEL_PARTS}
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _candidates(study: Study, logged: LoggedKill | None, level: str, t: float) -> tuple[Candidate, ...]:
+    """The containers that the kernel chose from, each by its process with the most points."""
+    if logged is None or level == "container":
+        return ()
+    swap = value_at(study.host.t, study.host.swap_total, t)
+    swap = study.machine.swap_bytes if swap is None else swap
+    memory = study.machine.memory_bytes if level == "host" else logged.limit_bytes
+    if memory is None or swap is None:
+        return ()
+    limit = logged.swap_limit_bytes
+    whole = memory + (swap if limit is None or level == "host" else min(limit, swap))
+    mains = {one.pid: one.owner for one in study.instances if one.pid is not None and _lives_at(one, t)}
+    found: dict[Owner, Candidate] = {}
+    for task in logged.tasks:
+        owner = mains.get(task.pid) or study.pids.get(task.pid)
+        if owner is None or task.oom_score_adj is None or container_of(owner.container) == SANDBOX:
+            continue
+        held = task.rss_bytes + task.other_bytes
+        score = points(held, task.oom_score_adj, whole)
+        if score is not None and (owner not in found or score > found[owner].points_bytes):
+            found[owner] = Candidate(owner.pod, owner.container, held, task.oom_score_adj, score)
+    return tuple(sorted(found.values(), key=lambda one: -one.points_bytes))
+
+
+def _lives_at(instance: Instance, t: float) -> bool:
+    return instance.exited_s is None or instance.exited_s >= t
 
 
 def _before(line: Timeline | None, column: str, t: float) -> int | None:

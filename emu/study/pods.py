@@ -72,7 +72,14 @@ def named(study: Study, *, by_pod: bool = False) -> Study:
         instances=[replace(one, container=name(one.pod, one.container)) for one in study.instances],
         timelines={own(owner): replace(line, owner=own(owner)) for owner, line in study.timelines.items()},
         memory_marks=[replace(one, owner=own(one.owner)) for one in study.memory_marks],
-        kills=[replace(one, container=name(one.pod, one.container)) for one in study.kills],
+        kills=[
+            replace(
+                one,
+                container=name(one.pod, one.container),
+                candidates=tuple(replace(each, container=name(each.pod, each.container)) for each in one.candidates),
+            )
+            for one in study.kills
+        ],
         docker_events=[replace(one, subject=name(one.pod, one.subject)) for one in study.docker_events],
         back_offs=[replace(one, subject=name(one.pod, one.subject)) for one in study.back_offs],
         failed_probes=[replace(one, subject=name(one.pod, one.subject)) for one in study.failed_probes],

@@ -44,6 +44,7 @@ from emu.record.events import (
     read_events,
 )
 from emu.record.rundir import RunDir
+from emu.record.samples import NODE
 from emu.study.freezes import freezer_use, measure_freezes, told_freezes
 from emu.study.kernel_log import KernelLog, read_kernel_log
 from emu.study.model.freezes import Freeze, frozen_span
@@ -74,7 +75,7 @@ def read_study(run: RunDir) -> Study:
     events = _events(study)
     _begin(study, events)
     sampled = read_timelines(run.samples, study.origin)
-    study.host, study.freezes = sampled.host, sampled.freezes
+    study.host, study.node, study.freezes = sampled.host, sampled.node, sampled.freezes
     for complaint in sampled.complaints:
         _complain(study, complaint)
     damage = Damage()
@@ -297,7 +298,7 @@ def _happenings(study: Study, events: list[Event]) -> None:
             case MemoryEventsRose():
                 owner = _owner(study, event.owner)
                 mark = MemoryMark(t, owner, event.local, event.delta, event.values)
-                study.memory_marks.append(mark)
+                (study.node_marks if owner == NODE else study.memory_marks).append(mark)
             case DockerEvent():
                 detail = {"id": event.id, "name": event.name, "time_nano": event.time_nano, **event.attributes}
                 known = mine.get(event.id)

@@ -18,7 +18,7 @@ from cgroups.values import NO_LIMIT
 from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
 from emu.record.events import LONGEST_RUN_S, Damage, Owner
-from emu.record.samples import HOST, Sample, read_samples
+from emu.record.samples import HOST, NODE, Sample, read_samples
 from emu.study.model.freezes import Freeze, frozen_span
 from emu.study.model.machine import HostTimeline
 from emu.study.model.timeline import Column, IoColumns, Timeline
@@ -70,6 +70,8 @@ class Sampled:
 
     timelines: dict[Owner, Timeline] = field(default_factory=dict)
     host: HostTimeline = field(default_factory=HostTimeline)
+    node: Timeline | None = None
+    """Of the cgroup that all pods are in; None where it was not watched."""
     pids: dict[int, Owner] = field(default_factory=dict)
     freezes: list[Freeze] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -161,6 +163,8 @@ def read_timelines(path: Path, origin: float) -> Sampled:
     for owner, table in tables.items():
         if owner == HOST:
             sampled.host = _host(table)
+        elif owner == NODE:
+            sampled.node = _timeline(NODE, table)
         else:
             before = [one for whose, one in older if whose == owner]
             known = _together([*before, table], times) if table.gone or before else table

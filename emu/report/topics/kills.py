@@ -28,6 +28,8 @@ _KERNEL = {
     "pagetables": "page tables",
     "percpu": "per-CPU data",
 }
+MOST_CANDIDATES = 6
+"""So many containers that the kernel chose from are named."""
 LONGEST = 80
 """A command is shown to so many characters."""
 KERNEL_SHARE = 0.1
@@ -92,7 +94,10 @@ def _cause(kill: OomVerdict) -> str:
     if kill.level == "host":
         text = "the machine itself had no memory left"
         return f"{text}, and its swap was full" if kill.swap_left == "machine-full" else text
-    text = f"its own limit{limit} was reached" if kill.level == "container" else f"the pod's limit{limit} was reached"
+    text = {
+        "container": f"its own limit{limit} was reached",
+        "pod": f"the pod's limit{limit} was reached",
+    }.get(kill.level, f"all pods together reached the node's limit{limit}")
     if kill.swap_left == "limit" and kill.swap_limit_bytes is not None:
         text += f", with its swap limit (memory.swap.max) of {format_bytes(kill.swap_limit_bytes)} used up"
     if kill.swap_left == "machine-full":
@@ -171,7 +176,7 @@ def _made_of(kill: OomVerdict) -> list[str]:
         for name, size in parts
         if size * 100 > whole
     ]
-    who = {"pod": "The pod", "host": kill.container}.get(kill.level, kill.container)
+    who = {"pod": "The pod", "node": "All pods together"}.get(kill.level, kill.container)
     return [f"{who} held {listed(told)} then."] if told else []
 
 
@@ -197,12 +202,28 @@ def _culprit(kill: OomVerdict) -> list[str]:
 
 def _chosen(study: Study, kill: OomVerdict) -> list[str]:
     """Why the kernel may have chosen this container: its oom_score_adj against the others'."""
+    if len(kill.candidates) > 1:
+        return [_compared(kill)]
     scores = {one.container: one.oom_score_adj for one in study.instances if one.container in study.containers}
     mine = scores.pop(kill.container, None)
     if mine is None or not scores or mine <= max(scores.values()):
         return []
     others = listed([f"{name} {score}" for name, score in scores.items()])
     return [f"The kernel prefers the process with the higher oom_score_adj: {kill.container} has {mine}, {others}."]
+
+
+def _compared(kill: OomVerdict) -> str:
+    """Those that the kernel chose from, the first one first, with what it compares."""
+    listed_ones = [
+        f"{one.container} held {format_bytes(one.held_bytes)} with oom_score_adj {one.oom_score_adj}"
+        for one in kill.candidates[:MOST_CANDIDATES]
+    ]
+    more = len(kill.candidates) - MOST_CANDIDATES
+    listed_ones += [f"{more} more"] if more > 0 else []
+    return (
+        "The kernel kills the process that has most, counting what it holds and oom_score_adj thousandths of what ran "
+        f"out: {listed(listed_ones)}."
+    )
 
 
 def _flags(study: Study) -> list[str]:

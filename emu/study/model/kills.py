@@ -24,6 +24,21 @@ class Culprit:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A container among those that the kernel chose from: its process with the most points."""
+
+    pod: str
+    container: str
+    held_bytes: int
+    """Its resident memory, swap and page tables."""
+    oom_score_adj: int
+    points_bytes: int
+    """What it held, and oom_score_adj thousandths of what ran out, swap included: the kernel kills the process with
+    most.
+    """
+
+
+@dataclass(frozen=True)
 class OomVerdict:
     """One OOM kill of a container: who hit which limit, who asked, who died, and how well we know."""
 
@@ -32,7 +47,7 @@ class OomVerdict:
     """Who lost a process."""
     attempt: int | None
     level: str
-    """Whose memory ran out: `container`, `pod` or `host`."""
+    """Whose memory ran out: `container`, `pod`, `node` (the cgroup that all pods are in) or `host`."""
     invoker: str | None = None
     """The command that asked for the memory which was not there."""
     victim: str | None = None
@@ -50,7 +65,7 @@ class OomVerdict:
     file_rss_bytes: int | None = None
     shmem_rss_bytes: int | None = None
     limit_bytes: int | None = None
-    """The limit that was hit (of the container or the pod)."""
+    """The limit that was hit (of the container, the pod or the node)."""
     usage_bytes: int | None = None
     """What the level that ran out held then."""
     held: dict[str, int] = field(default_factory=dict)
@@ -87,6 +102,10 @@ class OomVerdict:
     kernel_us: int | None = None
     pod: str = ""
     """The pod's name; empty in runs from before pods had names."""
+    candidates: tuple[Candidate, ...] = ()
+    """Whom the kernel chose from above a container's level, the most points first; empty where its table of tasks was
+    rate limited.
+    """
 
     @property
     def owner(self) -> Owner:

@@ -8,6 +8,7 @@ from typing import Any
 from emu.messages import SANDBOX
 from emu.record.events import POD_LABEL, Owner
 from emu.record.rundir import RunDir
+from emu.record.samples import NODE
 from emu.study.ends import Ends
 from emu.study.model.freezes import DYING_S, Freeze, FreezerUse
 from emu.study.model.instances import Command, Instance, PodEvent, container_of
@@ -85,6 +86,10 @@ class Study:
     """In order of start; the pod's `sandbox` container among them if it was recorded."""
     timelines: dict[Owner, Timeline] = field(default_factory=dict)
     host: HostTimeline = field(default_factory=HostTimeline)
+    node: Timeline | None = None
+    """The cgroup that all pods are in; None where it was not watched."""
+    node_marks: list[MemoryMark] = field(default_factory=list)
+    """As `memory_marks`, of that cgroup."""
     requests: list[Request] | None = None
     """None where no request was ever recorded (no requests.jsonl)."""
     ends: Ends = field(default_factory=Ends)
@@ -120,6 +125,14 @@ class Study:
     """Each single time: `subject` is the container, `text` the message."""
     other_kills: list[str] = field(default_factory=list)
     """Commands outside the pod that the kernel killed because the whole machine had no memory left."""
+
+    def timeline_of(self, owner: Owner) -> Timeline | None:
+        """The timeline of a container instance, of a pod, or of the cgroup that all pods are in."""
+        return self.node if owner == NODE else self.timelines.get(owner)
+
+    def marks_of(self, owner: Owner) -> list[MemoryMark]:
+        """When memory.events of such a cgroup rose."""
+        return self.node_marks if owner == NODE else [mark for mark in self.memory_marks if mark.owner == owner]
 
     @property
     def pods(self) -> list[Owner]:
