@@ -95,17 +95,17 @@ class Evictions:
 
     def _observed(self, t: float) -> dict[str, Observation] | None:
         """The two signals; None where the kernel does not say. The root has no memory.current: what it uses is anon
-        and file, without kernel memory.
+        and file, without kernel memory. A node that has memory of its own holds nothing but pods.
         """
         stat = self._root.memory.stat
         if stat is None or stat.anon is None or stat.file is None:
             return None
-        most = self._node.kubepods_max
+        most, of_pods = self._node.kubepods_max, _working_set(self._kubepods) or 0
         return observations(
             capacity=self._node.memory_bytes,
-            node_working_set=working_set(stat.anon + stat.file, stat.inactive_file or 0),
+            node_working_set=working_set(stat.anon + stat.file, stat.inactive_file or 0) if most is None else of_pods,
             kubepods_max=self._node.memory_bytes if most is None else most,
-            kubepods_working_set=_working_set(self._kubepods) or 0,
+            kubepods_working_set=of_pods,
             t=t,
         )
 

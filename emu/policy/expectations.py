@@ -39,6 +39,7 @@ ROOTS = (
     "containers",
     "pod",
     "pods",
+    "node",
     "requests",
     "oom_kills",
     "stalls",

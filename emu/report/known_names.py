@@ -10,6 +10,7 @@ from typing import Any
 from emu.policy.expectations import COUNT, COUNTED
 from emu.record.events import Owner, ScaleDecided
 from emu.record.rundir import RunDir
+from emu.record.samples import NODE
 from emu.report.summary import summarize
 from emu.spec import ScenarioSpec
 from emu.study.model.freezes import FreezerUse
@@ -36,6 +37,7 @@ def names_of(spec: ScenarioSpec) -> dict[str, Any]:
             owner = Owner(pod, name, 0)
             study.timelines[owner] = Timeline(owner)
         study.timelines[Owner(pod, "", None)] = Timeline(Owner(pod, "", None))
+    study.node = Timeline(NODE) if spec.watches_node else None
     study.phases = [PhaseSpan(phase.name, 0.0, 0.0, 0.0) for phase in spec.load.phases]
     study.freezer = None if spec.pod.freezer is None else FreezerUse()
     if spec.pod.autoscaling is not None:

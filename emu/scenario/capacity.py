@@ -28,9 +28,16 @@ def lacking(plays: dict[str, ScenarioSpec], place: str, memory_bytes: int, swap_
                     f"it has {format_bytes(memory_bytes)}, and the sandbox's memory is a part of it",
                     "lower sandbox.memory",
                 )
-        if spec.node.eviction_hard and (why := spec.node.refused(memory)) is not None:
+        node = memory if spec.node.memory is None else spec.node.memory
+        if spec.node.eviction_hard and (why := spec.node.refused(node)) is not None:
             fix = "lower node.evictionHard" + (", or raise sandbox.memory" if place == SANDBOX else "")
-            yield EmuError(f"{name}: a kubelet would not start on a node of {format_bytes(memory)}", why, fix)
+            yield EmuError(f"{name}: a kubelet would not start on a node of {format_bytes(node)}", why, fix)
+        if spec.node.memory is not None and spec.node.memory > memory:
+            yield EmuError(
+                f"{name}: node.memory of {format_bytes(spec.node.memory)} is more than the machine has",
+                f"it has {format_bytes(memory)}, and would run out first",
+                f"lower node.memory, or {_larger(place)}",
+            )
         for pod in spec.each_pod.values():
             yield from _of_pod(name, pod, memory, swap, place)
 
@@ -60,8 +67,12 @@ def _requests(container: ContainerSpec) -> Resources:
     return Resources({MEMORY: container.resources.requests.memory or 0})
 
 
+def _larger(place: str) -> str:
+    return "raise sandbox.memory" if place == SANDBOX else "run it on a larger machine"
+
+
 def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
-    size = "raise sandbox.memory" if place == SANDBOX else "run it on a larger machine"
+    size = _larger(place)
     inits = {one.name: one for one in pod.init_containers}
     asked = effective(
         [_requests(one) for name, one in pod.containers.items() if name not in inits],

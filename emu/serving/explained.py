@@ -62,10 +62,12 @@ def _settings(node: NodeRules) -> str:
 
 def _machine(node: NodeRules) -> list[Value]:
     kept = node.memory_bytes - node.allocatable
+    what = "MemTotal" if node.kubepods_max is None else "node.memory"
+    how = f"{what} - evictionHard of {format_bytes(kept)}" if kept else what
     return [
-        Value("MemTotal", str(node.memory_bytes)),
+        Value(what, str(node.memory_bytes)),
         Value("SwapTotal", str(node.swap_bytes)),
-        Value("allocatable", str(node.allocatable), f"MemTotal - evictionHard of {format_bytes(kept)}"),
+        Value("allocatable", str(node.allocatable), how),
     ]
 
 

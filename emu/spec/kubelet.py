@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from emu.policy.kubelet.derived import NodeRules
 from emu.policy.kubelet.memory import MemoryQos
@@ -30,7 +30,7 @@ from emu.policy.kubelet.version import (
     parse_version,
     shown,
 )
-from emu.spec.values import Model, SpecError, number
+from emu.spec.values import Limit, Model, SpecError, number, startable
 
 _QUOTE = 'write it in quotes, as in "1.34"'
 
@@ -90,6 +90,11 @@ class MemorySwapSpec(Model):
 class KubeletSpec(Model):
     """The part of the node that its kubelet decides."""
 
+    memory: Limit = None
+    """The memory of the node, all of it for pods: memory.max of the cgroup that they are in, at least 6Mi. It bounds
+    their requests together and the size of volumes in memory, and oom_score_adj is computed with it. `max`: the
+    machine's, without a limit.
+    """
     kubernetes: KubernetesVersion = shown(NEWEST)
     """The Kubernetes version whose rules turn requests and limits into control files: 1.22 to 1.37, in quotes."""
     memory_qos: Annotated[MemoryQosSpec | None, Field(alias="memoryQoS")] = None
@@ -106,15 +111,22 @@ class KubeletSpec(Model):
     that is available, on the node or of what all pods may use. Default: no eviction.
     """
 
+    @field_validator("memory")
+    @classmethod
+    def _memory_starts(cls, value: int | None) -> int | None:
+        return startable(value)
+
     @property
     def version(self) -> Version:
         """The Kubernetes version."""
         return parse_version(self.kubernetes)
 
     def rules(self, memory_bytes: int, swap_bytes: int) -> NodeRules:
-        """On a machine of this size."""
+        """On a machine of this size. A node with memory of its own sets nothing aside unless it evicts."""
         found = thresholds(ThresholdSettings(self.eviction_hard or DEFAULT_HARD))
-        allocatable = node_memory(memory_bytes, hard=found).allocatable
+        memory_bytes = memory_bytes if self.memory is None else self.memory
+        kept = found if self.eviction_hard or self.memory is None else ()
+        allocatable = node_memory(memory_bytes, hard=kept).allocatable
         qos = self.memory_qos
         return NodeRules(
             memory_bytes=memory_bytes,
@@ -126,6 +138,7 @@ class KubeletSpec(Model):
             swap_behavior=self.memory_swap.swap_behavior,
             single_process_oom_kill=self.single_process_oom_kill,
             allocatable_bytes=allocatable,
+            kubepods_max=self.memory,
             eviction=tuple(found) if self.eviction_hard else (),
         )
 

@@ -15,6 +15,7 @@ from pydantic import (
 
 from emu.policy.kubelet.version import SIDECARS, shown
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
+from emu.spec import fitting
 from emu.spec.container import ContainerSpec, InitContainerSpec
 from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
@@ -25,14 +26,12 @@ from emu.spec.values import (
     LONGEST_NAME,
     MIB,
     Bytes,
-    Limit,
     Model,
     Name,
     Seconds,
     SpecError,
     Whole,
     distinct,
-    startable,
 )
 from emu.spec.volumes import located
 from emu.units import format_seconds
@@ -79,20 +78,10 @@ class StartsSpec(Model):
 class NodeSpec(KubeletSpec):
     """The machine under the pod, and its kubelet."""
 
-    memory: Limit = None
-    """The memory that the node has for pods: memory.max of the cgroup above all of them, at least 6Mi. Their requests
-    must fit in it together, and oom_score_adj and the sizes of volumes in memory follow from it. `max`: the machine's,
-    and no limit.
-    """
     image_cache: Literal["warm", "cold"] = "warm"
     """warm: the images' files are in the page cache, charged to no limit, as on a node where the same image ran
     before; cold: the containers read their executables from disk and are charged for the pages themselves.
     """
-
-    @field_validator("memory")
-    @classmethod
-    def _memory_starts(cls, value: int | None) -> int | None:
-        return startable(value)
 
     @model_validator(mode="after")
     def _kubelet_has_it(self) -> Self:
@@ -284,6 +273,12 @@ class ScenarioSpec(Model):
                 fix="remove one of them",
                 at=("node", "evictionHard"),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pods_fit_on_the_node(self) -> Self:
+        if self.node.memory is not None:
+            fitting.check(self.each_pod, self.node.memory, self.node.rules(self.node.memory, 0).allocatable)
         return self
 
     @model_validator(mode="after")

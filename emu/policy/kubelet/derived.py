@@ -43,7 +43,7 @@ class NodeRules:
     """A node: its machine, its Kubernetes version and what its kubelet is configured to do."""
 
     memory_bytes: int
-    """MemTotal."""
+    """MemTotal; of a node that has a limit of its own, that."""
     swap_bytes: int = 0
     version: Version = NEWEST
     memory_qos: MemoryQos | None = None
@@ -126,7 +126,8 @@ def node_values(levels: Levels, node: NodeRules) -> list[Value]:
     """What the node's cgroup of all pods (kubepods) gets."""
     how = _reserved("memory requests of all pods", node)
     rules = _rules(node.version, RESERVATION_POLICY)
-    return [Value(file, value, how, rules) for file, value in levels.kubepods.items()]
+    most = [] if node.kubepods_max is None else [Value("memory.max", str(node.kubepods_max), "node.memory")]
+    return [*most, *(Value(file, value, how, rules) for file, value in levels.kubepods.items())]
 
 
 def class_values(qos: QosClass, levels: Levels, node: NodeRules) -> list[Value]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emu.record.events import POD_LABEL, SCALE_DOWN
+from emu.record.samples import NODE
 from emu.report.page.canvas import EVENT_LEGEND, LEGEND, MOST_POINTS, Canvas, Label, Panel, safe
 from emu.report.page.downsample import keep_peaks
 from emu.report.page.scale import ByteScale
@@ -55,6 +56,7 @@ def memory_panels(canvas: Canvas, study: Study, summary: dict[str, Any]) -> None
     for lane in every:
         if lane in drawn:
             _lane(canvas, lane, summary, _SMALLER.get(len(drawn), _SMALLEST))
+    _node(canvas, study, summary)
 
 
 def _lane(canvas: Canvas, lane: Lane, summary: dict[str, Any], share: float) -> None:
@@ -109,6 +111,22 @@ def _pod(canvas: Canvas, study: Study, whose: str, known: dict[str, Any], share:
     _stack(canvas, panel, lines, scale)
     _limit_lines(canvas, panel, limits, scale)
     _events(canvas, study.memory_marks, POD_LABEL)
+
+
+def _node(canvas: Canvas, study: Study, summary: dict[str, Any]) -> None:
+    """One panel for the cgroup that all pods are in, with a cross for each kill because it was full."""
+    if study.node is None or not study.node.t:
+        return
+    lines = [study.node]
+    limits = _limits([], lines)
+    scale = _scale(lines, limits)
+    title = _title("<b>node</b>, all pods together", summary.get("node") or {})
+    panel = canvas.panel(title, 120, **scale.axis(4))
+    _stack(canvas, panel, lines, scale)
+    _limit_lines(canvas, panel, limits, scale)
+    kills = [kill for kill in study.kills if kill.level == NODE.container]
+    _kills(canvas, panel, kills, [], scale)
+    _events(canvas, study.node_marks, NODE.container)
 
 
 def _title(name: str, known: dict[str, Any]) -> str:
@@ -380,7 +398,7 @@ def _own_marks(marks: list[MemoryMark], name: str) -> list[MemoryMark]:
     """
     mine = [mark for mark in marks if mark.label == name]
     local = [mark for mark in mine if mark.local]
-    return local or ([] if name == POD_LABEL else mine)
+    return local or ([] if name in (POD_LABEL, NODE.container) else mine)
 
 
 def _rise(counter: str, rise: int, total: int | None) -> str:

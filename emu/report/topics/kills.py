@@ -221,8 +221,8 @@ def _compared(kill: OomVerdict) -> str:
     more = len(kill.candidates) - MOST_CANDIDATES
     listed_ones += [f"{more} more"] if more > 0 else []
     return (
-        "The kernel kills the process that has most, counting what it holds and oom_score_adj thousandths of what ran "
-        f"out: {listed(listed_ones)}."
+        "The kernel kills the process that has most, counting what it holds and oom_score_adj thousandths of what "
+        f"ran out: {listed(listed_ones)}."
     )
 
 

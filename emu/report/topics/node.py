@@ -1,0 +1,76 @@
+"""The cgroup that all pods are in, which stands for the node: what it held, and whom the kernel chose when it was
+full.
+"""
+
+from __future__ import annotations
+
+from emu.record.samples import NODE as NODE_OWNER
+from emu.report.topics.topic import Figures, Listing, Topic
+from emu.study.measures import PEAKS, Window, last, times
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Study
+from emu.units import format_bytes
+
+LEVEL = "node"
+
+
+def figures(study: Study) -> Figures:
+    """`node`: as a pod has them; null in a run that did not record it."""
+    line = study.node
+    if line is None:
+        return {"node": None}
+    window, page = Window(study), study.machine.page_bytes
+    return {
+        "node": {
+            "memory_limit_bytes": last(line.limit),
+            **{name: window.peak([line], column) for name, column in PEAKS.items()},
+            "memory_peak_bytes": line.memory_peak,
+            "memory_held_gib_seconds": window.held([line], "memory_current"),
+            "refault_bytes": times(window.counted([line], "refaults"), page),
+            "swap_refault_bytes": times(window.counted([line], "refaults_anon"), page),
+            "major_faults": window.counted([line], "pgmajfault"),
+            "oom_kills": len(_kills(study)),
+            "memory_events": window.events([NODE_OWNER], below=True),
+            "memory_events_local": window.events([NODE_OWNER], below=False),
+        }
+    }
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
+    """Its OOM kills are in that of all kills."""
+    return []
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """How near its limit it came, where it killed nobody."""
+    node = summary["node"]
+    if node is None or node["memory_limit_bytes"] is None or node["memory_peak_bytes"] is None or _kills(study):
+        return []
+    most, limit = format_bytes(node["memory_peak_bytes"]), format_bytes(node["memory_limit_bytes"])
+    return [f"All pods together held at most {most} of the node's {limit}."]
+
+
+def listing(study: Study) -> Listing | None:
+    """Whom the kernel chose from when the node was full."""
+    rows = tuple(
+        (
+            f"{kill.time_s:.3f} s",
+            one.container,
+            format_bytes(one.held_bytes),
+            one.oom_score_adj,
+            format_bytes(one.points_bytes) if one.points_bytes >= 0 else f"-{format_bytes(-one.points_bytes)}",
+            "killed" if (one.pod, one.container) == (kill.pod, kill.container) else None,
+        )
+        for kill in _kills(study)
+        for one in kill.candidates
+    )
+    hints = ("Points are what a process holds and oom_score_adj thousandths of the node's memory and swap.",)
+    heads = ("node full at", "container", "held", "oom_score_adj", "points", "victim")
+    return Listing(heads, rows, hints) if rows else None
+
+
+def _kills(study: Study) -> list[OomVerdict]:
+    return [kill for kill in study.kills if kill.level == LEVEL]
+
+
+NODE = Topic("Node, out of memory", figures, headline, sentences, listing)
