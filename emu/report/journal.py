@@ -9,6 +9,7 @@ from typing import Any, Literal
 from emu.files.regular import read_lines
 from emu.machine import output
 from emu.record.events import Owner
+from emu.record.samples import NODE
 from emu.report.topics.kills import victim_words
 from emu.report.topics.machine import machine_short_at
 from emu.report.topics.reasons import reason_words
@@ -102,8 +103,8 @@ def _notable(study: Study) -> Iterator[Entry]:
             took = format_seconds(start.first_byte_s - start.arrived_s)
             text = f"the first byte of its answer came after {took}, status {start.status}"
             yield Entry(start.first_byte_s, "emu", text, detail)
-    for owner in study.timelines:
-        yield from _counted(study, owner)
+    for owner in (*study.timelines, NODE):
+        yield from _counted(study, owner, below=False if owner == NODE else None)
     for happening in (*study.pod_statuses, *study.back_offs, *study.evictions, *study.notes):
         yield Entry(happening.t, "emu", _words(study, happening), happening.detail)
     for event in study.pod_events:
@@ -199,11 +200,11 @@ def _containers(study: Study) -> Iterator[Entry]:
             yield Entry(one.exited_s, "emu", f"{name} ended with exit code {one.exit_code}: {why}{flag}", detail)
 
 
-def _counted(study: Study, owner: Owner) -> Iterator[Entry]:
-    """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them."""
-    groups = rises(study, owner, "oom_group_kill")
+def _counted(study: Study, owner: Owner, *, below: bool | None = None) -> Iterator[Entry]:
+    """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them. `below` as in `rises`."""
+    groups = rises(study, owner, "oom_group_kill", below=below)
     for name in ("oom", "oom_kill", "oom_group_kill"):
-        for rise in rises(study, owner, name):
+        for rise in rises(study, owner, name, below=below):
             detail = {"container": owner.label, "attempt": owner.attempt, "counter": name, "by": rise.by}
             whose = owner.label if owner.container else _pod(study, owner.pod)
             text = f"memory.events of {whose}: {name} +{rise.by}"

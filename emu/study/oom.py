@@ -85,7 +85,9 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         culprit=culprit(study, instance, kill.logged, level),
         swap_bytes=_before(timeline, "swap", t),
         swap_limit_bytes=swap_limit,
-        swap_left=_swap_left(study, first, whose, swap_limit, t),
+        swap_left="not-allowed"
+        if _nobody_may_swap(study, instance, level)
+        else _swap_left(study, first, whose, swap_limit, t),
         in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
         in_backlog=_before(pod, "backlog", t) if instance.container == QUEUE_PROXY else None,
         after_first_request_s=None if began is None or began > t else t - began,
@@ -190,6 +192,13 @@ def _swap_limit(
         return logged.swap_limit_bytes
     read = _before(whose, "swap_limit", t)
     return instance.swap_max if read is None and level == "container" else read
+
+
+def _nobody_may_swap(study: Study, instance: Instance, level: str) -> bool:
+    """Whether no container below the pod's or node's limit that was hit may use swap."""
+    pods = {"pod": {instance.pod}, "node": {one.pod for one in study.instances}}.get(level, set())
+    below = [one for one in study.instances if one.pod in pods and container_of(one.container) != SANDBOX]
+    return bool(below) and all(one.swap_max == 0 for one in below)
 
 
 def _swap_left(

@@ -103,7 +103,7 @@ def test_things_that_do_not_compare_are_told() -> None:
     ("name", "text", "part"),
     [
         ("container.app.oom_kills", ">= 1", "did you mean 'containers.app.oom_kills'"),
-        ("nonsense", ">= 1", "known: "),
+        ("gibberish", ">= 1", "known: "),
         ("containers..oom_kills", ">= 1", "empty part"),
         ("requests.sent", "", "no valid comparison"),
         ("requests.sent", ">= ", "no valid comparison"),
