@@ -226,7 +226,8 @@ class ScenarioSpec(Model):
     @property
     def watches_node(self) -> bool:
         """Whether the cgroup above all pods says more than the only pod's own."""
-        return len(self.each_pod) > 1 or self.node.memory is not None
+        scaled = any(one.autoscaling is not None and one.autoscaling.max_scale != 1 for one in self.each_pod.values())
+        return scaled or len(self.each_pod) > 1 or self.node.memory is not None
 
     def asked_pod(self, phase: PhaseModel) -> str:
         """The name of the pod that a phase sends to."""

@@ -13,14 +13,14 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 
 from __future__ import annotations
 
-from emu.messages import QUEUE_PROXY
+from emu.messages import QUEUE_PROXY, SANDBOX
 from emu.policy.oom_victims import points
 from emu.record.events import Owner
 from emu.record.samples import NODE
 from emu.study.counters import Rise, rises, value_at
 from emu.study.culprit import culprit, victim
 from emu.study.kernel_log import LoggedKill
-from emu.study.model.instances import SANDBOX, Instance, container_of
+from emu.study.model.instances import Instance, container_of
 from emu.study.model.kills import Candidate, OomVerdict
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline

@@ -279,6 +279,11 @@ def _pod_peaks(study: Study, summary: Figures) -> Iterator[tuple[Cell, ...]]:
             over = sparkline(study, of_pods(study, pods).pod_timelines)
             peaks = (size(_most(every, f"{part}_peak_bytes")) for part in _PARTS)
             yield (f"pod {load}" if len(loads) > 1 else "pod", *peaks, whole, over)
+    node = summary["node"]
+    if study.node is not None and node and node["memory_peak_bytes"] is not None:
+        whole = of_limit(node["memory_peak_bytes"], node["memory_limit_bytes"])
+        peaks = (size(node[f"{part}_peak_bytes"]) for part in _PARTS)
+        yield ("node", *peaks, whole, sparkline(study, [study.node]))
 
 
 def _most(pods: list[Figures], name: str) -> int | None:
@@ -288,8 +293,9 @@ def _most(pods: list[Figures], name: str) -> int | None:
 def _totals(study: Study, summary: Figures) -> Listing:
     """Without the amounts of which there is nothing."""
     known = {**summary["containers"], **_pods_of(study, summary)}
+    known |= {"node": summary["node"]} if summary["node"] else {}
     shown = [
-        (head, key) for head, key in _TOTALS if not key.endswith("_bytes") or any(one[key] for one in known.values())
+        (head, key) for head, key in _TOTALS if not key.endswith("_bytes") or any(one.get(key) for one in known.values())
     ]
     heads = ("", "limit", "memory.high", *(head for head, _ in shown))
     rows = tuple(_total(name, one, [key for _, key in shown]) for name, one in known.items())
@@ -315,7 +321,7 @@ def _pods_of(study: Study, summary: Figures) -> dict[str, Figures]:
 
 def _total(name: str, known: Figures, keys: list[str]) -> tuple[Cell, ...]:
     limit, high = known["memory_limit_bytes"], known.get("memory_high_bytes")
-    values = (_cell(key, known[key]) for key in keys)
+    values = (_cell(key, known.get(key)) for key in keys)
     return (Name(name), "none" if limit is None else Size(limit), None if high is None else Size(high), *values)
 
 

@@ -5,7 +5,7 @@ full.
 from __future__ import annotations
 
 from emu.record.samples import NODE as NODE_OWNER
-from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.study.measures import PEAKS, Window, last, times
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
@@ -36,11 +36,6 @@ def figures(study: Study) -> Figures:
     }
 
 
-def headline(study: Study, summary: Figures) -> list[str]:
-    """Its OOM kills are in that of all kills."""
-    return []
-
-
 def sentences(study: Study, summary: Figures) -> list[str]:
     """How near its limit it came, where it killed nobody."""
     node = summary["node"]
@@ -65,7 +60,7 @@ def listing(study: Study) -> Listing | None:
         for one in kill.candidates
     )
     hints = ("Points are what a process holds and oom_score_adj thousandths of the node's memory and swap.",)
-    heads = ("node full at", "container", "held", "oom_score_adj", "points", "victim")
+    heads = ("node full at", Column("container", number=False), "held", "oom_score_adj", "points", "victim")
     return Listing(heads, rows, hints) if rows else None
 
 
@@ -73,4 +68,4 @@ def _kills(study: Study) -> list[OomVerdict]:
     return [kill for kill in study.kills if kill.level == LEVEL]
 
 
-NODE = Topic("Node, out of memory", figures, headline, sentences, listing)
+NODE = Topic("Node, out of memory", figures, sentences=sentences, listing=listing)

@@ -13,6 +13,7 @@ from emu.report.topics.inits import INITS
 from emu.report.topics.kills import KILLS
 from emu.report.topics.machine import MACHINE
 from emu.report.topics.memory import MEMORY
+from emu.report.topics.node import NODE
 from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
 from emu.report.topics.requests import REQUESTS
@@ -25,8 +26,8 @@ from emu.report.topics.topic import Figures, Topic
 from emu.study.model.study import Study
 
 TOPICS = (
-    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, STALLS, EVICTIONS, SCALE_TO_ZERO, SERVICES,
-    FREEZES, MACHINE, INITS, SIDECARS,
+    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, STALLS, EVICTIONS, SCALE_TO_ZERO,
+    SERVICES, FREEZES, MACHINE, INITS, SIDECARS,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
