@@ -45,6 +45,7 @@ from emu.record.events import (
     KubeletEvent,
     MemoryEventsRose,
     Note,
+    OfCgroup,
     OfPod,
     OomKillLogged,
     Owner,
@@ -58,7 +59,7 @@ from emu.record.events import (
     RunFailed,
 )
 from emu.record.rundir import RunDir
-from emu.record.samples import HOST, SampleWriter
+from emu.record.samples import HOST, NODE, SampleWriter
 from emu.runtime.api import OWN_VOLUME, VolumeKind
 from emu.runtime.docker import ContainerRequest, Engine, Executed
 from emu.runtime.podcgroup import PodCgroup
@@ -252,8 +253,9 @@ class FakeRun:
         return ORIGIN + self.now
 
     def event(self, event: Event) -> None:
-        """Append any event; those of a pod are of this one."""
-        self._events.append(replace(event, pod=self.name) if isinstance(event, OfPod) else event)
+        """Append any event; those of a pod are of this one. The node's is of none."""
+        mine = isinstance(event, OfPod) and not (isinstance(event, OfCgroup) and event.owner == NODE)
+        self._events.append(replace(event, pod=self.name) if mine else event)
 
     def start(
         self,
@@ -344,6 +346,10 @@ class FakeRun:
         self._samples.put(self._vmstat, f"allocstall_normal {self.stalls}\nallocstall_movable 5\n".encode())
         self._samples.end(round(self.t * 1e9), why)
         self.samples_taken += 1
+
+    def put(self, whose: Owner, file: str, path: str, text: str) -> None:
+        """Have the next sample hold another control file, which does not change."""
+        self._samples.put(self._samples.declare(whose, file, path), text.encode())
 
     def _put(self) -> None:
         for name in LEVELS:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from cgroups.group import Cgroup, own_cgroup
@@ -24,6 +23,7 @@ MIB = 2**20
 SCENARIO = """
 name: controls
 question: Are all controls where the kernel can see them?
+node: {memory: 1Gi}
 pod:
   memory: {max: 512Mi}
   queueProxy:
@@ -85,9 +85,17 @@ def test_the_pod_is_above_its_containers(pod: Callable[[str], Seen]) -> None:
     assert Cgroup(parents.pop()).memory.max == 512 * MIB
 
 
+def test_the_node_is_above_the_pod(pod: Callable[[str], Seen]) -> None:
+    """Above the pod is its class's cgroup, and above that the node's, which alone has the node's limit."""
+    class_ = pod("app").cgroup.path.parent.parent
+    assert "Burstable" in class_.name
+    assert str(Cgroup(class_).memory.max) == "max"
+    assert Cgroup(class_.parent).memory.max == 1024 * MIB
+
+
 def test_oom_score_adj_is_the_kubelets(pod: Callable[[str], Seen]) -> None:
-    """Each process carries the score that the kubelet would give by QoS class and request."""
-    total = psutil.virtual_memory().total
+    """Each process carries the score that the kubelet would give by QoS class and request, on a node of this size."""
+    total = 1024 * MIB
     proxy = Container("queue-proxy", Resources.of(Asked(memory_limit=64 * MIB, cpu_limit=500)))
     app = Container("app", Resources.of(Asked(memory_request=256 * MIB)))
     asked = stored(Pod([proxy, app]))

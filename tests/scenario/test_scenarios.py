@@ -118,6 +118,30 @@ def test_the_kernels_counters_and_its_log_tell_of_the_same_kills(emu_run: EmuRun
     )
 
 
+@part_of("node-oom")
+def test_the_kernel_kills_whom_the_points_foretold(emu_run: EmuRun) -> None:
+    """node-oom: the kernel's log names the cgroup above all pods as the one that ran out; oom_score_adj is what was
+    derived before, no container and no pod met a limit of its own, and whoever has most points died.
+    """
+    done = emu_run("node-oom")
+    (kill,) = done.summary["oom_kills"]
+    run_id = done.summary["run_id"].replace("-", "_")
+    (line,) = [line for line in done.run.kmsg.read_text().splitlines() if "oom-kill:constraint=" in line]
+    ran_out = line.split("oom_memcg=")[1].split(",")[0].replace("-", "_")
+    assert ran_out.removesuffix(".slice").endswith(run_id)
+    foretold = {"cheap": 1000, "usual": 1000 - 1000 * 80 // 192, "dear": -997}
+    assert {one["pod"]: one["oom_score_adj"] for one in kill["candidates"]} == foretold
+    whole = kill["limit_bytes"] + done.summary["machine"]["swap_bytes"]
+    assert all(
+        one["points_bytes"] == one["held_bytes"] + one["oom_score_adj"] * whole // 1000 for one in kill["candidates"]
+    )
+    assert max(kill["candidates"], key=lambda one: one["points_bytes"])["pod"] == kill["pod"] == "cheap"
+    for pod in done.summary["pods"].values():
+        assert pod["memory_events_local"]["oom"] == 0
+        assert pod["containers"]["web"]["memory_events"]["max"] == 0
+    assert done.summary["node"]["memory_events_local"]["oom"] >= 1
+
+
 def _statuses(done: Finished) -> list[str]:
     return [event.status for event in read_events(done.run.events) if isinstance(event, PodStatus)]
 

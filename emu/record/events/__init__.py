@@ -87,6 +87,7 @@ __all__ = [
     "MemoryReclaimed",
     "Note",
     "OfCgroup",
+    "OfCgroup",
     "OfContainer",
     "OfPod",
     "OomKillLogged",

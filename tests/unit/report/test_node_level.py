@@ -1,0 +1,71 @@
+"""Kills because all pods together reached the node's limit: the level, the words, the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emu.record.events import MemoryEventsRose
+from emu.record.samples import NODE
+from emu.report.finish import finish
+from emu.report.journal import entries
+from emu.report.summary import summarize
+from emu.study.study import read_study
+from tests.fakes import MIB, FakeRun
+
+LIMIT = 128 * MIB
+PATH = "/sys/fs/cgroup/emu/emu-full-node"
+
+
+def full_node(path: Path) -> FakeRun:
+    """A run whose queue-proxy is killed because the node is full; the kernel's log cannot be read."""
+    run = FakeRun(path, name="full-node")
+    run.start("sandbox")
+    run.start("app", memory_max=256 * MIB)
+    run.start("queue-proxy", memory_max=None)
+    stat = f"anon {120 * MIB}\nfile {4 * MIB}\nshmem 0\nkernel {4 * MIB}\nsock 0\n"
+    texts = {"memory.current": f"{LIMIT}\n", "memory.max": f"{LIMIT}\n", "memory.stat": stat}
+    for file, text in texts.items():
+        run.put(NODE, file, f"{PATH}/{file}", text)
+    run.advance(2.0, {"app": {"anon": 100 * MIB}, "queue-proxy": {"anon": 20 * MIB}})
+    for local in (True, False):
+        run.event(
+            MemoryEventsRose(
+                t=run.t, label="node", attempt=None, path=PATH, local=local, delta={"oom": 1}, values={"oom": 1}
+            )
+        )
+    run.oom("queue-proxy", level="host", log="none")
+    run.advance(3.0)
+    return run
+
+
+def test_a_full_node_is_neither_a_container_nor_the_machine(tmp_path: Path) -> None:
+    """The counters of the cgroup above the pods decide; its limit and what all pods held are told."""
+    study = read_study(full_node(tmp_path / "run").finish())
+    (kill,) = study.kills
+    assert (kill.level, kill.container, kill.limit_bytes, kill.usage_bytes) == ("node", "queue-proxy", LIMIT, LIMIT)
+    assert kill.held["anon"] == 120 * MIB
+    assert [pod.pod for pod in study.pods] == ["emu-fake"]
+
+
+def test_the_words_name_the_node(tmp_path: Path) -> None:
+    """Headline, journal and page say whose memory ran out; no figure of a container or pod has it."""
+    run = full_node(tmp_path / "run").finish()
+    study, summary = read_study(run), finish(run).summary
+    assert "all pods together reached the node's limit of 128 MiB" in summary["verdict"]["headline"]
+    assert any(
+        text.startswith("All pods together held 120 MiB of anonymous") for text in summary["verdict"]["sentences"]
+    )
+    node = summary["node"]
+    assert (node["memory_limit_bytes"], node["memory_peak_bytes"], node["oom_kills"]) == (LIMIT, LIMIT, 1)
+    assert node["memory_events_local"]["oom"] == 1
+    said = [entry.text for entry in entries(study)]
+    assert "memory.events of node: oom +1" in said
+    assert "node, all pods together · peak 128 MiB · 1 OOM kill" in run.report.read_text()
+
+
+def test_an_older_run_has_no_node(tmp_path: Path) -> None:
+    """It was not recorded, which is not 0."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    run.advance(1.0)
+    assert summarize(read_study(run.finish()))["node"] is None
