@@ -87,7 +87,6 @@ __all__ = [
     "MemoryReclaimed",
     "Note",
     "OfCgroup",
-    "OfCgroup",
     "OfContainer",
     "OfPod",
     "OomKillLogged",
