@@ -295,7 +295,9 @@ def _totals(study: Study, summary: Figures) -> Listing:
     known = {**summary["containers"], **_pods_of(study, summary)}
     known |= {"node": summary["node"]} if summary["node"] else {}
     shown = [
-        (head, key) for head, key in _TOTALS if not key.endswith("_bytes") or any(one.get(key) for one in known.values())
+        (head, key)
+        for head, key in _TOTALS
+        if not key.endswith("_bytes") or any(one.get(key) for one in known.values())
     ]
     heads = ("", "limit", "memory.high", *(head for head, _ in shown))
     rows = tuple(_total(name, one, [key for _, key in shown]) for name, one in known.items())
