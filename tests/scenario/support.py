@@ -24,7 +24,7 @@ from emu.runtime.docker import LABEL_RUN, Engine
 from emu.runtime.podcgroup import PARENT
 from tests import consistency
 
-DEADLINE_S = 300.0
+DEADLINE_S = 600.0
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 EMU = (sys.executable, "-m", "emu")
 
@@ -147,6 +147,16 @@ def run_going(engine: Engine, scenario: str, out: Path) -> Iterator[Going]:
         subprocess.run([*EMU, "clean"], capture_output=True, timeout=DEADLINE_S, check=True)
 
 
+def await_nothing_left(engine: Engine) -> None:
+    """A run that was killed leaves nothing: its helpers end with their pipes, a moment after it, and containers'
+    processes with their containers.
+    """
+    for _ in eventually():
+        if not leftovers(engine):
+            return
+    assert leftovers(engine) == []
+
+
 def leftovers(engine: Engine) -> list[str]:
     """What a run left behind: containers, volumes, cgroups, processes."""
     mount = find_cgroup2().path
@@ -171,7 +181,7 @@ def _command_lines() -> Iterator[str]:
             continue
 
 
-def eventually(deadline_s: float = 60.0) -> Iterator[None]:
+def eventually(deadline_s: float = DEADLINE_S) -> Iterator[None]:
     """Turns of a loop that waits for something, until the deadline."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:

@@ -27,7 +27,7 @@ pod:
   app:
     resources: {limits: {memory: 128Mi}}
 load:
-  settle: 200s
+  settle: 1h
   phases: [{name: few, type: constant, rate: 5, count: 15, duration: 4s, request: {do: {sleep: 100ms}}}]
 expect:
   requests.by_status.200: "== requests.sent"
@@ -41,7 +41,7 @@ pod:
   app:
     resources: {limits: {memory: 128Mi}}
 load:
-  settle: 200s
+  settle: 1h
   phases: [{name: few, type: constant, rate: 5, count: 15, duration: 4s}]
 """
 STARTS = """

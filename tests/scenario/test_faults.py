@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from emu.runtime.docker import Engine
-from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
+from tests.scenario.support import DEADLINE_S, EMU, Going, await_nothing_left, eventually, leftovers
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
 
@@ -105,10 +105,7 @@ def test_clean_removes_all_that_a_killed_run_left(going: Callable[[str], Going],
             break
     assert len(leftovers(engine)) >= 4  # two containers and the pause container at least, and the pod's cgroup
     assert "removed container" in emu("clean").stdout
-    for _ in eventually():  # the containers' own processes end with them
-        if not leftovers(engine):
-            break
-    assert leftovers(engine) == []
+    await_nothing_left(engine)
     shown = emu("show", str(run.run.path), "--json")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["ended"] is False

@@ -14,7 +14,7 @@ import pytest
 
 from emu.record.events import ContainerPaused, DockerEvent, read_events
 from emu.runtime.docker import Engine
-from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, eventually, leftovers
+from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, await_nothing_left, eventually, leftovers
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="daemons")]
 FREEZER = (Path(__file__).resolve().parents[2] / "scenarios" / "freezer.yaml").read_text(encoding="utf-8")
@@ -73,10 +73,7 @@ def test_clean_thaws_and_removes_what_a_killed_run_left_frozen(
     done = subprocess.run([*EMU, "clean"], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert "removed container" in done.stdout
     assert "removed freezer" in done.stdout
-    for _ in eventually():
-        if not leftovers(engine):
-            break
-    assert leftovers(engine) == []
+    await_nothing_left(engine)
 
 
 def test_without_swap_only_page_cache_comes_back(emu_run: EmuRun) -> None:

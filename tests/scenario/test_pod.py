@@ -34,7 +34,7 @@ pod:
     memory: {swapMax: max, oomGroup: false}
 load:
   phases:
-    - {name: quiet, type: constant, rate: 1, duration: 60s}
+    - {name: quiet, type: constant, rate: 1, duration: 1h}
 """
 
 

@@ -11,11 +11,14 @@ import pytest
 from cgroups import freeze
 from cgroups.group import Cgroup, own_cgroup
 from emu.errors import EmuError
+from emu.messages import Work
 from emu.record.events import ContainerReady, ContainerStarted, Event, KubeletEvent, read_events
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, Finished, Going, eventually, run_going
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
+SLEEP_S = "1000.25"
+"""No other process of this machine sleeps for just so long."""
 
 EACH_KIND = """
 name: each-kind
@@ -48,9 +51,8 @@ pod:
   terminationGracePeriodSeconds: 5
   readyTimeout: 20s
 load:
-  settle: 240s
-  phases:
-    - {name: sick, type: constant, rate: 1, count: 1, duration: 1s, request: {do: {unhealthyFor: forever}}}
+  settle: 1h
+  phases: [{name: none, type: pause, duration: 1s}]
 """
 
 
@@ -64,7 +66,8 @@ def each_kind(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Itera
     path.write_text(EACH_KIND, encoding="utf-8")
     with run_going(engine, str(path), folder / "run") as going:
         going.until("sending requests")
-        for _ in eventually(DEADLINE_S):
+        going.until_served(Work(unhealthy_for=None))  # once it is there, however slow the machine
+        for _ in eventually():
             if all_happened(going):
                 break
         summary = going.interrupted()
@@ -187,22 +190,31 @@ def test_a_frozen_container_is_not_killed_by_its_probe_and_ends_in_order(frozen:
     assert app["events"].get("FailedPreStopHook", 0) == 0
 
 
-def test_commands_in_a_container(engine: Engine, going: Callable[[str], Going]) -> None:
+IDLE = """
+name: idle
+question: What does a command in a container come to?
+load: {phases: [{name: none, type: pause, duration: 1h}]}
+"""
+
+
+def test_commands_in_a_container(
+    engine: Engine, going: Callable[[str], Going], scenario_file: Callable[[str], str]
+) -> None:
     """An exec has exit code and output; one that takes too long is killed; one that is not there is an error."""
-    run = going("app-swap")
+    run = going(scenario_file(IDLE))
     run.until("starting the pod")
     app = run.container("app")
-    done = engine.execute(app, ["/usr/bin/python3", "-c", "print('said'); exit(3)"], 60.0)
+    done = engine.execute(app, ["/usr/bin/python3", "-c", "print('said'); exit(3)"], DEADLINE_S)
     assert (done.exit_code, done.output) == (3, "said\n")
-    assert engine.execute(app, ["sleep", "1000"], 2.0).exit_code is None
+    assert engine.execute(app, ["sleep", SLEEP_S], 2.0).exit_code is None
     for _ in eventually():
         if not sleepers():
             break
     assert sleepers() == []
     with pytest.raises(EmuError):
-        engine.execute(app, ["/no/such/program"], 60.0)
+        engine.execute(app, ["/no/such/program"], DEADLINE_S)
 
 
 def sleepers() -> list[int]:
-    """The processes that sleep for 1000 s."""
-    return [one.pid for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", "1000"]]
+    """The processes of that command."""
+    return [one.pid for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"] == ["sleep", SLEEP_S]]

@@ -29,14 +29,19 @@ question: Are containers that crash, hang or ignore SIGTERM treated as in Docker
 pod:
   runtime: process
   backOff: {scale: 0.01}
-  readyTimeout: 15s
+  readyTimeout: 30s
   stopAfter: 3s
-  terminationGracePeriodSeconds: 12
+  terminationGracePeriodSeconds: 16
   app:
     livenessProbe:
       exec: {command: [/usr/bin/python3, -c, "import socket; socket.create_connection(('127.0.0.1', 8080))"]}
       timeoutSeconds: 30
-    lifecycle: {preStop: {sleep: {seconds: 6}}}
+    startupProbe:
+      exec: {command: [/usr/bin/python3, -c, "import socket; socket.create_connection(('127.0.0.1', 8080))"]}
+      timeoutSeconds: 30
+      periodSeconds: 1
+      failureThreshold: 600
+    lifecycle: {preStop: {sleep: {seconds: 4}}}
   sidecars:
     - {name: exits, command: [/usr/bin/python3, -c, "raise SystemExit(3)"]}
     - name: absent
@@ -57,7 +62,7 @@ expect:
   containers.hangs.exits.0.exit_code: "== 137"
   containers.hangs.exits.0.killed_for: "== liveness"
   containers.app.restarts: "== 0"
-  containers.app.events.Unhealthy: "== 0"
+  containers.app.ready_s: "> 0"
   containers.app.stops.0.exit_code: "== 0"
   containers.stubborn.stops.0.exit_code: "== 137"
   containers.stubborn.stops.0.sigkill_s: "!= null"

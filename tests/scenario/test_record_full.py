@@ -55,7 +55,7 @@ def test_a_disk_that_becomes_full_ends_the_run_in_order(
     """Exit status 2 and one error; what was recorded reads well, its last words are in it, and nothing is left. Every
     answer that came is on record: the load generator writes when there is room again.
     """
-    run = Going(engine, scenario_file(SCENARIO.format(settle="200s")), small_disk / "run")
+    run = Going(engine, scenario_file(SCENARIO.format(settle="1h")), small_disk / "run")
     try:
         run.until_answered(40)
         fill(small_disk)
