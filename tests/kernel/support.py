@@ -13,7 +13,7 @@ from typing import Self
 
 from cgroups.group import Cgroup
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 HOLDER = """
 import sys

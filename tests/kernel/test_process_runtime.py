@@ -24,7 +24,7 @@ from emu.runtime.api import LABEL_CONTAINER, LABEL_OWNER, LABEL_RUN, ContainerRe
 from emu.runtime.podcgroup import CgroupfsPod
 from emu.runtime.process import network, roots
 from emu.runtime.process.engine import ProcessRuntime
-from tests.kernel.support import eventually
+from tests.kernel.support import DEADLINE_S, eventually
 
 pytestmark = [pytest.mark.kernel, pytest.mark.part(name="kernel")]
 MIB = 2**20
@@ -218,8 +218,9 @@ def test_events_are_in_docker_s_words(pod: Pod) -> None:
     ident = pod.start("/bin/sleep", "1000")
     pod.runtime.stop(ident, 0)
     pod.runtime.remove(ident)
+    eventually(lambda: ("destroy", "") in found)
     streams[0].close()
-    thread.join(30)
+    thread.join(DEADLINE_S)
     assert found == [
         ("create", ""), ("start", ""), ("kill", "15"), ("kill", "9"), ("die", "137"), ("stop", ""), ("destroy", ""),
     ]  # fmt: skip
@@ -242,7 +243,7 @@ def test_a_command_beside_it(pod: Pod) -> None:
 def test_a_command_that_does_not_end(pod: Pod) -> None:
     """It is killed when its time is over, with what it started, and the container lives on."""
     ident = pod.start("/bin/sleep", "1000")
-    done = pod.runtime.execute(ident, ["sh", "-c", "echo begun; sleep 999 & sleep 999"], 2)
+    done = pod.runtime.execute(ident, ["sh", "-c", "echo begun; sleep 999 & sleep 999"], 10)
     assert (done.exit_code, done.output) == (None, "begun\n")
     eventually(lambda: len(pod.group(ident).procs()) == 1)
     assert pod.runtime.state(ident)["Status"] == "running"

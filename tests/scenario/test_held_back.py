@@ -84,7 +84,7 @@ pod:
   readyTimeout: 8s
 load:
   phases:
-    - {name: ask, type: constant, rate: 1, duration: 3s}
+    - {name: ask, type: constant, rate: 1, until: {oomKills: 1}, duration: 5m}
 """
 
 
