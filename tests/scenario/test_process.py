@@ -99,7 +99,7 @@ def test_a_scenario_s_expectations_hold(words: tuple[str, ...], emu_run: EmuRun,
     left behind.
     """
     done = emu_run(words[0], PROCESS, *words[1:])
-    assert done.status == 0, [one for one in done.summary["expectations"] if not one["met"]]
+    assert done.status == 0, json.dumps([one for one in done.summary["expectations"] if not one["met"]], indent=1)
     assert done.summary["machine"]["runtime"] == "process"
     assert done.summary["machine"]["docker"] is None
     assert engine.labelled("emu.run") == []
@@ -148,7 +148,7 @@ def test_what_a_kubelet_does_is_done(emu_run: EmuRun, tmp_path: Path) -> None:
     path = tmp_path / "as-a-kubelet.yaml"
     path.write_text(AS_A_KUBELET, encoding="utf-8")
     done = emu_run(str(path))
-    assert done.status == 0, [one for one in done.summary["expectations"] if not one["met"]]
+    assert done.status == 0, json.dumps([one for one in done.summary["expectations"] if not one["met"]], indent=1)
     assert left_behind() == []
 
 

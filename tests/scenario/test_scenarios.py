@@ -42,7 +42,7 @@ def test_what_it_expects_comes_true(engine: Engine, emu_run: EmuRun, name: str) 
     """The scenario ends with 0, each of its expectations met, and leaves nothing behind."""
     done = emu_run(name)
     unmet = [entry for entry in done.summary["expectations"] if not entry["met"]]
-    assert (done.status, unmet) == (0, []), done.summary["verdict"]
+    assert (done.status, unmet) == (0, []), json.dumps([unmet, done.summary["verdict"]], indent=1)
     assert done.summary["expectations"], "a scenario without expectations proves nothing"
     assert leftovers(engine) == []
 
