@@ -28,6 +28,7 @@ _ELSEWHERE = {
     "images": "images",
     "init": "explain",
     "journal": "report",
+    "pods": "why",
     "record": "run",
     "report": "report",
     "run": "run",

@@ -1,4 +1,4 @@
-"""`emu why`: the decisions of a run's autoscaler. `emu.cli.main` adds it to its group."""
+"""`emu why` and `emu pods`: a run's autoscaler, and its pods at a time. `emu.cli.main` adds them to its group."""
 
 from __future__ import annotations
 
@@ -46,6 +46,35 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
         lines = words.lines_at(service, t) if t is not None else words.decision_lines(service)
         for line in (words.heading(service), *lines) if t is None else lines:
             output.echo(line)
+
+
+@click.command()
+@run_argument
+@click.option("--at", "moment", metavar="TIME", help="Seconds since the run began.  [default: its end]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per pod.")
+def pods(run: str | None, moment: str | None, as_json: bool) -> None:
+    """List the pods of RUN as kubectl would have at a time. Default: the newest run.
+
+    At its end a run stops its pods, and that is not shown: they are listed as they were before.
+
+    \b
+    Examples:
+      emu pods
+      emu pods kserve-concurrency --at 12.5
+    """
+    from emu.report.pods_at import HEADS, rows_at, table
+    from emu.study.study import read_study
+
+    found = find_run(run)
+    refuse_variants(found, "pods", "emu pods")
+    study = read_study(found)
+    rows = rows_at(study, study.duration_s if moment is None else _seconds(moment))
+    if as_json:
+        for row in rows:
+            output.echo(output.to_json({head.lower(): cell for head, cell in zip(HEADS, row, strict=True)}))
+        return
+    for line in table([HEADS, *rows]) if rows else ["no pod was there"]:
+        output.echo(line)
 
 
 def _seconds(text: str) -> float:

@@ -475,3 +475,20 @@ def test_rps_comes_from_the_activator_too() -> None:
         scaling.report(float(t), 1.0, 35.0)
     scaling.step(2.0)
     assert scaling.pods == 4
+
+
+def test_clients_reach_the_ready_pods_while_the_activator_is_not_in_the_path(begin: Begin) -> None:
+    """Else there are none but the activator; a pod that is to end is no longer among them."""
+    one = several(begin)
+    assert one.scaled.open_pods == ()
+    one.scaled._scaling.proxied = False  # type: ignore[misc]
+    assert [(pod.address, pod.pod) for pod in one.scaled.open_pods] == [
+        ("10.0.0.0", "pod-0"),
+        ("10.0.0.1", "pod-1"),
+        ("10.0.0.2", "pod-2"),
+    ]
+    assert one.scaled.ready_pods == 3
+    one.wish(1)
+    one.turn()
+    assert [pod.pod for pod in one.scaled.open_pods] == ["pod-0"]
+    assert one.scaled.ready_pods == 1

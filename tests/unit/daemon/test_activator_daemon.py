@@ -16,7 +16,7 @@ import pytest
 
 from emu.helpers.activator import RunActivator, Traced
 from emu.messages import ActivatorReport, Endpoint, Endpoints
-from emu.record.events import EventLog, Note, RequestsHeld, read_events
+from emu.record.events import EventLog, Note, PodLoad, RequestsHeld, read_events
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
 from tests.unit.daemon.daemon_wire import Wire, wait_for
@@ -91,7 +91,8 @@ class Front:
 
     def point(self, *pods: QueueProxy, start: str = "") -> None:
         """There are these pods."""
-        self.activator.update(Endpoints(tuple(Endpoint("127.0.0.1", pod.port, start) for pod in pods)))
+        named = (Endpoint("127.0.0.1", pod.port, start, pod=f"app-{pod.port}") for pod in pods)
+        self.activator.update(Endpoints(tuple(named)))
 
     def ask(self, number: int = 0) -> Wire:
         """A client that has sent a request."""
@@ -181,6 +182,27 @@ def _waiting(there: Front) -> int:
     """How many wait, by the activator's last word."""
     there.reports += there.activator.reports()
     return max((one.waiting for one in there.reports), default=0)
+
+
+def test_the_most_requests_in_a_pod_are_on_record(front: Start, pod: QueueProxy) -> None:
+    """By the pod's name; what waits for room is not in it."""
+    there = front(containerConcurrency=2)
+    pod.ready = True
+    pod.go.clear()
+    there.point(pod)
+    there.until("ready")
+    clients = [there.ask(number) for number in range(4)]
+    wait_for(lambda: len(pod.asked) == 2, "two are in the pod")
+    pod.go.set()
+    assert [client.read_head().status for client in clients] == [200] * 4
+
+    def loads() -> list[PodLoad]:
+        if not there.run.events.exists():
+            return []
+        return [event for event in read_events(there.run.events) if isinstance(event, PodLoad)]
+
+    wait_for(lambda: max((load.most for load in loads()), default=0) == 2, "it is on record")
+    assert {load.pod for load in loads()} == {f"app-{pod.port}"}
 
 
 def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 from typing import Any
 
-from emu.messages import RequestSpec, Until
+from emu.messages import Endpoint, RequestSpec, Route, Until
 from tests.unit.daemon.daemon_wire import Daemon, FakeApp, wait_for
 from tests.unit.daemon.loads import Runs, phase
 
@@ -68,6 +68,28 @@ def test_a_phase_ends_when_it_is_told_what_happened(runs: Runs, app: Daemon) -> 
     assert load.wait() == 0
     assert [record["phase"] for record in runs.records("sent")] == ["go"] * 3
     assert [line["met"] for line in said(load, "ended")] == [True, None]
+
+
+def test_requests_go_to_the_pods_that_it_is_told_of(runs: Runs, app: Daemon, fake_app: FakeApp) -> None:
+    """The record names the pod; once there are none, they go to the place itself again, where nobody listens here."""
+    fake_app.close()
+    load = runs.start(
+        fake_app.port,
+        phase("pause", name="wait", duration_s=FAR_S, until=Until(restarts=1)),
+        phase("burst", name="direct", size=3, follows=True, until=Until(restarts=1), duration_s=FAR_S),
+        phase("burst", name="back", size=2, follows=True),
+        follows=True,
+    )
+    wait_for(lambda: said(load, "began"), "the first phase")
+    pods = (Endpoint("127.0.0.1", app.port, pod="app-1"),)
+    load.tell(Route("127.0.0.1", fake_app.port, pods).to_line().rstrip())
+    load.tell(json.dumps({"met": "wait"}))
+    wait_for(lambda: runs.out.exists() and len(runs.records("done")) == 3, "they are answered")
+    load.tell(Route("127.0.0.1", fake_app.port).to_line().rstrip())
+    load.tell(json.dumps({"met": "direct"}))
+    assert load.wait() == 0
+    assert [record.get("to") for record in runs.records("sent")] == ["app-1"] * 3 + [None] * 2
+    assert [record["status"] for record in runs.records("done")] == [200] * 3 + [None] * 2
 
 
 def test_what_does_not_come_ends_a_phase_at_its_bound(runs: Runs, fake_app: FakeApp) -> None:

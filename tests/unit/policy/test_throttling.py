@@ -129,3 +129,16 @@ def test_every_request_goes_once_or_leaves(concurrency: int, steps: list[tuple[s
             assert not going or len(running) <= one.capacity
         else:
             assert not (waiting and one.open)
+
+
+def test_the_most_in_a_pod_is_told_once() -> None:
+    """Where it grew since the last look, also of a pod that has left since; never lower than before."""
+    one = throttler(4, "p")
+    enter(one, "a", "b", "c")
+    assert one.most() == {"p": 3}
+    one.leave("a")
+    enter(one, "d")
+    assert one.most() == {}
+    enter(one, "e")
+    one.update(["q"], 9.0)
+    assert one.most() == {"p": 4}

@@ -22,6 +22,7 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.report.page.canvas import Canvas
+from emu.report.pods_at import HEADS, rows_at, table
 from emu.report.topics.services import SERVICES
 from emu.report.why import decision_at, decision_lines, lines_at
 from emu.study.model.instances import Instance, Stop
@@ -145,6 +146,15 @@ def test_a_moment_has_the_decision_in_force(study: Study) -> None:
     assert "was to have 2 pods; there were: 1 starting, 1 ready" in text
     assert "decided at 2.000 s" in text and "until 8.000 s" in text and "1 request in the activator" in text
     assert lines_at(service, -1.0) == ["at -1 s nothing had been decided for app yet"]
+
+
+def test_pods_are_listed_as_kubectl_would_have(study: Study) -> None:
+    """Each that was there then, with what it last showed; one that is gone is not listed."""
+    assert rows_at(study, 2.2) == [(ONE, "1/1", "Running", "0", "2s"), (OTHER, "-", "Pending", "0", "0s")]
+    assert [row[:2] for row in rows_at(study, 6.9)] == [(ONE, "1/1"), (OTHER, "0/1")]
+    assert [row[0] for row in rows_at(study, 10.0)] == [ONE]
+    assert rows_at(study, -1.0) == []
+    assert table([HEADS, *rows_at(study, 10.0)])[0].split() == list(HEADS)
 
 
 def test_the_picture_has_pods_and_the_metric(study: Study) -> None:
