@@ -318,7 +318,7 @@ class Pod:
         if failure:
             raise failure[0]
         if wanted and self.cgroup.manager_writes_controls:
-            self._settle_controls(instance, wanted)
+            self._settle_controls(instance, self._with_swap(instance, wanted))
         state = self._engine.state(instance.id)
         self._log.append(
             ContainerStarted(
@@ -345,6 +345,15 @@ class Pod:
                 self._log.append(
                     Note(t=now(), what=f"{instance.container}: {name} could not be set to {value}", why=error.why)
                 )
+
+    def _with_swap(self, instance: Instance, wanted: Mapping[str, str]) -> Mapping[str, str]:
+        """The engine writes a memory.swap.max of 0 past systemd, which undoes it with the next property that it sets:
+        then it has to know of that too.
+        """
+        known = (self.cgroup.container_path(instance.id) / _SWAP_MAX).exists()
+        if not known or wanted.keys() <= {"memory.oom.group"}:
+            return wanted
+        return {**wanted, _SWAP_MAX: as_files(self._container_values[instance.container])[_SWAP_MAX]}
 
     def _settle_controls(self, instance: Instance, wanted: Mapping[str, str]) -> None:
         """Systemd writes a scope's files as it starts, over ours: have it know our values, then write again."""

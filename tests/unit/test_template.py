@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from emu.helpers.freezer_access import MOUNT, Access
 from emu.kubelet.template import ContainerTemplate, PodTemplate, Volume, resolved
@@ -15,7 +18,7 @@ from emu.runtime import images
 from emu.runtime.api import ContainerRequest, VolumeMount
 from emu.scenario.reading import read_scenario
 from emu.serving.template import pod_template, queue_proxy_environment
-from emu.spec import ExecSpec, HttpGetSpec, Resources, SleepSpec, TcpSocketSpec
+from emu.spec import ExecSpec, HttpGetSpec, MemoryControls, Resources, SleepSpec, TcpSocketSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 MIB = 2**20
@@ -195,3 +198,33 @@ def test_what_a_revisions_containers_are_made_with(tmp_path: Path) -> None:
         (QUEUE_PROXY, 64 * MIB, 60 * MIB, []),
         (APP, None, None, ["liveness"]),
     ]
+
+
+class ManagedCgroup(FakePodCgroup):
+    """One that somebody else manages, as systemd does."""
+
+    manager_writes_controls = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.told: list[dict[str, str]] = []
+
+    def manage_controls(self, container_id: str, wanted: Mapping[str, str]) -> None:
+        """Remembered."""
+        self.told.append(dict(wanted))
+
+
+@pytest.mark.parametrize(("least", "swap"), [(MIB, {"memory.swap.max": "0"}), (None, {})])
+def test_systemd_knows_that_there_is_no_swap(tmp_path: Path, least: int | None, swap: dict[str, str]) -> None:
+    """Docker writes a memory.swap.max of 0 past systemd, which would undo it with any other property that it sets."""
+    limits = Resources.model_validate({"limits": {"memory": "64Mi"}})
+    one = ContainerTemplate(name="job", image="batch:1", resources=limits, memory=MemoryControls(min=least))
+    cgroup, log = ManagedCgroup(tmp_path), EventLog(tmp_path / "events.jsonl")
+    pod = fake_pod(PodTemplate(containers=(one,)), FakeEngine(), cgroup, log)
+    made = pod.create("job", 0)
+    made.cgroup.mkdir()
+    (made.cgroup / "memory.swap.max").write_text("0\n")
+    pod.start(made)
+    log.close()
+    given = {} if least is None else {"memory.min": str(least)}
+    assert cgroup.told == [{**given, "memory.oom.group": "1", **swap}]
