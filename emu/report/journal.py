@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Literal
 
 from emu.files.regular import read_lines
-from emu.machine import output
 from emu.record.events import Owner
 from emu.record.samples import NODE
+from emu.report.entry import Entry
 from emu.report.topics.kills import victim_words
 from emu.report.topics.machine import machine_short_at
 from emu.report.topics.reasons import reason_words
+from emu.report.topics.registry import log_of
 from emu.report.words import count
 from emu.study.counters import Rise, rises
 from emu.study.model.instances import PodEvent
@@ -29,29 +30,6 @@ Selection = Literal["notable", "oom", "kernel", "all"]
 """notable: what a person should know of. oom: the kernel's OOM blocks. kernel: all of the kernel's lines. all: the
 notable events with the kernel's lines, Docker's events and what containers printed.
 """
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line. `time_s` is None where the order is known and the time is not (a container's own output)."""
-
-    time_s: float | None
-    source: str
-    """`emu`, `kubelet`, `autoscaler`, `activator`, `kernel`, the runtime (`docker`, `process`), or a container."""
-    text: str
-    detail: dict[str, Any] = field(default_factory=dict)
-
-    def to_text(self) -> str:
-        """As journalctl prints it with `-o short-monotonic`, on the run's clock."""
-        stamp = " " * 12 if self.time_s is None else f"{self.time_s:12.6f}"
-        first, *more = self.text.split("\n")
-        rest = "".join(f"\n{'':15}{line}" for line in more)
-        return f"[{stamp}] {self.source}: {first}{rest}"
-
-    def to_json(self) -> str:
-        """One JSON object."""
-        told = {name: value for name, value in asdict(self).items() if name != "detail"}
-        return output.to_json({**told, **self.detail})
 
 
 def entries(study: Study, selection: Selection = "notable") -> list[Entry]:
@@ -117,13 +95,9 @@ def _notable(study: Study) -> Iterator[Entry]:
         doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
         # just after the kernel's own line of it
         yield Entry(kill.time_s + 1e-6, "emu", f"{text}{doubts}", {"container": kill.container, "level": kill.level})
-    for freeze in study.freezes:
-        yield Entry(freeze.frozen_at_s, "emu", f"{freeze.container} froze")
-        if freeze.thawed_at_s is not None:
-            yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
     yield from _failures(study)
     yield from _held_back(study)
-    yield from _scaled(study)
+    yield from log_of(study)
     if study.failed is not None:
         failed = study.failed
         yield Entry(failed.time_s, "emu", f"the run could not continue: {failed.what}: {failed.why}", asdict(failed))
@@ -154,25 +128,6 @@ def _held_back(study: Study) -> Iterator[Entry]:
     short = machine_short_at(study)
     if short is not None:
         yield Entry(short[0], "emu", short[1], {"level": "warning"})
-
-
-def _scaled(study: Study) -> Iterator[Entry]:
-    """What the autoscaler decided, and when it had come about."""
-    for one in study.scaling.absences if study.scaling is not None else ():
-        detail = {"decided_s": one.decided_s, "gone_s": one.gone_s, "wanted_s": one.wanted_s, "ready_s": one.ready_s}
-        yield Entry(one.decided_s, "autoscaler", f"scale to zero: {one.why or 'reason not recorded'}", detail)
-        if one.gone_s is not None:
-            yield Entry(one.gone_s, "autoscaler", "the pod is gone", detail)
-        if one.wanted_s is not None:
-            yield Entry(one.wanted_s, "autoscaler", "scale from zero: a request waits", detail)
-        if one.ready_s is not None:
-            waited = f"{count(one.waited, 'request')} that waited {'goes' if one.waited == 1 else 'go'} to it"
-            yield Entry(one.ready_s, "activator", f"the pod is ready: {waited}", detail)
-    for service in study.services:
-        for made in service.decisions:
-            if made.before and made.pods and made.before != made.pods:  # from and to zero it is told above
-                decided = {"service": service.name, "before": made.before, "pods": made.pods, "ready": made.ready}
-                yield Entry(made.t, "autoscaler", f"from {made.before} to {made.pods} pods: {made.why}", decided)
 
 
 def _pod_event(event: PodEvent) -> Entry:

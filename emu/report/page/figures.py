@@ -11,7 +11,7 @@ from typing import Any
 from emu.report.page.canvas import Canvas, Figure
 from emu.report.page.memory_panels import memory_panels
 from emu.report.page.traffic_panels import cpu_panel, io_panel, request_panels
-from emu.report.topics.registry import TOPICS
+from emu.report.topics.registry import draw
 from emu.study.model.study import Study
 from emu.study.pods import named
 
@@ -24,8 +24,7 @@ def run_figure(study: Study, summary: dict[str, Any]) -> Figure:
     memory_panels(canvas, study, summary)
     study = named(study)
     request_panels(canvas, study, summary)
-    for topic in TOPICS:
-        topic.panels(canvas, study)
+    draw(canvas, study)
     cpu_panel(canvas, study)
     io_panel(canvas, study)
     canvas.phases([(phase.begin_s, phase.end_s, phase.name) for phase in study.phases])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import count
 from emu.study.measures import add, percentile, spread
@@ -188,4 +189,12 @@ def _size(value: int | None) -> str | None:
     return None if value is None else format_bytes(value)
 
 
-FREEZES = Topic("Freezes", figures, headline, sentences, listing)
+def log(study: Study) -> Iterator[Entry]:
+    """When each began and ended."""
+    for freeze in study.freezes:
+        yield Entry(freeze.frozen_at_s, "emu", f"{freeze.container} froze")
+        if freeze.thawed_at_s is not None:
+            yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
+
+
+FREEZES = Topic("Freezes", figures, headline, sentences, listing, log=log)

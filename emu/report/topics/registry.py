@@ -5,6 +5,10 @@ A topic that no order names follows those that it names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from emu.report.entry import Entry
+from emu.report.page.canvas import Canvas
 from emu.report.topics.containers import CONTAINERS
 from emu.report.topics.events import EVENTS
 from emu.report.topics.evictions import EVICTIONS
@@ -37,6 +41,18 @@ FIRST = (STARTS,)
 def figures_of(study: Study) -> Figures:
     """Every topic's names in summary.json."""
     return {name: figures for topic in TOPICS for name, figures in topic.figures(study).items()}
+
+
+def log_of(study: Study) -> Iterator[Entry]:
+    """Every topic's lines of the journal."""
+    for topic in TOPICS:
+        yield from topic.log(study)
+
+
+def draw(canvas: Canvas, study: Study) -> None:
+    """Every topic's panels."""
+    for topic in TOPICS:
+        topic.panels(canvas, study)
 
 
 def in_words() -> list[Topic]:

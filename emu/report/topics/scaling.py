@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import count, listed
 from emu.study.measures import spread
@@ -107,4 +108,18 @@ def _at(t: float | None) -> str | None:
     return None if t is None else f"{t:.3f} s"
 
 
-SCALE_TO_ZERO = Topic("Scale to zero", figures, headline, sentences, listing)
+def log(study: Study) -> Iterator[Entry]:
+    """What the autoscaler decided, and when it had come about."""
+    for one in study.scaling.absences if study.scaling is not None else ():
+        detail = {"decided_s": one.decided_s, "gone_s": one.gone_s, "wanted_s": one.wanted_s, "ready_s": one.ready_s}
+        yield Entry(one.decided_s, "autoscaler", f"scale to zero: {one.why or 'reason not recorded'}", detail)
+        if one.gone_s is not None:
+            yield Entry(one.gone_s, "autoscaler", "the pod is gone", detail)
+        if one.wanted_s is not None:
+            yield Entry(one.wanted_s, "autoscaler", "scale from zero: a request waits", detail)
+        if one.ready_s is not None:
+            waited = f"{count(one.waited, 'request')} that waited {'goes' if one.waited == 1 else 'go'} to it"
+            yield Entry(one.ready_s, "activator", f"the pod is ready: {waited}", detail)
+
+
+SCALE_TO_ZERO = Topic("Scale to zero", figures, headline, sentences, listing, log=log)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from emu.record.events import POD_LABEL
+from emu.report.entry import Entry
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
 from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.report.words import count
@@ -180,4 +182,13 @@ def _metric(canvas: Canvas, service: Service) -> None:
         )  # fmt: skip
 
 
-SERVICES = Topic("Autoscaling", figures, headline, sentences, listing, panels=panels)
+def log(study: Study) -> Iterator[Entry]:
+    """Each change of a number of pods, but those from and to zero, which are scale to zero's."""
+    for service in study.services:
+        for made in service.decisions:
+            if made.before and made.pods and made.before != made.pods:
+                decided = {"service": service.name, "before": made.before, "pods": made.pods, "ready": made.ready}
+                yield Entry(made.t, "autoscaler", f"from {made.before} to {made.pods} pods: {made.why}", decided)
+
+
+SERVICES = Topic("Autoscaling", figures, headline, sentences, listing, panels=panels, log=log)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from emu.report.entry import Entry
 from emu.report.page.canvas import Canvas
 from emu.study.model.study import Study
 
@@ -138,6 +139,10 @@ def _no_parts(view: View) -> Iterable[Part]:
     return ()
 
 
+def _no_log(study: Study) -> Iterable[Entry]:
+    return ()
+
+
 def _no_panels(canvas: Canvas, study: Study) -> None:
     """It has none."""
 
@@ -160,6 +165,8 @@ class Topic:
     """The section of the page that has its parts; by default one of its own, with its title. Topics after each other
     share one of the same name.
     """
+    log: Callable[[Study], Iterable[Entry]] = _no_log
+    """Its lines in `emu journal`, from the study with containers named by pod. They are put in order of time."""
     panels: Callable[[Canvas, Study], None] = _no_panels
     """Of the picture, below the requests."""
 

@@ -11,6 +11,8 @@ import pytest
 from rich.console import Console
 
 from emu.policy.expectations import ROOTS
+from emu.report.entry import Entry
+from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
@@ -73,8 +75,8 @@ def test_each_order_has_every_topic_once() -> None:
 
 
 def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a registered topic gives is in summary.json, in the sentences, on the terminal and on the page: no other
-    file has to know of it.
+    """What a registered topic gives is in summary.json, in the sentences, on the terminal, on the page and in the
+    journal: no other file has to know of it.
     """
 
     def listing(study: Study) -> Listing:
@@ -87,6 +89,8 @@ def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.
         sentences=lambda study, summary: [f"{summary['neutrinos']['seen']} neutrinos were seen."],
         listing=listing,
         more=lambda view: [Note("No neutrino was hurt.", "both")],
+        log=lambda study: [Entry(0.5, "detector", "a neutrino came by")],
+        panels=lambda canvas, study: canvas.missing("Neutrinos cannot be drawn."),
     )
     monkeypatch.setattr(registry, "TOPICS", (*TOPICS, topic))
     study = read_study(fake_runs.oom(tmp_path / "run"))
@@ -98,7 +102,8 @@ def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.
         assert text in out and text in page, text
     assert "only-terminal" in out and "only-terminal" not in page
     assert "only-page" in page and "only-page" not in out
-    assert 'title="3,145,728 bytes"' in page
+    assert 'title="3,145,728 bytes"' in page and "Neutrinos cannot be drawn." in page
+    assert [one.text for one in entries(study) if one.source == "detector"] == ["a neutrino came by"]
 
 
 def _view(study: Study) -> View:
