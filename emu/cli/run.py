@@ -171,12 +171,16 @@ def _choose(place: str, spec: ScenarioSpec) -> str:
     """Where it runs. EmuError if no place qualifies, or the machine there is too small for it."""
     from emu.doctor.facts import gather_facts
     from emu.doctor.requirements import choose_where
-    from emu.scenario.capacity import lacking, long_record
+    from emu.sandbox.uml.disk import room_bytes as sandbox_disk_bytes
+    from emu.scenario.capacity import SANDBOX, lacking, long_record, needs
 
     facts = gather_facts()
     chosen = choose_where(facts, None if place == "auto" else place, docker=needs_docker(spec))
     plays = {f"{spec.name}, variant {name}": play for name, play in variants_of(spec).items()} or {spec.name: spec}
-    raise_all(lacking(plays, chosen, facts.memory_bytes, facts.swap_bytes))
+    disk = sandbox_disk_bytes() if chosen == SANDBOX else None
+    raise_all(lacking(plays, chosen, facts.memory_bytes, facts.swap_bytes, disk))
+    if (words := needs(list(plays.values()))) is not None:
+        output.echo(f"{spec.name} {words}", err=True)
     if (words := long_record(list(plays.values()))) is not None:
         output.echo(f"emu: {words}", err=True)
     return chosen

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
 from emu.helpers.helper import Helper
@@ -20,11 +20,24 @@ HANG_S = 300.0
 """Short of memory, or on a busy machine, it may be slow to speak."""
 
 
+class Target(NamedTuple):
+    """Where the requests of a phase go, and the file that each reads there: as events.PhaseBegan has it."""
+
+    pod: str = ""
+    container: str = ""
+    reads: str | None = None
+    files_of: str = ""
+
+
 class RunLoad:
     """The load generator of one run. A context manager; leaving it early ends the load."""
 
-    def __init__(self, plan: LoadPlan, run: RunDir, log: EventLog) -> None:
+    def __init__(
+        self, plan: LoadPlan, run: RunDir, log: EventLog, targets: Mapping[str, Target] | None = None
+    ) -> None:
+        """`targets`: of each phase, for the record."""
         self._plan = plan
+        self._targets = targets or {}
         self._run = run
         self._log = log
         self._helper = Helper("the load generator", run.processes / "load.err")
@@ -83,9 +96,9 @@ class RunLoad:
 
     def _begin(self, name: str, at: float, duration_s: float) -> None:
         until = self._waits.get(name)
-        self._log.append(
-            PhaseBegan(t=at, phase=name, duration_s=duration_s, until=None if until is None else in_words(until))
-        )
+        words = None if until is None else in_words(until)
+        target = self._targets.get(name, Target())
+        self._log.append(PhaseBegan(t=at, phase=name, duration_s=duration_s, until=words, **target._asdict()))
         if until is not None:
             self._going[name] = until
 

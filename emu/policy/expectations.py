@@ -49,6 +49,7 @@ ROOTS = (
     "freezer",
     "autoscaling",
     "services",
+    "page_cache",
     "starts",
     "phases",
     "recorder",

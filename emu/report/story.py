@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.topics.containers import exits, forced, stop_words
+from emu.report.topics.containers import ended, exits, forced, stop_words
 from emu.report.topics.kills import kill_headline
 from emu.report.topics.machine import machine_headline
+from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.registry import in_words
 from emu.report.topics.requests import BROUGHT, TOO_SLOW, answers_headline, bound_headline
 from emu.report.topics.stalls import stall_headline
@@ -55,9 +56,10 @@ def _failure(study: Study) -> str:
 def _headline(study: Study, summary: dict[str, Any]) -> str:
     if study.kills:
         return kill_headline(study)
-    ended = exits(study, summary)
-    if ended:
-        return "; ".join([ended[0].rstrip("."), *stall_headline(study), *_hindered(study)])
+    if said := exits(study, summary):
+        told = [said[0].rstrip("."), *stall_headline(study), *_hindered(study)]
+        answer = PAGE_CACHE.headline(study, summary) if all(one.exit_code == 0 for one in ended(study)) else []
+        return "; ".join([*answer, *told])
     killed = [entry for entry in study.instances if forced(entry)]
     if killed:
         text = stop_words(killed[0]).rstrip(".")

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from emu.helpers.load import RunLoad
+from emu.helpers.load import RunLoad, Target
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.pods import Pods
@@ -26,7 +26,7 @@ from emu.run.watch import Events, Watch, show_exit
 from emu.run.workload import Workload
 from emu.runtime.api import Runtime
 from emu.scenario.load_plan import load_plan
-from emu.spec import PodSpec, ScenarioSpec
+from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
 from emu.units import format_seconds
 
 _TURN_S = 0.1
@@ -174,7 +174,8 @@ class Driving:
             return self._witnesses[planned[pod]].facts(workloads[pod])
 
         self._screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
-        with RunLoad(plan, self._run, self._log) as load:
+        targets = {phase.name: _target(spec, phase) for phase in spec.load.phases}
+        with RunLoad(plan, self._run, self._log, targets) as load:
             while load.running:
                 turn(load.phase, load)
                 if load.waits:
@@ -195,6 +196,15 @@ class Driving:
         if after_s is not None and not load.has_run_for(after_s):
             why = f"stopAfter is {format_seconds(after_s)}, and the load ended before that"
             self._log.append(Note(t=now(), what=f"{pod or 'the pod'} was not stopped during the load", why=why))
+
+
+def _target(spec: ScenarioSpec, phase: PhaseModel) -> Target:
+    """Where a phase's requests go, for the record."""
+    name = spec.asked_pod(phase)
+    pod = spec.each_pod[name]
+    serving = pod.serving if isinstance(pod, NamedPodSpec) else APP
+    reads = None if phase.request.do is None else phase.request.do.read_file
+    return Target(name, serving, reads, "" if reads is None else spec.holder_of_files(name))
 
 
 def _warmth(template: PodTemplate, engine: Runtime) -> str:

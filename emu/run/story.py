@@ -95,7 +95,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
 
         def make(name: str) -> Pod:
             called = name or pod_name(replica_set_name(REVISION, spec.pod), SystemRandom())
-            return pods.make(templates[name], called, volumes[name])
+            return pods.make(templates[name], called, volumes[spec.holder_of_files(name)])
 
         with end.early():
             _prepare(spec, templates, volumes, engine, log, screen, interrupts)
@@ -225,8 +225,9 @@ def _prepare(
     interrupts: Interrupts,
 ) -> None:
     for name, pod in spec.each_pod.items():
-        if pod.app.files:
-            screen.step("creating the app's files: " + ", ".join(f"{file.name}" for file in pod.app.files))
+        if pod.own_files:
+            whose = f"the files of {name}" if name else "the app's files"
+            screen.step(f"creating {whose}: " + ", ".join(f"{file.name}" for file in pod.own_files))
             volumes[name].make_files(interrupts.check)
         profile, limit = profile_of(pod.queue_proxy.footprint), pod.queue_proxy.resources.limits.memory
         if profile is not None and limit is not None and limit < profile.exact_from_bytes:

@@ -14,11 +14,21 @@ HOUR_BYTES = 18e6
 WORTH_TELLING_BYTES = 50e6
 
 
-def lacking(plays: dict[str, ScenarioSpec], place: str, memory_bytes: int, swap_bytes: int) -> Iterator[EmuError]:
+def lacking(
+    plays: dict[str, ScenarioSpec], place: str, memory_bytes: int, swap_bytes: int, disk_bytes: int | None = None
+) -> Iterator[EmuError]:
     """What the machine has not for one of the scenarios that are to be played, by their names. `memory_bytes` and
-    `swap_bytes` are this host's; in the sandbox the scenario says how large its machine is.
+    `swap_bytes` are this host's; in the sandbox the scenario says how large its machine is. `disk_bytes`: what files
+    may take there; None where that is not known beforehand.
     """
     for name, spec in plays.items():
+        files = file_bytes(spec)
+        if disk_bytes is not None and files > disk_bytes:
+            yield EmuError(
+                f"{name}: its files take {format_bytes(files)} of disk, which is more than there is",
+                f"there are {format_bytes(disk_bytes)} for them" + (" in the sandbox" if place == SANDBOX else ""),
+                "make the files smaller (`files`, `writeBytes`), or free space on this host",
+            )
         memory, swap = memory_bytes, swap_bytes
         if place == SANDBOX:
             memory, swap = spec.sandbox.memory, spec.sandbox.swap
@@ -61,6 +71,29 @@ def long_record(plays: Collection[ScenarioSpec]) -> str | None:
     if size < WORTH_TELLING_BYTES:
         return None
     return f"the record may grow to about {format_bytes(size)}; a longer recorder.interval makes it smaller"
+
+
+def file_bytes(spec: ScenarioSpec) -> int:
+    """What the files of a scenario take on the disk: those made for it, and those that its app writes."""
+    made = sum(file.size for pod in spec.each_pod.values() for file in pod.own_files)
+    work = [(spec.asked_pod(phase), phase.request.do) for phase in spec.load.phases]
+    written = {(pod, do.write_file): do.write_bytes for pod, do in work if do is not None and do.write_file}
+    return made + sum(written.values())
+
+
+def needs(plays: Collection[ScenarioSpec]) -> str | None:
+    """What a scenario that fills disk or swap needs, in words; None for the others."""
+    disk = max(map(file_bytes, plays))
+    containers = [[one for pod in spec.each_pod.values() for one in pod.containers.values()] for spec in plays]
+    swaps = [[one.memory.swap_max for one in each] for each in containers]
+    swap = max(sum(size for size in each if isinstance(size, int)) for each in swaps)
+    memory = max(sum(one.resources.limits.memory or 0 for one in each) for each in containers)
+    parts = [
+        f"{format_bytes(size)} of {what}"
+        for size, what in ((disk, "disk"), (swap, "swap"), (memory, "memory for what has a limit"))
+        if size
+    ]
+    return f"needs up to {', '.join(parts)}" if max(disk, swap) >= WORTH_TELLING_BYTES else None
 
 
 def _requests(container: ContainerSpec) -> Resources:

@@ -18,7 +18,15 @@ from emu.messages import APP, QUEUE_PROXY
 from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.reclaiming import ALL, read_amount
 from emu.spec import volumes
-from emu.spec.container import AppSpec, ContainerSpec, InitContainerSpec, QueueProxySpec, SidecarSpec, TaskSpec
+from emu.spec.container import (
+    AppSpec,
+    ContainerSpec,
+    FileSpec,
+    InitContainerSpec,
+    QueueProxySpec,
+    SidecarSpec,
+    TaskSpec,
+)
 from emu.spec.probes import ExecSpec
 from emu.spec.values import MIB, Bytes, Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
 from emu.spec.volumes import Place, VolumeSpec
@@ -262,6 +270,11 @@ class PodSpec(Model):
     SIGKILL after the grace period. The app's hook waits for queue-proxy's drain. Default: at the end of the run, and
     without hooks.
     """
+
+    @property
+    def own_files(self) -> tuple[FileSpec, ...]:
+        """The files that are made for it."""
+        return self.app.files
 
     @model_validator(mode="after")
     def _files_once(self) -> Self:

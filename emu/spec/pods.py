@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from emu.spec.container import AppSpec, ContainerSpec, QueueProxySpec
+from emu.spec.container import AppSpec, ContainerSpec, FileSpec, QueueProxySpec
 from emu.spec.pod import PodSpec
 from emu.spec.probes import ExecSpec
 from emu.spec.values import RESERVED, Name, SpecError, Whole, distinct
@@ -22,6 +22,10 @@ class PlainContainerSpec(ContainerSpec):
     """Its name in results."""
     port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
     """The port on which it listens. emu's app needs one, and serves HTTP/1.1 on it; other programs get it as PORT."""
+    files: tuple[FileSpec, ...] = ()
+    """Files for emu's app in a volume on a real block device, created before the run, and not in the page cache. All
+    apps of the pod have the same volume. Not with `image` or `command`.
+    """
 
     @property
     def is_app(self) -> bool:
@@ -36,6 +40,13 @@ class PlainContainerSpec(ContainerSpec):
                 why="results use that name for something else",
                 fix="give it another name",
                 at=("name",),
+            )
+        if self.files and not self.is_app:
+            raise SpecError(
+                "`files` applies only to emu's app",
+                why="with `image` or `command` the container is your own program",
+                fix="remove `files`, or `image` and `command`",
+                at=("files",),
             )
         if self.is_app and self.port is None:
             raise SpecError(
@@ -63,6 +74,10 @@ class NamedPodSpec(PodSpec):
     """The pod's name: in results, and for `to` of a phase."""
     plain: Annotated[tuple[PlainContainerSpec, ...], Field(alias="containers")] = ()
     """The containers of a plain pod, which has no queue-proxy. Requests go to the first one that has a port."""
+    files_of: Name | None = None
+    """Another pod, whose `files` its app uses too: one volume for both, as a persistent volume that two pods of a
+    node mount. Default: a volume of its own.
+    """
 
     @property
     def containers(self) -> dict[str, ContainerSpec]:
@@ -78,6 +93,16 @@ class NamedPodSpec(PodSpec):
         if not self.plain:
             return super().placed
         return [*((("containers", index), one) for index, one in enumerate(self.plain)), *self._additional]
+
+    @property
+    def own_files(self) -> tuple[FileSpec, ...]:
+        """The files that are made for it."""
+        return tuple(file for one in self.plain for file in one.files) or super().own_files
+
+    @property
+    def serving(self) -> str:
+        """The container that does what requests ask for."""
+        return next((one.name for one in self.plain if one.port is not None), "app")
 
     @property
     def serves(self) -> bool:
@@ -112,6 +137,21 @@ class NamedPodSpec(PodSpec):
                 )
             if one.port is not None:
                 ports[one.port] = one.name
+        return self
+
+    @model_validator(mode="after")
+    def _files_once_each(self) -> Self:
+        seen: dict[str, str] = {}
+        for index, container in enumerate(self.plain):
+            for number, file in enumerate(container.files):
+                if file.name in seen:
+                    raise SpecError(
+                        f"two files have the name {file.name!r}",
+                        why=f"{seen[file.name]} has one already, and a pod's apps share one volume of files",
+                        fix="give one of them another name",
+                        at=("containers", index, "files", number, "name"),
+                    )
+                seen[file.name] = container.name
         return self
 
     @model_validator(mode="after")

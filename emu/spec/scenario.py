@@ -229,6 +229,11 @@ class ScenarioSpec(Model):
         scaled = any(one.autoscaling is not None and one.autoscaling.max_scale != 1 for one in self.each_pod.values())
         return scaled or len(self.each_pod) > 1 or self.node.memory is not None
 
+    def holder_of_files(self, pod: str) -> str:
+        """The pod whose volume has the files that a pod's app uses: another one's with `filesOf`."""
+        spec = self.each_pod[pod]
+        return (spec.files_of if isinstance(spec, NamedPodSpec) else None) or pod
+
     def asked_pod(self, phase: PhaseModel) -> str:
         """The name of the pod that a phase sends to."""
         return phase.to or next(iter(self.each_pod))
@@ -294,6 +299,28 @@ class ScenarioSpec(Model):
                         fix="remove `restartPolicy`, or raise node.kubernetes",
                         at=(*before, "initContainers", index, "restartPolicy"),
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _files_are_some_pod_s(self) -> Self:
+        for index, one in enumerate(self.pods):
+            if one.files_of is None:
+                continue
+            holder = next((pod for pod in self.pods if pod.name == one.files_of), None)
+            why = None
+            if holder is None:
+                why = f"there is no pod of that name; the pods are: {', '.join(pod.name for pod in self.pods)}"
+            elif not holder.own_files:
+                why = f"{holder.name} has no files of its own"
+            elif one.own_files:
+                why = f"{one.name} has files of its own, and the two share one volume"
+            if why is not None:
+                raise SpecError(
+                    f"{one.name} cannot use the files of {one.files_of!r}",
+                    why=why,
+                    fix="name a pod with `files`, and give this one none",
+                    at=("pods", index, "filesOf"),
+                )
         return self
 
     @model_validator(mode="after")

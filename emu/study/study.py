@@ -285,7 +285,10 @@ def _phase(
 ) -> PhaseSpan:
     end = begin + began.duration_s if ended is None else ended.t - origin
     met, unsent = (None, 0) if ended is None else (ended.met, ended.unsent)
-    return PhaseSpan(began.phase, begin, min(end_s, end), until, began.until, met, began.duration_s, unsent)
+    return PhaseSpan(
+        began.phase, begin, min(end_s, end), until, began.until, met, began.duration_s, unsent,
+        pod=began.pod, container=began.container, reads=began.reads, files_of=began.files_of,
+    )  # fmt: skip
 
 
 def _happenings(study: Study, events: list[Event]) -> None:

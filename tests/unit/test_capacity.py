@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emu.scenario.capacity import lacking, long_record
+from emu.scenario.capacity import lacking, long_record, needs
 from emu.scenario.reading import read_scenario
 from emu.spec import MIB
 
@@ -66,3 +66,27 @@ def test_a_long_record_is_told_before_it_is_begun() -> None:
     assert said[0] is not None
     assert "51.5 MiB" in said[0]
     assert said[1:] == [None, None]
+
+
+def test_files_that_no_disk_holds_are_refused() -> None:
+    """Those made beforehand and those that the app writes, each once; where the disk is not known nothing is said."""
+    phases = ", ".join(
+        f"{{name: p{n}, type: constant, rate: 1, duration: 1s, request: {{do: {{writeFile: log, writeBytes: 3Gi}}}}}}"
+        for n in (1, 2)
+    )
+    text = f"name: a\nquestion: b\npod: {{app: {{files: [{{name: m, size: 2Gi}}]}}}}\nload: {{phases: [{phases}]}}\n"
+    spec = read_scenario(text, "f.yaml")
+    (error,) = lacking({"a": spec}, "sandbox", 64 << 30, 0, 4 << 30)
+    assert error.what == "a: its files take 5 GiB of disk, which is more than there is"
+    assert (
+        [*lacking({"a": spec}, "sandbox", 64 << 30, 0, 5 << 30)] == [*lacking({"a": spec}, "host", 1 << 30, 0)] == []
+    )
+    assert needs([spec]) == "needs up to 5 GiB of disk"
+
+
+def test_what_a_scenario_needs_is_said_before_it() -> None:
+    """Disk, swap and memory of one that fills disk or swap; of another nothing."""
+    app = "app: {resources: {limits: {memory: 64Mi}}"
+    spec = read_scenario(f"name: a\nquestion: b\npod: {{{app}, memory: {{swapMax: 160Mi}}}}}}\n", "f.yaml")
+    assert needs([spec]) == "needs up to 160 MiB of swap, 64 MiB of memory for what has a limit"
+    assert needs([read_scenario(f"name: a\nquestion: b\npod: {{{app}}}}}\n", "f.yaml")]) is None

@@ -42,6 +42,17 @@ def phase(rest: str) -> str:
             "port 80 is taken", "pods.0.containers.1.port",
         ),
         ("pods: [{name: a, autoscaling: {}}]", "`autoscaling` needs the scenario's only pod", "pods.0.autoscaling"),
+        ("pods: [{name: a, filesOf: c}]", "cannot use the files of 'c'", "pods.0.filesOf"),
+        ("pods: [{name: a}, {name: b, filesOf: a}]", "cannot use the files of 'a'", "pods.1.filesOf"),
+        (
+            "pods: [{name: a, containers: [{name: w, command: [x], files: [{name: m, size: 1Mi}]}]}]",
+            "`files` applies only to emu's app", "pods.0.containers.0.files",
+        ),
+        (
+            "pods: [{name: a, containers: [{name: w, port: 80, files: [{name: m, size: 1Mi}]},"
+            " {name: x, port: 81, files: [{name: m, size: 1Mi}]}]}]",
+            "two files have the name 'm'", "pods.0.containers.1.files.0.name",
+        ),
         (f"{TWO}\n{phase('to: c')}", "there is no pod 'c'", "load.phases.0.to"),
         (phase("to: c"), "there is no pod 'c'", "load.phases.0.to"),
         (f"{TWO}\n{phase('to: a, until: {exits: 1, container: app}')}", "no container 'app'", "until.container"),
@@ -90,3 +101,14 @@ def test_a_phase_goes_to_the_pod_that_it_names() -> None:
     assert (plan.phases[0].host, plan.phases[0].port) == ("10.0.0.2", 8012)
     unnamed = load_plan(read(f"{TWO}\n{phase('')}").load, "10.0.0.1", 8080, {"b": ("10.0.0.2", 8012)})
     assert unnamed.phases[0].host == ""
+
+
+def test_a_pod_may_use_the_files_of_another() -> None:
+    """One volume for both: the files are made once, in that of the pod that has them."""
+    spec = read(
+        "pods: [{name: a, containers: [{name: w, port: 80, files: [{name: m, size: 1Mi}]}]}, {name: b, filesOf: a}]"
+    )
+    assert [spec.holder_of_files(one) for one in ("a", "b")] == ["a", "a"]
+    made = [[file.name for volume in pod_template(pod).volumes for file in volume.files] for pod in spec.pods]
+    assert made == [["m"], []]
+    assert read_scenario(resolve(spec), "resolved.yaml") == spec

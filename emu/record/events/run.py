@@ -53,6 +53,14 @@ class PhaseBegan(Event):
     duration_s: float
     until: str | None = None
     """What ends it before that, in words."""
+    pod: str = ""
+    """The pod that it sends to, by its name in the scenario; empty where there is only one."""
+    container: str = ""
+    """The container there that does what the requests ask for; empty in older records."""
+    reads: str | None = None
+    """The file that each of its requests reads."""
+    files_of: str = ""
+    """The pod whose volume that file is in; empty where there is only one pod."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -194,13 +194,20 @@ def end_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
 def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
     """Containers that ended by themselves or by another hand, without an OOM kill; those alike in one sentence."""
     alike: dict[tuple[str, int, str | None], list[Instance]] = {}
-    for entry in study.instances:
-        if entry.exit_code is not None and not (
-            entry.asked or entry.completed or entry.with_engine or entry.oom_ended
-        ):
-            alike.setdefault((entry.container, entry.exit_code, entry.killed_for), []).append(entry)
+    for entry in ended(study):
+        alike.setdefault((entry.container, entry.exit_code or 0, entry.killed_for), []).append(entry)
     found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
     return found[1:] if skip_first else found
+
+
+def ended(study: Study) -> list[Instance]:
+    """Those that ended by themselves or by another hand, without an OOM kill."""
+    return [
+        entry
+        for entry in study.instances
+        if entry.exit_code is not None
+        and not (entry.asked or entry.completed or entry.with_engine or entry.oom_ended)
+    ]
 
 
 def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str:

@@ -100,7 +100,7 @@ STALLED = 0.05
 def headline(study: Study, summary: Figures) -> list[str]:
     """Who lives on swap, and who read files again because the page cache had no room."""
     swap = [words for name in study.containers if (words := _swap(name, summary["containers"][name]))]
-    return [*swap, *_cache_headline(study, summary)]
+    return [*swap, *_cache_headline(study, summary), *_write_headline(study, summary)]
 
 
 def _cache_headline(study: Study, summary: Figures) -> list[str]:
@@ -122,15 +122,31 @@ def _cache_headline(study: Study, summary: Figures) -> list[str]:
     return found
 
 
+def _write_headline(study: Study, summary: Figures) -> list[str]:
+    """Who wrote more to files than its limit holds: it waited for the disk."""
+    found = []
+    for name in study.containers:
+        figures = summary["containers"][name]
+        limit, written, dirty = (figures[f"{what}_bytes"] for what in ("memory_limit", "disk_write", "dirty_peak"))
+        if limit is not None and written is not None and written > limit:
+            most = "" if dirty is None else f", at most {format_bytes(dirty)} of it dirty at a time"
+            found.append(f"{name} wrote {format_bytes(written)} of files to disk{_under(limit)}{most}")
+    return found
+
+
 def sentences(study: Study, summary: Figures) -> list[str]:
     """What held containers back; then page cache, swap, near hits and stalls of each."""
     found = restraint_sentences(study, summary)
     thrashed = {stall.container for stall in stalls(study)}
     emptied = {freeze.container for freeze in study.freezes if freeze.memory.reclaimed_bytes is not None}
-    for name in study.containers:
-        figures = summary["containers"][name]
+    every = {name: summary["containers"][name] for name in study.containers}
+    lived = [one for one in every if one not in thrashed and _churned(every[one]) and every[one]["oom_kills"] == 0]
+    for name, figures in every.items():
         if name not in thrashed:
             found += _cache(study, name, figures)
+        if lived and name == lived[-1]:
+            who = listed(lived)
+            found.append(f"The kernel reclaims page cache when memory is short: it caused no OOM in {who}.")
         if name not in emptied and (words := _swap(name, figures)):  # the freeze shows what went to swap then
             found.append(f"{words}.")
         if name not in thrashed:
@@ -152,10 +168,7 @@ def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
     text = f"{name}: {count(pages, 'page')} of page cache ({size}) had to be read again"
     peak = figures["file_peak_bytes"]
     text += "" if peak is None else f"; its page cache peaked at {of_limit(peak, figures['memory_limit_bytes'])}"
-    found = [f"{text}."]
-    if figures["oom_kills"] == 0:
-        found.append(f"The kernel reclaims page cache when memory is short: it caused no OOM in {name}.")
-    return found
+    return [f"{text}."]
 
 
 def _swap(name: str, figures: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from emu.report.topics.kills import KILLS
 from emu.report.topics.machine import MACHINE
 from emu.report.topics.memory import MEMORY
 from emu.report.topics.node import NODE
+from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
 from emu.report.topics.requests import REQUESTS
@@ -31,7 +32,7 @@ from emu.study.model.study import Study
 
 TOPICS = (
     STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, STALLS, EVICTIONS, SCALE_TO_ZERO,
-    SERVICES, FREEZES, MACHINE, INITS, SIDECARS,
+    SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -60,7 +61,18 @@ def in_words() -> list[Topic]:
     first that has a headline gives the verdict its, where nothing was killed.
     """
     return _ordered(
-        KILLS, STALLS, CONTAINERS, REQUESTS, STARTS, EVICTIONS, SCALE_TO_ZERO, SERVICES, FREEZES, MEMORY, MACHINE
+        KILLS,
+        STALLS,
+        CONTAINERS,
+        REQUESTS,
+        STARTS,
+        EVICTIONS,
+        SCALE_TO_ZERO,
+        SERVICES,
+        FREEZES,
+        PAGE_CACHE,
+        MEMORY,
+        MACHINE,
     )
 
 

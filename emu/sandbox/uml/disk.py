@@ -43,6 +43,12 @@ class ImageDisk:
         os.close(self.lock_fd)
 
 
+def room_bytes() -> int:
+    """What may be written in a sandbox at most: its disk is sparse, so this host's free space counts too."""
+    there = next(path for path in (own_cache_dir(), *own_cache_dir().parents) if path.is_dir())
+    return min(DISK_BYTES, shutil.disk_usage(there).free)
+
+
 def _paths(directory: Path, number: int) -> tuple[Path, Path]:
     return directory / f"docker-{number}.ext4", directory / f"docker-{number}.lock"
 

@@ -94,3 +94,11 @@ class PhaseSpan:
     """How long it may take."""
     unsent: int = 0
     """Of one that waits: how many requests were due by its end and not sent."""
+    pod: str = ""
+    """The pod that it sends to; empty where there is only one."""
+    container: str = ""
+    """The container that does what the requests ask for; empty where that was not recorded."""
+    reads: str | None = None
+    """The file that each of its requests reads."""
+    files_of: str = ""
+    """The pod whose volume that file is in."""

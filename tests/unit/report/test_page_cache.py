@@ -1,0 +1,104 @@
+"""The topic of page cache: reads of files, the knee between limits, and who pays for what several pods read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from emu.record.events import Owner
+from emu.record.rundir import RunDir
+from emu.report.topics.page_cache import PAGE_CACHE
+from emu.study.model.instances import Instance
+from emu.study.model.requests import PhaseSpan, Request
+from emu.study.model.study import Study
+from emu.study.model.timeline import IoColumns, Timeline
+from emu.study.pods import named
+
+MIB = 2**20
+FILE = 256 * MIB
+
+
+def _line(owner: Owner, limit: int, reads: list[int], refaults: list[int], charged: list[int]) -> Timeline:
+    """A cgroup sampled at each half second; counters in bytes, refaults in pages."""
+    return Timeline(
+        owner, t=[0.0, 0.5, 1.0, 1.5, 2.0, 2.5], limit=[limit] * 6, page_cache=list(charged), refaults=list(refaults),
+        io={"98:0": IoColumns(list(reads), [0] * 6)}, has_io=True,
+    )  # fmt: skip
+
+
+def _answer(number: int, phase: str, took_s: float) -> Request:
+    return Request(number, phase, 0.0, 0.0, took_s, took_s, 200, None, begun_s=0.0)
+
+
+def _phase(name: str, begin: float, end: float, pod: str, *, files_of: str = "") -> PhaseSpan:
+    return PhaseSpan(name, begin, end, end, pod=pod, container="app", reads="model", files_of=files_of or pod)
+
+
+def _curve() -> Study:
+    """`small` reads the file twice from disk, `large` once."""
+    study = Study(RunDir(Path("curve")), duration_s=2.5)
+    for pod in ("small", "large"):
+        study.instances.append(Instance("app", 0, pod=pod))
+    study.phases = [
+        _phase(f"{pod}-{nth}", at, at + 1, pod) for pod in ("small", "large") for nth, at in ((1, 0), (2, 1))
+    ]
+    study.requests = [_answer(n, phase.name, 0.25) for n, phase in enumerate(study.phases)]
+    small, large = (Owner(pod, "app", 0) for pod in ("small", "large"))
+    pages = FILE // 4096
+    twice, once = [0, FILE, FILE, 2 * FILE, 2 * FILE, 2 * FILE], [0, *[FILE] * 5]
+    study.timelines[small] = _line(small, 256 * MIB, twice, [0, 0, 0, pages, pages, pages], [240 * MIB] * 6)
+    study.timelines[large] = _line(large, 288 * MIB, once, [0] * 6, [FILE] * 6)
+    return study
+
+
+def test_the_knee_lies_between_two_limits() -> None:
+    """The largest limit that saved nothing and the smallest that saved all are named, with what each cost."""
+    study = _curve()
+    figures = PAGE_CACHE.figures(study)["page_cache"]
+    assert (figures["read_again_up_to_bytes"], figures["kept_from_bytes"]) == (256 * MIB, 288 * MIB)
+    assert [one["disk_read_bytes"] for one in figures["reads"]] == [FILE, FILE, FILE, 0]
+    assert [one["refault_bytes"] for one in figures["reads"]] == [0, FILE, 0, 0]
+    (said,) = PAGE_CACHE.headline(named(study), {})
+    assert said.startswith("up to a limit of 256 MiB a second read of model came from disk again (256 MiB refaulted")
+    assert "from 288 MiB on from memory" in said
+
+
+def test_a_read_is_a_row(tmp_path: Path) -> None:
+    """Each with its limit, its bytes and a bar; one read alone is no table."""
+    study = _curve()
+    listing = PAGE_CACHE.listing(named(study))
+    assert listing is not None
+    assert [row[0] for row in listing.rows] == ["small/app", "small/app", "large/app", "large/app"]
+    assert [row[6] for row in listing.rows] == ["█" * 10, "█" * 10, "█" * 10, ""]
+    assert PAGE_CACHE.listing(replace(study, phases=study.phases[:1])) is None
+
+
+def test_no_knee_where_the_limit_decides_nothing() -> None:
+    """A larger limit read again and a smaller one did not: then no limit is named."""
+    study = _curve()
+    study.timelines[Owner("small", "app", 0)].limit = [512 * MIB] * 6
+    figures = PAGE_CACHE.figures(study)["page_cache"]
+    assert (figures["read_again_up_to_bytes"], figures["kept_from_bytes"]) == (None, None)
+    assert PAGE_CACHE.headline(study, {}) == []
+
+
+def test_who_reads_first_pays() -> None:
+    """Of two pods with one volume the second reads from memory; after its end the first one's pod still pays."""
+    study = Study(RunDir(Path("owner")), duration_s=2.5)
+    study.instances = [Instance("app", 0, pod="first", exited_s=1.0, exit_code=0), Instance("app", 0, pod="second")]
+    study.phases = [
+        _phase("one", 0.0, 1.0, "first"),
+        _phase("two", 1.0, 2.0, "second", files_of="first"),
+    ]
+    study.requests = [_answer(n, phase.name, 0.1) for n, phase in enumerate(study.phases)]
+    for pod, reads, charged in (("first", [0, *[FILE] * 5], [FILE] * 6), ("second", [0] * 6, [0] * 6)):
+        for owner in (Owner(pod, "app", 0), Owner(pod, "", None)):
+            study.timelines[owner] = _line(owner, 512 * MIB, reads, [0] * 6, charged)
+    (said,) = PAGE_CACHE.headline(named(study), {})
+    assert said == (
+        "first/app read model first and pays for 256 MiB of page cache; second/app read the same file from memory "
+        "(0 B charged)"
+    )
+    sentences = PAGE_CACHE.sentences(named(study), {})
+    assert any("first/app looks 256 MiB larger than second/app" in one for one in sentences)
+    assert any("256 MiB of page cache stayed charged to its pod" in one for one in sentences)
