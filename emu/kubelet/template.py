@@ -130,6 +130,11 @@ class ContainerTemplate:
         asked = effective.Asked(requests.memory, limits.memory, requests.cpu, limits.cpu)
         return Container(self.name, effective.Resources.of(asked).defaulted, sidecar=self.role == "sidecar")
 
+    @property
+    def signalled_at_once(self) -> bool:
+        """At the pod's end: neither a hook nor other containers come before its SIGTERM."""
+        return self.pre_stop is None and self.role != "sidecar"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PodTemplate:

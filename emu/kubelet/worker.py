@@ -111,9 +111,7 @@ class PodWorker:
 
     @property
     def coming(self) -> bool:
-        """A container is not ready yet, and may become so by itself. Not one that is frozen: it is asked again once
-        a request has it thawed.
-        """
+        """A container is not ready yet, and may become so by itself; a frozen one is asked once thawed."""
         if lifecycle.has_failed_for_good(self.states.values()):
             return False
         return any(not state.ready and not self._held(name) for name, state in self.states.items())
@@ -189,14 +187,12 @@ class PodWorker:
         last_grace_s = 0 if self._end.hurried else template.last_grace_s
         grace_s = template.grace_s if hooks else last_grace_s
         self.stop_by = now() + grace_s + _STOP_MARGIN_S
-        running = self.running
         if hooks:
-            self._end.hold_hooks({one.id for one in running if self._is_signalled_at_once(one)})
+            self._end.hold_hooks(
+                {one.id for one in self.running if template.container(one.container).signalled_at_once}
+            )
         self._probes.end(hooks=hooks)
-        for instance in running:
-            if hooks:
-                self._status.record_stopping(instance.container)
-            self._stop(instance, grace_s, why if hooks else "run")
+        self._stop_all(grace_s, why if hooks else "run", said=hooks)
 
     def evict(self, message: str, grace_s: int) -> None:
         """End it for the node's sake; it stays as it is then, and is not started again."""
@@ -206,9 +202,7 @@ class PodWorker:
         self.stop_by = now() + grace_s + _STOP_MARGIN_S
         self._status.evicted(message, grace_s)
         self._probes.end(hooks=True)
-        for instance in self.running:
-            self._status.record_stopping(instance.container)
-            self._stop(instance, grace_s, EVICTED)
+        self._stop_all(grace_s, EVICTED)
         self._record_view()
 
     def hurry(self) -> None:
@@ -216,12 +210,18 @@ class PodWorker:
         self._end.hurry()
         if self._ending:
             self.stop_by = now() + _STOP_MARGIN_S
-            for instance in self.running:
-                self._stop(instance, 0, "run")
+            self._stop_all(0, "run", said=False)
 
     def join(self) -> None:
         """Wait for the threads that end containers."""
         self._end.join()
+
+    def _stop_all(self, grace_s: float, why: str, *, said: bool = True) -> None:
+        """With `said`, an event of the kubelet says it of each."""
+        for instance in self.running:
+            if said:
+                self._status.record_stopping(instance.container)
+            self._stop(instance, grace_s, why)
 
     def _stop(self, instance: Instance, grace_s: float, why: str) -> None:
         name = instance.container
@@ -232,17 +232,11 @@ class PodWorker:
         least = self._terminating or grace_s > 0
         self._end.stop(instance, grace_s, hook, least=least, after=self._before_its_end(instance))
 
-    def _is_signalled_at_once(self, instance: Instance) -> bool:
-        """At the pod's end: neither a hook nor other containers come before its SIGTERM."""
-        template = self._pod.template.container(instance.container)
-        return template.pre_stop is None and template.role != "sidecar"
-
     def _before_its_end(self, instance: Instance) -> list[str]:
-        """The ids of what ends before a sidecar when the pod does: the containers, and the sidecars after it."""
-        if self.states[instance.container].role != "sidecar" or not (self._ending or self._done):
+        """The ids of what ends before a sidecar when the pod does."""
+        if not (self._ending or self._done):
             return []
-        names = list(self.states)
-        later = names[names.index(instance.container) + 1 :]
+        later = lifecycle.end_before(instance.container, self.states)
         return [one.id for one in self.running if one.container in later]
 
     # Starting and ending
@@ -272,9 +266,7 @@ class PodWorker:
                 self._start(name)
 
     def _start_next(self) -> None:
-        """Start what is due for the first time. A sidecar without a startup probe has started once it runs, and lets
-        the next one start at once.
-        """
+        """Start what is due for the first time; a sidecar without a startup probe lets the next one start at once."""
         while due := lifecycle.due_to_start(self.states):
             for name in due:
                 self._start(name)
@@ -284,9 +276,7 @@ class PodWorker:
         if self._done or not lifecycle.is_done(self.states.values()):
             return
         self._done = True
-        for instance in self.running:
-            self._status.record_stopping(instance.container)
-            self._stop(instance, self._pod.template.grace_s, "pod")
+        self._stop_all(self._pod.template.grace_s, "pod")
 
     def _on_engine(self, fact: EngineActed) -> None:
         if fact.action in ("kill", "die"):
@@ -302,25 +292,13 @@ class PodWorker:
                 self._ended(instance)
 
     def _ended(self, instance: Instance, *, could_not_start: bool = False) -> None:
-        name, engine_state = instance.container, self._engine.state(instance.id)
-        exit_code = int(engine_state.get("ExitCode", -1))
-        flag = None if (says := engine_state.get("OOMKilled")) is None else bool(says)
+        name = instance.container
         self._probes.forget(name)
-        killed_for = self._killed_for.pop(name, None)
-        oom = flag is True or self._containers.counted_a_kill(instance)
-        oom = oom or (exit_code == _SIGKILLED and killed_for is None and self._containers.pod_counted_a_kill())
-        event = ContainerExited(
-            t=now(),
-            container=name,
-            attempt=instance.attempt,
-            id=instance.id,
-            exit_code=exit_code,
-            docker_oom_killed=flag,
-            asked=self._ending or self._done,
-            started_at=str(engine_state.get("StartedAt")),
-            finished_at=str(engine_state.get("FinishedAt")),
-            killed_for=killed_for,
-        )
+        asked, killed_for = self._ending or self._done, self._killed_for.pop(name, None)
+        event = _exit_of(instance, self._engine.state(instance.id), asked=asked, killed_for=killed_for)
+        oom = event.docker_oom_killed is True or self._containers.counted_a_kill(instance)
+        killed = event.exit_code == _SIGKILLED and killed_for is None
+        oom = oom or (killed and self._containers.pod_counted_a_kill())
         self._status.exited(event, oom=oom, could_not_start=could_not_start)
         self._record_view()
         if not self._ending:
@@ -348,3 +326,22 @@ class PodWorker:
     def _record_view(self) -> None:
         if self._terminating or self.evicted or not self._ending:
             self._status.record_view(terminating=self._terminating)
+
+
+def _exit_of(
+    instance: Instance, state: Mapping[str, object], *, asked: bool, killed_for: Kind | None
+) -> ContainerExited:
+    """A container's end, as the engine has it."""
+    flag = state.get("OOMKilled")
+    return ContainerExited(
+        t=now(),
+        container=instance.container,
+        attempt=instance.attempt,
+        id=instance.id,
+        exit_code=int(str(state.get("ExitCode", -1))),
+        docker_oom_killed=None if flag is None else bool(flag),
+        asked=asked,
+        started_at=str(state.get("StartedAt")),
+        finished_at=str(state.get("FinishedAt")),
+        killed_for=killed_for,
+    )

@@ -92,6 +92,12 @@ def is_done(states: Iterable[ContainerState]) -> bool:
     return all(state.phase == "terminated" for state in states if state.role == "container")
 
 
+def end_before(sidecar: str, states: Mapping[str, ContainerState]) -> set[str]:
+    """What ends before a sidecar when the pod does: the containers, and the sidecars after it; else nothing."""
+    names = list(states)
+    return set(names[names.index(sidecar) + 1 :]) if states[sidecar].role == "sidecar" else set()
+
+
 def policy_of(state: ContainerState, pod: RestartPolicy) -> RestartPolicy:
     """Of one container: the pod's, but a sidecar has its own, Always."""
     return "Always" if state.role == "sidecar" else pod

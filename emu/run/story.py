@@ -112,14 +112,11 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 from emu.run.starts import Starts
 
                 pod = make("")
-                starts = Starts(
-                    spec, pod, image, engine, run, log.of_pod(pod.name), say=screen.step, check=keep,
-                )  # fmt: skip
+                its_log = log.of_pod(pod.name)
+                starts = Starts(spec, pod, image, engine, run, its_log, say=screen.step, check=keep)
                 stack.enter_context(starts).measure()
             else:
-                rules = _node_rules(spec)
-                evictions = Evictions(rules, find_cgroup2().path, cgroup.path, log, now()) if rules.eviction else None
-                node = stack.enter_context(Node(engine, log, run, run_id, evictions))
+                node = stack.enter_context(Node(engine, log, run, run_id, _evictions(spec, cgroup.path, log)))
                 driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep)
                 planned = {
                     name: PlannedPod(one, templates[name], partial(make, name)) for name, one in spec.each_pod.items()
@@ -134,6 +131,12 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         log.append(Note(t=now(), what=error.what, why=error.why))
     end.write()
     return end.status
+
+
+def _evictions(spec: ScenarioSpec, cgroup: Path, log: EventLog) -> Evictions | None:
+    """The kubelet's, where the node has a threshold."""
+    rules = _node_rules(spec)
+    return Evictions(rules, find_cgroup2().path, cgroup, log, now()) if rules.eviction else None
 
 
 class _Pulse:
