@@ -217,6 +217,10 @@ class Phase:
     host: str = ""
     """Where it sends to; empty: where the plan does."""
     port: int = 0
+    pod: str = ""
+    """The pod that listens there, by name; empty where that is not known yet: an activator chooses one."""
+    container: str = ""
+    """The container of that pod that listens there."""
     follows: bool = False
     """Begin when the phase before it ends, whatever `start_s` says: when that will be is not known yet."""
 
@@ -279,9 +283,11 @@ class RequestSent:
     from here; what lies between `due` and this is the load generator's own lateness. None in records that have no
     such stamp: `due` stands for it there.
     """
+    pod: str = ""
+    """The name of the pod that it was sent to; empty where it was sent to an activator, and in older records."""
+    container: str = ""
+    """The container of that pod that it was sent to."""
     e: str = SENT
-    to: str = ""
-    """The pod that it was sent to, where clients chose one among several; not written where they did not."""
 
 
 REQUESTS_ENDED, REQUESTS_WAITED = "requests-ended", "requests-waited"
@@ -324,10 +330,7 @@ class RequestDone:
 
 def to_line(record: RequestSent | RequestDone) -> str:
     """One JSON line with its newline."""
-    data = asdict(record)
-    if not data.get("to", True):
-        del data["to"]
-    return json.dumps(data, separators=(",", ":")) + "\n"
+    return json.dumps(asdict(record), separators=(",", ":")) + "\n"
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,15 @@ def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
     for name, phase in summary["phases"].items():
         mine = [one for one in every if one["phase"] == name]
         yield from _seen(f"phases.{name}.requests", phase["requests"], mine)
+    known = {one.get("pod") for one in every}
+    for name, pod in summary["pods"].items():
+        if known - {None, ""} and not known & {None, ""}:
+            mine = [one for one in every if one["pod"] == name]
+            yield from _seen(f"pods.{name}.requests", pod["requests"], mine)
+            yield from _differ(f"pods.{name}.requests peak", pod["requests"]["in_flight_peak"], most_in_flight(mine))
+            reasons = sum(kind["count"] for kind in told["failure_kinds"] if kind["pod"] == name)
+            counted_here = sum(sum(some.values()) for some in pod["requests"]["reasons"].values())
+            yield from _differ(f"pods.{name}.requests.reasons", counted_here, reasons)
 
 
 def _seen(where: str, told: dict[str, Any], requests: list[dict[str, Any]]) -> Iterator[str]:
@@ -245,6 +254,14 @@ def _terminal(told: RunReport, summary: dict[str, Any]) -> Iterator[str]:
         shown = [int(cell) for cell in row[1:3]]
         yield from _differ("requests in the table", shown, [summary["requests"][one] for one in ("sent", "answered")])
     pods = summary["pods"] or {summary["run_id"]: summary["pod"]}
+    for name, pod in summary["pods"].items() if len(summary["pods"]) > 1 else ():
+        mine = [row for row in rows if row[0] == f"pod {name}" and len(row) > 3]
+        for row in [row for row in mine if " of " in row[-2]][:1]:
+            peak = _of(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
+            yield from _differ(f"{name} in the table", row[-2], peak)
+        for row in [row for row in mine if row[1].isdigit() and row[2].isdigit()][:1]:  # the next ones are of latency
+            sent = [str(pod["requests"][one]) for one in ("sent", "answered")]
+            yield from _differ(f"requests to {name} in the table", row[1:3], sent)
     for row in (row for row in rows if row[0] in pods and len(row) > 3):
         pod = pods[row[0]]
         known = [pod["ready"] or "-", pod["status"] or "-", str(pod["restarts"])]

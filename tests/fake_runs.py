@@ -291,7 +291,8 @@ def neighbours(path: Path) -> RunDir:
     run.advance(1.0)
     other.sample()
     run.phase("load", 1.0, 4.0)
-    run.requests(20, 1.0, 1.9, takes_s=0.05)
+    run.requests(20, 1.0, 1.9, takes_s=0.05, to=run.name, container="queue-proxy")
+    run.requests(60, 1.0, 4.0, takes_s=0.02, to=other.name, container="app")
     run.advance(2.0, {"app": {"anon": 250 * MIB, "file": 0}})
     run.oom("app")
     run.status("1/2", "OOMKilled", 0)
@@ -300,6 +301,36 @@ def neighbours(path: Path) -> RunDir:
     run.live["app"].values.update(anon=20 * MIB, kernel=2 * MIB)
     run.status("2/2", "Running", 1)
     other.advance(5.0, {"app": {"anon": 40 * MIB}})
+    return run.finish()
+
+
+def plain_killed(path: Path) -> RunDir:
+    """Two plain pods: one is OOM-killed as it answers, and restarted; the other is never disturbed."""
+    run = FakeRun(path, name="plain-killed", pod="greedy")
+    other = run.beside("quiet")
+    for pod, container in ((run, "hoarder"), (other, "web")):
+        pod.start("sandbox")
+        pod.start(container, memory_max=64 * MIB)
+        pod.live[container].values.update(anon=10 * MIB, file=6 * MIB, kernel=1 * MIB)
+        pod.status("1/1", "Running")
+        pod.sample()
+    run.phase("grow", 1.0, 4.0)
+    asked = "hoarder"
+    run.requests(30, 1.0, 4.0, phase="grow", takes_s=0.02, to="quiet", container="web")
+    run.requests(
+        3, 1.0, 1.9, phase="grow", done_s=2.01, status=None, error="closed", to="greedy", container="hoarder"
+    )
+    run.requests(
+        2, 2.1, 2.2, phase="grow", takes_s=0.001, status=None, error="refused", to="greedy", container="hoarder"
+    )
+    run.requests(1, 3.0, 3.1, phase="grow", status=500, to="greedy", container=asked)
+    run.advance(2.0, {"hoarder": {"anon": 62 * MIB, "file": 0}})
+    run.oom("hoarder")
+    run.status("0/1", "OOMKilled", 0)
+    run.advance(2.5)
+    run.start("hoarder", memory_max=64 * MIB)
+    run.status("1/1", "Running", 1)
+    other.advance(5.0, {"web": {"anon": 12 * MIB}})
     return run.finish()
 
 
@@ -360,6 +391,7 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         cut_off,
         engine_lost,
         neighbours,
+        plain_killed,
         replicas,
     )
 }

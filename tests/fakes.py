@@ -594,16 +594,18 @@ class FakeRun:
         error: RequestError | None = None,
         ended: bool = True,
         late_s: float = 0.0,
+        to: str = "",
+        container: str = "",
     ) -> None:
         """Requests due evenly from begin to end, and begun `late_s` after that; each takes `takes_s`, or all end at
-        `done_s`, or never.
+        `done_s`, or never. `to` is the pod, where the record says so, and `container` the one of it that was asked.
         """
         with self.run.requests.open("a") as lines:
             for index in range(count):
                 ident, self._next_request = self._next_request, self._next_request + 1
                 due = ORIGIN + begin_s + (end_s - begin_s) * index / count
                 begun = due + late_s
-                lines.write(to_line(RequestSent(ident, phase, due, begun + 0.0001, begun)))
+                lines.write(to_line(RequestSent(ident, phase, due, begun + 0.0001, begun, to, container)))
                 if ended:
                     done = begun + takes_s if done_s is None else ORIGIN + done_s
                     first = done if status is not None else None

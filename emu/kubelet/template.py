@@ -162,6 +162,12 @@ class PodTemplate:
         return tuple(one.name for one in self.containers)
 
     @property
+    def serving(self) -> str:
+        """The container that listens where requests to the pod are sent; empty where none does."""
+        own = (one for one in self.containers if one.role == "container" and one.port is not None)
+        return "" if self.port is None else next((one.name for one in own if one.port == self.port), "")
+
+    @property
     def asked(self) -> Pod:
         """What it asks for, in the kubelet's terms."""
         return Pod(

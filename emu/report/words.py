@@ -87,3 +87,21 @@ def milliseconds(value: float | None) -> str | None:
 def size(value: int | None) -> str | None:
     """`31.5 MiB`; None stays None."""
     return None if value is None else format_bytes(value)
+
+
+MOST_PODS = 12
+"""Pods in a table; a busy service may have hundreds."""
+
+
+def pods_of(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of pods in a table, and what each is called there: `pod`, with its name where there are several."""
+    pods = summary.get("pods") or {}
+    if len(pods) < 2:
+        return [("pod", summary.get("pod") or {})]
+    return [(f"pod {name}", figures) for name, figures in list(pods.items())[:MOST_PODS]]
+
+
+def asked_pods(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The same of requests: the pods that were sent any, of several, where it is known to which each request went."""
+    rows = [(name, (figures.get("requests") or {})) for name, figures in pods_of(summary) if name != "pod"]
+    return [(name, requests) for name, requests in rows if requests.get("sent")]

@@ -25,7 +25,7 @@ from emu.run.screen import Screen
 from emu.run.watch import Events, Watch, show_exit
 from emu.run.workload import Workload
 from emu.runtime.api import Runtime
-from emu.scenario.load_plan import load_plan
+from emu.scenario.load_plan import Entrance, load_plan
 from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
 from emu.units import format_seconds
 
@@ -165,8 +165,10 @@ class Driving:
             turn("waiting for readiness", None)
         if not spec.load.phases:
             return
-        entrances = {name: one.entrance for name, one in workloads.items() if one.template.port is not None}
-        plan = load_plan(spec.load, *next(iter(entrances.values()), ("", 0)), entrances)
+        entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
+        first = next(iter(entrances), "")
+        host, port = entrances[first][:2] if entrances else ("", 0)
+        plan = load_plan(spec.load, host, port, entrances, first=first)
         asked = {phase.name: spec.asked_pod(phase) for phase in spec.load.phases}
 
         def facts(phase: str) -> PodFacts:
@@ -205,6 +207,11 @@ def _target(spec: ScenarioSpec, phase: PhaseModel) -> Target:
     serving = pod.serving if isinstance(pod, NamedPodSpec) else APP
     reads = None if phase.request.do is None else phase.request.do.read_file
     return Target(name, serving, reads, "" if reads is None else spec.holder_of_files(name))
+
+
+def _entrance(workload: Workload) -> Entrance:
+    pod = workload.pod
+    return Entrance(*workload.entrance, pod, workload.template.serving if pod else "")
 
 
 def _warmth(template: PodTemplate, engine: Runtime) -> str:

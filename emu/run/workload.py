@@ -19,6 +19,10 @@ class Workload(Protocol):
         """What its pods are made from."""
 
     @property
+    def pod(self) -> str:
+        """The name of the pod that its entrance leads to; empty where an activator chooses one."""
+
+    @property
     def entrance(self) -> tuple[str, int]:
         """Where requests to it are sent."""
 

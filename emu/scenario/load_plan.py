@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from emu.messages import LoadPlan, Phase, RequestSpec, Until, WebSocketSpec
 from emu.spec import LoadModel, PhaseModel, RequestModel
 
 
+class Entrance(NamedTuple):
+    """Where requests are sent, and who listens there."""
+
+    host: str
+    port: int
+    pod: str = ""
+    """Empty where an activator chooses one."""
+    container: str = ""
+
+
 def load_plan(
-    load: LoadModel, host: str, port: int, entrances: Mapping[str, tuple[str, int]] | None = None
+    load: LoadModel, host: str, port: int, entrances: Mapping[str, Entrance] | None = None, *, first: str = ""
 ) -> LoadPlan:
-    """Requests go to `host` and `port`, those of a phase that names a pod to that one of `entrances`. Phases come one
-    after the other unless they say when they start; seconds from the load's begin. After one that ends by what
-    happens, those that follow cannot be timed: each begins when the one before it ends.
+    """Requests go to `host` and `port`, the `first` of `entrances`; those of a phase that names a pod go to that one.
+    Phases come one after the other unless they say when they start; seconds from the load's begin. After one that
+    ends by what happens, those that follow cannot be timed: each begins when the one before it ends.
     """
     phases: list[Phase] = []
+    known = entrances or {}
+    own = known.get(first, Entrance("", 0))._replace(host="", port=0)
     end, timed = 0.0, True
     for model in load.phases:
         start = end if model.start is None else model.start
@@ -25,7 +38,7 @@ def load_plan(
             _phase(
                 model,
                 start,
-                (entrances or {}).get(model.to or "", ("", 0)),
+                own if model.to is None else known.get(model.to, own),
                 follows=not timed and not model.after_answers,
             )
         )
@@ -34,7 +47,7 @@ def load_plan(
     return LoadPlan(host, port, tuple(phases), seed=load.seed, drain_s=load.drain)
 
 
-def _phase(model: PhaseModel, start_s: float, entrance: tuple[str, int], *, follows: bool) -> Phase:
+def _phase(model: PhaseModel, start_s: float, entrance: Entrance, *, follows: bool) -> Phase:
     return Phase(
         name=model.name,
         kind=model.type,
@@ -52,8 +65,10 @@ def _phase(model: PhaseModel, start_s: float, entrance: tuple[str, int], *, foll
         after_answers=model.after_answers,
         until=None if model.until is None else Until(**model.until.model_dump()),
         follows=follows,
-        host=entrance[0],
-        port=entrance[1],
+        host=entrance.host,
+        port=entrance.port,
+        pod=entrance.pod,
+        container=entrance.container,
     )
 
 

@@ -118,6 +118,11 @@ class Revision:
         return self._ending[-1] if self._ending else None
 
     @property
+    def pod(self) -> str:
+        """Empty: the activator chooses."""
+        return ""
+
+    @property
     def entrance(self) -> tuple[str, int]:
         """Where requests to the pods are sent: the activator."""
         return "127.0.0.1", self._activator.port

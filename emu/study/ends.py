@@ -5,7 +5,8 @@ All times are seconds since the run began.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from emu.record.events import Owner
 
@@ -40,6 +41,8 @@ class End:
     """Requests that waited for one then."""
     period_s: float | None = None
     """Of the timer that ran out."""
+    pod: str = ""
+    """Whose queue-proxy it was; empty for the activator, and in older runs."""
 
     @property
     def begun_s(self) -> float:
@@ -58,6 +61,8 @@ class Wait:
 
     t: float
     waited_s: float
+    pod: str = ""
+    """Whose queue-proxy it was; empty for the activator, and in older runs."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +79,17 @@ class Ends:
     """Until when it is whole; None where there is none."""
     kept: frozenset[Owner] = frozenset()
     """The instances of queue-proxy whose record is there and undamaged, by attempt."""
+    keepers: frozenset[str] = frozenset()
+    """The pods whose queue-proxy kept such a record; an empty name is the activator, or an older run's."""
+    untils: Mapping[str, float] = field(default_factory=dict)
+    """The same as `until_s`, for each pod whose record ends at a time of its own."""
+
+    def of(self, pods: Collection[str]) -> Ends:
+        """What is known of requests to these pods."""
+        known = {"", *pods}
+        return replace(
+            self,
+            ends=tuple(one for one in self.ends if one.pod in known),
+            waits=tuple(one for one in self.waits if one.pod in known),
+            recorded=bool(self.keepers & known),
+        )

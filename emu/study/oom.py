@@ -61,7 +61,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
     whose = {"pod": pod, "node": study.node}.get(level, timeline)
     evidence, contradicts = _voices(study, kill, died)
     swap_limit = _swap_limit(first, level, instance, whose, t)
-    began = study.first_request_s
+    began = study.first_request_to(instance.pod)
     return OomVerdict(
         time_s=t,
         container=instance.container,
@@ -88,7 +88,7 @@ def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:
         swap_left="not-allowed"
         if _nobody_may_swap(study, instance, level)
         else _swap_left(study, first, whose, swap_limit, t),
-        in_flight=None if study.requests is None else most_in_flight(study.in_flight, t - 0.2, t),
+        in_flight=None if study.requests is None else most_in_flight(study.in_flight_to(instance.pod), t - 0.2, t),
         in_backlog=_before(pod, "backlog", t) if instance.container == QUEUE_PROXY else None,
         after_first_request_s=None if began is None or began > t else t - began,
         evidence=evidence,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from emu.messages import SANDBOX
 from emu.record.events import Owner
 from emu.study.model.study import Study
+from emu.study.requests import count_in_flight
 
 _OF_DEPLOYMENT = re.compile(r"(?P<revision>.+)-deployment-[a-z0-9]+-(?P<suffix>[a-z0-9]{5})")
 """How Kubernetes names the pods of a deployment, which is what a revision has."""
@@ -33,11 +34,11 @@ def workloads(study: Study) -> dict[str, list[str]]:
 
 
 def of_pods(study: Study, pods: Collection[str]) -> Study:
-    """What is known of some pods alone. What clients saw and what the machine did is the run's, and stays."""
+    """What is known of some pods alone. What the machine did is the run's, and stays."""
     instances = [one for one in study.instances if one.pod in pods]
     ids = {one.id for one in instances if one.id}
     return replace(
-        study,
+        asked_of(study, pods),
         instances=instances,
         timelines={owner: line for owner, line in study.timelines.items() if owner.pod in pods},
         memory_marks=[one for one in study.memory_marks if one.owner.pod in pods],
@@ -51,6 +52,23 @@ def of_pods(study: Study, pods: Collection[str]) -> Study:
         commands=[one for one in study.commands if one.pod in pods],
         failed_probes=[one for one in study.failed_probes if one.pod in pods],
     )
+
+
+def asked_of(study: Study, pods: Collection[str]) -> Study:
+    """The same, with what clients saw of some pods alone; of all where it is not known to which pod requests went."""
+    if study.requests is None or not study.in_flight_by_pod or set(study.in_flight_by_pod) <= set(pods):
+        return study
+    mine = [one for one in study.requests if one.pod in pods]
+    curves = {pod: curve for pod, curve in study.in_flight_by_pod.items() if pod in pods}
+    curve = next(iter(curves.values())) if len(curves) == 1 else count_in_flight(mine)
+    return replace(
+        study, requests=mine, ends=study.ends.of(pods), in_flight=curve, in_flight_by_pod=curves or {"": curve}
+    )
+
+
+def requests_known_by_pod(study: Study) -> bool:
+    """Whether it is known of each request to which pod it went."""
+    return bool(study.in_flight_by_pod) or study.requests == []
 
 
 def named(study: Study, *, by_pod: bool = False) -> Study:
@@ -89,6 +107,9 @@ def named(study: Study, *, by_pod: bool = False) -> Study:
         ],
         freezes=[replace(one, container=name(one.pod, one.container)) for one in study.freezes],
         commands=[replace(one, container=name(one.pod, one.container)) for one in study.commands],
+        requests=None
+        if study.requests is None
+        else [replace(one, container=name(one.pod, one.container)) for one in study.requests],
         pids={pid: own(owner) for pid, owner in study.pids.items()},
     )
 

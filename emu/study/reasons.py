@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import zip_longest
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from emu.files import typed
@@ -20,7 +21,7 @@ from emu.messages import APP, QUEUE_PROXY, REQUESTS_ENDED, REQUESTS_WAITED
 from emu.record.events import Event, RequestsEnded, RequestsWaited
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, End, Ends, Wait
 from emu.study.logs import logged
-from emu.study.model.instances import Instance
+from emu.study.model.instances import Instance, container_of
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
 
@@ -40,6 +41,10 @@ UNWRITTEN_S = 0.5
 """What queue-proxy noted so shortly before it was killed may not have been written."""
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
+CONTAINER = "container"
+"""What reasons begin with that are of a container which is no queue-proxy."""
+Unmatched = dict[tuple[str, int], list[float]]
+"""When answers were noted that no request is known of, by pod and status; with an empty pod those of all."""
 REASONS = (
     "queue-full", "not-resumed", "answer-cut", "protocol", CLIENT_LEFT,
     "response-timeout", "response-start-timeout", "idle-timeout",
@@ -53,24 +58,26 @@ def read_ends(study: Study, events: list[Event]) -> Ends:
     """The record: queue-proxy's from its log, the activator's from the events."""
     ends: list[End] = []
     waits: list[Wait] = []
-    recorded = False
-    told = [event for event in events if isinstance(event, RequestsEnded | RequestsWaited)]
-    for event in (*told, *_logged(study)):
-        recorded = True
+    keepers: set[str] = set()
+    told = [("", event) for event in events if isinstance(event, RequestsEnded | RequestsWaited)]
+    for pod, event in (*told, *_logged(study)):
+        keepers.add(pod)
         try:
             if isinstance(event, RequestsEnded):
-                ends += _ends(event, study.origin)
+                ends += [replace(one, pod=pod) for one in _ends(event, study.origin)]
             elif isinstance(event, RequestsWaited):
-                waits += [Wait(_number(t) - study.origin, _number(waited_s)) for t, waited_s in event.each]
+                waits += [Wait(_number(t) - study.origin, _number(waited_s), pod) for t, waited_s in event.each]
         except (TypeError, ValueError):
             continue  # a line of a damaged record
     waits += _other_waits(ends, waits)
     return Ends(
         tuple(sorted(ends, key=lambda one: one.t)),
         tuple(sorted(waits, key=lambda one: one.t)),
-        recorded,
-        _until(study) if recorded else None,
+        bool(keepers),
+        _until(study, study.run.container_logs(QUEUE_PROXY)) if keepers else None,
         frozenset(one.owner for one in study.instances if one.container == QUEUE_PROXY and _keeps(study, one)),
+        frozenset(keepers),
+        {pod: _until(study, [path for whose, path in _logs(study) if whose == pod]) for pod in keepers},
     )
 
 
@@ -78,35 +85,41 @@ def _other_waits(ends: list[End], known: list[Wait]) -> Iterator[Wait]:
     """Waits of requests that ended badly and that no line of waits has: they never had a place, or queue-proxy was
     killed before it wrote the line.
     """
-    seen = {(round(wait.t * 1e3), round(wait.waited_s * 1e3)) for wait in known}
+    seen = {(wait.pod, round(wait.t * 1e3), round(wait.waited_s * 1e3)) for wait in known}
     for end in ends:
         if end.who != QUEUE_PROXY or end.reason == "queue-full" or end.waited_s <= 0:
             continue
         until = end.begun_s + end.waited_s
         t, waited = round(until * 1e3), round(end.waited_s * 1e3)
-        near = ((t + a, waited + b) for a in (-1, 0, 1) for b in (-1, 0, 1))
+        near = ((end.pod, t + a, waited + b) for a in (-1, 0, 1) for b in (-1, 0, 1))
         if end.app_s is None or not any(one in seen for one in near):
-            yield Wait(until, end.waited_s)
+            yield Wait(until, end.waited_s, end.pod)
 
 
-def _until(study: Study) -> float:
+def _logs(study: Study) -> Iterator[tuple[str, Path]]:
+    """What each queue-proxy printed, with its pod; empty in runs from before each pod had a folder."""
+    for path in study.run.container_logs(QUEUE_PROXY):
+        yield "" if path.parent == study.run.logs else path.parent.name, path
+
+
+def _until(study: Study, logs: Iterable[Path]) -> float:
     """Until when queue-proxy's record is whole: its last line in a run that was cut off, else the run's end."""
     if study.ended:
         return study.duration_s
-    lines = (facts.get("t") for path in study.run.container_logs(QUEUE_PROXY) for facts in logged(path, '"event"'))
+    lines = (facts.get("t") for path in logs for facts in logged(path, '"event"'))
     return max((t - study.origin for t in lines if isinstance(t, int | float)), default=0.0) - UNWRITTEN_S
 
 
-def _logged(study: Study) -> Iterator[Event | None]:
-    """What queue-proxy's log holds; None for the line that says that it keeps such a record."""
-    for path in study.run.container_logs(QUEUE_PROXY):
+def _logged(study: Study) -> Iterator[tuple[str, Event | None]]:
+    """What queue-proxy's log holds, with its pod; None for the line that says that it keeps such a record."""
+    for pod, path in _logs(study):
         for facts in logged(path, *_MARKS):
             kind = _KINDS.get(str(facts.get("event")))
             try:
                 if kind is not None:
-                    yield typed.make(kind, {**_known(facts), "who": QUEUE_PROXY})
+                    yield pod, typed.make(kind, {**_known(facts), "who": QUEUE_PROXY})
                 elif facts.get("recordsEnds") is True:
-                    yield None
+                    yield pod, None
             except ValueError:
                 continue
 
@@ -180,19 +193,37 @@ def give_reasons(study: Study) -> list[Request] | None:
     if study.requests is None:
         return None
     found: dict[int, End] = {}
-    mine = [one for one in study.requests if one.done_s is not None]
-    answers = [end for end in study.ends.ends if end.reason != CLIENT_LEFT]
+    for ends, requests in _by_pod(study.ends.ends, study.requests):
+        _join(ends, requests, found)
+    matched = set(map(id, found.values()))
+    unmatched: Unmatched = defaultdict(list)
+    for end in study.ends.ends:
+        if id(end) not in matched and end.reason != CLIENT_LEFT:
+            for pod in {end.pod, ""}:
+                unmatched[pod, end.status].append(end.t)
+    return [_with_reason(study, request, found.get(request.id), unmatched) for request in study.requests]
+
+
+def _by_pod(ends: Iterable[End], requests: list[Request]) -> Iterator[tuple[list[End], list[Request]]]:
+    """What belongs together: each pod's own. What an activator sent on is of any pod."""
+    pods = {one.pod for one in requests}
+    of_pod: dict[str, tuple[list[End], list[Request]]] = defaultdict(lambda: ([], []))
+    for request in requests:
+        of_pod[request.pod][1].append(request)
+    for end in ends:
+        alone = len(pods) == 1 and not end.pod
+        of_pod[next(iter(pods)) if alone else end.pod if end.pod in pods else ""][0].append(end)
+    yield from of_pod.values()
+
+
+def _join(ends: list[End], requests: list[Request], found: dict[int, End]) -> None:
+    mine = [one for one in requests if one.done_s is not None]
+    answers = [end for end in ends if end.reason != CLIENT_LEFT]
     for status in {end.status for end in answers}:
         outcomes = [one for one in mine if one.status == status or (one.error == "short-body" and status)]
         _match([end for end in answers if end.status == status], outcomes, found)
     given_up = [one for one in mine if one.error in ("timeout", "unanswered")]
-    _match([end for end in study.ends.ends if end.reason == CLIENT_LEFT], given_up, found, early_s=NEAR_S)
-    matched = set(map(id, found.values()))
-    unmatched: dict[int, list[float]] = defaultdict(list)
-    for end in answers:
-        if id(end) not in matched:
-            unmatched[end.status].append(end.t)
-    return [_with_reason(study, request, found.get(request.id), unmatched) for request in study.requests]
+    _match([end for end in ends if end.reason == CLIENT_LEFT], given_up, found, early_s=NEAR_S)
 
 
 def _match(ends: list[End], requests: list[Request], found: dict[int, End], early_s: float = SLACK_S) -> None:
@@ -213,7 +244,7 @@ def _match(ends: list[End], requests: list[Request], found: dict[int, End], earl
             found[first.id] = end
 
 
-def _with_reason(study: Study, request: Request, end: End | None, unmatched: dict[int, list[float]]) -> Request:
+def _with_reason(study: Study, request: Request, end: End | None, unmatched: Unmatched) -> Request:
     if end is not None:
         return replace(request, reason=_left(end) if end.reason == CLIENT_LEFT else end.slug, end=end)
     if request.error is not None:
@@ -223,20 +254,23 @@ def _with_reason(study: Study, request: Request, end: End | None, unmatched: dic
     return request
 
 
-def _apps_own(study: Study, request: Request, unmatched: dict[int, list[float]]) -> bool:
-    """Whether an answer is the app's: queue-proxy's record of that time is whole, and each answer with this status
-    that is in it has its request.
+def _apps_own(study: Study, request: Request, unmatched: Unmatched) -> bool:
+    """Whether an answer is the app's: there is no queue-proxy, or its record of that time is whole, and each answer
+    with this status that is in it has its request.
     """
-    done, until = request.done_s, study.ends.until_s
+    if request.container not in ("", QUEUE_PROXY):
+        return True
+    done, until = request.done_s, study.ends.untils.get(request.pod, study.ends.until_s)
     if done is None or until is None or done > until:
         return False
-    times = unmatched.get(request.status or 0, [])
+    times = unmatched.get((request.pod, request.status or 0), [])
     if bisect_left(times, request.sent_s) < bisect_right(times, done + NEAR_S):
         return False
-    alive = (one for one in study.instances if one.container == QUEUE_PROXY and (one.started_s or 0.0) <= done)
+    proxies = _asked(study, request)
+    alive = (one for one in proxies if (one.started_s or 0.0) <= done)
     if any(one.owner not in study.ends.kept and not _ended_s(study, one) < request.sent_s for one in alive):
         return False
-    ended = (_ended_s(study, one) for one in study.instances if one.container == QUEUE_PROXY and not one.asked)
+    ended = (_ended_s(study, one) for one in proxies if not one.asked)
     return not any(done <= end <= done + UNWRITTEN_S for end in ended)
 
 
@@ -249,22 +283,30 @@ def _left(end: End) -> str:
     return f"{ACTIVATOR}-{CLIENT_LEFT}" if end.who == ACTIVATOR else f"{CLIENT_LEFT}-{where}"
 
 
+def _asked(study: Study, request: Request) -> list[Instance]:
+    """The instances of the container that a request was sent to."""
+    name = request.container or QUEUE_PROXY
+    return [one for one in study.instances if one.container == name and request.pod in ("", one.pod)]
+
+
 def _of_error(study: Study, request: Request) -> str:
-    """What happened to queue-proxy as a connection to it broke, or could not be made."""
+    """What happened to queue-proxy, or to whatever was asked, as a connection to it broke or could not be made."""
     if request.error == "unanswered":
         return "run-over"
     if request.error == "timeout":
         return CLIENT_LEFT
-    if study.scaling is not None or request.done_s is None:
+    through_activator = not request.pod and (study.scaling is not None or study.services)
+    if through_activator or request.done_s is None:
         return NOT_RECORDED
-    instances = [one for one in study.instances if one.container == QUEUE_PROXY and one.started_s is not None]
+    instances = [one for one in _asked(study, request) if one.started_s is not None]
+    who = QUEUE_PROXY if request.container in ("", QUEUE_PROXY) else CONTAINER
     if request.error == "refused":
-        return _closed_port(study, instances, request.done_s)
+        return f"{who}-{_closed_port(study, instances, request.done_s)}"
     ended = _ended_around(study, instances, request.done_s)
     if request.error in ("closed", "reset", "short-body", "unreachable") and ended is not None:
-        return f"{QUEUE_PROXY}-{_fate(ended)}"
+        return f"{who}-{_fate(ended)}"
     stopping = any(one.stop is not None and one.stop.asked_s <= request.done_s for one in instances[-1:])
-    return "queue-proxy-draining" if stopping else NOT_RECORDED
+    return f"{who}-draining" if stopping else NOT_RECORDED
 
 
 def _ended_s(study: Study, one: Instance) -> float:
@@ -288,14 +330,14 @@ def _ended_around(study: Study, instances: list[Instance], t: float) -> Instance
 def _closed_port(study: Study, instances: list[Instance], t: float) -> str:
     begun = [one for one in instances if (one.started_s or 0.0) <= t]
     if not begun:
-        return "queue-proxy-not-started"
+        return "not-started"
     last = begun[-1]
     if last.exited_s is not None and min(last.exited_s, _ended_s(study, last)) <= t + NEAR_S:
         later = len(begun) < len(instances) or not last.asked
-        return "queue-proxy-restarting" if later else "queue-proxy-stopped"
+        return "restarting" if later else "stopped"
     if last.stop is not None and last.stop.asked_s <= t:
-        return "queue-proxy-draining"
-    return "queue-proxy-restarting" if last.attempt else "queue-proxy-not-listening"
+        return "draining"
+    return "restarting" if last.attempt else "not-listening"
 
 
 def _fate(one: Instance) -> str:
@@ -306,11 +348,15 @@ def _fate(one: Instance) -> str:
     return "stopped" if one.asked or one.stop is not None else "exited"
 
 
-def fate_of_app(study: Study, reason: str, t: float) -> str | None:
-    """What became of the app as its connections ended; None where it lived on."""
+def fate_of_app(study: Study, reason: str, t: float, pod: str = "") -> str | None:
+    """What became of the app of a pod as its connections ended; None where it lived on."""
     if reason not in ("app-closed", "app-reset", "app-refused", "answer-cut"):
         return None
-    apps = [one for one in study.instances if one.container == APP and one.started_s is not None]
+    apps = [
+        one
+        for one in study.instances
+        if container_of(one.container) == APP and pod in ("", one.pod) and one.started_s is not None
+    ]
     ended = _ended_around(study, apps, t)
     if ended is not None:
         return _fate(ended)

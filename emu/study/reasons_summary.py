@@ -11,6 +11,7 @@ from emu.study.ends import Ends
 from emu.study.measures import percentile, spread
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
+from emu.study.pods import workload
 from emu.study.reasons import fate_of_app
 
 APART_S = 1.0
@@ -50,7 +51,9 @@ def failures(study: Study) -> list[dict[str, Any]] | None:
     if study.requests is None:
         return None
     bursts = [
-        _burst(study, name, reason, part) for (name, reason), some in _alike(study).items() for part in _parts(some)
+        _burst(study, name, reason, part)
+        for (name, reason, *_), some in _alike(study).items()
+        for part in _parts(some)
     ]
     return sorted(bursts, key=lambda burst: float(burst["first_s"]))
 
@@ -59,15 +62,18 @@ def failure_kinds(study: Study) -> list[dict[str, Any]] | None:
     """The same, all that ended alike as one, the most frequent first."""
     if study.requests is None:
         return None
-    kinds = [_burst(study, name, reason, sorted(some, key=_done)) for (name, reason), some in _alike(study).items()]
+    kinds = [
+        _burst(study, name, reason, sorted(some, key=_done)) for (name, reason, *_), some in _alike(study).items()
+    ]
     return sorted(kinds, key=lambda kind: (-int(kind["count"]), float(kind["first_s"])))
 
 
-def _alike(study: Study) -> dict[tuple[str, str], list[Request]]:
-    alike: dict[tuple[str, str], list[Request]] = defaultdict(list)
+def _alike(study: Study) -> dict[tuple[str, str, str, str], list[Request]]:
+    """Those that ended with the same outcome for the same reason, in pods of the same workload."""
+    alike: dict[tuple[str, str, str, str], list[Request]] = defaultdict(list)
     for request in study.requests or ():
         if request.reason is not None and request.done_s is not None:
-            alike[outcome(request), request.reason].append(request)
+            alike[outcome(request), request.reason, workload(request.pod), request.container].append(request)
     return alike
 
 
@@ -91,6 +97,8 @@ def _burst(study: Study, name: str, reason: str, requests: list[Request]) -> dic
         "outcome": name,
         "reason": reason,
         "by": first.who if first else None,
+        "pod": _only(request.pod for request in requests),
+        "container": _only(request.container for request in requests),
         "first_s": _done(requests[0]),
         "last_s": _done(requests[-1]),
         "count": len(requests),
@@ -111,8 +119,14 @@ def _spread(seconds: Iterable[float]) -> dict[str, float | None]:
     return {"min": times[0] if times else None, "p50": percentile(times, 0.5), "max": percentile(times, 1.0)}
 
 
+def _only(names: Iterable[str]) -> str | None:
+    """What all of them are called; None where that differs, or is not known."""
+    found = set(names)
+    return (found.pop() or None) if len(found) == 1 else None
+
+
 def _fate(study: Study, reason: str, requests: list[Request]) -> str | None:
     """What became of the app as these ended; None where it is not the same for all of them."""
-    moments = {round(_done(request), 1): _done(request) for request in requests}
-    fates = {fate_of_app(study, reason, t) for t in moments.values()}
+    moments = {(request.pod, round(_done(request), 1)): _done(request) for request in requests}
+    fates = {fate_of_app(study, reason, t, pod) for (pod, _), t in moments.items()}
     return fates.pop() if len(fates) == 1 else None

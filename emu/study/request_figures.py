@@ -13,6 +13,7 @@ from typing import Any
 from emu.study.measures import SHARES, spread
 from emu.study.model.requests import OK, Request
 from emu.study.model.study import Study
+from emu.study.pods import asked_of
 from emu.study.reasons_summary import count_reasons, waited
 from emu.study.requests import after_idle, most_in_flight
 
@@ -29,6 +30,7 @@ def request_figures(study: Study, requests: list[Request] | None, begin_s: float
         idle = {"sent": None, "latency_ms": _NOTHING, "asleep": None}
         times = {"latency_ms": _NOTHING, "first_byte_ms": _NOTHING, "lateness_ms": _NOTHING}
         return {**dict.fromkeys(_COUNTS), **times, "latency_ms_by_outcome": None, "after_idle": idle}
+    study = asked_of(study, {request.pod for request in requests}) if requests else study
     answered = [request for request in requests if request.answered]
     first_bytes = (one.first_byte_s - one.begin_s for one in requests if one.first_byte_s is not None)
     late = [one.late_s for one in requests if one.late_s is not None]

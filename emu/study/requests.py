@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from emu.files import typed
 from emu.files.regular import read_lines
 from emu.messages import SENT, RequestDone, RequestSent
 from emu.record.events import LONGEST_RUN_S, Damage
+from emu.study.model.instances import Instance
 from emu.study.model.requests import InFlight, Request
 
 IDLE_S = 1.0
@@ -96,11 +99,42 @@ def _check(origin: float, *times: float) -> None:
         raise ValueError("no time of this run")
 
 
+def with_pods(requests: list[Request] | None, instances: list[Instance], *, scaled: bool) -> list[Request] | None:
+    """Those whose record says nothing of a pod, in a run that had one alone, went to that one. What an activator
+    sends on may have gone to another.
+    """
+    pods = {one.pod for one in instances}
+    if requests is None or scaled or len(pods) != 1 or "" in pods:
+        return requests
+    [pod] = pods
+    return [one if one.pod else replace(one, pod=pod) for one in requests]
+
+
+def in_flight_by_pod(requests: list[Request]) -> dict[str, InFlight]:
+    """The step curve of each pod's own requests; of none where the pod of some is not known."""
+    by_pod: dict[str, list[Request]] = defaultdict(list)
+    for request in requests:
+        by_pod[request.pod].append(request)
+    return {} if "" in by_pod else {pod: count_in_flight(some) for pod, some in by_pod.items()}
+
+
 def _request(sent: RequestSent, done: RequestDone | None, origin: float) -> Request:
     due_s, sent_s = sent.due - origin, sent.sent - origin
     begun_s = None if sent.begun is None else sent.begun - origin
     if done is None:
-        return Request(sent.id, sent.phase, due_s, sent_s, None, None, None, UNANSWERED, begun_s=begun_s, to=sent.to)
+        return Request(
+            sent.id,
+            sent.phase,
+            due_s,
+            sent_s,
+            None,
+            None,
+            None,
+            UNANSWERED,
+            begun_s=begun_s,
+            pod=sent.pod,
+            container=sent.container,
+        )
     first_s = None if done.first_byte is None else done.first_byte - origin
     return Request(
         sent.id,
@@ -113,5 +147,6 @@ def _request(sent: RequestSent, done: RequestDone | None, origin: float) -> Requ
         done.error,
         bytes=done.bytes,
         begun_s=begun_s,
-        to=sent.to,
+        pod=sent.pod,
+        container=sent.container,
     )

@@ -180,7 +180,7 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
     kills = [kill for kill in study.kills if kill.owner == line.owner]
     bounds = [_bound(line, column, begin, end) for column in (line.limit, line.high)]
     known = [value for value in bounds if value is not None]
-    met = _met(study, line.label, begin, end)
+    met, curve = _met(study, line.owner, begin, end), study.in_flight_to(line.owner.pod)
     counted = line.events_all.get("high") or line.events.get("high") or []
     return Stall(
         container=line.label,
@@ -190,7 +190,7 @@ def _stall(study: Study, line: Timeline, begin: float, end: float, whys: list[Wh
         refaults=_rise(line.t, line.refaults, begin, end),
         major_faults=_rise(line.t, line.pgmajfault, begin, end),
         limit_bytes=min(known),
-        in_flight=most_in_flight(study.in_flight, begin - 0.2, begin) if study.requests is not None else None,
+        in_flight=most_in_flight(curve, begin - 0.2, begin) if study.requests is not None else None,
         inside=_inside(study, line.owner, begin, end) if container_of(line.label) == QUEUE_PROXY else None,
         killed=any(begin <= kill.time_s <= end + SECOND for kill in kills),
         why=why,
@@ -211,11 +211,17 @@ def _high_from(study: Study, owner: Owner) -> str:
     return next((one.memory_high_from for one in study.instances if one.owner == owner), "")
 
 
-def _met(study: Study, label: str, begin: float, end: float) -> list[Request] | None:
-    """The requests that were under way in a stretch; None where requests do not show it."""
-    if container_of(label) not in SERVING or not study.requests:
+def _met(study: Study, owner: Owner, begin: float, end: float) -> list[Request] | None:
+    """The requests that were under way in a stretch; None where it cannot be told from requests."""
+    mine = [one for one in study.requests or () if one.pod in ("", owner.pod) and _goes_through(one, owner.label)]
+    if not mine:
         return None
-    return [one for one in study.requests if one.sent_s <= end and (one.done_s is None or one.done_s >= begin)]
+    return [one for one in mine if one.sent_s <= end and (one.done_s is None or one.done_s >= begin)]
+
+
+def _goes_through(request: Request, label: str) -> bool:
+    server, name = container_of(request.container) or QUEUE_PROXY, container_of(label)
+    return name in SERVING if server == QUEUE_PROXY else name == server
 
 
 def _hindered(study: Study, met: list[Request]) -> list[bool]:
@@ -233,7 +239,7 @@ def _hindered(study: Study, met: list[Request]) -> list[bool]:
 def _inside(study: Study, owner: Owner, begin: float, end: float) -> int | None:
     """Requests under way less those whose connection is not accepted yet; None where either is not known."""
     pod = study.timelines.get(owner.whole_pod)
-    curve = study.in_flight
+    curve = study.in_flight_to(owner.pod)
     if pod is None or study.requests is None or not curve.t:
         return None
     within = slice(bisect_left(pod.t, begin), bisect_left(pod.t, end))

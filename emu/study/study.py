@@ -36,11 +36,13 @@ from emu.record.events import (
     PhaseBegan,
     PhaseEnded,
     PodEvicted,
+    PodScaled,
     PodStatus,
     RecorderReport,
     RunBegan,
     RunEnded,
     RunFailed,
+    ScaleDecided,
     read_events,
 )
 from emu.record.rundir import RunDir
@@ -55,7 +57,7 @@ from emu.study.model.study import Failure, Happening, RecorderCost, Study
 from emu.study.model.timeline import MemoryMark
 from emu.study.oom import exit_reason, judge
 from emu.study.reasons import give_reasons, read_ends
-from emu.study.requests import count_in_flight, read_requests
+from emu.study.requests import count_in_flight, in_flight_by_pod, read_requests, with_pods
 from emu.study.scaling import scale_use
 from emu.study.services import services
 from emu.study.starts import measure_starts
@@ -81,9 +83,12 @@ def read_study(run: RunDir) -> Study:
     damage = Damage()
     study.requests = read_requests(run.requests, study.origin, damage)
     _tell_damage(study, run.requests.name, damage)
-    study.in_flight = count_in_flight(study.requests or [])
     study.duration_s = _duration(events, sampled.end, study.origin)
     study.instances = _instances(events, study.origin)
+    scaled = any(isinstance(event, PodScaled | ScaleDecided) for event in events)
+    study.requests = with_pods(study.requests, study.instances, scaled=scaled)
+    study.in_flight = count_in_flight(study.requests or [])
+    study.in_flight_by_pod = in_flight_by_pod(study.requests or [])
     for line in sampled.timelines.values():
         line.owner = _owner(study, line.owner)
         study.timelines[line.owner] = line

@@ -6,7 +6,7 @@ import pytest
 
 from emu.errors import EmuError
 from emu.messages import DATA_DIR, QUEUE_PORT
-from emu.scenario.load_plan import load_plan
+from emu.scenario.load_plan import Entrance, load_plan
 from emu.scenario.reading import read_scenario, resolve
 from emu.serving.template import pod_template
 from emu.spec import ScenarioSpec
@@ -89,6 +89,7 @@ def test_a_plain_pod_has_its_containers_and_nothing_else() -> None:
     """No queue-proxy; requests go to the first container with a port, and Kubernetes' grace period counts."""
     plain, revision = (pod_template(one) for one in read(TWO).each_pod.values())
     assert (plain.names, plain.port, plain.grace_s) == (("web",), 8080, 30)
+    assert (plain.serving, revision.serving) == ("web", "queue-proxy")
     web = plain.container("web")
     assert (web.env, web.volume, web.pre_stop) == ({"PORT": "8080"}, ("data", DATA_DIR), None)
     assert (revision.names, revision.port, revision.grace_s) == (("queue-proxy", "app"), QUEUE_PORT, 300)
@@ -97,10 +98,12 @@ def test_a_plain_pod_has_its_containers_and_nothing_else() -> None:
 def test_a_phase_goes_to_the_pod_that_it_names() -> None:
     """The others to the first one."""
     load = read(f"{TWO}\n{phase('to: b')}").load
-    plan = load_plan(load, "10.0.0.1", 8080, {"a": ("10.0.0.1", 8080), "b": ("10.0.0.2", 8012)})
-    assert (plan.phases[0].host, plan.phases[0].port) == ("10.0.0.2", 8012)
-    unnamed = load_plan(read(f"{TWO}\n{phase('')}").load, "10.0.0.1", 8080, {"b": ("10.0.0.2", 8012)})
-    assert unnamed.phases[0].host == ""
+    entrances = {"a": Entrance("10.0.0.1", 8080, "a", "web"), "b": Entrance("10.0.0.2", 8012, "b", "queue-proxy")}
+    [phase_of_b] = load_plan(load, "10.0.0.1", 8080, entrances, first="a").phases
+    assert (phase_of_b.host, phase_of_b.port) == ("10.0.0.2", 8012)
+    assert (phase_of_b.pod, phase_of_b.container) == ("b", "queue-proxy")
+    [unnamed] = load_plan(read(f"{TWO}\n{phase('')}").load, "10.0.0.1", 8080, entrances, first="a").phases
+    assert (unnamed.host, unnamed.pod, unnamed.container) == ("", "a", "web")
 
 
 def test_a_pod_may_use_the_files_of_another() -> None:

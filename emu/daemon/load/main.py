@@ -27,7 +27,7 @@ from emu.daemon.load.phase import PhaseRun
 from emu.daemon.load.records import Records
 from emu.daemon.load.sender import Connections, Place, Request, SlowSenders
 from emu.errors import EXIT_NOT_RECORDED
-from emu.messages import LoadPlan, Phase, RequestError, Route
+from emu.messages import QUEUE_PROXY, LoadPlan, Phase, RequestError, Route
 from emu.policy.until import counts_requests
 
 STATUS_S = 0.25
@@ -163,7 +163,9 @@ class Load:
         """A request's first byte goes out."""
         self._sent += 1
         self._in_flight += 1
-        self._records.sent(request.number, request.phase.name, request.due, now, request.begun, request.place.pod)
+        place, phase = request.place, request.phase
+        pod, container = (place.pod, QUEUE_PROXY) if place.pod else (phase.pod, phase.container)
+        self._records.sent(request.number, phase.name, request.due, now, request.begun, pod, container)
         self._look()
 
     def done(self, request: Request, now: float, error: RequestError | None) -> None:

@@ -26,16 +26,20 @@ class Records:
         self._unwritten = b""
         self.failure: OSError | None = None
         """Why what was gathered could not be written; it is kept, and tried again with the next flush."""
-        self._names: dict[str, str] = {}
+        self._known: dict[tuple[str, str, str], tuple[str, str]] = {}
+        """A phase, a pod and a container as JSON has them."""
 
-    def sent(self, number: int, phase: str, due: float, sent: float, begun: float, to: str = "") -> None:
-        """A request's first byte goes out, or was tried to. `to`: the pod that was chosen for it."""
-        name = self._names.get(phase)
-        if name is None:
-            name = self._names[phase] = json.dumps(phase)
-        chosen = f',"to":"{to}"' if to else ""
+    def sent(
+        self, number: int, phase: str, due: float, sent: float, begun: float, pod: str = "", container: str = ""
+    ) -> None:
+        """A request's first byte goes out, or was tried to, to a container of a pod."""
+        known = self._known.get((phase, pod, container))
+        if known is None:
+            whose = f'"pod":{json.dumps(pod)},"container":{json.dumps(container)}'
+            known = self._known[phase, pod, container] = json.dumps(phase), whose
+        name, whose = known
         self._lines.append(
-            f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"begun":{begun!r},"e":"{SENT}"{chosen}}}\n'
+            f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"begun":{begun!r},{whose},"e":"{SENT}"}}\n'
         )
 
     def done(

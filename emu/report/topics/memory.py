@@ -11,13 +11,13 @@ from typing import Any
 
 from emu.report.topics.sparkline import sparkline
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Size, Topic, View, pod_section
-from emu.report.words import count, listed, moment, of_limit, size
+from emu.report.words import count, listed, moment, of_limit, pods_of, size
 from emu.study.counters import value_at
-from emu.study.measures import PEAKS, Window, add, first, times
+from emu.study.measures import PEAKS, Window, first, times
 from emu.study.model.instances import Instance
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
-from emu.study.pods import of_pods, workloads
+from emu.study.pods import of_pods
 from emu.study.restraints import HeldBack, bound, describe, restraint_sentences
 from emu.study.stalls import stalls
 from emu.units import format_bytes, format_seconds, often
@@ -259,7 +259,7 @@ def memory_parts(view: View) -> Iterator[Part]:
     if view.summary:
         yield from _on_terminal(view)
     if view.study.instances:
-        yield _totals(view.study, view.summary)
+        yield _totals(view.summary)
         yield _held_back(view.summary)
 
 
@@ -284,14 +284,12 @@ def _peaks(study: Study, name: str, known: Figures) -> tuple[Cell, ...]:
 
 
 def _pod_peaks(study: Study, summary: Figures) -> Iterator[tuple[Cell, ...]]:
-    loads = workloads(study)
-    for load, pods in loads.items():
-        every = [summary["pods"][pod] for pod in pods if pod in summary["pods"]] or [summary["pod"]]
-        if any(pod["memory_peak_bytes"] is not None for pod in every):
-            whole = of_limit(_most(every, "memory_peak_bytes") or 0, every[-1]["memory_limit_bytes"])
-            over = sparkline(study, of_pods(study, pods).pod_timelines)
-            peaks = (size(_most(every, f"{part}_peak_bytes")) for part in _PARTS)
-            yield (f"pod {load}" if len(loads) > 1 else "pod", *peaks, whole, over)
+    for name, known in pods_of(summary):
+        if known["memory_peak_bytes"] is not None:
+            pod = name.removeprefix("pod").strip()
+            over = sparkline(study, (of_pods(study, {pod}) if pod else study).pod_timelines)
+            whole = of_limit(known["memory_peak_bytes"], known["memory_limit_bytes"])
+            yield (name, *(size(known[f"{part}_peak_bytes"]) for part in _PARTS), whole, over)
     node = summary["node"]
     if study.node is not None and node and node["memory_peak_bytes"] is not None:
         whole = of_limit(node["memory_peak_bytes"], node["memory_limit_bytes"])
@@ -299,13 +297,9 @@ def _pod_peaks(study: Study, summary: Figures) -> Iterator[tuple[Cell, ...]]:
         yield ("node", *peaks, whole, sparkline(study, [study.node]))
 
 
-def _most(pods: list[Figures], name: str) -> int | None:
-    return max((pod[name] for pod in pods if pod[name] is not None), default=None)
-
-
-def _totals(study: Study, summary: Figures) -> Listing:
+def _totals(summary: Figures) -> Listing:
     """Without the amounts of which there is nothing."""
-    known = {**summary["containers"], **_pods_of(study, summary)}
+    known = {**summary["containers"], **dict(pods_of(summary))}
     known |= {"node": summary["node"]} if summary["node"] else {}
     shown = [
         (head, key)
@@ -315,23 +309,6 @@ def _totals(study: Study, summary: Figures) -> Listing:
     heads = ("", "limit", "memory.high", *(head for head, _ in shown))
     rows = tuple(_total(name, one, [key for _, key in shown]) for name, one in known.items())
     return Listing(heads, rows, place="page", whole=True)
-
-
-def _pods_of(study: Study, summary: Figures) -> dict[str, Figures]:
-    """The pod; where there are several workloads, the pods of each: peaks are the largest of any, counters of all."""
-    loads = workloads(study)
-    if len(loads) < 2:
-        return {"pod": summary["pod"]}
-    found = {}
-    for load, pods in loads.items():
-        every = [summary["pods"][pod] for pod in pods if pod in summary["pods"]]
-        if every:
-            figures = {
-                key: _most(every, key) if key.endswith("peak_bytes") else add(pod[key] for pod in every)
-                for _, key in _TOTALS
-            }
-            found[f"pod {load}"] = {**figures, "memory_limit_bytes": every[-1]["memory_limit_bytes"]}
-    return found
 
 
 def _total(name: str, known: Figures, keys: list[str]) -> tuple[Cell, ...]:

@@ -12,26 +12,33 @@ from emu.report.describe import describe, pod_age_s
 from emu.report.topics.containers import container_figures, kill_count
 from emu.report.topics.memory import end_figures, last_alive, memory_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Topic, View, of_pod, pod_section
+from emu.report.words import MOST_PODS
 from emu.study.measures import Window, add, last, startup_s
 from emu.study.model.study import Happening, Study
-from emu.study.pods import named, of_pods, workloads
+from emu.study.pods import named, of_pods, requests_known_by_pod, workloads
+from emu.study.request_figures import request_figures
 from emu.study.restraints import held_back
-
-MOST_PODS = 12
-"""Pods in the terminal's list; a busy service may have hundreds."""
 
 
 def figures(study: Study) -> Figures:
     """`pod`, all of them together, and `pods`, each by itself with its containers."""
     return {
         "pod": _pod(named(study)),
-        "pods": {pod.pod: _one_pod(of_pods(study, {pod.pod})) for pod in study.pods if pod.pod},
+        "pods": {pod.pod: _one_pod(study, pod.pod) for pod in study.pods if pod.pod},
     }
 
 
-def _one_pod(study: Study) -> dict[str, Any]:
-    """What is known of a pod by itself, and of its containers."""
-    return {**_pod(study), "containers": {name: container_figures(study, name) for name in study.containers}}
+def _one_pod(every: Study, pod: str) -> dict[str, Any]:
+    """What is known of a pod by itself, of its containers, and of the requests that were sent to it; null where that
+    is not known of each: an activator chose among pods.
+    """
+    study = of_pods(every, {pod})
+    mine = study.requests if requests_known_by_pod(every) else None
+    return {
+        **_pod(study),
+        "containers": {name: container_figures(study, name) for name in study.containers},
+        "requests": request_figures(study, mine, 0.0, study.duration_s),
+    }
 
 
 def _pod(study: Study) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from emu.messages import QUEUE_PROXY
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
+from emu.study.reasons import CONTAINER
 from emu.units import format_seconds
 
 LEAST_MS = 1.0
@@ -23,23 +24,27 @@ _ERRORS = {
     "timeout": "given up by the client",
     "unanswered": "still unanswered at the run's end",
 }
+_FATES = {
+    "oom-killed": "as {server} was OOM-killed",
+    "killed-for-liveness": "as {server} was killed for its failing liveness probe",
+    "killed-for-startup": "as {server} was killed for its failing startup probe",
+    "exited": "as {server} ended",
+    "stopped": "as {server} was stopped",
+    "draining": "while {server} was stopping",
+    "not-started": "before {server} had started",
+    "restarting": "while {server} was down or starting again",
+    "not-listening": "while {server} ran and did not listen",
+}
+"""What happened to the container that was asked."""
 _PROXY = {
-    "queue-proxy-oom-killed": "as queue-proxy was OOM-killed",
-    "queue-proxy-killed-for-liveness": "as queue-proxy was killed for its failing liveness probe",
-    "queue-proxy-killed-for-startup": "as queue-proxy was killed for its failing startup probe",
-    "queue-proxy-exited": "as queue-proxy ended",
-    "queue-proxy-stopped": "as queue-proxy was stopped",
-    "queue-proxy-draining": "while queue-proxy was stopping",
-    "queue-proxy-not-started": "before queue-proxy had started",
-    "queue-proxy-restarting": "while queue-proxy was down or starting again",
-    "queue-proxy-not-listening": "while queue-proxy ran and did not listen",
+    **{f"{who}-{fate}": words for who in (QUEUE_PROXY, CONTAINER) for fate, words in _FATES.items()},
     "run-over": "when the run ended",
-    f"{CLIENT_LEFT}-in-app": "while in the app",
-    f"{CLIENT_LEFT}-waiting": "while waiting for a place in queue-proxy",
-    f"{CLIENT_LEFT}-frozen": "while waiting for the app to be resumed",
+    f"{CLIENT_LEFT}-in-app": "while in {app}",
+    f"{CLIENT_LEFT}-waiting": "while waiting for a place in {server}",
+    f"{CLIENT_LEFT}-frozen": "while waiting for {app} to be resumed",
     f"{ACTIVATOR}-{CLIENT_LEFT}": "while in the activator",
 }
-"""What goes with an error that a client saw."""
+"""What goes with an error that a client saw. `server` is what was asked, `app` what is behind a queue-proxy."""
 _APP = {
     "oom-killed": ", as the app was OOM-killed",
     "killed-for-liveness": ", as the app was killed for its failing liveness probe",
@@ -54,9 +59,9 @@ def reason_words(burst: dict[str, Any]) -> str:
     """`answered 503 by queue-proxy at once: …`, of one of `requests.failures` or of their kinds."""
     name, reason = str(burst["outcome"]), str(burst["reason"])
     if burst["by"] is None or reason in _PROXY:
-        return _seen(name, reason)
+        return _seen(name, reason, *_called(burst))
     after = reason.removeprefix(f"{ACTIVATOR}-")
-    here, there = ("the activator", QUEUE_PROXY) if burst["by"] == ACTIVATOR else (QUEUE_PROXY, "the app")
+    here, there = ("the activator", QUEUE_PROXY) if burst["by"] == ACTIVATOR else _called(burst)
     took = _took(burst)
     if name == "short-body" or name not in _SELF_SAID:
         said = f"{_ERRORS.get(name, f'answered {name}, cut short by {here}')}"
@@ -66,15 +71,24 @@ def reason_words(burst: dict[str, Any]) -> str:
     return f"{said}: {_cause(after, burst, there, took)}{_APP.get(burst['app'] or '', '')}"
 
 
-def _seen(name: str, reason: str) -> str:
+def _called(burst: dict[str, Any]) -> tuple[str, str]:
+    """What was asked, and the app behind it: with their pod where there are several."""
+    server = str(burst.get("container") or QUEUE_PROXY)
+    pod, _, container = server.rpartition("/")
+    if container != QUEUE_PROXY:
+        return server, server
+    return server, f"{pod}/app" if pod else "the app"
+
+
+def _seen(name: str, reason: str, server: str, app: str) -> str:
     if name in _ERRORS:
-        where = _PROXY.get(reason, "")
+        where = _PROXY.get(reason, "").format(server=server, app=app)
         where = (
             f", {where.removeprefix('while ')}" if name == "unanswered" and where else f" {where}" if where else ""
         )
         return f"{_ERRORS[name]}{where}"
     if reason == BY_APP:
-        return f"answered {name} by the app itself"
+        return f"answered {name} by {app} itself"
     return f"answered {name}; reason not recorded" if reason == NOT_RECORDED else f"answered {name}: {reason}"
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from emu.report.topics.reasons import reason_words, reasons_told, wait_sentences
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Topic, View, Words
-from emu.report.words import all_of, count, is_late, late_text, latency_cells, listed, share
+from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, share
 from emu.study.measures import SHARES, percentile, says_something
 from emu.study.model.requests import OK
 from emu.study.model.study import Study
+from emu.study.pods import named
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import LATE_S, request_figures
 from emu.units import format_seconds
@@ -26,8 +27,9 @@ _LATENCY = (
 
 def figures(study: Study) -> Figures:
     """`requests`: all of the run's."""
-    whole = request_figures(study, study.requests, 0.0, study.duration_s)
-    return {"requests": {**whole, "failures": failures(study), "failure_kinds": failure_kinds(study)}}
+    words = named(study)
+    whole = request_figures(words, words.requests, 0.0, study.duration_s)
+    return {"requests": {**whole, "failures": failures(words), "failure_kinds": failure_kinds(words)}}
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
@@ -43,7 +45,11 @@ def parts(view: View) -> Iterator[Part]:
         return
     known = view.summary["requests"]
     phases = view.summary["phases"] if len(view.summary["phases"]) > 1 else {}
-    scopes = [*((name, phase["requests"]) for name, phase in phases.items()), ("all", known)]
+    scopes = [
+        *((name, phase["requests"]) for name, phase in phases.items()),
+        *asked_pods(view.summary),
+        ("all", known),
+    ]
     scopes = [(name, one) for name, one in scopes if one["sent"]]
     yield _outcome_table(scopes)
     yield _latency_table(scopes)

@@ -44,7 +44,7 @@ def _figures(study: Study, service: Service) -> Figures:
         "pods_started": len(service.pods),
         "panics": len(service.panics),
         "cold_requests": sum(one.cold for one in service.waits),
-        "direct_requests": sum(request.to in mine for request in study.requests or []),
+        "direct_requests": sum(request.pod in mine for request in study.requests or []),
         "max_concurrency_per_pod": service.most_in_pod,
         "pod_seconds": sum(pod.seconds(study.duration_s) for pod in service.pods),
         "memory_gib_seconds": Window(study).held(lines, "memory_current"),

@@ -29,9 +29,10 @@ class Request:
     """What queue-proxy or the activator recorded of its end; None where the app answered it, or nothing is known."""
     begun_s: float | None = None
     """When the load generator took it up; None where it did not say so, and `due_s` stands for it."""
-
-    to: str = ""
-    """The pod that the client chose; empty where there was no choice, and the activator was asked."""
+    pod: str = ""
+    """The pod that it was sent to; empty where that is not known: an activator chose one, or the record is older."""
+    container: str = ""
+    """The container of that pod that it was sent to."""
 
     @property
     def begin_s(self) -> float:

@@ -94,6 +94,8 @@ class Study:
     """None where no request was ever recorded (no requests.jsonl)."""
     ends: Ends = field(default_factory=Ends)
     in_flight: InFlight = field(default_factory=InFlight)
+    in_flight_by_pod: dict[str, InFlight] = field(default_factory=dict)
+    """Each pod's own; empty where it is not known of all requests to which pod they went."""
     phases: list[PhaseSpan] = field(default_factory=list)
     memory_marks: list[MemoryMark] = field(default_factory=list)
     kills: list[OomVerdict] = field(default_factory=list)
@@ -178,6 +180,14 @@ class Study:
         mine = (one for one in self.freezes if one.owner == owner and one.frozen_at_s <= t)
         slack_s = ((one.thawed_at_s, DYING_S if one.thaw_ms is None else 0.0) for one in mine)
         return any(thawed is None or t <= thawed + slack for thawed, slack in slack_s)
+
+    def in_flight_to(self, pod: str) -> InFlight:
+        """Requests under way to a pod; those of all pods where they are not known apart."""
+        return self.in_flight_by_pod.get(pod, InFlight()) if self.in_flight_by_pod else self.in_flight
+
+    def first_request_to(self, pod: str) -> float | None:
+        """When the first request went out to a pod; the first of all where they are not known apart."""
+        return next(iter(self.in_flight_to(pod).t), None)
 
     @property
     def first_request_s(self) -> float | None:

@@ -258,14 +258,14 @@ def test_lines_are_those_of_the_contract(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     records = Records(path)
     records.sent(1, 'a "phase"', 1.5, 1.25e-7, 1.0e-7)
-    records.sent(2, "b", 1.5, 1.5, 1.5, "app-1")
+    records.sent(2, "b", 1.5, 1.5, 1.5, "pod", "web")
     records.done(1, 2.5, None, None, "refused", 0)
     records.done(2, 2.5, 2.25, 200, None, 7)
     records.close()
     assert path.read_text() == "".join(
         (
             to_line(RequestSent(1, 'a "phase"', 1.5, 1.25e-7, 1.0e-7)),
-            to_line(RequestSent(2, "b", 1.5, 1.5, 1.5, to="app-1")),
+            to_line(RequestSent(2, "b", 1.5, 1.5, 1.5, "pod", "web")),
             to_line(RequestDone(1, 2.5, None, None, "refused", 0)),
             to_line(RequestDone(2, 2.5, 2.25, 200, None, 7)),
         )

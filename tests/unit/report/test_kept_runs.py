@@ -90,7 +90,7 @@ def test_a_kept_run_can_be_drawn(name: str) -> None:
     assert "queue-proxy" in page and "app" in page
 
 
-@pytest.mark.parametrize("name", sorted(set(fake_runs.ALL) - {"neighbours", "replicas"}))
+@pytest.mark.parametrize("name", sorted(set(fake_runs.ALL) - {"neighbours", "plain_killed", "replicas"}))
 def test_a_run_tells_the_same_with_and_without_its_pods_name(name: str, tmp_path: Path) -> None:
     """As it was recorded before pods had names; only the name itself is missing."""
     run = fake_runs.ALL[name](tmp_path / "run")

@@ -160,3 +160,70 @@ def test_a_pod_by_itself_is_what_its_own_record_says(tmp_path: Path) -> None:
     study = of_pods(_study("neighbours", tmp_path), {"bystander"})
     assert (study.kills, study.memory_marks, [one.pod for one in study.pods]) == ([], [], ["bystander"])
     assert named(study) is study
+
+
+def test_each_pod_has_its_own_requests(tmp_path: Path) -> None:
+    """Sent, answered and in flight; those of other pods are in no figure of it."""
+    summary = summarize(_study("plain_killed", tmp_path))
+    greedy, quiet = (summary["pods"][name]["requests"] for name in ("greedy", "quiet"))
+    assert (greedy["sent"], greedy["answered"], greedy["errors"]) == (6, 1, {"closed": 3, "refused": 2})
+    assert (quiet["sent"], quiet["answered"], quiet["reasons"]) == (30, 30, {})
+    assert (greedy["in_flight_peak"], quiet["in_flight_peak"]) == (3, 1)
+    assert summary["oom_kills"][0]["in_flight"] == 3
+    assert summary["requests"]["sent"] == 36
+
+
+def test_what_became_of_a_plain_container_is_the_reason(tmp_path: Path) -> None:
+    """As of queue-proxy: closed as it was OOM-killed, refused while it was down, and a 500 is its own."""
+    study = _study("plain_killed", tmp_path)
+    summary = summarize(study)
+    assert summary["pods"]["greedy"]["requests"]["reasons"] == {
+        "500": {"app": 1},
+        "closed": {"container-oom-killed": 3},
+        "refused": {"container-restarting": 2},
+    }
+    said = " ".join(summary["verdict"]["sentences"])
+    assert "3 were closed without a byte of answer as greedy/hoarder was OOM-killed" in said
+    assert "2 were refused a connection while greedy/hoarder was down or starting again" in said
+    told = [entry.text for entry in entries(study)]
+    assert any("3 requests were closed without a byte of answer as greedy/hoarder was" in text for text in told)
+    assert {(one["pod"], one["container"]) for one in summary["requests"]["failures"]} == {
+        ("greedy", "greedy/hoarder")
+    }
+
+
+def test_an_unanswered_request_has_its_own_pods_queue_proxy_to_blame(tmp_path: Path) -> None:
+    """Not that of another pod which was killed at the same time."""
+    run = FakeRun(tmp_path / "run", pod="blue")
+    other = run.beside("green")
+    for pod in (run, other):
+        pod.start("queue-proxy", memory_max=64 * MIB)
+        pod.start("app", memory_max=64 * MIB)
+    run.requests(4, 0.5, 0.9, done_s=2.01, status=None, error="closed", to="blue", container="queue-proxy")
+    run.requests(2, 0.5, 0.9, done_s=2.02, status=None, error="closed", to="green", container="queue-proxy")
+    run.advance(2.0)
+    run.oom("queue-proxy")
+    run.advance(4.0)
+    summary = summarize(read_study(run.finish()))
+    reasons = {name: pod["requests"]["reasons"]["closed"] for name, pod in summary["pods"].items()}
+    assert reasons == {"blue": {"queue-proxy-oom-killed": 4}, "green": {"not-recorded": 2}}
+    assert "as blue/queue-proxy was OOM-killed" in " ".join(summary["verdict"]["sentences"])
+
+
+def test_a_record_of_several_pods_that_names_none_leaves_it_open(tmp_path: Path) -> None:
+    """As they were recorded once: the run's figures are as they were, a pod's own are null."""
+    study = _study("replicas", tmp_path)
+    summary = summarize(study)
+    assert summary["requests"]["sent"] == 40
+    assert {pod["requests"]["sent"] for pod in summary["pods"].values()} == {None}
+
+
+def test_tables_have_a_row_for_each_pod(tmp_path: Path) -> None:
+    """By name: of memory, and of requests."""
+    study = _study("plain_killed", tmp_path)
+    summary = summarize(study)
+    rows = [row for row in _shown(study, summary) if row[:1] == ["pod"]]
+    assert [row[1] for row in rows if "MiB" in row] == ["greedy", "quiet"]
+    assert [row[1:4] for row in rows if row[2] in ("6", "30")] == [["greedy", "6", "1"], ["quiet", "30", "30"]]
+    page = render_html(study, summary, library="plotly.js")
+    assert page.count("pod greedy") >= 2 and ">pod<" not in page

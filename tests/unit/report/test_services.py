@@ -77,7 +77,7 @@ def study(tmp_path: Path) -> Study:
     for t, pod, ready in ((1.0, ONE, "1/1"), (2.5, OTHER, "0/1"), (3.0, OTHER, "1/1"), (6.5, OTHER, "0/1")):
         made.pod_statuses.append(Happening(t, "pod-status", "pod", "Running", {"ready": ready, "restarts": 0}, pod))
     made.requests = [
-        Request(number, "it", t, t, t + 1, t + 1, 200, None, to=ONE) for number, t in enumerate((4.1, 4.2, 5.9))
+        Request(number, "it", t, t, t + 1, t + 1, 200, None, pod=ONE) for number, t in enumerate((4.1, 4.2, 5.9))
     ]
     made.services = services(made, EVENTS)
     return made
