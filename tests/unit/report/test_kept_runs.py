@@ -110,7 +110,10 @@ def _nameless(summary: Any) -> Any:
     if isinstance(summary, dict):
         unnamed = ("pod", None)
         names = {name: value for name, value in summary.items() if name != "pods"}
-        return dict(unnamed if pair == ("pod", POD_NAME) else (pair[0], _nameless(pair[1])) for pair in names.items())
+        return dict(
+            unnamed if pair in (("pod", POD_NAME), ("pod", "")) else (pair[0], _nameless(pair[1]))
+            for pair in names.items()
+        )
     return [_nameless(one) for one in summary] if isinstance(summary, list) else summary
 
 
