@@ -88,7 +88,7 @@ def test_requests_go_to_the_pods_that_it_is_told_of(runs: Runs, app: Daemon, fak
     load.tell(Route("127.0.0.1", fake_app.port).to_line().rstrip())
     load.tell(json.dumps({"met": "direct"}))
     assert load.wait() == 0
-    assert [record.get("to") for record in runs.records("sent")] == ["app-1"] * 3 + [None] * 2
+    assert [record["pod"] for record in runs.records("sent")] == ["app-1"] * 3 + [""] * 2
     assert [record["status"] for record in runs.records("done")] == [200] * 3 + [None] * 2
 
 
