@@ -267,7 +267,7 @@ def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn
     summary["containers"] |= dict.fromkeys(spec.pod.containers, summary["containers"]["app"])
     for pod in spec.pods:
         containers = dict.fromkeys(pod.containers, summary["containers"]["app"])
-        summary["pods"][pod.name] = {**summary["pod"], "containers": containers}
+        summary["pods"][pod.name] = {**summary["pod"], "containers": containers, "requests": summary["requests"]}
     for name, text in spec.expect.items():
         checks = parse_expectation(name, text).checks
         for figure in (name, *(operand.name for _, operand in checks if operand.name is not None)):
