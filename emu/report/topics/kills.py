@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Log, Name, Note, Part, Topic, View, Words, of_pod
 from emu.report.words import count, listed, of_limit
@@ -40,7 +41,11 @@ _WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled fla
 
 def figures(study: Study) -> Figures:
     """`oom_kills`: each, with all that is known of it."""
-    return {"oom_kills": [of_pod(kill) for kill in study.kills]}
+    return {"oom_kills": [_all_of(kill) for kill in study.kills]}
+
+
+def _all_of(kill: OomVerdict) -> dict[str, Any]:
+    return {**of_pod(kill), "candidates": [of_pod(one) for one in kill.candidates]}
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
