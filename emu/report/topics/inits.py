@@ -6,6 +6,7 @@ from typing import Any
 
 from emu.report.topics.topic import Figures, Topic
 from emu.report.words import of_limit
+from emu.study.model.instances import Instance
 from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
@@ -14,18 +15,23 @@ _WORTH_TELLING = 1 << 20
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """One for each init container that completed, and one on what the pod holds for them."""
-    done = [
-        one for one in study.instances if one.completed and one.started_s is not None and one.exited_s is not None
-    ]
-    found = []
-    for one in done:
-        assert one.started_s is not None and one.exited_s is not None
-        peak = summary["containers"][one.container]["memory_peak_bytes"]
-        held = "" if peak is None else f" and peaked at {of_limit(peak, one.memory_max)}"
-        found.append(
-            f"The init container {one.container} ran for {format_seconds(one.exited_s - one.started_s)}{held}."
-        )
-    return found + (_left_behind(study, summary) if done else [])
+    done: dict[str, list[Instance]] = {}
+    for one in study.instances:
+        if one.completed and one.started_s is not None and one.exited_s is not None:
+            done.setdefault(one.container, []).append(one)
+    found = [_sentence(name, instances, summary) for name, instances in done.items()]
+    return found + (_left_behind(study, summary) if done and len(study.pods) <= 1 else [])
+
+
+def _sentence(name: str, instances: list[Instance], summary: Figures) -> str:
+    """Of several pods' init containers of one name: the shortest and the longest of their times, the highest peak."""
+    times = sorted((one.exited_s or 0.0) - (one.started_s or 0.0) for one in instances)
+    peak = summary["containers"][name]["memory_peak_bytes"]
+    held = "" if peak is None else f" and peaked at {of_limit(peak, instances[-1].memory_max)}"
+    if len(instances) == 1:
+        return f"The init container {name} ran for {format_seconds(times[0])}{held}."
+    took = " to ".join(dict.fromkeys((format_seconds(times[0]), format_seconds(times[-1]))))
+    return f"The init container {name} ran in {len(instances)} pods, for {took}{held}{' at most' if held else ''}."
 
 
 def _left_behind(study: Study, summary: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,17 @@ def _shown(study: Study, summary: dict[str, Any]) -> tuple[str, str]:
 
 def _plain(text: str) -> str:
     return html.unescape(text).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_init_containers_of_several_pods_are_one_sentence(tmp_path: Path) -> None:
+    """Of one name: how long they took, from the shortest to the longest, and the highest peak."""
+    study = read_study(fake_runs.swap(tmp_path / "run"))
+    summary = summarize(study)
+    one = replace(next(one for one in study.instances if one.container == "app"), role="init", exit_code=0)
+    one = replace(one, started_s=1.0, exited_s=2.0, oom_ended=False)
+    study.instances = [one, replace(one, pod="another", exited_s=4.0)]
+    (sentence, *_) = INITS.sentences(study, summary)
+    (alone, *_) = INITS.sentences(replace(study, instances=study.instances[:-1]), summary)
+    assert alone.startswith("The init container app ran for 1.0 s and peaked at ")
+    assert sentence.startswith("The init container app ran in 2 pods, for 1.0 s to 3.0 s and peaked at ")
+    assert sentence.endswith(" at most.")
