@@ -47,6 +47,7 @@ class Stage:
             instance=self.instances.get,
             states=self.states,
             view=PodView("1/2", "CrashLoopBackOff", 1),
+            ready_pods=0,
         )
         facts = self.witness.facts(workload)
         assert (facts.ready, facts.status) == ("1/2", "CrashLoopBackOff")
@@ -84,6 +85,7 @@ def test_another_end_is_an_exit_and_no_kill(tmp_path: Path, reason: str) -> None
         instance=stage.instances.get,
         states=stage.states,
         view=PodView("1/2", "Error", 0),
+        ready_pods=0,
     )
     facts = stage.witness.facts(workload)
     assert (facts.exits, facts.oom_kills.get("app", 0)) == ({"app": 1}, 0)

@@ -53,6 +53,9 @@ CASES = {
     "engine_lost": [],
     "neighbours": [("app", "container", False, "app", ("memory.events", "kmsg", "exit-code", "docker-flag"), ())],
     "replicas": [("app", "container", False, "app", ("memory.events", "kmsg", "exit-code", "docker-flag"), ())],
+    "plain_killed": [
+        ("hoarder", "container", False, "hoarder", ("memory.events", "kmsg", "exit-code", "docker-flag"), ())
+    ],
     "refused": [],
     "probe_killed": [],
     "told_to_end": [],
