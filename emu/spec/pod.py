@@ -263,7 +263,7 @@ class PodSpec(Model):
     """How long to wait for the pod to be ready; then the load begins anyway."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None
     """Seconds from SIGTERM to SIGKILL, preStop hook included, at least 2. Default: `timeoutSeconds`, as Knative sets
-    it, but 2 once the run is over, when no answer is outstanding.
+    it, and none once the run is over, when no answer is outstanding.
     """
     stop_after: Seconds | None = None
     """Stop the pod this long after the load began, as the kubelet does: each container's preStop hook, SIGTERM, and
