@@ -42,22 +42,22 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "host", "sandbox"]),
     default="auto",
     show_default=True,
-    help="Of a scenario: whose memory and swap to compute with.",
+    help="For a scenario: whose memory and swap to compute with.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_json: bool) -> None:
-    """Explain a scenario, or manifests: what becomes of them, with the source of every value. Nothing is started.
+    """Explain what becomes of a scenario or of manifests, with the source of every value. Nothing is started.
 
-    Of a scenario (a file, or the name of a built-in one): every control file that the kubelet derives from requests
-    and limits, with its formula and the Kubernetes versions that have it so, as a tree of node, class, pod and
-    container; of each variant where it has any.
+    For a scenario (a file, or the name of a built-in one): every control file that the kubelet derives from requests
+    and limits, with its formula and the Kubernetes versions that it holds for, as a tree of node, class, pod and
+    container. A scenario with variants gets one tree for each.
 
-    Of manifests: what KServe, Knative and Kubernetes make of them.
+    For manifests: what KServe, Knative and Kubernetes make of them.
 
     A file may hold several documents: Knative's Service, Configuration and Revision, KServe's InferenceService and
     ServingRuntime, Deployment, HorizontalPodAutoscaler and Pod. ConfigMaps among them (config-autoscaler,
-    config-defaults, config-deployment, config-features, inferenceservice-config) are the cluster's. What a webhook
-    refuses is quoted in its words, with file, line and column; what is accepted and ignored is a note.
+    config-defaults, config-deployment, config-features, inferenceservice-config) are taken as the cluster's. What a
+    webhook refuses is quoted in its words, with file, line and column; what is accepted and ignored is a note.
 
     The exit status is 2 if anything is refused.
 
@@ -100,10 +100,10 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
 )
 def init(files: tuple[Path, ...]) -> None:
     """Print a scenario for a revision of Knative, or for what KServe makes of an InferenceService: its pods'
-    containers, limits and timeouts, what its autoscaler goes by, and a load that it wants some pods for.
+    containers, limits and timeouts, its autoscaler's settings, and a load that makes it scale.
 
-    It is a beginning, to be changed; its first lines say what is left out. The image is not run: emu's own app stands
-    in. `emu run MANIFEST` runs the same scenario without printing it.
+    The scenario is a starting point for you to change; its first lines say what is left out. The image is not run:
+    emu's own app stands in. `emu run MANIFEST` runs the same scenario without printing it.
 
     \b
     Example:

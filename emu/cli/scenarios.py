@@ -101,7 +101,7 @@ def _pointing(text: str) -> str:
 
 @click.command()
 def schema() -> None:
-    """Print the JSON Schema of scenario files, with which editors complete and check them.
+    """Print the JSON Schema of scenario files; editors complete and check them with it.
 
     \b
     Example:

@@ -13,9 +13,7 @@ from emu.units import parse_seconds
 
 @click.command()
 @run_argument
-@click.option(
-    "--at", "moment", metavar="TIME", help="Only what was so then: seconds since the run began (12.5, 1m30s)."
-)
+@click.option("--at", "moment", metavar="TIME", help="Only the decision in force at that time (12.5, 1m30s).")
 @click.option("--service", "name", help="Only this service.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per decision.")
 def why(run: str | None, moment: str | None, name: str | None, as_json: bool) -> None:
@@ -53,9 +51,9 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
 @click.option("--at", "moment", metavar="TIME", help="Seconds since the run began.  [default: its end]")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per pod.")
 def pods(run: str | None, moment: str | None, as_json: bool) -> None:
-    """List the pods of RUN as kubectl would have at a time. Default: the newest run.
+    """List the pods of RUN as kubectl would have at a given time. Default: the newest run.
 
-    At its end a run stops its pods, and that is not shown: they are listed as they were before.
+    A run stops its pods at its end; without --at they are listed as they were just before that.
 
     \b
     Examples:
