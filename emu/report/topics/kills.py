@@ -10,6 +10,7 @@ from emu.report.words import count, listed, of_limit
 from emu.study.model.kills import OomVerdict
 from emu.study.model.machine import KernelLine
 from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
 from emu.units import format_bytes, format_seconds, often
 
@@ -31,6 +32,10 @@ _KERNEL = {
 }
 MOST_CANDIDATES = 6
 """So many containers that the kernel chose from are named."""
+FULL = 0.95
+"""From this share of its limit on, a container that was not killed filled it: reclaim leaves some pages free."""
+SWAPPED = 0.1
+"""From this share of its limit on in swap, it lived because of swap."""
 LONGEST = 80
 """A command is shown to so many characters."""
 KERNEL_SHARE = 0.1
@@ -74,7 +79,7 @@ def kill_headline(study: Study) -> str:
             text += f", {first.in_backlog:,} of them not accepted yet"
     text += "; the container lived on" if first.child else ""
     others = [kill for kill in _one_each(study.kills) if kill.container != first.container]
-    text += "".join(f"; {kill.container} was OOM-killed too" for kill in others)
+    text += "".join(f"; {kill.container} was OOM-killed too{_full_swap(kill)}" for kill in others)
     told = {kill.container for kill in others} | {first.container}
     return text + "".join(f"; {held}" for held in _others_held(study, first, told))
 
@@ -103,16 +108,22 @@ def _cause(kill: OomVerdict) -> str:
         "container": f"its own limit{limit} was reached",
         "pod": f"the pod's limit{limit} was reached",
     }.get(kill.level, f"all pods together reached the node's limit{limit}")
-    if kill.swap_left == "limit" and kill.swap_limit_bytes is not None:
-        text += f", with its swap limit (memory.swap.max) of {format_bytes(kill.swap_limit_bytes)} used up"
+    text += _full_swap(kill)
     if kill.swap_left == "machine-full":
         text += ", with the machine's swap full"
     whose = _command(kill.culprit.kind if kill.culprit else None)
     return f"{text} by {whose}" if whose and not kill.child else text
 
 
+def _full_swap(kill: OomVerdict) -> str:
+    """That its own swap limit was used up, where it was."""
+    if kill.swap_left != "limit" or kill.swap_limit_bytes is None:
+        return ""
+    return f", with its swap limit (memory.swap.max) of {format_bytes(kill.swap_limit_bytes)} used up"
+
+
 def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
-    """What the other containers used at the time of a kill."""
+    """What the other containers used at the time of a kill; of one that filled its limit later and lived, that."""
     found = []
     for line in sorted(study.timelines.values(), key=lambda line: line.owner.pod != kill.pod):
         if line.label in told or line.label not in study.containers:
@@ -122,9 +133,22 @@ def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
         gone = line.t and line.t[-1] < kill.time_s - 1.0
         if before and not gone:
             limit = next((one.memory_max for one in study.instances if one.owner == line.owner), None)
-            found.append(f"{line.label} used {of_limit(before[-1][1], limit)}")
+            found.append(_lived(line, kill, limit) or f"{line.label} used {of_limit(before[-1][1], limit)}")
             told = {*told, line.label}
     return found
+
+
+def _lived(line: Timeline, kill: OomVerdict, limit: int | None) -> str | None:
+    """Of a container that was not killed: that it filled its own limit after the kill, and swap took the rest."""
+    after = [n for n, t in enumerate(line.t) if t > kill.time_s]
+    most = max((line.memory_current[n] or 0 for n in after), default=0)
+    swapped = max((line.swap[n] or 0 for n in after), default=0)
+    if limit is None or most < FULL * limit or swapped < SWAPPED * limit:
+        return None
+    return (
+        f"{line.label} filled its limit of {format_bytes(limit)} later and was not OOM-killed, "
+        f"with up to {format_bytes(swapped)} in swap"
+    )
 
 
 def _one_each(kills: list[OomVerdict]) -> list[OomVerdict]:

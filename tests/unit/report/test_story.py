@@ -136,6 +136,30 @@ def test_an_exit_by_another_signal_is_named(tmp_path: Path) -> None:
     assert "queue-proxy ended by itself at 1.0 s with exit code 1." in verdict["sentences"]
 
 
+def test_who_was_killed_for_want_of_swap_and_who_lived_by_it(tmp_path: Path) -> None:
+    """Three pods need twice their limit: the headline has all three, also what came after the first kill."""
+    run = FakeRun(tmp_path / "run", pod="none")
+    pods = {"none": run, "little": run.beside("little"), "enough": run.beside("enough")}
+    for (name, pod), swap in zip(pods.items(), (0, 32 * MIB, 160 * MIB), strict=True):
+        pod.start("app", memory_max=64 * MIB, swap_max=swap).values.update(anon=12 * MIB)
+        assert pod.name == name
+    run.advance(1.0)
+    run.live["app"].values.update(anon=64 * MIB)
+    run.oom("app")
+    run.advance(2.0)
+    pods["little"].live["app"].values.update(anon=64 * MIB, swap=32 * MIB)
+    pods["little"].oom("app")
+    run.advance(3.0)
+    pods["enough"].live["app"].values.update(anon=63 * MIB, swap=70 * MIB)
+    run.advance(4.0)
+    headline = summarize(read_study(run.finish()))["verdict"]["headline"]
+    assert headline == (
+        "none/app was OOM-killed 1.0 s into the run: its own limit of 64 MiB was reached; "
+        "little/app was OOM-killed too, with its swap limit (memory.swap.max) of 32 MiB used up; "
+        "enough/app filled its limit of 64 MiB later and was not OOM-killed, with up to 70 MiB in swap"
+    )
+
+
 def test_without_counters_nothing_is_claimed(tmp_path: Path) -> None:
     """Exit 137 where memory.events was never read: the story says that the cause is not known."""
     directory = fake_runs.docker_kill(tmp_path / "run")
