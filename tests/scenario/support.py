@@ -59,6 +59,7 @@ class Going:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            env={**os.environ, "PYTHONFAULTHANDLER": "1"},
         )
 
     def until(self, words: str) -> None:
@@ -127,8 +128,12 @@ class Going:
             self.process.send_signal(number)
 
     def end(self) -> int:
-        """Wait for its end and return its exit status."""
-        self.process.communicate(timeout=DEADLINE_S)
+        """Wait for its end and return its exit status. One that does not end says where each of its threads is."""
+        try:
+            self.process.communicate(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER
+            raise AssertionError(f"it did not end: {self.process.communicate(timeout=DEADLINE_S)[0]}") from None
         if self.run.summary.exists():
             consistency.check(self.run.path)
         return self.process.returncode
