@@ -335,9 +335,7 @@ def to_line(record: RequestSent | RequestDone) -> str:
 
 @dataclass(frozen=True)
 class Route:
-    """To the load generator: who asks for `place` sends to one of these pods by itself from now on. `Endpoint.ready`
-    and `.start` say nothing here.
-    """
+    """To the load generator: requests for a place go to these pods, whose `ready` and `start` say nothing here."""
 
     host: str
     port: int

@@ -395,7 +395,7 @@ class ScenarioSpec(Model):
                         fix="mount one there (pod.app.volumeMounts), or give a path in one that it mounts",
                         at=(*at, "request", "do", name),
                     )
-            if do.read_file is not None and do.read_file not in made and not self._may_be_there(do.read_file):
+            if do.read_file is not None and do.read_file not in made and not _may_be_there(self.pod, do.read_file):
                 raise SpecError(
                     f"no phase or key creates the file {do.read_file!r}",
                     why=f"the existing files are: {', '.join(made) or 'none'}",
@@ -404,22 +404,23 @@ class ScenarioSpec(Model):
                 )
         return self
 
-    def _may_be_there(self, path: str) -> bool:
-        """Whether another container of the pod makes this file in a volume, or might; emu's stand-ins say what they
-        write.
-        """
-        place = located(path, self.pod.app.volume_mounts)
-        if place is None:
-            return False
-        for one in self.pod.containers.values():
-            if place[0] not in (mount.name for mount in one.volume_mounts) or one is self.pod.app:
-                continue
-            if one.image is not None or one.command is not None:
-                return True
-            do = one.do if isinstance(one, InitContainerSpec) else None
-            if do is not None and do.write_file is not None and located(do.write_file, one.volume_mounts) == place:
-                return True
+
+def _may_be_there(pod: PodSpec, path: str) -> bool:
+    """Whether another container than the app makes this file in a volume, or might; emu's stand-ins say what they
+    write.
+    """
+    place = located(path, pod.app.volume_mounts)
+    if place is None:
         return False
+    for one in pod.containers.values():
+        if place[0] not in (mount.name for mount in one.volume_mounts) or one is pod.app:
+            continue
+        if one.image is not None or one.command is not None:
+            return True
+        do = one.do if isinstance(one, InitContainerSpec) else None
+        if do is not None and do.write_file is not None and located(do.write_file, one.volume_mounts) == place:
+            return True
+    return False
 
 
 def _expected(value: Any) -> Any:
