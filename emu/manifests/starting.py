@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emu.errors import EmuError
@@ -50,9 +50,10 @@ def scenario_of(manifests: Manifests) -> str:
     serving = serving_container(chosen.spec)
     pod = pod_of(chosen.spec, serving, queue_proxy_resources(chosen.annotations, serving, config))
     pod.add_containers(chosen.init_containers, chosen.sidecars)
-    scaling = autoscaling_of(rule) if scales else {}
+    if scales:
+        pod.keys["autoscaling"] = autoscaling_of(rule)
     scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, rule, scales=scales)}
-    scenario["pod"] = {**pod.keys, **({"autoscaling": scaling} if scales else {})}
+    scenario["pod"] = pod.keys
     scenario["load"] = {"phases": [load_for(rule, scales=scales)]}
     scenario["expect"] = {"pod.oom_kills": "== 0"}
     left_out = [*chosen.left_out, *pod.left_out]
@@ -111,15 +112,12 @@ def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) 
             "see `emu explain` for what becomes of it; a scenario with `pods:` runs plain pods",
         )
     chosen = _of_knative(document.title, document.name, "Service", predictor.object, config)
-    others = [one.part for one in workloads if one is not predictor]
-    return Chosen(
-        chosen.title,
-        chosen.name,
-        chosen.spec,
-        chosen.annotations,
-        predictor.init_containers,
-        predictor.sidecars,
-        [*chosen.left_out, *(f"the {part}" for part in others)],
+    others = [f"the {one.part}" for one in workloads if one is not predictor]
+    return replace(
+        chosen,
+        init_containers=predictor.init_containers,
+        sidecars=predictor.sidecars,
+        left_out=[*chosen.left_out, *others],
     )
 
 
