@@ -97,8 +97,7 @@ class PodWorker:
     @property
     def ready_pods(self) -> int:
         """1 or 0."""
-        ready, of = self.view.ready.split("/")
-        return int(ready == of != "0")
+        return int(lifecycle.all_ready(self.view.ready))
 
     @property
     def open_pods(self) -> tuple[Endpoint, ...]:

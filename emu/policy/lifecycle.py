@@ -182,6 +182,12 @@ class PodView:
     restarts: int
 
 
+def all_ready(ready: str) -> bool:
+    """Whether a READY column (`2/2`) says that every container is."""
+    those, _, of = ready.partition("/")
+    return those == of != "0"
+
+
 def pod_view(
     containers: Sequence[ContainerState], now: float, *, terminating: bool = False, reason: str = ""
 ) -> PodView:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from emu.messages import SANDBOX
+from emu.policy.lifecycle import all_ready
 from emu.record.events import SCALE_DOWN, Event, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
 from emu.study.ends import ACTIVATOR
 from emu.study.model.instances import container_of
@@ -57,7 +58,7 @@ def _life(study: Study, pod: str) -> PodLife:
     readiness: list[tuple[float, bool]] = []
     for status in study.pod_statuses:
         if status.pod == pod:
-            ready = _is_whole(str(status.detail["ready"]))
+            ready = all_ready(str(status.detail["ready"]))
             if ready != (bool(readiness) and readiness[-1][1]):
                 readiness.append((status.t, ready))
     return PodLife(
@@ -67,12 +68,6 @@ def _life(study: Study, pod: str) -> PodLife:
         min(asked, default=None),
         max(ends) if ends and len(ends) == len(last) else None,
     )
-
-
-def _is_whole(ready: str) -> bool:
-    """`2/2`."""
-    ready_ones, _, of = ready.partition("/")
-    return ready_ones == of != "0"
 
 
 def _waits(events: list[Event], origin: float) -> list[Wait]:
