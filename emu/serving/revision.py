@@ -84,6 +84,7 @@ class Revision:
         self._origin = origin
         self._scaling = Scaling(self._rule, now(), origin)
         self._scraper = Scraper(self._rule.window_s)
+        self._scrapes = self._rule.settings.scraped
         self._live: list[_Live] = []
         """In the order in which they were made."""
         self._ending: list[PodWorker] = []
@@ -224,7 +225,7 @@ class Revision:
         if len(names) != len(self._ready):
             self._scaling.readiness(now(), len(names))
         self._ready = names
-        if self._rule.settings.scraped:
+        if self._scrapes:
             self._scraper.pods = tuple(Ready(one.worker.address, one.made) for one in ready_ones)
         self._publish()
 
