@@ -60,7 +60,8 @@ def pods(run: str | None, moment: str | None, as_json: bool) -> None:
       emu pods
       emu pods kserve-concurrency --at 12.5
     """
-    from emu.report.pods_at import HEADS, rows_at, table
+    from emu.report.pods_at import HEADS, rows_at
+    from emu.report.words import in_columns
     from emu.study.study import read_study
 
     found = find_run(run)
@@ -71,7 +72,7 @@ def pods(run: str | None, moment: str | None, as_json: bool) -> None:
         for row in rows:
             output.echo(output.to_json({head.lower(): cell for head, cell in zip(HEADS, row, strict=True)}))
         return
-    for line in table([HEADS, *rows]) if rows else ["no pod was there"]:
+    for line in in_columns([HEADS, *rows]) if rows else ["no pod was there"]:
         output.echo(line)
 
 

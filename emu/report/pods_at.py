@@ -28,9 +28,3 @@ def _row(study: Study, pod: str, t: float) -> tuple[str, str, str, str, str] | N
         return pod, "-", PENDING, "0", age
     shown = so_far[-1]
     return pod, str(shown.detail["ready"]), shown.text, str(shown.detail["restarts"]), age
-
-
-def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """In columns, as kubectl prints them."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.record.events import ScaleDecided
-from emu.report.words import count
+from emu.report.words import count, in_columns, metric_name
 from emu.study.model.services import Service
 
 _NAME_WIDTH = 10
@@ -19,8 +19,7 @@ def heading(service: Service) -> str:
     made = service.made
     if not made:
         return f"{service.name} ({service.revision}): no decision came with a metric"
-    metric = "requests per second" if made[-1].metric == "rps" else "concurrency"
-    return f"{service.name} ({service.revision}): {metric}, {made[-1].target:g} in a pod"
+    return f"{service.name} ({service.revision}): {metric_name(made[-1].metric)}, {made[-1].target:g} in a pod"
 
 
 def decision_lines(service: Service) -> list[str]:
@@ -37,10 +36,7 @@ def decision_lines(service: Service) -> list[str]:
         )
         for one in service.decisions
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return [
-        "   ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
-    ]
+    return in_columns(rows)
 
 
 def _path(one: ScaleDecided) -> str:
@@ -70,7 +66,7 @@ def lines_at(service: Service, t: float) -> list[str]:
 def _inputs(service: Service, one: ScaleDecided, t: float) -> Iterator[tuple[str, str]]:
     last = next((made for made in reversed(service.made) if made.t <= one.t), None)
     if last is not None:
-        metric = "requests per second" if last.metric == "rps" else "concurrency"
+        metric = metric_name(last.metric)
         since = "" if last is one else f" (decided at {last.t:.3f} s)"
         yield (
             "metric",

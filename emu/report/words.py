@@ -89,6 +89,17 @@ def size(value: int | None) -> str | None:
     return None if value is None else format_bytes(value)
 
 
+def metric_name(metric: str | None) -> str:
+    """What an autoscaler goes by, in words."""
+    return "requests per second" if metric == "rps" else "concurrency"
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line for each row, as kubectl prints them."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 MOST_PODS = 12
 """Pods in a table; a busy service may have hundreds."""
 

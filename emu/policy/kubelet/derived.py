@@ -183,10 +183,6 @@ def _rules(version: Version, *bounds: Version) -> str:
     return f"{shown(since)} to {last}" if last else f"from {shown(since)}"
 
 
-def _size(count: int) -> str:
-    return format_bytes(count)
-
-
 def _container_max(pod: Pod, container: Container) -> Value:
     limit = memory.limit(pod, container, MEMORY)
     return Value("memory.max", str(limit) if limit else NO_LIMIT, "limits.memory" if limit else "no limits.memory")
@@ -198,7 +194,7 @@ def _container_qos(pod: Pod, container: Container, node: NodeRules) -> list[Valu
         return []
     files = memory.container_qos(pod, container, settings, version)
     request = container.request(MEMORY)
-    protected = f"requests.memory of {_size(request)}" if request else "no requests.memory"
+    protected = f"requests.memory of {format_bytes(request)}" if request else "no requests.memory"
     if version >= RESERVATION_POLICY and settings.policy == "None":
         protected = _RESERVES_NOTHING
     rules = _rules(version, RESERVATION_POLICY)
@@ -210,7 +206,7 @@ def _container_qos(pod: Pod, container: Container, node: NodeRules) -> list[Valu
 def _high(container: Container, settings: MemoryQos, version: Version, high: int | None) -> Value:
     request, limit, factor = container.request(MEMORY), container.limit(MEMORY), settings.throttling_factor
     rules = _rules(version, KEP_2570_FLOOR_FORMULA, THROTTLING_IS_A_CHOICE)
-    most = f"limit {_size(limit)}" if limit else f"allocatable {_size(settings.allocatable_bytes)}"
+    most = f"limit {format_bytes(limit)}" if limit else f"allocatable {format_bytes(settings.allocatable_bytes)}"
     if factor is None:
         how = "memoryThrottlingFactor is not set"
     elif version < KEP_2570_FLOOR_FORMULA:
@@ -218,9 +214,10 @@ def _high(container: Container, settings: MemoryQos, version: Version, high: int
     elif request == limit:
         how = "request and limit are equal" if request else "neither request nor limit"
     else:
-        how = f"request {_size(request)} + memoryThrottlingFactor {factor:g} * ({most} - request), in whole pages"
+        share = f"memoryThrottlingFactor {factor:g} * ({most} - request)"
+        how = f"request {format_bytes(request)} + {share}, in whole pages"
     if high is None and factor is not None and (version < KEP_2570_FLOOR_FORMULA or request != limit):
-        how += f", is not above the request of {_size(request)}"
+        how += f", is not above the request of {format_bytes(request)}"
     return Value("memory.high", NO_LIMIT if high is None else str(high), how, rules)
 
 
@@ -257,7 +254,8 @@ def _limited_swap(pod: Pod, container: Container, node: NodeRules) -> str:
         return "not where request and limit are equal" if request else "not without a memory request"
     if request > node.memory_bytes:
         return "not where the request is above the node's memory"
-    return f"request {_size(request)} / memory {_size(node.memory_bytes)} * swap {_size(node.swap_bytes)}"
+    share = f"request {format_bytes(request)} / memory {format_bytes(node.memory_bytes)}"
+    return f"{share} * swap {format_bytes(node.swap_bytes)}"
 
 
 def _oom_group(node: NodeRules) -> Value:
@@ -304,7 +302,7 @@ def _oom_score_adj(pod: Pod, container: Container, node: NodeRules) -> Value:
     if qos != "Burstable":
         return Value(OOM_SCORE_ADJ, str(value), f"{qos} pod")
     request = container.request(MEMORY)
-    whole = f"1000 - 1000 * request {_size(request)} / memory {_size(node.memory_bytes)}, from 3 to 999"
+    whole = f"1000 - 1000 * request {format_bytes(request)} / memory {format_bytes(node.memory_bytes)}, from 3 to 999"
     if not container.sidecar:
         return Value(OOM_SCORE_ADJ, str(value), whole)
     if node.version >= SIDECAR_OOM_SCORE:

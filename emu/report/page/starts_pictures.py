@@ -9,8 +9,9 @@ from emu.policy import starts as policy
 from emu.report.page import svg
 from emu.report.page.html import Markup, element, join
 from emu.report.page.svg import Linear, Log
+from emu.report.words import milliseconds
 from emu.study.model.study import Study
-from emu.units import format_bytes, format_seconds
+from emu.units import format_bytes
 
 WIDTH = 1180
 NAMES_PX = 130
@@ -65,7 +66,9 @@ def _waterfall(stages: dict[str, dict[str, float]]) -> Markup:
     for tick in scale.ticks():
         parts.append(svg.line(scale.at(tick), legend_px, scale.at(tick), bottom))
         parts.append(
-            svg.words(scale.at(tick), bottom + 16, _ms(tick), anchor="middle", colour="var(--muted)", size=11)
+            svg.words(
+                scale.at(tick), bottom + 16, milliseconds(tick), anchor="middle", colour="var(--muted)", size=11
+            )
         )
     for number, (name, row) in enumerate(stages.items()):
         top = legend_px + ROW_PX * number
@@ -73,10 +76,12 @@ def _waterfall(stages: dict[str, dict[str, float]]) -> Markup:
         begin = 0.0
         for stage, took in row.items():
             x, width = scale.at(begin), scale.at(took) - scale.at(0)
-            hint = f"{name}, {stage}: {_ms(took)} ({policy.MEANINGS.get(stage, 'container made and started')})"
+            hint = (
+                f"{name}, {stage}: {milliseconds(took)} ({policy.MEANINGS.get(stage, 'container made and started')})"
+            )
             parts.append(svg.box(x, top + 5, width, ROW_PX - 10, _COLOURS.get(stage, _OTHER), hint))
             begin += took
-        parts.append(svg.words(scale.at(begin) + 6, top + 17, _ms(begin), colour="var(--muted)"))
+        parts.append(svg.words(scale.at(begin) + 6, top + 17, milliseconds(begin), colour="var(--muted)"))
     return svg.picture(WIDTH, bottom + 26, parts, f"Stages of a start from {', '.join(stages)}")
 
 
@@ -110,7 +115,7 @@ def _distribution(study: Study, known: dict[str, Any]) -> Markup:
         half = scale.at(known[name]["first_byte_ms"]["p50"])
         parts.append(svg.line(half, middle - 9, half, middle + 9, "var(--ink)", 2))
         parts += [
-            svg.dot(scale.at(ms), middle, 4, "var(--anon)", f"{name}, trial {start.trial + 1}: {_ms(ms)}")
+            svg.dot(scale.at(ms), middle, 4, "var(--anon)", f"{name}, trial {start.trial + 1}: {milliseconds(ms)}")
             for start, ms in row
         ]
     hint = "Time to the first byte of every trial, on a logarithmic axis; a bar is the median"
@@ -122,7 +127,9 @@ def _log_axis(scale: Log, bottom: int) -> list[Markup]:
     for tick in scale.ticks():
         parts.append(svg.line(scale.at(tick), 0, scale.at(tick), bottom))
         parts.append(
-            svg.words(scale.at(tick), bottom + 16, _ms(tick), anchor="middle", colour="var(--muted)", size=11)
+            svg.words(
+                scale.at(tick), bottom + 16, milliseconds(tick), anchor="middle", colour="var(--muted)", size=11
+            )
         )
     return parts
 
@@ -138,7 +145,7 @@ def _trade_off(known: dict[str, Any]) -> Markup:
     for tick in up.ticks():
         parts.append(svg.line(NAMES_PX, up.at(tick), width - 120, up.at(tick)))
         parts.append(
-            svg.words(NAMES_PX - 8, up.at(tick) + 4, _ms(tick), anchor="end", colour="var(--muted)", size=11)
+            svg.words(NAMES_PX - 8, up.at(tick) + 4, milliseconds(tick), anchor="end", colour="var(--muted)", size=11)
         )
     for tick in _byte_ticks(across.most):
         parts.append(svg.line(across.at(tick), top, across.at(tick), height))
@@ -150,7 +157,8 @@ def _trade_off(known: dict[str, Any]) -> Markup:
     taken: list[tuple[float, float]] = []
     for name, (half, late) in spans.items():
         x, y = across.at(held[name]), up.at(half)
-        hint = f"{name}: {format_bytes(held[name])} held, first byte {_ms(half)} (p50), {_ms(late)} at most"
+        hint = f"{name}: {format_bytes(held[name])} held, "
+        hint += f"first byte {milliseconds(half)} (p50), {milliseconds(late)} at most"
         parts.append(svg.line(x, y, x, up.at(late), "var(--anon)", 2))
         parts.append(svg.dot(x, y, 5, "var(--anon)", hint))
         parts.append(svg.words(x + 10, _free(taken, x, y + 4), name, size=11))
@@ -180,7 +188,3 @@ def _free(taken: list[tuple[float, float]], x: float, y: float) -> float:
         y += 4
     taken.append((x, y))
     return y
-
-
-def _ms(value: float | None) -> str | None:
-    return None if value is None else format_seconds(value / 1e3)

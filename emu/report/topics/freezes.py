@@ -8,7 +8,7 @@ from typing import Any
 
 from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Listing, Topic
-from emu.report.words import count
+from emu.report.words import count, milliseconds, size
 from emu.study.measures import add, percentile, spread
 from emu.study.model.freezes import Freeze
 from emu.study.model.study import Study
@@ -166,27 +166,19 @@ def _row(one: Freeze) -> tuple[str | int | None, ...]:
         one.container,
         f"{one.frozen_at_s:.3f} s",
         "not thawed" if thawed is None else format_seconds(thawed - one.frozen_at_s),
-        _ms(one.freeze_ms),
-        _ms(one.thaw_ms),
-        _size(memory.anon_before_bytes),
-        _size(memory.anon_frozen_bytes),
-        _size(memory.file_before_bytes),
-        _size(memory.file_frozen_bytes),
-        _size(memory.swap_frozen_bytes),
-        _size(memory.reclaimed_bytes),
-        _ms(wake.latency_ms),
+        milliseconds(one.freeze_ms),
+        milliseconds(one.thaw_ms),
+        size(memory.anon_before_bytes),
+        size(memory.anon_frozen_bytes),
+        size(memory.file_before_bytes),
+        size(memory.file_frozen_bytes),
+        size(memory.swap_frozen_bytes),
+        size(memory.reclaimed_bytes),
+        milliseconds(wake.latency_ms),
         wake.major_faults,
-        _size(wake.swap_in_bytes),
-        _size(wake.prefetched_bytes),
+        size(wake.swap_in_bytes),
+        size(wake.prefetched_bytes),
     )
-
-
-def _ms(value: float | None) -> str | None:
-    return None if value is None else format_seconds(value / 1e3)
-
-
-def _size(value: int | None) -> str | None:
-    return None if value is None else format_bytes(value)
 
 
 def log(study: Study) -> Iterator[Entry]:

@@ -9,7 +9,7 @@ from emu.record.events import POD_LABEL
 from emu.report.entry import Entry
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
 from emu.report.topics.topic import Column, Figures, Listing, Topic
-from emu.report.words import count
+from emu.report.words import count, metric_name
 from emu.study.measures import Window
 from emu.study.model.services import Service, State
 from emu.study.model.study import Study
@@ -123,9 +123,7 @@ def _pods(canvas: Canvas, service: Service) -> None:
     wanted = [(one.t, one.pods) for one in service.decisions]
     top = max([sum(states.values()) for _, states in steps] + [pods for _, pods in wanted])
     axis = {"range": [0, top * 1.2 or 1], "dtick": max(1, top // 4), "tickformat": ",d"}
-    title = (
-        f"<b>pods of {safe(service.name)}</b> · bands: panic" if service.panics else f"<b>pods of {service.name}</b>"
-    )
+    title = f"<b>pods of {safe(service.name)}</b>" + (" · bands: panic" if service.panics else "")
     panel = canvas.panel(title, 92, **axis)
     for since, until in service.panics:
         canvas.band(panel, since, canvas.end_s if until is None else until, "var(--panic)")
@@ -151,12 +149,12 @@ def _metric(canvas: Canvas, service: Service) -> None:
     made, waiting = service.made, service.waiting
     if not made:
         return
-    unit = "requests per second" if made[-1].metric == "rps" else "concurrency"
     stable = [(one.stable or 0.0) / max(1, one.ready) for one in made]
     panic = [(one.panic or 0.0) / max(1, one.ready) for one in made]
     target = made[-1].target or 0.0
     top = max([*stable, *panic, target, *(number for _, number in waiting)])
-    title = f"<b>{unit} of a pod of {safe(service.name)}</b> against its target · bands: activator in the path"
+    what = f"{metric_name(made[-1].metric)} of a pod of {safe(service.name)}"
+    title = f"<b>{what}</b> against its target · bands: activator in the path"
     panel = canvas.panel(title, 92, range=[0, top * 1.2 or 1], nticks=4, tickformat=",~g")
     for since, until in service.proxied:
         canvas.band(panel, since, canvas.end_s if until is None else until, "var(--phase)")

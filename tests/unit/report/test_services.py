@@ -22,9 +22,10 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.report.page.canvas import Canvas
-from emu.report.pods_at import HEADS, rows_at, table
+from emu.report.pods_at import HEADS, rows_at
 from emu.report.topics.services import SERVICES
 from emu.report.why import decision_at, decision_lines, lines_at
+from emu.report.words import in_columns
 from emu.study.model.instances import Instance, Stop
 from emu.study.model.requests import Request
 from emu.study.model.services import Service
@@ -154,7 +155,7 @@ def test_pods_are_listed_as_kubectl_would_have(study: Study) -> None:
     assert [row[:2] for row in rows_at(study, 6.9)] == [(ONE, "1/1"), (OTHER, "0/1")]
     assert [row[0] for row in rows_at(study, 10.0)] == [ONE]
     assert rows_at(study, -1.0) == []
-    assert table([HEADS, *rows_at(study, 10.0)])[0].split() == list(HEADS)
+    assert in_columns([HEADS, *rows_at(study, 10.0)])[0].split() == list(HEADS)
 
 
 def test_the_picture_has_pods_and_the_metric(study: Study) -> None:
