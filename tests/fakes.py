@@ -115,6 +115,8 @@ class FakeCgroup:
     frozen: bool | None = None
     """None: the recorder did not read cgroup.events."""
     peak: int = 0
+    peak_is_old: bool = False
+    """memory.peak was not read again."""
     sources: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -125,7 +127,8 @@ class FakeCgroup:
     def texts(self, psi: bool) -> dict[str, str]:
         """Its control files as the kernel would print them."""
         now = {name: int(value) for name, value in self.values.items()}
-        self.peak = max(self.peak, self.current)
+        if not self.peak_is_old:
+            self.peak = max(self.peak, self.current)
         file = now["file"] + now["shmem"]
         stat = {
             "anon": now["anon"], "file": file, "kernel": now["kernel"], "sock": now["sock"],

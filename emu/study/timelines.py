@@ -334,8 +334,8 @@ def _timeline(owner: Owner, table: _Table) -> Timeline:
     reads, writes = _part(table, "io.read "), _part(table, "io.write ")
     for device in dict.fromkeys((*reads, *writes)):
         line.io[device] = IoColumns(_from_zero(reads[device], has_io), _from_zero(writes[device], has_io))
-    peaks = [value for value in table.column("memory_peak") or [] if value is not None]
-    line.memory_peak = max(peaks or [value for value in line.memory_current if value is not None], default=None)
+    seen = [value for value in (*table.column("memory_peak"), *line.memory_current) if value is not None]
+    line.memory_peak = max(seen, default=None)
     return line
 
 

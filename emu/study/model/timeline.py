@@ -90,7 +90,9 @@ class Timeline:
     has_io: bool = False
     """io.stat could be read, so that no device means no bytes."""
     memory_peak: int | None = None
-    """The last memory.peak (the kernel's own), or the largest sample on kernels without it."""
+    """The last memory.peak (the kernel's own), or the largest memory.current where that is larger: memory.peak is
+    read less often, so a recorder that was killed may have seen a later rise, and some kernels have none.
+    """
 
     @property
     def label(self) -> str:

@@ -38,6 +38,17 @@ def test_page_cache_is_file_without_shmem(tmp_path: Path) -> None:
     assert line.working_set[-1] == 6 * MIB
 
 
+def test_what_rose_after_the_last_look_at_memory_peak_counts(tmp_path: Path) -> None:
+    """memory.peak is read less often than memory.current: a killed recorder may have seen more than it says."""
+    run = FakeRun(tmp_path / "run")
+    app = run.start("app")
+    app.values["anon"] = 8 * MIB
+    run.advance(0.5)
+    app.peak_is_old = True
+    run.advance(1, {"app": {"anon": 12 * MIB}})
+    assert read_study(run.finish()).timelines[owner("app", 0)].memory_peak == 12 * MIB
+
+
 def test_a_restart_has_a_timeline_of_its_own(tmp_path: Path) -> None:
     """Each instance is its own cgroup; the pod's timeline spans them all."""
     study = read_study(fake_runs.oom(tmp_path / "run"))
