@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from emu.machine.proc import start_time
+from emu.machine.proc import fields, start_time
 from emu.run.machine import where
 from emu.runtime.docker import Engine
 from tests.scenario.support import eventually
@@ -38,9 +38,13 @@ class Dockerd:
         os.kill(self.pid, number)
 
     def await_end(self) -> None:
-        """Return when it is gone."""
+        """Return when its process ID is free. One that we started is a zombie until we wait for it, and a dockerd
+        that starts takes the PID in a pid file for a running daemon as long as /proc has it.
+        """
         for _ in eventually(_BACK_S):
-            if not self.lives:
+            with suppress(ChildProcessError):
+                os.waitpid(self.pid, os.WNOHANG)
+            if fields(self.pid) is None:
                 return
         raise AssertionError("it did not end")
 
