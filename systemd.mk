@@ -14,5 +14,5 @@ systemd-packages:
 	@scripts/install-packages qemu-system-x86 mmdebstrap e2fsprogs util-linux
 
 test-systemd: $(STAMP) systemd-packages ## Tests in a Debian guest with systemd: PYTEST_ARGS="tests/kernel tests/scenario"
-	$(PYTHON) -m emu.sandbox.qemu run --images --results build/systemd $(SYSTEMD_ARGS) -- \
-	    python3 -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+	@$(call tried,systemd,$(PYTHON) -m emu.sandbox.qemu run --images --results build/systemd $(SYSTEMD_ARGS) -- \
+	    python3 -m pytest -p no:cacheprovider $(PYTEST_ARGS))
