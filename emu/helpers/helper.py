@@ -33,7 +33,8 @@ class Helper:
         self.name = name
         self._said = said
         self._process: Popen[bytes] | None = None
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        # No SimpleQueue: up to Python 3.12 its `get` waits for ever when a signal is handled as its timeout ends.
+        self._lines: queue.Queue[bytes] = queue.Queue()
         self._reader: threading.Thread | None = None
 
     def start(
@@ -56,7 +57,7 @@ class Helper:
                 stdout=PIPE if stdout else errors.fileno(),
                 stderr=errors.fileno(),
             )
-        self._lines = queue.SimpleQueue()
+        self._lines = queue.Queue()
         if stdout:
             self._reader = threading.Thread(target=_read, args=(process, self._lines, on_line), daemon=True)
             self._reader.start()
@@ -110,7 +111,9 @@ class Helper:
         return Note(t=now(), what=f"{self.name} exited before the end of the run", why=why, level=level)
 
     def end(self, *, terminate: bool = False) -> None:
-        """End it and reap it: by the end of its standard input, by SIGTERM if asked, by SIGKILL if it does not."""
+        """End it and reap it: by the end of its standard input, by SIGTERM if asked, by SIGKILL if it does not. One
+        that the kernel does not let go even then is left to it: no run waits for it for ever.
+        """
         process = self._process
         if process is None:
             return
@@ -123,12 +126,13 @@ class Helper:
             process.wait(END_S)
         except TimeoutExpired:
             process.kill()
-            process.wait()
+            with suppress(TimeoutExpired):
+                process.wait(END_S)
         if self._reader is not None:
             self._reader.join(END_S)
 
 
-def _read(process: Popen[bytes], lines: queue.SimpleQueue[bytes], on_line: Callable[[], None]) -> None:
+def _read(process: Popen[bytes], lines: queue.Queue[bytes], on_line: Callable[[], None]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)

@@ -39,7 +39,8 @@ class Node:
         self._run = run
         self._run_id = run_id
         self._evictions = evictions
-        self._facts: queue.SimpleQueue[tuple[PodWorker | None, Fact] | None] = queue.SimpleQueue()
+        # No SimpleQueue: up to Python 3.12 its `get` waits for ever when a signal is handled as its timeout ends.
+        self._facts: queue.Queue[tuple[PodWorker | None, Fact] | None] = queue.Queue()
         """Each with the worker that it is for; None: for all. An item of None only ends the waiting."""
         self._workers: list[PodWorker] = []
         self._lost = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -57,23 +57,24 @@ class Ending:
             raise self._failure or cannot_record(str(self._log.failure.strerror))
 
     @contextmanager
-    def early(self) -> Iterator[None]:
-        """Around what is cut short by an interrupt, or because it cannot go on; then things are undone in order."""
+    def early(self, interrupted: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Around what is cut short by an interrupt, or because it cannot go on; then things are undone in order.
+        `interrupted`: a signal came and was not acted on yet. An error after that is its consequence: Ctrl-C ends
+        a child that had no time to leave the terminal's process group.
+        """
         try:
             yield
         except KeyboardInterrupt:
             if not self.begun:
                 raise
-            self.interrupted = True
-            self._screen.end_live()
-            self._screen.event("interrupted: stopping in order; the report will show what was recorded", "yellow")
-            self._log.append(
-                Note(t=now(), what="the run was interrupted", why="a signal asked it to stop", level="info")
-            )
+            self._interrupt()
         except EmuError as error:
             if not self.begun:
                 raise
-            self._fail(error)
+            if interrupted():
+                self._interrupt()
+            else:
+                self._fail(error)
         except OSError as error:
             if not self.begun or error.errno not in NO_ROOM:
                 raise
@@ -91,6 +92,12 @@ class Ending:
         if self._failure is None:
             self._fail(error)
         return True
+
+    def _interrupt(self) -> None:
+        self.interrupted = True
+        self._screen.end_live()
+        self._screen.event("interrupted: stopping in order; the report will show what was recorded", "yellow")
+        self._log.append(Note(t=now(), what="the run was interrupted", why="a signal asked it to stop", level="info"))
 
     def _fail(self, error: EmuError) -> None:
         self._failure = error

@@ -33,6 +33,11 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @property
+    def asked(self) -> bool:
+        """One came, and was not acted on yet."""
+        return self._asked
+
     def check(self) -> None:
         """Raise KeyboardInterrupt if one was asked for; once, so that cleaning up is not interrupted again."""
         if self._asked:

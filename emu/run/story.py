@@ -63,7 +63,11 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
     report is not made here: `emu.report` studies the directory afterwards.
     """
     with Interrupts() as interrupts:
-        return _run(spec, run, screen, interrupts)
+        try:
+            return _run(spec, run, screen, interrupts)
+        except EmuError:
+            interrupts.check()  # what is interrupted while it starts does not start
+            raise
 
 
 def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
@@ -97,7 +101,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             called = name or pod_name(replica_set_name(REVISION, spec.pod), SystemRandom())
             return pods.make(templates[name], called, volumes[spec.holder_of_files(name)])
 
-        with end.early():
+        with end.early(lambda: interrupts.asked):
             _prepare(spec, templates, volumes, engine, log, screen, interrupts)
             began = now()
             log.append(_began(spec, run_id, facts, began, cgroup.path))

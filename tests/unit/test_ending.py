@@ -56,6 +56,17 @@ def test_an_interrupt_is_no_failure(case: Case) -> None:
     assert case.end.status == EXIT_INTERRUPTED
 
 
+def test_an_error_after_an_interrupt_is_its_consequence(case: Case) -> None:
+    """Ctrl-C reaches a child that has not left the terminal's process group yet: the run was interrupted."""
+    with case.end, case.end.early(lambda: True):
+        case.end.begun = True
+        raise LOST
+    case.end.write()
+    note, end = read_events(case.run.events)
+    assert isinstance(note, Note) and isinstance(end, RunEnded) and end.interrupted
+    assert case.end.status == EXIT_INTERRUPTED
+
+
 @pytest.mark.parametrize(("error", "undoing"), [(LOST, None), (LOST, EmuError("and", "so", "on")), (None, LOST)])
 def test_what_is_lost_on_the_way_or_while_undoing_is_told_once(
     case: Case, error: EmuError | None, undoing: EmuError | None

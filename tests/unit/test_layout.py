@@ -189,7 +189,7 @@ def words(module: str) -> Iterator[str]:
 def test_the_kubelet_knows_no_knative() -> None:
     """It runs any pod: no name and no text in its code is Knative's. What Knative makes of a pod is in serving."""
     knatives = re.compile(r"knative|queue|revision|serving|drain|activator|^K_", re.IGNORECASE)
-    stdlib = {"queue", "SimpleQueue"}
+    stdlib = {"queue", "Queue"}
     wrong = [
         f"{module}: {word}"
         for module in modules()
