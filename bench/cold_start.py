@@ -217,18 +217,18 @@ def main() -> None:
     engine, plain = Engine(), Plain()
     engine.connect()
     images.ensure(engine, images.prepare())
-    told: dict[str, Any] = {"kernel": platform.release(), "cpus": os.cpu_count(), "load": os.getloadavg()}
+    found: dict[str, Any] = {"kernel": platform.release(), "cpus": os.cpu_count(), "load": os.getloadavg()}
     with TemporaryDirectory() as folder:
         try:
-            told["app"] = compare(
+            found["app"] = compare(
                 lambda stamp: app_of_pod(engine, Path(folder), stamp), lambda stamp: app_plain(plain, stamp), plain
             )
-            told["pod"] = compare(
+            found["pod"] = compare(
                 lambda stamp: whole_pod(engine, Path(folder), stamp), lambda stamp: three_plain(plain, stamp), plain
             )
         finally:
             plain.clear()
-    print(json.dumps({**told, "load_after": os.getloadavg()}, indent=2))
+    print(json.dumps({**found, "load_after": os.getloadavg()}, indent=2))
 
 
 if __name__ == "__main__":

@@ -82,10 +82,10 @@ def main() -> None:
                 steps = play(tree.absolute(), words, own_cache=len(wanted.trees) > 1)
                 if number > 0:
                     played[str(tree)].append(steps)
-    print(json.dumps({tree: _told(rounds) for tree, rounds in played.items()}, indent=2, ensure_ascii=False))
+    print(json.dumps({tree: _spreads(rounds) for tree, rounds in played.items()}, indent=2, ensure_ascii=False))
 
 
-def _told(rounds: list[dict[str, float]]) -> dict[str, object]:
+def _spreads(rounds: list[dict[str, float]]) -> dict[str, object]:
     steps = {step: [one[step] for one in rounds if step in one] for step in rounds[0]}
     return {
         "median_s": {step: round(statistics.median(seconds), 1) for step, seconds in steps.items()},

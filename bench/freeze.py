@@ -122,7 +122,7 @@ def main(parts: list[str]) -> None:
     """Measure, print JSON."""
     if unknown := [part for part in parts if part not in PARTS]:
         raise SystemExit(f"freeze.py measures {', '.join(PARTS)}, not {unknown[0]}")
-    told: dict[str, Any] = {
+    found: dict[str, Any] = {
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
         "real_time": os.sched_getscheduler(0) == os.SCHED_FIFO,
@@ -130,8 +130,8 @@ def main(parts: list[str]) -> None:
     }
     for part in parts or possible():
         with TemporaryDirectory(dir="/tmp") as folder:
-            told[part] = PARTS[part](Path(folder))
-    print(json.dumps({**told, "load_after": os.getloadavg()}, indent=2))
+            found[part] = PARTS[part](Path(folder))
+    print(json.dumps({**found, "load_after": os.getloadavg()}, indent=2))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Way:
             raise SystemExit(f"queue-proxy answered {answer[:80]!r}")
         return took * 1e3
 
-    def told(self, event: str) -> dict[str, Any]:
+    def logged(self, event: str) -> dict[str, Any]:
         """The next line of its log about that."""
         assert self._proxy.stdout is not None
         for line in self._proxy.stdout:
@@ -110,12 +110,12 @@ def measure(folder: Path) -> dict[str, Any]:
         stack.enter_context(daemon_process(folder, frozen, "cgroup"))
         with Asking(folder):  # it answers by now
             pass
-        told = {
+        options = {
             FREEZER_ENDPOINT_VARIABLE: f"unix:{folder}/socket",
             FREEZER_TOKEN_VARIABLE: f"{folder}/token",
             FREEZER_GRACE_VARIABLE: str(GRACE_S),
         }
-        cold = stack.enter_context(queue_proxy(frozen_port, **told))
+        cold = stack.enter_context(queue_proxy(frozen_port, **options))
         warm = stack.enter_context(queue_proxy(running_port))
         took = [_round(cold, warm) for _ in range(WARM_UP + ROUNDS)][WARM_UP:]
     to_frozen, to_running, resumes = zip(*took, strict=True)
@@ -130,8 +130,8 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def _round(cold: Way, warm: Way) -> tuple[float, float, float]:
-    cold.told("paused")
+    cold.logged("paused")
     to_frozen = cold.ask()
-    resume = float(cold.told("resumed")["tookMs"])
+    resume = float(cold.logged("resumed")["tookMs"])
     time.sleep(GRACE_S)
     return to_frozen, warm.ask(), resume

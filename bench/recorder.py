@@ -1,4 +1,4 @@
-"""What recording costs: CPU per sample beside a C loop with the same reads, samples on time, how soon a kill is told.
+"""What recording costs: CPU per sample beside a C loop with the same reads, samples on time, when a kill is reported.
 
 Run it where runs take place (`make bench` goes to the sandbox if this host lacks something). It makes a pod-like tree
 of cgroups (a pod, two containers, a pause container) with a busy process in each container, and measures
@@ -73,7 +73,7 @@ def sampling_cost(top: Cgroup, folder: Path) -> tuple[list[float], list[float]]:
     run = RunDir(folder / "cost")
     run.create()
     recorder = Recorder(run, 0.01)
-    names, told = os.pipe()  # where the names of cgroups would come from; held open, and silent
+    names, silent = os.pipe()  # where the names of cgroups would come from; held open, and silent
     os.dup2(names, 0)
     recorder.open()
     recorder.follow("pod", str(top.path))
@@ -85,7 +85,7 @@ def sampling_cost(top: Cgroup, folder: Path) -> tuple[list[float], list[float]]:
         ours.append((time.process_time() - began) / ROUNDS)
         said = subprocess.run([str(program), str(ROUNDS), *files], capture_output=True, text=True, check=True).stdout
         theirs.append(float(said.split()[0]))
-    os.close(told)
+    os.close(silent)
     return ours, theirs
 
 
@@ -162,7 +162,7 @@ def main() -> None:
                     "on_time": 1 - report.late / report.samples,
                     "samples": report.samples,
                     "rss_bytes": resident,
-                    "kill_told_after_ms": _spread(latencies, 1e3),
+                    "kill_reported_after_ms": _spread(latencies, 1e3),
                     "kills": len(latencies),
                 },
                 indent=2,

@@ -273,7 +273,7 @@ def own_cgroup(pid: int | str = "self", mount: Mount | None = None) -> Cgroup:
     Raises `NoProcess`, `NoCgroup2`, or `CgroupGone` where the process outlived its cgroup (a zombie) or its cgroup
     lies outside of what the mount shows.
     """
-    what = f"cannot tell the cgroup of process {pid}"
+    what = f"cannot read the cgroup of process {pid}"
     try:
         text = Path(f"/proc/{pid}/cgroup").read_text("utf-8", "surrogateescape")
     except (FileNotFoundError, ProcessLookupError) as error:

@@ -4,7 +4,7 @@ A report is a block of lines that ends in the kill line. The kernel writes ten b
 kill lines always, so a kill may come without its block: then it says who died and not in which cgroup. With
 memory.oom.group one block is followed by a kill line for every process, the first victim among them once more.
 
-Lines of two blocks could come interleaved. Where the kernel notes who printed (`KmsgRecord.caller`) they are told
+Lines of two blocks could come interleaved. Where the kernel notes who printed (`KmsgRecord.caller`) they are kept
 apart by that; where it does not, a second block that begins within the first takes away what is not certain:
 such a kill keeps what its own lines say and is not `complete`.
 """

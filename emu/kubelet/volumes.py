@@ -27,7 +27,7 @@ class Volumes:
     """Of one template. A context manager: they are made on entering, and removed on leaving."""
 
     def __init__(self, engine: Runtime, template: PodTemplate, run_id: str, prefix: str, owner: str) -> None:
-        """`prefix` tells them from those of the run's other templates."""
+        """`prefix` keeps them apart from those of the run's other templates."""
         self._engine = engine
         self._template = template
         self._run_id = run_id

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def fields(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on; None if there is no such process. A corpse has them too."""
+    """The fields of /proc/PID/stat from the state on; None if there is no such process. A zombie has them too."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -14,7 +14,7 @@ def fields(pid: int) -> list[str] | None:
 
 
 def stat(pid: int) -> list[str] | None:
-    """The same; None also for a corpse."""
+    """The fields of a process that runs: None for a zombie, and where there is no such process."""
     found = fields(pid)
     return None if found is None or found[0] in "ZX" else found
 

@@ -15,7 +15,7 @@ PROBE_LIMIT_S = 0.3
 
 
 class Reporter:
-    """Requests under way in the activator, waiting or forwarded, as it tells them each second."""
+    """Requests under way in the activator, waiting or forwarded, as it reports them each second."""
 
     def __init__(self, now: float) -> None:
         self._stats = RequestStats(now)

@@ -125,7 +125,7 @@ class Scaling:
         self.pods = self._outcome.pods
         self.why = "initial scale" if self.pods == rule.initial_scale else self._outcome.why
         """Of the last change of `pods`."""
-        self._tell(now, rule.initial_scale, 0, self.why, None)
+        self._report(now, rule.initial_scale, 0, self.why, None)
 
     @property
     def proxied(self) -> bool:
@@ -182,9 +182,9 @@ class Scaling:
         if changed or fresh is not None:
             unseen = fresh if outcome is None else None
             why = self._outcome.why if unseen is None else self._autoscaler.scaler.why(unseen)
-            self._tell(now, before, ready, why, fresh)
+            self._report(now, before, ready, why, fresh)
 
-    def _tell(self, now: float, before: int, ready: int, why: str, decision: Decision | None) -> None:
+    def _report(self, now: float, before: int, ready: int, why: str, decision: Decision | None) -> None:
         is_now = self._outcome
         self._verdicts.append(
             Verdict(

@@ -91,8 +91,8 @@ class _Watched:
         self.events: dict[int, tuple[bool, int]] = {}
         """source number → (memory.events.local?, descriptor)"""
         self.texts: dict[int, bytes] = {}
-        self.told: dict[int, dict[str, int]] = {}
-        self.told_at = 0.0
+        self.reported: dict[int, dict[str, int]] = {}
+        self.reported_at = 0.0
 
     def open(self, writer: SampleWriter) -> None:
         for names, into in ((FAST_FILES, self.fast), (SLOW_FILES, self.slow)):
@@ -249,13 +249,13 @@ class Recorder:
             return
         *lines, self._input = (self._input + part).split(b"\n")
         for line in lines:
-            told: dict[str, Any] = json.loads(line)
-            if "node" in told:
-                self._watch(told["node"], NODE)
-            elif "cgroup" in told:
-                self.follow(told["pod"], told["cgroup"])
+            message: dict[str, Any] = json.loads(line)
+            if "node" in message:
+                self._watch(message["node"], NODE)
+            elif "cgroup" in message:
+                self.follow(message["pod"], message["cgroup"])
             else:
-                self._names[told["id"]] = Owner(told["pod"], told["container"], told["attempt"])
+                self._names[message["id"]] = Owner(message["pod"], message["container"], message["attempt"])
 
     # sampling
 
@@ -293,24 +293,26 @@ class Recorder:
                 put(source, text)
                 if source in watched.events and watched.texts.get(source) != text:
                     watched.texts[source] = text
-                    self._tell_events(watched, source, text, moment)
+                    self._report_events(watched, source, text, moment)
             if slow:
                 for source, fd in watched.slow:
                     put(source, pread(fd, _READ_SIZE, 0))
         except OSError:
             self._gone(watched, moment)
 
-    def _tell_events(self, watched: _Watched, source: int, text: bytes, moment: float) -> None:
+    def _report_events(self, watched: _Watched, source: int, text: bytes, moment: float) -> None:
         values = parse.parse_flat(text)
-        told = watched.told.get(source, {})
-        delta = {name: value - told.get(name, 0) for name, value in values.items() if value != told.get(name, 0)}
+        reported = watched.reported.get(source, {})
+        delta = {
+            name: value - reported.get(name, 0) for name, value in values.items() if value != reported.get(name, 0)
+        }
         if not delta:
             return
         urgent = any(name in delta for name in _AT_ONCE)
-        if not urgent and moment < watched.told_at + _CALM_S:
+        if not urgent and moment < watched.reported_at + _CALM_S:
             return
-        watched.told[source] = values
-        watched.told_at = moment
+        watched.reported[source] = values
+        watched.reported_at = moment
         local = watched.events[source][0]
         self._append(
             MemoryEventsRose(

@@ -1,4 +1,4 @@
-"""The name of every file in a run directory, and what each holds. docs/run-directory.md tells it to people."""
+"""The name of every file in a run directory, and what each holds. docs/run-directory.md explains them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RunDir:
 
     @property
     def load_plan(self) -> Path:
-        """What the load generator was told."""
+        """The load generator's instructions."""
         return self.path / "load-plan.json"
 
     @property

@@ -27,5 +27,5 @@ class Entry:
 
     def to_json(self) -> str:
         """One JSON object."""
-        told = {name: value for name, value in asdict(self).items() if name != "detail"}
-        return output.to_json({**told, **self.detail})
+        shown = {name: value for name, value in asdict(self).items() if name != "detail"}
+        return output.to_json({**shown, **self.detail})

@@ -1,4 +1,4 @@
-"""The time-ordered log of a run: what emu saw, what the kernel said, what containers printed, what Docker told."""
+"""The time-ordered log of a run: what emu saw, what the kernel said, what containers printed, Docker's events."""
 
 from __future__ import annotations
 

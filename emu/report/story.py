@@ -57,9 +57,9 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     if study.kills:
         return kill_headline(study)
     if said := exits(study, summary):
-        told = [said[0].rstrip("."), *stall_headline(study), *_hindered(study)]
+        clauses = [said[0].rstrip("."), *stall_headline(study), *_hindered(study)]
         answer = PAGE_CACHE.headline(study, summary) if all(one.exit_code == 0 for one in ended(study)) else []
-        return "; ".join([*answer, *told])
+        return "; ".join([*answer, *clauses])
     killed = [entry for entry in study.instances if forced(entry)]
     if killed:
         text = stop_words(killed[0]).rstrip(".")
@@ -80,12 +80,12 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
 
 def _hindered(study: Study) -> list[str]:
     """What held containers back, as far as it slowed them, and is not reported with a stall."""
-    told = {(stall.container, stall.why) for stall in stalls(study)}
+    mentioned = {(stall.container, stall.why) for stall in stalls(study)}
     return [
         describe(name, one)
         for name in study.containers
         for one in held_back(study, name)
-        if hinders(one) and (name, one.by) not in told
+        if hinders(one) and (name, one.by) not in mentioned
     ]
 
 

@@ -46,7 +46,7 @@ def share(part: int, whole: int) -> str:
 
 
 LATE_SHARE = 0.01
-"""Where at least this share of the requests went out late, that is told."""
+"""Where at least this share of the requests went out late, that is reported."""
 
 
 def is_late(requests: dict[str, Any]) -> bool:

@@ -27,15 +27,15 @@ def rises(study: Study, owner: Owner, counter: str, *, below: bool | None = None
     """
     whole = bool(owner.container) if below is None else below
     line = study.timeline_of(owner)
-    told: list[tuple[float, int]] = []
+    readings: list[tuple[float, int]] = []
     if line is not None:
-        told += _values(line, counter, whole)
+        readings += _values(line, counter, whole)
     for mark in study.marks_of(owner):
         if mark.local != whole and counter in mark.values:
-            told.append((mark.t, mark.values[counter]))
+            readings.append((mark.t, mark.values[counter]))
     found: list[Rise] = []
     top = 0
-    for t, value in sorted(told):
+    for t, value in sorted(readings):
         if value > top:
             found.append(Rise(t, value - top))
             top = value

@@ -1,6 +1,6 @@
 """Whose memory it was: a container's main process, the children that it started, or what a probe or hook ran in it.
 
-The kernel's table of tasks tells what each process held, and the record which ones emu put there. Without the table
+The kernel's table of tasks lists what each process held, and the record which ones emu put there. Without the table
 (it is rate limited) the victim alone is known, which the kernel chose for being the greatest.
 """
 

@@ -44,7 +44,7 @@ _LOOK_AHEAD = 256
 """So many of the requests that end after a thaw are looked at for the one that waited longest."""
 
 
-def told_freezes(study: Study, events: list[Event]) -> list[Freeze]:
+def recorded_freezes(study: Study, events: list[Event]) -> list[Freeze]:
     """Every freeze that the daemon reported, in order of time; one that the container did not outlive ends there."""
     found: list[Freeze] = []
     open_now: dict[str, Freeze] = {}
@@ -68,7 +68,7 @@ def told_freezes(study: Study, events: list[Event]) -> list[Freeze]:
 
 
 def _deaths(event: Event, frozen: Iterable[str]) -> Iterator[str]:
-    """Those of the frozen containers of whose death an event tells: a kill, the kernel's count, the cgroup's end."""
+    """The frozen containers whose death an event shows: a kill, the kernel's count, the cgroup's end."""
     if isinstance(event, DockerEvent) and event.action in ("kill", "oom", "die"):
         yield from (ident for ident in frozen if ident == event.id)
     elif isinstance(event, CgroupGone) or (isinstance(event, MemoryEventsRose) and "oom_kill" in event.delta):
@@ -149,9 +149,9 @@ def _touched(study: Study, freeze: Freeze, thawed: float) -> float:
     mine = next((one for one in study.instances if one.owner == freeze.owner), None)
     if mine is None:
         return thawed - DYING_S - LAG_S
-    told = [one.t for one in study.docker_events if one.detail.get("id") == mine.id and one.text in _ENDING]
-    told += [] if mine.stop is None else [mine.stop.asked_s]
-    return min((t for t in told if freeze.frozen_at_s < t <= thawed), default=thawed - DYING_S) - LAG_S
+    ends = [one.t for one in study.docker_events if one.detail.get("id") == mine.id and one.text in _ENDING]
+    ends += [] if mine.stop is None else [mine.stop.asked_s]
+    return min((t for t in ends if freeze.frozen_at_s < t <= thawed), default=thawed - DYING_S) - LAG_S
 
 
 def _at(line: Timeline | None, column: str, t: float) -> int | None:
@@ -189,14 +189,14 @@ def _prefetched(study: Study, freeze: Freeze, ahead: list[MemoryPrefetched]) -> 
     for one in ahead:
         mine = one.owner == freeze.owner
         if mine and freeze.frozen_at_s <= one.t - study.origin <= thawed:
-            told = {"prefetched_bytes": one.prefetched_bytes, "prefetch_known_bytes": one.known_bytes}
-            return {**told, "prefetch_ms": one.took_s * 1e3}
+            amounts = {"prefetched_bytes": one.prefetched_bytes, "prefetch_known_bytes": one.known_bytes}
+            return {**amounts, "prefetch_ms": one.took_s * 1e3}
     return {}
 
 
 def _served_frozen(study: Study) -> int | None:
-    told = [(path, spans) for path in study.run.container_logs(QUEUE_PROXY) if (spans := list(_spans(path)))]
-    return sum(_met_frozen(study, path, spans) for path, spans in told) if told else None
+    logs = [(path, spans) for path in study.run.container_logs(QUEUE_PROXY) if (spans := list(_spans(path)))]
+    return sum(_met_frozen(study, path, spans) for path, spans in logs) if logs else None
 
 
 def _met_frozen(study: Study, log: Path, spans: list[tuple[float, float]]) -> int:

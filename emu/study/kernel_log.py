@@ -1,4 +1,4 @@
-"""kmsg.log → the kernel's lines on the run's clock, and the OOM kills that they tell of.
+"""kmsg.log → the kernel's lines on the run's clock, and the OOM kills that they report.
 
 printk stamps its lines with a clock of its own that runs beside CLOCK_MONOTONIC with a small constant between them.
 Each line was also stamped when it was read, which is never before it was written: the smallest difference seen is the
@@ -43,7 +43,7 @@ class LoggedTask:
 
 @dataclass(frozen=True)
 class LoggedKill:
-    """A kill as the kernel's log tells it; `t` is the kernel's stamp in seconds since the run began."""
+    """A kill as the kernel's log reports it; `t` is the kernel's stamp in seconds since the run began."""
 
     t: float
     kernel_us: int
@@ -62,7 +62,7 @@ class LoggedKill:
     """memory.stat of the cgroup that ran out, as the block has it; empty where it was rate limited."""
     swap_usage_bytes: int | None = None
     swap_limit_bytes: int | None = None
-    """Of the cgroup that ran out; None is no limit, or not told."""
+    """Of the cgroup that ran out; None is no limit, or not logged."""
     tasks: tuple[LoggedTask, ...] = ()
     """Empty where the table was rate limited."""
     group: bool = False
@@ -80,7 +80,7 @@ class KernelLog:
 
 
 def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float, page_bytes: int = 4096) -> KernelLog:
-    """The recorded lines and kills; kills that only an event tells of (the log was lost) are among them."""
+    """The recorded lines and kills; kills that only an event reports (the log was lost) are among them."""
     log = KernelLog()
     stamped = _stamped(path, log, origin)
     pairs = [(read_at, record.timestamp_us) for read_at, record in stamped]
@@ -94,15 +94,15 @@ def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float, page
         line = KernelLine(when, us, read_s, record.priority, record.text, record.sequence, in_block)
         log.lines.append(line)
     kernel = [record for record in records if record.facility == KERNEL_FACILITY]
-    told: dict[tuple[int, int], Mapping[str, Any]] = {}
+    logged: dict[tuple[int, int], Mapping[str, Any]] = {}
     for kill in scan_oom(kernel).kills:
-        told.setdefault((kill.timestamp_us, kill.pid), typed.fitting(OomKill, asdict(kill)))
+        logged.setdefault((kill.timestamp_us, kill.pid), typed.fitting(OomKill, asdict(kill)))
     for event in events:
         known = typed.fitting(OomKill, event.log)
-        told.setdefault((event.kernel_us, known.get("pid", 0)), known)
+        logged.setdefault((event.kernel_us, known.get("pid", 0)), known)
     log.kills = [
         _kill(us, us / 1e6 + ahead, fields, kernel, page_bytes)
-        for (us, _), fields in sorted(told.items(), key=_stamp)
+        for (us, _), fields in sorted(logged.items(), key=_stamp)
     ]
     return log
 
@@ -180,29 +180,29 @@ def _whole(value: object) -> int:
 
 
 def _kill(
-    kernel_us: int, t: float, told: Mapping[str, Any], records: list[KmsgRecord], page_bytes: int
+    kernel_us: int, t: float, fields: Mapping[str, Any], records: list[KmsgRecord], page_bytes: int
 ) -> LoggedKill:
-    limit, swap_limit = told.get("limit_bytes"), told.get("swap_limit_bytes")
-    pid, invoker = int(told.get("pid", 0)), told.get("invoker")
+    limit, swap_limit = fields.get("limit_bytes"), fields.get("swap_limit_bytes")
+    pid, invoker = int(fields.get("pid", 0)), fields.get("invoker")
     return LoggedKill(
         t=t,
         kernel_us=kernel_us,
         pid=pid,
-        comm=str(told.get("comm", "?")),
+        comm=str(fields.get("comm", "?")),
         invoker=invoker,
-        oom_memcg=told.get("oom_memcg"),
-        task_memcg=told.get("task_memcg"),
-        is_global=told.get("global_oom"),
-        anon_rss_bytes=told.get("anon_rss_bytes"),
-        file_rss_bytes=told.get("file_rss_bytes"),
-        shmem_rss_bytes=told.get("shmem_rss_bytes"),
+        oom_memcg=fields.get("oom_memcg"),
+        task_memcg=fields.get("task_memcg"),
+        is_global=fields.get("global_oom"),
+        anon_rss_bytes=fields.get("anon_rss_bytes"),
+        file_rss_bytes=fields.get("file_rss_bytes"),
+        shmem_rss_bytes=fields.get("shmem_rss_bytes"),
         limit_bytes=limit if isinstance(limit, int) else None,
-        usage_bytes=told.get("usage_bytes"),
-        memory=_memory_stat(told.get("memory_stat")),
-        swap_usage_bytes=told.get("swap_usage_bytes"),
+        usage_bytes=fields.get("usage_bytes"),
+        memory=_memory_stat(fields.get("memory_stat")),
+        swap_usage_bytes=fields.get("swap_usage_bytes"),
         swap_limit_bytes=swap_limit if isinstance(swap_limit, int) else None,
-        tasks=_tasks(told.get("tasks"), page_bytes),
-        group=bool(told.get("group")),
+        tasks=_tasks(fields.get("tasks"), page_bytes),
+        group=bool(fields.get("group")),
         lines=_own_words(kernel_us, pid, invoker, records),
     )
 

@@ -21,7 +21,7 @@ from emu.study.model.study import Study
 from emu.study.model.timeline import Column, Timeline
 
 SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
-"""Percentiles that are told."""
+"""Percentiles that are shown."""
 MOST = "max"
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 PEAKS = {
@@ -90,8 +90,8 @@ class Window:
             return dict.fromkeys(EVENTS)
         found: dict[str, int | None] = {}
         for name in EVENTS:
-            told = [rise for owner in known for rise in rises(self.study, owner, name, below=below)]
-            found[name] = sum(rise.by for rise in told if self.begin_s < rise.t <= self.until_s)
+            risen = [rise for owner in known for rise in rises(self.study, owner, name, below=below)]
+            found[name] = sum(rise.by for rise in risen if self.begin_s < rise.t <= self.until_s)
         return found
 
     def io(self, lines: Iterable[Timeline]) -> dict[str, int | None]:
@@ -107,8 +107,8 @@ class Window:
         found: dict[str, int | None] = {}
         for part, chosen in parts.items():
             for way in ("read", "write"):
-                told = bool(measured) and (part == "io" or bool(devices))
-                found[f"{part}_{way}_bytes"] = self._bytes(measured, chosen, f"{way}_bytes") if told else None
+                counted = bool(measured) and (part == "io" or bool(devices))
+                found[f"{part}_{way}_bytes"] = self._bytes(measured, chosen, f"{way}_bytes") if counted else None
         return found
 
     def _bytes(self, lines: list[Timeline], devices: list[str], way: str) -> int:

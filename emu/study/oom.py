@@ -4,8 +4,8 @@ No single witness is enough (cgroup-v2.rst, "memory.events", and measured kills)
 
 - memory.events(.local) are the counters of record. `oom` rises where the limit was hit, `oom_kill` where the victim
   died; a global OOM raises `oom_kill` alone. But a cgroup may vanish before its counters are read: then the pod's
-  hierarchical memory.events still tells that somebody was killed, and an exit with 137 at that time tells who.
-- The kernel's log tells who asked and what the victim held. But all of a block except its kill line is rate limited,
+  hierarchical memory.events still shows that somebody was killed, and an exit with 137 at that time shows who.
+- The kernel's log names who asked and what the victim held. But all of a block except its kill line is rate limited,
   that line names no cgroup, and other people's kills are in the same log: a process must be known as ours.
 - Exit 137 is any SIGKILL; `docker kill` leaves the same trace. It never makes a verdict alone.
 - Docker's OOMKilled flag races with the exit event. It is only ever a further voice, or a contradiction.
@@ -115,13 +115,13 @@ def _main_died(kill: Kill, kills: list[Kill]) -> bool:
 
 def _level(study: Study, kill: Kill, logged: LoggedKill | None) -> tuple[str, tuple[str, ...]]:
     """Whose memory ran out, by the counters; the log decides between several and is contradicted by none."""
-    told = _level_by_log(study, kill.instance, logged)
+    by_log = _level_by_log(study, kill.instance, logged)
     counted = _levels_by_counters(study, kill)
     if not counted:
-        return told or "container", ()
-    if told is None or told in counted:
-        return told or counted[0], ()
-    return counted[0], (f"{KMSG}: {told} level",)
+        return by_log or "container", ()
+    if by_log is None or by_log in counted:
+        return by_log or counted[0], ()
+    return counted[0], (f"{KMSG}: {by_log} level",)
 
 
 def _level_by_log(study: Study, instance: Instance, logged: LoggedKill | None) -> str | None:
@@ -232,20 +232,20 @@ def _held(logged: LoggedKill | None, level: str, whose: Timeline | None, t: floa
     """What the memory was: by the kernel's own statistics of the level that ran out, else by the last sample."""
     stat = logged.memory if logged and level != "host" else {}
     if "anon" in stat and "file" in stat:
-        told = {name: stat.get(name) for name in ("anon", "shmem", "kernel", "sock")}
-        told["page_cache"] = stat["file"] - stat.get("shmem", 0)
+        held = {name: stat.get(name) for name in ("anon", "shmem", "kernel", "sock")}
+        held["page_cache"] = stat["file"] - stat.get("shmem", 0)
     else:
-        told = {name: _before(whose, name, t) for name in ("anon", "page_cache", "shmem", "kernel", "sock")}
-    return {name: value for name, value in told.items() if value is not None}
+        held = {name: _before(whose, name, t) for name in ("anon", "page_cache", "shmem", "kernel", "sock")}
+    return {name: value for name, value in held.items() if value is not None}
 
 
 def _held_kernel(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> dict[str, int]:
     """What its kernel memory was."""
     stat = logged.memory if logged and level != "host" else {}
-    told = {name: stat.get(name) for name in KERNEL_PARTS}
-    if all(value is None for value in told.values()):
-        told = {name: _before(whose, name, t) for name in KERNEL_PARTS}
-    return {name: value for name, value in told.items() if value is not None}
+    held = {name: stat.get(name) for name in KERNEL_PARTS}
+    if all(value is None for value in held.values()):
+        held = {name: _before(whose, name, t) for name in KERNEL_PARTS}
+    return {name: value for name, value in held.items() if value is not None}
 
 
 def _candidates(study: Study, logged: LoggedKill | None, level: str, t: float) -> tuple[Candidate, ...]:

@@ -1,4 +1,4 @@
-"""The pieces of a kill: what counters counted, joined with what the kernel's log told, by container and time.
+"""The pieces of a kill: what counters counted, joined with what the kernel's log reported, by container and time.
 
 First each container's own counters with its own log lines; then what only the pod's hierarchical counter saw; last,
 where no counter could be read at all, what Docker claims.
@@ -16,7 +16,7 @@ from emu.study.model.study import Study
 KILLED = 137
 """128 + SIGKILL."""
 JOIN_S = 1.0
-"""Two records this close may tell of the same kill: a sample, an event and a log line come from different readers."""
+"""Two records this close may report the same kill: a sample, an event and a log line come from different readers."""
 EXIT_S = 10.0
 """Docker reports a killed main process as exited within this time; a busy small machine took 2 s."""
 

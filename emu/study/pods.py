@@ -1,4 +1,4 @@
-"""The pods of a run: which are of one workload, what is of which, and how a reader tells them apart.
+"""The pods of a run: which are of one workload, what is of which, and how a reader distinguishes them.
 
 A workload is what a scenario asks for: a pod by itself, or a revision, whose pods come and go and may be several at
 once. All figures of a container are over the pods of its workload, as they are over its instances.
@@ -121,7 +121,7 @@ class Lane:
     """
 
     name: str
-    """What tells it from the others; empty where it is the only one."""
+    """What distinguishes it from the others; empty where it is the only one."""
     pods: tuple[str, ...]
     study: Study
     """What is known of these pods, `named`."""

@@ -59,8 +59,8 @@ def read_ends(study: Study, events: list[Event]) -> Ends:
     ends: list[End] = []
     waits: list[Wait] = []
     keepers: set[str] = set()
-    told = [("", event) for event in events if isinstance(event, RequestsEnded | RequestsWaited)]
-    for pod, event in (*told, *_logged(study)):
+    logged = [("", event) for event in events if isinstance(event, RequestsEnded | RequestsWaited)]
+    for pod, event in (*logged, *_logged(study)):
         keepers.add(pod)
         try:
             if isinstance(event, RequestsEnded):

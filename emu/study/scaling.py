@@ -11,21 +11,21 @@ from emu.study.model.study import Study
 
 def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:
     """What was done; None where the pod was not to be scaled."""
-    told = [event for event in events if isinstance(event, PodScaled)]
-    if not told:
+    scaled = [event for event in events if isinstance(event, PodScaled)]
+    if not scaled:
         return None
     held = [event for event in events if isinstance(event, RequestsHeld)]
     return ScaleUse(
-        tuple(_absences(told, study.origin)),
+        tuple(_absences(scaled, study.origin)),
         tuple(waited for event in held if event.outcome == "forwarded" for waited in event.waited_s),
         sum(len(event.waited_s) for event in held if event.outcome == "timeout"),
         sum(len(event.waited_s) for event in held if event.outcome == "abandoned"),
     )
 
 
-def _absences(told: list[PodScaled], origin: float) -> list[Absence]:
+def _absences(scaled: list[PodScaled], origin: float) -> list[Absence]:
     found: list[Absence] = []
-    for event in told:
+    for event in scaled:
         t = event.t - origin
         if not event.pods and not event.reached:
             found.append(Absence(t, why=event.why))

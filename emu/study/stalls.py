@@ -4,8 +4,8 @@ That is what a stall is; why is another matter, and it is asked only where somet
 container stand still without an end, and each has its counters:
 
 - files: near the limit the kernel drops the pages of files that the process has mapped (its executable, libraries,
-  data), and the process reads each back as it comes to it, at the cost of another. What tells it from a large file
-  that is read() again is that the faults are major ones (memory.stat, pgmajfault and workingset_refault_file).
+  data), and the process reads each back as it comes to it, at the cost of another. It differs from a large file
+  that is read() again in that the faults are major ones (memory.stat, pgmajfault and workingset_refault_file).
 - swap: the same with anonymous memory (workingset_refault_anon).
 - memory.high: each task that takes memory above it is made to sleep (memory.events, high).
 
@@ -32,7 +32,7 @@ from emu.study.requests import most_in_flight
 from emu.study.restraints import OVER_BYTES
 
 SERVING = (QUEUE_PROXY, APP)
-"""What each request goes through. Of a sidecar only its probes tell."""
+"""What each request goes through. A sidecar's state only its probes show."""
 SECOND = 1.0
 TURNOVER = 0.5
 """In a second of thrashing at least this share of the page cache is read again …"""
@@ -212,7 +212,7 @@ def _high_from(study: Study, owner: Owner) -> str:
 
 
 def _met(study: Study, owner: Owner, begin: float, end: float) -> list[Request] | None:
-    """The requests that were under way in a stretch; None where it cannot be told from requests."""
+    """The requests that were under way in a stretch; None where requests do not show it."""
     mine = [one for one in study.requests or () if one.pod in ("", owner.pod) and _goes_through(one, owner.label)]
     if not mine:
         return None

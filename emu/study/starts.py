@@ -52,21 +52,21 @@ def _together(starts: list[Start]) -> dict[str, Any]:
     """The trials of one temperature. Those that failed count as trials alone, and those that were mistaken not at
     all, for they belong to no temperature.
     """
-    told = [start for start in starts if start.answered and start.wanted == start.temperature]
-    first = sorted((start.first_byte_s or 0.0) - start.arrived_s for start in told)
-    done = sorted(start.done_s - start.arrived_s for start in told)
+    answered = [start for start in starts if start.answered and start.wanted == start.temperature]
+    first = sorted((start.first_byte_s or 0.0) - start.arrived_s for start in answered)
+    done = sorted(start.done_s - start.arrived_s for start in answered)
     return {
         "trials": len(starts),
-        "answered": len(told),
+        "answered": len(answered),
         "first_byte_ms": _spread(first),
         "done_ms": _spread(done),
-        "stages_ms": median_stages(told),
-        "page_faults": _half(start.faults for start in told),
-        "major_faults": _half(start.major_faults for start in told),
-        "swap_in_bytes": _half(start.swap_in_bytes for start in told),
-        "io_read_bytes": _half(start.io_read_bytes for start in told),
-        "held_bytes": _half(start.held_bytes for start in told),
-        "held_swap_bytes": _half(start.held_swap_bytes for start in told),
+        "stages_ms": median_stages(answered),
+        "page_faults": _half(start.faults for start in answered),
+        "major_faults": _half(start.major_faults for start in answered),
+        "swap_in_bytes": _half(start.swap_in_bytes for start in answered),
+        "io_read_bytes": _half(start.io_read_bytes for start in answered),
+        "held_bytes": _half(start.held_bytes for start in answered),
+        "held_swap_bytes": _half(start.held_swap_bytes for start in answered),
     }
 
 
@@ -138,7 +138,7 @@ def _stamps(
 
 
 def _resumed(study: Study, event: StartMeasured, resume: ContainerResumed) -> Iterator[tuple[str, float | None]]:
-    """The parts of a thaw. The daemon tells how long it took from when it was asked, and the kernel's part of it."""
+    """The parts of a thaw. The daemon reports how long it took since the request, and the kernel's part of that."""
     log = study.run.container_log(event.pod, QUEUE_PROXY, event.attempt)
     yield policy.DECISION, _logged(log, RESUMED, "began", event.arrived)
     yield policy.RPC, resume.t - resume.took_s

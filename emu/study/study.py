@@ -1,7 +1,7 @@
 """Reads a run directory into a `Study`: once, in one go, from files alone.
 
 It asks the machine that it runs on nothing, so a run can be copied and studied anywhere, years later, without
-root. A run that was cut off has less to tell; what is missing is told in `Study.notes`.
+root. A run that was cut off holds less; what is missing is listed in `Study.notes`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.record.samples import NODE
-from emu.study.freezes import freezer_use, measure_freezes, told_freezes
+from emu.study.freezes import freezer_use, measure_freezes, recorded_freezes
 from emu.study.kernel_log import KernelLog, read_kernel_log
 from emu.study.model.freezes import Freeze, frozen_span
 from emu.study.model.instances import Command, Instance, PodEvent, Stop
@@ -66,7 +66,7 @@ from emu.study.timelines import read_timelines
 __all__ = ["Study", "read_study"]
 
 GOING_S = 2.0
-"""An engine that stops tells all containers to end at the same time; it took half a second on a busy machine."""
+"""An engine that stops signals all containers at the same time; it took half a second on a busy machine."""
 _SIGTERM, _SIGKILL = "15", "9"
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 
@@ -82,7 +82,7 @@ def read_study(run: RunDir) -> Study:
         _complain(study, complaint)
     damage = Damage()
     study.requests = read_requests(run.requests, study.origin, damage)
-    _tell_damage(study, run.requests.name, damage)
+    _note_damage(study, run.requests.name, damage)
     study.duration_s = _duration(events, sampled.end, study.origin)
     study.instances = _instances(events, study.origin)
     scaled = any(isinstance(event, PodScaled | ScaleDecided) for event in events)
@@ -98,7 +98,7 @@ def read_study(run: RunDir) -> Study:
     study.pod_events = _pod_events(_of(events, KubeletEvent), study.origin)
     study.instances = [_signalled(study, entry) for entry in study.instances]
     study.instances = _with_the_engine(study)
-    study.freezes = told_freezes(study, events) or study.freezes or _pauses(study)
+    study.freezes = recorded_freezes(study, events) or study.freezes or _pauses(study)
     study.freezes = measure_freezes(study, events)
     study.freezer = freezer_use(study, events)
     study.scaling = scale_use(study, events)
@@ -137,7 +137,7 @@ def _events(study: Study) -> list[Event]:
         return []
     whole = _of_one_run(events)
     damage.lines += len(events) - len(whole)
-    _tell_damage(study, name, damage)
+    _note_damage(study, name, damage)
     return whole
 
 
@@ -149,7 +149,7 @@ def _of_one_run(events: list[Event]) -> list[Event]:
     return [event for event in events if abs(event.t - middle) <= LONGEST_RUN_S]
 
 
-def _tell_damage(study: Study, file: str, damage: Damage) -> None:
+def _note_damage(study: Study, file: str, damage: Damage) -> None:
     if damage.lines:
         lines = "1 damaged line, which was" if damage.lines == 1 else f"{damage.lines} damaged lines, which were"
         _complain(study, f"{file} has {lines} left out")
@@ -183,15 +183,15 @@ def _begin(study: Study, events: list[Event]) -> None:
 
 
 def _machine(began: RunBegan) -> Machine:
-    told = began.machine
-    devices = told.get("devices")
+    recorded = began.machine
+    devices = recorded.get("devices")
     names = (
         "kernel", "cgroup_driver", "docker", "runtime", "cpus", "memory_bytes", "swap_bytes", "psi",
         "kubernetes",
     )  # fmt: skip
     machine = Machine(
-        **typed.fitting(Machine, told, names),
-        page_bytes=_page_bytes(told.get("page_size")),
+        **typed.fitting(Machine, recorded, names),
+        page_bytes=_page_bytes(recorded.get("page_size")),
         devices={
             number: Device(number, str(entry.get("name", number)), str(entry.get("role", "other")))
             for number, entry in (devices if isinstance(devices, dict) else {}).items()
@@ -203,8 +203,8 @@ def _machine(began: RunBegan) -> Machine:
     return machine
 
 
-def _page_bytes(told: object) -> int:
-    return told if isinstance(told, int) and 0 < told <= 2**20 else 4096
+def _page_bytes(size: object) -> int:
+    return size if isinstance(size, int) and 0 < size <= 2**20 else 4096
 
 
 _OF_INSTANCES = ContainerCreated | ContainerStarted | ContainerReady | ContainerStopping | ContainerExited
@@ -258,7 +258,7 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
 
 
 def _owner(study: Study, owner: Owner) -> Owner:
-    """Whose a cgroup is. One that the recorder saw before it was told is labelled with its directory's name, which
+    """Whose a cgroup is. One that the recorder saw before its name is labelled with its directory's name, which
     holds the container's id under both of Docker's cgroup drivers.
     """
     if owner.attempt is not None:
@@ -269,9 +269,9 @@ def _owner(study: Study, owner: Owner) -> Owner:
 def _duration(events: list[Event], last_sample: float | None, origin: float) -> float:
     """To the run's end; where it was cut off, to the last record. Phases do not count: theirs is the plan's time."""
     ended = [event.t for event in _of(events, RunEnded)]
-    told = [event.t for event in events if not isinstance(event, PhaseBegan | PhaseEnded)]
-    told += [last_sample] if last_sample is not None else []
-    return max(0.0, max(ended or told, default=origin) - origin)
+    times = [event.t for event in events if not isinstance(event, PhaseBegan | PhaseEnded)]
+    times += [last_sample] if last_sample is not None else []
+    return max(0.0, max(ended or times, default=origin) - origin)
 
 
 def _phases(events: list[Event], origin: float, end_s: float) -> list[PhaseSpan]:
@@ -368,16 +368,16 @@ def _signalled(study: Study, entry: Instance) -> Instance:
 
 
 def _with_the_engine(study: Study) -> list[Instance]:
-    """The instances, with those marked that an engine ended on its own way out: it tells every container to end, the
+    """The instances, with those marked that an engine ended on its own way out: it signals every container, the
     pause container too, which nobody else does.
     """
-    told = {event.detail["id"]: event.t for event in reversed(study.docker_events) if event.text == "kill"}
+    signalled = {event.detail["id"]: event.t for event in reversed(study.docker_events) if event.text == "kill"}
     sandbox = next((one.id for one in reversed(study.instances) if one.container == SANDBOX), "")
-    going = told.get(sandbox)
+    going = signalled.get(sandbox)
     if going is None or study.failed is None:
         return study.instances
     return [
-        replace(one, with_engine=True) if one.id in told and _ended_after(one, going - GOING_S) else one
+        replace(one, with_engine=True) if one.id in signalled and _ended_after(one, going - GOING_S) else one
         for one in study.instances
     ]
 

@@ -66,7 +66,7 @@ _STAYS = frozenset(("io",))
 
 @dataclass
 class Sampled:
-    """What the samples held. `complaints` tells what could not be read, a line each."""
+    """What the samples held. `complaints` has a line for each thing that could not be read."""
 
     timelines: dict[Owner, Timeline] = field(default_factory=dict)
     host: HostTimeline = field(default_factory=HostTimeline)
@@ -134,7 +134,7 @@ def _add(column: Column, name: str, more: Column, at: int) -> None:
 
 
 def read_timelines(path: Path, origin: float) -> Sampled:
-    """Everything that the samples tell. What is damaged is left out, and told in `complaints`."""
+    """Everything that the samples hold. What is damaged is left out, and listed in `complaints`."""
     sampled = Sampled()
     tables: dict[Owner, _Table] = {}
     older: list[tuple[Owner, _Table]] = []
@@ -278,16 +278,16 @@ def _cgroup_events(text: bytes, row: Row) -> None:
 
 def _meminfo(text: bytes, row: Row) -> None:
     pairs = (line.split() for line in text.decode(errors="replace").splitlines())
-    told = {words[0].rstrip(":"): int(words[1]) * 1024 for words in pairs if len(words) > 1 and words[1].isdigit()}
-    row.update({name: told.get(key) for name, key in _MEMINFO.items()})
-    if "SwapTotal" in told and "SwapFree" in told:
-        row["swap_used"] = told["SwapTotal"] - told["SwapFree"]
+    fields = {words[0].rstrip(":"): int(words[1]) * 1024 for words in pairs if len(words) > 1 and words[1].isdigit()}
+    row.update({name: fields.get(key) for name, key in _MEMINFO.items()})
+    if "SwapTotal" in fields and "SwapFree" in fields:
+        row["swap_used"] = fields["SwapTotal"] - fields["SwapFree"]
 
 
 def _vmstat(text: bytes, row: Row) -> None:
     """How often an allocation found no free memory and had to reclaim, in all zones together."""
-    told = parse_flat(text)
-    row["reclaim_stalls"] = sum(value for name, value in told.items() if name.startswith("allocstall"))
+    counts = parse_flat(text)
+    row["reclaim_stalls"] = sum(value for name, value in counts.items() if name.startswith("allocstall"))
 
 
 def _listeners(text: bytes, row: Row) -> None:
@@ -344,8 +344,10 @@ def _part(table: _Table, prefix: str) -> dict[str, Column]:
 
 
 def _from_zero(column: Column, measured: Column) -> Column:
-    """io.stat names a device from its first byte on; before that it was read and had nothing to tell: 0."""
-    return [0 if value is None and told is not None else value for value, told in zip(column, measured, strict=True)]
+    """io.stat names a device from its first byte on; before that it was read and listed nothing: 0."""
+    return [
+        0 if value is None and reading is not None else value for value, reading in zip(column, measured, strict=True)
+    ]
 
 
 def _host(table: _Table) -> HostTimeline:

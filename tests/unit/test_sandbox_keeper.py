@@ -57,12 +57,12 @@ def test_a_child_that_was_killed_and_not_reaped() -> None:
         time.sleep(600)
         os._exit(0)
     try:
-        assert pid not in keeper.corpses(os.getpid())
+        assert pid not in keeper.zombies(os.getpid())
         os.kill(pid, 9)
         deadline = time.monotonic() + 30
-        while pid not in keeper.corpses(os.getpid()):
+        while pid not in keeper.zombies(os.getpid()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
         os.waitpid(pid, 0)
-    assert pid not in keeper.corpses(os.getpid())
+    assert pid not in keeper.zombies(os.getpid())

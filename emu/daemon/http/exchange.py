@@ -36,7 +36,7 @@ class ClientSide(Protocol):
     def take_held(self, exchange: Exchange) -> list[bytes]:
         """Let the request's body flow to the exchange from here on; what was held of it until now."""
 
-    def tell_end(self, exchange: Exchange) -> None:
+    def notify_end(self, exchange: Exchange) -> None:
         """Call `body_end` or `body_failed`, once, if the body flows and is at its end."""
 
     def answers_last(self, head: http1.Head) -> bool:
@@ -69,9 +69,9 @@ class Exchange:
 
     __slots__ = (
         "body_done",
-        "body_told",
         "broken",
         "conn",
+        "end_notified",
         "flowing",
         "head",
         "held",
@@ -83,7 +83,7 @@ class Exchange:
     def __init__(self, conn: ClientSide, head: http1.Head) -> None:
         self.conn = conn
         self.head = head
-        self.flowing = self.body_told = self.body_done = False
+        self.flowing = self.end_notified = self.body_done = False
         """`body_done`: the request was read to its end."""
         self.held: list[bytes] | None = None
         self.received = 0

@@ -89,7 +89,7 @@ class Turns(Endings):
         if exchange.head.upgrade:
             self._leftover = b""
         if self.state < LINGERING:
-            self.tell_end(exchange)
+            self.notify_end(exchange)
             if self.state in (HOLDING, ANSWERED) and exchange is self.current:
                 self._wait_no_more(self._rest)
 
@@ -106,7 +106,7 @@ class Turns(Endings):
         elif self.state is DISCARDING:
             self._linger()
         else:
-            self.tell_end(exchange)
+            self.notify_end(exchange)
 
     def _sync_reading(self) -> None:
         current = self.current
@@ -125,7 +125,7 @@ class Turns(Endings):
             held, exchange.held = exchange.held, None
             for data in held or ():
                 exchange.body(data)
-            self.tell_end(exchange)
+            self.notify_end(exchange)
         self._sync_reading()
 
     def take_held(self, exchange: Exchange) -> list[bytes]:
@@ -135,14 +135,14 @@ class Turns(Endings):
             self._sync_reading()
         return held or []
 
-    def tell_end(self, exchange: Exchange) -> None:
-        if not exchange.flowing or exchange.body_told:
+    def notify_end(self, exchange: Exchange) -> None:
+        if not exchange.flowing or exchange.end_notified:
             return
         if exchange.body_done:
-            exchange.body_told = True
+            exchange.end_notified = True
             exchange.body_end()
         elif exchange.broken:
-            exchange.body_told = True
+            exchange.end_notified = True
             exchange.body_failed()
 
     def answers_last(self, head: http1.Head) -> bool:
@@ -196,7 +196,7 @@ class Turns(Endings):
             self.finish(exchange, rest.keep_alive)
         elif self._fault is not None and not self._fault.status:
             exchange.flowing = True
-            self.tell_end(exchange)
+            self.notify_end(exchange)
         elif not self.flow.stuck:
             exchange.ready()
 

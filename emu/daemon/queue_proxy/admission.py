@@ -127,7 +127,7 @@ class Admission:
         if now is None:
             now = time.monotonic()
         if self.request_log is not None:
-            self.request_log.end(request, request.told_status, request.sent_bytes, now - request.begun_at)
+            self.request_log.end(request, request.logged_status, request.sent_bytes, now - request.begun_at)
         way = request.way
         if way is None:
             return

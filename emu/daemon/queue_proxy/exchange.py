@@ -77,13 +77,13 @@ class ProxiedExchange(Exchange):
     def outcomes(self, metrics: QueueProxyMetrics) -> Outcomes:
         way, head = self.way, self.head
         assert way is not None
-        status = self.status or self.told_status
+        status = self.status or self.logged_status
         version = _VERSIONS[head.minor]
         fields = head.method, status, way.tag, version, way.came_to, self.over_tls, way.probe, self.failed
         return metrics.known.get(fields) or metrics.outcomes(metrics.kind(*fields))
 
     @property
-    def told_status(self) -> int:
+    def logged_status(self) -> int:
         """The answer's status. A client that left before there was one is counted as Go's server answers it then."""
         return self.status or (500 if self.sent_at is None else 200)
 

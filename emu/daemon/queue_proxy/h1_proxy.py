@@ -103,10 +103,10 @@ class Http1Exchange(ProxiedExchange, Asker):
         if self.head.chunked:
             pieces = [http1.chunk(piece) for piece in pieces]
             if self.body_done:
-                self.body_told = True
+                self.end_notified = True
                 pieces.append(http1.LAST_CHUNK)  # see body_end
         app.transport.write(b"".join([first, *pieces]) if pieces else first)
-        self.conn.tell_end(self)
+        self.conn.notify_end(self)
 
     def _take_expected(self) -> None:
         """The body that the client holds back: ask for it, for the app wants it or has said nothing."""

@@ -81,7 +81,7 @@ class Admitted(Counted, Logged, Held, Protocol):
     """Where it goes; None for one that does not enter, such as a probe of queue-proxy's own."""
 
     @property
-    def told_status(self) -> int:
+    def logged_status(self) -> int:
         """The answer's status, or what Go's server would have answered."""
 
     def dispatch(self, now: float) -> None:

@@ -189,7 +189,7 @@ def _with_arguments(container: Yaml, isvc_name: str, component: Yaml) -> dict[st
 
 
 def _internal(part: str, component: Yaml) -> dict[str, str]:
-    """Annotations that tell KServe's pod webhook what to add."""
+    """Annotations by which KServe's pod webhook knows what to add."""
     found: dict[str, str] = {}
     if (uri := storage_uri(part, component)) is not None:
         found[STORAGE_SOURCE] = uri

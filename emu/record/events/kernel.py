@@ -50,4 +50,4 @@ class KernelLogGap(Event):
 
     kind: ClassVar[str] = "kmsg-gap"
     lost: int | None
-    """How many records; None where the kernel did not tell."""
+    """How many records; None where the kernel did not say."""

@@ -57,7 +57,7 @@ class PodScaled(OfPod):
     """
     why: str = ""
     concurrency: float | None = None
-    """Requests under way, averaged over the stable window, when it was decided; None where nothing was told."""
+    """Requests under way, averaged over the stable window, when it was decided; None where nothing was reported."""
     waiting: int = 0
     """Requests that waited in the activator then."""
 

@@ -75,7 +75,7 @@ def _look(number: int) -> tuple[str, str]:
 def _point(row: Row, waits: Waits, look: tuple[str, str], label: str) -> Trace:
     held, (median, upper) = row.held_gib_s, waits.by_name[row.name]
     failed = "" if row.ok == row.sent else f", {row.ok or 0} of {row.sent} ok"
-    told = (
+    hover = (
         f"<b>{safe(row.name)}</b>{failed}<br>{gib_s(held)} held<br>{waits.what}:<br>"
         f"median {format_seconds(median / 1e3)}, {waits.upper} {format_seconds(upper / 1e3)}"
     )
@@ -90,7 +90,7 @@ def _point(row: Row, waits: Waits, look: tuple[str, str], label: str) -> Trace:
         "textfont": {"color": look[0], "size": 13},
         "marker": {"color": look[0], "size": [12, 9], "symbol": ["circle", "triangle-up"]},
         "line": {"color": look[0], "width": 1.5, "dash": look[1]},
-        "hovertemplate": f"{told}<extra></extra>",
+        "hovertemplate": f"{hover}<extra></extra>",
         "legendgroup": row.name,
         "showlegend": False,
         "xaxis": "x2",

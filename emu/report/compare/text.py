@@ -15,7 +15,7 @@ from emu.units import format_bytes, format_number, format_seconds
 
 
 def print_comparison(summary: dict[str, Any], console: Console) -> None:
-    """Print all of it; the path of the page is the caller's to tell."""
+    """Print all of it; the caller prints the path of the page."""
     played = summary["variants"]
     console.print(Text(summary["verdict"]["headline"], style="bold"), soft_wrap=True)
     for words in summary["verdict"]["sentences"]:

@@ -74,7 +74,7 @@ def nice_step(least: float) -> float:
 def rates(t: Sequence[float], counter: Column, step_s: float, duration_s: float) -> list[float]:
     """A counter's rise per second in each bucket of `step_s` from 0 to `duration_s`. The rise between two samples is
     spread over the time between them, so that a rate does not flicker with the moments of sampling; what the first
-    sample shows, and what a counter that fell began with, belongs to its own moment.
+    sample shows, and what a counter that restarted began with, belongs to its own moment.
     """
     count = max(1, math.ceil(duration_s / step_s - 1e-9))
     buckets = [0.0] * count
@@ -82,10 +82,10 @@ def rates(t: Sequence[float], counter: Column, step_s: float, duration_s: float)
     for now, value in zip(t, counter, strict=True):
         if value is None:
             continue
-        anew = before is None or value < before
-        rise = value if anew or before is None else value - before
+        restarted = before is None or value < before
+        rise = value if restarted or before is None else value - before
         if rise:
-            _spread(buckets, now if anew else then, now, rise, step_s)
+            _spread(buckets, now if restarted else then, now, rise, step_s)
         then, before = now, value
     return [rise / step_s for rise in buckets]
 

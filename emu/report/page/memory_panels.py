@@ -164,7 +164,7 @@ def _stack(canvas: Canvas, panel: Panel, lines: list[Timeline], scale: ByteScale
 
 
 def _current(canvas: Canvas, panel: Panel, drawn: list[Timeline], scale: ByteScale) -> None:
-    """memory.current. Its hover tells every part; page/page.js words it from `readout`."""
+    """memory.current. Its hover shows every part; page/page.js words it from `readout`."""
 
     def column(name: str) -> list[float | None]:
         return [v for part in drawn for v in (*map(scale.down, getattr(part, name)), None)]

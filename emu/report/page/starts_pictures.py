@@ -99,10 +99,12 @@ def _legend(names: list[str]) -> tuple[list[Markup], int]:
 
 
 def _distribution(study: Study, known: dict[str, Any]) -> Markup:
-    told = [start for start in study.starts if start.answered and start.wanted == start.temperature]
+    answered = [start for start in study.starts if start.answered and start.wanted == start.temperature]
     times = {
         name: [
-            (start, ((start.first_byte_s or 0.0) - start.arrived_s) * 1e3) for start in told if start.wanted == name
+            (start, ((start.first_byte_s or 0.0) - start.arrived_s) * 1e3)
+            for start in answered
+            if start.wanted == name
         ]
         for name in known
     }

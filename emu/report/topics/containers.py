@@ -108,10 +108,13 @@ def _stop_figures(entry: Instance) -> dict[str, Any]:
 
 def _described(study: Study, name: str) -> dict[str, Any]:
     """`state` and `last_state` in kubectl's words."""
-    told = describe(study, name)
-    if told is None:
+    described = describe(study, name)
+    if described is None:
         return {"state": None, "last_state": None}
-    return {"state": asdict(told.state), "last_state": asdict(told.last_state) if told.last_state else None}
+    return {
+        "state": asdict(described.state),
+        "last_state": asdict(described.last_state) if described.last_state else None,
+    }
 
 
 def _events(study: Study, name: str) -> dict[str, int]:
@@ -287,8 +290,8 @@ def forced(entry: Instance) -> bool:
 
 def _asked_docker(study: Study, entry: Instance) -> bool:
     """Whether the engine reported a kill on request, shortly before the end."""
-    told = (event for event in study.docker_events if event.text == "kill" and event.detail.get("id") == entry.id)
-    return any(event.t <= (entry.exited_s or 0.0) for event in told)
+    kills = (event for event in study.docker_events if event.text == "kill" and event.detail.get("id") == entry.id)
+    return any(event.t <= (entry.exited_s or 0.0) for event in kills)
 
 
 def _restarts(study: Study) -> list[str]:

@@ -21,9 +21,9 @@ def figures(study: Study) -> Figures:
 
 
 def _freeze(freeze: Freeze) -> dict[str, Any]:
-    told = {**asdict(freeze), "pod": freeze.pod or None}
-    memory, wake = told.pop("memory"), told.pop("wake")
-    return {**told, **memory, **{f"wake_{name}": value for name, value in wake.items()}}
+    fields = {**asdict(freeze), "pod": freeze.pod or None}
+    memory, wake = fields.pop("memory"), fields.pop("wake")
+    return {**fields, **memory, **{f"wake_{name}": value for name, value in wake.items()}}
 
 
 def _freezer(study: Study) -> dict[str, Any] | None:

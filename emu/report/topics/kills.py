@@ -80,8 +80,8 @@ def kill_headline(study: Study) -> str:
     text += "; the container lived on" if first.child else ""
     others = [kill for kill in _one_each(study.kills) if kill.container != first.container]
     text += "".join(f"; {kill.container} was OOM-killed too{_full_swap(kill)}" for kill in others)
-    told = {kill.container for kill in others} | {first.container}
-    return text + "".join(f"; {held}" for held in _others_held(study, first, told))
+    mentioned = {kill.container for kill in others} | {first.container}
+    return text + "".join(f"; {held}" for held in _others_held(study, first, mentioned))
 
 
 def victim_words(kill: OomVerdict) -> str:
@@ -122,11 +122,11 @@ def _full_swap(kill: OomVerdict) -> str:
     return f", with its swap limit (memory.swap.max) of {format_bytes(kill.swap_limit_bytes)} used up"
 
 
-def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
+def _others_held(study: Study, kill: OomVerdict, mentioned: set[str]) -> list[str]:
     """What the other containers used at the time of a kill; of one that filled its limit later and lived, that."""
     found = []
     for line in sorted(study.timelines.values(), key=lambda line: line.owner.pod != kill.pod):
-        if line.label in told or line.label not in study.containers:
+        if line.label in mentioned or line.label not in study.containers:
             continue
         before = [(t, used) for t, used in zip(line.t, line.memory_current, strict=True) if used is not None]
         before = [(t, used) for t, used in before if t <= kill.time_s]
@@ -134,7 +134,7 @@ def _others_held(study: Study, kill: OomVerdict, told: set[str]) -> list[str]:
         if before and not gone:
             limit = next((one.memory_max for one in study.instances if one.owner == line.owner), None)
             found.append(_lived(line, kill, limit) or f"{line.label} used {of_limit(before[-1][1], limit)}")
-            told = {*told, line.label}
+            mentioned = {*mentioned, line.label}
     return found
 
 
@@ -200,13 +200,13 @@ def _made_of(kill: OomVerdict) -> list[str]:
     """What filled the memory that ran out, the largest part first; parts under a hundredth are left out."""
     whole = sum(kill.held.values())
     parts = sorted(kill.held.items(), key=lambda part: -part[1])
-    told = [
+    holders = [
         f"{format_bytes(size)} of {_PARTS[name]}{_kernel(kill, whole) if name == 'kernel' else ''}"
         for name, size in parts
         if size * 100 > whole
     ]
     who = {"pod": "The pod", "node": "All pods together"}.get(kill.level, kill.container)
-    return [f"{who} held {listed(told)} then."] if told else []
+    return [f"{who} held {listed(holders)} then."] if holders else []
 
 
 def _kernel(kill: OomVerdict, whole: int) -> str:
@@ -337,7 +337,7 @@ def _whose(kill: OomVerdict) -> str | None:
 
 def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Iterator[Log]:
     """The kernel's own block about a kill, or the lines that are left of it."""
-    block = next((lines for lines in blocks if kill.pid is not None and _tells_of(lines, kill.pid)), None)
+    block = next((lines for lines in blocks if kill.pid is not None and _is_about(lines, kill.pid)), None)
     lines = [log_line(line) for line in block] if block else list(kill.log)
     if lines:
         title = f"{kill.time_s:.3f} s, {kill.container}: the kernel's own words ({len(lines)} lines)"
@@ -363,7 +363,7 @@ def _oom_blocks(lines: list[KernelLine]) -> list[list[KernelLine]]:
     return blocks
 
 
-def _tells_of(lines: list[KernelLine], pid: int) -> bool:
+def _is_about(lines: list[KernelLine], pid: int) -> bool:
     return any(f"Killed process {pid} (" in line.text for line in lines)
 
 

@@ -134,10 +134,10 @@ def _statuses(view: View) -> Iterator[Listing]:
     yield Listing((*heads, Column("AGE", number=False)), rows, place="page", rest="all pods")
     changes = view.study.pod_statuses
     if len(changes) > len(rows):
-        told = tuple((f"{one.t:.3f} s", *((one.pod,) if several else ()), *_status(one)) for one in changes)
+        changed = tuple((f"{one.t:.3f} s", *((one.pod,) if several else ()), *_status(one)) for one in changes)
         title = f"each change of {'them' if several else 'it'} ({len(changes)})"
         pod = (Column("NAME", number=False),) if several else ()
-        yield Listing((Column("at"), *pod, *heads[-3:]), told, title=title, place="page", folded=True)
+        yield Listing((Column("at"), *pod, *heads[-3:]), changed, title=title, place="page", folded=True)
 
 
 def _status(one: Happening) -> tuple[Cell, ...]:
@@ -160,12 +160,12 @@ def _described(study: Study) -> Listing:
     numbers = ("Exit Code", "Last Exit Code", "Restart Count")
     rows: list[tuple[Cell, ...]] = []
     for name in study.containers:
-        told = describe(study, name)
-        if told is not None:
-            newest = told.last_state
-            row = (Name(name), told.state.state, told.state.reason, told.state.exit_code)
+        described = describe(study, name)
+        if described is not None:
+            newest = described.last_state
+            row = (Name(name), described.state.state, described.state.reason, described.state.exit_code)
             before = (None, None, None) if newest is None else (newest.state, newest.reason, newest.exit_code)
-            rows.append((*row, *before, bool(told.ready), told.restart_count))
+            rows.append((*row, *before, bool(described.ready), described.restart_count))
     return Listing(
         tuple(Column(head, number=head in numbers) for head in heads), tuple(rows), place="page", whole=True
     )

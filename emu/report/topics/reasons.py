@@ -167,16 +167,16 @@ def _half_and_most(ms: dict[str, float]) -> str:
     return half if half == most else f"{half} (median; at most {most})"
 
 
-def reasons_told(requests: dict[str, Any]) -> dict[str, list[tuple[int, str]]]:
+def reasons_by_outcome(requests: dict[str, Any]) -> dict[str, list[tuple[int, str]]]:
     """Of each status or error, how many ended for which reason, in words; the most frequent reasons alone. What the
     error itself says, or nothing recorded, is left out.
     """
     kinds = requests.get("failure_kinds") or []
     often = Counter(str(kind["outcome"]) for kind in kinds)
-    told: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for kind in [one for one in kinds if not _says_nothing(one, often)][:MOST_SENTENCES]:
-        told[str(kind["outcome"])].append((int(kind["count"]), reason_words(kind)))
-    return told
+        found[str(kind["outcome"])].append((int(kind["count"]), reason_words(kind)))
+    return found
 
 
 def _says_nothing(kind: dict[str, Any], often: Counter[str]) -> bool:

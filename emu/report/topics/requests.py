@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from emu.report.topics.reasons import reason_words, reasons_told, wait_sentences
+from emu.report.topics.reasons import reason_words, reasons_by_outcome, wait_sentences
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Topic, View, Words
 from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, share
 from emu.study.measures import SHARES, percentile, says_something
@@ -131,7 +131,7 @@ def _counts(counts: dict[str, int] | None) -> str | None:
 AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
 MOST_KINDS = 3
-"""Kinds of answers whose latency is told."""
+"""Kinds of answers whose latency is shown."""
 SLOW_SHARE = 0.1
 """A machine that is late with more than this share of a phase's requests is too slow for it."""
 BROUGHT = "This machine sent "
@@ -164,10 +164,10 @@ def _outcomes(requests: dict[str, Any]) -> list[str]:
     """How many ended how and why: the short ones in one sentence, then one for each reason that takes more words."""
     ends = [(name, number, f"were answered {name}") for name, number in requests["by_status"].items()]
     ends += [(name, number, _SEEN.get(name, name)) for name, number in requests["errors"].items()]
-    told = reasons_told(requests)
+    known = reasons_by_outcome(requests)
     seen: list[str] = []
     for name, number, plain in ends:
-        reasons = told.get(name, [])
+        reasons = known.get(name, [])
         seen += [_number(of_it, f"were {words}") for of_it, words in reasons]
         rest = int(number) - sum(of_it for of_it, _ in reasons)
         if rest > 0:

@@ -28,14 +28,14 @@ def stall_headline(study: Study) -> list[str]:
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Every stall, and what it means; then what only looked like one."""
     found = []
-    told = set()
+    mentioned = set()
     for stall in stalls(study):
         found.append(f"{_words(study, stall)}.")
         found += _met(stall)
         if stall.killed:
             found.append(f"The kernel killed {stall.container} only after that.")
-        elif stall.container not in told:
-            told.add(stall.container)
+        elif stall.container not in mentioned:
+            mentioned.add(stall.container)
             found.append(f"{_goes_on(stall)}, so no process is killed; {_would_end(study, stall)}.")
     for stall in thrashing(study):
         seen = _passed(stall)

@@ -66,7 +66,7 @@ def children() -> list[int]:
     return [pid for pid in pids if (found := stat(pid)) is not None and int(found[1]) == os.getpid()]
 
 
-def corpses(kernel: int) -> set[int]:
+def zombies(kernel: int) -> set[int]:
     """The kernel's children that have ended and that it has not reaped. It ends and reaps its own in one breath, so
     one that stays was killed by somebody else.
     """
@@ -147,7 +147,7 @@ def wait(child: int, life_fd: int, seat: Seat) -> str:
                 break
             if look % _LOOKS_A_SEAT == 0:
                 seat.look(child)
-            ticks, now = worked(child), corpses(child)
+            ticks, now = worked(child), zombies(child)
             killed = [pid for pid, then in seen.items() if pid in now and ticks - then >= _WORKED_TICKS]
             if killed:
                 return f"process {min(killed)} of the guest's kernel was killed"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from emu.record.events import Owner
 
 DYING_S = 1.0
-"""What different readers tell of one death is so close together."""
+"""Reports of one death from different readers are so close together."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Freeze:
     """From when the freezer daemon was asked to the kernel's word."""
     thaw_ms: float | None = None
     method: str | None = None
-    """`docker` or `cgroup`; None where no freezer daemon told."""
+    """`docker` or `cgroup`; None where no freezer daemon reported it."""
     memory: FrozenMemory = FrozenMemory()
     wake: Wake = Wake()
     pod: str = ""
