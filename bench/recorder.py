@@ -133,7 +133,7 @@ def kill_latencies(top: Cgroup, folder: Path) -> list[float]:
 
 
 def printk_offset() -> float:
-    """CLOCK_MONOTONIC less printk's clock, seconds: from a line of our own, written and read back."""
+    """CLOCK_MONOTONIC less printk's clock, seconds: from a line that emu writes and reads back."""
     offsets = []
     for number in range(5):
         mark = f"emu bench {os.getpid()} {number}"

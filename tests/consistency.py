@@ -37,35 +37,35 @@ _TABLE_GAP = re.compile(r" {3,}")
 
 
 def disagreements(run: RunDir) -> list[str]:
-    """A line for each figure that is told in two ways; of a run with variants, of each of them."""
+    """A line for each figure that is reported in two ways; of a run with variants, of each of them."""
     if run.has_variants():
         return [
             f"{path.name}: {one}" for path in sorted(run.variants.iterdir()) for one in disagreements(RunDir(path))
         ]
     summary = json.loads(run.summary.read_text())
     counted = recount(run.path)
-    told = look(run)
-    assert told.study is not None
+    reported = look(run)
+    assert reported.study is not None
     found = [
-        *_again(summary, told.summary),
+        *_again(summary, reported.summary),
         *_memory(summary, counted),
         *_requests(summary, counted),
         *_kills(summary, counted),
         *_ends(summary, counted),
         *_words(summary),
-        *_terminal(told, summary),
-        *_journal(told.study, summary),
-        *_export(told.study, counted),
+        *_terminal(reported, summary),
+        *_journal(reported.study, summary),
+        *_export(reported.study, counted),
     ]
     return [*found, *_page(run, summary)] if run.report.exists() else found
 
 
-def _differ(where: str, told: Any, counted: Any) -> Iterator[str]:
-    same = told == counted
-    if isinstance(told, float) and isinstance(counted, int | float):
-        same = math.isclose(told, counted, rel_tol=1e-6, abs_tol=2e-6)
+def _differ(where: str, reported: Any, counted: Any) -> Iterator[str]:
+    same = reported == counted
+    if isinstance(reported, float) and isinstance(counted, int | float):
+        same = math.isclose(reported, counted, rel_tol=1e-6, abs_tol=2e-6)
     if not same:
-        yield f"{where}: {told!r}, and again: {counted!r}"
+        yield f"{where}: {reported!r}, and again: {counted!r}"
 
 
 def _again(summary: dict[str, Any], made: dict[str, Any]) -> Iterator[str]:
@@ -99,19 +99,19 @@ def _memory(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
         yield from _differ(f"host.{figure}", summary["host"][figure], value)
 
 
-def _is_logged(counted: Recount, figure: str, told: Any, sampled: Any) -> bool:
+def _is_logged(counted: Recount, figure: str, reported: Any, sampled: Any) -> bool:
     """A peak may be what the kernel's log says of an OOM kill, where that is more than any sample."""
-    larger = figure.endswith("_peak_bytes") and told is not None and sampled is not None and told > sampled
-    return larger and told in counted.held
+    larger = figure.endswith("_peak_bytes") and reported is not None and sampled is not None and reported > sampled
+    return larger and reported in counted.held
 
 
 def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
-    told, every = summary["requests"], counted.requests
-    if told["sent"] is None:
+    reported, every = summary["requests"], counted.requests
+    if reported["sent"] is None:
         yield from _differ("requests.sent", 0, len(every))
         return
-    yield from _seen("requests", told, every)
-    yield from _differ("requests.in_flight_peak", told["in_flight_peak"], most_in_flight(every))
+    yield from _seen("requests", reported, every)
+    yield from _differ("requests.in_flight_peak", reported["in_flight_peak"], most_in_flight(every))
     for name, phase in summary["phases"].items():
         mine = [one for one in every if one["phase"] == name]
         yield from _seen(f"phases.{name}.requests", phase["requests"], mine)
@@ -121,18 +121,18 @@ def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
             mine = [one for one in every if one["pod"] == name]
             yield from _seen(f"pods.{name}.requests", pod["requests"], mine)
             yield from _differ(f"pods.{name}.requests peak", pod["requests"]["in_flight_peak"], most_in_flight(mine))
-            reasons = sum(kind["count"] for kind in told["failure_kinds"] if kind["pod"] == name)
+            reasons = sum(kind["count"] for kind in reported["failure_kinds"] if kind["pod"] == name)
             counted_here = sum(sum(some.values()) for some in pod["requests"]["reasons"].values())
             yield from _differ(f"pods.{name}.requests.reasons", counted_here, reasons)
 
 
-def _seen(where: str, told: dict[str, Any], requests: list[dict[str, Any]]) -> Iterator[str]:
+def _seen(where: str, reported: dict[str, Any], requests: list[dict[str, Any]]) -> Iterator[str]:
     for name, value in clients(requests).items():
-        yield from _differ(f"{where}.{name}", told[name], value)
+        yield from _differ(f"{where}.{name}", reported[name], value)
     times = sorted((one["done"] - began(one)) * 1e3 for one in requests if one["error"] is None)
-    yield from _differ(f"{where}.latency_ms.n", told["latency_ms"]["n"], len(times))
+    yield from _differ(f"{where}.latency_ms.n", reported["latency_ms"]["n"], len(times))
     for name, share in _SHARES.items():
-        yield from _differ(f"{where}.latency_ms.{name}", told["latency_ms"][name], _quantile(times, share))
+        yield from _differ(f"{where}.latency_ms.{name}", reported["latency_ms"][name], _quantile(times, share))
 
 
 def _quantile(ordered: list[float], share: float) -> float | None:
@@ -149,8 +149,8 @@ def _kills(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
     for kill in summary["oom_kills"]:
         where = f"oom_kills at {kill['time_s']}"
         if kill["pid"] is not None and logged:
-            told = (kill["anon_rss_bytes"], kill["file_rss_bytes"])
-            yield from _differ(f"{where}, the kernel's log", told, logged.get(kill["pid"]))
+            reported = (kill["anon_rss_bytes"], kill["file_rss_bytes"])
+            yield from _differ(f"{where}, the kernel's log", reported, logged.get(kill["pid"]))
     for name, figures in summary["containers"].items():
         mine = [kill for kill in summary["oom_kills"] if _is(name, kill["pod"], kill["container"])]
         yield from _differ(f"{name}.oom_kills", figures["oom_kills"] or 0, len(mine))
@@ -175,8 +175,10 @@ def _ends(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
             for kind in ("container-created", "container-exited")
         }
         ended = mine["container-exited"]
-        for told in figures["exits"]:
-            yield from _differ(f"{name}.exits", told["exit_code"], ended[told["pod"], told["attempt"]]["exit_code"])
+        for reported in figures["exits"]:
+            yield from _differ(
+                f"{name}.exits", reported["exit_code"], ended[reported["pod"], reported["attempt"]]["exit_code"]
+            )
         last = dict(sorted(mine["container-created"], key=lambda key: key[1]))
         own = sum(
             key in ended and not ended[key]["asked"] for key in mine["container-created"] if key[1] != last[key[0]]
@@ -237,10 +239,10 @@ def _of(used: int | None, limit: int | None) -> str:
 # -- the other places ------------------------------------------------------------------------------------------
 
 
-def _terminal(told: RunReport, summary: dict[str, Any]) -> Iterator[str]:
+def _terminal(reported: RunReport, summary: dict[str, Any]) -> Iterator[str]:
     """`emu show`: its headline, and its tables of the pod, memory and requests."""
     shown_on = io.StringIO()
-    render(told, Console(file=shown_on, width=_WIDE))
+    render(reported, Console(file=shown_on, width=_WIDE))
     said = shown_on.getvalue()
     if summary["verdict"]["headline"] not in said:
         yield f"emu show has another headline: {said.splitlines()[0]!r}"
@@ -272,9 +274,11 @@ def _journal(study: Study, summary: dict[str, Any]) -> Iterator[str]:
     """`emu journal`: its kills and ends."""
     lines = entries(study)
     kills = [entry.time_s or 0.0 for entry in lines if entry.text.startswith("OOM kill: ")]
-    told = [kill["time_s"] for kill in summary["oom_kills"]]
-    if len(kills) != len(told) or any(abs(a - b) > 1e-3 for a, b in zip(sorted(kills), sorted(told), strict=True)):
-        yield f"OOM kills in the journal at {kills}, in summary.json at {told}"
+    reported = [kill["time_s"] for kill in summary["oom_kills"]]
+    if len(kills) != len(reported) or any(
+        abs(a - b) > 1e-3 for a, b in zip(sorted(kills), sorted(reported), strict=True)
+    ):
+        yield f"OOM kills in the journal at {kills}, in summary.json at {reported}"
     ends = sum(" ended with exit code " in entry.text for entry in lines)
     exits = sum(len(figures["exits"]) for figures in summary["containers"].values())
     if ends < exits:

@@ -1,4 +1,4 @@
-"""Whole made-up runs, each a story that the report must tell. `ALL` names them; see `tests.fakes`."""
+"""Whole made-up runs, each a story that the report must bring out. `ALL` names them; see `tests.fakes`."""
 
 from __future__ import annotations
 
@@ -249,9 +249,9 @@ def scaled(path: Path) -> RunDir:
     return run.finish()
 
 
-def told_to_end(path: Path) -> RunDir:
-    """The pod is told to end under load: queue-proxy ends in order, the app must be killed."""
-    run = _pod(path, "told-to-end")
+def asked_to_end(path: Path) -> RunDir:
+    """The pod is asked to end under load: queue-proxy ends in order, the app must be killed."""
+    run = _pod(path, "asked-to-end")
     run.requests(100, 0.5, 2.0, takes_s=0.05)
     run.advance(1.0)
     for container in ("queue-proxy", "app"):
@@ -386,7 +386,7 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         swap,
         refused,
         probe_killed,
-        told_to_end,
+        asked_to_end,
         scaled,
         cut_off,
         engine_lost,

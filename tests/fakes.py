@@ -274,7 +274,7 @@ class FakeRun:
         named: bool = True,
     ) -> FakeCgroup:
         """Make and start the next instance of a container. `named` False: the recorder saw its cgroup before it was
-        told whose it is.
+        named.
         """
         attempt = self.attempts[container] = self.attempts.get(container, -1) + 1
         ident = self._id(container, attempt)
@@ -441,7 +441,7 @@ class FakeRun:
             self.exit(container, exit_code, docker_oom_killed=docker_flag)
 
     def stop(self, container: str, why: str, grace_s: float) -> None:
-        """It is told to end."""
+        """It is asked to end."""
         self.event(
             ContainerStopping(
                 t=self.t, container=container, attempt=self.attempts[container], why=why, grace_s=grace_s
@@ -534,14 +534,14 @@ class FakeRun:
         self.sample("event")
 
     def scale_to_zero(self) -> None:
-        """The pod is told to go, and is gone with its cgroup a second later."""
+        """The pod is asked to end, and is gone with its cgroup a second later."""
         self.event(PodScaled(t=self.t, pods=0, reached=False, why="nobody asked", concurrency=0.0))
         self.remove()
         self.event(PodScaled(t=self.t, pods=0, reached=True))
         self.status("0/0", SCALED_TO_ZERO)
 
     def remove(self) -> None:
-        """The pod is scaled away: its containers are told to end, and a second later it is gone with its cgroup."""
+        """The pod is scaled away: its containers are asked to end, and a second later it is gone with its cgroup."""
         for container in list(self.live):
             self.stop(container, SCALE_DOWN, 300)
         self.advance(self.now + 1.0)
@@ -803,11 +803,11 @@ class FakeEngine(Engine):
         self.running[container_id] = True
 
     def end(self, container_id: str, exit_code: int, oom_killed: bool | None = None) -> None:
-        """It ends, and the engine tells."""
+        """It ends, and the engine reports it."""
         if self.running.pop(container_id, False):
             self.exit_codes[container_id] = exit_code
             self.oom_killed[container_id] = oom_killed
-            self.tell("die", container_id)
+            self.emit("die", container_id)
 
     def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
         """It is there."""
@@ -819,8 +819,8 @@ class FakeEngine(Engine):
         """None is looked for."""
         return []
 
-    def tell(self, action: str, container_id: str) -> None:
-        """The engine tells of something."""
+    def emit(self, action: str, container_id: str) -> None:
+        """The engine reports something."""
         self._events.put({"Action": action, "Actor": {"ID": container_id, "Attributes": {}}})
 
     def address(self, container_id: str) -> str:

@@ -112,11 +112,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
         return
     for line in path.read_text(errors="replace").splitlines():
         try:
-            told = json.loads(line)
+            reported = json.loads(line)
         except ValueError:
             continue  # torn
-        if isinstance(told, dict):
-            yield told
+        if isinstance(reported, dict):
+            yield reported
 
 
 # -- samples.raw.zst -------------------------------------------------------------------------------------------
@@ -207,18 +207,18 @@ def _flat(text: str) -> dict[str, int]:
 
 
 def _meminfo(text: str, host: Figures) -> None:
-    told = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in text.splitlines()}
-    host["memory_total_bytes"] = told["MemTotal"]
+    reported = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in text.splitlines()}
+    host["memory_total_bytes"] = reported["MemTotal"]
     before = host.get("memory_available_min_bytes")
-    available = told["MemAvailable"]
+    available = reported["MemAvailable"]
     host["memory_available_min_bytes"] = available if before is None else min(before, available)
-    if "SwapTotal" in told:
-        used = told["SwapTotal"] - told["SwapFree"]
+    if "SwapTotal" in reported:
+        used = reported["SwapTotal"] - reported["SwapFree"]
         host["swap_used_peak_bytes"] = max(host.get("swap_used_peak_bytes") or 0, used)
 
 
 def _counted_by_events(lives: list[Cgroup], events: list[dict[str, Any]]) -> None:
-    """The recorder's own events tell of counters of a cgroup that was gone before the next sample."""
+    """The recorder's own events have counters of a cgroup that was gone before the next sample."""
     seen: dict[tuple[str, str, int | None], list[Cgroup]] = defaultdict(list)
     for life in lives:
         seen[(life.pod, life.label, life.attempt)].append(life)

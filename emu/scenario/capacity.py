@@ -11,7 +11,7 @@ from emu.units import format_bytes
 
 SANDBOX = "sandbox"
 HOUR_BYTES = 18e6
-WORTH_TELLING_BYTES = 50e6
+WORTH_A_WORD_BYTES = 50e6
 
 
 def lacking(
@@ -68,7 +68,7 @@ def record_bytes(spec: ScenarioSpec) -> float:
 def long_record(plays: Collection[ScenarioSpec]) -> str | None:
     """A word on the size of a record that is worth one before it is begun; None for others."""
     size = sum(map(record_bytes, plays))
-    if size < WORTH_TELLING_BYTES:
+    if size < WORTH_A_WORD_BYTES:
         return None
     return f"the record may grow to about {format_bytes(size)}; a longer recorder.interval makes it smaller"
 
@@ -93,7 +93,7 @@ def needs(plays: Collection[ScenarioSpec]) -> str | None:
         for size, what in ((disk, "disk"), (swap, "swap"), (memory, "memory for what has a limit"))
         if size
     ]
-    return f"needs up to {', '.join(parts)}" if max(disk, swap) >= WORTH_TELLING_BYTES else None
+    return f"needs up to {', '.join(parts)}" if max(disk, swap) >= WORTH_A_WORD_BYTES else None
 
 
 def _requests(container: ContainerSpec) -> Resources:

@@ -1,4 +1,4 @@
-"""What a test on a real kernel needs: a fresh cgroup of its own, and processes that do as they are told.
+"""What a test on a real kernel needs: a fresh cgroup of its own, and processes that do as they are asked.
 
 A test is skipped, with the reason, only where the host has no cgroup v2 memory controller; anything else that is
 missing fails.

@@ -82,7 +82,7 @@ class Freezer:
         return text
 
     def said(self, event: str) -> int:
-        """How often its log tells of that."""
+        """How often its log has that."""
         return self._log.read_text().count(f'"event":"{event}"')
 
     def ask(self, action: str, token: str | None = TOKEN) -> int:

@@ -1,4 +1,4 @@
-"""A process in a cgroup that does as it is told, and waiting for a condition with a deadline."""
+"""A process in a cgroup that does as it is asked, and waiting for a condition with a deadline."""
 
 from __future__ import annotations
 

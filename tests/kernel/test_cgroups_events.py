@@ -24,7 +24,7 @@ def test_a_cgroup_that_fills_and_empties(group: Cgroup) -> None:
         assert change.delta == {"populated": -1}
 
 
-def test_hitting_a_limit_is_told(group: Cgroup) -> None:
+def test_hitting_a_limit_is_reported(group: Cgroup) -> None:
     """memory.events counts reclaim at the limit while nobody is killed, here and in the parent's own count."""
     limit_bytes = 24 << 20
     with EventWatcher() as watcher, Child(group) as child:

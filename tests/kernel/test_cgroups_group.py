@@ -159,7 +159,7 @@ def test_every_file_of_this_kernel_is_read_or_none(group: Cgroup) -> None:
                 assert (getattr(controller, name) is not None) == exists, file.name
 
 
-def test_memory_is_charged_and_told(group: Cgroup) -> None:
+def test_memory_is_charged_and_reported(group: Cgroup) -> None:
     """What a process fills shows as anon, in the current use, and in the peak."""
     with Child(group) as child:
         child.run("held.append(bytearray(b'x') * (20 << 20))")
@@ -169,7 +169,7 @@ def test_memory_is_charged_and_told(group: Cgroup) -> None:
         assert group.memory.peak is None or group.memory.peak >= 20 << 20
 
 
-def test_cpu_time_is_told(group: Cgroup) -> None:
+def test_cpu_time_is_reported(group: Cgroup) -> None:
     """Work shows in cpu.stat, in microseconds."""
     with Child(group) as child:
         child.run("sum(range(3_000_000))")

@@ -32,9 +32,9 @@ def test_what_is_written_is_counted_for_its_device(group: Cgroup, disk: Path) ->
     size = 4 << 20
     with tempfile.NamedTemporaryFile(dir=disk) as file, Child(group) as child:
         child.run(WRITE.format(path=file.name, size=size))
-        told = group.io.stat
-        assert told is not None
-        device = told[device_of(disk)]
+        reported = group.io.stat
+        assert reported is not None
+        device = reported[device_of(disk)]
         assert device.wbytes is not None and device.wbytes >= size
         assert device.wios is not None and device.wios >= 1
         stat = group.memory.stat

@@ -27,7 +27,7 @@ def limit(group: Cgroup, limit_bytes: int) -> None:
 
 
 def kills_of(reader: KmsgReader, parser: OomParser, wanted: int) -> list[OomKill]:
-    """The kills that the log tells of, until there are as many as are wanted."""
+    """The kills that the log shows, until there are as many as are wanted."""
     kills: list[OomKill] = []
     poller = select.poll()
     poller.register(reader.fileno(), select.POLLIN)
@@ -48,7 +48,7 @@ def path_in_log(mount: Mount, group: Cgroup) -> str:
 
 
 def test_three_witnesses_of_one_kill(mount: Mount, top: Cgroup, group: Cgroup) -> None:
-    """oom_kill rose by the kills that the log tells of, the victim is the child, and it died of SIGKILL."""
+    """oom_kill rose by the kills that the log shows, the victim is the child, and it died of SIGKILL."""
     limit(group, 64 << 20)
     with KmsgReader() as reader, EventWatcher() as watcher, Child(group) as child:
         watcher.add(group.path / "memory.events.local")

@@ -42,7 +42,7 @@ def two(group: Cgroup) -> tuple[Cgroup, Cgroup]:
 
 
 def test_200_is_the_kernels_word(daemon: Callable[..., Freezer], two: tuple[Cgroup, Cgroup]) -> None:
-    """Every container with a process stands still after a pause, and runs after a resume; events tell how long."""
+    """Every container with a process is frozen after a pause, and runs after a resume; events have how long."""
     with Child(two[0]) as app, Child(two[1]):
         freezer = daemon(*two)
         assert freezer.ask("pause") == 200
@@ -79,7 +79,7 @@ def test_a_pause_that_the_kernel_does_not_confirm_is_500(
         assert freezer.ask("resume") == 200
 
 
-def test_a_daemon_killed_while_a_pod_is_frozen_is_started_anew(
+def test_a_daemon_killed_while_a_pod_is_frozen_is_restarted(
     daemon: Callable[..., Freezer], two: tuple[Cgroup, Cgroup]
 ) -> None:
     """The pod stays frozen meanwhile; the new daemon sees that, and resumes it."""
@@ -89,8 +89,8 @@ def test_a_daemon_killed_while_a_pod_is_frozen_is_started_anew(
         freezer.kill()
         assert frozen(two[0])
         freezer.start()
-        told: dict[str, Any] = json.loads(freezer.page("/status"))
-        assert [one["frozen"] for one in told["pods"][0]["containers"]] == [True, False]
+        reported: dict[str, Any] = json.loads(freezer.page("/status"))
+        assert [one["frozen"] for one in reported["pods"][0]["containers"]] == [True, False]
         assert 'emu_freezer_frozen_containers{pod="pod"} 1' in freezer.page("/metrics")
         assert freezer.ask("resume") == 200
         assert not frozen(two[0])

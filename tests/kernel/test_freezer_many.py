@@ -124,8 +124,8 @@ def test_a_hundred_pods_pause_and_resume_at_once_and_none_is_taken_for_another(p
         asyncio.run(story())
         events = list(read_events(freezer.events))
         for kind in (ContainerPaused, ContainerResumed):
-            told = Counter(event.id for event in events if isinstance(event, kind))
-            assert sum(told.values()) == 2 * PODS - PODS // 2
-            assert len(told) == PODS
+            reported = Counter(event.id for event in events if isinstance(event, kind))
+            assert sum(reported.values()) == 2 * PODS - PODS // 2
+            assert len(reported) == PODS
     finally:
         freezer.close()

@@ -121,11 +121,11 @@ def test_the_daemon_reads_back_what_the_wake_before_touched(app: tuple[Cgroup, C
             assert freezer.ask("resume") == 200
             touch(child, PART)
             faults.append(major_faults(group) - before)
-        told = [event for event in read_events(freezer.events) if isinstance(event, MemoryPrefetched)]
-        assert len(told) == 3
-        assert told[0].known_bytes is None
-        assert all(0 < event.prefetched_bytes <= 0.5 * event.swapped_bytes for event in told)
-        assert (told[1].known_bytes or 0) >= PART
+        reported = [event for event in read_events(freezer.events) if isinstance(event, MemoryPrefetched)]
+        assert len(reported) == 3
+        assert reported[0].known_bytes is None
+        assert all(0 < event.prefetched_bytes <= 0.5 * event.swapped_bytes for event in reported)
+        assert (reported[1].known_bytes or 0) >= PART
         assert faults[2] < faults[0]
     finally:
         freezer.close()

@@ -234,7 +234,7 @@ def test_a_signal_while_it_boots(number: int) -> None:
     assert not any(guests_dir().iterdir()) and leftovers() == []
 
 
-def test_a_panic_is_told_with_its_console() -> None:
+def test_a_panic_is_reported_with_its_console() -> None:
     """A guest whose kernel panics is reported at once, with its last words."""
     with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY) as guest:
         there = kept(guest)
@@ -244,7 +244,7 @@ def test_a_panic_is_told_with_its_console() -> None:
     assert there.gone()
 
 
-def test_a_hanging_guest_is_told() -> None:
+def test_a_hanging_guest_is_reported() -> None:
     """A guest that no longer answers is given up after a while."""
     with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, hang_s=5) as guest:
         there = kept(guest)

@@ -148,15 +148,15 @@ def test_a_container_runs(box: Shared) -> None:
 
 
 def test_the_kernels_log(box: Shared) -> None:
-    """`journalctl -k -o json` tells what the guest's kernel said, an object a line."""
-    box.sh("echo '<3>a mark of ours' > /dev/kmsg")
+    """`journalctl -k -o json` prints what the guest's kernel said, an object a line."""
+    box.sh("echo '<3>a mark of this test' > /dev/kmsg")
 
-    def told() -> list[str]:
+    def messages() -> list[str]:
         lines = box.sh("journalctl -k -o json --no-pager").out.splitlines()
         return [json.loads(line).get("MESSAGE", "") for line in lines]
 
-    wait_until(lambda: "a mark of ours" in told(), "the journal to have read what the kernel logged")
-    assert any("Linux version" in message for message in told())
+    wait_until(lambda: "a mark of this test" in messages(), "the journal to have read what the kernel logged")
+    assert any("Linux version" in message for message in messages())
 
 
 WRITE_TO_THE_END = """
@@ -170,7 +170,7 @@ except OSError as error:
 """
 
 
-def test_a_full_disk_of_the_host_is_told_in_the_guest(box: Shared) -> None:
+def test_a_full_disk_of_the_host_is_reported_in_the_guest(box: Shared) -> None:
     """At once, and with what was written until then in place: a run's record hears of it as on a host."""
     small = box.directory / "small"
     small.mkdir()

@@ -114,11 +114,11 @@ class Going:
         return [event for event in read_events(self.run.events) if isinstance(event, kind)]
 
     def interrupted(self) -> dict[str, Any]:
-        """Ctrl-C, and what is told of the run then."""
+        """Ctrl-C, and what is reported of the run then."""
         self.signal(signal.SIGINT)
         assert self.end() == 130
-        told: dict[str, Any] = json.loads(self.run.summary.read_text())
-        return told
+        reported: dict[str, Any] = json.loads(self.run.summary.read_text())
+        return reported
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal, as a terminal would: to the whole process group for Ctrl-C."""

@@ -48,7 +48,7 @@ def test_an_image_is_measured_in_a_container(engine: Engine, profile_file: Path)
     assert 1000 <= profile.request_bytes[0][1] <= 40_000
     assert profile.executable_bytes > 1 << 20
     assert profile.waiting_bytes > 0
-    assert (profile.code_bytes == 0) == (where() == "sandbox:uml"), "User-Mode Linux cannot tell which pages are used"
+    assert (profile.code_bytes == 0) == (where() == "sandbox:uml"), "User-Mode Linux cannot see which pages are used"
     assert leftovers(engine) == []
 
 
@@ -57,8 +57,8 @@ def test_the_profile_can_be_run(emu_run: EmuRun, profile_file: Path) -> None:
     done = emu_run("queue-proxy-oom", f"pod.queueProxy.footprint={profile_file}", "load.phases.steady.duration=12s")
     assert done.summary["containers"]["queue-proxy"]["oom_kills"] == 0
     log = done.run.container_logs("queue-proxy")[0].read_text()
-    told = [json.loads(line) for line in log.splitlines() if '"footprint"' in line]
-    assert told[0]["profile"] == "foreign"
+    reported = [json.loads(line) for line in log.splitlines() if '"footprint"' in line]
+    assert reported[0]["profile"] == "foreign"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_profile_can_be_run(emu_run: EmuRun, profile_file: Path) -> None:
     ],
     ids=["no such image", "a container that ends"],
 )
-def test_what_cannot_be_measured_is_told_at_once(engine: Engine, words: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_measured_is_reported_at_once(engine: Engine, words: tuple[str, ...], said: str) -> None:
     """With what it printed, and nothing left behind."""
     done = calibrate(*words)
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""The wall clock is set while a run goes on, forward and back by hours: nothing that is told of the run moves."""
+"""The wall clock is set while a run goes on, forward and back by hours: nothing that is reported of the run moves."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def test_nothing_moves_with_the_wall_clock(
         assert {"memory.events", "kmsg", "exit-code"} <= set(kill["evidence"])
         assert 0 < kill["time_s"] < summary["duration_s"]
 
-    told = subprocess.run([*EMU, "journal", str(run.run.path)], capture_output=True, text=True, check=True).stdout
-    stamps = [float(line[1:13]) for line in told.splitlines() if line.startswith("[") and line[1:13].strip()]
+    reported = subprocess.run([*EMU, "journal", str(run.run.path)], capture_output=True, text=True, check=True).stdout
+    stamps = [float(line[1:13]) for line in reported.splitlines() if line.startswith("[") and line[1:13].strip()]
     assert stamps == sorted(stamps)
     assert 0.0 <= stamps[0] <= stamps[-1] <= lasted_s
     lines = [json.loads(line) for line in run.run.journal.read_text().splitlines()]
-    told_of = sum("Killed process" in str(line["MESSAGE"]) for line in lines)
-    assert told_of == run.run.kmsg.read_text().count("Killed process") >= 2
+    logged = sum("Killed process" in str(line["MESSAGE"]) for line in lines)
+    assert logged == run.run.kmsg.read_text().count("Killed process") >= 2
     names = {line.get("CONTAINER_NAME", "").split(".", 2)[-1] for line in lines}
     assert {"queue-proxy.0", "app.0", "app.1", "app.2"} <= names
     assert ["listening" in log.read_text() for log in run.run.container_logs("app")] == [True] * 3

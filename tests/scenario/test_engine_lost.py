@@ -22,7 +22,7 @@ from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
 SCENARIO = """
 name: engine-lost
-question: What is told of a run whose engine goes away?
+question: What is reported of a run whose engine goes away?
 pod:
   app:
     resources: {limits: {memory: 128Mi}}
@@ -34,7 +34,7 @@ expect:
 """
 SCALED = """
 name: engine-lost-scaled
-question: What is told of a pod that comes and goes whose engine goes away?
+question: What is reported of a pod that comes and goes whose engine goes away?
 pod:
   autoscaling: {window: 6s, scaleToZeroGracePeriod: 6s}
   queueProxy: {env: {EMU_DRAIN_QUIET_SECONDS: "1"}}
@@ -46,7 +46,7 @@ load:
 """
 STARTS = """
 name: engine-lost-starts
-question: What is told of starts whose engine goes away?
+question: What is reported of starts whose engine goes away?
 pod:
   readyTimeout: 120s
   app:
@@ -71,7 +71,7 @@ def ended(run: Going) -> tuple[int, str, dict[str, Any]]:
 
 
 def see_that_it_says_why(run: Going, said: str, summary: dict[str, Any]) -> None:
-    """One error, the record's end, a report; no container's end is told as its own."""
+    """One error, the record's end, a report; no container's end is reported as its own."""
     assert "Traceback" not in said
     assert said.count("emu: the Docker engine went away") == 1
     kinds = [type(event) for event in read_events(run.run.events)]
@@ -111,7 +111,7 @@ def test_a_stopped_engine_ends_the_run_in_order(
     assert leftovers(engine) == []
 
 
-def test_an_engine_that_is_killed_and_started_again_is_told_what_to_remove(
+def test_after_a_killed_engine_is_back_nothing_is_left(
     going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str], dockerd: Dockerd
 ) -> None:
     """SIGKILL, with live-restore, so that the containers go on without it: the run cannot see them any more and ends;

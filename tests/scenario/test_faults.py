@@ -50,7 +50,7 @@ def test_an_interrupted_run_ends_in_order(
 def test_an_interrupted_run_keeps_the_variants_that_were_played(
     going: Callable[[str], Going], scenario_file: Callable[[str], str], engine: Engine
 ) -> None:
-    """Ctrl-C in the second of three: the first is whole, the second is told as far as it came, the third is null."""
+    """Ctrl-C in the second of three: the first is whole, the second is reported up to there, the third is null."""
     run = going(
         scenario_file(
             """
@@ -136,7 +136,7 @@ def test_a_recorder_that_is_killed_costs_the_record_not_the_run(
 
 
 def test_a_load_generator_that_is_killed_ends_the_run(going: Callable[[str], Going], engine: Engine) -> None:
-    """Its part cannot be made up for: the pod is ended in order, what was recorded is told, exit status 2."""
+    """Its part cannot be made up for: the pod is ended in order, what was recorded is reported, exit status 2."""
     run = going("queue-proxy-bounded")
     run.until("sending requests")
     for _ in eventually():
@@ -156,7 +156,7 @@ def test_a_load_generator_that_is_killed_ends_the_run(going: Callable[[str], Goi
     assert leftovers(engine) == []
 
 
-def test_an_unknown_image_is_told_before_anything_starts(tmp_path: Path, engine: Engine) -> None:
+def test_an_unknown_image_is_reported_before_anything_starts(tmp_path: Path, engine: Engine) -> None:
     """An image that the engine does not have: one error with the key, exit status 2, no run directory."""
     out = tmp_path / "run"
     done = emu("run", "app-oom", "--on", "host", "--out", str(out), "--set", "pod.app.image=nobody/has-this:1")

@@ -78,7 +78,7 @@ def test_clients_that_hang_up_at_once_kill_it_near_its_limit(emu_run: EmuRun) ->
 
 
 def stalled_at(done: Finished) -> int:
-    """Requests that had been taken in when the first one stalled, as queue-proxy itself told."""
+    """Requests that had been taken in when the first one stalled, as queue-proxy itself logged."""
     lines: list[dict[str, Any]] = []
     for line in Path(done.run.container_logs("queue-proxy")[0]).read_text().splitlines():
         if '"stalled"' in line:

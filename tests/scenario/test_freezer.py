@@ -36,7 +36,7 @@ def daemon_of(run: Going) -> psutil.Process:
     return next(child for child in children if "freezer" in child.cmdline()[:4])
 
 
-def test_docker_says_paused_and_a_killed_daemon_is_started_anew(
+def test_docker_says_paused_and_a_killed_daemon_is_restarted(
     going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str]
 ) -> None:
     """`docker ps` shows it; the daemon dies while the pod is frozen, and every request is answered all the same."""
@@ -100,7 +100,7 @@ def test_knatives_habits(emu_run: EmuRun) -> None:
 
 
 def test_two_witnesses_of_a_freeze_agree(emu_run: EmuRun) -> None:
-    """Docker's own events and the daemon's tell of the same pauses."""
+    """Docker's own events and the daemon's show the same pauses."""
     done = emu_run("freezer")
-    told = [event.action for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
-    assert told.count("pause") == done.summary["freezer"]["pauses"]
+    reported = [event.action for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
+    assert reported.count("pause") == done.summary["freezer"]["pauses"]

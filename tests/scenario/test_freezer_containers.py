@@ -54,12 +54,12 @@ def test_many_containers_pause_and_resume_at_once(
     clients = [client(freezer, tmp_path, pod) for pod in named]
 
     def frozen() -> set[int]:
-        told = {
+        reported = {
             n for n, pod in enumerate(named) if "frozen 1" in (pod.containers[0].cgroup / "cgroup.events").read_text()
         }
         if method == "docker":
-            assert told == {n for n, ident in enumerate(containers) if engine.state(ident)["Status"] == "paused"}
-        return told
+            assert reported == {n for n, ident in enumerate(containers) if engine.state(ident)["Status"] == "paused"}
+        return reported
 
     async def at_once(**wanted: set[int]) -> None:
         await asyncio.gather(*(clients[n].act(action) for action, numbers in wanted.items() for n in numbers))

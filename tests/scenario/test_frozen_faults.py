@@ -38,8 +38,8 @@ meanwhile has room beside it."""
 def until_frozen(run: Going, attempt: int) -> ContainerStarted:
     """The instance of the app, once the kernel says that it stands still, and that is on record."""
     for _ in eventually(DEADLINE_S):
-        told = [one for one in run.events(Event) if isinstance(one, ContainerPaused | ContainerResumed)]
-        last = next((one for one in reversed(told) if one.attempt == attempt), None)
+        reported = [one for one in run.events(Event) if isinstance(one, ContainerPaused | ContainerResumed)]
+        last = next((one for one in reversed(reported) if one.attempt == attempt), None)
         if isinstance(last, ContainerPaused):
             app = next(one for one in run.events(ContainerStarted) if one.id == last.id)
             if Cgroup(app.cgroup).events().frozen:
@@ -65,7 +65,7 @@ def run(request: pytest.FixtureRequest, going: Callable[[str], Going], scenario_
 def test_what_is_killed_while_frozen_is_restarted_served_and_frozen_again(run: Going, engine: Engine) -> None:
     """By the OOM killer, its own limit lowered or the pod's reached by another; by `docker kill`. Each time the next
     instance answers, requests in between get 502 or 503 at the worst, and the verdict says that it stood still. A
-    freezer daemon that hangs is told to clients, one that dies is replaced; both find the pod as the kernel has it.
+    freezer daemon that hangs is an error to clients, one that dies is replaced; both see the pod as the kernel does.
     """
     app = until_frozen(run, 0)
     Cgroup(app.cgroup).memory.max = 4 * MIB
@@ -92,13 +92,13 @@ def test_what_is_killed_while_frozen_is_restarted_served_and_frozen_again(run: G
     run.until_served()
     until_frozen(run, 3)
 
-    told = run.interrupted()
-    kills = [(kill["container"], kill["attempt"], kill["level"], kill["frozen"]) for kill in told["oom_kills"]]
+    reported = run.interrupted()
+    kills = [(kill["container"], kill["attempt"], kill["level"], kill["frozen"]) for kill in reported["oom_kills"]]
     assert kills == [("app", 0, "container", True), ("app", 2, "pod", True)]
-    exits = told["containers"]["app"]["exits"]
+    exits = reported["containers"]["app"]["exits"]
     assert [one["reason"] for one in exits] == ["OOMKilled", "Error", "OOMKilled"]
-    assert told["containers"]["queue-proxy"]["restarts"] == 0
-    assert told["freezer"]["served_frozen"] == 0
-    assert "while frozen" in told["verdict"]["headline"]
-    assert {freeze["attempt"] for freeze in told["freezes"]} == {0, 1, 2, 3}
+    assert reported["containers"]["queue-proxy"]["restarts"] == 0
+    assert reported["freezer"]["served_frozen"] == 0
+    assert "while frozen" in reported["verdict"]["headline"]
+    assert {freeze["attempt"] for freeze in reported["freezes"]} == {0, 1, 2, 3}
     assert leftovers(engine) == []

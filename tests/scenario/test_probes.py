@@ -1,4 +1,4 @@
-"""Probes, grace periods and preStop hooks on real containers: what a kubelet would do is done, and told."""
+"""Probes, grace periods and preStop hooks on real containers: what a kubelet would do is done, and reported."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def each_kind(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def all_happened(going: Going) -> bool:
     """The app was restarted and is well again, queue-proxy saw it, and what is slow was killed and restarted."""
-    told = going.events(Event)
-    started = {(event.container, event.attempt) for event in told if isinstance(event, ContainerStarted)}
-    ready = [one.ready for one in told if isinstance(one, ContainerReady) and one.container == "queue-proxy"]
-    probed = {(event.container, event.reason) for event in told if isinstance(event, KubeletEvent)}
+    reported = going.events(Event)
+    started = {(event.container, event.attempt) for event in reported if isinstance(event, ContainerStarted)}
+    ready = [one.ready for one in reported if isinstance(one, ContainerReady) and one.container == "queue-proxy"]
+    probed = {(event.container, event.reason) for event in reported if isinstance(event, KubeletEvent)}
     return (
         started >= {("app", 1), ("slow", 1)}
         and ready[:3] == [True, False, True]
@@ -179,7 +179,7 @@ def frozen(going: Callable[[str], Going], engine: Engine, scenario_file: Callabl
 
 
 def test_a_frozen_container_is_not_killed_by_its_probe_and_ends_in_order(frozen: Going) -> None:
-    """No process of it can answer: it is not asked. When the pod is told to end it is thawed first, so that its hook
+    """No process of it can answer: it is not asked. When the pod is asked to end it is thawed first, so that its hook
     can run and it ends on SIGTERM.
     """
     assert frozen.end() in (0, 1)

@@ -88,20 +88,20 @@ def test_a_pod_that_is_scaled_to_zero_is_gone_for_the_engine_and_the_kernel(emu_
     began = next(event.t for event in read_events(done.run.events) if isinstance(event, RunBegan))
     absences = [(one["gone_s"] + began, one["wanted_s"] + began) for one in done.summary["autoscaling"]["absences"]]
     assert len(absences) == 2
-    told = [event for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
+    reported = [event for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
     for gone, wanted in absences:
         between = [list(sample.files) for sample in read_samples(done.run.samples) if gone <= sample.t <= wanted]
         assert between
         assert {owner for owners in between for owner in owners} == {HOST}
-        made = [event.name for event in told if event.action == "create" and event.t < gone]
-        born = {name for name in made if ".sandbox." not in name}  # whose end the engine may tell too late
-        ended = {event.name for event in told if event.action == "die" and event.t <= wanted}
+        made = [event.name for event in reported if event.action == "create" and event.t < gone]
+        born = {name for name in made if ".sandbox." not in name}  # whose end the engine may report too late
+        ended = {event.name for event in reported if event.action == "die" and event.t <= wanted}
         assert born
         assert born <= ended
 
 
 @part_of("queue-proxy-oom")
-def test_the_kernels_counters_and_its_log_tell_of_the_same_kills(emu_run: EmuRun) -> None:
+def test_the_kernels_counters_and_its_log_show_the_same_kills(emu_run: EmuRun) -> None:
     """queue-proxy-oom: as many victims in memory.events as in the log, each of them queue-proxy's process."""
     done = emu_run("queue-proxy-oom")
     logged = {
@@ -119,7 +119,7 @@ def test_the_kernels_counters_and_its_log_tell_of_the_same_kills(emu_run: EmuRun
 
 
 @part_of("node-oom")
-def test_the_kernel_kills_whom_the_points_foretold(emu_run: EmuRun) -> None:
+def test_the_kernel_kills_whom_the_points_predicted(emu_run: EmuRun) -> None:
     """node-oom: the kernel's log names the cgroup above all pods as the one that ran out; oom_score_adj is what was
     derived before, no container and no pod met a limit of its own, and whoever has most points died.
     """
@@ -129,8 +129,8 @@ def test_the_kernel_kills_whom_the_points_foretold(emu_run: EmuRun) -> None:
     (line,) = [line for line in done.run.kmsg.read_text().splitlines() if "oom-kill:constraint=" in line]
     ran_out = line.split("oom_memcg=")[1].split(",")[0].replace("-", "_")
     assert ran_out.removesuffix(".slice").endswith(run_id)
-    foretold = {"cheap": 1000, "usual": 1000 - 1000 * 80 // 192, "dear": -997}
-    assert {one["pod"]: one["oom_score_adj"] for one in kill["candidates"]} == foretold
+    predicted = {"cheap": 1000, "usual": 1000 - 1000 * 80 // 192, "dear": -997}
+    assert {one["pod"]: one["oom_score_adj"] for one in kill["candidates"]} == predicted
     whole = kill["limit_bytes"] + done.summary["machine"]["swap_bytes"]
     assert all(
         one["points_bytes"] == one["held_bytes"] + one["oom_score_adj"] * whole // 1000 for one in kill["candidates"]
@@ -222,7 +222,7 @@ def test_page_cache_is_read_again_only_if_it_does_not_fit(emu_run: EmuRun) -> No
 
 @part_of("app-oom")
 def test_the_journal_has_the_kernels_and_the_containers_lines(emu_run: EmuRun) -> None:
-    """Where journald runs, `journalctl` tells the same kills, and what each container printed under its name."""
+    """Where journald runs, `journalctl` shows the same kills, and what each container printed under its name."""
     done = emu_run("app-oom")
     if not Path("/run/systemd/journal/socket").exists():
         assert not done.run.journal.exists()

@@ -138,7 +138,7 @@ load:
 
 
 def test_a_plain_kill_is_no_oom(going: Callable[[str], Going], engine: Engine) -> None:
-    """`docker kill` ends a container with 137 as the OOM killer does; memory.events tells them apart."""
+    """`docker kill` ends a container with 137 as the OOM killer does; memory.events distinguishes them."""
     run = going("queue-proxy-bounded")
     run.until("sending requests")
     engine.kill(run.container("app"))

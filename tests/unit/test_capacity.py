@@ -44,7 +44,7 @@ def said(pod: str, place: str = "host", more: str = "") -> list[str]:
         ("{}", "sandbox", "sandbox: {memory: 64Gi}", "sandbox.memory of 64 GiB is more than this host has"),
     ],
 )
-def test_what_is_lacking_is_told(pod: str, place: str, more: str, what: str) -> None:
+def test_what_is_lacking_is_reported(pod: str, place: str, more: str, what: str) -> None:
     """One error each."""
     (found,) = said(pod, place, more)
     assert found.startswith(f"a: {what}")
@@ -55,7 +55,7 @@ def test_what_fits_is_no_error() -> None:
     assert said("{app: {resources: {limits: {memory: 64Gi}}, memory: {swapMax: max}}}", "sandbox") == []
 
 
-def test_a_long_record_is_told_before_it_is_begun() -> None:
+def test_a_long_record_is_reported_before_it_is_begun() -> None:
     """Three hours of two containers are some 50 MB, and a tenth of that where they are seldom looked at."""
     load = "load: {phases: [{name: p, type: constant, rate: 1, duration: %s}]}\nrecorder: {interval: %s}\n"
     specs = [

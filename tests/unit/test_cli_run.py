@@ -148,7 +148,7 @@ def test_a_sandbox_that_is_lost(
     assert b"name: app-oom" in read[0] and not list((tmp_path / "cache").rglob("*.yaml"))
 
 
-def test_what_cannot_be_written_is_told_all_the_same(
+def test_what_cannot_be_written_is_reported_anyway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The disk is full when the run is over: the story is on the terminal, then the error."""

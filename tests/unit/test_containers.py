@@ -69,7 +69,7 @@ def nobody(tmp_path: Path) -> Engine:
         lambda engine: list(engine.events("x", lambda _: None)),
     ],
 )
-def test_whatever_is_asked_of_an_engine_that_is_gone_is_told_alike(
+def test_whatever_is_asked_of_an_engine_that_is_gone_gets_one_error(
     nobody: Engine, ask: Callable[[Engine], Any]
 ) -> None:
     """EngineGone, with what was asked and the kernel's own word, in one line."""

@@ -1,4 +1,4 @@
-"""Damaged runs: whatever became of the files of a run, every command tells what is left, or gives one error."""
+"""Damaged runs: whatever became of the files of a run, every command shows what is left, or gives one error."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def damage(run: Path, chance: random.Random) -> str:
 
 
 def medley(path: Path) -> RunDir:
-    """A run with something of everything that events tell of."""
+    """A run with something of everything that events report."""
     run = fake_runs.scaled(path)
     log, app = EventLog(run.events), container_id("app", 0)
     held: dict[str, int | None] = {"current": 9000, "anon": 5000, "file": 3000, "swap": 0}
@@ -284,7 +284,7 @@ def play(run: Path, words: tuple[str, ...]) -> str:
     return "an escape sequence" if "\x1b" in printed else ""
 
 
-def test_whole_runs_can_be_told(good: list[Path], tmp_path: Path) -> None:
+def test_whole_runs_can_be_reported(good: list[Path], tmp_path: Path) -> None:
     """What is damaged below is right before."""
     for run in good:
         shutil.copytree(run, tmp_path / run.name)
@@ -293,7 +293,7 @@ def test_whole_runs_can_be_told(good: list[Path], tmp_path: Path) -> None:
 
 
 def test_damaged_runs_give_no_traceback(good: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a damaged run each command tells what is left, or gives one error; nothing hangs or is printed raw."""
+    """Of a damaged run each command shows what is left, or gives one error; nothing hangs or is printed raw."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     wrong: list[str] = []
     for number in range(COUNT):
@@ -303,8 +303,8 @@ def test_damaged_runs_give_no_traceback(good: list[Path], tmp_path: Path, monkey
         whole = chance.choice(sorted((run / "variants").iterdir())) if (run / "variants").is_dir() else run
         words = chance.choice(COMMANDS)
         done = damage(whole, chance)
-        if told := play(run, words):
-            wrong.append(f"{number}: {' '.join(words)} after {done}: {told}")
+        if reported := play(run, words):
+            wrong.append(f"{number}: {' '.join(words)} after {done}: {reported}")
         shutil.rmtree(run)
     assert not wrong, "\n".join(wrong)
 
@@ -324,7 +324,7 @@ def test_a_name_that_is_no_run_is_one_error(
     assert len(done.stderr) < 2000
 
 
-def test_what_was_damaged_is_told_once_a_file(tmp_path: Path) -> None:
+def test_what_was_damaged_is_reported_once_a_file(tmp_path: Path) -> None:
     """A record's reader says how much of which file is left out, and the rest is reported as before."""
     run = fake_runs.docker_kill(tmp_path / "run")
     events = run.events.read_text().splitlines()

@@ -48,17 +48,17 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_make_has_every_target_that_is_told() -> None:
+def test_make_has_every_target_that_is_documented() -> None:
     """`make run-scenario`, `make test` and every other target in README and docs/ are in the Makefile."""
     makefiles = "\n".join((ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "systemd.mk"))
     there = set(re.findall(r"^([a-z][a-z-]*):", makefiles, re.MULTILINE))
-    told = {
+    reported = {
         target
         for page in PAGES
         for target in re.findall(r"(?:`|^ *)make ([a-z][a-z-]*)", page.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert {"run-scenario", "test"} <= told
-    assert told <= there
+    assert {"run-scenario", "test"} <= reported
+    assert reported <= there
 
 
 def test_what_make_runs_is_there() -> None:
@@ -74,7 +74,7 @@ def test_what_make_runs_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, command in COMMANDS.items() if not command.hidden))
-def test_every_command_is_told(name: str) -> None:
+def test_every_command_is_documented(name: str) -> None:
     """docs/cli.md has each command's help, and README has it at a glance."""
     assert f"### emu {name}\n" in CLI
     assert re.search(rf"^\| `emu {name}\b", README, re.MULTILINE)
@@ -82,13 +82,15 @@ def test_every_command_is_told(name: str) -> None:
 
 def test_no_command_is_made_up() -> None:
     """Each `emu …` in README and docs/ is a command that there is, hidden ones included."""
-    told: set[str] = set()
+    reported: set[str] = set()
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         shell = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-        told.update(re.findall(r"`emu ([a-z][a-z-]*)", text), re.findall(r"^emu ([a-z][a-z-]*)", shell, re.MULTILINE))
-    assert {"run", "show", "journal"} <= told
-    assert told <= set(COMMANDS)
+        reported.update(
+            re.findall(r"`emu ([a-z][a-z-]*)", text), re.findall(r"^emu ([a-z][a-z-]*)", shell, re.MULTILINE)
+        )
+    assert {"run", "show", "journal"} <= reported
+    assert reported <= set(COMMANDS)
     sandbox = COMMANDS["sandbox"]
     assert isinstance(sandbox, click.Group)
     assert set(re.findall(r"`emu sandbox ([a-z]+)", README)) <= set(sandbox.commands)
@@ -114,7 +116,7 @@ def test_the_readmes_make_lines_name_scenarios_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_event_is_told_with_its_fields(kind: str) -> None:
+def test_every_event_is_documented_with_its_fields(kind: str) -> None:
     """docs/run-directory.md has each kind of event in events.jsonl, and names every field of it."""
     row = rows(RUN_DIRECTORY)[kind]
     for field in fields(KINDS[kind]):
@@ -122,24 +124,24 @@ def test_every_event_is_told_with_its_fields(kind: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, made in vars(RunDir).items() if isinstance(made, property)))
-def test_every_file_of_a_run_is_told(name: str) -> None:
+def test_every_file_of_a_run_is_documented(name: str) -> None:
     """docs/run-directory.md has each file and folder of a run directory."""
     path: Path = getattr(RunDir(Path("run")), name)
     assert path.name in rows(RUN_DIRECTORY) or f"{path.name}/" in rows(RUN_DIRECTORY)
 
 
-def test_every_name_of_a_summary_is_told(tmp_path: Path) -> None:
+def test_every_name_of_a_summary_is_documented(tmp_path: Path) -> None:
     """docs/run-directory.md has each name at the top of summary.json, of a container, of the pod and of a kill."""
     summary = summarize(read_study(fake_runs.oom(tmp_path / "run")))
-    told = rows(RUN_DIRECTORY)
+    reported = rows(RUN_DIRECTORY)
     queue_proxy = summary["containers"]["queue-proxy"]
     names = {*summary, *queue_proxy, *summary["pod"], *summary["oom_kills"][0]}
-    assert names - set(told) == set()
-    assert [name for name in summary["machine"] if f"`{name}`" not in told["machine"]] == []
-    assert [name for name in summary["host"] if f"`{name}`" not in told["host"]] == []
-    assert [name for name in summary["recorder"] if f"`{name}`" not in told["recorder"]] == []
+    assert names - set(reported) == set()
+    assert [name for name in summary["machine"] if f"`{name}`" not in reported["machine"]] == []
+    assert [name for name in summary["host"] if f"`{name}`" not in reported["host"]] == []
+    assert [name for name in summary["recorder"] if f"`{name}`" not in reported["recorder"]] == []
     assert [name for name in summary["requests"] if f"`{name}`" not in RUN_DIRECTORY] == []
-    assert [name for name in queue_proxy["exits"][0] if f"`{name}`" not in told["exits"]] == []
+    assert [name for name in queue_proxy["exits"][0] if f"`{name}`" not in reported["exits"]] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -163,15 +165,15 @@ def test_the_pictures_are_small() -> None:
 def test_contributing_has_every_room_on_its_floor() -> None:
     """The table of rooms in CONTRIBUTING.md is that of test_layout.py, floor by floor."""
     page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    told: dict[int, set[str]] = {}
+    reported: dict[int, set[str]] = {}
     for floor, names in re.findall(r"^\| (\d+) \| (`.*?`) \|", page, re.MULTILINE):
         for name in re.findall(r"`([^`]+)`", names):
             stem, braced, rest = re.fullmatch(r"([^{]*)(?:\{([^}]*)\}(.*))?", name).groups()  # type: ignore[union-attr]
             rooms = [f"{stem}{part}{rest}" for part in braced.split(",")] if braced else [stem]
             found = (room.removesuffix(".py").strip("/").replace("/", ".") for room in rooms)
-            told.setdefault(int(floor), set()).update(found)
+            reported.setdefault(int(floor), set()).update(found)
     there = {number: set(rooms) - {"emu", "emu.__main__"} for number, rooms in enumerate(reversed(FLOORS))}
-    assert told == {number: rooms for number, rooms in there.items() if rooms}
+    assert reported == {number: rooms for number, rooms in there.items() if rooms}
 
 
 def test_decisions_are_numbered_without_a_gap() -> None:

@@ -68,7 +68,7 @@ def test_an_error_after_an_interrupt_is_its_consequence(case: Case) -> None:
 
 
 @pytest.mark.parametrize(("error", "undoing"), [(LOST, None), (LOST, EmuError("and", "so", "on")), (None, LOST)])
-def test_what_is_lost_on_the_way_or_while_undoing_is_told_once(
+def test_what_is_lost_on_the_way_or_while_undoing_is_reported_once(
     case: Case, error: EmuError | None, undoing: EmuError | None
 ) -> None:
     """The first of what was lost, with how to mend it; the run ends in order all the same."""

@@ -36,12 +36,12 @@ class FakeWorker:
     running: list[Instance]
     runs: bool = True
     evicted: bool = False
-    told: list[tuple[str, int]] = field(default_factory=list)
+    evictions: list[tuple[str, int]] = field(default_factory=list)
 
     def evict(self, message: str, grace_s: int) -> None:
         """Remembered."""
         self.evicted = True
-        self.told.append((message, grace_s))
+        self.evictions.append((message, grace_s))
 
 
 class Node:
@@ -84,13 +84,13 @@ def test_it_looks_every_ten_seconds_and_not_sooner(node: Node) -> None:
     greedy = node.pod("greedy", 500)
     node.uses("", 950)
     node.evictions.act([greedy], 9.9)
-    assert greedy.told == []
+    assert greedy.evictions == []
     node.evictions.act([greedy], 10.0)
     message = (
         "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. "
         "Container main was using 500Mi, request is 0, has larger consumption of memory. "
     )
-    assert greedy.told == [(message, 1)]
+    assert greedy.evictions == [(message, 1)]
     node.log.close()
     notes = [one for one in read_events(node.folder / "events.jsonl") if isinstance(one, Note)]
     assert [one.what for one in notes] == ["EvictionThresholdMet"]
@@ -101,7 +101,7 @@ def test_page_cache_that_can_go_is_no_pressure(node: Node) -> None:
     pod = node.pod("pod", 500)
     node.uses("", 990, cache=200)
     node.evictions.act([pod], 10.0)
-    assert pod.told == []
+    assert pod.evictions == []
 
 
 def test_who_is_above_its_request_goes_first_and_one_at_a_time(node: Node) -> None:
@@ -109,15 +109,15 @@ def test_who_is_above_its_request_goes_first_and_one_at_a_time(node: Node) -> No
     large, small = node.pod("large", 400, request="500Mi"), node.pod("small", 20)
     node.uses("", 950)
     node.evictions.act([large, small], 10.0)
-    assert (len(large.told), len(small.told)) == (0, 1)
+    assert (len(large.evictions), len(small.evictions)) == (0, 1)
     node.evictions.act([large, small], 25.0)
-    assert large.told == []
+    assert large.evictions == []
     small.runs = False
     node.evictions.act([large, small], 26.0)
-    assert len(large.told) == 1
+    assert len(large.evictions) == 1
     node.evictions.act([large, small], 30.0)
     node.evictions.act([large, small], 57.0)
-    assert (len(large.told), len(small.told)) == (1, 1)
+    assert (len(large.evictions), len(small.evictions)) == (1, 1)
 
 
 def test_what_all_pods_may_use_is_a_signal_too(node: Node) -> None:
@@ -125,7 +125,7 @@ def test_what_all_pods_may_use_is_a_signal_too(node: Node) -> None:
     pod = node.pod("pod", 500)
     node.uses("kubepods", 950)
     node.evictions.act([pod], 10.0)
-    assert "available: 50Mi" in pod.told[0][0]
+    assert "available: 50Mi" in pod.evictions[0][0]
 
 
 @pytest.mark.parametrize(

@@ -52,13 +52,13 @@ def test_the_commands_processes_are_known_from_the_containers(
         asked: dict[int, threading.Event] = {child: threading.Event(), command.pid: threading.Event()}
         parent = execution._parent
 
-        def telling(pid: int) -> int:
+        def read(pid: int) -> int:
             found = parent(pid)
             if pid in asked:
                 asked[pid].set()
             return found
 
-        monkeypatch.setattr(execution, "_parent", telling)
+        monkeypatch.setattr(execution, "_parent", read)
 
         def run(_: object) -> Executed:
             procs.write_text(f"{main.pid}\n{child}\n{command.pid}\n")

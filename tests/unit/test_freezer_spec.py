@@ -63,7 +63,7 @@ def test_what_is_read_ahead_goes_with_what_is_reclaimed() -> None:
         ("    endpoint: x\n", "endpoint"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_place(text: str, words: str) -> None:
+def test_what_cannot_be_is_reported_with_its_place(text: str, words: str) -> None:
     """File, line and the value found, before anything starts."""
     with pytest.raises(EmuError) as wrong:
         read(text)
@@ -79,7 +79,7 @@ def test_the_spec_and_the_daemon_know_the_same_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (["--pods", "nowhere.json", "--method", "cgroup"], "cannot read the freezer's pods from nowhere.json"),
         (["--pods", "pods.json", "--method", "cgroup", "--reclaim", "much"], "'much' is not a reclaim step"),
@@ -95,7 +95,7 @@ def test_the_spec_and_the_daemon_know_the_same_words() -> None:
         (["--pods", "pods.json", "--method", "cgroup", "--listen", "unix:/no/such/place"], "cannot listen on unix:"),
     ],
 )
-def test_bad_words_end_emu_freezer_with_2(words: list[str], told: str, tmp_path: Path) -> None:
+def test_bad_words_end_emu_freezer_with_2(words: list[str], reported: str, tmp_path: Path) -> None:
     """One error, with a way out, and nothing listens."""
     (tmp_path / "pods.json").write_text(json.dumps({"pods": []}))
     done = subprocess.run(
@@ -108,7 +108,7 @@ def test_bad_words_end_emu_freezer_with_2(words: list[str], told: str, tmp_path:
         check=False,
     )
     assert done.returncode == 2
-    assert told in done.stderr
+    assert reported in done.stderr
     assert "fix:" in done.stderr
 
 

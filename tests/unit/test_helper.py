@@ -1,4 +1,4 @@
-"""A run's own processes: started, told, heard, ended."""
+"""A run's own processes: started, written to, read, ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATIENCE_S = 30.0
 
 @pytest.fixture
 def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Helper]:
-    """One that repeats what it is told."""
+    """One that repeats each line that it reads."""
     for name, source in (("echo_helper", ECHO), ("deaf_helper", DEAF)):
         (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -62,7 +62,7 @@ def test_the_end_of_one_that_waits_for_it_is_heard_at_once(echo: Helper) -> None
     assert list(iter(lambda: echo.line(PATIENCE_S), b"")) == [b"heard end\n"]
 
 
-def test_one_that_ended_is_told_nothing_and_started_again(echo: Helper) -> None:
+def test_one_that_ended_is_not_signalled_and_is_started_again(echo: Helper) -> None:
     """Its status says that it has ended; the note for the record says so in words; another start is a new one."""
     echo.start("echo_helper", [])
     echo.send("end\n")
@@ -80,7 +80,7 @@ def test_one_that_ended_is_told_nothing_and_started_again(echo: Helper) -> None:
     assert echo.line(PATIENCE_S) == b"up\n"
 
 
-def test_one_that_did_not_start_tells_its_last_words(echo: Helper) -> None:
+def test_the_error_of_one_that_did_not_start_has_its_last_words(echo: Helper) -> None:
     """From its standard error."""
     echo.start("no_such_helper", [])
     assert echo.line(PATIENCE_S) == b""

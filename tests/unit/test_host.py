@@ -28,7 +28,7 @@ LEGACY = "".join(line for line in HYBRID.splitlines(keepends=True) if "cgroup2" 
 @pytest.mark.parametrize(
     ("mountinfo", "mode"), [(UNIFIED, "unified"), (HYBRID, "hybrid"), (LEGACY, "legacy"), ("", "none")]
 )
-def test_the_mode_is_told_by_what_is_mounted(mountinfo: str, mode: str) -> None:
+def test_the_mode_is_known_by_what_is_mounted(mountinfo: str, mode: str) -> None:
     """By the types of the mounts, not by their paths."""
     assert host.cgroup_mode(mountinfo) == mode
 

@@ -141,8 +141,12 @@ def test_explain_prints_the_tree_of_each_variant() -> None:
 def test_explain_gives_json_too() -> None:
     """The same tree, for programs."""
     done = explain("queue-proxy-oom", "--on", "sandbox", "--set", "node.memoryQoS={}", "--json")
-    told = json.loads(done.output)
-    assert (told["scenario"], told["place"], told["tree"]["kind"]) == ("queue-proxy-oom", "sandbox", "node")
+    reported = json.loads(done.output)
+    assert (reported["scenario"], reported["place"], reported["tree"]["kind"]) == (
+        "queue-proxy-oom",
+        "sandbox",
+        "node",
+    )
 
 
 @pytest.mark.parametrize(

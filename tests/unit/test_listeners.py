@@ -76,6 +76,6 @@ def test_another_namespace_has_its_own(listeners: Listeners) -> None:
 
 
 def test_a_namespace_that_is_gone_is_an_error() -> None:
-    """Told by its name."""
+    """Known by its name."""
     with pytest.raises(FileNotFoundError):
         Listeners("/proc/0/ns/net").open()

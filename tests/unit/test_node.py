@@ -86,7 +86,7 @@ class Going:
         found = [event for event in read_events(self.run.events) if isinstance(event, kind)]
         return [event for event in found if getattr(event, "container", container) == container]
 
-    def told(self, reason: str) -> list[str]:
+    def messages(self, reason: str) -> list[str]:
         """The messages of the agent's events of one reason."""
         found = (event for event in self.events(KubeletEvent) if isinstance(event, KubeletEvent))
         return [event.message for event in found if event.reason == reason]
@@ -138,15 +138,15 @@ def test_a_failing_liveness_probe_ends_and_restarts(start: Start) -> None:
     engine.executed = failing
     going = start(f"livenessProbe: {{{EXEC}, failureThreshold: 2, periodSeconds: 1}}", engine=engine)
     going.turn_until(lambda: engine.running.get("it.pod.agent.1", False))
-    assert going.told("Unhealthy")[:2] == ["Liveness probe failed: not well"] * 2
-    assert going.told("Killing") == ["Container agent failed liveness probe, will be restarted"]
+    assert going.messages("Unhealthy")[:2] == ["Liveness probe failed: not well"] * 2
+    assert going.messages("Killing") == ["Container agent failed liveness probe, will be restarted"]
     exited = going.events(ContainerExited)[0]
     assert isinstance(exited, ContainerExited)
     assert (exited.killed_for, exited.asked) == ("liveness", False)
 
 
 def test_a_container_without_a_process_is_not_killed_for_its_probe(start: Start) -> None:
-    """It died of something else, of which a busy engine tells seconds later: that is the cause on record."""
+    """It died of something else, of which a busy engine reports seconds later: that is the cause on record."""
     engine = FakeEngine()
     asked: list[str] = []
 
@@ -158,7 +158,7 @@ def test_a_container_without_a_process_is_not_killed_for_its_probe(start: Start)
     engine.executed = dead
     going = start(f"livenessProbe: {{{EXEC}, failureThreshold: 1, periodSeconds: 1}}", engine=engine)
     going.turn_until(lambda: len(asked) >= 2)
-    assert going.told("Unhealthy") == going.told("Killing") == []
+    assert going.messages("Unhealthy") == going.messages("Killing") == []
     engine.end("it.pod.agent.0", 137)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     exited = going.events(ContainerExited)[0]
@@ -167,7 +167,7 @@ def test_a_container_without_a_process_is_not_killed_for_its_probe(start: Start)
 
 
 def test_the_probes_grace_period_goes_before_the_pods(start: Start) -> None:
-    """terminationGracePeriodSeconds of the probe; its own is what the engine is told."""
+    """terminationGracePeriodSeconds of the probe; its own is what the engine gets."""
     engine = FakeEngine()
     engine.executed = failing
     probe = f"livenessProbe: {{{EXEC}, failureThreshold: 1, terminationGracePeriodSeconds: 7}}"
@@ -183,7 +183,7 @@ def test_never_means_never(start: Start) -> None:
     going = start(f"startupProbe: {{{EXEC}, failureThreshold: 1}}", "restartPolicy: Never, ", engine)
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     going.turn_for(0.2)
-    assert going.told("Killing") == ["Container agent failed startup probe"]
+    assert going.messages("Killing") == ["Container agent failed startup probe"]
     assert "it.pod.agent.1" not in engine.running
 
 
@@ -209,7 +209,7 @@ def test_what_is_frozen_is_not_asked(start: Start) -> None:
     )
     going.freeze("it.pod.agent.0")
     going.turn_for(2.5)
-    assert (going.told("Unhealthy"), going.told("Killing")) == ([], [])
+    assert (going.messages("Unhealthy"), going.messages("Killing")) == ([], [])
     assert ("execute", "it.pod.agent.0") not in engine.calls
 
 
@@ -226,7 +226,7 @@ def test_an_answer_from_a_container_that_froze_meanwhile_counts_for_nothing(star
     going.append(start(f"livenessProbe: {{{EXEC}, failureThreshold: 1, initialDelaySeconds: 1}}", engine=engine))
     going[0].turn_until(lambda: ("execute", "it.pod.agent.0") in engine.calls)
     going[0].turn_for(0.3)
-    assert (going[0].told("Unhealthy"), going[0].told("Killing")) == ([], [])
+    assert (going[0].messages("Unhealthy"), going[0].messages("Killing")) == ([], [])
 
 
 def test_without_the_hold_a_frozen_container_is_killed(start: Start) -> None:
@@ -237,7 +237,7 @@ def test_without_the_hold_a_frozen_container_is_killed(start: Start) -> None:
         f"livenessProbe: {{{EXEC}, failureThreshold: 1, initialDelaySeconds: 1}}", engine=engine, hold_frozen=False
     )
     path = going.freeze("it.pod.agent.0")
-    going.turn_until(lambda: bool(going.told("Killing")))
+    going.turn_until(lambda: bool(going.messages("Killing")))
     going.turn_until(lambda: bool(going.events(ContainerExited)))
     assert (path / "cgroup.freeze").read_text().strip() == "0"
 
@@ -287,7 +287,7 @@ def test_a_pod_that_is_to_end_is_terminating(start: Start) -> None:
     going.worker.begin_stop(hooks=True)
     going.turn_until(lambda: len(going.engine.running) == 0)
     going.turn_for(0.1)
-    assert going.told("Killing") == ["Stopping container agent"]
+    assert going.messages("Killing") == ["Stopping container agent"]
     assert "Terminating" in [event.status for event in read_events(going.run.events) if isinstance(event, PodStatus)]
     assert "it.pod.agent.1" not in going.engine.exit_codes
 
@@ -298,7 +298,7 @@ def test_the_end_of_the_run_has_no_hooks_and_no_events(start: Start) -> None:
     going.node.stop()
     assert ("execute", "it.pod.agent.0") not in going.engine.calls
     assert ("stop 0", "it.pod.agent.0") in going.engine.calls
-    assert going.told("Killing") == []
+    assert going.messages("Killing") == []
 
 
 def test_hooks_begin_when_those_without_one_have_their_sigterm(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,21 +315,21 @@ def test_hooks_begin_when_those_without_one_have_their_sigterm(start: Start, mon
     going.worker.begin_stop(hooks=True)
     going.turn_for(0.2)
     assert ("execute", "it.pod.agent.0") not in going.engine.calls
-    going.engine.tell("kill", "it.pod.queue-proxy.0")
+    going.engine.emit("kill", "it.pod.queue-proxy.0")
     going.turn_until(lambda: "it.pod.agent.0" not in going.engine.running)
     assert ("execute", "it.pod.agent.0") in going.engine.calls
     assert "it.pod.queue-proxy.0" in going.engine.running
     ends.set()
 
 
-def test_a_hook_that_fails_is_told_and_holds_nothing_up(start: Start) -> None:
+def test_a_hook_that_fails_is_reported_and_holds_nothing_up(start: Start) -> None:
     """FailedPreStopHook, then SIGTERM all the same."""
     engine = FakeEngine()
     engine.executed = failing
     going = start("lifecycle: {preStop: {exec: {command: [bye]}}}", engine=engine)
     going.worker.begin_stop(hooks=True)
-    going.turn_until(lambda: bool(going.told("FailedPreStopHook")) and "it.pod.agent.0" not in engine.running)
-    assert "exit code 1: not well" in going.told("FailedPreStopHook")[0]
+    going.turn_until(lambda: bool(going.messages("FailedPreStopHook")) and "it.pod.agent.0" not in engine.running)
+    assert "exit code 1: not well" in going.messages("FailedPreStopHook")[0]
 
 
 def test_an_interrupt_waits_for_no_grace_period(start: Start) -> None:
@@ -353,13 +353,13 @@ def test_an_engine_whose_events_end_is_gone(start: Start) -> None:
     assert not [call for call, _ in going.engine.calls if call.startswith("stop")]
 
 
-def test_a_pod_before_this_one_may_still_be_told_of(start: Start) -> None:
+def test_a_pod_before_this_one_may_still_be_reported(start: Start) -> None:
     """Its pause container was removed just before, which says nothing of the engine."""
     going = start("image: emu/app")
     before, now = going.pod.open(), going.pod.open(attempt=1)
-    going.engine.tell("kill", before.id)
+    going.engine.emit("kill", before.id)
     going.turn_until(lambda: bool(going.events(DockerEvent)))
-    going.engine.tell("kill", now.id)
+    going.engine.emit("kill", now.id)
     with pytest.raises(EngineGone):
         going.turn_for(DEADLINE_S)
 
@@ -368,7 +368,7 @@ def test_an_engine_that_ends_the_pause_container_is_going(start: Start) -> None:
     """It ends all containers then: none of them is restarted for it."""
     going = start("image: emu/app")
     sandbox = going.pod.open()
-    going.engine.tell("kill", sandbox.id)
+    going.engine.emit("kill", sandbox.id)
     going.engine.end("it.pod.agent.0", 143)
     with pytest.raises(EngineGone, match="went away"):
         going.turn_for(DEADLINE_S)

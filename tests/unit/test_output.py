@@ -87,7 +87,7 @@ def test_a_full_standard_output_is_one_error(words: tuple[str, ...]) -> None:
 
 
 def test_a_reader_that_went_away_ends_it_as_sigpipe_does() -> None:
-    """`emu scenarios | head -1` is no error to tell of."""
+    """`emu scenarios | head -1` is no error to report."""
     read_end, write_end = os.pipe()
     os.close(read_end)
     done = emu("scenarios", "--json", stdout=write_end)

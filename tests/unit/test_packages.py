@@ -60,13 +60,13 @@ def test_the_sandbox_where_the_host_cannot() -> None:
 def test_an_engine_in_any_form_is_enough(host: HostFacts, change: dict[str, Any]) -> None:
     """Stopped, not permitted, rootless, far away, or another's that stands in: no second one is installed."""
     change = {"docker": None, "docker_problem": "x", **NO_SANDBOX, **change}
-    told = lacking(replace(host, **change))
-    assert "docker.io" not in told.packages
-    assert "user-mode-linux" in told.packages
-    assert any(change["engine_signs"][0] in text for text in told.says)
+    reported = lacking(replace(host, **change))
+    assert "docker.io" not in reported.packages
+    assert "user-mode-linux" in reported.packages
+    assert any(change["engine_signs"][0] in text for text in reported.says)
 
 
-def test_a_machine_that_can_neither_is_told_what_its_host_lacks() -> None:
+def test_a_machine_that_can_neither_is_shown_what_its_host_lacks() -> None:
     """On arm64 there is no sandbox: the way out is the host's."""
     said = "\n".join(lacking(replace(HYBRID, **ARM)).says)
     assert "aarch64" in said and "unified_cgroup_hierarchy" in said

@@ -29,7 +29,7 @@ class Stage:
         self.starts("app", 0)
 
     def starts(self, name: str, attempt: int, kills: int = 0) -> None:
-        """A new instance, and the kills that its own counter tells of."""
+        """A new instance, and the kills that its own counter shows."""
         path = self.folder / f"{name}.{attempt}"
         self.instances[name] = Instance("pod", name, attempt, "id", name, path, oom_group=self.oom_group)
         self.counts(name, attempt, kills)

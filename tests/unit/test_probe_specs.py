@@ -46,8 +46,8 @@ def test_what_kubernetes_refuses(pod: str, what: str, at: str) -> None:
     """With the key at which it is wrong."""
     with pytest.raises(EmuError) as refused:
         read_scenario(f"{HEAD}pod: {pod}\n", "it")
-    told = str(refused.value)
-    assert what in told and at in told
+    reported = str(refused.value)
+    assert what in reported and at in reported
 
 
 def test_a_resolved_scenario_reads_the_same() -> None:

@@ -1,5 +1,5 @@
 """Pods without Docker, as far as no kernel is needed: what a scenario may say, the chain of programs, addresses,
-leftovers, and how a run tells of itself.
+leftovers, and how a run describes itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.fakes import FakeRun
 HEAD = "name: plain\nquestion: Is it?\n"
 
 
-def test_docker_runs_a_pod_unless_it_is_told_otherwise() -> None:
+def test_docker_runs_a_pod_by_default() -> None:
     """The default is docker; `--set` changes it; resolved, it reads the same."""
     assert read_scenario(HEAD, "plain.yaml").pod.runtime == "docker"
     spec = read_scenario(HEAD, "plain.yaml", ["pod.runtime=process"])
@@ -163,9 +163,9 @@ def test_a_run_says_what_ran_its_pod(tmp_path: Path) -> None:
     old = FakeRun(tmp_path / "old")
     new = FakeRun(tmp_path / "new", machine={"runtime": "process", "docker": None})
     studies = [read_study(run.finish()) for run in (old, new)]
-    told = [(study, summarize(study)) for study in studies]
-    assert [summary["machine"]["runtime"] for _, summary in told] == ["docker", "process"]
-    assert ["as processes" in header(*pair) for pair in told] == [False, True]
+    reported = [(study, summarize(study)) for study in studies]
+    assert [summary["machine"]["runtime"] for _, summary in reported] == ["docker", "process"]
+    assert ["as processes" in header(*pair) for pair in reported] == [False, True]
     assert [entries(study)[0].text.endswith(", as processes)") for study in studies] == [False, True]
 
 

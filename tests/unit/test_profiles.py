@@ -62,7 +62,7 @@ def test_odd_yaml_is_one_error(text: str, tmp_path: Path) -> None:
     assert caught.value.fix
 
 
-def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+def test_bytes_that_are_no_text_are_reported(tmp_path: Path) -> None:
     """With their place."""
     path = tmp_path / "p.yaml"
     path.write_bytes(b"name: \xff\xfe")

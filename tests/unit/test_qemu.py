@@ -61,7 +61,7 @@ def test_shared_disks_are_not_written_to(command_line: list[str]) -> None:
 
 
 def test_shares_are_read_only_unless_said(command_line: list[str]) -> None:
-    """9p shares are told apart by number, and a comma in a path is doubled as QEMU wants it."""
+    """9p shares are distinguished by number, and a comma in a path is doubled as QEMU wants it."""
     first, second = options(command_line, "-virtfs")
     assert "mount_tag=share0" in first
     assert "readonly=on" in first
@@ -179,8 +179,8 @@ def test_the_status_comes_by_its_own_port(guest: FakeGuest, capfdbinary: pytest.
     assert capfdbinary.readouterr() == (b"1.0 exit 3\n", b"late words\n")
 
 
-def test_a_panic_is_told_with_the_consoles_end(guest: FakeGuest) -> None:
-    """A guest that ended without telling a status failed; the kernel's own reason heads the error."""
+def test_a_panic_is_reported_with_the_consoles_end(guest: FakeGuest) -> None:
+    """A guest that ended without a status failed; the kernel's own reason heads the error."""
     (guest.scratch / "console.log").write_text("[ 1.0] Kernel panic - not syncing: Out of luck\n[ 1.1] trace\n")
     guest.die()
     with pytest.raises(GuestError, match="its kernel panicked: Out of luck") as failed:
@@ -190,7 +190,7 @@ def test_a_panic_is_told_with_the_consoles_end(guest: FakeGuest) -> None:
 
 
 def test_what_failed_in_the_guest_is_named(guest: FakeGuest) -> None:
-    """run.sh tells which step it could not do."""
+    """run.sh says which step it could not do."""
     guest.say("emu.status", "30.0 failed docker.service\n")
     with pytest.raises(GuestError, match=r"docker\.service failed in it"):
         guest.listen()

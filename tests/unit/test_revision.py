@@ -187,7 +187,7 @@ class Scaled:
         """The pod's."""
         return self.scaled.view.status
 
-    def told(self) -> list[tuple[int, bool]]:
+    def scalings(self) -> list[tuple[int, bool]]:
         """What is on record of scaling, less the first start."""
         found = [event for event in read_events(self.run.events) if isinstance(event, PodScaled)]
         return [(event.pods, event.reached) for event in found[1:]]
@@ -239,7 +239,7 @@ def test_the_activator_knows_before_the_containers_do(begin: Begin) -> None:
     removed = {name for what, name in one.engine.calls if what == "remove"}
     assert removed == {"it.pod-0.queue-proxy.0", "it.pod-0.app.0", "it.pod-0.sandbox.0"}
     assert one.engine.running == {}
-    assert one.told() == [(0, False), (0, True)]
+    assert one.scalings() == [(0, False), (0, True)]
     assert [event.status for event in events if isinstance(event, PodStatus)][-2:] == ["Terminating", SCALED_TO_ZERO]
 
 
@@ -260,8 +260,8 @@ def test_the_next_pod_is_a_new_one_and_no_restart(begin: Begin) -> None:
     assert ready == Endpoints((Endpoint("127.0.0.1", start="warm-disk", ready=True, pod="pod-1"),))
     assert one.scaled.view.restarts == 0
     one.activator.says.append(ActivatorReport("ready", time.monotonic(), waiting=3))
-    one.until(lambda: one.told()[-1] == (1, True))
-    assert one.told() == [(0, False), (0, True), (1, False), (1, True)]
+    one.until(lambda: one.scalings()[-1] == (1, True))
+    assert one.scalings() == [(0, False), (0, True), (1, False), (1, True)]
 
 
 def test_the_next_pod_starts_while_the_last_one_still_ends(begin: Begin) -> None:
@@ -276,7 +276,7 @@ def test_the_next_pod_starts_while_the_last_one_still_ends(begin: Begin) -> None
     assert not any(what.startswith("kill") for what, _ in one.engine.calls)
     for name in ("queue-proxy", "app"):
         one.engine.end(f"it.pod-0.{name}.0", 0)
-    one.until(lambda: one.told() == [(0, False), (1, False), (0, True)])
+    one.until(lambda: one.scalings() == [(0, False), (1, False), (0, True)])
     assert one.status == "Running"
     assert set(one.engine.running) == {"it.pod-1.sandbox.0", "it.pod-1.queue-proxy.0", "it.pod-1.app.0"}
     statuses = [(event.pod, event.status) for event in read_events(one.run.events) if isinstance(event, PodStatus)]
@@ -294,7 +294,7 @@ def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypa
 
 
 def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frozen at once, it is never looked at: queue-proxy alone tells whether the pod is ready, as in a cluster."""
+    """Frozen at once, it is never looked at: queue-proxy alone decides whether the pod is ready, as in a cluster."""
     one = begin()
     one.wish(0)
     one.until(lambda: one.status == SCALED_TO_ZERO)
@@ -306,7 +306,7 @@ def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monk
     assert one.scaled.view.ready == "1/2"
 
 
-def test_where_only_the_kubelet_can_tell_the_activator_waits_for_it(begin: Begin) -> None:
+def test_where_only_the_kubelet_knows_the_activator_waits_for_it(begin: Begin) -> None:
     """A readiness probe by exec, or a startup probe: the activator's own probe proves nothing."""
     one = begin(pod="app: {startupProbe: {exec: {command: [check]}}}")
     assert [each.pods for each in one.activator.published] == [(Endpoint("127.0.0.1", ready=True, pod="pod-0"),)]
@@ -378,7 +378,7 @@ def test_pods_are_made_to_the_number_that_is_wanted(begin: Begin) -> None:
     one.wish(5)
     one.until(lambda: len(one.ready) == 5)
     assert len([name for name in one.engine.running if name.endswith(".app.0")]) == 5
-    assert one.told() == []  # from and to zero alone
+    assert one.scalings() == []  # from and to zero alone
 
 
 def test_fewer_pods_are_the_oldest(begin: Begin) -> None:
@@ -391,7 +391,7 @@ def test_fewer_pods_are_the_oldest(begin: Begin) -> None:
     stops = [event for event in read_events(one.run.events) if isinstance(event, ContainerStopping)]
     assert {(stop.pod, stop.why) for stop in stops} == {("pod-1", SCALE_DOWN), ("pod-2", SCALE_DOWN)}
     assert one.scaled.view == PodView("2/2", "Running", 0)
-    assert one.told() == []
+    assert one.scalings() == []
 
 
 def test_a_pod_that_is_not_ready_goes_first(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,7 +415,7 @@ def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin) -> None:
     one.wish(0)
     one.until(lambda: sum(what.startswith("stop") for what, _ in one.engine.calls) == 6)
     for number in (0, 1, 2):
-        assert one.told() == [(0, False)]
+        assert one.scalings() == [(0, False)]
         for name in ("queue-proxy", "app"):
             one.engine.end(f"it.pod-{number}.{name}.0", 0)
         gone = f"it.pod-{number}.sandbox.0"
@@ -425,8 +425,8 @@ def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin) -> None:
     one.until(lambda: len(one.ready) == 2)
     assert [pod.start for pod in one.activator.published[-1].pods] == ["warm-disk"] * 2
     one.activator.says.append(ActivatorReport("ready", time.monotonic(), waiting=3))
-    one.until(lambda: one.told()[-1] == (2, True))
-    assert one.told() == [(0, False), (0, True), (2, False), (2, True)]
+    one.until(lambda: one.scalings()[-1] == (2, True))
+    assert one.scalings() == [(0, False), (0, True), (2, False), (2, True)]
 
 
 def test_initial_scale_zero_waits_for_a_request(begin: Begin) -> None:
@@ -435,7 +435,7 @@ def test_initial_scale_zero_waits_for_a_request(begin: Begin) -> None:
     assert (one.status, one.scaled.coming, one.count) == (SCALED_TO_ZERO, False, 0)
     one.wish(1)
     one.until(lambda: one.scaled.view.ready == "2/2")
-    assert one.told() == [(1, False)]
+    assert one.scalings() == [(1, False)]
 
 
 def test_each_verdict_is_an_event(begin: Begin) -> None:

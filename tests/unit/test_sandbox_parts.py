@@ -19,7 +19,7 @@ TRACE = """
 import ctypes, os, time
 libc = ctypes.CDLL(None)
 libc.prctl(36, 1)  # the traced process becomes a child of this one
-told, tell = os.pipe()
+reader, writer = os.pipe()
 if not (tracer := os.fork()):
     if not (traced := os.fork()):
         libc.ptrace(0, 0, None, None)
@@ -29,10 +29,10 @@ if not (tracer := os.fork()):
     os.waitpid(traced, 2)
     assert libc.ptrace(0x4200, traced, None, ctypes.c_void_p(1)) == 0
     assert libc.ptrace(7, traced, None, None) == 0
-    os.write(tell, str(traced).encode())
+    os.write(writer, str(traced).encode())
     os._exit(0)
 os.waitpid(tracer, 0)
-print(os.waitstatus_to_exitcode(os.waitpid(int(os.read(told, 16)), 0)[1]))
+print(os.waitstatus_to_exitcode(os.waitpid(int(os.read(reader, 16)), 0)[1]))
 """
 """A process that traces another, lets it go on, and ends first."""
 FLAGS = "processor\t: 0\nflags\t\t: fpu sse avx512f {}\n"

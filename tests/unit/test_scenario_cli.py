@@ -51,7 +51,7 @@ def test_a_name_prints_its_file() -> None:
 
 
 def test_the_schema_is_printed() -> None:
-    """It has a name of its own, so that editors can tell it from others."""
+    """It has a name of its own, so that editors can distinguish it from others."""
     document = json.loads(CliRunner().invoke(schema, []).output)
     assert document["$id"] == "urn:pod-emu:scenario"
     assert "pod" in document["properties"]

@@ -158,7 +158,7 @@ def test_the_good_one_is_good() -> None:
         ("expect:", "---\nexpect:", "f.yaml:19:1: a second document", "remove"),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_a_way_out(old: str, new: str, what: str, fix: str) -> None:
+def test_a_mistake_is_reported_with_its_place_and_a_way_out(old: str, new: str, what: str, fix: str) -> None:
     """File, line, column, key, the value found, and what to do about it."""
     assert old in GOOD
     error = error_of(GOOD.replace(old, new, 1))
@@ -167,7 +167,7 @@ def test_a_mistake_is_told_with_its_place_and_a_way_out(old: str, new: str, what
     assert "\n" not in error.what
 
 
-def test_all_mistakes_of_a_file_are_told() -> None:
+def test_all_mistakes_of_a_file_are_reported() -> None:
     """Each with its place and its way out, in the order of the file, those of `expect` among them."""
     error = error_of(
         GOOD.replace("rate: 40", "rate: fast")
@@ -183,7 +183,7 @@ def test_all_mistakes_of_a_file_are_told() -> None:
     assert str(error).count("\n  fix: ") == 4
 
 
-def test_mistakes_of_variants_are_told_together() -> None:
+def test_mistakes_of_variants_are_reported_together() -> None:
     """Of each variant, and once what is wrong in all of them."""
     variants = "variants:\n  a: {load.phases.steady.rate: x}\n  b: {load.phases.steady.duration: y}\n"
     error = error_of(GOOD + variants)
@@ -292,13 +292,13 @@ def test_a_wrong_set_names_its_path_and_the_nearest_key(override: str, what: str
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "\n\n"])
-def test_an_empty_file_is_told(text: str) -> None:
+def test_an_empty_file_is_reported(text: str) -> None:
     """Nothing but comments is no scenario."""
     assert error_of(text).what == "f.yaml: empty"
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just text\n", "42\n"])
-def test_a_list_or_a_text_at_the_top_is_told(text: str) -> None:
+def test_a_list_or_a_text_at_the_top_is_reported(text: str) -> None:
     """A scenario is a mapping."""
     assert "at the top level instead of keys" in error_of(text).what
 
@@ -311,13 +311,13 @@ def test_an_alias_bomb_does_not_go_off() -> None:
     assert "more than" in error_of("a: &a [x, x, x]\n" + "\n".join(levels)).what
 
 
-def test_an_alias_within_its_own_anchor_is_told() -> None:
+def test_an_alias_within_its_own_anchor_is_reported() -> None:
     """It would have no end."""
     assert "has no anchor" in error_of("a: &a [*a]\n").what
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "- " * 5000, "{a: " * 5000, "a: [" * 5000])
-def test_deep_nesting_is_told(text: str) -> None:
+def test_deep_nesting_is_reported(text: str) -> None:
     """Neither the parser's stack nor ours overflows."""
     assert error_of(text).what
 
@@ -348,7 +348,7 @@ def test_ten_megabytes_are_refused_unread(tmp_path: Path) -> None:
         load_scenario(str(path))
 
 
-def test_what_is_not_utf8_is_told_with_its_place(tmp_path: Path) -> None:
+def test_what_is_not_utf8_is_reported_with_its_place(tmp_path: Path) -> None:
     """The first byte that does not belong, by line and column."""
     path = tmp_path / "latin.yaml"
     path.write_bytes(b"name: a\nquestion: caf\xe9\n")
@@ -356,7 +356,7 @@ def test_what_is_not_utf8_is_told_with_its_place(tmp_path: Path) -> None:
         load_scenario(str(path))
 
 
-def test_utf16_is_told(tmp_path: Path) -> None:
+def test_utf16_is_reported(tmp_path: Path) -> None:
     """Some editors' "Unicode" is not UTF-8."""
     path = tmp_path / "wide.yaml"
     path.write_text(GOOD, encoding="utf-16")
@@ -367,7 +367,7 @@ def test_utf16_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["none.yaml", "./none", "", "queue-proxy-oo", "a\0.yaml", "\0", "a" * 5000, "/dev/null"]
 )
-def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_there_is_reported(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither a built-in name nor a file: the error says what there is."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(EmuError) as caught:
@@ -381,7 +381,7 @@ def test_a_misspelt_built_in_name_is_guessed() -> None:
         load_scenario("queue-proxy-om")
 
 
-def test_a_directory_is_told_and_a_run_directory_known(tmp_path: Path) -> None:
+def test_a_directory_is_refused_and_a_run_directory_known(tmp_path: Path) -> None:
     """Naming a recorded run is an understandable slip; the error leads to its scenario."""
     with pytest.raises(EmuError, match="it is a directory"):
         load_scenario(f"{tmp_path}/")
@@ -397,7 +397,7 @@ def test_a_pipe_without_a_writer_does_not_hang(tmp_path: Path) -> None:
         load_scenario(str(tmp_path / "pipe.yaml"))
 
 
-def test_an_unreadable_file_is_told(open_folder: Path, as_ordinary_user: None) -> None:
+def test_an_unreadable_file_is_reported(open_folder: Path, as_ordinary_user: None) -> None:
     """Missing permission is named as that."""
     path = open_folder / "secret.yaml"
     path.write_text(GOOD, encoding="utf-8")
@@ -479,17 +479,17 @@ expect: {containers.ap.oom_kills: "== 0", containers.app.oom_kills: "> true", ph
 """
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     """Those across keys, of the footprint's file and of names in `expect` too, beside values that are wrong."""
     error = error_of(MANY)
     assert isinstance(error, SeveralErrors)
-    told = "\n".join(one.what for one in error.errors)
+    reported = "\n".join(one.what for one in error.errors)
     for what in (
         "pod.app.port: port 8012 belongs to queue-proxy", "memory.high of 128 MiB", "rate: -1", "phases.1.type",
         "phases.1.duration: it is missing", "two phases have the name 'a'", "no 'ap' in containers", "'true'",
         "no 'b' in phases", "'/dev/zero'",
     ):  # fmt: skip
-        assert told.count(what) == 1, what
+        assert reported.count(what) == 1, what
     assert len(error.errors) == 10
 
 

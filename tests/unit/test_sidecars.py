@@ -78,7 +78,7 @@ def test_a_sidecar_without_an_image_is_a_stand_in() -> None:
 
 
 @pytest.mark.parametrize("key", ["hold: 40Mi", "start: 2s"])
-def test_only_the_stand_in_can_be_told_what_to_be(key: str) -> None:
+def test_only_the_stand_in_can_be_configured(key: str) -> None:
     """An image does what it does."""
     text = SCENARIO.format(footprint="own", port=15021).replace(
         "image: mesh/proxy:1", f"image: mesh/proxy:1\n      {key}"
@@ -88,7 +88,7 @@ def test_only_the_stand_in_can_be_told_what_to_be(key: str) -> None:
 
 
 def test_a_footprint_by_name_stays_a_name() -> None:
-    """The profiles that come with emu are known by theirs; an unknown one tells which there are."""
+    """The profiles that come with emu are known by theirs; the error for an unknown one lists them."""
     spec = read_scenario(SCENARIO.format(footprint="knative-1.23", port=15021), "it")
     assert spec.pod.queue_proxy.footprint == "knative-1.23"
     assert "knative-1.23" in profiles.names()

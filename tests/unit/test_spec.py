@@ -137,7 +137,7 @@ def test_more_requests_than_a_run_records_are_refused() -> None:
     assert PhaseModel.model_validate({**phase, "count": 10}).count == 10
 
 
-def test_names_tell_phases_and_files_apart() -> None:
+def test_phases_and_files_have_different_names() -> None:
     """Two of one name are refused, at the second."""
     phase = {"name": "a", "type": "constant", "rate": 1, "duration": 1}
     file = {"name": "f", "size": 1}

@@ -9,6 +9,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from emu import messages
 from tests.unit.test_layout import modules, tree
@@ -86,3 +87,32 @@ def test_log_words_that_are_read_are_spelt_once() -> None:
         if isinstance(one, ast.Constant)
     ]
     assert read == []
+
+
+NOT_USED = {
+    "told, tell": "reported, logged, shown, sent, listed, distinguished",
+    "anew": "again, restarted",
+    "corpse": "zombie",
+    "of ours, of our own": "emu's",
+}
+"""Words that only a translation uses, and what this field says instead."""
+_NOT_USED = re.compile(
+    r"(?<![^\W_])((un|fore)?told|tells?|telling|anew|corpses?|of ours|of our own)(?![^\W_])", re.IGNORECASE
+)
+_SEARCHED = ("emu", "cgroups", "docs", "tests", "scripts", "bench", "scenarios", "profiles", "images")
+_READ = {".py", ".md", ".yaml", ".sh", ".svg", ".js", ".css"}
+
+
+def test_the_words_are_the_fields() -> None:
+    """Code, names, tests and pages: reported, logged or shown, never told; again, never anew; emu's, not of ours."""
+    top = Path(__file__).parents[2]
+    files = [path for folder in _SEARCHED for path in (top / folder).rglob("*") if path.suffix in _READ]
+    files += [*top.glob("*.md"), top / "pyproject.toml", *(top / "scripts").glob("[a-z]*-[a-z]*")]
+    found = [
+        f"{path.relative_to(top)}:{number}: {line.strip()}"
+        for path in files
+        if path != Path(__file__) and "fixtures" not in path.parts and ".min." not in path.name
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if _NOT_USED.search(line) and "file.tell()" not in line
+    ]
+    assert found == [], f"say instead: {NOT_USED}"

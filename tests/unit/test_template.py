@@ -35,7 +35,7 @@ def environment(template: PodTemplate, container: str) -> dict[str, str]:
 
 
 def test_without_probes_we_look_often() -> None:
-    """queue-proxy is asked as Knative has it, the app and a sidecar with a port by TCP: looks of our own."""
+    """queue-proxy is asked as Knative has it, the app and a sidecar with a port by TCP: emu's own probes."""
     template = template_of("{sidecars: [{name: mesh, port: 15021}, {name: agent}]}")
     probes = {one.name: one.probes for one in template.containers}
     assert {name: set(of) for name, of in probes.items()} == {
@@ -207,11 +207,11 @@ class ManagedCgroup(FakePodCgroup):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.told: list[dict[str, str]] = []
+        self.reported: list[dict[str, str]] = []
 
     def manage_controls(self, container_id: str, wanted: Mapping[str, str]) -> None:
         """Remembered."""
-        self.told.append(dict(wanted))
+        self.reported.append(dict(wanted))
 
 
 @pytest.mark.parametrize(("least", "swap"), [(MIB, {"memory.swap.max": "0"}), (None, {})])
@@ -227,4 +227,4 @@ def test_systemd_knows_that_there_is_no_swap(tmp_path: Path, least: int | None, 
     pod.start(made)
     log.close()
     given = {} if least is None else {"memory.min": str(least)}
-    assert cgroup.told == [{**given, "memory.oom.group": "1", **swap}]
+    assert cgroup.reported == [{**given, "memory.oom.group": "1", **swap}]

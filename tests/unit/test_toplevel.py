@@ -71,7 +71,7 @@ def test_where_the_cache_takes_no_file_another_folder_does(
     assert found is not None and Path(found[1]).parent == tmp_path
 
 
-def test_where_no_folder_takes_one_the_place_is_told(
+def test_where_no_folder_takes_one_the_place_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a disk that is full or read-only the line still says where it happened."""

@@ -84,7 +84,7 @@ def test_a_footprint_of_a_file_goes_with_the_variant(tmp_path: Path) -> None:
         ("variants.at-once.pod.freezer.grace=soon", "pod.freezer.grace: 'soon' is not a duration (in variant"),
     ],
 )
-def test_a_wrong_set_of_a_variant_is_told(setting: str, what: str) -> None:
+def test_a_wrong_set_of_a_variant_is_reported(setting: str, what: str) -> None:
     """As any other `--set`."""
     with pytest.raises(EmuError) as caught:
         read_scenario(TEXT, "f.yaml", [setting])
@@ -112,7 +112,7 @@ def test_a_wrong_set_of_a_variant_is_told(setting: str, what: str) -> None:
         ("variants.at-once.pod", "variants.at-once.containers.ap", "there is no 'ap' in containers", "app"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_its_place(old: str, new: str, what: str, fix: str) -> None:
+def test_what_is_wrong_is_reported_with_its_place(old: str, new: str, what: str, fix: str) -> None:
     """File, line and key of the change itself, the cause, and a way out; before anything is started."""
     assert old in TEXT
     with pytest.raises(EmuError) as caught:

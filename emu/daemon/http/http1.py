@@ -353,7 +353,7 @@ def date() -> bytes:
 
 
 def answer_head(status: int, length: int, extra: bytes = b"", connection: bytes = b"", minor: int = 1) -> bytes:
-    """The head of our own answer; `extra` is whole header lines, `connection` that header's value if any.
+    """The head of emu's own answer; `extra` is whole header lines, `connection` that header's value if any.
 
     The order is that of Go's net/http: the handler's own headers, then Date, Content-Length, Connection.
     """

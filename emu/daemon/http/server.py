@@ -43,7 +43,7 @@ class Server(Registry):
 
     async def listen(self, host: str, port: int, backlog: int, tls: ssl.SSLContext | None = None) -> int:
         """Open the port (0 is any) and return its number."""
-        # A socket of our own: given a name, uvloop would start threads to resolve it, and keep them.
+        # Its own socket: given a name, uvloop would start threads to resolve it, and keep them.
         listener = socket.create_server((host, port), backlog=backlog)
         self._listener = await asyncio.get_running_loop().create_server(
             lambda: ServerConnection(self, self._exchanges), sock=listener, backlog=backlog, ssl=tls

@@ -25,13 +25,13 @@ CHUNK = 16 << 20
 EXECUTABLE = "/usr/local/lib/emu/executable"
 """A file of random bytes in our image that stands for the other binary's."""
 OWN_EVERY_S = 0.05
-"""How old a reading of our own memory may be."""
+"""How old a reading of its own memory may be."""
 OWN_EVERY = 16
 """… and how many requests may have come since."""
 CODE_EVERY_S = 0.001
 """Requests closer together than this share one look at the code."""
 OWN_CODE_BYTES = 2_500_000
-"""What serving takes of our own executables (`emu calibrate` measured it); it counts towards the profile's."""
+"""What serving takes of its own executables (`emu calibrate` measured it); it counts towards the profile's."""
 FEW_FAULTS = 4
 """A pass over the code with no more reads from the disk than this went through."""
 TURN_S = 5.0
@@ -154,7 +154,7 @@ class Weight:
         self._policy.left(bodied, hung_up)
 
     def own_fell(self, waiting: int, now: float) -> None:
-        """We gave memory of our own back: hold as much more."""
+        """Its own memory was given back: hold as much more."""
         self._read_own(now)
         self._hold(waiting, now)
 

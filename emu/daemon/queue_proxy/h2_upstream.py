@@ -28,7 +28,7 @@ HTTP1_WORDS = (
     "note that the frame header looked like an HTTP/1.1 header"
 )
 """What x/net says of a server that answers in HTTP/1."""
-STREAMS_UNTIL_TOLD = 100
+STREAMS_BEFORE_SETTINGS = 100
 """Streams opened before the app's SETTINGS say how many (x/net, initialMaxConcurrentStreams)."""
 LAST_STREAM = (1 << 31) - 3
 
@@ -141,7 +141,7 @@ class AppConnection(Connection):
     @property
     def has_room(self) -> bool:
         """Whether one more stream may be opened now."""
-        most = STREAMS_UNTIL_TOLD if self.peer_streams is None else self.peer_streams
+        most = STREAMS_BEFORE_SETTINGS if self.peer_streams is None else self.peer_streams
         return len(self.streams) < most and not (self.leaving or self.closed) and self.newest < LAST_STREAM
 
     def ask(self, block: bytes, asker: StreamAsker, end: bool) -> AppStream:

@@ -10,7 +10,7 @@ from emu.study.model.instances import Instance
 from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
-_WORTH_TELLING = 1 << 20
+_WORTH_A_WORD = 1 << 20
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
@@ -39,7 +39,7 @@ def _left_behind(study: Study, summary: dict[str, Any]) -> list[str]:
     whole = summary["pod"]["file_end_bytes"]
     living = {one.container for one in study.instances if not one.completed}
     held = [summary["containers"][name]["file_end_bytes"] or 0 for name in study.containers if name in living]
-    if whole is None or whole - sum(held) < _WORTH_TELLING:
+    if whole is None or whole - sum(held) < _WORTH_A_WORD:
         return []
     return [
         f"{format_bytes(whole - sum(held))} of page cache outlived the init containers that touched it first: their "

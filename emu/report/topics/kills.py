@@ -21,7 +21,7 @@ _PARTS = {
     "kernel": "kernel memory",
     "sock": "socket buffers",
 }
-WORTH_TELLING = 0.02
+WORTH_A_WORD = 0.02
 """Where at least this share of the requests in flight had not been accepted, that is said."""
 _KERNEL = {
     "slab_reclaimable": "slab that could be reclaimed",
@@ -75,7 +75,7 @@ def kill_headline(study: Study) -> str:
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
         text += f" while {first.in_flight:,} {waited} waiting for an answer"
-        if (first.in_backlog or 0) >= WORTH_TELLING * first.in_flight:
+        if (first.in_backlog or 0) >= WORTH_A_WORD * first.in_flight:
             text += f", {first.in_backlog:,} of them not accepted yet"
     text += "; the container lived on" if first.child else ""
     others = [kill for kill in _one_each(study.kills) if kill.container != first.container]

@@ -83,7 +83,7 @@ def end_figures(study: Study, lines: list[Timeline], end_s: float) -> dict[str, 
     return {**ends, "anon_start_bytes": start, "anon_growth_bytes": grown}
 
 
-WORTH_TELLING = 2**20
+WORTH_A_WORD = 2**20
 """Less traffic than this is noise of starting up."""
 KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
@@ -157,7 +157,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
 
 
 def _churned(figures: dict[str, Any]) -> bool:
-    return (figures["refault_bytes"] or 0) >= WORTH_TELLING
+    return (figures["refault_bytes"] or 0) >= WORTH_A_WORD
 
 
 def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
@@ -173,7 +173,7 @@ def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
 
 def _swap(name: str, figures: dict[str, Any]) -> str:
     peak, out, back = figures["swap_peak_bytes"], figures["swap_io_write_bytes"], figures["swap_io_read_bytes"]
-    if max(peak or 0, out or 0) < WORTH_TELLING:
+    if max(peak or 0, out or 0) < WORTH_A_WORD:
         return ""
     parts = []
     if out is not None:
@@ -195,9 +195,9 @@ def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
     events = figures["memory_events"]
     if not events["max"] or events["oom"] != 0:
         return []
-    ways = ["dropping page cache"] if _churned(figures) or (figures["file_peak_bytes"] or 0) >= WORTH_TELLING else []
-    ways += ["dropping reclaimable slab"] if (figures["slab_reclaimable_peak_bytes"] or 0) >= WORTH_TELLING else []
-    ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_TELLING else []
+    ways = ["dropping page cache"] if _churned(figures) or (figures["file_peak_bytes"] or 0) >= WORTH_A_WORD else []
+    ways += ["dropping reclaimable slab"] if (figures["slab_reclaimable_peak_bytes"] or 0) >= WORTH_A_WORD else []
+    ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_A_WORD else []
     by = f" by {listed(ways)}" if ways else ""
     return [
         f"{name} touched its limit {often(events['max'])} (memory.events max) and the kernel made room each time"

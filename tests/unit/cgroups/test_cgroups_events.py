@@ -51,7 +51,7 @@ def test_the_delta_of_an_events_file(tmp_path: Path) -> None:
         assert watcher.changed(fd) is None
 
 
-def test_a_watcher_forgets_what_it_is_told_to(tmp_path: Path) -> None:
+def test_a_watcher_forgets_what_it_should(tmp_path: Path) -> None:
     """Discarding closes the file; a file that cannot be read is never watched."""
     path = tmp_path / "memory.events"
     path.write_text("oom 0\n")

@@ -18,7 +18,7 @@ def test_an_absent_file_in_a_cgroup_that_is_there(tmp_path: Path) -> None:
         files.read(tmp_path / "memory.peak")
 
 
-def test_a_removed_cgroup_is_told_from_an_absent_file(tmp_path: Path) -> None:
+def test_a_removed_cgroup_is_no_absent_file(tmp_path: Path) -> None:
     """The same ENOENT with its directory gone says that the cgroup is gone."""
     with pytest.raises(errors.CgroupGone):
         files.read_or_none(tmp_path / "gone" / "memory.peak")

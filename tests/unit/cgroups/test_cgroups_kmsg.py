@@ -31,7 +31,7 @@ class Device:
 
 @pytest.fixture
 def device() -> Iterator[Device]:
-    """A kernel log of our own."""
+    """A made-up kernel log."""
     made = Device()
     yield made
     os.close(made.reading)

@@ -132,7 +132,7 @@ def test_a_kernel_without_cpusets() -> None:
     assert (only.swap_usage_bytes, only.swap_limit_bytes) == (0, 0)
 
 
-def test_dmesg_and_kmsg_tell_the_same() -> None:
+def test_dmesg_and_kmsg_have_the_same_lines() -> None:
     """The transport changes nothing but the record's number."""
     for log in ("debian-6.1/dmesg-container-and-pod-oom.txt", "debian-6.1/kmsg-memcg-oom.txt"):
         first = parse_oom(captured(log))[0]
@@ -154,7 +154,7 @@ def test_a_kill_line_without_its_block() -> None:
 
 
 def test_a_captured_burst_of_kills() -> None:
-    """After the tenth report in five seconds four kills come bare; the next report tells that four were held back."""
+    """After the tenth report in five seconds four kills come bare; the next report says that four were held back."""
     log = scan_oom(captured("uml-6.1/kmsg-rate-limited.txt"))
     assert [found.complete for found in log.kills] == [True] * 2 + [False] * 4 + [True]
     assert [found.oom_memcg for found in log.kills] == ["/burst"] * 2 + [None] * 4 + ["/burst"]
@@ -171,7 +171,7 @@ def test_a_kill_is_given_as_soon_as_its_line_comes() -> None:
     assert kill_seen is not None and kill_seen.complete
 
 
-def test_interleaved_blocks_are_told_apart_by_who_printed() -> None:
+def test_interleaved_blocks_are_kept_apart_by_who_printed() -> None:
     """With the caller noted, each kill gets its own block."""
     a, b = lines(report(7, "/a", kb=4096), caller="T7"), lines(report(8, "/b", kb=8192), caller="T8")
     kills = parse_oom([record for pair in zip(a, b, strict=True) for record in pair])

@@ -70,7 +70,7 @@ def test_memory_events_of_an_old_kernel_have_no_group_kills() -> None:
 
 
 def test_events_since_an_earlier_reading() -> None:
-    """The rise of each count; one that is not told stays untold."""
+    """The rise of each count; one that is not there stays None."""
     before, after = parse.parse_events("oom 1\noom_kill 1\n"), parse.parse_events("oom 2\noom_kill 4\n")
     assert after.since(before) == MemoryEvents(oom=1, oom_kill=3)
 
@@ -85,10 +85,10 @@ def test_no_limit_is_neither_a_number_nor_none() -> None:
 
 def test_io_stat_by_device() -> None:
     """Bytes and requests of each device."""
-    told = parse.parse_io_stat(text("io.stat"))
-    assert list(told) == ["98:0"]
-    assert told["98:0"].rbytes == 8389632
-    assert told["98:0"].wios == 68
+    reported = parse.parse_io_stat(text("io.stat"))
+    assert list(reported) == ["98:0"]
+    assert reported["98:0"].rbytes == 8389632
+    assert reported["98:0"].wios == 68
 
 
 def test_io_stat_of_no_io_is_empty() -> None:
@@ -98,9 +98,9 @@ def test_io_stat_of_no_io_is_empty() -> None:
 
 def test_io_stat_with_a_device_that_lost_its_newline() -> None:
     """Some kernels write an idle device without a newline: the next one's numbers are not taken for its own."""
-    told = parse.parse_io_stat("7:0 254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n")
-    assert told["7:0"].rbytes is None
-    assert told["254:0"].rbytes == 4096
+    reported = parse.parse_io_stat("7:0 254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0\n")
+    assert reported["7:0"].rbytes is None
+    assert reported["254:0"].rbytes == 4096
 
 
 def test_io_max_reads_back_as_it_is_written() -> None:
@@ -119,11 +119,11 @@ def test_cpu_files() -> None:
 
 def test_pressure() -> None:
     """PSI: shares in per cent, the total in microseconds; a line that is not there is `None`."""
-    told = parse.parse_pressure(
+    reported = parse.parse_pressure(
         "some avg10=85.10 avg60=2.00 avg300=0.00 total=3902\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=12\n"
     )
-    assert told.some == PressureLine(85.1, 2.0, 0.0, 3902)
-    assert told.full is not None and told.full.total_usec == 12
+    assert reported.some == PressureLine(85.1, 2.0, 0.0, 3902)
+    assert reported.full is not None and reported.full.total_usec == 12
     assert parse.parse_pressure("some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n").full is None
 
 

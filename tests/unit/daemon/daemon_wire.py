@@ -24,7 +24,7 @@ REQUIRED = {**BASE, "QUEUE_SERVING_TLS_PORT": "8112", "USER_PORT": "1", "EMU_DRA
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The condition's value as soon as it is true; AssertionError, telling what, after the deadline."""
+    """The condition's value as soon as it is true; AssertionError, saying what, after the deadline."""
     until = time.monotonic() + DEADLINE_S
     while not (value := condition()):
         assert time.monotonic() < until, f"never came: {what}"
@@ -232,7 +232,7 @@ class Daemon:
                 return int(line.split()[1]) * 1024
         raise AssertionError(f"no {field} in status")
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         """Write a line to its standard input."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{line}\n")

@@ -40,7 +40,7 @@ def test_healthz_is_200(app: Daemon) -> None:
 
 
 def test_a_request_makes_the_app_unhealthy(app: Daemon) -> None:
-    """For ever or for so long; only /healthz tells of it, other requests are answered as before."""
+    """For ever or for so long; only /healthz shows it, other requests are answered as before."""
     assert ask(app, Work(unhealthy_for=None))[0].status == 200
     assert health(app) == (503, b"unhealthy\n")
     assert ask(app, Work())[0].status == 200
@@ -94,7 +94,7 @@ def test_a_child_holds_memory_in_the_apps_place(app: Daemon) -> None:
 
 
 def test_a_child_that_is_killed_makes_a_500_and_the_app_lives(app: Daemon) -> None:
-    """The answer tells the child's fate."""
+    """The answer has the child's fate."""
     wire = app.connect()
     wire.send(f"GET /?{Work(hold=4 * MIB, sleep=600, child=True).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     child = wait_for(lambda: _children(app), "a child")[0]
@@ -115,7 +115,7 @@ def _resident(pid: int) -> int:
 
 
 def test_a_file_is_read_without_growing_by_it(app: Daemon, tmp_path: Path) -> None:
-    """The bytes read are told, and only the page cache holds them."""
+    """The bytes read are reported, and only the page cache holds them."""
     (tmp_path / "weights").write_bytes(b"x" * (32 * MIB + 5))
     ask(app, Work(read_file="weights"))
     before = app.memory("RssAnon")

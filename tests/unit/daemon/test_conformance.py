@@ -77,7 +77,7 @@ def test_a_sheet_of_strings_is_read_as_it_is_written() -> None:
 
 
 def test_a_target_is_played_what_it_can_be(shared: tuple[Daemon, FakeApp]) -> None:
-    """Cases that need other settings are skipped; what differs is told."""
+    """Cases that need other settings are skipped; what differs is reported."""
     daemon, app = shared
     app.close()
     skipped: list[str] = []

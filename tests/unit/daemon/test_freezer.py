@@ -203,7 +203,7 @@ def test_an_ended_container_does_not_keep_the_others_from_being_paused(running: 
 
 
 def test_knatives_habit_is_200_after_a_failure(pods: Path, method: FakeMethod, tmp_path: Path) -> None:
-    """And what was frozen before the failure stays frozen; the journal tells the truth."""
+    """And what was frozen before the failure stays frozen; the journal has the truth."""
     method.broken.add("sidecar")
     running = Running(pods, method, tmp_path, mode="knative")
     assert running.ask(PAUSE) == (200, "")
@@ -213,10 +213,10 @@ def test_knatives_habit_is_200_after_a_failure(pods: Path, method: FakeMethod, t
     running.close()
 
 
-def test_a_daemon_that_was_started_anew_finds_what_is_frozen(
+def test_a_restarted_daemon_finds_what_is_frozen(
     pods: Path, method: FakeMethod, running: Running, tmp_path: Path
 ) -> None:
-    """From the kernel, not from its memory: status tells it, and a resume works."""
+    """From the kernel, not from its memory: status shows it, and a resume works."""
     running.ask(PAUSE)
     (tmp_path / "second").mkdir()
     second = Running(pods, method, tmp_path / "second")
@@ -229,7 +229,7 @@ def test_a_daemon_that_was_started_anew_finds_what_is_frozen(
     second.close()
 
 
-def test_the_pods_file_is_read_anew_when_it_changes(running: Running, pods: Path, method: FakeMethod) -> None:
+def test_the_pods_file_is_read_again_when_it_changes(running: Running, pods: Path, method: FakeMethod) -> None:
     """A container's next instance is the one that is paused; a file that cannot be read is 500, not an old answer."""
     running.ask(PAUSE)
     method.frozen.clear()
@@ -379,7 +379,7 @@ def test_a_body_that_is_no_action(running: Running, body: bytes) -> None:
 
 
 def test_a_container_that_cannot_be_read(tmp_path: Path) -> None:
-    """The daemon starts, and tells of the other pods; that one is unknown. A pause of it fails."""
+    """The daemon starts, and reports the other pods; that one is unknown. A pause of it fails."""
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.mkdir()
     (good / "cgroup.events").write_text("populated 1\nfrozen 1\n")

@@ -214,7 +214,7 @@ def test_a_resume_that_keeps_failing_is_said(
     assert again.read_head().status == 200
 
 
-def test_a_daemon_that_was_started_anew_is_asked_again(
+def test_a_restarted_daemon_is_asked_again(
     start: Callable[..., Daemon], freezer: FakeFreezer, fake_app: FakeApp
 ) -> None:
     """The old connection breaks; a new one is made, and the request is served."""
@@ -258,7 +258,7 @@ def test_an_app_that_is_not_ready_is_not_paused(
         freezer.until("resume", "pause")
 
 
-def test_told_to_end_it_resumes_the_app(
+def test_asked_to_end_it_resumes_the_app(
     start: Callable[..., Daemon], freezer: FakeFreezer, fake_app: FakeApp
 ) -> None:
     """So that the app hears its own SIGTERM."""

@@ -39,7 +39,7 @@ class _Service(grpc.GenericRpcHandler):
         }.get(call.method)
 
     def _fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.set_trailing_metadata((("why", "told"),))
+        context.set_trailing_metadata((("why", "reported"),))
         context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
         return b""
 
@@ -97,7 +97,7 @@ class TestGrpc:
             channel.unary_unary("/t.T/Fail")(b"", timeout=DEADLINE_S)
         call: Any = failed.value
         assert (call.code(), call.details()) == (grpc.StatusCode.NOT_FOUND, "no such thing")
-        assert dict(call.trailing_metadata())["why"] == "told"
+        assert dict(call.trailing_metadata())["why"] == "reported"
 
     def test_streams_larger_than_every_window_pass_both_ways(self, channel: grpc.Channel) -> None:
         """Ten MiB each way."""

@@ -113,8 +113,8 @@ def test_a_phase_after_answers_begins_when_all_before_have_ended(runs: Runs, app
     sent = [record["sent"] for record in runs.records("sent") if record["phase"] == "after"]
     assert len(sent) == 2
     assert min(sent) >= last_slow + BREATH_S
-    told = [line for line in load.lines if "began" in line or "ended" in line]
-    assert [line.get("began") or line.get("ended") for line in told] == ["slow", "slow", "after", "after"]
+    reported = [line for line in load.lines if "began" in line or "ended" in line]
+    assert [line.get("began") or line.get("ended") for line in reported] == ["slow", "slow", "after", "after"]
 
 
 def test_what_is_open_at_the_end_is_unanswered(runs: Runs, fake_app: FakeApp) -> None:

@@ -54,7 +54,7 @@ def test_a_phase_ends_once_so_many_were_answered(runs: Runs, app: Daemon) -> Non
     assert said(load, "ended")[0]["met"] is True
 
 
-def test_a_phase_ends_when_it_is_told_what_happened(runs: Runs, app: Daemon) -> None:
+def test_a_phase_ends_when_its_condition_is_met(runs: Runs, app: Daemon) -> None:
     """What happens to the pod others see; a pause sends nothing while it waits for it."""
     load = runs.start(
         app.port,
@@ -64,13 +64,13 @@ def test_a_phase_ends_when_it_is_told_what_happened(runs: Runs, app: Daemon) -> 
     )
     wait_for(lambda: said(load, "began"), "the first phase")
     assert not runs.out.exists() or not runs.records("sent")
-    load.tell(json.dumps({"met": "wait"}))
+    load.send(json.dumps({"met": "wait"}))
     assert load.wait() == 0
     assert [record["phase"] for record in runs.records("sent")] == ["go"] * 3
     assert [line["met"] for line in said(load, "ended")] == [True, None]
 
 
-def test_requests_go_to_the_pods_that_it_is_told_of(runs: Runs, app: Daemon, fake_app: FakeApp) -> None:
+def test_requests_go_to_the_pods_that_it_knows(runs: Runs, app: Daemon, fake_app: FakeApp) -> None:
     """The record names the pod; once there are none, they go to the place itself again, where nobody listens here."""
     fake_app.close()
     load = runs.start(
@@ -82,11 +82,11 @@ def test_requests_go_to_the_pods_that_it_is_told_of(runs: Runs, app: Daemon, fak
     )
     wait_for(lambda: said(load, "began"), "the first phase")
     pods = (Endpoint("127.0.0.1", app.port, pod="app-1"),)
-    load.tell(Route("127.0.0.1", fake_app.port, pods).to_line().rstrip())
-    load.tell(json.dumps({"met": "wait"}))
+    load.send(Route("127.0.0.1", fake_app.port, pods).to_line().rstrip())
+    load.send(json.dumps({"met": "wait"}))
     wait_for(lambda: runs.out.exists() and len(runs.records("done")) == 3, "they are answered")
-    load.tell(Route("127.0.0.1", fake_app.port).to_line().rstrip())
-    load.tell(json.dumps({"met": "direct"}))
+    load.send(Route("127.0.0.1", fake_app.port).to_line().rstrip())
+    load.send(json.dumps({"met": "direct"}))
     assert load.wait() == 0
     assert [record["pod"] for record in runs.records("sent")] == ["app-1"] * 3 + [""] * 2
     assert [record["status"] for record in runs.records("done")] == [200] * 3 + [None] * 2

@@ -1,4 +1,4 @@
-"""The ports that tell of queue-proxy: the autoscaler's message each second, Prometheus where it is asked for."""
+"""The ports with queue-proxy's figures: the autoscaler's message each second, Prometheus where it is asked for."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def test_prometheus_only_where_it_is_asked_for(queue_proxy: StartProxy, fake_app
     to_app.send(b"HTTP/1.1 204 No Content\r\n\r\n")
     assert wire.read_head().status == 204
 
-    def told() -> str | None:
+    def reported() -> str | None:
         head, body = page.ask(GET % b"/metrics")
         assert head.get("content-type").startswith("text/plain; version=0.0.4")
         return body.decode() if b"kn_serving_invocation_duration_seconds_count" in body else None
 
-    text = wait_for(told, "the request in the histogram")
+    text = wait_for(reported, "the request in the histogram")
     assert 'kn_serving_invocation_duration_seconds_count{http_response_status_code="204",otel_scope_name=' in text
     assert 'kn_serving_queue_depth{otel_scope_name="knative.dev/serving/pkg/queue"' in text
     assert 'kn_revision_name="app-00001"' in text

@@ -525,7 +525,7 @@ class TestTimeouts:
     def test_a_chunked_answer_that_has_begun_ends_cleanly_with_the_text(
         self, queue_proxy: StartProxy, fake_app: FakeApp
     ) -> None:
-        """Status 200, and the client cannot tell."""
+        """Status 200, and the client cannot see it."""
         client = queue_proxy(REVISION_TIMEOUT_SECONDS=1).connect()
         client.send(GET)
         app, _ = serve_one(fake_app, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")

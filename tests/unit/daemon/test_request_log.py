@@ -96,7 +96,7 @@ class TestTemplate:
             "{{template .A}}",
         ],
     )
-    def test_what_is_no_template_is_told(self, template: str) -> None:
+    def test_what_is_no_template_is_reported(self, template: str) -> None:
         """When it is read, not when it is used."""
         with pytest.raises(TemplateError):
             parse(template)
@@ -113,7 +113,7 @@ class TestTemplate:
             "{{slice .Request.Method 2 9}}",
         ],
     )
-    def test_what_fails_on_the_values_is_told(self, template: str) -> None:
+    def test_what_fails_on_the_values_is_reported(self, template: str) -> None:
         """When it is used."""
         with pytest.raises(TemplateError):
             render(parse(template), VALUES)

@@ -20,7 +20,7 @@ def test_an_event_is_one_json_line_with_who_and_when() -> None:
     assert isinstance(line["t"], float)
 
 
-def test_what_happens_often_is_told_seldom_with_its_number() -> None:
+def test_what_happens_often_is_logged_seldom_with_its_number() -> None:
     """Ten in a row make one line; the next one that is logged says how many were not."""
     read, write = os.pipe()
     log = Log("queue-proxy", write)

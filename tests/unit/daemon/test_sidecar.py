@@ -1,4 +1,4 @@
-"""The stand-in for a sidecar: as slow and as heavy as it is told, and there for a probe."""
+"""The stand-in for a sidecar: as slow and as heavy as configured, and there for a probe."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_it_holds_what_it_is_told_and_listens_then(stack: ExitStack) -> None:
+def test_it_holds_what_is_configured_and_listens_then(stack: ExitStack) -> None:
     """Not before it has taken as long as it should; every page of it is there."""
     env = {"PORT": "0", HOLD_VARIABLE: str(HOLD_BYTES), START_VARIABLE: "0.3"}
     sidecar = stack.enter_context(closing(Daemon("emu.daemon.app.sidecar", [], env)))

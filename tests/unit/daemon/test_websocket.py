@@ -1,4 +1,4 @@
-"""Websockets of our own: the app's echo and the load generator's conversation, against each other and torn frames."""
+"""emu's websockets: the app's echo and the load generator's conversation, against each other and torn frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mechanism: memory that is really there, and really given back; a queue-proxy that weighs what it is told."""
+"""The mechanism: memory that is really there, and really given back; a queue-proxy that weighs what is configured."""
 
 from __future__ import annotations
 

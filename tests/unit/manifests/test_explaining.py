@@ -146,8 +146,8 @@ def test_the_exit_status_is_2_where_anything_is_refused(tmp_path: Path) -> None:
     assert run(main, ["explain", str(good)]).exit_code == 0
     refused = run(main, ["explain", str(bad)])
     assert (refused.exit_code, "expected 6s <= 5s <= 1h0m0s" in refused.output) == (2, True)
-    told = run(main, ["explain", "--json", str(bad)])
-    assert (told.exit_code, json.loads(told.output)["objects"][0]["accepted"]) == (2, False)
+    reported = run(main, ["explain", "--json", str(bad)])
+    assert (reported.exit_code, json.loads(reported.output)["objects"][0]["accepted"]) == (2, False)
 
 
 _ATOMS = st.one_of(

@@ -17,7 +17,7 @@ def test_the_first_request_is_reported_at_once_and_not_twice() -> None:
     assert reporter.report(3.25) == pytest.approx(2.0)
 
 
-def test_idleness_is_told_once_and_then_there_is_nothing_to_tell() -> None:
+def test_idleness_is_reported_once() -> None:
     """A whole second without a request is a 0; the next request is a first one again."""
     reporter = Reporter(0.0)
     reporter.arrived(0.5)
@@ -28,7 +28,7 @@ def test_idleness_is_told_once_and_then_there_is_nothing_to_tell() -> None:
     assert reporter.arrived(4.0)
 
 
-def test_a_request_that_goes_on_keeps_being_told() -> None:
+def test_a_request_that_goes_on_is_reported_again_and_again() -> None:
     """One under way for a long time is one in each second."""
     reporter = Reporter(0.0)
     reporter.arrived(0.0)

@@ -8,19 +8,19 @@ from hypothesis import strategies as st
 
 from emu.policy.averages import Average, Maximum, WeightedAverage
 
-TOLD = list[tuple[float, float]]
+REPORTED = list[tuple[float, float]]
 
 
-def average(window_s: float, told: TOLD, at: float) -> float | None:
+def average(window_s: float, reported: REPORTED, at: float) -> float | None:
     """What an average says at a time, after all these values."""
     one = Average(window_s)
-    for now, value in told:
+    for now, value in reported:
         one.record(now, value)
     return one.value(at)
 
 
 @pytest.mark.parametrize(
-    ("told", "at", "wanted"),
+    ("reported", "at", "wanted"),
     [
         ([], 5.0, None),
         ([(0.0, 3.0)], 0.5, 3.0),
@@ -37,23 +37,23 @@ def average(window_s: float, told: TOLD, at: float) -> float | None:
         ([(0.0, 1.0), (1.0, 0.0), (2.0, 0.0)], 2.0, 0.333333),
     ],
 )
-def test_an_average_is_over_the_time_that_has_data(told: TOLD, at: float, wanted: float | None) -> None:
-    """Given what was told in a window of 6 s: the average, or none."""
-    assert average(6.0, told, at) == wanted
+def test_an_average_is_over_the_time_that_has_data(reported: REPORTED, at: float, wanted: float | None) -> None:
+    """Given what was reported in a window of 6 s: the average, or none."""
+    assert average(6.0, reported, at) == wanted
 
 
 @given(st.lists(st.tuples(st.floats(0, 40), st.floats(0, 5)), max_size=60), st.floats(0, 60))
-def test_an_average_is_never_below_zero_or_above_all_that_was_told(told: TOLD, at: float) -> None:
+def test_an_average_is_never_below_zero_or_above_all_that_was_reported(reported: REPORTED, at: float) -> None:
     """Whatever was recorded and whenever it is asked."""
-    found = average(6.0, sorted(told), at)
-    assert found is None or 0 <= found <= sum(value for _, value in told) + 1e-6
+    found = average(6.0, sorted(reported), at)
+    assert found is None or 0 <= found <= sum(value for _, value in reported) + 1e-6
 
 
-def test_once_a_window_of_zeros_was_told_the_average_is_zero() -> None:
-    """Scrapes keep telling zeros of a pod that nobody asks: a window after the last request nothing is left of it."""
-    told = [(0.5, 40.0), *((t + 0.5, 0.0) for t in range(1, 7))]
-    assert average(6.0, told[:-1], 5.9) != 0.0
-    assert average(6.0, told, 6.9) == 0.0
+def test_after_a_window_of_zeros_the_average_is_zero() -> None:
+    """Scrapes report zeros of a pod without requests: a window after the last request nothing is left of it."""
+    reported = [(0.5, 40.0), *((t + 0.5, 0.0) for t in range(1, 7))]
+    assert average(6.0, reported[:-1], 5.9) != 0.0
+    assert average(6.0, reported, 6.9) == 0.0
 
 
 def test_a_maximum_holds_for_its_slots() -> None:

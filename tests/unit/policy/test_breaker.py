@@ -57,7 +57,7 @@ def test_zero_is_no_limit() -> None:
 
 
 def test_a_negative_limit_is_an_error() -> None:
-    """It tells the value and what would do."""
+    """It names the value and what would do."""
     with pytest.raises(ValueError, match="containerConcurrency is -1"):
         Breaker(-1)
 

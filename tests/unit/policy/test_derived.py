@@ -56,7 +56,7 @@ def values(
         ((1, 37), None, None, "memoryThrottlingFactor is not set", "from 1.37"),
     ],
 )  # fmt: skip
-def test_memory_high_is_told_with_its_formula(
+def test_memory_high_is_reported_with_its_formula(
     version: Version, factor: float | None, high: int | None, how: str, rules: str
 ) -> None:
     """Each version's own, and the versions that have it."""

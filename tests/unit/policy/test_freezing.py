@@ -99,7 +99,7 @@ def test_a_pause_whose_outcome_is_not_known_counts_as_frozen() -> None:
 
 
 def test_a_failed_resume_is_retried_with_back_off_and_then_said() -> None:
-    """Nobody waits longer than the rule's patience, and the words tell why."""
+    """Nobody waits longer than the rule's patience, and the words say why."""
     machine = frozen(FreezeRule(0.0, check=False, retry_first_s=1.0, retry_most_s=4.0, patience_s=5.0))
     machine.arrive("a", 100.0)
     waits = []
@@ -174,7 +174,7 @@ def test_probes_wake_nobody_and_are_answered_for_a_frozen_app() -> None:
 
 
 @pytest.mark.parametrize("asked", ["frozen", "pausing"])
-def test_told_to_end_it_resumes_the_app_and_pauses_it_no_more(asked: str) -> None:
+def test_asked_to_end_it_resumes_the_app_and_pauses_it_no_more(asked: str) -> None:
     """So that the app can finish and hear its own SIGTERM; it goes on trying without anybody waiting."""
     machine = frozen() if asked == "frozen" else running(QUICK)
     actions = machine.stop()
@@ -221,7 +221,7 @@ class Interleavings(RuleBasedStateMachine):
         self.do(self.machine.begin())
 
     def do(self, actions: list[Command | Forward[int] | Refuse[int]]) -> None:
-        """Do as told, and check that it may be done."""
+        """Do as asked, and check that it may be done."""
         for action in actions:
             if isinstance(action, Forward):
                 assert not self.frozen, "forwarded to a frozen app"
@@ -313,7 +313,7 @@ class Interleavings(RuleBasedStateMachine):
             self.do(self.machine.pause_failed(self.now, "no", certain=not (lost or done)))
 
     @rule()
-    def told_to_end(self) -> None:
+    def asked_to_end(self) -> None:
         """Now and then."""
         if self.number > 6:
             self.do(self.machine.stop())

@@ -138,7 +138,7 @@ def test_restart_policy(policy: RestartPolicy, exit_code: int, phase: str) -> No
     assert state.phase == phase
 
 
-def test_pod_view_tells_what_kubectl_would() -> None:
+def test_pod_view_shows_what_kubectl_would() -> None:
     """ContainerCreating, then Running, OOMKilled at the first exit, CrashLoopBackOff while the next waits."""
     app = readiness(started(ContainerState(), 0.0), True)
     proxy = ContainerState()

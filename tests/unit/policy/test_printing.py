@@ -18,23 +18,23 @@ def _at(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _state(told: dict[str, Any]) -> State:
-    if "running" in told:
+def _state(reported: dict[str, Any]) -> State:
+    if "running" in reported:
         return Running()
-    if ended := told.get("terminated"):
+    if ended := reported.get("terminated"):
         return Terminated(ended.get("exitCode", 0), ended.get("reason", ""), ended.get("signal", 0))
-    return Waiting((told.get("waiting") or {}).get("reason", ""))
+    return Waiting((reported.get("waiting") or {}).get("reason", ""))
 
 
-def _container(told: dict[str, Any], sidecars: set[str]) -> Container:
-    last = (told.get("lastState") or {}).get("terminated")
+def _container(reported: dict[str, Any], sidecars: set[str]) -> Container:
+    last = (reported.get("lastState") or {}).get("terminated")
     return Container(
-        _state(told.get("state") or {}),
-        told.get("ready", False),
-        told.get("restartCount", 0),
+        _state(reported.get("state") or {}),
+        reported.get("ready", False),
+        reported.get("restartCount", 0),
         _at(last["finishedAt"]) if last and last.get("finishedAt") else None,
-        bool(told.get("started")),
-        told["name"] in sidecars,
+        bool(reported.get("started")),
+        reported["name"] in sidecars,
     )
 
 

@@ -23,7 +23,7 @@ from emu.policy.probing import (
 OUTCOMES: dict[str, Outcome] = {"+": "success", "-": "failure", "?": "error"}
 
 
-def tell(state: ContainerProbes, kind: Kind, answers: str, now: float = 0.0) -> ContainerProbes:
+def answer(state: ContainerProbes, kind: Kind, answers: str, now: float = 0.0) -> ContainerProbes:
     """Answer a probe so many times: + success, - failure, ? no answer to be had."""
     for sign in answers:
         state = answered(state, kind, OUTCOMES[sign], now)
@@ -68,7 +68,7 @@ def test_without_probes_a_container_is_ready_once_it_runs() -> None:
 )
 def test_three_failures_in_a_row_doom_a_container(kind: Kind, answers: str, doomed: bool) -> None:
     """Of liveness and startup; a success resets the count, an answer that could not be had counts for nothing."""
-    state = tell(begin({kind: ProbeRule()}, 0.0), kind, answers)
+    state = answer(begin({kind: ProbeRule()}, 0.0), kind, answers)
     assert (state.doomed == kind) is doomed
 
 
@@ -79,7 +79,7 @@ def test_three_failures_in_a_row_doom_a_container(kind: Kind, answers: str, doom
 def test_readiness_turns_at_its_thresholds(answers: str, ready: bool) -> None:
     """Not ready at first; two successes make it so, two failures undo it, single ones change nothing."""
     rule = ProbeRule(success_threshold=2, failure_threshold=2)
-    assert tell(begin({"readiness": rule}, 0.0), "readiness", answers).ready is ready
+    assert answer(begin({"readiness": rule}, 0.0), "readiness", answers).ready is ready
 
 
 def test_the_startup_probe_holds_back_the_others() -> None:
@@ -141,15 +141,15 @@ def test_an_eager_probe_is_asked_often_until_it_succeeds() -> None:
 def test_a_doomed_container_is_asked_nothing_more() -> None:
     """Neither liveness nor readiness: it is being killed. What still comes in changes nothing."""
     state = begin({"liveness": ProbeRule(failure_threshold=1), "readiness": ProbeRule()}, 0.0)
-    state = tell(state, "liveness", "-")
+    state = answer(state, "liveness", "-")
     assert next_due(state) is None
     assert due(state, 100.0)[1] == ()
-    assert tell(state, "liveness", "+").doomed == "liveness"
+    assert answer(state, "liveness", "+").doomed == "liveness"
 
 
 def test_a_frozen_container_is_not_asked() -> None:
     """What is due passes by, the result stays, and after the thaw it goes on with the next tick."""
-    state = tell(
+    state = answer(
         begin({"liveness": ProbeRule(period_s=2), "readiness": ProbeRule(period_s=2)}, 0.0), "readiness", "+"
     )
     for now in (0.0, 2.0, 4.0, 6.0):
@@ -174,7 +174,7 @@ SIGNS = st.text(alphabet="+-?", max_size=30)
 @given(SIGNS, st.integers(1, 5))
 def test_doomed_means_a_run_of_failures(answers: str, threshold: int) -> None:
     """However answers are mixed: doomed if and only if as many failures as the threshold came without a success."""
-    state = tell(begin({"liveness": ProbeRule(failure_threshold=threshold)}, 0.0), "liveness", answers)
+    state = answer(begin({"liveness": ProbeRule(failure_threshold=threshold)}, 0.0), "liveness", answers)
     longest = max((len(run) for run in answers.replace("?", "").split("+")), default=0)
     assert (state.doomed is not None) == (longest >= threshold)
 
@@ -187,7 +187,7 @@ def test_ready_means_what_the_last_long_run_said(answers: str, successes: int, f
     for sign, run in itertools.groupby(answers.replace("?", "")):
         if len(list(run)) >= (successes if sign == "+" else failures):
             ready = sign == "+"
-    assert tell(begin({"readiness": rule}, 0.0), "readiness", answers).ready is ready
+    assert answer(begin({"readiness": rule}, 0.0), "readiness", answers).ready is ready
 
 
 @given(

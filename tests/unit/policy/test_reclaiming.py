@@ -55,7 +55,7 @@ def test_it_says_why_anonymous_memory_stayed(swap: SwapRoom, why: str) -> None:
     assert said.startswith("80 MiB of anonymous memory")
 
 
-def test_a_limit_on_swap_that_is_reached_is_told() -> None:
+def test_a_limit_on_swap_that_is_reached_is_reported() -> None:
     """memory.swap.max, not the machine's swap."""
     after = Held(60 * MIB, 60 * MIB, 0, 20 * MIB)
     assert "20 MiB is reached" in why_not_all(100 * MIB, BEFORE, after, SwapRoom(GIB, GIB, 20 * MIB))
@@ -73,7 +73,7 @@ def test_a_resume_that_came_between_is_the_reason() -> None:
     assert "resumed before" in why_not_all(100 * MIB, BEFORE, STAYED, SwapRoom(0, 0), cut_short=True)
 
 
-def test_what_is_not_anonymous_is_told_as_such() -> None:
+def test_what_is_not_anonymous_is_reported_as_such() -> None:
     """Pages that are in use."""
     after = Held(50 * MIB, 0, 5 * MIB, 80 * MIB)
     assert "pages in use" in why_not_all(100 * MIB, BEFORE, after, SwapRoom(GIB, GIB, None))

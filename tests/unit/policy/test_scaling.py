@@ -131,7 +131,7 @@ def test_a_pod_that_does_not_become_ready_is_waited_for() -> None:
     assert played.scaling.pods == 1
 
 
-def test_where_nothing_is_told_nothing_changes() -> None:
+def test_where_nothing_is_reported_nothing_changes() -> None:
     """No scrape succeeds and nobody asks: the decision is invalid, and the pod stays."""
     scaling = Scaling(RULE, 0.0)
     scaling.readiness(1.0, True)

@@ -1,4 +1,4 @@
-"""What the autoscaler is told: averages weighted by time, counts by arrivals, as Knative's reporter has them."""
+"""What the autoscaler gets: averages weighted by time, counts by arrivals, as Knative's reporter has them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_given_then(script: str, at: float, report: Report) -> None:
     assert stats.report(at) == report
 
 
-def test_a_report_begins_anew_but_keeps_who_is_inside() -> None:
+def test_a_new_report_keeps_who_is_inside() -> None:
     """Sums and counts are reset; a request that stays is there for the whole of the next second."""
     stats = RequestStats(0.0)
     feed(stats, "0.5> 0.5+")

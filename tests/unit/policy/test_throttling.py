@@ -131,7 +131,7 @@ def test_every_request_goes_once_or_leaves(concurrency: int, steps: list[tuple[s
             assert not (waiting and one.open)
 
 
-def test_the_most_in_a_pod_is_told_once() -> None:
+def test_the_most_in_a_pod_is_reported_once() -> None:
     """Where it grew since the last look, also of a pod that has left since; never lower than before."""
     one = throttler(4, "p")
     enter(one, "a", "b", "c")

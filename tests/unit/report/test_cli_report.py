@@ -53,7 +53,7 @@ def test_a_run_is_named_by_part_of_its_name_or_by_its_path(runs: Path) -> None:
     ("word", "part"),
     [("2026", "matches 3 runs"), ("pagecache", "similar: 20260102"), (".", "is not a run directory")],
 )
-def test_a_word_that_names_no_run_is_told_with_near_ones(runs: Path, word: str, part: str) -> None:
+def test_a_word_that_names_no_run_is_refused_with_near_ones(runs: Path, word: str, part: str) -> None:
     """None or several: an error that helps to go on."""
     with pytest.raises(EmuError) as wrong:
         find_run(word)
@@ -61,7 +61,7 @@ def test_a_word_that_names_no_run_is_told_with_near_ones(runs: Path, word: str, 
     assert wrong.value.exit_status == 2
 
 
-def test_no_run_at_all_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_run_at_all_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing was run yet, the way to a first run is named."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(EmuError, match="there is no run to show"):
@@ -75,7 +75,7 @@ def test_run_names_complete(runs: Path) -> None:
     assert [name.split("-")[1] for name in names] == ["oom", "page_cache", "swap"]
 
 
-def test_show_tells_the_story(runs: Path) -> None:
+def test_show_prints_the_story(runs: Path) -> None:
     """Headline, expectations with their mark, memory against limits, clients, kills with the kernel's line."""
     (runs / "20260103T000000Z-oom" / "scenario.yaml").write_text(
         'expect:\n  oom_kills.count: "2"\n  containers.app.oom_kills: "3"\n'
@@ -106,8 +106,8 @@ def test_show_json_is_the_summary_alone(runs: Path) -> None:
 def test_the_journal_is_in_order_of_time(runs: Path) -> None:
     """Every selection is ordered, and each line is one JSON object with --json."""
     for words in ((), ("--oom",), ("--kernel",), ("--all",)):
-        told = [json.loads(line) for line in output("journal", "oom", *words, "--json").splitlines()]
-        times = [entry["time_s"] for entry in told if entry["time_s"] is not None]
+        reported = [json.loads(line) for line in output("journal", "oom", *words, "--json").splitlines()]
+        times = [entry["time_s"] for entry in reported if entry["time_s"] is not None]
         assert times == sorted(times)
         assert times
 
@@ -128,8 +128,8 @@ def test_the_journal_has_what_containers_printed(tmp_path: Path) -> None:
     """--all: a container's own output stands at the end of its instance."""
     directory = fake_runs.docker_kill(tmp_path / "run")
     directory.new_log(fakes.POD_NAME, "queue-proxy", 0).write_text("listening\nbye\n")
-    told = [entry for entry in entries(read_study(directory), "all") if entry.source == "queue-proxy.0"]
-    assert [(entry.time_s, entry.text) for entry in told] == [(None, "listening"), (None, "bye")]
+    reported = [entry for entry in entries(read_study(directory), "all") if entry.source == "queue-proxy.0"]
+    assert [(entry.time_s, entry.text) for entry in reported] == [(None, "listening"), (None, "bye")]
 
 
 def test_report_is_remade(runs: Path, tmp_path: Path) -> None:

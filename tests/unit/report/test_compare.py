@@ -109,7 +109,7 @@ def test_costs_are_those_of_the_load(run: RunDir) -> None:
     assert small.woken_p50_ms == pytest.approx(400.0, abs=1.0)
 
 
-def test_the_headline_tells_who_held_least(run: RunDir) -> None:
+def test_the_headline_names_who_held_least(run: RunDir) -> None:
     """And by how much, beside the one that held most."""
     words = look(without_later(run)).summary["verdict"]
     assert words["headline"].startswith("small held ")
@@ -117,7 +117,7 @@ def test_the_headline_tells_who_held_least(run: RunDir) -> None:
     assert "20 ms with large and 400 ms with small" in words["sentences"][0]
 
 
-def test_alike_is_told_as_alike(run: RunDir) -> None:
+def test_what_is_alike_is_called_alike(run: RunDir) -> None:
     """A difference within the noise is no finding."""
     large = look(run).summary["variants"]["large"]
     assert compare({"a": large, "b": large}, [], "x")["verdict"]["headline"].startswith("All variants held about")
@@ -155,12 +155,12 @@ def test_the_page_compares_and_links(run: RunDir) -> None:
 def test_the_terminal_has_a_row_for_each(run: RunDir) -> None:
     """With what was held and what was waited."""
     text = io.StringIO()
-    told = look(run)
-    render(told, Console(file=text, width=200))
+    reported = look(run)
+    render(reported, Console(file=text, width=200))
     lines = text.getvalue().splitlines()
     assert any(line.startswith("large") and "GiB·s" in line and "20 ms" in line for line in lines)
     assert any(line.startswith("later") and "not played" in line for line in lines)
-    assert isinstance(told, RunReport)
+    assert isinstance(reported, RunReport)
     assert not run.summary.exists()
 
 

@@ -42,16 +42,16 @@ def _page(old: str, new: str) -> Callable[[RunDir], None]:
 
 
 TAMPERED = {
-    "a peak": (_summary(lambda told: told["containers"]["app"].update(anon_peak_bytes=1)), "app.anon_peak_bytes"),
-    "a counter": (_summary(lambda told: told["pod"]["memory_events"].update(max=9)), "pod.memory_events.max"),
-    "requests": (_summary(lambda told: told["requests"].update(answered=7)), "requests.answered"),
-    "a latency": (_summary(lambda told: told["requests"]["latency_ms"].update(p99=1.0)), "requests.latency_ms.p99"),
-    "a kill": (_summary(lambda told: told["oom_kills"].pop()), "oom_kills"),
-    "what it held": (_summary(lambda told: told["oom_kills"][0].update(anon_rss_bytes=1)), "kernel's log"),
-    "an exit": (_summary(lambda told: told["containers"]["queue-proxy"]["exits"][0].update(exit_code=1)), "exits"),
-    "the headline": (_summary(lambda told: told["verdict"].update(headline="All is well")), "another headline"),
+    "a peak": (_summary(lambda one: one["containers"]["app"].update(anon_peak_bytes=1)), "app.anon_peak_bytes"),
+    "a counter": (_summary(lambda one: one["pod"]["memory_events"].update(max=9)), "pod.memory_events.max"),
+    "requests": (_summary(lambda one: one["requests"].update(answered=7)), "requests.answered"),
+    "a latency": (_summary(lambda one: one["requests"]["latency_ms"].update(p99=1.0)), "requests.latency_ms.p99"),
+    "a kill": (_summary(lambda one: one["oom_kills"].pop()), "oom_kills"),
+    "what it held": (_summary(lambda one: one["oom_kills"][0].update(anon_rss_bytes=1)), "kernel's log"),
+    "an exit": (_summary(lambda one: one["containers"]["queue-proxy"]["exits"][0].update(exit_code=1)), "exits"),
+    "the headline": (_summary(lambda one: one["verdict"].update(headline="All is well")), "another headline"),
     "words": (
-        _summary(lambda told: told["verdict"]["sentences"].append("app peaked at 255 of 256 MiB.")), "in words"
+        _summary(lambda one: one["verdict"]["sentences"].append("app peaked at 255 of 256 MiB.")), "in words"
     ),
     "the page's headline": (_page("OOM-killed", "well"), "report.html has another headline"),
 }  # fmt: skip

@@ -24,33 +24,37 @@ def study_of(name: str, tmp_path: Path) -> Study:
 
 def test_a_container_that_runs(tmp_path: Path) -> None:
     """Running at the end of the run, whose own stop is no part of the story; before it, nothing."""
-    told = describe(study_of("page_cache", tmp_path), "app")
-    assert told is not None
-    assert (told.state.state, told.state.reason, told.last_state) == ("Running", None, None)
-    assert (told.ready, told.restart_count) == (True, 0)
+    reported = describe(study_of("page_cache", tmp_path), "app")
+    assert reported is not None
+    assert (reported.state.state, reported.state.reason, reported.last_state) == ("Running", None, None)
+    assert (reported.ready, reported.restart_count) == (True, 0)
 
 
 def test_a_container_that_waits(tmp_path: Path) -> None:
     """CrashLoopBackOff, with the exit before as its last state."""
-    told = describe(study_of("probe_killed", tmp_path), "app")
-    assert told is not None and told.last_state is not None
-    assert told.state == State("Waiting", "CrashLoopBackOff")
-    assert (told.last_state.state, told.last_state.reason, told.last_state.exit_code) == ("Terminated", "Error", 137)
-    assert (told.ready, told.restart_count) == (False, 1)
+    reported = describe(study_of("probe_killed", tmp_path), "app")
+    assert reported is not None and reported.last_state is not None
+    assert reported.state == State("Waiting", "CrashLoopBackOff")
+    assert (reported.last_state.state, reported.last_state.reason, reported.last_state.exit_code) == (
+        "Terminated",
+        "Error",
+        137,
+    )
+    assert (reported.ready, reported.restart_count) == (False, 1)
 
 
 def test_a_container_that_was_restarted(tmp_path: Path) -> None:
     """Running again; the last state keeps why it died."""
-    told = describe(study_of("oom", tmp_path), "queue-proxy")
-    assert told is not None and told.last_state is not None
-    assert (told.state.state, told.last_state.reason, told.restart_count) == ("Running", "OOMKilled", 2)
+    reported = describe(study_of("oom", tmp_path), "queue-proxy")
+    assert reported is not None and reported.last_state is not None
+    assert (reported.state.state, reported.last_state.reason, reported.restart_count) == ("Running", "OOMKilled", 2)
 
 
 def test_a_container_that_ended_with_its_pod(tmp_path: Path) -> None:
     """Terminated, as kubectl would show in the moment before the pod is gone."""
-    study = study_of("told_to_end", tmp_path)
+    study = study_of("asked_to_end", tmp_path)
     states = [describe(study, name) for name in ("queue-proxy", "app")]
-    assert [(told.state.reason, told.state.exit_code) for told in states if told] == [
+    assert [(reported.state.reason, reported.state.exit_code) for reported in states if reported] == [
         ("Completed", 0),
         ("Error", 137),
     ]
@@ -63,7 +67,7 @@ def test_a_container_that_never_was(tmp_path: Path) -> None:
 
 def test_readiness_is_the_last_answer_before_the_end(tmp_path: Path) -> None:
     """A probe that fails while the pod drains does not make a pod unready that was ready."""
-    assert summarize(study_of("told_to_end", tmp_path))["containers"]["app"]["ready"] is True
+    assert summarize(study_of("asked_to_end", tmp_path))["containers"]["app"]["ready"] is True
 
 
 def test_the_summary_has_stops_back_offs_and_events(tmp_path: Path) -> None:
@@ -81,7 +85,7 @@ def test_the_summary_has_stops_back_offs_and_events(tmp_path: Path) -> None:
 
 
 def test_the_end_of_the_run_is_no_stop(tmp_path: Path) -> None:
-    """What emu itself ends when all is over is not told."""
+    """What emu itself ends when all is over is not reported."""
     assert all(not one["stops"] for one in summarize(study_of("oom", tmp_path))["containers"].values())
 
 
@@ -105,7 +109,7 @@ def test_events_that_read_the_same_are_one(tmp_path: Path) -> None:
     assert summarize(study)["pod"]["events"][0]["message"] == event.message
 
 
-def test_all_of_it_is_told(tmp_path: Path) -> None:
+def test_all_of_it_is_reported(tmp_path: Path) -> None:
     """On the terminal, in the page and in the journal."""
     study = study_of("probe_killed", tmp_path)
     summary = summarize(study)

@@ -1,4 +1,4 @@
-"""The grammar of `expect:`: what can be said, what it means, and how a mistake is told."""
+"""The grammar of `expect:`: what can be said, what it means, and how a mistake is reported."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def test_a_path_that_ends_early_says_what_there_is() -> None:
     assert "queue-proxy, app" in outcome.why
 
 
-def test_a_list_that_is_too_short_is_told() -> None:
+def test_a_list_that_is_too_short_is_reported() -> None:
     """An index past the end is not met."""
     outcome = parse_expectation("oom_kills.7.level", "pod").check(SUMMARY)
     assert (outcome.met, outcome.why) == (False, "oom_kills has 2 elements, the last at 1")
 
 
-def test_things_that_do_not_compare_are_told() -> None:
+def test_things_that_do_not_compare_are_reported() -> None:
     """A word is not less than a number: that is not met, and no crash."""
     outcome = parse_expectation("where", "< 3").check(SUMMARY)
     assert not outcome.met

@@ -64,8 +64,8 @@ def story(tmp_path: Path) -> Story:
     run.sample()
     run.requests(1, 0.5, 1.0)
     run.advance(2.0)
-    told = Story(run)
-    told.pause()
+    story = Story(run)
+    story.pause()
     run.advance(3.0)
     run.advance(3.2, {"app": {"anon": 10 * MIB, "file": 0, "swap": 70 * MIB, "swap_out": 70 * MIB}})
     before = {"current": 112 * MIB, "anon": 80 * MIB, "file": 32 * MIB, "swap": 0}
@@ -83,12 +83,12 @@ def story(tmp_path: Path) -> Story:
     )
     run.requests(1, 4.9, 5.0, takes_s=0.6)
     run.advance(5.0)
-    told.resume()
+    story.resume()
     run.advance(5.5, {"app": {"anon": 14 * MIB, "swap_in": 4 * MIB, "pgmajfault": 540}})
     run.advance(8.0)
-    told.pause()
+    story.pause()
     run.advance(9.0)
-    return told
+    return story
 
 
 def test_a_freeze_has_what_was_held_before_meanwhile_and_after(story: Story) -> None:
@@ -209,7 +209,7 @@ def test_another_pods_freezes_are_not_held_against_a_queue_proxy(story: Story) -
     assert summarize(read_study(run))["freezer"]["served_frozen"] == 0
 
 
-def test_the_story_is_told(story: Story) -> None:
+def test_the_story_is_reported(story: Story) -> None:
     """In a sentence, in the table of the terminal, and on the page."""
     story.run.event(FreezerFailed(t=story.run.t, action="resume", container="app", why="no engine"))
     run: RunDir = story.run.finish()
@@ -230,17 +230,17 @@ def test_the_story_is_told(story: Story) -> None:
     assert "Not all was reclaimed: the machine's swap is full." in " ".join(html.unescape(page).split())
 
 
-def test_what_was_read_ahead_is_told_with_the_wake_that_it_was_for(story: Story) -> None:
+def test_what_was_read_ahead_is_reported_with_its_wake(story: Story) -> None:
     """How much, how long it held the resume up, and what followed; a run without it has no such column."""
-    told = story.run
-    told.now = 4.99
-    told.event(
+    run = story.run
+    run.now = 4.99
+    run.event(
         MemoryPrefetched(
-            t=told.t, **APP, swapped_bytes=70 * MIB, known_bytes=6 * MIB, prefetched_bytes=6 * MIB, took_s=0.012
+            t=run.t, **APP, swapped_bytes=70 * MIB, known_bytes=6 * MIB, prefetched_bytes=6 * MIB, took_s=0.012
         )
     )
-    told.now = 9.0
-    study = read_study(told.finish())
+    run.now = 9.0
+    study = read_study(run.finish())
     summary = summarize(study)
     first, second = summary["freezes"]
     assert (first["wake_prefetched_bytes"], first["wake_prefetch_known_bytes"]) == (6 * MIB, 6 * MIB)
@@ -266,14 +266,14 @@ def test_without_reading_ahead_there_is_no_word_of_it(story: Story) -> None:
     assert summary["freezer"]["prefetched_bytes"] is None
 
 
-def test_thousands_of_freezes_are_told_in_few_lines(tmp_path: Path) -> None:
+def test_thousands_of_freezes_take_few_lines(tmp_path: Path) -> None:
     """The table stops; all of them are in summary.json, and folded on the page."""
     run = FakeRun(tmp_path / "run")
     run.start("app")
-    told = Story(run)
+    story = Story(run)
     for index in range(200):
         run.now = 1.0 + index * 0.01
-        told.pause() if index % 2 == 0 else told.resume()
+        story.pause() if index % 2 == 0 else story.resume()
     run.advance(4.0)
     study = read_study(run.finish())
     summary = summarize(study)
@@ -284,16 +284,16 @@ def test_thousands_of_freezes_are_told_in_few_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("still", [True, False])
-def test_a_kill_of_what_stands_still_is_told_as_that(tmp_path: Path, still: bool) -> None:
+def test_a_kill_of_what_is_frozen_is_reported_as_that(tmp_path: Path, still: bool) -> None:
     """In the verdict and in numbers; one after the resume is as any other."""
     run = FakeRun(tmp_path / "run")
     run.start("app", memory_max=64 * MIB)
     run.advance(1.0, {"app": {"anon": 60 * MIB}})
-    told = Story(run)
-    told.pause()
+    story = Story(run)
+    story.pause()
     run.advance(2.0)
     if not still:
-        told.resume()
+        story.resume()
     run.advance(3.0)
     run.oom("app")
     run.advance(4.0)

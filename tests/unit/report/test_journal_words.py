@@ -12,8 +12,8 @@ from tests.fakes import MIB, FakeRun
 
 def test_a_group_kill_says_how_many_died(tmp_path: Path) -> None:
     """`oom_kill` counts the first victim twice."""
-    told = [entry.text for entry in entries(read_study(fake_runs.group_killed(tmp_path / "run")))]
-    assert "memory.events of app: oom_kill +4 for 3 processes: a group kill counts its first one twice" in told
+    reported = [entry.text for entry in entries(read_study(fake_runs.group_killed(tmp_path / "run")))]
+    assert "memory.events of app: oom_kill +4 for 3 processes: a group kill counts its first one twice" in reported
 
 
 def test_a_restart_at_once_is_no_back_off(tmp_path: Path) -> None:
@@ -23,6 +23,6 @@ def test_a_restart_at_once_is_no_back_off(tmp_path: Path) -> None:
     run.exit("app", 1)
     run.back_off("app", 0, 0.0)
     run.back_off("app", 1, 10.0)
-    told = [entry.text for entry in entries(read_study(run.finish()))]
-    assert "restarting failed container=app at once" in told
-    assert "back-off 10s restarting failed container=app" in told
+    reported = [entry.text for entry in entries(read_study(run.finish()))]
+    assert "restarting failed container=app at once" in reported
+    assert "back-off 10s restarting failed container=app" in reported

@@ -43,7 +43,7 @@ def _summary(run: RunDir) -> Any:
 
 
 def _is_in(then: Any, now: Any, where: str) -> None:
-    """What was there then is there now; a later emu may tell more."""
+    """What was there then is there now; a later emu may report more."""
     if isinstance(then, dict):
         assert isinstance(now, dict), where
         for name, value in then.items():
@@ -84,14 +84,14 @@ def test_a_kept_run_has_the_same_numbers(name: str) -> None:
 @pytest.mark.parametrize("name", KEPT)
 def test_a_kept_run_can_be_drawn(name: str) -> None:
     """Its page is made, with a panel for each container."""
-    told = look(RunDir(RUNS / name))
-    assert told.study is not None
-    page = render_html(told.study, told.summary, library="plotly.js")
+    reported = look(RunDir(RUNS / name))
+    assert reported.study is not None
+    page = render_html(reported.study, reported.summary, library="plotly.js")
     assert "queue-proxy" in page and "app" in page
 
 
 @pytest.mark.parametrize("name", sorted(set(fake_runs.ALL) - {"neighbours", "plain_killed", "replicas"}))
-def test_a_run_tells_the_same_with_and_without_its_pods_name(name: str, tmp_path: Path) -> None:
+def test_a_run_reports_the_same_with_and_without_its_pods_name(name: str, tmp_path: Path) -> None:
     """As it was recorded before pods had names; only the name itself is missing."""
     run = fake_runs.ALL[name](tmp_path / "run")
     named = _summary(run)

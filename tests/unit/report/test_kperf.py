@@ -62,10 +62,10 @@ def test_scaling_is_kperfs_table(tmp_path: Path) -> None:
 
 def test_creation_in_json(tmp_path: Path) -> None:
     """kperf's names; null where it is not measured."""
-    told = json.loads(kperf.creation_json(golden(tmp_path / "run")))
-    assert list(told) == ["Result", "Service", "KnativeInfo"]
-    assert told["Service"] == {"Ready": 1, "NotReady": 0, "NotFound": 0, "Fail": 0}
-    result = told["Result"]
+    reported = json.loads(kperf.creation_json(golden(tmp_path / "run")))
+    assert list(reported) == ["Result", "Service", "KnativeInfo"]
+    assert reported["Service"] == {"Ready": 1, "NotReady": 0, "NotFound": 0, "Fail": 0}
+    result = reported["Result"]
     assert result["AveragePodQueueProxyStartedDuration"] == 0.5
     assert result["AveragePodUserContainerStartedDuration"] == 1.25
     assert result["AveragePodScheduleDuration"] is None
@@ -75,8 +75,8 @@ def test_creation_in_json(tmp_path: Path) -> None:
 
 def test_scaling_in_json_with_its_misspellings(tmp_path: Path) -> None:
     """`Measurment` and `averge` are in the format."""
-    told = json.loads(kperf.scaling_json(golden(tmp_path / "run")))
-    measured = told["Measurment"][0]
+    reported = json.loads(kperf.scaling_json(golden(tmp_path / "run")))
+    measured = reported["Measurment"][0]
     assert measured["serviceLatency"] == {
         "averge": 0.175, "min": 0.1, "max": 0.25, "p50": 0.175, "p90": 0.25, "p95": 0.25, "p99": 0.25,
     }  # fmt: skip
@@ -97,11 +97,11 @@ def test_a_pod_that_never_was_ready_is_only_counted(tmp_path: Path) -> None:
 def test_figures_are_those_of_the_summary(tmp_path: Path) -> None:
     """One estimator and one begin: what waits for its first byte is the same in both."""
     study = golden(tmp_path / "run")
-    told = json.loads(kperf.scaling_json(study))["Measurment"][0]["serviceLatency"]
+    reported = json.loads(kperf.scaling_json(study))["Measurment"][0]["serviceLatency"]
     known = summarize(study)["requests"]["first_byte_ms"]
     assert known["n"] == 10
     for name in ("p50", "p90", "p99", "max"):
-        assert told[name] == pytest.approx(known[name] / 1e3, abs=1e-6)
+        assert reported[name] == pytest.approx(known[name] / 1e3, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", fake_runs.ALL)

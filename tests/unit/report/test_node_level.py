@@ -39,7 +39,7 @@ def full_node(path: Path) -> FakeRun:
 
 
 def test_a_full_node_is_neither_a_container_nor_the_machine(tmp_path: Path) -> None:
-    """The counters of the cgroup above the pods decide; its limit and what all pods held are told."""
+    """The counters of the cgroup above the pods decide; its limit and what all pods held are reported."""
     study = read_study(full_node(tmp_path / "run").finish())
     (kill,) = study.kills
     assert (kill.level, kill.container, kill.limit_bytes, kill.usage_bytes) == ("node", "queue-proxy", LIMIT, LIMIT)

@@ -58,7 +58,7 @@ CASES = {
     ],
     "refused": [],
     "probe_killed": [],
-    "told_to_end": [],
+    "asked_to_end": [],
     "scaled": [],
     "cut_off": [],
 }
@@ -97,7 +97,7 @@ def test_a_reason_is_oomkilled_only_by_our_verdict(name: str, tmp_path: Path) ->
         assert [one.reason for one in study.instances_of(container)] == reasons
 
 
-def test_a_kill_tells_what_the_requests_were_doing(tmp_path: Path) -> None:
+def test_a_kill_says_what_the_requests_were_doing(tmp_path: Path) -> None:
     """In flight, the limit, what the victim held, and the time since the first request belong to the verdict."""
     kill = study_of("oom", tmp_path).kills[0]
     assert kill.in_flight == 800
@@ -107,7 +107,7 @@ def test_a_kill_tells_what_the_requests_were_doing(tmp_path: Path) -> None:
     assert [line.split()[0] for line in kill.log] == ["queue_proxy", kill.log[1].split()[0], "Memory"]
 
 
-def test_a_kill_tells_what_the_memory_was(tmp_path: Path) -> None:
+def test_a_kill_says_what_the_memory_was(tmp_path: Path) -> None:
     """By the kernel's own statistics where the block is there, by the last sample where it was rate limited."""
     with_block, without = study_of("rate_limited", tmp_path).kills
     assert with_block.held == {"anon": 63 * MIB, "page_cache": 0, "shmem": 0, "kernel": MIB, "sock": 0}
@@ -122,7 +122,7 @@ def test_a_kill_line_alone_is_joined_by_pid(tmp_path: Path) -> None:
 
 
 def test_a_kill_line_of_a_process_never_seen_is_joined_by_time(tmp_path: Path) -> None:
-    """A child forked between two samples is in no cgroup.procs; the counter that rose then tells whose it was."""
+    """A child forked between two samples is in no cgroup.procs; the counter that rose then shows whose it was."""
     run = FakeRun(tmp_path / "run")
     run.start("app", memory_max=64 * MIB)
     run.advance(1.0)
@@ -199,7 +199,7 @@ def test_the_log_alone_makes_a_verdict(tmp_path: Path) -> None:
 
 
 def test_the_counters_alone_make_a_verdict(tmp_path: Path) -> None:
-    """Where /dev/kmsg cannot be read, memory.events.local of both levels tells whose limit it was."""
+    """Where /dev/kmsg cannot be read, memory.events.local of both levels shows whose limit it was."""
     directory = fake_runs.pod_level(tmp_path / "run")
     directory.kmsg.unlink()
     lines = directory.events.read_text().splitlines(keepends=True)
@@ -241,7 +241,7 @@ def test_a_child_killed_long_before_a_plain_kill_does_not_explain_it(tmp_path: P
 
 
 def test_a_sample_and_an_event_of_the_same_rise_count_once(tmp_path: Path) -> None:
-    """The recorder tells of a counter twice, as a sample and as an event; it is still one kill."""
+    """The recorder reports a counter twice, as a sample and as an event; it is still one kill."""
     study = study_of("child_killed", tmp_path)
     marks = [mark for mark in study.memory_marks if mark.label == "app" and "oom_kill" in mark.delta]
     assert marks
@@ -249,8 +249,8 @@ def test_a_sample_and_an_event_of_the_same_rise_count_once(tmp_path: Path) -> No
     assert replace(study.kills[0], time_s=0.0).pid == 9999
 
 
-@pytest.mark.parametrize(("backlog", "told"), [(None, ""), (8, ""), (120, ", 120 of them not accepted yet")])
-def test_who_was_not_accepted_yet_is_told_apart(tmp_path: Path, backlog: int | None, told: str) -> None:
+@pytest.mark.parametrize(("backlog", "ending"), [(None, ""), (8, ""), (120, ", 120 of them not accepted yet")])
+def test_who_was_not_accepted_yet_is_counted(tmp_path: Path, backlog: int | None, ending: str) -> None:
     """A client's request is sent once the kernel has it; a few are not worth a word."""
     run = FakeRun(tmp_path / "run")
     run.backlog = backlog
@@ -263,4 +263,4 @@ def test_who_was_not_accepted_yet_is_told_apart(tmp_path: Path, backlog: int | N
     run.advance(3.0)
     study = read_study(run.finish())
     assert (study.kills[0].in_flight, study.kills[0].in_backlog) == (800, backlog)
-    assert f"while 800 requests were waiting for an answer{told};" in summarize(study)["verdict"]["headline"]
+    assert f"while 800 requests were waiting for an answer{ending};" in summarize(study)["verdict"]["headline"]

@@ -84,17 +84,17 @@ def test_words_name_the_workload_where_there_are_several(tmp_path: Path) -> None
     assert verdict["headline"].startswith(f"{POD_NAME}/app was OOM-killed")
     assert "bystander/app used" in verdict["headline"]
     assert f"{POD_NAME}/app was restarted once." in verdict["sentences"]
-    told = [entry.text for entry in entries(study)]
-    assert "pod bystander is 1/1 Running, 0 restarts" in told
-    assert any(text.startswith(f"OOM kill: {POD_NAME}/app") for text in told)
+    reported = [entry.text for entry in entries(study)]
+    assert "pod bystander is 1/1 Running, 0 restarts" in reported
+    assert any(text.startswith(f"OOM kill: {POD_NAME}/app") for text in reported)
     assert summarize(_study("replicas", tmp_path))["verdict"]["headline"].startswith("app was OOM-killed")
 
 
 def test_the_journal_names_the_pod_of_each_instance(tmp_path: Path) -> None:
     """Also where all pods are of one revision."""
-    told = [entry.text for entry in entries(_study("replicas", tmp_path))]
-    assert next(text for text in told if text.startswith("OOM kill: ")).startswith(f"OOM kill: {REPLICAS[1]}/app")
-    assert f"{REPLICAS[2]}/app (instance 0) is ready" in told
+    reported = [entry.text for entry in entries(_study("replicas", tmp_path))]
+    assert next(text for text in reported if text.startswith("OOM kill: ")).startswith(f"OOM kill: {REPLICAS[1]}/app")
+    assert f"{REPLICAS[2]}/app (instance 0) is ready" in reported
 
 
 def test_the_terminal_lists_pods_as_kubectl_does(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_what_became_of_a_plain_container_is_the_reason(tmp_path: Path) -> None:
     said = " ".join(summary["verdict"]["sentences"])
     assert "3 were closed without a byte of answer as greedy/hoarder was OOM-killed" in said
     assert "2 were refused a connection while greedy/hoarder was down or starting again" in said
-    told = [entry.text for entry in entries(study)]
-    assert any("3 requests were closed without a byte of answer as greedy/hoarder was" in text for text in told)
+    reported = [entry.text for entry in entries(study)]
+    assert any("3 requests were closed without a byte of answer as greedy/hoarder was" in text for text in reported)
     assert {(one["pod"], one["container"]) for one in summary["requests"]["failures"]} == {
         ("greedy", "greedy/hoarder")
     }

@@ -54,7 +54,7 @@ def summary_of(run: RunDir) -> dict[str, Any]:
     return summarize(read_study(run))
 
 
-def test_answers_of_queue_proxy_and_of_the_app_are_told_apart(tmp_path: Path) -> None:
+def test_answers_of_queue_proxy_and_of_the_app_are_distinguished(tmp_path: Path) -> None:
     """Each record has the request that was under way then; a 502 without one is the app's own."""
     run = started(tmp_path / "run")
     run.requests(3, 1.0, 1.001, takes_s=0.5, status=502)
@@ -151,8 +151,10 @@ def test_no_number_is_said_twice(tmp_path: Path) -> None:
     run.requests(2, 1.0, 1.001, done_s=2.0, status=None, error="timeout")
     run.ended(0, "client-left", *[(2.0, 0.9, 0, None)] * 2)
     run.advance(3.0)
-    told = [said for said in summary_of(run.finish())["verdict"]["sentences"] if " were " in said or " was " in said]
-    assert told[:2] == [
+    reported = [
+        said for said in summary_of(run.finish())["verdict"]["sentences"] if " were " in said or " was " in said
+    ]
+    assert reported[:2] == [
         "Of 9 requests, 4 were answered 200, 1 was answered 502 by the app itself and 2 were given up by the client "
         "while waiting for a place in queue-proxy.",
         "2 were answered 502 by queue-proxy: the app closed the connection without a whole answer (EOF), "
@@ -263,7 +265,7 @@ def test_waits_of_requests_that_never_had_a_place_count(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_damaged_record_costs_its_line_alone(tmp_path: Path, facts: dict[str, Any]) -> None:
-    """In queue-proxy's log as among the events; what is whole is still told."""
+    """In queue-proxy's log as among the events; what is whole is still reported."""
     run = started(tmp_path / "run")
     run.requests(1, 1.0, 1.001, takes_s=0.1, status=502)
     run.log("requests-ended", **{"status": 502, "reason": "app-broke", **facts})

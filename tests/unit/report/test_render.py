@@ -232,7 +232,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_areas_that_touch_are_told_apart(crashed: Study, scheme: str) -> None:
+def test_areas_that_touch_can_be_distinguished(crashed: Study, scheme: str) -> None:
     """Every area has 3:1 against the paper, a line of paper lies between any two of a stack, and anon and 5xx have
     3:1 against what touches them most.
     """
@@ -320,7 +320,7 @@ def test_a_run_that_was_cut_off_says_so(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
-    """The verdict's place tells of the interrupt."""
+    """The verdict's place names the interrupt."""
     run = FakeRun(tmp_path / "run")
     run.start("app", memory_max=64 * MIB)
     run.advance(1)

@@ -85,6 +85,6 @@ def test_a_steady_counter_has_a_steady_rate() -> None:
     assert all(rate == pytest.approx(1000, rel=0.03) for rate in found[1:-1])
 
 
-def test_a_counter_that_fell_began_anew() -> None:
+def test_a_counter_that_fell_began_again() -> None:
     """A new cgroup counts from 0: what it shows is its own rise, never a negative one."""
     assert sum(rates([1.0, 2.0, 3.0], [10, 4, 9], 1.0, 4.0)) == pytest.approx(10 + 9)

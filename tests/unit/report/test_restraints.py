@@ -13,7 +13,7 @@ from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun
 
 
-def _told(run: FakeRun) -> tuple[dict[str, Any], str]:
+def _reported(run: FakeRun) -> tuple[dict[str, Any], str]:
     """The summary, and all that is said of it."""
     study = read_study(run.finish())
     summary = summarize(study)
@@ -36,7 +36,7 @@ def test_an_app_throttled_at_memory_high_is_said_to_be(tmp_path: Path) -> None:
     run.count("app", high=3000)
     run.advance(10.0)
     run.exit("app", 137, killed_for="liveness")
-    summary, said = _told(run)
+    summary, said = _reported(run)
     [one] = summary["containers"]["app"]["held_back"]
     assert (one["by"], one["times"], one["bound_bytes"]) == ("memory.high", 3000, 48 * MIB)
     assert one["seconds"] == pytest.approx(8.0, abs=0.5)
@@ -52,7 +52,7 @@ def test_memory_high_that_memory_qos_derived_is_said_to_be(tmp_path: Path) -> No
     run.advance(2.0, {"app": {"anon": 52 * MIB}})
     run.count("app", high=3000)
     run.advance(10.0)
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert summary["containers"]["app"]["held_back"][0]["derived_from"] == how
     assert (
         "app was throttled at its memory.high of 48 MiB (set by Memory QoS), above it"
@@ -67,17 +67,17 @@ def test_memory_high_that_reclaim_could_keep_is_no_headline(tmp_path: Path) -> N
     run.advance(2.0, {"app": {"file": 8 * MIB}})
     run.count("app", high=30)
     run.advance(10.0)
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert "app was kept to its memory.high of 48 MiB by reclaim (memory.events high: 30)." in said
     assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB (memory.high)"
 
 
-def test_swap_that_is_used_up_is_told_apart(tmp_path: Path) -> None:
+def test_swap_that_is_used_up_is_a_case_of_its_own(tmp_path: Path) -> None:
     """The container's own swap limit, or the machine's swap: the two look alike in memory.events."""
     run = _begun(tmp_path / "own", memory_max=64 * MIB, swap_max=32 * MIB)
     run.advance(4.0, {"app": {"swap": 32 * MIB, "swap_event_max": 7, "swap_event_fail": 7}})
     run.advance(8.0)
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert [one["by"] for one in summary["containers"]["app"]["held_back"]] == ["memory.swap.max"]
     assert summary["containers"]["app"]["swap_events"] == {"high": 0, "max": 7, "fail": 7}
     assert "app had used up its swap limit (memory.swap.max) of 32 MiB" in summary["verdict"]["headline"]
@@ -85,7 +85,7 @@ def test_swap_that_is_used_up_is_told_apart(tmp_path: Path) -> None:
     run.advance(4.0, {"app": {"swap": 500 * MIB}})
     run.swap_free_kb = 0
     run.advance(8.0, {"app": {"swap_event_fail": 3}})
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert [one["by"] for one in summary["containers"]["app"]["held_back"]] == ["machine-swap"]
     assert "the machine's swap of 512 MiB was full for 3.9 s while app swapped" in said
 
@@ -94,7 +94,7 @@ def test_processors_and_devices_are_named(tmp_path: Path) -> None:
     """cpu.max and a slow disk, where they cost more than a twentieth of the run."""
     run = _begun(tmp_path, memory_max=64 * MIB)
     run.advance(10.0, {"app": {"throttled_usec": 4e6, "io_full_usec": 3e6}, "queue-proxy": {"throttled_usec": 1e4}})
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert [one["by"] for one in summary["containers"]["app"]["held_back"]] == ["cpu.max", "io"]
     assert summary["containers"]["queue-proxy"]["held_back"] == []
     assert "app was throttled by cpu.max for 4.0 s" in said
@@ -106,7 +106,7 @@ def test_the_quiet_headline_is_of_the_nearest_to_its_limit(tmp_path: Path) -> No
     run = _begun(tmp_path, memory_max=48 * MIB)
     run.advance(5.0, {"app": {"anon": 4 * MIB, "kernel": 44 * MIB, "slab_reclaimable": 43 * MIB}})
     run.count("app", max=5)
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB"
     figures = summary["containers"]["app"]
     assert figures["slab_reclaimable_peak_bytes"] == 43 * MIB
@@ -118,25 +118,27 @@ def test_stacks_of_threads_are_not_slab(tmp_path: Path) -> None:
     """Kernel memory that goes only with the threads is named as what it is."""
     run = _begun(tmp_path, memory_max=48 * MIB)
     run.advance(5.0, {"app": {"anon": 4 * MIB, "kernel": 40 * MIB, "kernel_stack": 38 * MIB}})
-    assert "40 MiB of kernel memory that cannot be reclaimed, most of it stacks of threads (38 MiB)" in _told(run)[1]
+    assert (
+        "40 MiB of kernel memory that cannot be reclaimed, most of it stacks of threads (38 MiB)" in _reported(run)[1]
+    )
 
 
 def test_pages_on_their_way_to_swap_are_not_dirty_files(tmp_path: Path) -> None:
     """The kernel counts both as file_writeback: what the swap cache holds of it is reported apart."""
     run = _begun(tmp_path, memory_max=64 * MIB, swap_max=None)
     run.advance(5.0, {"app": {"file_dirty": 2 * MIB, "file_writeback": 9 * MIB, "swapcached": 8 * MIB}})
-    figures = _told(run)[0]["containers"]["app"]
+    figures = _reported(run)[0]["containers"]["app"]
     assert (figures["dirty_peak_bytes"], figures["swap_writeback_peak_bytes"]) == (3 * MIB, 8 * MIB)
 
 
-def test_a_machine_that_runs_short_is_told_though_nobody_dies(tmp_path: Path) -> None:
+def test_a_machine_that_runs_short_is_reported_though_nobody_dies(tmp_path: Path) -> None:
     """In the headline, in a sentence and in the journal, at the time when it was shortest."""
     run = _begun(tmp_path, memory_max=None)
     run.available_kb, run.stalls = 5_300, 142
     run.advance(3.0)
     run.available_kb = None
     run.advance(5.0)
-    summary, said = _told(run)
+    summary, said = _reported(run)
     words = "the machine itself ran short of memory: 5.2 MiB of 1 GiB available"
     assert words in summary["verdict"]["headline"]
     assert summary["host"]["ran_short"] is True
@@ -157,7 +159,7 @@ def test_a_killed_container_does_not_live_on_swap(tmp_path: Path) -> None:
         swapped = 0 if swap_max == 0 else 32 * MIB
         run.advance(4.0, {"app": {"anon": 63 * MIB, "swap": swapped, "swap_out": swapped}})
         run.oom("app")
-        summary, said = _told(run)
+        summary, said = _reported(run)
         assert words in summary["verdict"]["headline"]
         assert "lives on swap" not in said
         left = {"own": "limit", "machine": "machine-full", "none": "not-allowed"}[where]
@@ -175,7 +177,7 @@ def test_a_probes_command_is_not_the_app(tmp_path: Path, seen: bool) -> None:
     run.advance(4.0, {"app": {"anon": 63 * MIB}})
     run.oom("app", group=True)
     run.command("app", "readiness", ["/bin/app", "-c", "hold"], 3.0, [other] if seen else [])
-    summary, said = _told(run)
+    summary, said = _reported(run)
     [kill] = summary["oom_kills"]
     assert (kill["victim_is"], kill["culprit"]["kind"]) == ("main", "readiness")
     assert kill["culprit"]["command"] == "/bin/app -c hold"
@@ -191,12 +193,12 @@ def test_a_killed_command_alone_is_named(tmp_path: Path) -> None:
     run.oom("app", child=True)
     run.command("app", "liveness", ["/bin/check"], 3.0, [9100])
     run.advance(5.0)
-    headline = _told(run)[0]["verdict"]["headline"]
+    headline = _reported(run)[0]["verdict"]["headline"]
     assert headline.startswith("the liveness probe's command in app was OOM-killed")
     assert "; the container lived on" in headline
 
 
-def test_children_of_the_app_are_told_apart(tmp_path: Path) -> None:
+def test_children_of_the_app_are_distinguished(tmp_path: Path) -> None:
     """Processes that the app started held it, and no probe ran then."""
     run = _begun(tmp_path, memory_max=64 * MIB)
     group = run.live["app"]
@@ -205,17 +207,17 @@ def test_children_of_the_app_are_told_apart(tmp_path: Path) -> None:
     run.command("app", "readiness", ["/bin/app"], 0.2, [])
     run.advance(4.0, {"app": {"anon": 63 * MIB}})
     run.oom("app", group=True)
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert summary["oom_kills"][0]["culprit"]["kind"] == "child"
     assert "Most of it was held by processes that app's main process had started: 46.9 of 64 MiB." in said
 
 
 def test_a_kill_for_kernel_memory_says_which(tmp_path: Path) -> None:
-    """Stacks of threads and dentries look alike in `kernel`; the kernel's own report tells them apart."""
+    """Stacks of threads and dentries look alike in `kernel`; the kernel's own report distinguishes them."""
     run = _begun(tmp_path, memory_max=64 * MIB)
     run.advance(4.0, {"app": {"anon": 10 * MIB, "kernel": 53 * MIB, "kernel_stack": 48 * MIB}})
     run.oom("app")
-    summary, said = _told(run)
+    summary, said = _reported(run)
     [kill] = summary["oom_kills"]
     assert kill["held_kernel"]["kernel_stack"] == 48 * MIB
     assert "53 MiB of kernel memory (48 MiB of it stacks of threads)" in said
@@ -226,6 +228,6 @@ def test_a_bus_error_with_a_full_tmpfs_is_explained(tmp_path: Path) -> None:
     run = _begun(tmp_path, memory_max=512 * MIB)
     run.advance(4.0, {"app": {"shmem": 64 * MIB}})
     run.exit("app", 135)
-    headline = _told(run)[0]["verdict"]["headline"]
+    headline = _reported(run)[0]["verdict"]["headline"]
     assert headline.startswith("app was ended by SIGBUS at 4.0 s (exit code 135), with 64 MiB of shared memory")
     assert "/dev/shm has 64 MiB by default" in headline

@@ -24,26 +24,26 @@ from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, owner
 
-Told = tuple[Study, dict[str, Any]]
+Reported = tuple[Study, dict[str, Any]]
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Told:
+def reported(tmp_path: Path) -> Reported:
     """The made-up run: to go at 3 s, gone at 4 s, wanted at 7 s, ready at 9 s; to go at 11 s, gone at 12 s."""
     study = read_study(fake_runs.scaled(tmp_path / "run"))
     return study, summarize(study)
 
 
-def shown(told: Told) -> str:
+def shown(reported: Reported) -> str:
     """What the terminal shows."""
     out = io.StringIO()
-    print_story(*told, Console(file=out, width=200))
+    print_story(*reported, Console(file=out, width=200))
     return out.getvalue()
 
 
-def test_what_the_autoscaler_did_is_counted(told: Told) -> None:
+def test_what_the_autoscaler_did_is_counted(reported: Reported) -> None:
     """Times of each absence, and how long requests waited; the last one is not over."""
-    scaling = told[1]["autoscaling"]
+    scaling = reported[1]["autoscaling"]
     assert (scaling["scale_downs"], scaling["scale_ups"]) == (2, 1)
     assert scaling["zero_s"] == pytest.approx(3.0 + 2.0, abs=0.05)
     assert scaling["removal_ms"]["max"] == pytest.approx(1000, abs=50)
@@ -58,9 +58,9 @@ def test_a_run_without_it_has_none(tmp_path: Path) -> None:
     assert summarize(read_study(fake_runs.oom(tmp_path / "run")))["autoscaling"] is None
 
 
-def test_a_pod_that_is_not_there_holds_nothing(told: Told) -> None:
+def test_a_pod_that_is_not_there_holds_nothing(reported: Reported) -> None:
     """Its figures are 0 from its end to the next one's begin, not unknown and not what they were before."""
-    study, summary = told
+    study, summary = reported
     pod = study.timelines[owner()]
     away = [i for i, t in enumerate(pod.t) if 4.1 < t < 6.9]
     assert away
@@ -74,36 +74,36 @@ def test_a_pod_that_is_not_there_holds_nothing(told: Told) -> None:
     assert summary["pod"]["memory_held_gib_seconds"] < 0.8 * whole
 
 
-def test_counters_go_on_in_the_next_cgroup(told: Told) -> None:
+def test_counters_go_on_in_the_next_cgroup(reported: Reported) -> None:
     """CPU time and faults of both pods together, though the second one's began at 0."""
-    _, summary = told
+    _, summary = reported
     assert summary["pod"]["cpu_s"] == pytest.approx(5.0)
     assert summary["pod"]["major_faults"] == 13
     assert summary["containers"]["app"]["cpu_s"] == pytest.approx(5.0)
-    column = told[0].timelines[owner()].cpu_usec
+    column = reported[0].timelines[owner()].cpu_usec
     assert column == sorted(value or 0 for value in column)
 
 
-def test_a_new_pod_is_no_restart(told: Told) -> None:
+def test_a_new_pod_is_no_restart(reported: Reported) -> None:
     """Nor is its container's end a finding."""
-    _, summary = told
+    _, summary = reported
     for name in ("queue-proxy", "app"):
         assert summary["containers"][name]["restarts"] == 0
         assert summary["containers"][name]["exits"] == []
         assert [stop["why"] for stop in summary["containers"][name]["stops"]] == ["scale-down"] * 2
 
 
-def test_a_container_of_no_pod_is_gone(told: Told) -> None:
+def test_a_container_of_no_pod_is_gone(reported: Reported) -> None:
     """In kubectl's columns, with a word of emu's."""
-    found = describe(told[0], "app")
+    found = describe(reported[0], "app")
     assert found is not None
     assert (found.state.state, found.state.reason, found.restart_count) == ("Gone", "ScaledToZero", 0)
-    assert told[1]["pod"]["status"] == "ScaledToZero"
+    assert reported[1]["pod"]["status"] == "ScaledToZero"
 
 
-def test_the_story_tells_it(told: Told) -> None:
+def test_the_story_says_so(reported: Reported) -> None:
     """Headline, sentences, and a table."""
-    text = shown(told)
+    text = shown(reported)
     assert "the pod was scaled to zero twice and back once" in text
     assert "There was no pod for 5.0 s of" in text
     assert "2 requests waited in the activator for a pod" in text
@@ -111,16 +111,18 @@ def test_the_story_tells_it(told: Told) -> None:
     assert "REQUESTS THAT WAITED" in text
 
 
-def test_the_journal_has_each_decision(told: Told) -> None:
+def test_the_journal_has_each_decision(reported: Reported) -> None:
     """In order of time, by who decided."""
-    said = [(entry.source, entry.text) for entry in entries(told[0]) if entry.source in ("autoscaler", "activator")]
+    said = [
+        (entry.source, entry.text) for entry in entries(reported[0]) if entry.source in ("autoscaler", "activator")
+    ]
     assert [source for source, _ in said] == ["autoscaler"] * 3 + ["activator"] + ["autoscaler"] * 2
     assert said[3][1] == "the pod is ready: 2 requests that waited go to it"
 
 
-def test_the_picture_marks_the_absences(told: Told) -> None:
+def test_the_picture_marks_the_absences(reported: Reported) -> None:
     """A band in each container's panel, and no words of a restart or an exit."""
-    study, summary = told
+    study, summary = reported
     figure = run_figure(study, summary)
     words = [str(one.get("text")) for one in figure.layout["annotations"]]
     assert sum("scaled to zero" in word for word in words) == 4
@@ -128,18 +130,18 @@ def test_the_picture_marks_the_absences(told: Told) -> None:
     assert not any((one.get("meta") or {}).get("kind") in ("restart", "exit") for one in figure.data)
 
 
-def test_the_page_has_a_table_of_them(told: Told) -> None:
+def test_the_page_has_a_table_of_them(reported: Reported) -> None:
     """When to go, gone, wanted again and ready."""
-    page = html.unescape(render_html(*told))
+    page = html.unescape(render_html(*reported))
     assert "<h2>Scale to zero</h2>" in page
     assert "requests that waited" in page
     assert "Completed (scaled to zero)" in page
 
 
-def test_variants_are_compared_by_how_long_there_was_no_pod(told: Told, tmp_path: Path) -> None:
+def test_variants_are_compared_by_how_long_there_was_no_pod(reported: Reported, tmp_path: Path) -> None:
     """A column of its own, left out where no variant has it."""
     other = summarize(read_study(fake_runs.page_cache(tmp_path / "other")))
-    for played, wanted in (({"remove": told[1], "never": other}, True), ({"never": other}, False)):
+    for played, wanted in (({"remove": reported[1], "never": other}, True), ({"never": other}, False)):
         out = io.StringIO()
         print_comparison(compare(played, [], "x"), Console(file=out, width=250))
         assert ("NO POD" in out.getvalue()) == wanted

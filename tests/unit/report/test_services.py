@@ -171,7 +171,7 @@ def test_the_picture_has_pods_and_the_metric(study: Study) -> None:
 
 
 def test_one_pod_at_most_has_no_panel_and_no_table(study: Study) -> None:
-    """What scale to zero tells of it is enough."""
+    """What scale to zero reports of it is enough."""
     study.services = services(study, EVENTS[:1])
     canvas = Canvas(study.duration_s)
     SERVICES.panels(canvas, study)

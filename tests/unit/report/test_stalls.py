@@ -96,13 +96,13 @@ def _thrash(tmp_path: Path, *, takes_s: float, probes: list[str] | None = None, 
 
 
 def test_what_nobody_saw_is_no_stall(tmp_path: Path) -> None:
-    """Pages are read again all the time, and each answer comes within 44 ms: told, and not called a stall."""
+    """Pages are read again all the time, and each answer comes within 44 ms: reported, and not called a stall."""
     study = read_study(_thrash(tmp_path, takes_s=0.044, probes=["liveness"]).finish())
     summary = summarize(study)
     assert (summary["stalls"], [one["container"] for one in summary["thrashing"]]) == ([], ["app"])
-    told = " ".join([summary["verdict"]["headline"], *summary["verdict"]["sentences"]])
-    assert "and kept working: no request was slow because of it and no probe failed" in told
-    assert "stalled" not in told and "liveness probe or less traffic" not in told
+    reported = " ".join([summary["verdict"]["headline"], *summary["verdict"]["sentences"]])
+    assert "and kept working: no request was slow because of it and no probe failed" in reported
+    assert "stalled" not in reported and "liveness probe or less traffic" not in reported
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_slow_answers_make_a_stall(tmp_path: Path, probes: list[str], failed: in
 
 
 def test_a_failed_probe_alone_makes_a_stall(tmp_path: Path) -> None:
-    """Of a container that no request passes through, its probes tell."""
+    """Of a container that no request passes through, its probes show it."""
     run = FakeRun(tmp_path / "run", name="made-up")
     group = run.start("model", memory_max=32 * MIB)
     group.values.update(anon=28 * MIB, file=3 * MIB)

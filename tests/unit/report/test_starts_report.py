@@ -146,8 +146,8 @@ def test_temperatures_go_from_cold_to_warm(summary: dict[str, Any]) -> None:
     assert list(summary["starts"]["temperatures"]) == ["cold", "warm-disk", "warm-swap", "warm-memory"]
 
 
-def test_the_story_tells_it(summary: dict[str, Any]) -> None:
-    """The headline has each temperature's time; what failed is told."""
+def test_the_story_says_so(summary: dict[str, Any]) -> None:
+    """The headline has each temperature's time; what failed is reported."""
     assert "the first byte comes after 2.1 s warm-disk, 500 ms warm-swap" in summary["verdict"]["headline"]
     assert "1 start failed." in summary["verdict"]["sentences"]
     assert "1 start found the pod at another temperature than was prepared." in summary["verdict"]["sentences"]
@@ -181,12 +181,12 @@ def test_terminal_and_page_show_every_temperature(tmp_path: Path) -> None:
 
 def test_the_journal_has_each_request_and_its_answer(tmp_path: Path) -> None:
     """In order of time; one without an answer has none."""
-    told = [entry.text for entry in entries(read_study(made_up(tmp_path / "run").finish()))]
-    assert told.index("a request came to a warm-disk pod") < told.index(
+    reported = [entry.text for entry in entries(read_study(made_up(tmp_path / "run").finish()))]
+    assert reported.index("a request came to a warm-disk pod") < reported.index(
         "the first byte of its answer came after 2.1 s, status 200"
     )
-    assert sum("came to a" in text for text in told) == 4
-    assert sum("first byte of its answer" in text for text in told) == 3
+    assert sum("came to a" in text for text in reported) == 4
+    assert sum("first byte of its answer" in text for text in reported) == 3
 
 
 def test_restarts_are_not_counted_where_emu_ended_a_container(tmp_path: Path) -> None:

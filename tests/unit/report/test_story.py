@@ -43,7 +43,7 @@ HEADLINES = {
     "90 % of 3,000 requests were answered 503 at once",
     "probe_killed": "app was killed for its failing liveness probe twice, first at 3.5 s: it did not end on SIGTERM, "
     "SIGKILL came after 2.0 s of grace (exit code 137)",
-    "told_to_end": "app was asked to stop at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
+    "asked_to_end": "app was asked to stop at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
     "all 100 requests were answered",
     "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 33.9 of 64 MiB; "
     "none of 99 requests was answered",
@@ -85,7 +85,7 @@ SENTENCES = {
         "probe or less traffic would end this.",
     ],
     "probe_killed": ["app was restarted once, the longest back-off was 10.0 s (CrashLoopBackOff)."],
-    "told_to_end": ["queue-proxy was asked to stop at 1.0 s and exited 2.0 s later (exit code 0)."],
+    "asked_to_end": ["queue-proxy was asked to stop at 1.0 s and exited 2.0 s later (exit code 0)."],
     "rate_limited": ["queue-proxy held 63 MiB of anonymous memory and 1 MiB of kernel memory then."],
     "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],
     "group_killed": ["The kernel killed 3 processes of app together."],
@@ -95,8 +95,8 @@ SENTENCES = {
 @pytest.mark.parametrize("name", SENTENCES)
 def test_the_sentences_support_it(name: str, tmp_path: Path) -> None:
     """Restarts, what clients saw, what page cache did, and who witnessed."""
-    told = story_of(name, tmp_path).sentences
-    assert [words for words in SENTENCES[name] if words not in told] == []
+    reported = story_of(name, tmp_path).sentences
+    assert [words for words in SENTENCES[name] if words not in reported] == []
 
 
 @pytest.mark.parametrize("name", fake_runs.ALL)
@@ -115,10 +115,10 @@ def test_an_engine_that_goes_is_no_crash_of_its_containers(tmp_path: Path) -> No
     """What it ended on its way out is reported as that, in numbers too; a kill before that is reported as ever."""
     run = fake_runs.ALL["engine_lost"](tmp_path / "run")
     summary = summarize(read_study(run))
-    told = " ".join(summary["verdict"]["sentences"])
-    assert "The Docker engine went away: the stream of its events ended." in told
-    assert "queue-proxy ended because the engine ended it on its way out." in told
-    assert "ended by itself" not in told
+    reported = " ".join(summary["verdict"]["sentences"])
+    assert "The Docker engine went away: the stream of its events ended." in reported
+    assert "queue-proxy ended because the engine ended it on its way out." in reported
+    assert "ended by itself" not in reported
     assert [one["with_engine"] for one in summary["containers"]["queue-proxy"]["exits"]] == [True]
     assert (summary["met"], summary["failed"]["time_s"]) == (False, 2.5)
 
@@ -191,7 +191,7 @@ def test_words_for_numbers() -> None:
     ]
 
 
-def test_what_a_sidecar_adds_is_told(tmp_path: Path) -> None:
+def test_what_a_sidecar_adds_is_reported(tmp_path: Path) -> None:
     """How much later than the others it was ready, and what it held of the pod's memory."""
     run = FakeRun(tmp_path / "run", name="sidecar")
     for name in ("sandbox", "queue-proxy", "app"):
@@ -202,11 +202,12 @@ def test_what_a_sidecar_adds_is_told(tmp_path: Path) -> None:
     summary = summarize(read_study(run.finish()))
     assert summary["containers"]["app"]["startup_s"] == pytest.approx(0.01)
     assert summary["pod"]["startup_s"] == pytest.approx(2.01)
-    told = " ".join(summary["verdict"]["sentences"])
+    reported = " ".join(summary["verdict"]["sentences"])
     assert (
-        "istio-proxy was ready 2.0 s after queue-proxy and app, which were so 10 ms after the pod was made." in told
+        "istio-proxy was ready 2.0 s after queue-proxy and app, which were so 10 ms after the pod was made."
+        in reported
     )
-    assert "istio-proxy peaked at 50 of 128 MiB" in told
+    assert "istio-proxy peaked at 50 of 128 MiB" in reported
 
 
 def test_a_pod_that_was_never_ready_took_no_time_to_start(tmp_path: Path) -> None:

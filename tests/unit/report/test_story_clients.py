@@ -51,7 +51,7 @@ def test_failures_are_counted_in_whole_sentences(
 
 
 def test_success_is_not_mixed_with_refusals(tmp_path: Path) -> None:
-    """Half of the answers were refusals given at once: both are told, each with how many they are."""
+    """Half of the answers were refusals given at once: both are reported, each with how many they are."""
     run = run_of(tmp_path / "run")
     run.requests(100, 1.0, 2.0, takes_s=3.0)
     run.requests(20, 1.0, 2.0, takes_s=3.5)
@@ -61,7 +61,7 @@ def test_success_is_not_mixed_with_refusals(tmp_path: Path) -> None:
     assert "The 300 answers with 503 took 1 ms." in said
 
 
-def test_a_percentile_is_not_told_of_a_few(tmp_path: Path) -> None:
+def test_a_few_values_have_no_percentile(tmp_path: Path) -> None:
     """Twelve have a median and a longest, and no 99 %."""
     run = run_of(tmp_path / "run")
     run.requests(11, 1.0, 2.0, takes_s=0.1)

@@ -122,7 +122,7 @@ def test_in_flight_rises_and_falls(tmp_path: Path) -> None:
     assert study.in_flight.n[-1] == 0
 
 
-def test_a_copied_directory_tells_the_same(tmp_path: Path) -> None:
+def test_a_copied_directory_reports_the_same(tmp_path: Path) -> None:
     """A run is studied from its files alone, wherever they are."""
     here = fake_runs.pod_level(tmp_path / "run")
     there = RunDir(Path(shutil.copytree(here.path, tmp_path / "elsewhere")))
@@ -155,7 +155,7 @@ def test_a_torn_run_is_studied_up_to_its_tear(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["events", "samples", "requests", "kmsg"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "noise", "half"])
 def test_any_file_may_be_missing_or_damaged(name: str, damage: str, tmp_path: Path) -> None:
-    """Whatever happened to a file, the rest of the run is still told."""
+    """Whatever happened to a file, the rest of the run is still reported."""
     run = fake_runs.oom(tmp_path / "run")
     file: Path = getattr(run, name)
     whole = file.read_bytes()

@@ -113,8 +113,8 @@ def test_a_sample_that_was_read_late_is_no_bound_of_a_phase(tmp_path: Path) -> N
     assert Window(study, begin_s=1.1).rise([(t, read)]) == 70
 
 
-def test_swap_traffic_is_told_from_files(tmp_path: Path) -> None:
-    """The device's role tells swap from files; both are in io_*_bytes."""
+def test_swap_traffic_is_counted_apart_from_files(tmp_path: Path) -> None:
+    """The device's role distinguishes swap from files; both are in io_*_bytes."""
     app = summary_of("swap", tmp_path)["containers"]["app"]
     assert (app["swap_io_write_bytes"], app["swap_io_read_bytes"]) == (180 * MIB, 40 * MIB)
     assert (app["disk_write_bytes"], app["io_write_bytes"]) == (0, 180 * MIB)

@@ -44,7 +44,7 @@ def test_a_new_container_is_served_after_ten_seconds() -> None:
     assert sample(scraped(Points(), {"app": point(15, 1)}), "cpu") is None
 
 
-def test_a_restart_begins_anew() -> None:
+def test_a_restart_starts_from_zero() -> None:
     """Points of two lives are not compared."""
     known = scraped(scraped(Points(), {"app": point(20, 5_000_000)}), {"app": point(35, 9_000_000)})
     again = scraped(known, {"app": point(50, 10, started_s=45.0)})
