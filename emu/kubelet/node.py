@@ -19,6 +19,7 @@ from emu.kubelet.facts import EngineActed, EngineLost, Fact
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import ContainerState
+from emu.policy.scheduling import Verdict
 from emu.record.events import DockerEvent, EventLog, KubeletEvent, Note, now
 from emu.record.rundir import RunDir
 from emu.runtime.api import LABEL_RUN, EngineGone, Runtime
@@ -70,10 +71,12 @@ class Node:
         on_exit: Callable[[Instance, ContainerState], None] = lambda *_: None,
         on_event: Callable[[KubeletEvent], None] = lambda _: None,
         hold_frozen: bool = True,
+        bind: Callable[[], Verdict | None] | None = None,
     ) -> PodWorker:
         """Take a pod on; its containers start with the worker's `start`. `on_exit` and `on_event` are called as
         things happen. `hold_frozen`: no probe is asked while a container's cgroup is frozen; without it a frozen
-        container fails its liveness probe, and is killed for it.
+        container fails its liveness probe, and is killed for it. `bind`: the pod has no node yet, and this looks for
+        room for it, with the scheduler's verdict; None where that is not due.
         """
         worker = PodWorker(
             pod,
@@ -84,6 +87,7 @@ class Node:
             on_exit=on_exit,
             on_event=on_event,
             hold_frozen=hold_frozen,
+            bind=bind,
         )
         self._workers.append(worker)
         return worker

@@ -71,8 +71,8 @@ class Pods:
         """The engine's name of every container that was ever made in them."""
         return list(self._containers)
 
-    def make(self, template: PodTemplate, name: str, volumes: Volumes) -> Pod:
-        """Make a pod's cgroup; its containers come with `Pod.open` and a worker."""
+    def plan(self, template: PodTemplate, name: str, volumes: Volumes) -> Pod:
+        """A pod that is not on this machine yet."""
         pod = Pod(
             template,
             name,
@@ -86,14 +86,19 @@ class Pods:
             log_driver=self._log_driver,
         )
         pod.on_create = self._created
+        return pod
+
+    def place(self, pod: Pod) -> None:
+        """Make the cgroup of a pod that was planned; its containers come with `Pod.open` and a worker."""
         self._made.append(pod)
         self._update_classes()
         pod.__enter__()
         self.on_make(pod)
-        return pod
 
     def remove(self, pod: Pod) -> None:
-        """Remove a pod, whose containers have ended, and its cgroup. EngineGone."""
+        """Remove a pod, whose containers have ended, and its cgroup, where it was placed. EngineGone."""
+        if pod not in self._made:
+            return
         pod.close()
         self._made.remove(pod)
         self._update_classes()

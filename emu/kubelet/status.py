@@ -25,6 +25,9 @@ from emu.record.events import (
     now,
 )
 
+_NODE = "node"
+"""The only one's name."""
+
 
 class Status:
     """Of one pod. `on_event` is called with each event of the kubelet."""
@@ -38,9 +41,13 @@ class Status:
         self._recorded: PodView | None = None
         self._reason = ""
         """The pod's own, where it has failed for one."""
+        self.pending = False
+        """It has no node."""
 
     def view(self, *, terminating: bool) -> PodView:
         """The pod as kubectl would show it."""
+        if self.pending and not terminating:
+            return lifecycle.pending_view([one.role for one in self.states.values()])
         return lifecycle.pod_view(list(self.states.values()), now(), terminating=terminating, reason=self._reason)
 
     def evicted(self, message: str, grace_s: int) -> None:
@@ -63,6 +70,15 @@ class Status:
     def attempt(self, name: str) -> int:
         """The number of its newest instance."""
         return self.states[name].attempt
+
+    def scheduled(self, message: str) -> None:
+        """The scheduler found no room for it, and says why; an empty message: it did after all."""
+        pod = self._pod.name
+        kind, reason = ("Warning", "FailedScheduling") if message else ("Normal", "Scheduled")
+        message = message or f"Successfully assigned default/{pod} to {_NODE}"
+        event = KubeletEvent(t=now(), type=kind, reason=reason, message=message, container="", attempt=0)
+        self._log.append(event)
+        self._on_event(event)
 
     # What happens to a container
 

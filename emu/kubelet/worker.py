@@ -20,6 +20,7 @@ from emu.messages import Endpoint
 from emu.policy import lifecycle
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
+from emu.policy.scheduling import Verdict
 from emu.record.events import EVICTED, ContainerExited, ContainerStopping, EventLog, KubeletEvent, Note, now
 from emu.runtime.api import EngineGone, Runtime
 
@@ -41,6 +42,7 @@ class PodWorker:
         on_exit: Callable[[Instance, ContainerState], None],
         on_event: Callable[[KubeletEvent], None],
         hold_frozen: bool,
+        bind: Callable[[], Verdict | None] | None = None,
     ) -> None:
         """`on_start`, `on_exit` and `on_event` are called as things happen; the rest is as in `Node.admit`."""
         self._pod = pod
@@ -55,6 +57,7 @@ class PodWorker:
         self.instances: dict[str, Instance] = {}
         """The instance of each container that runs or ran last."""
         self._killed_for: dict[str, Kind] = {}
+        self._bind = bind
         self._ending = self._terminating = self._done = False
         self.evicted = False
         """The kubelet has ended it for the node's sake."""
@@ -67,6 +70,11 @@ class PodWorker:
     def pod(self) -> str:
         """The pod's name."""
         return self._pod.name
+
+    @property
+    def has_node(self) -> bool:
+        """Whether there is room for it; only then it may be started."""
+        return self._bind is None
 
     @property
     def template(self) -> PodTemplate:
@@ -111,7 +119,7 @@ class PodWorker:
     @property
     def coming(self) -> bool:
         """A container is not ready yet, and may become so by itself; a frozen one is asked once thawed."""
-        if lifecycle.has_failed_for_good(self.states.values()):
+        if self._status.pending or lifecycle.has_failed_for_good(self.states.values()):
             return False
         return any(not state.ready and not self._held(name) for name, state in self.states.items())
 
@@ -139,6 +147,21 @@ class PodWorker:
 
     # What there is to do
 
+    def schedule(self) -> bool:
+        """Look for room on the node, where that is due; whether it has some."""
+        if self._bind is None or self._ending:
+            return self._bind is None
+        verdict = self._bind()
+        if verdict is None:
+            return False
+        if not verdict.fits or self._status.pending:
+            self._status.scheduled(verdict.message)
+        self._status.pending = not verdict.fits
+        if verdict.fits:
+            self._bind = None
+        self._record_view()
+        return verdict.fits
+
     def open(self) -> None:
         """Start the pause container: from here on the pod has an address. EngineGone."""
         self._pod.open()
@@ -155,6 +178,8 @@ class PodWorker:
 
     def act(self) -> None:
         """Ask and start what is due. EngineGone."""
+        if not self.has_node:
+            return
         self._probes.ask_due()
         if not self._ending:
             self._end_sidecars()
@@ -192,6 +217,8 @@ class PodWorker:
             )
         self._probes.end(hooks=hooks)
         self._stop_all(grace_s, why if hooks else "run", said=hooks)
+        if not self.has_node:
+            self._record_view()  # it is gone at once
 
     def evict(self, message: str, grace_s: int) -> None:
         """End it for the node's sake; it stays as it is then, and is not started again."""

@@ -188,6 +188,13 @@ def all_ready(ready: str) -> bool:
     return those == of != "0"
 
 
+def pending_view(roles: Sequence[Role]) -> PodView:
+    """Of a pod without a node, by the roles of its containers: it has no container statuses yet."""
+    own, kept = roles.count("container"), roles.count("sidecar")
+    printed = print_pod(PodFacts([], phase=printing.PENDING, planned=own, planned_sidecars=kept), 0.0)
+    return PodView(printed.ready, printed.status, 0)
+
+
 def pod_view(
     containers: Sequence[ContainerState], now: float, *, terminating: bool = False, reason: str = ""
 ) -> PodView:

@@ -12,6 +12,8 @@ from typing import Literal
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed", "Unknown"]
 NODE_LOST = "NodeLost"
+PENDING: Phase = "Pending"
+TERMINATING = "Terminating"
 _COMPLETED = "Completed"
 _INITIALIZING = "PodInitializing"
 _MINUTE, _HOUR, _DAY, _YEAR = 60, 3600, 86_400, 31_536_000
@@ -108,7 +110,7 @@ def print_pod(pod: PodFacts, now: float, *, before_1_35: bool = False) -> Printe
     if pod.deleted and pod.reason == NODE_LOST:
         status = "Unknown"
     elif pod.deleted and pod.phase not in ("Succeeded", "Failed"):
-        status = "Terminating"
+        status = TERMINATING
     planned = len(pod.containers) if pod.planned is None else pod.planned
     kept = sum(one.sidecar for one in inits) if pod.planned_sidecars is None else pod.planned_sidecars
     return Printed(f"{ready}/{planned + kept}", status, _restarts(counted, now))

@@ -16,6 +16,7 @@ from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
 from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
+from emu.policy.scheduling import Scheduler, Verdict
 from emu.policy.starts import Found, temperature_of
 from emu.policy.until import PodFacts
 from emu.record.events import EventLog, Note, now
@@ -27,6 +28,7 @@ from emu.run.workload import Workload
 from emu.runtime.api import Runtime
 from emu.scenario.load_plan import Entrance, load_plan
 from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
+from emu.spec.fitting import requests_of
 from emu.units import format_seconds
 
 _TURN_S = 0.1
@@ -34,7 +36,7 @@ _TURN_S = 0.1
 
 @dataclass(frozen=True, eq=False)
 class PlannedPod:
-    """A pod of the scenario, and how to make it: once, or each time that one is wanted."""
+    """A pod of the scenario, and how to plan it: once, or each time that one is wanted."""
 
     spec: PodSpec
     template: PodTemplate
@@ -68,6 +70,7 @@ class Driving:
         self._several = False
         self._witnesses: dict[PlannedPod, PodWitness] = {}
         self._made: dict[PodWorker, Pod] = {}
+        self._scheduler = Scheduler(spec.allocatable)
 
     def drive(self, planned: Mapping[str, PlannedPod], engine: Runtime, stack: ExitStack) -> None:
         """Start the pods, all side by side, keep them running, and send them their load."""
@@ -77,7 +80,8 @@ class Driving:
         turn: Callable[[float], None] = self._node.turn
         for name, one in planned.items():
             if one.spec.autoscaling is None:
-                workloads[name] = self._admit(one)
+                workloads[name] = worker = self._admit(one)
+                worker.schedule()  # a scenario whose pods do not fit was refused
             else:
                 workloads[name], turn = self._scaled(one, engine, stack)
         if turn == self._node.turn:
@@ -90,17 +94,28 @@ class Driving:
             raise
 
     def _admit(self, planned: PlannedPod) -> PodWorker:
+        """A pod that has no node yet."""
         pod, freezer = planned.make(), planned.spec.freezer
+        self._scheduler.add(pod.name, requests_of(planned.spec))
         worker = self._node.admit(
             pod,
             on_exit=partial(self._on_exit, self._witnesses[planned]),
             on_event=Events(self._screen, self._began, pod.name if self._several else "").show,
             hold_frozen=freezer is None or freezer.mode != "knative",
+            bind=partial(self._bind, pod),
         )
         self._made[worker] = pod
         return worker
 
+    def _bind(self, pod: Pod) -> Verdict | None:
+        """Have the scheduler look for room for a pod; it is on this machine then."""
+        verdict = self._scheduler.attempt(pod.name, now())
+        if verdict is not None and verdict.fits:
+            self._pods.place(pod)
+        return verdict
+
     def _dismiss(self, worker: PodWorker) -> None:
+        self._scheduler.remove(worker.pod)
         self._pods.remove(self._made.pop(worker))
         self._node.dismiss(worker)
 

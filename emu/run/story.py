@@ -97,9 +97,9 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         )  # fmt: skip
         stack.enter_context(pods)
 
-        def make(name: str) -> Pod:
+        def plan(name: str) -> Pod:
             called = name or pod_name(replica_set_name(REVISION, spec.pod), SystemRandom())
-            return pods.make(templates[name], called, volumes[spec.holder_of_files(name)])
+            return pods.plan(templates[name], called, volumes[spec.holder_of_files(name)])
 
         with end.early(lambda: interrupts.asked):
             _prepare(spec, templates, volumes, engine, log, screen, interrupts)
@@ -115,7 +115,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             if spec.starts is not None and image is not None:
                 from emu.run.starts import Starts
 
-                pod = make("")
+                pod = plan("")
+                pods.place(pod)
                 its_log = log.of_pod(pod.name)
                 starts = Starts(spec, pod, image, engine, run, its_log, say=screen.step, check=keep)
                 stack.enter_context(starts).measure()
@@ -123,7 +124,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 node = stack.enter_context(Node(engine, log, run, run_id, _evictions(spec, cgroup.path, log)))
                 driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep)
                 planned = {
-                    name: PlannedPod(one, templates[name], partial(make, name)) for name, one in spec.each_pod.items()
+                    name: PlannedPod(one, templates[name], partial(plan, name)) for name, one in spec.each_pod.items()
                 }
                 driving.drive(planned, engine, stack)
         screen.end_live()

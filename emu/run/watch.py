@@ -41,7 +41,8 @@ class Events:
         if known in self._shown or (event.type == "Normal" and event.reason not in _WORTH_A_LINE):
             return
         self._shown.add(known)
-        text = f"{event.t - self._began:6.1f} s  {self._pod}{event.reason} {event.container}: {event.message}"
+        what = f"{event.reason} {event.container}" if event.container else event.reason
+        text = f"{event.t - self._began:6.1f} s  {self._pod}{what}: {event.message}"
         if event.reason == "Started":
             text = f"{event.t - self._began:6.1f} s  {self._pod}{event.message}"
         self._screen.event(text, "dim" if event.type == "Normal" else "yellow")

@@ -30,7 +30,7 @@ from emu.spec import PodSpec
 
 @dataclass(eq=False)
 class _Live:
-    """A pod that is not to end."""
+    """A pod that is not to end; without a node, it only waits for one."""
 
     worker: PodWorker
     made: float
@@ -50,7 +50,7 @@ class _Live:
     def replica(self) -> Replica[_Live]:
         """What its ReplicaSet goes by."""
         restarts = max((state.restarts for state in self.worker.states.values()), default=0)
-        return Replica(self, self.made, self.ready_since, restarts)
+        return Replica(self, self.made, self.ready_since, restarts, self.worker.has_node)
 
 
 class Revision:
@@ -247,7 +247,9 @@ class Revision:
     def _publish(self) -> None:
         """Have the activator know the pods, if there is something new to know."""
         early = self._is_probed_early
-        pods = tuple(one.endpoint for one in self._live if early or one.ready_since is not None)
+        pods = tuple(
+            one.endpoint for one in self._live if one.worker.has_node and (early or one.ready_since is not None)
+        )
         if Endpoints(pods) != self._published:
             self._published = Endpoints(pods)
             self._activator.update(self._published)
@@ -264,6 +266,9 @@ class Revision:
             self._make()  # one a turn: between two of them the others' news are taken
         elif missing < 0:
             self._scale_down(-missing)
+        for one in self._live:
+            if not one.worker.has_node:
+                self._begin(one.worker)
 
     def _begin_scaling(self) -> None:
         """Another number than before is wanted from now on."""
@@ -290,9 +295,14 @@ class Revision:
     def _make(self) -> None:
         worker = self._admit()
         self._live.append(_Live(worker, now(), self._start))
-        worker.open()
-        self._publish()
-        worker.start()
+        self._begin(worker)
+
+    def _begin(self, worker: PodWorker) -> None:
+        """Start a pod if there is room for it on the node; else it is tried again at a later turn."""
+        if worker.schedule():
+            worker.open()
+            self._publish()
+            worker.start()
 
     def _scale_down(self, count: int) -> None:
         """No further request goes to a pod that is to end, and only then it is asked to."""

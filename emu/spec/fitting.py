@@ -1,56 +1,73 @@
-"""Whether the pods of a scenario fit on its node together."""
+"""Whether the pods of a scenario fit on its node."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from emu.policy.effective import MEMORY, Init, Resources, effective
-from emu.policy.scheduling import first_pending
+from emu.policy.effective import CPU, MEMORY, Amounts, Asked, Init, Resources, effective
+from emu.policy.scheduling import first_pending, refusal
 from emu.spec.container import ContainerSpec
 from emu.spec.pod import PodSpec
 from emu.spec.values import SpecError
 from emu.units import format_bytes
 
-_AT = ("node", "memory")
 
-
-def check(pods: Mapping[str, PodSpec], memory: int, allocatable: int) -> None:
-    """SpecError where the node's memory is less than the pods request, or than the kernel must leave them."""
-    pending = first_pending(((name, memory_request(pod)) for name, pod in pods.items()), allocatable)
+def check(pods: Mapping[str, PodSpec], memory: int | None, allocatable: Amounts) -> None:
+    """SpecError where the node has less than the pods request, or than the kernel must leave them. Pods under an
+    autoscaler may wait for room, but one of them must fit alone.
+    """
+    asked = {name: requests_of(pod) for name, pod in pods.items()}
+    pending = first_pending(
+        ((name, asked[name]) for name, pod in pods.items() if pod.autoscaling is None), allocatable
+    ) or next(
+        (
+            (name, {}, said)
+            for name, pod in pods.items()
+            if pod.autoscaling is not None and (said := refusal(asked[name], {}, allocatable))
+        ),
+        None,
+    )
     if pending is not None:
         name, taken, said = pending
-        who = f"the pod {name}" if name else "the pod"
-        beside = f", and those before it {format_bytes(taken)}" if taken else ""
-        raise SpecError(
-            f"{who} does not fit on a node with {format_bytes(allocatable)} for pods",
-            why=f"it requests {format_bytes(memory_request(pods[name]))} of memory{beside}; "
-            f"Kubernetes' scheduler would leave it Pending: {said}",
-            fix="raise node.memory, or lower resources.requests.memory; a limit without a request counts as one",
-            at=_AT,
-        )
+        raise _does_not_fit(name, asked[name], taken, allocatable, said)
     minima = [one.memory.min for pod in pods.values() for one in pod.containers.values()]
     kept = sum(value for value in minima if isinstance(value, int))
-    if kept > memory:
+    if memory is not None and kept > memory:
         raise SpecError(
             f"memory.min of all containers, {format_bytes(kept)}, is above the node's {format_bytes(memory)}",
             why="the kernel could reclaim nothing, and would kill at once",
             fix="lower memory.min, or raise node.memory",
-            at=_AT,
+            at=("node", "memory"),
         )
 
 
-def memory_request(pod: PodSpec) -> int:
-    """A pod's effective memory request, in bytes."""
+def _does_not_fit(name: str, asked: Amounts, taken: Amounts, allocatable: Amounts, said: str) -> SpecError:
+    what = MEMORY if f"Insufficient {MEMORY}" in said else CPU
+    beside = f", and those before it {_amount(what, taken[what])}" if taken.get(what) else ""
+    of_cpu = "" if what == MEMORY else " of CPU"
+    return SpecError(
+        f"{f'the pod {name}' if name else 'the pod'} does not fit on a node with "
+        f"{_amount(what, allocatable[what])}{of_cpu} for pods",
+        why=f"it requests {_amount(what, asked[what])} of {'memory' if what == MEMORY else 'CPU'}{beside}; "
+        f"Kubernetes' scheduler would leave it Pending: {said}",
+        fix=f"raise node.{what}, or lower resources.requests.{what}; a limit without a request counts as one",
+        at=("node", what),
+    )
+
+
+def _amount(what: str, value: int) -> str:
+    return format_bytes(value) if what == MEMORY else f"{value}m"
+
+
+def requests_of(pod: PodSpec) -> Amounts:
+    """A pod's effective requests."""
     inits = {one.name: one for one in pod.init_containers}
     return effective(
         [_asked(one) for name, one in pod.containers.items() if name not in inits],
         [Init(_asked(one), one.is_sidecar) for one in inits.values()],
-    ).requests.get(MEMORY, 0)
+    ).requests
 
 
 def _asked(one: ContainerSpec) -> Resources:
-    request, limit = one.resources.requests.memory, one.resources.limits.memory
-    return Resources(
-        {} if request is None else {MEMORY: request},
-        {} if limit is None else {MEMORY: limit},
-    )
+    requests, limits = one.resources.requests, one.resources.limits
+    return Resources.of(Asked(requests.memory, limits.memory, requests.cpu, limits.cpu))

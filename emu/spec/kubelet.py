@@ -30,7 +30,7 @@ from emu.policy.kubelet.version import (
     parse_version,
     shown,
 )
-from emu.spec.values import Limit, Model, SpecError, number, startable
+from emu.spec.values import Limit, Millicores, Model, SpecError, number, startable
 
 _QUOTE = 'write it in quotes, as in "1.34"'
 
@@ -92,9 +92,11 @@ class KubeletSpec(Model):
 
     memory: Limit = None
     """The memory of the node, all of it for pods: memory.max of the cgroup that they are in, at least 6Mi. It bounds
-    their requests together and the size of volumes in memory, and oom_score_adj is computed with it. `max`: the
-    machine's, without a limit.
+    their requests together and the size of volumes in memory, and oom_score_adj is computed with it. A pod of an
+    autoscaler that does not fit is `Pending` until another one is gone. `max`: the machine's, without a limit.
     """
+    cpu: Millicores | None = None
+    """What the pods' CPU requests may be together; it makes no pod slower. Default: they always fit."""
     kubernetes: KubernetesVersion = shown(NEWEST)
     """The Kubernetes version whose rules turn requests and limits into control files: 1.22 to 1.37, in quotes."""
     memory_qos: Annotated[MemoryQosSpec | None, Field(alias="memoryQoS")] = None

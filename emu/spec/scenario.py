@@ -13,6 +13,7 @@ from pydantic import (
     model_validator,
 )
 
+from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
 from emu.spec import fitting
@@ -283,9 +284,16 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _pods_fit_on_the_node(self) -> Self:
-        if self.node.memory is not None:
-            fitting.check(self.each_pod, self.node.memory, self.node.rules(self.node.memory, 0).allocatable)
+        fitting.check(self.each_pod, self.node.memory, self.allocatable)
         return self
+
+    @property
+    def allocatable(self) -> dict[str, int]:
+        """What the scheduler has to give, as far as the scenario bounds it: bytes and millicores."""
+        found = {} if self.node.cpu is None else {CPU: self.node.cpu}
+        if self.node.memory is not None:
+            found[MEMORY] = self.node.rules(self.node.memory, 0).allocatable
+        return found
 
     @model_validator(mode="after")
     def _sidecars_are_known(self) -> Self:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from emu.messages import SANDBOX
+from emu.policy.printing import PENDING
 from emu.record.events import Owner
 from emu.study.model.study import Study
 from emu.study.requests import count_in_flight
@@ -23,6 +24,23 @@ def workload(pod: str) -> str:
     """Whose pod it is: the revision's name, or its own."""
     found = _OF_DEPLOYMENT.fullmatch(pod)
     return found["revision"] if found else pod
+
+
+def every_pod(study: Study) -> list[str]:
+    """The names of all pods, also of those that never had a node, and so no container."""
+    known = [*(one.pod for one in study.pods), *(one.pod for one in study.pod_statuses)]
+    return list(dict.fromkeys(known))
+
+
+def pending(study: Study) -> list[tuple[str, float]]:
+    """The pods that had no node when the run ended, each with when it was made."""
+    begins: dict[str, float] = {}
+    for status in study.pod_statuses:
+        if status.text == PENDING:
+            begins.setdefault(status.pod, status.t)
+        else:
+            begins.pop(status.pod, None)
+    return list(begins.items())
 
 
 def workloads(study: Study) -> dict[str, list[str]]:

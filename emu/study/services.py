@@ -6,13 +6,14 @@ from dataclasses import replace
 
 from emu.messages import SANDBOX
 from emu.policy.lifecycle import all_ready
+from emu.policy.printing import PENDING, TERMINATING
 from emu.record.events import SCALE_DOWN, Event, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
 from emu.study.ends import ACTIVATOR
 from emu.study.model.instances import container_of
 from emu.study.model.requests import Request
 from emu.study.model.services import PodLife, Service, Wait
 from emu.study.model.study import Study
-from emu.study.pods import workload
+from emu.study.pods import every_pod, workload
 from emu.study.requests import count_in_flight
 
 _GENERATION = 6
@@ -45,7 +46,7 @@ def _since_begin(event: ScaleDecided, origin: float) -> ScaleDecided:
 
 
 def _lives(study: Study, revision: str) -> list[PodLife]:
-    names = [pod.pod for pod in study.pods if workload(pod.pod) == revision]
+    names = [pod for pod in every_pod(study) if workload(pod) == revision]
     return sorted((_life(study, name) for name in names), key=lambda one: one.made_s)
 
 
@@ -53,6 +54,10 @@ def _life(study: Study, pod: str) -> PodLife:
     mine = [one for one in study.instances if one.pod == pod]
     begins = [t for one in mine for t in (one.created_s, one.started_s) if t is not None]
     asked = [one.stop.asked_s for one in mine if one.stop is not None and one.stop.why == SCALE_DOWN]
+    unplaced = [status.t for status in study.pod_statuses if status.pod == pod and status.text == PENDING]
+    placed = min(begins, default=None) if unplaced else 0.0
+    if placed is None:
+        asked = [status.t for status in study.pod_statuses if status.pod == pod and status.text == TERMINATING]
     last = {one.container: one for one in mine if container_of(one.container) != SANDBOX}.values()
     ends = [one.exited_s for one in last if one.exited_s is not None and one.asked]
     readiness: list[tuple[float, bool]] = []
@@ -63,10 +68,11 @@ def _life(study: Study, pod: str) -> PodLife:
                 readiness.append((status.t, ready))
     return PodLife(
         pod,
-        min(begins, default=0.0),
+        min([*begins, *unplaced], default=0.0),
         tuple(readiness),
         min(asked, default=None),
-        max(ends) if ends and len(ends) == len(last) else None,
+        min(asked, default=None) if placed is None else max(ends) if ends and len(ends) == len(last) else None,
+        placed,
     )
 
 

@@ -36,9 +36,12 @@ def refused(node: str, *resources: str) -> EmuError:
 
 def test_what_the_scheduler_says_of_the_first_pod_that_does_not_fit() -> None:
     """Requests add up in order; a pod that requests nothing always fits."""
-    assert first_pending([("a", 60), ("b", 40), ("c", 0)], 100) is None
-    said = "0/1 nodes are available: 1 Insufficient memory."
-    assert first_pending([("a", 60), ("b", 41), ("c", 0)], 100) == ("b", 60, said)
+    node = {"memory": 100}
+    assert first_pending([("a", {"memory": 60}), ("b", {"memory": 40}), ("c", {})], node) is None
+    pending = first_pending([("a", {"memory": 60}), ("b", {"memory": 41}), ("c", {})], node)
+    assert pending is not None
+    assert pending[:2] == ("b", {"memory": 60})
+    assert pending[2].startswith("0/1 nodes are available: 1 Insufficient memory.")
 
 
 def test_pods_that_do_not_fit_together_are_refused() -> None:
@@ -46,7 +49,7 @@ def test_pods_that_do_not_fit_together_are_refused() -> None:
     wrong = refused("{memory: 100Mi}", "{requests: {memory: 60Mi}}", "{limits: {memory: 41Mi}}")
     assert "node.memory: the pod pod-1 does not fit on a node with 100 MiB for pods" in wrong.what
     assert "requests 41 MiB of memory, and those before it 60 MiB" in wrong.why
-    assert wrong.why.endswith("0/1 nodes are available: 1 Insufficient memory.")
+    assert "Pending: 0/1 nodes are available: 1 Insufficient memory. preemption: " in wrong.why
     assert read("{memory: 101Mi}", "{requests: {memory: 60Mi}}", "{limits: {memory: 41Mi}}").watches_node
 
 

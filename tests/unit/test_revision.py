@@ -17,15 +17,19 @@ from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.policy.autoscaling.settings import Settings
 from emu.policy.lifecycle import PodView
 from emu.policy.scaling import Scaling, ScalingRule, Verdict
+from emu.policy.scheduling import Scheduler
+from emu.policy.scheduling import Verdict as Room
 from emu.record.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
     ContainerExited,
     ContainerStopping,
     EventLog,
+    KubeletEvent,
     PodScaled,
     PodStatus,
     ScaleDecided,
+    now,
     read_events,
 )
 from emu.record.rundir import RunDir
@@ -116,10 +120,11 @@ class AddressedStubborn(Addressed, Stubborn):
 class Scaled:
     """A scaled pod, its first generation started."""
 
-    def __init__(self, folder: Path, engine: FakeEngine, pod: str, keys: str) -> None:
+    def __init__(self, folder: Path, engine: FakeEngine, pod: str, keys: str, room: int) -> None:
         spec = read_scenario(f"name: it\nquestion: What?\npod: {{autoscaling: {{{keys}}}, {pod}}}\n", "it").pod
         self.folder = folder
         self.count = 0
+        self.scheduler = Scheduler({"memory": room}, 100.0)
         self.run = RunDir(folder / "run")
         self.run.create()
         self.log = EventLog(self.run.events)
@@ -140,16 +145,24 @@ class Scaled:
         )
 
     def _admit(self) -> PodWorker:
-        """Pods are called pod-0, pod-1 …"""
+        """Pods are called pod-0, pod-1 …, and the node has room for `room` of them."""
         name = f"pod-{self.count}"
         self.count += 1
         pod = fake_pod(self.template, self.engine, FakePodCgroup(self.folder), self.log.of_pod(name), name)
-        pod.__enter__()
-        worker = self.node.admit(pod)
+        self.scheduler.add(name, {"memory": 1})
+
+        def bind() -> Room | None:
+            verdict = self.scheduler.attempt(name, now())
+            if verdict is not None and verdict.fits:
+                pod.__enter__()
+            return verdict
+
+        worker = self.node.admit(pod, bind=bind)
         self.made[worker] = pod
         return worker
 
     def _dismiss(self, worker: PodWorker) -> None:
+        self.scheduler.remove(worker.pod)
         self.made.pop(worker).close()
         self.node.dismiss(worker)
 
@@ -204,8 +217,10 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("success"))
     monkeypatch.setattr(prober, "run_hook", lambda *_: None)
 
-    def start(engine: FakeEngine | None = None, pod: str = "", keys: str = "", ready: str = "2/2") -> Scaled:
-        one = Scaled(tmp_path, engine or FakeEngine(), pod, keys)
+    def start(
+        engine: FakeEngine | None = None, pod: str = "", keys: str = "", ready: str = "2/2", room: int = 1000
+    ) -> Scaled:
+        one = Scaled(tmp_path, engine or FakeEngine(), pod, keys, room)
         going.append(one)
         one.start(ready)
         return one
@@ -407,6 +422,43 @@ def test_a_pod_that_is_not_ready_goes_first(begin: Begin, monkeypatch: pytest.Mo
     one.until(lambda: len([name for name in one.engine.running if name.endswith(".sandbox.0")]) == 1)
     assert "it.pod-1.app.0" in one.engine.running
     assert one.ready == ["10.0.0.1"]
+
+
+def test_a_pod_for_which_the_node_has_no_room_is_pending_until_another_one_is_gone(begin: Begin) -> None:
+    """It has no address and no container, the activator does not hear of it, and the autoscaler counts it as not
+    ready. With room it is started as any other.
+    """
+    one = begin(Addressed(), keys="maxScale: 3", room=2)
+    one.wish(3)
+    one.until(lambda: one.scaled.ready_pods == 2 and one.status == "Pending")
+    assert one.scaled.view == PodView("0/2", "Pending", 0)
+    assert not one.scaled.coming  # nothing of it comes by itself
+    assert [pod.address for pod in one.activator.published[-1].pods] == ["10.0.0.0", "10.0.0.1"]
+    events = [event for event in read_events(one.run.events) if isinstance(event, KubeletEvent)]
+    (refused,) = [event for event in events if event.reason == "FailedScheduling"]
+    assert (refused.pod, refused.type) == ("pod-2", "Warning")
+    assert "1 Insufficient memory" in refused.message
+    first = one.scaled._live[0]
+    one.scaled._live.remove(first)  # as if it had been evicted: its room is free once it is gone
+    one.scaled._ending.append(first.worker)
+    first.worker.begin_stop(hooks=True)
+    one.until(lambda: one.ready == ["10.0.0.1", "10.0.0.2"])
+    placed = [event for event in read_events(one.run.events) if isinstance(event, KubeletEvent)]
+    assert [event.pod for event in placed if event.reason == "Scheduled"] == ["pod-2"]
+
+
+def test_a_pod_without_a_node_is_the_first_to_go(begin: Begin) -> None:
+    """It is gone at once, and no other is asked to end."""
+    one = begin(Addressed(), keys="maxScale: 3", room=2)
+    one.wish(3)
+    one.until(lambda: one.scaled.ready_pods == 2 and one.status == "Pending")
+    one.wish(2)
+    one.until(lambda: len(one.made) == 2)
+    assert one.scaled.ready_pods == 2
+    assert [worker.pod for worker in one.made] == ["pod-0", "pod-1"]
+    statuses = [event for event in read_events(one.run.events) if isinstance(event, PodStatus)]
+    shown = [event.status for event in statuses if event.pod == "pod-2"]
+    assert shown == ["Pending", "Terminating"]
 
 
 def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin) -> None:

@@ -74,7 +74,7 @@ class Decision(NamedTuple):
         hurried = self.panicking and self.panic_pods > self.stable_pods
         average, raw = (self.panic, self.panic_pods) if hurried else (self.stable, self.stable_pods)
         over = " over the panic window" if hurried else ""
-        steps = [f"wanted {raw:.0f} = ceil({average:.6g}{over} / {self.target:.6g})"]
+        steps = [f"wanted {raw:.0f} = ceil({average + 0.0:.6g}{over} / {self.target:.6g})"]
         number = int32(smaller(larger(raw, self.least), self.most))
         if raw > self.most:
             steps.append(f"limited to {number} by max-scale-up-rate")

@@ -15,7 +15,7 @@ from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, 
 from emu.report.words import MOST_PODS
 from emu.study.measures import Window, add, last, startup_s
 from emu.study.model.study import Happening, Study
-from emu.study.pods import named, of_pods, requests_known_by_pod, workloads
+from emu.study.pods import named, of_pods, pending, requests_known_by_pod, workloads
 from emu.study.request_figures import request_figures
 from emu.study.restraints import held_back
 
@@ -98,10 +98,20 @@ def _on_terminal(view: View) -> Iterator[Part]:
         ready, status, restarts, age = _kubectl(pod)
         rows.append((name, ready, status, restarts, "", age))
         rows += [_container_row(container, known) for container, known in pod["containers"].items()]
+    rows += [(name, *cells[:3], "", cells[3]) for name, *cells in _pending(study)]
     heads = ("name", "ready", "status", "restarts", "last state", "age")
     yield Listing(heads, tuple(rows), place="terminal", whole=True)
     if len(pods) > MOST_PODS:
         yield Note(f"… and {len(pods) - MOST_PODS:,} more in summary.json", "terminal", "rest")
+
+
+def _pending(study: Study) -> list[tuple[Cell, ...]]:
+    """The pods without a node: they have no container, and so no figures."""
+    last = {one.pod: one for one in study.pod_statuses}
+    return [
+        (Name(name), str(last[name].detail["ready"]), last[name].text, 0, print_age(study.duration_s - since))
+        for name, since in pending(study)
+    ]
 
 
 def _container_row(name: str, known: dict[str, Any]) -> tuple[Cell, ...]:
@@ -123,11 +133,12 @@ def _age(known: dict[str, Any]) -> str | None:
 
 def _statuses(view: View) -> Iterator[Listing]:
     """Each pod, and each change."""
-    several, pods = len(view.study.pods) > 1, view.summary["pods"]
+    pods, unplaced = view.summary["pods"], _pending(view.study)
+    several = len(view.study.pods) + len(unplaced) > 1
     name = ("NAME",) if several else ()
     heads = (*name, Column("READY", number=False), Column("STATUS", number=False), "RESTARTS")
     rows = (
-        tuple((Name(one), *_kubectl(pod)) for one, pod in pods.items())
+        tuple((Name(one), *_kubectl(pod)) for one, pod in pods.items()) + tuple(unplaced)
         if several
         else (_kubectl(view.summary["pod"]),)
     )

@@ -11,15 +11,17 @@ from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
 from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.report.words import count, metric_name
 from emu.study.measures import Window
+from emu.study.model.instances import PodEvent
 from emu.study.model.services import Service, State
 from emu.study.model.study import Study
-from emu.units import often
+from emu.units import format_seconds, often
 
 CLASS = "kpa"
 """kpa.autoscaling.knative.dev: the only class whose pods a run makes."""
 _STATES: tuple[tuple[State, str], ...] = (
     ("ready", "var(--ok)"),
     ("starting", "var(--event-high)"),
+    ("pending", "var(--muted)"),
     ("terminating", "var(--redirect)"),
 )
 
@@ -41,7 +43,10 @@ def _figures(study: Study, service: Service) -> Figures:
         "pods_ready_max": max((states["ready"] for states in steps), default=0),
         "pods_desired_max": max(one.pods for one in service.decisions),
         "pods_final": last.pods,
-        "pods_started": len(service.pods),
+        "pods_started": sum(pod.placed_s is not None for pod in service.pods),
+        "pods_pending_max": max((states["pending"] for states in steps), default=0),
+        "pending_s": sum(pod.pending_s(study.duration_s) for pod in service.pods),
+        "pending_why": next((event.message for event in _unscheduled(study) if event.pod in mine), None),
         "panics": len(service.panics),
         "cold_requests": sum(one.cold for one in service.waits),
         "direct_requests": sum(request.pod in mine for request in study.requests or []),
@@ -55,18 +60,38 @@ def _figures(study: Study, service: Service) -> Figures:
     }
 
 
+def _unscheduled(study: Study) -> Iterator[PodEvent]:
+    return (event for event in study.pod_events if event.reason == "FailedScheduling")
+
+
 def headline(study: Study, summary: Figures) -> list[str]:
     """How far it was scaled; nothing for one that never had two pods."""
-    return [
-        f"{name} had up to {count(one['pods_ready_max'], 'pod')}"
-        for name, one in summary["services"].items()
-        if one["pods_desired_max"] > 1
-    ]
+    return [_how_far(name, one) for name, one in summary["services"].items() if one["pods_desired_max"] > 1]
+
+
+def _how_far(name: str, service: dict[str, Any]) -> str:
+    ready, wanted = service["pods_ready_max"], service["pods_desired_max"]
+    said = f"{name} had up to {count(ready, 'pod')}"
+    if ready < wanted:
+        said = f"{name} had up to {ready} of the {wanted} pods that the autoscaler wanted"
+    if service["pods_pending_max"]:
+        said += f", because the node had no room ({service['pending_why'].partition('. ')[0]})"
+    return said
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a service that never was to have two pods."""
-    return [_sentence(name, one) for name, one in summary["services"].items() if one["pods_desired_max"] > 1]
+    scaled = {name: one for name, one in summary["services"].items() if one["pods_desired_max"] > 1}
+    pending = [_pending(name, one) for name, one in scaled.items() if one["pods_pending_max"]]
+    return [*(_sentence(name, one) for name, one in scaled.items()), *pending]
+
+
+def _pending(name: str, service: dict[str, Any]) -> str:
+    pods = count(service["pods_pending_max"], "pod")
+    return (
+        f"Of {name}, {pods} at most {'was' if service['pods_pending_max'] == 1 else 'were'} Pending, for "
+        f"{format_seconds(service['pending_s'])} in all: {service['pending_why']}"
+    )
 
 
 def _sentence(name: str, service: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from emu.record.events import ScaleDecided
 
-State = Literal["starting", "ready", "not ready", "terminating"]
+State = Literal["pending", "starting", "ready", "not ready", "terminating"]
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,15 @@ class PodLife:
 
     pod: str
     made_s: float
+    """When it was there, with a node or without."""
     readiness: tuple[tuple[float, bool], ...] = ()
     """Each change of it, with when."""
     asked_s: float | None = None
     """When it was asked to end because fewer pods were wanted; None: never."""
     gone_s: float | None = None
     """When its last container had ended; None: not in this run."""
+    placed_s: float | None = 0.0
+    """When it had a node, if it did not have one when it was made; None: never."""
 
     def state_at(self, t: float) -> State | None:
         """None where there is no such pod then."""
@@ -32,6 +35,8 @@ class PodLife:
             return None
         if self.asked_s is not None and t >= self.asked_s:
             return "terminating"
+        if self.placed_s is None or t < self.placed_s:
+            return "pending"
         so_far = [ready for at, ready in self.readiness if at <= t]
         if so_far and so_far[-1]:
             return "ready"
@@ -42,11 +47,18 @@ class PodLife:
         """When its state may have changed."""
         yield self.made_s
         yield from (t for t, _ in self.readiness)
-        yield from (t for t in (self.asked_s, self.gone_s) if t is not None)
+        yield from (t for t in (self.placed_s, self.asked_s, self.gone_s) if t)
 
     def seconds(self, end_s: float) -> float:
-        """How long it was there."""
-        return max(0.0, min(end_s, end_s if self.gone_s is None else self.gone_s) - self.made_s)
+        """How long it was on the node."""
+        if self.placed_s is None:
+            return 0.0
+        return max(0.0, (end_s if self.gone_s is None else min(end_s, self.gone_s)) - max(self.made_s, self.placed_s))
+
+    def pending_s(self, end_s: float) -> float:
+        """How long it waited for a node."""
+        ends = [one for one in (self.placed_s, self.gone_s, end_s) if one is not None]
+        return max(0.0, min(ends) - self.made_s)
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,7 @@ class Service:
 
     def states_at(self, t: float) -> dict[State, int]:
         """How many pods were in which state."""
-        states: dict[State, int] = {"starting": 0, "ready": 0, "not ready": 0, "terminating": 0}
+        states: dict[State, int] = {"pending": 0, "starting": 0, "ready": 0, "not ready": 0, "terminating": 0}
         for pod in self.pods:
             state = pod.state_at(t)
             if state is not None:

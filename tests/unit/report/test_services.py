@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from emu.cli.why import why
 from emu.errors import EmuError
+from emu.policy.printing import PENDING, TERMINATING
 from emu.record.events import (
     SCALE_DOWN,
     Event,
@@ -23,13 +24,17 @@ from emu.record.events import (
 from emu.record.rundir import RunDir
 from emu.report.page.canvas import Canvas
 from emu.report.pods_at import HEADS, rows_at
+from emu.report.summary import summarize
+from emu.report.topics.pods import PODS
 from emu.report.topics.services import SERVICES
+from emu.report.topics.topic import Listing, View
 from emu.report.why import decision_at, decision_lines, lines_at
 from emu.report.words import in_columns
-from emu.study.model.instances import Instance, Stop
+from emu.study.model.instances import Instance, PodEvent, Stop
 from emu.study.model.requests import Request
 from emu.study.model.services import Service
 from emu.study.model.study import Happening, Study
+from emu.study.pods import pending
 from emu.study.services import services
 
 ONE, OTHER = "app-00001-deployment-abc-aaaaa", "app-00001-deployment-abc-bbbbb"
@@ -103,6 +108,54 @@ def test_a_pod_is_starting_then_ready_then_terminating(study: Study) -> None:
     }
 
 
+def pend(study: Study, begin_s: float, placed_s: float | None, end_s: float | None) -> None:
+    """A third pod has no node at first: it gets one, or is removed without."""
+    third = ONE.replace(ONE[-5:], "zzzzz")
+
+    def shows(t: float, status: str) -> None:
+        study.pod_statuses.append(Happening(t, "pod-status", "pod", status, {"ready": "0/1", "restarts": 0}, third))
+
+    shows(begin_s, PENDING)
+    why = "0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 Nothing helps."
+    study.pod_events.append(PodEvent("Warning", "FailedScheduling", "", why, begin_s, begin_s, 1, third))
+    if placed_s is not None:
+        study.instances += life(third, placed_s)
+    if end_s is not None:
+        shows(end_s, TERMINATING)
+    study.services = services(study, EVENTS)
+
+
+def test_a_pod_without_a_node_is_pending_until_it_has_one(study: Study) -> None:
+    """Its time on the node counts from then; READY and STATUS are kubectl's, and its age counts from its making."""
+    pend(study, 4.0, 8.0, None)
+    assert [only(study).states_at(t)["pending"] for t in (3.9, 4.0, 7.9, 8.1)] == [0, 1, 1, 0]
+    assert rows_at(study, 7.0)[-1][1:] == ("0/1", "Pending", "0", "3s")
+    figures = SERVICES.figures(study)["services"]["app"]
+    assert (figures["pods_pending_max"], figures["pending_s"], figures["pods_started"]) == (1, 4.0, 3)
+    assert figures["pod_seconds"] == 15.0 + 2.0
+
+
+def test_pods_without_a_node_are_listed_as_kubectl_would(study: Study) -> None:
+    """At the run's end too, though they have no container and no figures."""
+    pend(study, 4.0, None, None)
+    assert [name[-5:] for name, _ in pending(study)] == ["zzzzz"]
+    parts = PODS.more(View(study, study, summarize(study)))
+    listing = next(part for part in parts if isinstance(part, Listing))
+    assert [str(cell) for cell in listing.rows[-1][1:]] == ["0/1", "Pending", "0", "", "6s"]
+
+
+def test_a_pod_that_never_had_a_node_is_gone_when_it_is_removed(study: Study) -> None:
+    """It was not started and cost nothing; headline and sentence give the scheduler's words."""
+    pend(study, 4.0, None, 6.0)
+    assert [only(study).states_at(t)["pending"] for t in (4.0, 5.9, 6.0)] == [1, 1, 0]
+    assert len(rows_at(study, 5.0)) == len(rows_at(study, 6.5)) + 1
+    summary = SERVICES.figures(study)
+    figures = summary["services"]["app"]
+    assert (figures["pending_s"], figures["pods_started"], figures["pod_seconds"]) == (2.0, 2, 15.0)
+    assert "no room (0/1 nodes are available: 1 Insufficient memory)" in SERVICES.headline(study, summary)[0]
+    assert "1 pod at most was Pending, for 2.0 s in all: 0/1 nodes" in SERVICES.sentences(study, summary)[1]
+
+
 def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> None:
     """Names that a scenario may expect; only the activator's waits are a service's, cold ones by themselves."""
     assert SERVICES.figures(study)["services"] == {
@@ -114,6 +167,9 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
             "pods_desired_max": 2,
             "pods_final": 1,
             "pods_started": 2,
+            "pods_pending_max": 0,
+            "pending_s": 0.0,
+            "pending_why": None,
             "panics": 1,
             "cold_requests": 1,
             "direct_requests": 3,
