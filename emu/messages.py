@@ -26,7 +26,8 @@ WORK_VARIABLE = "EMU_WORK"
 """What an init container's stand-in does: a `Work` as a query string."""
 VOLUMES_VARIABLE = "EMU_VOLUMES"
 """Where the pod's volumes are mounted in the app: paths with a colon between them."""
-HOST = "app.default.example.com"
+_DOMAIN = "default.example.com"
+HOST = f"app.{_DOMAIN}"
 """The Host of the service that a run is of."""
 DATA_DIR = "/data"
 """Where the app's volume on a real block device is mounted; `readFile` and `writeFile` name files in it."""
@@ -40,6 +41,12 @@ USER_CONTAINER = "user-container"
 STARTED, LISTENING = "start", "listening"
 PAUSED, RESUMED, NO_MORE_FREEZES = "paused", "resumed", "freezes-no-more"
 """Words of the logs of emu's own programs that are read again; those on freezes are queue-proxy's."""
+
+
+def host_of(service: str, tag: str = "") -> str:
+    """The Host of a service in the namespace default; with a tag that of the revision which has it."""
+    return f"{f'{tag}-' if tag else ''}{service}.{_DOMAIN}"
+
 
 BodyHandling = Literal["read", "slow", "ignore"]
 FOREVER = "forever"
@@ -221,6 +228,8 @@ class Phase:
     """The pod that listens there, by name; empty where that is not known yet: an activator chooses one."""
     container: str = ""
     """The container of that pod that listens there."""
+    host_header: str = ""
+    """The service's Host; empty: the plan's."""
     follows: bool = False
     """Begin when the phase before it ends, whatever `start_s` says: when that will be is not known yet."""
 

@@ -43,15 +43,20 @@ class RunActivator:
         on_line: Callable[[], None] = lambda: None,
         *,
         traced: Traced | None = None,
+        revision: str = "",
     ) -> None:
-        """`on_line` is called, in a thread, when `reports` has something to give."""
+        """`on_line` is called, in a thread, when `reports` has something to give. `revision`: whose requests it has,
+        where a run has several activators.
+        """
         self._spec = spec
         self._run = run
         self._log = log
         self._on_line = on_line
         self._traced = traced
         self._endpoints = Endpoints()
-        self._helper = Helper("the activator", run.processes / "activator.log")
+        self._revision = revision
+        of, suffix = (f" of {revision}", f"-{revision}") if revision else ("", "")
+        self._helper = Helper(f"the activator{of}", run.processes / f"activator{suffix}.log")
         self.port = 0
         """Where it listens, on loopback."""
 
@@ -100,7 +105,7 @@ class RunActivator:
         words = self._of_revision() if self._traced is None else self._traced.words
         self._helper.start(
             "emu.daemon.activator",
-            ["--port", str(self.port), "--events", str(self._run.events), *words],
+            ["--port", str(self.port), "--events", str(self._run.events), "--revision", self._revision, *words],
             on_line=self._on_line,
         )
         line = self._helper.line(START_S)

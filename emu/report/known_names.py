@@ -22,7 +22,6 @@ from emu.study.model.services import Service
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 
-_SERVICE, _REVISION = "app", "app-00001"
 _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 """Mappings whose keys are what a run meets."""
 _ELEMENTS = {"oom_kills": tuple(entry.name for entry in fields(OomVerdict))}
@@ -40,10 +39,12 @@ def names_of(spec: ScenarioSpec) -> dict[str, Any]:
     study.node = Timeline(NODE) if spec.watches_node else None
     study.phases = [PhaseSpan(phase.name, 0.0, 0.0, 0.0) for phase in spec.load.phases]
     study.freezer = None if spec.pod.freezer is None else FreezerUse()
-    if spec.pod.autoscaling is not None:
-        decided = ScaleDecided(t=0.0, revision=_REVISION)
-        study.services = [Service(_SERVICE, _REVISION, (decided,))]
-    study.scaling = None if spec.pod.autoscaling is None else ScaleUse()
+    study.services = [
+        Service(one.service, one.name, (ScaleDecided(t=0.0, service=one.service, revision=one.name),))
+        for one in spec.each_revision.values()
+        if one.spec.autoscaling is not None
+    ]
+    study.scaling = ScaleUse() if study.services else None
     return summarize(study)
 
 

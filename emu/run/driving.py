@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from emu.helpers.load import RunLoad, Target
 from emu.kubelet.node import Node
@@ -14,7 +15,7 @@ from emu.kubelet.pods import Pods
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
-from emu.messages import APP
+from emu.messages import APP, host_of
 from emu.policy.lifecycle import ContainerState
 from emu.policy.scheduling import Scheduler, Verdict
 from emu.policy.starts import Found, temperature_of
@@ -27,9 +28,12 @@ from emu.run.watch import Events, Watch, show_exit
 from emu.run.workload import Workload
 from emu.runtime.api import Runtime
 from emu.scenario.load_plan import Entrance, load_plan
-from emu.spec import NamedPodSpec, PhaseModel, PodSpec, ScenarioSpec
+from emu.spec import NamedPodSpec, PhaseModel, PodSpec, RevisionPlan, ScenarioSpec
 from emu.spec.fitting import requests_of
 from emu.units import format_seconds
+
+if TYPE_CHECKING:
+    from emu.serving.revision import Revision
 
 _TURN_S = 0.1
 
@@ -41,6 +45,8 @@ class PlannedPod:
     spec: PodSpec
     template: PodTemplate
     make: Callable[[], Pod]
+    of: RevisionPlan | None = None
+    """The revision whose pod it is; None: a pod by itself."""
 
 
 class Driving:
@@ -77,15 +83,23 @@ class Driving:
         self._several = len(planned) > 1
         self._witnesses = {one: PodWitness() for one in planned.values()}
         workloads: dict[str, Workload] = {}
-        turn: Callable[[float], None] = self._node.turn
+        scaled: list[Revision] = []
         for name, one in planned.items():
-            if one.spec.autoscaling is None:
+            if one.spec.autoscaling is None or one.of is None:
                 workloads[name] = worker = self._admit(one)
                 worker.schedule()  # a scenario whose pods do not fit was refused
             else:
-                workloads[name], turn = self._scaled(one, engine, stack)
-        if turn == self._node.turn:
-            stack.callback(self._node.stop)
+                workloads[name] = revision = self._scaled(one, one.of, engine, stack)
+                scaled.append(revision)
+        stack.callback(self._node.stop)
+        for revision in scaled:
+            stack.callback(revision.end_drain)
+
+        def turn(wait_s: float) -> None:
+            self._node.turn(wait_s)
+            for revision in scaled:
+                revision.turn()
+
         try:
             self._drive(planned, workloads, turn)
         except KeyboardInterrupt:
@@ -124,34 +138,27 @@ class Driving:
         name = f"{instance.pod}/{instance.container}" if self._several else instance.container
         show_exit(self._screen, now() - self._began, name, state)
 
-    def _scaled(
-        self, planned: PlannedPod, engine: Runtime, stack: ExitStack
-    ) -> tuple[Workload, Callable[[float], None]]:
+    def _scaled(self, planned: PlannedPod, of: RevisionPlan, engine: Runtime, stack: ExitStack) -> Revision:
         # What few runs need is imported where they do: in the sandbox an import takes its time.
         from emu.helpers.activator import RunActivator
         from emu.serving.revision import Revision
 
-        activator = stack.enter_context(RunActivator(planned.spec, self._run, self._log, self._node.wake))
+        several = f"{of.name}: " if self._several else ""
+        activator = RunActivator(
+            planned.spec, self._run, self._log, self._node.wake, revision=of.name if self._several else ""
+        )
         scaled = Revision(
-            planned.spec,
+            of,
             planned.template,
             self._log,
-            activator,
+            stack.enter_context(activator),
             partial(self._admit, planned),
             origin=self._began,
             dismiss=self._dismiss,
             found=partial(_warmth, planned.template, engine),
-            say=lambda text: self._screen.event(f"{now() - self._began:6.1f} s  {text}", "yellow"),
+            say=lambda text: self._screen.event(f"{now() - self._began:6.1f} s  {several}{text}", "yellow"),
         )
-        stack.enter_context(scaled)
-        stack.callback(self._node.stop)
-        stack.callback(scaled.end_drain)
-
-        def turn(wait_s: float) -> None:
-            self._node.turn(wait_s)
-            scaled.turn()
-
-        return scaled, turn
+        return stack.enter_context(scaled)
 
     def _drive(
         self,
@@ -181,6 +188,11 @@ class Driving:
         if not spec.load.phases:
             return
         entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
+        if spec.services:
+            entrances = {
+                service.name: entrances[service.revisions[0].pod]._replace(host_header=host_of(service.name))
+                for service in spec.each_service.values()
+            }
         first = next(iter(entrances), "")
         host, port = entrances[first][:2] if entrances else ("", 0)
         plan = load_plan(spec.load, host, port, entrances, first=first)

@@ -44,7 +44,7 @@ from emu.runtime.choosing import open_runtime
 from emu.runtime.podcgroup import run_cgroup
 from emu.scenario.reading import has_secrets, resolve
 from emu.serving.names import pod_name, replica_set_name
-from emu.serving.template import REVISION, pod_template
+from emu.serving.template import REVISION, Serving, pod_template
 from emu.spec import ScenarioSpec
 from emu.units import format_bytes
 
@@ -86,7 +86,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         freezer = _start_freezer(spec, engine, run, run_id, log, stack)
         image = None if spec.starts is None else _build_app_image(spec, engine, run_id, log, screen, stack)
         access, tag = None if freezer is None else freezer.access, None if image is None else image.tag
-        templates = {name: pod_template(one, freezer=access, app_image=tag) for name, one in spec.each_pod.items()}
+        templates = {
+            name: pod_template(one, freezer=access, app_image=tag, of=_serving(spec, name))
+            for name, one in spec.each_pod.items()
+        }
         volumes = {
             name: stack.enter_context(Volumes(engine, one, run_id, name or REVISION, owner()))
             for name, one in templates.items()
@@ -98,7 +101,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         stack.enter_context(pods)
 
         def plan(name: str) -> Pod:
-            called = name or pod_name(replica_set_name(REVISION, spec.pod), SystemRandom())
+            of = spec.each_revision.get(name)
+            called = name if of is None else pod_name(replica_set_name(of.name, of.spec), SystemRandom())
             return pods.plan(templates[name], called, volumes[spec.holder_of_files(name)])
 
         with end.early(lambda: interrupts.asked):
@@ -124,7 +128,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 node = stack.enter_context(Node(engine, log, run, run_id, _evictions(spec, cgroup.path, log)))
                 driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep)
                 planned = {
-                    name: PlannedPod(one, templates[name], partial(plan, name)) for name, one in spec.each_pod.items()
+                    name: PlannedPod(one, templates[name], partial(plan, name), spec.each_revision.get(name))
+                    for name, one in spec.each_pod.items()
                 }
                 driving.drive(planned, engine, stack)
         screen.end_live()
@@ -201,6 +206,11 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
     )
 
 
+def _serving(spec: ScenarioSpec, pod: str) -> Serving:
+    of = spec.each_revision.get(pod)
+    return Serving() if of is None else Serving(of.service, of.name)
+
+
 def _node_rules(spec: ScenarioSpec) -> NodeRules:
     return spec.node.rules(psutil.virtual_memory().total, psutil.swap_memory().total)
 
@@ -213,7 +223,8 @@ def _own_images(spec: ScenarioSpec) -> list[str]:
 def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
     placed = ((pod, *item) for pod, one in spec.each_pod.items() for item in one.placed)
     for pod, place, container in placed:
-        key = ".".join((*(("pods", pod) if pod else ("pod",)), *map(str, place), "image"))
+        several = "services" if spec.services else "pods"
+        key = ".".join((*((several, pod) if pod else ("pod",)), *map(str, place), "image"))
         if container.image is not None and engine.image_labels(container.image) is None:
             have = ", ".join(tag for tag, _ in engine.image_tags() if not tag.startswith("<none>")) or "none"
             raise EmuError(

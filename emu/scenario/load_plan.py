@@ -18,12 +18,15 @@ class Entrance(NamedTuple):
     pod: str = ""
     """Empty where an activator chooses one."""
     container: str = ""
+    host_header: str = ""
+    """Empty: that of the only service."""
 
 
 def load_plan(
     load: LoadModel, host: str, port: int, entrances: Mapping[str, Entrance] | None = None, *, first: str = ""
 ) -> LoadPlan:
-    """Requests go to `host` and `port`, the `first` of `entrances`; those of a phase that names a pod go to that one.
+    """Requests go to `host` and `port`, the `first` of `entrances`; those of a phase that names a pod or a service go
+    to that one.
     Phases come one after the other unless they say when they start; seconds from the load's begin. After one that
     ends by what happens, those that follow cannot be timed: each begins when the one before it ends.
     """
@@ -38,7 +41,7 @@ def load_plan(
             _phase(
                 model,
                 start,
-                own if model.to is None else known.get(model.to, own),
+                known.get(model.service or model.to or "", own),
                 follows=not timed and not model.after_answers,
             )
         )
@@ -69,6 +72,7 @@ def _phase(model: PhaseModel, start_s: float, entrance: Entrance, *, follows: bo
         port=entrance.port,
         pod=entrance.pod,
         container=entrance.container,
+        host_header=entrance.host_header,
     )
 
 

@@ -16,11 +16,6 @@ _SUFFIX = 5
 _FNV_OFFSET, _FNV_PRIME = 2166136261, 16777619
 
 
-def revision_name(service: str, generation: int = 1) -> str:
-    """A service's revision: Knative counts them in five digits."""
-    return f"{service}-{generation:05d}"
-
-
 def replica_set_name(revision: str, spec: PodSpec) -> str:
     """What all pods of a revision's Deployment begin with: the same template gives the same hash."""
     digest = _FNV_OFFSET

@@ -24,8 +24,7 @@ from emu.policy.replicas import Replica, victims
 from emu.policy.scaling import Scaling, ScalingRule, Verdict
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, ScaleDecided, now
 from emu.serving.scraper import Ready, Scraper
-from emu.serving.template import REVISION
-from emu.spec import PodSpec
+from emu.spec import PodSpec, RevisionPlan
 
 
 @dataclass(eq=False)
@@ -58,7 +57,7 @@ class Revision:
 
     def __init__(
         self,
-        spec: PodSpec,
+        plan: RevisionPlan,
         template: PodTemplate,
         log: EventLog,
         activator: RunActivator,
@@ -73,7 +72,8 @@ class Revision:
         containers have ended. `found` says how warm a start would be. `say` is for the screen.
         """
         self.template = template
-        self._spec = spec
+        self._plan = plan
+        self._spec = spec = plan.spec
         self._log = log
         self._activator = activator
         self._admit = admit
@@ -167,7 +167,11 @@ class Revision:
         self._scaling = Scaling(self._rule, now(), self._origin)
         self._record_verdicts()
         self._wanted = self._scaling.pods
-        self._log.append(PodScaled(t=now(), pods=self._wanted, reached=self._wanted == 0, why=self._scaling.why))
+        self._log.append(
+            PodScaled(
+                t=now(), revision=self._plan.name, pods=self._wanted, reached=self._wanted == 0, why=self._scaling.why
+            )
+        )
         if self._wanted:
             self._make()
         else:
@@ -210,7 +214,11 @@ class Revision:
             self._coming, self._start = False, ""
             for one in self._live:
                 one.start = ""
-            self._log.append(PodScaled(t=report.t, pods=self._wanted, reached=True, waiting=report.waiting))
+            self._log.append(
+                PodScaled(
+                    t=report.t, revision=self._plan.name, pods=self._wanted, reached=True, waiting=report.waiting
+                )
+            )
 
     def _update_readiness(self) -> None:
         """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
@@ -279,6 +287,7 @@ class Revision:
         self._log.append(
             PodScaled(
                 t=now(),
+                revision=self._plan.name,
                 pod=self._live[0].worker.pod if len(self._live) == 1 and not self._wanted else "",
                 pods=self._wanted,
                 reached=False,
@@ -323,7 +332,11 @@ class Revision:
         if worker in self._last_ones:
             self._last_ones.remove(worker)
             if not self._last_ones:
-                self._log.append(PodScaled(t=now(), pod=worker.pod, pods=0, reached=True, waiting=self._waiting))
+                self._log.append(
+                    PodScaled(
+                        t=now(), revision=self._plan.name, pod=worker.pod, pods=0, reached=True, waiting=self._waiting
+                    )
+                )
         if self._newest is None:
             self._log.append(PodStatus(t=now(), pod=worker.pod, ready="0/0", status=SCALED_TO_ZERO, restarts=0))
             self._look_in_thread()
@@ -338,14 +351,15 @@ class Revision:
 
     def _record_verdicts(self) -> None:
         for verdict in self._scaling.verdicts():
-            self._log.append(as_event(verdict, self._waiting))
+            self._log.append(as_event(verdict, self._plan, self._waiting))
 
 
-def as_event(verdict: Verdict, waiting: int = 0) -> ScaleDecided:
+def as_event(verdict: Verdict, of: RevisionPlan, waiting: int = 0) -> ScaleDecided:
     """A verdict for the record."""
     event = ScaleDecided(
         t=verdict.t,
-        revision=REVISION,
+        service=of.service,
+        revision=of.name,
         before=verdict.before,
         pods=verdict.pods,
         ready=verdict.ready,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from emu.files.profiles import profile_of
 from emu.helpers.freezer_access import MOUNT, Access
@@ -40,7 +41,6 @@ from emu.messages import (
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
 from emu.runtime import images
-from emu.serving.names import revision_name
 from emu.spec import (
     AppSpec,
     ContainerSpec,
@@ -56,10 +56,22 @@ from emu.spec import (
     TaskSpec,
     TcpSocketSpec,
     VolumeSpec,
+    revision_name,
 )
+from emu.spec.services import SHORT_FORM
 
-_NAMESPACE, _SERVICE = "default", "app"
-REVISION = revision_name(_SERVICE)
+_NAMESPACE = "default"
+REVISION = revision_name(SHORT_FORM)
+
+
+class Serving(NamedTuple):
+    """Whose pods they are."""
+
+    service: str = SHORT_FORM
+    revision: str = REVISION
+
+
+_OF_SHORT_FORM = Serving()
 _TLS_PORT = 8112
 _DRAIN_PATH = "/wait-for-drain"
 _DATA = "data"
@@ -71,9 +83,15 @@ _OWN_LOOK = ProbeRule(period_s=1.0, failure_threshold=1, eager_s=0.1)
 _OWN_TIMEOUT_S = 1.0
 
 
-def pod_template(spec: PodSpec, *, freezer: Access | None = None, app_image: str | None = None) -> PodTemplate:
+def pod_template(
+    spec: PodSpec,
+    *,
+    freezer: Access | None = None,
+    app_image: str | None = None,
+    of: Serving = _OF_SHORT_FORM,
+) -> PodTemplate:
     """The template of a revision's pods, or of a plain pod. `freezer`: how queue-proxy reaches a freezer daemon.
-    `app_image`: in place of the app's image.
+    `app_image`: in place of the app's image. `of`: whose pods they are.
     """
     if isinstance(spec, NamedPodSpec) and spec.plain:
         return _plain(spec)
@@ -81,8 +99,8 @@ def pod_template(spec: PodSpec, *, freezer: Access | None = None, app_image: str
     return PodTemplate(
         containers=(
             *(_init(one) for one in spec.init_containers),
-            _queue_proxy(spec, freezer),
-            _app(spec.app, app_image),
+            _queue_proxy(spec, freezer, of),
+            _app(spec.app, app_image, of),
             *(_sidecar(sidecar) for sidecar in spec.sidecars),
         ),
         memory=spec.memory,
@@ -137,12 +155,12 @@ def _has_volume(app: AppSpec) -> bool:
     return app.image is None or bool(app.files)
 
 
-def _queue_proxy(spec: PodSpec, freezer: Access | None) -> ContainerTemplate:
+def _queue_proxy(spec: PodSpec, freezer: Access | None, of: Serving) -> ContainerTemplate:
     own = spec.queue_proxy
     probes = _probes(own)
     probes.setdefault("readiness", _queue_proxy_readiness(spec.app.readiness_probe))
     env = {
-        **_controllers_environment(spec.container_concurrency, spec.app.port),
+        **_controllers_environment(spec.container_concurrency, spec.app.port, of),
         "REVISION_TIMEOUT_SECONDS": str(spec.timeout_seconds),
         "REVISION_RESPONSE_START_TIMEOUT_SECONDS": str(spec.response_start_timeout_seconds),
         "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
@@ -154,13 +172,13 @@ def _queue_proxy(spec: PodSpec, freezer: Access | None) -> ContainerTemplate:
     return made if freezer is None else replace(made, bind=(str(freezer.folder), MOUNT))
 
 
-def _app(spec: AppSpec, image: str | None) -> ContainerTemplate:
+def _app(spec: AppSpec, image: str | None, of: Serving) -> ContainerTemplate:
     """Its readiness by HTTP or TCP is queue-proxy's affair; an exec probe stays with the app."""
     probes = _probes(spec)
     if "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
         del probes["readiness"]
     probes.setdefault("readiness", _LISTENS)
-    env = {"PORT": str(spec.port), "K_SERVICE": _SERVICE, "K_REVISION": REVISION}
+    env = {"PORT": str(spec.port), "K_SERVICE": of.service, "K_REVISION": of.revision}
     if spec.volume_mounts:
         env[VOLUMES_VARIABLE] = ":".join(one.mount_path for one in spec.volume_mounts)
     made = _container(APP, spec, images.APP, env, probes, port=spec.port)
@@ -266,7 +284,9 @@ def _footprint(spec: QueueProxySpec) -> dict[str, str]:
     return {"EMU_FOOTPRINT": json.dumps(profile.to_data(), separators=(",", ":"))}
 
 
-def _controllers_environment(concurrency: int, user_port: int) -> dict[str, str | FieldRef]:
+def _controllers_environment(
+    concurrency: int, user_port: int, of: Serving = _OF_SHORT_FORM
+) -> dict[str, str | FieldRef]:
     """What Knative's controller sets for queue-proxy (pkg/reconciler/revision/resources/queue.go)."""
     return {
         "CONTAINER_CONCURRENCY": str(concurrency),
@@ -279,9 +299,9 @@ def _controllers_environment(concurrency: int, user_port: int) -> dict[str, str 
         "SERVING_LOGGING_CONFIG": "",
         "SERVING_LOGGING_LEVEL": "info",
         "SERVING_NAMESPACE": _NAMESPACE,
-        "SERVING_CONFIGURATION": _SERVICE,
-        "SERVING_REVISION": REVISION,
-        "SERVING_SERVICE": _SERVICE,
+        "SERVING_CONFIGURATION": of.service,
+        "SERVING_REVISION": of.revision,
+        "SERVING_SERVICE": of.service,
         "SERVING_POD": FieldRef("metadata.name"),
         "SERVING_POD_IP": FieldRef("status.podIP"),
         # No periodSeconds: as the controller leaves it for a default probe, which makes queue-proxy ask every 50 ms.

@@ -27,6 +27,7 @@ from emu.spec.pods import NamedPodSpec, PlainContainerSpec
 from emu.spec.probes import ExecSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from emu.spec.request import BodyModel, RequestModel, WorkSpec
 from emu.spec.scenario import ScenarioSpec, StartsSpec
+from emu.spec.services import RevisionPlan, ServicePlan, ServiceSpec, revision_name
 from emu.spec.values import (
     MIB,
     NO_LIMIT,
@@ -83,8 +84,11 @@ __all__ = [
     "RequestModel",
     "Resources",
     "RestartPolicy",
+    "RevisionPlan",
     "ScenarioSpec",
     "Seconds",
+    "ServicePlan",
+    "ServiceSpec",
     "SidecarSpec",
     "SleepSpec",
     "SpecError",
@@ -94,4 +98,5 @@ __all__ = [
     "VolumeMountSpec",
     "VolumeSpec",
     "WorkSpec",
+    "revision_name",
 ]

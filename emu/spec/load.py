@@ -92,6 +92,8 @@ class PhaseModel(Model):
     """
     to: Name | None = None
     """The pod to send to, where a scenario has several. Default: the first one. `until` looks at this pod too."""
+    service: Name | None = None
+    """The service to ask, where a scenario has `services`. Default: the first one. `until` looks at its pods."""
     duration: Annotated[Seconds, Field(gt=0)]
     """How long it sends; with `until`, the maximum."""
     until: UntilModel | None = None

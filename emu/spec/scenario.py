@@ -17,12 +17,14 @@ from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
 from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
 from emu.spec import fitting
+from emu.spec import services as of_services
 from emu.spec.container import ContainerSpec, InitContainerSpec
 from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import PodSpec
 from emu.spec.pods import NamedPodSpec
 from emu.spec.request import RequestModel, WorkSpec
+from emu.spec.services import RevisionPlan, ServicePlan, ServiceSpec
 from emu.spec.values import (
     LONGEST_NAME,
     MIB,
@@ -124,6 +126,8 @@ class ScenarioSpec(Model):
     """The pod to run, where there is only one."""
     pods: tuple[NamedPodSpec, ...] = ()
     """Several pods instead, side by side in one cgroup. All start together and end together."""
+    services: tuple[ServiceSpec, ...] = ()
+    """Services instead, side by side on the node: each has as many pods as its autoscaler wants."""
     load: LoadModel = LoadModel()
     """The load to send to it."""
     starts: StartsSpec | None = None
@@ -162,7 +166,7 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _starts_have_what_they_need(self) -> Self:
-        if self.starts is None or self.pods:
+        if self.starts is None or self.pods or self.services:
             return self
         if self.load.phases:
             raise SpecError(
@@ -221,8 +225,20 @@ class ScenarioSpec(Model):
 
     @property
     def each_pod(self) -> dict[str, PodSpec]:
-        """Every pod by its name; the short form's has none."""
+        """Every pod by its name; the short form's has none, and those of a service have their revision's."""
+        if self.services:
+            return {name: spec for one in self.services for name, spec in one.each_revision.items()}
         return {one.name: one for one in self.pods} or {"": self.pod}
+
+    @property
+    def each_service(self) -> dict[str, ServicePlan]:
+        """Every service by its name; `pod` is the short form of one. None where there are `pods`."""
+        return {} if self.pods else of_services.plans(self.pod, self.services)
+
+    @property
+    def each_revision(self) -> dict[str, RevisionPlan]:
+        """Every revision, by the name of its pods in `each_pod`."""
+        return {one.pod: one for service in self.each_service.values() for one in service.revisions}
 
     @property
     def watches_node(self) -> bool:
@@ -236,8 +252,22 @@ class ScenarioSpec(Model):
         return (spec.files_of if isinstance(spec, NamedPodSpec) else None) or pod
 
     def asked_pod(self, phase: PhaseModel) -> str:
-        """The name of the pod that a phase sends to."""
+        """The name of the pod that a phase sends to; of a service, its first revision's."""
+        if self.services:
+            return self.each_service[self.asked_service(phase)].revisions[0].pod
         return phase.to or next(iter(self.each_pod))
+
+    def asked_service(self, phase: PhaseModel) -> str:
+        """The name of the service that a phase sends to."""
+        return phase.service or next(iter(self.each_service))
+
+    @model_validator(mode="after")
+    def _services_fit(self) -> Self:
+        if self.services:
+            given = {"pod": self.pod != PodSpec(), "pods": bool(self.pods), "starts": self.starts is not None}
+            of_services.check(self.services, given)
+        of_services.check_phases(self.services, self.load.phases)
+        return self
 
     @model_validator(mode="after")
     def _pod_or_pods(self) -> Self:
@@ -297,10 +327,11 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _sidecars_are_known(self) -> Self:
-        for name, pod in self.each_pod.items():
+        for number, pod in enumerate(self.services or self.pods or (self.pod,)):
             for index, one in enumerate(pod.init_containers):
                 if one.is_sidecar and self.node.version < SIDECARS:
-                    before = ("pods", [*self.each_pod].index(name)) if name else ("pod",)
+                    several = "services" if self.services else "pods"
+                    before = (several, number) if self.services or self.pods else ("pod",)
                     raise SpecError(
                         f"Kubernetes {self.node.kubernetes} has no sidecar containers",
                         why=f"before {shown(SIDECARS)} the API server drops `restartPolicy` of an init container",
@@ -333,7 +364,7 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _phases_ask_pods(self) -> Self:
-        for index, phase in enumerate(self.load.phases):
+        for index, phase in enumerate(self.load.phases if not self.services else ()):
             at = ("load", "phases", index, "to")
             if phase.to is not None and phase.to not in self.each_pod:
                 names = ", ".join(self.each_pod) if self.pods else "none: the only pod is asked by every phase"
@@ -358,7 +389,7 @@ class ScenarioSpec(Model):
         if any(phase.after_answers for phase in self.load.phases):
             return self  # how long the load takes is not planned then
         end, awaited = self.load.planned_s, self.load.drain if self.load.phases else 0.0
-        for index, pod in enumerate(self.each_pod.values()):
+        for index, pod in enumerate(self.each_pod.values() if not self.services else ()):
             if pod.stop_after is not None and pod.stop_after >= end + awaited:
                 waits = f" and answers are awaited for {format_seconds(awaited)} more" if awaited else ""
                 raise SpecError(
@@ -373,8 +404,10 @@ class ScenarioSpec(Model):
     def _phases_wait_for_containers(self) -> Self:
         for index, phase in enumerate(self.load.phases):
             name = None if phase.until is None else phase.until.container
+            if name is None or (self.services and phase.service not in (None, *self.each_service)):
+                continue
             pod = self.each_pod.get(self.asked_pod(phase), self.pod)
-            if name is not None and name not in pod.containers:
+            if name not in pod.containers:
                 raise SpecError(
                     f"there is no container {name!r} in this pod",
                     why=f"its containers are: {', '.join(pod.containers)}",
@@ -385,7 +418,7 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _files_are_made(self) -> Self:
-        if self.pods or self.pod.app.image is not None:
+        if self.pods or self.services or self.pod.app.image is not None:
             return self
         made = [entry.name for entry in self.pod.app.files]
         mounts = self.pod.app.volume_mounts

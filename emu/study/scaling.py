@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from emu.record.events import Event, PodScaled, RequestsHeld
@@ -16,11 +17,18 @@ def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:
         return None
     held = [event for event in events if isinstance(event, RequestsHeld)]
     return ScaleUse(
-        tuple(_absences(scaled, study.origin)),
+        tuple(sorted(_of_each(scaled, study.origin), key=lambda one: one.decided_s)),
         tuple(waited for event in held if event.outcome == "forwarded" for waited in event.waited_s),
         sum(len(event.waited_s) for event in held if event.outcome == "timeout"),
         sum(len(event.waited_s) for event in held if event.outcome == "abandoned"),
     )
+
+
+def _of_each(scaled: list[PodScaled], origin: float) -> Iterator[Absence]:
+    """Of one revision after the other."""
+    for revision in dict.fromkeys(event.revision for event in scaled):
+        mine = [event for event in scaled if event.revision == revision]
+        yield from (replace(one, revision=revision) for one in _absences(mine, origin))
 
 
 def _absences(scaled: list[PodScaled], origin: float) -> list[Absence]:

@@ -26,14 +26,13 @@ def services(study: Study, events: list[Event]) -> list[Service]:
     for event in events:
         if isinstance(event, ScaleDecided) and event.revision:
             decided.setdefault(event.revision, []).append(_since_begin(event, study.origin))
-    waits = _waits(events, study.origin)
     return [
         Service(
-            revision[:-_GENERATION],
+            decisions[0].service or revision[:-_GENERATION],
             revision,
             tuple(decisions),
             tuple(_lives(study, revision)),
-            tuple(waits),
+            tuple(_waits(events, study.origin, revision)),
             _most_in_pod(study, events, revision),
         )
         for revision, decisions in decided.items()
@@ -76,9 +75,12 @@ def _life(study: Study, pod: str) -> PodLife:
     )
 
 
-def _waits(events: list[Event], origin: float) -> list[Wait]:
+def _waits(events: list[Event], origin: float, revision: str) -> list[Wait]:
+    """Those that waited for the revision's pods; records with only one revision do not name it."""
     found: list[Wait] = []
     for event in events:
+        if isinstance(event, RequestsHeld | RequestsWaited) and event.revision not in ("", revision):
+            continue
         if isinstance(event, RequestsHeld):
             t = event.t - origin
             found += [Wait(t - waited, t, cold=True) for waited in event.waited_s]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from random import Random
 
-from emu.serving.names import ALPHABET, pod_name, replica_set_name, revision_name, safe_encoded
-from emu.spec import PodSpec
+from emu.serving.names import ALPHABET, pod_name, replica_set_name, safe_encoded
+from emu.spec import PodSpec, revision_name
 
 
 def test_a_pod_is_named_as_a_deployments_is() -> None:

@@ -37,7 +37,7 @@ from emu.scenario.reading import read_scenario
 from emu.serving import revision
 from emu.serving.revision import Revision, rule_of
 from emu.serving.template import pod_template
-from emu.spec import HttpGetSpec
+from emu.spec import HttpGetSpec, RevisionPlan
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 DEADLINE_S = 60.0
@@ -134,7 +134,7 @@ class Scaled:
         self.node = Node(engine, self.log, self.run, "it")
         self.made: dict[PodWorker, Pod] = {}
         self.scaled = Revision(
-            spec,
+            RevisionPlan("app", "app-00001", "", spec),
             self.template,
             self.log,
             self.activator,  # type: ignore[arg-type]

@@ -41,6 +41,8 @@ class FrontSettings:
     probe_every_s: float = PROBE_EVERY_S
     traced: bool = False
     """Each request's arrival and forwarding is reported, and every answer says how warm the start was."""
+    revision: str = ""
+    """Whose requests they are, for the record; empty where there is only one revision."""
 
 
 class _Counting(Observer):
@@ -235,7 +237,7 @@ class Front(Admission):
         self.send("ready", now, waiting=len(waited), pod=f"{pod.endpoint.address}:{pod.endpoint.port}")
         self._admit(now)
         if waited:  # only now: those who waited need not wait for the disk
-            self._events.append(RequestsHeld(t=now, outcome="forwarded", waited_s=waited))
+            self._events.append(self._held(now, "forwarded", waited))
 
     def _open(self, now: float) -> list[float]:
         """Have requests go to the healthy pods; how long each waited that had no pod before."""
@@ -251,10 +253,13 @@ class Front(Admission):
 
     def _record(self, kind: str, facts: dict[str, Any]) -> None:
         made = RequestsEnded if kind == REQUESTS_ENDED else RequestsWaited
-        self._events.append(made(t=time.monotonic(), who="activator", **facts))
+        self._events.append(made(t=time.monotonic(), who="activator", revision=self.settings.revision, **facts))
 
     def _gave_up(self, status: int, since: float) -> None:
         """A request that waited is over, and was not forwarded."""
         now = time.monotonic()
         outcome = "timeout" if status else "abandoned"
-        self._events.append(RequestsHeld(t=now, outcome=outcome, waited_s=[round(now - since, 6)]))
+        self._events.append(self._held(now, outcome, [round(now - since, 6)]))
+
+    def _held(self, now: float, outcome: str, waited_s: list[float]) -> RequestsHeld:
+        return RequestsHeld(t=now, revision=self.settings.revision, outcome=outcome, waited_s=waited_s)

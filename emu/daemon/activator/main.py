@@ -83,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="emu.daemon.activator")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--events", type=Path, required=True)
+    parser.add_argument("--revision", default="", help="whose requests it has, for the record")
     parser.add_argument("--concurrency", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=300.0)
     parser.add_argument("--response-start-timeout", type=float, default=0.0)
@@ -97,6 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         options.concurrency,
         options.probe_every,
         options.traced,
+        options.revision,
     )
 
     async def run() -> int:

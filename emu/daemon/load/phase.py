@@ -71,7 +71,7 @@ class PhaseRun:
         self._sent_all = False
         self._content = content_of(phase.request)
         self._connections = load.connections(phase)
-        self._head = request_head(phase.request, load.plan.host_header, phase.keep_alive)
+        self._head = request_head(phase.request, phase.host_header or load.plan.host_header, phase.keep_alive)
         self._patience: Deadlines[Request] = Deadlines(phase.request.timeout_s)
         self._looking = False
         self._end = 0.0

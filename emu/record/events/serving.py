@@ -50,6 +50,8 @@ class PodScaled(OfPod):
     """There are to be pods from now on where there were none, or none; or that has come about."""
 
     kind: ClassVar[str] = "pod-scaled"
+    revision: str = ""
+    """Whose pods; empty in runs from before there could be several."""
     pods: int
     """How many; 0: scaled to zero."""
     reached: bool
@@ -69,6 +71,8 @@ class ScaleDecided(Event):
     """
 
     kind: ClassVar[str] = "scale-decided"
+    service: str = ""
+    """The service that the revision is of; empty in runs from before there could be several."""
     revision: str = ""
     before: int = 0
     pods: int = 0
@@ -120,6 +124,8 @@ class RequestsHeld(Event):
     """Requests that had waited in the activator for a pod do so no more."""
 
     kind: ClassVar[str] = "requests-held"
+    revision: str = ""
+    """Whose pod; empty where there is only one revision."""
     outcome: str
     """`forwarded` to the pod, in this order; `timeout`: answered 504; `abandoned`: the client went away."""
     waited_s: list[float]
@@ -135,6 +141,8 @@ class RequestsEnded(Event):
     kind: ClassVar[str] = REQUESTS_ENDED
     who: str
     """`queue-proxy` or `activator`."""
+    revision: str = ""
+    """Of the activator's: whose requests; empty where there is only one revision."""
     status: int
     """Of the answer; 0 where there was none."""
     reason: str
@@ -162,6 +170,8 @@ class RequestsWaited(Event):
 
     kind: ClassVar[str] = REQUESTS_WAITED
     who: str
+    revision: str = ""
+    """As in requests-ended."""
     since: float
     """The CLOCK_MONOTONIC second from which `at` counts."""
     at: list[int]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from emu.record.events import POD_LABEL
@@ -12,7 +12,7 @@ from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.report.words import count, metric_name
 from emu.study.measures import Window
 from emu.study.model.instances import PodEvent
-from emu.study.model.services import Service, State
+from emu.study.model.services import Service, State, by_service, together
 from emu.study.model.study import Study
 from emu.units import format_seconds, often
 
@@ -28,11 +28,21 @@ _STATES: tuple[tuple[State, str], ...] = (
 
 def figures(study: Study) -> Figures:
     """`services`, by name."""
-    return {"services": {one.name: _figures(study, one) for one in study.services}}
+    return {"services": {name: _of_service(study, revisions) for name, revisions in _each(study)}}
+
+
+def _each(study: Study) -> Iterable[tuple[str, list[Service]]]:
+    return by_service(study.services).items()
+
+
+def _of_service(study: Study, revisions: list[Service]) -> Figures:
+    """All its revisions together, and each."""
+    each = {one.revision: _figures(study, one) for one in revisions}
+    return {**_figures(study, together(revisions)), "revisions": each}
 
 
 def _figures(study: Study, service: Service) -> Figures:
-    made, last = service.made, service.decisions[-1]
+    made, wanted = service.made, service.wanted
     steps = [states for _, states in service.steps]
     mine = {pod.pod for pod in service.pods}
     lines = [line for line in study.timelines.values() if line.label == POD_LABEL and line.owner.pod in mine]
@@ -41,8 +51,8 @@ def _figures(study: Study, service: Service) -> Figures:
         "metric": made[-1].metric if made else None,
         "target": made[-1].target if made else None,
         "pods_ready_max": max((states["ready"] for states in steps), default=0),
-        "pods_desired_max": max(one.pods for one in service.decisions),
-        "pods_final": last.pods,
+        "pods_desired_max": max(pods for _, pods in wanted),
+        "pods_final": wanted[-1][1],
         "pods_started": sum(pod.placed_s is not None for pod in service.pods),
         "pods_pending_max": max((states["pending"] for states in steps), default=0),
         "pending_s": sum(pod.pending_s(study.duration_s) for pod in service.pods),
@@ -113,7 +123,7 @@ def listing(study: Study) -> Listing | None:
     rows = tuple(
         (
             f"{one.t:.3f} s",
-            service.name if several else None,
+            service.title if several else None,
             f"{one.before} to {one.pods}",
             one.ready,
             one.waiting or None,
@@ -135,31 +145,37 @@ def listing(study: Study) -> Listing | None:
 
 
 def panels(canvas: Canvas, study: Study) -> None:
-    """A panel of pods and one of the metric for each service that scaled."""
-    for service in study.services:
-        if any(one.pods > 1 for one in service.decisions):
-            _pods(canvas, service)
-            _metric(canvas, service)
+    """A panel of pods and one of the metric for each revision that scaled."""
+    for service in _scaled(study):
+        name = service.name if len(by_service(study.services)[service.name]) == 1 else service.revision
+        _pods(canvas, service, name)
+        _metric(canvas, service, name)
 
 
-def _pods(canvas: Canvas, service: Service) -> None:
+def _scaled(study: Study) -> list[Service]:
+    """The revisions that are worth a picture: of several one for each."""
+    several = len(study.services) > 1
+    return [one for one in study.services if several or any(pods > 1 for _, pods in one.wanted)]
+
+
+def _pods(canvas: Canvas, service: Service, name: str) -> None:
     """Pods by state, stacked, under the number that was wanted; bands where it panicked."""
     steps = service.steps
-    wanted = [(one.t, one.pods) for one in service.decisions]
+    wanted = service.wanted
     top = max([sum(states.values()) for _, states in steps] + [pods for _, pods in wanted])
     axis = {"range": [0, top * 1.2 or 1], "dtick": max(1, top // 4), "tickformat": ",d"}
-    title = f"<b>pods of {safe(service.name)}</b>" + (" · bands: panic" if service.panics else "")
+    title = f"<b>pods of {safe(name)}</b>" + (" · bands: panic" if service.panics else "")
     panel = canvas.panel(title, 92, **axis)
     for since, until in service.panics:
         canvas.band(panel, since, canvas.end_s if until is None else until, "var(--panic)")
-    for name, colour in _STATES:
-        numbers = [states[name] + (states["not ready"] if name == "starting" else 0) for _, states in steps]
+    for state, colour in _STATES:
+        numbers = [states[state] + (states["not ready"] if state == "starting" else 0) for _, states in steps]
         if any(numbers):
             canvas.trace(
-                panel, SCALING_LEGEND, name=name, x=[*(round(t, 6) for t, _ in steps), canvas.end_s],
-                y=[*numbers, numbers[-1]], mode="lines", stackgroup=f"pods {service.name}",
-                line={"width": 0, "shape": "hv", "color": colour}, hovertemplate=f"{name}: %{{y:,d}}<extra></extra>",
-                meta={"kind": "pods", "of": name},
+                panel, SCALING_LEGEND, name=state, x=[*(round(t, 6) for t, _ in steps), canvas.end_s],
+                y=[*numbers, numbers[-1]], mode="lines", stackgroup=f"pods {name}",
+                line={"width": 0, "shape": "hv", "color": colour}, hovertemplate=f"{state}: %{{y:,d}}<extra></extra>",
+                meta={"kind": "pods", "of": state},
             )  # fmt: skip
     canvas.trace(
         panel, SCALING_LEGEND, name="wanted", x=[*(round(t, 6) for t, _ in wanted), canvas.end_s],
@@ -169,7 +185,7 @@ def _pods(canvas: Canvas, service: Service) -> None:
     )  # fmt: skip
 
 
-def _metric(canvas: Canvas, service: Service) -> None:
+def _metric(canvas: Canvas, service: Service, name: str) -> None:
     """The metric for one ready pod, against its target; who waited; bands where the activator was in the path."""
     made, waiting = service.made, service.waiting
     if not made:
@@ -178,18 +194,18 @@ def _metric(canvas: Canvas, service: Service) -> None:
     panic = [(one.panic or 0.0) / max(1, one.ready) for one in made]
     target = made[-1].target or 0.0
     top = max([*stable, *panic, target, *(number for _, number in waiting)])
-    what = f"{metric_name(made[-1].metric)} of a pod of {safe(service.name)}"
+    what = f"{metric_name(made[-1].metric)} of a pod of {safe(name)}"
     title = f"<b>{what}</b> against its target · bands: activator in the path"
     panel = canvas.panel(title, 92, range=[0, top * 1.2 or 1], nticks=4, tickformat=",~g")
     for since, until in service.proxied:
         canvas.band(panel, since, canvas.end_s if until is None else until, "var(--phase)")
     times = [round(one.t, 6) for one in made]
     lines = (("stable window", stable, "var(--traffic)", "solid"), ("panic window", panic, "var(--event-oom)", "dot"))
-    for name, values, colour, dash in lines:
+    for window, values, colour, dash in lines:
         canvas.trace(
-            panel, SCALING_LEGEND, name=name, x=times, y=[round(value, 6) for value in values], mode="lines",
-            line={"width": 1.3, "color": colour, "dash": dash}, hovertemplate=f"{name}: %{{y:,.4~r}}<extra></extra>",
-            meta={"kind": "metric", "of": name},
+            panel, SCALING_LEGEND, name=window, x=times, y=[round(value, 6) for value in values], mode="lines",
+            line={"width": 1.3, "color": colour, "dash": dash},
+            hovertemplate=f"{window}: %{{y:,.4~r}}<extra></extra>", meta={"kind": "metric", "of": window},
         )  # fmt: skip
     canvas.trace(
         panel, SCALING_LEGEND, name="target", x=[times[0], canvas.end_s], y=[target, target], mode="lines",
@@ -210,7 +226,13 @@ def log(study: Study) -> Iterator[Entry]:
     for service in study.services:
         for made in service.decisions:
             if made.before and made.pods and made.before != made.pods:
-                decided = {"service": service.name, "before": made.before, "pods": made.pods, "ready": made.ready}
+                decided = {
+                    "service": service.name,
+                    "revision": service.revision,
+                    "before": made.before,
+                    "pods": made.pods,
+                    "ready": made.ready,
+                }
                 yield Entry(made.t, "autoscaler", f"from {made.before} to {made.pods} pods: {made.why}", decided)
 
 

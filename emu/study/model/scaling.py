@@ -56,6 +56,8 @@ class Absence:
     """How many those were."""
     why: str = ""
     """Why it was to go."""
+    revision: str = ""
+    """Whose pod it was; empty in runs from before there could be several."""
 
     def zero_s(self, end_s: float) -> tuple[float, float] | None:
         """From when to when there was no pod, and none on its way; None if that never was so."""

@@ -4,7 +4,7 @@ began.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,10 +73,11 @@ class Wait:
 
 @dataclass(frozen=True)
 class Service:
-    """One service in a run, of one revision."""
+    """A revision of a service in a run, or all of them `together`."""
 
     name: str
     revision: str
+    """Empty: all of them."""
     decisions: tuple[ScaleDecided, ...] = ()
     """In order of time; `t` and `panic_until` are seconds since the run began."""
     pods: tuple[PodLife, ...] = ()
@@ -91,9 +92,26 @@ class Service:
         return [one for one in self.decisions if one.metric]
 
     @property
+    def title(self) -> str:
+        """What it is called among all revisions of a run."""
+        return self.revision or self.name
+
+    @property
+    def wanted(self) -> list[tuple[float, int]]:
+        """How many pods there were to be, from each decision on."""
+        each: dict[str, int] = {}
+        found: list[tuple[float, int]] = []
+        for one in self.decisions:
+            each[one.revision] = one.pods
+            found.append((one.t, sum(each.values())))
+        return found
+
+    @property
     def panics(self) -> list[tuple[float, float | None]]:
         """From when to when it panicked; None: still at its last decision."""
-        return _spans([(one.t, one.panicking) for one in self.made])
+        revisions = dict.fromkeys(one.revision for one in self.decisions)
+        spans = (_spans([(one.t, one.panicking) for one in self.made if one.revision == name]) for name in revisions)
+        return sorted((span for each in spans for span in each), key=lambda span: span[0])
 
     @property
     def proxied(self) -> list[tuple[float, float | None]]:
@@ -127,6 +145,29 @@ class Service:
                 found.pop()
             found.append((t, number))
         return found
+
+
+def by_service(services: Iterable[Service]) -> dict[str, list[Service]]:
+    """The revisions of each service, in order of their first decision."""
+    found: dict[str, list[Service]] = {}
+    for one in services:
+        found.setdefault(one.name, []).append(one)
+    return found
+
+
+def together(revisions: list[Service]) -> Service:
+    """All revisions of a service as one."""
+    if len(revisions) == 1:
+        return revisions[0]
+    most = [one.most_in_pod for one in revisions if one.most_in_pod is not None]
+    return Service(
+        revisions[0].name,
+        "",
+        tuple(sorted((made for one in revisions for made in one.decisions), key=lambda made: made.t)),
+        tuple(sorted((pod for one in revisions for pod in one.pods), key=lambda pod: pod.made_s)),
+        tuple(wait for one in revisions for wait in one.waits),
+        max(most, default=None),
+    )
 
 
 def _spans(marks: list[tuple[float, bool]]) -> list[tuple[float, float | None]]:

@@ -158,27 +158,26 @@ def test_a_pod_that_never_had_a_node_is_gone_when_it_is_removed(study: Study) ->
 
 def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> None:
     """Names that a scenario may expect; only the activator's waits are a service's, cold ones by themselves."""
-    assert SERVICES.figures(study)["services"] == {
-        "app": {
-            "class": "kpa",
-            "metric": "concurrency",
-            "target": 2.0,
-            "pods_ready_max": 2,
-            "pods_desired_max": 2,
-            "pods_final": 1,
-            "pods_started": 2,
-            "pods_pending_max": 0,
-            "pending_s": 0.0,
-            "pending_why": None,
-            "panics": 1,
-            "cold_requests": 1,
-            "direct_requests": 3,
-            "max_concurrency_per_pod": 4,
-            "pod_seconds": 15.0,
-            "memory_gib_seconds": None,
-            "decisions": {"count": 3, "changes": 2},
-        }
+    one = {
+        "class": "kpa",
+        "metric": "concurrency",
+        "target": 2.0,
+        "pods_ready_max": 2,
+        "pods_desired_max": 2,
+        "pods_final": 1,
+        "pods_started": 2,
+        "pods_pending_max": 0,
+        "pending_s": 0.0,
+        "pending_why": None,
+        "panics": 1,
+        "cold_requests": 1,
+        "direct_requests": 3,
+        "max_concurrency_per_pod": 4,
+        "pod_seconds": 15.0,
+        "memory_gib_seconds": None,
+        "decisions": {"count": 3, "changes": 2},
     }
+    assert SERVICES.figures(study)["services"] == {"app": {**one, "revisions": {"app-00001": one}}}
 
 
 def test_requests_wait_in_the_activator_from_when_to_when(study: Study) -> None:

@@ -1,0 +1,108 @@
+"""`services` of a scenario: what may be said of them, what is refused, and what becomes of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from emu.errors import EmuError
+from emu.messages import host_of
+from emu.report.known_names import names_of
+from emu.scenario.load_plan import Entrance, load_plan
+from emu.scenario.reading import read_scenario, resolve
+from emu.serving.template import Serving, pod_template
+from emu.spec import ScenarioSpec
+
+TWO = "services: [{name: hello, autoscaling: {maxScale: 3}}, {name: world}]"
+
+
+def read(rest: str) -> ScenarioSpec:
+    """A scenario with these keys."""
+    return read_scenario(f"name: it\nquestion: What?\n{rest}\n", "it.yaml")
+
+
+def phase(rest: str) -> str:
+    """A load of one phase."""
+    return f"load: {{phases: [{{name: go, type: constant, rate: 1, duration: 1s, {rest}}}]}}"
+
+
+@pytest.mark.parametrize(
+    ("rest", "what", "place"),
+    [
+        (f"{TWO}\npod: {{containerConcurrency: 1}}", "either `pod` or `services`", "it.yaml:4"),
+        (f"{TWO}\npods: [{{name: a}}]", "either `pods` or `services`", "it.yaml:4"),
+        (f"{TWO}\nstarts: {{}}", "either `starts` or `services`", "it.yaml:4"),
+        (f"{TWO}\nnode: {{evictionHard: {{memory.available: 10Mi}}, memory: 4Gi}}", "`evictionHard`", "evictionHard"),
+        ("services: [{name: a}, {name: a}]", "two services have the name 'a'", "services.1.name"),
+        ("services: [{}]", "it is missing", "services.0"),
+        ("services: [{name: A}]", "not a valid name", "services.0.name"),
+        (f"services: [{{name: {'a' * 40}}}]", "is too long", "services.0.name"),
+        ("services: [{name: a}, {name: b, runtime: process}]", "has the runtime process", "services.1.runtime"),
+        ("services: [{name: a, freezer: {}}]", "`freezer` needs the scenario's only pod", "services.0.freezer"),
+        ("services: [{name: a, stopAfter: 1s}]", "either `stopAfter` or `autoscaling`", "services.0.stopAfter"),
+        ("services: [{name: a, autoscaling: {minScale: 2}}]", "above maxScale", "services.0.autoscaling.minScale"),
+        ("services: [{name: a, app: {imge: x}}]", "no such key", "services.0.app.imge"),
+        (f"{TWO}\n{phase('service: c')}", "there is no service 'c'", "load.phases.0.service"),
+        (phase("service: c"), "there is no service 'c'", "load.phases.0.service"),
+        (f"{TWO}\n{phase('to: hello')}", "`to` names one of `pods`", "load.phases.0.to"),
+        (f"{TWO}\n{phase('until: {exits: 1, container: db}')}", "no container 'db'", "until.container"),
+    ],
+)  # fmt: skip
+def test_what_contradicts_itself_is_refused_with_its_place(rest: str, what: str, place: str) -> None:
+    """Nothing is started; the error names the key and what to do about it."""
+    with pytest.raises(EmuError) as refused:
+        read(rest)
+    assert what in refused.value.what and place in refused.value.what and refused.value.fix
+
+
+def test_a_service_scales_without_being_asked_to() -> None:
+    """Each is autoscaled by Knative's defaults, has one revision, and pods that are named after it."""
+    spec = read(TWO)
+    assert [one.autoscaling.max_scale for one in spec.services] == [3, 1]
+    assert list(spec.each_pod) == ["hello-00001", "world-00001"]
+    assert [one.service for one in spec.each_revision.values()] == ["hello", "world"]
+    assert spec.watches_node
+
+
+def test_pod_is_the_short_form_of_one_service() -> None:
+    """It is called app, and has one revision."""
+    spec = read("pod: {autoscaling: {}}")
+    (service,) = spec.each_service.values()
+    (revision,) = service.revisions
+    assert (service.name, revision.name, revision.spec) == ("app", "app-00001", spec.pod)
+
+
+def test_what_is_resolved_can_be_read_again() -> None:
+    """The record of a run has all of it."""
+    spec = read(f"{TWO}\n{phase('service: world')}")
+    assert read_scenario(resolve(spec), "again.yaml") == spec
+
+
+def test_queue_proxy_and_the_app_know_whose_they_are() -> None:
+    """In the variables that Knative's controller sets."""
+    template = pod_template(read(TWO).services[0], of=Serving("hello", "hello-00001"))
+    queue_proxy, app = template.container("queue-proxy").env, template.container("app").env
+    assert (queue_proxy["SERVING_SERVICE"], queue_proxy["SERVING_REVISION"]) == ("hello", "hello-00001")
+    assert (app["K_SERVICE"], app["K_REVISION"]) == ("hello", "hello-00001")
+
+
+def test_a_phase_asks_the_service_that_it_names() -> None:
+    """At its own entrance, with its own Host; without a name it asks the first one."""
+    phases = "[{name: a, type: pause, duration: 1s}, {name: b, type: pause, duration: 1s, service: world}]"
+    spec = read(f"{TWO}\nload: {{phases: {phases}}}")
+    known = {
+        name: Entrance("127.0.0.1", port, host_header=host_of(name)) for port, name in enumerate(("hello", "world"))
+    }
+    plan = load_plan(spec.load, "127.0.0.1", 0, known, first="hello")
+    assert [(one.port, one.host_header) for one in plan.phases] == [
+        (0, "hello.default.example.com"),
+        (1, "world.default.example.com"),
+    ]
+
+
+def test_expectations_name_services_and_their_revisions() -> None:
+    """What summary.json will have is known before a run."""
+    services = names_of(read(TWO))["services"]
+    assert set(services) == {"hello", "world"}
+    assert set(services["hello"]["revisions"]) == {"hello-00001"}
+    with pytest.raises(EmuError, match="no 'helo' in services"):
+        read(f"{TWO}\nexpect: {{services.helo.pods_final: 1}}")
