@@ -261,7 +261,7 @@ def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
     text = f"{entry.container} was killed for its failing {entry.killed_for} probe {when}"
     forced = [one.stop for one in entries if one.stop is not None and one.stop.sigkill_s is not None]
     if forced:
-        text += f": it did not end on SIGTERM, SIGKILL came after {format_seconds(forced[0].grace_s)} of grace"
+        text += f": it did not end on SIGTERM, so SIGKILL came after {format_seconds(forced[0].grace_s)} of grace"
     return f"{text} (exit code {entry.exit_code})"
 
 
@@ -304,7 +304,8 @@ def _restarts(study: Study) -> list[str]:
         text = f"{name} was restarted {often(restarts)}"
         if waits:
             longest = format_seconds(max(float(wait.detail["delay_s"]) for wait in waits))
-            text += f", the longest back-off was {longest} (CrashLoopBackOff)"
+            how = "a back-off of" if len(waits) == 1 else "back-offs of up to"
+            text += f" with {how} {longest} (CrashLoopBackOff)"
         found.append(f"{text}.")
     return found
 

@@ -137,7 +137,7 @@ def _curve(found: list[Pass], below: int, above: int) -> str:
     size = format_bytes(again.refault_bytes or again.disk_read_bytes or 0)
     return (
         f"up to a limit of {format_bytes(below)} a second read of {again.file} came from disk again "
-        f"({size} refaulted, {_took(again)}), from {format_bytes(above)} on from memory ({_took(kept)})"
+        f"({size} refaulted, {_took(again)}), and from {format_bytes(above)} on from memory ({_took(kept)})"
     )
 
 

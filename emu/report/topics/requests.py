@@ -238,7 +238,7 @@ def bound_headline(study: Study) -> str:
         cost = study.recorder
         busy = cost is not None and cost.late > BUSY_SHARE * cost.samples
         why = (
-            f"; this machine was busy, {share(cost.late, cost.samples)} of the samples were late"
+            f"; this machine was busy: {share(cost.late, cost.samples)} of the samples were late"
             if cost and busy
             else ""
         )

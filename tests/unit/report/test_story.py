@@ -42,7 +42,7 @@ HEADLINES = {
     "refused": "Nothing was killed: queue-proxy peaked at 21 of 64 MiB; "
     "90 % of 3,000 requests were answered 503 at once",
     "probe_killed": "app was killed for its failing liveness probe twice, first at 3.5 s: it did not end on SIGTERM, "
-    "SIGKILL came after 2.0 s of grace (exit code 137)",
+    "so SIGKILL came after 2.0 s of grace (exit code 137)",
     "asked_to_end": "app was asked to stop at 1.0 s and did not: SIGKILL came after 5.0 s of grace (exit code 137); "
     "all 100 requests were answered",
     "cut_off": "As far as it was recorded, nothing was killed: queue-proxy peaked at 33.9 of 64 MiB; "
@@ -66,7 +66,7 @@ def test_thrashing_is_not_called_harmless(tmp_path: Path) -> None:
 SENTENCES = {
     "oom": [
         "Docker's own OOMKilled flag said false for 1 of 2 kills: it races with the exit, so it proves nothing.",
-        "queue-proxy was restarted twice, the longest back-off was 1.0 s (CrashLoopBackOff).",
+        "queue-proxy was restarted twice with a back-off of 1.0 s (CrashLoopBackOff).",
         "Of 1,560 requests, 10 were answered 200, 1,500 were closed without a byte of answer as queue-proxy was "
         "OOM-killed and 50 were refused a connection while queue-proxy was down or starting again.",
     ],
@@ -84,7 +84,7 @@ SENTENCES = {
         "The kernel finds a mapped page of queue-proxy to drop each time, so no process is killed; only a liveness "
         "probe or less traffic would end this.",
     ],
-    "probe_killed": ["app was restarted once, the longest back-off was 10.0 s (CrashLoopBackOff)."],
+    "probe_killed": ["app was restarted once with a back-off of 10.0 s (CrashLoopBackOff)."],
     "asked_to_end": ["queue-proxy was asked to stop at 1.0 s and exited 2.0 s later (exit code 0)."],
     "rate_limited": ["queue-proxy held 63 MiB of anonymous memory and 1 MiB of kernel memory then."],
     "unseen": ["Known from memory.events and the exit code 137; the kernel's log has no line of it."],

@@ -152,5 +152,5 @@ def test_a_busy_machine_is_named_where_something_did_not_come(tmp_path: Path) ->
     study.recorder = RecorderCost(0.01, 1000, 340, 5.0, 1)
     assert bound_headline(study) == (
         f"After 10.0 s phase steady ended before what it waited for ({WAITED}); "
-        "this machine was busy, 34 % of the samples were late. "
+        "this machine was busy: 34 % of the samples were late. "
     )
