@@ -43,7 +43,9 @@ class UntilModel(Model):
     """The conditions that end a phase: the first one met. Container events count from the beginning of the run."""
 
     in_flight: Annotated[Whole, Field(ge=1, le=MOST_REQUESTS)] | None = None
-    """This many requests are in flight at once, of any phase."""
+    """This many requests are in flight at once, of any phase; in a phase with `to` or `service`, those to that pod or
+    service alone.
+    """
     answered: Annotated[Whole, Field(ge=1, le=MOST_REQUESTS)] | None = None
     """This many requests of this phase were answered, with any status."""
     oom_kills: Annotated[Whole, Field(ge=1)] | None = None

@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,8 @@ class Load:
         self._sent = 0
         self._done = 0
         self._in_flight = 0
+        self._in_flight_to: Counter[tuple[str, int]] = Counter()
+        """The same, by what was asked: a service or a pod, at this host and port."""
         self._by_status: dict[str, int] = {}
         self._errors: dict[str, int] = {}
         self._emptied: asyncio.Event | None = None
@@ -105,7 +108,10 @@ class Load:
 
     def connections(self, phase: Phase) -> Connections:
         """The idle connections to where a phase sends its requests; phases that ask the same pod share them."""
-        return self._connections_to(*((phase.host, phase.port) if phase.host else (self.plan.host, self.plan.port)))
+        return self._connections_to(*self._asked(phase))
+
+    def _asked(self, phase: Phase) -> tuple[str, int]:
+        return (phase.host, phase.port) if phase.host else (self.plan.host, self.plan.port)
 
     def _connections_to(self, host: str, port: int) -> Connections:
         found = self._connections.get((host, port))
@@ -164,6 +170,7 @@ class Load:
         self._sent += 1
         self._in_flight += 1
         place, phase = request.place, request.phase
+        self._in_flight_to[self._asked(phase)] += 1
         pod, container = (place.pod, QUEUE_PROXY) if place.pod else (phase.pod, phase.container)
         self._records.sent(request.number, phase.name, request.due, now, request.begun, pod, container)
         self._look()
@@ -173,6 +180,7 @@ class Load:
         self._done += 1
         self._in_flight -= 1
         self.open.pop(request, None)
+        self._in_flight_to[self._asked(request.phase)] -= 1
         status = request.status
         self._records.done(request.number, now, request.first_byte, status, error, request.body_bytes)
         if error is not None:
@@ -187,7 +195,7 @@ class Load:
         """Phases that wait for requests look whether theirs have come."""
         for run in self._waiting:
             if run.active:
-                run.look(self._in_flight)
+                run.look(self._in_flight_to[self._asked(run.phase)] if run.phase.host else self._in_flight)
 
     def say(self, **facts: Any) -> None:
         """Say something on standard output: {"began": name, "at": CLOCK_MONOTONIC seconds} for a phase that began."""

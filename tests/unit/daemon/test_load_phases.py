@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+from collections import Counter
+from contextlib import closing
 from typing import Any
 
 from emu.messages import Endpoint, RequestSpec, Route, Until
@@ -44,6 +47,27 @@ def test_a_phase_ends_once_so_many_are_under_way(runs: Runs, fake_app: FakeApp) 
     assert (ended["ended"], ended["met"]) == ("fill", True)
     assert ended["at"] >= max(record["begun"] for record in fill)
     assert begun["at"] >= fill[24]["sent"]
+
+
+def test_a_phase_that_names_whom_it_asks_counts_what_is_under_way_there(runs: Runs, fake_app: FakeApp) -> None:
+    """Requests under way elsewhere do not end it; one that names nobody counts all."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as other:
+        load = runs.start(
+            fake_app.port,
+            phase("constant", name="elsewhere", rate=200, duration_s=FAR_S, until=Until(in_flight=10)),
+            phase("constant", name="there", rate=200, duration_s=FAR_S, until=Until(in_flight=5),
+                  follows=True, host="127.0.0.1", port=other.getsockname()[1]),
+            phase("constant", name="any", rate=200, duration_s=FAR_S, until=Until(in_flight=5), follows=True),
+            drain_s=0.1,
+        )  # fmt: skip
+        assert load.wait() == 0
+    sent = Counter(record["phase"] for record in runs.records("sent"))
+    assert sent["there"] >= 5
+    assert [(one["ended"], one["met"]) for one in said(load, "ended")] == [
+        ("elsewhere", True),
+        ("there", True),
+        ("any", True),
+    ]
 
 
 def test_a_phase_ends_once_so_many_were_answered(runs: Runs, app: Daemon) -> None:
