@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emu.messages import SANDBOX
-from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO
+from emu.record.events import SCALE_DOWN
 from emu.study.model.instances import Instance, container_of
 from emu.study.model.study import Study
 
@@ -19,7 +19,7 @@ class State:
     """Gone is ours: there is no pod."""
     reason: str | None = None
     """Waiting: ContainerCreating, CrashLoopBackOff. Terminated: Completed, Error, OOMKilled, StartError. Gone:
-    ScaledToZero.
+    ScaledToZero, ScaledDown.
     """
     exit_code: int | None = None
     started_s: float | None = None
@@ -41,8 +41,9 @@ def describe(study: Study, container: str) -> Described | None:
     instances = study.instances_of(container)
     if not instances:
         return None
-    if _is_scaled_down(instances[-1]):
-        return Described(State("Gone", SCALED_TO_ZERO, finished_s=instances[-1].exited_s), None, False, 0)
+    gone = gone_as(instances[-1])
+    if gone is not None:
+        return Described(State("Gone", gone, finished_s=instances[-1].exited_s), None, False, 0)
     instances = _of_this_pod(instances)
     newest, ended = instances[-1], [entry for entry in instances if _has_ended(entry)]
     restarts = len(instances) - 1
@@ -84,8 +85,14 @@ def _has_ended(entry: Instance) -> bool:
     return entry.exited_s is not None and not by_the_run
 
 
+def gone_as(entry: Instance) -> str | None:
+    """The status of its pod that was scaled away; None where it was not."""
+    scaled = entry.exited_s is not None and entry.stop is not None and entry.stop.why == SCALE_DOWN
+    return entry.stop.gone if scaled and entry.stop is not None else None
+
+
 def _is_scaled_down(entry: Instance) -> bool:
-    return entry.exited_s is not None and entry.stop is not None and entry.stop.why == SCALE_DOWN
+    return gone_as(entry) is not None
 
 
 def _of_this_pod(instances: list[Instance]) -> list[Instance]:

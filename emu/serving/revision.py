@@ -167,10 +167,10 @@ class Revision:
         self._scaling = Scaling(self._rule, now(), self._origin)
         self._record_verdicts()
         self._wanted = self._scaling.pods
+        to_zero = self._rule.to_zero and not self._rule.min_scale
+        reached, why = self._wanted == 0, self._scaling.why
         self._log.append(
-            PodScaled(
-                t=now(), revision=self._plan.name, pods=self._wanted, reached=self._wanted == 0, why=self._scaling.why
-            )
+            PodScaled(t=now(), revision=self._plan.name, pods=self._wanted, reached=reached, why=why, to_zero=to_zero)
         )
         if self._wanted:
             self._make()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from emu.record.events import Event, PodScaled, RequestsHeld
+from emu.record.events import SCALE_DOWN, Event, PodScaled, RequestsHeld, ScaleDecided
+from emu.study.model.instances import Instance
 from emu.study.model.scaling import Absence, ScaleUse
 from emu.study.model.study import Study
+from emu.study.pods import workload
 
 
 def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:
@@ -21,6 +23,7 @@ def scale_use(study: Study, events: list[Event]) -> ScaleUse | None:
         tuple(waited for event in held if event.outcome == "forwarded" for waited in event.waited_s),
         sum(len(event.waited_s) for event in held if event.outcome == "timeout"),
         sum(len(event.waited_s) for event in held if event.outcome == "abandoned"),
+        _to_zero([event.to_zero for event in scaled if event.to_zero is not None]),
     )
 
 
@@ -29,6 +32,25 @@ def _of_each(scaled: list[PodScaled], origin: float) -> Iterator[Absence]:
     for revision in dict.fromkeys(event.revision for event in scaled):
         mine = [event for event in scaled if event.revision == revision]
         yield from (replace(one, revision=revision) for one in _absences(mine, origin))
+
+
+def _to_zero(each: list[bool]) -> bool | None:
+    return any(each) if each else None
+
+
+def with_reasons(instances: list[Instance], events: list[Event], origin: float) -> list[Instance]:
+    """The instances; of those that were scaled away it is said whether all pods of their revision were to go."""
+    decided = (event for event in events if isinstance(event, PodScaled | ScaleDecided))
+    wanted = sorted((event.t - origin, event.pods, event.revision) for event in decided)
+    return [_with_reason(one, wanted) for one in instances]
+
+
+def _with_reason(one: Instance, wanted: list[tuple[float, int, str]]) -> Instance:
+    if one.stop is None or one.stop.why != SCALE_DOWN:
+        return one
+    mine = ("", workload(one.pod))
+    before = [pods for t, pods, revision in wanted if t <= one.stop.asked_s and revision in mine]
+    return replace(one, stop=replace(one.stop, to_zero=not before or before[-1] == 0))
 
 
 def _absences(scaled: list[PodScaled], origin: float) -> list[Absence]:

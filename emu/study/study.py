@@ -58,7 +58,7 @@ from emu.study.model.timeline import MemoryMark
 from emu.study.oom import exit_reason, judge
 from emu.study.reasons import give_reasons, read_ends
 from emu.study.requests import count_in_flight, in_flight_by_pod, read_requests, with_pods
-from emu.study.scaling import scale_use
+from emu.study.scaling import scale_use, with_reasons
 from emu.study.services import services
 from emu.study.starts import measure_starts
 from emu.study.timelines import read_timelines
@@ -97,7 +97,7 @@ def read_study(run: RunDir) -> Study:
     _happenings(study, events)
     study.pod_events = _pod_events(_of(events, KubeletEvent), study.origin)
     study.instances = [_signalled(study, entry) for entry in study.instances]
-    study.instances = _with_the_engine(study)
+    study.instances = with_reasons(_with_the_engine(study), events, study.origin)
     study.freezes = recorded_freezes(study, events) or study.freezes or _pauses(study)
     study.freezes = measure_freezes(study, events)
     study.freezer = freezer_use(study, events)

@@ -20,6 +20,7 @@ from emu.record.events.log import EventLog, now
 from emu.record.events.pod import (
     EVICTED,
     SCALE_DOWN,
+    SCALED_DOWN,
     SCALED_TO_ZERO,
     BackOffBegan,
     CommandRan,
@@ -61,6 +62,7 @@ __all__ = [
     "LONGEST_RUN_S",
     "POD_LABEL",
     "SCALED_TO_ZERO",
+    "SCALED_DOWN",
     "SCALE_DOWN",
     "BackOffBegan",
     "CgroupGone",

@@ -8,11 +8,13 @@ from typing import ClassVar
 from emu.record.events.base import Event, OfContainer, OfPod
 
 SCALE_DOWN = "scale-down"
-"""Why a container is stopped that is scaled to zero."""
+"""Why a container is stopped whose pod is scaled away."""
 EVICTED = "evicted"
 """Why a container is stopped whose pod is evicted."""
 SCALED_TO_ZERO = "ScaledToZero"
 """A pod's status, in kubectl's manner, while there is none."""
+SCALED_DOWN = "ScaledDown"
+"""The same of a pod that is gone while others of its service were to stay. kubectl lists neither."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,8 @@ class PodScaled(OfPod):
     """Requests under way, averaged over the stable window, when it was decided; None where nothing was reported."""
     waiting: int = 0
     """Requests that waited in the activator then."""
+    to_zero: bool | None = None
+    """In the first one: whether an idle service is scaled to zero at all (minScale 0, enable-scale-to-zero)."""
 
 
 @dataclass(frozen=True, kw_only=True)

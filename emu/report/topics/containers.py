@@ -24,7 +24,6 @@ from emu.units import format_bytes, format_seconds, often
 
 _WHY = {
     "pod": "the pod was to end",
-    SCALE_DOWN: "scaled to zero",
     EVICTED: "evicted",
     "liveness": "liveness probe failed",
     "startup": "startup probe failed",
@@ -153,8 +152,14 @@ def _instance_row(entry: Instance) -> tuple[Cell, ...]:
 
 def _reason(entry: Instance) -> str | None:
     scaled = entry.stop is not None and entry.stop.why == SCALE_DOWN
-    why = "scaled to zero" if scaled else "ended by the run"
+    why = _why(entry.stop) if entry.stop is not None and scaled else "ended by the run"
     return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
+
+
+def _why(stop: Stop) -> str:
+    if stop.why == SCALE_DOWN:
+        return "scaled to zero" if stop.to_zero else "scaled down"
+    return _WHY.get(stop.why, stop.why)
 
 
 def _stop_table(study: Study) -> Listing:
@@ -169,7 +174,7 @@ def _stop_row(entry: Instance, stop: Stop) -> tuple[Cell, ...]:
     return (
         Name(entry.container),
         entry.attempt,
-        _WHY.get(stop.why, stop.why),
+        _why(stop),
         moment(stop.asked_s),
         format_seconds(stop.grace_s),
         moment(stop.sigterm_s),

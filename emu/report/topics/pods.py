@@ -7,8 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.policy.printing import print_age
-from emu.record.events import POD_LABEL, SCALED_TO_ZERO
-from emu.report.describe import describe, pod_age_s
+from emu.record.events import POD_LABEL
+from emu.report.describe import describe, gone_as, pod_age_s
 from emu.report.topics.containers import container_figures, kill_count
 from emu.report.topics.memory import end_figures, last_alive, memory_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Topic, View, of_pod, pod_section
@@ -73,8 +73,10 @@ def _pod_status(study: Study) -> tuple[str | None, str | None]:
     if not study.pod_statuses:
         return None, None
     newest = study.pod_statuses[-1]
-    gone = study.containers and pod_age_s(study) is None and newest.pod
-    return (SCALED_TO_ZERO, "0/0") if gone else (newest.text, newest.detail["ready"])
+    gone = None
+    if study.containers and newest.pod and pod_age_s(study) is None:
+        gone = gone_as(study.instances_of(study.containers[-1])[-1])
+    return (newest.text, newest.detail["ready"]) if gone is None else (gone, "0/0")
 
 
 def parts(view: View) -> Iterator[Part]:

@@ -29,6 +29,7 @@ def _figures(study: Study) -> Figures | None:
         one.ready_s - one.wanted_s for one in use.absences if one.ready_s is not None and one.wanted_s is not None
     ]
     return {
+        "to_zero": use.to_zero,
         "scale_downs": len(use.absences),
         "scale_ups": sum(one.wanted_s is not None for one in use.absences),
         "zero_s": sum(until - since for since, until in zeros),
@@ -61,15 +62,16 @@ def headline(study: Study, summary: Figures) -> list[str]:
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a pod that was not to be scaled."""
     scaling = summary["autoscaling"]
-    return list(_sentences(scaling, summary["duration_s"])) if scaling else []
+    several = len(study.services) > 1
+    return list(_sentences(scaling, summary["duration_s"], several=several)) if scaling else []
 
 
-def _sentences(scaling: dict[str, Any], duration_s: float) -> Iterator[str]:
+def _sentences(scaling: dict[str, Any], duration_s: float, *, several: bool) -> Iterator[str]:
     if scaling["scale_downs"]:
         zero, whole = format_seconds(scaling["zero_s"]), format_seconds(duration_s)
         yield f"There was no pod for {zero} of {whole}, and it held no memory then."
-    else:
-        yield "The pod was never idle for long enough to be scaled to zero."
+    elif (stayed := _stayed(scaling["to_zero"], several=several)) is not None:
+        yield stayed
     held = scaling["held"]
     if held["forwarded"]:
         waited = held["waited_ms"]
@@ -83,6 +85,14 @@ def _sentences(scaling: dict[str, Any], duration_s: float) -> Iterator[str]:
     ]
     if lost:
         yield f"{listed(lost)} while waiting there."
+
+
+def _stayed(to_zero: bool | None, *, several: bool) -> str | None:
+    """Of a service that was never scaled to zero; None where it was not to be."""
+    who = "No service was ever" if several else "The service was never"
+    if to_zero:
+        return f"{who} idle for long enough to be scaled to zero."
+    return f"{who} scaled to zero." if to_zero is None else None
 
 
 def listing(study: Study) -> Listing | None:
@@ -101,7 +111,8 @@ def listing(study: Study) -> Listing | None:
         )
         for one in study.scaling.absences
     )
-    return Listing(heads, rows, otherwise="The pod was never idle for long enough.")
+    stayed = _stayed(study.scaling.to_zero, several=len(study.services) > 1)
+    return Listing(heads, rows, otherwise=stayed or "It was not to be scaled to zero.")
 
 
 def _at(t: float | None) -> str | None:

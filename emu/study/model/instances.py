@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emu.record.events import EVICTED, SCALE_DOWN, Owner
+from emu.record.events import EVICTED, SCALE_DOWN, SCALED_DOWN, SCALED_TO_ZERO, Owner
 
 
 def container_of(name: str) -> str:
@@ -17,7 +17,7 @@ class Stop:
     """A container was asked to stop."""
 
     why: str
-    """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `scale-down` (it was scaled to zero),
+    """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `scale-down` (it was scaled away),
     `evicted` (its pod was evicted), `run` (the run was over).
     """
     asked_s: float
@@ -27,6 +27,13 @@ class Stop:
     """When Docker sent SIGTERM; None if the container had ended by then."""
     sigkill_s: float | None = None
     """When Docker sent SIGKILL; None if it was not needed."""
+    to_zero: bool = True
+    """Of a pod that was scaled away: no pod of its service was to stay."""
+
+    @property
+    def gone(self) -> str:
+        """STATUS of such a pod once it is gone; the word is emu's."""
+        return SCALED_TO_ZERO if self.to_zero else SCALED_DOWN
 
     @property
     def with_pod(self) -> bool:

@@ -79,3 +79,5 @@ class ScaleUse:
     """Requests that were answered 504 while they waited."""
     abandoned: int = 0
     """Requests whose client went away while they waited."""
+    to_zero: bool | None = None
+    """Whether an idle service is scaled to zero at all; None where that was not recorded."""

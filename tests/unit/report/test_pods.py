@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from emu.policy.expectations import parse_expectation
+from emu.record.events import EventLog, ScaleDecided
 from emu.report.journal import entries
 from emu.report.page.figures import run_figure
 from emu.report.page.render import render_html
@@ -75,6 +76,20 @@ def test_figures_of_a_revision_are_over_its_pods(tmp_path: Path) -> None:
     assert [(pod["oom_kills"], pod["restarts"]) for pod in each.values()] == [(0, 0), (1, 1), (0, 0)]
     assert app["cpu_s"] == sum(pod["cpu_s"] for pod in each.values())
     assert (summary["pods"][REPLICAS[0]]["status"], summary["pods"][REPLICAS[0]]["age_s"]) == ("ScaledToZero", None)
+
+
+def test_a_pod_that_is_gone_while_others_stay_was_scaled_down(tmp_path: Path) -> None:
+    """kubectl lists it no more; emu's word says that its service was not scaled to zero, in every place."""
+    run = fake_runs.replicas(tmp_path / "run")
+    began = read_study(run).origin
+    EventLog(run.events).append(ScaleDecided(t=began + 3.1, revision="app-00001", before=2, pods=1))
+    study = read_study(run)
+    pods = summarize(study)["pods"]
+    assert (pods[REPLICAS[0]]["status"], pods[REPLICAS[0]]["ready"]) == ("ScaledDown", "0/0")
+    assert pods[REPLICAS[0]]["containers"]["app"]["state"]["reason"] == "ScaledDown"
+    page = render_html(study, summarize(study), library="plotly.js")
+    assert "Completed (scaled down)" in page
+    assert "scaled to zero" not in page.lower()
 
 
 def test_words_name_the_workload_where_there_are_several(tmp_path: Path) -> None:

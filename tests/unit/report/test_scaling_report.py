@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from emu.record.rundir import RunDir
 from emu.report.compare.compare import compare
 from emu.report.compare.text import print_comparison
 from emu.report.describe import describe
@@ -18,7 +19,8 @@ from emu.report.page.figures import run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
-from emu.study.model.scaling import Absence
+from emu.report.topics.scaling import SCALE_TO_ZERO
+from emu.study.model.scaling import Absence, ScaleUse
 from emu.study.model.study import Study
 from emu.study.study import read_study
 from tests import fake_runs
@@ -161,3 +163,19 @@ def test_there_is_no_pod_from_its_end_until_one_is_wanted(
 ) -> None:
     """Given a run of 9 s."""
     assert absence.zero_s(9.0) == wanted
+
+
+@pytest.mark.parametrize(
+    ("to_zero", "said"),
+    [
+        (True, ["The service was never idle for long enough to be scaled to zero."]),
+        (None, ["The service was never scaled to zero."]),
+        (False, []),
+    ],
+)
+def test_one_that_is_not_to_be_scaled_to_zero_was_not_too_busy_for_it(
+    to_zero: bool | None, said: list[str], tmp_path: Path
+) -> None:
+    """With minScale nothing is said of zero; without a word on it in the record only what is known."""
+    study = Study(RunDir(tmp_path), duration_s=10.0, scaling=ScaleUse(to_zero=to_zero))
+    assert SCALE_TO_ZERO.sentences(study, {**SCALE_TO_ZERO.figures(study), "duration_s": 10.0}) == said
