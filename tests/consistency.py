@@ -28,7 +28,18 @@ from emu.report.journal import entries
 from emu.report.kperf import scaling_csv
 from emu.study.model.study import Study
 from emu.units import format_bytes
-from tests.recount import Recount, began, clients, counts, memory_events, most_in_flight, peaks, recount, workload
+from tests.recount import (
+    Recount,
+    began,
+    clients,
+    counts,
+    memory_events,
+    most_in_flight,
+    peaks,
+    pods_of,
+    recount,
+    workload,
+)
 
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 _TIMES = {"once": 1, "twice": 2}
@@ -115,15 +126,33 @@ def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
     for name, phase in summary["phases"].items():
         mine = [one for one in every if one["phase"] == name]
         yield from _seen(f"phases.{name}.requests", phase["requests"], mine)
-    known = {one.get("pod") for one in every}
+    known = pods_of(counted)
     for name, pod in summary["pods"].items():
-        if known - {None, ""} and not known & {None, ""}:
-            mine = [one for one in every if one["pod"] == name]
+        if known:
+            mine = [one for one in every if known[one["id"]] == name]
             yield from _seen(f"pods.{name}.requests", pod["requests"], mine)
-            yield from _differ(f"pods.{name}.requests peak", pod["requests"]["in_flight_peak"], most_in_flight(mine))
+            if not any(one.get("ports") for one in mine):  # from its client on, or from the activator on
+                peak = pod["requests"]["in_flight_peak"]
+                yield from _differ(f"pods.{name}.requests peak", peak, most_in_flight(mine))
             reasons = sum(kind["count"] for kind in reported["failure_kinds"] if kind["pod"] == name)
             counted_here = sum(sum(some.values()) for some in pod["requests"]["reasons"].values())
             yield from _differ(f"pods.{name}.requests.reasons", counted_here, reasons)
+    if known:
+        yield from _sums(summary, sum(pod is None for pod in known.values()))
+
+
+def _sums(summary: dict[str, Any], kept: int) -> Iterator[str]:
+    """What the pods got is what was sent, less what an activator kept; a service's requests are its pods'."""
+    requests, pods = summary["requests"], summary["pods"]
+    got = {name: pod["requests"]["sent"] for name, pod in pods.items()}
+    yield from _differ("requests.reached_no_pod", requests["reached_no_pod"], kept)
+    yield from _differ("the pods' requests", sum(got.values()), requests["sent"] - kept)
+    for name, service in summary["services"].items():
+        mine = [pod for pod in pods if workload(pod).rpartition("-")[0] == name]
+        yield from _differ(f"services.{name}.requests", service["requests"], sum(got[pod] for pod in mine))
+        cold = sum(pods[pod]["cold_requests"] for pod in mine)
+        if cold > service["cold_requests"]:
+            yield f"{cold} cold requests in the pods of {name}, and {service['cold_requests']} in all"
 
 
 def _seen(where: str, reported: dict[str, Any], requests: list[dict[str, Any]]) -> Iterator[str]:

@@ -286,6 +286,25 @@ def _requests(path: Path) -> list[dict[str, Any]]:
     return [{**nothing, **line, **done.get(line["id"], {})} for line in lines if line.get("e") == "sent"]
 
 
+def pods_of(counted: Recount) -> dict[int, str | None]:
+    """The pod that each request got to; None for one that an activator kept. Nothing where that is not on record."""
+    connections: dict[tuple[int, ...], list[dict[str, Any]]] = defaultdict(list)
+    for one in counted.requests:
+        connections[tuple(one.get("ports") or ())].append(one)
+    found = {one["id"]: one.get("pod") or None for one in counted.requests}
+    for line in (event for event in counted.events if event.get("kind") == "requests-forwarded"):
+        for at, client in zip(line["at"], line["clients"], strict=True):
+            t = line["since"] + at / 1e6 + 1e-5
+            before = [one for one in connections[client, line["port"]] if one["sent"] <= t]
+            found[max(before, key=lambda one: one["sent"])["id"]] = line["pod"]
+    lost = ("reset", "closed", "short-body", "bad-response")
+    for one in counted.requests:
+        answered = one["error"] is None and one["status"] not in (400, 504)
+        if found[one["id"]] is None and (one.get("ports") is None or answered or one["error"] in lost):
+            return {}
+    return found
+
+
 def began(request: dict[str, Any]) -> float:
     """From when a request counts: the load generator took it up; in older records, when it was due."""
     begun = request.get("begun")

@@ -73,20 +73,22 @@ def of_pods(study: Study, pods: Collection[str]) -> Study:
 
 
 def asked_of(study: Study, pods: Collection[str]) -> Study:
-    """The same, with what clients saw of some pods alone; of all where it is not known to which pod requests went."""
-    if study.requests is None or not study.in_flight_by_pod or set(study.in_flight_by_pod) <= set(pods):
+    """The same, with what clients saw of some pods alone; of all where it is not known to which pod requests went. An
+    empty name stands for requests that reached no pod.
+    """
+    if study.requests is None or not study.in_flight_by_pod or {one.pod for one in study.requests} <= set(pods):
         return study
     mine = [one for one in study.requests if one.pod in pods]
     curves = {pod: curve for pod, curve in study.in_flight_by_pod.items() if pod in pods}
-    curve = next(iter(curves.values())) if len(curves) == 1 else count_in_flight(mine)
+    curve = next(iter(curves.values())) if len(curves) == 1 and "" not in pods else count_in_flight(mine)
     return replace(
         study, requests=mine, ends=study.ends.of(pods), in_flight=curve, in_flight_by_pod=curves or {"": curve}
     )
 
 
 def requests_known_by_pod(study: Study) -> bool:
-    """Whether it is known of each request to which pod it went."""
-    return bool(study.in_flight_by_pod) or study.requests == []
+    """Whether it is known of each request to which pod it went, or that it reached none."""
+    return study.requests is not None and all(one.reached != "unknown" for one in study.requests)
 
 
 def named(study: Study, *, by_pod: bool = False) -> Study:

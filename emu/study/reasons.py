@@ -44,7 +44,9 @@ _RESET = ("connection reset by peer", "broken pipe")
 CONTAINER = "container"
 """What reasons begin with that are of a container which is no queue-proxy."""
 Unmatched = dict[tuple[str, int], list[float]]
-"""When answers were noted that no request is known of, by pod and status; with an empty pod those of all."""
+"""When answers were noted that no request is known of, by pod (or the activator) and status; with an empty pod those
+of all.
+"""
 REASONS = (
     "queue-full", "not-resumed", "answer-cut", "protocol", CLIENT_LEFT,
     "response-timeout", "response-start-timeout", "idle-timeout",
@@ -193,36 +195,45 @@ def give_reasons(study: Study) -> list[Request] | None:
     if study.requests is None:
         return None
     found: dict[int, End] = {}
-    for ends, requests in _by_pod(study.ends.ends, study.requests):
-        _join(ends, requests, found)
+    groups = _by_pod(study.ends.ends, study.requests)
+    # An activator's own answers first: the pod may have given one too, which the client never had. Of those whose
+    # client left, the pod's record first: it says where in the pod they were.
+    for pod in sorted(groups):
+        _join_answers(*groups[pod], found)
+    for pod in sorted(groups, reverse=True):
+        _join_left(*groups[pod], found)
     matched = set(map(id, found.values()))
     unmatched: Unmatched = defaultdict(list)
     for end in study.ends.ends:
         if id(end) not in matched and end.reason != CLIENT_LEFT:
-            for pod in {end.pod, ""}:
-                unmatched[pod, end.status].append(end.t)
+            for whose in {end.pod, "", *((ACTIVATOR,) if end.who == ACTIVATOR else ())}:
+                unmatched[whose, end.status].append(end.t)
     return [_with_reason(study, request, found.get(request.id), unmatched) for request in study.requests]
 
 
-def _by_pod(ends: Iterable[End], requests: list[Request]) -> Iterator[tuple[list[End], list[Request]]]:
-    """What belongs together: each pod's own. What an activator sent on is of any pod."""
+def _by_pod(ends: Iterable[End], requests: list[Request]) -> dict[str, tuple[list[End], list[Request]]]:
+    """What belongs together: each pod's own; with an empty name the activator's, and all whose pod is not known."""
     pods = {one.pod for one in requests}
     of_pod: dict[str, tuple[list[End], list[Request]]] = defaultdict(lambda: ([], []))
     for request in requests:
-        of_pod[request.pod][1].append(request)
+        for pod in {request.pod, "" if request.through_activator else request.pod}:
+            of_pod[pod][1].append(request)
     for end in ends:
-        alone = len(pods) == 1 and not end.pod
+        alone = len(pods) == 1 and not end.pod and not (end.who == ACTIVATOR and "" in of_pod)
         of_pod[next(iter(pods)) if alone else end.pod if end.pod in pods else ""][0].append(end)
-    yield from of_pod.values()
+    return of_pod
 
 
-def _join(ends: list[End], requests: list[Request], found: dict[int, End]) -> None:
+def _join_answers(ends: list[End], requests: list[Request], found: dict[int, End]) -> None:
     mine = [one for one in requests if one.done_s is not None]
     answers = [end for end in ends if end.reason != CLIENT_LEFT]
     for status in {end.status for end in answers}:
         outcomes = [one for one in mine if one.status == status or (one.error == "short-body" and status)]
         _match([end for end in answers if end.status == status], outcomes, found)
-    given_up = [one for one in mine if one.error in ("timeout", "unanswered")]
+
+
+def _join_left(ends: list[End], requests: list[Request], found: dict[int, End]) -> None:
+    given_up = [one for one in requests if one.done_s is not None and one.error in ("timeout", "unanswered")]
     _match([end for end in ends if end.reason == CLIENT_LEFT], given_up, found, early_s=NEAR_S)
 
 
@@ -263,9 +274,10 @@ def _apps_own(study: Study, request: Request, unmatched: Unmatched) -> bool:
     done, until = request.done_s, study.ends.untils.get(request.pod, study.ends.until_s)
     if done is None or until is None or done > until:
         return False
-    times = unmatched.get((request.pod, request.status or 0), [])
-    if bisect_left(times, request.sent_s) < bisect_right(times, done + NEAR_S):
-        return False
+    for whose in (request.pod, *((ACTIVATOR,) if request.through_activator else ())):
+        times = unmatched.get((whose, request.status or 0), [])
+        if bisect_left(times, request.sent_s) < bisect_right(times, done + NEAR_S):
+            return False
     proxies = _asked(study, request)
     alive = (one for one in proxies if (one.started_s or 0.0) <= done)
     if any(one.owner not in study.ends.kept and not _ended_s(study, one) < request.sent_s for one in alive):
@@ -295,8 +307,8 @@ def _of_error(study: Study, request: Request) -> str:
         return "run-over"
     if request.error == "timeout":
         return CLIENT_LEFT
-    through_activator = not request.pod and (study.scaling is not None or study.services)
-    if through_activator or request.done_s is None:
+    older = not request.pod and (study.scaling is not None or study.services)
+    if request.through_activator or older or request.done_s is None:
         return NOT_RECORDED
     instances = [one for one in _asked(study, request) if one.started_s is not None]
     who = QUEUE_PROXY if request.container in ("", QUEUE_PROXY) else CONTAINER

@@ -13,14 +13,14 @@ from typing import Any
 from emu.study.measures import SHARES, spread
 from emu.study.model.requests import OK, Request
 from emu.study.model.study import Study
-from emu.study.pods import asked_of
+from emu.study.pods import asked_of, workload
 from emu.study.reasons_summary import count_reasons, waited
 from emu.study.requests import after_idle, most_in_flight
 
 LATE_S = 0.1
 """A request that was taken up so long after it was due was not sent in time."""
 Figures = dict[str, Any]
-_COUNTS = ("sent", "answered", "by_status", "errors", "late", "in_flight_peak", "reasons", "waited")
+_COUNTS = ("sent", "answered", "reached_no_pod", "by_status", "errors", "late", "in_flight_peak", "reasons", "waited")
 _NOTHING = {"n": None, **dict.fromkeys(SHARES)}
 
 
@@ -30,13 +30,14 @@ def request_figures(study: Study, requests: list[Request] | None, begin_s: float
         idle = {"sent": None, "latency_ms": _NOTHING, "asleep": None}
         times = {"latency_ms": _NOTHING, "first_byte_ms": _NOTHING, "lateness_ms": _NOTHING}
         return {**dict.fromkeys(_COUNTS), **times, "latency_ms_by_outcome": None, "after_idle": idle}
-    study = asked_of(study, {request.pod for request in requests}) if requests else study
+    study = asked_of(study, _as_asked(study, requests)) if requests else study
     answered = [request for request in requests if request.answered]
     first_bytes = (one.first_byte_s - one.begin_s for one in requests if one.first_byte_s is not None)
     late = [one.late_s for one in requests if one.late_s is not None]
     return {
         "sent": len(requests),
         "answered": len(answered),
+        "reached_no_pod": _reached_none(requests),
         "by_status": _counted(str(request.status) for request in answered),
         "errors": _counted(request.error for request in requests if request.error is not None),
         "latency_ms": _latency(answered),
@@ -49,6 +50,19 @@ def request_figures(study: Study, requests: list[Request] | None, begin_s: float
         "reasons": count_reasons(requests),
         "waited": waited(study.ends, begin_s, until_s),
     }
+
+
+def _reached_none(requests: list[Request]) -> int | None:
+    """How many an activator never sent on; None where that is not known of some."""
+    if any(one.reached == "unknown" for one in requests):
+        return None
+    return sum(one.reached == "none" for one in requests)
+
+
+def _as_asked(study: Study, requests: list[Request]) -> set[str]:
+    """The pods behind what these requests asked: all those of a service, and none for what its activator kept."""
+    asked = {workload(request.pod) for request in requests}
+    return {"", *(pod.pod for pod in study.pods if workload(pod.pod) in asked)}
 
 
 def _latency(requests: list[Request]) -> Figures:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -12,7 +10,6 @@ from emu.files import typed
 from emu.files.regular import read_lines
 from emu.messages import SENT, RequestDone, RequestSent
 from emu.record.events import LONGEST_RUN_S, Damage
-from emu.study.model.instances import Instance
 from emu.study.model.requests import InFlight, Request
 
 IDLE_S = 1.0
@@ -44,9 +41,9 @@ def read_requests(path: Path, origin: float, damage: Damage | None = None) -> li
     return sorted(found, key=lambda one: one.sent_s)
 
 
-def count_in_flight(requests: list[Request]) -> InFlight:
-    """The step curve of requests sent and not yet done."""
-    steps = [(request.sent_s, 1) for request in requests]
+def count_in_flight(requests: list[Request], *, in_pod: bool = False) -> InFlight:
+    """The step curve of requests sent and not yet done; `in_pod`: of those that the pod had."""
+    steps = [(request.in_pod_s if in_pod else request.sent_s, 1) for request in requests]
     steps += [(request.done_s, -1) for request in requests if request.done_s is not None]
     curve, n = InFlight(), 0
     for t, step in sorted(steps):
@@ -99,54 +96,19 @@ def _check(origin: float, *times: float) -> None:
         raise ValueError("no time of this run")
 
 
-def with_pods(requests: list[Request] | None, instances: list[Instance], *, scaled: bool) -> list[Request] | None:
-    """Those whose record says nothing of a pod, in a run that had one alone, went to that one. What an activator
-    sends on may have gone to another.
-    """
-    pods = {one.pod for one in instances}
-    if requests is None or scaled or len(pods) != 1 or "" in pods:
-        return requests
-    [pod] = pods
-    return [one if one.pod else replace(one, pod=pod) for one in requests]
-
-
-def in_flight_by_pod(requests: list[Request]) -> dict[str, InFlight]:
-    """The step curve of each pod's own requests; of none where the pod of some is not known."""
-    by_pod: dict[str, list[Request]] = defaultdict(list)
-    for request in requests:
-        by_pod[request.pod].append(request)
-    return {} if "" in by_pod else {pod: count_in_flight(some) for pod, some in by_pod.items()}
-
-
 def _request(sent: RequestSent, done: RequestDone | None, origin: float) -> Request:
-    due_s, sent_s = sent.due - origin, sent.sent - origin
-    begun_s = None if sent.begun is None else sent.begun - origin
-    if done is None:
-        return Request(
-            sent.id,
-            sent.phase,
-            due_s,
-            sent_s,
-            None,
-            None,
-            None,
-            UNANSWERED,
-            begun_s=begun_s,
-            pod=sent.pod,
-            container=sent.container,
-        )
-    first_s = None if done.first_byte is None else done.first_byte - origin
     return Request(
         sent.id,
         sent.phase,
-        due_s,
-        sent_s,
-        first_s,
-        done.done - origin,
-        done.status,
-        done.error,
-        bytes=done.bytes,
-        begun_s=begun_s,
+        sent.due - origin,
+        sent.sent - origin,
+        done.first_byte - origin if done is not None and done.first_byte is not None else None,
+        done.done - origin if done is not None else None,
+        done.status if done is not None else None,
+        done.error if done is not None else UNANSWERED,
+        bytes=done.bytes if done is not None else 0,
+        begun_s=None if sent.begun is None else sent.begun - origin,
         pod=sent.pod,
         container=sent.container,
+        ports=None if sent.ports is None else tuple(sent.ports),
     )

@@ -93,7 +93,7 @@ def _most_in_pod(study: Study, events: list[Event], revision: str) -> int | None
     """By the activator's own count, or by that of clients which asked the pods themselves."""
     chosen: dict[str, list[Request]] = {}
     for request in study.requests or []:
-        if request.pod and workload(request.pod) == revision:
+        if request.pod and not request.through_activator and workload(request.pod) == revision:
             chosen.setdefault(request.pod, []).append(request)
     counted = [max(count_in_flight(mine).n) for mine in chosen.values()]
     counted += [event.most for event in events if isinstance(event, PodLoad) and workload(event.pod) == revision]

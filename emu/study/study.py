@@ -56,8 +56,9 @@ from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Failure, Happening, RecorderCost, Study
 from emu.study.model.timeline import MemoryMark
 from emu.study.oom import exit_reason, judge
+from emu.study.reached import in_flight_by_pod, with_pods
 from emu.study.reasons import give_reasons, read_ends
-from emu.study.requests import count_in_flight, in_flight_by_pod, read_requests, with_pods
+from emu.study.requests import count_in_flight, read_requests
 from emu.study.scaling import scale_use, with_reasons
 from emu.study.services import services
 from emu.study.starts import measure_starts
@@ -86,7 +87,7 @@ def read_study(run: RunDir) -> Study:
     study.duration_s = _duration(events, sampled.end, study.origin)
     study.instances = _instances(events, study.origin)
     scaled = any(isinstance(event, PodScaled | ScaleDecided) for event in events)
-    study.requests = with_pods(study.requests, study.instances, scaled=scaled)
+    study.requests = with_pods(study.requests, study.instances, events, study.origin, scaled=scaled)
     study.in_flight = count_in_flight(study.requests or [])
     study.in_flight_by_pod = in_flight_by_pod(study.requests or [])
     for line in sampled.timelines.values():

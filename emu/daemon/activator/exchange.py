@@ -22,7 +22,7 @@ _NAME = itemgetter(0)
 class HeldExchange(Http1Exchange):
     """One request from its arrival here to the last byte of its answer."""
 
-    __slots__ = ("_front", "_pod")
+    __slots__ = ("_client", "_front", "_pod")
 
     timeout_body: ClassVar[bytes] = b"activator request timeout"
 
@@ -31,6 +31,9 @@ class HeldExchange(Http1Exchange):
         self._front = front
         self._pod: Pod | None = None
         """Where it goes, once there is one with room."""
+        peer = conn.transport.get_extra_info("peername")
+        self._client = peer[1] if peer else 0
+        """Its client's port."""
 
     def begin(self) -> None:
         now = self.begun_at = time.monotonic()
@@ -61,7 +64,7 @@ class HeldExchange(Http1Exchange):
 
     def dispatch(self, now: float) -> None:
         assert self.way is not None
-        pod = self._pod = self._front.pod_of(self)
+        pod = self._pod = self._front.pod_of(self, self._client, now)
         self._proxy = pod.proxy
         self.way.host = pod.proxy.app.address
         super().dispatch(now)

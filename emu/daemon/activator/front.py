@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emu.daemon import loop as runtime
+from emu.daemon.activator.forwarded import Forwarded
 from emu.daemon.activator.probe import healthy
 from emu.daemon.http.upstream import AppConnections
 from emu.daemon.queue_proxy.admission import Admission
@@ -102,6 +103,7 @@ class Front(Admission):
         self.reporter = Reporter(time.monotonic())
         self.observer = _Counting(self)
         self.ends = Ends(self._record)
+        self.forwarded = Forwarded(events.append)
         self._out = out
         self._events = events
         self._pods: dict[str, Pod] = {}
@@ -153,9 +155,11 @@ class Front(Admission):
         request.sent_at = now
         request.dispatch(now)
 
-    def pod_of(self, request: Admitted) -> Pod:
-        """The pod that it goes to."""
-        return self._pods[self.throttler.pod_of(request)]
+    def pod_of(self, request: Admitted, client: int, now: float) -> Pod:
+        """The pod that it goes to, which goes on record; `client` is its client's port."""
+        pod = self._pods[self.throttler.pod_of(request)]
+        self.forwarded.note(pod.endpoint.pod, client, now, cold=request in self._waited)
+        return pod
 
     # --- reports
 

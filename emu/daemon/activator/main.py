@@ -40,6 +40,7 @@ async def serve(front: Front, port: int) -> int:
         loop.add_signal_handler(number, stop.set)
     server = Server(partial(TracedExchange if front.settings.traced else HeldExchange, front), full_duplex=False)
     bound = await server.listen("127.0.0.1", port, runtime.LISTEN_BACKLOG)
+    front.forwarded.port = bound
     os.set_blocking(0, False)
     loop.add_reader(0, _Input(front, stop).read)
     front.send("listening", time.monotonic(), port=bound)
@@ -49,6 +50,7 @@ async def serve(front: Front, port: int) -> int:
     reporting.cancel()
     await server.stop(0.0)
     front.ends.flush()
+    front.forwarded.flush()
     front.record_loads(time.monotonic())
     return 0
 

@@ -117,10 +117,19 @@ class Conversation:
         self.status: int | None = None
         self.first_byte: float | None = None
         self.echoed_bytes = 0
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def connect(self) -> asyncio.BaseTransport:
+        """Connect, and the connection. OSError."""
+        self._streams = await asyncio.open_connection(*self._address)
+        return self._streams[1].transport
 
     async def hold(self, messages: int, every_s: float, size: int) -> None:
-        """All of it. ConnectionError or EOFError when it breaks before its end, ProtocolError for a wrong echo."""
-        reader, writer = await asyncio.open_connection(*self._address)
+        """All of it, once connected. ConnectionError or EOFError when it breaks before its end, ProtocolError for a
+        wrong echo.
+        """
+        assert self._streams is not None
+        reader, writer = self._streams
         try:
             key = base64.b64encode(os.urandom(16))
             upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

@@ -172,15 +172,16 @@ class Load:
         place, phase = request.place, request.phase
         self._in_flight_to[self._asked(phase)] += 1
         pod, container = (place.pod, QUEUE_PROXY) if place.pod else (phase.pod, phase.container)
-        self._records.sent(request.number, phase.name, request.due, now, request.begun, pod, container)
+        ports = None if pod else request.ports
+        self._records.sent(request.number, phase.name, request.due, now, request.begun, pod, container, ports)
         self._look()
 
     def done(self, request: Request, now: float, error: RequestError | None) -> None:
         """A request has ended."""
         self._done += 1
         self._in_flight -= 1
-        self.open.pop(request, None)
         self._in_flight_to[self._asked(request.phase)] -= 1
+        self.open.pop(request, None)
         status = request.status
         self._records.done(request.number, now, request.first_byte, status, error, request.body_bytes)
         if error is not None:

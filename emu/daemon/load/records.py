@@ -30,16 +30,26 @@ class Records:
         """A phase, a pod and a container as JSON has them."""
 
     def sent(
-        self, number: int, phase: str, due: float, sent: float, begun: float, pod: str = "", container: str = ""
+        self,
+        number: int,
+        phase: str,
+        due: float,
+        sent: float,
+        begun: float,
+        pod: str = "",
+        container: str = "",
+        ports: list[int] | None = None,
     ) -> None:
-        """A request's first byte goes out, or was tried to, to a container of a pod."""
+        """A request's first byte goes out, or was tried to, to a container of a pod; `ports` to an activator."""
         known = self._known.get((phase, pod, container))
         if known is None:
             whose = f'"pod":{json.dumps(pod)},"container":{json.dumps(container)}'
             known = self._known[phase, pod, container] = json.dumps(phase), whose
         name, whose = known
+        through = "null" if ports is None else f"[{','.join(map(str, ports))}]"
         self._lines.append(
-            f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"begun":{begun!r},{whose},"e":"{SENT}"}}\n'
+            f'{{"id":{number},"phase":{name},"due":{due!r},"sent":{sent!r},"begun":{begun!r},{whose},'
+            f'"ports":{through},"e":"{SENT}"}}\n'
         )
 
     def done(

@@ -171,6 +171,7 @@ class Request(Asker):
         "_owed_since",
         "_reading_since",
         "_slow",
+        "_went",
         "begun",
         "body_bytes",
         "due",
@@ -179,6 +180,7 @@ class Request(Asker):
         "over",
         "phase",
         "place",
+        "ports",
         "status",
     )
 
@@ -205,6 +207,9 @@ class Request(Asker):
         self._connections = connections
         self.place = connections.choose()
         """Where it is sent."""
+        self.ports: list[int] = []
+        """The client's own and the server's; empty while there is no connection."""
+        self._went = False
         self._outcome = outcome
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -222,7 +227,7 @@ class Request(Asker):
             return
         kept = self._connections.take(self.place) if self._may_keep else None
         if kept is not None:
-            self._outcome.sent(self, time.monotonic())
+            self._goes(time.monotonic(), kept.transport)
             self._send(kept)
         else:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
@@ -236,11 +241,11 @@ class Request(Asker):
         from emu.daemon.http.websocket import Conversation, ProtocolError
 
         self._begins()
-        self._outcome.sent(self, self.begun)
         conversation = Conversation(*self.place.server, self._head)
         failed: BaseException | None = None
         error: RequestError | None = None
         try:
+            self._goes(self.begun, await conversation.connect())
             await conversation.hold(talk.messages, talk.every_s, talk.size)
         except (ProtocolError, ValueError):
             error = "bad-response"
@@ -249,6 +254,7 @@ class Request(Asker):
         except OSError as broken:
             failed = broken
         self._connecting = None
+        self._goes(self.begun)
         self.status, self.first_byte = conversation.status, conversation.first_byte
         self.body_bytes = conversation.echoed_bytes
         if failed is not None:
@@ -262,16 +268,25 @@ class Request(Asker):
             connection = await connect(*self.place.server, make=self._protocol)
         except OSError as failed:
             self._connecting = None
-            now = time.monotonic()
-            self._outcome.sent(self, now)
+            self._goes(time.monotonic(), failed.connection.transport if isinstance(failed, EarlyEndError) else None)
             if isinstance(failed, EarlyEndError):
                 self._end(error_name(failed.why, connecting=False, answered=False))
             else:
                 self._end(error_name(failed, connecting=True, answered=False))
             return
         self._connecting = None
-        self._outcome.sent(self, time.monotonic())
+        self._goes(time.monotonic(), connection.transport)
         self._send(connection)
+
+    def _goes(self, now: float, over: asyncio.BaseTransport | None = None) -> None:
+        """Its first byte goes out over a connection, or could not: said once."""
+        if self._went:
+            return
+        self._went = True
+        own = None if over is None else over.get_extra_info("sockname")
+        if own:
+            self.ports = [own[1], self.place.port]
+        self._outcome.sent(self, now)
 
     @property
     def _may_keep(self) -> bool:
@@ -376,8 +391,7 @@ class Request(Asker):
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
-            if self.phase.request.websocket is None:
-                self._outcome.sent(self, time.monotonic())
+            self._goes(time.monotonic() if self.phase.request.websocket is None else self.begun)
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.drop()

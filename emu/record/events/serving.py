@@ -122,6 +122,32 @@ class PodLoad(OfPod):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestsForwarded(OfPod):
+    """The activator sent requests on to a pod. A client's port and the activator's name a connection, and with when
+    it was sent on the request: a connection has one at a time.
+    """
+
+    kind: ClassVar[str] = "requests-forwarded"
+    port: int
+    """The activator's own."""
+    since: float
+    """The CLOCK_MONOTONIC second from which `at` counts."""
+    at: list[int]
+    """When each was sent on, in microseconds."""
+    clients: list[int]
+    """The port of each one's client."""
+    cold: list[int]
+    """Which of them, counted from 0, had to wait because there was no pod."""
+
+    @property
+    def each(self) -> list[tuple[float, int, bool]]:
+        """When each was sent on, as a CLOCK_MONOTONIC second, its client's port, and whether it waited for a pod."""
+        cold = set(self.cold)
+        rows = enumerate(zip(self.at, self.clients, strict=False))
+        return [(self.since + at / 1e6, client, number in cold) for number, (at, client) in rows]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RequestsHeld(Event):
     """Requests that had waited in the activator for a pod do so no more."""
 

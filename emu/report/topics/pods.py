@@ -29,8 +29,8 @@ def figures(study: Study) -> Figures:
 
 
 def _one_pod(every: Study, pod: str) -> dict[str, Any]:
-    """What is known of a pod by itself, of its containers, and of the requests that were sent to it; null where that
-    is not known of each: an activator chose among pods.
+    """What is known of a pod by itself, of its containers, and of the requests that it got; null where it is not
+    known of each request which pod got it.
     """
     study = of_pods(every, {pod})
     mine = study.requests if requests_known_by_pod(every) else None
@@ -38,6 +38,7 @@ def _one_pod(every: Study, pod: str) -> dict[str, Any]:
         **_pod(study),
         "containers": {name: container_figures(study, name) for name in study.containers},
         "requests": request_figures(study, mine, 0.0, study.duration_s),
+        "cold_requests": None if mine is None else sum(one.cold for one in mine),
     }
 
 

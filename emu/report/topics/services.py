@@ -14,6 +14,7 @@ from emu.study.measures import Window
 from emu.study.model.instances import PodEvent
 from emu.study.model.services import Service, State, by_service, together
 from emu.study.model.study import Study
+from emu.study.pods import requests_known_by_pod
 from emu.units import format_seconds, often
 
 CLASS = "kpa"
@@ -45,6 +46,7 @@ def _figures(study: Study, service: Service) -> Figures:
     made, wanted = service.made, service.wanted
     steps = [states for _, states in service.steps]
     mine = {pod.pod for pod in service.pods}
+    asked = [request for request in study.requests or [] if request.pod in mine]
     lines = [line for line in study.timelines.values() if line.label == POD_LABEL and line.owner.pod in mine]
     return {
         "class": CLASS,
@@ -59,7 +61,8 @@ def _figures(study: Study, service: Service) -> Figures:
         "pending_why": next((event.message for event in _unscheduled(study) if event.pod in mine), None),
         "panics": len(service.panics),
         "cold_requests": sum(one.cold for one in service.waits),
-        "direct_requests": sum(request.pod in mine for request in study.requests or []),
+        "requests": len(asked) if requests_known_by_pod(study) else None,
+        "direct_requests": sum(not request.through_activator for request in asked),
         "max_concurrency_per_pod": service.most_in_pod,
         "pod_seconds": sum(pod.seconds(study.duration_s) for pod in service.pods),
         "memory_gib_seconds": Window(study).held(lines, "memory_current"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from emu.study.ends import End
 
+Reached = Literal["pod", "none", "unknown"]
 OK = "2xx"
 """The outcome of a request that was answered with success."""
 
@@ -30,9 +32,29 @@ class Request:
     begun_s: float | None = None
     """When the load generator took it up; None where it did not say so, and `due_s` stands for it."""
     pod: str = ""
-    """The pod that it was sent to; empty where that is not known: an activator chose one, or the record is older."""
+    """The pod that it was sent to, by its client or by the activator; empty where it reached none, or that is not
+    known.
+    """
     container: str = ""
     """The container of that pod that it was sent to."""
+    ports: tuple[int, ...] | None = None
+    """The client's and the activator's, where it was sent to one; empty without a connection. None in older runs."""
+    forwarded_s: float | None = None
+    """When the activator sent it on to the pod."""
+    cold: bool = False
+    """It waited in the activator because there was no pod."""
+    reached: Reached = "unknown"
+    """Whether it got to a pod."""
+
+    @property
+    def through_activator(self) -> bool:
+        """It was sent to an activator, and that is on record."""
+        return self.ports is not None
+
+    @property
+    def in_pod_s(self) -> float:
+        """From when the pod had it."""
+        return self.sent_s if self.forwarded_s is None else self.forwarded_s
 
     @property
     def begin_s(self) -> float:

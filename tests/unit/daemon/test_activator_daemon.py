@@ -16,7 +16,7 @@ import pytest
 
 from emu.helpers.activator import RunActivator, Traced
 from emu.messages import ActivatorReport, Endpoint, Endpoints
-from emu.record.events import EventLog, Note, PodLoad, RequestsHeld, read_events
+from emu.record.events import EventLog, Note, PodLoad, RequestsForwarded, RequestsHeld, read_events
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
 from tests.unit.daemon.daemon_wire import Wire, wait_for
@@ -203,6 +203,42 @@ def test_the_most_requests_in_a_pod_are_on_record(front: Start, pod: QueueProxy)
 
     wait_for(lambda: max((load.most for load in loads()), default=0) == 2, "it is on record")
     assert {load.pod for load in loads()} == {f"app-{pod.port}"}
+
+
+def test_each_request_that_is_sent_on_is_on_record_with_its_pod(
+    front: Start, pod: QueueProxy, other: QueueProxy
+) -> None:
+    """By its client's port and the activator's: each that a pod got is among that pod's, once for each time, and only
+    those that came while there was no pod are cold.
+    """
+    there = front()
+    cold = [there.ask(number) for number in range(2)]
+    wait_for(lambda: _waiting(there) == 2, "they wait")
+    pod.ready = other.ready = True
+    there.point(pod)
+    assert [client.read_head().status for client in cold] == [200] * 2
+    there.point(other)
+    wait_for(lambda: sum(one.what == "ready" for one in _heard(there)) == 2, "the second pod takes requests")
+    again = cold[0]
+    again.read_exactly(2)
+    again.send(GET % 2)
+    assert again.read_head().status == 200
+
+    def forwarded() -> list[tuple[str, int, bool]]:
+        events = read_events(there.run.events) if there.run.events.exists() else ()
+        lines = [event for event in events if isinstance(event, RequestsForwarded)]
+        assert {line.port for line in lines} <= {there.activator.port}
+        return [(line.pod, client, waited) for line in lines for _, client, waited in line.each]
+
+    wait_for(lambda: len(forwarded()) == 3, "they are on record")
+    ports = [client.sock.getsockname()[1] for client in cold]
+    assert sorted(forwarded()[:2]) == sorted((f"app-{pod.port}", port, True) for port in ports)
+    assert forwarded()[2] == (f"app-{other.port}", ports[0], False)
+
+
+def _heard(there: Front) -> list[ActivatorReport]:
+    there.reports += there.activator.reports()
+    return there.reports
 
 
 def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) -> None:

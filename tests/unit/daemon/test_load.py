@@ -259,6 +259,8 @@ def test_lines_are_those_of_the_contract(tmp_path: Path) -> None:
     records = Records(path)
     records.sent(1, 'a "phase"', 1.5, 1.25e-7, 1.0e-7)
     records.sent(2, "b", 1.5, 1.5, 1.5, "pod", "web")
+    records.sent(3, "b", 1.5, 1.5, 1.5, ports=[40000, 8080])
+    records.sent(4, "b", 1.5, 1.5, 1.5, ports=[])
     records.done(1, 2.5, None, None, "refused", 0)
     records.done(2, 2.5, 2.25, 200, None, 7)
     records.close()
@@ -266,6 +268,8 @@ def test_lines_are_those_of_the_contract(tmp_path: Path) -> None:
         (
             to_line(RequestSent(1, 'a "phase"', 1.5, 1.25e-7, 1.0e-7)),
             to_line(RequestSent(2, "b", 1.5, 1.5, 1.5, "pod", "web")),
+            to_line(RequestSent(3, "b", 1.5, 1.5, 1.5, ports=[40000, 8080])),
+            to_line(RequestSent(4, "b", 1.5, 1.5, 1.5, ports=[])),
             to_line(RequestDone(1, 2.5, None, None, "refused", 0)),
             to_line(RequestDone(2, 2.5, 2.25, 200, None, 7)),
         )

@@ -41,6 +41,7 @@ def test_our_app_echoes_what_our_load_says(app: Daemon) -> None:
 
     async def talk() -> Conversation:
         conversation = Conversation("127.0.0.1", app.port, request_head(RequestSpec(), "app", True))
+        await conversation.connect()
         await conversation.hold(10, 0.001, 70_000)
         return conversation
 

@@ -83,7 +83,8 @@ def study(tmp_path: Path) -> Study:
     for t, pod, ready in ((1.0, ONE, "1/1"), (2.5, OTHER, "0/1"), (3.0, OTHER, "1/1"), (6.5, OTHER, "0/1")):
         made.pod_statuses.append(Happening(t, "pod-status", "pod", "Running", {"ready": ready, "restarts": 0}, pod))
     made.requests = [
-        Request(number, "it", t, t, t + 1, t + 1, 200, None, pod=ONE) for number, t in enumerate((4.1, 4.2, 5.9))
+        Request(number, "it", t, t, t + 1, t + 1, 200, None, pod=ONE, reached="pod")
+        for number, t in enumerate((4.1, 4.2, 5.9))
     ]
     made.services = services(made, EVENTS)
     return made
@@ -171,6 +172,7 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
         "pending_why": None,
         "panics": 1,
         "cold_requests": 1,
+        "requests": 3,
         "direct_requests": 3,
         "max_concurrency_per_pod": 4,
         "pod_seconds": 15.0,

@@ -1,0 +1,55 @@
+"""What goes on record of requests that the activator sent on: to which pod, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from emu.record.events import Event, RequestsForwarded
+
+PER_LINE = 256
+HELD_S = 0.1
+"""A line is written so long after the first request on it; a process that is killed loses what it has not written."""
+
+
+class Forwarded:
+    """Gathers them by pod, and writes a line of them when it is full or old enough."""
+
+    def __init__(self, append: Callable[[Event], None]) -> None:
+        self._append = append
+        self.port = 0
+        """The activator's own."""
+        self._pods: dict[str, list[tuple[float, int, bool]]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, pod: str, client: int, now: float, *, cold: bool) -> None:
+        """A request of the client with that port goes to a pod; `cold`: there was none when it came."""
+        some = self._pods.setdefault(pod, [])
+        some.append((now, client, cold))
+        if len(some) >= PER_LINE:
+            self._write(pod)
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(HELD_S, self.flush)
+
+    def flush(self) -> None:
+        """Write what there is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for pod in list(self._pods):
+            self._write(pod)
+
+    def _write(self, pod: str) -> None:
+        some = self._pods.pop(pod)
+        since = round(some[0][0], 6)
+        self._append(
+            RequestsForwarded(
+                t=some[-1][0],
+                pod=pod,
+                port=self.port,
+                since=since,
+                at=[round((now - since) * 1e6) for now, _, _ in some],
+                clients=[client for _, client, _ in some],
+                cold=[number for number, (_, _, cold) in enumerate(some) if cold],
+            )
+        )
