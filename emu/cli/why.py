@@ -33,7 +33,8 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
     found = find_run(run)
     refuse_variants(found, "decisions", "emu why")
     t = None if moment is None else _seconds(moment)
-    for number, service in enumerate(_chosen(read_study(found).services, found.path.name, name)):
+    study = read_study(found)
+    for number, service in enumerate(_chosen(study.services, found.path.name, name)):
         if as_json:
             chosen = service.decisions if t is None else filter(None, [words.decision_at(service, t)])
             for one in chosen:
@@ -42,7 +43,7 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
         if number:
             output.echo()
         lines = words.lines_at(service, t) if t is not None else words.decision_lines(service)
-        for line in (words.heading(service), *lines) if t is None else lines:
+        for line in (words.heading(service, study.time_scale), *lines) if t is None else lines:
             output.echo(line)
 
 

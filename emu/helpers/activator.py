@@ -13,6 +13,7 @@ from typing import Self
 
 from emu.helpers.helper import START_S, Helper
 from emu.messages import ActivatorReport, Endpoints
+from emu.policy.stats import REPORT_PERIOD_S
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
@@ -44,15 +45,17 @@ class RunActivator:
         *,
         traced: Traced | None = None,
         revision: str = "",
+        time_scale: float = 1.0,
     ) -> None:
         """`on_line` is called, in a thread, when `reports` has something to give. `revision`: whose requests it has,
-        where a run has several activators.
+        where a run has several activators. `time_scale` divides the time between two reports.
         """
         self._spec = spec
         self._run = run
         self._log = log
         self._on_line = on_line
         self._traced = traced
+        self._report_every_s = REPORT_PERIOD_S / time_scale
         self._endpoints = Endpoints()
         self._revision = revision
         of, suffix = (f" of {revision}", f"-{revision}") if revision else ("", "")
@@ -89,7 +92,7 @@ class RunActivator:
         return [
             "--concurrency", str(spec.container_concurrency), "--timeout", str(spec.timeout_seconds),
             "--response-start-timeout", str(spec.response_start_timeout_seconds),
-            "--idle-timeout", str(spec.idle_timeout_seconds),
+            "--idle-timeout", str(spec.idle_timeout_seconds), "--report-every", str(self._report_every_s),
         ]  # fmt: skip
 
     def _keep(self) -> None:

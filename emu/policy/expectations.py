@@ -55,6 +55,7 @@ ROOTS = (
     "recorder",
     "host",
     "duration_s",
+    "time_scale",
     "ended",
     "interrupted",
     "failed",

@@ -14,7 +14,7 @@ from emu.policy.autoscaling.autoscaler import Autoscaler
 from emu.policy.autoscaling.decider import Decision
 from emu.policy.autoscaling.scaler import TIMED_OUT, Active, Mode, Outcome
 from emu.policy.autoscaling.settings import GROUP, ClusterConfig, Settings, settings_for
-from emu.policy.autoscaling.timing import Timing
+from emu.policy.autoscaling.timing import Timing, scaled
 
 _TIMING = Timing()
 TICK_S = _TIMING.tick_s
@@ -56,6 +56,8 @@ class ScalingRule:
     panic_threshold_percentage: float = 200.0
     max_scale_up_rate: float = 1000.0
     max_scale_down_rate: float = 2.0
+    time_scale: float = 1.0
+    """Every time above, and those that no setting changes, are divided by it."""
 
     @property
     def settings(self) -> Settings:
@@ -75,7 +77,7 @@ class ScalingRule:
         )
         found = settings_for(self._annotations, config, self.concurrency)
         stays = self.burst_capacity is None and self.max_scale == 1
-        return replace(found, target_burst_capacity=math.inf) if stays else found
+        return scaled(replace(found, target_burst_capacity=math.inf) if stays else found, self.time_scale)
 
     @property
     def _annotations(self) -> dict[str, str]:
@@ -116,8 +118,9 @@ class Scaling:
     def __init__(self, rule: ScalingRule, now: float, origin: float | None = None) -> None:
         """Times in sentences count from `origin`; from now, where that is not given."""
         self.settings = rule.settings
-        self._window_s = rule.window_s
-        self._autoscaler = Autoscaler(self.settings, now)
+        self._window_s = rule.window_s / rule.time_scale
+        self._given_up_s = ACTIVATION_TIMEOUT_S / rule.time_scale
+        self._autoscaler = Autoscaler(self.settings, now, timing=scaled(_TIMING, rule.time_scale))
         self._autoscaler.scaler.origin = now if origin is None else origin
         self._decision: Decision | None = None
         self._outcome = self._autoscaler.look(now)
@@ -207,5 +210,5 @@ class Scaling:
         if outcome.pods:
             return "a request came and there was no pod"
         if outcome.condition.reason == TIMED_OUT:
-            return f"it did not become ready within {ACTIVATION_TIMEOUT_S:g} s"
+            return f"it did not become ready within {self._given_up_s:g} s"
         return f"no request was under way in the last {self._window_s:g} s"

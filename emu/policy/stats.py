@@ -176,13 +176,13 @@ def varint(value: int) -> bytes:
     return bytes(found)
 
 
-def stat(report: Report, pod_name: str, uptime_s: float) -> Stat:
+def stat(report: Report, pod_name: str, uptime_s: float, period_s: float = REPORT_PERIOD_S) -> Stat:
     """The message for a period's report."""
     return Stat(
         pod_name,
         report.average_concurrency,
         report.average_proxied_concurrency,
-        report.request_count / REPORT_PERIOD_S,
-        report.proxied_request_count / REPORT_PERIOD_S,
+        report.request_count / period_s,
+        report.proxied_request_count / period_s,
         uptime_s,
     )

@@ -37,12 +37,19 @@ def compose(study: Study, summary: dict[str, Any]) -> Story:
     story = Story(f"{_failure(study)}{bound_headline(study)}{_headline(study, summary)}")
     for topic in in_words():
         story.sentences += topic.sentences(study, summary)
+    story.sentences += _faster(study)
     story.sentences += _lost(study)
     story.sentences += _notes(study)
     story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
     if story.headline.startswith(TOO_SLOW):  # with the figures of the phase that this is about
         story.sentences = [text for text in story.sentences if not text.startswith(BROUGHT)]
     return story
+
+
+def _faster(study: Study) -> list[str]:
+    if study.time_scale == 1:
+        return []
+    return [f"The control plane was {study.time_scale:g} times as fast as in a cluster (timeScale)."]
 
 
 def _failure(study: Study) -> str:

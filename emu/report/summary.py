@@ -45,6 +45,7 @@ def summarize(
         "where": study.where,
         "wall_time": study.wall_time,
         "duration_s": study.duration_s,
+        "time_scale": study.time_scale,
         "ended": study.ended,
         "interrupted": study.interrupted,
         "failed": asdict(study.failed) if study.failed else None,

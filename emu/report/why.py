@@ -8,14 +8,19 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.record.events import ScaleDecided
-from emu.report.words import count, in_columns, metric_name
+from emu.report.words import count, in_columns, metric_name, time_scale_words
 from emu.study.model.services import Service
 
 _NAME_WIDTH = 10
 
 
-def heading(service: Service) -> str:
+def heading(service: Service, time_scale: float = 1.0) -> str:
     """Whose decisions they are, and what they went by."""
+    faster = time_scale_words(time_scale)
+    return _heading(service) + (f" · {faster}" if faster else "")
+
+
+def _heading(service: Service) -> str:
     made = service.made
     if not made:
         return f"{service.name} ({service.revision}): no decision came with a metric"

@@ -89,6 +89,11 @@ def size(value: int | None) -> str | None:
     return None if value is None else format_bytes(value)
 
 
+def time_scale_words(time_scale: float) -> str:
+    """Beside a result whose control plane was faster than usual; empty where it was not."""
+    return f"timeScale {time_scale:g}" if time_scale != 1 else ""
+
+
 def metric_name(metric: str | None) -> str:
     """What an autoscaler goes by, in words."""
     return "requests per second" if metric == "rps" else "concurrency"

@@ -76,7 +76,7 @@ class Driving:
         self._several = False
         self._witnesses: dict[PlannedPod, PodWitness] = {}
         self._made: dict[PodWorker, Pod] = {}
-        self._scheduler = Scheduler(spec.allocatable)
+        self._scheduler = Scheduler(spec.allocatable, spec.time_scale)
 
     def drive(self, planned: Mapping[str, PlannedPod], engine: Runtime, stack: ExitStack) -> None:
         """Start the pods, all side by side, keep them running, and send them their load."""
@@ -144,8 +144,14 @@ class Driving:
         from emu.serving.revision import Revision
 
         several = f"{of.name}: " if self._several else ""
+        time_scale = self._spec.time_scale
         activator = RunActivator(
-            planned.spec, self._run, self._log, self._node.wake, revision=of.name if self._several else ""
+            planned.spec,
+            self._run,
+            self._log,
+            self._node.wake,
+            revision=of.name if self._several else "",
+            time_scale=time_scale,
         )
         scaled = Revision(
             of,
@@ -154,6 +160,7 @@ class Driving:
             stack.enter_context(activator),
             partial(self._admit, planned),
             origin=self._began,
+            time_scale=time_scale,
             dismiss=self._dismiss,
             found=partial(_warmth, planned.template, engine),
             say=lambda text: self._screen.event(f"{now() - self._began:6.1f} s  {several}{text}", "yellow"),

@@ -87,7 +87,9 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         image = None if spec.starts is None else _build_app_image(spec, engine, run_id, log, screen, stack)
         access, tag = None if freezer is None else freezer.access, None if image is None else image.tag
         templates = {
-            name: pod_template(one, freezer=access, app_image=tag, of=_serving(spec, name))
+            name: pod_template(
+                one, freezer=access, app_image=tag, of=_serving(spec, name), time_scale=spec.time_scale
+            )
             for name, one in spec.each_pod.items()
         }
         volumes = {
@@ -203,6 +205,7 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
         clock_ticks=os.sysconf("SC_CLK_TCK"),
         emu=__version__,
         format=FORMAT,
+        time_scale=spec.time_scale,
     )
 
 

@@ -21,7 +21,7 @@ from emu.kubelet.worker import PodWorker
 from emu.messages import QUEUE_PROXY, ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.replicas import Replica, victims
-from emu.policy.scaling import Scaling, ScalingRule, Verdict
+from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule, Verdict
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, ScaleDecided, now
 from emu.serving.scraper import Ready, Scraper
 from emu.spec import PodSpec, RevisionPlan
@@ -64,12 +64,14 @@ class Revision:
         admit: Callable[[], PodWorker],
         *,
         origin: float | None = None,
+        time_scale: float = 1.0,
         dismiss: Callable[[PodWorker], None],
         found: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
-        """Times in sentences count from `origin`. `admit` makes a pod and takes it on; `dismiss` removes one whose
-        containers have ended. `found` says how warm a start would be. `say` is for the screen.
+        """Times in sentences count from `origin`. `time_scale` divides every time of the autoscaler. `admit` makes a
+        pod and takes it on; `dismiss` removes one whose containers have ended. `found` says how warm a start would
+        be. `say` is for the screen.
         """
         self.template = template
         self._plan = plan
@@ -80,10 +82,10 @@ class Revision:
         self._dismiss = dismiss
         self._found = found
         self._say = say
-        self._rule = rule_of(spec)
+        self._rule = rule_of(spec, time_scale)
         self._origin = origin
         self._scaling = Scaling(self._rule, now(), origin)
-        self._scraper = Scraper(self._rule.window_s)
+        self._scraper = Scraper(self._rule.window_s / time_scale, period_s=SCRAPE_S / time_scale)
         self._scrapes = self._rule.settings.scraped
         self._live: list[_Live] = []
         """In the order in which they were made."""
@@ -389,7 +391,7 @@ def as_event(verdict: Verdict, of: RevisionPlan, waiting: int = 0) -> ScaleDecid
     )
 
 
-def rule_of(spec: PodSpec) -> ScalingRule:
+def rule_of(spec: PodSpec, time_scale: float = 1.0) -> ScalingRule:
     """The rule that a scenario asks for."""
     asked = spec.autoscaling
     assert asked is not None
@@ -412,4 +414,5 @@ def rule_of(spec: PodSpec) -> ScalingRule:
         panic_threshold_percentage=asked.panic_threshold_percentage,
         max_scale_up_rate=asked.max_scale_up_rate,
         max_scale_down_rate=asked.max_scale_down_rate,
+        time_scale=time_scale,
     )

@@ -43,10 +43,12 @@ class Scraper:
         window_s: float,
         port: int = QUEUE_STATS_PORT,
         shuffle: Callable[[list[str]], None] = random.shuffle,
+        period_s: float = SCRAPE_S,
     ) -> None:
-        """`window_s`: the stable window. Pods that are younger are asked last."""
+        """`window_s`: the stable window; pods that are younger are asked last. `period_s`: between two scrapes."""
         self.pods: tuple[Ready, ...] = ()
         self._window_s = window_s
+        self._period_s = period_s
         self._port = port
         self._shuffle = shuffle
         self._said: queue.SimpleQueue[tuple[float, PodStat]] = queue.SimpleQueue()
@@ -74,7 +76,7 @@ class Scraper:
                 return every
 
     def _run(self) -> None:
-        while not self._ended.wait(SCRAPE_S):
+        while not self._ended.wait(self._period_s):
             pods = self.pods
             stat = self.ask(pods) if pods else None
             if stat is not None and not set(pods).isdisjoint(self.pods):

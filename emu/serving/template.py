@@ -34,12 +34,14 @@ from emu.messages import (
     QUEUE_ADMIN_PORT,
     QUEUE_PORT,
     QUEUE_PROXY,
+    REPORT_VARIABLE,
     START_VARIABLE,
     VOLUMES_VARIABLE,
     WORK_VARIABLE,
 )
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
+from emu.policy.stats import REPORT_PERIOD_S
 from emu.runtime import images
 from emu.spec import (
     AppSpec,
@@ -89,9 +91,11 @@ def pod_template(
     freezer: Access | None = None,
     app_image: str | None = None,
     of: Serving = _OF_SHORT_FORM,
+    time_scale: float = 1.0,
 ) -> PodTemplate:
     """The template of a revision's pods, or of a plain pod. `freezer`: how queue-proxy reaches a freezer daemon.
-    `app_image`: in place of the app's image. `of`: whose pods they are.
+    `app_image`: in place of the app's image. `of`: whose pods they are. `time_scale` shortens the time between two of
+    queue-proxy's reports.
     """
     if isinstance(spec, NamedPodSpec) and spec.plain:
         return _plain(spec)
@@ -99,7 +103,7 @@ def pod_template(
     return PodTemplate(
         containers=(
             *(_init(one) for one in spec.init_containers),
-            _queue_proxy(spec, freezer, of),
+            _queue_proxy(spec, freezer, of, time_scale),
             _app(spec.app, app_image, of),
             *(_sidecar(sidecar) for sidecar in spec.sidecars),
         ),
@@ -155,7 +159,7 @@ def _has_volume(app: AppSpec) -> bool:
     return app.image is None or bool(app.files)
 
 
-def _queue_proxy(spec: PodSpec, freezer: Access | None, of: Serving) -> ContainerTemplate:
+def _queue_proxy(spec: PodSpec, freezer: Access | None, of: Serving, time_scale: float) -> ContainerTemplate:
     own = spec.queue_proxy
     probes = _probes(own)
     probes.setdefault("readiness", _queue_proxy_readiness(spec.app.readiness_probe))
@@ -166,6 +170,7 @@ def _queue_proxy(spec: PodSpec, freezer: Access | None, of: Serving) -> Containe
         "REVISION_IDLE_TIMEOUT_SECONDS": str(spec.idle_timeout_seconds),
         **_serving_readiness(spec.app),
         **_footprint(own),
+        **({REPORT_VARIABLE: f"{REPORT_PERIOD_S / time_scale:g}"} if time_scale != 1 else {}),
         **(_freezer_access(freezer) if freezer is not None else {}),
     }
     made = _container(QUEUE_PROXY, own, images.QUEUE_PROXY, env, probes, port=QUEUE_PORT)

@@ -35,6 +35,7 @@ from emu.spec.values import (
     SpecError,
     Whole,
     distinct,
+    number,
 )
 from emu.spec.volumes import located
 from emu.units import format_seconds
@@ -136,6 +137,11 @@ class ScenarioSpec(Model):
     """The machine on which it runs."""
     sandbox: SandboxSpec = SandboxSpec()
     """The size of the sandbox, if the run takes place there."""
+    time_scale: Annotated[float, BeforeValidator(number), Field(ge=1, le=10)] = 1.0
+    """How many times as fast as usual the control plane is, 1 to 10. Every time of the autoscaler is divided by it
+    (windows, ticks, scrapes, reports, delays, grace periods), and so is the scheduler's back-off. What a pod and its
+    kubelet do takes as long as ever.
+    """
     recorder: RecorderSpec = RecorderSpec()
     """How often the run is sampled."""
     expect: Annotated[dict[str, str], WithJsonSchema(_EXPECT)] = Field(default_factory=dict)
@@ -313,6 +319,17 @@ class ScenarioSpec(Model):
         return self
 
     @model_validator(mode="after")
+    def _time_is_the_autoscalers(self) -> Self:
+        if self.time_scale != 1 and all(pod.autoscaling is None for pod in self.each_pod.values()):
+            raise SpecError(
+                "`timeScale` has nothing to make faster",
+                why="it divides the times of the autoscaler, and no pod has one",
+                fix="remove it, or give a pod `autoscaling`",
+                at=("timeScale",),
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pods_fit_on_the_node(self) -> Self:
         fitting.check(self.each_pod, self.node.memory, self.allocatable)
         return self
@@ -327,11 +344,11 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _sidecars_are_known(self) -> Self:
-        for number, pod in enumerate(self.services or self.pods or (self.pod,)):
+        for place, pod in enumerate(self.services or self.pods or (self.pod,)):
             for index, one in enumerate(pod.init_containers):
                 if one.is_sidecar and self.node.version < SIDECARS:
                     several = "services" if self.services else "pods"
-                    before = (several, number) if self.services or self.pods else ("pod",)
+                    before = (several, place) if self.services or self.pods else ("pod",)
                     raise SpecError(
                         f"Kubernetes {self.node.kubernetes} has no sidecar containers",
                         why=f"before {shown(SIDECARS)} the API server drops `restartPolicy` of an init container",

@@ -170,7 +170,7 @@ def _begin(study: Study, events: list[Event]) -> None:
         study.run_id, study.scenario, study.where = began.run_id, began.scenario, began.where
         study.wall_time = began.wall_time
         study.pod_cgroup = began.cgroup or began.pod_cgroup
-        study.emu, study.format = began.emu, began.format
+        study.emu, study.format, study.time_scale = began.emu, began.format, began.time_scale
         study.machine = _machine(began)
     ended = next(_of(events, RunEnded), None)
     study.ended, study.interrupted = ended is not None, ended is not None and ended.interrupted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -373,6 +374,33 @@ maxScaleUpRate: 4, maxScaleDownRate: 3, window: 20s}"
     several = rule_of(read_scenario(text.format("{maxScale: 2}"), "a").pod).settings
     assert (several.target, several.total, several.target_burst_capacity) == (3 * 0.7, 3.0, 211.0)
     assert rule_of(read_scenario(text.format("{}"), "a").pod).settings.target_burst_capacity == float("inf")
+
+
+def test_a_time_scale_divides_every_time_of_the_autoscaler() -> None:
+    """Its settings, its own constants, and what is asked and reported; averages and targets stay."""
+    text = (
+        "name: a\nquestion: b\ntimeScale: 10\npod: {autoscaling: {window: 60s, scaleDownDelay: 20s, maxScale: 3}}\n"
+    )
+    spec = read_scenario(text, "a")
+    usual, fast = (rule_of(spec.pod, scale).settings for scale in (1.0, spec.time_scale))
+    assert fast == replace(
+        usual,
+        stable_window_s=6.0,
+        panic_window_s=0.6,
+        scale_down_delay_s=2.0,
+        grace_s=3.0,
+        progress_deadline_s=60.0,
+    )
+    scaling = Scaling(rule_of(spec.pod, spec.time_scale), 0.0)
+    assert scaling.next_at() == pytest.approx(0.2)
+    scaling.readiness(0.1, 1)
+    for tenth in range(2, 10):
+        scaling.record(tenth / 10, 200.0)
+        scaling.step(tenth / 10)
+    assert scaling.pods == 3
+    queue_proxy = pod_template(spec.pod, time_scale=spec.time_scale).container("queue-proxy")
+    assert queue_proxy.env["EMU_REPORT_SECONDS"] == "0.1"
+    assert "EMU_REPORT_SECONDS" not in pod_template(spec.pod).container("queue-proxy").env
 
 
 def several(begin: Begin, engine: FakeEngine | None = None, number: int = 3) -> Scaled:

@@ -44,6 +44,7 @@ class FrontSettings:
     """Each request's arrival and forwarding is reported, and every answer says how warm the start was."""
     revision: str = ""
     """Whose requests they are, for the record; empty where there is only one revision."""
+    report_every_s: float = REPORT_PERIOD_S
 
 
 class _Counting(Observer):
@@ -57,7 +58,7 @@ class _Counting(Observer):
 
     def arrived(self, request: Counted, now: float, proxied: bool) -> None:
         if self._front.reporter.arrived(now):
-            self._front.send("report", now, concurrency=1.0, rps=1.0)
+            self._front.send("report", now, concurrency=1.0, rps=1.0 / self._front.settings.report_every_s)
 
     def left(self, request: Counted, now: float, proxied: bool) -> None:
         self._front.reporter.left(now)
@@ -186,7 +187,7 @@ class Front(Admission):
         report = self.reporter.cut(now)
         self.record_loads(now)
         if report is not None:
-            rps = report.request_count / REPORT_PERIOD_S
+            rps = report.request_count / self.settings.report_every_s
             self.send("report", now, concurrency=report.average_concurrency, rps=rps)
 
     def record_loads(self, now: float) -> None:

@@ -44,7 +44,7 @@ async def serve(front: Front, port: int) -> int:
     os.set_blocking(0, False)
     loop.add_reader(0, _Input(front, stop).read)
     front.send("listening", time.monotonic(), port=bound)
-    reporting = loop.create_task(_every(REPORT_PERIOD_S, front))
+    reporting = loop.create_task(_every(front.settings.report_every_s, front))
     await stop.wait()
     loop.remove_reader(0)
     reporting.cancel()
@@ -91,6 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--response-start-timeout", type=float, default=0.0)
     parser.add_argument("--idle-timeout", type=float, default=0.0)
     parser.add_argument("--probe-every", type=float, default=PROBE_EVERY_S)
+    parser.add_argument("--report-every", type=float, default=REPORT_PERIOD_S)
     parser.add_argument("--traced", action="store_true", help="report each request's arrival and forwarding")
     options = parser.parse_args(argv)
     settings = FrontSettings(
@@ -101,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         options.probe_every,
         options.traced,
         options.revision,
+        options.report_every,
     )
 
     async def run() -> int:

@@ -19,7 +19,7 @@ from emu.daemon.http import http1
 from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.daemon.http.server import Server
 from emu.daemon.queue_proxy.settings import SettingsError
-from emu.messages import QUEUE_PROXY
+from emu.messages import QUEUE_PROXY, REPORT_VARIABLE
 from emu.policy.stats import REPORT_PERIOD_S, Report, stat
 
 if TYPE_CHECKING:
@@ -200,11 +200,12 @@ class Observation:
     async def _tick(self) -> None:
         """A report each second, as Knative's; the weight is looked at besides."""
         observer = self._observer
+        period_s = float(self._environ.get(REPORT_VARIABLE) or REPORT_PERIOD_S)
         observer.stats.report(time.monotonic())
         while True:
-            await asyncio.sleep(REPORT_PERIOD_S)
+            await asyncio.sleep(period_s)
             now = time.monotonic()
-            self._message = stat(observer.stats.report(now), self._pod, now - self._started).encoded()
+            self._message = stat(observer.stats.report(now), self._pod, now - self._started, period_s).encoded()
             if observer.weight is not None:
                 observer.weight.adjust(observer.breaker.waiting, now)
 

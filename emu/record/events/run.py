@@ -35,6 +35,8 @@ class RunBegan(Event):
     """The version of emu that recorded it; None in runs from before that was noted."""
     format: int | None = None
     """`rundir.FORMAT` then."""
+    time_scale: float = 1.0
+    """The scenario's timeScale: how many times as fast as usual the control plane was."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,8 @@ ALIKE = 0.05
 """Variants whose memory differs by less than this share are reported as alike."""
 FAR = 5.0
 """A longest wait this many times the median is reported beside it."""
+SLOWER = 1.5
+"""Variants of a service whose 90th percentiles differ by this factor are compared by them."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class Row:
     peak_bytes: int | None = None
     """memory.peak of the pod, over the whole run."""
     oom_kills: int | None = None
+    first_kill_s: float | None = None
+    """After the load began."""
+    pods_wanted: int | None = None
+    """At most, by the autoscaler, for all services together; None where none is scaled."""
+    pod_seconds: float | None = None
+    """How long all their pods together were on the node."""
     cpu_s: float | None = None
     frozen_s: float | None = None
     zero_s: float | None = None
@@ -96,6 +104,7 @@ def compare(played: Mapping[str, Summary | None], expectations: Sequence[Expecta
     whole = ended and not interrupted and failed is None
     summary["met"] = whole and all(one.met for one in outcomes) and all(one["met"] for one in done)
     headline, *sentences = _words(rows_of(played))
+    sentences += _faster({name: one["time_scale"] for name, one in played.items() if one})
     summary["verdict"] = {"headline": headline, "sentences": [*sentences, *_unmet(played)]}
     return summary
 
@@ -125,6 +134,8 @@ def _row(name: str, summary: Summary) -> Row:
             return None
 
     by_status = figure("load.requests.by_status") or {}
+    services = list((figure("services") or {}).values())
+    first_kill_s, load_began_s = figure("oom_kills.0.time_s"), figure("load.begin_s")
     woken = "load.requests.after_idle"
     woken += ".asleep" if figure(f"{woken}.asleep") else ""
     return Row(
@@ -135,6 +146,9 @@ def _row(name: str, summary: Summary) -> Row:
         swap_held_gib_s=figure("load.pod.swap_held_gib_seconds"),
         peak_bytes=figure("pod.memory_peak_bytes"),
         oom_kills=figure("pod.oom_kills"),
+        first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
+        pods_wanted=sum(one["pods_desired_max"] for one in services) if services else None,
+        pod_seconds=sum(one["pod_seconds"] for one in services) if services else None,
         cpu_s=figure("load.pod.cpu_s"),
         frozen_s=figure("freezer.frozen_s"),
         zero_s=figure("autoscaling.zero_s"),
@@ -162,9 +176,11 @@ def _words(rows: list[Row]) -> list[str]:
         said = [_memory_headline(held)]
     else:
         said = [f"{len(whole)} of {count} {'was' if len(whole) == 1 else 'were'} played to the end"]
+    if scaled := scaled_headline(whole):
+        said = [scaled, f"{said[0]}."]
     if any(row.oom_kills for row in whole):
-        kills = [f"{row.oom_kills or 'none'} with {row.name}" for row in whole if row.oom_kills is not None]
-        said = [f"OOM kills: {listed(kills)}", f"{said[0]}."]
+        kills = [_kills(row) for row in whole if row.oom_kills is not None]
+        said = [f"OOM kills: {listed(kills)}", f"{said[0]}.", *said[1:]]
     woken = [f"{_woken(row)} with {row.name}" for row in whole if row.woken_p50_ms]
     if woken:
         said.append(f"The first answer after idleness took {listed(woken)}.")
@@ -175,6 +191,43 @@ def _words(rows: list[Row]) -> list[str]:
         names = [row.name for row in rows if row.state == state]
         said += [f"{words}: {listed(names)}."] if names else []
     return said
+
+
+def _faster(scales: Mapping[str, float]) -> list[str]:
+    if all(scale == 1 for scale in scales.values()):
+        return []
+    alike = len(set(scales.values())) == 1
+    each = listed([f"{scale:g} times with {name}" for name, scale in scales.items()])
+    how = f"{next(iter(scales.values())):g} times" if alike else each
+    return [f"The control plane was faster than in a cluster (timeScale): {how}."]
+
+
+def _kills(row: Row) -> str:
+    after = (
+        f" ({format_seconds(row.first_kill_s)} after the load began)" if row.oom_kills and row.first_kill_s else ""
+    )
+    return f"{row.oom_kills or 'none'} with {row.name}{after}"
+
+
+def scaled_headline(rows: Sequence[Row]) -> str:
+    """Of variants of a service, by what tells them apart: how many pods it had, how long requests took, or how long
+    its pods were there; empty where nothing does.
+    """
+    scaled = [row for row in rows if row.pods_wanted is not None]
+    if len(scaled) < max(2, len(rows)):
+        return ""
+    if len({row.pods_wanted for row in scaled}) > 1:
+        return f"Pods that the autoscaler wanted: {listed([f'{row.pods_wanted} with {row.name}' for row in scaled])}"
+    slow = {row.name: row.latency.get("p90") for row in scaled}
+    times = [value for value in slow.values() if value]
+    if len(times) == len(scaled) and max(times) > SLOWER * min(times):
+        each = listed([f"{format_seconds(value / 1e3)} with {name}" for name, value in slow.items() if value])
+        return f"90 % of the answers came within {each}"
+    there = {row.name: row.pod_seconds or 0.0 for row in scaled}
+    if max(there.values()) > (1 + ALIKE) * min(there.values()):
+        each = listed([f"{format_seconds(value)} with {name}" for name, value in there.items()])
+        return f"All pods together were on the node for {each}"
+    return ""
 
 
 def _woken(row: Row) -> str:

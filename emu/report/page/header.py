@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.report.page.html import Markup, element, folded, join, table, unbroken, value_of
+from emu.report.words import time_scale_words
 from emu.study.model.study import Study
 from emu.units import format_seconds
 
@@ -19,6 +20,7 @@ def header(study: Study, summary: dict[str, Any]) -> Markup:
     place = f"{place}, as processes" if study.machine.runtime == "process" else place
     line = [scenario, study.wall_time, place, study.machine.kernel and f"Linux {study.machine.kernel}"]
     line.append(f"{format_seconds(study.duration_s)} long" if study.duration_s else None)
+    line.append(time_scale_words(study.time_scale))
     where = element("p", " · ".join(str(part) for part in line if part), class_="where")
     verdict = summary.get("verdict") or {}
     heading = headline(_chip(study, summary), verdict.get("headline") or _plain_headline(study))

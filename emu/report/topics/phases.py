@@ -56,7 +56,8 @@ def _phase(study: Study, name: str) -> dict[str, Any]:
         }
     requests = request_figures(study, mine, span.begin_s, span.until_s)
     waited = {"until": span.waits_for, "until_met": span.met, "unsent": span.unsent}
-    return {"begin_s": span.begin_s, "end_s": span.end_s, **waited, "requests": requests, "containers": containers}
+    when = {"begin_s": span.begin_s, "end_s": span.end_s, "duration_s": span.end_s - span.begin_s}
+    return {**when, **waited, "requests": requests, "containers": containers}
 
 
 PHASES = Topic("Phases", figures)

@@ -74,6 +74,8 @@ class Study:
     """The version of emu that recorded it."""
     format: int | None = None
     """Of the record: `rundir.FORMAT` then."""
+    time_scale: float = 1.0
+    """How many times as fast as usual the control plane was."""
     origin: float = 0.0
     """CLOCK_MONOTONIC second that is 0 here."""
     duration_s: float = 0.0

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from emu.policy.expectations import parse_expectation
 from emu.record.rundir import RunDir
-from emu.report.compare.compare import compare, rows_of
+from emu.report.compare.compare import Row, compare, rows_of, scaled_headline
 from emu.report.compare.figure import waits_of
 from emu.report.finish import RunReport, finish, look, render
 from tests.fakes import MIB, FakeRun
@@ -174,3 +174,22 @@ def test_a_name_of_all_variants_is_no_comparison() -> None:
     """Lines of `expect` that belong to each are not judged on the whole."""
     expectation = parse_expectation("requests.sent", "== 1")
     assert compare({}, [expectation], "x")["expectations"] == []
+
+
+def scaled(name: str, pods: int = 2, p90: float | None = None, pod_seconds: float = 60.0) -> Row:
+    """A variant of a service."""
+    return Row(name, pods_wanted=pods, pod_seconds=pod_seconds, latency={"n": 50, "p90": p90})
+
+
+def test_variants_of_a_service_are_compared_by_what_tells_them_apart() -> None:
+    """How many pods there were; else how long requests took, if that is far apart; else how long pods were there."""
+    assert (
+        scaled_headline([scaled("a"), scaled("b", pods=1)])
+        == "Pods that the autoscaler wanted: 2 with a and 1 with b"
+    )
+    slow = [scaled("a", p90=300.0), scaled("b", p90=620.0)]
+    assert scaled_headline(slow) == "90 % of the answers came within 300 ms with a and 620 ms with b"
+    long = [scaled("a", p90=300.0), scaled("b", p90=310.0, pod_seconds=90.0)]
+    assert scaled_headline(long) == "All pods together were on the node for 60.0 s with a and 90.0 s with b"
+    assert scaled_headline([scaled("a"), scaled("b")]) == ""
+    assert scaled_headline([scaled("a"), Row("b")]) == "" == scaled_headline([])
