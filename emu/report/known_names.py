@@ -44,7 +44,8 @@ def names_of(spec: ScenarioSpec) -> dict[str, Any]:
         for one in spec.each_revision.values()
         if one.spec.autoscaling is not None
     ]
-    study.scaling = ScaleUse() if study.services else None
+    asked = (one.spec.autoscaling for one in spec.each_revision.values())
+    study.scaling = ScaleUse() if any(one is not None and not one.is_hpa for one in asked) else None
     return summarize(study)
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.record.events import ScaleDecided
+from emu.report import why_hpa
 from emu.report.words import count, in_columns, metric_name, time_scale_words
 from emu.study.model.services import Service
 
@@ -21,6 +22,8 @@ def heading(service: Service, time_scale: float = 1.0) -> str:
 
 
 def _heading(service: Service) -> str:
+    if service.scaled_by == why_hpa.CLASS:
+        return why_hpa.heading(service)
     made = service.made
     if not made:
         return f"{service.name} ({service.revision}): no decision came with a metric"
@@ -29,6 +32,8 @@ def _heading(service: Service) -> str:
 
 def decision_lines(service: Service) -> list[str]:
     """A line for each decision, and for each time that a pod's readiness or time changed something."""
+    if service.scaled_by == why_hpa.CLASS:
+        return in_columns([why_hpa.HEADS, *map(why_hpa.row, service.decisions)])
     rows = [("AT", "PODS", "READY", "PANIC", "PATH", "WHY")]
     rows += [
         (
@@ -70,6 +75,11 @@ def lines_at(service: Service, t: float) -> list[str]:
 
 def _inputs(service: Service, one: ScaleDecided, t: float) -> Iterator[tuple[str, str]]:
     last = next((made for made in reversed(service.made) if made.t <= one.t), None)
+    if service.scaled_by == why_hpa.CLASS:
+        if last is not None:
+            yield from why_hpa.inputs(service, last)
+        yield "ready", f"{count(one.ready, 'pod')} when it was decided"
+        return
     if last is not None:
         metric = metric_name(last.metric)
         since = "" if last is one else f" (decided at {last.t:.3f} s)"

@@ -96,7 +96,16 @@ def time_scale_words(time_scale: float) -> str:
 
 def metric_name(metric: str | None) -> str:
     """What an autoscaler goes by, in words."""
-    return "requests per second" if metric == "rps" else "concurrency"
+    return {"rps": "requests per second", "cpu": "cpu", "memory": "memory"}.get(metric or "", "concurrency")
+
+
+def amount_text(value: float | None, unit: str) -> str:
+    """A HorizontalPodAutoscaler's metric or target: `80 %`, `250m`, `80 MiB`."""
+    if value is None:
+        return "-"
+    if unit == "bytes":
+        return format_bytes(value)
+    return f"{value * 1000:.0f}m" if unit == "cores" else f"{value:g} %"
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:

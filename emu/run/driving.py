@@ -33,6 +33,8 @@ from emu.spec.fitting import requests_of
 from emu.units import format_seconds
 
 if TYPE_CHECKING:
+    from emu.serving.autoscaler import Autoscaler
+    from emu.serving.front import Front
     from emu.serving.revision import Revision
 
 _TURN_S = 0.1
@@ -140,32 +142,50 @@ class Driving:
 
     def _scaled(self, planned: PlannedPod, of: RevisionPlan, engine: Runtime, stack: ExitStack) -> Revision:
         # What few runs need is imported where they do: in the sandbox an import takes its time.
-        from emu.helpers.activator import RunActivator
         from emu.serving.revision import Revision
 
         several = f"{of.name}: " if self._several else ""
-        time_scale = self._spec.time_scale
-        activator = RunActivator(
-            planned.spec,
-            self._run,
-            self._log,
-            self._node.wake,
-            revision=of.name if self._several else "",
-            time_scale=time_scale,
-        )
         scaled = Revision(
             of,
             planned.template,
             self._log,
-            stack.enter_context(activator),
+            self._front(of, stack),
+            self._autoscaler(planned, of),
             partial(self._admit, planned),
-            origin=self._began,
-            time_scale=time_scale,
             dismiss=self._dismiss,
             found=partial(_warmth, planned.template, engine),
             say=lambda text: self._screen.event(f"{now() - self._began:6.1f} s  {several}{text}", "yellow"),
         )
         return stack.enter_context(scaled)
+
+    def _front(self, of: RevisionPlan, stack: ExitStack) -> Front:
+        if not of.spec.has_queue_proxy:
+            from emu.serving.front import BareService
+
+            return stack.enter_context(BareService())
+        from emu.helpers.activator import RunActivator
+
+        name = of.name if self._several else ""
+        return stack.enter_context(
+            RunActivator(
+                of.spec,
+                self._run,
+                self._log,
+                self._node.wake,
+                revision=name,
+                time_scale=self._spec.time_scale,
+            )
+        )
+
+    def _autoscaler(self, planned: PlannedPod, of: RevisionPlan) -> Autoscaler:
+        asked = of.spec.autoscaling
+        if asked is not None and asked.is_hpa:
+            from emu.serving.hpa import Hpa
+
+            return Hpa(of, planned.template, self._spec.time_scale)
+        from emu.serving.kpa import Kpa
+
+        return Kpa(of, self._began, self._spec.time_scale)
 
     def _drive(
         self,

@@ -1,55 +1,28 @@
-"""A revision under its autoscaler: its pods are made and removed to the number that is decided.
+"""A revision, or a Deployment, under its autoscaler: its pods are made and removed to the number that is decided.
 
-Mechanism only: how many pods there are to be is `emu.policy.scaling`'s, which of them go `emu.policy.replicas`'. The
-activator and the queue-proxies report what is under way; `turn`, called from the run's own loop, is the only place
-where anything is decided or done. Each pod has a name, a cgroup and a worker of its own, so pods start and end side
-by side.
+Mechanism only: how many pods there are to be is its autoscaler's, which of them go `emu.policy.replicas`'. `turn`,
+called from the run's own loop, is the only place where anything is decided or done. Each pod has a name, a cgroup and
+a worker of its own, so pods start and end side by side.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from emu.helpers.activator import RunActivator
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.messages import QUEUE_PROXY, ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
-from emu.policy.replicas import Replica, victims
-from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule, Verdict
-from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, ScaleDecided, now
-from emu.serving.scraper import Ready, Scraper
-from emu.spec import PodSpec, RevisionPlan
-
-
-@dataclass(eq=False)
-class _Live:
-    """A pod that is not to end; without a node, it only waits for one."""
-
-    worker: PodWorker
-    made: float
-    start: str
-    """How warm its start from zero is; empty where it is none, or no request waits for it any more."""
-    ready_since: float | None = None
-    """As the cluster sees it; None: it is not ready."""
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """As the activator is to know it."""
-        return Endpoint(
-            self.worker.address, start=self.start, ready=self.ready_since is not None, pod=self.worker.pod
-        )
-
-    @property
-    def replica(self) -> Replica[_Live]:
-        """What its ReplicaSet goes by."""
-        restarts = max((state.restarts for state in self.worker.states.values()), default=0)
-        return Replica(self, self.made, self.ready_since, restarts, self.worker.has_node)
+from emu.policy.replicas import victims
+from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
+from emu.serving.autoscaler import Autoscaler, Live
+from emu.serving.front import Front
+from emu.spec import RevisionPlan
 
 
 class Revision:
@@ -60,34 +33,28 @@ class Revision:
         plan: RevisionPlan,
         template: PodTemplate,
         log: EventLog,
-        activator: RunActivator,
+        activator: Front,
+        autoscaler: Autoscaler,
         admit: Callable[[], PodWorker],
         *,
-        origin: float | None = None,
-        time_scale: float = 1.0,
         dismiss: Callable[[PodWorker], None],
         found: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
-        """Times in sentences count from `origin`. `time_scale` divides every time of the autoscaler. `admit` makes a
-        pod and takes it on; `dismiss` removes one whose containers have ended. `found` says how warm a start would
-        be. `say` is for the screen.
+        """`admit` makes a pod and takes it on; `dismiss` removes one whose containers have ended. `found` says how
+        warm a start would be. `say` is for the screen.
         """
         self.template = template
         self._plan = plan
-        self._spec = spec = plan.spec
+        self._spec = plan.spec
         self._log = log
         self._activator = activator
         self._admit = admit
         self._dismiss = dismiss
         self._found = found
         self._say = say
-        self._rule = rule_of(spec, time_scale)
-        self._origin = origin
-        self._scaling = Scaling(self._rule, now(), origin)
-        self._scraper = Scraper(self._rule.window_s / time_scale, period_s=SCRAPE_S / time_scale)
-        self._scrapes = self._rule.settings.scraped
-        self._live: list[_Live] = []
+        self._scaling = autoscaler
+        self._live: list[Live] = []
         """In the order in which they were made."""
         self._ending: list[PodWorker] = []
         """Of pods that were asked to end, the oldest first."""
@@ -104,13 +71,13 @@ class Revision:
         self._waiting = 0
 
     def __enter__(self) -> Self:
-        self._scraper.begin()
+        self._scaling.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._scraper.end()
+        self._scaling.end()
 
     # --- what a pod's worker offers; of the newest pod that there is
 
@@ -127,7 +94,7 @@ class Revision:
 
     @property
     def entrance(self) -> tuple[str, int]:
-        """Where requests to the pods are sent: the activator."""
+        """Where requests to the pods are sent, unless to one of `open_pods`: the activator, or the Service."""
         return "127.0.0.1", self._activator.port
 
     @property
@@ -166,10 +133,10 @@ class Revision:
 
     def start(self) -> None:
         """Make the first pod, and start every container of it; `turn` makes the others."""
-        self._scaling = Scaling(self._rule, now(), self._origin)
-        self._record_verdicts()
+        self._scaling.start()
+        self._record_decisions()
         self._wanted = self._scaling.pods
-        to_zero = self._rule.to_zero and not self._rule.min_scale
+        to_zero = self._scaling.to_zero
         reached, why = self._wanted == 0, self._scaling.why
         self._log.append(
             PodScaled(t=now(), revision=self._plan.name, pods=self._wanted, reached=reached, why=why, to_zero=to_zero)
@@ -195,15 +162,12 @@ class Revision:
             worker.hurry()
 
     def turn(self) -> None:
-        """Act on what the activator and the queue-proxies said, and scale where it is due."""
+        """Act on what the activator said, and scale where it is due."""
         for report in self._activator.reports():
             self._take(report)
-        for moment, stat in self._scraper.found():
-            self._scaling.record(moment, max(0.0, stat.own_concurrency), max(0.0, stat.own_rps))
         self._update_readiness()
-        if now() >= self._scaling.next_at():
-            self._scaling.step(now())
-        self._record_verdicts()
+        self._scaling.turn(self._live)
+        self._record_decisions()
         self._act()
 
     # --- what is learnt
@@ -211,7 +175,7 @@ class Revision:
     def _take(self, report: ActivatorReport) -> None:
         self._waiting = report.waiting
         if report.what == "report":
-            self._scaling.report(report.t, report.concurrency, report.rps)
+            self._scaling.report(report)
         elif report.what == "ready" and self._coming:
             self._coming, self._start = False, ""
             for one in self._live:
@@ -227,16 +191,14 @@ class Revision:
         for one in self._live:
             ready = all(self._is_ready(name, state) for name, state in one.worker.states.items())
             if ready != (one.ready_since is not None):
-                one.ready_since = now() if ready else None
+                one.changed = now()
+                one.ready_since = one.changed if ready else None
         ready_ones = [one for one in self._live if one.ready_since is not None]
         names = frozenset(one.worker.pod for one in ready_ones)
         if names == self._ready:
             return
-        if len(names) != len(self._ready):
-            self._scaling.readiness(now(), len(names))
         self._ready = names
-        if self._scrapes:
-            self._scraper.pods = tuple(Ready(one.worker.address, one.made) for one in ready_ones)
+        self._scaling.update(ready_ones)
         self._publish()
 
     def _is_ready(self, name: str, state: ContainerState) -> bool:
@@ -305,7 +267,7 @@ class Revision:
 
     def _make(self) -> None:
         worker = self._admit()
-        self._live.append(_Live(worker, now(), self._start))
+        self._live.append(Live(worker, now(), self._start, changed=now()))
         self._begin(worker)
 
     def _begin(self, worker: PodWorker) -> None:
@@ -351,68 +313,6 @@ class Revision:
     def _look(self) -> None:
         self._warmth = self._found()
 
-    def _record_verdicts(self) -> None:
-        for verdict in self._scaling.verdicts():
-            self._log.append(as_event(verdict, self._plan, self._waiting))
-
-
-def as_event(verdict: Verdict, of: RevisionPlan, waiting: int = 0) -> ScaleDecided:
-    """A verdict for the record."""
-    event = ScaleDecided(
-        t=verdict.t,
-        service=of.service,
-        revision=of.name,
-        before=verdict.before,
-        pods=verdict.pods,
-        ready=verdict.ready,
-        mode=verdict.mode,
-        active=verdict.active,
-        activators=verdict.activators,
-        why=verdict.why,
-        waiting=waiting,
-    )
-    made = verdict.decision
-    if made is None:
-        return event
-    return replace(
-        event,
-        metric=made.metric,
-        stable=made.stable,
-        panic=made.panic,
-        target=made.target,
-        stable_pods=made.stable_pods,
-        panic_pods=made.panic_pods,
-        least=made.least,
-        most=made.most,
-        panicking=made.panicking,
-        panic_until=made.panic_until,
-        desired=made.desired,
-        excess_burst_capacity=made.excess_burst_capacity,
-    )
-
-
-def rule_of(spec: PodSpec, time_scale: float = 1.0) -> ScalingRule:
-    """The rule that a scenario asks for."""
-    asked = spec.autoscaling
-    assert asked is not None
-    return ScalingRule(
-        window_s=asked.window,
-        scale_down_delay_s=asked.scale_down_delay,
-        retention_s=asked.scale_to_zero_pod_retention_period,
-        grace_s=asked.scale_to_zero_grace_period,
-        to_zero=asked.enable_scale_to_zero,
-        concurrency=spec.container_concurrency,
-        min_scale=asked.min_scale,
-        max_scale=asked.max_scale,
-        initial_scale=asked.initial_scale,
-        activation_scale=asked.activation_scale,
-        metric=asked.metric,
-        target=asked.target,
-        utilization_percentage=asked.target_utilization_percentage,
-        burst_capacity=asked.target_burst_capacity,
-        panic_window_percentage=asked.panic_window_percentage,
-        panic_threshold_percentage=asked.panic_threshold_percentage,
-        max_scale_up_rate=asked.max_scale_up_rate,
-        max_scale_down_rate=asked.max_scale_down_rate,
-        time_scale=time_scale,
-    )
+    def _record_decisions(self) -> None:
+        for decision in self._scaling.decisions(self._waiting):
+            self._log.append(decision)

@@ -103,8 +103,8 @@ def pod_template(
     return PodTemplate(
         containers=(
             *(_init(one) for one in spec.init_containers),
-            _queue_proxy(spec, freezer, of, time_scale),
-            _app(spec.app, app_image, of),
+            *((_queue_proxy(spec, freezer, of, time_scale),) if spec.has_queue_proxy else ()),
+            _app(spec, app_image, of),
             *(_sidecar(sidecar) for sidecar in spec.sidecars),
         ),
         memory=spec.memory,
@@ -115,7 +115,7 @@ def pod_template(
         last_grace_s=spec.termination_grace_period_seconds or 0,
         restart_policy=spec.restart_policy,
         back_off=_back_off(spec),
-        port=QUEUE_PORT,
+        port=QUEUE_PORT if spec.has_queue_proxy else spec.app.port,
     )
 
 
@@ -177,20 +177,27 @@ def _queue_proxy(spec: PodSpec, freezer: Access | None, of: Serving, time_scale:
     return made if freezer is None else replace(made, bind=(str(freezer.folder), MOUNT))
 
 
-def _app(spec: AppSpec, image: str | None, of: Serving) -> ContainerTemplate:
-    """Its readiness by HTTP or TCP is queue-proxy's affair; an exec probe stays with the app."""
+def _app(pod: PodSpec, image: str | None, of: Serving) -> ContainerTemplate:
+    """Behind a queue-proxy, its readiness by HTTP or TCP is queue-proxy's affair, and an exec probe stays with the
+    app; its end waits for queue-proxy's drain.
+    """
+    spec = pod.app
     probes = _probes(spec)
-    if "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
-        del probes["readiness"]
+    env = {"PORT": str(spec.port)}
+    hook = _hook(spec)
+    if pod.has_queue_proxy:
+        if "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
+            del probes["readiness"]
+        env |= {"K_SERVICE": of.service, "K_REVISION": of.revision}
+        hook = hook or HttpGetSpec(port=QUEUE_ADMIN_PORT, path=_DRAIN_PATH)
     probes.setdefault("readiness", _LISTENS)
-    env = {"PORT": str(spec.port), "K_SERVICE": of.service, "K_REVISION": of.revision}
     if spec.volume_mounts:
         env[VOLUMES_VARIABLE] = ":".join(one.mount_path for one in spec.volume_mounts)
     made = _container(APP, spec, images.APP, env, probes, port=spec.port)
     return replace(
         made,
         image=image or made.image,
-        pre_stop=made.pre_stop or HttpGetSpec(port=QUEUE_ADMIN_PORT, path=_DRAIN_PATH),
+        pre_stop=hook,
         volume=(_DATA, DATA_DIR) if _has_volume(spec) else None,
     )
 

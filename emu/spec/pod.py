@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     WithJsonSchema,
@@ -18,6 +17,7 @@ from emu.messages import APP, QUEUE_PROXY
 from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.reclaiming import ALL, read_amount
 from emu.spec import volumes
+from emu.spec.autoscaling import AutoscalingSpec
 from emu.spec.container import (
     AppSpec,
     ContainerSpec,
@@ -33,16 +33,19 @@ from emu.spec.volumes import Place, VolumeSpec
 
 QUEUE_PROXY_PORTS = (8008, 8012, 8013, 8022, 8112, 9090, 9091)
 """What queue-proxy opens, or may (pkg/networking/constants.go)."""
+KUBERNETES_GRACE_S = 30
+"""terminationGracePeriodSeconds, where neither its user nor Knative sets it."""
+_OF_KNATIVE = (
+    "queue_proxy",
+    "container_concurrency",
+    "timeout_seconds",
+    "response_start_timeout_seconds",
+    "idle_timeout_seconds",
+    "freezer",
+)
+"""What takes a queue-proxy."""
 _SHARE = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}], "examples": [ALL, "50%", "64Mi"]}
 _PREFETCH = {**_SHARE, "examples": [TOUCHED, ALL, "25%", "16Mi", NONE]}
-
-
-def _whole(value: float) -> float:
-    if value != round(value):
-        raise SpecError(
-            f"{value:g} s is not a whole number of seconds", why="Knative takes whole seconds here", fix="round it"
-        )
-    return value
 
 
 class BackOff(Model):
@@ -123,102 +126,16 @@ class FreezerSpec(Model):
         return self
 
 
-WholeSeconds = Annotated[Seconds, AfterValidator(_whole)]
-
-
-class AutoscalingSpec(Model):
-    """As many pods as Knative's autoscaler wants: by default one or none (min-scale 0, max-scale 1). An activator in
-    front of the pods holds requests that arrive while there is no pod, and spreads them over the pods there are. The
-    key enables it, even as `{}`; without it the pod stays for the whole run.
-    """
-
-    enable_scale_to_zero: bool = True
-    """Knative's enable-scale-to-zero. With false the activator is in front of the pod, and the pod stays."""
-    window: Annotated[WholeSeconds, Field(ge=6, le=3600)] = 60.0
-    """Knative's stable window, from 6s to 1h: a pod without a request in flight for this long is idle."""
-    scale_down_delay: Annotated[WholeSeconds, Field(le=3600)] = 0.0
-    """Knative: additional idle time before that counts, up to 1h."""
-    scale_to_zero_pod_retention_period: Annotated[Seconds, Field(le=3600)] = 0.0
-    """Knative: additional time for which an idle pod is kept, up to 1h."""
-    scale_to_zero_grace_period: Annotated[Seconds, Field(gt=0)] = 30.0
-    """Knative: how long the activator must have been in the path. It is from the pod's first start, so this matters
-    only at the beginning of a run.
-    """
-    min_scale: Annotated[Whole, Field(ge=0, le=1000)] = 0
-    """Knative's min-scale: never fewer pods."""
-    max_scale: Annotated[Whole, Field(ge=0, le=1000)] = 1
-    """Knative's max-scale: never more pods; 0 means no limit. Knative's own default is 0; one machine has to run them
-    all, so here more than one pod is asked for.
-    """
-    initial_scale: Annotated[Whole, Field(ge=0, le=1000)] = 1
-    """Knative's initial-scale: pods at the start. The revision counts as ready once that many are."""
-    activation_scale: Annotated[Whole, Field(ge=2, le=1000)] | None = None
-    """Knative's activation-scale: at least so many pods as soon as there is traffic. Default: none."""
-    metric: Literal["concurrency", "rps"] = "concurrency"
-    """What is averaged and compared with the target: requests in flight, or requests per second."""
-    target: Annotated[float, BeforeValidator(number), Field(ge=0.01, allow_inf_nan=False)] | None = None
-    """Knative's target: what one pod should have of the metric, before `targetUtilizationPercentage`. Default:
-    `containerConcurrency`, or 100 where that is 0; 200 with `metric: rps`.
-    """
-    target_utilization_percentage: Annotated[float, BeforeValidator(number), Field(ge=1, le=100)] = 70.0
-    """Knative's target-utilization-percentage: how much of the target is aimed at."""
-    target_burst_capacity: Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)] | None = None
-    """Knative's target-burst-capacity: the activator may leave the path while the pods have room for so many more
-    requests; -1: never, 0: as soon as there is a pod. Clients then send each request to a ready pod, at random.
-    Default: 211, but with `maxScale: 1` the activator stays.
-    """
-    panic_window_percentage: Annotated[float, BeforeValidator(number), Field(ge=1, le=100)] = 10.0
-    """Knative's panic-window-percentage: the panic window as a share of `window`, at least one second."""
-    panic_threshold_percentage: Annotated[float, BeforeValidator(number), Field(ge=110, le=1000)] = 200.0
-    """Knative's panic-threshold-percentage: it panics where the panic window wants so much of the ready pods."""
-    max_scale_up_rate: Annotated[float, BeforeValidator(number), Field(gt=1, allow_inf_nan=False)] = 1000.0
-    """Knative's max-scale-up-rate: at most so many times the ready pods, in one decision."""
-    max_scale_down_rate: Annotated[float, BeforeValidator(number), Field(gt=1, allow_inf_nan=False)] = 2.0
-    """Knative's max-scale-down-rate: at least the ready pods divided by that, in one decision."""
-
-    @model_validator(mode="after")
-    def _scales_fit(self) -> Self:
-        least, most = self.min_scale, self.max_scale
-        if most and least > most:
-            raise SpecError(
-                f"minScale {least} is above maxScale {most}",
-                why=f"Knative's webhook refuses it: max-scale={most} is less than min-scale={least}",
-                fix=f"set maxScale to {least} or more; it is 1 unless it is given",
-                at=("minScale",),
-            )
-        activation = self.activation_scale
-        if activation is not None and (least > activation or (most and most < activation)):
-            words = (
-                f"min-scale={least} is greater than activation-scale={activation}"
-                if least > activation
-                else f"max-scale={most} is less than activation-scale={activation}"
-            )
-            raise SpecError(
-                f"activationScale {activation} is outside of minScale {least} to maxScale {most}",
-                why=f"Knative's webhook refuses it: {words}",
-                fix="put it between the two; maxScale is 1 unless it is given",
-                at=("activationScale",),
-            )
-        return self
-
-    @field_validator("target_burst_capacity")
-    @classmethod
-    def _burst_counts(cls, value: float | None) -> float | None:
-        if value is not None and value < 0 and value != -1:
-            raise SpecError(
-                f"{value:g} is negative",
-                why="Knative takes -1, 0 and more here",
-                fix="use -1 for an activator that stays",
-            )
-        return value
-
-
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 
 
 class PodSpec(Model):
     """One pod: a queue-proxy and an app in a pod cgroup."""
 
+    deployment_mode: Literal["Knative", "Standard"] = "Knative"
+    """KServe's word for what makes the pods. Knative: a revision, so each has a queue-proxy, and requests come
+    through it. Standard: a Deployment, so there is no queue-proxy, and a Service spreads requests over the apps.
+    """
     runtime: Literal["docker", "process"] = "docker"
     """What runs its containers. docker: a Docker engine. process: the same programs as plain processes in the same
     cgroups, with their own network, mounts and limits; needs no Docker, and supports no custom images.
@@ -272,6 +189,11 @@ class PodSpec(Model):
     """
 
     @property
+    def has_queue_proxy(self) -> bool:
+        """Whether requests come through a queue-proxy."""
+        return self.deployment_mode == "Knative"
+
+    @property
     def own_files(self) -> tuple[FileSpec, ...]:
         """The files that are made for it."""
         return self.app.files
@@ -294,7 +216,8 @@ class PodSpec(Model):
                     fix="give one of them another name",
                     at=("sidecars", index, "name"),
                 )
-        taken = {self.app.port: "the app"} | dict.fromkeys(QUEUE_PROXY_PORTS, QUEUE_PROXY)
+        taken = {self.app.port: "the app"}
+        taken |= dict.fromkeys(QUEUE_PROXY_PORTS if self.has_queue_proxy else (), QUEUE_PROXY)
         for at, entry in self._additional:
             if entry.port is None:
                 continue
@@ -310,7 +233,7 @@ class PodSpec(Model):
 
     @model_validator(mode="after")
     def _app_has_a_port(self) -> Self:
-        if self.app.port in QUEUE_PROXY_PORTS:
+        if self.has_queue_proxy and self.app.port in QUEUE_PROXY_PORTS:
             raise SpecError(
                 f"port {self.app.port} belongs to queue-proxy",
                 why="a pod's containers share one network; Knative refuses such a container port too",
@@ -353,6 +276,36 @@ class PodSpec(Model):
                 why="`stopAfter` stops it for good, and `autoscaling` would recreate it on the next request",
                 fix="remove one of them",
                 at=("stopAfter",),
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mode_fits(self) -> Self:
+        scaling = self.autoscaling
+        own = None if scaling is None else scaling.horizontal_pod_autoscaler
+        if self.has_queue_proxy:
+            if own is not None:
+                raise SpecError(
+                    "Knative writes a revision's HorizontalPodAutoscaler itself",
+                    why="it makes one of `metric`, `target`, `minScale`, `maxScale` and `window`",
+                    fix="use those keys, or add `deploymentMode: Standard` to the pod",
+                    at=("autoscaling", "horizontalPodAutoscaler"),
+                )
+            return self
+        for name in _OF_KNATIVE:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise SpecError(
+                    f"`{to_camel(name)}` has no effect with `deploymentMode: Standard`",
+                    why="it is queue-proxy's, and these pods have none",
+                    fix="remove it, or the mode",
+                    at=(to_camel(name),),
+                )
+        if scaling is not None and own is None:
+            raise SpecError(
+                "a Deployment needs a HorizontalPodAutoscaler to be scaled",
+                why="Knative's autoscaler scales only revisions, and `deploymentMode: Standard` is none",
+                fix="write `class: hpa` and `horizontalPodAutoscaler: {maxReplicas: …}`",
+                at=("autoscaling",),
             )
         return self
 
@@ -416,20 +369,22 @@ class PodSpec(Model):
     @property
     def placed(self) -> list[tuple[Place, ContainerSpec]]:
         """Every container with its place below `pod`."""
-        return [(("queueProxy",), self.queue_proxy), (("app",), self.app), *self._additional]
+        queue_proxy: list[tuple[Place, ContainerSpec]] = [(("queueProxy",), self.queue_proxy)]
+        return [*(queue_proxy if self.has_queue_proxy else []), (("app",), self.app), *self._additional]
 
     @property
     def grace_s(self) -> int:
         """Seconds from SIGTERM to SIGKILL during the run."""
         given = self.termination_grace_period_seconds
-        return self.timeout_seconds if given is None else given
+        usual = self.timeout_seconds if self.has_queue_proxy else KUBERNETES_GRACE_S
+        return usual if given is None else given
 
     @property
     def containers(self) -> dict[str, ContainerSpec]:
         """Every container by its name, in the order in which they are started."""
         return {
             **{one.name: one for one in self.init_containers},
-            QUEUE_PROXY: self.queue_proxy,
+            **({QUEUE_PROXY: self.queue_proxy} if self.has_queue_proxy else {}),
             APP: self.app,
             **{one.name: one for one in self.sidecars},
         }

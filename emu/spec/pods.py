@@ -7,12 +7,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from emu.spec.container import AppSpec, ContainerSpec, FileSpec, QueueProxySpec
-from emu.spec.pod import PodSpec
+from emu.spec.pod import KUBERNETES_GRACE_S, PodSpec
 from emu.spec.probes import ExecSpec
 from emu.spec.values import RESERVED, Name, SpecError, Whole, distinct
 from emu.spec.volumes import Place
-
-_KUBERNETES_GRACE_S = 30
 
 
 class PlainContainerSpec(ContainerSpec):
@@ -113,7 +111,7 @@ class NamedPodSpec(PodSpec):
     def grace_s(self) -> int:
         """Seconds from SIGTERM to SIGKILL during the run."""
         given = self.termination_grace_period_seconds
-        return _KUBERNETES_GRACE_S if self.plain and given is None else super().grace_s
+        return KUBERNETES_GRACE_S if self.plain and given is None else super().grace_s
 
     @model_validator(mode="after")
     def _containers_fit(self) -> Self:

@@ -249,7 +249,7 @@ class ScenarioSpec(Model):
     @property
     def watches_node(self) -> bool:
         """Whether the cgroup above all pods says more than the only pod's own."""
-        scaled = any(one.autoscaling is not None and one.autoscaling.max_scale != 1 for one in self.each_pod.values())
+        scaled = any(one.autoscaling is not None and one.autoscaling.most != 1 for one in self.each_pod.values())
         return scaled or len(self.each_pod) > 1 or self.node.memory is not None
 
     def holder_of_files(self, pod: str) -> str:

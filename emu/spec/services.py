@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from emu.spec.autoscaling import AutoscalingSpec
 from emu.spec.load import PhaseModel
-from emu.spec.pod import AutoscalingSpec, PodSpec
+from emu.spec.pod import PodSpec
 from emu.spec.values import LONGEST_NAME, Name, SpecError, distinct
 
 SHORT_FORM = "app"
@@ -20,6 +21,11 @@ def revision_name(service: str, generation: int = 1) -> str:
     return f"{service}-{generation:05d}"
 
 
+def revision_of(service: str, pod: PodSpec) -> str:
+    """Whose pods they are: a revision's, or those of the Deployment that has the service's name."""
+    return revision_name(service) if pod.has_queue_proxy else service
+
+
 class ServiceSpec(PodSpec):
     """A Knative service: as many pods as its autoscaler wants, each a queue-proxy and an app."""
 
@@ -31,7 +37,7 @@ class ServiceSpec(PodSpec):
     @property
     def each_revision(self) -> dict[str, PodSpec]:
         """What the pods of each of its revisions are, by the revision's name."""
-        return {revision_name(self.name): self}
+        return {revision_of(self.name, self): self}
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class ServicePlan:
 def plans(pod: PodSpec, services: tuple[ServiceSpec, ...]) -> dict[str, ServicePlan]:
     """Each service by its name. Without any, `pod` is the only revision of the only one."""
     if not services:
-        only = RevisionPlan(SHORT_FORM, revision_name(SHORT_FORM), "", pod)
+        only = RevisionPlan(SHORT_FORM, revision_of(SHORT_FORM, pod), "", pod)
         return {SHORT_FORM: ServicePlan(SHORT_FORM, (only,))}
     return {
         one.name: ServicePlan(

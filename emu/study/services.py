@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from emu.messages import SANDBOX
 from emu.policy.lifecycle import all_ready
 from emu.policy.printing import PENDING, TERMINATING
-from emu.record.events import SCALE_DOWN, Event, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
+from emu.record.events import SCALE_DOWN, Event, MetricRead, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
 from emu.study.ends import ACTIVATOR
 from emu.study.model.instances import container_of
 from emu.study.model.requests import Request
@@ -16,8 +18,8 @@ from emu.study.model.study import Study
 from emu.study.pods import every_pod, workload
 from emu.study.requests import count_in_flight
 
-_GENERATION = 6
-"""Letters of a revision's number: `-00001`."""
+_GENERATION = re.compile(r"-\d{5}$")
+"""A revision's number; a Deployment has none."""
 
 
 def services(study: Study, events: list[Event]) -> list[Service]:
@@ -28,12 +30,13 @@ def services(study: Study, events: list[Event]) -> list[Service]:
             decided.setdefault(event.revision, []).append(_since_begin(event, study.origin))
     return [
         Service(
-            decisions[0].service or revision[:-_GENERATION],
+            decisions[0].service or _GENERATION.sub("", revision),
             revision,
             tuple(decisions),
             tuple(_lives(study, revision)),
             tuple(_waits(events, study.origin, revision)),
             _most_in_pod(study, events, revision),
+            tuple(_metrics(events, revision, study.origin)),
         )
         for revision, decisions in decided.items()
     ]
@@ -41,7 +44,19 @@ def services(study: Study, events: list[Event]) -> list[Service]:
 
 def _since_begin(event: ScaleDecided, origin: float) -> ScaleDecided:
     until = event.panic_until
-    return replace(event, t=event.t - origin, panic_until=None if until is None else until - origin)
+    return replace(
+        event,
+        t=event.t - origin,
+        panic_until=None if until is None else until - origin,
+        proposals=[(t - origin, number) for t, number in event.proposals],
+    )
+
+
+def _metrics(events: list[Event], revision: str, origin: float) -> Iterator[MetricRead]:
+    for event in events:
+        if isinstance(event, MetricRead) and event.revision == revision:
+            samples = {pod: (value, at - origin, over) for pod, (value, at, over) in event.samples.items()}
+            yield replace(event, t=event.t - origin, samples=samples)
 
 
 def _lives(study: Study, revision: str) -> list[PodLife]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emu.errors import EXIT_BAD_INPUT, EmuError
+from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingPolicy, ScalingRules, defaulted
 from emu.scenario.reading import read_scenario, resolve
 
 HEAD = "name: scaled\nquestion: How long?\n"
@@ -15,7 +16,7 @@ def test_given_it_is_on_with_knatives_defaults() -> None:
     spec = read_scenario(HEAD + "pod: { autoscaling: {} }\n", "f.yaml")
     asked = spec.pod.autoscaling
     assert asked is not None
-    assert (asked.enable_scale_to_zero, asked.window, asked.scale_down_delay) == (True, 60, 0)
+    assert (asked.enable_scale_to_zero, asked.window, asked.scale_down_delay) == (True, None, 0)
     assert (asked.scale_to_zero_pod_retention_period, asked.scale_to_zero_grace_period) == (0, 30)
     assert read_scenario(resolve(spec), "again.yaml") == spec
 
@@ -69,3 +70,80 @@ def test_what_cannot_be_is_refused(text: str, words: str) -> None:
     assert words in str(refused.value)
     assert "f.yaml:" in str(refused.value)
     assert (refused.value.exit_status, bool(refused.value.fix)) == (EXIT_BAD_INPUT, True)
+
+
+STANDARD = "pod: { deploymentMode: Standard, autoscaling: { class: hpa, horizontalPodAutoscaler: %s } }\n"
+
+
+def test_class_hpa_makes_of_the_annotations_what_knative_does() -> None:
+    """cpu in percent, memory in MiB of a pod, no metric without a target; the window is for both directions."""
+    keys = "class: hpa, metric: memory, target: 80.7, minScale: 2, maxScale: 5, window: 20s"
+    spec = read_scenario(HEAD + f"pod: {{ autoscaling: {{ {keys} }} }}\n", "f.yaml")
+    asked = spec.pod.autoscaling
+    assert asked is not None and asked.is_hpa
+    memory = Metric("memory", type="AverageValue", target=80 * 2**20 * 1000, notation="binary")
+    rules = ScalingRules(window_s=20.0)
+    assert asked.asked == HpaSpec(5, 2, (memory,), Behavior(rules, rules))
+    assert read_scenario(resolve(spec), "again.yaml") == spec
+    bare = read_scenario(HEAD, "f.yaml", ["pod.autoscaling.class=hpa", "pod.autoscaling.metric=memory"]).pod
+    assert bare.autoscaling is not None and defaulted(bare.autoscaling.asked).metrics == (Metric("cpu", target=80),)
+
+
+def test_a_deployment_has_the_autoscaler_that_it_is_given() -> None:
+    """In the words of autoscaling/v2; its pods have no queue-proxy and the grace period of Kubernetes."""
+    behavior = "{scaleDown: {policies: [{type: Pods, value: 1, periodSeconds: 30}]}}"
+    metric = "{type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 80Mi}}}"
+    text = f"{{ maxReplicas: 3, metrics: [{metric}], behavior: {behavior} }}"
+    spec = read_scenario(HEAD + STANDARD % text, "f.yaml")
+    asked = spec.pod.autoscaling
+    assert asked is not None
+    memory = Metric("memory", type="AverageValue", target=80 * 2**20 * 1000, notation="binary")
+    down = ScalingRules((ScalingPolicy("Pods", 1, 30.0),))
+    assert asked.asked == HpaSpec(3, 1, (memory,), Behavior(None, down))
+    assert (list(spec.pod.containers), spec.pod.grace_s) == (["app"], 30)
+    assert read_scenario(resolve(spec), "again.yaml") == spec
+
+
+@pytest.mark.parametrize(
+    ("pod", "words"),
+    [
+        ("{ autoscaling: { class: hpa, metric: rps } }", "class hpa does not scale by rps"),
+        ("{ autoscaling: { class: hpa, metric: memory, target: 0.5 } }", "must be positive"),
+        ("{ autoscaling: { class: hpa, activationScale: 2 } }", "a HorizontalPodAutoscaler ignores it"),
+        ("{ autoscaling: { class: hpa, initialScale: 0 } }", "scaling is disabled"),
+        ("{ autoscaling: { controller: { syncPeriod: 5s } } }", "`controller` needs `class: hpa`"),
+        ("{ autoscaling: { class: hpa, horizontalPodAutoscaler: { maxReplicas: 2 } } }", "deploymentMode: Standard"),
+        ("{ deploymentMode: Standard, autoscaling: {} }", "a Deployment needs a HorizontalPodAutoscaler"),
+        ("{ deploymentMode: Standard, containerConcurrency: 2 }", "these pods have none"),
+    ],
+)
+def test_what_no_autoscaler_would_look_at_is_refused(pod: str, words: str) -> None:
+    """With the key, and what to do instead."""
+    with pytest.raises(EmuError) as refused:
+        read_scenario(f"{HEAD}pod: {pod}\n", "f.yaml")
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("{ maxReplicas: 1, minReplicas: 2 }", "must be greater than or equal to `minReplicas`"),
+        ("{ maxReplicas: 2, metrics: [{ type: Resource }] }", "has `resource` and no other source"),
+        (
+            "{ maxReplicas: 2, metrics: [{ type: Resource, "
+            "resource: { name: cpu, target: { type: Utilization } } }] }",
+            "needs `averageUtilization`",
+        ),
+        (
+            "{ maxReplicas: 2, metrics: [{ type: Resource, "
+            "resource: { name: cpu, target: { type: AverageValue, averageValue: 1x } } }] }",
+            "'1x' is not a quantity",
+        ),
+        ("{ maxReplicas: 2, metrics: [{ type: Pods }] }", "metrics.0.type"),
+    ],
+)
+def test_what_kubernetes_refuses_of_its_autoscaler_is_refused(spec: str, words: str) -> None:
+    """At its key."""
+    with pytest.raises(EmuError) as refused:
+        read_scenario(HEAD + STANDARD % spec, "f.yaml")
+    assert words in str(refused.value)

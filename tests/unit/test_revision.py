@@ -35,8 +35,9 @@ from emu.record.events import (
 )
 from emu.record.rundir import RunDir
 from emu.scenario.reading import read_scenario
-from emu.serving import revision
-from emu.serving.revision import Revision, rule_of
+from emu.serving import kpa
+from emu.serving.kpa import Kpa, rule_of
+from emu.serving.revision import Revision
 from emu.serving.template import pod_template
 from emu.spec import HttpGetSpec, RevisionPlan
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
@@ -134,11 +135,13 @@ class Scaled:
         self.template = pod_template(spec)
         self.node = Node(engine, self.log, self.run, "it")
         self.made: dict[PodWorker, Pod] = {}
+        plan = RevisionPlan("app", "app-00001", "", spec)
         self.scaled = Revision(
-            RevisionPlan("app", "app-00001", "", spec),
+            plan,
             self.template,
             self.log,
-            self.activator,  # type: ignore[arg-type]
+            self.activator,
+            Kpa(plan),
             self._admit,
             dismiss=self._dismiss,
             found=lambda: "warm-disk",
@@ -188,7 +191,7 @@ class Scaled:
 
     def wish(self, pods: int) -> None:
         """What the policy wants from now on."""
-        self.scaled._scaling.pods = pods
+        self.scaled._scaling._scaling.pods = pods  # type: ignore[attr-defined]
 
     @property
     def ready(self) -> list[str]:
@@ -214,7 +217,7 @@ Begin = Callable[..., Scaled]
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     """Start a pod that is ready at once, and whose hooks do nothing; ended with the test."""
     going: list[Scaled] = []
-    monkeypatch.setattr(revision, "Scaling", Wish)
+    monkeypatch.setattr(kpa, "Scaling", Wish)
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("success"))
     monkeypatch.setattr(prober, "run_hook", lambda *_: None)
 
@@ -306,7 +309,7 @@ def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypa
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("failure", "refused"))
     one.until(lambda: len(one.activator.published) == 3)
     assert [each.pods[0].ready for each in one.activator.published] == [False, True, False]
-    assert one.scaled._scaling.ready == [1, 0]  # type: ignore[attr-defined]
+    assert one.scaled._scaling._scaling.ready == [1, 0]  # type: ignore[attr-defined]
 
 
 def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +321,7 @@ def test_an_app_that_nobody_may_look_at_is_ready_once_it_runs(begin: Begin, monk
         prober, "ask", lambda handler, *_: Answer("success" if isinstance(handler, HttpGetSpec) else "error")
     )
     one.wish(1)
-    one.until(lambda: one.scaled._scaling.ready[-1:] == [1])  # type: ignore[attr-defined]
+    one.until(lambda: one.scaled._scaling._scaling.ready[-1:] == [1])  # type: ignore[attr-defined]
     assert one.scaled.view.ready == "1/2"
 
 
@@ -417,7 +420,7 @@ def test_pods_are_made_to_the_number_that_is_wanted(begin: Begin) -> None:
     one.until(lambda: len(one.ready) == 3)
     assert [*waited_for, one.scaled.coming] == [True, False]
     assert one.ready == ["10.0.0.0", "10.0.0.1", "10.0.0.2"]
-    assert one.scaled._scaling.ready == [1, 2, 3]  # type: ignore[attr-defined]
+    assert one.scaled._scaling._scaling.ready == [1, 2, 3]  # type: ignore[attr-defined]
     one.wish(5)
     one.until(lambda: len(one.ready) == 5)
     assert len([name for name in one.engine.running if name.endswith(".app.0")]) == 5
@@ -528,7 +531,7 @@ def test_each_verdict_is_an_event(begin: Begin) -> None:
     scaling.step(102.0)
     judged = scaling.verdicts()
     assert (judged[-1].before, judged[-1].pods) == (1, 4)
-    one.scaled._scaling.judged = judged  # type: ignore[attr-defined]
+    one.scaled._scaling._scaling.judged = judged  # type: ignore[attr-defined]
     one.turn()
     events = [event for event in read_events(one.run.events) if isinstance(event, ScaleDecided)]
     assert len(events) == len(judged)
@@ -561,7 +564,7 @@ def test_clients_reach_the_ready_pods_while_the_activator_is_not_in_the_path(beg
     """Else there are none but the activator; a pod that is to end is no longer among them."""
     one = several(begin)
     assert one.scaled.open_pods == ()
-    one.scaled._scaling.proxied = False  # type: ignore[misc]
+    one.scaled._scaling._scaling.proxied = False  # type: ignore[misc]
     assert [(pod.address, pod.pod) for pod in one.scaled.open_pods] == [
         ("10.0.0.0", "pod-0"),
         ("10.0.0.1", "pod-1"),

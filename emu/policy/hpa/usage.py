@@ -52,19 +52,24 @@ def working_set(current_bytes: int, inactive_file_bytes: int) -> int:
     return max(0, current_bytes - inactive_file_bytes)
 
 
-def scraped(known: Points, new: Mapping[str, Point], resolution_s: float = RESOLUTION_S) -> Points:
+def scraped(
+    known: Points,
+    new: Mapping[str, Point],
+    resolution_s: float = RESOLUTION_S,
+    fresh_least_s: float = FRESH_LEAST_S,
+) -> Points:
     """With a new scrape; a container that is not in it is forgotten."""
     before = {}
     for name, point in new.items():
-        first = _before(known, name, point, resolution_s)
+        first = _before(known, name, point, fresh_least_s, resolution_s)
         if first is not None:
             before[name] = first
     return Points(dict(new), before)
 
 
-def _before(known: Points, name: str, point: Point, resolution_s: float) -> Point | None:
+def _before(known: Points, name: str, point: Point, fresh_least_s: float, resolution_s: float) -> Point | None:
     age_s = point.at_s - point.started_s
-    if FRESH_LEAST_S <= age_s < resolution_s:
+    if fresh_least_s <= age_s < resolution_s:
         return Point(point.started_s, point.started_s, 0, point.working_set_bytes)
     last = known.last.get(name)
     if last is None or not point.started_s < last.at_s:  # it is new, or it has restarted

@@ -47,6 +47,7 @@ from emu.record.events.run import (
     RunFailed,
 )
 from emu.record.events.serving import (
+    MetricRead,
     PodLoad,
     PodScaled,
     RequestsEnded,
@@ -88,6 +89,7 @@ __all__ = [
     "MemoryEventsRose",
     "MemoryPrefetched",
     "MemoryReclaimed",
+    "MetricRead",
     "Note",
     "OfCgroup",
     "OfContainer",

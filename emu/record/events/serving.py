@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from emu.messages import REQUESTS_ENDED, REQUESTS_WAITED
@@ -69,7 +69,8 @@ class PodScaled(OfPod):
 @dataclass(frozen=True, kw_only=True)
 class ScaleDecided(Event):
     """The autoscaler decided how many pods there are to be, or time or readiness changed what it makes of that. The
-    fields from `metric` to `excess_burst_capacity` are the decision's; None where none was made then.
+    fields from `metric` to `excess_burst_capacity` are the decision's; None where none was made then. Those from
+    `stable` on are of Knative's own autoscaler, those from `autoscaler` on of a HorizontalPodAutoscaler.
     """
 
     kind: ClassVar[str] = "scale-decided"
@@ -90,7 +91,9 @@ class ScaleDecided(Event):
     why: str = ""
     """The decision in a sentence; times in it count from the run's beginning."""
     metric: str = ""
-    """`concurrency` or `rps`; empty where no decision was made then."""
+    """`concurrency`, `rps`, `cpu` or `memory`; empty where no decision was made then. Of several metrics the one that
+    decided.
+    """
     stable: float | None = None
     panic: float | None = None
     """The metric over the stable and the panic window."""
@@ -110,6 +113,40 @@ class ScaleDecided(Event):
     excess_burst_capacity: int | None = None
     waiting: int = 0
     """Requests that waited in the activator then."""
+    autoscaler: str = "kpa"
+    """`kpa` or `hpa`."""
+    unit: str = ""
+    """Of `value` and `target`: `%` of the requests, or `cores` or `bytes` in a pod."""
+    value: float | None = None
+    """The metric; None where it could not be read."""
+    able: str = ""
+    """The reason of the condition AbleToScale: `ReadyForNewScale`, or how it was stabilized."""
+    limit: str = ""
+    """The reason of the condition ScalingLimited, where a bound or a policy cut the number."""
+    proposals: list[tuple[float, int]] = field(default_factory=list)
+    """What stabilization went by: CLOCK_MONOTONIC second and number of pods of each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRead(Event):
+    """A HorizontalPodAutoscaler read one of its metrics in a sync; its `scale-decided` has the same `t`."""
+
+    kind: ClassVar[str] = "metric-read"
+    revision: str
+    name: str
+    """`cpu` or `memory`."""
+    container: str = ""
+    """The only one that counts."""
+    unit: str = ""
+    """As in `scale-decided`."""
+    target: float | None = None
+    value: float | None = None
+    """None: it could not be read."""
+    proposed: int | None = None
+    """How many pods it asks for."""
+    why: str = ""
+    samples: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    """By pod: its usage in cores or bytes, the CLOCK_MONOTONIC second of the sample, over how many seconds it is."""
 
 
 @dataclass(frozen=True, kw_only=True)

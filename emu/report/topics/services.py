@@ -9,6 +9,7 @@ from emu.record.events import POD_LABEL
 from emu.report.entry import Entry
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
 from emu.report.topics.topic import Column, Figures, Listing, Topic
+from emu.report.why_hpa import CLASS as HPA
 from emu.report.words import count, metric_name
 from emu.study.measures import Window
 from emu.study.model.instances import PodEvent
@@ -17,8 +18,6 @@ from emu.study.model.study import Study
 from emu.study.pods import requests_known_by_pod
 from emu.units import format_seconds, often
 
-CLASS = "kpa"
-"""kpa.autoscaling.knative.dev: the only class whose pods a run makes."""
 _STATES: tuple[tuple[State, str], ...] = (
     ("ready", "var(--ok)"),
     ("starting", "var(--event-high)"),
@@ -49,12 +48,14 @@ def _figures(study: Study, service: Service) -> Figures:
     asked = [request for request in study.requests or [] if request.pod in mine]
     lines = [line for line in study.timelines.values() if line.label == POD_LABEL and line.owner.pod in mine]
     return {
-        "class": CLASS,
+        "class": service.scaled_by,
         "metric": made[-1].metric if made else None,
         "target": made[-1].target if made else None,
+        "unit": (made[-1].unit or None) if made else None,
         "pods_ready_max": max((states["ready"] for states in steps), default=0),
         "pods_desired_max": max(pods for _, pods in wanted),
         "pods_final": wanted[-1][1],
+        "first_scale_up_s": next((one.t for one in service.decisions if one.pods > one.before), None),
         "pods_started": sum(pod.placed_s is not None for pod in service.pods),
         "pods_pending_max": max((states["pending"] for states in steps), default=0),
         "pending_s": sum(pod.pending_s(study.duration_s) for pod in service.pods),
@@ -152,7 +153,8 @@ def panels(canvas: Canvas, study: Study) -> None:
     for service in _scaled(study):
         name = service.name if len(by_service(study.services)[service.name]) == 1 else service.revision
         _pods(canvas, service, name)
-        _metric(canvas, service, name)
+        draw = _readings if service.scaled_by == HPA else _metric
+        draw(canvas, service, name)
 
 
 def _scaled(study: Study) -> list[Service]:
@@ -221,6 +223,31 @@ def _metric(canvas: Canvas, service: Service, name: str) -> None:
             y=[number for _, number in waiting], mode="lines",
             line={"width": 1, "shape": "hv", "color": "var(--server-error)"},
             hovertemplate="waiting: %{y:,d}<extra></extra>", meta={"kind": "waiting"},
+        )  # fmt: skip
+
+
+def _readings(canvas: Canvas, service: Service, called: str) -> None:
+    """Each metric of a HorizontalPodAutoscaler at its syncs, against its target; a point for each pod's sample."""
+    for name, container in dict.fromkeys((one.name, one.container) for one in service.metrics):
+        mine = [one for one in service.metrics if (one.name, one.container) == (name, container)]
+        unit, target = mine[0].unit, mine[0].target or 0.0
+        scale, shown = {"bytes": (2.0**20, "MiB"), "cores": (1e-3, "m"), "%": (1.0, "% of the requests")}[unit]
+        points = [(one.t, one.value / scale) for one in mine if one.value is not None]
+        top = max([target / scale, *(value for _, value in points)])
+        whose = f" of {safe(container)}" if container else ""
+        title = f"<b>{safe(name)}{whose} of a pod of {safe(called)}</b>, {shown}, at each sync, and its target"
+        panel = canvas.panel(title, 92, range=[0, top * 1.2 or 1], nticks=4, tickformat=",~g")
+        if points:
+            canvas.trace(
+                panel, SCALING_LEGEND, name=f"{name} at a sync", x=[round(t, 6) for t, _ in points],
+                y=[round(value, 6) for _, value in points], mode="lines+markers",
+                line={"width": 1.3, "shape": "hv", "color": "var(--traffic)"}, marker={"size": 5},
+                hovertemplate=f"{name}: %{{y:,.4~r}} {shown}<extra></extra>", meta={"kind": "metric", "of": name},
+            )  # fmt: skip
+        canvas.trace(
+            panel, SCALING_LEGEND, name="target", x=[round(mine[0].t, 6), canvas.end_s], y=[target / scale] * 2,
+            mode="lines", line={"width": 1, "color": "var(--limit)", "dash": "dash"},
+            hovertemplate=f"target: %{{y:,.4~r}} {shown}<extra></extra>", meta={"kind": "metric", "of": "target"},
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from emu.record.events import ScaleDecided
+from emu.record.events import MetricRead, ScaleDecided
 
 State = Literal["pending", "starting", "ready", "not ready", "terminating"]
 
@@ -85,6 +85,17 @@ class Service:
     waits: tuple[Wait, ...] = ()
     most_in_pod: int | None = None
     """The most requests that were under way at once in one pod; None where that is not on record."""
+    metrics: tuple[MetricRead, ...] = ()
+    """What a HorizontalPodAutoscaler read at its syncs, in order of time, as seconds since the run began."""
+
+    @property
+    def scaled_by(self) -> str:
+        """`kpa` or `hpa`."""
+        return self.decisions[0].autoscaler if self.decisions else "kpa"
+
+    def read_at(self, t: float) -> list[MetricRead]:
+        """What the sync at that time read."""
+        return [one for one in self.metrics if one.t == t]
 
     @property
     def made(self) -> list[ScaleDecided]:

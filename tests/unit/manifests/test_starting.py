@@ -13,7 +13,7 @@ from emu.manifests.documents import read_manifests
 from emu.manifests.starting import scenario_of
 from emu.policy.autoscaling.settings import ClusterConfig, Settings, settings_for
 from emu.scenario.reading import read_scenario
-from emu.serving.revision import rule_of
+from emu.serving.kpa import rule_of
 from emu.spec import ScenarioSpec
 
 KEPT = Path(__file__).parents[2] / "fixtures" / "manifests"

@@ -15,6 +15,7 @@ from emu.record.events import (
     SCALE_DOWN,
     Event,
     EventLog,
+    MetricRead,
     PodLoad,
     RequestsHeld,
     RequestsWaited,
@@ -163,9 +164,11 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
         "class": "kpa",
         "metric": "concurrency",
         "target": 2.0,
+        "unit": None,
         "pods_ready_max": 2,
         "pods_desired_max": 2,
         "pods_final": 1,
+        "first_scale_up_s": 2.0,
         "pods_started": 2,
         "pods_pending_max": 0,
         "pending_s": 0.0,
@@ -225,6 +228,35 @@ def test_the_picture_has_pods_and_the_metric(study: Study) -> None:
     assert max(drawn["ready"]) == 2 and max(drawn["terminating"]) == 1
     assert drawn["target"] == [2.0, 2.0]
     assert [(one["x0"], one["x1"]) for one in figure.layout["shapes"]] == [(2.0, 4.0), (0.0, 4.0), (6.0, 10.0)]
+
+
+def test_syncs_of_a_horizontal_pod_autoscaler_have_metric_and_samples(study: Study) -> None:
+    """In the lines, in the inputs of one sync, in the picture; times are since the run began."""
+    samples = {ONE: (0.2, BEGAN + 4.0, 15.0)}
+    study.services = services(
+        study,
+        [
+            ScaleDecided(t=BEGAN, revision="app-00001", before=1, pods=1, why="initial scale", autoscaler="hpa"),
+            MetricRead(t=BEGAN + 5.0, revision="app-00001", name="cpu", unit="%", target=80.0, value=160.0,
+                       proposed=2, why="2 = ceil(2 * 1 ready)", samples=samples),
+            ScaleDecided(t=BEGAN + 5.0, revision="app-00001", before=1, pods=2, ready=1, why="to 2", metric="cpu",
+                         unit="%", target=80.0, value=160.0, autoscaler="hpa", able="ReadyForNewScale",
+                         proposals=[(BEGAN + 5.0, 2)]),
+        ],
+    )  # fmt: skip
+    service = only(study)
+    lines = decision_lines(service)
+    assert lines[0].split() == ["AT", "PODS", "READY", "METRIC", "WHY"]
+    assert lines[2].split() == ["5.000", "s", "1", "to", "2", "1", "160", "%", "to", "2"]
+    text = "\n".join(lines_at(service, 6.0))
+    assert f"{ONE}: 200m, taken at 4.000 s, over 15.0 s" in text and "2 at 5.0 s" in text
+    canvas = Canvas(study.duration_s)
+    SERVICES.panels(canvas, study)
+    drawn = {trace["name"]: trace["y"] for trace in canvas.finish().data}
+    assert (drawn["cpu at a sync"], drawn["target"]) == ([160.0], [80.0, 80.0])
+    figures = SERVICES.figures(study)["services"]["app"]
+    assert (figures["class"], figures["unit"], figures["target"], figures["first_scale_up_s"]) == ("hpa", "%", 80, 5)
+    assert figures["decisions"] == {"count": 1, "changes": 1}
 
 
 def test_one_pod_at_most_has_no_panel_and_no_table(study: Study) -> None:
