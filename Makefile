@@ -50,13 +50,16 @@ $(2) || { [ -n "$(SECOND_TRY)" ] && echo "part $(1): failed; what failed is play
     && $(2) $(3) && echo "part $(1): passed at the second try" | tee -a build/tried/passed; }
 endef
 
+# The unit tests are among them: guests wait for much, and leave a processor to them.
+LONGEST_FIRST := test-kernel test-daemons test-scenarios-3 test-process test-unit test-scenarios-1 test-scenarios-2 \
+    test-scenarios-4 test-scenarios-5 test-engine test-faults test-sandbox test-browser
+
 test: export SECOND_TRY := yes
-test: lint test-unit ## Every test, on a real kernel with cgroup v2 and a real Docker engine
+test: lint ## Every test, on a real kernel with cgroup v2 and a real Docker engine
 	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 	@rm -rf build/tried && mkdir -p build/tried
 	@$(MAKE) --no-print-directory --keep-going --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
-	    $(ALSO) test-scenarios-1 test-scenarios-3 test-faults test-kernel test-process test-daemons test-scenarios-2 \
-	    test-sandbox test-browser
+	    $(ALSO) $(LONGEST_FIRST)
 	@cat build/tried/passed 2>/dev/null || true
 
 lint: $(STAMP) ## ruff and mypy
@@ -70,14 +73,16 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 
 # Each test of tests/kernel and tests/scenario has a mark that names its part; a part is played on this host if it
 # qualifies, else in a sandbox of its own.
-PARTS := kernel faults process daemons scenarios-1 scenarios-2 scenarios-3 footprint
+SCENARIOS := scenarios-1 scenarios-2 scenarios-3 scenarios-4 scenarios-5
+PARTS := kernel faults engine process daemons $(SCENARIOS) footprint
 
 test-kernel: ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else in the sandbox
-test-faults: ## Tests of what breaks: processes, the engine, the disk, the clock; in the same place
+test-faults: ## Tests of processes that are killed and runs that are interrupted, in the same place
+test-engine: ## Tests of an engine that goes away, a disk that is full and a clock that is set, in the same place
 test-process: ## Tests of pods without Docker, of scale to zero, and of the tutorial
 test-daemons: ## Tests of emu freezer and emu calibrate on real containers
 test-footprint: ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine
-test-scenarios: test-scenarios-1 test-scenarios-2 test-scenarios-3 ## Every built-in scenario as a test, in the same place
+test-scenarios: $(SCENARIOS:%=test-%) ## Every built-in scenario as a test, in the same place
 
 .PHONY: $(PARTS:%=test-%)
 $(PARTS:%=test-%): test-%: $(STAMP)

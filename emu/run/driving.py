@@ -236,9 +236,8 @@ class Driving:
                 turn(load.phase, load)
                 if load.waits:
                     load.look(facts)
-                for name, one in planned.items():
-                    if one.spec.stop_after is not None and load.has_run_for(one.spec.stop_after):
-                        workloads[name].begin_stop(hooks=True)
+                self._stop_due(planned, workloads, load)
+            self._stop_due(planned, workloads, load)  # between this run's last look and the load's end, too
             for name, one in planned.items():
                 self._note_not_stopped(name, one.spec.stop_after, load)
             settled = now() + spec.load.settle
@@ -246,6 +245,12 @@ class Driving:
                 turn("recording the settle time", load)
             self._screen.show(watch.moment("done", load))
             load.check()
+
+    @staticmethod
+    def _stop_due(planned: Mapping[str, PlannedPod], workloads: Mapping[str, Workload], load: RunLoad) -> None:
+        for name, one in planned.items():
+            if one.spec.stop_after is not None and load.has_run_for(one.spec.stop_after):
+                workloads[name].begin_stop(hooks=True)
 
     def _note_not_stopped(self, pod: str, after_s: float | None, load: RunLoad) -> None:
         """The load may end before its plan: a phase that waits for something, or that has sent its `count`."""

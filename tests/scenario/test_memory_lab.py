@@ -11,8 +11,9 @@ import pytest
 
 from emu.record.samples import read_samples
 from tests.scenario.support import Finished
+from tests.scenario.test_scenarios import part_of
 
-pytestmark = [pytest.mark.scenario, pytest.mark.part(name="scenarios-3")]
+pytestmark = pytest.mark.scenario
 EmuRun = Callable[..., Finished]
 PAGE = 4096
 DISK = re.compile(rb"^(\d+:\d+) .*?\brbytes=(\d+)", re.MULTILINE)
@@ -32,6 +33,7 @@ def _last(done: Finished, pod: str, file: str) -> bytes:
     return text
 
 
+@part_of("page-cache-curve")
 def test_a_curve_s_figures_are_the_kernel_s(emu_run: EmuRun) -> None:
     """page-cache-curve: over both reads of each pod, bytes equal io.stat to the byte and refaults memory.stat to the
     page; under a limit that saves nothing every page of the file was read twice.
@@ -52,6 +54,7 @@ def test_a_curve_s_figures_are_the_kernel_s(emu_run: EmuRun) -> None:
     assert "a second read of model came from disk again" in done.summary["verdict"]["headline"]
 
 
+@part_of("page-cache-owner")
 def test_the_owner_of_a_page_is_who_read_it_first(emu_run: EmuRun) -> None:
     """page-cache-owner: the first reader's memory.stat has the file, the second one's never does, and the pod of the
     first has it after its container's end.
@@ -69,6 +72,7 @@ def test_the_owner_of_a_page_is_who_read_it_first(emu_run: EmuRun) -> None:
     assert any("stayed charged to its pod" in one for one in done.summary["verdict"]["sentences"])
 
 
+@part_of("anon-limit")
 def test_swap_is_what_decides_how_long_it_lives(emu_run: EmuRun) -> None:
     """anon-limit: what is said of swap is what io.stat and memory.swap.current say."""
     done = emu_run("anon-limit")
@@ -81,6 +85,7 @@ def test_swap_is_what_decides_how_long_it_lives(emu_run: EmuRun) -> None:
     assert [kill["pod"] for kill in done.summary["oom_kills"]] == ["none", "little"]
 
 
+@part_of("memory-high")
 def test_memory_high_is_named(emu_run: EmuRun) -> None:
     """memory-high: nothing is called an OOM, and the words say what held both containers back."""
     done = emu_run("memory-high")

@@ -49,7 +49,7 @@ pod:
       startupProbe: {exec: {command: [sleep, "300"]}, timeoutSeconds: 1, periodSeconds: 2, failureThreshold: 2}
       lifecycle: {preStop: {httpGet: {port: 9999}}}
   terminationGracePeriodSeconds: 5
-  readyTimeout: 20s
+  readyTimeout: 1s
 load:
   settle: 1h
   phases: [{name: none, type: pause, duration: 1s}]
@@ -66,7 +66,10 @@ def each_kind(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Itera
     path.write_text(EACH_KIND, encoding="utf-8")
     with run_going(engine, str(path), folder / "run") as going:
         going.until("sending requests")
-        going.until_served(Work(unhealthy_for=None))  # once it is there, however slow the machine
+        for _ in eventually():  # however slow the machine
+            if any(one.ready for one in going.events(ContainerReady) if one.container == "queue-proxy"):
+                break
+        going.until_served(Work(unhealthy_for=None))
         for _ in eventually():
             if all_happened(going):
                 break
@@ -156,15 +159,15 @@ FROZEN = """
 name: frozen
 question: Does a frozen container live through its liveness probe, and does it still end in order?
 pod:
-  stopAfter: 20s
+  stopAfter: 15s
   terminationGracePeriodSeconds: 60
   app:
     startupProbe: {tcpSocket: {}, periodSeconds: 1, failureThreshold: 100}
-    livenessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, failureThreshold: 3, timeoutSeconds: 3}
+    livenessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, failureThreshold: 3, timeoutSeconds: 10}
     lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "pass"]}}}
 load:
   phases:
-    - {name: quiet, type: constant, rate: 1, duration: 25s}
+    - {name: quiet, type: constant, rate: 1, duration: 16s}
 """
 
 

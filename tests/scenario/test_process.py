@@ -30,8 +30,8 @@ pod:
   runtime: process
   backOff: {scale: 0.01}
   readyTimeout: 30s
-  stopAfter: 3s
-  terminationGracePeriodSeconds: 16
+  stopAfter: 2s
+  terminationGracePeriodSeconds: 14
   app:
     livenessProbe:
       exec: {command: [/usr/bin/python3, -c, "import socket; socket.create_connection(('127.0.0.1', 8080))"]}
@@ -41,7 +41,7 @@ pod:
       timeoutSeconds: 30
       periodSeconds: 1
       failureThreshold: 600
-    lifecycle: {preStop: {sleep: {seconds: 4}}}
+    lifecycle: {preStop: {sleep: {seconds: 9}}}
   sidecars:
     - {name: exits, command: [/usr/bin/python3, -c, "raise SystemExit(3)"]}
     - name: absent
@@ -53,7 +53,7 @@ pod:
     - {name: stubborn, command: [sleep, infinity]}
 load:
   phases:
-    - {name: traffic, type: constant, rate: 2, duration: 5s}
+    - {name: traffic, type: constant, rate: 2, duration: 3s}
 expect:
   requests.by_status.200: "== requests.sent"
   containers.exits.exits.0.exit_code: "== 3"
@@ -88,7 +88,6 @@ def left_behind() -> list[str]:
 @pytest.mark.parametrize(
     "words",
     [
-        ("queue-proxy-oom",),
         ("app-oom",),
         ("freezer", "pod.freezer.method=cgroup"),
     ],

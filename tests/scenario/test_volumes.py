@@ -10,7 +10,7 @@ from emu.record.events import ContainerStarted, PodStatus, read_events
 from emu.runtime.docker import Engine
 from tests.scenario.support import Finished, leftovers
 
-pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
 
 EmuRun = Callable[..., Finished]
 SHARED = """
@@ -70,8 +70,8 @@ pod:
   terminationGracePeriodSeconds: 30
 load:
   phases:
-    - {name: read, type: constant, rate: 1, duration: 15s, request: {do: {readFile: /cache/weights}}}
-  settle: 10s
+    - {name: read, type: constant, rate: 1, duration: 4s, request: {do: {readFile: /cache/weights}}}
+  settle: 1s
 expect:
   requests.by_status.200: ">= 1"
   containers.fetch.shmem_peak_bytes: ">= 40Mi"

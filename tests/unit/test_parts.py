@@ -23,9 +23,8 @@ sys.exit(pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", *sys.arg
 
 def makefile_parts() -> set[str]:
     """The parts that the Makefile has a target for."""
-    found = re.search(r"^PARTS := (.*)$", (TOP / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert found is not None
-    return set(found[1].split())
+    lists = dict(re.findall(r"^(PARTS|SCENARIOS) := (.*)$", (TOP / "Makefile").read_text("utf-8"), re.MULTILINE))
+    return set(lists["PARTS"].replace("$(SCENARIOS)", lists["SCENARIOS"]).split())
 
 
 @pytest.fixture(scope="module")
