@@ -152,7 +152,7 @@ class Engine(DockerImages):
         runner.join(timeout_s)
         timed_out = runner.is_alive()
         if timed_out:
-            self._end_execution(ident)
+            threading.Thread(target=self._end_execution, args=(ident, runner), daemon=True).start()
             runner.join(_EXEC_END_S)
         if failure and not timed_out:
             raise failure[0]
@@ -163,13 +163,20 @@ class Engine(DockerImages):
             raise EmuError(what, output.strip(), "give a program that is in the container's image")
         return Executed(code, output)
 
-    def _end_execution(self, ident: str) -> None:
-        """Kill what an exec started: Docker itself lets it run on."""
-        with suppress(EmuError, ProcessLookupError):
-            with asking("cannot end a command"):
-                state = self._api.exec_inspect(ident)
-            if state.get("Running") and state.get("Pid"):
-                os.kill(int(state["Pid"]), signal.SIGKILL)
+    def _end_execution(self, ident: str, runner: threading.Thread) -> None:
+        """Kill what an exec started: Docker itself lets it run on. On a busy machine it may only start after its time
+        is over, so this waits for it.
+        """
+        with suppress(EmuError):
+            while runner.is_alive():
+                with asking("cannot end a command"):
+                    state = self._api.exec_inspect(ident)
+                if state.get("Running") and state.get("Pid"):
+                    with suppress(ProcessLookupError):
+                        os.kill(int(state["Pid"]), signal.SIGKILL)
+                elif state.get("ExitCode") is not None:
+                    return  # it has ended; what it left has its output open
+                runner.join(_EXEC_LOOK_S)
 
     def _exit_code(self, ident: str) -> int | None:
         """The exit code of an exec whose output has ended; None where the engine never reported it."""

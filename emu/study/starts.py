@@ -80,7 +80,7 @@ def median_stages(starts: Sequence[Start]) -> dict[str, float]:
 
 
 def _spread(seconds: list[float]) -> dict[str, float | None]:
-    """Of times in order. With the least, which says most where there are few: what else the machine does adds to it."""
+    """Of times in order. The least says most where there are few: whatever else the machine does adds to it."""
     return {"min": seconds[0] * 1e3 if seconds else None, **spread(one * 1e3 for one in seconds)}
 
 
