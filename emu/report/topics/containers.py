@@ -10,7 +10,7 @@ from typing import Any
 
 from emu.messages import SANDBOX
 from emu.record.events import EVICTED, SCALE_DOWN
-from emu.report.describe import age_s, describe
+from emu.report.describe import age_s, describe, gone_as
 from emu.report.topics.memory import end_figures, last_alive, memory_figures, swap_event_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Part, Topic, View, pod_section
 from emu.report.words import listed, moment
@@ -57,7 +57,7 @@ def container_figures(study: Study, name: str) -> dict[str, Any]:
         **_described(study, name),
         "events": _events(study, name),
         "age_s": age_s(study, name),
-        "ready": None if newest is None else bool(newest.ready) and (newest.exited_s is None or newest.asked),
+        "ready": None if newest is None else _is_ready(newest),
         "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
         "startup_s": startup_s(study, [name]),
         "memory_limit_bytes": newest.memory_max if newest else None,
@@ -154,6 +154,12 @@ def _reason(entry: Instance) -> str | None:
     scaled = entry.stop is not None and entry.stop.why == SCALE_DOWN
     why = _why(entry.stop) if entry.stop is not None and scaled else "ended by the run"
     return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
+
+
+def _is_ready(newest: Instance) -> bool:
+    """It was so when the run ended it; one that is gone with its pod is not."""
+    alive = newest.exited_s is None or (newest.asked and gone_as(newest) is None)
+    return bool(newest.ready) and alive
 
 
 def _why(stop: Stop) -> str:
