@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from emu.messages import APP, QUEUE_PROXY
@@ -17,10 +19,14 @@ from emu.study.model.instances import container_of
 from emu.study.model.requests import OK, InFlight, Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
+from emu.study.pods import lanes, workload, workloads
+from emu.study.requests import count_in_flight
 from emu.units import format_seconds
 
 MOST_REQUESTS = 4000
 """Up to here each request has its dot."""
+MOST_PARTS = 6
+"""So many pods of a workload that are there at once have panels of their requests."""
 STATUS = (
     ("2xx", "2xx", "var(--ok)", "circle"),
     ("3xx", "3xx", "var(--redirect)", "square"),
@@ -34,24 +40,91 @@ Dot = tuple[float, float, Request]
 """When a request ended, its latency in ms, and itself."""
 
 
+@dataclass(frozen=True)
+class _Traffic:
+    """Requests that share panels."""
+
+    requests: list[Request]
+    curve: InFlight
+    known: dict[str, Any]
+    """`latency_ms_by_outcome` of those that were answered with success; empty where no figures are of just these."""
+    whose: str = ""
+    """Ends the titles; empty where all requests are meant."""
+    part: bool = False
+    """Of one pod of several: its panels are small."""
+
+
 def request_panels(canvas: Canvas, study: Study, summary: dict[str, Any]) -> None:
-    """Requests in flight, rate and status, latency."""
+    """Requests in flight, rate and status, latency: of each workload by itself, and below that of each of its
+    pods.
+    """
     if not study.requests:
         said = "No requests were recorded" if study.requests is None else "No requests were sent"
         canvas.missing(f"{said}, so there is no traffic to draw.")
         return
-    if study.in_flight.t:
-        _in_flight(canvas, study.in_flight)
-    _rate(canvas, study.requests)
-    _latency(canvas, study.requests, _success(summary))
+    for traffic in _each(canvas, study, summary):
+        if traffic.curve.t:
+            _in_flight(canvas, traffic)
+        if not traffic.part:
+            _rate(canvas, traffic)
+        _latency(canvas, traffic)
 
 
-def _in_flight(canvas: Canvas, curve: InFlight) -> None:
+def _each(canvas: Canvas, study: Study, summary: dict[str, Any]) -> Iterator[_Traffic]:
+    requests = study.requests or []
+    if not study.in_flight_by_pod:
+        yield _Traffic(requests, study.in_flight, _success(summary))
+        return
+    asked = _by_workload(study, requests)
+    for load, mine in asked.items():
+        pods = [one for one in workloads(study).get(load, []) if one in study.in_flight_by_pod]
+        if len(asked) == 1:
+            yield _Traffic(mine, study.in_flight, _success(summary))
+        else:
+            known = _success(summary["pods"].get(pods[0]) or {}) if len(pods) == 1 else {}
+            yield _Traffic(
+                mine, count_in_flight(mine), known, f" to {safe(load)}" if load else " that reached no pod"
+            )
+        yield from _parts(canvas, study, summary, pods)
+
+
+def _by_workload(study: Study, requests: list[Request]) -> dict[str, list[Request]]:
+    """What each was asked, in the order of the pods; one that reached no pod was asked of whom its phase asks."""
+    found: dict[str, list[Request]] = {load: [] for load in workloads(study)}
+    asked = {phase.name: phase.pod for phase in study.phases}
+    alone = next(iter(found)) if len(found) == 1 else ""
+    for request in requests:
+        load = workload(request.pod) if request.pod else asked.get(request.phase) or alone
+        found.setdefault(load if load in found else alone, []).append(request)
+    return {load: mine for load, mine in found.items() if mine}
+
+
+def _parts(canvas: Canvas, study: Study, summary: dict[str, Any], pods: list[str]) -> Iterator[_Traffic]:
+    """Of each pod of a workload that has several."""
+    mine = [lane for lane in lanes(study) if set(lane.pods) & set(pods)]
+    if len(mine) < 2:
+        return
+    if len(mine) > MOST_PARTS:
+        canvas.missing(
+            f"Of the requests to up to {len(mine)} pods at a time those to {MOST_PARTS} are drawn by themselves; "
+            "summary.json has the figures of each."
+        )
+    for lane in mine[:MOST_PARTS]:
+        requests = [one for one in study.requests or [] if one.pod in lane.pods]
+        known = _success(summary["pods"].get(lane.pods[0]) or {}) if len(lane.pods) == 1 else {}
+        curve = count_in_flight(requests, in_pod=True)
+        yield _Traffic(requests, curve, known, f" to pod {safe(lane.name)}", part=True)
+
+
+def _in_flight(canvas: Canvas, traffic: _Traffic) -> None:
+    curve = traffic.curve
     rows = keep_peaks(curve.t, [curve.n], canvas.bucket_s, MOST_POINTS)
     peak = max(curve.n)
-    ticks: dict[str, Any] = {"dtick": 1} if peak <= 4 else {"nticks": 4}
+    few = 3 if traffic.part else 4
+    ticks: dict[str, Any] = {"dtick": 1} if peak <= few else {"nticks": few}
     axis = {"range": [0, max(1, peak) * 1.14], "tickformat": ",d", **ticks}
-    panel = canvas.panel(f"<b>requests in flight</b> · at most {peak:,}", 84, **axis)
+    title = f"<b>requests in flight</b>{traffic.whose} · at most {peak:,}"
+    panel = canvas.panel(title, 50 if traffic.part else 84, **axis)
     canvas.trace(
         panel, name="in flight", x=[*(round(curve.t[row], 6) for row in rows), canvas.end_s],
         y=[*(curve.n[row] for row in rows), curve.n[-1]], mode="lines", fill="tozeroy",
@@ -60,8 +133,9 @@ def _in_flight(canvas: Canvas, curve: InFlight) -> None:
     )  # fmt: skip
 
 
-def _rate(canvas: Canvas, requests: list[Request]) -> None:
+def _rate(canvas: Canvas, traffic: _Traffic) -> None:
     """Ends by kind as stacked bars, and what was sent as a line."""
+    requests = traffic.requests
     step = nice_step(canvas.end_s / 150)
     count = math.ceil(canvas.end_s / step)
     ended: dict[str, list[int]] = defaultdict(lambda: [0] * count)
@@ -70,7 +144,7 @@ def _rate(canvas: Canvas, requests: list[Request]) -> None:
         sent[_bucket(request.sent_s, step, count)] += 1
         ended[_kind(request)][_bucket(_end(request, canvas.end_s), step, count)] += 1
     top = max([sum(column) for column in zip(*ended.values(), strict=True)] + sent) / step
-    title = f"<b>requests per second</b> by status, in steps of {_plain(step)}"
+    title = f"<b>requests per second</b>{traffic.whose} by status, in steps of {_plain(step)}"
     axis = {"range": [0, top * 1.14], "nticks": 4, "ticksuffix": "/s", "tickformat": ",~g"}
     panel = canvas.panel(title, 110, **axis)
     middle = [round((i + 0.5) * step, 6) for i in range(count)]
@@ -99,15 +173,18 @@ def _bar(kind: str, colour: str, counts: list[int]) -> dict[str, Any]:
     return {"color": colour, "line": outline, "pattern": {**hatch, "fillmode": "overlay"}}
 
 
-def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> None:
+def _latency(canvas: Canvas, traffic: _Traffic) -> None:
     """A dot a request, where it ended: what broke off together stands together, under what broke it."""
+    requests, known = traffic.requests, traffic.known
     dots: dict[str, list[Dot]] = defaultdict(list)
     for request in requests:
         end = _end(request, canvas.end_s)
         dots[_kind(request)].append((end, max(end - request.begin_s, 1e-6) * 1e3, request))
-    title = f"<b>latency</b>, a dot for each request where it ended{_percentiles(known)}"
-    axis = _log_axis([value for column in dots.values() for _, value, _ in column])
-    panel = canvas.panel(title, 130, **axis)
+    whose = f" of requests{traffic.whose}" if traffic.whose else ""
+    dot = "" if traffic.part else ", a dot for each request where it ended"
+    title = f"<b>latency</b>{whose}{dot}{_percentiles(known)}"
+    axis = _log_axis([value for column in dots.values() for _, value, _ in column], few=traffic.part)
+    panel = canvas.panel(title, 70 if traffic.part else 130, **axis)
     drawn = 0
     for kind, name, colour, symbol in STATUS:
         shown = _shown(sorted(dots[kind], key=lambda dot: dot[0]), canvas, len(requests))
@@ -124,7 +201,7 @@ def _latency(canvas: Canvas, requests: list[Request], known: dict[str, Any]) -> 
         )  # fmt: skip
         canvas.figure.data[-1]["showlegend"] = False  # the bars have the name
     if drawn < len(requests):
-        canvas.reduced("requests", drawn, len(requests))
+        canvas.reduced(f"requests{traffic.whose}", drawn, len(requests))
 
 
 def _kind(request: Request) -> str:
@@ -148,11 +225,13 @@ def _shown(dots: list[Dot], canvas: Canvas, requests: int) -> list[Dot]:
     return [dots[row] for row in rows]
 
 
-def _log_axis(values_ms: list[float]) -> dict[str, Any]:
-    """From the smallest to the largest, at least one power of ten; ticks at those, and at 2 and 5 where few fit."""
+def _log_axis(values_ms: list[float], *, few: bool = False) -> dict[str, Any]:
+    """From the smallest to the largest, at least one power of ten; ticks at those, and at 2 and 5 where few powers
+    fit, unless there is room for `few` ticks.
+    """
     low, high = (math.log10(max(value, 1e-2)) for value in (min(values_ms), max(values_ms)))
     low, high = min(low, high - 1) - 0.15, high + 0.2
-    factors = (1, 2, 5) if high - low < 1.7 else (1,)
+    factors = (1, 2, 5) if high - low < 1.7 and not few else (1,)
     every = [factor * 10.0**power for power in range(-3, 8) for factor in factors]
     ticks = [value for value in every if low <= math.log10(value) <= high]
     names = [format_seconds(value / 1e3).replace(".0 ", " ") for value in ticks]
@@ -185,7 +264,7 @@ def _plain(step: float) -> str:
 
 
 def cpu_panel(canvas: Canvas, study: Study) -> None:
-    """How many processors each container, and the pod, kept busy."""
+    """How many processors each container, and the pod or all pods together, kept busy."""
     interval = study.recorder.interval_s if study.recorder else 0.05
     step = nice_step(max(canvas.end_s / 300, 2 * interval))
     used: dict[str, list[float]] = {}
@@ -204,13 +283,14 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
     panel = canvas.panel(title, 90, range=[0, top * 1.14], nticks=4, tickformat=",~g")
     for name, values in used.items():
         kind = container_of(name)
+        label = "all pods" if name == POD_LABEL and len(study.pods) > 1 else safe(name)
         colour = f"var(--cpu-{kind if kind in (QUEUE_PROXY, APP, POD_LABEL) else 'other'})"
         look = {"width": 1.0 if name == POD_LABEL else 1.7, "shape": "hv", "color": colour}
         canvas.trace(
-            panel, CPU_LEGEND, name=safe(name), x=[round(i * step, 6) for i in range(len(values) + 1)],
+            panel, CPU_LEGEND, name=label, x=[round(i * step, 6) for i in range(len(values) + 1)],
             y=[round(value, 6) for value in [*values, values[-1]]], mode="lines", meta={"kind": "cpu", "of": name},
             line={**look, "dash": "dot" if name == POD_LABEL else "solid"},
-            hovertemplate=f"{safe(name)}: %{{y:,.3~r}} processors<extra></extra>",
+            hovertemplate=f"{label}: %{{y:,.3~r}} processors<extra></extra>",
         )  # fmt: skip
 
 
@@ -218,7 +298,7 @@ def cpu_panel(canvas: Canvas, study: Study) -> None:
 
 
 def io_panel(canvas: Canvas, study: Study) -> None:
-    """Bytes per second to and from disk and swap, all of the pod together."""
+    """Bytes per second to and from disk and swap, all of the pod or of all pods together."""
     lines = _io_lines(study)
     if not lines:
         if study.timelines:
@@ -231,7 +311,8 @@ def io_panel(canvas: Canvas, study: Study) -> None:
         canvas.missing("No byte went to or from a disk or a swap device: there is no io to draw.")
         return
     scale = ByteScale.over(max(values) for values in moved.values())
-    title = f"<b>io</b> of the pod with disk and swap · means over {_plain(step)}"
+    whose = "the pod" if len(study.pods) < 2 else "all pods"
+    title = f"<b>io</b> of {whose} with disk and swap · means over {_plain(step)}"
     panel = canvas.panel(title, 110, **scale.axis(4, "/s"))
     for name, values in sorted(moved.items()):
         look = {"color": f"var(--io-{name.replace(' ', '-')})", "dash": "solid" if "read" in name else "dot"}

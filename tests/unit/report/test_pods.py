@@ -78,6 +78,19 @@ def test_figures_of_a_revision_are_over_its_pods(tmp_path: Path) -> None:
     assert (summary["pods"][REPLICAS[0]]["status"], summary["pods"][REPLICAS[0]]["age_s"]) == ("ScaledToZero", None)
 
 
+def test_each_workload_has_its_own_panels_of_requests(tmp_path: Path) -> None:
+    """Those to one pod are not drawn with those to another; where it is not known who got which, all are together."""
+    titles = _panels(_study("neighbours", tmp_path))
+    for pod in (POD_NAME, "bystander"):
+        for panel in ("requests in flight to", "requests per second to", "latency of requests to"):
+            assert len([one for one in titles if one.startswith(f"{panel} {pod}")]) == 1
+    older = [one for one in _panels(_study("replicas", tmp_path)) if "request" in one or "latency" in one]
+    assert [one.split(" ·")[0] for one in older] == [
+        "requests in flight", "requests per second by status, in steps of 50 ms",
+        "latency, a dot for each request where it ended",
+    ]  # fmt: skip
+
+
 def test_a_pod_that_is_gone_while_others_stay_was_scaled_down(tmp_path: Path) -> None:
     """kubectl lists it no more; emu's word says that its service was not scaled to zero, in every place."""
     run = fake_runs.replicas(tmp_path / "run")
@@ -118,7 +131,7 @@ def test_the_terminal_lists_pods_as_kubectl_does(tmp_path: Path) -> None:
     rows = _shown(study, summarize(study))
     assert [row[1:4] for row in rows if row[:1] == [REPLICAS[0]]] == [["0/0", "ScaledToZero", "0"]]
     assert [row[1:4] for row in rows if row[:1] == [REPLICAS[1]]] == [["2/2", "Running", "1"]]
-    assert sum(row[:2] == ["app", "yes"] for row in rows) == 3
+    assert [row[1] for row in rows if row[:1] == ["app"] and row[1] in ("yes", "no")] == ["no", "yes", "yes"]
 
 
 def test_the_pages_peaks_have_a_row_for_the_pods_of_each_workload(tmp_path: Path) -> None:
