@@ -315,12 +315,22 @@ def _journal(study: Study, summary: dict[str, Any]) -> Iterator[str]:
 
 
 def _export(study: Study, counted: Recount) -> Iterator[str]:
-    """kperf's table of scaling: the first bytes of all answers, from when their requests were sent."""
-    [row] = csv.DictReader(io.StringIO(scaling_csv(study)))
-    waits = [one["first_byte"] - began(one) for one in counted.requests if one["first_byte"] is not None]
-    for name, value in (("min", min(waits, default=None)), ("max", max(waits, default=None))):
-        shown = row[f"svc_latency_{name}"]
-        yield from _differ(f"export {name}", float(shown) if shown else None, _rounded(value))
+    """kperf's table of scaling: the first bytes of all answers, from when their requests were sent; of each service
+    where there are several.
+    """
+    rows, pods = list(csv.DictReader(io.StringIO(scaling_csv(study)))), pods_of(counted)
+    for row in rows:
+        mine = [one for one in counted.requests if len(rows) == 1 or _is_of(row["svc_name"], pods.get(one["id"]))]
+        waits = [one["first_byte"] - began(one) for one in mine if one["first_byte"] is not None]
+        for name, value in (("min", min(waits, default=None)), ("max", max(waits, default=None))):
+            shown = row[f"svc_latency_{name}"]
+            where = f"export {row['svc_name']} {name}"
+            yield from _differ(where, float(shown) if shown else None, _rounded(value))
+
+
+def _is_of(service: str, pod: str | None) -> bool:
+    load = workload(pod or "")
+    return service in (load, load.rpartition("-")[0])
 
 
 def _rounded(value: float | None) -> float | None:

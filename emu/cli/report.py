@@ -205,10 +205,12 @@ def report(run: str | None, out: Path | None) -> None:
     help="creation: stages from the pod's creation to ready (kperf service measure); scaling: how long requests "
     "waited for their first byte (kperf service scale).",
 )
+@click.option("--service", help="Of one service alone.  [default: a row for each]")
+@click.option("--pod", help="Of one pod alone, by its name in `emu show`.")
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Where to write it.  [default: standard output]"
 )
-def export(run: str | None, form: str, table: str, out: Path | None) -> None:
+def export(run: str | None, form: str, table: str, service: str | None, pod: str | None, out: Path | None) -> None:
     """Export RUN in another tool's format. Default: the newest run.
 
     The columns and names are kperf's, with fractions of a second where kperf has whole seconds. A stage without a
@@ -218,9 +220,14 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
     Examples:
       emu export --to kperf-csv
       emu export queue-proxy-oom --to kperf-json --of scaling --out ksvc_scaling_time.json
+      emu export neighbours --to kperf-csv --of scaling --pod bystander
     """
     from emu.report import kperf
+    from emu.report.kperf_rows import Whose
     from emu.study.study import read_study
+
+    if service is not None and pod is not None:
+        raise EmuError("--service and --pod exclude each other", "a pod is of one service", "leave out --service")
 
     makers = {
         ("creation", "kperf-csv"): kperf.creation_csv,
@@ -230,7 +237,7 @@ def export(run: str | None, form: str, table: str, out: Path | None) -> None:
     }
     found = find_run(run)
     refuse_variants(found, "tables", f"emu export --to {form} --of {table}")
-    text = makers[(table, form)](read_study(found))
+    text = makers[(table, form)](read_study(found), Whose(service, pod))
     if out is None:
         output.echo(text, nl=False)
         return

@@ -11,16 +11,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
 
 from emu import __version__
 from emu.messages import APP, QUEUE_PROXY, SANDBOX
+from emu.report.kperf_rows import Row, Whose, rows
 from emu.study.measures import percentile
 from emu.study.model.study import Study
 
 NAMESPACE = "default"
+EACH = Whose()
 MEASURED = (
     ("configuration_ready", "AverageConfigurationDuration"),
     ("revision_ready", "AverageRevisionDuration"),
@@ -70,45 +72,51 @@ def _since(begin: float, moment: float | None) -> float | None:
     return None if moment is None else moment - begin
 
 
-def creation_csv(study: Study) -> str:
+def creation_csv(study: Study, whose: Whose = EACH) -> str:
     """`kperf service measure`: one row a service, seconds."""
     columns = [*(column for column, _ in MEASURED), "overall_ready"]
-    found = stages(study)
-    rows = [] if found is None else [[_name(study), NAMESPACE, *(_text(found[column], 3) for column in columns)]]
-    return _csv([["svc_name", "svc_namespace", *columns], *rows])
+    found = [(row.name, known) for row in rows(study, whose) if (known := stages(row.first)) is not None]
+    lines = [[name, NAMESPACE, *(_text(known[column], 3) for column in columns)] for name, known in found]
+    return _csv([["svc_name", "svc_namespace", *columns], *lines])
 
 
-def creation_json(study: Study) -> str:
+def creation_json(study: Study, whose: Whose = EACH) -> str:
     """`kperf service measure`: averages over the services, and what their overall time is like."""
-    found = stages(study)
-    overall = [] if found is None or found["overall_ready"] is None else [found["overall_ready"]]
-    result: dict[str, float | None] = {name: _rounded(found[column] if found else None) for column, name in MEASURED}
+    every = rows(study, whose)
+    found = [known for row in every if (known := stages(row.first)) is not None]
+    overall = [known["overall_ready"] for known in found if known["overall_ready"] is not None]
+    result: dict[str, float | None] = {name: _mean(known[column] for known in found) for column, name in MEASURED}
     result |= {"Total": _rounded(sum(overall) if overall else None)}
     for name, value in (("Average", fmean), ("Median", median), ("Min", min), ("Max", max)):
         result[name] = _rounded(value(overall) if overall else None)
     result |= {f"Percentile{percent}": _rounded(percentile(sorted(overall), percent / 100)) for percent in PERCENTS}
-    counts = {"Ready": len(overall), "NotReady": 1 - len(overall), "NotFound": 0, "Fail": 0}
+    counts = {"Ready": len(overall), "NotReady": len(every) - len(overall), "NotFound": 0, "Fail": 0}
     return _json({"Result": result, "Service": counts, "KnativeInfo": _knative_info()})
 
 
-def scaling_csv(study: Study) -> str:
+def scaling_csv(study: Study, whose: Whose = EACH) -> str:
     """`kperf service scale`: what its requests waited for their answer's first byte, whatever its status; seconds."""
-    latency = _latency(study)
     heads = [f"{kind}_latency_{name}" for kind in ("svc", "deployment") for name in _SCALED]
-    row = [_name(study), NAMESPACE, *(_text(latency[name], 6) for name in _SCALED), *[""] * len(_SCALED)]
-    return _csv([["svc_name", "svc_namespace", *heads], row])
+    lines = []
+    for row in rows(study, whose):
+        latency = _latency(row.study)
+        lines.append([row.name, NAMESPACE, *(_text(latency[name], 6) for name in _SCALED), *[""] * len(_SCALED)])
+    return _csv([["svc_name", "svc_namespace", *heads], *lines])
 
 
-def scaling_json(study: Study) -> str:
+def scaling_json(study: Study, whose: Whose = EACH) -> str:
     """`kperf service scale`, with the names as they are spelt there."""
-    latency = {("averge" if name == "avg" else name): _rounded(value) for name, value in _latency(study).items()}
-    measured = {
-        "ServiceName": _name(study),
+    return _json({"KnativeInfo": _knative_info(), "Measurment": [_measured(row) for row in rows(study, whose)]})
+
+
+def _measured(row: Row) -> dict[str, Any]:
+    latency = {("averge" if name == "avg" else name): _rounded(value) for name, value in _latency(row.study).items()}
+    return {
+        "ServiceName": row.name,
         "ServiceNamespace": NAMESPACE,
         "serviceLatency": latency,
         "deploymentLatency": dict.fromkeys(latency),
     }
-    return _json({"KnativeInfo": _knative_info(), "Measurment": [measured]})
 
 
 def _latency(study: Study) -> dict[str, float | None]:
@@ -119,10 +127,6 @@ def _latency(study: Study) -> dict[str, float | None]:
     return {**found, **{f"p{percent}": percentile(waits, percent / 100) for percent in (50, 90, 95, 99)}}
 
 
-def _name(study: Study) -> str:
-    return study.run_id or study.run.path.name
-
-
 def _knative_info() -> dict[str, str]:
     return {
         "ServingVersion": f"emu {__version__}", "EventingVersion": "", "IngressController": "", "IngressVersion": "",
@@ -131,6 +135,11 @@ def _knative_info() -> dict[str, str]:
 
 def _text(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _rounded(fmean(known)) if known else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from emu.cli.report import export
 from emu.errors import EmuError
 from emu.report import kperf
+from emu.report.kperf_rows import Whose
 from emu.report.summary import summarize
+from emu.study.pods import of_pods
 from emu.study.study import Study, read_study
 from tests import fake_runs
 from tests.fakes import FakeRun
@@ -114,6 +116,41 @@ def test_every_run_can_be_exported(name: str, tmp_path: Path) -> None:
         json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
 
 
+def test_each_service_has_a_row(tmp_path: Path) -> None:
+    """Its name says whose the figures are; they are those of the summary, by service or by pod."""
+    study = read_study(fake_runs.neighbours(tmp_path / "run"))
+    pods = summarize(study)["pods"]
+    for table in (kperf.creation_csv, kperf.scaling_csv):
+        assert [row["svc_name"] for row in csv.DictReader(io.StringIO(table(study)))] == list(pods)
+    for whose in (Whose(service="bystander"), Whose(pod="bystander")):
+        [row] = csv.DictReader(io.StringIO(kperf.scaling_csv(study, whose)))
+        most = pods["bystander"]["requests"]["first_byte_ms"]["max"]
+        assert float(row["svc_latency_max"]) == pytest.approx(most / 1e3, abs=1e-6)
+    assert json.loads(kperf.creation_json(study))["Service"]["Ready"] == len(pods)
+
+
+def test_a_name_that_the_run_does_not_have_is_an_error(tmp_path: Path) -> None:
+    """It says which there are; what is not known by pod cannot be exported by pod."""
+    study = read_study(fake_runs.neighbours(tmp_path / "run"))
+    for whose in (Whose(service="elsewhere"), Whose(pod="elsewhere")):
+        with pytest.raises(EmuError, match=r"no (service|pod) 'elsewhere'") as wrong:
+            kperf.scaling_csv(study, whose)
+        assert "bystander" in wrong.value.why
+    older = read_study(fake_runs.replicas(tmp_path / "older"))
+    with pytest.raises(EmuError, match="not known which requests went"):
+        kperf.scaling_csv(older, Whose(pod=older.pods[0].pod))
+
+
+def test_a_service_is_created_when_its_first_pod_is_ready(tmp_path: Path) -> None:
+    """Pods that come later are none of its creation."""
+    study = read_study(fake_runs.replicas(tmp_path / "run"))
+    first = of_pods(study, {study.pods[0].pod})
+    assert kperf.stages(first) is not None
+    assert [*csv.reader(io.StringIO(kperf.creation_csv(study)))][1][2:] == [
+        *csv.reader(io.StringIO(kperf.creation_csv(first)))
+    ][1][2:]
+
+
 def test_the_command(tmp_path: Path) -> None:
     """To standard output and nothing else there, or to a file; a place that cannot be written is an error."""
     golden(tmp_path / "run")
@@ -127,5 +164,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert call("--to", "kperf-csv") == CREATION
     assert call("--to", "kperf-csv", "--of", "scaling", "--out", str(tmp_path / "out.csv")) == ""
     assert (tmp_path / "out.csv").read_text() == SCALING
+    with pytest.raises(EmuError, match="exclude each other"):
+        call("--to", "kperf-csv", "--pod", "a", "--service", "b")
     with pytest.raises(EmuError, match="cannot write"):
         call("--to", "kperf-csv", "--out", str(tmp_path / "no" / "out.csv"))
