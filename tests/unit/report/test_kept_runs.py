@@ -19,9 +19,11 @@ from emu.machine import output
 from emu.record.rundir import RunDir
 from emu.report.finish import look, render
 from emu.report.journal import entries
+from emu.report.page.figures import run_figure
 from emu.report.page.render import render_html
 from emu.study.study import read_study
 from tests import fake_runs
+from tests.consistency import disagreements
 from tests.fakes import POD_NAME
 
 RUNS = Path(__file__).parents[2] / "fixtures" / "runs"
@@ -58,8 +60,10 @@ def _is_in(then: Any, now: Any, where: str) -> None:
 
 
 def test_there_is_one_of_each_kind() -> None:
-    """An OOM kill with a restart, a freezer, and a pod that is scaled to zero and comes back."""
-    assert KEPT == ["app-oom", "freezer", "scale-to-zero"]
+    """An OOM kill with a restart, a freezer, a pod that is scaled to zero and comes back; and of the format in which
+    the activator's choice is recorded, two pods of a service, of which one is scaled down.
+    """
+    assert KEPT == ["app-oom", "freezer", "replicas", "scale-to-zero"]
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -103,6 +107,23 @@ def test_a_run_reports_the_same_with_and_without_its_pods_name(name: str, tmp_pa
     run.events.write_text(events.replace(pod, ""))
     assert POD_NAME not in {owner.pod for owner in read_study(run).timelines}
     assert _nameless(_summary(run)) == _nameless(named)
+
+
+def test_a_kept_run_of_several_pods_knows_which_pod_got_each_request() -> None:
+    """All that was sent to the activator is some pod's, in the tables and in panels of its own."""
+    run = RunDir(RUNS / "replicas")
+    report = look(run)
+    assert report.study is not None
+    assert {one.reached for one in report.study.requests or []} == {"pod"}
+    pods = report.summary["pods"]
+    assert sum(pod["requests"]["sent"] for pod in pods.values()) == report.summary["requests"]["sent"]
+    assert sum(pod["cold_requests"] for pod in pods.values()) == report.summary["services"]["app"]["cold_requests"]
+    titles = [panel["label"] for panel in run_figure(report.study, report.summary).layout["meta"]["panels"]]
+    for pod in pods:
+        whose = f" to pod {pod.rpartition('-')[2]}"
+        assert len([title for title in titles if whose in title]) == 2
+    found = [one for one in disagreements(run) if " made again: " not in one]  # a later emu has more names
+    assert not found
 
 
 def _nameless(summary: Any) -> Any:
