@@ -99,8 +99,9 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
     type=click.Path(path_type=Path, allow_dash=True),
 )
 def init(files: tuple[Path, ...]) -> None:
-    """Print a scenario for a revision of Knative, or for what KServe makes of an InferenceService: its pods'
-    containers, limits and timeouts, its autoscaler's settings, and a load that makes it scale.
+    """Print a scenario for a revision of Knative, for what KServe makes of an InferenceService, or for a Deployment
+    with its HorizontalPodAutoscaler: its pods' containers, limits and timeouts, its autoscaler's settings, and a load
+    that makes it scale.
 
     The scenario is a starting point for you to change; its first lines say what is left out. The image is not run:
     emu's own app stands in. `emu run MANIFEST` runs the same scenario without printing it.

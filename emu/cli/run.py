@@ -71,7 +71,8 @@ def run(
 ) -> None:
     """Run SCENARIO (a file, or the name of a built-in one) and report what happened.
 
-    For a manifest (a Service of Knative, an InferenceService of KServe) it runs the scenario that `emu init` prints.
+    For a manifest (a Service of Knative, an InferenceService, a Deployment with its HorizontalPodAutoscaler) it runs
+    the scenario that `emu init` prints.
 
     Exits 0 if every expectation of the scenario was met, 1 if not, 2 for bad input or an unmet requirement, including
     one lost during the run (the engine goes away), 130 if interrupted. The record up to that point is kept and

@@ -1,4 +1,4 @@
-"""Manifests → a scenario for one revision: its pods' containers, what scales them, and a load that comes from its
+"""Manifests → a scenario for one workload: its pods' containers, what scales them, and a load that comes from its
 target. What the manifest asks for and the scenario leaves out is named in its first lines.
 """
 
@@ -16,50 +16,115 @@ from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SERVING, Document, Manifests
 from emu.manifests.explaining import cluster_of, explain
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec
-from emu.manifests.kserve.service import made_of
+from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.queueproxy import queue_proxy_resources
+from emu.manifests.starting_hpa import RESOURCES, knative_keys, spec_of, standard_keys
+from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_load import load_for
-from emu.manifests.starting_pod import autoscaling_of, pod_of
+from emu.manifests.starting_pod import Resources, autoscaling_of, pod_of, standard_pod_of
 from emu.manifests.yamltext import Lines, written
-from emu.policy.autoscaling.settings import GROUP, KPA, Settings, cluster_config, settings_for
+from emu.messages import QUEUE_PROXY
+from emu.policy.autoscaling.settings import GROUP, KPA, cluster_config, settings_for
+from emu.policy.hpa.knative import autoscaler as knative_autoscaler
+from emu.policy.hpa.knative import settings_of
+from emu.policy.hpa.spec import HpaSpec
+from emu.policy.quantity import parse_amount
+
+HPA = "hpa.autoscaling.knative.dev"
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The revision that the scenario is of."""
+    """What the scenario is of: a revision, or a Deployment."""
 
     title: str
     name: str
     spec: dict[str, Any]
-    annotations: dict[str, str]
+    annotations: dict[str, str] = field(default_factory=dict)
     init_containers: tuple[dict[str, Any], ...] = ()
     """What KServe's webhook puts into each pod."""
     sidecars: tuple[dict[str, Any], ...] = ()
     left_out: list[str] = field(default_factory=list)
+    deployment: bool = False
+    """Its pods have no queue-proxy."""
+    hpa: HpaSpec | None = None
+    """What scales a Deployment."""
+    replicas: int = 1
+    """How many pods a Deployment begins with."""
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """The autoscaler's keys, and a load for it."""
+
+    keys: Lines | None
+    phases: list[Lines]
+    several: bool
+    left_out: tuple[str, ...] = ()
 
 
 def scenario_of(manifests: Manifests) -> str:
-    """The text of a scenario file. EmuError where there is no one revision, or it is refused."""
+    """The text of a scenario file. EmuError where there is not one workload, or it is refused."""
     config = cluster_of(manifests.maps)
     chosen = _chosen(manifests, config)
+    serving = serving_container(chosen.spec)
+    if chosen.deployment:
+        pod = standard_pod_of(chosen.spec, serving)
+        scaling = _of_deployment(chosen, serving)
+    else:
+        sidecar = queue_proxy_resources(chosen.annotations, serving, config)
+        pod = pod_of(chosen.spec, serving, sidecar)
+        scaling = _of_revision(chosen, manifests, serving, sidecar)
+    pod.add_containers(chosen.init_containers, chosen.sidecars)
+    if scaling.keys is not None:
+        pod.keys["autoscaling"] = scaling.keys
+    scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, scaling)}
+    scenario["pod"] = pod.keys
+    scenario["load"] = {"phases": scaling.phases}
+    scenario["expect"] = {"pod.oom_kills": "== 0"}
+    left_out = [*chosen.left_out, *pod.left_out, *scaling.left_out]
+    return "\n".join([*_head(chosen, serving, left_out), *written(scenario)]) + "\n"
+
+
+def _of_revision(chosen: Chosen, manifests: Manifests, serving: Mapping[str, Any], sidecar: Resources) -> _Scaling:
     data = manifests.maps["config-autoscaler"].child("data") if "config-autoscaler" in manifests.maps else None
     cluster = cluster_config(data.plain() if data is not None else None)
     rule = settings_for(chosen.annotations, cluster, chosen.spec["containerConcurrency"])
-    scales = chosen.annotations.get(f"{GROUP}/class", cluster.autoscaler_class) == KPA
-    serving = serving_container(chosen.spec)
-    pod = pod_of(chosen.spec, serving, queue_proxy_resources(chosen.annotations, serving, config))
-    pod.add_containers(chosen.init_containers, chosen.sidecars)
-    if scales:
-        pod.keys["autoscaling"] = autoscaling_of(rule)
-    scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, rule, scales=scales)}
-    scenario["pod"] = pod.keys
-    scenario["load"] = {"phases": [load_for(rule, scales=scales)]}
-    scenario["expect"] = {"pod.oom_kills": "== 0"}
-    left_out = [*chosen.left_out, *pod.left_out]
-    if not scales:
-        left_out.append("the autoscaler of its class, so there is one pod")
-    return "\n".join([*_head(chosen, serving, left_out), *written(scenario)]) + "\n"
+    kind = chosen.annotations.get(f"{GROUP}/class", cluster.autoscaler_class)
+    if kind == HPA:
+        settings = settings_of(chosen.annotations, cluster)
+        if settings.target is None or settings.metric in RESOURCES:
+            spec = knative_autoscaler(settings)
+            proxy = {"name": QUEUE_PROXY, "resources": {"requests": _requests(sidecar)}}
+            phases = hpa_load(spec, [proxy, *chosen.spec["containers"]], _limit(serving))
+            return _Scaling(knative_keys(settings, rule.initial_scale), phases, spec.max_replicas != 1)
+        why = f"the metric {settings.metric}, which only an adapter has, so there is one pod"
+        return _Scaling(None, [load_for(rule, scales=False)], several=False, left_out=(why,))
+    if kind == KPA:
+        return _Scaling(autoscaling_of(rule), [load_for(rule, scales=True)], rule.max_scale != 1)
+    why = "the autoscaler of its class, so there is one pod"
+    return _Scaling(None, [load_for(rule, scales=False)], several=False, left_out=(why,))
+
+
+def _of_deployment(chosen: Chosen, serving: Mapping[str, Any]) -> _Scaling:
+    spec = chosen.hpa
+    if spec is None:
+        left_out = (f"{chosen.replicas - 1} more of the same pods",) if chosen.replicas > 1 else ()
+        phases = hpa_load(HpaSpec(1), chosen.spec["containers"], _limit(serving))
+        return _Scaling(None, phases, several=False, left_out=left_out)
+    keys = standard_keys(spec, chosen.replicas, str(serving.get("name", "")))
+    phases = hpa_load(spec, chosen.spec["containers"], _limit(serving))
+    return _Scaling(keys, phases, spec.max_replicas != 1)
+
+
+def _requests(sidecar: Resources) -> dict[str, str]:
+    return {resource: text for (resource, kind), (text, _) in sidecar.items() if kind == "request"}
+
+
+def _limit(serving: Mapping[str, Any]) -> int | None:
+    text = ((serving.get("resources") or {}).get("limits") or {}).get("memory")
+    return None if text is None else int(parse_amount(str(text)))
 
 
 def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
@@ -68,27 +133,62 @@ def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
     if len(documents) != 1:
         found = ", ".join(one.title for one in manifests.documents) or "none"
         raise EmuError(
-            "there is no one revision to make a scenario of",
-            "a scenario runs one revision: of a Service, Configuration or Revision of Knative, or of an "
-            f"InferenceService of KServe; the files have: {found}",
+            "there is no one workload to make a scenario of",
+            "a scenario runs one: a Service, Configuration or Revision of Knative, an InferenceService of KServe, or "
+            f"a Deployment with its HorizontalPodAutoscaler; the files have: {found}",
             "give the file with that one",
         )
     document = documents[0]
-    made = next(one for one in explain(manifests) if one.document == document)
-    if not made.accepted:
-        refusal = made.refusals[0]
+    scalers = _scalers_of(document, manifests)
+    refusals = [(one, made.refusals[0]) for made in explain(manifests) for one in (document, *scalers)
+                if made.document == one and not made.accepted]  # fmt: skip
+    for refused, refusal in refusals[:1]:
         line = refusal.words.split("\n")[0]
         raise EmuError(
-            f"{refusal.mark}: {refusal.by} refuses {document.title}", line, "see `emu explain`, and mend it"
+            f"{refusal.mark}: {refusal.by} refuses {refused.title}", line, "see `emu explain`, and mend it"
         )
     if document.group == KSERVE:
         return _of_kserve(document, manifests, config)
+    if document.kind == "Deployment":
+        return _of_kubernetes(document, scalers)
     return _of_knative(
         document.title, document.name, document.kind, decode(document.node, document.kind).value, config
     )
 
 
-_KINDS = {(KSERVE, "InferenceService"), *((SERVING, kind) for kind in ("Service", "Configuration", "Revision"))}
+_KINDS = {
+    (KSERVE, "InferenceService"),
+    ("apps", "Deployment"),
+    *((SERVING, kind) for kind in ("Service", "Configuration", "Revision")),
+}
+
+
+def _scalers_of(document: Document, manifests: Manifests) -> list[Document]:
+    """The HorizontalPodAutoscalers among the files that scale it."""
+    found = []
+    for one in manifests.documents:
+        if one.kind == "HorizontalPodAutoscaler":
+            target = decode(one.node, one.kind).value.get("spec", {}).get("scaleTargetRef", {})
+            if (target.get("kind"), target.get("name")) == (document.kind, document.name):
+                found.append(one)
+    return found
+
+
+def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
+    """A Deployment, with the autoscaler that is among the files."""
+    spec = decode(document.node, document.kind).value["spec"]
+    replicas = 1 if spec.get("replicas") is None else int(spec["replicas"])
+    pods = {"containers": [], **spec["template"]["spec"]}
+    if not scalers:
+        return Chosen(document.title, document.name, pods, deployment=True, replicas=replicas)
+    hpa, others = spec_of(decode(scalers[0].node, scalers[0].kind).value["spec"])
+    left_out = [f"metrics of type {kind}, which need an adapter" for kind in dict.fromkeys(others)]
+    if others and not hpa.metrics:
+        left_out.append("its HorizontalPodAutoscaler, so there is one pod")
+        return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True)
+    return Chosen(
+        document.title, document.name, pods, left_out=left_out, deployment=True, hpa=hpa, replicas=max(1, replicas)
+    )
 
 
 def _of_knative(title: str, name: str, kind: str, given: dict[str, Any], config: ClusterConfig) -> Chosen:
@@ -105,13 +205,10 @@ def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) 
     kserve = read_config(manifests.maps, config)
     workloads = made_of(document.node.plain(), kserve, runtimes_of(manifests)).workloads
     predictor = next(one for one in workloads if one.part == "predictor")
-    if predictor.mode != "Knative":
-        raise EmuError(
-            f"{document.node.mark}: {document.title} is in {predictor.mode} mode, so there is no revision to run",
-            "its pods have no queue-proxy, and a HorizontalPodAutoscaler or KEDA scales them; emu runs neither yet",
-            "see `emu explain` for what becomes of it; a scenario with `pods:` runs plain pods",
-        )
-    chosen = _of_knative(document.title, document.name, "Service", predictor.object, config)
+    if predictor.mode == "Knative":
+        chosen = _of_knative(document.title, document.name, "Service", predictor.object, config)
+    else:
+        chosen = _of_standard(document, predictor)
     others = [f"the {one.part}" for one in workloads if one is not predictor]
     return replace(
         chosen,
@@ -121,13 +218,26 @@ def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) 
     )
 
 
+def _of_standard(document: Document, predictor: Workload) -> Chosen:
+    """The Deployment that KServe makes, and what scales that."""
+    spec = predictor.object["spec"]
+    left_out = []
+    if predictor.hpa is None and predictor.scaled_by is not None:
+        left_out.append("KEDA's ScaledObject, so there is one pod")
+    replicas = int(spec.get("replicas") or 1)
+    pods = spec["template"]["spec"]
+    return Chosen(
+        document.title, document.name, pods, left_out=left_out, deployment=True, hpa=predictor.hpa, replicas=replicas
+    )
+
+
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")[:40] or "revision"
 
 
-def _question(chosen: Chosen, rule: Settings, *, scales: bool) -> str:
+def _question(chosen: Chosen, scaling: _Scaling) -> str:
     name = _slug(chosen.name)
-    if scales and rule.max_scale != 1:
+    if scaling.keys is not None and scaling.several:
         return f"How many pods of {name} does its autoscaler want under this load, and what do they do?"
     return f"What does one pod of {name} do under the load that it is scaled for?"
 
@@ -135,7 +245,8 @@ def _question(chosen: Chosen, rule: Settings, *, scales: bool) -> str:
 def _head(chosen: Chosen, serving: Mapping[str, Any], left_out: Sequence[str]) -> list[str]:
     image = _plain(str(serving.get("image", "")), 100)
     lines = [
-        f"# {_plain(chosen.title, 80)}, as Knative runs it. Made of its manifest by emu.",
+        f"# {_plain(chosen.title, 80)}, as {'a Deployment' if chosen.deployment else 'Knative'} runs it. "
+        "Made of its manifest by emu.",
         f"# Its image {image} is not run: emu's own app stands in. `pod.app.image` runs one that the engine has.",
     ]
     if left_out:

@@ -21,6 +21,8 @@ _STORAGE_INITIALIZER = "storage-initializer"
 _MODEL_VOLUME, _MODEL_DIR = "kserve-provision-location", "/mnt/models"
 _WITHOUT_PLACE = ("env", "envFrom", "command", "args", "readinessProbe", "livenessProbe", "startupProbe")
 """Of a container whose image is not run; the stand-in has its own."""
+_GRACE_S = 30
+_PROBE_TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
 Resources = Mapping[tuple[str, str], tuple[str, str]]
 
 
@@ -73,6 +75,22 @@ def pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any], queue_proxy: Res
         pod.left_out.append(", ".join(sorted(more)))
     if given:
         pod.left_out.append(", ".join(name for name in _WITHOUT_PLACE if name in given) + " of its containers")
+    return pod
+
+
+def standard_pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any]) -> Pod:
+    """The pod of a Deployment: no queue-proxy, and a TCP readiness probe stays, as it decides when requests come."""
+    probe: Mapping[str, Any] = serving.get("readinessProbe") or {}
+    stays = probe.get("tcpSocket") is not None
+    app = {key: value for key, value in serving.items() if not (stays and key == "readinessProbe")}
+    containers = [app if one is serving else one for one in spec["containers"]]
+    pod = pod_of({**spec, "containers": containers}, app, {})
+    pod.keys = {"deploymentMode": "Standard", **pod.keys}
+    if (grace := spec.get("terminationGracePeriodSeconds")) not in (None, _GRACE_S):
+        pod.keys["terminationGracePeriodSeconds"] = grace
+    if stays:
+        kept = {key: probe[key] for key in _PROBE_TIMES if probe.get(key)}
+        pod.keys["app"] = {**pod.keys.get("app", {}), "readinessProbe": {"tcpSocket": {}, **kept}}
     return pod
 
 

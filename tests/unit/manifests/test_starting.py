@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from emu.cli.main import main
+from emu.errors import EmuError
 from emu.manifests.documents import read_manifests
-from emu.manifests.starting import scenario_of
+from emu.manifests.starting import HPA, scenario_of
 from emu.policy.autoscaling.settings import ClusterConfig, Settings, settings_for
+from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingPolicy, ScalingRules
 from emu.scenario.reading import read_scenario
 from emu.serving.kpa import rule_of
 from emu.spec import ScenarioSpec
@@ -29,6 +31,47 @@ spec:
       containers: [{image: registry.example/shop}]
 """
 KPA = "autoscaling.knative.dev"
+ISVC = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: scorer
+  annotations: {{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: {0}}}
+spec:
+  predictor:
+    maxReplicas: 3
+    scaleMetric: memory
+    scaleTarget: 70
+    containers: [{{name: kserve-container, image: registry.example/scorer}}]
+"""
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: registry.example/web, resources: {requests: {cpu: 100m}}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 1
+  maxReplicas: 4
+  metrics:
+  - type: ContainerResource
+    containerResource: {name: cpu, container: web, target: {type: Utilization, averageUtilization: 60}}
+  - type: Pods
+    pods: {metric: {name: rps}, target: {type: AverageValue, averageValue: "10"}}
+  behavior:
+    scaleDown: {stabilizationWindowSeconds: 30, policies: [{type: Pods, value: 1, periodSeconds: 15}]}
+"""
 
 
 def of(path: Path) -> ScenarioSpec:
@@ -79,11 +122,64 @@ def test_other_containers_come_along() -> None:
     assert "# Left out: args, readinessProbe of its containers." in text
 
 
-def test_what_another_autoscaler_scales_has_one_pod() -> None:
-    """And the file says so."""
-    text = scenario_of(read_manifests([KEPT / "05-ksvc-hpa-memory.yaml"]))
-    assert "the autoscaler of its class, so there is one pod" in text
-    assert read_scenario(text, "it").pod.autoscaling is None
+def test_what_another_autoscaler_scales_has_one_pod(tmp_path: Path) -> None:
+    """And the file says so: of a class that nobody here is, or by a metric that takes an adapter."""
+    for given in ({"class": "mine.example"}, {"class": HPA, "metric": "queue_length", "target": "5"}):
+        spec = of_service(tmp_path, **given)
+        assert spec.pod.autoscaling is None
+        assert "so there is one pod" in scenario_of(read_manifests([tmp_path / "shop.yaml"]))
+
+
+def test_knatives_class_hpa_keeps_its_annotations(tmp_path: Path) -> None:
+    """Those that have an effect there; the load is for its metric."""
+    spec = of(KEPT / "05-ksvc-hpa-memory.yaml")
+    asked = spec.pod.autoscaling
+    assert asked is not None and asked.is_hpa
+    assert (asked.metric, asked.target, asked.min_scale, asked.max_scale) == ("memory", 80, 0, 5)
+    assert spec.load.phases[0].request.do is not None and spec.load.phases[0].request.do.hold > 0
+    spec = of_service(tmp_path, **{"class": HPA, "target": "70", "window": "20s", "panic_window_percentage": "20"})
+    asked = spec.pod.autoscaling
+    assert asked is not None
+    rules = ScalingRules(window_s=20.0)
+    assert asked.asked == HpaSpec(10, None, (Metric("cpu", target=70),), Behavior(rules, rules))
+    assert spec.load.phases[0].request.do is not None and spec.load.phases[0].request.do.cpu > 0
+
+
+def test_an_inference_service_in_standard_mode_is_a_deployment(tmp_path: Path) -> None:
+    """No queue-proxy; KServe's readiness probe, and the autoscaler that KServe writes, with its empty `behavior`."""
+    spec = of(KEPT / "19-isvc-standard-traps.yaml")
+    assert list(spec.pod.containers) == ["storage-initializer", "app"]
+    assert spec.pod.app.readiness_probe is not None and spec.pod.app.readiness_probe.tcp_socket is not None
+    assert spec.pod.autoscaling is not None
+    assert spec.pod.autoscaling.asked == HpaSpec(1, 1, (), Behavior())  # without maxReplicas it never scales
+    (tmp_path / "isvc.yaml").write_text(ISVC.format("hpa"), encoding="utf-8")
+    asked = of(tmp_path / "isvc.yaml").pod.autoscaling
+    assert asked is not None and asked.asked == HpaSpec(3, 1, (Metric("memory", target=70),), Behavior())
+    (tmp_path / "isvc.yaml").write_text(ISVC.format("none"), encoding="utf-8")
+    assert of(tmp_path / "isvc.yaml").pod.autoscaling is None
+
+
+def test_a_deployment_comes_with_its_autoscaler(tmp_path: Path) -> None:
+    """The serving container has another name in a scenario; a metric that takes an adapter is left out and named."""
+    (tmp_path / "web.yaml").write_text(DEPLOYMENT, encoding="utf-8")
+    text = scenario_of(read_manifests([tmp_path / "web.yaml"]))
+    assert "# Left out: metrics of type Pods, which need an adapter." in text
+    spec = read_scenario(text, "it")
+    asked = spec.pod.autoscaling
+    assert asked is not None and asked.initial_scale == 2
+    down = ScalingRules((ScalingPolicy("Pods", 1, 15.0),), window_s=30.0)
+    metric = Metric("cpu", "ContainerResource", target=60, container="app")
+    assert asked.asked == HpaSpec(4, 1, (metric,), Behavior(None, down))
+    (phase,) = spec.load.phases
+    assert phase.request.do is not None
+    assert 2 < phase.rate * phase.request.do.cpu / (0.1 * 0.6) <= 3  # so it wants 3 pods
+
+
+def test_a_refused_autoscaler_of_a_deployment_is_one_error(tmp_path: Path) -> None:
+    """At its place in the manifest."""
+    (tmp_path / "web.yaml").write_text(DEPLOYMENT.replace("maxReplicas: 4", "maxReplicas: 0"), encoding="utf-8")
+    with pytest.raises(EmuError, match="refuses HorizontalPodAutoscaler web"):
+        scenario_of(read_manifests([tmp_path / "web.yaml"]))
 
 
 @pytest.mark.parametrize(
