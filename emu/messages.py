@@ -189,6 +189,8 @@ class Until:
     """The pod's STATUS column: `CrashLoopBackOff`."""
     ready_pods: int | None = None
     """So many pods are ready."""
+    revision: str | None = None
+    """The revision whose pods they are; None: any of the service's."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,34 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A revision, where it is asked, and its weight among the parts of a service's requests."""
+
+    revision: str
+    host: str
+    port: int
+    weight: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """To the load generator: requests for a place, which is a service's Host, are split among revisions at random."""
+
+    host: str
+    port: int
+    parts: tuple[Part, ...]
+
+    def to_line(self) -> str:
+        """One JSON line with its newline."""
+        return json.dumps({"split": asdict(self)}, separators=(",", ":")) + "\n"
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Split:
+        """What the line has under `split`."""
+        return cls(**{**data, "parts": tuple(Part(**part) for part in data["parts"])})
+
+
+@dataclass(frozen=True)
 class LoadPlan:
     """Everything the load generator needs; with the same seed it asks for the same times."""
 
@@ -247,6 +277,8 @@ class LoadPlan:
     drain_s: float = 5.0
     """How long after the last phase to wait for answers still due."""
     host_header: str = HOST
+    splits: tuple[Split, ...] = ()
+    """Of places that stand for several: until it is said otherwise."""
 
     def to_json(self) -> str:
         """One JSON document."""
@@ -267,6 +299,7 @@ class LoadPlan:
             )
             for phase in data["phases"]
         )
+        data["splits"] = tuple(Split.from_data(split) for split in data["splits"])
         return cls(**data)
 
 
@@ -302,6 +335,8 @@ class RequestSent:
     """Of one that was sent to an activator: the client's own port and the activator's, by which the activator knows
     it (`RequestsForwarded`); empty where no connection could be made. None for the others, and in older records.
     """
+    revision: str = ""
+    """The revision that it was sent to, where a service may have several."""
     e: str = SENT
 
 

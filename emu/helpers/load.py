@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
 from emu.helpers.helper import Helper
-from emu.messages import Endpoint, LoadPlan, Route, Until
+from emu.messages import Endpoint, LoadPlan, Route, Split, Until
 from emu.policy.secrets import is_secret
 from emu.policy.until import PodFacts, in_words, pod_met
 from emu.record.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now
@@ -49,6 +49,9 @@ class RunLoad:
         self._waits = {phase.name: phase.until for phase in plan.phases if phase.until is not None}
         self._routes: dict[tuple[str, int], Route] = {}
         """Where requests go that are not for a place itself."""
+        self._splits = {(one.host, one.port): one for one in plan.splits}
+        self.on_begin: Callable[[str], None] = lambda _: None
+        """Called with the name of each phase that begins."""
         self._going: dict[str, Until] = {}
         """Phases under way that wait for something."""
 
@@ -101,6 +104,14 @@ class RunLoad:
         self._log.append(PhaseBegan(t=at, phase=name, duration_s=duration_s, until=words, **target._asdict()))
         if until is not None:
             self._going[name] = until
+        self.on_begin(name)
+
+    def split(self, split: Split) -> None:
+        """Have requests for a place split like this."""
+        place = (split.host, split.port)
+        if split.parts and self._splits.get(place) != split:
+            self._splits[place] = split
+            self._helper.send(split.to_line())
 
     def lead(self, place: tuple[str, int], pods: tuple[Endpoint, ...]) -> None:
         """Have requests for a place go to these pods themselves; to the place where there are none."""

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from emu.policy.autoscaling.autoscaler import Autoscaler
 from emu.policy.autoscaling.decider import Decision
 from emu.policy.autoscaling.scaler import TIMED_OUT, Active, Mode, Outcome
-from emu.policy.autoscaling.settings import GROUP, ClusterConfig, Settings, settings_for
+from emu.policy.autoscaling.settings import GROUP, ClusterConfig, Settings, reachability, settings_for
 from emu.policy.autoscaling.timing import Timing, scaled
 
 _TIMING = Timing()
@@ -61,7 +61,11 @@ class ScalingRule:
 
     @property
     def settings(self) -> Settings:
-        """All that decider and scaler go by."""
+        """All that decider and scaler go by, while a route leads to the revision."""
+        return self.settings_when(routed=None)
+
+    def settings_when(self, *, routed: bool | None) -> Settings:
+        """The same, `routed` or not; None: no route was looked for."""
         config = ClusterConfig(
             scale_to_zero=self.to_zero,
             allow_zero_initial_scale=True,
@@ -75,7 +79,7 @@ class ScalingRule:
             retention_s=self.retention_s,
             grace_s=self.grace_s,
         )
-        found = settings_for(self._annotations, config, self.concurrency)
+        found = settings_for(self._annotations, config, self.concurrency, reachability(routed=routed))
         stays = self.burst_capacity is None and self.max_scale == 1
         return scaled(replace(found, target_burst_capacity=math.inf) if stays else found, self.time_scale)
 
@@ -118,6 +122,7 @@ class Scaling:
     def __init__(self, rule: ScalingRule, now: float, origin: float | None = None) -> None:
         """Times in sentences count from `origin`; from now, where that is not given."""
         self.settings = rule.settings
+        self._rule = rule
         self._window_s = rule.window_s / rule.time_scale
         self._given_up_s = ACTIVATION_TIMEOUT_S / rule.time_scale
         self._autoscaler = Autoscaler(self.settings, now, timing=scaled(_TIMING, rule.time_scale))
@@ -156,6 +161,12 @@ class Scaling:
     def readiness(self, now: float, ready: int) -> None:
         """So many pods are ready now; those that are ending are not."""
         self._follow(now, ready, self._autoscaler.readiness(now, ready))
+
+    def route(self, now: float, *, routed: bool) -> None:
+        """A route leads to the revision, or none does any more: it is unreachable then."""
+        ready = self._autoscaler.ready
+        self.settings = self._rule.settings_when(routed=routed)
+        self._follow(now, ready, self._autoscaler.update(now, self.settings))
 
     def next_at(self) -> float:
         """When `step` is due."""

@@ -69,7 +69,7 @@ def in_words(until: Until) -> str:
             (until.exits, "exit", of),
             (until.answered, "answer", ""),
             (until.in_flight, "request", " in flight"),
-            (until.ready_pods, "ready pod", ""),
+            (until.ready_pods, "ready pod", "" if until.revision is None else f" of {until.revision}"),
         )
         if wanted is not None
     ]

@@ -46,7 +46,8 @@ def names_of(spec: ScenarioSpec) -> dict[str, Any]:
     ]
     asked = (one.spec.autoscaling for one in spec.each_revision.values())
     study.scaling = ScaleUse() if any(one is not None and not one.is_hpa for one in asked) else None
-    return summarize(study)
+    found = summarize(study)
+    return {**found, "pods": {}} if spec.services else found  # each of its pods has a name that only the run knows
 
 
 def unknown_in(names: Mapping[str, Any], name: str) -> tuple[str, str, list[str]] | None:

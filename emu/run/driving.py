@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,14 @@ from emu.kubelet.pods import Pods
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
-from emu.messages import APP, host_of
+from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
 from emu.policy.scheduling import Scheduler, Verdict
 from emu.policy.starts import Found, temperature_of
 from emu.policy.until import PodFacts
 from emu.record.events import EventLog, Note, now
 from emu.record.rundir import RunDir
-from emu.run.podfacts import PodWitness
+from emu.run.podfacts import PodWitness, together
 from emu.run.screen import Screen
 from emu.run.watch import Events, Watch, show_exit
 from emu.run.workload import Workload
@@ -33,6 +33,7 @@ from emu.spec.fitting import requests_of
 from emu.units import format_seconds
 
 if TYPE_CHECKING:
+    from emu.run.routes import Routes
     from emu.serving.autoscaler import Autoscaler
     from emu.serving.front import Front
     from emu.serving.revision import Revision
@@ -79,28 +80,36 @@ class Driving:
         self._witnesses: dict[PlannedPod, PodWitness] = {}
         self._made: dict[PodWorker, Pod] = {}
         self._scheduler = Scheduler(spec.allocatable, spec.time_scale)
+        self._routes: Routes | None = None
+        """Of a scenario with `services`."""
 
     def drive(self, planned: Mapping[str, PlannedPod], engine: Runtime, stack: ExitStack) -> None:
         """Start the pods, all side by side, keep them running, and send them their load."""
         self._several = len(planned) > 1
         self._witnesses = {one: PodWitness() for one in planned.values()}
         workloads: dict[str, Workload] = {}
-        scaled: list[Revision] = []
+        scaled: dict[str, Revision] = {}
         for name, one in planned.items():
             if one.spec.autoscaling is None or one.of is None:
                 workloads[name] = worker = self._admit(one)
                 worker.schedule()  # a scenario whose pods do not fit was refused
             else:
                 workloads[name] = revision = self._scaled(one, one.of, engine, stack)
-                scaled.append(revision)
+                scaled[name] = revision
         stack.callback(self._node.stop)
-        for revision in scaled:
+        for revision in scaled.values():
             stack.callback(revision.end_drain)
+        if self._spec.services:
+            from emu.run.routes import Routes
+
+            self._routes = Routes(self._spec, scaled, self._log, self._say)
 
         def turn(wait_s: float) -> None:
             self._node.turn(wait_s)
-            for revision in scaled:
+            for revision in scaled.values():
                 revision.turn()
+            if self._routes is not None:
+                self._routes.turn()
 
         try:
             self._drive(planned, workloads, turn)
@@ -154,9 +163,12 @@ class Driving:
             partial(self._admit, planned),
             dismiss=self._dismiss,
             found=partial(_warmth, planned.template, engine),
-            say=lambda text: self._screen.event(f"{now() - self._began:6.1f} s  {several}{text}", "yellow"),
+            say=lambda text: self._say(f"{several}{text}"),
         )
         return stack.enter_context(scaled)
+
+    def _say(self, text: str) -> None:
+        self._screen.event(f"{now() - self._began:6.1f} s  {text}", "yellow")
 
     def _front(self, of: RevisionPlan, stack: ExitStack) -> Front:
         if not of.spec.has_queue_proxy:
@@ -203,10 +215,14 @@ class Driving:
                 for workload in workloads.values():
                     if workload.template.port is not None:
                         load.lead(workload.entrance, workload.open_pods)
+                for split in () if self._routes is None else self._routes.splits:
+                    load.split(split)
             watch.look(phase, load)
 
         self._screen.step("starting the pods" if self._several else "starting the pod")
-        for workload in workloads.values():
+        if self._routes is not None:
+            self._routes.start()
+        for workload in workloads.values() if self._routes is None else ():
             workload.start()
             self._keep()
         deadline = now() + max(one.spec.ready_timeout for one in planned.values())
@@ -215,23 +231,26 @@ class Driving:
         if not spec.load.phases:
             return
         entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
-        if spec.services:
-            entrances = {
-                service.name: entrances[service.revisions[0].pod]._replace(host_header=host_of(service.name))
-                for service in spec.each_service.values()
-            }
+        if self._routes is not None:
+            entrances = self._routes.entrances
         first = next(iter(entrances), "")
         host, port = entrances[first][:2] if entrances else ("", 0)
         plan = load_plan(spec.load, host, port, entrances, first=first)
-        asked = {phase.name: spec.asked_pod(phase) for phase in spec.load.phases}
+        if self._routes is not None:
+            plan = replace(plan, splits=tuple(self._routes.splits))
+        asked = {
+            phase.name: [spec.asked_pod(phase)] if self._routes is None else self._routes.watched(phase)
+            for phase in spec.load.phases
+        }
 
         def facts(phase: str) -> PodFacts:
-            pod = asked[phase]
-            return self._witnesses[planned[pod]].facts(workloads[pod])
+            return together([self._witnesses[planned[pod]].facts(workloads[pod]) for pod in asked[phase]])
 
         self._screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
         targets = {phase.name: _target(spec, phase) for phase in spec.load.phases}
         with RunLoad(plan, self._run, self._log, targets) as load:
+            if self._routes is not None:
+                load.on_begin = self._routes.begin
             while load.running:
                 turn(load.phase, load)
                 if load.waits:

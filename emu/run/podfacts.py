@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
@@ -10,7 +11,7 @@ from cgroups.memory import MemoryEvents
 from emu.kubelet.pod import Instance
 from emu.policy.lifecycle import ContainerState
 from emu.policy.until import PodFacts
-from emu.record.events import Owner
+from emu.record.events import SCALED_TO_ZERO, Owner
 from emu.run.workload import Workload
 
 _OOM_KILLED = "OOMKilled"
@@ -50,6 +51,19 @@ class PodWitness:
             return kills_counted(Cgroup(instance.cgroup).memory.events, oom_group=oom_group)
         except CgroupError:  # it is gone, and its exit says so
             return 0
+
+
+def together(each: Sequence[PodFacts]) -> PodFacts:
+    """Of several revisions. READY and STATUS are those of the last one that has pods."""
+    kills: Counter[str] = Counter()
+    restarts: Counter[str] = Counter()
+    exits: Counter[str] = Counter()
+    for one in each:
+        kills.update(one.oom_kills)
+        restarts.update(one.restarts)
+        exits.update(one.exits)
+    shown = next((one for one in reversed(each) if one.status != SCALED_TO_ZERO), each[-1])
+    return PodFacts(kills, restarts, exits, shown.ready, shown.status, sum(one.ready_pods for one in each))
 
 
 def _owner(instance: Instance) -> Owner:

@@ -41,13 +41,18 @@ def load_plan(
             _phase(
                 model,
                 start,
-                known.get(model.service or model.to or "", own),
+                known.get(asked_by(model), own),
                 follows=not timed and not model.after_answers,
             )
         )
         end = start + model.duration
         timed = timed and model.until is None and not model.after_answers
     return LoadPlan(host, port, tuple(phases), seed=load.seed, drain_s=load.drain)
+
+
+def asked_by(phase: PhaseModel) -> str:
+    """The name of the entrance to what a phase asks, where it names that: `TAG@SERVICE`, of the first one `TAG@`."""
+    return f"{phase.tag}@{phase.service or ''}" if phase.tag else phase.service or phase.to or ""
 
 
 def _phase(model: PhaseModel, start_s: float, entrance: Entrance, *, follows: bool) -> Phase:

@@ -163,6 +163,8 @@ def _with_footprints(spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec], sour
 
 def _with_footprint(spec: ScenarioSpec, source: str) -> ScenarioSpec:
     """The profile of a file becomes part of the scenario, so that its record holds all of it; a name stays."""
+    if spec.services:
+        return spec.model_copy(update={"services": tuple(_own_footprint(one, source) for one in spec.services)})
     if spec.pods:
         return spec.model_copy(update={"pods": tuple(_own_footprint(pod, source) for pod in spec.pods)})
     return spec.model_copy(update={"pod": _own_footprint(spec.pod, source)})
@@ -314,14 +316,23 @@ def _malformed(name: str, mark: Mark, error: ValueError) -> Problem:
     return Problem(mark, ("expect", name), what, why, fix or 'write it as in containers.app.oom_kills: ">= 1"')
 
 
+def _containers(spec: ScenarioSpec) -> dict[str, None]:
+    """Those of several revisions are named after it too, as in summary.json."""
+    several = len(spec.each_pod) > 1 if spec.services else False
+    return {
+        f"{pod}/{name}" if several else name: None for pod, made in spec.each_pod.items() for name in made.containers
+    }
+
+
 def _unknown_parts(
     names: Iterable[str], spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec]
 ) -> Iterable[tuple[str, str, list[str]]]:
     """Parts of expectations' names that name a phase, container or variant which the scenario does not have."""
     known = {
         "phases": [phase.name for phase in spec.load.phases],
-        "containers": list({name for pod in spec.each_pod.values() for name in pod.containers}),
+        "containers": list(_containers(spec)),
         **({"pods": list(spec.each_pod)} if spec.pods else {}),
+        **({"services": list(spec.each_service)} if spec.services else {}),
         VARIANTS: list(plays),
     }
     for name in names:

@@ -67,6 +67,9 @@ class Autoscaler(Protocol):
     def start(self) -> None:
         """The first pod is to be made now."""
 
+    def route(self, *, routed: bool) -> None:
+        """A route leads to the revision, or none does any more."""
+
     def average(self, now: float) -> float | None:
         """The metric over the stable window; None where there is none, or nothing was reported."""
 

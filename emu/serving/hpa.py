@@ -64,6 +64,9 @@ class Hpa:
             ready=self._ready, mode=self._mode, autoscaler=CLASS,
         )  # fmt: skip
 
+    def route(self, *, routed: bool) -> None:
+        """It keeps its pods: at least one, and here also as many as it has at least with a route."""
+
     def average(self, now: float) -> float | None:
         """There is no such window."""
         return None

@@ -60,6 +60,11 @@ class Kpa:
         """The ticks count from now."""
         self._scaling = Scaling(self._rule, now(), self._origin)
 
+    def route(self, *, routed: bool) -> None:
+        """Its min-scale does not count without a route."""
+        if self._scaling.settings.reachable != routed:
+            self._scaling.route(now(), routed=routed)
+
     def average(self, now: float) -> float | None:
         """Over the stable window."""
         return self._scaling.average(now)

@@ -69,6 +69,12 @@ class Revision:
         self._warmth = self._start = ""
         self._coming = False
         self._waiting = 0
+        asked = plan.spec.autoscaling
+        self._initial = 1 if asked is None else asked.initial_scale
+        self.begun = False
+        """It was made; before that it has no pods, and wants none."""
+        self.was_ready = False
+        """It had its initial scale ready once, and is ready for traffic for good, as Knative has it."""
 
     def __enter__(self) -> Self:
         self._scaling.begin()
@@ -113,7 +119,7 @@ class Revision:
     @property
     def coming(self) -> bool:
         """A pod is missing, or a container of one is not ready yet, and may become so by itself."""
-        return len(self._live) < self._scaling.pods or any(one.worker.coming for one in self._live)
+        return (self.begun and (len(self._live) < self._scaling.pods)) or any(one.worker.coming for one in self._live)
 
     @property
     def ready_pods(self) -> int:
@@ -133,6 +139,8 @@ class Revision:
 
     def start(self) -> None:
         """Make the first pod, and start every container of it; `turn` makes the others."""
+        self.begun = True
+        self.was_ready = not self._initial
         self._scaling.start()
         self._record_decisions()
         self._wanted = self._scaling.pods
@@ -161,8 +169,14 @@ class Revision:
         for worker in self._ending:
             worker.hurry()
 
+    def reach(self, routed: bool) -> None:
+        """A route leads to it, or none does any more: then nothing keeps its last pods."""
+        self._scaling.route(routed=routed)
+
     def turn(self) -> None:
         """Act on what the activator said, and scale where it is due."""
+        if not self.begun:
+            return
         for report in self._activator.reports():
             self._take(report)
         self._update_readiness()
@@ -197,6 +211,7 @@ class Revision:
         names = frozenset(one.worker.pod for one in ready_ones)
         if names == self._ready:
             return
+        self.was_ready |= len(names) >= self._initial
         self._ready = names
         self._scaling.update(ready_ones)
         self._publish()

@@ -26,8 +26,9 @@ from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
 from emu.spec.pods import NamedPodSpec, PlainContainerSpec
 from emu.spec.probes import ExecSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from emu.spec.request import BodyModel, RequestModel, WorkSpec
-from emu.spec.scenario import ScenarioSpec, StartsSpec
+from emu.spec.scenario import ScenarioSpec
 from emu.spec.services import RevisionPlan, ServicePlan, ServiceSpec, revision_name
+from emu.spec.starts import StartsSpec
 from emu.spec.values import (
     MIB,
     NO_LIMIT,

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from emu.spec.request import RequestModel
+from emu.spec.traffic import RolloutSpec
 from emu.spec.values import (
     Model,
     Name,
@@ -62,6 +63,8 @@ class UntilModel(Model):
     """The pod's STATUS column shows this: `Running`, `CrashLoopBackOff`, or `ScaledToZero` if there is no pod."""
     ready_pods: Annotated[Whole, Field(ge=0)] | None = None
     """This many pods are ready, no more and no fewer; pods that are to end do not count."""
+    revision: Name | None = None
+    """Look at the pods of this revision alone. Default: at all of the service. For what is no count of requests."""
 
     @model_validator(mode="after")
     def _waits_for_something(self) -> Self:
@@ -96,6 +99,10 @@ class PhaseModel(Model):
     """The pod to send to, where a scenario has several. Default: the first one. `until` looks at this pod too."""
     service: Name | None = None
     """The service to ask, where a scenario has `services`. Default: the first one. `until` looks at its pods."""
+    tag: Name | None = None
+    """Ask the revision that has this tag in the service's `traffic`. Default: all that get a part of it."""
+    rollout: RolloutSpec | None = None
+    """Change the traffic of the service when the phase begins. Default: do not."""
     duration: Annotated[Seconds, Field(gt=0)]
     """How long it sends; with `until`, the maximum."""
     until: UntilModel | None = None

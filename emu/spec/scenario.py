@@ -15,7 +15,7 @@ from pydantic import (
 
 from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
-from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
+from emu.policy.starts import FROZEN, WARM_SWAP
 from emu.spec import fitting
 from emu.spec import services as of_services
 from emu.spec.container import ContainerSpec, InitContainerSpec
@@ -25,15 +25,16 @@ from emu.spec.pod import PodSpec
 from emu.spec.pods import NamedPodSpec
 from emu.spec.request import RequestModel, WorkSpec
 from emu.spec.services import RevisionPlan, ServicePlan, ServiceSpec
+from emu.spec.starts import StartsSpec
 from emu.spec.values import (
     LONGEST_NAME,
     MIB,
     Bytes,
+    Changes,
     Model,
     Name,
     Seconds,
     SpecError,
-    Whole,
     distinct,
     number,
 )
@@ -51,32 +52,6 @@ _VARIANTS = {
     "additionalProperties": {"type": ["object", "null"]},
     "examples": [{"small": {"pod.app.resources.limits.memory": "64Mi"}, "large": None}],
 }
-
-
-class StartsSpec(Model):
-    """Measure how long a request waits for its answer from each temperature of the pod, instead of a load."""
-
-    temperatures: Annotated[tuple[Temperature, ...], Field(min_length=1)] = TEMPERATURES
-    """cold: the app's image is absent, and emu loads it from an archive on this machine; warm-disk: the image is
-    present, but not in the page cache; warm-page-cache: it is in the page cache too; created: its container exists,
-    not started; warm-swap: frozen, its memory reclaimed; warm-memory: frozen; warm-cpu: running.
-    """
-    trials: Annotated[Whole, Field(ge=1, le=1000)] = 3
-    """Number of trials of each temperature. A round has one of each."""
-    seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
-    """The seed for the order within each round; the same seed gives the same order."""
-    request: RequestModel = RequestModel()
-    """The request to send each time, to a starting pod and to a running one."""
-
-    @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
-        if self.request.websocket is not None:
-            raise SpecError(
-                "a start is measured to the first byte of a plain answer",
-                fix="remove `websocket`",
-                at=("request", "websocket"),
-            )
-        return self
 
 
 class NodeSpec(KubeletSpec):
@@ -107,13 +82,6 @@ class RecorderSpec(Model):
 
     interval: Annotated[Seconds, Field(ge=0.001, le=10)] = 0.01
     """The time between two samples of every cgroup."""
-
-
-def _changes(value: Any) -> Any:
-    return {} if value is None else value
-
-
-Changes = Annotated[dict[str, Any], BeforeValidator(_changes)]
 
 
 class ScenarioSpec(Model):

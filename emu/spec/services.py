@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any, Self
 
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+
+from emu.policy.routing import Traffic, revisions_of, whole
+from emu.spec import traffic as of_traffic
 from emu.spec.autoscaling import AutoscalingSpec
 from emu.spec.load import PhaseModel
 from emu.spec.pod import PodSpec
-from emu.spec.values import LONGEST_NAME, Name, SpecError, distinct
+from emu.spec.traffic import TrafficSpec, traffic_of
+from emu.spec.values import LONGEST_NAME, Changes, Name, SpecError, distinct
 
 SHORT_FORM = "app"
 """What the service is called whose pods a scenario's `pod` describes."""
 _POD_PARTS = 29
 """Letters that the name of a pod has after its revision's: `-deployment-`, a hash, a suffix."""
+_OWN = {"name", "revisions", "traffic"}
+"""What is the service's, and not its pods'."""
+_REVISIONS = {
+    "type": "object",
+    "additionalProperties": {"type": ["object", "null"]},
+    "examples": [{"hello-00001": None, "hello-00002": {"app.resources.limits.memory": "128Mi"}}],
+}
 
 
 def revision_name(service: str, generation: int = 1) -> str:
@@ -33,11 +47,103 @@ class ServiceSpec(PodSpec):
     """The service's name: in results, and for `service` of a phase."""
     autoscaling: AutoscalingSpec = AutoscalingSpec()
     """How many pods there are to be."""
+    revisions: Annotated[dict[Name, Changes], WithJsonSchema(_REVISIONS)] = Field(default_factory=dict)
+    """Its revisions, in order: each name begins with the service's, and has the keys that it changes, as `PATH:
+    VALUE` with paths as in `app.resources.limits.memory`. Default: one, without changes.
+    """
+    traffic: tuple[TrafficSpec, ...] = ()
+    """Which revision gets which part of the requests at first. Default: all to the first one."""
+
+    @property
+    def names(self) -> list[str]:
+        """Its revisions."""
+        return list(self.revisions) or [revision_of(self.name, self)]
 
     @property
     def each_revision(self) -> dict[str, PodSpec]:
-        """What the pods of each of its revisions are, by the revision's name."""
-        return {revision_of(self.name, self): self}
+        """What the pods of each of its revisions are, by the revision's name. KeyError where one is wrong."""
+        if not self.revisions:
+            return {revision_of(self.name, self): self}
+        try:
+            return {name: self._changed(name, changes) for name, changes in self.revisions.items()}
+        except SpecError as wrong:
+            raise KeyError(wrong.what) from wrong
+
+    @model_validator(mode="after")
+    def _revisions_are_pods(self) -> Self:
+        for name, changes in self.revisions.items():
+            made = self._changed(name, changes)
+            for key, why in (
+                ("freezer", "the freezer looks after one workload in a run"),
+                ("autoscaling", "an autoscaler decides how many pods a revision has"),
+            ):
+                if (getattr(made, key) is None) != (key == "freezer"):
+                    raise SpecError(
+                        f"no revision can change `{key}`", why=why, fix="remove it", at=("revisions", name, key)
+                    )
+        return self
+
+    def _changed(self, revision: str, changes: Mapping[str, Any]) -> PodSpec:
+        data = self.model_dump(mode="json", by_alias=True, exclude=_OWN)
+        own = copy.deepcopy(data)
+        for path, value in changes.items():
+            at = ("revisions", revision, path)
+            if path.split(".")[0] in (*_OWN, "runtime"):
+                raise SpecError(
+                    f"no revision can change `{path.split('.')[0]}`",
+                    why="it is the whole service's",
+                    fix="remove it",
+                    at=at,
+                )
+            try:
+                _put(data, path.split("."), value)
+            except (LookupError, TypeError, ValueError):
+                raise SpecError(
+                    f"{path!r} leads nowhere",
+                    why="a path is keys of the service and numbers of list items, joined by dots",
+                    fix="write it as in app.resources.limits.memory",
+                    at=at,
+                ) from None
+        try:
+            return PodSpec.model_validate(data)
+        except ValidationError as error:
+            try:
+                PodSpec.model_validate(own)
+            except ValidationError as its_own:
+                raise KeyError(str(its_own)) from None
+            raise _refused(error, revision, changes) from None
+
+
+def _put(data: Any, path: Sequence[str], value: Any) -> None:
+    """Set a value below."""
+    *way, last = path
+    for step in way:
+        below = data[int(step)] if isinstance(data, list) else data.setdefault(step, {})
+        if below is None and isinstance(data, dict):
+            below = data[step] = {}
+        data = below
+    if isinstance(data, list):
+        data[int(last)] = value
+    elif isinstance(data, dict):
+        data[last] = value
+    else:
+        raise TypeError(last)
+
+
+def _refused(error: ValidationError, revision: str, changes: Mapping[str, Any]) -> SpecError:
+    """The first thing that is wrong with a revision, at the change that it is about."""
+    first = error.errors(include_url=False)[0]
+    inner = first.get("ctx", {}).get("error")
+    place = (*first["loc"], *(inner.at if isinstance(inner, SpecError) else ()))
+    where = ".".join(str(step) for step in place)
+    path = next((one for one in changes if where.startswith(one) or one.startswith(where)), "")
+    at: tuple[str | int, ...] = ("revisions", revision, path) if path else ("revisions", revision)
+    if isinstance(inner, SpecError):
+        return SpecError(inner.what, why=inner.why, fix=inner.fix, at=at)
+    what = "there is no such key" if first["type"] == "extra_forbidden" else f"it is not valid: {first['msg']}"
+    return SpecError(
+        f"{where}: {what}", why="a revision has the keys of its service, changed", fix="correct it", at=at
+    )
 
 
 @dataclass(frozen=True)
@@ -58,16 +164,25 @@ class ServicePlan:
     name: str
     revisions: tuple[RevisionPlan, ...]
     """In the order in which they are made."""
+    traffic: Traffic
+    """At first."""
+
+    @property
+    def names(self) -> list[str]:
+        """Its revisions."""
+        return [one.name for one in self.revisions]
 
 
 def plans(pod: PodSpec, services: tuple[ServiceSpec, ...]) -> dict[str, ServicePlan]:
     """Each service by its name. Without any, `pod` is the only revision of the only one."""
     if not services:
         only = RevisionPlan(SHORT_FORM, revision_of(SHORT_FORM, pod), "", pod)
-        return {SHORT_FORM: ServicePlan(SHORT_FORM, (only,))}
+        return {SHORT_FORM: ServicePlan(SHORT_FORM, (only,), whole(only.name))}
     return {
         one.name: ServicePlan(
-            one.name, tuple(RevisionPlan(one.name, name, name, spec) for name, spec in one.each_revision.items())
+            one.name,
+            tuple(RevisionPlan(one.name, name, name, spec) for name, spec in one.each_revision.items()),
+            traffic_of(one.traffic, one.names),
         )
         for one in services
     }
@@ -87,46 +202,66 @@ def check(services: tuple[ServiceSpec, ...], given: Mapping[str, bool]) -> None:
     distinct((one.name for one in services), "two services have the name", ("services",))
     taken: dict[str, str] = {}
     for index, one in enumerate(services):
+        at = ("services", index)
         if one.runtime != services[0].runtime:
             first = services[0]
             raise SpecError(
                 f"the service {one.name} has the runtime {one.runtime}, and {first.name} has {first.runtime}",
                 why="one runtime runs all pods of a node",
                 fix="give all services the same runtime",
-                at=("services", index, "runtime"),
+                at=(*at, "runtime"),
             )
+        for revision in one.names:
+            _check_name(revision, one, taken, at)
         if one.freezer is not None:
             raise SpecError(
                 "`freezer` needs the scenario's only pod",
                 why="the freezer looks after one workload in a run",
                 fix="remove it, or use `pod` instead of `services`",
-                at=("services", index, "freezer"),
+                at=(*at, "freezer"),
             )
-        for revision in one.each_revision:
-            _check_name(revision, one.name, taken, index)
+        for key, given_too in (("revisions", one.revisions), ("traffic", one.traffic)):
+            if given_too and not one.has_queue_proxy:
+                raise SpecError(
+                    f"a service in Standard mode has no `{key}`",
+                    why="it is a Deployment; only Knative has revisions",
+                    fix=f"remove `{key}`, or `deploymentMode`",
+                    at=(*at, key),
+                )
+        of_traffic.check(one.traffic, one.names, (*at, "traffic"))
 
 
-def _check_name(revision: str, service: str, taken: dict[str, str], index: int) -> None:
+def _check_name(revision: str, service: ServiceSpec, taken: dict[str, str], at: tuple[str | int, ...]) -> None:
+    place = (*at, "revisions", revision) if service.revisions else (*at, "name")
+    if service.revisions and not revision.startswith(f"{service.name}-"):
+        raise SpecError(
+            f"the revision's name {revision} does not begin with {service.name}-",
+            why="Knative wants it to begin with the service's name",
+            fix=f"call it {service.name}-{revision}, or {revision_name(service.name)} as Knative would",
+            at=place,
+        )
     if len(revision) + _POD_PARTS > LONGEST_NAME:
         raise SpecError(
             f"the revision's name {revision} is too long",
             why=f"its pods' names have {_POD_PARTS} characters more, and a name has at most {LONGEST_NAME}",
-            fix="shorten the service's name",
-            at=("services", index, "name"),
+            fix="shorten it",
+            at=place,
         )
     if revision in taken:
         raise SpecError(
-            f"a revision of {service} and one of {taken[revision]} have the name {revision}",
+            f"a revision of {service.name} and one of {taken[revision]} have the name {revision}",
             why="results name pods by their revision",
-            fix="give the service another name",
-            at=("services", index, "name"),
+            fix="give one of them another name",
+            at=place,
         )
-    taken[revision] = service
+    taken[revision] = service.name
 
 
 def check_phases(services: tuple[ServiceSpec, ...], phases: tuple[PhaseModel, ...]) -> None:
-    """SpecError for a phase that asks a service which is not there."""
-    known = [one.name for one in services]
+    """SpecError for a phase that asks what is not there, and for a revision that is never asked."""
+    known = {one.name: one for one in services}
+    tags = {one.name: {each.tag for each in one.traffic if each.tag is not None} for one in services}
+    routed = {one.name: set(revisions_of(traffic_of(one.traffic, one.names))) for one in services}
     for index, phase in enumerate(phases):
         at = ("load", "phases", index)
         if phase.service is not None and phase.service not in known:
@@ -143,3 +278,57 @@ def check_phases(services: tuple[ServiceSpec, ...], phases: tuple[PhaseModel, ..
                 fix="name a service with `service` instead",
                 at=(*at, "to"),
             )
+        if services:
+            asked = known[phase.service or services[0].name]
+            routed[asked.name] |= _checked(phase, asked, at)
+            if phase.rollout is not None:  # one that comes with a rollout may not be known before the next phase
+                tags[asked.name] &= {one.tag for one in phase.rollout.traffic if one.tag is not None}
+            _check_tag(phase, asked, tags[asked.name], at)
+        else:
+            _about_no_revision(phase, at)
+    for number, one in enumerate(services):
+        never = [name for name in one.names if name not in routed[one.name]]
+        if never:
+            raise SpecError(
+                f"the revision {never[0]} never gets any traffic",
+                why="neither `traffic` nor the `rollout` of a phase names it, so it would never be made",
+                fix="give it a part of `traffic`, roll out to it in a phase, or remove it",
+                at=("services", number, "revisions", never[0]),
+            )
+
+
+def _about_no_revision(phase: PhaseModel, at: tuple[str | int, ...]) -> None:
+    """SpecError for what needs a service, in a scenario that has none."""
+    asked: dict[tuple[str, ...], Any] = {("tag",): phase.tag, ("rollout",): phase.rollout}
+    asked["until", "revision"] = None if phase.until is None else phase.until.revision
+    for key, value in asked.items():
+        if value is not None:
+            raise SpecError(
+                f"`{key[-1]}` is about the revisions of a service, and this scenario has no `services`",
+                why="`pod` is one revision, which gets all requests",
+                fix="remove it, or use `services`",
+                at=(*at, *key),
+            )
+
+
+def _checked(phase: PhaseModel, service: ServiceSpec, at: tuple[str | int, ...]) -> set[str]:
+    """The revisions that a phase's rollout leads to."""
+    names, rollout, until = service.names, phase.rollout, phase.until
+    if rollout is not None and rollout.to is not None:
+        of_traffic.known(rollout.to, names, (*at, "rollout", "to"))
+    if rollout is not None:
+        of_traffic.check(rollout.traffic, names, (*at, "rollout", "traffic"))
+    if until is not None and until.revision is not None:
+        of_traffic.known(until.revision, names, (*at, "until", "revision"))
+    return set() if rollout is None else set(revisions_of(rollout.traffic_of(names)))
+
+
+def _check_tag(phase: PhaseModel, service: ServiceSpec, tags: set[str], at: tuple[str | int, ...]) -> None:
+    """SpecError for a tag that no revision has, or not all through the phase."""
+    if phase.tag is not None and phase.tag not in tags:
+        raise SpecError(
+            f"no revision of {service.name} has the tag {phase.tag!r}",
+            why=f"its tags then are: {', '.join(sorted(tags)) or 'none'}; a rollout keeps only those that it names",
+            fix="name one of them, or give it to a part of the service's `traffic` and of every rollout before",
+            at=(*at, "tag"),
+        )

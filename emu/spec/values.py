@@ -182,6 +182,14 @@ Whole = Annotated[int, BeforeValidator(number)]
 Rate = Annotated[float, BeforeValidator(number), Field(ge=0, le=100_000, allow_inf_nan=False)]
 
 
+def _changes(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Changes = Annotated[dict[str, Any], BeforeValidator(_changes)]
+"""Keys with other values, by their paths."""
+
+
 class Model(BaseModel):
     """Frozen, in camelCase outside, and a key it does not know is an error."""
 

@@ -110,5 +110,6 @@ def _request(sent: RequestSent, done: RequestDone | None, origin: float) -> Requ
         begun_s=None if sent.begun is None else sent.begun - origin,
         pod=sent.pod,
         container=sent.container,
+        revision=sent.revision,
         ports=None if sent.ports is None else tuple(sent.ports),
     )

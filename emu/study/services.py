@@ -9,11 +9,21 @@ from dataclasses import replace
 from emu.messages import SANDBOX
 from emu.policy.lifecycle import all_ready
 from emu.policy.printing import PENDING, TERMINATING
-from emu.record.events import SCALE_DOWN, Event, MetricRead, PodLoad, RequestsHeld, RequestsWaited, ScaleDecided
+from emu.policy.routing import Share
+from emu.record.events import (
+    SCALE_DOWN,
+    Event,
+    MetricRead,
+    PodLoad,
+    RequestsHeld,
+    RequestsWaited,
+    ScaleDecided,
+    TrafficSplit,
+)
 from emu.study.ends import ACTIVATOR
 from emu.study.model.instances import container_of
 from emu.study.model.requests import Request
-from emu.study.model.services import PodLife, Service, Wait
+from emu.study.model.services import PodLife, Rollout, Service, Wait
 from emu.study.model.study import Study
 from emu.study.pods import every_pod, workload
 from emu.study.requests import count_in_flight
@@ -40,6 +50,22 @@ def services(study: Study, events: list[Event]) -> list[Service]:
         )
         for revision, decisions in decided.items()
     ]
+
+
+def rollouts(events: list[Event], origin: float) -> list[Rollout]:
+    """Every change of a service's traffic that a phase asked for."""
+    found: list[Rollout] = []
+    for event in events:
+        if not isinstance(event, TrafficSplit):
+            continue
+        t, traffic = event.t - origin, tuple(Share(*one) for one in event.traffic)
+        if not event.reached:
+            found.append(Rollout(event.service, t, traffic, tuple(event.waits_for)))
+            continue
+        mine = [number for number, one in enumerate(found) if one.service == event.service and one.traffic == traffic]
+        if mine:
+            found[mine[-1]] = replace(found[mine[-1]], moved_s=t)
+    return found
 
 
 def _since_begin(event: ScaleDecided, origin: float) -> ScaleDecided:

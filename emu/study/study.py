@@ -60,7 +60,7 @@ from emu.study.reached import in_flight_by_pod, with_pods
 from emu.study.reasons import give_reasons, read_ends
 from emu.study.requests import count_in_flight, read_requests
 from emu.study.scaling import scale_use, with_reasons
-from emu.study.services import services
+from emu.study.services import rollouts, services
 from emu.study.starts import measure_starts
 from emu.study.timelines import read_timelines
 
@@ -104,6 +104,7 @@ def read_study(run: RunDir) -> Study:
     study.freezer = freezer_use(study, events)
     study.scaling = scale_use(study, events)
     study.services = services(study, events)
+    study.rollouts = rollouts(events, study.origin)
     study.starts = measure_starts(study, events)
     log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin, study.machine.page_bytes)
     _judge(study, log)

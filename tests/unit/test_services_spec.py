@@ -6,9 +6,10 @@ import pytest
 
 from emu.errors import EmuError
 from emu.messages import host_of
+from emu.policy.routing import whole
 from emu.report.known_names import names_of
 from emu.scenario.load_plan import Entrance, load_plan
-from emu.scenario.reading import read_scenario, resolve
+from emu.scenario.reading import read_scenario, resolve, variants_of
 from emu.serving.template import Serving, pod_template
 from emu.spec import ScenarioSpec
 
@@ -106,3 +107,84 @@ def test_expectations_name_services_and_their_revisions() -> None:
     assert set(services["hello"]["revisions"]) == {"hello-00001"}
     with pytest.raises(EmuError, match="no 'helo' in services"):
         read(f"{TWO}\nexpect: {{services.helo.pods_final: 1}}")
+
+
+REVISIONS = "revisions: {a-00001: , a-00002: {app.resources.limits.memory: 64Mi}}"
+
+
+def one(rest: str, load: str = "") -> str:
+    """A service with two revisions."""
+    return f"services: [{{name: a, {REVISIONS}, {rest}}}]\n{load}"
+
+
+SPLIT = "traffic: [{revisionName: a-00001, percent: 90}, {revisionName: a-00002, percent: 10, tag: next}]"
+
+
+@pytest.mark.parametrize(
+    ("rest", "what", "place"),
+    [
+        (one(SPLIT.replace("90", "80")), "Traffic targets sum to 90, want 100", "services.0.traffic"),
+        (one("traffic: [{percent: 100, revisionName: b}]"), "no revision 'b'", "services.0.traffic.0.revisionName"),
+        (one(SPLIT.replace("90}", "90, tag: next}")), 'Multiple definitions for "next"', "services.0.traffic.1.tag"),
+        (
+            one(SPLIT.replace("90}", "90, latestRevision: true}")),
+            'may not set revisionName "a-00001" when latestRevision is true', "services.0.traffic.0.latestRevision",
+        ),
+        (one("traffic: [{percent: 101}]"), "101 is too large", "services.0.traffic.0.percent"),
+        (one(""), "a-00002 never gets any traffic", "services.0.revisions.a-00002"),
+        ("services: [{name: a, revisions: {b: }}]", "does not begin with a-", "services.0.revisions.b"),
+        ("services: [{name: a, revisions: {a-1: {nme: 1}}}]", "nme: there is no such key", "revisions.a-1.nme"),
+        ("services: [{name: a, revisions: {a-1: {app.x.y: 1}}}]", "no such key", "services.0.revisions.a-1.app.x.y"),
+        (
+            "services: [{name: a, revisions: {a-1: {autoscaling.minScale: 3}}}]",
+            "minScale 3 is above maxScale 1", "services.0.revisions.a-1.autoscaling.minScale",
+        ),
+        ("services: [{name: a, revisions: {a-1: {runtime: process}}}]", "no revision can change", "a-1.runtime"),
+        ("services: [{name: a, revisions: {a-1: {autoscaling: null}}}]", "no revision can change", "0.revisions.a-1"),
+        ("services: [{name: a, revisions: {a-1: {sidecars.x: 1}}}]", "leads nowhere", "a-1.sidecars.x"),
+        (one(SPLIT, phase("tag: other")), "has the tag 'other'", "load.phases.0.tag"),
+        (one(SPLIT, phase("rollout: {to: a-00002}, tag: next")), "has the tag 'next'", "load.phases.0.tag"),
+        (one(SPLIT, phase("rollout: {to: c}")), "no revision 'c'", "load.phases.0.rollout.to"),
+        (one(SPLIT, phase("rollout: {}")), "either `to` or `traffic`", "load.phases.0.rollout"),
+        (
+            one(SPLIT, phase("rollout: {traffic: [{percent: 5}]}")),
+            "Traffic targets sum to 5, want 100", "load.phases.0.rollout.traffic",
+        ),
+        (one(SPLIT, phase("until: {readyPods: 1, revision: c}")), "no revision 'c'", "phases.0.until.revision"),
+        (phase("tag: x"), "`tag` is about the revisions of a service", "load.phases.0.tag"),
+        (phase("rollout: {to: x}"), "`rollout` is about the revisions", "load.phases.0.rollout"),
+        (phase("until: {readyPods: 1, revision: x}"), "`revision` is about", "load.phases.0.until.revision"),
+    ],
+)  # fmt: skip
+def test_traffic_is_refused_in_knative_s_words(rest: str, what: str, place: str) -> None:
+    """With its place, and what to do about it."""
+    with pytest.raises(EmuError) as refused:
+        read(rest)
+    assert what in refused.value.what and place in refused.value.what and refused.value.fix
+
+
+def test_a_revision_is_its_service_changed() -> None:
+    """What it does not change is the service's."""
+    spec = read(one(f"app: {{resources: {{limits: {{memory: 32Mi}}}}}}, containerConcurrency: 3, {SPLIT}"))
+    pods = spec.each_pod
+    limits = [pod.app.resources.limits.memory for pod in pods.values()]
+    assert list(pods) == ["a-00001", "a-00002"]
+    assert limits == [32 * 2**20, 64 * 2**20]
+    assert {pod.container_concurrency for pod in pods.values()} == {3}
+    assert read_scenario(resolve(spec), "again.yaml") == spec
+
+
+def test_a_variant_of_a_service_is_one_of_all_its_revisions() -> None:
+    """A revision keeps what it changes itself."""
+    text = one(SPLIT, "variants: {many: {services.0.containerConcurrency: 7}}")
+    play = variants_of(read(text))["many"]
+    assert {pod.container_concurrency for pod in play.each_pod.values()} == {7}
+
+
+def test_all_requests_go_to_the_first_revision_unless_traffic_says_otherwise() -> None:
+    """A later one is there for a rollout."""
+    spec = read(one("", phase("rollout: {to: a-00002}")))
+    assert spec.each_service["a"].traffic == whole("a-00001")
+    assert read(one("traffic: [{latestRevision: true, percent: 100}]", phase("rollout: {to: a-00001}"))).each_service[
+        "a"
+    ].traffic == whole("a-00002")

@@ -6,7 +6,7 @@ The plan's clock starts when all is ready for the first request, and {"ready": t
 never waits for answers and never skips: what is late is sent late, and the record says how late. Latency counts from
 when a request was begun, for what lies before is this process' own doing. Progress goes to standard output as one
 JSON line each 250 ms. With `--met` it reads standard input: {"met": PHASE}, what that phase waits for has come, and
-{"route": …}, which pods requests are sent to.
+{"route": …}, which pods requests are sent to, and {"split": …}, how a service's requests are split among revisions.
 SIGTERM ends the run early, in order.
 """
 
@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from emu.daemon import loop as runtime
+from emu.daemon.load.ingress import Ingress
 from emu.daemon.load.phase import PhaseRun
 from emu.daemon.load.records import Records
-from emu.daemon.load.sender import Connections, Place, Request, SlowSenders
+from emu.daemon.load.sender import Choice, Connections, Place, Request, SlowSenders
 from emu.errors import EXIT_NOT_RECORDED
-from emu.messages import QUEUE_PROXY, LoadPlan, Phase, RequestError, Route
+from emu.messages import QUEUE_PROXY, LoadPlan, Phase, RequestError, Route, Split
 from emu.policy.until import counts_requests
 
 STATUS_S = 0.25
@@ -52,6 +53,7 @@ class Load:
         self.plan = plan
         self.log = log
         self._connections: dict[tuple[str, int], Connections] = {}
+        self._ingresses = {(one.host, one.port): Ingress(one, plan.seed, self._connections_to) for one in plan.splits}
         self.slow = SlowSenders()
         self.begin_at = 0.0
         self.stopping = asyncio.Event()
@@ -106,9 +108,10 @@ class Load:
         self._settle()
         return 0 if self._records.failure is None else EXIT_NOT_RECORDED
 
-    def connections(self, phase: Phase) -> Connections:
+    def connections(self, phase: Phase) -> Choice:
         """The idle connections to where a phase sends its requests; phases that ask the same pod share them."""
-        return self._connections_to(*self._asked(phase))
+        place = self._asked(phase)
+        return self._ingresses.get(place) or self._connections_to(*place)
 
     def _asked(self, phase: Phase) -> tuple[str, int]:
         return (phase.host, phase.port) if phase.host else (self.plan.host, self.plan.port)
@@ -154,6 +157,10 @@ class Load:
                 pods = (Place(pod.address, pod.port, pod.pod) for pod in route.pods)
                 self._connections_to(route.host, route.port).lead_to(pods)
                 continue
+            if "split" in said:
+                split = Split.from_data(said["split"])
+                self._ingresses[split.host, split.port].split(split)
+                continue
             for run in self._runs:
                 if run.phase.name == said["met"]:
                     run.meet()
@@ -173,7 +180,9 @@ class Load:
         self._in_flight_to[self._asked(phase)] += 1
         pod, container = (place.pod, QUEUE_PROXY) if place.pod else (phase.pod, phase.container)
         ports = None if pod else request.ports
-        self._records.sent(request.number, phase.name, request.due, now, request.begun, pod, container, ports)
+        self._records.sent(
+            request.number, phase.name, request.due, now, request.begun, pod, container, ports, place.revision
+        )
         self._look()
 
     def done(self, request: Request, now: float, error: RequestError | None) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Any, Protocol
 
-from emu.daemon.load.sender import Connections, Request, SlowSenders, content_of, request_head
+from emu.daemon.load.sender import Choice, Request, SlowSenders, content_of, request_head
 from emu.messages import LoadPlan, Phase, RequestError
 from emu.policy.arrivals import due_times
 from emu.policy.timeouts import Deadlines
@@ -36,7 +36,7 @@ class Run(Protocol):
     stopping: asyncio.Event
     open: dict[Request, None]
 
-    def connections(self, phase: Phase) -> Connections:
+    def connections(self, phase: Phase) -> Choice:
         """To where a phase sends its requests."""
 
     def next_number(self) -> int:

@@ -26,8 +26,8 @@ class Records:
         self._unwritten = b""
         self.failure: OSError | None = None
         """Why what was gathered could not be written; it is kept, and tried again with the next flush."""
-        self._known: dict[tuple[str, str, str], tuple[str, str]] = {}
-        """A phase, a pod and a container as JSON has them."""
+        self._known: dict[tuple[str, str, str, str], tuple[str, str]] = {}
+        """A phase, a pod, a container and a revision as JSON has them."""
 
     def sent(
         self,
@@ -39,12 +39,13 @@ class Records:
         pod: str = "",
         container: str = "",
         ports: list[int] | None = None,
+        revision: str = "",
     ) -> None:
         """A request's first byte goes out, or was tried to, to a container of a pod; `ports` to an activator."""
-        known = self._known.get((phase, pod, container))
+        known = self._known.get((phase, pod, container, revision))
         if known is None:
-            whose = f'"pod":{json.dumps(pod)},"container":{json.dumps(container)}'
-            known = self._known[phase, pod, container] = json.dumps(phase), whose
+            whose = f'"pod":{json.dumps(pod)},"container":{json.dumps(container)},"revision":{json.dumps(revision)}'
+            known = self._known[phase, pod, container, revision] = json.dumps(phase), whose
         name, whose = known
         through = "null" if ports is None else f"[{','.join(map(str, ports))}]"
         self._lines.append(

@@ -99,11 +99,23 @@ class Place(NamedTuple):
     port: int
     pod: str = ""
     """Its name, where it was chosen among pods."""
+    revision: str = ""
+    """Whose place it is, where it was chosen among revisions."""
 
     @property
     def server(self) -> tuple[str, int]:
         """As connections know it."""
         return self.host, self.port
+
+
+class Choice(Protocol):
+    """Where the requests of a phase may go."""
+
+    def choose(self) -> Place:
+        """Where the next one goes."""
+
+    def of(self, place: Place) -> Connections:
+        """The connections to a place that was chosen."""
 
 
 class Connections:
@@ -128,6 +140,10 @@ class Connections:
         """Where the next request goes: to a pod at random, as kube-proxy and gateways spread them."""
         places = self._places
         return places[0] if len(places) == 1 else places[self._draw(len(places))]
+
+    def of(self, place: Place) -> Connections:
+        """Those to a place that was chosen."""
+        return self
 
     def take(self, place: Place) -> ClientConnection | None:
         """A kept connection that is still open."""
@@ -191,7 +207,7 @@ class Request(Asker):
         due: float,
         head: bytes,
         content: bytes | None,
-        connections: Connections,
+        connections: Choice,
         outcome: Outcome,
     ) -> None:
         self.number = number
@@ -204,12 +220,12 @@ class Request(Asker):
         self.over = False
         self._head = head
         self._content = content
-        self._connections = connections
         self.place = connections.choose()
         """Where it is sent."""
         self.ports: list[int] = []
         """The client's own and the server's; empty while there is no connection."""
         self._went = False
+        self._connections = connections.of(self.place)
         self._outcome = outcome
         self._connection: ClientConnection | None = None
         self._connecting: asyncio.Task[None] | None = None

@@ -56,6 +56,7 @@ from emu.record.events.serving import (
     RequestsWaited,
     ScaleDecided,
     StartMeasured,
+    TrafficSplit,
 )
 
 __all__ = [
@@ -112,6 +113,7 @@ __all__ = [
     "RunFailed",
     "ScaleDecided",
     "StartMeasured",
+    "TrafficSplit",
     "from_line",
     "now",
     "parse_line",

@@ -150,6 +150,20 @@ class MetricRead(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrafficSplit(Event):
+    """A service's requests are to be split like this among its revisions, or are from now on."""
+
+    kind: ClassVar[str] = "traffic-split"
+    service: str
+    traffic: list[tuple[str, int, str]]
+    """Each revision with its percent of the requests and its tag; the tag may be empty."""
+    reached: bool
+    """False: it was asked for. True: requests are split like this."""
+    waits_for: list[str] = field(default_factory=list)
+    """The revisions that were not ready when it was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PodLoad(OfPod):
     """The activator had more requests under way in a pod than ever before."""
 

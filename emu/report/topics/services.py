@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from emu.policy.routing import in_words, weights
 from emu.record.events import POD_LABEL
 from emu.report.entry import Entry
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
-from emu.report.topics.topic import Column, Figures, Listing, Topic
+from emu.report.topics.topic import Column, Figures, Listing, Part, Topic, View
 from emu.report.why_hpa import CLASS as HPA
-from emu.report.words import count, metric_name
+from emu.report.words import count, listed, metric_name
 from emu.study.measures import Window
 from emu.study.model.instances import PodEvent
-from emu.study.model.services import Service, State, by_service, together
+from emu.study.model.services import Rollout, Service, State, by_service, together
 from emu.study.model.study import Study
 from emu.study.pods import requests_known_by_pod
 from emu.units import format_seconds, often
@@ -37,8 +38,26 @@ def _each(study: Study) -> Iterable[tuple[str, list[Service]]]:
 
 def _of_service(study: Study, revisions: list[Service]) -> Figures:
     """All its revisions together, and each."""
-    each = {one.revision: _figures(study, one) for one in revisions}
-    return {**_figures(study, together(revisions)), "revisions": each}
+    each = {one.revision: {**_figures(study, one), **_requests(study, one)} for one in revisions}
+    rollouts = [_rollout(one) for one in study.rollouts if one.service == revisions[0].name]
+    return {**_figures(study, together(revisions)), "revisions": each, "rollouts": rollouts}
+
+
+def _requests(study: Study, revision: Service) -> Figures:
+    """Null where it is not on record which revision each request went to."""
+    requests = study.requests or []
+    mine = [one for one in requests if one.revision == revision.revision]
+    known = any(one.revision for one in requests) or not requests
+    return {"requests_sent": len(mine) if known else None}
+
+
+def _rollout(one: Rollout) -> Figures:
+    return {
+        "asked_s": one.asked_s,
+        "moved_s": one.moved_s,
+        "waited_for": ", ".join(one.waits_for) or None,
+        "traffic": weights(one.traffic),
+    }
 
 
 def _figures(study: Study, service: Service) -> Figures:
@@ -94,10 +113,22 @@ def _how_far(name: str, service: dict[str, Any]) -> str:
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
-    """Nothing for a service that never was to have two pods."""
+    """Nothing for a service that never was to have two pods, and was not rolled out."""
     scaled = {name: one for name, one in summary["services"].items() if one["pods_desired_max"] > 1}
     pending = [_pending(name, one) for name, one in scaled.items() if one["pods_pending_max"]]
-    return [*(_sentence(name, one) for name, one in scaled.items()), *pending]
+    return [*(_sentence(name, one) for name, one in scaled.items()), *pending, *map(_rolled_out, study.rollouts)]
+
+
+def _rolled_out(one: Rollout) -> str:
+    traffic = in_words(one.traffic)
+    ready = listed(list(one.waits_for))
+    if one.moved_s is None:
+        asked = f"A rollout of {one.service} was asked for at {one.asked_s:.3f} s ({traffic})"
+        return f"{asked}, and {ready} did not become ready."
+    if not ready:
+        return f"A rollout of {one.service} took effect at once, at {one.moved_s:.3f} s: {traffic}."
+    took = format_seconds(one.moved_s - one.asked_s)
+    return f"A rollout of {one.service} waited {took} for {ready} to be ready, until {one.moved_s:.3f} s: {traffic}."
 
 
 def _pending(name: str, service: dict[str, Any]) -> str:
@@ -146,6 +177,23 @@ def listing(study: Study) -> Listing | None:
         Column("why", number=False),
     )
     return Listing(heads, rows, hints=("`emu why` lists every decision.",))
+
+
+def more(view: View) -> Iterator[Part]:
+    """Each rollout."""
+    if view.study.rollouts:
+        rows = tuple(
+            (
+                f"{one.asked_s:.3f} s",
+                one.service,
+                in_words(one.traffic),
+                ", ".join(one.waits_for) or None,
+                "not in this run" if one.moved_s is None else f"{one.moved_s:.3f} s",
+            )
+            for one in view.study.rollouts
+        )
+        texts = (Column(head, number=False) for head in ("service", "traffic", "not ready then"))
+        yield Listing(("asked for at", *texts, "moved at"), rows, title="rollouts")
 
 
 def panels(canvas: Canvas, study: Study) -> None:
@@ -252,7 +300,12 @@ def _readings(canvas: Canvas, service: Service, called: str) -> None:
 
 
 def log(study: Study) -> Iterator[Entry]:
-    """Each change of a number of pods, but those from and to zero, which are scale to zero's."""
+    """Each rollout, and each change of a number of pods but those from and to zero, which are scale to zero's."""
+    for one in study.rollouts:
+        traffic = {"service": one.service, "traffic": weights(one.traffic)}
+        yield Entry(one.asked_s, "route", f"rollout of {one.service}: {in_words(one.traffic)}", traffic)
+        if one.moved_s is not None:
+            yield Entry(one.moved_s, "route", f"traffic of {one.service}: {in_words(one.traffic)}", traffic)
     for service in study.services:
         for made in service.decisions:
             if made.before and made.pods and made.before != made.pods:
@@ -266,4 +319,4 @@ def log(study: Study) -> Iterator[Entry]:
                 yield Entry(made.t, "autoscaler", f"from {made.before} to {made.pods} pods: {made.why}", decided)
 
 
-SERVICES = Topic("Autoscaling", figures, headline, sentences, listing, panels=panels, log=log)
+SERVICES = Topic("Autoscaling", figures, headline, sentences, listing, more, panels=panels, log=log)

@@ -37,6 +37,8 @@ class Request:
     """
     container: str = ""
     """The container of that pod that it was sent to."""
+    revision: str = ""
+    """The revision that the ingress drew for it; empty where there was only one, or the record is older."""
     ports: tuple[int, ...] | None = None
     """The client's and the activator's, where it was sent to one; empty without a connection. None in older runs."""
     forwarded_s: float | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from emu.policy.routing import Traffic
 from emu.record.events import MetricRead, ScaleDecided
 
 State = Literal["pending", "starting", "ready", "not ready", "terminating"]
@@ -69,6 +70,19 @@ class Wait:
     until_s: float
     cold: bool
     """There was no pod to send it to."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Other traffic was asked for, and came about if it did."""
+
+    service: str
+    asked_s: float
+    traffic: Traffic
+    waits_for: tuple[str, ...] = ()
+    """Revisions that were not ready when it was asked for."""
+    moved_s: float | None = None
+    """None: not in this run."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from emu.study.model.kills import OomVerdict
 from emu.study.model.machine import HostTimeline, KernelLine, Machine
 from emu.study.model.requests import InFlight, PhaseSpan, Request
 from emu.study.model.scaling import ScaleUse, Start
-from emu.study.model.services import Service
+from emu.study.model.services import Rollout, Service
 from emu.study.model.timeline import MemoryMark, Timeline
 
 
@@ -116,6 +116,8 @@ class Study:
     """None where the pod was not to be scaled."""
     services: list[Service] = field(default_factory=list)
     """Those that an autoscaler decided for."""
+    rollouts: list[Rollout] = field(default_factory=list)
+    """In order of when they were asked for."""
     starts: list[Start] = field(default_factory=list)
     """Trials of starts, in order of time."""
     notes: list[Happening] = field(default_factory=list)

@@ -182,3 +182,15 @@ def test_a_pod_is_never_removed_too_early(
         assert t >= max([*ends, start_s]) + rule.window_s + rule.retention_s
         assert all(t >= to + rule.window_s + rule.scale_down_delay_s - TICK_S for to in ends)
         assert t >= rule.grace_s
+
+
+def test_min_scale_does_not_keep_a_revision_that_no_route_leads_to() -> None:
+    """It is scaled to zero once its window is empty; with a route again its pods are kept."""
+    rule = replace(RULE, min_scale=1)
+    kept = Played(rule).until(40.0)
+    assert kept.scaling.pods == 1
+    gone = Played(rule).until(10.0)
+    gone.scaling.route(gone.t, routed=False)
+    assert gone.until(40.0).scaling.pods == 0
+    gone.scaling.route(gone.t, routed=True)
+    assert gone.scaling.pods == 1
