@@ -331,12 +331,12 @@ class RequestSent:
     """The name of the pod that it was sent to; empty where it was sent to an activator, and in older records."""
     container: str = ""
     """The container of that pod that it was sent to."""
+    revision: str = ""
+    """The revision that it was sent to, where a service may have several."""
     ports: list[int] | None = None
     """Of one that was sent to an activator: the client's own port and the activator's, by which the activator knows
     it (`RequestsForwarded`); empty where no connection could be made. None for the others, and in older records.
     """
-    revision: str = ""
-    """The revision that it was sent to, where a service may have several."""
     e: str = SENT
 
 

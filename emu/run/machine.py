@@ -11,7 +11,7 @@ import psutil
 
 from emu.machine.paths import IN_SANDBOX
 from emu.runtime.api import EngineFacts
-from emu.spec.scenario import SandboxSpec
+from emu.spec.node import SandboxSpec
 from emu.units import format_bytes
 
 

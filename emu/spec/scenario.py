@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
@@ -19,8 +19,8 @@ from emu.policy.starts import FROZEN, WARM_SWAP
 from emu.spec import fitting
 from emu.spec import services as of_services
 from emu.spec.container import ContainerSpec, InitContainerSpec
-from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
+from emu.spec.node import NodeSpec, RecorderSpec, SandboxSpec
 from emu.spec.pod import PodSpec
 from emu.spec.pods import NamedPodSpec
 from emu.spec.request import RequestModel, WorkSpec
@@ -28,12 +28,9 @@ from emu.spec.services import RevisionPlan, ServicePlan, ServiceSpec
 from emu.spec.starts import StartsSpec
 from emu.spec.values import (
     LONGEST_NAME,
-    MIB,
-    Bytes,
     Changes,
     Model,
     Name,
-    Seconds,
     SpecError,
     distinct,
     number,
@@ -52,36 +49,6 @@ _VARIANTS = {
     "additionalProperties": {"type": ["object", "null"]},
     "examples": [{"small": {"pod.app.resources.limits.memory": "64Mi"}, "large": None}],
 }
-
-
-class NodeSpec(KubeletSpec):
-    """The machine under the pod, and its kubelet."""
-
-    image_cache: Literal["warm", "cold"] = "warm"
-    """warm: the images' files are in the page cache, charged to no limit, as on a node where the same image ran
-    before; cold: the containers read their executables from disk and are charged for the pages themselves.
-    """
-
-    @model_validator(mode="after")
-    def _kubelet_has_it(self) -> Self:
-        self.check()
-        return self
-
-
-class SandboxSpec(Model):
-    """The size of the User-Mode Linux sandbox; it has no effect on a run on the host."""
-
-    memory: Annotated[Bytes, Field(ge=512 * MIB)] = 3 * 1024 * MIB
-    """The memory of the whole machine."""
-    swap: Bytes = 2 * 1024 * MIB
-    """The size of its swap device."""
-
-
-class RecorderSpec(Model):
-    """How often to sample."""
-
-    interval: Annotated[Seconds, Field(ge=0.001, le=10)] = 0.01
-    """The time between two samples of every cgroup."""
 
 
 class ScenarioSpec(Model):

@@ -15,7 +15,7 @@ from emu.cli.sandbox import doctor
 from emu.doctor import facts as host
 from emu.run.machine import not_applied
 from emu.sandbox.uml import parts
-from emu.spec.scenario import SandboxSpec
+from emu.spec.node import SandboxSpec
 
 UNIFIED = "24 23 0:21 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n"
 HYBRID = """31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755

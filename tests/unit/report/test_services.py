@@ -182,7 +182,9 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
         "memory_gib_seconds": None,
         "decisions": {"count": 3, "changes": 2},
     }
-    assert SERVICES.figures(study)["services"] == {"app": {**one, "revisions": {"app-00001": one}}}
+    assert SERVICES.figures(study)["services"] == {
+        "app": {**one, "revisions": {"app-00001": {**one, "requests_sent": None}}, "rollouts": []}
+    }
 
 
 def test_requests_wait_in_the_activator_from_when_to_when(study: Study) -> None:

@@ -1,0 +1,40 @@
+"""`node`, `sandbox` and `recorder` of a scenario: the machine of a run, and how often it is sampled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from emu.spec.kubelet import KubeletSpec
+from emu.spec.values import MIB, Bytes, Model, Seconds
+
+
+class NodeSpec(KubeletSpec):
+    """The machine under the pod, and its kubelet."""
+
+    image_cache: Literal["warm", "cold"] = "warm"
+    """warm: the images' files are in the page cache, charged to no limit, as on a node where the same image ran
+    before; cold: the containers read their executables from disk and are charged for the pages themselves.
+    """
+
+    @model_validator(mode="after")
+    def _kubelet_has_it(self) -> Self:
+        self.check()
+        return self
+
+
+class SandboxSpec(Model):
+    """The size of the User-Mode Linux sandbox; it has no effect on a run on the host."""
+
+    memory: Annotated[Bytes, Field(ge=512 * MIB)] = 3 * 1024 * MIB
+    """The memory of the whole machine."""
+    swap: Bytes = 2 * 1024 * MIB
+    """The size of its swap device."""
+
+
+class RecorderSpec(Model):
+    """How often to sample."""
+
+    interval: Annotated[Seconds, Field(ge=0.001, le=10)] = 0.01
+    """The time between two samples of every cgroup."""
