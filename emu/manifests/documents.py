@@ -73,16 +73,21 @@ def read_manifests(paths: Sequence[Path]) -> Manifests:
         try:
             source = "standard input" if str(path) == "-" else str(path)
             text = read_text(Path("/dev/stdin") if str(path) == "-" else path, "manifest")
-            nodes += _items(parse_documents(text, source))
+            nodes += parse_documents(text, source)
         except EmuError as error:
             errors.append(error)
-    documents = []
-    for node in nodes:
+    return manifests_of(nodes, errors)
+
+
+def manifests_of(nodes: Iterable[Node], errors: Iterable[EmuError] = ()) -> Manifests:
+    """The documents that were read, after those `errors`."""
+    documents, found = [], list(errors)
+    for node in _items(nodes):
         try:
             documents.append(_document(node))
         except EmuError as error:
-            errors.append(error)
-    raise_all(errors)
+            found.append(error)
+    raise_all(found)
     return _sorted(documents)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from emu.errors import EmuError
 from emu.manifests.clusterconfig import ClusterConfig
@@ -22,8 +22,8 @@ from emu.manifests.queueproxy import queue_proxy_resources
 from emu.manifests.starting_hpa import RESOURCES, knative_keys, spec_of, standard_keys
 from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_load import load_for
-from emu.manifests.starting_pod import Resources, autoscaling_of, pod_of, standard_pod_of
-from emu.manifests.yamltext import Lines, written
+from emu.manifests.starting_pod import Pod, Resources, autoscaling_of, pod_of, standard_pod_of
+from emu.manifests.yamltext import Lines, Said, written
 from emu.messages import QUEUE_PROXY
 from emu.policy.autoscaling.settings import GROUP, KPA, cluster_config, settings_for
 from emu.policy.hpa.knative import autoscaler as knative_autoscaler
@@ -64,8 +64,51 @@ class _Scaling:
     left_out: tuple[str, ...] = ()
 
 
+class _Made(NamedTuple):
+    """What becomes of the workload."""
+
+    chosen: Chosen
+    serving: Mapping[str, Any]
+    """The container that has the port."""
+    pod: Pod
+    scaling: _Scaling
+
+
 def scenario_of(manifests: Manifests) -> str:
     """The text of a scenario file. EmuError where there is not one workload, or it is refused."""
+    chosen, serving, pod, scaling = _made(manifests)
+    scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, scaling)}
+    scenario["pod"] = pod.keys
+    scenario["load"] = {"phases": scaling.phases}
+    scenario["expect"] = {"pod.oom_kills": "== 0"}
+    left_out = [*chosen.left_out, *pod.left_out, *scaling.left_out]
+    return "\n".join([*_head(chosen, serving, left_out), *written(scenario)]) + "\n"
+
+
+def service_of(manifests: Manifests, place: str) -> Lines:
+    """The keys of a scenario's service. EmuError as of `scenario_of`; `place` is where the scenario names it."""
+    chosen, _, pod, scaling = _made(manifests)
+    if scaling.keys is None:
+        why = scaling.left_out[0] if scaling.left_out else "it has no autoscaler"
+        raise EmuError(
+            f"{place}: no autoscaler that emu has scales {chosen.title}",
+            f"a service is scaled; left out is: {why}" if scaling.left_out else why,
+            "give the manifest an autoscaler, or write its pod in the scenario, as `emu init` does",
+        )
+    made: Lines = _plainly({"name": _slug(chosen.name), **pod.keys})
+    return made
+
+
+def _plainly(keys: Any) -> Any:
+    """Without comments."""
+    if isinstance(keys, Said):
+        return keys.value
+    if isinstance(keys, Mapping):
+        return {key: _plainly(value) for key, value in keys.items()}
+    return [_plainly(one) for one in keys] if isinstance(keys, list) else keys
+
+
+def _made(manifests: Manifests) -> _Made:
     config = cluster_of(manifests.maps)
     chosen = _chosen(manifests, config)
     serving = serving_container(chosen.spec)
@@ -79,12 +122,7 @@ def scenario_of(manifests: Manifests) -> str:
     pod.add_containers(chosen.init_containers, chosen.sidecars)
     if scaling.keys is not None:
         pod.keys["autoscaling"] = scaling.keys
-    scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, scaling)}
-    scenario["pod"] = pod.keys
-    scenario["load"] = {"phases": scaling.phases}
-    scenario["expect"] = {"pod.oom_kills": "== 0"}
-    left_out = [*chosen.left_out, *pod.left_out, *scaling.left_out]
-    return "\n".join([*_head(chosen, serving, left_out), *written(scenario)]) + "\n"
+    return _Made(chosen, serving, pod, scaling)
 
 
 def _of_revision(chosen: Chosen, manifests: Manifests, serving: Mapping[str, Any], sidecar: Resources) -> _Scaling:

@@ -22,7 +22,7 @@ from emu.files.yamlfile import Mark, Node, parse, read_text
 from emu.machine.paths import scenarios_dir
 from emu.policy.expectations import COUNT, VARIANTS, parse_expectation
 from emu.policy.secrets import masked_tree
-from emu.scenario import bodies, partial, problems
+from emu.scenario import bodies, partial, problems, service_manifests
 from emu.scenario import overrides as changes
 from emu.scenario.manifests import refuse_manifest
 from emu.scenario.problems import Problem
@@ -88,6 +88,7 @@ def read_scenario(text: str, source: str, overrides: Sequence[str] = ()) -> Scen
     root = parse(text, source)
     changes.apply(_mapping(root), overrides)
     bodies.take_in(root, source)
+    service_manifests.take_in(root, source)
     spec = _checked(root, source)
     plays: dict[str, ScenarioSpec] = {}
     wrong: list[EmuError] = []

@@ -21,7 +21,7 @@ SHORT_FORM = "app"
 """What the service is called whose pods a scenario's `pod` describes."""
 _POD_PARTS = 29
 """Letters that the name of a pod has after its revision's: `-deployment-`, a hash, a suffix."""
-_OWN = {"name", "revisions", "traffic"}
+_OWN = {"name", "manifest", "revisions", "traffic"}
 """What is the service's, and not its pods'."""
 _REVISIONS = {
     "type": "object",
@@ -45,6 +45,10 @@ class ServiceSpec(PodSpec):
 
     name: Name
     """The service's name: in results, and for `service` of a phase."""
+    manifest: Any = None
+    """Make it of a Knative Service or a KServe InferenceService: a file beside the scenario, or the YAML itself.
+    Other keys win over what the manifest makes. Default: none.
+    """
     autoscaling: AutoscalingSpec = AutoscalingSpec()
     """How many pods there are to be."""
     revisions: Annotated[dict[Name, Changes], WithJsonSchema(_REVISIONS)] = Field(default_factory=dict)

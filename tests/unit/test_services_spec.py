@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from emu.errors import EmuError
@@ -188,3 +190,61 @@ def test_all_requests_go_to_the_first_revision_unless_traffic_says_otherwise() -
     assert read(one("traffic: [{latestRevision: true, percent: 100}]", phase("rollout: {to: a-00001}"))).each_service[
         "a"
     ].traffic == whole("a-00002")
+
+
+MANIFEST = """apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: hello}
+spec:
+  template:
+    metadata: {annotations: {autoscaling.knative.dev/target: "7", autoscaling.knative.dev/max-scale: "2"}}
+    spec:
+      containerConcurrency: 9
+      containers: [{image: x/y, resources: {limits: {memory: 64Mi}}}]
+"""
+
+
+def inline(**changes: str) -> str:
+    """The manifest as a mapping of the service."""
+    text = MANIFEST
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return "services:\n  - manifest:\n" + "".join(f"      {line}\n" for line in text.splitlines())
+
+
+def test_a_service_is_made_of_a_manifest(tmp_path: Path) -> None:
+    """A file beside the scenario, a text, or a mapping: the same service, and the record needs no file."""
+    (tmp_path / "hello.yaml").write_text(MANIFEST)
+    asked = "name: it\nquestion: What?\nservices: [{manifest: hello.yaml}]\n"
+    of_file = read_scenario(asked, str(tmp_path / "it.yaml"))
+    (service,) = of_file.services
+    assert (service.name, service.container_concurrency, service.manifest) == ("hello", 9, None)
+    assert (service.autoscaling.target, service.autoscaling.max_scale) == (7.0, 2)
+    text = "services:\n  - manifest: |\n" + "".join(f"      {line}\n" for line in MANIFEST.splitlines())
+    assert read(inline()).services == read(text).services == of_file.services
+    assert read_scenario(resolve(of_file), "again.yaml") == of_file
+
+
+def test_own_keys_win_over_the_manifest_s() -> None:
+    """Mappings are joined key by key."""
+    (service,) = read(f"{inline()}    name: mine\n    autoscaling: {{maxScale: 3}}\n").services
+    assert (service.name, service.autoscaling.max_scale, service.autoscaling.target) == ("mine", 3, 7.0)
+
+
+@pytest.mark.parametrize(
+    ("rest", "what"),
+    [
+        ("services: [{manifest: nowhere.yaml}]", "nowhere.yaml"),
+        ("services: [{manifest: 3}]", "not a manifest"),
+        ("services: [{manifest: {kind: Service}}]", "apiVersion: missing"),
+        (inline(max_scale="", **{'"2"': '"x"'}), "refuses Service hello"),
+        (inline(Service="Srvice"), "does not read a Srvice"),
+        ("services: [{manifest: {apiVersion: v1, kind: Pod, metadata: {name: a}}}]", "no one revision"),
+        (f"{inline()}    revisions: {{a-1: }}\n", "does not begin with hello-"),
+    ],
+)
+def test_a_manifest_that_makes_no_service_is_refused(rest: str, what: str) -> None:
+    """As `emu run MANIFEST` refuses it, with the place in the scenario or in the manifest's own file."""
+    with pytest.raises(EmuError) as refused:
+        read(rest)
+    assert what in refused.value.what
