@@ -50,8 +50,9 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
 @click.command()
 @run_argument
 @click.option("--at", "moment", metavar="TIME", help="Seconds since the run began.  [default: its end]")
+@click.option("--service", "name", metavar="NAME", help="Only this service, or this revision of one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per pod.")
-def pods(run: str | None, moment: str | None, as_json: bool) -> None:
+def pods(run: str | None, moment: str | None, name: str | None, as_json: bool) -> None:
     """List the pods of RUN as kubectl would have at a given time. Default: the newest run.
 
     A run stops its pods at its end; without --at they are listed as they were just before that.
@@ -69,6 +70,9 @@ def pods(run: str | None, moment: str | None, as_json: bool) -> None:
     refuse_variants(found, "pods", "emu pods")
     study = read_study(found)
     rows = rows_at(study, study.duration_s if moment is None else _seconds(moment))
+    if name is not None:
+        mine = {pod.pod for one in _chosen(study.services, found.path.name, name) for pod in one.pods}
+        rows = [row for row in rows if row[0] in mine]
     if as_json:
         for row in rows:
             output.echo(output.to_json({head.lower(): cell for head, cell in zip(HEADS, row, strict=True)}))

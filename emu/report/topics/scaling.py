@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.report.entry import Entry
-from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.report.words import count, listed
 from emu.study.measures import spread
+from emu.study.model.scaling import Absence
 from emu.study.model.study import Study
 from emu.units import format_seconds, often
 
@@ -55,22 +56,47 @@ def headline(study: Study, summary: Figures) -> list[str]:
     scaling = summary["autoscaling"]
     if not scaling or not scaling["scale_downs"]:
         return []
-    back = f" and back {often(scaling['scale_ups'])}" if scaling["scale_ups"] else ""
-    return [f"the pod was scaled to zero {often(scaling['scale_downs'])}{back}"]
+    return [
+        f"{who or 'the pod'} was scaled to zero {_often(absences)}" for who, absences in _by_revision(study).items()
+    ]
+
+
+def _by_revision(study: Study) -> dict[str, list[Absence]]:
+    """The absences of each revision; of the only one without its name."""
+    several = len(study.services) > 1
+    found: dict[str, list[Absence]] = {}
+    for one in study.scaling.absences if study.scaling is not None else ():
+        found.setdefault(one.revision if several else "", []).append(one)
+    return found
+
+
+def _often(absences: list[Absence]) -> str:
+    back = sum(one.wanted_s is not None for one in absences)
+    return often(len(absences)) + (f" and back {often(back)}" if back else "")
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a pod that was not to be scaled."""
     scaling = summary["autoscaling"]
     several = len(study.services) > 1
-    return list(_sentences(scaling, summary["duration_s"], several=several)) if scaling else []
+    return [*_away(study), *_sentences(scaling, several=several)] if scaling else []
 
 
-def _sentences(scaling: dict[str, Any], duration_s: float, *, several: bool) -> Iterator[str]:
-    if scaling["scale_downs"]:
-        zero, whole = format_seconds(scaling["zero_s"]), format_seconds(duration_s)
-        yield f"There was no pod for {zero} of {whole}, and it held no memory then."
-    elif (stayed := _stayed(scaling["to_zero"], several=several)) is not None:
+def _away(study: Study) -> Iterator[str]:
+    """How long each had no pod."""
+    whole = format_seconds(study.duration_s)
+    for revision, absences in _by_revision(study).items():
+        spans = (one.zero_s(study.duration_s) for one in absences)
+        zero = format_seconds(sum(span[1] - span[0] for span in spans if span is not None))
+        if revision:
+            yield f"{revision} had no pod for {zero} of {whole}, and held no memory then."
+        else:
+            yield f"There was no pod for {zero} of {whole}, and it held no memory then."
+
+
+def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
+    stayed = None if scaling["scale_downs"] else _stayed(scaling["to_zero"], several=several)
+    if stayed is not None:
         yield stayed
     held = scaling["held"]
     if held["forwarded"]:
@@ -99,9 +125,12 @@ def listing(study: Study) -> Listing | None:
     """A row for each time that the pod was away."""
     if study.scaling is None:
         return None
-    heads = ("scale-down at", "gone at", "scale-up at", "ready at", "start took", "requests that waited")
+    several = len(study.services) > 1
+    of = (Column("revision", number=False),) if several else ()
+    heads = (*of, "scale-down at", "gone at", "scale-up at", "ready at", "start took", "requests that waited")
     rows = tuple(
         (
+            *((one.revision,) if several else ()),
             _at(one.decided_s),
             _at(one.gone_s) or "not yet",
             _at(one.wanted_s) or "not again",
@@ -111,7 +140,7 @@ def listing(study: Study) -> Listing | None:
         )
         for one in study.scaling.absences
     )
-    stayed = _stayed(study.scaling.to_zero, several=len(study.services) > 1)
+    stayed = _stayed(study.scaling.to_zero, several=several)
     return Listing(heads, rows, otherwise=stayed or "It was not to be scaled to zero.")
 
 
@@ -123,14 +152,15 @@ def log(study: Study) -> Iterator[Entry]:
     """What the autoscaler decided, and when it had come about."""
     for one in study.scaling.absences if study.scaling is not None else ():
         detail = {"decided_s": one.decided_s, "gone_s": one.gone_s, "wanted_s": one.wanted_s, "ready_s": one.ready_s}
-        yield Entry(one.decided_s, "autoscaler", f"scale to zero: {one.why or 'reason not recorded'}", detail)
+        of = f"{one.revision}: " if len(study.services) > 1 else ""
+        yield Entry(one.decided_s, "autoscaler", f"{of}scale to zero: {one.why or 'reason not recorded'}", detail)
         if one.gone_s is not None:
-            yield Entry(one.gone_s, "autoscaler", "the pod is gone", detail)
+            yield Entry(one.gone_s, "autoscaler", f"{of}the pod is gone", detail)
         if one.wanted_s is not None:
-            yield Entry(one.wanted_s, "autoscaler", "scale from zero: a request waits", detail)
+            yield Entry(one.wanted_s, "autoscaler", f"{of}scale from zero: a request waits", detail)
         if one.ready_s is not None:
             waited = f"{count(one.waited, 'request')} that waited {'goes' if one.waited == 1 else 'go'} to it"
-            yield Entry(one.ready_s, "activator", f"the pod is ready: {waited}", detail)
+            yield Entry(one.ready_s, "activator", f"{of}the pod is ready: {waited}", detail)
 
 
 SCALE_TO_ZERO = Topic("Scale to zero", figures, headline, sentences, listing, log=log)
