@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,13 @@ import click
 from emu.cli.scenarios import complete_scenario
 from emu.errors import EXIT_BAD_INPUT, EmuError
 from emu.machine import output
+from emu.report.words import in_columns
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
     from emu.manifests.explanation import Explanation
     from emu.policy.kubelet.derived import Value
-    from emu.serving.explained import Level
+    from emu.serving.explained import Level, Victim
 
 
 @click.command()
@@ -137,7 +139,7 @@ def _explain_scenario(files: Sequence[Path], settings: Sequence[str], place: str
     from emu.doctor.facts import gather_facts
     from emu.doctor.requirements import possible_place
     from emu.scenario.reading import load_scenario, needs_docker, variants_of
-    from emu.serving.explained import explained
+    from emu.serving.explained import explained, victims
 
     if len(files) > 1:
         raise EmuError("a scenario is explained by itself", f"{len(files)} files were given", "name one scenario")
@@ -145,21 +147,50 @@ def _explain_scenario(files: Sequence[Path], settings: Sequence[str], place: str
     facts = gather_facts()
     where = place if place != "auto" else possible_place(facts, docker=needs_docker(spec)) or "sandbox"
     trees: dict[str, Level] = {}
+    orders: dict[str, list[Victim]] = {}
     for name, play in (variants_of(spec) or {"": spec}).items():
         on_host = where == "host"
         memory = facts.memory_bytes if on_host else play.sandbox.memory
         swap = facts.swap_bytes if on_host else play.sandbox.swap
-        trees[name] = explained(play, play.node.rules(memory, swap))
+        rules = play.node.rules(memory, swap)
+        trees[name], orders[name] = explained(play, rules), victims(play, rules)
     if as_json:
         data = {"scenario": spec.name, "place": where}
-        plays = {name: one.as_json() for name, one in trees.items()}
+        plays = {
+            name: one.as_json() | {"killed_first": [asdict(victim) for victim in orders[name]]}
+            for name, one in trees.items()
+        }
         output.echo(output.to_json(data | ({"tree": plays[""]} if "" in plays else {"variants": plays}), indent=2))
         return
     for number, (name, tree) in enumerate(trees.items()):
         output.echo(f"{chr(10) if number else ''}{spec.name}{f', variant {name}' if name else ''}: {spec.question}")
         _show_level(tree, "", "", max(_widths(tree)))
+        _show_order(orders[name])
     if where != "host":
         output.echo("\nThe sandbox's kernel keeps some of its memory: MemTotal is a little less in the run.")
+
+
+def _show_order(order: Sequence[Victim]) -> None:
+    """Whom the kernel kills when the node is full; with one container there is nobody to compare it with."""
+    if len(order) < 2:
+        return
+    output.echo("\nOut of memory, the kernel kills the process with the most points: the memory that it holds, and")
+    output.echo("oom_score_adj thousandths of the node's memory and swap. If all hold the same, in this order:")
+    rows = [
+        [
+            f"{one.pod}/{one.container}",
+            str(one.oom_score_adj),
+            _signed(one.head_start_bytes),
+            "-" if one.points_at_request_bytes is None else _signed(one.points_at_request_bytes),
+        ]
+        for one in order
+    ]
+    for line in in_columns([["CONTAINER", "OOM_SCORE_ADJ", "POINTS WITHOUT MEMORY", "AT ITS REQUEST"], *rows]):
+        output.echo(f"  {line}")
+
+
+def _signed(size: int) -> str:
+    return format_bytes(size) if size >= 0 else f"-{format_bytes(-size)}"
 
 
 def _widths(level: Level) -> Iterator[int]:

@@ -327,7 +327,7 @@ class PodWorker:
         oom = oom or (killed and self._containers.pod_counted_a_kill())
         self._status.exited(event, oom=oom, could_not_start=could_not_start)
         self._record_view()
-        if not self._ending:
+        if not self._ending or self.evicted:
             self._on_exit(instance, self.states[name])
 
     # Probes

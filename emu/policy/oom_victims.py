@@ -14,4 +14,9 @@ def points(held_bytes: int, oom_score_adj: int, whole_bytes: int) -> int | None:
     """
     if oom_score_adj <= UNKILLABLE_ADJ:
         return None
-    return held_bytes + oom_score_adj * whole_bytes // 1000
+    return held_bytes + head_start(oom_score_adj, whole_bytes)
+
+
+def head_start(oom_score_adj: int, whole_bytes: int) -> int:
+    """What oom_score_adj adds to, or takes from, the points of a process, in bytes."""
+    return oom_score_adj * whole_bytes // 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emu.study.measures import SHARES, says_something
@@ -24,6 +24,11 @@ def listed(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def labelled(entry: Mapping[str, Any]) -> str:
+    """`pod/container` of an entry of summary.json; in a run without names of pods just the container."""
+    return f"{entry['pod']}/{entry['container']}" if entry.get("pod") else str(entry["container"])
 
 
 def of_limit(used: int, limit: int | None) -> str:

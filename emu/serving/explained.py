@@ -7,13 +7,42 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from emu.kubelet.template import PodTemplate
-from emu.policy.kubelet.derived import NodeRules, Value, class_reason, class_values, node_values
+from emu.policy.effective import MEMORY
+from emu.policy.kubelet.derived import (
+    OOM_SCORE_ADJ,
+    NodeRules,
+    Value,
+    as_files,
+    class_reason,
+    class_values,
+    node_values,
+)
 from emu.policy.kubelet.memory import Levels, levels
 from emu.policy.kubelet.version import RESERVATION_POLICY, shown
+from emu.policy.oom_victims import head_start
 from emu.policy.qos import QosClass, qos_class
 from emu.serving.template import pod_template
 from emu.spec import ScenarioSpec
 from emu.units import format_bytes
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A container as the kernel compares it with the others when the node runs out of memory."""
+
+    pod: str
+    container: str
+    oom_score_adj: int
+    head_start_bytes: int
+    """What oom_score_adj adds to the points of each of its processes; the memory that one holds is added to it."""
+    request_bytes: int | None
+    """At its memory request it has so much more."""
+
+    @property
+    def points_at_request_bytes(self) -> int | None:
+        """Its points when one process holds all that it requested; None without a request."""
+        return None if self.request_bytes is None else self.request_bytes + self.head_start_bytes
+
 
 CLASSES: tuple[QosClass, ...] = ("Guaranteed", "Burstable", "BestEffort")
 
@@ -45,6 +74,19 @@ def explained(spec: ScenarioSpec, node: NodeRules) -> Level:
         if own:
             classes.append(_class(qos, own, above, node))
     return Level("node", "node", _settings(node), [*_machine(node), *node_values(above, node)], classes)
+
+
+def victims(spec: ScenarioSpec, node: NodeRules) -> list[Victim]:
+    """Every container, in the order in which the kernel kills those that hold the same when the node is full."""
+    whole = node.memory_bytes + node.swap_bytes
+    found = []
+    for name, one in spec.each_pod.items():
+        template = pod_template(one)
+        for container in template.containers:
+            adj = int(as_files(template.container_values(container.name, node))[OOM_SCORE_ADJ])
+            request = container.asked.request(MEMORY)
+            found.append(Victim(name or "app", container.name, adj, head_start(adj, whole), request or None))
+    return sorted(found, key=lambda one: -one.oom_score_adj)
 
 
 def _settings(node: NodeRules) -> str:

@@ -9,13 +9,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from emu.record.samples import read_samples
+from emu.record.events import ContainerStopping, KubeletEvent, Note, PodEvicted, PodStatus, read_events
+from emu.record.samples import Sample, read_samples
+from emu.scenario.reading import load_scenario
+from emu.serving.explained import victims
 from tests.scenario.support import Finished
 from tests.scenario.test_scenarios import part_of
 
 pytestmark = pytest.mark.scenario
 EmuRun = Callable[..., Finished]
 PAGE = 4096
+MIB = 2**20
 DISK = re.compile(rb"^(\d+:\d+) .*?\brbytes=(\d+)", re.MULTILINE)
 REFAULTS = re.compile(rb"^workingset_refault_file (\d+)$", re.MULTILINE)
 
@@ -93,3 +97,62 @@ def test_memory_high_is_named(emu_run: EmuRun) -> None:
     for pod in ("waits", "probed"):
         assert f"{pod}/app was throttled at its memory.high of 48 MiB" in said, said
     assert done.summary["oom_kills"] == []
+
+
+def test_they_die_in_the_order_that_explain_gives(emu_run: EmuRun) -> None:
+    """victim-order: with the whole container as with one process, the kernel's log names the victims in the order of
+    the oom_score_adj that `emu explain` prints beforehand, and nobody met a limit of its own.
+    """
+    done, spec = emu_run("victim-order"), load_scenario("victim-order")
+    foretold = victims(spec, spec.node.rules(320 * MIB, 0))
+    for run, summary in done.plays:
+        lines = [line for line in run.kmsg.read_text().splitlines() if "oom-kill:constraint=" in line]
+        died = [next(one.pod for one in foretold if f"/{one.pod}/" in line.replace("_", "-")) for line in lines]
+        assert died == [one.pod for one in foretold[:-1]]
+        known = {one["pod"]: one["oom_score_adj"] for one in summary["oom_kills"][0]["candidates"]}
+        assert known == {one.pod: one.oom_score_adj for one in foretold}
+        assert all(pod["memory_events_local"]["oom"] == 0 for pod in summary["pods"].values())
+    assert [kill["child"] for kill in done.summary["variants"]["process"]["oom_kills"]] == [True, True, False]
+
+
+def test_an_evicted_pod_s_status_and_events_are_in_the_kubelet_s_words(emu_run: EmuRun) -> None:
+    """eviction: the pod furthest above its request is chosen, of those that are above it; its figure is its working
+    set; it has 1 s to end; its STATUS is Evicted while it runs, then how it ended; it is not started again.
+    """
+    slow, summary = emu_run("eviction").plays[0]
+    events = read_events(slow.events)
+    (evicted,) = [one for one in events if isinstance(one, PodEvicted)]
+    assert (evicted.pod, evicted.grace_s) == ("above", 1)
+    said = re.fullmatch(
+        r"The node was low on resource: memory\. Threshold quantity: 20Mi, available: (\d+)(Ki|Mi)?\. "
+        r"Container web was using (\d+)(Ki|Mi)?, request is 16Mi, has larger consumption of memory\. ",
+        evicted.message,
+    )
+    assert said, evicted.message
+    unit = {None: 1, "Ki": 1024, "Mi": MIB}
+    available, using = (int(said[n]) * unit[said[n + 1]] for n in (1, 3))
+    assert available < 20 * MIB
+    held = [_working_set(sample, "above") for sample in read_samples(slow.samples) if sample.t <= evicted.t]
+    assert abs(max(one for one in held if one is not None) - using) < MIB
+    known = [(one.type, one.reason, one.message) for one in events if isinstance(one, KubeletEvent)]
+    killing = ("Normal", "Killing", "Stopping container web")
+    assert [one for one in known if one[1] in ("Evicted", "Killing")] == [
+        ("Warning", "Evicted", evicted.message),
+        killing,
+    ]
+    assert [one.what for one in events if isinstance(one, Note)].count("EvictionThresholdMet") == 1
+    shown = [one.status for one in events if isinstance(one, PodStatus) and one.pod == "above"]
+    assert shown.index("Evicted") == len(shown) - 2
+    assert shown[-1] in ("Completed", "Error")
+    assert summary["pods"]["above"]["containers"]["web"]["restarts"] == 0
+    (stopping,) = [one for one in events if isinstance(one, ContainerStopping) and one.why == "evicted"]
+    assert (stopping.pod, stopping.grace_s) == ("above", 1)
+
+
+def _working_set(sample: Sample, pod: str) -> int | None:
+    """memory.current less inactive_file of a pod's container, read from the same sample."""
+    for owner, files in sample.files.items():
+        if (owner.pod, owner.container) == (pod, "web") and "memory.current" in files and "memory.stat" in files:
+            inactive = re.findall(rb"^inactive_file (\d+)$", files["memory.stat"], re.MULTILINE)
+            return int(files["memory.current"]) - int(inactive[0])
+    return None

@@ -149,6 +149,16 @@ def test_explain_gives_json_too() -> None:
     )
 
 
+def test_explain_foretells_whom_the_kernel_kills() -> None:
+    """In order of oom_score_adj; at its request a Burstable container has as many points as the node has memory."""
+    told = json.loads(explain("victim-order", "--on", "sandbox", "--json").output)
+    order = told["variants"]["container"]["killed_first"]
+    assert [one["pod"] for one in order] == ["best-effort", "requests-16", "requests-64", "guaranteed"]
+    for one in order[1:3]:
+        assert abs(one["request_bytes"] + one["head_start_bytes"] - 320 * 2**20) < 320 * 2**20 / 1000
+    assert "requests-64/web   800" in explain("victim-order", "--on", "sandbox").output
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

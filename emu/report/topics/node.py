@@ -5,11 +5,13 @@ full.
 from __future__ import annotations
 
 from emu.record.samples import NODE as NODE_OWNER
-from emu.report.topics.topic import Column, Figures, Listing, Topic
+from emu.report.topics.kills import victim_words
+from emu.report.topics.topic import Column, Figures, Listing, Topic, of_pod
+from emu.report.words import labelled, listed
 from emu.study.measures import PEAKS, Window, last, times
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
-from emu.units import format_bytes
+from emu.units import format_bytes, often
 
 LEVEL = "node"
 
@@ -30,6 +32,7 @@ def figures(study: Study) -> Figures:
             "swap_refault_bytes": times(window.counted([line], "refaults_anon"), page),
             "major_faults": window.counted([line], "pgmajfault"),
             "oom_kills": len(_kills(study)),
+            "killed": [labelled(of_pod(kill)) for kill in _kills(study)],
             "memory_events": window.events([NODE_OWNER], below=True),
             "memory_events_local": window.events([NODE_OWNER], below=False),
         }
@@ -37,12 +40,20 @@ def figures(study: Study) -> Figures:
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
-    """How near its limit it came, where it killed nobody."""
+    """In which order the kernel killed when it was full; how near its limit it came, where it killed nobody."""
     node = summary["node"]
+    if len(_kills(study)) > 1:
+        return [_order(_kills(study))]
     if node is None or node["memory_limit_bytes"] is None or node["memory_peak_bytes"] is None or _kills(study):
         return []
     most, limit = format_bytes(node["memory_peak_bytes"]), format_bytes(node["memory_limit_bytes"])
     return [f"All pods together held at most {most} of the node's {limit}."]
+
+
+def _order(kills: list[OomVerdict]) -> str:
+    """`The node ran out of memory 3 times: the kernel killed a/web first, then b/web and c/web.`"""
+    first, *then = [victim_words(kill) for kill in kills]
+    return f"The node ran out of memory {often(len(kills))}: the kernel killed {first} first, then {listed(then)}."
 
 
 def listing(study: Study) -> Listing | None:

@@ -233,7 +233,7 @@ def bound_headline(study: Study) -> str:
         mine = [one for one in study.requests or [] if one.phase == phase.name]
         in_time = sum((one.late_s or 0.0) < LATE_S for one in mine)
         asked = len(mine) + phase.unsent
-        if in_time <= (1 - SLOW_SHARE) * asked:
+        if asked and in_time <= (1 - SLOW_SHARE) * asked:
             return f"{TOO_SLOW}: it sent {in_time:,} of {count(asked, 'request')} in time, and {bound}. "
         cost = study.recorder
         busy = cost is not None and cost.late > BUSY_SHARE * cost.samples

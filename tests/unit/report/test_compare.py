@@ -131,6 +131,21 @@ def test_a_kill_comes_first(run: RunDir) -> None:
     assert headline == "OOM kills: none with large and 2 with small"
 
 
+def test_who_died_for_the_node_is_the_headline() -> None:
+    """In order of time: whom the kubelet evicted, and whom the kernel killed when the node was full."""
+    kill = {"pod": "b", "container": "web", "level": "node", "child": True, "time_s": 2.0}
+    names = ("emu", "where", "wall_time", "machine", "failed", "interrupted")
+    common = {**dict.fromkeys(names), "duration_s": 1.0, "ended": True, "expectations": [], "met": True}
+    slow = common | {"evictions": [{"pod": "a", "time_s": 1.0}], "oom_kills": [kill]}
+    fast = common | {"evictions": [], "oom_kills": [kill | {"child": False}, kill | {"pod": "c", "child": False}]}
+    quiet = common | {"evictions": [], "oom_kills": [kill | {"level": "container"}]}
+    told = compare({"slow": slow, "fast": fast, "quiet": quiet}, [], "x")["verdict"]["headline"]
+    assert told == (
+        "slow: the kubelet evicted a, and the kernel OOM-killed a child process of b/web; "
+        "fast: the kernel OOM-killed b/web, then c/web; quiet: nothing was killed or evicted"
+    )
+
+
 def test_without_idleness_all_answers_are_drawn(run: RunDir) -> None:
     """The picture compares first answers after idleness if there are any, else the median and the longest of all."""
     rows = rows_of(look(run).summary["variants"])
