@@ -252,6 +252,10 @@ def counts(lives: list[Cgroup], page_bytes: int) -> Figures:
     return {
         "refault_bytes": None if refaults is None else refaults * page_bytes,
         "swap_refault_bytes": None if swapped is None else swapped * page_bytes,
+        **{
+            name: None if (pages := _sum(lives, counter)) is None else pages * page_bytes
+            for name, counter in (("reclaim_scanned_bytes", "pgscan"), ("reclaimed_bytes", "pgsteal"))
+        },
         "major_faults": _sum(lives, "pgmajfault"),
         "cpu_s": None if usec is None else usec / 1e6,
         "io_read_bytes": _bytes(lives, "rbytes"),

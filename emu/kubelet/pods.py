@@ -10,7 +10,7 @@ from typing import Self
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
-from emu.policy.kubelet.derived import NodeRules, as_files, class_values, node_values
+from emu.policy.kubelet.derived import NodeRules, as_files, class_values, node_values, reaching
 from emu.policy.kubelet.memory import levels
 from emu.policy.qos import QosClass, qos_class
 from emu.record.events import EventLog
@@ -120,7 +120,11 @@ class Pods:
         found = levels(pods, self._node.memory_qos, self._node.version)
         self._cgroup.control(as_files(node_values(found, self._node)))
         for qos, group in self._classes.items():
-            group.control(as_files(class_values(qos, found, self._node)))
+            below = [as_files(one.template.values(self._node)) for one in self._made if self._qos(one) == qos]
+            group.control(as_files(reaching(class_values(qos, found, self._node), below)))
+
+    def _qos(self, pod: Pod) -> QosClass:
+        return qos_class(pod.template.stored(self._node.version))
 
     def _created(self, instance: Instance) -> None:
         self._containers.append(instance.name)

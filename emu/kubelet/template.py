@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from emu.policy import effective
-from emu.policy.kubelet.derived import NodeRules, Value, container_values, pod_values
+from emu.policy.kubelet.derived import NodeRules, Value, as_files, container_values, pod_values, reaching
 from emu.policy.kubelet.pod import Container, Pod, stored
 from emu.policy.kubelet.version import Version
 from emu.policy.lifecycle import BackOffRule, Role
@@ -184,7 +184,8 @@ class PodTemplate:
         most, swap = self.memory.max, self.memory.swap_max
         given = {} if most is None else {"memory.max": str(most)}
         given |= {} if swap is None else {"memory.swap.max": str(swap)}
-        return pod_values(self.stored(node.version), node, given)
+        below = (as_files(self.container_values(one.name, node)) for one in self.containers if one.role != "init")
+        return reaching(pod_values(self.stored(node.version), node, given), below)
 
     def container_values(self, name: str, node: NodeRules) -> list[Value]:
         """What a container's cgroup gets, and its oom_score_adj; what its user gave goes first."""

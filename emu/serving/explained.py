@@ -16,6 +16,7 @@ from emu.policy.kubelet.derived import (
     class_reason,
     class_values,
     node_values,
+    reaching,
 )
 from emu.policy.kubelet.memory import Levels, levels
 from emu.policy.kubelet.version import RESERVATION_POLICY, shown
@@ -116,7 +117,8 @@ def _machine(node: NodeRules) -> list[Value]:
 def _class(qos: QosClass, templates: Mapping[str, PodTemplate], above: Levels, node: NodeRules) -> Level:
     note = "its pods are in the node's cgroup" if qos == "Guaranteed" else ""
     pods = [_pod(name, one, node) for name, one in templates.items()]
-    return Level("class", qos, note, class_values(qos, above, node), pods)
+    values = reaching(class_values(qos, above, node), (as_files(one.values) for one in pods))
+    return Level("class", qos, note, [] if qos == "Guaranteed" else values, pods)
 
 
 def _pod(name: str, template: PodTemplate, node: NodeRules) -> Level:

@@ -32,6 +32,8 @@ _STAT = {
     "refaults": "workingset_refault_file",
     "refaults_anon": "workingset_refault_anon",
     "pgmajfault": "pgmajfault",
+    "scanned": "pgscan",
+    "reclaimed": "pgsteal",
     **{name: name for name in ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")},
 }
 _MEMINFO = {
@@ -49,6 +51,8 @@ _COUNTERS = frozenset(
         "refaults",
         "refaults_anon",
         "pgmajfault",
+        "scanned",
+        "reclaimed",
         "cpu_usec",
         "throttled_usec",
         "psi_some_usec",

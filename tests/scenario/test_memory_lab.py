@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from emu.record.events import ContainerStopping, KubeletEvent, Note, PodEvicted, PodStatus, read_events
+from emu.record.rundir import RunDir
 from emu.record.samples import Sample, read_samples
 from emu.scenario.reading import load_scenario
 from emu.serving.explained import victims
@@ -24,16 +25,16 @@ DISK = re.compile(rb"^(\d+:\d+) .*?\brbytes=(\d+)", re.MULTILINE)
 REFAULTS = re.compile(rb"^workingset_refault_file (\d+)$", re.MULTILINE)
 
 
-def _readings(done: Finished, pod: str, file: str) -> Iterator[tuple[float, bytes]]:
+def _readings(run: RunDir, pod: str, file: str) -> Iterator[tuple[float, bytes]]:
     """Every text of a control file of a pod's app, with its time."""
-    for sample in read_samples(done.run.samples):
+    for sample in read_samples(run.samples):
         for owner, files in sample.files.items():
             if (owner.pod, owner.container) == (pod, "app") and file in files:
                 yield sample.t, files[file]
 
 
-def _last(done: Finished, pod: str, file: str) -> bytes:
-    *_, (_, text) = _readings(done, pod, file)
+def _last(run: RunDir, pod: str, file: str) -> bytes:
+    *_, (_, text) = _readings(run, pod, file)
     return text
 
 
@@ -48,8 +49,8 @@ def test_a_curve_s_figures_are_the_kernel_s(emu_run: EmuRun) -> None:
     assert len(pods) == 6
     for pod in pods:
         mine = [one for one in reads if one["pod"] == pod]
-        refaults = int(REFAULTS.findall(_last(done, pod, "memory.stat"))[0])
-        rbytes = sum(int(count) for _, count in DISK.findall(_last(done, pod, "io.stat")))
+        refaults = int(REFAULTS.findall(_last(done.run, pod, "memory.stat"))[0])
+        rbytes = sum(int(count) for _, count in DISK.findall(_last(done.run, pod, "io.stat")))
         assert sum(one["refault_bytes"] for one in mine) == refaults * PAGE
         figures = done.summary["pods"][pod]["containers"]["app"]
         assert (figures["io_read_bytes"], figures["refault_bytes"]) == (rbytes, refaults * PAGE)
@@ -67,7 +68,7 @@ def test_the_owner_of_a_page_is_who_read_it_first(emu_run: EmuRun) -> None:
     charged = {
         pod: max(
             int(re.findall(rb"^file (\d+)$", text, re.MULTILINE)[0])
-            for _, text in _readings(done, pod, "memory.stat")
+            for _, text in _readings(done.run, pod, "memory.stat")
         )
         for pod in ("first", "second")
     }
@@ -82,9 +83,9 @@ def test_swap_is_what_decides_how_long_it_lives(emu_run: EmuRun) -> None:
     done = emu_run("anon-limit")
     for pod in ("little", "enough"):
         figures = done.summary["pods"][pod]["containers"]["app"]
-        swap = [int(text) for _, text in _readings(done, pod, "memory.swap.current")]
+        swap = [int(text) for _, text in _readings(done.run, pod, "memory.swap.current")]
         assert figures["swap_peak_bytes"] == max(swap)
-        written = re.findall(rb"wbytes=(\d+)", _last(done, pod, "io.stat"))
+        written = re.findall(rb"wbytes=(\d+)", _last(done.run, pod, "io.stat"))
         assert figures["io_write_bytes"] == sum(map(int, written))
     assert [kill["pod"] for kill in done.summary["oom_kills"]] == ["none", "little"]
 
@@ -156,3 +157,17 @@ def _working_set(sample: Sample, pod: str) -> int | None:
             inactive = re.findall(rb"^inactive_file (\d+)$", files["memory.stat"], re.MULTILINE)
             return int(files["memory.current"]) - int(inactive[0])
     return None
+
+
+def test_what_was_reclaimed_is_the_kernel_s_count(emu_run: EmuRun) -> None:
+    """protection: what was taken from each container is pgsteal of its memory.stat, to the page, and what was scanned
+    for it pgscan.
+    """
+    for run, summary in emu_run("protection").plays:
+        assert {one["pod"] for one in summary["reclaim"]} == {"web", "batch"}
+        for one in summary["reclaim"]:
+            stat = _last(run, one["pod"], "memory.stat")
+            counted = [
+                int(re.findall(rb"^%s (\d+)$" % name, stat, re.MULTILINE)[0]) for name in (b"pgsteal", b"pgscan")
+            ]
+            assert [one["reclaimed_bytes"], one["scanned_bytes"]] == [pages * PAGE for pages in counted]

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from emu.cli.main import main
 from emu.errors import EmuError
+from emu.policy.kubelet.derived import as_files
 from emu.scenario.reading import load_scenario, read_scenario, resolve
 from emu.serving.explained import Level, explained
 from emu.spec import ScenarioSpec
@@ -122,6 +123,26 @@ def test_the_tree_is_sorted_by_class() -> None:
     assert tree.note == "Kubernetes 1.36, NoSwap, Memory QoS off (no memory.min, memory.low, memory.high)"
 
 
+def test_what_a_container_is_given_protects_it_at_each_level() -> None:
+    """The kernel protects no more than every cgroup above has: pod and class get what their containers have."""
+    text = """
+name: a
+question: b
+pods:
+  - name: two
+    containers:
+      - {name: one, port: 8080, memory: {low: 48Mi, min: 8Mi}}
+      - {name: other, port: 8081, memory: {low: 16Mi}}
+  - {name: all, containers: [{name: one, port: 8080, memory: {min: max}}]}
+  - {name: none, containers: [{name: one, port: 8080}]}
+"""
+    spec = read_scenario(text, "f.yaml")
+    tree = explained(spec, spec.node.rules(4 * GIB, 0))
+    files = [as_files(one.values) for one in (tree.below[0], *tree.below[0].below)]
+    levels = [(one.get("memory.min"), one.get("memory.low")) for one in files]
+    assert levels == [("max", str(64 * MIB)), (str(8 * MIB), str(64 * MIB)), ("max", None), (None, None)]
+
+
 def explain(*words: str) -> Result:
     """`emu explain`."""
     return CliRunner().invoke(main, ["explain", *words])
@@ -151,8 +172,8 @@ def test_explain_gives_json_too() -> None:
 
 def test_explain_foretells_whom_the_kernel_kills() -> None:
     """In order of oom_score_adj; at its request a Burstable container has as many points as the node has memory."""
-    told = json.loads(explain("victim-order", "--on", "sandbox", "--json").output)
-    order = told["variants"]["container"]["killed_first"]
+    printed = json.loads(explain("victim-order", "--on", "sandbox", "--json").output)
+    order = printed["variants"]["container"]["killed_first"]
     assert [one["pod"] for one in order] == ["best-effort", "requests-16", "requests-64", "guaranteed"]
     for one in order[1:3]:
         assert abs(one["request_bytes"] + one["head_start_bytes"] - 320 * 2**20) < 320 * 2**20 / 1000

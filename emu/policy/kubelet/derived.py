@@ -6,6 +6,7 @@ server keeps them (`emu.policy.kubelet.pod.stored`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ from emu.units import format_bytes
 NO_LIMIT = "max"
 OOM_SCORE_ADJ = "oom_score_adj"
 """Of each process of a container; the only value here that is in no file of its cgroup."""
+_PROTECTION = ("memory.min", "memory.low")
 _GIVEN = "set in the scenario"
 _RESERVES_NOTHING = "memoryReservationPolicy None reserves nothing"
 
@@ -148,6 +150,25 @@ def class_values(qos: QosClass, levels: Levels, node: NodeRules) -> list[Value]:
 def _reserved(how: str, node: NodeRules) -> str:
     policy = None if node.memory_qos is None else node.memory_qos.policy
     return _RESERVES_NOTHING if policy == "None" and node.version >= RESERVATION_POLICY else how
+
+
+def reaching(values: list[Value], below: Iterable[Mapping[str, str]]) -> list[Value]:
+    """The values of a cgroup, with as much protection as the cgroups below it have together (their files): the kernel
+    protects nothing more than all cgroups above it have. A kubelet's own values are as large already; this is for
+    what a scenario gives a container alone.
+    """
+    files = list(below)
+    known = {one.file: one for one in values}
+    for file in _PROTECTION:
+        wanted = [one[file] for one in files if file in one]
+        total = NO_LIMIT if NO_LIMIT in wanted else str(sum(map(int, wanted)))
+        if _size(total) > _size(known[file].value if file in known else "0"):
+            known[file] = Value(file, total, "the sum of those below: the kernel protects no more than this has")
+    return list(known.values())
+
+
+def _size(value: str) -> float:
+    return math.inf if value == NO_LIMIT else int(value)
 
 
 def class_reason(pod: Pod) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from emu.policy.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
 from emu.record.rundir import FORMAT
+from emu.report.topics.reclaim import reclaim_words
 from emu.report.words import labelled, listed
 from emu.units import format_number, format_seconds
 
@@ -44,8 +45,10 @@ class Row:
     """At most, by the autoscaler, for all services together; None where none is scaled."""
     pod_seconds: float | None = None
     """How long all their pods together were on the node."""
-    died: str = ""
-    """In words, whom the kernel killed when the node was full and whom the kubelet evicted; empty where neither."""
+    made_room: str = ""
+    """In words, whom the kubelet evicted, and whom the kernel killed or reclaimed from when the node was full; empty
+    where none of it happened.
+    """
     cpu_s: float | None = None
     frozen_s: float | None = None
     zero_s: float | None = None
@@ -152,7 +155,7 @@ def _row(name: str, summary: Summary) -> Row:
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
         pods_wanted=sum(one["pods_desired_max"] for one in services) if services else None,
         pod_seconds=sum(one["pod_seconds"] for one in services) if services else None,
-        died=_died(summary),
+        made_room=_made_room(summary),
         cpu_s=figure("load.pod.cpu_s"),
         frozen_s=figure("freezer.frozen_s"),
         zero_s=figure("autoscaling.zero_s"),
@@ -168,8 +171,10 @@ def _row(name: str, summary: Summary) -> Row:
     )
 
 
-def _died(summary: Summary) -> str:
-    """`the kubelet evicted a`, `the kernel OOM-killed a/web, then a child process of b/web`; in order of time."""
+def _made_room(summary: Summary) -> str:
+    """`the kubelet evicted a`, `the kernel OOM-killed a/web, then a child process of b/web`, in order of time; before
+    that, what the kernel reclaimed from whom.
+    """
     said = []
     evicted = [str(one["pod"]) for one in summary.get("evictions") or []]
     if evicted:
@@ -178,7 +183,8 @@ def _died(summary: Summary) -> str:
     if kills:
         names = [f"{'a child process of ' if one['child'] else ''}{labelled(one)}" for one in kills]
         said.append((kills[0]["time_s"], f"the kernel OOM-killed {', then '.join(names)}"))
-    return ", and ".join(words for _, words in sorted(said))
+    reclaimed = reclaim_words(summary.get("reclaim") or [])
+    return ", and ".join([*([reclaimed] if reclaimed else []), *(words for _, words in sorted(said))])
 
 
 def _first(done: list[Summary], name: str) -> Any:
@@ -198,8 +204,8 @@ def _words(rows: list[Row]) -> list[str]:
     if any(row.oom_kills for row in whole):
         kills = [_kills(row) for row in whole if row.oom_kills is not None]
         said = [f"OOM kills: {listed(kills)}", f"{said[0]}.", *said[1:]]
-    if any(row.died for row in whole):
-        of_node = "; ".join(f"{row.name}: {row.died or 'nothing was killed or evicted'}" for row in whole)
+    if any(row.made_room for row in whole):
+        of_node = "; ".join(f"{row.name}: {row.made_room or 'nothing was killed or evicted'}" for row in whole)
         said = [of_node, *said[1:]]
     woken = [f"{_woken(row)} with {row.name}" for row in whole if row.woken_p50_ms]
     if woken:

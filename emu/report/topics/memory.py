@@ -40,6 +40,8 @@ def memory_figures(window: Window, lines: list[Timeline], study: Study) -> dict[
         **window.io(lines),
         "refault_bytes": times(window.counted(lines, "refaults"), page),
         "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
+        "reclaim_scanned_bytes": times(window.counted(lines, "scanned"), page),
+        "reclaimed_bytes": times(window.counted(lines, "reclaimed"), page),
         "major_faults": window.counted(lines, "pgmajfault"),
         "cpu_s": None if cpu_usec is None else cpu_usec / 1e6,
         "cpu_throttled_s": None if throttled_usec is None else throttled_usec / 1e6,

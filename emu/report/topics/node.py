@@ -30,6 +30,8 @@ def figures(study: Study) -> Figures:
             "memory_held_gib_seconds": window.held([line], "memory_current"),
             "refault_bytes": times(window.counted([line], "refaults"), page),
             "swap_refault_bytes": times(window.counted([line], "refaults_anon"), page),
+            "reclaim_scanned_bytes": times(window.counted([line], "scanned"), page),
+            "reclaimed_bytes": times(window.counted([line], "reclaimed"), page),
             "major_faults": window.counted([line], "pgmajfault"),
             "oom_kills": len(_kills(study)),
             "killed": [labelled(of_pod(kill)) for kill in _kills(study)],

@@ -21,6 +21,7 @@ from emu.report.topics.node import NODE
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
+from emu.report.topics.reclaim import RECLAIM
 from emu.report.topics.requests import REQUESTS
 from emu.report.topics.scaling import SCALE_TO_ZERO
 from emu.report.topics.services import SERVICES
@@ -31,8 +32,8 @@ from emu.report.topics.topic import Figures, Topic
 from emu.study.model.study import Study
 
 TOPICS = (
-    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, STALLS, EVICTIONS, SCALE_TO_ZERO,
-    SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS,
+    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS, EVICTIONS,
+    SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -71,6 +72,7 @@ def in_words() -> list[Topic]:
         SERVICES,
         FREEZES,
         PAGE_CACHE,
+        RECLAIM,
         MEMORY,
         MACHINE,
     )

@@ -63,6 +63,10 @@ class Timeline:
     refaults_anon: Column = field(default_factory=list)
     """workingset_refault_anon: pages brought back from swap. Counter, in pages."""
     pgmajfault: Column = field(default_factory=list)
+    scanned: Column = field(default_factory=list)
+    """pgscan: pages that reclaim looked at. Counter, in pages."""
+    reclaimed: Column = field(default_factory=list)
+    """pgsteal: pages that reclaim took. Counter, in pages."""
     cpu_usec: Column = field(default_factory=list)
     throttled_usec: Column = field(default_factory=list)
     """cpu.stat: how long its tasks together were kept from running by cpu.max. Counter."""

@@ -139,8 +139,8 @@ def test_who_died_for_the_node_is_the_headline() -> None:
     slow = common | {"evictions": [{"pod": "a", "time_s": 1.0}], "oom_kills": [kill]}
     fast = common | {"evictions": [], "oom_kills": [kill | {"child": False}, kill | {"pod": "c", "child": False}]}
     quiet = common | {"evictions": [], "oom_kills": [kill | {"level": "container"}]}
-    told = compare({"slow": slow, "fast": fast, "quiet": quiet}, [], "x")["verdict"]["headline"]
-    assert told == (
+    headline = compare({"slow": slow, "fast": fast, "quiet": quiet}, [], "x")["verdict"]["headline"]
+    assert headline == (
         "slow: the kubelet evicted a, and the kernel OOM-killed a child process of b/web; "
         "fast: the kernel OOM-killed b/web, then c/web; quiet: nothing was killed or evicted"
     )
