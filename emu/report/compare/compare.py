@@ -206,7 +206,7 @@ def _words(rows: list[Row]) -> list[str]:
         said = [f"OOM kills: {listed(kills)}", f"{said[0]}.", *said[1:]]
     if any(row.made_room for row in whole):
         of_node = "; ".join(f"{row.name}: {row.made_room or 'nothing was killed or evicted'}" for row in whole)
-        said = [of_node, *said[1:]]
+        said = [of_node, *(said[1:] if any(row.oom_kills for row in whole) else [f"{said[0]}.", *said[1:]])]
     woken = [f"{_woken(row)} with {row.name}" for row in whole if row.woken_p50_ms]
     if woken:
         said.append(f"The first answer after idleness took {listed(woken)}.")

@@ -135,7 +135,14 @@ def test_who_died_for_the_node_is_the_headline() -> None:
     """In order of time: whom the kubelet evicted, and whom the kernel killed when the node was full."""
     kill = {"pod": "b", "container": "web", "level": "node", "child": True, "time_s": 2.0}
     names = ("emu", "where", "wall_time", "machine", "failed", "interrupted")
-    common = {**dict.fromkeys(names), "duration_s": 1.0, "ended": True, "expectations": [], "met": True}
+    common = {
+        **dict.fromkeys(names),
+        "duration_s": 1.0,
+        "time_scale": 1,
+        "ended": True,
+        "expectations": [],
+        "met": True,
+    }
     slow = common | {"evictions": [{"pod": "a", "time_s": 1.0}], "oom_kills": [kill]}
     fast = common | {"evictions": [], "oom_kills": [kill | {"child": False}, kill | {"pod": "c", "child": False}]}
     quiet = common | {"evictions": [], "oom_kills": [kill | {"level": "container"}]}
