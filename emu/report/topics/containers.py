@@ -116,12 +116,6 @@ def _described(study: Study, name: str) -> dict[str, Any]:
     }
 
 
-def _is_ready(newest: Instance) -> bool:
-    """At the run's end; what the run itself ended was as ready as before."""
-    evicted = newest.stop is not None and newest.stop.why == EVICTED
-    return bool(newest.ready) and (newest.exited_s is None or (newest.asked and not evicted))
-
-
 def _events(study: Study, name: str) -> dict[str, int]:
     """How many events of each reason the kubelet recorded of a container."""
     counts: Counter[str] = Counter()
