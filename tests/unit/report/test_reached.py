@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from emu.messages import QUEUE_PROXY
 from emu.record.events import Event, RequestsForwarded
+from emu.record.rundir import RunDir
+from emu.study.ends import ACTIVATOR as ACTIVATOR_ITSELF
+from emu.study.ends import CLIENT_LEFT, End, Ends
 from emu.study.model.instances import Instance
 from emu.study.model.requests import Request
+from emu.study.model.study import Study
 from emu.study.reached import in_flight_by_pod, with_pods
+from emu.study.reasons import give_reasons
 
 ACTIVATOR = 41000
 ORIGIN = 100.0
@@ -92,3 +98,36 @@ def test_a_pod_has_a_request_from_when_it_was_sent_on() -> None:
     curves = in_flight_by_pod(found)
     assert list(curves) == [ONE]
     assert ([round(t, 6) for t in curves[ONE].t], curves[ONE].n) == ([3.0, 4.0], [1, 0])
+
+
+def reasons(tmp_path: Path, requests: list[Request], *ends: End) -> list[str | None]:
+    """Why each ended as it did, by what the activator and the pod's queue-proxy recorded."""
+    study = Study(RunDir(tmp_path), duration_s=10.0, ended=True, requests=requests)
+    study.ends = Ends(tuple(sorted(ends, key=lambda end: end.t)), recorded=True, until_s=10.0)
+    return [one.reason for one in give_reasons(study) or []]
+
+
+def test_of_a_client_that_left_the_pod_says_where_it_was(tmp_path: Path) -> None:
+    """The activator notes the same end, and knows less of it."""
+    left = sent(1, 1.0, 500, status=None, error="timeout", pod=ONE, reached="pod")
+    ends = (
+        End(2.001, ACTIVATOR_ITSELF, 0, CLIENT_LEFT, app_s=1.0),
+        End(2.002, QUEUE_PROXY, 0, CLIENT_LEFT, app_s=1.0, pod=ONE),
+    )
+    assert reasons(tmp_path, [left], *ends) == ["client-left-in-app"]
+    kept = sent(1, 1.0, 500, status=None, error="timeout", reached="none")
+    assert reasons(tmp_path, [kept], ends[0]) == ["activator-client-left"]
+
+
+def test_an_answer_of_the_activator_is_not_taken_for_the_pods(tmp_path: Path) -> None:
+    """Both gave up at the same time; clients have the activator's answer, each of them."""
+    mine = [sent(number, 1.0, 500 + number, status=504, pod=ONE, reached="pod") for number in range(2)]
+    ends = [End(2.0, ACTIVATOR_ITSELF, 504, "response-timeout", app_s=1.0) for _ in mine]
+    ends += [End(1.9999, QUEUE_PROXY, 504, "response-timeout", app_s=1.0, pod=ONE) for _ in mine]
+    assert reasons(tmp_path, mine, *ends) == ["activator-response-timeout"] * 2
+
+
+def test_a_connection_that_the_activator_broke_off_is_not_the_pods_doing(tmp_path: Path) -> None:
+    """Its queue-proxy had ended just then; the connection was to the activator."""
+    closed = sent(1, 1.0, 500, status=None, error="closed", pod=ONE, container=QUEUE_PROXY, reached="pod")
+    assert reasons(tmp_path, [closed]) == ["not-recorded"]
