@@ -20,7 +20,7 @@ from emu.study.model.instances import PodEvent
 from emu.study.model.machine import KernelLine
 from emu.study.model.study import Happening, Study
 from emu.study.oom_pieces import JOIN_S
-from emu.study.pods import named
+from emu.study.pods import named, workload
 from emu.study.reasons_summary import failures
 from emu.study.restraints import describe, held_back
 from emu.study.stalls import stalls
@@ -110,7 +110,10 @@ def _failures(study: Study) -> Iterator[Entry]:
     for burst in failures(study) or ():
         number, until = int(burst["count"]), float(burst["last_s"])
         text = f"{count(number, 'request')} {'was' if number == 1 else 'were'} {reason_words(burst)}"
-        text += f" (until {until:.3f} s)" if number > 1 else ""
+        pod = str(burst["pod"] or "")
+        notes = [_pod(study, pod)] if pod != workload(pod) and len(study.pods) > 1 else []
+        notes += [f"until {until:.3f} s"] if number > 1 else []
+        text += f" ({', '.join(notes)})" if notes else ""
         yield Entry(float(burst["first_s"]), str(burst["by"] or "clients"), text, burst)
 
 

@@ -43,6 +43,11 @@ class StartPod:
         return self._pod.containers
 
     @property
+    def name(self) -> str:
+        """Its name, the same in all trials: its cgroup stays, and with it the page cache that is charged there."""
+        return self._pod.name
+
+    @property
     def address(self) -> str:
         """Where it is reached once it is open."""
         return self._pod.address

@@ -13,7 +13,7 @@ from emu.daemon.load.sender import content_of, request_head
 from emu.errors import EmuError
 from emu.kubelet.pod import Pod
 from emu.machine import pagecache
-from emu.messages import APP, HOST, Endpoint, RequestDone, RequestSent, to_line
+from emu.messages import APP, HOST, QUEUE_PROXY, Endpoint, RequestDone, RequestSent, to_line
 from emu.policy import starts as policy
 from emu.policy.starts import Found
 from emu.record.events import EventLog, Note, StartMeasured, now
@@ -187,7 +187,8 @@ class Starts:
         self._asked += 1
         error = answer.error or (None if answer.status is not None else "closed")
         with self._run.requests.open("a", encoding="utf-8") as lines:
-            lines.write(to_line(RequestSent(number, phase, answer.sent, answer.sent)))
+            sent = RequestSent(number, phase, answer.sent, answer.sent, pod=self._pod.name, container=QUEUE_PROXY)
+            lines.write(to_line(sent))
             lines.write(
                 to_line(RequestDone(number, answer.done, answer.first_byte, answer.status, error, answer.bytes))  # type: ignore[arg-type]
             )
@@ -222,7 +223,7 @@ class Starts:
 
     def _publish(self, temperature: str) -> None:
         """Send the activator where the pod is, if it runs."""
-        pods = (Endpoint(self._pod.address, start=temperature),) if self._pod.running else ()
+        pods = (Endpoint(self._pod.address, start=temperature, pod=self._pod.name),) if self._pod.running else ()
         self._activator.publish(*pods)
 
     def _bring_up(self, temperature: str, asking: Asking, stamp: Callable[..., None], deadline: float) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from emu.messages import QUEUE_PROXY
 from emu.record.events import Event, RequestsForwarded
 from emu.record.rundir import RunDir
+from emu.report.journal import entries
 from emu.study.ends import ACTIVATOR as ACTIVATOR_ITSELF
 from emu.study.ends import CLIENT_LEFT, End, Ends
 from emu.study.model.instances import Instance
@@ -131,3 +132,13 @@ def test_a_connection_that_the_activator_broke_off_is_not_the_pods_doing(tmp_pat
     """Its queue-proxy had ended just then; the connection was to the activator."""
     closed = sent(1, 1.0, 500, status=None, error="closed", pod=ONE, container=QUEUE_PROXY, reached="pod")
     assert reasons(tmp_path, [closed]) == ["not-recorded"]
+
+
+def test_the_journal_says_in_which_pod_requests_went_wrong(tmp_path: Path) -> None:
+    """Where a service has several, and all of a burst were in one of them."""
+    left = [sent(number, 1.0, 500, status=None, error="timeout", pod=ONE, reached="pod") for number in (1, 2)]
+    study = Study(RunDir(tmp_path), duration_s=10.0, ended=True, requests=left, instances=list(INSTANCES))
+    study.ends = Ends((End(2.0, QUEUE_PROXY, 0, CLIENT_LEFT, app_s=1.0, pod=ONE),), recorded=True, until_s=10.0)
+    study.requests = give_reasons(study)
+    said = " ".join(entry.text for entry in entries(study))
+    assert f"1 request was given up by the client while in the app (pod {ONE})" in said
