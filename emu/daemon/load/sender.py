@@ -243,7 +243,7 @@ class Request(Asker):
             return
         kept = self._connections.take(self.place) if self._may_keep else None
         if kept is not None:
-            self._goes(time.monotonic(), kept.transport)
+            self._goes(time.monotonic(), self._end_of(kept))
             self._send(kept)
         else:
             self._connecting = asyncio.get_running_loop().create_task(self._connect())
@@ -261,7 +261,7 @@ class Request(Asker):
         failed: BaseException | None = None
         error: RequestError | None = None
         try:
-            self._goes(self.begun, await conversation.connect())
+            self._goes(self.begun, (await conversation.connect()).get_extra_info("sockname"))
             await conversation.hold(talk.messages, talk.every_s, talk.size)
         except (ProtocolError, ValueError):
             error = "bad-response"
@@ -284,22 +284,32 @@ class Request(Asker):
             connection = await connect(*self.place.server, make=self._protocol)
         except OSError as failed:
             self._connecting = None
-            self._goes(time.monotonic(), failed.connection.transport if isinstance(failed, EarlyEndError) else None)
+            self._goes(
+                time.monotonic(), self._end_of(failed.connection) if isinstance(failed, EarlyEndError) else None
+            )
             if isinstance(failed, EarlyEndError):
                 self._end(error_name(failed.why, connecting=False, answered=False))
             else:
+                self._goes(time.monotonic())
                 self._end(error_name(failed, connecting=True, answered=False))
             return
         self._connecting = None
-        self._goes(time.monotonic(), connection.transport)
+        self._goes(time.monotonic(), self._end_of(connection))
         self._send(connection)
 
-    def _goes(self, now: float, over: asyncio.BaseTransport | None = None) -> None:
-        """Its first byte goes out over a connection, or could not: said once."""
+    def _end_of(self, connection: ClientConnection) -> tuple[str, int] | None:
+        """Our end of it, where somebody is to be known by that: an activator."""
+        if self.place.pod or self.phase.pod:
+            return None
+        if connection.ours is None:  # asked once: each time is a call to the kernel
+            connection.ours = connection.transport.get_extra_info("sockname")
+        return connection.ours
+
+    def _goes(self, now: float, own: tuple[str, int] | None = None) -> None:
+        """Its first byte goes out over a connection that has this end of ours, or could not: said once."""
         if self._went:
             return
         self._went = True
-        own = None if over is None else over.get_extra_info("sockname")
         if own:
             self.ports = [own[1], self.place.port]
         self._outcome.sent(self, now)
