@@ -9,6 +9,8 @@ from emu.policy.routing import in_words, weights
 from emu.record.events import POD_LABEL
 from emu.report.entry import Entry
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
+from emu.report.reaction import reaction_s
+from emu.report.reaction import sentence as reaction_sentence
 from emu.report.topics.topic import Column, Figures, Listing, Part, Topic, View
 from emu.report.why_hpa import CLASS as HPA
 from emu.report.words import count, listed, metric_name
@@ -74,7 +76,8 @@ def _figures(study: Study, service: Service) -> Figures:
         "pods_ready_max": max((states["ready"] for states in steps), default=0),
         "pods_desired_max": max(pods for _, pods in wanted),
         "pods_final": wanted[-1][1],
-        "first_scale_up_s": next((one.t for one in service.decisions if one.pods > one.before), None),
+        "first_scale_up_s": service.first_scale_up_s,
+        "reaction_s": reaction_s(study, service),
         "pods_started": sum(pod.placed_s is not None for pod in service.pods),
         "pods_pending_max": max((states["pending"] for states in steps), default=0),
         "pending_s": sum(pod.pending_s(study.duration_s) for pod in service.pods),
@@ -116,7 +119,9 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     """Nothing for a service that never was to have two pods, and was not rolled out."""
     scaled = {name: one for name, one in summary["services"].items() if one["pods_desired_max"] > 1}
     pending = [_pending(name, one) for name, one in scaled.items() if one["pods_pending_max"]]
-    return [*(_sentence(name, one) for name, one in scaled.items()), *pending, *map(_rolled_out, study.rollouts)]
+    reaction = reaction_sentence(study, study.services[0]) if scaled and len(study.services) == 1 else None
+    said = [*(_sentence(name, one) for name, one in scaled.items()), *([reaction] if reaction else [])]
+    return [*said, *pending, *map(_rolled_out, study.rollouts)]
 
 
 def _rolled_out(one: Rollout) -> str:

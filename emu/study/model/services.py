@@ -107,6 +107,11 @@ class Service:
         """`kpa` or `hpa`."""
         return self.decisions[0].autoscaler if self.decisions else "kpa"
 
+    @property
+    def first_scale_up_s(self) -> float | None:
+        """When more pods were first wanted."""
+        return next((one.t for one in self.decisions if one.pods > one.before), None)
+
     def read_at(self, t: float) -> list[MetricRead]:
         """What the sync at that time read."""
         return [one for one in self.metrics if one.t == t]

@@ -32,7 +32,7 @@ from emu.report.topics.topic import Listing, View
 from emu.report.why import decision_at, decision_lines, lines_at
 from emu.report.words import in_columns
 from emu.study.model.instances import Instance, PodEvent, Stop
-from emu.study.model.requests import Request
+from emu.study.model.requests import PhaseSpan, Request
 from emu.study.model.services import Service
 from emu.study.model.study import Happening, Study
 from emu.study.pods import pending
@@ -88,6 +88,7 @@ def study(tmp_path: Path) -> Study:
         for number, t in enumerate((4.1, 4.2, 5.9))
     ]
     made.services = services(made, EVENTS)
+    made.phases = [PhaseSpan("quiet", 0.0, 0.5, 0.5), PhaseSpan("busy", 0.5, 8.0, 10.0)]
     return made
 
 
@@ -169,6 +170,7 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
         "pods_desired_max": 2,
         "pods_final": 1,
         "first_scale_up_s": 2.0,
+        "reaction_s": 1.5,
         "pods_started": 2,
         "pods_pending_max": 0,
         "pending_s": 0.0,
@@ -256,6 +258,11 @@ def test_syncs_of_a_horizontal_pod_autoscaler_have_metric_and_samples(study: Stu
     SERVICES.panels(canvas, study)
     drawn = {trace["name"]: trace["y"] for trace in canvas.finish().data}
     assert (drawn["cpu at a sync"], drawn["target"]) == ([160.0], [80.0, 80.0])
+    (_, lag) = SERVICES.sentences(study, {"services": SERVICES.figures(study)["services"]})
+    assert lag == (
+        "It first wanted more pods 4.5 s after busy began: its sample of cpu was 1.0 s old and a mean over the "
+        "15.0 s before."
+    )
     figures = SERVICES.figures(study)["services"]["app"]
     assert (figures["class"], figures["unit"], figures["target"], figures["first_scale_up_s"]) == ("hpa", "%", 80, 5)
     assert figures["decisions"] == {"count": 1, "changes": 1}
