@@ -14,7 +14,7 @@ from emu.units import parse_seconds
 @click.command()
 @run_argument
 @click.option("--at", "moment", metavar="TIME", help="Only the decision in force at that time (12.5, 1m30s).")
-@click.option("--service", "name", help="Only this service.")
+@click.option("--service", "name", metavar="NAME", help="Only this service, or this revision of one.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per decision.")
 def why(run: str | None, moment: str | None, name: str | None, as_json: bool) -> None:
     """Explain how many pods RUN had: every decision of its autoscaler, with its inputs. Default: the newest run.
@@ -42,7 +42,8 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
             continue
         if number:
             output.echo()
-        lines = words.lines_at(service, t) if t is not None else words.decision_lines(service)
+        several = sum(one.name == service.name for one in study.services) > 1
+        lines = words.lines_at(service, t, several=several) if t is not None else words.decision_lines(service)
         for line in (words.heading(service, study.time_scale), *lines) if t is None else lines:
             output.echo(line)
 

@@ -13,6 +13,8 @@ from emu.report.words import count, in_columns, metric_name, time_scale_words
 from emu.study.model.services import Service
 
 _NAME_WIDTH = 10
+_NEVER_LEAVES = -(2**31)
+"""What is left for a burst where no number of pods is enough for the activator to leave."""
 
 
 def heading(service: Service, time_scale: float = 1.0) -> str:
@@ -59,15 +61,21 @@ def decision_at(service: Service, t: float) -> ScaleDecided | None:
     return service.decisions[number - 1] if number else None
 
 
-def lines_at(service: Service, t: float) -> list[str]:
-    """What was so at a time, and what the decision in force went by."""
+def _shown(value: float | None) -> str:
+    """Without the sign of a zero that rounding left."""
+    return f"{(value or 0.0) + 0.0:g}"
+
+
+def lines_at(service: Service, t: float, *, several: bool = False) -> list[str]:
+    """What was so at a time, and what the decision in force went by. `several`: its service has other revisions."""
+    called = service.title if several else service.name
     one = decision_at(service, t)
     if one is None:
-        return [f"at {t:g} s nothing had been decided for {service.name} yet"]
+        return [f"at {t:g} s nothing had been decided for {called} yet"]
     states = service.states_at(t)
     there = ", ".join(f"{number} {state}" for state, number in states.items() if number) or "none"
     lines = [
-        f"at {t:g} s {service.name} was to have {count(one.pods, 'pod')}; there were: {there}",
+        f"at {t:g} s {called} was to have {count(one.pods, 'pod')}; there were: {there}",
         f"decided at {one.t:.3f} s: {one.why}",
     ]
     return lines + [f"  {name.ljust(_NAME_WIDTH)}  {text}" for name, text in _inputs(service, one, t)]
@@ -85,16 +93,20 @@ def _inputs(service: Service, one: ScaleDecided, t: float) -> Iterator[tuple[str
         since = "" if last is one else f" (decided at {last.t:.3f} s)"
         yield (
             "metric",
-            f"{metric}: {last.stable:g} over the stable window, {last.panic:g} over the panic window{since}",
+            f"{metric}: {_shown(last.stable)} over the stable window, "
+            f"{_shown(last.panic)} over the panic window{since}",
         )
         yield "target", f"{last.target:g} in a pod"
         yield "wanted", f"{last.stable_pods:g} by the stable window, {last.panic_pods:g} by the panic window"
         yield "rates", f"{last.least:g} to {last.most:g} allowed"
         yield "before", f"{last.desired} before min-scale and max-scale"
         yield "panic", "no" if last.panic_until is None else f"until {last.panic_until:.3f} s"
-        yield "burst", f"{last.excess_burst_capacity} left for a burst"
+        left = last.excess_burst_capacity
+        stays = left is not None and left <= _NEVER_LEAVES
+        yield "burst", "the activator never leaves the path" if stays else f"{left} left for a burst"
     yield "ready", f"{count(one.ready, 'pod')} when it was decided"
-    yield "path", f"through the {_path(one)}; Knative would have {count(one.activators, 'activator')}"
+    number = f"; Knative would have {count(one.activators, 'activator')}" if one.activators >= 0 else ""
+    yield "path", f"through the {_path(one)}{number}"
     yield "condition", one.active or "-"
     waiting = sum(wait.since_s <= t < wait.until_s for wait in service.waits)
     yield "waiting", f"{count(waiting, 'request')} in the activator"

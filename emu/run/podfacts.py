@@ -11,10 +11,11 @@ from cgroups.memory import MemoryEvents
 from emu.kubelet.pod import Instance
 from emu.policy.lifecycle import ContainerState
 from emu.policy.until import PodFacts
-from emu.record.events import SCALED_TO_ZERO, Owner
+from emu.record.events import Owner
 from emu.run.workload import Workload
 
 _OOM_KILLED = "OOMKilled"
+_NO_POD = "0/0"
 
 
 class PodWitness:
@@ -62,7 +63,7 @@ def together(each: Sequence[PodFacts]) -> PodFacts:
         kills.update(one.oom_kills)
         restarts.update(one.restarts)
         exits.update(one.exits)
-    shown = next((one for one in reversed(each) if one.status != SCALED_TO_ZERO), each[-1])
+    shown = next((one for one in reversed(each) if one.ready != _NO_POD), each[-1])
     return PodFacts(kills, restarts, exits, shown.ready, shown.status, sum(one.ready_pods for one in each))
 
 

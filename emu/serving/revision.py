@@ -24,6 +24,9 @@ from emu.serving.autoscaler import Autoscaler, Live
 from emu.serving.front import Front
 from emu.spec import RevisionPlan
 
+NOT_MADE = "-"
+"""In place of a status: of a revision that no traffic was asked for yet."""
+
 
 class Revision:
     """Looks like a pod's worker to those who drive a run. A context manager: leaving ends its threads."""
@@ -130,7 +133,9 @@ class Revision:
     def view(self) -> PodView:
         """The newest pod as kubectl would show it, and in a word of emu's where there is none."""
         newest = self._newest
-        return PodView("0/0", SCALED_TO_ZERO, 0) if newest is None else newest.view
+        if newest is not None:
+            return newest.view
+        return PodView("0/0", SCALED_TO_ZERO if self.begun else NOT_MADE, 0)
 
     def instance(self, container: str) -> Instance | None:
         """The newest pod's instance that runs or ran last; None where there is no pod."""

@@ -87,8 +87,11 @@ def _away(study: Study) -> Iterator[str]:
     whole = format_seconds(study.duration_s)
     for revision, absences in _by_revision(study).items():
         spans = (one.zero_s(study.duration_s) for one in absences)
-        zero = format_seconds(sum(span[1] - span[0] for span in spans if span is not None))
-        if revision:
+        zero_s = sum(span[1] - span[0] for span in spans if span is not None)
+        zero = format_seconds(zero_s)
+        if not zero_s and revision:
+            yield f"{revision} had a new pod before its last one was gone."
+        elif revision:
             yield f"{revision} had no pod for {zero} of {whole}, and held no memory then."
         else:
             yield f"There was no pod for {zero} of {whole}, and it held no memory then."

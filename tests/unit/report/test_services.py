@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from emu.record.events import (
     RequestsWaited,
     RunBegan,
     ScaleDecided,
+    TrafficSplit,
 )
 from emu.record.rundir import RunDir
 from emu.report.page.canvas import Canvas
@@ -36,7 +38,7 @@ from emu.study.model.requests import PhaseSpan, Request
 from emu.study.model.services import Service
 from emu.study.model.study import Happening, Study
 from emu.study.pods import pending
-from emu.study.services import services
+from emu.study.services import rollouts, services
 
 ONE, OTHER = "app-00001-deployment-abc-aaaaa", "app-00001-deployment-abc-bbbbb"
 BEGAN = 100.0
@@ -303,3 +305,33 @@ def test_the_command_lists_them_or_says_why_there_are_none(tmp_path: Path) -> No
 def said(*words: str) -> str:
     """What `emu why` printed."""
     return CliRunner().invoke(why, words, catch_exceptions=False).stdout
+
+
+def test_a_rollout_is_on_record_from_when_it_was_asked_for(tmp_path: Path) -> None:
+    """It names who it waited for; one that did not come about has no end, and traffic at the beginning is none."""
+    old, new = [("a-00001", 100, "")], [("a-00002", 100, "")]
+    found = rollouts(
+        [
+            TrafficSplit(t=BEGAN, service="a", traffic=old, reached=True),
+            TrafficSplit(t=BEGAN + 1.0, service="a", traffic=new, reached=False, waits_for=["a-00002"]),
+            TrafficSplit(t=BEGAN + 2.0, service="b", traffic=new, reached=True),
+            TrafficSplit(t=BEGAN + 3.0, service="a", traffic=new, reached=True),
+            TrafficSplit(t=BEGAN + 4.0, service="a", traffic=old, reached=False),
+        ],
+        BEGAN,
+    )
+    assert [(one.asked_s, one.moved_s, one.waits_for) for one in found] == [(1.0, 3.0, ("a-00002",)), (4.0, None, ())]
+    study = Study(RunDir(tmp_path), rollouts=found)
+    assert next(iter(SERVICES.sentences(study, {"services": {}}))) == (
+        "A rollout of a waited 2.0 s for a-00002 to be ready, until 3.000 s: 100 % to a-00002."
+    )
+
+
+def test_the_revisions_of_a_service_are_counted_together_and_each(study: Study) -> None:
+    """Those that were wanted at one time are added up."""
+    later = [decided(3.0, 0, 3), decided(5.0, 3, 1)]
+    other = [replace(one, service="app", revision="app-00002") for one in later]
+    study.services = services(study, [*EVENTS, *other])
+    app = SERVICES.figures(study)["services"]["app"]
+    assert (app["pods_desired_max"], app["pods_final"]) == (5, 2)
+    assert [one["pods_desired_max"] for one in app["revisions"].values()] == [2, 3]

@@ -1,0 +1,55 @@
+"""Services in a run: what a scenario expects of them, where something goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from emu.runtime.docker import Engine
+from tests.scenario.support import Finished, leftovers
+
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
+
+NEVER_READY = """
+name: bad-rollout
+question: What becomes of requests if the new revision never becomes ready?
+services:
+  - name: hello
+    runtime: process
+    readyTimeout: 120s
+    autoscaling: { minScale: 1, window: 6s, scaleToZeroGracePeriod: 6s }
+    queueProxy: { env: { EMU_DRAIN_QUIET_SECONDS: "1" } }
+    revisions:
+      hello-00001:
+      hello-00002: { app.resources.limits.memory: 6Mi }
+load:
+  drain: 60s
+  phases:
+    - { name: old, type: constant, rate: 5, duration: 1s }
+    - name: new
+      rollout: { to: hello-00002 }
+      type: constant
+      rate: 5
+      until: { revision: hello-00002, restarts: 1 }
+      duration: 2m
+    - { name: back, rollout: { to: hello-00001 }, type: constant, rate: 5, duration: 1s }
+recorder: { interval: 100ms }
+expect:
+  requests.by_status.200: "== requests.sent"
+  services.hello.rollouts.0.moved_s: "== null"
+  services.hello.revisions.hello-00002.requests_sent: "== 0"
+"""
+
+
+def test_a_rollout_to_a_revision_that_never_becomes_ready_loses_nothing(
+    engine: Engine, emu_run: Callable[..., Finished], scenario_file: Callable[[str], str]
+) -> None:
+    """Its container is killed at each start; every request goes to the old revision, and the report says why."""
+    done = emu_run(scenario_file(NEVER_READY))
+    unmet = [entry for entry in done.summary["expectations"] if not entry["met"]]
+    assert (done.status, unmet) == (0, [])
+    first, second = done.summary["services"]["hello"]["rollouts"]
+    assert (first["waited_for"], first["moved_s"]) == ("hello-00002", None)
+    assert (second["waited_for"], second["moved_s"] is None) == (None, False)
+    assert leftovers(engine) == []
