@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emu.study.measures import SHARES, says_something
+from emu.study.model.study import Study
 from emu.units import format_bytes, format_seconds
 
 
@@ -135,3 +136,8 @@ def asked_pods(summary: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """The same of requests: the pods that were sent any, of several, where it is known to which each request went."""
     rows = [(name, (figures.get("requests") or {})) for name, figures in pods_of(summary) if name != "pod"]
     return [(name, requests) for name, requests in rows if requests.get("sent")]
+
+
+def pod_words(study: Study, name: str) -> str:
+    """`pod`; with its name where there are several."""
+    return f"pod {name}" if len(study.pods) > 1 else "pod"

@@ -11,6 +11,7 @@ from typing import Any
 from emu.messages import SANDBOX
 from emu.record.events import EVICTED, SCALE_DOWN
 from emu.report.describe import age_s, describe, gone_as
+from emu.report.entry import Entry
 from emu.report.topics.memory import end_figures, last_alive, memory_figures, swap_event_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Part, Topic, View, pod_section
 from emu.report.words import listed, moment
@@ -321,4 +322,28 @@ def _restarts(study: Study) -> list[str]:
     return found
 
 
-CONTAINERS = Topic("Containers", figures, sentences=end_sentences, more=parts, section=pod_section)
+def log(study: Study) -> Iterator[Entry]:
+    """Each start, readiness and end, and the kubelet's back-offs."""
+    for one in study.instances:
+        name = f"{one.container} (instance {one.attempt})"
+        detail = {"container": one.container, "attempt": one.attempt, "id": one.id}
+        if one.started_s is not None:
+            limit = "no memory limit" if one.memory_max is None else f"memory limit {format_bytes(one.memory_max)}"
+            yield Entry(one.started_s, "emu", f"{name} started, {limit}, pid {one.pid}", detail)
+        if one.ready_s is not None:
+            yield Entry(one.ready_s, "emu", f"{name} is ready", detail)
+        if one.exited_s is not None:
+            yield Entry(one.exited_s, "emu", f"{name} ended with exit code {one.exit_code}: {_ended_by(one)}", detail)
+    for wait in study.back_offs:
+        yield Entry(wait.t, "emu", wait.text, wait.detail)
+
+
+def _ended_by(one: Instance) -> str:
+    """In the journal, with what Docker says of it."""
+    with_its_pod = one.stop is not None and one.stop.with_pod
+    why = one.reason if not one.asked else "stopped with its pod" if with_its_pod else "stopped by emu"
+    killed = one.docker_oom_killed
+    return f"{why}" if killed is None else f"{why}, Docker's OOMKilled {str(killed).lower()}"
+
+
+CONTAINERS = Topic("Containers", figures, sentences=end_sentences, more=parts, section=pod_section, log=log)

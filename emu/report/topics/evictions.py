@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.study.model.study import Study
 from emu.units import format_seconds
@@ -39,4 +41,10 @@ def listing(study: Study) -> Listing | None:
     return Listing(("at", "pod", "message"), rows) if rows else None
 
 
-EVICTIONS = Topic("Evictions", figures, headline, sentences, listing)
+def log(study: Study) -> Iterator[Entry]:
+    """Each, with the kubelet's words."""
+    for one in study.evictions:
+        yield Entry(one.t, "emu", one.text, one.detail)
+
+
+EVICTIONS = Topic("Evictions", figures, headline, sentences, listing, log=log)

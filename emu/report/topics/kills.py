@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from emu.record.events import Owner
+from emu.record.samples import NODE
+from emu.report.entry import Entry
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Log, Name, Note, Part, Topic, View, Words, of_pod
-from emu.report.words import count, listed, of_limit
+from emu.report.words import count, listed, of_limit, pod_words
+from emu.study.counters import Rise, rises
 from emu.study.model.kills import OomVerdict
 from emu.study.model.machine import KernelLine
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
+from emu.study.oom_pieces import JOIN_S
 from emu.units import format_bytes, format_seconds, often
 
 _PARTS = {
@@ -373,4 +378,39 @@ def log_line(line: KernelLine) -> str:
     return f"[{line.t:12.6f}] {body}"
 
 
-KILLS = Topic("OOM kills", figures, sentences=sentences, more=kill_parts)
+def log(study: Study) -> Iterator[Entry]:
+    """The kernel's counters of kills as they rose, and each kill with what it is known from."""
+    for owner in (*study.timelines, NODE):
+        yield from _counted(study, owner, below=False if owner == NODE else None)
+    for kill in study.kills:
+        who = victim_words(kill)
+        who += " (frozen)" if kill.frozen else ""
+        text = f"OOM kill: {who}, {kill.level} level, known from {', '.join(kill.evidence)}"
+        doubts = f"; but {', '.join(kill.contradicts)}" if kill.contradicts else ""
+        # just after the kernel's own line of it
+        yield Entry(kill.time_s + 1e-6, "emu", f"{text}{doubts}", {"container": kill.container, "level": kill.level})
+
+
+def _counted(study: Study, owner: Owner, *, below: bool | None = None) -> Iterator[Entry]:
+    """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them. `below` as in `rises`."""
+    groups = rises(study, owner, "oom_group_kill", below=below)
+    for name in ("oom", "oom_kill", "oom_group_kill"):
+        for rise in rises(study, owner, name, below=below):
+            detail = {"container": owner.label, "attempt": owner.attempt, "counter": name, "by": rise.by}
+            whose = owner.label if owner.container else pod_words(study, owner.pod)
+            text = f"memory.events of {whose}: {name} +{rise.by}"
+            yield Entry(rise.t, "emu", text + (_twice(rise, groups) if name == "oom_kill" else ""), detail)
+
+
+def _twice(kills: Rise, groups: list[Rise]) -> str:
+    """With memory.oom.group the kernel counts the first process that it kills twice."""
+    near = sum(group.by for group in groups if abs(group.t - kills.t) <= JOIN_S)
+    died = kills.by - near
+    return (
+        f" for {count(died, 'process', 'processes')}: a group kill counts its first one twice"
+        if near and died
+        else ""
+    )
+
+
+KILLS = Topic("OOM kills", figures, sentences=sentences, more=kill_parts, log=log)

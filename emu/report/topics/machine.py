@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf
 
+from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Topic
 from emu.report.words import count, listed, of_limit
 from emu.study.measures import last
@@ -74,12 +76,6 @@ def machine_is_short(study: Study) -> tuple[float, int, int] | None:
     return (t, available, total) if above < 0 else None
 
 
-def machine_short_at(study: Study) -> tuple[float, str] | None:
-    """When it was shortest, in words."""
-    short = machine_is_short(study)
-    return None if short is None else (short[0], machine_words(short))
-
-
 def machine_words(short: tuple[float, int, int]) -> str:
     """`the machine itself ran short of memory: 5.2 of 969 MiB available`."""
     _, available, total = short
@@ -92,4 +88,11 @@ def other_kills_words(study: Study) -> str:
     return f"the kernel killed {killed} outside the pod"
 
 
-MACHINE = Topic("Machine", figures, sentences=sentences)
+def log(study: Study) -> Iterator[Entry]:
+    """When it was shortest."""
+    short = machine_is_short(study)
+    if short is not None:
+        yield Entry(short[0], "emu", machine_words(short), {"level": "warning"})
+
+
+MACHINE = Topic("Machine", figures, sentences=sentences, log=log)

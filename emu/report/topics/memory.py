@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from emu.report.topics import held_back
 from emu.report.topics.sparkline import sparkline
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Size, Topic, View, pod_section
-from emu.report.words import count, listed, moment, of_limit, pods_of, size
+from emu.report.topics.topic import Cell, Figures, Listing, Name, Part, Size, Topic, View, pod_section
+from emu.report.words import count, listed, of_limit, pods_of, size
 from emu.study.counters import value_at
 from emu.study.measures import PEAKS, Window, first, times
 from emu.study.model.instances import Instance
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 from emu.study.pods import of_pods
-from emu.study.restraints import HeldBack, bound, describe, restraint_sentences
+from emu.study.restraints import bound
 from emu.study.stalls import stalls
 from emu.units import format_bytes, format_seconds, often
 
@@ -137,8 +138,8 @@ def _write_headline(study: Study, summary: Figures) -> list[str]:
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
-    """What held containers back; then page cache, swap, near hits and stalls of each."""
-    found = restraint_sentences(study, summary)
+    """Page cache, swap, near hits and stalls of each container."""
+    found: list[str] = []
     thrashed = {stall.container for stall in stalls(study)}
     emptied = {freeze.container for freeze in study.freezes if freeze.memory.reclaimed_bytes is not None}
     every = {name: summary["containers"][name] for name in study.containers}
@@ -257,12 +258,11 @@ _TOTALS = (
 
 
 def memory_parts(view: View) -> Iterator[Part]:
-    """Peaks, and what held containers back."""
+    """Peaks; on the terminal also what held containers back."""
     if view.summary:
         yield from _on_terminal(view)
     if view.study.instances:
         yield _totals(view.summary)
-        yield _held_back(view.summary)
 
 
 def _on_terminal(view: View) -> Iterator[Part]:
@@ -273,9 +273,7 @@ def _on_terminal(view: View) -> Iterator[Part]:
     if rows:
         shown = tuple(tuple(row[i] for i in kept) for row in rows)
         yield Listing(tuple(heads[i] for i in kept), shown, place="terminal", whole=True)
-    for name, known in view.summary["containers"].items():
-        for one in known["held_back"]:
-            yield Note(f"held back: {describe(name, HeldBack(**one))}", "terminal", "warning")
+    yield from held_back.notes(view.summary)
 
 
 def _peaks(study: Study, name: str, known: Figures) -> tuple[Cell, ...]:
@@ -321,24 +319,6 @@ def _total(name: str, known: Figures, keys: list[str]) -> tuple[Cell, ...]:
 
 def _cell(key: str, value: int | None) -> Cell:
     return Size(value) if key.endswith("_bytes") and value is not None else value
-
-
-def _held_back(summary: Figures) -> Listing:
-    """What slowed containers: limits, swap, processors, devices."""
-    rows = tuple(
-        (
-            Name(name),
-            one["by"],
-            None if one["bound_bytes"] is None else Size(one["bound_bytes"]),
-            one["times"],
-            moment(one["first_s"]),
-            None if one["seconds"] is None else format_seconds(one["seconds"]),
-        )
-        for name, known in summary["containers"].items()
-        for one in known["held_back"]
-    )
-    heads = ("", Column("by", number=False), "limit", "times", "from", "for")
-    return Listing(heads, rows, title="Held back", place="page", whole=True)
 
 
 MEMORY = Topic("Memory, peaks", headline=headline, sentences=sentences, more=memory_parts, section=pod_section)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from emu.report.entry import Entry
 from emu.report.topics.containers import kill_count
 from emu.report.topics.memory import memory_figures
 from emu.report.topics.topic import Figures, Topic
@@ -60,4 +61,10 @@ def _phase(study: Study, name: str) -> dict[str, Any]:
     return {**when, **waited, "requests": requests, "containers": containers}
 
 
-PHASES = Topic("Phases", figures)
+def log(study: Study) -> Iterator[Entry]:
+    """When each began."""
+    for phase in study.phases:
+        yield Entry(phase.begin_s, "emu", f"phase {phase.name} began", {"phase": phase.name})
+
+
+PHASES = Topic("Phases", figures, log=log)

@@ -9,10 +9,11 @@ from typing import Any
 from emu.policy.printing import print_age
 from emu.record.events import POD_LABEL
 from emu.report.describe import describe, gone_as, pod_age_s
+from emu.report.entry import Entry
 from emu.report.topics.containers import container_figures, kill_count
 from emu.report.topics.memory import end_figures, last_alive, memory_figures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Note, Part, Topic, View, of_pod, pod_section
-from emu.report.words import MOST_PODS
+from emu.report.words import MOST_PODS, count, pod_words
 from emu.study.measures import Window, add, last, startup_s
 from emu.study.model.study import Happening, Study
 from emu.study.pods import named, of_pods, pending, requests_known_by_pod, workloads
@@ -185,4 +186,12 @@ def _described(study: Study) -> Listing:
     )
 
 
-PODS = Topic("Pod", figures, more=parts, section=pod_section)
+def log(study: Study) -> Iterator[Entry]:
+    """Each change of what kubectl shows of a pod."""
+    for one in study.pod_statuses:
+        restarts = count(int(one.detail["restarts"]), "restart")
+        text = f"{pod_words(study, one.pod)} is {one.detail['ready']} {one.text}, {restarts}"
+        yield Entry(one.t, "emu", text, one.detail)
+
+
+PODS = Topic("Pod", figures, more=parts, section=pod_section, log=log)

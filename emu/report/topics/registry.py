@@ -13,6 +13,7 @@ from emu.report.topics.containers import CONTAINERS
 from emu.report.topics.events import EVENTS
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.freezes import FREEZES
+from emu.report.topics.held_back import HELD_BACK
 from emu.report.topics.inits import INITS
 from emu.report.topics.kills import KILLS
 from emu.report.topics.machine import MACHINE
@@ -23,6 +24,7 @@ from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
 from emu.report.topics.reclaim import RECLAIM
 from emu.report.topics.requests import REQUESTS
+from emu.report.topics.run import RUN
 from emu.report.topics.scaling import SCALE_TO_ZERO
 from emu.report.topics.services import SERVICES
 from emu.report.topics.sidecars import SIDECARS
@@ -32,8 +34,8 @@ from emu.report.topics.topic import Figures, Topic
 from emu.study.model.study import Study
 
 TOPICS = (
-    STARTS, PODS, MEMORY, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS, EVICTIONS,
-    SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS,
+    STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS, EVICTIONS,
+    SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, RUN,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -47,8 +49,14 @@ def figures_of(study: Study) -> Figures:
 
 def log_of(study: Study) -> Iterator[Entry]:
     """Every topic's lines of the journal."""
-    for topic in TOPICS:
+    for topic in in_journal():
         yield from topic.log(study)
+
+
+def more_log_of(study: Study) -> Iterator[Entry]:
+    """Those that only `emu journal --all` has."""
+    for topic in in_journal():
+        yield from topic.more_log(study)
 
 
 def draw(canvas: Canvas, study: Study) -> None:
@@ -73,9 +81,15 @@ def in_words() -> list[Topic]:
         FREEZES,
         PAGE_CACHE,
         RECLAIM,
+        HELD_BACK,
         MEMORY,
         MACHINE,
     )
+
+
+def in_journal() -> list[Topic]:
+    """Of the same moment: what containers did, what the load did, and then what followed from it."""
+    return _ordered(CONTAINERS, PHASES, STARTS, KILLS, PODS, EVICTIONS, EVENTS, REQUESTS, HELD_BACK, STALLS, MACHINE)
 
 
 def on_terminal() -> list[Topic]:

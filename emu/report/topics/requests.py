@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from emu.report.entry import Entry
 from emu.report.topics.reasons import reason_words, reasons_by_outcome, wait_sentences
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Topic, View, Words
-from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, share
+from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, pod_words, share
 from emu.study.measures import SHARES, percentile, says_something
 from emu.study.model.requests import OK
 from emu.study.model.study import Study
-from emu.study.pods import named
+from emu.study.pods import named, workload
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import LATE_S, request_figures
 from emu.units import format_seconds
@@ -272,4 +273,16 @@ def answers_headline(study: Study) -> list[str]:
     return [f"{answered:,} of {len(requests):,} requests {'was' if answered == 1 else 'were'} answered"]
 
 
-REQUESTS = Topic("Requests", figures, sentences=sentences, more=parts)
+def log(study: Study) -> Iterator[Entry]:
+    """Requests that were not answered well: each burst of one kind a line, at its first."""
+    for burst in failures(study) or ():
+        number, until = int(burst["count"]), float(burst["last_s"])
+        text = f"{count(number, 'request')} {'was' if number == 1 else 'were'} {reason_words(burst)}"
+        pod = str(burst["pod"] or "")
+        notes = [pod_words(study, pod)] if pod != workload(pod) and len(study.pods) > 1 else []
+        notes += [f"until {until:.3f} s"] if number > 1 else []
+        text += f" ({', '.join(notes)})" if notes else ""
+        yield Entry(float(burst["first_s"]), str(burst["by"] or "clients"), text, burst)
+
+
+REQUESTS = Topic("Requests", figures, sentences=sentences, more=parts, log=log)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Topic, of_pod
 from emu.report.words import all_of, count
 from emu.study.model.study import Study
@@ -126,4 +129,12 @@ def _many(number: int, one: str) -> str:
     return f"{number / MILLION:.1f} million {one}s" if number >= MILLION else count(number, one)
 
 
-STALLS = Topic("Stalls", figures, lambda study, summary: stall_headline(study), sentences)
+def log(study: Study) -> Iterator[Entry]:
+    """The begin and the end of each stall."""
+    for stall in stalls(study):
+        detail = {"container": stall.container, "attempt": stall.attempt, "why": stall.why}
+        yield Entry(stall.begin_s, "emu", f"{stall.container} stalled", detail)
+        yield Entry(stall.end_s, "emu", f"{stall.container} no longer stalled", detail)
+
+
+STALLS = Topic("Stalls", figures, lambda study, summary: stall_headline(study), sentences, log=log)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from emu.report.entry import Entry
 from emu.report.page.starts_pictures import starts_pictures
 from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Part, Picture, Topic, View
 from emu.report.words import count, latency_cells, milliseconds, size
@@ -114,6 +115,23 @@ def _row(name: str, one: dict[str, Any]) -> tuple[Cell, ...]:
     )
 
 
+def log(study: Study) -> Iterator[Entry]:
+    """Each request, and the first byte of its answer."""
+    for start in study.starts:
+        detail: dict[str, Any] = {"trial": start.trial, "temperature": start.temperature}
+        yield Entry(start.arrived_s, "emu", f"a request came to a {start.temperature} pod", detail)
+        if start.first_byte_s is not None:
+            took = format_seconds(start.first_byte_s - start.arrived_s)
+            text = f"the first byte of its answer came after {took}, status {start.status}"
+            yield Entry(start.first_byte_s, "emu", text, detail)
+
+
 STARTS = Topic(
-    "Starts, from the request's arrival", figures, headline, sentences, more=parts, section=lambda view: "Starts"
+    "Starts, from the request's arrival",
+    figures,
+    headline,
+    sentences,
+    more=parts,
+    section=lambda view: "Starts",
+    log=log,
 )

@@ -167,6 +167,8 @@ class Topic:
     """
     log: Callable[[Study], Iterable[Entry]] = _no_log
     """Its lines in `emu journal`, from the study with containers named by pod. They are put in order of time."""
+    more_log: Callable[[Study], Iterable[Entry]] = _no_log
+    """Further lines, of `emu journal --all`."""
     panels: Callable[[Canvas, Study], None] = _no_panels
     """Of the picture, below the requests."""
 
