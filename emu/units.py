@@ -102,3 +102,8 @@ def format_seconds(seconds: float | None) -> str:
 def often(number: int) -> str:
     """`once`, `twice`, `3 times`."""
     return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
+def format_step(seconds: float) -> str:
+    """A round step of time: `2 s`, `500 ms`."""
+    return f"{seconds:g} s" if seconds >= 1 else format_seconds(seconds)

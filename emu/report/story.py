@@ -11,10 +11,11 @@ from typing import Any
 from emu.report.topics.containers import ended, exits, forced, stop_words
 from emu.report.topics.held_back import hindered
 from emu.report.topics.kills import kill_headline
+from emu.report.topics.latency import BROUGHT
 from emu.report.topics.machine import machine_headline
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.registry import in_words
-from emu.report.topics.requests import BROUGHT, TOO_SLOW, answers_headline, bound_headline
+from emu.report.topics.requests import TOO_SLOW, answers_headline, bound_headline
 from emu.report.topics.run import serious_notes
 from emu.report.topics.stalls import stall_headline
 from emu.report.words import of_limit

@@ -24,25 +24,6 @@ SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 """Percentiles that are shown."""
 MOST = "max"
 EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
-PEAKS = {
-    "memory_peak_bytes": "memory_current",
-    "anon_peak_bytes": "anon",
-    "file_peak_bytes": "page_cache",
-    "shmem_peak_bytes": "shmem",
-    "kernel_peak_bytes": "kernel",
-    "kernel_unreclaimable_peak_bytes": "kernel_unreclaimable",
-    "slab_reclaimable_peak_bytes": "slab_reclaimable",
-    "slab_unreclaimable_peak_bytes": "slab_unreclaimable",
-    "kernel_stack_peak_bytes": "kernel_stack",
-    "pagetables_peak_bytes": "pagetables",
-    "percpu_peak_bytes": "percpu",
-    "sock_peak_bytes": "sock",
-    "swap_peak_bytes": "swap",
-    "working_set_peak_bytes": "working_set",
-    "dirty_peak_bytes": "dirty",
-    "swap_writeback_peak_bytes": "swap_writeback",
-}
-"""Names of summary.json, and the column that each is the largest value of."""
 
 
 class Window:

@@ -71,6 +71,11 @@ def nice_step(least: float) -> float:
     return 10 * power
 
 
+def step_of(end_s: float, interval_s: float | None) -> float:
+    """The step of a curve of means: fine enough for the picture, and two samples at least."""
+    return nice_step(max(end_s / 300, 2 * (0.05 if interval_s is None else interval_s)))
+
+
 def rates(t: Sequence[float], counter: Column, step_s: float, duration_s: float) -> list[float]:
     """A counter's rise per second in each bucket of `step_s` from 0 to `duration_s`. The rise between two samples is
     spread over the time between them, so that a rate does not flicker with the moments of sampling; what the first

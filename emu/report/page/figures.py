@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from emu.report.page.canvas import Canvas, Figure
-from emu.report.page.memory_panels import memory_panels
-from emu.report.page.traffic_panels import cpu_panel, io_panel, request_panels
 from emu.report.topics.registry import draw
 from emu.study.model.study import Study
 from emu.study.pods import named
@@ -21,14 +19,7 @@ __all__ = ["Figure", "run_figure"]
 def run_figure(study: Study, summary: dict[str, Any]) -> Figure:
     """The picture of a run. Peaks and counts in its titles are the summary's."""
     canvas = Canvas(_end(study), study.wall_time)
-    memory_panels(canvas, study, summary)
-    study = named(study)
-    request_panels(canvas, study, summary)
-    draw(canvas, study)
-    cpu_panel(canvas, study)
-    io_panel(canvas, study)
-    canvas.phases([(phase.begin_s, phase.end_s, phase.name) for phase in study.phases])
-    canvas.phases([(start.arrived_s, start.done_s, start.temperature) for start in study.starts])
+    draw(canvas, study, named(study), summary)
     return canvas.finish()
 
 

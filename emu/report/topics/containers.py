@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from emu.messages import SANDBOX
 from emu.record.events import EVICTED, SCALE_DOWN
 from emu.report.describe import age_s, describe, gone_as
 from emu.report.entry import Entry
-from emu.report.topics.memory import end_figures, last_alive, memory_figures, swap_event_figures
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Part, Topic, View, pod_section
+from emu.report.page.areas import draw_marks
+from emu.report.page.canvas import safe
+from emu.report.topics.churn import swap_event_figures
+from emu.report.topics.memory import end_figures, last_alive, memory_figures
+from emu.report.topics.topic import Cell, Column, Figures, Listing, MemoryPanel, Name, Part, Topic, View, pod_section
 from emu.report.words import listed, moment
 from emu.study.measures import Window, startup_s
 from emu.study.model.instances import Instance, Stop
@@ -346,4 +350,72 @@ def _ended_by(one: Instance) -> str:
     return f"{why}" if killed is None else f"{why}, Docker's OOMKilled {str(killed).lower()}"
 
 
-CONTAINERS = Topic("Containers", figures, sentences=end_sentences, more=parts, section=pod_section, log=log)
+def behind(on: MemoryPanel) -> None:
+    """A pale band from an exit to the next start, with its length and why: the kubelet's back-off, or that the pod
+    was `gone` (of which the length is the pod's, and shown elsewhere).
+    """
+    canvas, panel, instances = on.canvas, on.panel, on.instances
+    for one, after in itertools.zip_longest(instances, instances[1:]):
+        scaled = (one.stop is not None and one.stop.why == SCALE_DOWN) or (after is not None and after.pod != one.pod)
+        if one.exited_s is None or (after is None and not scaled):
+            continue
+        until = canvas.end_s if after is None else after.started_s
+        if until is None or until <= one.exited_s:
+            continue
+        canvas.band(panel, one.exited_s, until, "var(--gap)")
+        if canvas.short_of(0.09, one.exited_s, until):
+            continue
+        mine = [wait for wait in on.study.back_offs if (wait.subject, wait.pod) == (one.container, one.pod)]
+        waited = any(one.exited_s - 1 < wait.t < until for wait in mine)
+        length = format_seconds(until - one.exited_s)
+        said = on.gone if scaled else f"{'back-off' if waited else 'not running'}<br>{length}"
+        canvas.words(panel, (one.exited_s + until) / 2, 0.5, said)
+
+
+def marks(on: MemoryPanel) -> None:
+    """Restarts, and ends without an OOM kill."""
+    _restart_marks(on)
+    _exit_marks(on)
+
+
+def _restart_marks(on: MemoryPanel) -> None:
+    at = [
+        (entry.started_s, f"restart {entry.attempt} of {safe(entry.container)}, {_readiness(entry)}")
+        for before, entry in itertools.pairwise(on.instances)
+        if entry.started_s is not None and not before.asked and before.pod == entry.pod
+    ]
+    outline = {"width": 1, "color": "var(--paper)"}
+    marker = {"symbol": "triangle-up", "size": 10, "color": "var(--ink)", "line": outline}
+    draw_marks(on.canvas, on.panel, "restart", at, on.top * 0.035, marker, "restart")
+
+
+def _readiness(entry: Instance) -> str:
+    return "never ready" if entry.ready_s is None else f"ready at {entry.ready_s:.3f} s"
+
+
+def _exit_marks(on: MemoryPanel) -> None:
+    at = [(t, f"exit {entry.exit_code}, {safe(entry.reason or 'no reason known')}") for t, entry in other_ends(on)]
+    marker = {"symbol": "diamond-open", "size": 10, "color": "var(--ink)", "line": {"width": 1.6}}
+    draw_marks(on.canvas, on.panel, "exit without OOM", at, on.top * 0.93, marker, "exit")
+
+
+def other_ends(on: MemoryPanel) -> list[tuple[float, Instance]]:
+    """Ends that nobody asked for and that were no OOM kill."""
+    killed = {kill.owner for kill in on.kills if not kill.child}
+    return [
+        (entry.exited_s, entry)
+        for entry in on.instances
+        if entry.exited_s is not None and not entry.asked and entry.owner not in killed
+    ]
+
+
+CONTAINERS = Topic(
+    "Containers",
+    figures,
+    sentences=end_sentences,
+    more=parts,
+    section=pod_section,
+    log=log,
+    behind=behind,
+    marks=marks,
+)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.report.entry import Entry
-from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.topics.topic import Figures, Listing, MemoryPanel, Topic
 from emu.report.words import count, milliseconds, size
 from emu.study.measures import add, percentile, spread
 from emu.study.model.freezes import Freeze
@@ -189,4 +189,15 @@ def log(study: Study) -> Iterator[Entry]:
             yield Entry(freeze.thawed_at_s, "emu", f"{freeze.container} thawed")
 
 
-FREEZES = Topic("Freezes", figures, headline, sentences, listing, log=log)
+def behind(on: MemoryPanel) -> None:
+    """While a container was frozen."""
+    canvas, panel = on.canvas, on.panel
+    for freeze in on.study.freezes:
+        if freeze.container == on.name:
+            until = canvas.end_s if freeze.thawed_at_s is None else freeze.thawed_at_s
+            canvas.band(panel, freeze.frozen_at_s, until, "var(--frozen)")
+            if not canvas.short_of(0.06, freeze.frozen_at_s, until):
+                canvas.words(panel, (freeze.frozen_at_s + until) / 2, 0.9, "frozen")
+
+
+FREEZES = Topic("Freezes", figures, headline, sentences, listing, log=log, behind=behind)

@@ -5,18 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emu.record.events import Owner
-from emu.record.samples import NODE
 from emu.report.entry import Entry
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Log, Name, Note, Part, Topic, View, Words, of_pod
-from emu.report.words import count, listed, of_limit, pod_words
-from emu.study.counters import Rise, rises
+from emu.report.page.areas import draw_marks
+from emu.report.page.canvas import safe
+from emu.report.topics.containers import other_ends
+from emu.report.topics.topic import (
+    Cell,
+    Column,
+    Figures,
+    Listing,
+    Log,
+    MemoryPanel,
+    Name,
+    Note,
+    Part,
+    Topic,
+    View,
+    Words,
+    of_pod,
+)
+from emu.report.words import count, listed, of_limit
 from emu.study.model.kills import OomVerdict
 from emu.study.model.machine import KernelLine
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
-from emu.study.oom_pieces import JOIN_S
 from emu.units import format_bytes, format_seconds, often
 
 _PARTS = {
@@ -379,9 +392,7 @@ def log_line(line: KernelLine) -> str:
 
 
 def log(study: Study) -> Iterator[Entry]:
-    """The kernel's counters of kills as they rose, and each kill with what it is known from."""
-    for owner in (*study.timelines, NODE):
-        yield from _counted(study, owner, below=False if owner == NODE else None)
+    """Each, with what it is known from."""
     for kill in study.kills:
         who = victim_words(kill)
         who += " (frozen)" if kill.frozen else ""
@@ -391,26 +402,34 @@ def log(study: Study) -> Iterator[Entry]:
         yield Entry(kill.time_s + 1e-6, "emu", f"{text}{doubts}", {"container": kill.container, "level": kill.level})
 
 
-def _counted(study: Study, owner: Owner, *, below: bool | None = None) -> Iterator[Entry]:
-    """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them. `below` as in `rises`."""
-    groups = rises(study, owner, "oom_group_kill", below=below)
-    for name in ("oom", "oom_kill", "oom_group_kill"):
-        for rise in rises(study, owner, name, below=below):
-            detail = {"container": owner.label, "attempt": owner.attempt, "counter": name, "by": rise.by}
-            whose = owner.label if owner.container else pod_words(study, owner.pod)
-            text = f"memory.events of {whose}: {name} +{rise.by}"
-            yield Entry(rise.t, "emu", text + (_twice(rise, groups) if name == "oom_kill" else ""), detail)
+def marks(on: MemoryPanel) -> None:
+    """A cross for each kill, a line down through all panels, and the victim's name where there is room."""
+    canvas, kills = on.canvas, on.kills
+    outline = {"width": 1, "color": "var(--paper)"}
+    marker = {"symbol": "x", "size": 11, "color": "var(--kill)", "line": outline}
+    at = [(kill.time_s, _kill_text(kill)) for kill in kills]
+    draw_marks(canvas, on.panel, "OOM kill", at, on.top * 0.93, marker, "oom-kill")
+    taken = [kill.time_s for kill in kills] + [t for t, _ in other_ends(on)]
+    for kill in kills:
+        canvas.line(kill.time_s, "var(--kill)")
+        said = f"OOM kill: {safe(kill.victim or 'victim not known')}"
+        width = canvas.width_s(said)
+        for side, begin, end in (
+            ("left", kill.time_s, kill.time_s + width),
+            ("right", kill.time_s - width, kill.time_s),
+        ):
+            crowded = any(begin < t < end for t in taken)
+            if not crowded and begin >= 0 and end <= canvas.end_s:
+                shift = 8 if side == "left" else -8
+                canvas.words(on.panel, kill.time_s, 0.93, said, colour="var(--kill)", xanchor=side, xshift=shift)
+                taken += [begin + width / 2]
+                break
 
 
-def _twice(kills: Rise, groups: list[Rise]) -> str:
-    """With memory.oom.group the kernel counts the first process that it kills twice."""
-    near = sum(group.by for group in groups if abs(group.t - kills.t) <= JOIN_S)
-    died = kills.by - near
-    return (
-        f" for {count(died, 'process', 'processes')}: a group kill counts its first one twice"
-        if near and died
-        else ""
-    )
+def _kill_text(kill: OomVerdict) -> str:
+    pid = "" if kill.pid is None else f" (pid {kill.pid})"
+    anon = "" if kill.anon_rss_bytes is None else f", anon-rss {format_bytes(kill.anon_rss_bytes)}"
+    return f"<b>OOM kill</b>: {safe(kill.victim or 'unknown')}{pid}, limit of the {safe(kill.level)} hit{anon}"
 
 
-KILLS = Topic("OOM kills", figures, sentences=sentences, more=kill_parts, log=log)
+KILLS = Topic("OOM kills", figures, sentences=sentences, more=kill_parts, log=log, marks=marks)

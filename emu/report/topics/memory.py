@@ -1,61 +1,114 @@
-"""What page cache, swap and stalls did, in words: the part of the story where nobody dies.
-
-`max` in memory.events counts how often the limit was touched and memory was made free in time. Where `oom` stays 0
-that is the price of a small limit (files read again, pages swapped), not a near death.
-"""
+"""Memory: what containers, pods and the node held at most and over time, and how often a limit was met."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from emu.report.topics import held_back
+from emu.record.events import POD_LABEL, Owner
+from emu.record.samples import NODE
+from emu.report.entry import Entry
+from emu.report.page.areas import Area, Stack, draw_limits, draw_stack, limits_of, scale_of
+from emu.report.page.canvas import EVENT_LEGEND, Canvas, safe
+from emu.report.topics import churn, devices, held_back, processors
 from emu.report.topics.sparkline import sparkline
-from emu.report.topics.topic import Cell, Figures, Listing, Name, Part, Size, Topic, View, pod_section
-from emu.report.words import count, listed, of_limit, pods_of, size
-from emu.study.counters import value_at
-from emu.study.measures import PEAKS, Window, first, times
-from emu.study.model.instances import Instance
+from emu.report.topics.topic import (
+    Cell,
+    Drawing,
+    Figures,
+    Listing,
+    MemoryPanel,
+    Name,
+    Part,
+    Size,
+    Topic,
+    View,
+    pod_section,
+)
+from emu.report.words import count, of_limit, pod_words, pods_of, size
+from emu.study.counters import Rise, rises, value_at
+from emu.study.measures import Window, first
+from emu.study.model.instances import Instance, container_of
 from emu.study.model.study import Study
-from emu.study.model.timeline import Timeline
-from emu.study.pods import of_pods
+from emu.study.model.timeline import MemoryMark, Timeline
+from emu.study.oom_pieces import JOIN_S
+from emu.study.pods import Lane, lanes, of_pods
 from emu.study.restraints import bound
-from emu.study.stalls import stalls
-from emu.units import format_bytes, format_seconds, often
+from emu.units import format_bytes
+
+PEAKS = {
+    "memory_peak_bytes": "memory_current",
+    "anon_peak_bytes": "anon",
+    "file_peak_bytes": "page_cache",
+    "shmem_peak_bytes": "shmem",
+    "kernel_peak_bytes": "kernel",
+    "kernel_unreclaimable_peak_bytes": "kernel_unreclaimable",
+    "slab_reclaimable_peak_bytes": "slab_reclaimable",
+    "slab_unreclaimable_peak_bytes": "slab_unreclaimable",
+    "kernel_stack_peak_bytes": "kernel_stack",
+    "pagetables_peak_bytes": "pagetables",
+    "percpu_peak_bytes": "percpu",
+    "sock_peak_bytes": "sock",
+    "swap_peak_bytes": "swap",
+    "working_set_peak_bytes": "working_set",
+    "dirty_peak_bytes": "dirty",
+    "swap_writeback_peak_bytes": "swap_writeback",
+}
+"""Names of summary.json, and the column that each is the largest value of."""
+STACK = Stack(
+    (
+        Area("anon", "anon", "var(--anon)"),
+        Area("shmem", "shmem", "var(--shmem)"),
+        Area("kernel", "kernel", "var(--kernel)"),
+        Area("sock", "sockets", "var(--sock)"),
+        Area("page_cache", "page cache", "var(--cache)"),
+        Area("swap", "swap: on top, as it is not part of memory.current", "var(--swap)", hatched=True),
+    ),
+    ("memory_current", "memory.current"),
+    (
+        ("swap", "swap"),
+        ("page_cache", "page cache"),
+        ("kernel", "kernel"),
+        ("sock", "sockets"),
+        ("shmem", "shmem"),
+        ("anon", "anon"),
+        ("working_set", "working set"),
+    ),
+)
+"""Parts of memory.current from the bottom up: what the kernel can drop lies on top."""
+STRIP = {
+    "high": "high: above memory.high, so it was throttled",
+    "max": "max: the limit was met, and the kernel looked for memory to take back",
+    "oom": "oom: there was none to take back",
+}
+"""The counters of memory.events that have a row of ticks, and what each means."""
+MOST_LANES = 8
+"""So many pods that are there at once are drawn."""
+_SMALLER, _SMALLEST = {0: 1.0, 1: 1.0, 2: 0.8, 3: 0.6}, 0.5
+"""How high the panels of each are, by how many there are."""
 
 
-def memory_figures(window: Window, lines: list[Timeline], study: Study) -> dict[str, Any]:
+def memory_figures(window: Window, lines: list[Timeline], study: Study) -> Figures:
     """What a window of time saw of a container or the pod: for the whole run and for each phase alike."""
-    page = study.machine.page_bytes
-    cpu_usec = window.counted(lines, "cpu_usec")
-    stalls = {
-        f"{what}_stall_{name}_ms": window.counted(lines, f"{prefix}_{name}_usec")
-        for what, prefix in (("memory", "psi"), ("io", "io"))
-        for name in ("some", "full")
-    }
-    throttled_usec = window.counted(lines, "throttled_usec")
     return {
         **{name: window.peak(lines, column) for name, column in PEAKS.items()},
         "memory_held_gib_seconds": window.held(lines, "memory_current"),
         "swap_held_gib_seconds": window.held(lines, "swap"),
         **window.io(lines),
-        "refault_bytes": times(window.counted(lines, "refaults"), page),
-        "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
-        "reclaim_scanned_bytes": times(window.counted(lines, "scanned"), page),
-        "reclaimed_bytes": times(window.counted(lines, "reclaimed"), page),
-        "major_faults": window.counted(lines, "pgmajfault"),
-        "cpu_s": None if cpu_usec is None else cpu_usec / 1e6,
-        "cpu_throttled_s": None if throttled_usec is None else throttled_usec / 1e6,
-        **{name: None if usec is None else usec / 1e3 for name, usec in stalls.items()},
+        **churn.figures(window, lines, study),
+        **processors.figures(window, lines),
+        **_pressure(window, lines),
     }
 
 
-def swap_event_figures(window: Window, lines: list[Timeline]) -> dict[str, int | None]:
-    """memory.swap.events, by counter; None each where it was never read."""
-    return {
-        name: window.rise((line.t, line.swap_events[name]) for line in lines if name in line.swap_events)
-        for name in ("high", "max", "fail")
+def _pressure(window: Window, lines: list[Timeline]) -> Figures:
+    usec = {
+        f"{what}_stall_{name}_ms": window.counted(lines, f"{prefix}_{name}_usec")
+        for what, prefix in (("memory", "psi"), ("io", "io"))
+        for name in ("some", "full")
     }
+    return {name: None if one is None else one / 1e3 for name, one in usec.items()}
 
 
 def last_alive(study: Study, newest: Instance | None) -> float:
@@ -86,155 +139,6 @@ def end_figures(study: Study, lines: list[Timeline], end_s: float) -> dict[str, 
     return {**ends, "anon_start_bytes": start, "anon_growth_bytes": grown}
 
 
-WORTH_A_WORD = 2**20
-"""Less traffic than this is noise of starting up."""
-KERNEL_SHARE = 0.2
-"""Kernel memory from this share of the limit on is worth a sentence."""
-KERNEL_WORDS = {
-    "slab_unreclaimable": "slab",
-    "kernel_stack": "stacks of threads",
-    "pagetables": "page tables",
-    "percpu": "per-CPU data",
-}
-STALLED = 0.05
-"""A container that stood still for this share of the run is worth a sentence."""
-
-
-def headline(study: Study, summary: Figures) -> list[str]:
-    """Who lives on swap, and who read files again because the page cache had no room."""
-    swap = [words for name in study.containers if (words := _swap(name, summary["containers"][name]))]
-    return [*swap, *_cache_headline(study, summary), *_write_headline(study, summary)]
-
-
-def _cache_headline(study: Study, summary: Figures) -> list[str]:
-    """Who read files again because the page cache had no room."""
-    found = []
-    for name in study.containers:
-        figures = summary["containers"][name]
-        if not _churned(figures):
-            continue
-        limit = (
-            ""
-            if figures["memory_limit_bytes"] is None
-            else f" under a limit of {format_bytes(figures['memory_limit_bytes'])}"
-        )
-        again = format_bytes(figures["refault_bytes"])
-        read = figures["disk_read_bytes"] if figures["disk_read_bytes"] is not None else figures["io_read_bytes"]
-        amount = "" if read is None else f"{format_bytes(read)} of "
-        found.append(f"{name} read {amount}files{limit}, {again} of it again after the page cache had dropped it")
-    return found
-
-
-def _write_headline(study: Study, summary: Figures) -> list[str]:
-    """Who wrote more to files than its limit holds: it waited for the disk."""
-    found = []
-    for name in study.containers:
-        figures = summary["containers"][name]
-        limit, written, dirty = (figures[f"{what}_bytes"] for what in ("memory_limit", "disk_write", "dirty_peak"))
-        if limit is not None and written is not None and written > limit:
-            most = "" if dirty is None else f", at most {format_bytes(dirty)} of it dirty at a time"
-            found.append(f"{name} wrote {format_bytes(written)} of files to disk{_under(limit)}{most}")
-    return found
-
-
-def sentences(study: Study, summary: Figures) -> list[str]:
-    """Page cache, swap, near hits and stalls of each container."""
-    found: list[str] = []
-    thrashed = {stall.container for stall in stalls(study)}
-    emptied = {freeze.container for freeze in study.freezes if freeze.memory.reclaimed_bytes is not None}
-    every = {name: summary["containers"][name] for name in study.containers}
-    lived = [one for one in every if one not in thrashed and _churned(every[one]) and every[one]["oom_kills"] == 0]
-    for name, figures in every.items():
-        if name not in thrashed:
-            found += _cache(study, name, figures)
-        if lived and name == lived[-1]:
-            who = listed(lived)
-            found.append(f"The kernel reclaims page cache when memory is short: it caused no OOM in {who}.")
-        if name not in emptied and (words := _swap(name, figures)):  # the freeze shows what went to swap then
-            found.append(f"{words}.")
-        if name not in thrashed:
-            found += _near_hits(name, figures)
-        found += _kernel(name, figures)
-        found += _stalls(study, name, figures)
-    return found
-
-
-def _churned(figures: dict[str, Any]) -> bool:
-    return (figures["refault_bytes"] or 0) >= WORTH_A_WORD
-
-
-def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
-    if not _churned(figures):
-        return []
-    pages = figures["refault_bytes"] // study.machine.page_bytes
-    size = format_bytes(figures["refault_bytes"])
-    text = f"{name}: {count(pages, 'page')} of page cache ({size}) had to be read again"
-    peak = figures["file_peak_bytes"]
-    text += "" if peak is None else f"; its page cache peaked at {of_limit(peak, figures['memory_limit_bytes'])}"
-    return [f"{text}."]
-
-
-def _swap(name: str, figures: dict[str, Any]) -> str:
-    peak, out, back = figures["swap_peak_bytes"], figures["swap_io_write_bytes"], figures["swap_io_read_bytes"]
-    if max(peak or 0, out or 0) < WORTH_A_WORD:
-        return ""
-    parts = []
-    if out is not None:
-        parts.append(f"{format_bytes(out)} out")
-    if back is not None:
-        parts.append(f"{format_bytes(back)} in")
-    if peak is not None:
-        parts.append(f"{format_bytes(peak)} there at the peak")
-    how = "swapped" if figures["oom_kills"] else "lives on swap"
-    return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
-
-
-def _under(limit: int | None) -> str:
-    return "" if limit is None else f" under a limit of {format_bytes(limit)}"
-
-
-def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
-    """High `max` with `oom` 0 is cache churn or swapping, not danger."""
-    events = figures["memory_events"]
-    if not events["max"] or events["oom"] != 0:
-        return []
-    ways = ["dropping page cache"] if _churned(figures) or (figures["file_peak_bytes"] or 0) >= WORTH_A_WORD else []
-    ways += ["dropping reclaimable slab"] if (figures["slab_reclaimable_peak_bytes"] or 0) >= WORTH_A_WORD else []
-    ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_A_WORD else []
-    by = f" by {listed(ways)}" if ways else ""
-    return [
-        f"{name} touched its limit {often(events['max'])} (memory.events max) and the kernel made room each time"
-        f"{by}: with oom 0 that is churn, not danger."
-    ]
-
-
-def _kernel(name: str, figures: dict[str, Any]) -> list[str]:
-    """Kernel memory, where it is much: what can be given up, and what cannot."""
-    limit = figures["memory_limit_bytes"] or figures["memory_peak_bytes"]
-    slab, rest = figures["slab_reclaimable_peak_bytes"] or 0, figures["kernel_unreclaimable_peak_bytes"] or 0
-    found = []
-    if limit and slab >= KERNEL_SHARE * limit:
-        found.append(
-            f"{name} held up to {format_bytes(slab)} of reclaimable slab (names and inodes of files, mostly): "
-            "like page cache, the kernel reclaims it when memory is short."
-        )
-    if limit and rest >= KERNEL_SHARE * limit:
-        parts = {words: figures[f"{part}_peak_bytes"] or 0 for part, words in KERNEL_WORDS.items()}
-        most = max(parts, key=lambda words: parts[words])
-        found.append(
-            f"{name} held up to {format_bytes(rest)} of kernel memory that cannot be reclaimed, most of it {most} "
-            f"({format_bytes(parts[most])})."
-        )
-    return found
-
-
-def _stalls(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
-    stalled = figures["memory_stall_full_ms"]
-    if stalled is None or study.duration_s <= 0 or stalled / 1e3 < STALLED * study.duration_s:
-        return []
-    return [f"All of {name} stalled waiting for memory for {format_seconds(stalled / 1e3)} (memory.pressure, full)."]
-
-
 _PARTS = ("anon", "file", "shmem", "kernel", "slab_reclaimable", "sock", "swap")
 _HEADS = {"file": "page cache", "slab_reclaimable": "reclaimable slab"}
 _NOTHING = (None, "0 B")
@@ -246,11 +150,8 @@ _TOTALS = (
     ("reclaimable slab peak", "slab_reclaimable_peak_bytes"),
     ("other kernel peak", "kernel_unreclaimable_peak_bytes"),
     ("swap peak", "swap_peak_bytes"),
-    ("disk read", "disk_read_bytes"),
-    ("disk written", "disk_write_bytes"),
-    ("swap read", "swap_io_read_bytes"),
-    ("swap written", "swap_io_write_bytes"),
-    ("read again", "refault_bytes"),
+    *devices.COLUMNS,
+    *churn.COLUMNS,
     ("OOM kills", "oom_kills"),
     ("restarts", "restarts"),
 )
@@ -321,4 +222,182 @@ def _cell(key: str, value: int | None) -> Cell:
     return Size(value) if key.endswith("_bytes") and value is not None else value
 
 
-MEMORY = Topic("Memory, peaks", headline=headline, sentences=sentences, more=memory_parts, section=pod_section)
+def panels(drawing: Drawing) -> None:
+    """All of them: of each pod the containers in order of start, then the pod. Pods of a workload that came one after
+    another share their panels.
+    """
+    canvas, study = drawing.canvas, drawing.record
+    if not study.timelines:
+        canvas.missing("No samples of the control files were recorded, so there is no memory to draw.")
+    every = lanes(study)
+    drawn = sorted(every, key=lambda lane: not lane.study.kills)[:MOST_LANES]
+    if len(drawn) < len(every):
+        canvas.missing(
+            f"Of up to {len(every)} pods at a time {len(drawn)} are drawn, those with OOM kills first; "
+            "summary.json has all of them."
+        )
+    for lane in every:
+        if lane in drawn:
+            _lane(drawing, lane, _SMALLER.get(len(drawn), _SMALLEST))
+    _node(drawing)
+
+
+def _lane(drawing: Drawing, lane: Lane, share: float) -> None:
+    summary = drawing.summary
+    study, alone = lane.study, not lane.name
+    for name in dict.fromkeys([*study.containers, *(kill.container for kill in study.kills)]):
+        known = (summary.get("containers") or {}).get(name) if alone else _together(summary, lane, container_of(name))
+        title = f"<b>{safe(name)}</b>" if alone or "/" in name else f"<b>{safe(name)}</b> of {safe(lane.name)}"
+        _container(drawing, study, name, title, known or {}, share, "scaled to zero" if alone else "scaled down")
+    known = summary.get("pod") if alone else _together(summary, lane, None)
+    whose = "<b>pod</b>" if alone else f"<b>pod {safe(lane.name)}</b>"
+    _pod_panel(drawing.canvas, study, whose, known or {}, share)
+
+
+def _together(summary: dict[str, Any], lane: Lane, container: str | None) -> dict[str, Any]:
+    """What a title says of several pods, or of a container in each of them."""
+    pods = [(summary.get("pods") or {}).get(pod) or {} for pod in lane.pods]
+    known = pods if container is None else [(pod.get("containers") or {}).get(container) or {} for pod in pods]
+    peaks = [one["memory_peak_bytes"] for one in known if one.get("memory_peak_bytes") is not None]
+    counts = {name: sum(one.get(name) or 0 for one in known) for name in ("oom_kills", "restarts")}
+    return {"memory_peak_bytes": max(peaks, default=None), **counts}
+
+
+def _container(
+    drawing: Drawing, study: Study, name: str, title: str, known: dict[str, Any], share: float, gone: str
+) -> None:
+    canvas, lines = drawing.canvas, [line for line in study.timelines_of(name) if line.t]
+    instances = study.instances_of(name)
+    limits = limits_of(instances, lines)
+    scale = scale_of(STACK, lines, limits)
+    panel = canvas.panel(_title(title, known), round(180 * share), **scale.axis(5 if share == 1 else 3))
+    on = MemoryPanel(canvas, panel, scale.top, study, name, instances, study.kills_of(name), gone)
+    for topic in drawing.topics:
+        topic.behind(on)
+    if lines:
+        draw_stack(canvas, panel, STACK, lines, scale)
+    else:
+        canvas.words(panel, canvas.end_s / 2, 0.5, f"no samples of {safe(name)} were recorded")
+    draw_limits(canvas, panel, limits, scale)
+    for topic in drawing.topics:
+        topic.marks(on)
+    _events(canvas, study.memory_marks, name)
+
+
+def _pod_panel(canvas: Canvas, study: Study, whose: str, known: dict[str, Any], share: float) -> None:
+    lines = [line for line in study.pod_timelines if line.t]
+    if not lines:
+        return
+    limits = limits_of([], lines)
+    scale = scale_of(STACK, lines, limits)
+    title = _title(f"{whose}, its containers and what they left behind", known)
+    panel = canvas.panel(title, round(120 * share), **scale.axis(4 if share == 1 else 3))
+    draw_stack(canvas, panel, STACK, lines, scale)
+    draw_limits(canvas, panel, limits, scale)
+    _events(canvas, study.memory_marks, POD_LABEL)
+
+
+def _node(drawing: Drawing) -> None:
+    """One panel for the cgroup that all pods are in, with a cross for each kill because it was full."""
+    canvas, study = drawing.canvas, drawing.record
+    if study.node is None or not study.node.t:
+        return
+    lines = [study.node]
+    limits = limits_of([], lines)
+    scale = scale_of(STACK, lines, limits)
+    title = _title("<b>node</b>, all pods together", drawing.summary.get("node") or {})
+    panel = canvas.panel(title, 120, **scale.axis(4))
+    draw_stack(canvas, panel, STACK, lines, scale)
+    draw_limits(canvas, panel, limits, scale)
+    kills = [kill for kill in study.kills if kill.level == NODE.container]
+    on = MemoryPanel(canvas, panel, scale.top, study, NODE.container, [], kills, "")
+    for topic in drawing.topics:
+        topic.marks(on)
+    _events(canvas, study.node_marks, NODE.container)
+
+
+def _title(name: str, known: dict[str, Any]) -> str:
+    parts = [name]
+    if known.get("memory_peak_bytes") is not None:
+        parts.append(f"peak {format_bytes(known['memory_peak_bytes'])}")
+    for key, word in (("oom_kills", "OOM kill"), ("restarts", "restart")):
+        if known.get(key):
+            parts.append(f"{known[key]} {word}{'' if known[key] == 1 else 's'}")
+    return " · ".join(parts)
+
+
+def _events(canvas: Canvas, marks: list[MemoryMark], name: str) -> None:
+    """A strip with a row for each counter of memory.events that rose, and a tick where it did."""
+    rows: dict[str, list[tuple[float, int, int | None]]] = defaultdict(list)
+    for mark in _own_marks(marks, name):
+        for counter in STRIP:
+            if mark.delta.get(counter, 0) > 0:
+                rows[counter].append((mark.t, mark.delta[counter], mark.values.get(counter)))
+    order = [counter for counter in STRIP if counter in rows]
+    if not order:
+        return
+    panel = canvas.strip(order)
+    for row, counter in enumerate(order):
+        ticks = _joined(rows[counter], canvas.bucket_s)
+        line = {"width": 1.2, "color": f"var(--event-{counter})"}
+        canvas.trace(
+            panel, EVENT_LEGEND, name=STRIP[counter], x=[t for t, _, _ in ticks], y=[row] * len(ticks),
+            mode="markers",
+            text=[_rise(counter, rise, total) for _, rise, total in ticks], hovertemplate="%{text}<extra></extra>",
+            marker={"symbol": "line-ns", "size": 10, "line": line},
+            meta={"kind": "memory-events", "of": name, "rise": sum(rise for _, rise, _ in ticks)},
+        )  # fmt: skip
+
+
+def _own_marks(marks: list[MemoryMark], name: str) -> list[MemoryMark]:
+    """Rises of memory.events.local, which counts this level alone. Where that is absent memory.events says the same
+    of a container, which has nothing below it; of the pod it does not.
+    """
+    mine = [mark for mark in marks if mark.label == name]
+    local = [mark for mark in mine if mark.local]
+    return local or ([] if name in (POD_LABEL, NODE.container) else mine)
+
+
+def _rise(counter: str, rise: int, total: int | None) -> str:
+    return f"memory.events {counter} +{rise:,}{'' if total is None else f' (to {total:,})'}"
+
+
+def _joined(ticks: list[tuple[float, int, int | None]], bucket_s: float) -> list[tuple[float, int, int | None]]:
+    """Rises that fall on the same pixel, added up."""
+    joined: dict[int, tuple[float, int, int | None]] = {}
+    for t, rise, total in sorted(ticks, key=lambda tick: tick[0]):
+        number = int(t / bucket_s)
+        begin, before, _ = joined.get(number, (round(t, 6), 0, None))
+        joined[number] = (begin, before + rise, total)
+    return list(joined.values())
+
+
+def log(study: Study) -> Iterator[Entry]:
+    """The kernel's counters of kills, as they rose."""
+    for owner in (*study.timelines, NODE):
+        yield from _counted(study, owner, below=False if owner == NODE else None)
+
+
+def _counted(study: Study, owner: Owner, *, below: bool | None = None) -> Iterator[Entry]:
+    """How often `oom` and `oom_kill` rose in memory.events, at the level that counted them. `below` as in `rises`."""
+    groups = rises(study, owner, "oom_group_kill", below=below)
+    for name in ("oom", "oom_kill", "oom_group_kill"):
+        for rise in rises(study, owner, name, below=below):
+            detail = {"container": owner.label, "attempt": owner.attempt, "counter": name, "by": rise.by}
+            whose = owner.label if owner.container else pod_words(study, owner.pod)
+            text = f"memory.events of {whose}: {name} +{rise.by}"
+            yield Entry(rise.t, "emu", text + (_twice(rise, groups) if name == "oom_kill" else ""), detail)
+
+
+def _twice(kills: Rise, groups: list[Rise]) -> str:
+    """With memory.oom.group the kernel counts the first process that it kills twice."""
+    near = sum(group.by for group in groups if abs(group.t - kills.t) <= JOIN_S)
+    died = kills.by - near
+    return (
+        f" for {count(died, 'process', 'processes')}: a group kill counts its first one twice"
+        if near and died
+        else ""
+    )
+
+
+MEMORY = Topic("Memory, peaks", more=memory_parts, section=pod_section, log=log, panels=panels)

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from emu.record.samples import NODE as NODE_OWNER
 from emu.report.topics.kills import victim_words
+from emu.report.topics.memory import PEAKS
 from emu.report.topics.topic import Column, Figures, Listing, Topic, of_pod
 from emu.report.words import labelled, listed
-from emu.study.measures import PEAKS, Window, last, times
+from emu.study.measures import Window, last, times
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
 from emu.units import format_bytes, often

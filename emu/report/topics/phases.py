@@ -8,7 +8,7 @@ from typing import Any
 from emu.report.entry import Entry
 from emu.report.topics.containers import kill_count
 from emu.report.topics.memory import memory_figures
-from emu.report.topics.topic import Figures, Topic
+from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.study.measures import Window
 from emu.study.model.study import Study
 from emu.study.pods import named
@@ -67,4 +67,9 @@ def log(study: Study) -> Iterator[Entry]:
         yield Entry(phase.begin_s, "emu", f"phase {phase.name} began", {"phase": phase.name})
 
 
-PHASES = Topic("Phases", figures, log=log)
+def panels(drawing: Drawing) -> None:
+    """Bands through all panels."""
+    drawing.canvas.phases([(phase.begin_s, phase.end_s, phase.name) for phase in drawing.study.phases])
+
+
+PHASES = Topic("Phases", figures, log=log, panels=panels)

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 from emu.report.entry import Entry
 from emu.report.page.canvas import Canvas
+from emu.report.topics.churn import CHURN
 from emu.report.topics.containers import CONTAINERS
+from emu.report.topics.devices import DEVICES
 from emu.report.topics.events import EVENTS
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.freezes import FREEZES
@@ -22,6 +24,7 @@ from emu.report.topics.node import NODE
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
+from emu.report.topics.processors import PROCESSORS
 from emu.report.topics.reclaim import RECLAIM
 from emu.report.topics.requests import REQUESTS
 from emu.report.topics.run import RUN
@@ -30,12 +33,12 @@ from emu.report.topics.services import SERVICES
 from emu.report.topics.sidecars import SIDECARS
 from emu.report.topics.stalls import STALLS
 from emu.report.topics.starts import STARTS
-from emu.report.topics.topic import Figures, Topic
+from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.study.model.study import Study
 
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS, EVICTIONS,
-    SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, RUN,
+    SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, CHURN, PROCESSORS, DEVICES, RUN,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -59,10 +62,16 @@ def more_log_of(study: Study) -> Iterator[Entry]:
         yield from topic.more_log(study)
 
 
-def draw(canvas: Canvas, study: Study) -> None:
+def draw(canvas: Canvas, record: Study, study: Study, summary: Figures) -> None:
     """Every topic's panels."""
-    for topic in TOPICS:
-        topic.panels(canvas, study)
+    drawing = Drawing(canvas, record, study, summary, TOPICS)
+    for topic in in_picture():
+        topic.panels(drawing)
+
+
+def in_picture() -> list[Topic]:
+    """From the top; the bands of phases and starts go through all panels."""
+    return _ordered(MEMORY, REQUESTS, SERVICES, PROCESSORS, DEVICES, PHASES, STARTS)
 
 
 def in_words() -> list[Topic]:
@@ -82,14 +91,18 @@ def in_words() -> list[Topic]:
         PAGE_CACHE,
         RECLAIM,
         HELD_BACK,
-        MEMORY,
+        CHURN,
         MACHINE,
     )
 
 
 def in_journal() -> list[Topic]:
     """Of the same moment: what containers did, what the load did, and then what followed from it."""
-    return _ordered(CONTAINERS, PHASES, STARTS, KILLS, PODS, EVICTIONS, EVENTS, REQUESTS, HELD_BACK, STALLS, MACHINE)
+    did, followed = (
+        (CONTAINERS, PHASES, STARTS),
+        (MEMORY, KILLS, PODS, EVICTIONS, EVENTS, REQUESTS, HELD_BACK, STALLS),
+    )
+    return _ordered(*did, *followed)
 
 
 def on_terminal() -> list[Topic]:

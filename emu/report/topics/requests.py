@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from emu.report.entry import Entry
+from emu.report.page.canvas import MOST_POINTS, REQUEST_LEGEND, Canvas
+from emu.report.page.downsample import keep_peaks, nice_step
+from emu.report.topics.latency import HOW, latency_panel, latency_sentences, latency_table
 from emu.report.topics.reasons import reason_words, reasons_by_outcome, wait_sentences
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Note, Part, Topic, View, Words
+from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Note, Part, Topic, View, Words
+from emu.report.topics.traffic import STATUS, Traffic, end_of, kind_of, traffics
 from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, pod_words, share
-from emu.study.measures import SHARES, percentile, says_something
-from emu.study.model.requests import OK
+from emu.study.measures import SHARES, percentile
 from emu.study.model.study import Study
 from emu.study.pods import named, workload
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import LATE_S, request_figures
-from emu.units import format_seconds
+from emu.units import format_seconds, format_step
 
 MOST_BURSTS = 100
 """Bursts of failed requests in the report."""
-_LATENCY = (
-    "Latency counts from when the load generator began with a request (to connect, or to write) to its end. "
-    "How late it was with that is not in it. A percentile of too few to say more than the longest is left out."
-)
 
 
 def figures(study: Study) -> Figures:
@@ -53,8 +53,8 @@ def parts(view: View) -> Iterator[Part]:
     ]
     scopes = [(name, one) for name, one in scopes if one["sent"]]
     yield _outcome_table(scopes)
-    yield _latency_table(scopes)
-    yield Note(_LATENCY, style="hint")
+    yield latency_table(scopes)
+    yield Note(HOW, style="hint")
     yield from _reasons(known)
     yield _waits(scopes)
 
@@ -86,15 +86,6 @@ def _outcome_table(scopes: _Scopes) -> Listing:
         for name, one in scopes
     )
     return Listing(heads, rows, whole=True)
-
-
-def _latency_table(scopes: _Scopes) -> Listing:
-    rows = tuple(
-        (name, outcome, took["n"], *latency_cells(took))
-        for name, one in scopes
-        for outcome, took in one["latency_ms_by_outcome"].items()
-    )
-    return Listing(("phase", Column("ended", number=False), "n", *SHARES), rows, whole=True)
 
 
 def _reasons(known: dict[str, Any]) -> Iterator[Listing]:
@@ -131,11 +122,8 @@ def _counts(counts: dict[str, int] | None) -> str | None:
 
 AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
-MOST_KINDS = 3
-"""Kinds of answers whose latency is shown."""
 SLOW_SHARE = 0.1
 """A machine that is late with more than this share of a phase's requests is too slow for it."""
-BROUGHT = "This machine sent "
 TOO_SLOW = "This machine is too slow for the scenario"
 BUSY_SHARE = 0.2
 """A machine whose recorder is late with more than this share of its samples has other things to do."""
@@ -158,7 +146,7 @@ def client_sentences(summary: dict[str, Any]) -> list[str]:
     requests = summary["requests"]
     if not requests["sent"]:
         return []
-    return [*_outcomes(requests), *_latencies(requests), *_late(requests)]
+    return [*_outcomes(requests), *latency_sentences(requests)]
 
 
 def _outcomes(requests: dict[str, Any]) -> list[str]:
@@ -184,42 +172,6 @@ def _outcomes(requests: dict[str, Any]) -> list[str]:
 
 def _number(number: int, words: str) -> str:
     return f"{number:,} {words.replace('were ', 'was ', 1) if number == 1 and words.startswith('were ') else words}"
-
-
-def _latencies(requests: dict[str, Any]) -> list[str]:
-    """How long each kind of answer took, the most frequent first: those of success are not mixed with the others."""
-    known = {name: one for name, one in requests["latency_ms_by_outcome"].items() if name not in requests["errors"]}
-    kinds = sorted(known, key=lambda name: (name != OK, -known[name]["n"]))[:MOST_KINDS]
-    alone = len(known) == 1
-    return [_latency(_answers(name, known[name]["n"], alone), known[name]) for name in kinds]
-
-
-def _answers(outcome: str, number: int, alone: bool) -> str:
-    if alone:
-        return "answer" if number == 1 else "answers"
-    kind = "successful " if outcome == OK else ""
-    return f"{kind}{'answer' if number == 1 else 'answers'}{'' if outcome == OK else f' with {outcome}'}"
-
-
-def _latency(what: str, known: dict[str, Any]) -> str:
-    n, half, most = known["n"], format_seconds(known["p50"] / 1e3), format_seconds(known["max"] / 1e3)
-    if n == 1:
-        return f"The {what} took {half}."
-    if half == most:
-        return f"The {n:,} {what} took {half}."
-    if says_something("p99", n):
-        return f"Half of the {n:,} {what} came within {half}, 99 % within {format_seconds(known['p99'] / 1e3)}."
-    return f"The {n:,} {what} took {half} in the median, {most} at most."
-
-
-def _late(requests: dict[str, Any]) -> list[str]:
-    """What the load generator was late itself, where it was so with many."""
-    if not is_late(requests):
-        return []
-    in_time, most = requests["sent"] - requests["late"], format_seconds(requests["lateness_ms"]["max"] / 1e3)
-    brought = f"{BROUGHT}{in_time:,} of {count(requests['sent'], 'request')} in time"
-    late = f"the load generator sent the others up to {most} late"
-    return [f"{brought}: {late}. Latency leaves that delay out, but answers may look slow: it reads them late too."]
 
 
 def bound_headline(study: Study) -> str:
@@ -285,4 +237,80 @@ def log(study: Study) -> Iterator[Entry]:
         yield Entry(float(burst["first_s"]), str(burst["by"] or "clients"), text, burst)
 
 
-REQUESTS = Topic("Requests", figures, sentences=sentences, more=parts, log=log)
+def panels(drawing: Drawing) -> None:
+    """In flight, rate and status, latency: of each workload by itself, and below that of each of its pods."""
+    canvas, study = drawing.canvas, drawing.study
+    if not study.requests:
+        said = "No requests were recorded" if study.requests is None else "No requests were sent"
+        canvas.missing(f"{said}, so there is no traffic to draw.")
+        return
+    for traffic in traffics(drawing):
+        if traffic.curve.t:
+            _in_flight(canvas, traffic)
+        if not traffic.part:
+            _rate(canvas, traffic)
+        latency_panel(canvas, traffic)
+
+
+def _in_flight(canvas: Canvas, traffic: Traffic) -> None:
+    curve = traffic.curve
+    rows = keep_peaks(curve.t, [curve.n], canvas.bucket_s, MOST_POINTS)
+    peak = max(curve.n)
+    few = 3 if traffic.part else 4
+    ticks: dict[str, Any] = {"dtick": 1} if peak <= few else {"nticks": few}
+    axis = {"range": [0, max(1, peak) * 1.14], "tickformat": ",d", **ticks}
+    title = f"<b>requests in flight</b>{traffic.whose} · at most {peak:,}"
+    panel = canvas.panel(title, 50 if traffic.part else 84, **axis)
+    canvas.trace(
+        panel, name="in flight", x=[*(round(curve.t[row], 6) for row in rows), canvas.end_s],
+        y=[*(curve.n[row] for row in rows), curve.n[-1]], mode="lines", fill="tozeroy",
+        line={"width": 1.2, "shape": "hv", "color": "var(--traffic)"}, fillcolor="var(--traffic-fill)",
+        hovertemplate="%{y:,} in flight<extra></extra>", meta={"kind": "in-flight"},
+    )  # fmt: skip
+
+
+def _rate(canvas: Canvas, traffic: Traffic) -> None:
+    """Ends by kind as stacked bars, and what was sent as a line."""
+    requests = traffic.requests
+    step = nice_step(canvas.end_s / 150)
+    count = math.ceil(canvas.end_s / step)
+    ended: dict[str, list[int]] = defaultdict(lambda: [0] * count)
+    sent = [0] * count
+    for request in requests:
+        sent[_bucket(request.sent_s, step, count)] += 1
+        ended[kind_of(request)][_bucket(end_of(request, canvas.end_s), step, count)] += 1
+    top = max([sum(column) for column in zip(*ended.values(), strict=True)] + sent) / step
+    title = f"<b>requests per second</b>{traffic.whose} by status, in steps of {format_step(step)}"
+    axis = {"range": [0, top * 1.14], "nticks": 4, "ticksuffix": "/s", "tickformat": ",~g"}
+    panel = canvas.panel(title, 110, **axis)
+    middle = [round((i + 0.5) * step, 6) for i in range(count)]
+    for kind, name, colour, _ in STATUS:
+        if kind in ended:
+            canvas.trace(
+                panel, REQUEST_LEGEND, type="bar", name=name, x=middle, y=[n / step for n in ended[kind]],
+                width=step * 0.94, marker=_bar(kind, colour, ended[kind]), customdata=ended[kind],
+                hovertemplate=f"{name}: %{{customdata:,}}, %{{y:,.4~r}}/s<extra></extra>",
+                meta={"kind": "rate", "of": kind},
+            )  # fmt: skip
+    canvas.trace(
+        panel, REQUEST_LEGEND, name="sent", x=[round(i * step, 6) for i in range(count + 1)],
+        y=[*(n / step for n in sent), sent[-1] / step], mode="lines", meta={"kind": "sent"},
+        line={"width": 1.2, "color": "var(--ink)", "shape": "hv"}, hovertemplate="sent: %{y:,.4~r}/s<extra></extra>",
+    )  # fmt: skip
+
+
+def _bar(kind: str, colour: str, counts: list[int]) -> dict[str, Any]:
+    """Neighbours differ by brightness; where that is not enough, one of them is hatched."""
+    if kind not in ("4xx", "error"):
+        return {"color": colour, "line": {"width": 0}}
+    hatch = {"shape": "/" if kind == "4xx" else "x", "fgcolor": colour, "bgcolor": "var(--paper)", "size": 4}
+    # Outlined, as a bar may be narrower than its hatches are apart.
+    outline = {"width": [1 if count else 0 for count in counts], "color": colour}
+    return {"color": colour, "line": outline, "pattern": {**hatch, "fillmode": "overlay"}}
+
+
+def _bucket(t: float, step: float, count: int) -> int:
+    return min(max(int(t / step), 0), count - 1)
+
+
+REQUESTS = Topic("Requests", figures, sentences=sentences, more=parts, log=log, panels=panels)

@@ -324,4 +324,13 @@ def log(study: Study) -> Iterator[Entry]:
                 yield Entry(made.t, "autoscaler", f"from {made.before} to {made.pods} pods: {made.why}", decided)
 
 
-SERVICES = Topic("Autoscaling", figures, headline, sentences, listing, more, panels=panels, log=log)
+SERVICES = Topic(
+    "Autoscaling",
+    figures,
+    headline,
+    sentences,
+    listing,
+    more,
+    panels=lambda drawing: panels(drawing.canvas, drawing.study),
+    log=log,
+)

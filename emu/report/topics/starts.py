@@ -7,7 +7,7 @@ from typing import Any
 
 from emu.report.entry import Entry
 from emu.report.page.starts_pictures import starts_pictures
-from emu.report.topics.topic import Cell, Column, Figures, Listing, Name, Part, Picture, Topic, View
+from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Name, Part, Picture, Topic, View
 from emu.report.words import count, latency_cells, milliseconds, size
 from emu.study.model.study import Study
 from emu.study.starts import starts_summary
@@ -126,6 +126,11 @@ def log(study: Study) -> Iterator[Entry]:
             yield Entry(start.first_byte_s, "emu", text, detail)
 
 
+def panels(drawing: Drawing) -> None:
+    """Bands through all panels."""
+    drawing.canvas.phases([(start.arrived_s, start.done_s, start.temperature) for start in drawing.study.starts])
+
+
 STARTS = Topic(
     "Starts, from the request's arrival",
     figures,
@@ -134,4 +139,5 @@ STARTS = Topic(
     more=parts,
     section=lambda view: "Starts",
     log=log,
+    panels=panels,
 )

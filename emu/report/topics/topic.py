@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from emu.report.entry import Entry
-from emu.report.page.canvas import Canvas
+from emu.report.page.canvas import Canvas, Panel
+from emu.study.model.instances import Instance
+from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
 
 Figures = dict[str, Any]
@@ -123,6 +125,35 @@ class View:
     summary: Figures
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """The picture of a run while topics draw it, each under the last one."""
+
+    canvas: Canvas
+    record: Study
+    """Containers have their own names, whichever pod they are of."""
+    study: Study
+    """Containers are named by workload, where there are several."""
+    summary: Figures
+    topics: tuple[Topic, ...]
+
+
+@dataclass(frozen=True)
+class MemoryPanel:
+    """The panel with the memory of a container, or of the node, for topics that mark something in it."""
+
+    canvas: Canvas
+    panel: Panel
+    top: float
+    """The upper end of its axis."""
+    study: Study
+    name: str
+    instances: list[Instance]
+    kills: list[OomVerdict]
+    gone: str
+    """What is said where its pod was scaled away."""
+
+
 def _no_figures(study: Study) -> Figures:
     return {}
 
@@ -143,8 +174,12 @@ def _no_log(study: Study) -> Iterable[Entry]:
     return ()
 
 
-def _no_panels(canvas: Canvas, study: Study) -> None:
+def _no_panels(drawing: Drawing) -> None:
     """It has none."""
+
+
+def _no_marks(panel: MemoryPanel) -> None:
+    """It marks nothing."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +204,12 @@ class Topic:
     """Its lines in `emu journal`, from the study with containers named by pod. They are put in order of time."""
     more_log: Callable[[Study], Iterable[Entry]] = _no_log
     """Further lines, of `emu journal --all`."""
-    panels: Callable[[Canvas, Study], None] = _no_panels
-    """Of the picture, below the requests."""
+    panels: Callable[[Drawing], None] = _no_panels
+    """Of the picture, in the order of `in_picture`."""
+    behind: Callable[[MemoryPanel], None] = _no_marks
+    """Bands behind the memory of a container."""
+    marks: Callable[[MemoryPanel], None] = _no_marks
+    """Marks on the memory of a container, and of the node."""
 
     def parts(self, view: View) -> Iterator[Part]:
         """All that it shows beside its words."""

@@ -30,7 +30,7 @@ from emu.report.pods_at import HEADS, rows_at
 from emu.report.summary import summarize
 from emu.report.topics.pods import PODS
 from emu.report.topics.services import SERVICES
-from emu.report.topics.topic import Listing, View
+from emu.report.topics.topic import Drawing, Listing, View
 from emu.report.why import decision_at, decision_lines, lines_at
 from emu.report.words import in_columns
 from emu.study.model.instances import Instance, PodEvent, Stop
@@ -227,7 +227,7 @@ def test_pods_are_listed_as_kubectl_would_have(study: Study) -> None:
 def test_the_picture_has_pods_and_the_metric(study: Study) -> None:
     """A panel of each, with a band for the panic and one for each stretch with the activator in the path."""
     canvas = Canvas(study.duration_s)
-    SERVICES.panels(canvas, study)
+    SERVICES.panels(Drawing(canvas, study, study, {}, ()))
     figure = canvas.finish()
     drawn = {trace["name"]: trace["y"] for trace in figure.data}
     assert drawn["wanted"] == [1, 2, 2, 1, 1]
@@ -257,7 +257,7 @@ def test_syncs_of_a_horizontal_pod_autoscaler_have_metric_and_samples(study: Stu
     text = "\n".join(lines_at(service, 6.0))
     assert f"{ONE}: 200m, taken at 4.000 s, over 15.0 s" in text and "2 at 5.0 s" in text
     canvas = Canvas(study.duration_s)
-    SERVICES.panels(canvas, study)
+    SERVICES.panels(Drawing(canvas, study, study, {}, ()))
     drawn = {trace["name"]: trace["y"] for trace in canvas.finish().data}
     assert (drawn["cpu at a sync"], drawn["target"]) == ([160.0], [80.0, 80.0])
     (_, lag) = SERVICES.sentences(study, {"services": SERVICES.figures(study)["services"]})
@@ -274,7 +274,7 @@ def test_one_pod_at_most_has_no_panel_and_no_table(study: Study) -> None:
     """What scale to zero reports of it is enough."""
     study.services = services(study, EVENTS[:1])
     canvas = Canvas(study.duration_s)
-    SERVICES.panels(canvas, study)
+    SERVICES.panels(Drawing(canvas, study, study, {}, ()))
     assert (canvas.finish().data, SERVICES.listing(study)) == ([], None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import html
 import io
 from dataclasses import replace
@@ -14,6 +15,7 @@ from rich.console import Console
 from emu.policy.expectations import ROOTS
 from emu.report.entry import Entry
 from emu.report.journal import entries
+from emu.report.page.figures import run_figure
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
@@ -21,7 +23,7 @@ from emu.report.topics import registry
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.freezes import FREEZES
 from emu.report.topics.inits import INITS
-from emu.report.topics.registry import FIRST, TOPICS, in_words, on_page, on_terminal
+from emu.report.topics.registry import FIRST, TOPICS, in_journal, in_picture, in_words, on_page, on_terminal
 from emu.report.topics.scaling import SCALE_TO_ZERO
 from emu.report.topics.sidecars import SIDECARS
 from emu.report.topics.stalls import STALLS
@@ -69,9 +71,9 @@ def test_terminal_and_page_show_the_same_cells(tmp_path: Path, name: str) -> Non
 
 
 def test_each_order_has_every_topic_once() -> None:
-    """Words, terminal and page leave none out."""
+    """Words, picture, journal, terminal and page leave none out."""
     every = sorted(topic.title for topic in TOPICS)
-    for order in (in_words(), [*FIRST, *on_terminal()], [*FIRST, *on_page()]):
+    for order in (in_words(), in_picture(), in_journal(), [*FIRST, *on_terminal()], [*FIRST, *on_page()]):
         assert sorted(topic.title for topic in order) == every
 
 
@@ -91,7 +93,8 @@ def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.
         listing=listing,
         more=lambda view: [Note("No neutrino was hurt.", "both")],
         log=lambda study: [Entry(0.5, "detector", "a neutrino came by")],
-        panels=lambda canvas, study: canvas.missing("Neutrinos cannot be drawn."),
+        panels=lambda drawing: drawing.canvas.missing("Neutrinos cannot be drawn."),
+        marks=lambda on: on.canvas.words(on.panel, 1.0, 0.5, f"a neutrino in {on.name}"),
     )
     monkeypatch.setattr(registry, "TOPICS", (*TOPICS, topic))
     study = read_study(fake_runs.oom(tmp_path / "run"))
@@ -105,6 +108,45 @@ def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.
     assert "only-page" in page and "only-page" not in out
     assert 'title="3,145,728 bytes"' in page and "Neutrinos cannot be drawn." in page
     assert [one.text for one in entries(study) if one.source == "detector"] == ["a neutrino came by"]
+    notes = [note["text"] for note in run_figure(study, summary).layout["annotations"]]
+    assert {"a neutrino in app", "a neutrino in queue-proxy"} <= {*notes}
+
+
+@pytest.mark.parametrize("name", [*fake_runs.ALL])
+def test_every_panel_and_every_line_of_the_journal_is_a_topics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Without topics the picture is empty, and the journal has only what is printed as it was recorded: the kernel's
+    lines, the engine's events, what containers printed. So a new figure needs no file beside its topic's.
+    """
+    study = read_study(fake_runs.ALL[name](tmp_path / "run"))
+    summary = summarize(study)
+    logged, drawn = {one.text for one in entries(study, "all")}, run_figure(study, summary)
+    monkeypatch.setattr(registry, "TOPICS", ())
+    monkeypatch.setattr(registry, "_ordered", lambda *first: [])
+    left, blank = entries(study, "all"), run_figure(study, summary)
+    assert not blank.drawn and not blank.missing and (drawn.drawn or drawn.missing)
+    containers = tuple(f"{name}." for name in named(study, by_pod=True).containers)
+    recorded = [
+        one for one in left if one.source in ("kernel", "docker", "process") or one.source.startswith(containers)
+    ]
+    assert [one.text.split(" began ")[0] for one in left if one not in recorded] == [f"run {study.run_id}"]
+    assert len(logged) > len(left) - len(recorded)
+
+
+def test_every_topic_is_registered() -> None:
+    """A module of topics that makes one is among `TOPICS`."""
+    made = [
+        node.targets[0].id
+        for path in sorted((Path(registry.__file__).parent).glob("*.py"))
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "Topic"
+    ]
+    assert sorted(made) == sorted(name for name, value in vars(registry).items() if isinstance(value, Topic))
+    assert {id(vars(registry)[name]) for name in made} == {id(topic) for topic in TOPICS}
 
 
 def _view(study: Study) -> View:

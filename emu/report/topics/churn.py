@@ -1,0 +1,190 @@
+"""What page cache, swap and stalls did, in words: the part of the story where nobody dies.
+
+`max` in memory.events counts how often the limit was touched and memory was made free in time. Where `oom` stays 0
+that is the price of a small limit (files read again, pages swapped), not a near death.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.report.topics.topic import Figures, Topic
+from emu.report.words import count, listed, of_limit
+from emu.study.measures import Window, times
+from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
+from emu.study.stalls import stalls
+from emu.units import format_bytes, format_seconds, often
+
+COLUMNS = (("read again", "refault_bytes"),)
+"""Of the table of memory: a column's head, and its name in summary.json."""
+WORTH_A_WORD = 2**20
+"""Less traffic than this is noise of starting up."""
+KERNEL_SHARE = 0.2
+"""Kernel memory from this share of the limit on is worth a sentence."""
+KERNEL_WORDS = {
+    "slab_unreclaimable": "slab",
+    "kernel_stack": "stacks of threads",
+    "pagetables": "page tables",
+    "percpu": "per-CPU data",
+}
+STALLED = 0.05
+"""A container that stood still for this share of the run is worth a sentence."""
+
+
+def figures(window: Window, lines: list[Timeline], study: Study) -> Figures:
+    """What a window of time saw come back after it had been dropped."""
+    page = study.machine.page_bytes
+    return {
+        "refault_bytes": times(window.counted(lines, "refaults"), page),
+        "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
+        "reclaim_scanned_bytes": times(window.counted(lines, "scanned"), page),
+        "reclaimed_bytes": times(window.counted(lines, "reclaimed"), page),
+        "major_faults": window.counted(lines, "pgmajfault"),
+    }
+
+
+def swap_event_figures(window: Window, lines: list[Timeline]) -> dict[str, int | None]:
+    """memory.swap.events, by counter; None each where it was never read."""
+    return {
+        name: window.rise((line.t, line.swap_events[name]) for line in lines if name in line.swap_events)
+        for name in ("high", "max", "fail")
+    }
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
+    """Who lives on swap, and who read files again because the page cache had no room."""
+    swap = [words for name in study.containers if (words := _swap(name, summary["containers"][name]))]
+    return [*swap, *_cache_headline(study, summary), *_write_headline(study, summary)]
+
+
+def _cache_headline(study: Study, summary: Figures) -> list[str]:
+    """Who read files again because the page cache had no room."""
+    found = []
+    for name in study.containers:
+        figures = summary["containers"][name]
+        if not _churned(figures):
+            continue
+        limit = (
+            ""
+            if figures["memory_limit_bytes"] is None
+            else f" under a limit of {format_bytes(figures['memory_limit_bytes'])}"
+        )
+        again = format_bytes(figures["refault_bytes"])
+        read = figures["disk_read_bytes"] if figures["disk_read_bytes"] is not None else figures["io_read_bytes"]
+        amount = "" if read is None else f"{format_bytes(read)} of "
+        found.append(f"{name} read {amount}files{limit}, {again} of it again after the page cache had dropped it")
+    return found
+
+
+def _write_headline(study: Study, summary: Figures) -> list[str]:
+    """Who wrote more to files than its limit holds: it waited for the disk."""
+    found = []
+    for name in study.containers:
+        figures = summary["containers"][name]
+        limit, written, dirty = (figures[f"{what}_bytes"] for what in ("memory_limit", "disk_write", "dirty_peak"))
+        if limit is not None and written is not None and written > limit:
+            most = "" if dirty is None else f", at most {format_bytes(dirty)} of it dirty at a time"
+            found.append(f"{name} wrote {format_bytes(written)} of files to disk{_under(limit)}{most}")
+    return found
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """Page cache, swap, near hits and stalls of each container."""
+    found: list[str] = []
+    thrashed = {stall.container for stall in stalls(study)}
+    emptied = {freeze.container for freeze in study.freezes if freeze.memory.reclaimed_bytes is not None}
+    every = {name: summary["containers"][name] for name in study.containers}
+    lived = [one for one in every if one not in thrashed and _churned(every[one]) and every[one]["oom_kills"] == 0]
+    for name, figures in every.items():
+        if name not in thrashed:
+            found += _cache(study, name, figures)
+        if lived and name == lived[-1]:
+            who = listed(lived)
+            found.append(f"The kernel reclaims page cache when memory is short: it caused no OOM in {who}.")
+        if name not in emptied and (words := _swap(name, figures)):  # the freeze shows what went to swap then
+            found.append(f"{words}.")
+        if name not in thrashed:
+            found += _near_hits(name, figures)
+        found += _kernel(name, figures)
+        found += _stalls(study, name, figures)
+    return found
+
+
+def _churned(figures: dict[str, Any]) -> bool:
+    return (figures["refault_bytes"] or 0) >= WORTH_A_WORD
+
+
+def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
+    if not _churned(figures):
+        return []
+    pages = figures["refault_bytes"] // study.machine.page_bytes
+    size = format_bytes(figures["refault_bytes"])
+    text = f"{name}: {count(pages, 'page')} of page cache ({size}) had to be read again"
+    peak = figures["file_peak_bytes"]
+    text += "" if peak is None else f"; its page cache peaked at {of_limit(peak, figures['memory_limit_bytes'])}"
+    return [f"{text}."]
+
+
+def _swap(name: str, figures: dict[str, Any]) -> str:
+    peak, out, back = figures["swap_peak_bytes"], figures["swap_io_write_bytes"], figures["swap_io_read_bytes"]
+    if max(peak or 0, out or 0) < WORTH_A_WORD:
+        return ""
+    parts = []
+    if out is not None:
+        parts.append(f"{format_bytes(out)} out")
+    if back is not None:
+        parts.append(f"{format_bytes(back)} in")
+    if peak is not None:
+        parts.append(f"{format_bytes(peak)} there at the peak")
+    how = "swapped" if figures["oom_kills"] else "lives on swap"
+    return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
+
+
+def _under(limit: int | None) -> str:
+    return "" if limit is None else f" under a limit of {format_bytes(limit)}"
+
+
+def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
+    """High `max` with `oom` 0 is cache churn or swapping, not danger."""
+    events = figures["memory_events"]
+    if not events["max"] or events["oom"] != 0:
+        return []
+    ways = ["dropping page cache"] if _churned(figures) or (figures["file_peak_bytes"] or 0) >= WORTH_A_WORD else []
+    ways += ["dropping reclaimable slab"] if (figures["slab_reclaimable_peak_bytes"] or 0) >= WORTH_A_WORD else []
+    ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_A_WORD else []
+    by = f" by {listed(ways)}" if ways else ""
+    return [
+        f"{name} touched its limit {often(events['max'])} (memory.events max) and the kernel made room each time"
+        f"{by}: with oom 0 that is churn, not danger."
+    ]
+
+
+def _kernel(name: str, figures: dict[str, Any]) -> list[str]:
+    """Kernel memory, where it is much: what can be given up, and what cannot."""
+    limit = figures["memory_limit_bytes"] or figures["memory_peak_bytes"]
+    slab, rest = figures["slab_reclaimable_peak_bytes"] or 0, figures["kernel_unreclaimable_peak_bytes"] or 0
+    found = []
+    if limit and slab >= KERNEL_SHARE * limit:
+        found.append(
+            f"{name} held up to {format_bytes(slab)} of reclaimable slab (names and inodes of files, mostly): "
+            "like page cache, the kernel reclaims it when memory is short."
+        )
+    if limit and rest >= KERNEL_SHARE * limit:
+        parts = {words: figures[f"{part}_peak_bytes"] or 0 for part, words in KERNEL_WORDS.items()}
+        most = max(parts, key=lambda words: parts[words])
+        found.append(
+            f"{name} held up to {format_bytes(rest)} of kernel memory that cannot be reclaimed, most of it {most} "
+            f"({format_bytes(parts[most])})."
+        )
+    return found
+
+
+def _stalls(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
+    stalled = figures["memory_stall_full_ms"]
+    if stalled is None or study.duration_s <= 0 or stalled / 1e3 < STALLED * study.duration_s:
+        return []
+    return [f"All of {name} stalled waiting for memory for {format_seconds(stalled / 1e3)} (memory.pressure, full)."]
+
+
+CHURN = Topic("Churn", headline=headline, sentences=sentences)
