@@ -246,8 +246,8 @@ def test_page_cache_is_read_again_only_if_it_does_not_fit(emu_run: EmuRun) -> No
 def test_two_witnesses_of_a_freeze_agree(emu_run: EmuRun) -> None:
     """freezer: Docker's own events and the daemon's are of the same pauses."""
     done = emu_run("freezer")
-    told = [event.action for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
-    assert told.count("pause") == done.summary["freezer"]["pauses"]
+    actions = [event.action for event in read_events(done.run.events) if isinstance(event, DockerEvent)]
+    assert actions.count("pause") == done.summary["freezer"]["pauses"]
 
 
 @part_of("app-oom")

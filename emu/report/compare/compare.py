@@ -236,7 +236,7 @@ def _kills(row: Row) -> str:
 
 
 def scaled_headline(rows: Sequence[Row]) -> str:
-    """Of variants of a service, by what tells them apart: how many pods it had, how long requests took, or how long
+    """Of variants of a service, by what they differ in: how many pods it had, how long requests took, or how long
     its pods were there; empty where nothing does.
     """
     scaled = [row for row in rows if row.pods_wanted is not None]
