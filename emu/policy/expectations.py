@@ -44,6 +44,7 @@ ROOTS = (
     "oom_kills",
     "stalls",
     "thrashing",
+    "reclaim",
     "evictions",
     "freezes",
     "freezer",

@@ -105,13 +105,13 @@ def test_they_die_in_the_order_that_explain_gives(emu_run: EmuRun) -> None:
     the oom_score_adj that `emu explain` prints beforehand, and nobody met a limit of its own.
     """
     done, spec = emu_run("victim-order"), load_scenario("victim-order")
-    foretold = victims(spec, spec.node.rules(320 * MIB, 0))
+    predicted = victims(spec, spec.node.rules(320 * MIB, 0))
     for run, summary in done.plays:
         lines = [line for line in run.kmsg.read_text().splitlines() if "oom-kill:constraint=" in line]
-        died = [next(one.pod for one in foretold if f"/{one.pod}/" in line.replace("_", "-")) for line in lines]
-        assert died == [one.pod for one in foretold[:-1]]
+        died = [next(one.pod for one in predicted if f"/{one.pod}/" in line.replace("_", "-")) for line in lines]
+        assert died == [one.pod for one in predicted[:-1]]
         known = {one["pod"]: one["oom_score_adj"] for one in summary["oom_kills"][0]["candidates"]}
-        assert known == {one.pod: one.oom_score_adj for one in foretold}
+        assert known == {one.pod: one.oom_score_adj for one in predicted}
         assert all(pod["memory_events_local"]["oom"] == 0 for pod in summary["pods"].values())
     assert [kill["child"] for kill in done.summary["variants"]["process"]["oom_kills"]] == [True, True, False]
 

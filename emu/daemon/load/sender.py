@@ -306,7 +306,7 @@ class Request(Asker):
         return connection.ours
 
     def _goes(self, now: float, own: tuple[str, int] | None = None) -> None:
-        """Its first byte goes out over a connection that has this end of ours, or could not: said once."""
+        """Its first byte goes out over a connection that has this end, or could not: said once."""
         if self._went:
             return
         self._went = True

@@ -203,7 +203,7 @@ def scaled(name: str, pods: int = 2, p90: float | None = None, pod_seconds: floa
     return Row(name, pods_wanted=pods, pod_seconds=pod_seconds, latency={"n": 50, "p90": p90})
 
 
-def test_variants_of_a_service_are_compared_by_what_tells_them_apart() -> None:
+def test_variants_of_a_service_are_compared_by_what_they_differ_in() -> None:
     """How many pods there were; else how long requests took, if that is far apart; else how long pods were there."""
     assert (
         scaled_headline([scaled("a"), scaled("b", pods=1)])
