@@ -189,6 +189,8 @@ class Until:
     """The pod's STATUS column: `CrashLoopBackOff`."""
     ready_pods: int | None = None
     """So many pods are ready."""
+    resizes: int | None = None
+    """So many resizes were carried out or refused."""
     revision: str | None = None
     """The revision whose pods they are; None: any of the service's."""
 

@@ -102,6 +102,8 @@ def _memory(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
             continue
         name = name if pod is None else f"pods.{pod} {name}"
         for figure, value in {**peaks(lives), **counts(lives, page_bytes)}.items():
+            if figure not in figures:
+                continue  # of an earlier emu; that it is missing is said above
             if not _is_logged(counted, figure, figures[figure], value):
                 yield from _differ(f"{name}.{figure}", figures[figure], value)
         for counter, value in memory_events(lives).items():

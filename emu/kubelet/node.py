@@ -17,6 +17,7 @@ from typing import Any, Self
 from emu.kubelet.eviction import Evictions
 from emu.kubelet.facts import EngineActed, EngineLost, Fact
 from emu.kubelet.pod import Instance, Pod
+from emu.kubelet.resizing import Resizing
 from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import ContainerState
 from emu.policy.scheduling import Verdict
@@ -33,13 +34,20 @@ class Node:
     """Every pod of a run. A context manager: leaving ends its threads, not the containers."""
 
     def __init__(
-        self, engine: Runtime, log: EventLog, run: RunDir, run_id: str, evictions: Evictions | None = None
+        self,
+        engine: Runtime,
+        log: EventLog,
+        run: RunDir,
+        run_id: str,
+        evictions: Evictions | None = None,
+        resizing: Resizing | None = None,
     ) -> None:
         self._engine = engine
         self._log = log
         self._run = run
         self._run_id = run_id
         self._evictions = evictions
+        self._resizing = resizing
         # No SimpleQueue: up to Python 3.12 its `get` waits for ever when a signal is handled as its timeout ends.
         self._facts: queue.Queue[tuple[PodWorker | None, Fact] | None] = queue.Queue()
         """Each with the worker that it is for; None: for all. An item of None only ends the waiting."""
@@ -111,6 +119,8 @@ class Node:
                 worker.act()
             if self._evictions is not None:
                 self._evictions.act(self._workers, now())
+            if self._resizing is not None:
+                self._resizing.act(self._workers, now())
         except EngineGone:
             self._lost = True
             for worker in self._workers:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import Volumes
 from emu.messages import SANDBOX
 from emu.policy import qos
+from emu.policy.kubelet.actuation import Write, control_files
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
 from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, NodeRules, as_files
 from emu.policy.kubelet.memory import cpu_request
@@ -146,6 +147,20 @@ class Pod:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def resize(self, template: PodTemplate, writes: Sequence[Write]) -> None:
+        """Make it what `template` says: write to its cgroup and to those of its containers, in order."""
+        self.template = template
+        self._files = as_files(template.values(self._node))
+        self._container_values = {name: template.container_values(name, self._node) for name in template.names}
+        for one in writes:
+            if one.get("pod"):
+                self.cgroup.control(control_files(one))
+                continue
+            running = next((made for made in reversed(self.instances) if made.container == one["container"]), None)
+            if running is not None:
+                high = as_files(self._container_values[running.container]).get("memory.high")
+                self._settle_controls(running, control_files(one) | ({} if high is None else {"memory.high": high}))
 
     def image(self, container: str) -> str:
         """The image of a container, the pause container included."""

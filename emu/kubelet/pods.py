@@ -91,7 +91,7 @@ class Pods:
     def place(self, pod: Pod) -> None:
         """Make the cgroup of a pod that was planned; its containers come with `Pod.open` and a worker."""
         self._made.append(pod)
-        self._update_classes()
+        self.update()
         pod.__enter__()
         self.on_make(pod)
 
@@ -101,7 +101,7 @@ class Pods:
             return
         pod.close()
         self._made.remove(pod)
-        self._update_classes()
+        self.update()
         self.on_remove(pod.name)
 
     def _class(self, qos: QosClass) -> PodCgroup:
@@ -114,8 +114,8 @@ class Pods:
             self._classes[qos] = group
         return self._classes[qos]
 
-    def _update_classes(self) -> None:
-        """What the kubelet writes above the pods changes with each that comes and goes."""
+    def update(self) -> None:
+        """What the kubelet writes above the pods changes with each that comes, goes or is resized."""
         pods = [one.template.stored(self._node.version) for one in self._made]
         found = levels(pods, self._node.memory_qos, self._node.version)
         self._cgroup.control(as_files(node_values(found, self._node)))

@@ -6,7 +6,7 @@ Plain values; whoever makes one decides what is in it. `emu.kubelet` runs any.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 from emu.policy import effective
@@ -192,6 +192,11 @@ class PodTemplate:
         pod = self.stored(node.version)
         asked = next(one for one in pod.all_containers if one.name == name)
         return container_values(pod, asked, node, self.container(name).memory.given)
+
+    def resized(self, name: str, resources: ContainerResources) -> PodTemplate:
+        """The same with other resources of one container."""
+        changed = (replace(one, resources=resources) if one.name == name else one for one in self.containers)
+        return replace(self, containers=tuple(changed))
 
     def container(self, name: str) -> ContainerTemplate:
         """The container of this name."""

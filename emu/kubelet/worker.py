@@ -6,7 +6,8 @@ It never waits, except for the engine to make and start a container. What to do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from emu.errors import EmuError
 from emu.kubelet.containers import Containers
@@ -18,6 +19,7 @@ from emu.kubelet.status import Status
 from emu.kubelet.template import PodTemplate
 from emu.messages import Endpoint
 from emu.policy import lifecycle
+from emu.policy.kubelet.actuation import Write
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
 from emu.policy.scheduling import Verdict
@@ -61,6 +63,8 @@ class PodWorker:
         self._ending = self._terminating = self._done = False
         self.evicted = False
         """The kubelet has ended it for the node's sake."""
+        self.resizes = 0
+        """Resizes of it that were carried out or refused."""
         self.stop_by = 0.0
         """When its containers should have ended, once they are to."""
         self.blind = False
@@ -80,6 +84,11 @@ class PodWorker:
     def template(self) -> PodTemplate:
         """What the pod is made from."""
         return self._pod.template
+
+    @property
+    def cgroup(self) -> Path:
+        """The pod's cgroup."""
+        return self._pod.cgroup.path
 
     @property
     def address(self) -> str:
@@ -219,6 +228,14 @@ class PodWorker:
         self._stop_all(grace_s, why if hooks else "run", said=hooks)
         if not self.has_node:
             self._record_view()  # it is gone at once
+
+    def record(self, container: str, kind: str, reason: str, message: str) -> None:
+        """An event of the pod."""
+        self._status.record(container, kind, reason, message)
+
+    def resize(self, template: PodTemplate, writes: Sequence[Write]) -> None:
+        """Make the pod what `template` says, by these writes."""
+        self._pod.resize(template, writes)
 
     def evict(self, message: str, grace_s: int) -> None:
         """End it for the node's sake; it stays as it is then, and is not started again."""

@@ -46,6 +46,8 @@ ROOTS = (
     "thrashing",
     "reclaim",
     "evictions",
+    "reclaim",
+    "resizes",
     "freezes",
     "freezer",
     "autoscaling",

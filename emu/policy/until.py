@@ -22,6 +22,8 @@ class PodFacts:
     ready: str = ""
     status: str = ""
     ready_pods: int = 0
+    resizes: int = 0
+    """How many resizes were carried out or refused."""
 
 
 def counts_requests(until: Until) -> bool:
@@ -43,6 +45,8 @@ def pod_met(until: Until, facts: PodFacts) -> bool:
     if until.status is not None and facts.status == until.status:
         return True
     if until.ready_pods is not None and facts.ready_pods == until.ready_pods:
+        return True
+    if until.resizes is not None and facts.resizes >= until.resizes:
         return True
     return any(
         wanted is not None and _count_of(counts, until.container) >= wanted
@@ -70,6 +74,7 @@ def in_words(until: Until) -> str:
             (until.answered, "answer", ""),
             (until.in_flight, "request", " in flight"),
             (until.ready_pods, "ready pod", "" if until.revision is None else f" of {until.revision}"),
+            (until.resizes, "resize", " done or refused"),
         )
         if wanted is not None
     ]

@@ -12,6 +12,7 @@ from emu.helpers.load import RunLoad, Target
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.pods import Pods
+from emu.kubelet.resizing import Resizing
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
@@ -30,6 +31,7 @@ from emu.runtime.api import Runtime
 from emu.scenario.load_plan import Entrance, load_plan
 from emu.spec import NamedPodSpec, PhaseModel, PodSpec, RevisionPlan, ScenarioSpec
 from emu.spec.fitting import requests_of
+from emu.spec.resizing import merged
 from emu.units import format_seconds
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Driving:
         *,
         began: float,
         keep: Callable[[], None],
+        resizing: Resizing,
     ) -> None:
         """`keep` is called at every turn, and may raise."""
         self._spec = spec
@@ -76,6 +79,9 @@ class Driving:
         self._screen = screen
         self._began = began
         self._keep = keep
+        self._resizing = resizing
+        self._resized: dict[PodWorker, PodTemplate] = {}
+        """As the last resize that was asked for makes it."""
         self._several = False
         self._witnesses: dict[PlannedPod, PodWitness] = {}
         self._made: dict[PodWorker, Pod] = {}
@@ -251,6 +257,8 @@ class Driving:
         with RunLoad(plan, self._run, self._log, targets) as load:
             if self._routes is not None:
                 load.on_begin = self._routes.begin
+            else:
+                load.on_begin = partial(self._resize, {phase.name: phase for phase in spec.load.phases}, workloads)
             while load.running:
                 turn(load.phase, load)
                 if load.waits:
@@ -270,6 +278,19 @@ class Driving:
         for name, one in planned.items():
             if one.spec.stop_after is not None and load.has_run_for(one.spec.stop_after):
                 workloads[name].begin_stop(hooks=True)
+
+    def _resize(self, phases: Mapping[str, PhaseModel], workloads: Mapping[str, Workload], begun: str) -> None:
+        """A phase has begun that may resize a container. It changes what was asked for before, also where that
+        was refused: the pod's spec has it.
+        """
+        phase = phases[begun]
+        workload = workloads.get(self._spec.asked_pod(phase))
+        if phase.resize is None or not isinstance(workload, PodWorker):
+            return
+        before, name = self._resized.get(workload, workload.template), phase.resize.container
+        wanted = before.resized(name, merged(before.container(name).resources, phase.resize.resources))
+        self._resized[workload] = wanted
+        self._resizing.ask(workload, name, wanted, ignore_usage=phase.resize.ignore_usage)
 
     def _note_not_stopped(self, pod: str, after_s: float | None, load: RunLoad) -> None:
         """The load may end before its plan: a phase that waits for something, or that has sent its `count`."""

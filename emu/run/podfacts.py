@@ -9,6 +9,7 @@ from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from cgroups.memory import MemoryEvents
 from emu.kubelet.pod import Instance
+from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import ContainerState
 from emu.policy.until import PodFacts
 from emu.record.events import Owner
@@ -45,7 +46,9 @@ class PodWitness:
             kills[owner.container] += number
         view = workload.view
         restarts = {name: state.restarts for name, state in workload.states.items()}
-        return PodFacts(kills, restarts, dict(self._exits), view.ready, view.status, workload.ready_pods)
+        return PodFacts(
+            kills, restarts, dict(self._exits), view.ready, view.status, workload.ready_pods, _resizes(workload)
+        )
 
     def _counted(self, instance: Instance, *, oom_group: bool) -> int:
         try:
@@ -64,7 +67,12 @@ def together(each: Sequence[PodFacts]) -> PodFacts:
         restarts.update(one.restarts)
         exits.update(one.exits)
     shown = next((one for one in reversed(each) if one.ready != _NO_POD), each[-1])
-    return PodFacts(kills, restarts, exits, shown.ready, shown.status, sum(one.ready_pods for one in each))
+    ready, resizes = (sum(getattr(one, name) for one in each) for name in ("ready_pods", "resizes"))
+    return PodFacts(kills, restarts, exits, shown.ready, shown.status, ready, resizes)
+
+
+def _resizes(workload: Workload) -> int:
+    return workload.resizes if isinstance(workload, PodWorker) else 0
 
 
 def _owner(instance: Instance) -> Owner:

@@ -24,6 +24,7 @@ from emu.kubelet.eviction import Evictions
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.pods import Pods
+from emu.kubelet.resizing import Resizing
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.machine import pagecache
@@ -127,8 +128,10 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
                 starts = Starts(spec, pod, image, engine, run, its_log, say=screen.step, check=keep)
                 stack.enter_context(starts).measure()
             else:
-                node = stack.enter_context(Node(engine, log, run, run_id, _evictions(spec, cgroup.path, log)))
-                driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep)
+                resizing = Resizing(_node_rules(spec), log, on_done=pods.update)
+                evictions = _evictions(spec, cgroup.path, log)
+                node = stack.enter_context(Node(engine, log, run, run_id, evictions, resizing))
+                driving = Driving(spec, run, node, pods, log, screen, began=began, keep=keep, resizing=resizing)
                 planned = {
                     name: PlannedPod(one, templates[name], partial(plan, name), spec.each_revision.get(name))
                     for name, one in spec.each_pod.items()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from emu.spec.container import Resources
 from emu.spec.request import RequestModel
 from emu.spec.traffic import RolloutSpec
 from emu.spec.values import (
@@ -36,7 +37,7 @@ _NEEDS = {
 _TAKES: dict[str, tuple[str, ...]] = {kind: (need,) for kind, need in _NEEDS.items()}
 _TAKES |= {"ramp": ("rate", "rate_to"), "burst": ("size", "rate"), "pause": ()}
 _SHAPE = ("rate", "rate_to", "rates", "size", "clients")
-_EVENTS = ("in_flight", "answered", "oom_kills", "restarts", "exits", "ready", "status", "ready_pods")
+_EVENTS = ("in_flight", "answered", "oom_kills", "restarts", "exits", "ready", "status", "ready_pods", "resizes")
 _OF_CONTAINERS = ("oom_kills", "restarts", "exits")
 
 
@@ -63,6 +64,8 @@ class UntilModel(Model):
     """The pod's STATUS column shows this: `Running`, `CrashLoopBackOff`, or `ScaledToZero` if there is no pod."""
     ready_pods: Annotated[Whole, Field(ge=0)] | None = None
     """This many pods are ready, no more and no fewer; pods that are to end do not count."""
+    resizes: Annotated[Whole, Field(ge=1)] | None = None
+    """This many resizes of the pod were carried out or refused."""
     revision: Name | None = None
     """Look at the pods of this revision alone. Default: at all of the service. For what is no count of requests."""
 
@@ -83,6 +86,19 @@ class UntilModel(Model):
                 at=("container",),
             )
         return self
+
+
+class ResizeModel(Model):
+    """An in-place resize of a running container, as `kubectl patch --subresource resize` asks for it."""
+
+    container: Name
+    """The container to resize."""
+    resources: Resources
+    """Its new requests and limits; what is not given stays as it was."""
+    ignore_usage: bool = False
+    """Write a lower limit although more is used, as if the memory had been taken between the kubelet's check and the
+    write: the kernel reclaims what it can, then kills.
+    """
 
 
 class PhaseModel(Model):
@@ -129,6 +145,10 @@ class PhaseModel(Model):
     """Reuse connections; false opens one for each request."""
     after_answers: bool = False
     """Begin 0.2 s after every request of the previous phases has ended, instead of at a fixed time."""
+    resize: ResizeModel | None = None
+    """Resize a container of the pod when the phase begins, as the kubelet does: checked, and refused where the memory
+    limit would not be above what is used. A resize that is refused is tried again every 10 s.
+    """
     warm_up: bool = False
     """It only prepares the pod: `load` in summary.json, which variants are compared by, excludes it."""
     request: RequestModel = RequestModel()

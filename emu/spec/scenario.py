@@ -16,7 +16,7 @@ from pydantic import (
 from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
 from emu.policy.starts import FROZEN, WARM_SWAP
-from emu.spec import fitting
+from emu.spec import fitting, resizing
 from emu.spec import services as of_services
 from emu.spec.container import ContainerSpec, InitContainerSpec
 from emu.spec.load import LoadModel, PhaseModel
@@ -366,6 +366,12 @@ class ScenarioSpec(Model):
                     fix="name one of them",
                     at=("load", "phases", index, "until", "container"),
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _resizes_are_allowed(self) -> Self:
+        asked = {phase.name: self.asked_pod(phase) for phase in self.load.phases}
+        resizing.check(self.load.phases, asked, self.each_pod, self.node.version)
         return self
 
     @model_validator(mode="after")

@@ -36,6 +36,7 @@ from emu.record.events import (
     PhaseBegan,
     PhaseEnded,
     PodEvicted,
+    PodResized,
     PodScaled,
     PodStatus,
     RecorderReport,
@@ -325,6 +326,9 @@ def _happenings(study: Study, events: list[Event]) -> None:
             case PodEvicted():
                 detail = {"grace_s": event.grace_s}
                 study.evictions.append(Happening(t, "eviction", "pod", event.message, detail, event.pod))
+            case PodResized():
+                detail = {"outcome": event.outcome, "memory_max": event.memory_max}
+                study.resizes.append(Happening(t, "resize", event.container, event.message, detail, event.pod))
             case CommandRan():
                 study.commands.append(
                     Command(

@@ -171,3 +171,42 @@ def test_what_was_reclaimed_is_the_kernel_s_count(emu_run: EmuRun) -> None:
                 int(re.findall(rb"^%s (\d+)$" % name, stat, re.MULTILINE)[0]) for name in (b"pgsteal", b"pgscan")
             ]
             assert [one["reclaimed_bytes"], one["scanned_bytes"]] == [pages * PAGE for pages in counted]
+
+
+def test_a_resize_is_written_or_refused_as_a_whole(emu_run: EmuRun) -> None:
+    """resize: memory.max of the container and of the pod is what was carried out, and nothing that was refused; the
+    refusal names the limit and what the pod used, page cache included.
+    """
+    done = emu_run("resize")
+    limits = [int(text) // MIB for _, text in _readings(done.run, "web", "memory.max")]
+    assert list(dict.fromkeys(limits)) == [192, 144, 48, 128]
+    of_pod = [
+        int(files["memory.max"]) // MIB
+        for sample in read_samples(done.run.samples)
+        for owner, files in sample.files.items()
+        if (owner.pod, owner.label) == ("web", "pod") and "memory.max" in files
+    ]
+    assert list(dict.fromkeys(of_pod)) == [192, 144, 48, 128]
+    for refused, limit in zip(done.summary["resizes"][:2], (48, 96), strict=True):
+        pod, app = (f"attempting to set {what} memory limit" for what in ("pod", 'container "app"'))
+        words = rf"cannot decrease memory limits: \[{pod} \({limit * MIB}\) below current usage \((\d+)\), "
+        said = re.fullmatch(rf"{words}{app} \({limit * MIB}\) below current usage \(\1\)\]", refused["message"])
+        assert said, refused["message"]
+        assert int(said[1]) >= limit * MIB
+    known = [(one.type, one.reason) for one in read_events(done.run.events) if isinstance(one, KubeletEvent)]
+    outcomes = [reason for _, reason in known if reason.startswith("Resize") and reason != "ResizeStarted"]
+    assert outcomes == ["ResizeError", "ResizeError", "ResizeCompleted", "ResizeCompleted", "ResizeCompleted"]
+
+
+def test_what_a_container_left_in_memory_is_the_pod_s(emu_run: EmuRun) -> None:
+    """shm-and-tmpfs: the file is in shmem of the container that wrote it, then in the pod's alone."""
+    done = emu_run("shm-and-tmpfs")
+    shmem = [
+        int(re.findall(rb"^shmem (\d+)$", text, re.MULTILINE)[0])
+        for _, text in _readings(done.run, "web", "memory.stat")
+    ]
+    assert max(shmem) >= 64 * MIB
+    second = done.summary["oom_kills"][1]
+    assert second["held"]["shmem"] >= 64 * MIB > second["held"]["anon"]
+    restarted = done.summary["phases"]["second"]["containers"]["web/app"]
+    assert restarted["shmem_peak_bytes"] < MIB

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from emu.policy.effective import CPU, MEMORY, PodCgroup, Resources
-from emu.policy.kubelet.cpu import cpu_quota_usec, cpu_shares
+from emu.policy.kubelet.cpu import PERIOD_USEC, cpu_quota_usec, cpu_shares, cpu_weight
 from emu.policy.kubelet.memory import limit
 from emu.policy.kubelet.pod import Container, Pod
 from emu.policy.kubelet.version import NEWEST, RESIZE_SHRINKS_MEMORY, Version
@@ -207,3 +207,16 @@ def _writes(
         sizes += shares if cgroup.cpu_shares < now.cpu_shares else []
         sizes += limits if quota < now.cpu_quota_usec else []
     return sizes
+
+
+def control_files(write: Write) -> dict[str, str]:
+    """The control files of a write, and their values. oom_score_adj is none, and no runtime changes it afterwards."""
+    found: dict[str, str] = {}
+    if "memory_max" in write:
+        found["memory.max"] = str(write["memory_max"])
+    if "cpu_quota" in write:
+        quota = int(write["cpu_quota"])
+        found["cpu.max"] = f"{quota if quota > 0 else 'max'} {PERIOD_USEC}"
+    if "cpu_shares" in write:
+        found["cpu.weight"] = str(cpu_weight(int(write["cpu_shares"])))
+    return found

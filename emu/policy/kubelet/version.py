@@ -26,6 +26,7 @@ SOFT_EVICTION_GRACE: Version = (1, 32)
 BACK_OFF_BY_RESOURCES: Version = (1, 34)
 POD_LEVEL: Version = (1, 34)
 """`spec.resources` of the pod itself is on by default."""
+IN_PLACE_RESIZE: Version = (1, 33)
 RESIZE_SHRINKS_MEMORY: Version = (1, 34)
 PRINTER_NOT_READY: Version = (1, 35)
 CFS_PERIOD: Version = (1, 36)

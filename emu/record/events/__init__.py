@@ -32,6 +32,7 @@ from emu.record.events.pod import (
     DockerEvent,
     KubeletEvent,
     PodEvicted,
+    PodResized,
     PodStatus,
 )
 from emu.record.events.reading import Damage, DamagedLineError, from_line, parse_line, read_events
@@ -101,6 +102,7 @@ __all__ = [
     "PhaseEnded",
     "PodEvicted",
     "PodLoad",
+    "PodResized",
     "PodScaled",
     "PodStatus",
     "RecorderReport",

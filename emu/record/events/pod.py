@@ -128,6 +128,20 @@ class PodEvicted(OfPod):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PodResized(OfPod):
+    """What came of an in-place resize of a container."""
+
+    kind: ClassVar[str] = "pod-resized"
+    container: str
+    outcome: str
+    """`started`, `completed`, `error` (memory is not below the new limit), `deferred` or `infeasible` (no room)."""
+    memory_max: int | None
+    """The limit that was asked for; None is no limit."""
+    message: str
+    """As in the pod's condition or event."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackOffBegan(OfPod):
     """The next start waits, as the kubelet's would."""
 

@@ -65,7 +65,7 @@ def container_figures(study: Study, name: str) -> dict[str, Any]:
         "ready": None if newest is None else _is_ready(newest),
         "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
         "startup_s": startup_s(study, [name]),
-        "memory_limit_bytes": newest.memory_max if newest else None,
+        "memory_limit_bytes": _limit(study, newest),
         "memory_high_bytes": newest.memory_high if newest else None,
         "swap_limit_bytes": newest.swap_max if newest else None,
         "held_back": [asdict(one) for one in held_back(study, name)],
@@ -119,6 +119,16 @@ def _described(study: Study, name: str) -> dict[str, Any]:
         "state": asdict(described.state),
         "last_state": asdict(described.last_state) if described.last_state else None,
     }
+
+
+def _limit(study: Study, newest: Instance | None) -> int | None:
+    """Its memory limit at the end: as it was made, or as it was resized last."""
+    if newest is None:
+        return None
+    mine = (newest.pod, newest.container.rpartition("/")[2])
+    done = [one for one in study.resizes if (one.pod, one.subject.rpartition("/")[2]) == mine]
+    limits = [int(one.detail["memory_max"]) for one in done if one.detail["outcome"] == "completed"]
+    return limits[-1] if limits else newest.memory_max
 
 
 def _events(study: Study, name: str) -> dict[str, int]:

@@ -27,7 +27,7 @@ from emu.report.topics.topic import (
 from emu.report.words import count, listed, of_limit
 from emu.study.model.kills import OomVerdict
 from emu.study.model.machine import KernelLine
-from emu.study.model.study import Study
+from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
 from emu.units import format_bytes, format_seconds, often
@@ -89,7 +89,7 @@ def kill_headline(study: Study) -> str:
     )
     times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
     still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
-    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(first)}"
+    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}"
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
         text += f" while {first.in_flight:,} {waited} waiting for an answer"
@@ -117,20 +117,48 @@ def _command(kind: str | None) -> str:
     )
 
 
-def _cause(kill: OomVerdict) -> str:
+def _cause(study: Study, kill: OomVerdict) -> str:
     limit = "" if kill.limit_bytes is None else f" of {format_bytes(kill.limit_bytes)}"
     if kill.level == "host":
         text = "the machine itself had no memory left"
         return f"{text}, and its swap was full" if kill.swap_left == "machine-full" else text
+    limit += (
+        ", set by a resize,"
+        if kill.limit_bytes in [one.detail["memory_max"] for one in _resizes(study, kill)][-1:]
+        else ""
+    )
     text = {
         "container": f"its own limit{limit} was reached",
-        "pod": f"the pod's limit{limit} was reached",
+        "pod": f"the pod's limit{limit}{_same(study, kill)} was reached",
     }.get(kill.level, f"all pods together reached the node's limit{limit}")
     text += _full_swap(kill)
     if kill.swap_left == "machine-full":
         text += ", with the machine's swap full"
     whose = _command(kill.culprit.kind if kill.culprit else None)
     return f"{text} by {whose}" if whose and not kill.child else text
+
+
+def _resizes(study: Study, kill: OomVerdict) -> list[Happening]:
+    """The resizes of its container that had begun by then."""
+    mine = (kill.pod, kill.container.rpartition("/")[2])
+    return [
+        one
+        for one in study.resizes
+        if (one.pod, one.subject.rpartition("/")[2]) == mine
+        and one.t <= kill.time_s
+        and one.detail["outcome"] in ("started", "completed")
+    ]
+
+
+def _while_resized(study: Study, kill: OomVerdict) -> bool:
+    """Whether a resize was under way."""
+    return [one.detail["outcome"] for one in _resizes(study, kill)][-1:] == ["started"]
+
+
+def _same(study: Study, kill: OomVerdict) -> str:
+    """Of a pod whose only limited container has the same limit: the pod's is reached first, as pause counts too."""
+    own = next((one.memory_max for one in study.instances if one.owner == kill.owner), None)
+    return f", which {kill.container} has too," if own is not None and own == kill.limit_bytes else ""
 
 
 def _full_swap(kill: OomVerdict) -> str:
@@ -193,7 +221,12 @@ def _sentences(study: Study, kill: OomVerdict) -> list[str]:
     if frozen:
         times = "" if len(frozen) == len(study.kills_of(kill.container)) == 1 else f" {often(len(frozen))}"
         found.append(f"{kill.container} was frozen when it was killed{times}: SIGKILL works on frozen processes.")
-    if kill.invoker and kill.invoker != kill.victim:
+    if kill.invoker and _while_resized(study, kill):
+        found.append(
+            f"The kernel's log names {kill.invoker} as the one that needed memory: it wrote the lower memory.max. In a "
+            "cluster that is the container runtime, here it is emu."
+        )
+    elif kill.invoker and kill.invoker != kill.victim:
         found.append(f"{kill.invoker} made the allocation that failed, and {kill.victim} was killed for it.")
     if kill.level != "container":
         found += _chosen(study, kill)

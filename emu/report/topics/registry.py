@@ -27,6 +27,7 @@ from emu.report.topics.pods import PODS
 from emu.report.topics.processors import PROCESSORS
 from emu.report.topics.reclaim import RECLAIM
 from emu.report.topics.requests import REQUESTS
+from emu.report.topics.resizes import RESIZES
 from emu.report.topics.run import RUN
 from emu.report.topics.scaling import SCALE_TO_ZERO
 from emu.report.topics.services import SERVICES
@@ -38,7 +39,7 @@ from emu.study.model.study import Study
 
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS, EVICTIONS,
-    SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, CHURN, PROCESSORS, DEVICES, RUN,
+    RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, CHURN, PROCESSORS, DEVICES, RUN,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -85,6 +86,7 @@ def in_words() -> list[Topic]:
         REQUESTS,
         STARTS,
         EVICTIONS,
+        RESIZES,
         SCALE_TO_ZERO,
         SERVICES,
         FREEZES,

@@ -1,0 +1,72 @@
+"""In-place resizes: what was asked for, what the kubelet made of it, and whether an OOM kill followed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emu.report.topics.topic import Figures, Listing, Topic
+from emu.report.words import labelled
+from emu.study.model.study import Study
+from emu.units import format_bytes, format_seconds
+
+_SAID = {
+    "completed": "resized",
+    "error": "not resized, as its memory is not below the new limit",
+    "deferred": "not resized yet, as the node has no room for it now",
+    "infeasible": "not resized, as the node can never have that much",
+}
+
+
+def figures(study: Study) -> Figures:
+    """`resizes`: each outcome with its time, the memory limit that was asked for and the kubelet's message."""
+    return {
+        "resizes": [
+            {
+                "time_s": one.t,
+                "pod": one.pod or None,
+                "container": one.subject.rpartition("/")[2],
+                "message": one.text,
+                **one.detail,
+            }
+            for one in study.resizes
+            if one.detail["outcome"] != "started"
+        ]
+    }
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """Each outcome; of a refusal the kubelet's words."""
+    return [_sentence(one) for one in summary["resizes"]]
+
+
+def _sentence(one: dict[str, Any]) -> str:
+    limit = "" if one["memory_max"] is None else f" to a memory limit of {format_bytes(one['memory_max'])}"
+    why = "" if one["outcome"] == "completed" else f" ({one['message']})"
+    verb = "Resizing" if why else "The resize of"
+    done = "was refused" if why else "was done"
+    return f"{verb} {labelled(one)}{limit} at {format_seconds(one['time_s'])} {done}{why}."
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
+    """The first that was refused, else the last."""
+    found: list[dict[str, Any]] = summary["resizes"]
+    shown = [one for one in found if one["outcome"] != "completed"][:1] or found[-1:]
+    return [f"{labelled(one)} was {_SAID[one['outcome']]}" for one in shown]
+
+
+def listing(study: Study) -> Listing | None:
+    """One row for each."""
+    rows = tuple(
+        (
+            format_seconds(one["time_s"]),
+            labelled(one),
+            None if one["memory_max"] is None else format_bytes(one["memory_max"]),
+            one["outcome"],
+            None if one["outcome"] == "completed" else one["message"],
+        )
+        for one in figures(study)["resizes"]
+    )
+    return Listing(("at", "container", "memory limit", "outcome", "message"), rows) if rows else None
+
+
+RESIZES = Topic("Resizes", figures, headline, sentences, listing)
