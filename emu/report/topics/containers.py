@@ -127,7 +127,7 @@ def _limit(study: Study, newest: Instance | None) -> int | None:
         return None
     mine = (newest.pod, newest.container.rpartition("/")[2])
     done = [one for one in study.resizes if (one.pod, one.subject.rpartition("/")[2]) == mine]
-    limits = [int(one.detail["memory_max"]) for one in done if one.detail["outcome"] == "completed"]
+    limits: list[int | None] = [one.detail["memory_max"] for one in done if one.detail["outcome"] == "completed"]
     return limits[-1] if limits else newest.memory_max
 
 

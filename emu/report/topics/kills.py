@@ -122,11 +122,8 @@ def _cause(study: Study, kill: OomVerdict) -> str:
     if kill.level == "host":
         text = "the machine itself had no memory left"
         return f"{text}, and its swap was full" if kill.swap_left == "machine-full" else text
-    limit += (
-        ", set by a resize,"
-        if kill.limit_bytes in [one.detail["memory_max"] for one in _resizes(study, kill)][-1:]
-        else ""
-    )
+    resized = [one.detail["memory_max"] for one in _resizes(study, kill)][-1:]
+    limit += ", set by a resize," if limit and resized == [kill.limit_bytes] else ""
     text = {
         "container": f"its own limit{limit} was reached",
         "pod": f"the pod's limit{limit}{_same(study, kill)} was reached",
@@ -223,8 +220,8 @@ def _sentences(study: Study, kill: OomVerdict) -> list[str]:
         found.append(f"{kill.container} was frozen when it was killed{times}: SIGKILL works on frozen processes.")
     if kill.invoker and _while_resized(study, kill):
         found.append(
-            f"The kernel's log names {kill.invoker} as the one that needed memory: it wrote the lower memory.max. In a "
-            "cluster that is the container runtime, here it is emu."
+            f"The kernel's log names {kill.invoker} as the one that needed memory: it wrote the lower memory.max. In "
+            "a cluster that is the container runtime, here it is emu."
         )
     elif kill.invoker and kill.invoker != kill.victim:
         found.append(f"{kill.invoker} made the allocation that failed, and {kill.victim} was killed for it.")
