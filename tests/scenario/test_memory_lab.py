@@ -206,7 +206,6 @@ def test_what_a_container_left_in_memory_is_the_pod_s(emu_run: EmuRun) -> None:
         for _, text in _readings(done.run, "web", "memory.stat")
     ]
     assert max(shmem) >= 64 * MIB
-    second = done.summary["oom_kills"][1]
-    assert second["held"]["shmem"] >= 64 * MIB > second["held"]["anon"]
-    restarted = done.summary["phases"]["second"]["containers"]["web/app"]
+    assert done.summary["oom_kills"][1]["held"]["shmem"] >= 64 * MIB
+    restarted = done.summary["phases"]["second"]["containers"]["app"]
     assert restarted["shmem_peak_bytes"] < MIB
