@@ -284,10 +284,8 @@ class Request(Asker):
             connection = await connect(*self.place.server, make=self._protocol)
         except OSError as failed:
             self._connecting = None
-            self._goes(
-                time.monotonic(), self._end_of(failed.connection) if isinstance(failed, EarlyEndError) else None
-            )
             if isinstance(failed, EarlyEndError):
+                self._goes(time.monotonic(), self._end_of(failed.connection))
                 self._end(error_name(failed.why, connecting=False, answered=False))
             else:
                 self._goes(time.monotonic())
