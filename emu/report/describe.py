@@ -38,7 +38,7 @@ class Described:
 
 def describe(study: Study, container: str) -> Described | None:
     """None where no instance of the container was made."""
-    instances = study.instances_of(container)
+    instances = still_there(study.instances_of(container))
     if not instances:
         return None
     gone = gone_as(instances[-1])
@@ -58,7 +58,7 @@ def describe(study: Study, container: str) -> Described | None:
 
 def age_s(study: Study, container: str) -> float | None:
     """Since its newest instance was started; None where there is none any more."""
-    instances = study.instances_of(container)
+    instances = still_there(study.instances_of(container))
     if not instances or _is_scaled_down(instances[-1]):
         return None
     begun = [one.started_s for one in instances if one.started_s is not None]
@@ -67,10 +67,11 @@ def age_s(study: Study, container: str) -> float | None:
 
 def pod_age_s(study: Study) -> float | None:
     """Since the pod was made, the last time if it was scaled away and made again; None where it is gone."""
-    every = [entry for name in study.containers for entry in study.instances_of(name)]
-    if not every or all(_is_scaled_down(study.instances_of(name)[-1]) for name in study.containers):
+    every = {name: still_there(study.instances_of(name)) for name in (*study.containers, *_sandboxes(study))}
+    mine = [every[name] for name in study.containers if every[name]]
+    if not mine or all(_is_scaled_down(instances[-1]) for instances in mine):
         return None
-    firsts = [_of_this_pod(study.instances_of(name))[:1] for name in (*study.containers, *_sandboxes(study))]
+    firsts = [_of_this_pod(instances)[:1] for instances in every.values() if instances]
     made = [one.created_s for found in firsts for one in found if one.created_s is not None]
     return study.duration_s - min(made) if made else None
 
@@ -83,6 +84,15 @@ def _has_ended(entry: Instance) -> bool:
     """Not by the run's own end, which is no part of the story, nor as it came, while a probe's kill was under way."""
     by_the_run = entry.asked and (entry.stop is None or not entry.stop.with_pod)
     return entry.exited_s is not None and not by_the_run
+
+
+def still_there(instances: list[Instance]) -> list[Instance]:
+    """Those of pods that were not scaled away; all where no such pod is left. A pod that was made later may have gone
+    before.
+    """
+    last = {one.pod: one for one in instances}
+    there = {pod for pod, one in last.items() if not _is_scaled_down(one)}
+    return [one for one in instances if one.pod in there] or instances
 
 
 def gone_as(entry: Instance) -> str | None:

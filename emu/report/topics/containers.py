@@ -11,7 +11,7 @@ from typing import Any
 
 from emu.messages import SANDBOX
 from emu.record.events import EVICTED, SCALE_DOWN
-from emu.report.describe import age_s, describe, gone_as
+from emu.report.describe import age_s, describe, gone_as, still_there
 from emu.report.entry import Entry
 from emu.report.page.areas import draw_marks
 from emu.report.page.canvas import safe
@@ -44,7 +44,7 @@ def figures(study: Study) -> Figures:
 def container_figures(study: Study, name: str) -> dict[str, Any]:
     """All that summary.json has of one; the study has the pods that count."""
     instances, lines = study.instances_of(name), study.timelines_of(name)
-    newest = instances[-1] if instances else None
+    newest = still_there(instances)[-1] if instances else None
     ended = [entry for entry in instances if entry.exit_code is not None and entry.is_finding]
     figures = memory_figures(Window(study), lines, study)
     peaks = [line.memory_peak for line in lines if line.memory_peak is not None]

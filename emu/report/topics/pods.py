@@ -8,7 +8,7 @@ from typing import Any
 
 from emu.policy.printing import print_age
 from emu.record.events import POD_LABEL
-from emu.report.describe import describe, gone_as, pod_age_s
+from emu.report.describe import describe, gone_as, pod_age_s, still_there
 from emu.report.entry import Entry
 from emu.report.topics.containers import container_figures, kill_count
 from emu.report.topics.memory import end_figures, last_alive, memory_figures
@@ -74,7 +74,8 @@ def _pod_status(study: Study) -> tuple[str | None, str | None]:
     """STATUS and READY, as kubectl showed them last. It shows none of a pod that was scaled away."""
     if not study.pod_statuses:
         return None, None
-    newest = study.pod_statuses[-1]
+    pods = {one.pod for name in study.containers for one in still_there(study.instances_of(name))}
+    newest = next((one for one in reversed(study.pod_statuses) if one.pod in pods), study.pod_statuses[-1])
     gone = None
     if study.containers and newest.pod and pod_age_s(study) is None:
         gone = gone_as(study.instances_of(study.containers[-1])[-1])
