@@ -84,9 +84,9 @@ class Ends:
     untils: Mapping[str, float] = field(default_factory=dict)
     """The same as `until_s`, for each pod whose record ends at a time of its own."""
 
-    def of(self, pods: Collection[str]) -> Ends:
-        """What is known of requests to these pods."""
-        known = {"", *pods}
+    def of(self, pods: Collection[str], *, own: bool = False) -> Ends:
+        """What is known of requests to these pods; `own`: what their queue-proxies recorded, not the activator."""
+        known = set(pods) if own else {"", *pods}
         return replace(
             self,
             ends=tuple(one for one in self.ends if one.pod in known),

@@ -76,14 +76,17 @@ def asked_of(study: Study, pods: Collection[str]) -> Study:
     """The same, with what clients saw of some pods alone; of all where it is not known to which pod requests went. An
     empty name stands for requests that reached no pod.
     """
-    if study.requests is None or not study.in_flight_by_pod or {one.pod for one in study.requests} <= set(pods):
+    if study.requests is None or not study.in_flight_by_pod:
         return study
+    # What an activator recorded is its service's: which pod a request that waited there went to is no part of it.
+    own = "" not in pods and any(one.through_activator for one in study.requests)
+    ends = study.ends.of(pods, own=own)
+    if {one.pod for one in study.requests} <= set(pods):
+        return replace(study, ends=ends) if own else study
     mine = [one for one in study.requests if one.pod in pods]
     curves = {pod: curve for pod, curve in study.in_flight_by_pod.items() if pod in pods}
     curve = next(iter(curves.values())) if len(curves) == 1 and "" not in pods else count_in_flight(mine)
-    return replace(
-        study, requests=mine, ends=study.ends.of(pods), in_flight=curve, in_flight_by_pod=curves or {"": curve}
-    )
+    return replace(study, requests=mine, ends=ends, in_flight=curve, in_flight_by_pod=curves or {"": curve})
 
 
 def requests_known_by_pod(study: Study) -> bool:
