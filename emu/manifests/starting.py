@@ -19,7 +19,7 @@ from emu.manifests.knative import defaulted, revision_annotations, revision_spec
 from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.queueproxy import queue_proxy_resources
-from emu.manifests.starting_hpa import RESOURCES, knative_keys, spec_of, standard_keys
+from emu.manifests.starting_hpa import RESOURCES, knative_keys, of_scaled_object, spec_of, standard_keys
 from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_load import load_for
 from emu.manifests.starting_pod import Pod, Resources, autoscaling_of, pod_of, standard_pod_of
@@ -259,14 +259,14 @@ def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) 
 def _of_standard(document: Document, predictor: Workload) -> Chosen:
     """The Deployment that KServe makes, and what scales that."""
     spec = predictor.object["spec"]
-    left_out = []
-    if predictor.hpa is None and predictor.scaled_by is not None:
-        left_out.append("KEDA's ScaledObject, so there is one pod")
+    left_out, hpa = [], predictor.hpa
+    if hpa is None and predictor.scaled_by is not None:
+        hpa = of_scaled_object(predictor.scaled_by["spec"])
+        if hpa is None:
+            left_out.append("KEDA's ScaledObject with other triggers than cpu and memory, so there is one pod")
     replicas = int(spec.get("replicas") or 1)
     pods = spec["template"]["spec"]
-    return Chosen(
-        document.title, document.name, pods, left_out=left_out, deployment=True, hpa=predictor.hpa, replicas=replicas
-    )
+    return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, hpa=hpa, replicas=replicas)
 
 
 def _slug(name: str) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 from emu.manifests.yamltext import Lines, Said
 from emu.policy.hpa.form import behavior_of, written
+from emu.policy.hpa.keda import ScaledObject, Trigger
+from emu.policy.hpa.keda import autoscaler as keda_autoscaler
 from emu.policy.hpa.knative import HpaSettings
 from emu.policy.hpa.spec import HpaSpec, Metric, amount, defaulted
 from emu.policy.quantity import parse_amount, parse_quantity
@@ -72,6 +74,31 @@ def spec_of(spec: Mapping[str, Any]) -> tuple[HpaSpec, list[str]]:
     return HpaSpec(
         int(spec.get("maxReplicas", 0)), 1 if least is None else int(least), tuple(metrics), behavior
     ), others
+
+
+def of_scaled_object(spec: Mapping[str, Any]) -> HpaSpec | None:
+    """The HorizontalPodAutoscaler that KEDA makes of a ScaledObject; None where it has other triggers than cpu and
+    memory. Those are always active, so it is never scaled to zero.
+    """
+    triggers = []
+    for one in spec.get("triggers") or ():
+        metric = _metric(_resource(one)) if one.get("type") in RESOURCES else None
+        if metric is None:
+            return None
+        triggers.append(Trigger(one["type"], metric))
+    advanced = (spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}
+    behavior = behavior_of(advanced.get("behavior"))
+    scaled = ScaledObject(
+        tuple(triggers), spec.get("minReplicaCount"), spec.get("maxReplicaCount"), behavior=behavior
+    )
+    return keda_autoscaler(scaled) if triggers else None
+
+
+def _resource(trigger: Mapping[str, Any]) -> dict[str, Any]:
+    """A trigger as a metric of autoscaling/v2."""
+    kind, value = trigger.get("metricType") or "Utilization", (trigger.get("metadata") or {}).get("value")
+    key = "averageUtilization" if kind == "Utilization" else "averageValue"
+    return {"type": "Resource", "resource": {"name": trigger["type"], "target": {"type": kind, key: value}}}
 
 
 def _metric(given: Mapping[str, Any]) -> Metric | None:

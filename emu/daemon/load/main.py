@@ -178,7 +178,7 @@ class Load:
         self._in_flight += 1
         place, phase = request.place, request.phase
         self._in_flight_to[self._asked(phase)] += 1
-        pod, container = (place.pod, QUEUE_PROXY) if place.pod else (phase.pod, phase.container)
+        pod, container = (place.pod, phase.container or QUEUE_PROXY) if place.pod else (phase.pod, phase.container)
         ports = None if pod else request.ports
         self._records.sent(
             request.number, phase.name, request.due, now, request.begun, pod, container, ports, place.revision

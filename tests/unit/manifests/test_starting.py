@@ -159,6 +159,36 @@ def test_an_inference_service_in_standard_mode_is_a_deployment(tmp_path: Path) -
     assert of(tmp_path / "isvc.yaml").pod.autoscaling is None
 
 
+KEDA = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: scorer
+  annotations: {{serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda}}
+spec:
+  predictor:
+    minReplicas: 0
+    maxReplicas: 3
+    autoScaling: {{metrics: [{0}]}}
+    containers: [{{name: kserve-container, image: registry.example/scorer}}]
+"""
+_CPU = "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 60}}}"
+_QUERY = "{type: External, external: {metric: {backend: prometheus, serverAddress: http://p, query: sum(x)}, \
+target: {type: Value, value: '4'}}}"
+
+
+def test_keda_makes_an_autoscaler_of_cpu_and_memory_alone(tmp_path: Path) -> None:
+    """Never to zero, as such triggers are always active, and with KServe's stabilization; a query is left out."""
+    (tmp_path / "isvc.yaml").write_text(KEDA.format(_CPU), encoding="utf-8")
+    asked = of(tmp_path / "isvc.yaml").pod.autoscaling
+    behavior = Behavior(ScalingRules(window_s=0.0), ScalingRules(window_s=300.0))
+    assert asked is not None and asked.asked == HpaSpec(3, 1, (Metric("cpu", target=60),), behavior)
+    (tmp_path / "isvc.yaml").write_text(KEDA.format(f"{_CPU}, {_QUERY}"), encoding="utf-8")
+    text = scenario_of(read_manifests([tmp_path / "isvc.yaml"]))
+    assert "KEDA's ScaledObject with other triggers than cpu and memory, so there is one pod" in text
+    assert read_scenario(text, "it").pod.autoscaling is None
+
+
 def test_a_deployment_comes_with_its_autoscaler(tmp_path: Path) -> None:
     """The serving container has another name in a scenario; a metric that takes an adapter is left out and named."""
     (tmp_path / "web.yaml").write_text(DEPLOYMENT, encoding="utf-8")
