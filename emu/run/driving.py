@@ -16,7 +16,7 @@ from emu.kubelet.resizing import Resizing
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
 from emu.machine import pagecache
-from emu.messages import APP, QUEUE_PROXY
+from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
 from emu.policy.scheduling import Scheduler, Verdict
 from emu.policy.starts import Found, temperature_of
@@ -309,9 +309,8 @@ def _target(spec: ScenarioSpec, phase: PhaseModel) -> Target:
 
 
 def _entrance(workload: Workload) -> Entrance:
-    """Which pod an activator leads to is not known yet, nor which one a Service does; but its container is."""
-    pod, serving = workload.pod, workload.template.serving
-    return Entrance(*workload.entrance, pod, serving if pod or serving != QUEUE_PROXY else "")
+    pod = workload.pod
+    return Entrance(*workload.entrance, pod, workload.template.serving if pod else "")
 
 
 def _warmth(template: PodTemplate, engine: Runtime) -> str:

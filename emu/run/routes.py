@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from emu.messages import Split, host_of
+from emu.messages import APP, Split, host_of
 from emu.record.events import EventLog
 from emu.scenario.load_plan import Entrance
 from emu.serving.revision import Revision
@@ -49,14 +49,21 @@ class Routes:
     @property
     def entrances(self) -> dict[str, Entrance]:
         """Where each service is asked, and each tag of it, by the names that phases have for it."""
-        found = {name: _entrance(name, "") for name in self._of}
+        found = {name: self._entrance(name, "") for name in self._of}
         first = next(iter(self._of))
         for name, tags in self._tags.items():
             for tag in tags:
-                found[f"{tag}@{name}"] = _entrance(name, tag)
+                found[f"{tag}@{name}"] = self._entrance(name, tag)
                 if name == first:
                     found[f"{tag}@"] = found[f"{tag}@{name}"]
         return found
+
+    def _entrance(self, service: str, tag: str) -> Entrance:
+        """Which pod is asked is not known yet; of a Deployment's pods it is known which container."""
+        host = host_of(service, tag)
+        plans = self._spec.each_service[service].revisions
+        container = "" if any(one.spec.has_queue_proxy for one in plans) else APP
+        return Entrance(host, HTTP_PORT, container=container, host_header=host)
 
     @property
     def splits(self) -> list[Split]:
@@ -68,8 +75,3 @@ class Routes:
         plan = self._spec.each_service[self._spec.asked_service(phase)]
         only = None if phase.until is None else phase.until.revision
         return [one.pod for one in plan.revisions if only in (None, one.name)]
-
-
-def _entrance(service: str, tag: str) -> Entrance:
-    host = host_of(service, tag)
-    return Entrance(host, HTTP_PORT, host_header=host)
