@@ -55,12 +55,16 @@ LONGEST_FIRST := test-kernel test-daemons test-scenarios-3 test-process test-uni
     test-scenarios-4 test-scenarios-5 test-engine test-faults test-sandbox test-browser
 
 test: export SECOND_TRY := yes
-test: lint ## Every test, on a real kernel with cgroup v2 and a real Docker engine
-	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
+test: $(STAMP) ## Every test, on a real kernel with cgroup v2 and a real Docker engine
+	@$(MAKE) --no-print-directory --output-sync=line -j 2 lint prepared
 	@rm -rf build/tried && mkdir -p build/tried
 	@$(MAKE) --no-print-directory --keep-going --output-sync=line -j $$($(PYTHON) scripts/where-it-runs.py --jobs) \
 	    $(ALSO) $(LONGEST_FIRST)
 	@cat build/tried/passed 2>/dev/null || true
+
+.PHONY: prepared
+prepared: $(STAMP)
+	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
 
 lint: $(STAMP) ## ruff and mypy
 	.venv/bin/ruff check .

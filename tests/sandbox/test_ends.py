@@ -27,7 +27,7 @@ from emu.sandbox.uml.parts import find_parts
 from tests.sandbox.conftest import DEADLINE_S, Kept, wait_until
 
 MEMORY = 2**30
-COMMAND = (sys.executable, "-m", "emu", "sandbox", "run", "-q", "--memory", "1Gi")
+COMMAND = (sys.executable, "-m", "emu", "sandbox", "run", "-q", "--memory", "1Gi", "--no-docker")
 
 
 def start(*argv: str) -> subprocess.Popen[bytes]:
@@ -236,7 +236,7 @@ def test_a_signal_while_it_boots(number: int) -> None:
 
 def test_a_panic_is_reported_with_its_console() -> None:
     """A guest whose kernel panics is reported at once, with its last words."""
-    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY) as guest:
+    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, docker=False) as guest:
         there = kept(guest)
         guest.run(["sh", "-c", "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger"], stdin=None)
     assert caught.value.what == "the guest's kernel panicked"
@@ -246,7 +246,7 @@ def test_a_panic_is_reported_with_its_console() -> None:
 
 def test_a_hanging_guest_is_reported() -> None:
     """A guest that no longer answers is given up after a while."""
-    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, hang_s=5) as guest:
+    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, hang_s=10, docker=False) as guest:
         there = kept(guest)
         there.signal(signal.SIGSTOP)
         guest.run(["true"], stdin=None)
@@ -336,7 +336,7 @@ def test_a_damaged_disk(cache: Path) -> None:
     with path.open("wb") as file:
         file.truncate(2**30)
     try:
-        with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY):
+        with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, docker=False):
             pass
         assert "damaged" in caught.value.why and "emu sandbox reset" in caught.value.fix
     finally:

