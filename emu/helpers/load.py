@@ -30,14 +30,12 @@ class Target(NamedTuple):
 
 
 class RunLoad:
-    """The load generator of one run. A context manager; leaving it early ends the load."""
+    """The load generator of one run. A context manager: its process is there at once, which takes a while, and reads
+    its plan when it is to `begin`. Leaving it early ends the load.
+    """
 
-    def __init__(
-        self, plan: LoadPlan, run: RunDir, log: EventLog, targets: Mapping[str, Target] | None = None
-    ) -> None:
-        """`targets`: of each phase, for the record."""
-        self._plan = plan
-        self._targets = targets or {}
+    def __init__(self, run: RunDir, log: EventLog) -> None:
+        self._targets: Mapping[str, Target] = {}
         self._run = run
         self._log = log
         self._helper = Helper("the load generator", run.processes / "load.err")
@@ -46,21 +44,29 @@ class RunLoad:
         self._heard_at = now()
         self.begin_at: float | None = None
         """CLOCK_MONOTONIC second 0 of the plan; None until the load generator is ready."""
-        self._waits = {phase.name: phase.until for phase in plan.phases if phase.until is not None}
+        self._waits: dict[str, Until] = {}
         self._routes: dict[tuple[str, int], Route] = {}
         """Where requests go that are not for a place itself."""
-        self._splits = {(one.host, one.port): one for one in plan.splits}
+        self._splits: dict[tuple[str, int], Split] = {}
         self.on_begin: Callable[[str], None] = lambda _: None
         """Called with the name of each phase that begins."""
         self._going: dict[str, Until] = {}
         """Phases under way that wait for something."""
 
     def __enter__(self) -> Self:
-        secret = any(is_secret(name) for phase in self._plan.phases for name in phase.request.headers)
-        write_new(self._run.load_plan, self._plan.to_json(), private=secret)
         words = ["--plan", str(self._run.load_plan), "--out", str(self._run.requests), "--parent", str(os.getpid())]
-        self._helper.start("emu.daemon.load", [*words, "--met"])
+        self._helper.start("emu.daemon.load", [*words, "--met", "--held"])
         return self
+
+    def begin(self, plan: LoadPlan, targets: Mapping[str, Target] | None = None) -> None:
+        """Have it send the requests of a plan. `targets`: of each phase, for the record."""
+        self._targets = targets or {}
+        self._waits = {phase.name: phase.until for phase in plan.phases if phase.until is not None}
+        self._splits = {(one.host, one.port): one for one in plan.splits}
+        secret = any(is_secret(name) for phase in plan.phases for name in phase.request.headers)
+        write_new(self._run.load_plan, plan.to_json(), private=secret)
+        self._heard_at = now()
+        self._helper.send(json.dumps({"begin": True}) + "\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -225,40 +225,44 @@ class Driving:
                     load.split(split)
             watch.look(phase, load)
 
-        self._screen.step("starting the pods" if self._several else "starting the pod")
-        if self._routes is not None:
-            self._routes.start()
-        for workload in workloads.values() if self._routes is None else ():
-            workload.start()
-            self._keep()
-        deadline = now() + max(one.spec.ready_timeout for one in planned.values())
-        while now() < deadline and any(workload.coming for workload in workloads.values()):
-            turn("waiting for readiness", None)
+        def start_pods() -> None:
+            self._screen.step("starting the pods" if self._several else "starting the pod")
+            if self._routes is not None:
+                self._routes.start()
+            for workload in workloads.values() if self._routes is None else ():
+                workload.start()
+                self._keep()
+            deadline = now() + max(one.spec.ready_timeout for one in planned.values())
+            while now() < deadline and any(workload.coming for workload in workloads.values()):
+                turn("waiting for readiness", None)
+
         if not spec.load.phases:
+            start_pods()
             return
-        entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
-        if self._routes is not None:
-            entrances = self._routes.entrances
-        first = next(iter(entrances), "")
-        host, port = entrances[first][:2] if entrances else ("", 0)
-        plan = load_plan(spec.load, host, port, entrances, first=first)
-        if self._routes is not None:
-            plan = replace(plan, splits=tuple(self._routes.splits))
-        asked = {
-            phase.name: [spec.asked_pod(phase)] if self._routes is None else self._routes.watched(phase)
-            for phase in spec.load.phases
-        }
+        with RunLoad(self._run, self._log) as load:  # which comes up while the pods do
+            start_pods()
+            entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
+            if self._routes is not None:
+                entrances = self._routes.entrances
+            first = next(iter(entrances), "")
+            host, port = entrances[first][:2] if entrances else ("", 0)
+            plan = load_plan(spec.load, host, port, entrances, first=first)
+            if self._routes is not None:
+                plan = replace(plan, splits=tuple(self._routes.splits))
+            asked = {
+                phase.name: [spec.asked_pod(phase)] if self._routes is None else self._routes.watched(phase)
+                for phase in spec.load.phases
+            }
 
-        def facts(phase: str) -> PodFacts:
-            return together([self._witnesses[planned[pod]].facts(workloads[pod]) for pod in asked[phase]])
+            def facts(phase: str) -> PodFacts:
+                return together([self._witnesses[planned[pod]].facts(workloads[pod]) for pod in asked[phase]])
 
-        self._screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
-        targets = {phase.name: _target(spec, phase) for phase in spec.load.phases}
-        with RunLoad(plan, self._run, self._log, targets) as load:
+            self._screen.step(f"sending requests: {', '.join(phase.name for phase in plan.phases)}")
             if self._routes is not None:
                 load.on_begin = self._routes.begin
             else:
                 load.on_begin = partial(self._resize, {phase.name: phase for phase in spec.load.phases}, workloads)
+            load.begin(plan, {phase.name: _target(spec, phase) for phase in spec.load.phases})
             while load.running:
                 turn(load.phase, load)
                 if load.waits:

@@ -11,9 +11,11 @@ from emu.errors import EmuError
 from emu.helpers import load as loading
 from emu.helpers.helper import Helper
 from emu.messages import LoadPlan
-from emu.record.events import EventLog
+from emu.record.events import EventLog, now
 from emu.record.rundir import RunDir
 
+NOTHING = LoadPlan(host="127.0.0.1", port=1, phases=())
+DEADLINE_S = 60.0
 SILENT = "import time; time.sleep(600)"
 
 
@@ -26,8 +28,37 @@ def test_one_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(loading, "HANG_S", 0.2)
     run = RunDir(tmp_path / "run")
     run.create()
-    plan = LoadPlan(host="127.0.0.1", port=1, phases=())
-    with loading.RunLoad(plan, run, EventLog(run.events)) as load, pytest.raises(EmuError, match="generator hangs"):
+    with loading.RunLoad(run, EventLog(run.events)) as load, pytest.raises(EmuError, match="generator hangs"):
+        load.begin(NOTHING)
         while load.running:
             load.hear()
             time.sleep(0.01)
+
+
+def test_it_is_there_before_its_plan(tmp_path: Path) -> None:
+    """It waits for the plan, however long that takes, and its clock starts then."""
+    run = RunDir(tmp_path / "run")
+    run.create()
+    with loading.RunLoad(run, EventLog(run.events)) as load:
+        assert load.running
+        assert not run.load_plan.exists()
+        began = now()
+        load.begin(NOTHING)
+        deadline = now() + DEADLINE_S
+        while load.running and now() < deadline:
+            load.hear()
+            time.sleep(0.01)
+        load.hear()
+        load.check()
+        assert load.begin_at is not None and load.begin_at >= began
+
+
+def test_one_that_never_gets_a_plan_ends_with_its_run(tmp_path: Path) -> None:
+    """An error while the pods start: nothing was sent, and nothing is recorded of a load."""
+    run = RunDir(tmp_path / "run")
+    run.create()
+    with loading.RunLoad(run, EventLog(run.events)) as load:
+        assert load.running
+    assert not load.running
+    assert load.begin_at is None
+    assert not run.requests.exists()

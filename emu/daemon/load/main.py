@@ -1,13 +1,13 @@
 """The load generator: sends the requests of a plan when they are due, whatever happens, and records each one's end.
 
-    python -m emu.daemon.load --plan FILE --out requests.jsonl [--met]
+    python -m emu.daemon.load --plan FILE --out requests.jsonl [--met] [--held]
 
 The plan's clock starts when all is ready for the first request, and {"ready": t} says when that was. An open loop
 never waits for answers and never skips: what is late is sent late, and the record says how late. Latency counts from
 when a request was begun, for what lies before is this process' own doing. Progress goes to standard output as one
 JSON line each 250 ms. With `--met` it reads standard input: {"met": PHASE}, what that phase waits for has come, and
 {"route": …}, which pods requests are sent to, and {"split": …}, how a service's requests are split among revisions.
-SIGTERM ends the run early, in order.
+With `--held` nothing begins before the first line there. SIGTERM ends the run early, in order.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,16 @@ class Load:
         self.say(**status)
 
 
+def _released(descriptor: int) -> bool:
+    """Wait for a line, and be as important as others then; False where there is none to come."""
+    while (byte := os.read(descriptor, 1)) != b"\n":  # and not a byte of the next line
+        if not byte:
+            return False
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    return True
+
+
 def main(argv: list[str]) -> int:
     """Run the plan; the exit status."""
     import argparse
@@ -242,7 +253,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--met", action="store_true", help="read from standard input what phases wait for")
     parser.add_argument("--parent", type=int, help="the process whose run it is: without it, there is nothing to do")
+    parser.add_argument("--held", action="store_true", help="read the plan when standard input has a line")
     asked = parser.parse_args(argv)
+    if asked.held and not _released(sys.stdin.fileno()):
+        return 0
     plan = LoadPlan.from_json(asked.plan.read_text())
     records = Records(asked.out)
     try:
