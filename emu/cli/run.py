@@ -28,6 +28,7 @@ from emu.runtime import images
 from emu.scenario.manifests import is_manifest
 from emu.scenario.reading import find_scenario, has_secrets, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec
+from emu.spec.values import UNDESCRIBED
 
 _QUIET_S = 1800.0
 """emu gives up a run that shows no progress for this long; its longest step (unpacking images) may take half of it.
@@ -111,7 +112,7 @@ def record(out: Path, to_stderr: bool) -> None:
     """The part of `emu run` that happens on the kernel under test; the study runs where it is faster.
     The resolved scenario arrives on standard input, so no file holds its secrets.
     """
-    spec = read_scenario(sys.stdin.read(), "the scenario")
+    spec = read_scenario(sys.stdin.read(), "the scenario", expectations=False)
     with Screen(to_stderr=to_stderr) as screen:
         status = _record(spec, RunDir(out), screen)
     sys.exit(status)
@@ -223,7 +224,8 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
         with _in_memory(resolve(spec)) as scenario, terminal.interrupting_signals(), guest:
             screen.end_step()  # from here on the guest writes
             words = argv + (["--to-stderr"] if screen.to_stderr else [])
-            status = guest.run(words, stdin=scenario, quiet_s=_QUIET_S, pulse=directory.pulse)
+            bare = {**os.environ, UNDESCRIBED: "1"}
+            status = guest.run(words, env=bare, stdin=scenario, quiet_s=_QUIET_S, pulse=directory.pulse)
             screen.step("stopping the sandbox")
     except SandboxError as lost:
         if not directory.begun():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -66,6 +67,9 @@ class RunLoad:
         secret = any(is_secret(name) for phase in plan.phases for name in phase.request.headers)
         write_new(self._run.load_plan, plan.to_json(), private=secret)
         self._heard_at = now()
+        if self._helper.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):  # it has ended, or was never made less important
+                os.setpriority(os.PRIO_PROCESS, self._helper.pid, 0)
         self._helper.send(json.dumps({"begin": True}) + "\n")
 
     def __exit__(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from itertools import takewhile
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from emu.scenario.reading import (
     resolve,
 )
 from emu.spec import MIB, ScenarioSpec
+from emu.spec.values import UNDESCRIBED
 from emu.study.study import read_study
 from tests.fake_runs import oom
 
@@ -285,3 +289,25 @@ def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn
                 else:
                     assert step in found or step.isdigit(), figure
                     found = found.get(step)
+
+
+def test_what_is_read_in_the_sandbox_was_looked_at_before() -> None:
+    """There neither the report, which knows the figures that expectations name, nor the keys' descriptions take time
+    to import; the scenario is the same.
+    """
+    text = find_scenario(DEFAULT_SCENARIO).read_text(encoding="utf-8")
+    code = """
+import sys
+from emu.scenario.reading import read_scenario
+spec = read_scenario(sys.stdin.read(), "it", expectations=False)
+loaded = sorted(name for name in sys.modules if name.startswith("emu.report."))
+print(spec.model_dump_json(), type(spec).model_fields["name"].description, loaded, sep="\\n")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2], input=text, env={**os.environ, UNDESCRIBED: "1"}, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    spec, description, loaded = ended.stdout.splitlines()
+    assert spec == read_scenario(text, "it").model_dump_json()
+    assert (description, loaded) == ("None", "[]")

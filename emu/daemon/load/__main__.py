@@ -4,7 +4,7 @@ import os
 import sys
 
 if "--held" in sys.argv and os.geteuid() == 0:
-    os.nice(19)  # the pods come up beside it, and are measured: it takes what they leave
+    os.nice(19)  # the pods come up beside it, and are measured: until its plan is there it takes what they leave
 
 from emu.daemon.load.main import main
 

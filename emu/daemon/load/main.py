@@ -20,7 +20,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -235,12 +234,10 @@ class Load:
 
 
 def _released(descriptor: int) -> bool:
-    """Wait for a line, and be as important as others then; False where there is none to come."""
+    """Wait for a line; False where there is none to come."""
     while (byte := os.read(descriptor, 1)) != b"\n":  # and not a byte of the next line
         if not byte:
             return False
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
     return True
 
 
