@@ -11,6 +11,7 @@ from emu.report.entry import Entry
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
 from emu.report.reaction import reaction_s
 from emu.report.reaction import sentence as reaction_sentence
+from emu.report.topics.inits import waits
 from emu.report.topics.topic import Column, Figures, Listing, Part, Topic, View
 from emu.report.why_hpa import CLASS as HPA
 from emu.report.words import count, listed, metric_name
@@ -102,7 +103,8 @@ def _unscheduled(study: Study) -> Iterator[PodEvent]:
 
 def headline(study: Study, summary: Figures) -> list[str]:
     """How far it was scaled; nothing for one that never had two pods."""
-    return [_how_far(name, one) for name, one in summary["services"].items() if one["pods_desired_max"] > 1]
+    scaled = [_how_far(name, one) for name, one in summary["services"].items() if one["pods_desired_max"] > 1]
+    return [*scaled, *waits(study)] if len(scaled) == 1 else scaled
 
 
 def _how_far(name: str, service: dict[str, Any]) -> str:

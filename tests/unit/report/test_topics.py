@@ -22,7 +22,7 @@ from emu.report.text import print_story
 from emu.report.topics import registry
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.freezes import FREEZES
-from emu.report.topics.inits import INITS
+from emu.report.topics.inits import INITS, waits
 from emu.report.topics.registry import FIRST, TOPICS, in_journal, in_picture, in_words, on_page, on_terminal
 from emu.report.topics.scaling import SCALE_TO_ZERO
 from emu.report.topics.sidecars import SIDECARS
@@ -33,6 +33,7 @@ from emu.study.model.study import Study
 from emu.study.pods import named
 from emu.study.study import read_study
 from tests import fake_runs
+from tests.fakes import MIB
 
 
 def test_a_topics_names_can_be_expected(tmp_path: Path) -> None:
@@ -176,3 +177,24 @@ def test_init_containers_of_several_pods_are_one_sentence(tmp_path: Path) -> Non
     assert alone.startswith("The init container app ran for 1.0 s and peaked at ")
     assert sentence.startswith("The init container app ran in 2 pods, for 1.0 s to 3.0 s and peaked at ")
     assert sentence.endswith(" at most.")
+
+
+def test_the_page_cache_that_init_containers_left_is_each_pods(tmp_path: Path) -> None:
+    """What a pod held at its end and its living containers did not; two pods of a service each have their own."""
+    study = read_study(fake_runs.ALL["replicas"](tmp_path / "run"))
+    summary = summarize(study)
+    first = next(one for one in study.instances if one.container == "app")
+    init = replace(
+        first, container="download", role="init", exit_code=0, started_s=1.0, exited_s=2.5, oom_ended=False
+    )
+    study.instances = [*study.instances, init]
+    summary["containers"]["download"] = {**summary["containers"]["app"], "memory_peak_bytes": None}
+    for pod in summary["pods"].values():
+        pod["file_end_bytes"] = 128 * MIB
+        for known in pod["containers"].values():
+            known["file_end_bytes"] = 2 * MIB
+        pod["containers"]["download"] = {"file_end_bytes": None}
+    held = 2 * (len(next(iter(summary["pods"].values()))["containers"]) - 1)
+    said = INITS.sentences(study, summary)[-1]
+    assert said.startswith(f"{128 - held} MiB of page cache in each pod outlived the init containers")
+    assert waits(study) == ["each pod waited 1.5 s for download"]

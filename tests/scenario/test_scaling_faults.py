@@ -1,0 +1,153 @@
+"""What goes wrong while a service is scaled: pods that do not become ready, and an activator that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from emu.record.events import Note, PodStatus, ScaleDecided
+from emu.runtime.docker import Engine
+from tests.scenario.support import Finished, Going, await_nothing_left, eventually
+
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
+EmuRun = Callable[..., Finished]
+Write = Callable[[str], str]
+
+ONLY_ONE = """
+            - /usr/bin/python3
+            - -c
+            - "import os; os.path.exists('/tmp/mine') or (os.mkdir('/data/taken'), open('/tmp/mine', 'w'))"
+"""
+"""A probe that succeeds in one pod of a revision, the first that is asked: all have the volume at /data."""
+STUCK = f"""
+name: stuck
+question: What do clients and the autoscaler see of a second pod that does not become ready?
+pod:
+  runtime: process
+  readyTimeout: 10m
+  backOff: {{ scale: 0.1 }}
+  app:
+    readinessProbe:
+      periodSeconds: 1
+      timeoutSeconds: 60
+      exec:
+        command: {ONLY_ONE}
+  autoscaling: {{ target: 1, minScale: 1, maxScale: 2, window: 6s, targetBurstCapacity: -1 }}
+load:
+  settle: 0s
+  phases:
+    - name: ask
+      type: closed
+      clients: 2
+      until: {{ ready: 1/2 }}
+      duration: 5m # at most
+      request: {{ do: {{ sleep: 200ms }} }}
+    - name: still
+      type: closed
+      clients: 2
+      until: {{ answered: 10 }}
+      duration: 5m
+      request: {{ do: {{ sleep: 200ms }} }}
+variants:
+  never-ready: {{}}
+  crash-loop:
+    load.phases.0.until: {{ restarts: 2, container: app }}
+    pod.app.livenessProbe:
+      periodSeconds: 1
+      timeoutSeconds: 60
+      failureThreshold: 3
+      exec:
+        command: {ONLY_ONE}
+recorder: {{ interval: 100ms }}
+expect:
+  requests.by_status.200: "== requests.sent"
+  services.app.pods_desired_max: "== 2"
+  services.app.pods_ready_max: "== 1"
+  services.app.pods_final: "== 2"
+"""
+
+
+@pytest.mark.parametrize("variant", ["never-ready", "crash-loop"])
+def test_a_pod_that_does_not_become_ready_gets_no_request(
+    emu_run: EmuRun, scenario_file: Write, variant: str
+) -> None:
+    """The ready pod serves every request, the autoscaler goes on wanting two, and the run ends in order; a pod in a
+    crash loop is restarted as ever.
+    """
+    done = emu_run(scenario_file(STUCK), f"name=stuck-{variant}")
+    summary = done.summary["variants"][variant]
+    assert [one for one in summary["expectations"] if not one["met"]] == []
+    pods = summary["pods"].values()
+    assert len(pods) == 2
+    assert [one["ready"] for one in pods].count("2/2") == 1
+    restarts = sorted(one["restarts"] for one in pods)
+    assert restarts == [0, 0] if variant == "never-ready" else restarts[0] == 0 < restarts[1]
+    reasons = {event["reason"] for event in summary["pod"]["events"]}
+    assert "Unhealthy" in reasons
+    assert done.status == 0
+
+
+ASKED = """
+name: asked
+question: What becomes of a run whose activator is killed?
+pod:
+  runtime: process
+  readyTimeout: 10m
+  autoscaling: { minScale: 2, initialScale: 2, maxScale: 2, window: 6s, targetBurstCapacity: -1 }
+load:
+  settle: 0s
+  drain: 10m
+  phases:
+    - { name: held, type: burst, size: 3, duration: 1s, request: { do: { sleep: 10m }, timeout: 20m } }
+    - name: ask
+      type: closed
+      clients: 1
+      until: { restarts: 1000, container: app }
+      duration: 1h # the test interrupts it
+      request: { do: { sleep: 50ms } }
+recorder: { interval: 100ms }
+"""
+
+
+def activator_of(run: Going) -> int:
+    """Its pid."""
+    for _ in eventually():
+        for child in psutil.Process(run.process.pid).children():
+            if "emu.daemon.activator" in child.cmdline():
+                return child.pid
+    raise AssertionError("no activator runs")
+
+
+def test_an_activator_that_is_killed_comes_back(
+    going: Callable[[str], Going], scenario_file: Write, engine: Engine
+) -> None:
+    """It is started again on its port and knows the pods, which stay. The requests that were in it end without an
+    answer and are counted; those that come later are answered, and the autoscaler decides on.
+    """
+    run = going(scenario_file(ASKED))
+    run.until_answered(5)
+    old = activator_of(run)
+    os.kill(old, signal.SIGKILL)
+    for _ in eventually():
+        if run.events(Note):
+            break
+    answered = sum(json.loads(line).get("status") == 200 for line in run.run.requests.read_text().splitlines()[:-1])
+    run.until_answered(answered + 20)
+    assert activator_of(run) != old
+    killed_at = run.events(Note)[0].t
+    for _ in eventually():
+        if [one for one in run.events(ScaleDecided) if one.t > killed_at and one.metric]:
+            break
+    summary = run.interrupted()
+    errors = summary["requests"]["errors"]
+    assert summary["phases"]["held"]["requests"]["errors"].get("unanswered", 0) == 0  # their connections broke
+    assert sum(errors.values()) >= 3
+    assert any("the activator" in note["what"] and "started again" in note["why"] for note in summary["notes"])
+    assert summary["services"]["app"]["pods_started"] == 2
+    assert {event.status for event in run.events(PodStatus)} <= {"ContainerCreating", "Running"}
+    await_nothing_left(engine)
