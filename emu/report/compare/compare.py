@@ -23,7 +23,7 @@ _NODE = "node"
 FAR = 5.0
 """A longest wait this many times the median is reported beside it."""
 SLOWER = 1.5
-"""Variants of a service whose 90th percentiles differ by this factor are compared by them."""
+"""Variants of a service are compared by times that differ by this factor."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Row:
     """After the load began."""
     pods_wanted: int | None = None
     """At most, by the autoscaler, for all services together; None where none is scaled."""
-    pod_seconds: float | None = None
-    """How long all their pods together were on the node."""
+    idle_pod_s: float | None = None
+    """How long all their pods together stayed after the last request."""
     made_room: str = ""
     """In words, whom the kubelet evicted, and whom the kernel killed or reclaimed from when the node was full; empty
     where none of it happened.
@@ -154,7 +154,7 @@ def _row(name: str, summary: Summary) -> Row:
         oom_kills=figure("pod.oom_kills"),
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
         pods_wanted=sum(one["pods_desired_max"] for one in services) if services else None,
-        pod_seconds=sum(one["pod_seconds"] for one in services) if services else None,
+        idle_pod_s=sum(one["idle_pod_seconds"] or 0.0 for one in services) if services else None,
         made_room=_made_room(summary),
         cpu_s=figure("load.pod.cpu_s"),
         frozen_s=figure("freezer.frozen_s"),
@@ -237,7 +237,7 @@ def _kills(row: Row) -> str:
 
 def scaled_headline(rows: Sequence[Row]) -> str:
     """Of variants of a service, by what they differ in: how many pods it had, how long requests took, or how long
-    its pods were there; empty where nothing does.
+    its pods stayed afterwards; empty where nothing does.
     """
     scaled = [row for row in rows if row.pods_wanted is not None]
     if len(scaled) < max(2, len(rows)):
@@ -249,10 +249,10 @@ def scaled_headline(rows: Sequence[Row]) -> str:
     if len(times) == len(scaled) and max(times) > SLOWER * min(times):
         each = listed([f"{format_seconds(value / 1e3)} with {name}" for name, value in slow.items() if value])
         return f"90 % of the answers came within {each}"
-    there = {row.name: row.pod_seconds or 0.0 for row in scaled}
-    if max(there.values()) > (1 + ALIKE) * min(there.values()):
-        each = listed([f"{format_seconds(value)} with {name}" for name, value in there.items()])
-        return f"All pods together were on the node for {each}"
+    stayed = {row.name: row.idle_pod_s or 0.0 for row in scaled}
+    if max(stayed.values()) > SLOWER * min(stayed.values()):
+        each = listed([f"{format_seconds(value)} with {name}" for name, value in stayed.items()])
+        return f"After the last request all pods together stayed for {each}"
     return ""
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.report.entry import Entry
+from emu.report.topics.inits import waits
 from emu.report.topics.topic import Column, Figures, Listing, Topic
 from emu.report.words import count, listed
 from emu.study.measures import spread
@@ -56,9 +57,17 @@ def headline(study: Study, summary: Figures) -> list[str]:
     scaling = summary["autoscaling"]
     if not scaling or not scaling["scale_downs"]:
         return []
-    return [
+    said = [
         f"{who or 'the pod'} was scaled to zero {_often(absences)}" for who, absences in _by_revision(study).items()
     ]
+    return [*said, *_start(study, scaling)] if scaling["scale_ups"] and len(said) == 1 else said
+
+
+def _start(study: Study, scaling: dict[str, Any]) -> list[str]:
+    """What requests waited for, where there was no pod."""
+    waited = scaling["held"]["waited_ms"]["max"]
+    longest = [f"a request waited {format_seconds(waited / 1e3)} for a new pod"] if waited else []
+    return [*longest, *waits(study)]
 
 
 def _by_revision(study: Study) -> dict[str, list[Absence]]:

@@ -89,12 +89,21 @@ def _figures(study: Study, service: Service) -> Figures:
         "direct_requests": sum(not request.through_activator for request in asked),
         "max_concurrency_per_pod": service.most_in_pod,
         "pod_seconds": sum(pod.seconds(study.duration_s) for pod in service.pods),
+        "idle_pod_seconds": _idle(study, service),
         "memory_gib_seconds": Window(study).held(lines, "memory_current"),
         "decisions": {
             "count": len(made),
             "changes": sum(one.before != one.pods for one in service.decisions),
         },
     }
+
+
+def _idle(study: Study, service: Service) -> float | None:
+    """How long its pods stayed after the last request of the run; None where none ended."""
+    last_s = max((one.done_s for one in study.requests or [] if one.done_s is not None), default=None)
+    if last_s is None:
+        return None
+    return sum(pod.seconds(study.duration_s) - pod.seconds(last_s) for pod in service.pods)
 
 
 def _unscheduled(study: Study) -> Iterator[PodEvent]:

@@ -198,20 +198,22 @@ def test_a_name_of_all_variants_is_no_comparison() -> None:
     assert compare({}, [expectation], "x")["expectations"] == []
 
 
-def scaled(name: str, pods: int = 2, p90: float | None = None, pod_seconds: float = 60.0) -> Row:
+def scaled(name: str, pods: int = 2, p90: float | None = None, idle_s: float = 6.0) -> Row:
     """A variant of a service."""
-    return Row(name, pods_wanted=pods, pod_seconds=pod_seconds, latency={"n": 50, "p90": p90})
+    return Row(name, pods_wanted=pods, idle_pod_s=idle_s, latency={"n": 50, "p90": p90})
 
 
 def test_variants_of_a_service_are_compared_by_what_they_differ_in() -> None:
-    """How many pods there were; else how long requests took, if that is far apart; else how long pods were there."""
+    """How many pods there were; else how long requests took, if that is far apart; else how long pods stayed."""
     assert (
         scaled_headline([scaled("a"), scaled("b", pods=1)])
         == "Pods that the autoscaler wanted: 2 with a and 1 with b"
     )
     slow = [scaled("a", p90=300.0), scaled("b", p90=620.0)]
     assert scaled_headline(slow) == "90 % of the answers came within 300 ms with a and 620 ms with b"
-    long = [scaled("a", p90=300.0), scaled("b", p90=310.0, pod_seconds=90.0)]
-    assert scaled_headline(long) == "All pods together were on the node for 60.0 s with a and 90.0 s with b"
+    long = [scaled("a", p90=300.0), scaled("b", p90=310.0, idle_s=20.0)]
+    assert (
+        scaled_headline(long) == "After the last request all pods together stayed for 6.0 s with a and 20.0 s with b"
+    )
     assert scaled_headline([scaled("a"), scaled("b")]) == ""
     assert scaled_headline([scaled("a"), Row("b")]) == "" == scaled_headline([])

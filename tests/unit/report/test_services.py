@@ -183,6 +183,7 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
         "direct_requests": 3,
         "max_concurrency_per_pod": 4,
         "pod_seconds": 15.0,
+        "idle_pod_seconds": pytest.approx(3.1 + 0.1),
         "memory_gib_seconds": None,
         "decisions": {"count": 3, "changes": 2},
     }
