@@ -33,13 +33,15 @@ def culprit(study: Study, instance: Instance, kills: list[LoggedKill], level: st
         one.pid: one.anon_rss_bytes + (one.shmem_rss_bytes or 0) for one in kills if one.anon_rss_bytes is not None
     }
     held: dict[tuple[str, str | None], int] = defaultdict(int)
-    for task in logged.tasks:
-        if level == "container" or _is_of(study, instance, task.pid):
-            held[_owner(study, instance, task.pid, task.name, logged.t)] += own.get(task.pid, task.rss_bytes)
+    mine = [task for task in logged.tasks if level == "container" or _is_of(study, instance, task.pid)]
+    for task in mine:
+        held[_owner(study, instance, task.pid, task.name, logged.t)] += own.get(task.pid, task.rss_bytes)
     if not held:
         return Culprit(*_owner(study, instance, logged.pid, logged.comm, logged.t), own.get(logged.pid))
     (kind, command), rss = max(held.items(), key=lambda pair: pair[1])
-    return Culprit(kind, command, rss)
+    file = logged.file_rss_bytes or 0
+    whole = sum(own.get(task.pid, max(0, task.rss_bytes - file)) for task in mine)
+    return Culprit(kind, command, rss, len(mine), whole)
 
 
 def victim(study: Study, instance: Instance, logged: LoggedKill) -> str:

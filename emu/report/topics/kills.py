@@ -58,6 +58,8 @@ LONGEST = 80
 """A command is shown to so many characters."""
 KERNEL_SHARE = 0.1
 """From this share of what ran out on, it is said what kernel memory was."""
+SHARED = 1.1
+"""From this ratio of all processes' resident memory to what was charged on, they share pages."""
 _PROBES = ("liveness", "readiness", "startup")
 _WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled flag"}
 
@@ -266,7 +268,15 @@ def _kernel(kill: OomVerdict, whole: int) -> str:
 def _culprit(kill: OomVerdict) -> list[str]:
     """Whose memory it was, where that was not the container's main process."""
     one = kill.culprit
-    if one is None or one.kind == "main" or one.rss_bytes is None:
+    if one is None or one.rss_bytes is None:
+        return []
+    if _shares(kill):
+        added = format_bytes(one.all_rss_bytes)
+        return [
+            f"Its {one.processes} processes share pages: their memory adds up to {added}, and each page is charged "
+            "once. A page that one of them writes to becomes its own, and is charged again."
+        ]
+    if one.kind == "main":
         return []
     size = of_limit(one.rss_bytes, kill.limit_bytes)
     command = _command(one.kind)
@@ -275,6 +285,15 @@ def _culprit(kill: OomVerdict) -> list[str]:
     shown = one.command or ""
     shown = f"{shown[:LONGEST]}…" if len(shown) > LONGEST else shown
     return [f"{command[0].upper()}{command[1:]} ({shown}) held {size}: what a probe or a hook runs is charged, too."]
+
+
+def _shares(kill: OomVerdict) -> bool:
+    """Its processes map more than the cgroup was charged for, so they share pages, as after fork."""
+    one = kill.culprit
+    charged = sum(kill.held.get(part, 0) for part in ("anon", "shmem"))
+    if one is None or one.all_rss_bytes is None or kill.level != "container":
+        return False
+    return one.processes > 1 and one.all_rss_bytes > SHARED * charged > 0
 
 
 def _chosen(study: Study, kill: OomVerdict) -> list[str]:
@@ -380,7 +399,8 @@ def _whose(kill: OomVerdict) -> str | None:
     if one is None:
         return None
     who = {"main": "its main process", "child": "its children"}.get(one.kind, f"what {one.kind} ran")
-    return Words(who if one.rss_bytes is None else f"{who}: {format_bytes(one.rss_bytes)}")
+    twice = ", shared pages counted for each process" if _shares(kill) else ""
+    return Words(who if one.rss_bytes is None else f"{who}: {format_bytes(one.rss_bytes)}{twice}")
 
 
 def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Iterator[Log]:

@@ -21,6 +21,12 @@ class Culprit:
     """What they held: of killed ones anonymous and shared memory, of others all that was resident, by the kernel's
     log; None where it has neither.
     """
+    processes: int = 1
+    """Of the whole container, by the kernel's table of tasks."""
+    all_rss_bytes: int | None = None
+    """Anonymous and shared memory of all of them, added up: a page that two map counts twice. Of processes that were
+    not killed it is an estimate, by the file pages of the one that was.
+    """
 
 
 @dataclass(frozen=True)

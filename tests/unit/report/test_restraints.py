@@ -212,6 +212,20 @@ def test_children_of_the_app_are_distinguished(tmp_path: Path) -> None:
     assert "Most of it was held by processes that app's main process had started: 46.9 of 64 MiB." in said
 
 
+def test_pages_that_processes_share_are_not_counted_for_each(tmp_path: Path) -> None:
+    """After fork each process maps what its parent held; the cgroup is charged for a page once."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    group = run.live["app"]
+    group.pids += [9100, 9101]
+    group.rss_pages = {group.pids[0]: 12_000, 9100: 12_000, 9101: 12_000}
+    run.advance(4.0, {"app": {"anon": 63 * MIB}})
+    run.oom("app", group=True)
+    summary, said = _told(run)
+    assert summary["oom_kills"][0]["culprit"]["processes"] == 3
+    assert "Its 3 processes share pages: their memory adds up to 140.6 MiB, and each page is" in said
+    assert "Most of it was held by" not in said
+
+
 def test_a_kill_for_kernel_memory_says_which(tmp_path: Path) -> None:
     """Stacks of threads and dentries look alike in `kernel`; the kernel's own report distinguishes them."""
     run = _begun(tmp_path, memory_max=64 * MIB)
