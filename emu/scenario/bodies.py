@@ -73,7 +73,7 @@ def _content(named: Node, source: str) -> tuple[str, Node]:
     if len(data) > MOST_BODY_BYTES:
         raise EmuError(
             f"{named.mark}: the file {named.value!r} is too long for a request's body",
-            f"it becomes part of the scenario, so the maximum is {MOST_BODY_BYTES // 1024} KiB at most",
+            f"it becomes part of the scenario, so it may have at most {MOST_BODY_BYTES // 1024} KiB",
             "if only the size matters, write `body: 1Mi`",
         )
     try:

@@ -221,12 +221,33 @@ def end_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
 
 
 def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
-    """Containers that ended by themselves or by another hand, without an OOM kill; those alike in one sentence."""
+    """Containers that ended by themselves or by another hand, without an OOM kill, those alike in one sentence; and
+    those that a failed probe should have ended.
+    """
     alike: dict[tuple[str, int, str | None], list[Instance]] = {}
     for entry in ended(study):
         alike.setdefault((entry.container, entry.exit_code or 0, entry.killed_for), []).append(entry)
     found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
+    found += [f"{_not_ended(entry, entry.stop)}." for entry in study.instances if entry.stop and _lingers(entry)]
     return found[1:] if skip_first else found
+
+
+def _lingers(entry: Instance) -> bool:
+    """It was to be restarted for a failed probe, and only the run's end ended it."""
+    return (
+        entry.stop is not None and entry.stop.why in ("liveness", "startup") and (entry.asked or not entry.exited_s)
+    )
+
+
+def _not_ended(entry: Instance, stop: Stop) -> str:
+    text = f"{entry.container} failed its {stop.why} probe at {format_seconds(stop.asked_s)}"
+    if entry.exited_s is None:
+        return f"{text} and had not ended when the record did"
+    text += f" and still ran {format_seconds(entry.exited_s - stop.asked_s)} later, when the run ended"
+    why = "SIGTERM did not end it" if stop.sigterm_s is not None else "it had not got SIGTERM yet"
+    return (
+        f"{text}: {why}, and SIGKILL comes {format_seconds(stop.grace_s)} after the probe failed (its grace period)"
+    )
 
 
 def ended(study: Study) -> list[Instance]:

@@ -134,5 +134,9 @@ def test_a_probes_kill_under_way_as_the_run_ends(tmp_path: Path) -> None:
     run.status("1/1", "Running")
     run.stop("app", "liveness", 30.0)
     run.exit("app", 137, asked=True)
-    app = summarize(read_study(run.finish()))["containers"]["app"]
+    summary = summarize(read_study(run.finish()))
+    app = summary["containers"]["app"]
     assert (app["state"]["state"], app["ready"], app["last_state"]) == ("Running", True, None)
+    headline = summary["verdict"]["headline"]
+    assert headline.startswith("app failed its liveness probe at ")
+    assert "and SIGKILL comes 30.0 s after the probe failed (its grace period)" in headline
