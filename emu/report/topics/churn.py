@@ -156,7 +156,7 @@ def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
     by = f" by {listed(ways)}" if ways else ""
     return [
         f"{name} touched its limit {often(events['max'])} (memory.events max) and the kernel made room each time"
-        f"{by}: with oom 0 that is churn, not danger."
+        f"{by}: with oom 0 nothing is killed for that; it costs time."
     ]
 
 

@@ -27,7 +27,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
             late = ready - others
             words = f"{format_seconds(late)} after" if late > 0 else f"{format_seconds(-late)} before"
             when = f"{format_seconds(rest)} after the pod was made"
-            found.append(f"{name} was ready {words} queue-proxy and app, which were so {when}.")
+            found.append(f"{name} was ready {words} queue-proxy and app, which became ready {when}.")
         peak, limit = (summary["containers"][name][key] for key in ("memory_peak_bytes", "memory_limit_bytes"))
         whole = summary["pod"]["memory_peak_bytes"]
         if peak is not None and whole is not None:

@@ -41,11 +41,11 @@ def sentences(study: Study, summary: Figures) -> list[str]:
             mentioned.add(stall.container)
             found.append(f"{_goes_on(stall)}, so no process is killed; {_would_end(study, stall)}.")
     for stall in thrashing(study):
-        seen = _passed(stall)
+        seen = f", and kept working: {_passed(stall)}" if stall.requests else " while no request was in flight"
         seen += "" if stall.failed_probes or not _probes(study, stall) else " and no probe failed"
         found.append(
             f"{stall.container} lived at its {_limit(stall)} from {format_seconds(stall.begin_s)} to "
-            f"{format_seconds(stall.end_s)} by {_way(stall)}, and kept working: {seen}."
+            f"{format_seconds(stall.end_s)} by {_way(stall)}{seen}."
         )
     return found
 
@@ -55,7 +55,7 @@ def _passed(stall: Stall) -> str:
     if stall.hindered and stall.requests:
         slow = "was" if stall.hindered == 1 else "were"
         return f"{stall.hindered:,} of {count(stall.requests, 'request')} under way then {slow} slow or failed"
-    return "no request was slow because of it" if stall.requests else "no request was in flight"
+    return "no request was slow because of it"
 
 
 def _words(study: Study, stall: Stall) -> str:

@@ -78,7 +78,7 @@ SENTENCES = {
         "app: 65,536 pages of page cache (256 MiB) had to be read again; its page cache peaked at 49 of 64 MiB.",
         "The kernel reclaims page cache when memory is short: it caused no OOM in app.",
         "app touched its limit 1,500 times (memory.events max) and the kernel made room each time by dropping page "
-        "cache: with oom 0 that is churn, not danger.",
+        "cache: with oom 0 nothing is killed for that; it costs time.",
     ],
     "stalled": [
         "The kernel finds a mapped page of queue-proxy to drop each time, so no process is killed; only a liveness "
@@ -204,7 +204,7 @@ def test_what_a_sidecar_adds_is_reported(tmp_path: Path) -> None:
     assert summary["pod"]["startup_s"] == pytest.approx(2.01)
     reported = " ".join(summary["verdict"]["sentences"])
     assert (
-        "istio-proxy was ready 2.0 s after queue-proxy and app, which were so 10 ms after the pod was made."
+        "istio-proxy was ready 2.0 s after queue-proxy and app, which became ready 10 ms after the pod was made."
         in reported
     )
     assert "istio-proxy peaked at 50 of 128 MiB" in reported
