@@ -99,10 +99,11 @@ def _on_terminal(view: View) -> Iterator[Part]:
     unnamed = {study.run_id or study.run.path.name: {**summary["pod"], "containers": summary["containers"]}}
     pods = summary["pods"] or unnamed
     rows: list[tuple[Cell, ...]] = []
+    inits = {one.container for one in study.instances if one.role == "init"}
     for name, pod in list(pods.items())[:MOST_PODS]:
         ready, status, restarts, age = _kubectl(pod)
         rows.append((name, ready, status, restarts, "", age))
-        rows += [_container_row(container, known) for container, known in pod["containers"].items()]
+        rows += [_container_row(one, known, init=one in inits) for one, known in pod["containers"].items()]
     rows += [(name, *cells[:3], "", cells[3]) for name, *cells in _pending(study)]
     heads = ("name", "ready", "status", "restarts", "last state", "age")
     yield Listing(heads, tuple(rows), place="terminal", whole=True)
@@ -119,11 +120,14 @@ def _pending(study: Study) -> list[tuple[Cell, ...]]:
     ]
 
 
-def _container_row(name: str, known: dict[str, Any]) -> tuple[Cell, ...]:
-    """The state is what kubectl would show of this container alone: `Running`, `CrashLoopBackOff`."""
+def _container_row(name: str, known: dict[str, Any], *, init: bool) -> tuple[Cell, ...]:
+    """The state is what kubectl would show of this container alone: `Running`, `CrashLoopBackOff`. One that has ended
+    is not ready, unless it is an init container that did its work.
+    """
     newest, state = known["last_state"], known["state"]
     last_state = f"{newest['reason']} (exit code {newest['exit_code']})" if newest else ""
-    ready = None if known["ready"] is None else "yes" if known["ready"] else "no"
+    ended = state is not None and state["state"] == "Terminated" and not init
+    ready = None if known["ready"] is None else "yes" if known["ready"] and not ended else "no"
     shown = "" if state is None else state["reason"] or state["state"]
     return (f"  {name}", ready, shown, known["restarts"], last_state, _age(known))
 
