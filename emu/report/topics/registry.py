@@ -25,6 +25,7 @@ from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
 from emu.report.topics.processors import PROCESSORS
+from emu.report.topics.readiness import READINESS
 from emu.report.topics.reclaim import RECLAIM
 from emu.report.topics.requests import REQUESTS
 from emu.report.topics.resizes import RESIZES
@@ -38,8 +39,9 @@ from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.study.model.study import Study
 
 TOPICS = (
-    STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS, EVICTIONS,
-    RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, CHURN, PROCESSORS, DEVICES, RUN,
+    STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, READINESS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS,
+    EVICTIONS, RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, CHURN, PROCESSORS,
+    DEVICES, RUN,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -83,6 +85,7 @@ def in_words() -> list[Topic]:
         KILLS,
         STALLS,
         CONTAINERS,
+        READINESS,
         REQUESTS,
         STARTS,
         EVICTIONS,

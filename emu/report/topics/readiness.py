@@ -1,0 +1,100 @@
+"""Readiness: whether a pod was READY while requests were sent to it.
+
+emu sends to a pod that fails its readiness probe, so that what it does can be seen. A cluster takes such a pod out of
+its Service's endpoints. Where an autoscaler has the pods, only those that are ready get requests here, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emu.report.topics.topic import Figures, Topic
+from emu.report.words import count, listed
+from emu.study.model.study import Happening, Study
+from emu.units import format_seconds
+
+WORTH_S = 1.0
+"""A pod that was not READY for so long is mentioned."""
+_LATE_S = 0.5
+"""A container's end is seen in READY at most so much later."""
+
+
+@dataclass(frozen=True)
+class _Unready:
+    """One pod that failed its readiness probe while requests were sent to it."""
+
+    pod: str
+    containers: tuple[str, ...]
+    """Those that failed theirs."""
+    failures: int
+    seconds: float
+    never: bool
+    """It was not READY before the last request had ended."""
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
+    """A pod that was never ready: on a cluster nothing would have reached it."""
+    return [_never(study, one) for one in _unready(study) if one.never][:1]
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """Each such pod, and each that was READY only for a time."""
+    return [f"{_never(study, one) if one.never else _for_a_time(study, one)}." for one in _unready(study)]
+
+
+def _never(study: Study, one: _Unready) -> str:
+    failed = f"{_probes(one)} failed {count(one.failures, 'time')}"
+    return f"{_called(study, one)} was never ready because {failed}, and a cluster would have sent it no request"
+
+
+def _for_a_time(study: Study, one: _Unready) -> str:
+    name, seconds = _called(study, one), format_seconds(one.seconds)
+    return (
+        f"{name[0].upper()}{name[1:]} was not ready for {seconds} of the load because {_probes(one)} failed: a "
+        "cluster sends a pod no requests then, and emu does"
+    )
+
+
+def _probes(one: _Unready) -> str:
+    several = len(one.containers) > 1
+    return f"the readiness {'probes' if several else 'probe'} of {listed(list(one.containers))}"
+
+
+def _called(study: Study, one: _Unready) -> str:
+    return "the pod" if len(study.pods) < 2 else f"the pod {one.pod}"
+
+
+def _unready(study: Study) -> list[_Unready]:
+    if study.scaling or study.services or not study.requests:
+        return []
+    begin = min(request.sent_s for request in study.requests)
+    end = max(study.duration_s if request.done_s is None else request.done_s for request in study.requests)
+    pods = dict.fromkeys(status.pod for status in study.pod_statuses)
+    found = [_of_pod(study, pod, begin, end) for pod in pods]
+    return [one for one in found if one is not None and (one.never or one.seconds >= WORTH_S)]
+
+
+def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None:
+    failed = [one for one in study.failed_probes if one.pod == pod and one.text.startswith("Readiness")]
+    statuses = [one for one in study.pod_statuses if one.pod == pod]
+    ready_at = [one.t for one in statuses if _is_ready(one)]
+    if not failed or not statuses:
+        return None
+    spans = []
+    for status, following in zip(statuses, [*statuses[1:], None], strict=True):
+        until = end if following is None else min(end, following.t)
+        if not _is_ready(status) and until > begin:
+            spans.append((max(begin, status.t), until))
+    exits = [one.exited_s for one in study.instances if one.pod == pod and one.exited_s is not None]
+    seconds = sum(b - a for a, b in spans if not any(a - _LATE_S <= t <= b for t in exits))
+    names = tuple(dict.fromkeys(one.subject for one in failed))
+    never = not any(t <= end for t in ready_at) and not any(t < end for t in exits)
+    return _Unready(pod, names, len(failed), seconds, never)
+
+
+def _is_ready(status: Happening) -> bool:
+    ready, _, whole = str(status.detail.get("ready", "")).partition("/")
+    return ready == whole
+
+
+READINESS = Topic("Readiness", headline=headline, sentences=sentences)

@@ -1,0 +1,69 @@
+"""What is said of a pod that was not READY while requests were sent to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from emu.report.summary import summarize
+from emu.study.study import read_study
+from tests.fakes import MIB, FakeRun
+
+FAILED = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+
+
+def _verdict(run: FakeRun) -> dict[str, Any]:
+    verdict: dict[str, Any] = summarize(read_study(run.finish()))["verdict"]
+    return verdict
+
+
+def _begun(path: Path) -> FakeRun:
+    run = FakeRun(path)
+    for name in ("queue-proxy", "app"):
+        run.start(name, memory_max=64 * MIB, ready=False)
+    run.status("0/2", "Running")
+    return run
+
+
+def test_a_pod_that_was_never_ready_is_the_headline(tmp_path: Path) -> None:
+    """All requests were answered, and on a cluster none would have arrived."""
+    run = _begun(tmp_path / "run")
+    run.requests(20, 2.0, 6.0)
+    for second in range(1, 8):
+        run.advance(second)
+        run.pod_event("queue-proxy", "Unhealthy", FAILED)
+    headline = _verdict(run)["headline"]
+    assert "the pod was never ready because the readiness probe of queue-proxy failed 7 times" in headline
+    assert "and a cluster would have sent it no request" in headline
+
+
+def test_a_pod_that_was_ready_for_a_time_is_mentioned(tmp_path: Path) -> None:
+    """Three seconds of the load."""
+    run = _begun(tmp_path / "run")
+    run.status("2/2", "Running")
+    run.requests(40, 1.0, 9.0)
+    run.advance(4.0)
+    run.pod_event("queue-proxy", "Unhealthy", FAILED)
+    run.status("1/2", "Running")
+    run.advance(7.0)
+    run.status("2/2", "Running")
+    run.advance(10.0)
+    verdict = _verdict(run)
+    assert "ready" not in verdict["headline"]
+    said = " ".join(verdict["sentences"])
+    assert "The pod was not ready for 3.0 s of the load because the readiness probe of queue-proxy failed" in said
+
+
+def test_a_container_that_died_is_not_called_unready(tmp_path: Path) -> None:
+    """Its restart has words of its own."""
+    run = _begun(tmp_path / "run")
+    run.status("2/2", "Running")
+    run.requests(40, 1.0, 9.0)
+    run.advance(4.0)
+    run.pod_event("queue-proxy", "Unhealthy", FAILED)
+    run.status("1/2", "Running")
+    run.exit("app", 1)
+    run.advance(7.0)
+    run.status("2/2", "Running")
+    run.advance(10.0)
+    assert "was not ready" not in " ".join(_verdict(run)["sentences"])
