@@ -52,6 +52,10 @@ class Probes:
         """Whether its probes say that it is."""
         return self._states[container].ready
 
+    def succeeded(self, container: str, kind: Kind) -> bool:
+        """Whether a probe has succeeded since the container started."""
+        return self._states[container].probes[kind].succeeded
+
     def due_at(self) -> float | None:
         """When the next is to be asked."""
         return min(

@@ -354,7 +354,7 @@ class PodWorker:
         if not counts:
             return
         name, probe = fact.instance.container, fact.probe
-        if not probe.ours:
+        if not probe.ours or self._probes.succeeded(name, fact.kind):
             self._status.record_answer(name, fact.kind, fact.answer)
         self._record_readiness(name)
         if doomed is not None:

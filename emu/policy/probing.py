@@ -31,6 +31,8 @@ class ProbeRule:
     failure_threshold: int = 3
     eager_s: float | None = None
     """The period until it first succeeds; None is `period_s`."""
+    once: bool = False
+    """It is asked no more once it has succeeded."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class ProbeState:
     last: Outcome | None = None
     in_a_row: int = 0
     """How many answers like the last there were in a row."""
+    succeeded: bool = False
+    """Its result was once a success."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class ContainerProbes:
     def asks(self, kind: Kind) -> bool:
         """Whether this probe is asked at all as things stand."""
         if kind not in self.probes or self.doomed is not None:
+            return False
+        if self.probes[kind].rule.once and self.probes[kind].succeeded:
             return False
         return self.started != (kind == "startup")
 
@@ -111,7 +117,7 @@ def answered(state: ContainerProbes, kind: Kind, outcome: Outcome, now: float) -
         probe = replace(probe, last=outcome, in_a_row=in_a_row)
         enough = probe.rule.success_threshold if outcome == "success" else probe.rule.failure_threshold
         if in_a_row >= enough:
-            probe = replace(probe, result=outcome == "success")
+            probe = replace(probe, result=outcome == "success", succeeded=probe.succeeded or outcome == "success")
     after = ContainerProbes({**state.probes, kind: probe})
     if after.started and not state.started:
         after = ContainerProbes(
@@ -130,7 +136,7 @@ def ending(state: ContainerProbes) -> ContainerProbes:
 
 def _next(probe: ProbeState, now: float) -> float:
     """The first tick after now, as a ticker gives it: a late probe does not shift those after it."""
-    if probe.rule.eager_s is not None and probe.result is not True:
+    if probe.rule.eager_s is not None and not probe.succeeded:
         return now + probe.rule.eager_s
     period_s = probe.rule.period_s
     return probe.due_at + period_s * (math.floor((now - probe.due_at) / period_s) + 1)

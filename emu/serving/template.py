@@ -81,7 +81,8 @@ _STAND_IN = ("/usr/bin/python3", "-m", "emu.daemon.app.sidecar")
 """What emu's app image runs as a sidecar."""
 _TASK = ("/usr/bin/python3", "-m", "emu.daemon.app.task")
 """What it runs as an init container."""
-_OWN_LOOK = ProbeRule(period_s=1.0, failure_threshold=1, eager_s=0.1)
+_OWN_LOOK = ProbeRule(eager_s=0.1)
+_OWN_LOOK_ONCE = replace(_OWN_LOOK, once=True)
 _OWN_TIMEOUT_S = 1.0
 
 
@@ -250,7 +251,8 @@ def _container(
     )
 
 
-_LISTENS = PodProbe(TcpSocketSpec(), _OWN_LOOK, _OWN_TIMEOUT_S, ours=True)
+_LISTENS = PodProbe(TcpSocketSpec(), _OWN_LOOK_ONCE, _OWN_TIMEOUT_S, ours=True)
+"""A container without a readiness probe is ready as long as it runs; emu calls it so from when it listens."""
 
 
 def _probes(spec: ContainerSpec) -> dict[Kind, PodProbe]:
@@ -263,8 +265,8 @@ def _hook(spec: ContainerSpec) -> Hook | None:
 
 
 def _queue_proxy_readiness(asked: ProbeSpec | None) -> PodProbe:
-    """Knative's controller gives queue-proxy the app's probe with another handler (queue.go); without one, we look
-    often, to know when the pod is ready.
+    """Knative's controller gives queue-proxy the app's probe with another handler (queue.go), and the kubelet asks it
+    every 10 s where the app has none; until it succeeds we look more often, to know when the pod is ready.
     """
     headers = [{"name": "Host", "value": HOST}, {"name": NETWORK_PROBE_HEADER, "value": "queue"}]
     handler = HttpGetSpec.model_validate({"path": "/healthz", "port": QUEUE_PORT, "httpHeaders": headers})

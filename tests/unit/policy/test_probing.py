@@ -138,6 +138,26 @@ def test_an_eager_probe_is_asked_often_until_it_succeeds() -> None:
     assert state.probes["readiness"].due_at > 1
 
 
+def test_a_probe_that_lost_its_success_is_not_eager_again() -> None:
+    """Once it has succeeded, the period holds, whatever comes."""
+    state = begin({"readiness": ProbeRule(period_s=10, eager_s=0.1)}, 0.0)
+    for t, outcome in ((0.0, "success"), (0.1, "failure"), (10.1, "failure"), (20.1, "failure")):
+        state, kinds = due(state, t)
+        assert kinds == ("readiness",)
+        state = answered(state, "readiness", outcome, t)
+    assert not state.ready and next_due(state) == pytest.approx(30.1)
+
+
+def test_a_probe_that_is_asked_once_is_not_asked_after_its_success() -> None:
+    """It waits for the first success, which then stays."""
+    state = begin({"readiness": ProbeRule(eager_s=0.1, once=True)}, 0.0)
+    state, _ = due(state, 0.0)
+    state, kinds = due(answered(state, "readiness", "failure", 0.0), 0.2)
+    assert kinds == ("readiness",)
+    state = answered(state, "readiness", "success", 0.2)
+    assert state.ready and next_due(state) is None
+
+
 def test_a_doomed_container_is_asked_nothing_more() -> None:
     """Neither liveness nor readiness: it is being killed. What still comes in changes nothing."""
     state = begin({"liveness": ProbeRule(failure_threshold=1), "readiness": ProbeRule()}, 0.0)

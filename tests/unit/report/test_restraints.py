@@ -220,7 +220,7 @@ def test_pages_that_processes_share_are_not_counted_for_each(tmp_path: Path) -> 
     group.rss_pages = {group.pids[0]: 12_000, 9100: 12_000, 9101: 12_000}
     run.advance(4.0, {"app": {"anon": 63 * MIB}})
     run.oom("app", group=True)
-    summary, said = _told(run)
+    summary, said = _reported(run)
     assert summary["oom_kills"][0]["culprit"]["processes"] == 3
     assert "Its 3 processes share pages: their memory adds up to 140.6 MiB, and each page is" in said
     assert "Most of it was held by" not in said
