@@ -197,7 +197,7 @@ def _stat(life: Cgroup, stat: dict[str, int]) -> None:
     for name, (key, *less) in _STAT.items():
         if key in stat and all(other[1:] in stat for other in less):
             life.most(name, max(0, stat[key] - sum(stat[other[1:]] for other in less)))
-    for name in ("workingset_refault_file", "workingset_refault_anon", "pgmajfault"):
+    for name in ("workingset_refault_file", "workingset_refault_anon", "pgmajfault", "pgscan", "pgsteal"):
         if name in stat:
             life.last[name] = stat[name]
 
