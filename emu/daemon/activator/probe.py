@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
-from emu.daemon.http.reply import read_head
+from emu.daemon.http.reply import connected, read_head
 from emu.messages import ACTIVATOR_PROBE
 from emu.policy.activation import PROBE_LIMIT_S
 
@@ -21,10 +21,7 @@ async def healthy(address: str, port: int) -> bool:
 
 
 async def _asked(address: str, port: int) -> bool:
-    reader, writer = await asyncio.open_connection(address, port)
-    try:
+    async with connected(address, port) as (reader, writer):
         writer.write(ACTIVATOR_PROBE)
         head = await read_head(reader)
         return head.status == HTTPStatus.OK and await reader.read() == _PROBED
-    finally:
-        writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from emu.daemon.http import http1
-from emu.daemon.http.exchange import Exchange
+from emu.daemon.http.exchange import AnyExchange, Exchange
 from emu.daemon.http.flow import FlowControl
 from emu.daemon.http.overtaken import Rest
 from emu.daemon.http.registry import Registry
@@ -97,7 +97,7 @@ class Endings(RequestReader):
         self.server.connection_gone(self)
         return self.transport, leftover
 
-    def abort(self, exchange: Exchange) -> None:
+    def abort(self, exchange: AnyExchange) -> None:
         """Cut the answer short: what was written goes out, then the connection ends."""
         if exchange is self.current:
             self.close()

@@ -15,12 +15,32 @@ class ServedBy(Protocol):
     stopping: bool
 
 
-class ClientSide(Protocol):
-    """The client's connection, as the exchange sees it whose turn it is."""
+class RequestSide(Protocol):
+    """From where a request came, as its exchange sees it: a connection in HTTP/1, a stream in HTTP/2."""
 
-    transport: asyncio.Transport
-    peer: str
-    """The client's address."""
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The connection's."""
+
+    @property
+    def peer(self) -> str:
+        """The client's address."""
+
+    def take_body(self, exchange: AnyExchange, flowing: bool = True) -> None:
+        """Let the request's body flow to the exchange, or leave it where it is."""
+
+    def begin_answer(self, exchange: AnyExchange) -> bool:
+        """The exchange's answer is about to be written: whether the connection is to close after it."""
+
+    def finish(self, exchange: AnyExchange, keep_alive: bool = True) -> None:
+        """The exchange's answer is written; go on with the next request, or close."""
+
+    def abort(self, exchange: AnyExchange) -> None:
+        """Cut the answer short: what was written goes out, then the connection ends."""
+
+
+class ClientSide(RequestSide, Protocol):
+    """The client's connection in HTTP/1, as the exchange sees it whose turn it is."""
 
     @property
     def server(self) -> ServedBy:
@@ -29,9 +49,6 @@ class ClientSide(Protocol):
     @property
     def full(self) -> bool:
         """Whether to write no more until `Exchange.ready`."""
-
-    def take_body(self, exchange: Exchange, flowing: bool = True) -> None:
-        """Let the request's body flow to the exchange, or leave it where it is."""
 
     def take_held(self, exchange: Exchange) -> list[bytes]:
         """Let the request's body flow to the exchange from here on; what was held of it until now."""
@@ -42,20 +59,11 @@ class ClientSide(Protocol):
     def answers_last(self, head: http1.Head) -> bool:
         """Whether the connection is to close after the answer to this request."""
 
-    def begin_answer(self, exchange: Exchange) -> bool:
-        """The exchange's answer is about to be written: whether the connection is to close after it."""
-
     def hold_answer(self, exchange: Exchange, most: int) -> None:
         """Hold back what is written until the request's end, or until more than `most` of it came."""
 
     def write(self, data: bytes) -> None:
         """Write a part of the current exchange's answer."""
-
-    def finish(self, exchange: Exchange, keep_alive: bool = True) -> None:
-        """The exchange's answer is written; go on with the next request, or close."""
-
-    def abort(self, exchange: Exchange) -> None:
-        """Cut the answer short: what was written goes out, then the connection ends."""
 
     def cut(self, exchange: Exchange) -> None:
         """End the connection at once; what was not sent yet is lost."""
@@ -64,7 +72,7 @@ class ClientSide(Protocol):
         """The connection itself, for a protocol that is not HTTP, and what the client has said in it so far."""
 
 
-class Exchange:
+class AnyExchange:
     """One request and its answer. Subclasses say what happens; all of it runs on the loop."""
 
     __slots__ = (
@@ -80,7 +88,7 @@ class Exchange:
         "whole",
     )
 
-    def __init__(self, conn: ClientSide, head: http1.Head) -> None:
+    def __init__(self, conn: RequestSide, head: http1.Head) -> None:
         self.conn = conn
         self.head = head
         self.flowing = self.end_notified = self.body_done = False
@@ -120,15 +128,27 @@ class Exchange:
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
         """Answer all at once, and be over; `headers` are whole lines."""
-        last = self.conn.begin_answer(self)
-        self.conn.write(http1.whole_answer(self.head, status, body, headers, last))
-        self.conn.finish(self, not last)
+        raise NotImplementedError
 
     def full(self) -> None:
         """The client reads more slowly than we write: write no more until `ready`."""
 
     def ready(self) -> None:
         """Write again."""
+
+
+class Exchange(AnyExchange):
+    """One in HTTP/1."""
+
+    __slots__ = ()
+
+    conn: ClientSide
+
+    def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:
+        """In one write."""
+        last = self.conn.begin_answer(self)
+        self.conn.write(http1.whole_answer(self.head, status, body, headers, last))
+        self.conn.finish(self, not last)
 
 
 class KnownRequest(Protocol):

@@ -1,11 +1,14 @@
-"""Reads the head of an answer to a small request of a daemon's own: a probe's, or one to the freezer daemon.
+"""A small request of a daemon's own, over a stream: a probe, one to the freezer daemon, the head of a websocket.
 
-What is proxied goes another way, without streams: emu.daemon.http.client.
+What is proxied goes another way, without streams: emu.daemon.http.client. docs/decisions/0033 says why.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 
@@ -16,6 +19,19 @@ class ReplyHead:
     status: int
     fields: dict[str, str]
     """By name in lower case; of several with a name the first."""
+
+
+@asynccontextmanager
+async def connected(
+    host: str, port: int, *, tls: ssl.SSLContext | None = None, limit: int = 1 << 16
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection for one request. A head may have up to `limit` bytes. OSError."""
+    named = host if tls else None
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls, limit=limit, server_hostname=named)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
 
 
 async def read_head(reader: asyncio.StreamReader) -> ReplyHead:

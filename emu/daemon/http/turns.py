@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from emu.daemon.http import http1
 from emu.daemon.http.endings import NONE_QUEUED, Endings
-from emu.daemon.http.exchange import Exchange
+from emu.daemon.http.exchange import AnyExchange, Exchange
 from emu.daemon.http.overtaken import Rest
 from emu.daemon.http.registry import Registry
 from emu.daemon.http.states import ANSWERED, ANSWERING, BEGUN, DISCARDING, HOLDING, IDLE, LINGERING, READING
@@ -117,7 +117,7 @@ class Turns(Endings):
 
     # --- the exchange's side
 
-    def take_body(self, exchange: Exchange, flowing: bool = True) -> None:
+    def take_body(self, exchange: AnyExchange, flowing: bool = True) -> None:
         if exchange is not self.current or flowing == exchange.flowing:
             return
         exchange.flowing = flowing
@@ -148,7 +148,7 @@ class Turns(Endings):
     def answers_last(self, head: http1.Head) -> bool:
         return not head.keep_alive or self.server.stopping
 
-    def begin_answer(self, exchange: Exchange) -> bool:
+    def begin_answer(self, exchange: AnyExchange) -> bool:
         """Whether the connection is to close after the answer, which is about to be written.
 
         Unless the server is full duplex, the request is read to its end before (net/http, chunkWriter.writeHeader):
@@ -209,7 +209,7 @@ class Turns(Endings):
             self.state = ANSWERING
         self.transport.write(data)
 
-    def finish(self, exchange: Exchange, keep_alive: bool = True) -> None:
+    def finish(self, exchange: AnyExchange, keep_alive: bool = True) -> None:
         if exchange is not self.current:
             return
         if self.state is HOLDING:

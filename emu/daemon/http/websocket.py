@@ -13,6 +13,8 @@ import hashlib
 import os
 import time
 
+from emu.daemon.http.reply import read_head
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _FINAL = 0x80
@@ -134,12 +136,12 @@ class Conversation:
             key = base64.b64encode(os.urandom(16))
             upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             writer.write(self._head[:-2] + upgrade + b"Sec-WebSocket-Key: %b\r\n\r\n" % key)
-            answer = await reader.readuntil(b"\r\n\r\n")
+            answer = await read_head(reader)
             self.first_byte = time.monotonic()
-            self.status = int(answer.split(b" ", 2)[1])
+            self.status = answer.status
             if self.status != 101:
                 return
-            if accept_key(key) not in answer:
+            if answer.fields.get("sec-websocket-accept") != accept_key(key).decode():
                 raise ProtocolError("not the key that was asked for")
             await self._talk(reader, writer, messages, every_s, size)
         finally:

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 from emu.daemon.http import forward, http1
-from emu.daemon.http.exchange import ClientSide, Exchange
+from emu.daemon.http.exchange import AnyExchange, RequestSide
 from emu.daemon.http.goquote import quoted
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.proxy import Proxy
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _VERSIONS = ("1.0", "1.1", "2.0")
 
 
-class ProxiedExchange(Exchange):
+class ProxiedExchange(AnyExchange):
     """What the admission lets in and times out; subclasses send it to the app and write its answer."""
 
     __slots__ = (
@@ -38,7 +38,7 @@ class ProxiedExchange(Exchange):
         "way",
     )
 
-    def __init__(self, proxy: Proxy, conn: ClientSide, head: http1.Head) -> None:
+    def __init__(self, proxy: Proxy, conn: RequestSide, head: http1.Head) -> None:
         super().__init__(conn, head)
         self.begun_at = 0.0
         self.sent_at: float | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http.client import Asker, ClientConnection, KnownAnswer
-from emu.daemon.http.exchange import ClientSide
+from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.daemon.http.turns import DISCARD_BYTES
 from emu.daemon.http.upstream import DialError, broken_words
 from emu.daemon.queue_proxy import unhandled
@@ -26,7 +26,7 @@ CONTINUE_WAIT_S = 1.0
 """How long the app may take to say `100 Continue` before the body is sent anyway (net/http, DefaultTransport)."""
 
 
-class Http1Exchange(ProxiedExchange, Asker):
+class Http1Exchange(Exchange, ProxiedExchange, Asker):
     """One request in HTTP/1."""
 
     __slots__ = ("_app", "_continue_timer", "_switch", "_writer")

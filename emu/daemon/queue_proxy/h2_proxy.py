@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import cast
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.h2_frames import ErrorCodes
 from emu.daemon.http.sniff import content_type
 from emu.daemon.http.upstream import DialError
@@ -32,7 +30,7 @@ class ProxiedStream(ProxiedExchange):
     def __init__(
         self, proxy: Proxy, stream: ClientStream, head: http1.Head, known: KnownStream | None = None
     ) -> None:
-        super().__init__(proxy, cast(ClientSide, stream), head)
+        super().__init__(proxy, stream, head)
         self._stream = stream
         self._known = known
         """The request came before."""

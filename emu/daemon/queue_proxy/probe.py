@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from emu.daemon.http.reply import read_head
+from emu.daemon.http.reply import connected, read_head
 from emu.messages import KUBE_PROBE_AGENT
 
 RETRY_S = 0.05
@@ -117,9 +117,8 @@ class _Probe:
 
     async def _once(self) -> bool:
         if self._kind == "tcpSocket":
-            _, writer = await asyncio.open_connection(self._host, self._port)
-            writer.close()
-            return True
+            async with connected(self._host, self._port):
+                return True
         if self._kind == "grpc":
             return await self._grpc()
         if not self._http2_first:
@@ -163,15 +162,10 @@ class _Probe:
         lines.append(f"User-Agent: {_AGENT}")
         lines += sorted(f"{name}: {value}" for name, value in own if name.lower() != "host")
         lines += ["Accept-Encoding: gzip", "Connection: close", "", ""]
-        reader, writer = await asyncio.open_connection(
-            parts.hostname, port, ssl=tls, limit=MOST_HEAD_BYTES, server_hostname=parts.hostname if tls else None
-        )
-        try:
+        async with connected(parts.hostname or "", port, tls=tls, limit=MOST_HEAD_BYTES) as (reader, writer):
             writer.write("\r\n".join(lines).encode())
             head = await read_head(reader)
             return head.status, head.fields.get("location")
-        finally:
-            writer.close()
 
     # --- HTTP/2
 
@@ -199,22 +193,25 @@ class _Probe:
         from h2.connection import H2Connection
         from h2.exceptions import ProtocolError
 
-        reader, writer = await asyncio.open_connection(self._host, self._port)
         conn = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        authority = f"{self._host}:{self._port}".encode()
+        pseudo = [(b":method", method), (b":scheme", b"http"), (b":authority", authority), (b":path", path)]
+        conn.initiate_connection()
+        conn.send_headers(1, pseudo + headers, end_stream=not body)
+        if body:
+            conn.send_data(1, body, end_stream=True)
         status, answer = 0, b""
-        try:
-            conn.initiate_connection()
-            authority = f"{self._host}:{self._port}".encode()
-            pseudo = [(b":method", method), (b":scheme", b"http"), (b":authority", authority), (b":path", path)]
-            conn.send_headers(1, pseudo + headers, end_stream=not body)
-            if body:
-                conn.send_data(1, body, end_stream=True)
+        async with connected(self._host, self._port) as (reader, writer):
             while True:
                 writer.write(conn.data_to_send())
                 data = await reader.read(65536)
                 if not data:
                     raise EOFError
-                for event in conn.receive_data(data):
+                try:
+                    came = conn.receive_data(data)
+                except ProtocolError as wrong:
+                    raise ValueError(str(wrong)) from wrong
+                for event in came:
                     if isinstance(event, events.ResponseReceived):
                         status = next((int(v) for n, v in event.headers or () if n == b":status"), 0)
                     elif isinstance(event, events.DataReceived):
@@ -223,7 +220,3 @@ class _Probe:
                         return status, answer
                     elif isinstance(event, events.StreamReset | events.ConnectionTerminated):
                         raise EOFError
-        except ProtocolError as wrong:
-            raise ValueError(str(wrong)) from wrong
-        finally:
-            writer.close()
