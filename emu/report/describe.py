@@ -16,10 +16,10 @@ class State:
     """A container's state, with what kubectl shows below it."""
 
     state: Literal["Waiting", "Running", "Terminated", "Gone"]
-    """Gone is ours: there is no pod."""
+    """Gone is emu's: there is no pod."""
     reason: str | None = None
-    """Waiting: ContainerCreating, CrashLoopBackOff. Terminated: Completed, Error, OOMKilled, StartError. Gone:
-    ScaledToZero, ScaledDown.
+    """Waiting: ContainerCreating, PodInitializing, CrashLoopBackOff. Terminated: Completed, Error, OOMKilled,
+    StartError. Gone: ScaledToZero, ScaledDown.
     """
     exit_code: int | None = None
     started_s: float | None = None
@@ -49,11 +49,16 @@ def describe(study: Study, container: str) -> Described | None:
     restarts = len(instances) - 1
     if newest not in ended:
         last = _terminated(ended[-1]) if ended else None
-        return Described(_alive(newest), last, newest.ready, restarts)
+        return Described(_alive(study, newest), last, newest.ready, restarts)
     if _waits(study, newest):
         return Described(State("Waiting", "CrashLoopBackOff"), _terminated(newest), False, restarts)
     last = _terminated(ended[-2]) if len(ended) > 1 else None
-    return Described(_terminated(newest), last, False, restarts)
+    return Described(_terminated(newest), last, is_completed_init(newest), restarts)
+
+
+def is_completed_init(newest: Instance) -> bool:
+    """The kubelet calls an init container ready that has ended with 0, and no other container that has ended."""
+    return newest.role == "init" and newest.exit_code == 0
 
 
 def age_s(study: Study, container: str) -> float | None:
@@ -112,9 +117,10 @@ def _of_this_pod(instances: list[Instance]) -> list[Instance]:
     return instances[begin:]
 
 
-def _alive(entry: Instance) -> State:
+def _alive(study: Study, entry: Instance) -> State:
     if entry.started_s is None:
-        return State("Waiting", "ContainerCreating")
+        inits = any(one.pod == entry.pod and one.role != "container" for one in study.instances)
+        return State("Waiting", "PodInitializing" if inits else "ContainerCreating")
     return State("Running", started_s=entry.started_s)
 
 

@@ -1,6 +1,6 @@
 """A small request of a daemon's own, over a stream: a probe, one to the freezer daemon, the head of a websocket.
 
-What is proxied goes another way, without streams: emu.daemon.http.client. docs/decisions/0033 says why.
+What is proxied goes another way, without streams: emu.daemon.http.client. docs/decisions/0035 says why.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Any
 
 from emu.messages import SANDBOX
 from emu.record.events import EVICTED, SCALE_DOWN
-from emu.report.describe import age_s, describe, gone_as, still_there
+from emu.report.describe import age_s, describe, gone_as, is_completed_init, still_there
 from emu.report.entry import Entry
 from emu.report.page.areas import draw_marks
 from emu.report.page.canvas import safe
@@ -172,9 +172,10 @@ def _reason(entry: Instance) -> str | None:
 
 
 def _is_ready(newest: Instance) -> bool:
-    """It was so when the run ended it; one that is gone with its pod is not."""
-    alive = newest.exited_s is None or (newest.asked and gone_as(newest) is None)
-    return bool(newest.ready) and alive
+    """It was so when the run ended it; one that is gone with its pod is not. An init container that completed is."""
+    if gone_as(newest) is not None:
+        return False
+    return is_completed_init(newest) or (bool(newest.ready) and (newest.exited_s is None or newest.asked))
 
 
 def _why(stop: Stop) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
+from emu.report.topics.containers import container_figures
 from emu.study.study import Study, read_study
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun
@@ -58,6 +60,22 @@ def test_a_container_that_ended_with_its_pod(tmp_path: Path) -> None:
         ("Completed", 0),
         ("Error", 137),
     ]
+
+
+def test_an_init_container_is_ready_once_it_has_completed(tmp_path: Path) -> None:
+    """As the kubelet has it: ready with exit code 0, not while it runs and not after a failure. What waits behind it
+    says PodInitializing.
+    """
+    study = study_of("swap", tmp_path)
+    app = next(one for one in study.instances if one.container == "app")
+    for exit_code, ready in ((0, True), (3, False)):
+        study.instances = [replace(app, role="init", exit_code=exit_code, exited_s=2.0, asked=False, ready=None)]
+        known = describe(study, "app")
+        assert known is not None and (known.state.state, known.ready) == ("Terminated", ready)
+        assert container_figures(study, "app")["ready"] is ready
+    study.instances += [replace(app, container="next", started_s=None, exited_s=None, exit_code=None)]
+    waits = describe(study, "next")
+    assert waits is not None and waits.state == State("Waiting", "PodInitializing")
 
 
 def test_a_container_that_never_was(tmp_path: Path) -> None:
