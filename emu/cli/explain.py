@@ -124,7 +124,7 @@ def init(files: tuple[Path, ...]) -> None:
 
 def _is_scenario(path: Path) -> bool:
     from emu.files.yamlfile import read_text
-    from emu.scenario.manifests import is_scenario
+    from emu.scenario.manifests import kind_of
     from emu.scenario.reading import find_scenario
 
     name = str(path)
@@ -132,7 +132,7 @@ def _is_scenario(path: Path) -> bool:
         return False
     if not path.exists():
         return "/" not in name and path.suffix not in (".yaml", ".yml", ".json") and bool(find_scenario(name))
-    return path.is_file() and is_scenario(read_text(path))
+    return path.is_file() and kind_of(read_text(path)) == "scenario"
 
 
 def _explain_scenario(files: Sequence[Path], settings: Sequence[str], place: str, as_json: bool) -> None:

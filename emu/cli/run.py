@@ -25,7 +25,7 @@ from emu.run.interrupts import Interrupts
 from emu.run.machine import where
 from emu.run.screen import Screen
 from emu.runtime import images
-from emu.scenario.manifests import is_manifest
+from emu.scenario.manifests import kind_of
 from emu.scenario.reading import find_scenario, has_secrets, needs_docker, read_scenario, resolve, variants_of
 from emu.spec import ScenarioSpec
 from emu.spec.values import UNDESCRIBED
@@ -121,7 +121,7 @@ def record(out: Path, to_stderr: bool) -> None:
 def _load(scenario: str, settings: Sequence[str]) -> ScenarioSpec:
     """The scenario; of a manifest, the one that `emu init` prints."""
     path = find_scenario(scenario)
-    if not is_manifest(text := read_text(path)):
+    if kind_of(text := read_text(path)) != "manifest":
         return read_scenario(text, str(path), settings)
     from emu.manifests.documents import read_manifests
     from emu.manifests.starting import scenario_of

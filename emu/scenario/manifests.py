@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from emu.errors import EmuError
 
@@ -13,20 +14,19 @@ _KEYS = re.compile(r"(?m)^(question|pods?|load|node|expect)[ \t]*:")
 _MAKERS = (("serving.knative.dev/", "Knative"), ("serving.kserve.io/", "KServe"))
 
 
-def is_scenario(text: str) -> bool:
-    """Whether a text looks like a scenario, and not like a manifest."""
-    return _KEYS.search(text) is not None and (_KIND.search(text) is None or _SCENARIO.search(text) is not None)
-
-
-def is_manifest(text: str) -> bool:
-    """Whether a text is a manifest, one document or several."""
-    return bool(_VERSION.search(text) and _KIND.search(text) and not _SCENARIO.search(text))
+def kind_of(text: str) -> Literal["scenario", "manifest", ""]:
+    """What a text looks like: a scenario, a manifest of one document or several, or neither."""
+    if _SCENARIO.search(text):
+        return "scenario"
+    if _KIND.search(text):
+        return "manifest" if _VERSION.search(text) else ""
+    return "scenario" if _KEYS.search(text) else ""
 
 
 def refuse_manifest(text: str, source: str) -> None:
     """EmuError for a text that is a manifest."""
     version, kind = _VERSION.search(text), _KIND.search(text)
-    if version is None or kind is None or not is_manifest(text):
+    if version is None or kind is None or kind_of(text) != "manifest":
         return
     maker = next((maker for group, maker in _MAKERS if version[1].startswith(group)), "Kubernetes")
     raise EmuError(
