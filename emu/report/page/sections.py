@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from emu.report.page.figures import Figure
 from emu.report.page.html import Markup, element, facts, folded, join, section, size, table
 from emu.report.page.parts import topic_sections
-from emu.report.topics.kills import log_line
+from emu.report.topics.kernel_words import log_line
 from emu.report.topics.registry import on_page
 from emu.report.topics.topic import View
 from emu.study.model.study import Study

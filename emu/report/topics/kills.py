@@ -9,12 +9,12 @@ from emu.report.entry import Entry
 from emu.report.page.areas import draw_marks
 from emu.report.page.canvas import safe
 from emu.report.topics.containers import other_ends
+from emu.report.topics.kernel_words import kernel_words, oom_blocks
 from emu.report.topics.topic import (
     Cell,
     Column,
     Figures,
     Listing,
-    Log,
     MemoryPanel,
     Name,
     Note,
@@ -26,7 +26,6 @@ from emu.report.topics.topic import (
 )
 from emu.report.words import count, listed, of_limit
 from emu.study.model.kills import OomVerdict
-from emu.study.model.machine import KernelLine
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
 from emu.study.oom import DOCKER_FLAG, EXIT_CODE
@@ -349,9 +348,9 @@ def kill_parts(view: View) -> Iterator[Part]:
     numbers = ("at", "attempt", "pid", "in flight")
     columns = tuple(Column(head, number=head in numbers) for head in heads)
     yield Listing(columns, tuple(map(_row, kills)), place="page", whole=True)
-    blocks = _oom_blocks(view.each.kernel_lines)
+    blocks = oom_blocks(view.each.kernel_lines)
     for kill in kills:
-        yield from _kernel_words(kill, blocks, first=kill is kills[0])
+        yield from kernel_words(kill, blocks, first=kill is kills[0])
     for kill in kills:
         yield from _lines(kill)
 
@@ -403,42 +402,11 @@ def _whose(kill: OomVerdict) -> str | None:
     return Words(who if one.rss_bytes is None else f"{who}: {format_bytes(one.rss_bytes)}{twice}")
 
 
-def _kernel_words(kill: OomVerdict, blocks: list[list[KernelLine]], *, first: bool) -> Iterator[Log]:
-    """The kernel's own block about a kill, or the lines that are left of it."""
-    block = next((lines for lines in blocks if kill.pid is not None and _is_about(lines, kill.pid)), None)
-    lines = [log_line(line) for line in block] if block else list(kill.log)
-    if lines:
-        title = f"{kill.time_s:.3f} s, {kill.container}: the kernel's own words ({len(lines)} lines)"
-        yield Log(title, tuple(lines), opened=first)
-
-
 def _held(kill: OomVerdict) -> str | None:
     named = [("anon-rss", kill.anon_rss_bytes), ("file-rss", kill.file_rss_bytes)]
     named += [("shmem-rss", kill.shmem_rss_bytes or None), ("swap", kill.swap_bytes or None)]
     text = ", ".join(f"{name} {format_bytes(value)}" for name, value in named if value is not None)
     return Words(text) if text else None
-
-
-def _oom_blocks(lines: list[KernelLine]) -> list[list[KernelLine]]:
-    """OOM lines cut where someone invoked the killer."""
-    blocks: list[list[KernelLine]] = []
-    for line in lines:
-        if not line.oom:
-            continue
-        if not blocks or " invoked oom-killer:" in line.text:
-            blocks.append([])
-        blocks[-1].append(line)
-    return blocks
-
-
-def _is_about(lines: list[KernelLine], pid: int) -> bool:
-    return any(f"Killed process {pid} (" in line.text for line in lines)
-
-
-def log_line(line: KernelLine) -> str:
-    """A line of the kernel's log as `journalctl -o short-monotonic` has it, on the run's clock."""
-    body = line.text.replace("\\x0a", "\n").replace("\n", "\n" + " " * 15)
-    return f"[{line.t:12.6f}] {body}"
 
 
 def log(study: Study) -> Iterator[Entry]:
