@@ -63,7 +63,7 @@ def _by_workload(study: Study, requests: list[Request]) -> dict[str, list[Reques
     asked = {phase.name: phase.pod for phase in study.phases}
     alone = next(iter(found)) if len(found) == 1 else ""
     for request in requests:
-        load = workload(request.pod) if request.pod else asked.get(request.phase) or alone
+        load = workload(request.pod) if request.pod else request.revision or asked.get(request.phase) or alone
         found.setdefault(load if load in found else alone, []).append(request)
     return {load: mine for load, mine in found.items() if mine}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,22 @@ def test_tables_have_a_row_for_each_pod(tmp_path: Path) -> None:
     assert [row[1:4] for row in rows if row[2] in ("6", "30")] == [["greedy", "6", "1"], ["quiet", "30", "30"]]
     page = render_html(study, summary, library="plotly.js")
     assert page.count("pod greedy") >= 2 and ">pod<" not in page
+
+
+def test_requests_that_reached_no_pod_are_drawn_with_those_of_whom_they_asked(tmp_path: Path) -> None:
+    """By the revision that was drawn for them, else by their phase; never as if they were another pod's."""
+    run = fake_runs.neighbours(tmp_path / "run")
+    study = read_study(run)
+    assert study.requests is not None
+    first = study.requests[0]
+    kept = replace(first, pod="", reached="none", status=504, ports=(1, 2), revision="bystander")
+    study.requests = [kept if one is first else one for one in study.requests]
+    summary = summarize(study)
+    traces = run_figure(study, summary).data
+    dots = [trace for trace in traces if (trace.get("meta") or {}).get("kind") == "latency"]
+    drawn = {trace["yaxis"]: trace for trace in dots if "504" in "".join(trace["text"])}
+    [axis] = drawn
+    panels = run_figure(study, summary).layout["meta"]["panels"]
+    assert next(panel["label"] for panel in panels if panel["axis"] == axis).startswith(
+        "latency of requests to bystander"
+    )
