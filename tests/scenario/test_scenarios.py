@@ -28,9 +28,9 @@ PARTS = {
     1: ("freezer", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies"),
     2: ("app-oom", "app-swap", "cold-starts", "crash-loop", "page-cache-fits", "page-cache-reread", "sidecar"),
 }
-"""Two of five parts of about the same length, for as many sandboxes. The third has all others with Docker; those
-without take turns in the fourth and the fifth. Tests that ask the same run are in the same part, as it is run once
-for them.
+"""Two of six parts of about the same length, for as many sandboxes. The third has all others with Docker; those
+without take turns in the fourth, the fifth and the sixth. Tests that ask the same run are in the same part, as it is
+run once for them.
 """
 NAMES = [scenario.name for scenario in builtin_scenarios()]
 WITHOUT_DOCKER = [
@@ -45,7 +45,7 @@ def part_of(scenario: str) -> pytest.MarkDecorator:
     """The part of the tests that the scenario is played in."""
     number = next((number for number, scenarios in PARTS.items() if scenario in scenarios), 3)
     if scenario in WITHOUT_DOCKER:
-        number = 4 + WITHOUT_DOCKER.index(scenario) % 2
+        number = 4 + WITHOUT_DOCKER.index(scenario) % 3
     return pytest.mark.part(name=f"scenarios-{number}")
 
 
