@@ -100,6 +100,7 @@ def test_memory_high_is_named(emu_run: EmuRun) -> None:
     assert done.summary["oom_kills"] == []
 
 
+@part_of("victim-order")
 def test_they_die_in_the_order_that_explain_gives(emu_run: EmuRun) -> None:
     """victim-order: with the whole container as with one process, the kernel's log names the victims in the order of
     the oom_score_adj that `emu explain` prints beforehand, and nobody met a limit of its own.
@@ -117,6 +118,7 @@ def test_they_die_in_the_order_that_explain_gives(emu_run: EmuRun) -> None:
     assert [kill["child"] for kill in done.summary["variants"]["process"]["oom_kills"]][:2] == [True, True]
 
 
+@part_of("eviction")
 def test_an_evicted_pod_s_status_and_events_are_in_the_kubelet_s_words(emu_run: EmuRun) -> None:
     """eviction: the pod furthest above its request is chosen, of those that are above it; its figure is its working
     set; it has 1 s to end; its STATUS is Evicted while it runs, then how it ended; it is not started again.
@@ -160,6 +162,7 @@ def _working_set(sample: Sample, pod: str) -> int | None:
     return None
 
 
+@part_of("protection")
 def test_what_was_reclaimed_is_the_kernel_s_count(emu_run: EmuRun) -> None:
     """protection: what was taken from each container is pgsteal of its memory.stat, to the page, and what was scanned
     for it pgscan.
@@ -174,6 +177,7 @@ def test_what_was_reclaimed_is_the_kernel_s_count(emu_run: EmuRun) -> None:
             assert [one["reclaimed_bytes"], one["scanned_bytes"]] == [pages * PAGE for pages in counted]
 
 
+@part_of("resize")
 def test_a_resize_is_written_or_refused_as_a_whole(emu_run: EmuRun) -> None:
     """resize: memory.max of the container and of the pod is what was carried out, and nothing that was refused; the
     refusal names the limit and what the pod used, page cache included.
@@ -199,6 +203,7 @@ def test_a_resize_is_written_or_refused_as_a_whole(emu_run: EmuRun) -> None:
     assert outcomes == ["ResizeError", "ResizeError", "ResizeCompleted", "ResizeCompleted", "ResizeCompleted"]
 
 
+@part_of("shm-and-tmpfs")
 def test_what_a_container_left_in_memory_is_the_pod_s(emu_run: EmuRun) -> None:
     """shm-and-tmpfs: the file is in shmem of the container that wrote it, then in the pod's alone."""
     done = emu_run("shm-and-tmpfs")
