@@ -69,7 +69,9 @@ class ResourceMetricSpec(Model):
     """cpu or memory, as metrics-server measures it, summed over the containers of a pod."""
 
     name: Resource
+    """Which of the two."""
     target: MetricTargetSpec
+    """What each pod should have of it."""
 
 
 class ContainerResourceMetricSpec(ResourceMetricSpec):
@@ -120,9 +122,11 @@ class ScalingPolicySpec(Model):
     """No more change than this in a period."""
 
     type: Literal["Pods", "Percent"]
+    """What `value` counts."""
     value: Annotated[Whole, Field(ge=1)]
     """So many pods, or percent of those at the start of the period."""
     period_seconds: Annotated[Whole, Field(ge=1, le=1800)]
+    """The period: what changed in it counts against `value`."""
 
 
 class ScalingRulesSpec(Model):
