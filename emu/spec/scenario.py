@@ -15,15 +15,15 @@ from pydantic import (
 
 from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
-from emu.policy.starts import FROZEN, WARM_SWAP
-from emu.spec import fitting, resizing
+from emu.spec import files, fitting, resizing
 from emu.spec import services as of_services
-from emu.spec.container import ContainerSpec, InitContainerSpec
+from emu.spec import starts as of_starts
+from emu.spec.container import ContainerSpec
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.node import NodeSpec, RecorderSpec, SandboxSpec
 from emu.spec.pod import PodSpec
 from emu.spec.pods import NamedPodSpec
-from emu.spec.request import RequestModel, WorkSpec
+from emu.spec.request import RequestModel
 from emu.spec.services import RevisionPlan, ServicePlan, ServiceSpec
 from emu.spec.starts import StartsSpec
 from emu.spec.values import (
@@ -35,7 +35,7 @@ from emu.spec.values import (
     distinct,
     number,
 )
-from emu.spec.volumes import located
+from emu.spec.volumes import Place
 from emu.units import format_seconds
 
 _EXPECT = {
@@ -109,55 +109,8 @@ class ScenarioSpec(Model):
     def _starts_have_what_they_need(self) -> Self:
         if self.starts is None or self.pods or self.services:
             return self
-        if self.load.phases:
-            raise SpecError(
-                "a scenario has either `starts` or `load`, not both",
-                why="a start is measured on a pod that gets no other request",
-                fix="remove one of them",
-                at=("load", "phases"),
-            )
-        if self.pod.autoscaling is not None:
-            raise SpecError(
-                "a scenario has either `starts` or `pod.autoscaling`, not both",
-                why="`starts` creates and removes the pod at its own times",
-                fix="remove one of them",
-                at=("pod", "autoscaling"),
-            )
-        for key, used in (("initContainers", self.pod.init_containers), ("volumes", self.pod.volumes)):
-            if used:
-                raise SpecError(
-                    f"`starts` measures pods without `{key}`",
-                    why="its stages are those of queue-proxy and the app alone, over one volume",
-                    fix=f"remove `{key}`, or measure the start of a single pod: `pod.startup_s` of a run with `load`",
-                    at=("pod", key),
-                )
-        for temperature in (one for one in self.starts.temperatures if one in FROZEN):
-            self._can_be_frozen(temperature)
+        of_starts.check(self.starts, self.pod, self.load.phases, may_swap=self.may_swap(self.pod.app))
         return self
-
-    def _can_be_frozen(self, temperature: str) -> None:
-        freezer = self.pod.freezer
-        if freezer is None or freezer.mode != "own":
-            raise SpecError(
-                f"the pod cannot become {temperature}",
-                why="only a freezer in mode `own` freezes a pod, and this pod has none",
-                fix="add `pod.freezer: {}`, or leave the temperature out",
-                at=("starts", "temperatures"),
-            )
-        if freezer.reclaim:
-            raise SpecError(
-                "`freezer.reclaim` conflicts with `starts`, which reclaims at its own times",
-                why="warm-memory and warm-swap would be indistinguishable",
-                fix="remove `reclaim`",
-                at=("pod", "freezer", "reclaim"),
-            )
-        if temperature == WARM_SWAP and not self.may_swap(self.pod.app):
-            raise SpecError(
-                "the app may not use swap, so it can never be warm-swap",
-                why="memory.swap.max is 0 by default",
-                fix="add `pod.app.memory: {swapMax: max}`, or leave the temperature out",
-                at=("starts", "temperatures"),
-            )
 
     def may_swap(self, container: ContainerSpec) -> bool:
         """Whether a container may use swap, as far as the scenario alone says; by LimitedSwap it depends on more."""
@@ -294,24 +247,7 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _files_are_some_pod_s(self) -> Self:
-        for index, one in enumerate(self.pods):
-            if one.files_of is None:
-                continue
-            holder = next((pod for pod in self.pods if pod.name == one.files_of), None)
-            why = None
-            if holder is None:
-                why = f"there is no pod of that name; the pods are: {', '.join(pod.name for pod in self.pods)}"
-            elif not holder.own_files:
-                why = f"{holder.name} has no files of its own"
-            elif one.own_files:
-                why = f"{one.name} has files of its own, and the two share one volume"
-            if why is not None:
-                raise SpecError(
-                    f"{one.name} cannot use the files of {one.files_of!r}",
-                    why=why,
-                    fix="name a pod with `files`, and give this one none",
-                    at=("pods", index, "filesOf"),
-                )
+        files.check_holders(self.pods)
         return self
 
     @model_validator(mode="after")
@@ -376,50 +312,12 @@ class ScenarioSpec(Model):
 
     @model_validator(mode="after")
     def _files_are_made(self) -> Self:
-        if self.pods or self.services or self.pod.app.image is not None:
-            return self
-        made = [entry.name for entry in self.pod.app.files]
-        mounts = self.pod.app.volume_mounts
-        asked: list[tuple[tuple[str | int, ...], RequestModel]]
-        asked = [(("load", "phases", index), phase.request) for index, phase in enumerate(self.load.phases)]
-        asked += [] if self.starts is None else [(("starts",), self.starts.request)]
-        work = [request.do or WorkSpec() for _, request in asked]
-        made += [do.write_file for do in work if do.write_file is not None]
-        for (at, _), do in zip(asked, work, strict=True):
-            for name, path in (("readFile", do.read_file), ("writeFile", do.write_file)):
-                if path is not None and path.startswith("/") and located(path, mounts) is None:
-                    raise SpecError(
-                        f"the app has no volume at {path}",
-                        why=f"it mounts: {', '.join(one.mount_path for one in mounts) or 'none'}",
-                        fix="mount one there (pod.app.volumeMounts), or give a path in one that it mounts",
-                        at=(*at, "request", "do", name),
-                    )
-            if do.read_file is not None and do.read_file not in made and not _may_be_there(self.pod, do.read_file):
-                raise SpecError(
-                    f"no phase or key creates the file {do.read_file!r}",
-                    why=f"the existing files are: {', '.join(made) or 'none'}",
-                    fix=f"add it to pod.app.files: {{name: {do.read_file}, size: …}}",
-                    at=(*at, "request", "do", "readFile"),
-                )
+        if not self.pods and not self.services:
+            asked: list[tuple[Place, RequestModel]]
+            asked = [(("load", "phases", index), phase.request) for index, phase in enumerate(self.load.phases)]
+            asked += [] if self.starts is None else [(("starts",), self.starts.request)]
+            files.check(self.pod, asked)
         return self
-
-
-def _may_be_there(pod: PodSpec, path: str) -> bool:
-    """Whether another container than the app makes this file in a volume, or might; emu's stand-ins say what they
-    write.
-    """
-    place = located(path, pod.app.volume_mounts)
-    if place is None:
-        return False
-    for one in pod.containers.values():
-        if place[0] not in (mount.name for mount in one.volume_mounts) or one is pod.app:
-            continue
-        if one.image is not None or one.command is not None:
-            return True
-        do = one.do if isinstance(one, InitContainerSpec) else None
-        if do is not None and do.write_file is not None and located(do.write_file, one.volume_mounts) == place:
-            return True
-    return False
 
 
 def _expected(value: Any) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from emu.policy.starts import TEMPERATURES, Temperature
+from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
+from emu.spec.load import PhaseModel
+from emu.spec.pod import PodSpec
 from emu.spec.request import RequestModel
 from emu.spec.values import Model, SpecError, Whole
 
@@ -35,3 +38,57 @@ class StartsSpec(Model):
                 at=("request", "websocket"),
             )
         return self
+
+
+def check(starts: StartsSpec, pod: PodSpec, phases: Sequence[PhaseModel], *, may_swap: bool) -> None:
+    """SpecError where the scenario's pod or its load conflicts with `starts`. `may_swap`: the app may use swap."""
+    if phases:
+        raise SpecError(
+            "a scenario has either `starts` or `load`, not both",
+            why="a start is measured on a pod that gets no other request",
+            fix="remove one of them",
+            at=("load", "phases"),
+        )
+    if pod.autoscaling is not None:
+        raise SpecError(
+            "a scenario has either `starts` or `pod.autoscaling`, not both",
+            why="`starts` creates and removes the pod at its own times",
+            fix="remove one of them",
+            at=("pod", "autoscaling"),
+        )
+    for key, used in (("initContainers", pod.init_containers), ("volumes", pod.volumes)):
+        if used:
+            raise SpecError(
+                f"`starts` measures pods without `{key}`",
+                why="its stages are those of queue-proxy and the app alone, over one volume",
+                fix=f"remove `{key}`, or measure the start of a single pod: `pod.startup_s` of a run with `load`",
+                at=("pod", key),
+            )
+    for temperature in (one for one in starts.temperatures if one in FROZEN):
+        _check_frozen(temperature, pod, may_swap=may_swap)
+
+
+def _check_frozen(temperature: Temperature, pod: PodSpec, *, may_swap: bool) -> None:
+    """SpecError where the pod cannot be frozen as this temperature needs it."""
+    freezer = pod.freezer
+    if freezer is None or freezer.mode != "own":
+        raise SpecError(
+            f"the pod cannot become {temperature}",
+            why="only a freezer in mode `own` freezes a pod, and this pod has none",
+            fix="add `pod.freezer: {}`, or leave the temperature out",
+            at=("starts", "temperatures"),
+        )
+    if freezer.reclaim:
+        raise SpecError(
+            "`freezer.reclaim` conflicts with `starts`, which reclaims at its own times",
+            why="warm-memory and warm-swap would be indistinguishable",
+            fix="remove `reclaim`",
+            at=("pod", "freezer", "reclaim"),
+        )
+    if temperature == WARM_SWAP and not may_swap:
+        raise SpecError(
+            "the app may not use swap, so it can never be warm-swap",
+            why="memory.swap.max is 0 by default",
+            fix="add `pod.app.memory: {swapMax: max}`, or leave the temperature out",
+            at=("starts", "temperatures"),
+        )
