@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from emu.messages import APP, Split, host_of
+from emu.loadplan import Split
+from emu.messages import APP, host_of
 from emu.record.events import EventLog
 from emu.scenario.load_plan import Entrance
 from emu.serving.revision import Revision

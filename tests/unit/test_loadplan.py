@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from emu.messages import LoadPlan, Until, Work
+from emu.loadplan import LoadPlan, Until
+from emu.messages import Work
 from emu.scenario.load_plan import load_plan
 from emu.spec import LoadModel
 

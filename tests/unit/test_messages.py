@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.messages import LoadPlan, Phase, RequestDone, RequestSent, RequestSpec, Work, to_line
+from emu.loadplan import LoadPlan, Phase, RequestSpec
+from emu.messages import RequestDone, RequestSent, Work, to_line
 
 NATURALS = st.integers(0, 2**46)
 TIMES = st.floats(0, 1e6, allow_nan=False)

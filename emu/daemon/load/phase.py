@@ -10,7 +10,8 @@ from itertools import takewhile
 from typing import Any, Protocol
 
 from emu.daemon.load.sender import Choice, Request, SlowSenders, content_of, request_head
-from emu.messages import LoadPlan, Phase, RequestError
+from emu.loadplan import LoadPlan, Phase
+from emu.messages import RequestError
 from emu.policy.arrivals import due_times
 from emu.policy.timeouts import Deadlines
 from emu.policy.until import requests_met

@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 from emu.daemon.http import http1
 from emu.daemon.http.client import Asker, BadAnswerError, ClientConnection, EarlyEndError, connect
-from emu.messages import Phase, RequestError, RequestSpec, WebSocketSpec
+from emu.loadplan import Phase, RequestSpec, WebSocketSpec
+from emu.messages import RequestError
 
 BODY_BLOCK = 64 * 1024
 SLOW_TICK_S = 0.05

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.messages import Phase, RequestSpec
+from emu.loadplan import Phase, RequestSpec
 from emu.policy.arrivals import due_times
 
 
