@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from emu.daemon.load.sender import Connections, Place
+from emu.daemon.load.connections import Connections, Place
 from emu.loadplan import Split
 from emu.policy.routing import draw
 

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from emu.daemon import loop as runtime
+from emu.daemon.load.connections import Choice, Connections, Place
 from emu.daemon.load.ingress import Ingress
 from emu.daemon.load.phase import PhaseRun
 from emu.daemon.load.records import Records
-from emu.daemon.load.sender import Choice, Connections, Place, Request, SlowSenders
+from emu.daemon.load.sender import Request, SlowSenders
 from emu.errors import EXIT_NOT_RECORDED
 from emu.loadplan import LoadPlan, Phase, Route, Split
 from emu.messages import QUEUE_PROXY, RequestError

@@ -9,7 +9,8 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Any, Protocol
 
-from emu.daemon.load.sender import Choice, Request, SlowSenders, content_of, request_head
+from emu.daemon.load.connections import Choice
+from emu.daemon.load.sender import Request, SlowSenders, content_of, request_head
 from emu.loadplan import LoadPlan, Phase
 from emu.messages import RequestError
 from emu.policy.arrivals import due_times
