@@ -17,17 +17,17 @@ from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.probes import Probes
 from emu.kubelet.status import Status
 from emu.kubelet.template import PodTemplate
+from emu.kubelet.termination import Termination
 from emu.messages import Endpoint
 from emu.policy import lifecycle
 from emu.policy.kubelet.actuation import Write
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
 from emu.policy.scheduling import Verdict
-from emu.record.events import EVICTED, ContainerExited, ContainerStopping, EventLog, KubeletEvent, Note, now
+from emu.record.events import ContainerExited, EventLog, KubeletEvent, Note, now
 from emu.runtime.api import EngineGone, Runtime
 
 _SIGKILLED = 137
-_STOP_MARGIN_S = 30.0
 
 
 class PodWorker:
@@ -55,18 +55,14 @@ class PodWorker:
         self._status = Status(pod, log, on_event)
         self._containers = Containers(pod, engine, log)
         self._probes = Probes(self._containers, put, hold_frozen=hold_frozen)
-        self._end = Ending(self._containers, engine, log, put)
+        self._ending = Ending(self._containers, engine, log, put)
+        self._termination = Termination(pod, log, self._status, self._probes, self._ending, lambda: self.running)
         self.instances: dict[str, Instance] = {}
         """The instance of each container that runs or ran last."""
         self._killed_for: dict[str, Kind] = {}
         self._bind = bind
-        self._ending = self._terminating = self._done = False
-        self.evicted = False
-        """The kubelet has ended it for the node's sake."""
         self.resizes = 0
         """Resizes of it that were carried out or refused."""
-        self.stop_by = 0.0
-        """When its containers should have ended, once they are to."""
         self.blind = False
         """The engine is gone: of the containers nothing more is heard, and nothing can be asked of them."""
 
@@ -103,7 +99,7 @@ class PodWorker:
     @property
     def view(self) -> PodView:
         """The pod as kubectl would show it."""
-        return self._status.view(terminating=self._terminating)
+        return self._status.view(terminating=self._termination.deleted)
 
     @property
     def entrance(self) -> tuple[str, int]:
@@ -154,11 +150,21 @@ class PodWorker:
             if state.phase == "running" and name in self.instances
         ]
 
+    @property
+    def evicted(self) -> bool:
+        """The kubelet has ended it for the node's sake."""
+        return self._termination.evicted
+
+    @property
+    def stop_by(self) -> float:
+        """When its containers should have ended, once they are to."""
+        return self._termination.stop_by
+
     # What there is to do
 
     def schedule(self) -> bool:
         """Look for room on the node, where that is due; whether it has some."""
-        if self._bind is None or self._ending:
+        if self._bind is None or self._termination.begun:
             return self._bind is None
         verdict = self._bind()
         if verdict is None:
@@ -190,9 +196,8 @@ class PodWorker:
         if not self.has_node:
             return
         self._probes.ask_due()
-        if not self._ending:
-            self._end_sidecars()
-        if not self._ending and not self._done:
+        self._termination.end_sidecars()
+        if not self._termination.asked:
             self._start_due()
             self._start_next()
         self._record_view()
@@ -213,19 +218,9 @@ class PodWorker:
         SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
         there is no grace period unless one was asked for: the pod is no longer needed.
         """
-        if self._ending or self.blind:
+        if self._termination.begun or self.blind:
             return
-        self._ending, self._terminating = True, hooks
-        template = self._pod.template
-        last_grace_s = 0 if self._end.hurried else template.last_grace_s
-        grace_s = template.grace_s if hooks else last_grace_s
-        self.stop_by = now() + grace_s + _STOP_MARGIN_S
-        if hooks:
-            self._end.hold_hooks(
-                {one.id for one in self.running if template.container(one.container).signalled_at_once}
-            )
-        self._probes.end(hooks=hooks)
-        self._stop_all(grace_s, why if hooks else "run", said=hooks)
+        self._termination.begin(hooks=hooks, why=why)
         if not self.has_node:
             self._record_view()  # it is gone at once
 
@@ -239,48 +234,18 @@ class PodWorker:
 
     def evict(self, message: str, grace_s: int) -> None:
         """End it for the node's sake; it stays as it is then, and is not started again."""
-        if self._ending or self.blind:
+        if self._termination.begun or self.blind:
             return
-        self._ending = self.evicted = True
-        self.stop_by = now() + grace_s + _STOP_MARGIN_S
-        self._status.evicted(message, grace_s)
-        self._probes.end(hooks=True)
-        self._stop_all(grace_s, EVICTED)
+        self._termination.evict(message, grace_s)
         self._record_view()
 
     def hurry(self) -> None:
         """The run was interrupted: hooks and grace periods are waited for no longer, those under way among them."""
-        self._end.hurry()
-        if self._ending:
-            self.stop_by = now() + _STOP_MARGIN_S
-            self._stop_all(0, "run", said=False)
+        self._termination.hurry()
 
     def join(self) -> None:
         """Wait for the threads that end containers."""
-        self._end.join()
-
-    def _stop_all(self, grace_s: float, why: str, *, said: bool = True) -> None:
-        """With `said`, an event of the kubelet says it of each."""
-        for instance in self.running:
-            if said:
-                self._status.record_stopping(instance.container)
-            self._stop(instance, grace_s, why)
-
-    def _stop(self, instance: Instance, grace_s: float, why: str) -> None:
-        name = instance.container
-        self._log.append(
-            ContainerStopping(t=now(), container=name, attempt=instance.attempt, why=why, grace_s=grace_s)
-        )
-        hook = self._pod.template.container(name).pre_stop if why != "run" and grace_s > 0 else None
-        least = self._terminating or grace_s > 0
-        self._end.stop(instance, grace_s, hook, least=least, after=self._before_its_end(instance))
-
-    def _before_its_end(self, instance: Instance) -> list[str]:
-        """The ids of what ends before a sidecar when the pod does."""
-        if not (self._ending or self._done):
-            return []
-        later = lifecycle.end_before(instance.container, self.states)
-        return [one.id for one in self.running if one.container in later]
+        self._ending.join()
 
     # Starting and ending
 
@@ -314,19 +279,12 @@ class PodWorker:
             for name in due:
                 self._start(name)
 
-    def _end_sidecars(self) -> None:
-        """End the sidecars of a pod whose containers have ended for good, in order."""
-        if self._done or not lifecycle.is_done(self.states.values()):
-            return
-        self._done = True
-        self._stop_all(self._pod.template.grace_s, "pod")
-
     def _on_engine(self, fact: EngineActed) -> None:
         if fact.action in ("kill", "die"):
-            self._end.signalled(fact.container_id)
+            self._ending.signalled(fact.container_id)
         if fact.action == "die":
-            self._end.ended(fact.container_id)
-        if fact.action == "kill" and not self._ending and self._pod.is_its_sandbox(fact.container_id):
+            self._ending.ended(fact.container_id)
+        if fact.action == "kill" and not self._termination.begun and self._pod.is_its_sandbox(fact.container_id):
             raise EngineGone("it stopped the pod's pause container, as it does when it shuts down")
         if fact.action != "die":
             return
@@ -337,14 +295,14 @@ class PodWorker:
     def _ended(self, instance: Instance, *, could_not_start: bool = False) -> None:
         name = instance.container
         self._probes.forget(name)
-        asked, killed_for = self._ending or self._done, self._killed_for.pop(name, None)
+        asked, killed_for = self._termination.asked, self._killed_for.pop(name, None)
         event = _exit_of(instance, self._engine.state(instance.id), asked=asked, killed_for=killed_for)
         oom = event.docker_oom_killed is True or self._containers.counted_a_kill(instance)
         killed = event.exit_code == _SIGKILLED and killed_for is None
         oom = oom or (killed and self._containers.pod_counted_a_kill())
         self._status.exited(event, oom=oom, could_not_start=could_not_start)
         self._record_view()
-        if not self._ending or self.evicted:
+        if not self._termination.begun or self.evicted:
             self._on_exit(instance, self.states[name])
 
     # Probes
@@ -361,14 +319,14 @@ class PodWorker:
             self._status.record_doomed(name, doomed)
             self._killed_for[name] = doomed
             grace_s = self._pod.template.grace_s if probe.grace_s is None else probe.grace_s
-            self._stop(fact.instance, grace_s, doomed)
+            self._termination.stop(fact.instance, grace_s, doomed)
 
     def _record_readiness(self, name: str) -> None:
         self._status.probed(name, started=self._probes.started(name), ready=self._probes.ready(name))
 
     def _record_view(self) -> None:
-        if self._terminating or self.evicted or not self._ending:
-            self._status.record_view(terminating=self._terminating)
+        if self._termination.deleted or self.evicted or not self._termination.begun:
+            self._status.record_view(terminating=self._termination.deleted)
 
 
 def _exit_of(
