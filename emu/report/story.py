@@ -10,7 +10,7 @@ from typing import Any
 
 from emu.report.topics.containers import ended, exits, forced, stop_words
 from emu.report.topics.held_back import hindered
-from emu.report.topics.kills import kill_headline
+from emu.report.topics.kill_headline import kill_headline
 from emu.report.topics.latency import BROUGHT
 from emu.report.topics.machine import machine_headline
 from emu.report.topics.page_cache import PAGE_CACHE

@@ -5,7 +5,7 @@ full.
 from __future__ import annotations
 
 from emu.record.samples import NODE as NODE_OWNER
-from emu.report.topics.kills import victim_words
+from emu.report.topics.kill_headline import victim_words
 from emu.report.topics.memory import PEAKS
 from emu.report.topics.topic import Column, Figures, Listing, Topic, of_pod
 from emu.report.words import labelled, listed

@@ -1,0 +1,139 @@
+"""OOM kills in the headline: who died, when, at whose limit, and how the others stood."""
+
+from __future__ import annotations
+
+from emu.report.words import of_limit
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Happening, Study
+from emu.study.model.timeline import Timeline
+from emu.units import format_bytes, format_seconds, often
+
+WORTH_A_WORD = 0.02
+"""Where at least this share of the requests in flight had not been accepted, that is said."""
+FULL = 0.95
+"""From this share of its limit on, a container that was not killed filled it: reclaim leaves some pages free."""
+SWAPPED = 0.1
+"""From this share of its limit on in swap, it lived because of swap."""
+_PROBES = ("liveness", "readiness", "startup")
+
+
+def kill_headline(study: Study) -> str:
+    """The first kill: who, when, why, and how the others stood."""
+    first = study.kills[0]
+    mine = study.kills_of(first.container)
+    who = victim_words(first)
+    when = (
+        f"{format_seconds(first.after_first_request_s)} after the first request"
+        if first.after_first_request_s is not None
+        else f"{format_seconds(first.time_s)} into the run"
+    )
+    times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
+    still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
+    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}"
+    if first.in_flight:
+        waited = "request was" if first.in_flight == 1 else "requests were"
+        text += f" while {first.in_flight:,} {waited} waiting for an answer"
+        if (first.in_backlog or 0) >= WORTH_A_WORD * first.in_flight:
+            text += f", {first.in_backlog:,} of them not accepted yet"
+    text += "; the container lived on" if first.child else ""
+    others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
+    text += "".join(f"; {kill.container} was OOM-killed too{_full_swap(kill)}" for kill in others)
+    mentioned = {kill.container for kill in others} | {first.container}
+    return text + "".join(f"; {held}" for held in _others_held(study, first, mentioned))
+
+
+def victim_words(kill: OomVerdict) -> str:
+    """`app`, `a child process of app`, `the readiness probe's command in app`."""
+    if not kill.child:
+        return kill.container
+    command = emus_command(kill.victim_is)
+    return f"{command} in {kill.container}" if command else f"a child process of {kill.container}"
+
+
+def emus_command(kind: str | None) -> str:
+    """What emu itself ran in the container; nothing for its own processes."""
+    return {"preStop": "the preStop hook's command"}.get(
+        kind or "", f"the {kind} probe's command" if kind in _PROBES else ""
+    )
+
+
+def _cause(study: Study, kill: OomVerdict) -> str:
+    limit = "" if kill.limit_bytes is None else f" of {format_bytes(kill.limit_bytes)}"
+    if kill.level == "host":
+        text = "the machine itself had no memory left"
+        return f"{text}, and its swap was full" if kill.swap_left == "machine-full" else text
+    resized = [one.detail["memory_max"] for one in _resizes(study, kill)][-1:]
+    limit += ", set by a resize," if limit and resized == [kill.limit_bytes] else ""
+    text = {
+        "container": f"its own limit{limit} was reached",
+        "pod": f"the pod's limit{limit}{_same(study, kill)} was reached",
+    }.get(kill.level, f"all pods together reached the node's limit{limit}")
+    text += _full_swap(kill)
+    if kill.swap_left == "machine-full":
+        text += ", with the machine's swap full"
+    whose = emus_command(kill.culprit.kind if kill.culprit else None)
+    return f"{text} by {whose}" if whose and not kill.child else text
+
+
+def _resizes(study: Study, kill: OomVerdict) -> list[Happening]:
+    """The resizes of its container that had begun by then."""
+    mine = (kill.pod, kill.container.rpartition("/")[2])
+    return [
+        one
+        for one in study.resizes
+        if (one.pod, one.subject.rpartition("/")[2]) == mine
+        and one.t <= kill.time_s
+        and one.detail["outcome"] in ("started", "completed")
+    ]
+
+
+def while_resized(study: Study, kill: OomVerdict) -> bool:
+    """Whether a resize was under way."""
+    return [one.detail["outcome"] for one in _resizes(study, kill)][-1:] == ["started"]
+
+
+def _same(study: Study, kill: OomVerdict) -> str:
+    """Of a pod whose only limited container has the same limit: the pod's is reached first, as pause counts too."""
+    own = next((one.memory_max for one in study.instances if one.owner == kill.owner), None)
+    return f", which {kill.container} has too," if own is not None and own == kill.limit_bytes else ""
+
+
+def _full_swap(kill: OomVerdict) -> str:
+    """That its own swap limit was used up, where it was."""
+    if kill.swap_left != "limit" or kill.swap_limit_bytes is None:
+        return ""
+    return f", with its swap limit (memory.swap.max) of {format_bytes(kill.swap_limit_bytes)} used up"
+
+
+def _others_held(study: Study, kill: OomVerdict, mentioned: set[str]) -> list[str]:
+    """What the other containers used at the time of a kill; of one that filled its limit later and lived, that."""
+    found = []
+    for line in sorted(study.timelines.values(), key=lambda line: line.owner.pod != kill.pod):
+        if line.label in mentioned or line.label not in study.containers:
+            continue
+        before = [(t, used) for t, used in zip(line.t, line.memory_current, strict=True) if used is not None]
+        before = [(t, used) for t, used in before if t <= kill.time_s]
+        gone = line.t and line.t[-1] < kill.time_s - 1.0
+        if before and not gone:
+            limit = next((one.memory_max for one in study.instances if one.owner == line.owner), None)
+            found.append(_lived(line, kill, limit) or f"{line.label} used {of_limit(before[-1][1], limit)}")
+            mentioned = {*mentioned, line.label}
+    return found
+
+
+def _lived(line: Timeline, kill: OomVerdict, limit: int | None) -> str | None:
+    """Of a container that was not killed: that it filled its own limit after the kill, and swap took the rest."""
+    after = [n for n, t in enumerate(line.t) if t > kill.time_s]
+    most = max((line.memory_current[n] or 0 for n in after), default=0)
+    swapped = max((line.swap[n] or 0 for n in after), default=0)
+    if limit is None or most < FULL * limit or swapped < SWAPPED * limit:
+        return None
+    return (
+        f"{line.label} filled its limit of {format_bytes(limit)} later and was not OOM-killed, "
+        f"with up to {format_bytes(swapped)} in swap"
+    )
+
+
+def first_of_each(kills: list[OomVerdict]) -> list[OomVerdict]:
+    """The first kill of each container."""
+    return list({kill.container: kill for kill in reversed(kills)}.values())[::-1]
