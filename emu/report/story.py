@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.report.topics.containers import ended, exits, forced, stop_words
+from emu.report.topics.ends import ended, exits, forced, stop_words
 from emu.report.topics.held_back import hindered
 from emu.report.topics.kill_headline import kill_headline
 from emu.report.topics.latency import BROUGHT

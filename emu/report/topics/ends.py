@@ -1,0 +1,164 @@
+"""How containers ended, in words: by themselves, by a signal, for a failed probe or with their pod; and restarts."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from emu.messages import SANDBOX
+from emu.report.words import listed
+from emu.study.model.instances import Instance, Stop
+from emu.study.model.study import Study
+from emu.study.oom_pieces import KILLED
+from emu.units import format_bytes, format_seconds, often
+
+SHM_BYTES = 64 * 2**20
+"""What /dev/shm holds unless somebody mounts more there: the runtimes' default."""
+NEARLY = 0.95
+
+
+def end_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
+    """All ends that no OOM kill explains, and the restarts. The headline says the first where nothing was killed."""
+    return [
+        *exits(study, summary, skip_first=not study.kills),
+        *_ended_with_the_engine(study),
+        *_restarts(study),
+        *_stops(study),
+    ]
+
+
+def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) -> list[str]:
+    """Containers that ended by themselves or by another hand, without an OOM kill, those alike in one sentence; and
+    those that a failed probe should have ended.
+    """
+    alike: dict[tuple[str, int, str | None], list[Instance]] = {}
+    for entry in ended(study):
+        alike.setdefault((entry.container, entry.exit_code or 0, entry.killed_for), []).append(entry)
+    found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
+    found += [f"{_not_ended(entry, entry.stop)}." for entry in study.instances if entry.stop and _lingers(entry)]
+    return found[1:] if skip_first else found
+
+
+def _lingers(entry: Instance) -> bool:
+    """It was to be restarted for a failed probe, and only the run's end ended it."""
+    return (
+        entry.stop is not None and entry.stop.why in ("liveness", "startup") and (entry.asked or not entry.exited_s)
+    )
+
+
+def _not_ended(entry: Instance, stop: Stop) -> str:
+    text = f"{entry.container} failed its {stop.why} probe at {format_seconds(stop.asked_s)}"
+    if entry.exited_s is None:
+        return f"{text} and had not ended when the record did"
+    text += f" and still ran {format_seconds(entry.exited_s - stop.asked_s)} later, when the run ended"
+    why = "SIGTERM did not end it" if stop.sigterm_s is not None else "it had not got SIGTERM yet"
+    return (
+        f"{text}: {why}, and SIGKILL comes {format_seconds(stop.grace_s)} after the probe failed (its grace period)"
+    )
+
+
+def ended(study: Study) -> list[Instance]:
+    """Those that ended by themselves or by another hand, without an OOM kill."""
+    return [
+        entry
+        for entry in study.instances
+        if entry.exit_code is not None
+        and not (entry.asked or entry.completed or entry.with_engine or entry.oom_ended)
+    ]
+
+
+def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str:
+    entry = entries[0]
+    at = f"at {format_seconds(entry.exited_s)}"
+    when = at if len(entries) == 1 else f"{often(len(entries))}, first {at}"
+    if entry.killed_for is not None:
+        return _killed_for_a_probe(entries, when)
+    if entry.exit_code == KILLED:
+        events = summary["containers"].get(entry.container, {}).get("memory_events", {}).get("oom_kill")
+        text = f"{entry.container} was ended by SIGKILL from outside {when} (exit code {KILLED})"
+        text += ", not by the kernel's OOM killer: memory.events shows no oom_kill" if events == 0 else ""
+        text += "; memory.events was not recorded, so why is not known" if events is None else ""
+        return text + ("; Docker had received a kill request for it" if _asked_docker(study, entry) else "")
+    if entry.exit_code is not None and 128 < entry.exit_code < 128 + signal.NSIG:
+        number = signal.Signals(entry.exit_code - 128)
+        text = f"{entry.container} was ended by {number.name} {when} (exit code {entry.exit_code})"
+        return f"{text}{_full_tmpfs(study, entry)}" if number is signal.SIGBUS else text
+    return f"{entry.container} ended by itself {when} with exit code {entry.exit_code}"
+
+
+def _full_tmpfs(study: Study, entry: Instance) -> str:
+    """SIGBUS comes where a mapped file has no room for a page: no limit of memory is in play."""
+    line = study.timelines.get(entry.owner)
+    held = max((value for value in line.shmem if value is not None), default=0) if line is not None else 0
+    size = next((one.shm_bytes for one in study.instances_of(SANDBOX) if one.shm_bytes), SHM_BYTES)
+    if held < NEARLY * size:
+        return ""
+    default = " by default" if size == SHM_BYTES else ""
+    return (
+        f", with {format_bytes(held)} of shared memory: /dev/shm has {format_bytes(size)}{default}, "
+        "and a page beyond that is a bus error, whatever memory there is"
+    )
+
+
+def _ended_with_the_engine(study: Study) -> list[str]:
+    ended = list(dict.fromkeys(one.container for one in study.instances if one.with_engine))
+    names = listed([name for name in ended if name in study.containers])
+    return (
+        [f"{names} ended because the engine ended {'it' if len(ended) == 1 else 'them'} on its way out."]
+        if names
+        else []
+    )
+
+
+def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
+    entry = entries[0]
+    text = f"{entry.container} was killed for its failing {entry.killed_for} probe {when}"
+    forced = [one.stop for one in entries if one.stop is not None and one.stop.sigkill_s is not None]
+    if forced:
+        text += f": it did not end on SIGTERM, so SIGKILL came after {format_seconds(forced[0].grace_s)} of grace"
+    return f"{text} (exit code {entry.exit_code})"
+
+
+def _stops(study: Study) -> list[str]:
+    """How containers ended that were stopped with the pod."""
+    ended = [one for one in study.instances if one.stop is not None and one.exited_s is not None]
+    return [stop_words(entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
+
+
+def stop_words(entry: Instance) -> str:
+    """When it was asked to stop, and whether SIGTERM was enough."""
+    assert entry.stop is not None and entry.exited_s is not None
+    text = f"{entry.container} was asked to stop at {format_seconds(entry.stop.asked_s)}"
+    if forced(entry):
+        text += f" and did not: SIGKILL came after {format_seconds(entry.stop.grace_s)} of grace"
+    else:
+        text += f" and exited {format_seconds(entry.exited_s - entry.stop.asked_s)} later"
+    return f"{text} (exit code {entry.exit_code})."
+
+
+def forced(entry: Instance) -> bool:
+    """It was stopped with its pod, and only SIGKILL ended it."""
+    stop = entry.stop
+    return stop is not None and stop.why == "pod" and stop.sigkill_s is not None and entry.exited_s is not None
+
+
+def _asked_docker(study: Study, entry: Instance) -> bool:
+    """Whether the engine reported a kill on request, shortly before the end."""
+    kills = (event for event in study.docker_events if event.text == "kill" and event.detail.get("id") == entry.id)
+    return any(event.t <= (entry.exited_s or 0.0) for event in kills)
+
+
+def _restarts(study: Study) -> list[str]:
+    found = []
+    for name in study.containers:
+        restarts = study.restarts_of(name)
+        if not restarts:
+            continue
+        waits = [wait for wait in study.back_offs if wait.subject == name and wait.detail["delay_s"] > 0]
+        text = f"{name} was restarted {often(restarts)}"
+        if waits:
+            longest = format_seconds(max(float(wait.detail["delay_s"]) for wait in waits))
+            how = "a back-off of" if len(waits) == 1 else "back-offs of up to"
+            text += f" with {how} {longest} (CrashLoopBackOff)"
+        found.append(f"{text}.")
+    return found
