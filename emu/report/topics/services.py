@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from emu.policy.routing import in_words, weights
 from emu.record.events import POD_LABEL
 from emu.report.entry import Entry
-from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
 from emu.report.reaction import reaction_s
 from emu.report.reaction import sentence as reaction_sentence
 from emu.report.topics.inits import waits
-from emu.report.topics.topic import Column, Figures, Listing, Part, Topic, View
-from emu.report.why_hpa import CLASS as HPA
-from emu.report.words import count, listed, metric_name
+from emu.report.topics.rollouts import rollout_figures, rollout_log, rollout_parts, rollout_words
+from emu.report.topics.scaling_panels import panels
+from emu.report.topics.topic import Column, Figures, Listing, Topic
+from emu.report.words import count
 from emu.study.measures import Window
 from emu.study.model.instances import PodEvent
-from emu.study.model.services import Rollout, Service, State, by_service, together
+from emu.study.model.services import Service, by_service, together
 from emu.study.model.study import Study
 from emu.study.pods import requests_known_by_pod
 from emu.units import format_seconds, often
-
-_STATES: tuple[tuple[State, str], ...] = (
-    ("ready", "var(--ok)"),
-    ("starting", "var(--event-high)"),
-    ("pending", "var(--muted)"),
-    ("terminating", "var(--redirect)"),
-)
 
 
 def figures(study: Study) -> Figures:
@@ -42,7 +34,7 @@ def _each(study: Study) -> Iterable[tuple[str, list[Service]]]:
 def _of_service(study: Study, revisions: list[Service]) -> Figures:
     """All its revisions together, and each."""
     each = {one.revision: {**_figures(study, one), **_requests(study, one)} for one in revisions}
-    rollouts = [_rollout(one) for one in study.rollouts if one.service == revisions[0].name]
+    rollouts = [rollout_figures(one) for one in study.rollouts if one.service == revisions[0].name]
     return {**_figures(study, together(revisions)), "revisions": each, "rollouts": rollouts}
 
 
@@ -52,15 +44,6 @@ def _requests(study: Study, revision: Service) -> Figures:
     mine = [one for one in requests if one.revision == revision.revision]
     known = any(one.revision for one in requests) or not requests
     return {"requests_sent": len(mine) if known else None}
-
-
-def _rollout(one: Rollout) -> Figures:
-    return {
-        "asked_s": one.asked_s,
-        "moved_s": one.moved_s,
-        "waited_for": ", ".join(one.waits_for) or None,
-        "traffic": weights(one.traffic),
-    }
 
 
 def _figures(study: Study, service: Service) -> Figures:
@@ -132,19 +115,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     pending = [_pending(name, one) for name, one in scaled.items() if one["pods_pending_max"]]
     reaction = reaction_sentence(study, study.services[0]) if scaled and len(study.services) == 1 else None
     said = [*(_sentence(name, one) for name, one in scaled.items()), *([reaction] if reaction else [])]
-    return [*said, *pending, *map(_rolled_out, study.rollouts)]
-
-
-def _rolled_out(one: Rollout) -> str:
-    traffic = in_words(one.traffic)
-    ready = listed(list(one.waits_for))
-    if one.moved_s is None:
-        asked = f"A rollout of {one.service} was asked for at {one.asked_s:.3f} s ({traffic})"
-        return f"{asked}, and {ready} did not become ready."
-    if not ready:
-        return f"A rollout of {one.service} took effect at once, at {one.moved_s:.3f} s: {traffic}."
-    took = format_seconds(one.moved_s - one.asked_s)
-    return f"A rollout of {one.service} waited {took} for {ready} to be ready, until {one.moved_s:.3f} s: {traffic}."
+    return [*said, *pending, *map(rollout_words, study.rollouts)]
 
 
 def _pending(name: str, service: dict[str, Any]) -> str:
@@ -195,133 +166,9 @@ def listing(study: Study) -> Listing | None:
     return Listing(heads, rows, hints=("`emu why` lists every decision.",))
 
 
-def more(view: View) -> Iterator[Part]:
-    """Each rollout."""
-    if view.study.rollouts:
-        rows = tuple(
-            (
-                f"{one.asked_s:.3f} s",
-                one.service,
-                in_words(one.traffic),
-                ", ".join(one.waits_for) or None,
-                "not in this run" if one.moved_s is None else f"{one.moved_s:.3f} s",
-            )
-            for one in view.study.rollouts
-        )
-        texts = (Column(head, number=False) for head in ("service", "traffic", "not ready then"))
-        yield Listing(("asked for at", *texts, "moved at"), rows, title="rollouts")
-
-
-def panels(canvas: Canvas, study: Study) -> None:
-    """A panel of pods and one of the metric for each revision that scaled."""
-    for service in _scaled(study):
-        name = service.name if len(by_service(study.services)[service.name]) == 1 else service.revision
-        _pods(canvas, service, name)
-        draw = _readings if service.scaled_by == HPA else _metric
-        draw(canvas, service, name)
-
-
-def _scaled(study: Study) -> list[Service]:
-    """The revisions that are worth a picture: of several one for each."""
-    several = len(study.services) > 1
-    return [one for one in study.services if several or any(pods > 1 for _, pods in one.wanted)]
-
-
-def _pods(canvas: Canvas, service: Service, name: str) -> None:
-    """Pods by state, stacked, under the number that was wanted; bands where it panicked."""
-    steps = service.steps
-    wanted = service.wanted
-    top = max([sum(states.values()) for _, states in steps] + [pods for _, pods in wanted])
-    axis = {"range": [0, top * 1.2 or 1], "dtick": max(1, top // 4), "tickformat": ",d"}
-    title = f"<b>pods of {safe(name)}</b>" + (" · bands: panic" if service.panics else "")
-    panel = canvas.panel(title, 92, **axis)
-    for since, until in service.panics:
-        canvas.band(panel, since, canvas.end_s if until is None else until, "var(--panic)")
-    for state, colour in _STATES:
-        numbers = [states[state] + (states["not ready"] if state == "starting" else 0) for _, states in steps]
-        if any(numbers):
-            canvas.trace(
-                panel, SCALING_LEGEND, name=state, x=[*(round(t, 6) for t, _ in steps), canvas.end_s],
-                y=[*numbers, numbers[-1]], mode="lines", stackgroup=f"pods {name}",
-                line={"width": 0, "shape": "hv", "color": colour}, hovertemplate=f"{state}: %{{y:,d}}<extra></extra>",
-                meta={"kind": "pods", "of": state},
-            )  # fmt: skip
-    canvas.trace(
-        panel, SCALING_LEGEND, name="wanted", x=[*(round(t, 6) for t, _ in wanted), canvas.end_s],
-        y=[*(pods for _, pods in wanted), wanted[-1][1]], mode="lines",
-        line={"width": 1.4, "shape": "hv", "color": "var(--ink)"}, hovertemplate="wanted: %{y:,d}<extra></extra>",
-        meta={"kind": "pods", "of": "wanted"},
-    )  # fmt: skip
-
-
-def _metric(canvas: Canvas, service: Service, name: str) -> None:
-    """The metric for one ready pod, against its target; who waited; bands where the activator was in the path."""
-    made, waiting = service.made, service.waiting
-    if not made:
-        return
-    stable = [(one.stable or 0.0) / max(1, one.ready) for one in made]
-    panic = [(one.panic or 0.0) / max(1, one.ready) for one in made]
-    target = made[-1].target or 0.0
-    top = max([*stable, *panic, target, *(number for _, number in waiting)])
-    what = f"{metric_name(made[-1].metric)} of a pod of {safe(name)}"
-    title = f"<b>{what}</b> against its target · bands: activator in the path"
-    panel = canvas.panel(title, 92, range=[0, top * 1.2 or 1], nticks=4, tickformat=",~g")
-    for since, until in service.proxied:
-        canvas.band(panel, since, canvas.end_s if until is None else until, "var(--phase)")
-    times = [round(one.t, 6) for one in made]
-    lines = (("stable window", stable, "var(--traffic)", "solid"), ("panic window", panic, "var(--event-oom)", "dot"))
-    for window, values, colour, dash in lines:
-        canvas.trace(
-            panel, SCALING_LEGEND, name=window, x=times, y=[round(value, 6) for value in values], mode="lines",
-            line={"width": 1.3, "color": colour, "dash": dash},
-            hovertemplate=f"{window}: %{{y:,.4~r}}<extra></extra>", meta={"kind": "metric", "of": window},
-        )  # fmt: skip
-    canvas.trace(
-        panel, SCALING_LEGEND, name="target", x=[times[0], canvas.end_s], y=[target, target], mode="lines",
-        line={"width": 1, "color": "var(--limit)", "dash": "dash"}, hovertemplate="target: %{y:,.4~r}<extra></extra>",
-        meta={"kind": "metric", "of": "target"},
-    )  # fmt: skip
-    if waiting:
-        canvas.trace(
-            panel, SCALING_LEGEND, name="waiting in the activator", x=[round(t, 6) for t, _ in waiting],
-            y=[number for _, number in waiting], mode="lines",
-            line={"width": 1, "shape": "hv", "color": "var(--server-error)"},
-            hovertemplate="waiting: %{y:,d}<extra></extra>", meta={"kind": "waiting"},
-        )  # fmt: skip
-
-
-def _readings(canvas: Canvas, service: Service, called: str) -> None:
-    """Each metric of a HorizontalPodAutoscaler at its syncs, against its target; a point for each pod's sample."""
-    for name, container in dict.fromkeys((one.name, one.container) for one in service.metrics):
-        mine = [one for one in service.metrics if (one.name, one.container) == (name, container)]
-        unit, target = mine[0].unit, mine[0].target or 0.0
-        scale, shown = {"bytes": (2.0**20, "MiB"), "cores": (1e-3, "m"), "%": (1.0, "% of the requests")}[unit]
-        points = [(one.t, one.value / scale) for one in mine if one.value is not None]
-        top = max([target / scale, *(value for _, value in points)])
-        whose = f" of {safe(container)}" if container else ""
-        title = f"<b>{safe(name)}{whose} of a pod of {safe(called)}</b>, {shown}, at each sync, and its target"
-        panel = canvas.panel(title, 92, range=[0, top * 1.2 or 1], nticks=4, tickformat=",~g")
-        if points:
-            canvas.trace(
-                panel, SCALING_LEGEND, name=f"{name} at a sync", x=[round(t, 6) for t, _ in points],
-                y=[round(value, 6) for _, value in points], mode="lines+markers",
-                line={"width": 1.3, "shape": "hv", "color": "var(--traffic)"}, marker={"size": 5},
-                hovertemplate=f"{name}: %{{y:,.4~r}} {shown}<extra></extra>", meta={"kind": "metric", "of": name},
-            )  # fmt: skip
-        canvas.trace(
-            panel, SCALING_LEGEND, name="target", x=[round(mine[0].t, 6), canvas.end_s], y=[target / scale] * 2,
-            mode="lines", line={"width": 1, "color": "var(--limit)", "dash": "dash"},
-            hovertemplate=f"target: %{{y:,.4~r}} {shown}<extra></extra>", meta={"kind": "metric", "of": "target"},
-        )  # fmt: skip
-
-
 def log(study: Study) -> Iterator[Entry]:
     """Each rollout, and each change of a number of pods but those from and to zero, which are scale to zero's."""
-    for one in study.rollouts:
-        traffic = {"service": one.service, "traffic": weights(one.traffic)}
-        yield Entry(one.asked_s, "route", f"rollout of {one.service}: {in_words(one.traffic)}", traffic)
-        if one.moved_s is not None:
-            yield Entry(one.moved_s, "route", f"traffic of {one.service}: {in_words(one.traffic)}", traffic)
+    yield from rollout_log(study)
     for service in study.services:
         for made in service.decisions:
             if made.before and made.pods and made.before != made.pods:
@@ -341,7 +188,7 @@ SERVICES = Topic(
     headline,
     sentences,
     listing,
-    more,
+    rollout_parts,
     panels=lambda drawing: panels(drawing.canvas, drawing.study),
     log=log,
 )

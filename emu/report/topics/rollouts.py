@@ -1,0 +1,62 @@
+"""Rollouts of a service: when traffic was to move to other revisions, and when it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from emu.policy.routing import in_words, weights
+from emu.report.entry import Entry
+from emu.report.topics.topic import Column, Figures, Listing, Part, View
+from emu.report.words import listed
+from emu.study.model.services import Rollout
+from emu.study.model.study import Study
+from emu.units import format_seconds
+
+
+def rollout_figures(one: Rollout) -> Figures:
+    """What summary.json has of one."""
+    return {
+        "asked_s": one.asked_s,
+        "moved_s": one.moved_s,
+        "waited_for": ", ".join(one.waits_for) or None,
+        "traffic": weights(one.traffic),
+    }
+
+
+def rollout_words(one: Rollout) -> str:
+    """One in a sentence."""
+    traffic = in_words(one.traffic)
+    ready = listed(list(one.waits_for))
+    if one.moved_s is None:
+        asked = f"A rollout of {one.service} was asked for at {one.asked_s:.3f} s ({traffic})"
+        return f"{asked}, and {ready} did not become ready."
+    if not ready:
+        return f"A rollout of {one.service} took effect at once, at {one.moved_s:.3f} s: {traffic}."
+    took = format_seconds(one.moved_s - one.asked_s)
+    return f"A rollout of {one.service} waited {took} for {ready} to be ready, until {one.moved_s:.3f} s: {traffic}."
+
+
+def rollout_parts(view: View) -> Iterator[Part]:
+    """Each rollout."""
+    if view.study.rollouts:
+        rows = tuple(
+            (
+                f"{one.asked_s:.3f} s",
+                one.service,
+                in_words(one.traffic),
+                ", ".join(one.waits_for) or None,
+                "not in this run" if one.moved_s is None else f"{one.moved_s:.3f} s",
+            )
+            for one in view.study.rollouts
+        )
+        texts = (Column(head, number=False) for head in ("service", "traffic", "not ready then"))
+        yield Listing(("asked for at", *texts, "moved at"), rows, title="rollouts")
+
+
+def rollout_log(study: Study) -> Iterator[Entry]:
+    """When each was asked for, and when traffic moved."""
+    for one in study.rollouts:
+        traffic = {"service": one.service, "traffic": weights(one.traffic)}
+        yield Entry(one.asked_s, "route", f"rollout of {one.service}: {in_words(one.traffic)}", traffic)
+        if one.moved_s is not None:
+            yield Entry(one.moved_s, "route", f"traffic of {one.service}: {in_words(one.traffic)}", traffic)
