@@ -144,13 +144,15 @@ def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
 
 
 def _sums(summary: dict[str, Any], kept: int) -> Iterator[str]:
-    """What the pods got is what was sent, less what an activator kept; a service's requests are its pods'."""
+    """What the pods got is what was sent, less what an activator kept; a service's requests are those of its pods,
+    which bear a revision's name, or the service's where it has no revision.
+    """
     requests, pods = summary["requests"], summary["pods"]
     got = {name: pod["requests"]["sent"] for name, pod in pods.items()}
     yield from _differ("requests.reached_no_pod", requests["reached_no_pod"], kept)
     yield from _differ("the pods' requests", sum(got.values()), requests["sent"] - kept)
     for name, service in summary["services"].items():
-        mine = [pod for pod in pods if workload(pod).rpartition("-")[0] == name]
+        mine = [pod for pod in pods if name in (workload(pod), workload(pod).rpartition("-")[0])]
         yield from _differ(f"services.{name}.requests", service["requests"], sum(got[pod] for pod in mine))
         cold = sum(pods[pod]["cold_requests"] for pod in mine)
         if cold > service["cold_requests"]:
