@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cgroups import files
-from cgroups.errors import CgroupError
-from emu.errors import EmuError
+from emu.kubelet.controls import SWAP_MAX, Controls, written_by_pod
 from emu.kubelet.emptydirs import EmptyDirs
 from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import Volumes
@@ -39,7 +36,6 @@ from emu.record.events import (
     ContainerStarted,
     ContainerStopping,
     EventLog,
-    Note,
     now,
 )
 from emu.runtime import images
@@ -57,12 +53,6 @@ from emu.runtime.podcgroup import PodCgroup
 
 _KILLED = 128 + signal.SIGKILL
 """The exit code of a container that was removed while it ran."""
-_BORN_DEADLINE_S = 60.0
-_BIRTH_LOOK_S = 0.003
-"""Well below what a runtime takes from the cgroup to the process, and long enough not to take its processor."""
-_SWAP_MAX = "memory.swap.max"
-_WRITTEN = {"memory.high": NO_LIMIT, "memory.low": "0", "memory.min": "0", "memory.oom.group": "0"}
-"""The control files that the pod writes itself, and their values in a new cgroup."""
 _BACK_S = 30.0
 """How long a restarted engine is waited for, so that it can be asked to remove what is left."""
 
@@ -160,7 +150,7 @@ class Pod:
             running = next((made for made in reversed(self.instances) if made.container == one["container"]), None)
             if running is not None:
                 high = as_files(self._container_values[running.container]).get("memory.high")
-                self._settle_controls(running, control_files(one) | ({} if high is None else {"memory.high": high}))
+                self._controls(running).settle(control_files(one) | ({} if high is None else {"memory.high": high}))
 
     def image(self, container: str) -> str:
         """The image of a container, the pause container included."""
@@ -276,15 +266,8 @@ class Pod:
             else f"{found.how} (Kubernetes {found.rules})"
         )
 
-    def _controls(self, container: str) -> dict[str, str]:
-        """The control files of a container that Docker has no option for, where they differ from the kernel's
-        defaults, and their values.
-        """
-        files = as_files(self._container_values[container])
-        wanted = {name: files[name] for name, usual in _WRITTEN.items() if files.get(name, usual) != usual}
-        if self.template.container(container).resources.limits.memory is None and files[_SWAP_MAX] != NO_LIMIT:
-            wanted[_SWAP_MAX] = files[_SWAP_MAX]
-        return wanted
+    def _controls(self, instance: Instance) -> Controls:
+        return Controls(self.cgroup, self._log, instance.container, instance.id)
 
     def _request(self, container: ContainerTemplate, name: str) -> ContainerRequest:
         files, pod = as_files(self._container_values[container.name]), self.template.stored(self._node.version)
@@ -301,7 +284,7 @@ class Pod:
             command=container.args,
             env=resolved(container.env, self.name, self.address),
             memory_max=container.resources.limits.memory,
-            swap_max=_limit(files[_SWAP_MAX]),
+            swap_max=_limit(files[SWAP_MAX]),
             millicores=container.resources.limits.cpu,
             cpu_shares=cpu_shares(cpu_request(pod, container.asked)),
             oom_score_adj=int(files[OOM_SCORE_ADJ]),
@@ -324,16 +307,15 @@ class Pod:
 
         starter = threading.Thread(target=start, name=f"start-{instance.container}", daemon=True)
         starter.start()
-        wanted = {} if instance.container == SANDBOX else self._controls(instance.container)
-        path = self.cgroup.container_path(instance.id)
+        controls, wanted = self._controls(instance), self._written(instance.container)
         if wanted:
-            self._await_birth(path, starter)
-            self._control(instance, wanted)
+            controls.await_birth(starter)
+            controls.write(wanted)
         starter.join()
         if failure:
             raise failure[0]
         if wanted and self.cgroup.manager_writes_controls:
-            self._settle_controls(instance, self._with_swap(instance, wanted))
+            controls.settle(controls.with_swap(wanted, as_files(self._container_values[instance.container])))
         state = self._engine.state(instance.id)
         self._log.append(
             ContainerStarted(
@@ -342,41 +324,16 @@ class Pod:
                 attempt=instance.attempt,
                 id=instance.id,
                 pid=int(state.get("Pid") or 0),
-                cgroup=str(path),
+                cgroup=str(controls.path),
             )
         )
 
-    def _await_birth(self, path: Path, starter: threading.Thread) -> None:
-        deadline = time.monotonic() + _BORN_DEADLINE_S
-        while not path.exists() and starter.is_alive() and time.monotonic() < deadline:
-            time.sleep(_BIRTH_LOOK_S)
-
-    def _control(self, instance: Instance, wanted: Mapping[str, str]) -> None:
-        path = self.cgroup.container_path(instance.id)
-        for name, value in wanted.items():
-            try:
-                files.write(path / name, value)
-            except CgroupError as error:
-                self._log.append(
-                    Note(t=now(), what=f"{instance.container}: {name} could not be set to {value}", why=error.why)
-                )
-
-    def _with_swap(self, instance: Instance, wanted: Mapping[str, str]) -> Mapping[str, str]:
-        """The engine writes a memory.swap.max of 0 past systemd, which undoes it with the next property that it sets:
-        then it has to know of that too.
-        """
-        known = (self.cgroup.container_path(instance.id) / _SWAP_MAX).exists()
-        if not known or wanted.keys() <= {"memory.oom.group"}:
-            return wanted
-        return {**wanted, _SWAP_MAX: as_files(self._container_values[instance.container])[_SWAP_MAX]}
-
-    def _settle_controls(self, instance: Instance, wanted: Mapping[str, str]) -> None:
-        """Systemd writes a scope's files as it starts, over ours: have it know our values, then write again."""
-        try:
-            self.cgroup.manage_controls(instance.id, wanted)
-            self._control(instance, wanted)
-        except EmuError as error:
-            self._log.append(Note(t=now(), what=f"{instance.container}: {error.what}", why=error.why))
+    def _written(self, container: str) -> dict[str, str]:
+        """The control files of a container that the pod writes itself, and their values."""
+        if container == SANDBOX:
+            return {}
+        limited = self.template.container(container).resources.limits.memory is not None
+        return written_by_pod(as_files(self._container_values[container]), limited=limited)
 
     def _remove_containers(self) -> None:
         """All of them. Without the engine their processes are ended all the same; what it knows of them is removed if
