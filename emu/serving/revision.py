@@ -7,7 +7,6 @@ a worker of its own, so pods start and end side by side.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import TracebackType
@@ -16,12 +15,14 @@ from typing import Self
 from emu.kubelet.pod import Instance
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
-from emu.messages import QUEUE_PROXY, ActivatorReport, Endpoint, Endpoints
+from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.replicas import victims
 from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
 from emu.serving.autoscaler import Autoscaler, Live
 from emu.serving.front import Front
+from emu.serving.readiness import is_pod_ready, is_probed_early
+from emu.serving.temperature import StartTemperature
 from emu.spec import RevisionPlan
 
 NOT_MADE = "-"
@@ -54,7 +55,6 @@ class Revision:
         self._activator = activator
         self._admit = admit
         self._dismiss = dismiss
-        self._found = found
         self._say = say
         self._scaling = autoscaler
         self._live: list[Live] = []
@@ -68,8 +68,8 @@ class Revision:
         """The names of the pods that are ready."""
         self._wanted = 0
         """As many pods as were wanted when that was last acted on."""
-        self._looking: threading.Thread | None = None
-        self._warmth = self._start = ""
+        self._temperature = StartTemperature(found)
+        self._start = ""
         self._coming = False
         self._waiting = 0
         asked = plan.spec.autoscaling
@@ -157,7 +157,7 @@ class Revision:
         if self._wanted:
             self._make()
         else:
-            self._look_in_thread()
+            self._temperature.look()
 
     def begin_stop(self, *, hooks: bool = False) -> None:
         """The run, or the revision for good, is to end."""
@@ -208,7 +208,7 @@ class Revision:
     def _update_readiness(self) -> None:
         """As the cluster sees it. A pod that is not ready any more is probed again by the activator."""
         for one in self._live:
-            ready = all(self._is_ready(name, state) for name, state in one.worker.states.items())
+            ready = is_pod_ready(self.template, one.worker.states)
             if ready != (one.ready_since is not None):
                 one.changed = now()
                 one.ready_since = one.changed if ready else None
@@ -221,24 +221,9 @@ class Revision:
         self._scaling.update(ready_ones)
         self._publish()
 
-    def _is_ready(self, name: str, state: ContainerState) -> bool:
-        """As Kubernetes has it: a container without probes of its own is ready once it runs. Our own look at its port
-        is not asked for, since it waits while a freezer has the app.
-        """
-        probes = self.template.container(name).probes
-        ours = name != QUEUE_PROXY and "readiness" in probes and probes["readiness"].ours
-        return state.phase == "running" if ours and "startup" not in probes else state.ready
-
-    @property
-    def _is_probed_early(self) -> bool:
-        """Before the kubelet says that it is ready: not where only the kubelet can know (revision_backends.go)."""
-        spec = self._spec
-        waits = spec.app.readiness_probe is not None and spec.app.readiness_probe.exec is not None
-        return not waits and all(one.startup_probe is None for one in spec.containers.values())
-
     def _publish(self) -> None:
         """Have the activator know the pods, if there is something new to know."""
-        early = self._is_probed_early
+        early = is_probed_early(self._spec)
         pods = tuple(
             one.endpoint for one in self._live if one.worker.has_node and (early or one.ready_since is not None)
         )
@@ -281,9 +266,7 @@ class Revision:
             )
         )
         self._say(f"scaled {'up from' if self._wanted else 'down to'} zero: {self._scaling.why}")
-        if self._wanted and self._looking is not None:
-            self._looking.join()
-        self._coming, self._start = (True, self._warmth) if self._wanted else (False, "")
+        self._coming, self._start = (True, self._temperature.found()) if self._wanted else (False, "")
 
     def _make(self) -> None:
         worker = self._admit()
@@ -323,15 +306,7 @@ class Revision:
                 )
         if self._newest is None:
             self._log.append(PodStatus(t=now(), pod=worker.pod, ready="0/0", status=SCALED_TO_ZERO, restarts=0))
-            self._look_in_thread()
-
-    def _look_in_thread(self) -> None:
-        """Beforehand, and in a thread: every file of an image is looked at, and no request is to wait for that."""
-        self._looking = threading.Thread(target=self._look, name="look", daemon=True)
-        self._looking.start()
-
-    def _look(self) -> None:
-        self._warmth = self._found()
+            self._temperature.look()
 
     def _record_decisions(self) -> None:
         for decision in self._scaling.decisions(self._waiting):
