@@ -136,9 +136,11 @@ def _requests(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
             if not any(one.get("ports") for one in mine):  # from its client on, or from the activator on
                 peak = pod["requests"]["in_flight_peak"]
                 yield from _differ(f"pods.{name}.requests peak", peak, most_in_flight(mine))
-            reasons = sum(kind["count"] for kind in reported["failure_kinds"] if kind["pod"] == name)
+            alone = sum(kind["count"] for kind in reported["failure_kinds"] if kind["pod"] == name)
+            shared = any(kind["pod"] is None for kind in reported["failure_kinds"])  # of several pods of a workload
             counted_here = sum(sum(some.values()) for some in pod["requests"]["reasons"].values())
-            yield from _differ(f"pods.{name}.requests.reasons", counted_here, reasons)
+            if counted_here < alone or not shared:
+                yield from _differ(f"pods.{name}.requests.reasons", counted_here, alone)
     if known:
         yield from _sums(summary, sum(pod is None for pod in known.values()))
 
@@ -218,7 +220,12 @@ def _ends(summary: dict[str, Any], counted: Recount) -> Iterator[str]:
         )
         yield from _differ(f"{name}.restarts", figures["restarts"], own)
     for newest in {event.get("pod"): event for event in of["pod-status"]}.values():
-        pod = summary["pods"].get(newest.get("pod"), summary["pod"])
+        name = newest.get("pod")
+        if summary["pods"] and name not in summary["pods"]:  # it never had a node, and so no container
+            if any(event.get("pod") == name for event in of["container-created"]):
+                yield f"the pod {name} had containers, and is not in summary.json"
+            continue
+        pod = summary["pods"].get(name, summary["pod"])
         if pod["age_s"] is not None:
             yield from _differ("a pod's status", (pod["status"], pod["ready"]), (newest["status"], newest["ready"]))
 
