@@ -22,6 +22,7 @@ from typing import Any
 from cgroups.kmsg import parse_record
 from cgroups.mount import Mount
 from cgroups.oom import OomParser
+from emu.kubelet.host import Host
 from emu.kubelet.pod import Pod
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
@@ -775,7 +776,7 @@ class FakePodCgroup(PodCgroup):
 def fake_pod(template: PodTemplate, engine: Engine, cgroup: PodCgroup, log: EventLog, name: str = "pod") -> Pod:
     """A pod of the run `it`; its containers are `it.<name>.<container>.<number>`."""
     volumes = Volumes(engine, template, "it", name, "1:0")
-    return Pod(template, name, "it", engine, cgroup, log, volumes=volumes, node=NodeRules(2**30), owner="1:0")
+    return Pod(template, name, Host(engine, "it", NodeRules(2**30), "1:0"), cgroup, log, volumes)
 
 
 class FakeEngine(Engine):

@@ -20,13 +20,14 @@ from typing import Self
 
 from emu.kubelet.controls import SWAP_MAX, Controls, written_by_pod
 from emu.kubelet.emptydirs import EmptyDirs
+from emu.kubelet.host import Host
 from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import Volumes
 from emu.messages import SANDBOX
 from emu.policy import qos
 from emu.policy.kubelet.actuation import Write, control_files
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
-from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, NodeRules, as_files
+from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, as_files
 from emu.policy.kubelet.memory import cpu_request
 from emu.policy.lifecycle import Role
 from emu.record.events import (
@@ -46,7 +47,6 @@ from emu.runtime.api import (
     LABEL_RUN,
     ContainerRequest,
     EngineGone,
-    Runtime,
     VolumeMount,
 )
 from emu.runtime.podcgroup import PodCgroup
@@ -83,35 +83,28 @@ class Pod:
         self,
         template: PodTemplate,
         name: str,
-        run_id: str,
-        engine: Runtime,
+        host: Host,
         cgroup: PodCgroup,
         log: EventLog,
-        *,
         volumes: Volumes,
-        node: NodeRules,
-        owner: str,
-        log_driver: str | None = None,
     ) -> None:
         self.template = template
         self.name = name
         self._volumes = volumes
-        self._run_id = run_id
         self.cgroup = cgroup
-        self._engine = engine
+        self._host = host
+        self._engine = host.engine
         self._log = log
-        self._node = node
-        self._files = as_files(template.values(node))
-        self._container_values = {name: template.container_values(name, node) for name in template.names}
-        self._log_driver = log_driver
-        self._labels = {LABEL_RUN: run_id, LABEL_POD: name, LABEL_OWNER: owner}
+        self._files = as_files(template.values(host.node))
+        self._container_values = {name: template.container_values(name, host.node) for name in template.names}
+        self._labels = {LABEL_RUN: host.run_id, LABEL_POD: name, LABEL_OWNER: host.owner}
         self._empty_dirs = EmptyDirs(
             template.empty_dirs,
-            engine,
-            f"{run_id}-{name}",
+            host.engine,
+            f"{host.run_id}-{name}",
             self._labels,
             pod_memory_max=_limit(self._files["memory.max"]),
-            node=node,
+            node=host.node,
         )
         self._stack = ExitStack()
         self._sandbox_id: str | None = None
@@ -141,8 +134,8 @@ class Pod:
     def resize(self, template: PodTemplate, writes: Sequence[Write]) -> None:
         """Make it what `template` says: write to its cgroup and to those of its containers, in order."""
         self.template = template
-        self._files = as_files(template.values(self._node))
-        self._container_values = {name: template.container_values(name, self._node) for name in template.names}
+        self._files = as_files(template.values(self._host.node))
+        self._container_values = {name: template.container_values(name, self._host.node) for name in template.names}
         for one in writes:
             if one.get("pod"):
                 self.cgroup.control(control_files(one))
@@ -210,7 +203,7 @@ class Pod:
 
     def create(self, container: str, attempt: int) -> Instance:
         """Make the next instance of a container; not started, and without a cgroup yet."""
-        name = f"{self._run_id}.{self.name}.{container}.{attempt}"
+        name = f"{self._host.run_id}.{self.name}.{container}.{attempt}"
         template = None if container == SANDBOX else self.template.container(container)
         request = self._sandbox_request(name) if template is None else self._request(template, name)
         role: Role = "container" if template is None else template.role
@@ -270,7 +263,7 @@ class Pod:
         return Controls(self.cgroup, self._log, instance.container, instance.id)
 
     def _request(self, container: ContainerTemplate, name: str) -> ContainerRequest:
-        files, pod = as_files(self._container_values[container.name]), self.template.stored(self._node.version)
+        files, pod = as_files(self._container_values[container.name]), self.template.stored(self._host.node.version)
         volume = container.volume
         of_run = [] if volume is None else [VolumeMount(self._volumes.named(volume[0]), volume[1], filled=True)]
         of_pod = [
@@ -292,7 +285,7 @@ class Pod:
             network_of=self._sandbox_id,
             mounts=[*of_run, *of_pod],
             bind=container.bind,
-            log_driver=self._log_driver,
+            log_driver=self._host.log_driver,
         )
 
     def start(self, instance: Instance) -> None:
@@ -348,7 +341,7 @@ class Pod:
             self._remove_all()
 
     def _remove_all(self) -> None:
-        for found in self._engine.labelled(f"{LABEL_RUN}={self._run_id}"):
+        for found in self._engine.labelled(f"{LABEL_RUN}={self._host.run_id}"):
             if found["Labels"].get(LABEL_POD) == self.name:
                 self._engine.remove(str(found["Id"]))
 

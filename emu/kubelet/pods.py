@@ -7,14 +7,14 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from emu.kubelet.host import Host
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
-from emu.policy.kubelet.derived import NodeRules, as_files, class_values, node_values, reaching
+from emu.policy.kubelet.derived import as_files, class_values, node_values, reaching
 from emu.policy.kubelet.memory import levels
 from emu.policy.qos import QosClass, qos_class
 from emu.record.events import EventLog
-from emu.runtime.api import Runtime
 from emu.runtime.podcgroup import PodCgroup
 
 
@@ -23,25 +23,12 @@ class Pods:
     newest first, and then that cgroup.
     """
 
-    def __init__(
-        self,
-        engine: Runtime,
-        cgroup: PodCgroup,
-        run_id: str,
-        log: EventLog,
-        *,
-        node: NodeRules,
-        owner: str,
-        log_driver: str | None = None,
-    ) -> None:
-        self._engine = engine
+    def __init__(self, host: Host, cgroup: PodCgroup, log: EventLog) -> None:
+        self._host = host
+        self._node = host.node
         self._cgroup = cgroup
-        self._run_id = run_id
         self._log = log
-        self._node = node
         self._classes: dict[QosClass, PodCgroup] = {}
-        self._owner = owner
-        self._log_driver = log_driver
         self._stack = ExitStack()
         self._made: list[Pod] = []
         self._containers: list[str] = []
@@ -56,7 +43,7 @@ class Pods:
         with ExitStack() as stack:  # undoing is noted before doing: an interrupt may come between the two
             stack.callback(self._cgroup.remove)
             self._cgroup.create()
-            self._cgroup.own(self._owner)
+            self._cgroup.own(self._host.owner)
             stack.callback(self._remove_all)
             self._stack = stack.pop_all()
         return self
@@ -76,14 +63,10 @@ class Pods:
         pod = Pod(
             template,
             name,
-            self._run_id,
-            self._engine,
+            self._host,
             self._class(qos_class(template.stored(self._node.version))).child(name),
             self._log.of_pod(name),
-            volumes=volumes,
-            node=self._node,
-            owner=self._owner,
-            log_driver=self._log_driver,
+            volumes,
         )
         pod.on_create = self._created
         return pod

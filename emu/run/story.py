@@ -21,6 +21,7 @@ from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.recorder import RunRecorder
 from emu.kubelet.eviction import Evictions
+from emu.kubelet.host import Host
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.pods import Pods
@@ -97,11 +98,8 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             name: stack.enter_context(Volumes(engine, one, run_id, name or REVISION, owner()))
             for name, one in templates.items()
         }
-        pods = Pods(
-            engine, cgroup, run_id, log,
-            node=_node_rules(spec), owner=owner(), log_driver=log_driver(),
-        )  # fmt: skip
-        stack.enter_context(pods)
+        host = Host(engine, run_id, _node_rules(spec), owner(), log_driver())
+        pods = stack.enter_context(Pods(host, cgroup, log))
 
         def plan(name: str) -> Pod:
             of = spec.each_revision.get(name)

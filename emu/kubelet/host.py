@@ -1,0 +1,21 @@
+"""What all pods of a node share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emu.policy.kubelet.derived import NodeRules
+from emu.runtime.api import Runtime
+
+
+@dataclass(frozen=True)
+class Host:
+    """The machine that pods run on, as each of them sees it."""
+
+    engine: Runtime
+    run_id: str
+    node: NodeRules
+    owner: str
+    """Whose the run is, for the labels of what is made and for the cgroup."""
+    log_driver: str | None = None
+    """The engine's, for the output of containers; None: its default."""
