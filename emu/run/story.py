@@ -87,13 +87,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         stack.enter_context(registered(run_id))
         freezer = _start_freezer(spec, engine, run, run_id, log, stack)
         image = None if spec.starts is None else _build_app_image(spec, engine, run_id, log, screen, stack)
-        access, tag = None if freezer is None else freezer.access, None if image is None else image.tag
-        templates = {
-            name: pod_template(
-                one, freezer=access, app_image=tag, of=_serving(spec, name), time_scale=spec.time_scale
-            )
-            for name, one in spec.each_pod.items()
-        }
+        templates = _templates(spec, freezer, image)
         volumes = {
             name: stack.enter_context(Volumes(engine, one, run_id, name or REVISION, owner()))
             for name, one in templates.items()
@@ -138,10 +132,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         screen.end_live()
         screen.step("stopping the pod and cleaning up")
     run.release()
-    try:
-        keep_journal(run, run_id, pods.containers, began)
-    except EmuError as error:
-        log.append(Note(t=now(), what=error.what, why=error.why))
+    _keep_journal(run, run_id, pods, began, log)
     end.write()
     return end.status
 
@@ -208,6 +199,22 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
         format=FORMAT,
         time_scale=spec.time_scale,
     )
+
+
+def _keep_journal(run: RunDir, run_id: str, pods: Pods, began: float, log: EventLog) -> None:
+    try:
+        keep_journal(run, run_id, pods.containers, began)
+    except EmuError as error:
+        log.append(Note(t=now(), what=error.what, why=error.why))
+
+
+def _templates(spec: ScenarioSpec, freezer: RunFreezer | None, image: AppImage | None) -> dict[str, PodTemplate]:
+    """What each pod of the scenario is made from. `image`: the app's own, where its starts are measured."""
+    access, tag = None if freezer is None else freezer.access, None if image is None else image.tag
+    return {
+        name: pod_template(one, freezer=access, app_image=tag, of=_serving(spec, name), time_scale=spec.time_scale)
+        for name, one in spec.each_pod.items()
+    }
 
 
 def _serving(spec: ScenarioSpec, pod: str) -> Serving:
