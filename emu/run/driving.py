@@ -15,6 +15,7 @@ from emu.kubelet.pods import Pods
 from emu.kubelet.resizing import Resizing
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
+from emu.loadplan import LoadPlan
 from emu.machine import pagecache
 from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
@@ -241,14 +242,7 @@ class Driving:
             return
         with RunLoad(self._run, self._log) as load:  # which comes up while the pods do
             start_pods()
-            entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
-            if self._routes is not None:
-                entrances = self._routes.entrances
-            first = next(iter(entrances), "")
-            host, port = entrances[first][:2] if entrances else ("", 0)
-            plan = load_plan(spec.load, host, port, entrances, first=first)
-            if self._routes is not None:
-                plan = replace(plan, splits=tuple(self._routes.splits))
+            plan = self._load_plan(workloads)
             asked = {
                 phase.name: [spec.asked_pod(phase)] if self._routes is None else self._routes.watched(phase)
                 for phase in spec.load.phases
@@ -276,6 +270,17 @@ class Driving:
                 turn("recording the settle time", load)
             self._screen.show(watch.moment("done", load))
             load.check()
+
+    def _load_plan(self, workloads: Mapping[str, Workload]) -> LoadPlan:
+        """What the load generator is to send, and where to, now that the pods have their addresses."""
+        if self._routes is None:
+            entrances = {name: _entrance(one) for name, one in workloads.items() if one.template.port is not None}
+        else:
+            entrances = self._routes.entrances
+        first = next(iter(entrances), "")
+        host, port = entrances[first][:2] if entrances else ("", 0)
+        plan = load_plan(self._spec.load, host, port, entrances, first=first)
+        return plan if self._routes is None else replace(plan, splits=tuple(self._routes.splits))
 
     @staticmethod
     def _stop_due(planned: Mapping[str, PlannedPod], workloads: Mapping[str, Workload], load: RunLoad) -> None:
