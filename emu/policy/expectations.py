@@ -46,7 +46,6 @@ ROOTS = (
     "thrashing",
     "reclaim",
     "evictions",
-    "reclaim",
     "resizes",
     "freezes",
     "freezer",

@@ -21,10 +21,11 @@ WORTH_A_WORD = 2**20
 
 
 def figures(study: Study) -> Figures:
-    """`reclaim`: each container with what was taken from it, the most first; empty where the node was never full."""
+    """`reclaim`: each container with what was taken from it, the most first; empty where the node was never full.
+    Null is what was not recorded.
+    """
     window, page = Window(study), study.machine.page_bytes
     full = study.node is not None and bool(window.events([NODE], below=False)["max"])
-    counters = {"scanned_bytes": "scanned", "reclaimed_bytes": "reclaimed", "refault_bytes": "refaults"}
     counters = {"scanned_bytes": "scanned", "reclaimed_bytes": "reclaimed", "refault_bytes": "refaults"}
     lines: dict[tuple[str, str], list[Timeline]] = {}
     for owner, line in study.timelines.items() if full else ():
@@ -35,18 +36,19 @@ def figures(study: Study) -> Figures:
         {
             "pod": pod or None,
             "container": container,
-            **{name: times(window.counted(mine, column), page) or 0 for name, column in counters.items()},
+            **{name: times(window.counted(mine, column), page) for name, column in counters.items()},
         }
         for (pod, container), mine in lines.items()
     ]
-    return {"reclaim": sorted(found, key=lambda one: -one["reclaimed_bytes"])}
+    return {"reclaim": sorted(found, key=lambda one: -(one["reclaimed_bytes"] or 0))}
 
 
 def reclaim_words(reclaim: list[dict[str, Any]]) -> str:
     """`the kernel reclaimed 120 MiB from batch/app and 30 MiB from api/app`; empty where it took next to nothing."""
-    taken = [one for one in reclaim if one["reclaimed_bytes"] >= WORTH_A_WORD]
+    known = [one for one in reclaim if one["reclaimed_bytes"] is not None]
+    taken = [one for one in known if one["reclaimed_bytes"] >= WORTH_A_WORD]
     shares = [f"{format_bytes(one['reclaimed_bytes'])} from {labelled(one)}" for one in taken]
-    spared = [labelled(one) for one in reclaim if one["reclaimed_bytes"] < WORTH_A_WORD]
+    spared = [labelled(one) for one in known if one["reclaimed_bytes"] < WORTH_A_WORD]
     rest = f" and next to nothing from {listed(spared)}" if spared else ""
     return f"the kernel reclaimed {listed(shares)}{rest}" if shares else ""
 

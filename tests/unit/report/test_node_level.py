@@ -63,6 +63,20 @@ def test_the_words_name_the_node(tmp_path: Path) -> None:
     assert "node, all pods together · peak 128 MiB · 1 OOM kill" in run.report.read_text()
 
 
+def test_what_was_not_recorded_of_reclaim_is_null(tmp_path: Path) -> None:
+    """A memory.stat without pgsteal and pgscan says nothing of reclaim, which is not 0; nor do the words."""
+    run = full_node(tmp_path / "run")
+    full = {"delta": {"max": 1}, "values": {"max": 1}}
+    run.event(MemoryEventsRose(t=run.t, label="node", attempt=None, path=PATH, local=True, **full))
+    study = read_study(run.finish())
+    summary = summarize(study)
+    assert {one["container"] for one in summary["reclaim"]} == {"app", "queue-proxy"}
+    for one in summary["reclaim"]:
+        assert (one["reclaimed_bytes"], one["scanned_bytes"], one["refault_bytes"]) == (None, None, 0)
+        assert summary["containers"][one["container"]]["reclaimed_bytes"] is None
+    assert "reclaimed" not in summary["verdict"]["headline"]
+
+
 def test_an_older_run_has_no_node(tmp_path: Path) -> None:
     """It was not recorded, which is not 0."""
     run = FakeRun(tmp_path / "run")
