@@ -65,9 +65,12 @@ def headline(study: Study, summary: Figures) -> list[str]:
 
 def _start(study: Study, scaling: dict[str, Any]) -> list[str]:
     """What requests waited for, where there was no pod."""
-    waited = scaling["held"]["waited_ms"]["max"]
-    longest = [f"a request waited {format_seconds(waited / 1e3)} for a new pod"] if waited else []
-    return [*longest, *waits(study)]
+    waited, requests = scaling["held"]["waited_ms"]["max"], scaling["held"]["forwarded"]
+    if not waited:
+        return waits(study)
+    longest = format_seconds(waited / 1e3)
+    who = f"a request waited {longest}" if requests == 1 else f"{requests:,} requests waited up to {longest}"
+    return [f"{who} for a pod", *waits(study)]
 
 
 def _by_revision(study: Study) -> dict[str, list[Absence]]:

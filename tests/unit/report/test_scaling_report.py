@@ -55,6 +55,15 @@ def test_what_the_autoscaler_did_is_counted(reported: Reported) -> None:
     assert scaling["absences"][1]["ready_s"] is None
 
 
+def test_the_headline_says_what_requests_waited(reported: Reported) -> None:
+    """How many did, and the longest; of a single one its own time."""
+    study, summary = reported
+    assert "; 2 requests waited up to 2.0 s for a pod" in summary["verdict"]["headline"]
+    held = {**summary["autoscaling"]["held"], "forwarded": 1}
+    alone = {**summary, "autoscaling": {**summary["autoscaling"], "held": held}}
+    assert "a request waited 2.0 s for a pod" in SCALE_TO_ZERO.headline(study, alone)
+
+
 def test_a_run_without_it_has_none(tmp_path: Path) -> None:
     """Not zeros: nobody asked."""
     assert summarize(read_study(fake_runs.oom(tmp_path / "run")))["autoscaling"] is None
