@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from emu.daemon.queue_proxy.proxy import Proxy
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
+from emu.record.events import EventLog
 from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -107,13 +110,13 @@ def test_a_known_exchange_is_as_new_once_it_is_reset(limit: int, clients: int) -
         assert {name for name in slots(new) if now.get(name, ...) != fresh.get(name, ...)} <= BEGUN
 
 
-def test_every_field_is_set_when_an_exchange_is_made() -> None:
+def test_every_field_is_set_when_an_exchange_is_made(tmp_path: Path) -> None:
     """None is found missing by the first request that needs it."""
-    conn: Any = object()
+    conn: Any = SimpleNamespace(transport=SimpleNamespace(get_extra_info=lambda _: ("127.0.0.1", 40_000)))
     head = http1.Head(b"GET", b"/", 1, [])
     proxy = made_proxy(0, 1)
-    log: Any = Log("t")
-    held = HeldExchange(ActivatorFront(FrontSettings(), log, log, log), conn, head)
+    log, events = Log("t"), EventLog(tmp_path / "events.jsonl")
+    held = HeldExchange(ActivatorFront(FrontSettings(), log, log, events), conn, head)
     made = [Http1Exchange(proxy, conn, head), ProxiedStream(proxy, conn, head), held]
     for exchange in made:
         assert slots(exchange) - fields(exchange).keys() == set(), type(exchange).__name__
