@@ -65,7 +65,8 @@ def _row(study: Study, name: str, known: dict[str, list[str]], what: str) -> Row
             f"name one of these with --{what}" if known else f"leave out --{what}",
         )
     pods = known[name]
-    if set(pods) != {pod.pod for pod in study.pods} and not requests_known_by_pod(study):
+    several = set(pods) != {pod.pod for pod in study.pods}
+    if several and study.requests is not None and not requests_known_by_pod(study):
         raise EmuError(
             f"it is not known which requests went to {what} {name!r}",
             "the record does not say to which pod the activator sent each request",

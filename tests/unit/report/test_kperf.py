@@ -168,3 +168,16 @@ def test_the_command(tmp_path: Path) -> None:
         call("--to", "kperf-csv", "--pod", "a", "--service", "b")
     with pytest.raises(EmuError, match="cannot write"):
         call("--to", "kperf-csv", "--out", str(tmp_path / "no" / "out.csv"))
+
+
+def test_a_run_of_several_pods_without_requests_is_exported(tmp_path: Path) -> None:
+    """One that was interrupted before the first request has a row for each pod, without latencies."""
+    run = FakeRun(tmp_path / "run", pod="first")
+    run.start("app")
+    run.beside("second").start("app")
+    run.advance(1.0)
+    study = read_study(run.finish(interrupted=True))
+    assert study.requests is None
+    table = list(csv.DictReader(io.StringIO(kperf.scaling_csv(study))))
+    assert [row["svc_name"] for row in table] == ["first", "second"]
+    assert {row["svc_latency_avg"] for row in table} == {""}
