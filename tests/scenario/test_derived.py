@@ -154,16 +154,18 @@ def test_a_best_effort_container_has_nothing(tree: Tree) -> None:
 
 
 def test_pods_are_in_the_cgroup_of_their_class(tree: Tree) -> None:
-    """Guaranteed pods are beside the classes, as below kubepods; each level has what the kubelet writes there."""
+    """Guaranteed pods are beside the classes, as below kubepods; each level has what the kubelet writes there, and
+    what a container of its own is given to keep, without which that would count for nothing.
+    """
     fixed, bursting, best = (tree.of(pod, "main").parent for pod in ("fixed", "bursting", "best"))
     node = fixed.parent
     assert (bursting.parent.parent, best.parent.parent) == (node, node)
     assert "Burstable" in bursting.parent.name and "BestEffort" in best.parent.name
     names = ("memory.min", "memory.low", "memory.max", "cpu.weight", "cpu.max")
     assert tree.read(fixed, *names) == [str(64 * MIB), "0", str(64 * MIB), "20", "50000 100000"]
-    assert tree.read(bursting, *names) == ["0", str(64 * MIB), "max", "32", "120000 100000"]
+    assert tree.read(bursting, *names) == [str(8 * MIB), str(64 * MIB), "max", "32", "120000 100000"]
     assert tree.read(best, *names) == ["0", "0", "max", "1", "max 100000"]
-    assert tree.read(bursting.parent, *names) == ["0", str(64 * MIB), "max", "32", "max 100000"]
+    assert tree.read(bursting.parent, *names) == [str(8 * MIB), str(64 * MIB), "max", "32", "max 100000"]
     assert tree.read(best.parent, *names) == ["0", "0", "max", "1", "max 100000"]
     assert tree.read(node, "memory.min", "memory.low") == [str(128 * MIB), "0"]
 
