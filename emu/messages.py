@@ -1,7 +1,7 @@
 """All that crosses between processes, so that each name is spelt once. Standard library only: containers import it.
 
 Among it is what a request asks of the app (`Work`, as a query string), and what became of each request (`SENT` and
-`DONE` lines in requests.jsonl). What the load generator is to send is in `emu.loadplan`, which no container needs.
+`DONE` lines in requests.jsonl). What the load generator is to send is in `emu.policy.loadplan`.
 Times in records are CLOCK_MONOTONIC seconds.
 """
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Self
 
 from emu.errors import EXIT_NOT_RECORDED, EmuError
 from emu.helpers.helper import Helper
-from emu.loadplan import LoadPlan, Route, Split, Until
 from emu.messages import Endpoint
+from emu.policy.loadplan import LoadPlan, Route, Split, Until
 from emu.policy.secrets import is_secret
 from emu.policy.until import PodFacts, in_words, pod_met
 from emu.record.events import EventLog, LoadBegan, PhaseBegan, PhaseEnded, now

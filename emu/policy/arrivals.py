@@ -10,7 +10,7 @@ from itertools import count, islice
 from math import sqrt
 from random import Random
 
-from emu.loadplan import Phase
+from emu.policy.loadplan import Phase
 
 
 def due_times(phase: Phase, seed: int) -> Iterator[float]:

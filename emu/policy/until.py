@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from emu.loadplan import Until
+from emu.policy.loadplan import Until
 
 
 @dataclass(frozen=True)

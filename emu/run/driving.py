@@ -15,10 +15,10 @@ from emu.kubelet.pods import Pods
 from emu.kubelet.resizing import Resizing
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.worker import PodWorker
-from emu.loadplan import LoadPlan
 from emu.machine import pagecache
 from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
+from emu.policy.loadplan import LoadPlan
 from emu.policy.scheduling import Scheduler, Verdict
 from emu.policy.starts import Found, temperature_of
 from emu.policy.until import PodFacts

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from emu.loadplan import Split
 from emu.messages import APP, host_of
+from emu.policy.loadplan import Split
 from emu.record.events import EventLog
 from emu.scenario.load_plan import Entrance
 from emu.serving.revision import Revision

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from emu.loadplan import LoadPlan, Phase, RequestSpec, Until, WebSocketSpec
+from emu.policy.loadplan import LoadPlan, Phase, RequestSpec, Until, WebSocketSpec
 from emu.spec import LoadModel, PhaseModel, RequestModel
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from emu.loadplan import Part, Split
 from emu.messages import host_of
+from emu.policy.loadplan import Part, Split
 from emu.policy.routing import Traffic, in_words, not_ready, revisions_of, weights
 from emu.record.events import EventLog, TrafficSplit, now
 from emu.serving.revision import Revision

@@ -25,14 +25,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("emu.daemon.http", "emu.files", "emu.spec"),
     ("emu.daemon", "emu.machine"),
     ("emu.policy",),
-    ("emu.loadplan",),
     ("emu", "emu.errors", "emu.messages", "emu.units"),
     ("cgroups",),
 )
 """Every room, from the top floor down. A module imports from its own room and from floors below, nothing else, also
 within functions and for type checking.
 """
-PLAIN = ("emu.loadplan", "emu.messages", "emu.units")
+PLAIN = ("emu.messages", "emu.units")
 """Of emu, what a policy may import besides other policies."""
 GROUND = ("emu.policy.*", "emu.spec.*", *PLAIN, "emu.errors", "emu.files.*", "emu.record.*")
 """What all stand on: decisions, specs, records."""

@@ -10,7 +10,7 @@ import pytest
 from emu.errors import EmuError
 from emu.helpers import load as loading
 from emu.helpers.helper import Helper
-from emu.loadplan import LoadPlan
+from emu.policy.loadplan import LoadPlan
 from emu.record.events import EventLog, now
 from emu.record.rundir import RunDir
 

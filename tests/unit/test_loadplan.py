@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from emu.loadplan import LoadPlan, Until
 from emu.messages import Work
+from emu.policy.loadplan import LoadPlan, Until
 from emu.scenario.load_plan import load_plan
 from emu.spec import LoadModel
 

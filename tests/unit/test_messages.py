@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.loadplan import LoadPlan, Phase, RequestSpec
 from emu.messages import RequestDone, RequestSent, Work, to_line
+from emu.policy.loadplan import LoadPlan, Phase, RequestSpec
 
 NATURALS = st.integers(0, 2**46)
 TIMES = st.floats(0, 1e6, allow_nan=False)

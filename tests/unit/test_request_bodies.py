@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.loadplan import RequestSpec
+from emu.policy.loadplan import RequestSpec
 from emu.scenario.load_plan import load_plan
 from emu.scenario.reading import load_scenario, read_scenario, resolve, variants_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.loadplan import Part, Split
+from emu.policy.loadplan import Part, Split
 from emu.policy.routing import Share, Traffic, whole
 from emu.record.events import EventLog, TrafficSplit, read_events
 from emu.serving.route import Route

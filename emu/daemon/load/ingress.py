@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from emu.daemon.load.connections import Connections, Place
-from emu.loadplan import Split
+from emu.policy.loadplan import Split
 from emu.policy.routing import draw
 
 

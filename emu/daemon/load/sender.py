@@ -13,8 +13,8 @@ from typing import Protocol
 from emu.daemon.http import http1
 from emu.daemon.http.client import Asker, BadAnswerError, ClientConnection, EarlyEndError, connect
 from emu.daemon.load.connections import Choice
-from emu.loadplan import Phase, RequestSpec, WebSocketSpec
 from emu.messages import RequestError
+from emu.policy.loadplan import Phase, RequestSpec, WebSocketSpec
 
 BODY_BLOCK = 64 * 1024
 SLOW_TICK_S = 0.05

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from emu.loadplan import LoadPlan, Phase, RequestSpec
+from emu.policy.loadplan import LoadPlan, Phase, RequestSpec
 from tests.unit.daemon.daemon_wire import Daemon
 
 

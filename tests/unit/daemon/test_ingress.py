@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emu.daemon.load.connections import Connections, Place
 from emu.daemon.load.ingress import Ingress
-from emu.loadplan import LoadPlan, Part, Split
+from emu.policy.loadplan import LoadPlan, Part, Split
 
 SPLIT = Split("a.default.example.com", 80, (Part("a-1", "10.0.0.1", 1, 80), Part("a-2", "10.0.0.2", 2, 20)))
 ALL_NEW = Split("a.default.example.com", 80, (Part("a-2", "10.0.0.2", 2, 100),))

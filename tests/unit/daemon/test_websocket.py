@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emu.daemon.http.websocket import BINARY, Conversation, ProtocolError, accept_key, frame, take_frame
 from emu.daemon.load.sender import request_head
-from emu.loadplan import RequestSpec
+from emu.policy.loadplan import RequestSpec
 from tests.unit.daemon.daemon_wire import Daemon
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emu.loadplan import Phase, RequestSpec
 from emu.policy.arrivals import due_times
+from emu.policy.loadplan import Phase, RequestSpec
 
 
 def phase(kind: Any, duration_s: float = 10.0, **fields: Any) -> Phase:

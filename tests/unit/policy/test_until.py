@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emu.loadplan import Until
+from emu.policy.loadplan import Until
 from emu.policy.until import PodFacts, in_words, pod_met, requests_met
 
 
