@@ -300,7 +300,8 @@ def pods_of(counted: Recount) -> dict[int, str | None]:
         for at, client in zip(line["at"], line["clients"], strict=True):
             t = line["since"] + at / 1e6 + 1e-5
             before = [one for one in connections[client, line["port"]] if one["sent"] <= t]
-            found[max(before, key=lambda one: one["sent"])["id"]] = line["pod"]
+            if before:  # else it is of a client that is not on record
+                found[max(before, key=lambda one: one["sent"])["id"]] = line["pod"]
     lost = ("reset", "closed", "short-body", "bad-response")
     for one in counted.requests:
         answered = one["error"] is None and one["status"] not in (400, 504)
