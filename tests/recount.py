@@ -46,7 +46,7 @@ class Cgroup:
     """Peaks that were measured at all."""
     last: dict[str, int] = field(default_factory=dict)
     kernel_peak: int | None = None
-    """memory.peak."""
+    """memory.peak, which is read less often than memory.current."""
 
     def most(self, name: str, value: int) -> None:
         """Take a value of something that rises and falls."""
@@ -241,7 +241,7 @@ def peaks(lives: list[Cgroup]) -> Figures:
     found: Figures = {
         name: max((life.peaks[name] for life in lives if name in life.known), default=None) for name in names
     }
-    tops = [life.peaks["memory"] if life.kernel_peak is None else life.kernel_peak for life in lives if life.known]
+    tops = [max(life.peaks["memory"], life.kernel_peak or 0) for life in lives if life.known]
     return {**found, "memory_peak_bytes": max(tops, default=None)}
 
 
