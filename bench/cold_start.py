@@ -29,6 +29,7 @@ import docker
 import psutil
 
 from cgroups.mount import find_cgroup2
+from emu.kubelet.host import Host
 from emu.kubelet.pod import Pod
 from emu.kubelet.pods import Pods
 from emu.kubelet.volumes import Volumes
@@ -119,12 +120,11 @@ def pod(engine: Engine, folder: Path) -> Iterator[Pod]:
     name = f"emu-bench-{time.monotonic_ns()}"
     cgroup = run_cgroup(str(docker.from_env().info()["CgroupDriver"]), find_cgroup2(), name)
     template, log = pod_template(PodSpec.model_validate(SPEC)), EventLog(folder / "events.jsonl")
-    node = NodeRules(psutil.virtual_memory().total)
-    with (
-        Volumes(engine, template, name, "pod", owner()) as volumes,
-        Pods(engine, cgroup, name, log, node=node, owner=owner()) as pods,
-    ):
-        yield pods.make(template, "pod", volumes)
+    host = Host(engine, name, NodeRules(psutil.virtual_memory().total), owner())
+    with Volumes(engine, template, name, "pod", owner()) as volumes, Pods(host, cgroup, log) as pods:
+        made = pods.plan(template, "pod", volumes)
+        pods.place(made)
+        yield made
 
 
 def app_of_pod(engine: Engine, folder: Path, stamp: Stamp) -> None:
