@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emu.policy.lifecycle import all_ready
 from emu.report.topics.topic import Figures, Topic
 from emu.report.words import count, listed
 from emu.study.model.study import Happening, Study
@@ -93,8 +94,7 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
 
 
 def _is_ready(status: Happening) -> bool:
-    ready, _, whole = str(status.detail.get("ready", "")).partition("/")
-    return ready == whole
+    return all_ready(str(status.detail["ready"]))
 
 
 READINESS = Topic("Readiness", headline=headline, sentences=sentences)
