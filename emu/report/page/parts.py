@@ -14,11 +14,14 @@ MOST_ROWS = 20
 
 def topic_sections(topics: Iterable[Topic], view: View) -> Iterator[Markup]:
     """A section for each topic that has anything to show, or for several that share one."""
-    titled = ((topic.section(view) if topic.section else topic.title, topic) for topic in topics)
+    titled = (
+        (topic.section(view) if topic.section else topic.title, shown)
+        for topic in topics
+        for part in topic.parts(view)
+        for shown in _part(part)
+    )
     for title, group in groupby(titled, key=lambda pair: pair[0]):
-        parts = [shown for _, topic in group for part in topic.parts(view) for shown in _part(part)]
-        if parts:
-            yield section(title, *parts)
+        yield section(title, *(shown for _, shown in group))
 
 
 def _part(part: Part) -> Iterator[Markup]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import html
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_a_topic_that_a_run_is_not_about_is_silent(tmp_path: Path) -> None:
         said = (topic.headline(study, view.summary), topic.sentences(study, view.summary))
         assert said == ([], []), topic.title
         assert not [*topic.parts(view)], topic.title
+
+
+@pytest.mark.parametrize("name", ["probe_killed", "asked_to_end", "oom", "replicas"])
+def test_each_section_of_the_page_has_one_heading(tmp_path: Path, name: str) -> None:
+    """Topics that share a section stand in it together, also where one between them has nothing to show."""
+    study = read_study(fake_runs.ALL[name](tmp_path / "run"))
+    headings = re.findall(r"<h2[^>]*>(.*?)</h2>", render_html(study, summarize(study)))
+    assert headings and len(headings) == len(set(headings)), headings
 
 
 @pytest.mark.parametrize("name", ["scaled", "oom", "rate_limited", "neighbours", "replicas", "swap"])
