@@ -252,6 +252,11 @@ class Endpoint:
     pod: str = ""
     """Its name, for the record."""
 
+    @property
+    def host_port(self) -> str:
+        """As ADDRESS:PORT."""
+        return f"{self.address}:{self.port}"
+
 
 @dataclass(frozen=True)
 class Endpoints:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from emu.helpers.helper import START_S, Helper
-from emu.messages import ActivatorReport, Endpoints
+from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.record.events import EventLog
 from emu.record.rundir import RunDir
@@ -57,6 +57,8 @@ class RunActivator:
         self._traced = traced
         self._report_every_s = REPORT_PERIOD_S / time_scale
         self._endpoints = Endpoints()
+        self._found: set[str] = set()
+        """The addresses of pods that its probes found ready."""
         self._revision = revision
         of, suffix = (f" of {revision}", f"-{revision}") if revision else ("", "")
         self._helper = Helper(f"the activator{of}", run.processes / f"activator{suffix}.log")
@@ -81,11 +83,18 @@ class RunActivator:
         self._endpoints = endpoints
         self._helper.send(endpoints.to_line())
 
+    def reaches(self, pod: Endpoint) -> bool:
+        """Whether its probe found this pod ready, as far as `reports` has given that."""
+        return pod.host_port in self._found
+
     def reports(self) -> Iterator[ActivatorReport]:
         """All that it reported since."""
         self._keep()
         for line in self._helper.lines():
-            yield ActivatorReport.from_line(line)
+            report = ActivatorReport.from_line(line)
+            if report.what == "ready":
+                self._found.add(report.pod)
+            yield report
 
     def _of_revision(self) -> list[str]:
         spec = self._spec
@@ -101,6 +110,7 @@ class RunActivator:
             return
         self._log.append(self._helper.ended_early("it was started again", "error"))
         self._helper.end()
+        self._found.clear()
         self._start()
         self.update(self._endpoints)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from emu.messages import ActivatorReport, Endpoints
+from emu.messages import ActivatorReport, Endpoint, Endpoints
 
 
 class Front(Protocol):
@@ -19,6 +19,9 @@ class Front(Protocol):
 
     def update(self, endpoints: Endpoints) -> None:
         """Say where the pods are."""
+
+    def reaches(self, pod: Endpoint) -> bool:
+        """Whether a request that comes here now may go to this pod, which is ready."""
 
     def reports(self) -> Iterator[ActivatorReport]:
         """All that it reported since."""
@@ -45,6 +48,10 @@ class BareService:
 
     def update(self, endpoints: Endpoints) -> None:
         """Clients are led to the pods by the revision itself."""
+
+    def reaches(self, pod: Endpoint) -> bool:
+        """A ready pod is reached at once: nothing probes it in between."""
+        return True
 
     def reports(self) -> Iterator[ActivatorReport]:
         """It knows of no request."""

@@ -121,8 +121,14 @@ class Revision:
 
     @property
     def coming(self) -> bool:
-        """A pod is missing, or a container of one is not ready yet, and may become so by itself."""
-        return (self.begun and (len(self._live) < self._scaling.pods)) or any(one.worker.coming for one in self._live)
+        """A pod is missing, or a container of one is not ready yet, and may become so by itself; or no request would
+        reach a ready pod yet, since the activator's probe has not found it.
+        """
+        missing = self.begun and len(self._live) < self._scaling.pods
+        return missing or any(one.worker.coming or self._is_unfound(one) for one in self._live)
+
+    def _is_unfound(self, one: Live) -> bool:
+        return one.ready_since is not None and not self._activator.reaches(one.endpoint)
 
     @property
     def ready_pods(self) -> int:

@@ -88,6 +88,12 @@ class FakeActivator:
     def __init__(self) -> None:
         self.published: list[Endpoints] = []
         self.says: list[ActivatorReport] = []
+        self.reached = True
+        """Its probes find each pod that is ready."""
+
+    def reaches(self, pod: Endpoint) -> bool:
+        """As the test wrote."""
+        return self.reached
 
     def update(self, endpoints: Endpoints) -> None:
         """Noted."""
@@ -411,6 +417,16 @@ def several(begin: Begin, engine: FakeEngine | None = None, number: int = 3) -> 
     one = begin(engine or Addressed(), keys=f"maxScale: 9, initialScale: {number}")
     one.until(lambda: len(one.ready) == number)
     return one
+
+
+def test_the_load_waits_until_the_activator_found_the_pods(begin: Begin) -> None:
+    """A ready pod is not reached yet: the first request would wait for the activator's probe."""
+    one = begin()
+    one.until(lambda: one.scaled.ready_pods == 1)
+    one.activator.reached = False
+    waited_for = one.scaled.coming
+    one.activator.reached = True
+    assert (waited_for, one.scaled.coming) == (True, False)
 
 
 def test_pods_are_made_to_the_number_that_is_wanted(begin: Begin) -> None:

@@ -201,7 +201,7 @@ class Front(Admission):
 
     def update(self, endpoints: Endpoints) -> None:
         """These are the pods; one that is new, or not ready any more, is probed until it is."""
-        named = {f"{one.address}:{one.port}": one for one in endpoints.pods}
+        named = {one.host_port: one for one in endpoints.pods}
         for address in self._pods.keys() - named.keys():
             self._pods.pop(address).close()
         for address, endpoint in named.items():
@@ -239,7 +239,7 @@ class Front(Admission):
         pod.probing, pod.healthy = None, True
         now = time.monotonic()
         waited = self._open(now)
-        self.send("ready", now, waiting=len(waited), pod=f"{pod.endpoint.address}:{pod.endpoint.port}")
+        self.send("ready", now, waiting=len(waited), pod=pod.endpoint.host_port)
         self._admit(now)
         if waited:  # only now: those who waited need not wait for the disk
             self._events.append(self._held(now, "forwarded", waited))

@@ -190,7 +190,10 @@ def test_the_most_requests_in_a_pod_are_on_record(front: Start, pod: QueueProxy)
     pod.ready = True
     pod.go.clear()
     there.point(pod)
+    endpoint = Endpoint("127.0.0.1", pod.port)
+    assert not there.activator.reaches(endpoint)  # before its report is read
     there.until("ready")
+    assert there.activator.reaches(endpoint)
     clients = [there.ask(number) for number in range(4)]
     wait_for(lambda: len(pod.asked) == 2, "two are in the pod")
     pod.go.set()
