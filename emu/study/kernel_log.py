@@ -2,13 +2,14 @@
 
 printk stamps its lines with a clock of its own that runs beside CLOCK_MONOTONIC with a small constant between them.
 Each line was also stamped when it was read, which is never before it was written: the smallest difference seen is the
-best estimate of that constant, and errs late by no more than the quickest read.
+best estimate of that constant, and errs late by no more than the quickest read. A process that the kernel killed also
+ends after the line that says so: where its end was seen before that line was read, the end is the better bound.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ _NO_NUMBER = re.compile(rb"\d{400}")
 """The kernel prints no number of so many digits."""
 _BLOCK_US = 1_000_000
 """The lines of one OOM block are closer together than this."""
+_SAME_KILL_S = 1.0
+"""A process that is killed has ended sooner after that than this, and no other has its pid by then."""
+_INSTANT_S = 1e-6
+"""The clocks' resolution: what comes first is shown first."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +84,23 @@ class KernelLog:
     complaints: list[str] = field(default_factory=list)
 
 
-def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float, page_bytes: int = 4096) -> KernelLog:
-    """The recorded lines and kills; kills that only an event reports (the log was lost) are among them."""
+def read_kernel_log(
+    path: Path,
+    events: list[OomKillLogged],
+    origin: float,
+    page_bytes: int = 4096,
+    ends: Collection[tuple[int, float]] = (),
+) -> KernelLog:
+    """The recorded lines and kills; kills that only an event reports (the log was lost) are among them. `ends`: pids,
+    and when on the run's clock each was seen to have ended.
+    """
     log = KernelLog()
     stamped = _stamped(path, log, origin)
     pairs = [(read_at, record.timestamp_us) for read_at, record in stamped]
     pairs += [(event.t, event.kernel_us) for event in events]
     ahead = min((read_at - stamp / 1e6 for read_at, stamp in pairs), default=0.0) - origin
     records = [record for _, record in stamped]
+    ahead = min([ahead, *_bounds_of_ends(stamped, ends, ahead)])
     blocks = _in_blocks(records)
     for (read_at, record), in_block in zip(stamped, blocks, strict=True):
         us = record.timestamp_us
@@ -105,6 +119,20 @@ def read_kernel_log(path: Path, events: list[OomKillLogged], origin: float, page
         for (us, _), fields in sorted(logged.items(), key=_stamp)
     ]
     return log
+
+
+def _bounds_of_ends(
+    stamped: list[tuple[float, KmsgRecord]], ends: Collection[tuple[int, float]], ahead: float
+) -> Iterator[float]:
+    """How far printk's clock may be ahead at most for each killed process to have ended after its kill was logged. A
+    pid may be that of another process later or before: only ends of about the same time count.
+    """
+    for _, record in stamped:
+        killed = oom_lines.killed(record.text) if record.facility == KERNEL_FACILITY else None
+        if killed is not None:
+            latest = record.timestamp_us / 1e6 + _INSTANT_S
+            bounds = [ended_s - latest for pid, ended_s in ends if pid == killed.pid]
+            yield from (bound for bound in bounds if abs(bound - ahead) < _SAME_KILL_S)
 
 
 def _stamp(entry: tuple[tuple[int, int], Mapping[str, Any]]) -> int:

@@ -107,7 +107,8 @@ def read_study(run: RunDir) -> Study:
     study.services = services(study, events)
     study.rollouts = rollouts(events, study.origin)
     study.starts = measure_starts(study, events)
-    log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin, study.machine.page_bytes)
+    ends = [(one.pid, one.exited_s) for one in study.instances if one.pid is not None and one.exited_s is not None]
+    log = read_kernel_log(run.kmsg, list(_of(events, OomKillLogged)), study.origin, study.machine.page_bytes, ends)
     _judge(study, log)
     study.ends = read_ends(study, events)
     study.requests = give_reasons(study)

@@ -228,3 +228,33 @@ def test_freezes_are_taken_from_docker_where_cgroup_events_was_not_recorded(tmp_
         run.event(DockerEvent(t=run.t, action=action, id=container_id("app", 0), name="emu-fake-app"))
     study = read_study(run.cut())
     assert [(one.frozen_at_s, one.thawed_at_s) for one in study.freezes] == [(1.0, 2.0), (3.0, None)]
+
+
+def test_a_killed_process_ends_after_the_line_that_says_so(tmp_path: Path) -> None:
+    """Its end may be seen before the kernel's line is read; the journal still has them in the order of what happened,
+    and an end long after the kill says nothing of the clocks.
+    """
+    run = FakeRun(tmp_path / "run")
+    run.start("app", memory_max=64 * MIB)
+    run.advance(1.0)
+    run.kernel(3, killed(run.live["app"].pids[0]), READ_AFTER)  # read twice as late after the end was seen
+    run.exit("app", 137)
+    run.start("app", memory_max=64 * MIB)
+    run.advance(2.0)
+    run.kernel(3, killed(run.live["app"].pids[0]), -2.0)
+    run.advance(8.0)
+    run.exit("app", 137)
+    study = read_study(run.finish())
+    first = study.instances[0]
+    assert first.exited_s is not None
+    line, early = study.kernel_lines[-2:]
+    assert first.exited_s - 1e-5 < line.t < first.exited_s
+    assert early.t == pytest.approx(line.t - 1 - READ_AFTER)
+
+
+def killed(pid: int) -> str:
+    """The kernel's line."""
+    return (
+        f"Memory cgroup out of memory: Killed process {pid} (app) total-vm:9000kB, anon-rss:3000kB, file-rss:4kB, "
+        "shmem-rss:0kB, UID:0 pgtables:168kB oom_score_adj:999"
+    )
