@@ -1,5 +1,5 @@
 """Manifests → a scenario for one workload: its pods' containers, what scales them, and a load that comes from its
-target. What the manifest asks for and the scenario leaves out is named in its first lines.
+target. What the manifest asks for and the scenario leaves out is named in `leftOut`.
 """
 
 from __future__ import annotations
@@ -81,8 +81,7 @@ def scenario_of(manifests: Manifests) -> str:
     scenario["pod"] = pod.keys
     scenario["load"] = {"phases": scaling.phases}
     scenario["expect"] = {"pod.oom_kills": "== 0"}
-    left_out = [*chosen.left_out, *pod.left_out, *scaling.left_out]
-    return "\n".join([*_head(chosen, serving, left_out), *written(scenario)]) + "\n"
+    return "\n".join([*_head(chosen, serving), *written(scenario)]) + "\n"
 
 
 def service_of(manifests: Manifests, place: str) -> Lines:
@@ -122,7 +121,15 @@ def _made(manifests: Manifests) -> _Made:
     pod.add_containers(chosen.init_containers, chosen.sidecars)
     if scaling.keys is not None:
         pod.keys["autoscaling"] = scaling.keys
+    left_out = [_not_run(chosen.spec), *chosen.left_out, *pod.left_out, *scaling.left_out]
+    pod.keys = {"leftOut": [_plain(one, 500) for one in dict.fromkeys(left_out)], **pod.keys}
     return _Made(chosen, serving, pod, scaling)
+
+
+def _not_run(spec: Mapping[str, Any]) -> str:
+    containers = [*spec.get("initContainers", []), *spec["containers"]]
+    images = list(dict.fromkeys(str(one.get("image", "")) for one in containers))
+    return f"the image{'s' * (len(images) > 1)} {', '.join(images)}, for which emu's own programs stand in"
 
 
 def _of_revision(chosen: Chosen, manifests: Manifests, serving: Mapping[str, Any], sidecar: Resources) -> _Scaling:
@@ -280,16 +287,13 @@ def _question(chosen: Chosen, scaling: _Scaling) -> str:
     return f"What does one pod of {name} do under the load that it is scaled for?"
 
 
-def _head(chosen: Chosen, serving: Mapping[str, Any], left_out: Sequence[str]) -> list[str]:
+def _head(chosen: Chosen, serving: Mapping[str, Any]) -> list[str]:
     image = _plain(str(serving.get("image", "")), 100)
-    lines = [
+    return [
         f"# {_plain(chosen.title, 80)}, as {'a Deployment' if chosen.deployment else 'Knative'} runs it. "
         "Made of its manifest by emu.",
         f"# Its image {image} is not run: emu's own app stands in. `pod.app.image` runs one that the engine has.",
     ]
-    if left_out:
-        lines.append(f"# Left out: {_plain('; '.join(dict.fromkeys(left_out)), 500)}.")
-    return lines
 
 
 def _plain(text: str, length: int) -> str:

@@ -22,6 +22,8 @@ _MODEL_VOLUME, _MODEL_DIR = "kserve-provision-location", "/mnt/models"
 _WITHOUT_PLACE = ("env", "envFrom", "command", "args", "readinessProbe", "livenessProbe", "startupProbe")
 """Of a container whose image is not run; the stand-in has its own."""
 _GRACE_S = 30
+_DEFAULT_PROBE = {"tcpSocket": {}, "successThreshold": 1}
+"""Knative gives it to a container without one; the stand-in's does the same."""
 _PROBE_TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
 Resources = Mapping[tuple[str, str], tuple[str, str]]
 
@@ -70,7 +72,12 @@ def pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any], queue_proxy: Res
     inits = [_additional(one, volumes) for one in spec.get("initContainers", [])]
     beside = [_additional(one, volumes) for one in spec["containers"] if one is not serving]
     pod.keys |= {key: value for key, value in (("initContainers", inits), ("sidecars", beside)) if value}
-    given = {name for one in spec["containers"] for name in _WITHOUT_PLACE if one.get(name)}
+    given = {
+        name
+        for one in spec["containers"]
+        for name in _WITHOUT_PLACE
+        if one.get(name) and not (name == "readinessProbe" and one[name] == _DEFAULT_PROBE)
+    }
     if more := {name for one in spec["containers"] for name, _ in _given(one) if name not in ("memory", "cpu")}:
         pod.left_out.append(", ".join(sorted(more)))
     if given:

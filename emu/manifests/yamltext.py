@@ -32,7 +32,7 @@ def written(mapping: Mapping[str, Any], indent: int = 0) -> list[str]:
         elif isinstance(value, list) and value:
             lines.append(lead + comment)
             for item in value:
-                first, *rest = written(item, indent + 4)
+                first, *rest = written(item, indent + 4) if isinstance(item, Mapping) else [_scalar(item)]
                 lines += [" " * (indent + 2) + "- " + first.lstrip(), *rest]
         else:
             lines.append(f"{lead} {_scalar(value)}{comment}")

@@ -294,6 +294,11 @@ def _say_what_is_not_applied(spec: ScenarioSpec, log: EventLog, screen: Screen) 
             Note(t=now(), what="the machine does not have the size given in `sandbox`", why=why, level="warning")
         )
         screen.event(f"`sandbox` is ignored, because this machine is already running: {why}", "yellow")
+    for name, of in {**{one.name: one for one in spec.services}, "": spec.pod}.items():
+        if of.left_out:
+            what, why = f"left out of the manifest{' of ' if name else ''}{name}", "; ".join(of.left_out)
+            log.append(Note(t=now(), what=what, why=why, level="warning"))
+            screen.event(f"{what}: {why}", "yellow")
 
 
 def _announce(pods: Pods, recorder: RunRecorder, freezer: RunFreezer | None) -> None:

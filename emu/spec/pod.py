@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    StringConstraints,
     WithJsonSchema,
     field_validator,
     model_validator,
@@ -176,6 +177,9 @@ class PodSpec(Model):
     """Freeze the pod while no request is in flight. Default: never."""
     autoscaling: AutoscalingSpec | None = None
     """Remove the pod when it is idle, and recreate it on the next request. Default: never."""
+    left_out: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500)], ...] = ()
+    """What the manifest that it was made of asks for and this pod does not do. A run only reports it.
+    """
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready; then the load begins anyway."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None

@@ -16,6 +16,7 @@ name: bad-rollout
 question: What becomes of requests if the new revision never becomes ready?
 services:
   - name: hello
+    leftOut: [env of its containers]
     runtime: process
     readyTimeout: 120s
     autoscaling: { minScale: 1, window: 6s, scaleToZeroGracePeriod: 6s }
@@ -45,11 +46,15 @@ expect:
 def test_a_rollout_to_a_revision_that_never_becomes_ready_loses_nothing(
     engine: Engine, emu_run: Callable[..., Finished], scenario_file: Callable[[str], str]
 ) -> None:
-    """Its container is killed at each start; every request goes to the old revision, and the report says why."""
+    """Its container is killed at each start; every request goes to the old revision, and the report says why. What a
+    manifest asks for and the run leaves out is a note.
+    """
     done = emu_run(scenario_file(NEVER_READY))
     unmet = [entry for entry in done.summary["expectations"] if not entry["met"]]
     assert (done.status, unmet) == (0, [])
     first, second = done.summary["services"]["hello"]["rollouts"]
     assert (first["waited_for"], first["moved_s"]) == ("hello-00002", None)
     assert (second["waited_for"], second["moved_s"] is None) == (None, False)
+    notes = {note["what"]: note["why"] for note in done.summary["notes"]}
+    assert notes["left out of the manifest of hello"] == "env of its containers"
     assert leftovers(engine) == []

@@ -119,7 +119,7 @@ def test_other_containers_come_along() -> None:
     spec = read_scenario(text, "it")
     assert [(one.name, one.resources.limits.memory) for one in spec.pod.sidecars] == [("tailer", 64 * 2**20)]
     assert [one.name for one in spec.pod.sidecars[0].volume_mounts] == ["logs"]
-    assert "# Left out: args, readinessProbe of its containers." in text
+    assert spec.pod.left_out[1:] == ("args, readinessProbe of its containers",)
 
 
 def test_what_another_autoscaler_scales_has_one_pod(tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_a_deployment_comes_with_its_autoscaler(tmp_path: Path) -> None:
     """The serving container has another name in a scenario; a metric that takes an adapter is left out and named."""
     (tmp_path / "web.yaml").write_text(DEPLOYMENT, encoding="utf-8")
     text = scenario_of(read_manifests([tmp_path / "web.yaml"]))
-    assert "# Left out: metrics of type Pods, which need an adapter." in text
     spec = read_scenario(text, "it")
+    assert spec.pod.left_out[1:] == ("metrics of type Pods, which need an adapter",)
     asked = spec.pod.autoscaling
     assert asked is not None and asked.initial_scale == 2
     down = ScalingRules((ScalingPolicy("Pods", 1, 15.0),), window_s=30.0)
