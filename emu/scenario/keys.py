@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic.fields import FieldInfo
@@ -68,11 +70,12 @@ _KINDS: tuple[tuple[Any, str], ...] = (
 )
 
 
-def keys_of(model: type[Model]) -> dict[str, Key]:
+@cache
+def keys_of(model: type[Model]) -> Mapping[str, Key]:
     """The keys of a mapping that the model describes, by their names in the file, in the model's order."""
     hints = get_type_hints(model, include_extras=True)
     keys = (_key(name, info, hints[name]) for name, info in model.model_fields.items())
-    return {key.name: key for key in keys}
+    return MappingProxyType({key.name: key for key in keys})
 
 
 def find(path: Sequence[str | int]) -> Key | None:

@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -243,6 +243,7 @@ def _question(path: Path) -> str:
 
 
 def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, ScenarioSpec]) -> Iterable[Problem]:
+    figures = _Figures(spec, plays)
     for name, text in spec.expect.items():
         place = ("expect", name)
         mark = problems.mark_of(place, root)
@@ -257,37 +258,48 @@ def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, Sc
             yield Problem(
                 mark, place, what, "every name in it must name its variant", "begin each with variants.NAME."
             )
-        yield from _unknown(names, spec, plays, place, mark)
+        yield from _unknown(names, figures, place, mark)
 
 
-def _unknown(
-    names: Sequence[str], spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec], place: tuple[str, str], mark: Mark
-) -> Iterator[Problem]:
-    parts = list(_unknown_parts(names, spec, plays))
-    for unknown, among, known in parts or _unknown_figures(names, spec, plays):
+def _unknown(names: Sequence[str], figures: _Figures, place: tuple[str, str], mark: Mark) -> Iterator[Problem]:
+    parts = list(_unknown_parts(names, figures.spec, figures.plays))
+    for unknown, among, known in parts or figures.unknown(names):
         meant = nearest(unknown, known)
         fix = f"did you mean {meant}?" if meant else "correct the name, or add what it names"
         what = f"there is no {unknown!r} in {among} of this scenario"
         yield Problem(mark, place, what, f"it has: {', '.join(known) or 'none'}", fix)
 
 
-def _unknown_figures(
-    names: Iterable[str], spec: ScenarioSpec, plays: Mapping[str, ScenarioSpec]
-) -> Iterator[tuple[str, str, list[str]]]:
-    """Parts of expectations' names that no run of this scenario has a figure for."""
-    from emu.report.known_names import names_of, unknown_in  # it studies a run, and few need that
+@dataclass
+class _Figures:
+    """The figures of runs of a scenario and its variants: each is asked for its names once, as that studies a run."""
 
-    for name in names:
-        play, own, before = spec, name, ""
-        if name.startswith(f"{VARIANTS}."):
-            _, variant, own = (*name.split(".", 2), "")[:3]
-            if variant not in plays or not own or own == "met":
+    spec: ScenarioSpec
+    plays: Mapping[str, ScenarioSpec]
+    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def unknown(self, names: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
+        """Parts of expectations' names that no run of this scenario has a figure for."""
+        from emu.report.known_names import unknown_in  # it studies a run, and few need that
+
+        for name in names:
+            variant, own, before = "", name, ""
+            if name.startswith(f"{VARIANTS}."):
+                _, variant, own = (*name.split(".", 2), "")[:3]
+                if variant not in self.plays or not own or own == "met":
+                    continue
+                before = f"{VARIANTS}.{variant}."
+            elif self.plays and own.partition(".")[0] == VARIANTS:
                 continue
-            play, before = plays[variant], f"{VARIANTS}.{variant}."
-        elif plays and own.partition(".")[0] == VARIANTS:
-            continue
-        if (found := unknown_in(names_of(play), own)) is not None:
-            yield found[0], f"{before}{found[1]}", found[2]
+            if (found := unknown_in(self._names_of(variant), own)) is not None:
+                yield found[0], f"{before}{found[1]}", found[2]
+
+    def _names_of(self, variant: str) -> dict[str, Any]:
+        from emu.report.known_names import names_of
+
+        if variant not in self.known:
+            self.known[variant] = names_of(self.plays[variant] if variant else self.spec)
+        return self.known[variant]
 
 
 def _malformed_expectations(root: Node) -> Iterator[Problem]:
@@ -303,7 +315,7 @@ def _malformed_expectations(root: Node) -> Iterator[Problem]:
 
 def _unknown_expected(made: ScenarioSpec, root: Node) -> Iterator[Problem]:
     """Of a scenario that is wrong elsewhere: names in expectations that are those of nothing in it."""
-    expect = root.child("expect")
+    expect, figures = root.child("expect"), _Figures(made, {})
     for name, node in expect.value.items() if expect is not None and isinstance(expect.value, dict) else ():
         try:
             operands = [one.name for _, one in parse_expectation(name, node.value).checks if one.name is not None]
@@ -311,7 +323,7 @@ def _unknown_expected(made: ScenarioSpec, root: Node) -> Iterator[Problem]:
             operands = []
         names = [one for one in (name, *operands) if not one.startswith(f"{VARIANTS}.")]
         try:
-            yield from _unknown(names, made, {}, ("expect", name), problems.mark_of(("expect", name), root))
+            yield from _unknown(names, figures, ("expect", name), problems.mark_of(("expect", name), root))
         except partial.UNREADABLE:
             continue
 
