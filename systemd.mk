@@ -9,10 +9,14 @@
 PYTEST_ARGS ?= tests/kernel tests/scenario
 SYSTEMD_ARGS ?=
 
+SYSTEMD_PACKAGES := scripts/install-packages qemu-system-x86 mmdebstrap e2fsprogs util-linux
+
 .PHONY: test-systemd systemd-packages
 systemd-packages:
-	@scripts/install-packages qemu-system-x86 mmdebstrap e2fsprogs util-linux
+	@$(SYSTEMD_PACKAGES)
 
-test-systemd: $(STAMP) systemd-packages ## Tests in a Debian guest with systemd: PYTEST_ARGS="tests/kernel tests/scenario"
+# Its packages are a step and no prerequisite: with a prerequisite to wait for, `make -j` would begin the guest last.
+test-systemd: $(STAMP) ## Tests in a Debian guest with systemd: PYTEST_ARGS="tests/kernel tests/scenario"
+	@$(SYSTEMD_PACKAGES)
 	@$(call tried,systemd,$(PYTHON) -m emu.sandbox.qemu run --images --results build/systemd $(SYSTEMD_ARGS) -- \
 	    python3 -m pytest -p no:cacheprovider $(PYTEST_ARGS))
