@@ -41,7 +41,7 @@ SANDBOX = "sandbox"
 USER_CONTAINER = "user-container"
 """Knative's name of the app's container, where a manifest gives none."""
 STARTED, LISTENING = "start", "listening"
-PAUSED, RESUMED, NO_MORE_FREEZES = "paused", "resumed", "freezes-no-more"
+PAUSED, MAYBE_PAUSED, RESUMED, NO_MORE_FREEZES = "paused", "maybe-paused", "resumed", "freezes-no-more"
 """Words of the logs of emu's own programs that are read again; those on freezes are queue-proxy's."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from emu.messages import APP, NO_MORE_FREEZES, PAUSED, QUEUE_PROXY
+from emu.messages import APP, MAYBE_PAUSED, NO_MORE_FREEZES, PAUSED, QUEUE_PROXY
 from emu.record.events import (
     CgroupGone,
     ContainerExited,
@@ -218,7 +218,7 @@ def _met_frozen(study: Study, log: Path, spans: list[tuple[float, float]]) -> in
 
 def _spans(path: Path) -> Iterator[tuple[float, float]]:
     """When the first and the last request went to the app, for each stretch that the log reports."""
-    for line in logged_events(path, PAUSED, NO_MORE_FREEZES):
+    for line in logged_events(path, PAUSED, MAYBE_PAUSED, NO_MORE_FREEZES):
         first, last = time_in(line, "firstAt"), time_in(line, "lastAt")
         if line.get("forwarded") and first is not None and last is not None:
             yield first, last

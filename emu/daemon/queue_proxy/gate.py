@@ -21,6 +21,7 @@ from emu.messages import (
     FREEZER_PATIENCE_VARIABLE,
     FREEZER_TOKEN_VARIABLE,
     KNATIVE_MODE,
+    MAYBE_PAUSED,
     NO_MORE_FREEZES,
     PAUSE,
     PAUSED,
@@ -167,6 +168,10 @@ class Gate:
         spans = {"firstAt": self._first_at, "lastAt": self._last_at} if self._forwarded else {}
         return {"forwarded": self._forwarded, **spans}
 
+    def _end_stretch(self, event: str, **what: float) -> None:
+        self._log.event(event, **what, **self._span())
+        self._forwarded = 0
+
     def _checked(self, ready: bool) -> None:
         self._do(self._policy.checked(ready, time.monotonic()))
 
@@ -185,6 +190,8 @@ class Gate:
             self._log.seldom(f"{action}-failed", why=why)
             now = time.monotonic()
             if action == PAUSE:
+                if not failed.certain:  # no request goes to the app until it is resumed, as after a pause
+                    self._end_stretch(MAYBE_PAUSED, began=began)
                 self._do(policy.pause_failed(now, why, certain=failed.certain))
             else:
                 self._do(policy.resume_failed(now, why))
@@ -192,8 +199,7 @@ class Gate:
         now = time.monotonic()
         took_ms = round((now - began) * 1e3, 3)
         if action == PAUSE:
-            self._log.event(PAUSED, began=began, tookMs=took_ms, **self._span())
-            self._forwarded = 0
+            self._end_stretch(PAUSED, began=began, tookMs=took_ms)
             self._do(policy.paused(now))
         else:
             waiting = policy.waiting

@@ -195,6 +195,28 @@ def test_a_failed_pause_leaves_the_app_running(
     assert freezer.asked.count("resume") == 1
 
 
+def test_a_pause_of_unknown_outcome_ends_the_stretch_of_requests(
+    start: Callable[..., Daemon], freezer: FakeFreezer, fake_app: FakeApp
+) -> None:
+    """The daemon was killed before it answered, and may have paused the app: the log does not make one stretch of the
+    requests before and after it, and the next request waits for a resume.
+    """
+    freezer.answers["pause"] = b""  # it closes without a word
+    proxy = start()
+    client = ask(proxy)
+    answer(fake_app)
+    client.read_head()
+    said = proxy.event("maybe-paused")
+    assert (said["forwarded"], said["firstAt"]) == (1, said["lastAt"])
+    del freezer.answers["pause"]
+    again = ask(proxy)
+    answer(fake_app)
+    assert again.read_head().status == 200
+    said = proxy.event("paused")
+    assert (said["forwarded"], said["firstAt"]) == (1, said["lastAt"])
+    assert freezer.asked == ["resume", "pause", "pause", "resume", "pause"]
+
+
 def test_a_resume_that_keeps_failing_is_said(
     start: Callable[..., Daemon], freezer: FakeFreezer, fake_app: FakeApp
 ) -> None:
