@@ -157,6 +157,11 @@ def _sums(summary: dict[str, Any], kept: int) -> Iterator[str]:
         mine = [pod for pod in pods if name in (workload(pod), workload(pod).rpartition("-")[0])]
         yield from _differ(f"services.{name}.requests", service["requests"], sum(got[pod] for pod in mine))
         cold = sum(pods[pod]["cold_requests"] for pod in mine)
+        if (service["memory_used_gib_seconds"] or 0.0) > (service["memory_gib_seconds"] or 0.0):
+            yield f"{name} used more than its pods held"
+        yield from _differ(
+            f"services.{name}.cold_waits_ms.n", service["cold_waits_ms"]["n"], service["cold_requests"]
+        )
         if cold > service["cold_requests"]:
             yield f"{cold} cold requests in the pods of {name}, and {service['cold_requests']} in all"
 

@@ -25,6 +25,7 @@ from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
 from emu.kubelet.volumes import Volumes
 from emu.messages import SANDBOX
 from emu.policy import qos
+from emu.policy.effective import MEMORY
 from emu.policy.kubelet.actuation import Write, control_files
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
 from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, as_files
@@ -225,6 +226,7 @@ class Pod:
                 probes=[] if template is None else list(template.declared_probes),
                 role="container" if template is None else template.role,
                 shm_bytes=request.shm_bytes,
+                pod_memory_request=self._memory_request() if template is None else None,
             )
         )
         path, group = self.cgroup.container_path(made), files.get("memory.oom.group") == "1"
@@ -232,6 +234,9 @@ class Pod:
         self.instances.append(instance)
         self.on_create(instance)
         return instance
+
+    def _memory_request(self) -> int:
+        return self.template.stored(self._host.node.version).effective.requests.get(MEMORY, 0)
 
     def _sandbox_request(self, name: str) -> ContainerRequest:
         return ContainerRequest(

@@ -233,6 +233,7 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
                 "oom_score_adj",
                 "role",
                 "shm_bytes",
+                "pod_memory_request",
             )
             probes = None if event.probes is None else tuple(event.probes)
             entry = replace(entry, created_s=t, probes=probes, **{name: getattr(event, name) for name in names})

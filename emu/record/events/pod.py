@@ -37,6 +37,8 @@ class ContainerCreated(OfContainer):
     """`init`: it runs before the containers, to its end; `sidecar`: an init container that goes on running."""
     shm_bytes: int | None = None
     """Of the pause container: the size of the pod's /dev/shm; None where that was not recorded."""
+    pod_memory_request: int | None = None
+    """Of the pause container: the pod's effective memory request in bytes; None where that was not recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from emu.record.events import POD_LABEL
 from emu.report.entry import Entry
 from emu.report.reaction import reaction_s
 from emu.report.reaction import sentence as reaction_sentence
 from emu.report.topics.inits import waits
 from emu.report.topics.rollouts import rollout_figures, rollout_log, rollout_parts, rollout_words
 from emu.report.topics.scaling_panels import panels
-from emu.report.topics.topic import Column, Figures, Listing, Topic
+from emu.report.topics.service_costs import cost_figures, cost_parts
+from emu.report.topics.topic import Column, Figures, Listing, Part, Topic, View
 from emu.report.words import count
-from emu.study.measures import Window
 from emu.study.model.instances import PodEvent
 from emu.study.model.services import Service, by_service, together
 from emu.study.model.study import Study
@@ -51,7 +50,6 @@ def _figures(study: Study, service: Service) -> Figures:
     steps = [states for _, states in service.steps]
     mine = {pod.pod for pod in service.pods}
     asked = [request for request in study.requests or [] if request.pod in mine]
-    lines = [line for line in study.timelines.values() if line.label == POD_LABEL and line.owner.pod in mine]
     return {
         "class": service.scaled_by,
         "metric": made[-1].metric if made else None,
@@ -71,9 +69,8 @@ def _figures(study: Study, service: Service) -> Figures:
         "requests": len(asked) if requests_known_by_pod(study) else None,
         "direct_requests": sum(not request.through_activator for request in asked),
         "max_concurrency_per_pod": service.most_in_pod,
-        "pod_seconds": sum(pod.seconds(study.duration_s) for pod in service.pods),
         "idle_pod_seconds": _idle(study, service),
-        "memory_gib_seconds": Window(study).held(lines, "memory_current"),
+        **cost_figures(study, service),
         "decisions": {
             "count": len(made),
             "changes": sum(one.before != one.pods for one in service.decisions),
@@ -166,6 +163,12 @@ def listing(study: Study) -> Listing | None:
     return Listing(heads, rows, hints=("`emu why` lists every decision.",))
 
 
+def more(view: View) -> Iterator[Part]:
+    """Each rollout, and what each service cost."""
+    yield from rollout_parts(view)
+    yield from cost_parts(view)
+
+
 def log(study: Study) -> Iterator[Entry]:
     """Each rollout, and each change of a number of pods but those from and to zero, which are scale to zero's."""
     yield from rollout_log(study)
@@ -188,7 +191,7 @@ SERVICES = Topic(
     headline,
     sentences,
     listing,
-    rollout_parts,
+    more,
     panels=lambda drawing: panels(drawing.canvas, drawing.study),
     log=log,
 )

@@ -63,6 +63,8 @@ class Instance:
     """`init` or `sidecar`: an init container that ends, or one that goes on running."""
     shm_bytes: int | None = None
     """Of the pause container: the size of the pod's /dev/shm."""
+    pod_memory_request: int | None = None
+    """Of the pause container: the pod's effective memory request."""
     created_s: float | None = None
     started_s: float | None = None
     ready_s: float | None = None

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from emu.cli.why import why
 from emu.errors import EmuError
+from emu.messages import SANDBOX
 from emu.policy.printing import PENDING, TERMINATING
 from emu.record.events import (
     SCALE_DOWN,
@@ -184,12 +185,30 @@ def test_the_summary_counts_pods_decisions_and_what_they_cost(study: Study) -> N
         "max_concurrency_per_pod": 4,
         "pod_seconds": 15.0,
         "idle_pod_seconds": pytest.approx(3.1 + 0.1),
+        "memory_requested_gib_seconds": None,
         "memory_gib_seconds": None,
+        "memory_used_gib_seconds": None,
+        "cold_waits_ms": {
+            "n": 1,
+            "p50": pytest.approx(500),
+            "p90": pytest.approx(500),
+            "p99": pytest.approx(500),
+            "max": pytest.approx(500),
+        },
         "decisions": {"count": 3, "changes": 2},
     }
     assert SERVICES.figures(study)["services"] == {
         "app": {**one, "revisions": {"app-00001": {**one, "requests_sent": None}}, "rollouts": []}
     }
+
+
+def test_what_is_requested_counts_while_a_pod_is_on_the_node(study: Study) -> None:
+    """The first pod for 10 s, the second for 5; not known where one's is not on record."""
+    for pod, request in ((ONE, 1 << 30), (OTHER, None)):
+        study.instances.append(Instance(SANDBOX, 0, pod=pod, created_s=0.0, pod_memory_request=request))
+    assert SERVICES.figures(study)["services"]["app"]["memory_requested_gib_seconds"] is None
+    study.instances[-1] = replace(study.instances[-1], created_s=2.0, pod_memory_request=1 << 30)
+    assert SERVICES.figures(study)["services"]["app"]["memory_requested_gib_seconds"] == 15.0
 
 
 def test_requests_wait_in_the_activator_from_when_to_when(study: Study) -> None:
