@@ -44,7 +44,7 @@ class Stack:
 
 def draw_stack(canvas: Canvas, panel: Panel, stack: Stack, lines: list[Timeline], scale: ByteScale) -> None:
     """Areas that fall to nothing between two instances, and the line, which is broken there."""
-    drawn = [_thinned(canvas, stack, line) for line in lines]
+    drawn = [_drawn(canvas, stack, line) for line in lines]
     x = [t for part in drawn for t in (part.t[0], *part.t, part.t[-1])]
     for area in stack.areas:
         column, name, colour = area.column, area.name, area.colour
@@ -66,32 +66,46 @@ def draw_stack(canvas: Canvas, panel: Panel, stack: Stack, lines: list[Timeline]
 
 def _line(canvas: Canvas, panel: Panel, stack: Stack, drawn: list[Timeline], scale: ByteScale) -> None:
     """Its hover shows every part; page/page.js words it from `readout`."""
+    x, columns = line_columns(stack, drawn, scale)
+    readout = [[said, columns[name]] for name, said in stack.readout if name in columns]
+    meta = {"kind": "current", "of": drawn[0].label, "factor": scale.factor, "readout": readout}
+    canvas.trace(
+        panel, LEGEND, name=stack.line[1], x=x, y=columns[stack.line[0]], mode="lines", connectgaps=False,
+        line={"width": 1.2, "color": "var(--ink)"}, meta=meta,
+    )  # fmt: skip
+
+
+def line_columns(
+    stack: Stack, drawn: list[Timeline], scale: ByteScale
+) -> tuple[list[float], dict[str, list[float | None]]]:
+    """Times and columns of thinned timelines after each other, each with a gap behind it; no empty column."""
 
     def column(name: str) -> list[float | None]:
         return [v for part in drawn for v in (*map(scale.down, getattr(part, name)), None)]
 
-    columns = [[said, column(name)] for name, said in stack.readout]
-    readout = [[said, values] for said, values in columns if any(value for value in values)]
-    meta = {"kind": "current", "of": drawn[0].label, "factor": scale.factor, "readout": readout}
-    canvas.trace(
-        panel, LEGEND, name=stack.line[1], x=[t for part in drawn for t in (*part.t, part.t[-1])],
-        y=column(stack.line[0]), mode="lines", connectgaps=False, line={"width": 1.2, "color": "var(--ink)"},
-        meta=meta,
-    )  # fmt: skip
+    columns = {name: column(name) for name, _ in stack.readout}
+    kept = {name: values for name, values in columns.items() if any(values)}
+    return [t for part in drawn for t in (*part.t, part.t[-1])], {stack.line[0]: column(stack.line[0]), **kept}
 
 
-def _thinned(canvas: Canvas, stack: Stack, line: Timeline) -> Timeline:
+def _drawn(canvas: Canvas, stack: Stack, line: Timeline) -> Timeline:
+    """What is drawn of a timeline, and a sentence where that is less than all."""
+    drawn = thinned(canvas, stack, line)
+    if len(line.t) > MOST_POINTS:
+        canvas.reduced(f"samples of {line.label}", len(drawn.t), len(line.t))
+    return drawn
+
+
+def thinned(canvas: Canvas, stack: Stack, line: Timeline) -> Timeline:
     """The timeline with the rows that are drawn; absent columns are all None."""
     peaked = stack.columns
     names = dict.fromkeys([*peaked, *(column for column, _ in stack.readout)])
     columns = {name: getattr(line, name) or [None] * len(line.t) for name in names}
     rows = keep_peaks(line.t, [columns[name] for name in peaked], canvas.bucket_s, MOST_POINTS)
-    if len(line.t) > MOST_POINTS:
-        canvas.reduced(f"samples of {line.label}", len(rows), len(line.t))
-    thinned = Timeline(line.owner, t=[round(line.t[row], 6) for row in rows])
+    drawn = Timeline(line.owner, t=[round(line.t[row], 6) for row in rows])
     for name, values in columns.items():
-        setattr(thinned, name, [values[row] for row in rows])
-    return thinned
+        setattr(drawn, name, [values[row] for row in rows])
+    return drawn
 
 
 def scale_of(stack: Stack, lines: list[Timeline], limits: list[Limit]) -> ByteScale:

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from emu.report.page.tree import Tree
 from emu.units import format_seconds
 
 Trace = dict[str, Any]
@@ -60,6 +61,8 @@ class Figure:
     """What it shows, for those who do not see it."""
     reduced: list[str] = field(default_factory=list)
     """A sentence for each kind of data that is drawn with fewer points than it has."""
+    tree: Tree | None = None
+    """The cgroups at a moment, which stands above it and follows its cursor."""
 
     @property
     def drawn(self) -> bool:

@@ -13,10 +13,11 @@ LONG = 24
 """Shorter lists stay as they are."""
 
 
-def pack(name: str, data: list[dict[str, Any]], layout: dict[str, Any]) -> str:
-    """A figure as JSON for page/page.js: `{"$a": 3}` stands for the fourth of `arrays`."""
+def pack(name: str, data: list[dict[str, Any]], layout: dict[str, Any], tree: dict[str, Any] | None = None) -> str:
+    """A figure as JSON for page/page.js, and a tree for page/tree.js: `{"$a": 3}` is the fourth of `arrays`."""
     columns = _Columns()
-    whole = {"name": name, "data": columns.replace(data), "layout": layout, "arrays": columns.packed}
+    parts = {"data": columns.replace(data), "layout": layout, "tree": columns.replace(tree)}
+    whole = {"name": name, **parts, "arrays": columns.packed}
     return script_json(whole)
 
 

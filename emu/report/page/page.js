@@ -22,6 +22,7 @@
   const meta = packed.layout.meta || {}, phone = window.matchMedia("(max-width: 720px)");
   const end = meta.time ? meta.time.end : null, wall = meta.time && meta.time.wall ? Date.parse(meta.time.wall) : NaN;
   const hidden = new Set(), texts = new Map();
+  const send = function (what, detail) { document.dispatchEvent(new CustomEvent(what, { detail: detail })); };
 
   // --- the figure, in this moment's colours and width
 
@@ -151,7 +152,18 @@
 
   // --- panels: each has its place in the order of the tabulator key, and reads out what is under the cursor
 
-  let cursor = 0;
+  let cursor = 0, moment = null;
+  const mark = document.createElement("div");
+  mark.className = "moment screen";
+  mark.hidden = true;
+  box.parentElement.appendChild(mark);
+  function placeMoment() { // the one that the tree of cgroups keeps
+    const size = box._fullLayout._size, [from, until] = range();
+    const share = moment === null ? -1 : (moment - from) / (until - from);
+    mark.hidden = share < 0 || share > 1;
+    Object.assign(mark.style, { top: size.t - 6 + "px", height: size.h + 6 + "px", left: size.l + share * size.w + "px" });
+  }
+  document.addEventListener("moment-kept", function (event) { moment = event.detail; placeMoment(); });
   function placePanels() {
     if (!meta.panels) { return; }
     const frame = box.parentElement, size = box._fullLayout._size;
@@ -161,6 +173,7 @@
         top: size.t + panel.top + "px", height: panel.height + "px", left: size.l + "px", width: size.w + "px",
       });
     });
+    placeMoment();
   }
   async function read(panel, step) {
     const [from, until] = range();
@@ -170,6 +183,7 @@
     const words = points.map(function (point) {
       return (point.text || point.data.name + " " + Number(point.y).toPrecision(4)).replace(/<br>/g, ", ");
     });
+    send("moment", cursor);
     said.textContent = seconds(cursor) + clock(cursor) + ": " + (words.join("; ").replace(/<[^>]*>/g, "") || "nothing");
   }
   (meta.panels || []).forEach(function (panel) {
@@ -268,17 +282,25 @@
   // A finger scrolls the page, and a tap reads a value: plotly would take every touch for a zoom.
   box.addEventListener("touchstart", function (event) { event.stopPropagation(); }, { capture: true, passive: true });
   await draw();
-  box.on("plotly_relayout", shown);
-  box.addEventListener("mousemove", function (event) {
-    if (end === null) { return; }
+  box.on("plotly_relayout", function () { shown(); placePanels(); });
+  function under(event) { // the time under the pointer, if it is in a panel
+    if (end === null) { return null; }
     const [from, until] = range(), size = box._fullLayout._size;
     const share = (event.clientX - box.getBoundingClientRect().left - size.l) / size.w;
-    if (share < 0 || share > 1) { shown(); return; }
-    const t = from + share * (until - from);
-    said.textContent = seconds(t) + clock(t);
+    return share < 0 || share > 1 ? null : from + share * (until - from);
+  }
+  box.addEventListener("mousemove", function (event) {
+    const t = under(event);
+    send("moment", t);
+    if (t === null) { shown(); } else { said.textContent = seconds(t) + clock(t); }
   });
-  box.addEventListener("mouseleave", shown);
+  box.addEventListener("mouseleave", function () { shown(); send("moment", null); });
+  box.addEventListener("click", function (event) {
+    const t = under(event);
+    if (t !== null) { send("moment-chosen", t); }
+  });
   shown();
+  if (packed.tree) { send("figure-drawn", { tree: resolve(packed.tree, new Map()), end: end }); }
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", function () { draw(); });
   phone.addEventListener("change", function () { draw(); });
   window.addEventListener("resize", function () { requestAnimationFrame(placePanels); });

@@ -15,6 +15,8 @@ from emu.report.page.html import Markup, element, join, section, text
 from emu.report.page.packing import compressed, pack
 from emu.report.page.parts import topic_sections
 from emu.report.page.sections import sections
+from emu.report.page.tree import tree_part
+from emu.report.topics.cgroup_tree import TREE
 from emu.report.topics.registry import FIRST
 from emu.report.topics.topic import View
 from emu.study.model.study import Study
@@ -42,6 +44,7 @@ def render_html(
     body = [
         header(view.study, summary),
         *topic_sections(FIRST, view),
+        *([] if figure.tree is None else [tree_part(TREE.title, figure.tree)]),
         figure_part("Timeline", _HINT, figure),
         *sections(view, figure, scenario_text),
     ]
@@ -96,12 +99,14 @@ def _scripts(name: str, figure: Figure, library: str | None) -> Iterator[tuple[s
     if figure.drawn:
         yield (
             ' id="figure-data" type="application/octet-stream"',
-            compressed(pack(name, figure.data, figure.layout)),
+            compressed(pack(name, figure.data, figure.layout, figure.tree.script if figure.tree else None)),
         )
         if library is None:
             yield "", plotly_script()
         else:
             yield f' src="{library}"', ""
+        if figure.tree is not None:
+            yield "", _file("tree.js")
         yield "", _file("page.js")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from emu.report.entry import Entry
 from emu.report.page.canvas import Canvas
+from emu.report.topics.cgroup_tree import TREE
 from emu.report.topics.churn import CHURN
 from emu.report.topics.containers import CONTAINERS
 from emu.report.topics.devices import DEVICES
@@ -41,7 +42,7 @@ from emu.study.model.study import Study
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, READINESS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS,
     EVICTIONS, RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, CHURN, PROCESSORS,
-    DEVICES, RUN,
+    DEVICES, RUN, TREE,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)

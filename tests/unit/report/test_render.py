@@ -194,7 +194,7 @@ def test_the_policy_names_just_the_scripts_of_the_page(crashed: Study) -> None:
     scripts = re.findall(r"<script[^>]*>(.*?)</script>", page, flags=re.DOTALL)
     hashes = {base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts}
     assert hashes == set(re.findall(r"'sha256-([^']+)'", page[: page.index("</head>")]))
-    assert len(scripts) == 3
+    assert len(scripts) == 4
 
 
 def test_plotly_is_there_once_or_beside_the_page(crashed: Study) -> None:
@@ -268,7 +268,7 @@ def test_hostile_text_stays_text(crashed: Study) -> None:
     page = render_html(study, summarize(study), f"name: {HOSTILE}")
     assert HOSTILE not in page
     assert "<img" not in without_scripts(page)
-    assert page.count("<script") == 3
+    assert page.count("<script") == 4
     assert "&lt;/script&gt;" in without_scripts(page)
 
 
