@@ -53,7 +53,7 @@ def cost_parts(view: View) -> Iterator[Part]:
             one["cold_requests"] or None,
             *latency_cells(one["cold_waits_ms"]),
         )
-        for name, one in view.summary["services"].items()
+        for name, one in (view.summary.get("services") or {}).items()
     )
     heads = (
         Column("service", number=False), "pods", "pod time", "GiB·s requested", "GiB·s held", "GiB·s used",
