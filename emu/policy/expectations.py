@@ -52,6 +52,7 @@ ROOTS = (
     "autoscaling",
     "services",
     "page_cache",
+    "working_set",
     "starts",
     "phases",
     "recorder",

@@ -34,6 +34,8 @@ _STAT = {
     "pgmajfault": "pgmajfault",
     "scanned": "pgscan",
     "reclaimed": "pgsteal",
+    "inactive_file": "inactive_file",
+    "active_file": "active_file",
     **{name: name for name in ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")},
 }
 _MEMINFO = {
@@ -219,10 +221,9 @@ def _read(owner: Owner, file: str, text: bytes, into: Sampled) -> Row:
 
 
 def _memory_stat(text: bytes, row: Row) -> None:
-    found = pick(text, (*_STAT.values(), "file", "inactive_file", "file_dirty", "file_writeback", "swapcached"))
+    found = pick(text, (*_STAT.values(), "file", "file_dirty", "file_writeback", "swapcached"))
     for name, key in _STAT.items():
         row[name] = found[key]
-    row["inactive_file"] = found["inactive_file"]
     file, shmem = found["file"], found["shmem"]
     row["page_cache"] = None if file is None or shmem is None else file - shmem
     dirty, writeback = found["file_dirty"], found["file_writeback"]

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from emu.record.events import ContainerStopping, KubeletEvent, Note, PodEvicted, PodStatus, read_events
+from cgroups.parse import parse_flat
+from emu.record.events import ContainerStopping, KubeletEvent, Note, PodEvicted, PodStatus, RunBegan, read_events
 from emu.record.rundir import RunDir
-from emu.record.samples import Sample, read_samples
+from emu.record.samples import NODE, Sample, read_samples
 from emu.scenario.reading import load_scenario
 from emu.serving.explained import victims
 from tests.scenario.support import Finished
@@ -31,6 +32,11 @@ def _readings(run: RunDir, pod: str, file: str) -> Iterator[tuple[float, bytes]]
         for owner, files in sample.files.items():
             if (owner.pod, owner.container) == (pod, "app") and file in files:
                 yield sample.t, files[file]
+
+
+def _began(run: RunDir) -> float:
+    """CLOCK_MONOTONIC of the run's begin."""
+    return next(event.t for event in read_events(run.events) if isinstance(event, RunBegan))
 
 
 def _last(run: RunDir, pod: str, file: str) -> bytes:
@@ -159,6 +165,37 @@ def _working_set(sample: Sample, pod: str) -> int | None:
             inactive = re.findall(rb"^inactive_file (\d+)$", files["memory.stat"], re.MULTILINE)
             return int(files["memory.current"]) - int(inactive[0])
     return None
+
+
+@part_of("working-set")
+def test_four_answers_are_of_one_sample_of_the_kernel_s(emu_run: EmuRun) -> None:
+    """working-set: of each container and the node at each phase's end, memory.current and memory.stat of the sample
+    that is named give the same figures; the words say that page cache alone made the kubelet evict, and that nothing
+    was reclaimed.
+    """
+    done = emu_run("working-set")
+    samples = {round(one.t - _began(done.run), 6): {**one.files} for one in read_samples(done.run.samples)}
+    looked = 0
+    for known in done.summary["working_set"].values():
+        files = {f"{owner.pod}/{owner.container}": of for owner, of in samples[known["time_s"]].items()}
+        files["node"] = samples[known["time_s"]][NODE]
+        for name, figures in {**known["containers"], "node": known["node"]}.items():
+            if figures["memory_current_bytes"] is None:
+                assert name not in files or "memory.current" not in files[name]
+                continue
+            looked += 1
+            current, stat = int(files[name]["memory.current"]), parse_flat(files[name]["memory.stat"])
+            assert figures["memory_current_bytes"] == current
+            assert figures["docker_stats_bytes"] == figures["working_set_bytes"] == current - stat["inactive_file"]
+            assert [figures[f"{part}_bytes"] for part in ("anon", "active_file", "inactive_file")] == [
+                stat[part] for part in ("anon", "active_file", "inactive_file")
+            ]
+    assert looked >= 4 * len(done.summary["working_set"]) - 2
+    headline = done.summary["verdict"]["headline"]
+    assert "evicted the pod read-twice and 1 more because the node was low on memory, though 6" in headline
+    assert "of what it counted as used was page cache that can be dropped" in headline
+    assert any("The eviction of read-twice left 6" in one for one in done.summary["verdict"]["sentences"])
+    assert done.summary["node"]["reclaimed_bytes"] == 0
 
 
 @part_of("protection")

@@ -278,8 +278,8 @@ def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn
             found, steps = summary, figure.split(".")
             if steps[0] == "variants":
                 steps = steps[2:]
-            if steps[0] == "phases":
-                found, steps = next(iter(summary["phases"].values())), steps[2:]
+            if steps[0] in ("phases", "working_set"):
+                found, steps = next(iter(summary[steps[0]].values())), steps[2:]
                 steps = [step.rpartition("/")[2] for step in steps]
             for step in takewhile(lambda step: step not in COUNTED, steps):  # below those anything may be
                 if step == COUNT or not found or isinstance(found, int | str):

@@ -37,12 +37,13 @@ from emu.report.topics.sidecars import SIDECARS
 from emu.report.topics.stalls import STALLS
 from emu.report.topics.starts import STARTS
 from emu.report.topics.topic import Drawing, Figures, Topic
+from emu.report.topics.working_set import WORKING_SET
 from emu.study.model.study import Study
 
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, READINESS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS,
-    EVICTIONS, RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, MACHINE, INITS, SIDECARS, CHURN, PROCESSORS,
-    DEVICES, RUN, TREE,
+    EVICTIONS, RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, WORKING_SET, MACHINE, INITS, SIDECARS, CHURN,
+    PROCESSORS, DEVICES, RUN, TREE,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -95,6 +96,7 @@ def in_words() -> list[Topic]:
         SERVICES,
         FREEZES,
         PAGE_CACHE,
+        WORKING_SET,
         RECLAIM,
         HELD_BACK,
         CHURN,

@@ -52,6 +52,10 @@ class Timeline:
     """memory.swap.current."""
     working_set: Column = field(default_factory=list)
     """memory.current - inactive_file: what `kubectl top` and `docker stats` show."""
+    inactive_file: Column = field(default_factory=list)
+    """Page cache that was read once, or not for long: the first to be dropped, and no part of the working set."""
+    active_file: Column = field(default_factory=list)
+    """Page cache that was read again: dropped only after the former, and part of the working set."""
     dirty: Column = field(default_factory=list)
     """file_dirty + file_writeback, less `swap_writeback`: page cache that must be written before it can go."""
     swap_writeback: Column = field(default_factory=list)
