@@ -115,6 +115,12 @@ def test_the_readmes_make_lines_name_scenarios_that_there_are() -> None:
         read_scenario(texts[name], name, [setting] if setting else [])
 
 
+def test_every_scenario_is_named_for_a_reader() -> None:
+    """docs/README.md has each built-in scenario in one of its lists."""
+    named = set(re.findall(r"[a-z0-9-]+", (ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
+    assert {builtin.name for builtin in builtin_scenarios()} <= named
+
+
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_event_is_documented_with_its_fields(kind: str) -> None:
     """docs/run-directory.md has each kind of event in events.jsonl, and names every field of it."""
