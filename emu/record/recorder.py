@@ -59,6 +59,8 @@ SLOW_FILES = (
     "memory.peak",
     "memory.max",
     "memory.high",
+    "memory.low",
+    "memory.min",
     "memory.swap.max",
     "memory.swap.high",
     "memory.swap.events",

@@ -7,13 +7,14 @@ once. All figures of a container are over the pods of its workload, as they are 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from emu.messages import SANDBOX
 from emu.policy.printing import PENDING
 from emu.record.events import Owner
 from emu.study.model.study import Study
+from emu.study.model.timeline import Timeline
 from emu.study.requests import count_in_flight
 
 _OF_DEPLOYMENT = re.compile(r"(?P<revision>.+)-deployment-[a-z0-9]+-(?P<suffix>[a-z0-9]{5})")
@@ -87,6 +88,16 @@ def asked_of(study: Study, pods: Collection[str]) -> Study:
     curves = {pod: curve for pod, curve in study.in_flight_by_pod.items() if pod in pods}
     curve = next(iter(curves.values())) if len(curves) == 1 and "" not in pods else count_in_flight(mine)
     return replace(study, requests=mine, ends=ends, in_flight=curve, in_flight_by_pod=curves or {"": curve})
+
+
+def counting(study: Study, measured: Callable[[Timeline], bool]) -> list[Timeline]:
+    """Whose counters together are all pods': each pod's own, which know of its containers, else theirs."""
+    known = {line.owner for line in study.pod_timelines if measured(line)}
+    return [
+        line
+        for owner, line in study.timelines.items()
+        if measured(line) and (owner in known or owner.whole_pod not in known)
+    ]
 
 
 def requests_known_by_pod(study: Study) -> bool:

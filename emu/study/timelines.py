@@ -64,8 +64,8 @@ _COUNTERS = frozenset(
     )
 )
 _COUNTER_PARTS = ("all.", "local.", "swap.", "io.")
-_LIMITS = frozenset(("limit", "high", "swap_limit", "swap_high"))
-"""None where there is no limit, as in a cgroup that is gone."""
+_LIMITS = frozenset(("limit", "high", "swap_limit", "swap_high", "low", "min"))
+"""Of the newest cgroup: none where it has no limit, as in one that is gone."""
 _STAYS = frozenset(("io",))
 """No figure: io.stat could be read."""
 
@@ -306,6 +306,8 @@ _READERS: dict[str, Callable[[bytes, Row], None]] = {
     "memory.peak": _number("memory_peak"),
     "memory.max": _limit("limit"),
     "memory.high": _limit("high"),
+    "memory.low": _limit("low"),
+    "memory.min": _limit("min"),
     "memory.swap.max": _limit("swap_limit"),
     "memory.swap.high": _limit("swap_high"),
     "memory.swap.events": _events("swap."),

@@ -76,8 +76,10 @@ class Charge:
     """memory.max and the like, those that are set."""
 
 
-LIMITS = {"memory.max": "limit", "memory.high": "high"}
+LIMITS = {"memory.max": "limit", "memory.high": "high", "memory.low": "low", "memory.min": "min"}
 """Control files that limit or protect, with the column of each."""
+PROTECTION = ("memory.low", "memory.min")
+"""Those that keep reclaim away; 0 keeps nothing."""
 
 
 def places(study: Study) -> list[Place]:
@@ -204,6 +206,7 @@ def _sampled(stay: Stay | None, t: float) -> Charge | None:
     row = bisect_right(line.t, t) - 1
     parts = {part: _value(getattr(line, part), row) for part in PARTS}
     limits = {file: _value(getattr(line, column), row) for file, column in LIMITS.items()}
+    limits = {file: None if value == 0 and file in PROTECTION else value for file, value in limits.items()}
     if not any(value is not None for value in line.limit) and stay.instance is not None:
         limits["memory.max"] = stay.instance.memory_max  # its memory.max was never read
     return Charge(_value(line.memory_current, row), _known(parts), _known(limits))

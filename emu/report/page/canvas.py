@@ -31,9 +31,9 @@ _TITLE = 34
 _STRIP_ROW = 15
 _STRIP_GAP = 9
 _TAG = re.compile(r"<[^>]*>")
-LEGEND, EVENT_LEGEND, REQUEST_LEGEND, IO_LEGEND, CPU_LEGEND, SCALING_LEGEND = (
+LEGEND, EVENT_LEGEND, REQUEST_LEGEND, IO_LEGEND, CPU_LEGEND, SCALING_LEGEND, RECLAIM_LEGEND, PRESSURE_LEGEND = (
     "legend",
-    *(f"legend{n}" for n in range(2, 7)),
+    *(f"legend{n}" for n in range(2, 9)),
 )
 LEGENDS = {
     LEGEND: "memory",
@@ -41,7 +41,9 @@ LEGENDS = {
     REQUEST_LEGEND: "requests",
     SCALING_LEGEND: "autoscaling",
     CPU_LEGEND: "cpu",
+    RECLAIM_LEGEND: "reclaim",
     IO_LEGEND: "io",
+    PRESSURE_LEGEND: "pressure",
 }
 """Groups of names, and what stands before each."""
 _CHARACTER = 0.0062

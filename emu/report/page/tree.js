@@ -116,6 +116,8 @@
     const room = bar.querySelector(".room");
     room.style.width = width(limit || tree.top);
     room.classList.toggle("limited", Boolean(limit) && limit <= tree.top);
+    const kept = held ? Math.max(held.limits["memory.low"] || 0, held.limits["memory.min"] || 0) : 0;
+    bar.querySelector(".kept").style.width = width(kept);
     const spoken = [];
     bar.querySelectorAll("i").forEach(function (one, i) {
       const [key, name] = tree.kinds[i], value = (held && held.parts[key]) || 0;

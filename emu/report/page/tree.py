@@ -49,6 +49,8 @@ class Row:
     """Bytes by kind."""
     current: int | None = None
     limit: int | None = None
+    kept: int = 0
+    """What reclaim spares of it."""
     killed: bool = False
     """It was OOM-killed and has not been started again."""
 
@@ -96,7 +98,8 @@ def tree_part(title: str, tree: Tree) -> Markup:
 _HINTS = (
     "The bar is what the cgroup is charged, by kind, on one scale for all rows. The pale ground behind it ends at "
     "its memory.max; it has no end where there is none, or where it is off the scale. The thin line is "
-    "memory.current, the kinds are memory.stat. Swap is hatched: it is not part of memory.current.",
+    "memory.current, the kinds are memory.stat. Swap is hatched: it is not part of memory.current. A green line "
+    "under the bar is what memory.low or memory.min keeps from reclaim.",
     "A cgroup's figures include those of the cgroups in it. What it is charged beyond them has a row: pages that "
     "containers left behind when they ended, and pages of tmpfs.",
     "Each figure is of the last sample at or before the moment. A pod that took the place of another has the same "
@@ -154,6 +157,7 @@ def _bar(tree: Tree, row: Row) -> Markup:
         for kind in tree.kinds
     )
     parts.append(element("span", join(fills, ""), class_="fill"))
+    parts.append(element("span", "", class_="kept", style=f"width:{_share(row.kept, tree.top)}"))
     parts.append(element("b", "", style=f"left:{_share(row.current or 0, tree.top)}"))
     parts.append(element("span", "✕", class_="cross", style=f"left:{_share(row.current or 0, tree.top)}"))
     return element("div", join(parts, ""), role="img", aria_label=", ".join(_spoken(tree.kinds, row)) or "nothing")

@@ -14,7 +14,7 @@ from emu.report.topics.memory import STACK
 from emu.report.topics.topic import Drawing, Topic
 from emu.report.words import share
 from emu.study.model.study import Study
-from emu.study.tree import LIMITS, PARTS, Charge, Moment, Place, Stay, charges, moments, name_at, places
+from emu.study.tree import LIMITS, PARTS, PROTECTION, Charge, Moment, Place, Stay, charges, moments, name_at, places
 from emu.units import format_bytes
 
 MOST_BUTTONS = 5
@@ -77,7 +77,7 @@ def _limit_heads(every: Sequence[Stay]) -> dict[str, str]:
     more = {
         file: file
         for file, column in LIMITS.items()
-        if file != "memory.max" and any(value is not None for stay in every for value in getattr(stay.line, column))
+        if file != "memory.max" and any(value for stay in every for value in getattr(stay.line, column))
     }
     return {"memory.max": "memory.max", "share": "of it", **more}
 
@@ -106,7 +106,8 @@ def _row(study: Study, place: Place, held: Charge | None, t: float) -> Row:
         return Row(place.level, _called(place, name), place.depth, path, cells, killed=killed)
     limit = held.limits.get("memory.max")
     bar = {part: held.parts.get(part, 0) for part in PARTS}
-    return Row(place.level, _called(place, name), place.depth, path, cells, bar, held.current, limit, killed)
+    kept = max((held.limits.get(file, 0) for file in PROTECTION), default=0)
+    return Row(place.level, _called(place, name), place.depth, path, cells, bar, held.current, limit, kept, killed)
 
 
 def _called(place: Place, name: str) -> str:
@@ -182,7 +183,7 @@ def _script_row(canvas: Canvas, study: Study, place: Place) -> dict[str, Any]:
 def _script_stay(study: Study, place: Place, stay: Stay) -> dict[str, Any]:
     until = None if math.isinf(stay.until_s) else stay.until_s
     made = None if stay.instance is None else stay.instance.memory_max
-    limits = {file: _steps(stay, column) for file, column in LIMITS.items()}
+    limits = {file: _steps(stay, file) for file in LIMITS}
     if not any(value is not None for value in stay.line.limit) and made is not None:
         limits["memory.max"] = [[stay.line.t[0], made]]
     return {
@@ -195,10 +196,11 @@ def _script_stay(study: Study, place: Place, stay: Stay) -> dict[str, Any]:
     }
 
 
-def _steps(stay: Stay, column: str) -> list[list[Any]]:
+def _steps(stay: Stay, file: str) -> list[list[Any]]:
     """A limit through time: from when on it was how much."""
     steps: list[list[Any]] = []
-    for t, value in zip(stay.line.t, getattr(stay.line, column), strict=False):
+    for t, read in zip(stay.line.t, getattr(stay.line, LIMITS[file]), strict=False):
+        value = None if read == 0 and file in PROTECTION else read
         if not steps or steps[-1][1] != value:
             steps.append([t, value])
     return steps

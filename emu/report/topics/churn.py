@@ -8,18 +8,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from emu.report.topics.topic import Figures, Topic
+from emu.report.page.canvas import RECLAIM_LEGEND
+from emu.report.page.downsample import rates, step_of
+from emu.report.page.scale import ByteScale
+from emu.report.page.steps import draw_steps
+from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.report.words import count, listed, of_limit
 from emu.study.measures import Window, times
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
+from emu.study.pods import counting
 from emu.study.stalls import stalls
-from emu.units import format_bytes, format_seconds, often
+from emu.units import format_bytes, format_seconds, format_step, often
 
 COLUMNS = (("read again", "refault_bytes"),)
 """Of the table of memory: a column's head, and its name in summary.json."""
 WORTH_A_WORD = 2**20
 """Less traffic than this is noise of starting up."""
+RATES = {
+    "scanned": ("scanned", "scanned"),
+    "reclaimed": ("reclaimed", "taken"),
+    "page cache read again": ("refaults", "file"),
+    "brought back from swap": ("refaults_anon", "swap"),
+}
+"""Lines of the panel of reclaim, each with its column, in pages, and its colour."""
 KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
 KERNEL_WORDS = {
@@ -187,4 +199,31 @@ def _stalls(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
     return [f"All of {name} stalled waiting for memory for {format_seconds(stalled / 1e3)} (memory.pressure, full)."]
 
 
-CHURN = Topic("Churn", headline=headline, sentences=sentences)
+def panels(drawing: Drawing) -> None:
+    """One, of bytes per second: what reclaim looked at and took, and what was wanted again."""
+    canvas, study = drawing.canvas, drawing.study
+    step = step_of(canvas.end_s, study.recorder.interval_s if study.recorder else None)
+    moved = {name: _moved(study, column, step, canvas.end_s) for name, (column, _) in RATES.items()}
+    moved = {name: values for name, values in moved.items() if any(values)}
+    if not moved:
+        if study.timelines:
+            canvas.missing("Nothing was reclaimed, and nothing was read again: there is no reclaim to draw.")
+        return
+    scale = ByteScale.over(max(values) for values in moved.values())
+    whose = "the pod" if len(study.pods) < 2 else "all pods"
+    title = f"<b>reclaim</b> from {whose}, and refaults · means over {format_step(step)}"
+    panel = canvas.panel(title, 110, **scale.axis(4, "/s"))
+    for name, values in moved.items():
+        look = {"color": f"var(--reclaim-{RATES[name][1]})", "dash": "dot" if name == "scanned" else "solid"}
+        shown, meta = [value / scale.factor for value in values], {"kind": "reclaim", "of": name}
+        draw_steps(canvas, panel, RECLAIM_LEGEND, name, shown, step, f" {scale.unit}/s", look, meta)
+
+
+def _moved(study: Study, column: str, step_s: float, end_s: float) -> list[float]:
+    """Bytes per second in each step, of all pods."""
+    lines = counting(study, lambda line: any(getattr(line, column)))
+    each = [rates(line.t, getattr(line, column), step_s, end_s) for line in lines]
+    return [sum(values) * study.machine.page_bytes for values in zip(*each, strict=True)]
+
+
+CHURN = Topic("Churn", headline=headline, sentences=sentences, panels=panels)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from emu.report.page.canvas import IO_LEGEND
 from emu.report.page.downsample import rates, step_of
 from emu.report.page.scale import ByteScale
+from emu.report.page.steps import draw_steps
 from emu.report.topics.topic import Drawing, Topic
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
+from emu.study.pods import counting
 from emu.units import format_step
 
 COLUMNS = (
@@ -22,7 +24,7 @@ COLUMNS = (
 def panels(drawing: Drawing) -> None:
     """One, of bytes per second, all of the pod or of all pods together."""
     canvas, study = drawing.canvas, drawing.study
-    lines = _io_lines(study)
+    lines = counting(study, lambda line: line.has_io)
     if not lines:
         if study.timelines:
             canvas.missing("io.stat could not be read, so bytes read and written are not known.")
@@ -38,22 +40,8 @@ def panels(drawing: Drawing) -> None:
     panel = canvas.panel(title, 110, **scale.axis(4, "/s"))
     for name, values in sorted(moved.items()):
         look = {"color": f"var(--io-{name.replace(' ', '-')})", "dash": "solid" if "read" in name else "dot"}
-        canvas.trace(
-            panel, IO_LEGEND, name=name, x=[round(i * step, 6) for i in range(len(values) + 1)],
-            y=[scale.down(value) for value in [*values, values[-1]]], mode="lines", meta={"kind": "io", "of": name},
-            line={"width": 1.7, "shape": "hv", **look},
-            hovertemplate=f"{name}: %{{y:,.4~r}} {scale.unit}/s<extra></extra>",
-        )  # fmt: skip
-
-
-def _io_lines(study: Study) -> list[Timeline]:
-    """Each pod's own counters, which know of all its containers; else those of the containers."""
-    known = {line.owner for line in study.pod_timelines if line.has_io}
-    return [
-        line
-        for owner, line in study.timelines.items()
-        if line.has_io and (owner in known or owner.whole_pod not in known)
-    ]
+        scaled, meta = [value / scale.factor for value in values], {"kind": "io", "of": name}
+        draw_steps(canvas, panel, IO_LEGEND, name, scaled, step, f" {scale.unit}/s", look, meta)
 
 
 def _moved(study: Study, lines: list[Timeline], step: float, end_s: float) -> dict[str, list[float]]:

@@ -6,6 +6,7 @@ from emu.messages import APP, QUEUE_PROXY
 from emu.record.events import POD_LABEL
 from emu.report.page.canvas import CPU_LEGEND, safe
 from emu.report.page.downsample import rates, step_of
+from emu.report.page.steps import draw_steps
 from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.study.measures import Window
 from emu.study.model.instances import container_of
@@ -44,13 +45,9 @@ def panels(drawing: Drawing) -> None:
         kind = container_of(name)
         label = "all pods" if name == POD_LABEL and len(study.pods) > 1 else safe(name)
         colour = f"var(--cpu-{kind if kind in (QUEUE_PROXY, APP, POD_LABEL) else 'other'})"
-        look = {"width": 1.0 if name == POD_LABEL else 1.7, "shape": "hv", "color": colour}
-        canvas.trace(
-            panel, CPU_LEGEND, name=label, x=[round(i * step, 6) for i in range(len(values) + 1)],
-            y=[round(value, 6) for value in [*values, values[-1]]], mode="lines", meta={"kind": "cpu", "of": name},
-            line={**look, "dash": "dot" if name == POD_LABEL else "solid"},
-            hovertemplate=f"{label}: %{{y:,.3~r}} processors<extra></extra>",
-        )  # fmt: skip
+        look = {"width": 1.0, "dash": "dot"} if name == POD_LABEL else {"dash": "solid"}
+        shown, meta = [round(value, 6) for value in values], {"kind": "cpu", "of": name}
+        draw_steps(canvas, panel, CPU_LEGEND, label, shown, step, " processors", {"color": colour, **look}, meta)
 
 
 PROCESSORS = Topic("Processors", panels=panels)

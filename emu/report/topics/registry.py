@@ -25,6 +25,7 @@ from emu.report.topics.node import NODE
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
+from emu.report.topics.pressure import PRESSURE
 from emu.report.topics.processors import PROCESSORS
 from emu.report.topics.readiness import READINESS
 from emu.report.topics.reclaim import RECLAIM
@@ -43,7 +44,7 @@ from emu.study.model.study import Study
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, READINESS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS,
     EVICTIONS, RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, WORKING_SET, MACHINE, INITS, SIDECARS, CHURN,
-    PROCESSORS, DEVICES, RUN, TREE,
+    PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
 )  # fmt: skip
 """The order of the page."""
 FIRST = (STARTS,)
@@ -76,7 +77,7 @@ def draw(canvas: Canvas, record: Study, study: Study, summary: Figures) -> None:
 
 def in_picture() -> list[Topic]:
     """From the top; the bands of phases and starts go through all panels."""
-    return _ordered(MEMORY, REQUESTS, SERVICES, PROCESSORS, DEVICES, PHASES, STARTS)
+    return _ordered(MEMORY, REQUESTS, SERVICES, PROCESSORS, CHURN, DEVICES, PRESSURE, PHASES, STARTS)
 
 
 def in_words() -> list[Topic]:

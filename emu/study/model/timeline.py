@@ -29,6 +29,10 @@ class Timeline:
     """memory.max; None also where there is no limit."""
     high: Column = field(default_factory=list)
     """memory.high; None also where there is none."""
+    low: Column = field(default_factory=list)
+    """memory.low: what reclaim spares as long as there is other memory. None also where it was not read."""
+    min: Column = field(default_factory=list)
+    """memory.min: what reclaim never takes; likewise."""
     swap_limit: Column = field(default_factory=list)
     """memory.swap.max; None also where there is no limit."""
     swap_high: Column = field(default_factory=list)

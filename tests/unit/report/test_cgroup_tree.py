@@ -257,3 +257,19 @@ def test_a_limit_that_was_never_read_is_the_one_it_was_made_with(tmp_path: Path)
     rows = places(study)
     limits = [one and one.limits.get("memory.max") for one in charges(rows, 1.2)]
     assert limits == [None, 64 * MIB, 256 * MIB]
+
+
+def test_protection_is_shown_where_it_is_set(tmp_path: Path) -> None:
+    """memory.low of a container has a column and a mark; 0, which is none, has not."""
+    run = two_containers(tmp_path / "run")
+    app = run.live["app"].owner
+    run.put(app, "memory.low", "/app/memory.low", f"{32 * MIB}\n")
+    run.put(app, "memory.min", "/app/memory.min", "0\n")
+    run.advance(2.0)
+    run.finish()
+    study = read_study(run.run)
+    held = charges(places(study), 1.9)[2]
+    assert held is not None and held.limits == {"memory.max": 256 * MIB, "memory.low": 32 * MIB}
+    tree = run_figure(study, look(run.run).summary).tree
+    assert tree is not None and list(tree.columns.values()) == ["charged", "memory.max", "of it", "memory.low"]
+    assert tree.rows[2].kept in (0, 32 * MIB)
