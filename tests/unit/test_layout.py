@@ -94,8 +94,13 @@ def tree(module: str) -> ast.Module:
     return ast.parse(modules()[module].read_text(encoding="utf-8"))
 
 
-def imports(module: str) -> Iterator[tuple[str, str]]:
+@cache
+def imports(module: str) -> tuple[tuple[str, str], ...]:
     """What a module imports, anywhere in it: (module, name), with the name empty for `import module`."""
+    return tuple(_imports(module))
+
+
+def _imports(module: str) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
@@ -106,6 +111,7 @@ def imports(module: str) -> Iterator[tuple[str, str]]:
                 yield (whole, "") if whole in modules() else (node.module or "", alias.name)
 
 
+@cache
 def room(module: str) -> str:
     """The room of a module: the longest name in FLOORS that it is, or lies in."""
     rooms = {name for floor in FLOORS for name in floor}

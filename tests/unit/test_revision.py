@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.kubelet import prober
+from emu.kubelet import ending, prober
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer, Target
@@ -43,6 +43,7 @@ from emu.spec import HttpGetSpec, RevisionPlan
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 DEADLINE_S = 60.0
+PROBED_OFTEN = "app: {readinessProbe: {tcpSocket: {}, periodSeconds: 1, failureThreshold: 1}}"
 
 
 class Wish:
@@ -311,7 +312,7 @@ def test_the_next_pod_starts_while_the_last_one_still_ends(begin: Begin) -> None
 
 def test_a_pod_that_is_not_ready_any_more_is_probed_again(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests wait in the activator then, and the policy knows."""
-    one = begin()
+    one = begin(pod=PROBED_OFTEN)
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("failure", "refused"))
     one.until(lambda: len(one.activator.published) == 3)
     assert [each.pods[0].ready for each in one.activator.published] == [False, True, False]
@@ -412,9 +413,9 @@ def test_a_time_scale_divides_every_time_of_the_autoscaler() -> None:
     assert "EMU_REPORT_SECONDS" not in pod_template(spec.pod).container("queue-proxy").env
 
 
-def several(begin: Begin, engine: FakeEngine | None = None, number: int = 3) -> Scaled:
+def several(begin: Begin, engine: FakeEngine | None = None, number: int = 3, pod: str = "") -> Scaled:
     """A revision with so many pods, all ready and known to the activator."""
-    one = begin(engine or Addressed(), keys=f"maxScale: 9, initialScale: {number}")
+    one = begin(engine or Addressed(), pod=pod, keys=f"maxScale: 9, initialScale: {number}")
     one.until(lambda: len(one.ready) == number)
     return one
 
@@ -458,7 +459,7 @@ def test_fewer_pods_are_the_oldest(begin: Begin) -> None:
 
 def test_a_pod_that_is_not_ready_goes_first(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though it is the oldest."""
-    one = several(begin, number=2)
+    one = several(begin, number=2, pod=PROBED_OFTEN)
 
     def ask(_: object, target: Target, __: float) -> Answer:
         return Answer("failure", "refused") if target.address == "10.0.0.0" else Answer("success")
@@ -508,8 +509,9 @@ def test_a_pod_without_a_node_is_the_first_to_go(begin: Begin) -> None:
     assert shown == ["Pending", "Terminating"]
 
 
-def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin) -> None:
+def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several, each takes its own time; the record has one scale-down, and one way back with as many pods."""
+    monkeypatch.setattr(ending, "_SIGNALLED_WITHIN_S", 0.1)  # this engine sends no signal
     one = several(begin, AddressedStubborn())
     one.wish(0)
     one.until(lambda: sum(what.startswith("stop") for what, _ in one.engine.calls) == 6)
