@@ -113,6 +113,8 @@ def read_scenario(
 
 def variants_of(spec: ScenarioSpec) -> dict[str, ScenarioSpec]:
     """Each variant as the scenario that it is, by its name, in the order of the file; empty where there are none."""
+    if not spec.variants:
+        return {}
     root = parse(resolve(spec), spec.name)
     return {name: _variant(root, name, spec.name) for name in spec.variants}
 
