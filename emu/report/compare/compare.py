@@ -43,6 +43,10 @@ class Row:
     """After the load began."""
     pods_wanted: int | None = None
     """At most, by the autoscaler, for all services together; None where none is scaled."""
+    scaled_by: str = ""
+    """The classes of their autoscalers."""
+    reaction_s: float | None = None
+    """From the beginning of a phase until the first of them wanted more pods."""
     idle_pod_s: float | None = None
     """How long all their pods together stayed after the last request."""
     made_room: str = ""
@@ -154,6 +158,8 @@ def _row(name: str, summary: Summary) -> Row:
         oom_kills=figure("pod.oom_kills"),
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
         pods_wanted=sum(one["pods_desired_max"] for one in services) if services else None,
+        scaled_by=", ".join(dict.fromkeys(str(one["class"]) for one in services)),
+        reaction_s=min((one["reaction_s"] for one in services if one["reaction_s"] is not None), default=None),
         idle_pod_s=sum(one["idle_pod_seconds"] or 0.0 for one in services) if services else None,
         made_room=_made_room(summary),
         cpu_s=figure("load.pod.cpu_s"),
@@ -236,14 +242,18 @@ def _kills(row: Row) -> str:
 
 
 def scaled_headline(rows: Sequence[Row]) -> str:
-    """Of variants of a service, by what they differ in: how many pods it had, how long requests took, or how long
-    its pods stayed afterwards; empty where nothing does.
+    """Of variants of a service, by what they differ in: how many pods it had, how soon another class of autoscaler
+    wanted more, how long requests took, or how long its pods stayed afterwards; empty where nothing does.
     """
     scaled = [row for row in rows if row.pods_wanted is not None]
     if len(scaled) < max(2, len(rows)):
         return ""
     if len({row.pods_wanted for row in scaled}) > 1:
         return f"Pods that the autoscaler wanted: {listed([f'{row.pods_wanted} with {row.name}' for row in scaled])}"
+    reacted = {row.name: row.reaction_s for row in scaled if row.reaction_s is not None}
+    if len({row.scaled_by for row in scaled}) > 1 and len(reacted) == len(scaled):
+        each = listed([f"{format_seconds(value)} with {name}" for name, value in reacted.items()])
+        return f"The autoscaler first wanted more pods after {each}"
     slow = {row.name: row.latency.get("p90") for row in scaled}
     times = [value for value in slow.values() if value]
     if len(times) == len(scaled) and max(times) > SLOWER * min(times):

@@ -204,11 +204,18 @@ def scaled(name: str, pods: int = 2, p90: float | None = None, idle_s: float = 6
 
 
 def test_variants_of_a_service_are_compared_by_what_they_differ_in() -> None:
-    """How many pods there were; else how long requests took, if that is far apart; else how long pods stayed."""
+    """How many pods there were; else how soon another class of autoscaler wanted more; else how long requests took,
+    if that is far apart; else how long pods stayed.
+    """
     assert (
         scaled_headline([scaled("a"), scaled("b", pods=1)])
         == "Pods that the autoscaler wanted: 2 with a and 1 with b"
     )
+    classes = [
+        replace(scaled("a", p90=300.0), scaled_by="kpa", reaction_s=0.84),
+        replace(scaled("b", p90=620.0), scaled_by="hpa", reaction_s=3.3),
+    ]
+    assert scaled_headline(classes) == "The autoscaler first wanted more pods after 840 ms with a and 3.3 s with b"
     slow = [scaled("a", p90=300.0), scaled("b", p90=620.0)]
     assert scaled_headline(slow) == "90 % of the answers came within 300 ms with a and 620 ms with b"
     long = [scaled("a", p90=300.0), scaled("b", p90=310.0, idle_s=20.0)]
