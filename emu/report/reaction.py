@@ -28,7 +28,7 @@ def sentence(study: Study, service: Service) -> str | None:
     read = next((one for one in service.read_at(t) if one.samples), None)
     if read is None:
         return None
-    said = f"It first wanted more pods {format_seconds(after_s)} after {phase.name} began"
+    said = f"It first wanted more pods {format_seconds(after_s)} after phase {phase.name} began"
     _, at_s, over_s = min(read.samples.values(), key=lambda sample: sample[1])
     mean = f" and a mean over the {format_seconds(over_s)} before" if read.name == "cpu" else ""
     syncs = [one.t for one in service.made if one.t <= t][-2:]

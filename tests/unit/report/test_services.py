@@ -282,7 +282,7 @@ def test_syncs_of_a_horizontal_pod_autoscaler_have_metric_and_samples(study: Stu
     assert (drawn["cpu at a sync"], drawn["target"]) == ([160.0], [80.0, 80.0])
     (_, lag) = SERVICES.sentences(study, {"services": SERVICES.figures(study)["services"]})
     assert lag == (
-        "It first wanted more pods 4.5 s after busy began: its sample of cpu was 1.0 s old and a mean over the "
+        "It first wanted more pods 4.5 s after phase busy began: its sample of cpu was 1.0 s old and a mean over the "
         "15.0 s before."
     )
     figures = SERVICES.figures(study)["services"]["app"]
