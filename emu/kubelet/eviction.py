@@ -63,7 +63,7 @@ class Evictions:
         self._kubepods = Cgroup(kubepods)
         self._root = Cgroup(root) if node.kubepods_max is None else self._kubepods
         self._log = log
-        self._settings = Settings(node.eviction, version=node.version)
+        self._settings = Settings(node.eviction, node.eviction_max_pod_grace_s, version=node.version)
         self._state = State()
         self._next_at = began + LOOK_S
         self._leaving: tuple[Evictable, float] | None = None

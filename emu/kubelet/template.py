@@ -151,6 +151,8 @@ class PodTemplate:
     """Seconds from SIGTERM to SIGKILL, preStop hook included."""
     last_grace_s: int = 0
     """The same when the run is over: the pod is no longer needed."""
+    priority: int = 0
+    """The value of its priority class."""
     restart_policy: RestartPolicy = "Always"
     back_off: BackOffRule = field(default_factory=BackOffRule)
     port: int | None = None
@@ -173,6 +175,8 @@ class PodTemplate:
         return Pod(
             [one.asked for one in self.containers if one.role == "container"],
             [one.asked for one in self.containers if one.role != "container"],
+            priority=self.priority,
+            grace_s=self.grace_s,
         )
 
     def stored(self, version: Version) -> Pod:

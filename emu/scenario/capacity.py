@@ -39,8 +39,13 @@ def lacking(
                     "lower sandbox.memory",
                 )
         node = memory if spec.node.memory is None else spec.node.memory
-        if spec.node.eviction_hard and (why := spec.node.refused(node)) is not None:
-            fix = "lower node.evictionHard" + (", or raise sandbox.memory" if place == SANDBOX else "")
+        if spec.node.evicts and (why := spec.node.refused(node)) is not None:
+            fix = (
+                "lower node.evictionHard, by default 100Mi,"
+                if not spec.node.eviction_hard
+                else "lower node.evictionHard"
+            )
+            fix += ", or raise sandbox.memory" if place == SANDBOX else ""
             yield EmuError(f"{name}: a kubelet would not start on a node of {format_bytes(node)}", why, fix)
         if spec.node.memory is not None and spec.node.memory > memory:
             yield EmuError(

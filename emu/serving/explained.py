@@ -19,12 +19,13 @@ from emu.policy.kubelet.derived import (
     reaching,
 )
 from emu.policy.kubelet.memory import Levels, levels
+from emu.policy.kubelet.thresholds import MEMORY_AVAILABLE, Threshold
 from emu.policy.kubelet.version import RESERVATION_POLICY, shown
 from emu.policy.oom_victims import head_start
 from emu.policy.qos import QosClass, qos_class
 from emu.serving.template import pod_template
 from emu.spec import ScenarioSpec
-from emu.units import format_bytes
+from emu.units import format_bytes, format_seconds
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,13 @@ def _settings(node: NodeRules) -> str:
         said.append(f"Memory QoS on: memoryThrottlingFactor {'not set' if factor is None else f'{factor:g}'}")
         if node.version >= RESERVATION_POLICY:
             said.append(f"memoryReservationPolicy {node.memory_qos.policy}")
-    said += [f"evicts at {one.signal}<{one.value.text_of(node.memory_bytes)}" for one in node.eviction[:1]]
+    said += [_evicts(one, node.memory_bytes) for one in node.eviction if one.signal == MEMORY_AVAILABLE]
     return ", ".join(said)
+
+
+def _evicts(one: Threshold, memory_bytes: int) -> str:
+    after = "" if one.hard else f" for {format_seconds(one.grace_s)}"
+    return f"evicts at {one.signal}<{one.value.text_of(memory_bytes)}{after}"
 
 
 def _machine(node: NodeRules) -> list[Value]:

@@ -12,6 +12,7 @@ from emu.policy.kubelet.node import node_memory
 from emu.policy.kubelet.thresholds import (
     DEFAULT_HARD,
     MEMORY_AVAILABLE,
+    Threshold,
     ThresholdError,
     ThresholdSettings,
     thresholds,
@@ -30,7 +31,7 @@ from emu.policy.kubelet.version import (
     parse_version,
     shown,
 )
-from emu.spec.values import Limit, Millicores, Model, SpecError, number, startable
+from emu.spec.values import Limit, Millicores, Model, SpecError, Whole, number, startable
 
 _QUOTE = 'write it in quotes, as in "1.34"'
 
@@ -110,7 +111,22 @@ class KubeletSpec(Model):
 
     eviction_hard: dict[str, str] = Field(default_factory=dict)
     """The kubelet's evictionHard: `memory.available: 100Mi`, or a per cent. Every 10 s a pod is evicted if less than
-    that is available, on the node or of what all pods may use. Default: no eviction.
+    that is available, on the node or of what all pods may use. Default: no eviction; with `evictionSoft`, the
+    kubelet's 100Mi.
+    """
+    eviction_soft: dict[str, str] = Field(default_factory=dict)
+    """The kubelet's evictionSoft: as `evictionHard`, but a pod is evicted only once less than that has been available
+    for `evictionSoftGracePeriod`, and it is given time to end. Default: none.
+    """
+    eviction_soft_grace_period: dict[str, str] = Field(default_factory=dict)
+    """The kubelet's evictionSoftGracePeriod, one for each soft threshold: `memory.available: 30s`."""
+    eviction_minimum_reclaim: dict[str, str] = Field(default_factory=dict)
+    """The kubelet's evictionMinimumReclaim: how much more than a threshold must be available until no more pods are
+    evicted. Default: none.
+    """
+    eviction_max_pod_grace_period: Annotated[Whole, Field(ge=0, le=3600)] = 0
+    """The kubelet's evictionMaxPodGracePeriod: how many seconds at most a pod that is evicted for a soft threshold is
+    given to end.
     """
 
     @field_validator("memory")
@@ -123,11 +139,26 @@ class KubeletSpec(Model):
         """The Kubernetes version."""
         return parse_version(self.kubernetes)
 
+    @property
+    def evicts(self) -> bool:
+        """Whether it evicts pods."""
+        return bool(self.eviction_hard or self.eviction_soft)
+
+    def _thresholds(self) -> list[Threshold]:
+        return thresholds(
+            ThresholdSettings(
+                self.eviction_hard or DEFAULT_HARD,
+                self.eviction_soft,
+                self.eviction_soft_grace_period,
+                self.eviction_minimum_reclaim,
+            )
+        )
+
     def rules(self, memory_bytes: int, swap_bytes: int) -> NodeRules:
         """On a machine of this size. A node with memory of its own sets nothing aside unless it evicts."""
-        found = thresholds(ThresholdSettings(self.eviction_hard or DEFAULT_HARD))
+        found = self._thresholds()
         memory_bytes = memory_bytes if self.memory is None else self.memory
-        kept = found if self.eviction_hard or self.memory is None else ()
+        kept = found if self.evicts or self.memory is None else ()
         allocatable = node_memory(memory_bytes, hard=kept).allocatable
         qos = self.memory_qos
         return NodeRules(
@@ -141,14 +172,13 @@ class KubeletSpec(Model):
             single_process_oom_kill=self.single_process_oom_kill,
             allocatable_bytes=allocatable,
             kubepods_max=self.memory,
-            eviction=tuple(found) if self.eviction_hard else (),
+            eviction=tuple(found) if self.evicts else (),
+            eviction_max_pod_grace_s=self.eviction_max_pod_grace_period,
         )
 
     def refused(self, memory_bytes: int) -> str | None:
         """Why the kubelet does not start on a node of this size, in its words; None: it starts."""
-        return node_memory(
-            memory_bytes, hard=thresholds(ThresholdSettings(self.eviction_hard or DEFAULT_HARD))
-        ).refused
+        return node_memory(memory_bytes, hard=self._thresholds()).refused
 
     def check(self) -> None:
         """SpecError for a setting that the version does not have."""
@@ -170,16 +200,44 @@ class KubeletSpec(Model):
             )
 
     def _check_eviction(self) -> None:
-        for signal, text in self.eviction_hard.items():
-            at = ("evictionHard", signal)
-            if signal != MEMORY_AVAILABLE:
-                what, why = f"emu has no signal {signal!r}", "it evicts for memory alone"
-                raise SpecError(what, why=why, fix=f"use {MEMORY_AVAILABLE}", at=at)
+        signals = {
+            "evictionHard": self.eviction_hard,
+            "evictionSoft": self.eviction_soft,
+            "evictionSoftGracePeriod": self.eviction_soft_grace_period,
+            "evictionMinimumReclaim": self.eviction_minimum_reclaim,
+        }
+        for key, texts in signals.items():
+            for signal in texts:
+                if signal != MEMORY_AVAILABLE:
+                    what, why = f"emu has no signal {signal!r}", "it evicts for memory alone"
+                    raise SpecError(what, why=why, fix=f"use {MEMORY_AVAILABLE}", at=(key, signal))
+        self._check_amounts()
+        alone = next((key for key, texts in signals.items() if texts and not self.evicts), None)
+        if alone is not None:
+            why = "without a threshold nothing is evicted"
+            raise SpecError(f"{alone} has no effect", why=why, fix="add evictionHard or evictionSoft", at=(alone,))
+
+    def _check_amounts(self) -> None:
+        """In the kubelet's words, each key by itself first: then the error is at its place."""
+        soft, graces = self.eviction_soft, self.eviction_soft_grace_period
+        for key, settings in (
+            ("evictionHard", ThresholdSettings(self.eviction_hard)),
+            ("evictionSoftGracePeriod", ThresholdSettings({}, soft_grace=graces)),
+            ("evictionMinimumReclaim", ThresholdSettings({}, min_reclaim=self.eviction_minimum_reclaim)),
+            ("evictionSoft", ThresholdSettings({}, soft, graces)),
+        ):
             try:
-                thresholds(ThresholdSettings({signal: text}))
+                thresholds(settings)
             except ThresholdError as wrong:
-                why = "a kubelet does not start with it"
-                raise SpecError(str(wrong), why=why, fix="write a size or a per cent", at=at) from None
+                fix = (
+                    "write a duration, such as 30s"
+                    if key == "evictionSoftGracePeriod"
+                    else "write a size or a per cent"
+                )
+                if key == "evictionSoft" and not graces:
+                    fix = "add evictionSoftGracePeriod"
+                why, at = "a kubelet does not start with it", (key, MEMORY_AVAILABLE)
+                raise SpecError(str(wrong), why=why, fix=fix, at=at) from None
 
 
 def _later(what: str, since: Version, *at: str) -> SpecError:

@@ -153,6 +153,10 @@ class PodSpec(Model):
     """Knative: maximum seconds without data from the app; 0 disables it."""
     restart_policy: RestartPolicy = "Always"
     """Kubernetes: whether a container that exited is restarted. Knative pods always have Always."""
+    priority: Annotated[Whole, Field(ge=-(2**31), le=10**9)] = 0
+    """Kubernetes: the value of its priority class. Of pods above their requests, the kubelet evicts those of lower
+    priority first; to the kernel it means nothing.
+    """
     back_off: BackOff = BackOff()
     """How long the kubelet waits between restarts."""
     memory: PodMemory = PodMemory()

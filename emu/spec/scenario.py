@@ -196,13 +196,14 @@ class ScenarioSpec(Model):
     @model_validator(mode="after")
     def _pods_can_be_evicted(self) -> Self:
         scaled = any(pod.autoscaling is not None for pod in self.each_pod.values())
-        if self.node.eviction_hard and (scaled or self.starts is not None):
+        if self.node.evicts and (scaled or self.starts is not None):
             key = "autoscaling" if scaled else "starts"
+            threshold = "evictionHard" if self.node.eviction_hard else "evictionSoft"
             raise SpecError(
-                f"a scenario has either `evictionHard` or `{key}`, not both",
+                f"a scenario has either `{threshold}` or `{key}`, not both",
                 why="an evicted pod stays as it is: no controller makes another",
                 fix="remove one of them",
-                at=("node", "evictionHard"),
+                at=("node", threshold),
             )
         return self
 

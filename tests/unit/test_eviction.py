@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,11 +21,11 @@ MIB = 2**20
 HEAD = "name: a\nquestion: b\n"
 
 
-def template(request: str | None) -> PodTemplate:
+def template(request: str | None, **of_pod: Any) -> PodTemplate:
     """A pod of one container."""
     asked = {} if request is None else {"requests": {"memory": request}}
     one = ContainerTemplate(name="main", image="batch:1", resources=Resources.model_validate(asked))
-    return PodTemplate(containers=(one,))
+    return PodTemplate(containers=(one,), **of_pod)
 
 
 @dataclass
@@ -47,10 +48,10 @@ class FakeWorker:
 class Node:
     """A node of 1000 MiB whose cgroups are folders; 900 MiB of it may be taken."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: str = "evictionHard: {memory.available: 100Mi}") -> None:
         self.folder = folder
         self.log = EventLog(folder / "events.jsonl")
-        spec = read_scenario(HEAD + "node: {evictionHard: {memory.available: 100Mi}}", "f.yaml")
+        spec = read_scenario(f"{HEAD}node: {{{settings}}}", "f.yaml")
         self.uses("", 500)
         self.uses("kubepods", 0)
         rules = spec.node.rules(1000 * MIB, 0)
@@ -65,10 +66,10 @@ class Node:
         (path / "memory.stat").write_text(text)
         return path
 
-    def pod(self, name: str, mib: int, request: str | None = None) -> FakeWorker:
+    def pod(self, name: str, mib: int, request: str | None = None, **of_pod: Any) -> FakeWorker:
         """A pod that holds so much."""
         path = self.uses(name, mib)
-        return FakeWorker(name, template(request), [Instance(name, "main", 0, name, name, path)])
+        return FakeWorker(name, template(request, **of_pod), [Instance(name, "main", 0, name, name, path)])
 
 
 @pytest.fixture
@@ -126,6 +127,88 @@ def test_what_all_pods_may_use_is_a_signal_too(node: Node) -> None:
     node.uses("kubepods", 950)
     node.evictions.act([pod], 10.0)
     assert "available: 50Mi" in pod.evictions[0][0]
+
+
+SOFT = "evictionSoft: {memory.available: 200Mi}, evictionSoftGracePeriod: {memory.available: 15s}"
+
+
+def test_a_soft_threshold_is_waited_for_and_the_pod_is_given_time(tmp_path: Path) -> None:
+    """It has to be met at every look for its grace period; the pod's own time to end counts, up to the most."""
+    node = Node(tmp_path, f"{SOFT}, evictionMaxPodGracePeriod: 20")
+    slow, quick = node.pod("slow", 500, grace_s=60), node.pod("quick", 400, grace_s=5)
+    for at, used in ((10.0, 850), (20.0, 700), (30.0, 850), (40.0, 850)):
+        node.uses("", used)
+        node.evictions.act([slow, quick], at)
+    assert slow.evictions == []
+    node.evictions.act([slow, quick], 50.0)
+    ((message, grace_s),) = slow.evictions
+    assert message.startswith("The node was low on resource: memory. Threshold quantity: 200Mi, available: 150Mi. ")
+    assert grace_s == 20
+    slow.runs = False
+    node.evictions.act([slow, quick], 51.0)
+    assert [grace_s for _, grace_s in quick.evictions] == [5]
+    node.log.close()
+
+
+def test_beside_a_soft_threshold_the_kubelets_hard_one_holds(tmp_path: Path) -> None:
+    """100Mi, without a wait."""
+    node = Node(tmp_path, SOFT)
+    pod = node.pod("pod", 500)
+    node.uses("", 950)
+    node.evictions.act([pod], 10.0)
+    assert "Threshold quantity: 100Mi" in pod.evictions[0][0]
+    node.log.close()
+
+
+def test_more_is_reclaimed_than_the_threshold_asks_for(tmp_path: Path) -> None:
+    """Once it was met, pods go until threshold and minimum are available together."""
+    node = Node(tmp_path, "evictionHard: {memory.available: 100Mi}, evictionMinimumReclaim: {memory.available: 50Mi}")
+    large, small = node.pod("large", 400), node.pod("small", 20)
+    node.uses("", 860)
+    node.evictions.act([large, small], 10.0)
+    assert (large.evictions, small.evictions) == ([], [])
+    node.uses("", 950)
+    node.evictions.act([large, small], 20.0)
+    large.runs = False
+    node.uses("", 860)
+    node.evictions.act([large, small], 21.0)
+    assert (len(large.evictions), len(small.evictions)) == (1, 1)
+    node.log.close()
+
+
+def test_lower_priority_goes_first(node: Node) -> None:
+    """Of pods above their request; one that is within it stays, whatever its priority."""
+    dear, cheap = node.pod("dear", 400, priority=1000), node.pod("cheap", 20, priority=-5)
+    within = node.pod("within", 300, request="400Mi", priority=-10)
+    node.uses("", 950)
+    node.evictions.act([dear, within, cheap], 10.0)
+    assert [len(one.evictions) for one in (dear, within, cheap)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("evictionSoft: {memory.available: 1Mi}", "grace period must be specified for the soft eviction threshold"),
+        (
+            "evictionSoft: {memory.available: lots}, evictionSoftGracePeriod: {memory.available: 1s}",
+            "node.evictionSoft.m",
+        ),
+        ("evictionSoftGracePeriod: {memory.available: 1s}", "evictionSoftGracePeriod has no effect"),
+        ("evictionMinimumReclaim: {memory.available: 0%}", "node.evictionMinimumReclaim.memory.available"),
+        ("evictionMinimumReclaim: {memory.available: 1Mi}", "evictionMinimumReclaim has no effect"),
+        (
+            "evictionSoft: {memory.available: 1Mi}, evictionSoftGracePeriod: {memory.available: soon}",
+            "GracePeriod.memory",
+        ),
+        ("evictionSoft: {imagefs.available: 1Mi}", "emu has no signal 'imagefs.available'"),
+        (f"{SOFT}}}\npod: {{autoscaling: {{}}", "either `evictionSoft` or `autoscaling`"),
+    ],
+)
+def test_soft_thresholds_that_mean_nothing_are_refused(settings: str, said: str) -> None:
+    """With their place, in the kubelet's words where it would not start."""
+    with pytest.raises(EmuError) as refused:
+        read_scenario(f"{HEAD}node: {{{settings}}}", "f.yaml")
+    assert said in str(refused.value)
 
 
 @pytest.mark.parametrize(

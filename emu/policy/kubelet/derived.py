@@ -58,6 +58,8 @@ class NodeRules:
     """memory.max of the cgroup of all pods; None: it has no limit."""
     eviction: tuple[Threshold, ...] = ()
     """When pods are evicted; empty: never."""
+    eviction_max_pod_grace_s: int = 0
+    """How long at most a pod that is evicted for a soft threshold is given to end."""
 
     @property
     def allocatable(self) -> int:
