@@ -25,6 +25,10 @@ from emu.study.pods import lanes
 Level = Literal["node", "class", "pod", "container", "own"]
 PARTS = ("anon", "shmem", "kernel", "sock", "page_cache", "swap")
 """What memory.stat splits a charge into, from what the kernel cannot drop; swap is beyond memory.current."""
+COUNTED_S = 0.25
+"""A kill that a sample has counted is at most so much later in the kernel's log: the recorder may have waited between
+taking the time and reading, and the clocks are aligned to milliseconds.
+"""
 OWN_BYTES = 2**20
 """A cgroup that was never charged so much itself has no row for it: the kernel reads one cgroup after another."""
 _CLASSES: tuple[QosClass, ...] = ("Guaranteed", "Burstable", "BestEffort")
@@ -46,6 +50,14 @@ class Stay:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """An OOM kill, and the last sample before it: from that one on the tree has it."""
+
+    kill: OomVerdict
+    t: float
+
+
+@dataclass(frozen=True)
 class Place:
     """A row of the tree."""
 
@@ -57,7 +69,7 @@ class Place:
     """The row that it is in, by its number."""
     stays: tuple[Stay, ...] = ()
     """In order of time. None of a class that was not sampled, whose pods are added up, and of `own`."""
-    kills: tuple[OomVerdict, ...] = ()
+    kills: tuple[Seen, ...] = ()
     """A container's: those that it suffered. Of the others, those because their own limit was met."""
 
     def stay_at(self, t: float) -> Stay | None:
@@ -87,7 +99,7 @@ def places(study: Study) -> list[Place]:
     rows: list[Place] = []
     node = None
     if study.node is not None and study.node.t:
-        kills = tuple(kill for kill in study.kills if kill.level == "node")
+        kills = tuple(_seen(study, [kill for kill in study.kills if kill.level == "node"]))
         rows.append(Place("node", "node", 0, None, (_stay(study, study.node),), kills))
         node = 0
     by_class: dict[QosClass | None, list[tuple[str, ...]]] = {}
@@ -121,8 +133,8 @@ def _add_pod(rows: list[Place], study: Study, pods: tuple[str, ...], above: int 
     mine = {owner: line for owner, line in study.timelines.items() if owner.pod in pods and line.t}
     kills = [kill for kill in study.kills if kill.pod in pods]
     whole = tuple(_stay(study, line) for owner, line in mine.items() if not owner.container)
-    pod_kills = tuple(kill for kill in kills if kill.level == "pod")
-    rows.append(Place("pod", pods[0], depth, above, _in_order(whole), pod_kills))
+    full = _seen(study, [kill for kill in kills if kill.level == "pod"])
+    rows.append(Place("pod", pods[0], depth, above, _in_order(whole), tuple(full)))
     number = len(rows) - 1
     below: dict[str, list[Stay]] = {}
     for owner, line in mine.items():
@@ -131,10 +143,14 @@ def _add_pod(rows: list[Place], study: Study, pods: tuple[str, ...], above: int 
     order = [one.container for one in study.instances if one.pod in pods]
     known = sorted(below, key=lambda name: (name == SANDBOX, order.index(name) if name in order else len(order)))
     for name in known:
-        own_kills = tuple(kill for kill in kills if kill.container == name)
-        rows.append(Place("container", name, depth + 1, number, _in_order(below[name]), own_kills))
+        own = _seen(study, [kill for kill in kills if kill.container == name])
+        rows.append(Place("container", name, depth + 1, number, _in_order(below[name]), tuple(own)))
     if whole:
         _add_own(rows, number)
+
+
+def _seen(study: Study, kills: Sequence[OomVerdict]) -> Iterator[Seen]:
+    return (Seen(kill, last_before(study, kill)) for kill in kills)
 
 
 def _in_order(stays: Sequence[Stay]) -> tuple[Stay, ...]:
@@ -244,7 +260,22 @@ class Moment:
 
     t: float
     words: str
-    """`queue-proxy was OOM-killed`."""
+    """`the last sample before queue-proxy was OOM-killed at 4.833 s`."""
+    label: str
+    """In short: `queue-proxy killed, 4.833 s`."""
+
+
+def last_before(study: Study, kill: OomVerdict) -> float:
+    """The last sample that has the victim as it was when it was killed. A sample's time is from before its files are
+    read, so the last one before a kill by its time may have counted it.
+    """
+    line = study.timelines.get(kill.owner)
+    if line is None or not line.t:
+        return kill.time_s
+    row = max(bisect_right(line.t, kill.time_s) - 1, 0)
+    counted = line.events_all.get("oom_kill") or line.events.get("oom_kill") or [None] * len(line.t)
+    near = range(row, bisect_right(line.t, kill.time_s - COUNTED_S), -1)
+    return line.t[next((at - 1 for at in near if at and (counted[at] or 0) > (counted[at - 1] or 0)), row)]
 
 
 def moments(study: Study, rows: Sequence[Place]) -> list[Moment]:
@@ -252,14 +283,18 @@ def moments(study: Study, rows: Sequence[Place]) -> list[Moment]:
     moment that a headline speaks of.
     """
     several = sum(row.level == "pod" for row in rows) > 1
-    found = [Moment(kill.time_s, f"{_whose(kill, several=several)} was OOM-killed") for kill in study.kills]
-    found += [Moment(one.t, f"the pod {one.pod} was evicted") for one in study.evictions[:1]]
+    found = [_kill(study, kill, several=several) for kill in study.kills]
+    for one in study.evictions[:1]:
+        found.append(Moment(one.t, f"when the pod {one.pod} was evicted", f"{one.pod} evicted, {one.t:.3f} s"))
     return [*found, *_peak(rows)]
 
 
-def _whose(kill: OomVerdict, *, several: bool) -> str:
-    who = f"{kill.pod}/{kill.container}" if several and kill.pod else kill.container
-    return f"a child process of {who}" if kill.child else who
+def _kill(study: Study, kill: OomVerdict, *, several: bool) -> Moment:
+    name = f"{kill.pod}/{kill.container}" if several and kill.pod else kill.container
+    who = f"a child process of {name}" if kill.child else name
+    when = f"{kill.time_s:.3f} s"
+    words = f"the last sample before {who} was OOM-killed at {when}"
+    return Moment(last_before(study, kill), words, f"{name} killed, {when}")
 
 
 def _peak(rows: Sequence[Place]) -> Iterator[Moment]:
@@ -270,7 +305,8 @@ def _peak(rows: Sequence[Place]) -> Iterator[Moment]:
             held[t] = held.get(t, 0) + (current or 0)
     if held:
         who = "all pods together" if len(top) > 1 else f"the {top[0].level}"
-        yield Moment(max(held, key=lambda t: held[t]), f"{who} held most")
+        t = max(held, key=lambda t: held[t])
+        yield Moment(t, f"when {who} held most", f"held most, {t:.3f} s")
 
 
 def name_at(place: Place, t: float) -> str:

@@ -138,7 +138,7 @@
     function show(t) {
       const held = charges(tree.rows, t), moment = known(t);
       tree.rows.forEach(function (row, i) { fill(tree, row, held[i], table.tBodies[0].rows[i], t); });
-      when.textContent = "At " + (moment ? moment[2] + ", when " + moment[1] : seconds(t)) + ".";
+      when.textContent = "At " + (moment ? moment[2] + ", " + moment[1] : seconds(t)) + ".";
     }
     const slider = document.createElement("input");
     function keep(t) {
@@ -155,8 +155,8 @@
     slider.oninput = function () { keep(Number(slider.value)); show(kept); };
     tools.append(slider);
     tree.buttons.forEach(function (number) {
-      const [t, words, at] = tree.moments[number], made = document.createElement("button");
-      Object.assign(made, { type: "button", textContent: words.replace(/^the (node|pod) held/, "held").replace("was OOM-killed", "killed") + ", " + at });
+      const [t, , , label] = tree.moments[number], made = document.createElement("button");
+      Object.assign(made, { type: "button", textContent: label });
       made.dataset.t = t;
       made.onclick = function () { keep(t); show(t); };
       tools.append(made);

@@ -45,7 +45,7 @@ def _tree(canvas: Canvas, study: Study, rows: list[Place], begin: list[Moment]) 
         "columns": list(columns),
         "kinds": [[kind.key, kind.name] for kind in kinds],
         "last": list(last),
-        "moments": [[one.t, one.words, _moment(one.t)] for one in begin],
+        "moments": [[one.t, one.words, _moment(one.t), one.label] for one in begin],
         "buttons": _buttons(begin),
         "rows": [_script_row(canvas, study, row) for row in rows],
     }
@@ -58,9 +58,9 @@ def rows_at(study: Study, rows: Sequence[Place], t: float) -> tuple[Row, ...]:
 
 
 def said(t: float, begin: Sequence[Moment]) -> str:
-    """Which moment is shown: `At 4.833 s, when app was OOM-killed.`"""
+    """Which moment is shown: `At 4.829 s, the last sample before app was OOM-killed at 4.833 s.`"""
     words = next((one.words for one in begin if one.t == t), "")
-    return f"At {_moment(t)}{f', when {words}' if words else ''}."
+    return f"At {_moment(t)}{f', {words}' if words else ''}."
 
 
 def _moment(t: float) -> str:
@@ -68,8 +68,9 @@ def _moment(t: float) -> str:
 
 
 def _buttons(begin: Sequence[Moment]) -> list[int]:
-    """Which moments have a button: the first ones, and when most was held."""
-    return list(range(len(begin)))[: MOST_BUTTONS - 1] + [len(begin) - 1] * (len(begin) >= MOST_BUTTONS)
+    """Which moments have a button: the first ones, and when most was held; of several at one sample the first."""
+    once = sorted({one.t: number for number, one in reversed(list(enumerate(begin)))}.values())
+    return [*once[: MOST_BUTTONS - 1], *once[MOST_BUTTONS - 1 :][-1:]]
 
 
 def _limit_heads(every: Sequence[Stay]) -> dict[str, str]:
@@ -121,9 +122,9 @@ def _attempt(stay: Stay | None) -> str:
 
 def _killed(place: Place, t: float) -> bool:
     """Whether the last OOM kill ended what is, or was last, in a container's place."""
-    mine = [kill for kill in place.kills if kill.time_s <= t and not kill.child]
+    mine = [one.t for one in place.kills if one.t <= t and not one.kill.child]
     last = [one.line.t[0] for one in place.stays if one.line.t[0] <= t]
-    return place.level == "container" and bool(mine) and bool(last) and last[-1] <= mine[-1].time_s
+    return place.level == "container" and bool(mine) and bool(last) and last[-1] <= mine[-1]
 
 
 def _cells(place: Place, held: Charge, t: float) -> dict[str, str]:
@@ -142,7 +143,7 @@ def _cells(place: Place, held: Charge, t: float) -> dict[str, str]:
 def kill_words(place: Place, t: float) -> str:
     """`killed at 4.833 s`, `killed 3 times, last at 9.501 s`; of a pod or node, when its own limit was met."""
     what = "killed" if place.level == "container" else "limit met"
-    before = [kill for kill in place.kills if kill.time_s <= t]
+    before = [one.kill for one in place.kills if one.t <= t]
     if not before:
         return ""
     when = _moment(before[-1].time_s)
@@ -162,7 +163,7 @@ def _script_row(canvas: Canvas, study: Study, place: Place) -> dict[str, Any]:
         "level": place.level,
         "name": _called(place, place.name),
         "above": place.above,
-        "kills": [[kill.time_s, _moment(kill.time_s), not kill.child] for kill in place.kills],
+        "kills": [[one.t, _moment(one.kill.time_s), not one.kill.child] for one in place.kills],
     }
     if not place.stays:
         return row

@@ -155,17 +155,33 @@ def test_a_kill_is_the_first_moment_and_stands_in_its_row(tmp_path: Path) -> Non
     run.advance(2.0)
     study = read_study(run.finish())
     rows = places(study)
-    begin = moments(study, rows)
-    kill = study.kills[0]
-    assert (
-        begin[0].t == kill.time_s
-        and said_of(kill.time_s, begin) == f"At {kill.time_s:.3f} s, when app was OOM-killed."
-    )
-    assert (kill_words(rows[2], kill.time_s - 0.01), kill_words(rows[1], 9.0)) == ("", "")
-    assert kill_words(rows[2], kill.time_s) == f"killed at {kill.time_s:.3f} s"
+    first, kill = moments(study, rows)[0], study.kills[0]
+    when = f"{kill.time_s:.3f} s"
+    words = f"At {first.t:.3f} s, the last sample before app was OOM-killed at {when}."
+    assert said_of(first.t, moments(study, rows)) == words
+    assert (kill_words(rows[2], first.t - 0.01), kill_words(rows[1], 9.0)) == ("", "")
+    assert kill_words(rows[2], first.t) == f"killed at {when}"
     tree = run_figure(study, look(run.run).summary).tree
     assert tree is not None
     assert [row.killed for row in tree.rows] == [False, False, True]
+
+
+def test_a_sample_that_counted_the_kill_is_not_the_one_before_it(tmp_path: Path) -> None:
+    """A sample's time is from before its files are read: one that is a little before a kill by the kernel's log may
+    have the memory that the kill freed. The counter of the victim says so.
+    """
+    run = two_containers(tmp_path / "run")
+    last = run.now
+    run.now += 0.01
+    run.live["app"].values["anon"] = 1 * MIB
+    run.oom("app")
+    study = read_study(run.finish())
+    assert last + 0.01 < study.kills[0].time_s
+    rows = places(study)
+    first = moments(study, rows)[0]
+    app = charges(rows, first.t)[2]
+    assert first.t == pytest.approx(last)
+    assert app is not None and app.current == 100 * MIB
 
 
 def test_a_pods_own_limit_that_was_met_stands_in_the_pods_row(tmp_path: Path) -> None:
@@ -184,7 +200,7 @@ def test_without_a_kill_it_is_when_most_was_held(tmp_path: Path) -> None:
     rows = places(study)
     (peak,) = moments(study, rows)
     held = charges(rows, peak.t)[0]
-    assert peak.words == "the pod held most"
+    assert peak.words == "when the pod held most"
     assert held is not None and held.current == max(
         filter(None, study.timelines[Owner(POD_NAME, "", None)].memory_current)
     )
@@ -231,7 +247,7 @@ def test_the_table_is_there_without_a_script(tmp_path: Path) -> None:
     assert report.study is not None
     page = render_html(report.study, report.summary)
     kill = report.study.kills[0]
-    assert f"At {kill.time_s:.3f} s, when queue-proxy was OOM-killed." in page
+    assert f", the last sample before queue-proxy was OOM-killed at {kill.time_s:.3f} s." in page
     assert f"killed at {kill.time_s:.3f} s" in page
 
 
