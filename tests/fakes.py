@@ -273,6 +273,7 @@ class FakeRun:
         processes: int = 1,
         ready: bool = True,
         named: bool = True,
+        io_max: Sequence[str] = (),
     ) -> FakeCgroup:
         """Make and start the next instance of a container. `named` False: the recorder saw its cgroup before it was
         named.
@@ -299,6 +300,7 @@ class FakeRun:
                 swap_max=swap_max,
                 oom_score_adj=999 if container == "queue-proxy" else 900,
                 probes=probes,
+                io_max=list(io_max),
             )
         )
         self.event(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from cgroups import files
 from cgroups.errors import CgroupError
+from cgroups.io import IoMax
 from emu.errors import EmuError
+from emu.kubelet import iolimits
 from emu.policy.kubelet.derived import NO_LIMIT
 from emu.record.events import EventLog, Note, now
 from emu.runtime.podcgroup import PodCgroup
@@ -62,6 +64,13 @@ class Controls:
             except CgroupError as error:
                 what = f"{self.container}: {name} could not be set to {value}"
                 self.log.append(Note(t=now(), what=what, why=error.why))
+
+    def limit_io(self, lines: Iterable[IoMax]) -> None:
+        """Write them to io.max; what cannot be set goes on record."""
+        try:
+            iolimits.limit(self.path, lines)
+        except EmuError as error:
+            self.log.append(Note(t=now(), what=f"{self.container}: {error.what}", why=error.why))
 
     def with_swap(self, wanted: Mapping[str, str], values: Mapping[str, str]) -> Mapping[str, str]:
         """The engine writes a memory.swap.max of 0 past systemd, which undoes it with the next property that it sets:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from emu.kubelet.iolimits import Disks
 from emu.policy.kubelet.derived import NodeRules
 from emu.runtime.api import Runtime
 
@@ -17,5 +18,7 @@ class Host:
     node: NodeRules
     owner: str
     """Whose the run is, for the labels of what is made and for the cgroup."""
+    disks: Disks = field(default_factory=Disks)
+    """What io.max can be about."""
     log_driver: str | None = None
     """The engine's, for the output of containers; None: its default."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cgroups.io import IoMax
 from emu.kubelet.controls import SWAP_MAX, Controls, written_by_pod
 from emu.kubelet.emptydirs import EmptyDirs
 from emu.kubelet.host import Host
@@ -227,6 +228,7 @@ class Pod:
                 role="container" if template is None else template.role,
                 shm_bytes=request.shm_bytes,
                 pod_memory_request=self._memory_request() if template is None else None,
+                io_max=[str(one) for one in self._io_max(container)],
             )
         )
         path, group = self.cgroup.container_path(made), files.get("memory.oom.group") == "1"
@@ -306,9 +308,11 @@ class Pod:
         starter = threading.Thread(target=start, name=f"start-{instance.container}", daemon=True)
         starter.start()
         controls, wanted = self._controls(instance), self._written(instance.container)
-        if wanted:
+        rates = self._io_max(instance.container)
+        if wanted or rates:
             controls.await_birth(starter)
             controls.write(wanted)
+            controls.limit_io(rates)
         starter.join()
         if failure:
             raise failure[0]
@@ -332,6 +336,10 @@ class Pod:
             return {}
         limited = self.template.container(container).resources.limits.memory is not None
         return written_by_pod(as_files(self._container_values[container]), limited=limited)
+
+    def _io_max(self, container: str) -> list[IoMax]:
+        """The lines of io.max of a container."""
+        return [] if container == SANDBOX else self._host.disks.lines(self.template.container(container).io)
 
     def _remove_containers(self) -> None:
         """All of them. Without the engine their processes are ended all the same; what it knows of them is removed if

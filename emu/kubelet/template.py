@@ -19,6 +19,7 @@ from emu.spec import (
     ExecSpec,
     FileSpec,
     HttpGetSpec,
+    IoControls,
     MemoryControls,
     PodMemory,
     ProbeSpec,
@@ -110,6 +111,7 @@ class ContainerTemplate:
     env: Mapping[str, str | FieldRef] = field(default_factory=dict)
     resources: ContainerResources = field(default_factory=ContainerResources)
     memory: MemoryControls = field(default_factory=MemoryControls)
+    io: IoControls = field(default_factory=IoControls)
     port: int | None = None
     """Where probes connect unless they say otherwise."""
     probes: Mapping[Kind, PodProbe] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from emu.machine import disks
 from emu.machine.paths import IN_SANDBOX
 from emu.runtime.api import EngineFacts
 from emu.spec.node import SandboxSpec
@@ -65,31 +66,10 @@ def block_devices(runtime_root: Path, runtime: str) -> dict[str, dict[str, str]]
     """
     roles: dict[str, str] = {}
     if runtime_root.exists():
-        roles[_disk_of(runtime_root.stat().st_dev)] = runtime
-    for line in _lines(Path("/proc/swaps"))[1:]:
-        device = Path(line.split()[0])
-        if device.is_block_device():
-            roles[_disk_of(device.stat().st_rdev)] = "swap"
-    found: dict[str, dict[str, str]] = {}
-    for disk in sorted(Path("/sys/block").glob("*")):
-        lines = _lines(disk / "dev")
-        if lines and (lines[0] in roles or not disk.name.startswith(("loop", "ram"))):
-            found[lines[0]] = {"name": disk.name, "role": roles.get(lines[0], "other")}
-    return found
-
-
-def _disk_of(device: int) -> str:
-    """The number of the whole disk that a device number belongs to: io.stat counts by disk, not by partition."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    place = Path("/sys/dev/block") / number
-    if (place / "partition").exists():
-        lines = _lines(place.resolve().parent / "dev")
-        return lines[0] if lines else number
-    return number
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(errors="replace").splitlines()
-    except OSError:
-        return []
+        roles[disks.disk_of(runtime_root.stat().st_dev)] = runtime
+    roles |= dict.fromkeys(disks.swap_disks(), "swap")
+    return {
+        number: {"name": name, "role": roles.get(number, "other")}
+        for number, name in disks.disk_names().items()
+        if number in roles or not name.startswith(("loop", "ram"))
+    }

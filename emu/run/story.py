@@ -20,6 +20,7 @@ from emu.errors import EmuError
 from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.recorder import RunRecorder
+from emu.kubelet import iolimits
 from emu.kubelet.eviction import Evictions
 from emu.kubelet.host import Host
 from emu.kubelet.node import Node
@@ -47,7 +48,7 @@ from emu.runtime.podcgroup import run_cgroup
 from emu.scenario.reading import has_secrets, resolve
 from emu.serving.names import pod_name, replica_set_name
 from emu.serving.template import REVISION, Serving, pod_template
-from emu.spec import ScenarioSpec
+from emu.spec import IoControls, ScenarioSpec
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
@@ -92,8 +93,11 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             name: stack.enter_context(Volumes(engine, one, run_id, name or REVISION, owner()))
             for name, one in templates.items()
         }
-        host = Host(engine, run_id, _node_rules(spec), owner(), log_driver())
+        disks = iolimits.find_disks(Path(facts.root_dir))
+        host = Host(engine, run_id, _node_rules(spec), owner(), disks, log_driver())
         pods = stack.enter_context(Pods(host, cgroup, log))
+        iolimits.check(_io_controls(spec), disks, cgroup.path)
+        iolimits.limit(cgroup.path, disks.lines(spec.node.io))
 
         def plan(name: str) -> Pod:
             of = spec.each_revision.get(name)
@@ -192,7 +196,11 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
         scenario=spec.name,
         where=where(),
         wall_time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        machine={**machine_facts(facts), "kubernetes": spec.node.kubernetes},
+        machine={
+            **machine_facts(facts),
+            "kubernetes": spec.node.kubernetes,
+            "node_io_max": [str(one) for one in iolimits.find_disks(Path(facts.root_dir)).lines(spec.node.io)],
+        },
         cgroup=str(cgroup),
         clock_ticks=os.sysconf("SC_CLK_TCK"),
         emu=__version__,
@@ -229,6 +237,10 @@ def _node_rules(spec: ScenarioSpec) -> NodeRules:
 def _own_images(spec: ScenarioSpec) -> list[str]:
     containers = (one for pod in spec.each_pod.values() for one in pod.containers.values())
     return [container.image for container in containers if container.image is not None]
+
+
+def _io_controls(spec: ScenarioSpec) -> list[IoControls]:
+    return [spec.node.io, *(one.io for pod in spec.each_pod.values() for one in pod.containers.values())]
 
 
 def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:

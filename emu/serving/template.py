@@ -245,6 +245,7 @@ def _container(
         env={**env, **spec.env},
         resources=spec.resources,
         memory=spec.memory,
+        io=spec.io,
         port=port,
         probes=probes,
         declared_probes=tuple(sorted(spec.probes)),

@@ -20,6 +20,7 @@ from emu.spec.container import (
     SidecarSpec,
     TaskSpec,
 )
+from emu.spec.io import IoControls, IoMaxSpec, IoRates
 from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
@@ -67,6 +68,9 @@ __all__ = [
     "HoldFor",
     "HttpGetSpec",
     "InitContainerSpec",
+    "IoControls",
+    "IoMaxSpec",
+    "IoRates",
     "KubeletSpec",
     "Limit",
     "LoadModel",

@@ -16,6 +16,7 @@ from pydantic import (
 from emu.messages import APP, QUEUE_PROXY, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
+from emu.spec.io import IoControls
 from emu.spec.probes import LifecycleSpec, ProbeSpec
 from emu.spec.values import (
     RESERVED,
@@ -163,6 +164,8 @@ class ContainerSpec(Model):
     """Requests and limits, as in Kubernetes."""
     memory: MemoryControls = MemoryControls()
     """The kernel's other memory files."""
+    io: IoControls = IoControls()
+    """The kernel's io files."""
     startup_probe: ProbeSpec | None = None
     """The other two probes do not run until it succeeds; if it fails, the container is killed."""
     liveness_probe: ProbeSpec | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from emu.spec.io import IoControls
 from emu.spec.kubelet import KubeletSpec
 from emu.spec.values import MIB, Bytes, Model, Seconds
 
@@ -17,6 +18,9 @@ class NodeSpec(KubeletSpec):
     """warm: the images' files are in the page cache, charged to no limit, as on a node where the same image ran
     before; cold: the containers read their executables from disk and are charged for the pages themselves.
     """
+
+    io: IoControls = IoControls()
+    """io.max of the cgroup that all pods are in: a slow disk, which they share."""
 
     @model_validator(mode="after")
     def _kubelet_has_it(self) -> Self:

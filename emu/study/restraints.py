@@ -6,11 +6,16 @@ the rest of each period; a slow device lets all wait. Each leaves a counter, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from cgroups.errors import BadValue
+from cgroups.io import IoMax
+from cgroups.parse import parse_io_max
+from cgroups.values import NO_LIMIT
 from emu.record.events import POD_LABEL
 from emu.study.counters import rises
 from emu.study.measures import Window
@@ -18,8 +23,8 @@ from emu.study.model.study import Study
 from emu.study.model.timeline import Column, Timeline
 from emu.units import format_bytes, format_seconds, often
 
-MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO = (
-    "memory.high", "memory.swap.max", "memory.swap.high", "machine-swap", "cpu.max", "io",
+MEMORY_HIGH, SWAP_MAX, SWAP_HIGH, MACHINE_SWAP, CPU_MAX, IO_MAX, IO = (
+    "memory.high", "memory.swap.max", "memory.swap.high", "machine-swap", "cpu.max", "io.max", "io",
 )  # fmt: skip
 OVER_BYTES = 2**20
 """So much above memory.high is more than a batch of charges that reclaim had not caught up with yet."""
@@ -29,6 +34,10 @@ FULL_SHARE = 0.02
 LEAST_S = 1.0
 LEAST_SHARE = 0.05
 """Waiting for processors or devices for less than this (of the run) is everybody's lot."""
+RATE_S = 1.0
+"""The kernel keeps to a rate over some tenths of a second; what is shorter is no measure of it."""
+RATE_SHARE = 0.8
+"""Who moves this much of what io.max allows is kept back by it: the rest is what comes in large requests."""
 
 
 @dataclass(frozen=True)
@@ -36,17 +45,21 @@ class HeldBack:
     """One thing that held a container back."""
 
     by: str
-    """`memory.high`, `memory.swap.max`, `memory.swap.high`, `machine-swap`, `cpu.max` or `io`."""
+    """`memory.high`, `memory.swap.max`, `memory.swap.high`, `machine-swap`, `cpu.max`, `io.max` or `io`."""
     times: int | None
     """As the kernel counts it; None where it does not."""
     seconds: float | None
-    """How long: above memory.high; with swap used up; throttled; all tasks waiting for a device. None: unknown."""
+    """How long: above memory.high; with swap used up; throttled; at the rate of io.max; all tasks waiting for a
+    device. None: unknown.
+    """
     bound_bytes: int | None
-    """The limit; None for processors and devices."""
+    """The limit, of io.max per second; None for processors and devices."""
     first_s: float | None
     """When it began."""
     derived_from: str = ""
     """How the kubelet's Memory QoS came to this memory.high; empty where it did not set it."""
+    way: str = ""
+    """Of io.max: what it bounds, as `rbps of ubda`."""
 
 
 def held_back(study: Study, name: str) -> list[HeldBack]:
@@ -58,6 +71,7 @@ def held_back(study: Study, name: str) -> list[HeldBack]:
         _swap_high(study, lines),
         _machine_swap(study, lines),
         _waited(study, lines, "throttled_usec", CPU_MAX),
+        *_io_max(study, [line for one in study.instances_of(name)[-1:] for line in one.io_max], lines),
         _waited(study, lines, "io_full_usec", IO),
     )
     return [one for one in found if one is not None]
@@ -86,6 +100,8 @@ def describe(name: str, one: HeldBack) -> str:
             return f"{name} was throttled at its memory.swap.high{bound}{times}"
         case "machine-swap":
             return f"the machine's swap{bound} was full{long} while {name} swapped"
+        case "io.max":
+            return f"{name} was held to its io.max{bound}/s ({one.way}){long}"
         case "cpu.max":
             return f"{name} was throttled by cpu.max{long}"
     return f"all of {name} waited for a device{long} (io.pressure, full)"
@@ -109,6 +125,7 @@ def restraint_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
         f"Memory QoS set the memory.high of {name}: {one.derived_from}" for name, one in each if one.derived_from
     ]
     found += [describe("the pod", one) for one in held_back(study, POD_LABEL) if one.by == SWAP_MAX]
+    found += [describe("the node", one) for one in node_io_max(study)]
     return [f"{text[0].upper()}{text[1:]}." if text.startswith("the ") else f"{text}." for text in found]
 
 
@@ -180,6 +197,56 @@ def _waited(study: Study, lines: list[Timeline], column: str, by: str) -> HeldBa
     if usec is None or usec / 1e6 < max(LEAST_S, LEAST_SHARE * study.duration_s):
         return None
     return HeldBack(by, None, usec / 1e6, None, None)
+
+
+def node_io_max(study: Study) -> list[HeldBack]:
+    """What held all pods together to the io.max of the node."""
+    return [] if study.node is None else _io_max(study, study.machine.io_max, [study.node])
+
+
+def _io_max(study: Study, limits: Iterable[str], lines: list[Timeline]) -> list[HeldBack]:
+    """The kernel counts no waiting for io.max; what is at its rate for a second or longer waits for it."""
+    found = []
+    for number, limit in _parsed(limits).items():
+        device = study.machine.devices.get(number)
+        of = number if device is None else device.name
+        for key, column in (("rbps", "read_bytes"), ("wbps", "write_bytes")):
+            rate = getattr(limit, key)
+            if rate is NO_LIMIT:
+                continue
+            spans = [
+                span
+                for line in lines
+                if number in line.io
+                for span in _at_rate(line.t, getattr(line.io[number], column), rate)
+            ]
+            seconds = sum(end - begin for begin, end in spans)
+            if seconds >= max(LEAST_S, LEAST_SHARE * study.duration_s):
+                found.append(HeldBack(IO_MAX, None, seconds, rate, spans[0][0], way=f"{key} of {of}"))
+    return found
+
+
+def _parsed(limits: Iterable[str]) -> dict[str, IoMax]:
+    """Lines of io.max by device, without those that a damaged record made illegible."""
+    found: dict[str, IoMax] = {}
+    for line in limits:
+        with suppress(BadValue, ValueError):
+            found |= parse_io_max(line)
+    return found
+
+
+def _at_rate(t: list[float], column: Column, rate: int) -> Iterator[tuple[float, float]]:
+    """The stretches of a second or a little more in which a counter rose by `rate` a second, or nearly."""
+    begin: tuple[float, int] | None = None
+    for now, value in zip(t, column, strict=False):
+        if value is None:
+            continue
+        if begin is None:
+            begin = (now, value)
+        elif now - begin[0] >= RATE_S:
+            if value - begin[1] >= RATE_SHARE * rate * (now - begin[0]):
+                yield begin[0], now
+            begin = (now, value)
 
 
 def _begin(lines: list[Timeline], column: str, is_so: Callable[[int], bool]) -> float | None:

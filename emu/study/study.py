@@ -196,6 +196,7 @@ def _machine(began: RunBegan) -> Machine:
     machine = Machine(
         **typed.fitting(Machine, recorded, names),
         page_bytes=_page_bytes(recorded.get("page_size")),
+        io_max=_texts(recorded.get("node_io_max")),
         devices={
             number: Device(number, str(entry.get("name", number)), str(entry.get("role", "other")))
             for number, entry in (devices if isinstance(devices, dict) else {}).items()
@@ -205,6 +206,10 @@ def _machine(began: RunBegan) -> Machine:
     if machine.runtime is None and machine.docker:  # runs had no other, once
         return replace(machine, runtime="docker")
     return machine
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
 
 
 def _page_bytes(size: object) -> int:
@@ -236,7 +241,8 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
                 "pod_memory_request",
             )
             probes = None if event.probes is None else tuple(event.probes)
-            entry = replace(entry, created_s=t, probes=probes, **{name: getattr(event, name) for name in names})
+            known = {name: getattr(event, name) for name in names}
+            entry = replace(entry, created_s=t, probes=probes, io_max=tuple(event.io_max), **known)
         elif isinstance(event, ContainerStarted):
             entry = replace(entry, id=event.id, started_s=t, pid=event.pid, cgroup=event.cgroup)
         elif isinstance(event, ContainerReady):

@@ -9,8 +9,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cgroups.parse import parse_flat
-from emu.record.events import ContainerStopping, KubeletEvent, Note, PodEvicted, PodStatus, RunBegan, read_events
+from cgroups.parse import parse_flat, parse_io_max
+from emu.record.events import (
+    ContainerCreated,
+    ContainerStopping,
+    KubeletEvent,
+    Note,
+    PodEvicted,
+    PodStatus,
+    RunBegan,
+    read_events,
+)
 from emu.record.rundir import RunDir
 from emu.record.samples import NODE, Sample, read_samples
 from emu.scenario.reading import load_scenario
@@ -22,6 +31,7 @@ pytestmark = pytest.mark.scenario
 EmuRun = Callable[..., Finished]
 PAGE = 4096
 MIB = 2**20
+WRITTEN = re.compile(rb"^(\d+:\d+) .*?\bwbytes=(\d+)", re.MULTILINE)
 DISK = re.compile(rb"^(\d+:\d+) .*?\brbytes=(\d+)", re.MULTILINE)
 REFAULTS = re.compile(rb"^workingset_refault_file (\d+)$", re.MULTILINE)
 
@@ -211,6 +221,83 @@ def test_what_was_reclaimed_is_the_kernel_s_count(emu_run: EmuRun) -> None:
                 int(re.findall(rb"^%s (\d+)$" % name, stat, re.MULTILINE)[0]) for name in (b"pgsteal", b"pgscan")
             ]
             assert [one["reclaimed_bytes"], one["scanned_bytes"]] == [pages * PAGE for pages in counted]
+
+
+def _counted(stat: bytes, name: bytes) -> int:
+    return int(re.findall(rb"^%s (\d+)$" % name, stat, re.MULTILINE)[0])
+
+
+@part_of("reclaim-order")
+def test_cold_page_cache_goes_first(emu_run: EmuRun) -> None:
+    """reclaim-order: what each container gave is pgsteal of its memory.stat, to the page; cold page cache went before
+    hot, anonymous memory without swap was not even looked at, and each kind held is memory.stat's when the node was
+    full.
+    """
+    done = emu_run("reclaim-order")
+    reclaim = {one["pod"]: one for one in done.summary["reclaim"]}
+    assert set(reclaim) == {"hot", "cold", "idle", "batch"}
+    for pod, one in reclaim.items():
+        stat = _last(done.run, pod, "memory.stat")
+        names = {"pgsteal": "reclaimed", "pgscan": "scanned", "workingset_refault_file": "refault"}
+        for name, figure in names.items():
+            assert one[f"{figure}_bytes"] == _counted(stat, name.encode()) * PAGE
+        for kind in ("inactive_file", "active_file", "anon"):
+            known = {_counted(text, kind.encode()) for _, text in _readings(done.run, pod, "memory.stat")}
+            assert one[f"{kind}_bytes"] in known
+    assert reclaim["batch"]["scanned_bytes"] < MIB
+    assert reclaim["cold"]["first_s"] < min(reclaim[pod]["first_s"] for pod in ("hot", "idle"))
+    assert reclaim["cold"]["inactive_file_bytes"] >= 90 * MIB
+    assert reclaim["hot"]["active_file_bytes"] >= 44 * MIB
+    said = " ".join(done.summary["verdict"]["sentences"])
+    assert "reclaim began with cold/app at" in said
+    assert "next to nothing from batch/app" in done.summary["verdict"]["headline"]
+
+
+@part_of("dirty-pages-slow-disk")
+def test_a_slow_disk_holds_up_who_may_not_leave_it_dirty(emu_run: EmuRun) -> None:
+    """dirty-pages-slow-disk: what was written is io.stat's to the byte, and no more than io.max allows in that time;
+    the words name the disk's rate and who waited for it.
+    """
+    done = emu_run("dirty-pages-slow-disk")
+    for pod in ("small", "large"):
+        written = sum(int(count) for _, count in WRITTEN.findall(_last(done.run, pod, "io.stat")))
+        assert done.summary["pods"][pod]["containers"]["app"]["io_write_bytes"] == written
+    [held] = done.summary["node"]["held_back"]
+    assert (held["by"], held["bound_bytes"]) == ("io.max", 8 * MIB)
+    _keeps_to_rate(done.run, "small", WRITTEN, 8 * MIB)
+    headline = done.summary["verdict"]["headline"]
+    assert "small/app wrote" in headline and "io.max of 8 MiB/s" in headline, headline
+
+
+@part_of("noisy-io")
+def test_a_noisy_neighbour_is_held_to_its_rate(emu_run: EmuRun) -> None:
+    """noisy-io: without a limit of its own it has more of the disk than its neighbour; with io.max it keeps to that
+    rate, is said to, and the comparison has the time of the neighbour's read in both.
+    """
+    done = emu_run("noisy-io")
+    plays = dict(zip(done.summary["variants"], done.plays, strict=True))
+    for run, summary in plays.values():
+        for pod in ("web", "noisy"):
+            read = sum(int(count) for _, count in DISK.findall(_last(run, pod, "io.stat")))
+            assert summary["pods"][pod]["containers"]["app"]["io_read_bytes"] == read
+    run, summary = plays["limited"]
+    _keeps_to_rate(run, "noisy", DISK, 2 * MIB)
+    [created] = [one for one in read_events(run.events) if isinstance(one, ContainerCreated) and one.io_max]
+    assert (created.pod, parse_io_max(created.io_max[0]).popitem()[1].rbps) == ("noisy", 2 * MIB)
+    [held] = summary["pods"]["noisy"]["containers"]["app"]["held_back"]
+    assert (held["by"], held["bound_bytes"]) == ("io.max", 2 * MIB)
+    assert "noisy/app was held to its io.max of 2 MiB/s" in " ".join(summary["verdict"]["sentences"])
+
+
+def _keeps_to_rate(run: RunDir, pod: str, counts: re.Pattern[bytes], rate: int) -> None:
+    """No more than io.max allows between the last reading of nothing and the one after all had moved; what the kernel
+    lets through at once is less than a second's.
+    """
+    known = [(t, sum(int(count) for _, count in counts.findall(text))) for t, text in _readings(run, pod, "io.stat")]
+    moved = known[-1][1]
+    begin = max(t for t, value in known if value == 0)
+    *_, end = [t for t, value in known if value == moved][:2]
+    assert moved <= rate * (end - begin + 1.0), (moved, end - begin)
 
 
 @part_of("resize")

@@ -39,6 +39,8 @@ class ContainerCreated(OfContainer):
     """Of the pause container: the size of the pod's /dev/shm; None where that was not recorded."""
     pod_memory_request: int | None = None
     """Of the pause container: the pod's effective memory request in bytes; None where that was not recorded."""
+    io_max: list[str] = field(default_factory=list)
+    """Its lines of io.max, as the kernel has them."""
 
 
 @dataclass(frozen=True, kw_only=True)

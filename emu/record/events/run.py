@@ -24,7 +24,8 @@ class RunBegan(Event):
     """UTC, ISO 8601, at `t`."""
     machine: dict[str, Any]
     """kernel, cgroup_driver, runtime (`docker`, `process`), docker (its version), cpus, memory_bytes, swap_bytes,
-    psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`.
+    psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`, node_io_max (lines
+    of io.max for all pods together).
     """
     pod_cgroup: str | None = None
     """Of the one pod of a run from before its pods had cgroups in the run's."""

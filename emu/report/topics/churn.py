@@ -40,6 +40,8 @@ KERNEL_WORDS = {
     "pagetables": "page tables",
     "percpu": "per-CPU data",
 }
+MUCH_DIRTY = 16 * 2**20
+"""Less than this is written out in the time of a request or two."""
 STALLED = 0.05
 """A container that stood still for this share of the run is worth a sentence."""
 
@@ -90,15 +92,29 @@ def _cache_headline(study: Study, summary: Figures) -> list[str]:
 
 
 def _write_headline(study: Study, summary: Figures) -> list[str]:
-    """Who wrote more to files than its limit holds: it waited for the disk."""
-    found = []
+    """Who wrote more to files than its limit holds: it waited for the disk. Besides, who could leave much dirty."""
+    waited, others = [], []
     for name in study.containers:
         figures = summary["containers"][name]
         limit, written, dirty = (figures[f"{what}_bytes"] for what in ("memory_limit", "disk_write", "dirty_peak"))
-        if limit is not None and written is not None and written > limit:
+        if limit is None:
+            continue
+        if written is not None and written > limit:
             most = "" if dirty is None else f", at most {format_bytes(dirty)} of it dirty at a time"
-            found.append(f"{name} wrote {format_bytes(written)} of files to disk{_under(limit)}{most}")
-    return found
+            took = _answered_within(name, summary)
+            waited.append(f"{name} wrote {format_bytes(written)} of files to disk{_under(limit)}{most}{took}")
+        elif (dirty or 0) >= MUCH_DIRTY:
+            took = _answered_within(name, summary)
+            others.append(f"{name} had up to {format_bytes(dirty)} dirty{_under(limit)}{took}")
+    return [*waited, *others] if waited else []
+
+
+def _answered_within(name: str, summary: Figures) -> str:
+    """`, and answered within 7.6 s`, of a container in one of several pods; else nothing."""
+    pod, _, _ = name.rpartition("/")
+    known = (summary.get("pods") or {}).get(pod, {}).get("requests") or {}
+    longest = (known.get("latency_ms") or {}).get("max")
+    return "" if longest is None else f", and answered within {format_seconds(longest / 1e3)}"
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:

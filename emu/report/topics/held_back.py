@@ -8,7 +8,7 @@ from emu.report.entry import Entry
 from emu.report.topics.topic import Column, Figures, Listing, Name, Note, Part, Size, Topic, View, pod_section
 from emu.report.words import moment
 from emu.study.model.study import Study
-from emu.study.restraints import HeldBack, describe, held_back, hinders, restraint_sentences
+from emu.study.restraints import HeldBack, describe, held_back, hinders, node_io_max, restraint_sentences
 from emu.study.stalls import stalls
 from emu.units import format_seconds
 
@@ -16,12 +16,13 @@ from emu.units import format_seconds
 def hindered(study: Study) -> list[str]:
     """For a headline: what slowed containers, and is not reported with a stall."""
     mentioned = {(stall.container, stall.why) for stall in stalls(study)}
-    return [
+    of_containers = [
         describe(name, one)
         for name in study.containers
         for one in held_back(study, name)
         if hinders(one) and (name, one.by) not in mentioned
     ]
+    return [*of_containers, *(describe("the node", one) for one in node_io_max(study))]
 
 
 def notes(summary: Figures) -> Iterator[Note]:

@@ -4,6 +4,8 @@ full.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from emu.record.samples import NODE as NODE_OWNER
 from emu.report.topics.kill_headline import victim_words
 from emu.report.topics.memory import PEAKS
@@ -12,6 +14,7 @@ from emu.report.words import labelled, listed
 from emu.study.measures import Window, last, times
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Study
+from emu.study.restraints import node_io_max
 from emu.units import format_bytes, often
 
 LEVEL = "node"
@@ -37,6 +40,7 @@ def figures(study: Study) -> Figures:
             "oom_kills": len(_kills(study)),
             "killed": [labelled(of_pod(kill)) for kill in _kills(study)],
             "memory_events": window.events([NODE_OWNER], below=True),
+            "held_back": [asdict(one) for one in node_io_max(study)],
             "memory_events_local": window.events([NODE_OWNER], below=False),
         }
     }

@@ -1,6 +1,8 @@
-"""Whose pages went when all pods together had filled the node: what the kernel reclaimed from each container.
+"""Whose pages went when all pods together had filled the node: what the kernel reclaimed from each container, from
+when on, and what each held then.
 
-The figures are memory.stat's: pgscan, pgsteal and workingset_refault_file, in bytes.
+The figures are memory.stat's: pgscan, pgsteal and workingset_refault_file in bytes, and active_file, inactive_file
+and anon at the moment when the node was first full.
 """
 
 from __future__ import annotations
@@ -10,14 +12,22 @@ from typing import Any
 from emu.messages import SANDBOX
 from emu.record.samples import NODE
 from emu.report.topics.topic import Figures, Listing, Topic
-from emu.report.words import labelled, listed
-from emu.study.measures import Window, times
+from emu.report.words import labelled, listed, share
+from emu.study.counters import rises, value_at
+from emu.study.measures import Window, add, times
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
-from emu.units import format_bytes
+from emu.units import format_bytes, format_seconds
 
 WORTH_A_WORD = 2**20
 """Less than this is what the container's start left behind."""
+_COUNTERS = {"scanned_bytes": "scanned", "reclaimed_bytes": "reclaimed", "refault_bytes": "refaults"}
+_HELD = {"inactive_file_bytes": "inactive_file", "active_file_bytes": "active_file", "anon_bytes": "anon"}
+_KINDS = {
+    "inactive_file_bytes": "cold page cache",
+    "active_file_bytes": "hot page cache",
+    "anon_bytes": "anonymous memory",
+}
 
 
 def figures(study: Study) -> Figures:
@@ -25,31 +35,60 @@ def figures(study: Study) -> Figures:
     Null is what was not recorded.
     """
     window, page = Window(study), study.machine.page_bytes
-    full = study.node is not None and bool(window.events([NODE], below=False)["max"])
-    counters = {"scanned_bytes": "scanned", "reclaimed_bytes": "reclaimed", "refault_bytes": "refaults"}
-    lines: dict[tuple[str, str], list[Timeline]] = {}
-    for owner, line in study.timelines.items() if full else ():
-        container = owner.container.rpartition("/")[2]
-        if container and container != SANDBOX:
-            lines.setdefault((owner.pod, container), []).append(line)
-    found = [
-        {
-            "pod": pod or None,
-            "container": container,
-            **{name: times(window.counted(mine, column), page) for name, column in counters.items()},
+    full_s = _full_s(study)
+    if full_s is None:
+        return {"reclaim": []}
+    found = []
+    for (pod, container), mine in _by_container(study).items():
+        counted = {name: times(window.counted(mine, column), page) for name, column in _COUNTERS.items()}
+        held = {
+            name: add(value_at(line.t, getattr(line, column), full_s) for line in mine)
+            for name, column in _HELD.items()
         }
-        for (pod, container), mine in lines.items()
-    ]
+        began = {"first_s": _first_s(mine, page)}
+        found.append({"pod": pod or None, "container": container, **counted, **began, **held})
     return {"reclaim": sorted(found, key=lambda one: -(one["reclaimed_bytes"] or 0))}
 
 
+def _full_s(study: Study) -> float | None:
+    """When all pods together first met the node's limit."""
+    met = rises(study, NODE, "max", below=False) if study.node is not None else []
+    return met[0].t if met else None
+
+
+def _by_container(study: Study) -> dict[tuple[str, str], list[Timeline]]:
+    lines: dict[tuple[str, str], list[Timeline]] = {}
+    for owner, line in study.timelines.items():
+        container = owner.container.rpartition("/")[2]
+        if container and container != SANDBOX:
+            lines.setdefault((owner.pod, container), []).append(line)
+    return lines
+
+
+def _first_s(lines: list[Timeline], page: int) -> float | None:
+    """When reclaim had first taken an amount worth a word from it; None where it never did."""
+    reached = (
+        t
+        for line in lines
+        for t, pages in zip(line.t, line.reclaimed, strict=True)
+        if pages is not None and pages * page >= WORTH_A_WORD
+    )
+    return min(reached, default=None)
+
+
 def reclaim_words(reclaim: list[dict[str, Any]]) -> str:
-    """`the kernel reclaimed 120 MiB from batch/app and 30 MiB from api/app`; empty where it took next to nothing."""
+    """`the kernel reclaimed 120 MiB (80 %) from batch/app and 30 MiB (20 %) from api/app`; empty where it took next
+    to nothing.
+    """
     known = [one for one in reclaim if one["reclaimed_bytes"] is not None]
     taken = [one for one in known if one["reclaimed_bytes"] >= WORTH_A_WORD]
-    shares = [f"{format_bytes(one['reclaimed_bytes'])} from {labelled(one)}" for one in taken]
     spared = [labelled(one) for one in known if one["reclaimed_bytes"] < WORTH_A_WORD]
-    rest = f" and next to nothing from {listed(spared)}" if spared else ""
+    whole = sum(one["reclaimed_bytes"] for one in known)
+    shares = [
+        f"{format_bytes(one['reclaimed_bytes'])} ({share(one['reclaimed_bytes'], whole)}) from {labelled(one)}"
+        for one in taken
+    ]
+    rest = f", next to nothing from {listed(spared)}" if spared else ""
     return f"the kernel reclaimed {listed(shares)}{rest}" if shares else ""
 
 
@@ -59,18 +98,53 @@ def headline(study: Study, summary: Figures) -> list[str]:
     return [f"when the node was full {words}"] if words else []
 
 
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """Who gave first, and what each had to give."""
+    given = [one for one in summary["reclaim"] if one["first_s"] is not None]
+    if len(given) < 2:
+        return []
+    first, *then = [_begun(one) for one in sorted(given, key=lambda one: one["first_s"])]
+    return [f"When the node was full reclaim began with {first}; then came {listed(then)}."]
+
+
+def _begun(one: dict[str, Any]) -> str:
+    """`cold/app at 33.1 s (it held 96 MiB of cold page cache)`."""
+    held = {name: one[name] or 0 for name in _KINDS}
+    cache = [name for name in _KINDS if name != "anon_bytes" and held[name] >= WORTH_A_WORD]
+    what = [f"{format_bytes(held[name])} of {_KINDS[name]}" for name in cache or ["anon_bytes"]]
+    return f"{labelled(one)} at {format_seconds(one['first_s'])} (it held {listed(what)})"
+
+
 def listing(study: Study) -> Listing | None:
     """A row for each container."""
+    found = figures(study)["reclaim"]
+    whole = sum(one["reclaimed_bytes"] or 0 for one in found)
+    if not whole:
+        return None
     rows = tuple(
-        (labelled(one), *(format_bytes(one[f"{what}_bytes"]) for what in ("reclaimed", "scanned", "refault")))
-        for one in figures(study)["reclaim"]
+        (
+            labelled(one),
+            *(_size(one[name]) for name in _KINDS),
+            _size(one["reclaimed_bytes"]),
+            None if one["reclaimed_bytes"] is None else share(one["reclaimed_bytes"], whole),
+            None if one["first_s"] is None else format_seconds(one["first_s"]),
+            _size(one["scanned_bytes"]),
+            _size(one["refault_bytes"]),
+        )
+        for one in found
     )
-    heads = ("container", "reclaimed", "scanned", "read again")
-    return (
-        Listing(heads, rows, (_HINT,)) if any(one["reclaimed_bytes"] for one in figures(study)["reclaim"]) else None
-    )
+    heads = ("container", *_KINDS.values(), "reclaimed", "share", "began", "scanned", "read again")
+    return Listing(heads, rows, (_HINT, _HELD_HINT))
+
+
+def _size(value: int | None) -> str | None:
+    return None if value is None else format_bytes(value)
 
 
 _HINT = "Reclaimed and scanned: pgsteal and pgscan. Read again: pages of files that were dropped and wanted again."
+_HELD_HINT = (
+    "Cold and hot page cache and anonymous memory: inactive_file, active_file and anon when the node was first full. "
+    "The kernel takes hot pages and anonymous ones only once the node has less cold page cache than hot."
+)
 
-RECLAIM = Topic("Node, reclaim", figures, headline, listing=listing)
+RECLAIM = Topic("Node, reclaim", figures, headline, sentences, listing=listing)

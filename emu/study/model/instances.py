@@ -65,6 +65,8 @@ class Instance:
     """Of the pause container: the size of the pod's /dev/shm."""
     pod_memory_request: int | None = None
     """Of the pause container: the pod's effective memory request."""
+    io_max: tuple[str, ...] = ()
+    """Its lines of io.max."""
     created_s: float | None = None
     started_s: float | None = None
     ready_s: float | None = None

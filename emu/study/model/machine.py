@@ -23,6 +23,8 @@ class Machine:
     psi: bool | None = None
     kubernetes: str | None = None
     """The version whose rules made control files of requests and limits."""
+    io_max: tuple[str, ...] = ()
+    """The node's lines of io.max, for all pods together."""
     page_bytes: int = 4096
     devices: dict[str, Device] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from emu.record.samples import NODE
 from emu.report.finish import finish
 from emu.report.journal import entries
 from emu.report.summary import summarize
+from emu.report.topics.reclaim import RECLAIM, reclaim_words
 from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun
 
@@ -75,6 +76,34 @@ def test_what_was_not_recorded_of_reclaim_is_null(tmp_path: Path) -> None:
         assert (one["reclaimed_bytes"], one["scanned_bytes"], one["refault_bytes"]) == (None, None, 0)
         assert summary["containers"][one["container"]]["reclaimed_bytes"] is None
     assert "reclaimed" not in summary["verdict"]["headline"]
+
+
+def _given(pod: str, reclaimed: int, first_s: float | None, **held: int) -> dict[str, object]:
+    kinds = {"inactive_file_bytes": 0, "active_file_bytes": 0, "anon_bytes": 0, **held}
+    return {"pod": pod, "container": "app", "reclaimed_bytes": reclaimed, "first_s": first_s, **kinds}
+
+
+def test_the_words_say_who_gave_which_share_and_in_which_order(tmp_path: Path) -> None:
+    """The headline is by size, the sentence by time; each is said to have held what it could give: page cache, cold
+    and hot, or else anonymous memory.
+    """
+    reclaim = [
+        _given("hot", 60 * MIB, 9.0, active_file_bytes=48 * MIB, anon_bytes=10 * MIB),
+        _given("cold", 30 * MIB, 4.0, inactive_file_bytes=96 * MIB),
+        _given("swapped", 10 * MIB, 9.5, anon_bytes=40 * MIB),
+        _given("idle", 0, None, anon_bytes=40 * MIB),
+    ]
+    assert reclaim_words(reclaim) == (
+        "the kernel reclaimed 60 MiB (60 %) from hot/app, 30 MiB (30 %) from cold/app and 10 MiB (10 %) from "
+        "swapped/app, next to nothing from idle/app"
+    )
+    study = read_study(full_node(tmp_path / "run").finish())
+    assert RECLAIM.sentences(study, {"reclaim": reclaim}) == [
+        "When the node was full reclaim began with cold/app at 4.0 s (it held 96 MiB of cold page cache); then came "
+        "hot/app at 9.0 s (it held 48 MiB of hot page cache) and swapped/app at 9.5 s (it held 40 MiB of anonymous "
+        "memory)."
+    ]
+    assert RECLAIM.sentences(study, {"reclaim": reclaim[1:2] + reclaim[3:]}) == []
 
 
 def test_an_older_run_has_no_node(tmp_path: Path) -> None:

@@ -72,6 +72,24 @@ def test_memory_high_that_reclaim_could_keep_is_no_headline(tmp_path: Path) -> N
     assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB (memory.high)"
 
 
+def test_io_max_is_named_where_a_container_is_at_its_rate(tmp_path: Path) -> None:
+    """What a container writes at the rate of its io.max waits for it; what it reads well below it does not. A line
+    that a damaged record made illegible says nothing.
+    """
+    run = FakeRun(tmp_path / "run")
+    lines = ("98:16 rbps=4194304 wbps=4194304 riops=max wiops=max", "nonsense")
+    run.start("app", memory_max=64 * MIB, io_max=lines)
+    run.advance(2.0, {"app": {"read": 4 * MIB}})
+    run.advance(12.0, {"app": {"write": 40 * MIB}})
+    run.advance(14.0)
+    summary, said = _reported(run)
+    [one] = summary["containers"]["app"]["held_back"]
+    assert (one["by"], one["times"], one["bound_bytes"], one["way"]) == ("io.max", None, 4 * MIB, "wbps of ubdb")
+    assert one["seconds"] == pytest.approx(10.0, abs=1.5)
+    assert "app was held to its io.max of 4 MiB/s (wbps of ubdb) for" in summary["verdict"]["headline"]
+    assert "from here on: app was held to its io.max of 4 MiB/s" in said
+
+
 def test_swap_that_is_used_up_is_a_case_of_its_own(tmp_path: Path) -> None:
     """The container's own swap limit, or the machine's swap: the two look alike in memory.events."""
     run = _begun(tmp_path / "own", memory_max=64 * MIB, swap_max=32 * MIB)

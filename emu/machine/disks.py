@@ -1,0 +1,48 @@
+"""The disks of this machine by the numbers that io.stat and io.max have: whole disks, not partitions."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def disk_of(device: int) -> str:
+    """The number of the whole disk that a device number belongs to: io.stat counts by disk, not by partition."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    place = Path("/sys/dev/block") / number
+    if (place / "partition").exists():
+        lines = _lines(place.resolve().parent / "dev")
+        return lines[0] if lines else number
+    return number
+
+
+def disk_with(path: Path) -> str | None:
+    """The disk that a path is on; None where it is on none that the kernel can limit (tmpfs, btrfs, overlay, …)."""
+    number = disk_of(path.stat().st_dev)
+    return number if (Path("/sys/dev/block") / number).exists() else None
+
+
+def swap_disks() -> list[str]:
+    """The disks that pages are swapped to. Swap files are on none of their own."""
+    found = []
+    for line in _lines(Path("/proc/swaps"))[1:]:
+        device = Path(line.split()[0])
+        if device.is_block_device():
+            found.append(disk_of(device.stat().st_rdev))
+    return list(dict.fromkeys(found))
+
+
+def disk_names() -> dict[str, str]:
+    """Every whole disk by its number, with its name."""
+    found = {}
+    for disk in sorted(Path("/sys/block").glob("*")):
+        if lines := _lines(disk / "dev"):
+            found[lines[0]] = disk.name
+    return found
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []

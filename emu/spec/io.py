@@ -1,0 +1,54 @@
+"""io.max of a container or of the node: how much may go to and from disk and swap in a second."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from emu.spec.values import Bytes, Model, Whole
+
+LEAST_BPS = 64 * 1024
+"""A request to the disk is often larger than this, and would wait for more than a second."""
+_Bps = Annotated[Bytes, Field(ge=LEAST_BPS)]
+_Iops = Annotated[Whole, Field(ge=1, le=10**9)]
+
+
+class IoRates(Model):
+    """A line of io.max: what is not given has no limit."""
+
+    rbps: _Bps | None = None
+    """Bytes read per second, at least 64Ki."""
+    wbps: _Bps | None = None
+    """Bytes written per second, at least 64Ki."""
+    riops: _Iops | None = None
+    """Read requests per second."""
+    wiops: _Iops | None = None
+    """Write requests per second."""
+
+    @property
+    def given(self) -> dict[str, int]:
+        """Those that are given, by the kernel's names."""
+        rates = {"rbps": self.rbps, "wbps": self.wbps, "riops": self.riops, "wiops": self.wiops}
+        return {name: rate for name, rate in rates.items() if rate is not None}
+
+
+class IoMaxSpec(Model):
+    """io.max has a line for each device; these are the devices that a run has."""
+
+    disk: IoRates = IoRates()
+    """The disk that has the files (`files`, `writeFile`) and the volumes that are not in memory."""
+    swap: IoRates = IoRates()
+    """Each swap device. A container whose pages cannot be swapped fast enough is OOM-killed though swap is free."""
+
+
+class IoControls(Model):
+    """The cgroup v2 io files, which a kubelet never sets."""
+
+    max: IoMaxSpec = IoMaxSpec()
+    """io.max: requests beyond a rate wait. The run is refused where the kernel or the disk has no such limit."""
+
+    @property
+    def is_given(self) -> bool:
+        """Whether anything is limited."""
+        return bool(self.max.disk.given or self.max.swap.given)
