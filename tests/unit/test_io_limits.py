@@ -23,7 +23,7 @@ pods:
     runtime: process
     containers:
       - {name: app, port: 8080, io: {max: {disk: {rbps: 2Mi, riops: 100}, swap: {wbps: 1Mi}}}}
-load: {phases: [{name: a, type: burst, size: 1}]}
+load: {phases: [{name: a, type: burst, size: 1, duration: 1s}]}
 """
 BOTH = IoControls.model_validate({"max": {"disk": {"rbps": "2Mi", "riops": 100}, "swap": {"wbps": "1Mi"}}})
 
