@@ -39,7 +39,7 @@ def compose(study: Study, summary: dict[str, Any]) -> Story:
     story = Story(f"{_failure(study)}{bound_headline(study)}{_headline(study, summary)}")
     for topic in in_words():
         story.sentences += topic.sentences(study, summary)
-    story.sentences = [text for text in story.sentences if text.rstrip(".") not in story.headline]
+    story.sentences = [text for text in story.sentences if text.rstrip(".").lower() not in story.headline.lower()]
     if story.headline.startswith(TOO_SLOW):  # with the figures of the phase that this is about
         story.sentences = [text for text in story.sentences if not text.startswith(BROUGHT)]
     return story

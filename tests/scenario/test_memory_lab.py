@@ -286,7 +286,7 @@ def test_a_noisy_neighbour_is_held_to_its_rate(emu_run: EmuRun) -> None:
     assert (created.pod, parse_io_max(created.io_max[0]).popitem()[1].rbps) == ("noisy", 2 * MIB)
     [held] = summary["pods"]["noisy"]["containers"]["app"]["held_back"]
     assert (held["by"], held["bound_bytes"]) == ("io.max", 2 * MIB)
-    assert "noisy/app was held to its io.max of 2 MiB/s" in " ".join(summary["verdict"]["sentences"])
+    assert "noisy/app was held to its io.max of 2 MiB/s" in summary["verdict"]["headline"]
 
 
 def _keeps_to_rate(run: RunDir, pod: str, counts: re.Pattern[bytes], rate: int) -> None:
