@@ -56,8 +56,8 @@ FOREVER = "forever"
 
 @dataclass(frozen=True)
 class Work:
-    """What one request asks of the app. Everything combines, in this order: read the request's body, read a
-    file, write a file, hold memory, burn CPU, sleep, answer (then let the memory go), exit.
+    """What one request asks of the app. Everything combines, in this order: read the request's body, read a file,
+    write a file, hold memory, have the kernel hold memory, burn CPU, sleep, answer (then let the memory go), exit.
     """
 
     body: BodyHandling = "read"
@@ -74,7 +74,17 @@ class Work:
     """Hold the memory in a child process, so that an OOM kill hits the child and the container lives; the
     answer is then 500 with the child's fate."""
     hold_for: float | None = 0.0
-    """Seconds after the answer until the memory is given back; None is for ever."""
+    """Seconds after the answer until the memory is given back, the kernel's too; None is for ever."""
+    dentries: int = 0
+    """Names of files to look up that do not exist: the kernel keeps each for as long as it has room."""
+    threads: int = 0
+    """Threads to start, which only wait."""
+    page_tables: int = 0
+    """Bytes of page tables."""
+    sockets: int = 0
+    """TCP connections to itself, with full buffers."""
+    pipes: int = 0
+    """Pipes, each with a full buffer."""
     cpu: float = 0.0
     """Seconds of CPU time to burn."""
     sleep: float = 0.0
@@ -87,6 +97,11 @@ class Work:
     """Seconds for which GET /healthz answers 503 from now on; None is for ever."""
     detached: bool = False
     """Work on after the client left; otherwise the app stops at the next step."""
+
+    @property
+    def is_of_the_kernel(self) -> bool:
+        """Whether it has the kernel hold memory."""
+        return bool(self.dentries or self.threads or self.page_tables or self.sockets or self.pipes)
 
     def to_query(self) -> str:
         """The query string that carries this; fields at their defaults are left out."""

@@ -26,6 +26,14 @@ _STAT = {
     "kernel_stack_peak_bytes": ("kernel_stack",),
     "pagetables_peak_bytes": ("pagetables",),
     "percpu_peak_bytes": ("percpu",),
+    "kernel_other_peak_bytes": (
+        "kernel",
+        "-slab_reclaimable",
+        "-slab_unreclaimable",
+        "-kernel_stack",
+        "-pagetables",
+        "-percpu",
+    ),
     "file_peak_bytes": ("file", "-shmem"),
     "kernel_unreclaimable_peak_bytes": ("kernel", "-slab_reclaimable"),
 }

@@ -20,6 +20,7 @@ from emu.record.samples import NODE
 from emu.study.counters import Rise, rises, value_at
 from emu.study.culprit import culprit, victim
 from emu.study.kernel_log import LoggedKill
+from emu.study.kernel_parts import KERNEL_PARTS, OTHER, other_kernel
 from emu.study.model.instances import Instance, container_of
 from emu.study.model.kills import Candidate, OomVerdict
 from emu.study.model.study import Study
@@ -29,7 +30,6 @@ from emu.study.requests import most_in_flight
 from emu.study.restraints import is_full
 
 OOM_KILLED, ERROR, COMPLETED = "OOMKilled", "Error", "Completed"
-KERNEL_PARTS = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
 MEMORY_EVENTS, KMSG, EXIT_CODE, DOCKER_FLAG = "memory.events", "kmsg", "exit-code", "docker-flag"
 
 
@@ -242,9 +242,9 @@ def _held(logged: LoggedKill | None, level: str, whose: Timeline | None, t: floa
 def _held_kernel(logged: LoggedKill | None, level: str, whose: Timeline | None, t: float) -> dict[str, int]:
     """What its kernel memory was."""
     stat = logged.memory if logged and level != "host" else {}
-    held = {name: stat.get(name) for name in KERNEL_PARTS}
+    held = {**{name: stat.get(name) for name in KERNEL_PARTS}, OTHER: other_kernel(stat)}
     if all(value is None for value in held.values()):
-        held = {name: _before(whose, name, t) for name in KERNEL_PARTS}
+        held = {name: _before(whose, name, t) for name in (*KERNEL_PARTS, OTHER)}
     return {name: value for name, value in held.items() if value is not None}
 
 

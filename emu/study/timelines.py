@@ -19,6 +19,7 @@ from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
 from emu.record.events import LONGEST_RUN_S, Damage, Owner
 from emu.record.samples import HOST, NODE, Sample, read_samples
+from emu.study.kernel_parts import KERNEL_PARTS, other_kernel
 from emu.study.model.freezes import Freeze, frozen_span
 from emu.study.model.machine import HostTimeline
 from emu.study.model.timeline import Column, IoColumns, Timeline
@@ -36,7 +37,7 @@ _STAT = {
     "reclaimed": "pgsteal",
     "inactive_file": "inactive_file",
     "active_file": "active_file",
-    **{name: name for name in ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")},
+    **{name: name for name in KERNEL_PARTS},
 }
 _MEMINFO = {
     "total": "MemTotal",
@@ -230,6 +231,7 @@ def _memory_stat(text: bytes, row: Row) -> None:
     swapping = min(writeback or 0, found["swapcached"] or 0)
     row["dirty"] = None if dirty is None or writeback is None else dirty + writeback - swapping
     row["swap_writeback"] = None if writeback is None else swapping
+    row["kernel_other"] = other_kernel(found)
     kernel, reclaimable = found["kernel"], found["slab_reclaimable"]
     row["kernel_unreclaimable"] = None if kernel is None or reclaimable is None else max(0, kernel - reclaimable)
 

@@ -208,6 +208,32 @@ def test_four_answers_are_of_one_sample_of_the_kernel_s(emu_run: EmuRun) -> None
     assert done.summary["node"]["reclaimed_bytes"] == 0
 
 
+@part_of("kernel-memory")
+def test_kernel_memory_is_the_kernel_s_own_breakdown(emu_run: EmuRun) -> None:
+    """kernel-memory: the parts of a kill are those of the block that the kernel logged for it, to the byte; the peaks
+    before it are those of memory.stat; and the headline names what filled the limit.
+    """
+    done = emu_run("kernel-memory")
+    block = re.search(r"Memory cgroup stats for [^:]*:(?:\\x0a)?(.*)", done.run.kmsg.read_text(), re.DOTALL)
+    assert block is not None
+    logged = {name: int(size) for name, size in re.findall(r"\b([a-z_]+) (\d+)(?=\\x0a|\\n|\n)", block[1])}
+    (kill,) = done.summary["oom_kills"]
+    parts = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
+    assert {name: kill["held_kernel"][name] for name in parts} == {name: logged[name] for name in parts}
+    assert kill["held_kernel"]["kernel_other"] == logged["kernel"] - sum(logged[name] for name in parts)
+    assert [kill["held"][name] for name in ("anon", "kernel", "sock")] == [
+        logged[name] for name in ("anon", "kernel", "sock")
+    ]
+    sampled = [parse_flat(text) for _, text in _readings(done.run, "web", "memory.stat")]
+    for name in ("slab_reclaimable", "kernel_stack", "pagetables", "sock"):
+        most = max(logged[name], *(one[name] for one in sampled))
+        assert done.summary["containers"]["app"][f"{name}_peak_bytes"] == most
+    headline = done.summary["verdict"]["headline"]
+    assert "its own limit of 96 MiB was reached" in headline
+    for word in ("of kernel memory", "buffers of pipes", "page tables", "stacks of threads"):
+        assert word in headline, word
+
+
 @part_of("protection")
 def test_what_was_reclaimed_is_the_kernel_s_count(emu_run: EmuRun) -> None:
     """protection: what was taken from each container is pgsteal of its memory.stat, to the page, and what was scanned

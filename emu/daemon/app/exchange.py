@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emu.daemon import loop
 from emu.daemon.app import work
@@ -18,6 +18,9 @@ from emu.daemon.app.memory import fill, reserve
 from emu.daemon.http import http1
 from emu.daemon.http.exchange import ClientSide, Exchange
 from emu.messages import Work
+
+if TYPE_CHECKING:
+    from emu.daemon.app.kernel_memory import KernelMemory
 
 WORKERS = 16
 """Threads at most for files, memory and CPU; each is made when it is first needed."""
@@ -75,6 +78,7 @@ class AppExchange(Exchange):
         "_credit_at",
         "_facts",
         "_gone",
+        "_kernel",
         "_left",
         "_memory",
         "_release",
@@ -94,6 +98,7 @@ class AppExchange(Exchange):
         self._timer: asyncio.TimerHandle | None = None
         self._memory: Any = None
         self._release: Callable[[], None] = _nothing
+        self._kernel: KernelMemory | None = None
         self._facts = b""
         self._gone = False
         self._left = 0
@@ -146,7 +151,7 @@ class AppExchange(Exchange):
         self._begun_at = time.monotonic()
         if asked.unhealthy_for != 0:
             self._app.be_unhealthy(asked.unhealthy_for)
-        if asked.read_file or asked.write_file or asked.hold or asked.cpu:
+        if asked.read_file or asked.write_file or asked.hold or asked.cpu or asked.is_of_the_kernel:
             self._task = asyncio.get_running_loop().create_task(self._guarded())
         else:
             self._sleep()
@@ -204,6 +209,8 @@ class AppExchange(Exchange):
             self._facts += b"X-Emu-Written-Bytes: %d\r\n" % count
         if asked.hold:
             await self._hold()
+        if asked.is_of_the_kernel:
+            await self._hold_in_the_kernel()
         if asked.cpu:
             await self._in_thread(work.burn, asked.cpu)
         if isinstance(self._memory, Child) and asked.sleep and not self._gone:
@@ -221,6 +228,12 @@ class AppExchange(Exchange):
             space = reserve(self._work.hold)
             self._memory, self._release = space, space.close
             await self._in_thread(fill, space)
+
+    async def _hold_in_the_kernel(self) -> None:
+        from emu.daemon.app.kernel_memory import KernelMemory
+
+        self._kernel = KernelMemory(self._work)
+        await self._in_thread(self._kernel.take, work.a_folder())
 
     def _sleep(self) -> None:
         slept = isinstance(self._memory, Child)
@@ -317,6 +330,9 @@ class AppExchange(Exchange):
         release, self._release = self._release, _nothing
         if memory is not None:
             self._app.keep(memory, release, seconds)
+        kernel, self._kernel = self._kernel, None
+        if kernel is not None:
+            self._app.keep(kernel, kernel.close, seconds)
 
 
 def _nothing() -> None:

@@ -16,6 +16,12 @@ MAX_CPU_S = 3600.0
 MAX_HOLD_BYTES = 64 << 30
 MAX_FILE_BYTES = 1 << 40
 MAX_ANSWER_BYTES = 1 << 40
+MAX_DENTRIES = 10_000_000
+MAX_THREADS = 30_000
+MAX_PAGE_TABLE_BYTES = 64 << 20
+"""They take address space 512 times as large, of which the User-Mode Linux kernel has not much."""
+MAX_SOCKETS = 10_000
+MAX_PIPES = 100_000
 
 _per_thread = threading.local()
 
@@ -37,6 +43,11 @@ def check(work: Work) -> None:
         ("hold", work.hold, MAX_HOLD_BYTES, "bytes"),
         ("write_bytes", work.write_bytes, MAX_FILE_BYTES, "bytes"),
         ("answer", work.answer, MAX_ANSWER_BYTES, "bytes"),
+        ("dentries", work.dentries, MAX_DENTRIES, "names"),
+        ("threads", work.threads, MAX_THREADS, "threads"),
+        ("page_tables", work.page_tables, MAX_PAGE_TABLE_BYTES, "bytes"),
+        ("sockets", work.sockets, MAX_SOCKETS, "sockets"),
+        ("pipes", work.pipes, MAX_PIPES, "pipes"),
     )
     for name, value, most, unit in bounds:
         if value > most:
@@ -62,6 +73,12 @@ def data_path(name: str) -> Path:
     if not name or name.startswith("/") or "\0" in name or ".." in name.split("/"):
         raise RefusedWorkError(400, f"file {name!r} must be a name within the data directory")
     return Path(os.environ.get("DATA_DIR") or DATA_DIR) / name
+
+
+def a_folder() -> Path:
+    """Where names can be looked up: the data directory; without one, where the program is."""
+    data = Path(os.environ.get("DATA_DIR") or DATA_DIR)
+    return data if data.is_dir() else Path(__file__).parent
 
 
 def read_file(path: Path) -> int:

@@ -12,6 +12,7 @@ from emu.report.page.canvas import RECLAIM_LEGEND
 from emu.report.page.downsample import rates, step_of
 from emu.report.page.scale import ByteScale
 from emu.report.page.steps import draw_steps
+from emu.report.topics.kernel_memory import HELD_FOR
 from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.report.words import count, listed, of_limit
 from emu.study.measures import Window, times
@@ -34,12 +35,6 @@ RATES = {
 """Lines of the panel of reclaim, each with its column, in pages, and its colour."""
 KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
-KERNEL_WORDS = {
-    "slab_unreclaimable": "slab",
-    "kernel_stack": "stacks of threads",
-    "pagetables": "page tables",
-    "percpu": "per-CPU data",
-}
 MUCH_DIRTY = 16 * 2**20
 """Less than this is written out in the time of a request or two."""
 STALLED = 0.05
@@ -199,7 +194,7 @@ def _kernel(name: str, figures: dict[str, Any]) -> list[str]:
             "like page cache, the kernel reclaims it when memory is short."
         )
     if limit and rest >= KERNEL_SHARE * limit:
-        parts = {words: figures[f"{part}_peak_bytes"] or 0 for part, words in KERNEL_WORDS.items()}
+        parts = {words: figures[f"{part}_peak_bytes"] or 0 for part, words in HELD_FOR.items()}
         most = max(parts, key=lambda words: parts[words])
         found.append(
             f"{name} held up to {format_bytes(rest)} of kernel memory that cannot be reclaimed, most of it {most} "

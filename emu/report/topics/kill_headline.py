@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emu.report.topics.kernel_memory import filled_by_the_kernel
 from emu.report.words import of_limit
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Happening, Study
@@ -35,6 +36,7 @@ def kill_headline(study: Study) -> str:
         text += f" while {first.in_flight:,} {waited} waiting for an answer"
         if (first.in_backlog or 0) >= WORTH_A_WORD * first.in_flight:
             text += f", {first.in_backlog:,} of them not accepted yet"
+    text += filled_by_the_kernel(first)
     text += "; the container lived on" if first.child else ""
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
     text += "".join(f"; {kill.container} was OOM-killed too{_full_swap(kill)}" for kill in others)

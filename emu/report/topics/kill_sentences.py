@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from emu.report.topics.kernel_memory import SOCK, largest
 from emu.report.topics.kill_headline import emus_command, first_of_each, while_resized
 from emu.report.topics.topic import Figures
 from emu.report.words import count, listed, of_limit
@@ -15,21 +16,12 @@ _PARTS = {
     "page_cache": "page cache",
     "shmem": "shared memory",
     "kernel": "kernel memory",
-    "sock": "socket buffers",
-}
-_KERNEL = {
-    "slab_reclaimable": "slab that could be reclaimed",
-    "slab_unreclaimable": "slab that cannot be reclaimed",
-    "kernel_stack": "stacks of threads",
-    "pagetables": "page tables",
-    "percpu": "per-CPU data",
+    "sock": SOCK,
 }
 MOST_CANDIDATES = 6
 """So many containers that the kernel chose from are named."""
 LONGEST = 80
 """A command is shown to so many characters."""
-KERNEL_SHARE = 0.1
-"""From this share of what ran out on, it is said what kernel memory was."""
 SHARED = 1.1
 """From this ratio of all processes' resident memory to what was charged on, they share pages."""
 _WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled flag"}
@@ -91,18 +83,12 @@ def _made_of(kill: OomVerdict) -> list[str]:
     whole = sum(kill.held.values())
     parts = sorted(kill.held.items(), key=lambda part: -part[1])
     holders = [
-        f"{format_bytes(size)} of {_PARTS[name]}{_kernel(kill, whole) if name == 'kernel' else ''}"
+        f"{format_bytes(size)} of {_PARTS[name]}{largest(kill, whole) if name == 'kernel' else ''}"
         for name, size in parts
         if size * 100 > whole
     ]
     who = {"pod": "The pod", "node": "All pods together"}.get(kill.level, kill.container)
     return [f"{who} held {listed(holders)} then."] if holders else []
-
-
-def _kernel(kill: OomVerdict, whole: int) -> str:
-    """What kernel memory was most of all, where it is much."""
-    name, size = max(kill.held_kernel.items(), key=lambda part: part[1], default=("", 0))
-    return f" ({format_bytes(size)} of it {_KERNEL[name]})" if size > KERNEL_SHARE * whole else ""
 
 
 def _culprit(kill: OomVerdict) -> list[str]:

@@ -49,6 +49,7 @@ PEAKS = {
     "kernel_stack_peak_bytes": "kernel_stack",
     "pagetables_peak_bytes": "pagetables",
     "percpu_peak_bytes": "percpu",
+    "kernel_other_peak_bytes": "kernel_other",
     "sock_peak_bytes": "sock",
     "swap_peak_bytes": "swap",
     "working_set_peak_bytes": "working_set",

@@ -80,7 +80,7 @@ class OomVerdict:
     """
     held_kernel: dict[str, int] = field(default_factory=dict)
     """Of `held["kernel"]`, by memory.stat's names: slab_reclaimable (the kernel gives it up when memory is short),
-    slab_unreclaimable, kernel_stack, pagetables, percpu.
+    slab_unreclaimable, kernel_stack, pagetables, percpu; and kernel_other, for which it has no name.
     """
     victim_is: str | None = None
     """As `Culprit.kind`: whose process was killed; None where it is not known."""

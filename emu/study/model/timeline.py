@@ -45,12 +45,14 @@ class Timeline:
     """Of `kernel`: dentries, inodes and the like, which the kernel gives up when memory is short."""
     kernel_unreclaimable: Column = field(default_factory=list)
     """The rest of `kernel`: it goes only with what it is held for (threads, mappings, open files). Of it, the next
-    four.
+    five.
     """
     slab_unreclaimable: Column = field(default_factory=list)
     kernel_stack: Column = field(default_factory=list)
     pagetables: Column = field(default_factory=list)
     percpu: Column = field(default_factory=list)
+    kernel_other: Column = field(default_factory=list)
+    """What memory.stat has no name for: buffers of pipes, mostly."""
     sock: Column = field(default_factory=list)
     swap: Column = field(default_factory=list)
     """memory.swap.current."""

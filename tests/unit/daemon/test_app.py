@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from emu.daemon.app.kernel_memory import KernelMemory
 from emu.daemon.app.main import main
 from emu.daemon.app.work import RefusedWorkError, check
 from emu.messages import Work
@@ -64,6 +67,57 @@ def test_held_memory_is_private_and_anonymous_and_goes_after_its_time(app: Daemo
     wait_for(lambda: app.memory("RssAnon") - before < 68 * MIB, "the end of hold_for")
     ask(app, Work(hold=64 * MIB))
     wait_for(lambda: app.memory("RssAnon") - before < 68 * MIB, "the answer's end")
+
+
+def test_the_kernel_holds_what_a_request_asks_for(app: Daemon) -> None:
+    """Threads, page tables, full sockets and full pipes are there; with hold_for 0 all of them go with the answer."""
+    ask(app, Work(dentries=10))  # which makes the thread that does the work
+    before = _of_the_kernel(app)
+    work = Work(dentries=1000, threads=20, page_tables=MIB, sockets=4, pipes=30, hold_for=None)
+    assert ask(app, work)[0].status == 200
+    threads, tables, sockets, pipes = (now - was for now, was in zip(_of_the_kernel(app), before, strict=True))
+    assert pipes == 60
+    assert 20 <= threads <= 22  # with one more that does work for each request
+    assert tables >= MIB
+    assert sockets >= 7  # one of before may have gone
+    ask(app, replace(work, hold_for=0.0))
+    wait_for(lambda: _of_the_kernel(app)[3] == before[3] + 60, "the answer's end")
+    wait_for(lambda: _of_the_kernel(app)[0] <= before[0] + 22, "the end of its threads")
+
+
+def _of_the_kernel(app: Daemon) -> tuple[int, int, int, int]:
+    """Its threads, bytes of page tables, sockets, and ends of pipes."""
+    status = dict(line.split(":\t") for line in Path(f"/proc/{app.pid}/status").read_text().splitlines())
+    kinds = [_kind(path) for path in Path(f"/proc/{app.pid}/fd").iterdir()]
+    tables = int(status["VmPTE"].split()[0]) * 1024
+    return int(status["Threads"]), tables, kinds.count("socket"), kinds.count("pipe")
+
+
+def _kind(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink()).partition(":")[0]
+    except FileNotFoundError:
+        return "closed meanwhile"
+
+
+def test_what_the_kernel_refuses_is_given_back(tmp_path: Path) -> None:
+    """Of a thousand pipes with too few descriptors none is left, and the answer would say why."""
+    before = _descriptors()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = KernelMemory(Work(pipes=1000))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 100, limits[1]))
+    try:
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(OSError, match="Too many open files"):
+            patched.setattr("emu.daemon.app.kernel_memory._raise_the_limit_of_descriptors", lambda: None)
+            held.take(tmp_path)
+        held.close()
+        assert _descriptors() == before
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def test_held_pages_differ_and_none_is_zero(app: Daemon) -> None:
@@ -181,6 +235,8 @@ def test_a_body_is_read_slowly_or_not_at_all(app: Daemon) -> None:
         ("hold=99999999999999", "hold is 1e+14 bytes; at most 6.87195e+10"),
         ("read_file=..%2Fpasswd", "file '../passwd' must be a name within the data directory"),
         ("read_file=%2Fetc%2Fpasswd", "file '/etc/passwd' must be a name within the data directory"),
+        ("page_tables=99999999999", "page_tables is 1e+11 bytes; at most 6.71089e+07"),
+        ("threads=1000000", "threads is 1e+06 threads; at most 30000"),
         ("status=99", "status is 99; it must be 200 to 599"),
         ("sleep=long", "sleep='long': must be a number"),
         ("child=maybe", "child='maybe': must be true or false"),

@@ -252,7 +252,30 @@ def test_a_kill_for_kernel_memory_says_which(tmp_path: Path) -> None:
     summary, said = _reported(run)
     [kill] = summary["oom_kills"]
     assert kill["held_kernel"]["kernel_stack"] == 48 * MIB
-    assert "53 MiB of kernel memory (48 MiB of it stacks of threads)" in said
+    assert "53 MiB of kernel memory (48 MiB of it stacks of threads and 5 MiB buffers of pipes and the like)" in said
+
+
+def test_a_limit_that_the_kernel_s_memory_filled_is_said_to_be(tmp_path: Path) -> None:
+    """The headline has its parts, the largest first, and what memory.stat has no name for: pipes."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    held = {"kernel": 48 * MIB, "kernel_stack": 12 * MIB, "pagetables": 8 * MIB, "slab_reclaimable": MIB, "percpu": 0}
+    run.advance(4.0, {"app": {"anon": 8 * MIB, "sock": 6 * MIB, **held}})
+    run.oom("app")
+    summary, _ = _reported(run)
+    assert summary["oom_kills"][0]["held_kernel"]["kernel_other"] == 27 * MIB
+    assert summary["containers"]["app"]["kernel_other_peak_bytes"] == 27 * MIB
+    assert (
+        "; it held 48 MiB of kernel memory (27 MiB of it buffers of pipes and the like, 12 MiB stacks of threads and "
+        "8 MiB page tables) and 6 MiB of socket buffers; queue-proxy used"
+    ) in summary["verdict"]["headline"]
+
+
+def test_a_heap_s_kill_says_nothing_of_kernel_memory(tmp_path: Path) -> None:
+    """In the headline, where most of it was anonymous."""
+    run = _begun(tmp_path, memory_max=64 * MIB)
+    run.advance(4.0, {"app": {"anon": 40 * MIB, "kernel": 23 * MIB, "kernel_stack": 20 * MIB}})
+    run.oom("app")
+    assert "kernel memory" not in _reported(run)[0]["verdict"]["headline"]
 
 
 def test_a_bus_error_with_a_full_tmpfs_is_explained(tmp_path: Path) -> None:

@@ -1,0 +1,21 @@
+"""What memory.stat calls `kernel`, in its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+KERNEL_PARTS = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
+"""By memory.stat's names."""
+OTHER = "kernel_other"
+"""The rest."""
+
+
+def other_kernel(stat: Mapping[str, int | None]) -> int | None:
+    """What memory.stat counts as kernel memory under no name of its own: pages of pipes, mostly. Parts are counted in
+    other steps than the sum, so up to some pages of it may be theirs. None where the sum or a part is not known.
+    """
+    parts = [stat.get(name) for name in ("kernel", *KERNEL_PARTS)]
+    if any(part is None for part in parts):
+        return None
+    whole, *named = [part or 0 for part in parts]
+    return max(0, whole - sum(named))
