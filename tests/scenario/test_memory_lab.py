@@ -184,7 +184,12 @@ def test_four_answers_are_of_one_sample_of_the_kernel_s(emu_run: EmuRun) -> None
     was reclaimed.
     """
     done = emu_run("working-set")
-    samples = {round(one.t - _began(done.run), 6): {**one.files} for one in read_samples(done.run.samples)}
+    origin, times = _began(done.run), {one["time_s"] for one in done.summary["working_set"].values()}
+    samples = {
+        t: {owner: dict(files) for owner, files in one.files.items()}
+        for one in read_samples(done.run.samples)
+        if (t := round(one.t - origin, 6)) in times
+    }
     looked = 0
     for known in done.summary["working_set"].values():
         files = {f"{owner.pod}/{owner.container}": of for owner, of in samples[known["time_s"]].items()}
@@ -214,9 +219,9 @@ def test_kernel_memory_is_the_kernel_s_own_breakdown(emu_run: EmuRun) -> None:
     before it are those of memory.stat; and the headline names what filled the limit.
     """
     done = emu_run("kernel-memory")
-    block = re.search(r"Memory cgroup stats for [^:]*:(?:\\x0a)?(.*)", done.run.kmsg.read_text(), re.DOTALL)
-    assert block is not None
-    logged = {name: int(size) for name, size in re.findall(r"\b([a-z_]+) (\d+)(?=\\x0a|\\n|\n)", block[1])}
+    text = done.run.kmsg.read_text().replace("\\x0a", "\n").partition("Memory cgroup stats for")[2]
+    text = text.partition("Tasks state")[0]
+    logged = {name: int(size) for name, size in re.findall(r"^(?:.*;)?([a-z_]+) (\d+)$", text, re.MULTILINE)}
     (kill,) = done.summary["oom_kills"]
     parts = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
     assert {name: kill["held_kernel"][name] for name in parts} == {name: logged[name] for name in parts}
