@@ -10,12 +10,13 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from emu.cli.main import main
+from emu.cli.main import all_commands, main
 from emu.cli.scenarios import complete_scenario, complete_set, complete_variant, scenarios, schema
 from emu.errors import EmuError
 from emu.scenario.reading import builtin_scenarios
 
 PARAM = click.Option(["--set"])
+all_commands()  # as `emu` does: a command that is called alone has its help option by both names too
 
 
 def completed(incomplete: str, scenario: str | None = None) -> list[str]:
