@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from emu import __version__
@@ -102,9 +103,15 @@ def recorded_variants(run: RunDir) -> list[str]:
 
 def _recorded_scenario(run: RunDir) -> Mapping[str, Any]:
     try:
-        return _mapping(parse(read_text(run.scenario), str(run.scenario)).plain())
+        return _parsed(read_text(run.scenario), str(run.scenario))
     except EmuError:  # it is not there any more, or is damaged
         return {}
+
+
+@lru_cache(maxsize=1)
+def _parsed(text: str, source: str) -> Mapping[str, Any]:
+    """Its expectations, phases and name are asked for one after the other."""
+    return _mapping(parse(text, source).plain())
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
