@@ -51,8 +51,8 @@ $(2) || { [ -n "$(SECOND_TRY)" ] && echo "part $(1): failed; what failed is play
 endef
 
 # The unit tests are among them: guests wait for much, and leave a processor to them.
-LONGEST_FIRST := test-kernel test-daemons test-scenarios-3 test-process test-unit test-scenarios-4 test-scenarios-5 \
-    test-scenarios-6 test-scenarios-1 test-scenarios-2 test-engine test-faults test-sandbox test-browser
+LONGEST_FIRST := test-kernel test-process test-scenarios-3 test-scenarios-5 test-scenarios-4 test-scenarios-1 \
+    test-daemons test-unit test-engine test-scenarios-6 test-scenarios-2 test-sandbox test-faults test-browser
 
 test: export SECOND_TRY := yes
 test: $(STAMP) ## Every test, on a real kernel with cgroup v2 and a real Docker engine
