@@ -27,17 +27,20 @@ from emu.report.finish import RunReport, look, render
 from emu.report.journal import entries
 from emu.report.kperf import scaling_csv
 from emu.study.model.study import Study
+from emu.study.tree import moments, places
 from emu.units import format_bytes
 from tests.recount import (
     Recount,
     began,
     clients,
     counts,
+    held_at,
     memory_events,
     most_in_flight,
     peaks,
     pods_of,
     recount,
+    samples_text,
     workload,
 )
 
@@ -68,7 +71,7 @@ def disagreements(run: RunDir) -> list[str]:
         *_journal(reported.study, summary),
         *_export(reported.study, counted),
     ]
-    return [*found, *_page(run, summary)] if run.report.exists() else found
+    return [*found, *_page(run, summary), *_tree(run, reported.study)] if run.report.exists() else found
 
 
 def _differ(where: str, reported: Any, counted: Any) -> Iterator[str]:
@@ -157,11 +160,11 @@ def _sums(summary: dict[str, Any], kept: int) -> Iterator[str]:
         mine = [pod for pod in pods if name in (workload(pod), workload(pod).rpartition("-")[0])]
         yield from _differ(f"services.{name}.requests", service["requests"], sum(got[pod] for pod in mine))
         cold = sum(pods[pod]["cold_requests"] for pod in mine)
-        if (service["memory_used_gib_seconds"] or 0.0) > (service["memory_gib_seconds"] or 0.0):
+        if (service.get("memory_used_gib_seconds") or 0.0) > (service["memory_gib_seconds"] or 0.0):
             yield f"{name} used more than its pods held"
-        yield from _differ(
-            f"services.{name}.cold_waits_ms.n", service["cold_waits_ms"]["n"], service["cold_requests"]
-        )
+        waits = service.get("cold_waits_ms")  # older runs have none
+        if waits is not None:
+            yield from _differ(f"services.{name}.cold_waits_ms.n", waits["n"], service["cold_requests"])
         if cold > service["cold_requests"]:
             yield f"{cold} cold requests in the pods of {name}, and {service['cold_requests']} in all"
 
@@ -369,6 +372,21 @@ def _page(run: RunDir, summary: dict[str, Any]) -> Iterator[str]:
         most = None if figures is None else figures["memory_peak_bytes"]
         if most is not None and top > most * (1 + 1e-6):
             yield f"report.html draws {label} up to {top:.0f} bytes, and its peak is {most}"
+
+
+def _tree(run: RunDir, study: Study) -> Iterator[str]:
+    """report.html: what each cgroup of the tree is charged, against the samples' own text."""
+    rows = places(study)
+    begin = moments(study, rows)
+    if not begin:
+        return
+    charged = re.findall(r'<td class="n charged">([^<]*)</td>', run.report.read_text(encoding="utf-8"))
+    raw = held_at(samples_text(run.path), study.origin + begin[0].t)
+    yield from _differ("rows of the tree", len(charged), len(rows))
+    for row, shown in zip(rows, charged, strict=False):
+        stay = row.stay_at(begin[0].t)
+        if stay is not None and stay.owner in raw:
+            yield from _differ(f"{row.name} in the tree is charged", shown, format_bytes(raw[stay.owner]))
 
 
 def _drawn(page: str) -> Iterator[tuple[str, float]]:

@@ -174,6 +174,38 @@ def _lives(data: bytes, host: Figures) -> list[Cgroup]:
     return done
 
 
+def held_at(data: bytes, t: float) -> dict[tuple[str, str, int | None], int]:
+    """memory.current of each cgroup that is there, by the last sample at or before a time of CLOCK_MONOTONIC: by pod,
+    container (empty: the whole pod) and attempt.
+    """
+    found: dict[tuple[str, str, int | None], int] = {}
+    known: dict[int, tuple[str, str, int | None]] = {}
+    changed: dict[tuple[str, str, int | None], int | None] = {}
+    at = 0
+    whole = data.rfind(b"\nE\n") + 3
+    while at < whole:
+        end = data.index(b"\n", at)
+        words = data[at:end].split(b" ")
+        at = end + 1
+        if words[0] == b"S" and int(words[1]) > (t + 1e-6) * 1e9:
+            break
+        if words[0] == b"D" and words[4] == b"memory.current":
+            pod, named, container = words[2].decode().rpartition("/")
+            is_pod = container == "pod" and not named
+            known[int(words[1])] = (pod, "" if is_pod else container, None if words[3] == b"-" else int(words[3]))
+        elif words[0] == b"F":
+            if int(words[1]) in known:
+                changed[known[int(words[1])]] = int(data[at : at + int(words[2])])
+            at += int(words[2]) + 1
+        elif words[0] == b"G" and int(words[1]) in known:
+            changed[known.pop(int(words[1]))] = None
+        elif words[0] == b"E":
+            found |= {whose: value for whose, value in changed.items() if value is not None}
+            found = {whose: value for whose, value in found.items() if changed.get(whose, 0) is not None}
+            changed = {}
+    return found
+
+
 def _take(life: Cgroup, file: str, text: str, host: Figures) -> None:
     if life.label == "host":
         if file == "meminfo":

@@ -53,6 +53,7 @@ TAMPERED = {
     "words": (
         _summary(lambda one: one["verdict"]["sentences"].append("app peaked at 255 of 256 MiB.")), "in words"
     ),
+    "the tree": (_page('<td class="n charged">', '<td class="n charged">1'), "in the tree is charged"),
     "the page's headline": (_page("OOM-killed", "well"), "report.html has another headline"),
 }  # fmt: skip
 
