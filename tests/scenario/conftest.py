@@ -22,7 +22,7 @@ from emu.runtime import images
 from emu.runtime.docker import Engine
 from emu.scenario.reading import load_scenario
 from tests import consistency
-from tests.scenario.support import DEADLINE_S, EMU, Finished, Going, run_going
+from tests.scenario.support import DEADLINE_S, EMU, ENVIRONMENT, Finished, Going, run_going
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +54,7 @@ def emu_run(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Callabl
                 capture_output=True,
                 text=True,
                 timeout=DEADLINE_S * plays,
+                env=ENVIRONMENT,
                 check=False,
             )
             assert ended.stdout, f"emu run {scenario} ended with {ended.returncode} and said: {ended.stderr}"

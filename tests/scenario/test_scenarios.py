@@ -21,7 +21,7 @@ PROCESSES = ("pod.runtime=process",)
 AS_PROCESSES = (
     "app-swap", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies", "page-cache-fits",
     "page-cache-reread", "queue-proxy-drain", "queue-proxy-keepalive", "queue-proxy-slow-bodies",
-    "queue-proxy-timeouts", "queue-proxy-websocket",
+    "queue-proxy-timeouts", "queue-proxy-websocket", "sidecar",
 )  # fmt: skip
 """Played without Docker, which takes longer: in these nothing but the kernel and emu is asked."""
 PARTS = {
