@@ -52,19 +52,6 @@ def _how_clear(found: tuple[Moment, str]) -> tuple[int, int, int]:
     return round(most / ABOUT_BYTES), -(one.node.working_set_bytes or 0), mine
 
 
-def headline(study: Study, summary: Figures) -> list[str]:
-    """Whose working set is page cache, and what else there was."""
-    clearest = _clearest(study)
-    if clearest is None:
-        return []
-    one, name = clearest
-    use = one.uses[name]
-    return [
-        f"{format_bytes(use.active_file_bytes or 0)} of the {format_bytes(use.working_set_bytes or 0)} that docker "
-        f"stats and kubectl top show for {name} is page cache, which the kernel can drop"
-    ]
-
-
 def sentences(study: Study, summary: Figures) -> list[str]:
     """The four answers, beside those of a container that holds as much and looks smaller; what the node has left."""
     clearest = _clearest(study)
@@ -140,4 +127,4 @@ _HINT = (
     "interval (15 s by default) and more."
 )
 
-WORKING_SET = Topic("Working set", figures, headline, sentences, more=parts)
+WORKING_SET = Topic("Working set", figures, sentences=sentences, more=parts)

@@ -94,12 +94,8 @@ def test_what_was_not_there_is_null() -> None:
 
 
 def test_a_working_set_of_page_cache_is_explained() -> None:
-    """In the headline, and beside the container that holds as much and looks small; the table has the same."""
+    """Beside the container that holds as much and looks small; the table has the same."""
     study = named(_study())
-    assert WORKING_SET.headline(study, {}) == [
-        "64 MiB of the 78 MiB that docker stats and kubectl top show for read-twice/app is page cache, which the "
-        "kernel can drop"
-    ]
     said = " ".join(WORKING_SET.sentences(study, {}))
     assert "At the end of look read-twice/app had a memory.current of 78 MiB, a working set of 78 MiB" in said
     assert "read-once/app had about the same memory.current (78 MiB) and a working set of 14 MiB" in said
@@ -119,7 +115,7 @@ def test_a_heap_is_no_page_cache() -> None:
     study = _study()
     study.timelines[Owner("read-twice", "app", 0)] = _line(Owner("read-twice", "app", 0), 78, 20, 0)
     study = named(study)
-    assert (WORKING_SET.headline(study, {}), WORKING_SET.sentences(study, {})) == ([], [])
+    assert WORKING_SET.sentences(study, {}) == []
     assert not [*WORKING_SET.parts(View(study, study, {}))]
 
 
