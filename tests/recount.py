@@ -384,8 +384,12 @@ def most_in_flight(requests: list[dict[str, Any]]) -> int:
 def _held(path: Path) -> frozenset[int]:
     text = path.read_text(errors="replace").replace("\\x0a", "\n") if path.exists() else ""
     stats = re.findall(r"(?:^|[;\s])(\w+) (\d+)$", text, re.MULTILINE)
-    found, file = set(), 0
+    found, file, block = set(), 0, dict[str, int]()
+    whole, *named = _STAT["kernel_other_peak_bytes"]
     for name, value in stats:
+        block = {whole: int(value)} if name == whole else {**block, name: int(value)}
+        if {whole, *(part[1:] for part in named)} <= {*block}:
+            found.add(max(0, block[whole] - sum(block[part[1:]] for part in named)))
         found.add(int(value))
         file = int(value) if name == "file" else file
         found |= {file - int(value)} if name == "shmem" else set()
