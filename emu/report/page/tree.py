@@ -14,6 +14,8 @@ from emu.units import format_bytes
 
 MOST_ROWS = 16
 """More are set closer, and scroll."""
+LONG_NAME = 28
+"""A pod's name with more letters is set in two lines."""
 NAME = "cgroup"
 """The key of what stands beside a name."""
 
@@ -81,7 +83,8 @@ def tree_part(title: str, tree: Tree) -> Markup:
     """The section with the tree."""
     tools = element("div", "", id="tree-tools", class_="screen", role="toolbar", aria_label="moment", hidden="hidden")
     inner = join([element("thead", _head(tree)), table_body(tree, tree.rows)])
-    table = element("table", inner, id="tree", class_="tree")
+    names_are_long = any(len(row.name) > LONG_NAME for row in tree.rows if row.level == "pod")
+    table = element("table", inner, id="tree", class_="tree long" if names_are_long else "tree")
     crowded = "scroll crowded" if len(tree.rows) > MOST_ROWS else "scroll"
     names = (element("span", join([_swatch(kind), kind.name], ""), class_="kind") for kind in tree.kinds)
     legend = element("p", join(names, " "), class_="tree-legend", aria_hidden="true")
