@@ -48,7 +48,7 @@ from emu.runtime.podcgroup import run_cgroup
 from emu.scenario.reading import has_secrets, resolve
 from emu.serving.names import pod_name, replica_set_name
 from emu.serving.template import REVISION, Serving, pod_template
-from emu.spec import IoControls, ScenarioSpec
+from emu.spec import ScenarioSpec
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
@@ -96,8 +96,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         disks = iolimits.find_disks(Path(facts.root_dir))
         host = Host(engine, run_id, _node_rules(spec), owner(), disks, log_driver())
         pods = stack.enter_context(Pods(host, cgroup, log))
-        iolimits.check(_io_controls(spec), disks, cgroup.path)
-        iolimits.limit(cgroup.path, disks.lines(spec.node.io))
+        _limit_io(spec, disks, cgroup.path)
 
         def plan(name: str) -> Pod:
             of = spec.each_revision.get(name)
@@ -239,8 +238,11 @@ def _own_images(spec: ScenarioSpec) -> list[str]:
     return [container.image for container in containers if container.image is not None]
 
 
-def _io_controls(spec: ScenarioSpec) -> list[IoControls]:
-    return [spec.node.io, *(one.io for pod in spec.each_pod.values() for one in pod.containers.values())]
+def _limit_io(spec: ScenarioSpec, disks: iolimits.Disks, cgroup: Path) -> None:
+    """Write the node's io.max, once all that the scenario asks for is known to be possible. EmuError."""
+    asked = [spec.node.io, *(one.io for pod in spec.each_pod.values() for one in pod.containers.values())]
+    iolimits.check(asked, disks, cgroup)
+    iolimits.limit(cgroup, disks.lines(spec.node.io))
 
 
 def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
