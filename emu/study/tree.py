@@ -248,10 +248,13 @@ def _sum(charged: Sequence[Charge | None]) -> Charge | None:
 
 
 def _rest(whole: Charge, below: Sequence[Charge | None]) -> Charge:
-    """What is left of a charge without those below; never less than nothing."""
+    """What is left of a charge without those below: never less than nothing, and no part more than all of it. Files
+    are read one after another, so that differences of a few pages mean nothing.
+    """
     held = _sum(below) or Charge(0)
+    current = None if whole.current is None else max(0, whole.current - (held.current or 0))
     parts = {part: max(0, value - held.parts.get(part, 0)) for part, value in whole.parts.items()}
-    return Charge(None if whole.current is None else max(0, whole.current - (held.current or 0)), parts)
+    return Charge(current, parts if current is None else {part: min(value, current) for part, value in parts.items()})
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,8 @@
       const held = sum(below(row.above)), rest = { current: whole.current, parts: {}, limits: {} };
       if (rest.current !== null) { rest.current = Math.max(0, rest.current - held.current); }
       for (const [part, value] of Object.entries(whole.parts)) {
-        rest.parts[part] = Math.max(0, (value || 0) - (held.parts[part] || 0));
+        const left = Math.max(0, (value || 0) - (held.parts[part] || 0));
+        rest.parts[part] = rest.current === null ? left : Math.min(left, rest.current);
       }
       found[i] = rest;
     });

@@ -101,6 +101,9 @@ def test_what_a_pod_is_charged_itself_is_a_row(tmp_path: Path) -> None:
     own = charges(rows, 1.2)[-1]
     assert own is not None and own.current == OWN_BYTES
     assert {part: value for part, value in own.parts.items() if value} == {"shmem": OWN_BYTES}
+    line.shmem = [(value or 0) + OWN_BYTES for value in line.shmem]  # was read a moment after memory.current
+    own = charges(rows, 1.2)[-1]
+    assert own is not None and own.parts["shmem"] == OWN_BYTES
 
 
 def test_node_class_pod_and_container(tmp_path: Path) -> None:
