@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from emu.policy.quantity import parse_amount
 from emu.report.entry import Entry
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import listed
@@ -15,7 +16,7 @@ from emu.study.counters import value_at
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
 from emu.study.working_sets import Moment, moment
-from emu.units import format_bytes, format_seconds, parse_bytes
+from emu.units import format_bytes, format_seconds
 
 MUCH_BYTES = 16 * 2**20
 """From so much page cache on, it is worth a word."""
@@ -56,7 +57,10 @@ def _needless(one: Happening, then: Moment) -> int | None:
     cache, said = then.node.active_file_bytes, _SAID.search(one.text)
     if cache is None or cache < MUCH_BYTES or said is None:
         return None
-    threshold, available = map(parse_bytes, said.groups())
+    try:
+        threshold, available = map(parse_amount, said.groups())
+    except ValueError:  # the record is damaged
+        return None
     return cache if available + cache >= threshold else None
 
 

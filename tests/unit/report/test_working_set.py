@@ -130,6 +130,16 @@ def test_an_eviction_for_page_cache_is_said_to_be_one() -> None:
         assert headline.endswith("because the node was low on memory")
 
 
+@pytest.mark.parametrize(
+    ("available", "needless"), [("-4Mi", False), ("92274688", True), ("1e7", False), ("?", False)]
+)
+def test_an_eviction_s_quantities_are_kubernetes(available: str, needless: bool) -> None:
+    """More may be used than there is, and a quantity has many forms; what is none leaves the headline as it is."""
+    study = replace(_study(), evictions=[_evicted(1.5, "read-twice", available)])
+    headline = EVICTIONS.headline(study, EVICTIONS.figures(study))[0]
+    assert ("page cache" in headline) == needless
+
+
 def test_an_eviction_that_did_not_help_is_said_to_be_one() -> None:
     """What the first pod had read is still charged to the node when the second is evicted; if it went, it is not."""
     study = replace(_study(), evictions=[_evicted(1.4, "read-twice", "88Mi"), _evicted(1.6, "read-once", "94956Ki")])
