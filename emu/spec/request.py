@@ -54,17 +54,17 @@ class WorkSpec(Model):
     """How long after the answer the memory is given back, that which the kernel holds too; `forever` is a leak."""
     child: bool = False
     """Hold the memory in a child process, so that an OOM kill can hit the child and spare the app."""
-    dentries: Annotated[Whole, Field(le=10_000_000)] = 0
+    dentries: Annotated[Whole, Field(ge=0, le=10_000_000)] = 0
     """Names of files to look up that do not exist. The kernel keeps a dentry of each (400 to 500 bytes of reclaimable
     slab) for as long as it has room.
     """
-    threads: Annotated[Whole, Field(le=30_000)] = 0
+    threads: Annotated[Whole, Field(ge=0, le=30_000)] = 0
     """Threads to start, which only wait. Each has a kernel stack of 16 KiB, and a little anonymous memory."""
     page_tables: Annotated[Bytes, Field(le=64 * MIB)] = 0
     """Page tables to take: 512 times as much address space is mapped, and one byte in 2 MiB of it read."""
-    sockets: Annotated[Whole, Field(le=10_000)] = 0
+    sockets: Annotated[Whole, Field(ge=0, le=10_000)] = 0
     """TCP connections from the app to itself, with full buffers because nobody reads."""
-    pipes: Annotated[Whole, Field(le=100_000)] = 0
+    pipes: Annotated[Whole, Field(ge=0, le=100_000)] = 0
     """Pipes, each with a full buffer of 64 KiB."""
     cpu: Seconds = 0.0
     """CPU time to burn."""
