@@ -17,7 +17,11 @@ def disk_of(device: int) -> str:
 
 
 def disk_with(path: Path) -> str | None:
-    """The disk that a path is on; None where it is on none that the kernel can limit (tmpfs, btrfs, overlay, …)."""
+    """The disk that a path is on; None where it is on none that the kernel can limit (tmpfs, btrfs, overlay, …), and
+    for a path that is not there, as an engine's that has other mounts than emu.
+    """
+    if not path.exists():
+        return None
     number = disk_of(path.stat().st_dev)
     return number if (Path("/sys/dev/block") / number).exists() else None
 

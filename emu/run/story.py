@@ -106,7 +106,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         with end.early(lambda: interrupts.asked):
             _prepare(spec, templates, volumes, engine, log, screen, interrupts)
             began = now()
-            log.append(_began(spec, run_id, facts, began, cgroup.path))
+            log.append(_began(spec, run_id, facts, disks, began=began, cgroup=cgroup.path))
             end.begun = True
             _say_what_is_not_applied(spec, log, screen)
             recorder = stack.enter_context(RunRecorder(run, log, spec.recorder.interval))
@@ -188,7 +188,9 @@ def _build_app_image(
     return stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
 
 
-def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cgroup: Path) -> RunBegan:
+def _began(
+    spec: ScenarioSpec, run_id: str, facts: EngineFacts, disks: iolimits.Disks, *, began: float, cgroup: Path
+) -> RunBegan:
     return RunBegan(
         t=began,
         run_id=run_id,
@@ -198,7 +200,7 @@ def _began(spec: ScenarioSpec, run_id: str, facts: EngineFacts, began: float, cg
         machine={
             **machine_facts(facts),
             "kubernetes": spec.node.kubernetes,
-            "node_io_max": [str(one) for one in iolimits.find_disks(Path(facts.root_dir)).lines(spec.node.io)],
+            "node_io_max": [str(one) for one in disks.lines(spec.node.io)],
         },
         cgroup=str(cgroup),
         clock_ticks=os.sysconf("SC_CLK_TCK"),

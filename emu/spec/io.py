@@ -47,8 +47,3 @@ class IoControls(Model):
 
     max: IoMaxSpec = IoMaxSpec()
     """io.max: requests beyond a rate wait. The run is refused where the kernel or the disk has no such limit."""
-
-    @property
-    def is_given(self) -> bool:
-        """Whether anything is limited."""
-        return bool(self.max.disk.given or self.max.swap.given)

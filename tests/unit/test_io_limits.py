@@ -33,7 +33,7 @@ def test_a_scenario_has_it_for_a_container_and_for_the_node() -> None:
     spec = read_scenario(TEXT, "slow.yaml")
     assert spec.node.io.max.disk.given == {"wbps": 8 << 20}
     assert spec.each_pod["web"].containers["app"].io == BOTH
-    assert not IoControls().is_given
+    assert IoControls().max.disk.given == IoControls().max.swap.given == {}
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,16 @@ def test_a_kernel_without_it_is_refused(tmp_path: Path, files: tuple[str, ...], 
 def test_what_is_on_no_block_device_has_no_disk() -> None:
     """The kernel has nothing to limit there."""
     assert disks.disk_with(Path("/proc")) is None
+
+
+def test_an_engine_with_mounts_of_its_own_has_no_disk(tmp_path: Path) -> None:
+    """Its root is not to be seen from here: nothing can be limited, and a run without io.max goes on."""
+    assert iolimits.find_disks(tmp_path / "docker").files is None
+
+
+@pytest.mark.parametrize("key", ["dentries", "threads", "sockets", "pipes"])
+def test_less_than_none_is_refused(key: str) -> None:
+    """Of what the kernel is to hold for a request."""
+    phase = f"{{name: a, type: constant, rate: 1, duration: 1s, request: {{do: {{{key}: -1}}}}}}"
+    with pytest.raises(EmuError, match=key):
+        read_scenario(f"name: a\nquestion: b\nload: {{phases: [{phase}]}}\n", "a.yaml")
