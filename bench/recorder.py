@@ -28,8 +28,9 @@ from cgroups.group import Cgroup, enable_down_to
 from cgroups.kmsg import KmsgReader, KmsgRecord
 from cgroups.mount import find_cgroup2
 from emu.record.events import OomKillLogged, RecorderReport, now, read_events
-from emu.record.recorder import FAST_FILES, Recorder
+from emu.record.recorder import Recorder
 from emu.record.rundir import RunDir
+from emu.record.watched import FAST_FILES
 
 PAIRS = 9
 ROUNDS = 300

@@ -76,6 +76,8 @@ class WatchedPod:
         self.name = name
         self.path = path
         self.listeners = listeners
+        self.changed = True
+        """Whether its own files did at the last tick."""
         self.links = -1
         """Of its cgroup's directory when that was last looked through: a cgroup below it came or went since then if
         they differ.

@@ -38,41 +38,18 @@ from emu.record.events import (
     now,
 )
 from emu.record.kernel_log import KernelLog
+from emu.record.pace import Pace
 from emu.record.pod_listeners import PodListeners, WatchedPod
 from emu.record.rundir import RunDir
 from emu.record.samples import HOST, NODE, SampleWriter
+from emu.record.watched import Watched
 from emu.record.writing import NotRecordedError, writing
 
-FAST_FILES = (
-    "memory.current",
-    "memory.stat",
-    "memory.events",
-    "memory.events.local",
-    "memory.swap.current",
-    "io.stat",
-    "cpu.stat",
-    "memory.pressure",
-)
-"""Read at every tick; one that this kernel does not have is left out."""
-SLOW_FILES = (
-    "cgroup.procs",
-    "memory.peak",
-    "memory.max",
-    "memory.high",
-    "memory.low",
-    "memory.min",
-    "memory.swap.max",
-    "memory.swap.high",
-    "memory.swap.events",
-    "io.pressure",
-)
-"""Read every SLOW_S, and when memory.events changes."""
 HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory", "/proc/vmstat")
-"""Read every SLOW_S."""
+"""Read as often as a cgroup's slow files."""
 VMSTAT = "vmstat"
 VMSTAT_LINES = (b"allocstall", b"pgscan_direct ", b"pgsteal_direct ", b"pswpin ", b"pswpout ", b"oom_kill ")
 """The lines of /proc/vmstat that are kept, of some 200: what allocations had to do for want of free memory."""
-SLOW_S = 0.1
 REPORT_S = 5.0
 _CALM_S = 0.1
 """How often, at most, near misses (`max`, `high`, `low`) of one cgroup get a line; kills get theirs at once."""
@@ -82,49 +59,16 @@ _SYNC_S = 0.5
 _SYNC_FILE_RANGE_WRITE = 2
 
 
-class _Watched:
-    """One cgroup: its open files, and what its memory.events said last."""
-
-    def __init__(self, path: str, owner: Owner) -> None:
-        self.path = path
-        self.owner = owner
-        self.fast: list[tuple[int, int]] = []
-        self.slow: list[tuple[int, int]] = []
-        self.events: dict[int, tuple[bool, int]] = {}
-        """source number → (memory.events.local?, descriptor)"""
-        self.texts: dict[int, bytes] = {}
-        self.reported: dict[int, dict[str, int]] = {}
-        self.reported_at = 0.0
-
-    def open(self, writer: SampleWriter) -> None:
-        for names, into in ((FAST_FILES, self.fast), (SLOW_FILES, self.slow)):
-            for name in names:
-                path = f"{self.path}/{name}"
-                try:
-                    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                except OSError:
-                    continue
-                source = writer.declare(self.owner, name, path)
-                into.append((source, fd))
-                if name in ("memory.events", "memory.events.local"):
-                    self.events[source] = (name.endswith("local"), fd)
-
-    def close(self) -> None:
-        for _, fd in (*self.fast, *self.slow):
-            os.close(fd)
-        self.fast, self.slow, self.events = [], [], {}
-
-
 class Recorder:
     """The recording process. No I/O in the constructor."""
 
     def __init__(self, run: RunDir, interval_s: float) -> None:
-        self._interval_s = interval_s
+        self._pace = Pace(interval_s)
         self._run = run
         self._log = EventLog(run.events)
         self._writer = SampleWriter(run.samples)
-        self._watched: dict[str, _Watched] = {}
-        self._by_event_fd: dict[int, _Watched] = {}
+        self._watched: dict[str, Watched] = {}
+        self._by_event_fd: dict[int, Watched] = {}
         self._names: dict[str, Owner] = {}
         self._pods: dict[str, WatchedPod] = {}
         """Each pod that is there, by its name."""
@@ -153,10 +97,11 @@ class Recorder:
         gc.freeze()
         gc.disable()
         while not self._stop:
-            due += self._interval_s
+            interval_s = self._pace.interval_s
+            due += interval_s
             moment = now()
-            if moment > due + self._interval_s:
-                self._late += int((moment - due) / self._interval_s)
+            if moment > due + interval_s:
+                self._late += int((moment - due) / interval_s)
                 due = moment
             self._wait_until(due)
             moment = now()
@@ -222,7 +167,7 @@ class Recorder:
             self._serve(ready)
 
     def _serve(self, ready: list[tuple[int, int]]) -> None:
-        changed: list[_Watched] = []
+        changed: list[Watched] = []
         for fd, _ in ready:
             if fd == 0:
                 self._read_names()
@@ -236,7 +181,8 @@ class Recorder:
             self._kernel_log.read()  # a kill's lines are there before the log wakes its readers
             moment = now()
             for watched in changed:
-                self._read(watched, moment, slow=True)
+                self._read(watched, moment)
+                self._read_slow(watched, moment)
             self._sample_listeners()
             self._end_sample("event", moment)
 
@@ -262,21 +208,39 @@ class Recorder:
     # sampling
 
     def sample(self, why: str, moment: float) -> None:
-        """Take one sample of everything, now."""
+        """Take one sample of everything, now. If nothing changed in a pod's own files, nothing did in those of its
+        containers, which are added up in them: these are left out then, unless the slow files are due.
+        """
+        began = time.process_time()
         for pod in list(self._pods.values()):
             self._find_cgroups(pod)
         self._kernel_log.read()
         slow = moment >= self._next_slow
         for watched in list(self._watched.values()):
-            self._read(watched, moment, slow)
+            of = self._pods.get(watched.owner.pod)
+            if of is None:
+                self._read(watched, moment)
+            elif not watched.owner.container:
+                of.changed = self._read(watched, moment)
+            elif of.changed or slow:
+                self._read(watched, moment)
+        between = time.process_time()
         if slow:
-            self._next_slow = moment + SLOW_S
-            for source, fd in self._host:
-                text = os.pread(fd, 1 << 16, 0)
-                self._writer.put(source, _kept(text) if source == self._vmstat else text)
-            self._sample_listeners()
+            self._read_slow_files(moment)
         self._end_sample(why, moment)
         self._samples += 1
+        ended = time.process_time()
+        self._pace.took(moment, ended - began if not slow else between - began, ended - between if slow else None)
+        if slow:
+            self._next_slow = moment + self._pace.slow_s
+
+    def _read_slow_files(self, moment: float) -> None:
+        for watched in list(self._watched.values()):
+            self._read_slow(watched, moment)
+        for source, fd in self._host:
+            text = os.pread(fd, 1 << 16, 0)
+            self._writer.put(source, _kept(text) if source == self._vmstat else text)
+        self._sample_listeners()
 
     def _sample_listeners(self) -> None:
         for pod in self._pods.values():
@@ -286,23 +250,31 @@ class Recorder:
         with writing(self._run.samples):
             self._writer.end(int(moment * 1e9), why)
 
-    def _read(self, watched: _Watched, moment: float, slow: bool) -> None:
+    def _read(self, watched: Watched, moment: float) -> bool:
+        """Whether anything changed."""
         put = self._writer.put
         pread = os.pread
+        changed = False
         try:
             for source, fd in watched.fast:
                 text = pread(fd, _READ_SIZE, 0)
-                put(source, text)
+                if put(source, text):
+                    changed = True
                 if source in watched.events and watched.texts.get(source) != text:
                     watched.texts[source] = text
                     self._report_events(watched, source, text, moment)
-            if slow:
-                for source, fd in watched.slow:
-                    put(source, pread(fd, _READ_SIZE, 0))
+        except OSError:
+            self._gone(watched, moment)
+        return changed
+
+    def _read_slow(self, watched: Watched, moment: float) -> None:
+        try:
+            for source, fd in watched.slow:
+                self._writer.put(source, os.pread(fd, _READ_SIZE, 0))
         except OSError:
             self._gone(watched, moment)
 
-    def _report_events(self, watched: _Watched, source: int, text: bytes, moment: float) -> None:
+    def _report_events(self, watched: Watched, source: int, text: bytes, moment: float) -> None:
         values = parse.parse_flat(text)
         reported = watched.reported.get(source, {})
         delta = {
@@ -351,7 +323,7 @@ class Recorder:
         return next((owner for known, owner in self._names.items() if known in directory), unknown)
 
     def _watch(self, path: str, owner: Owner) -> None:
-        watched = _Watched(path, owner)
+        watched = Watched(path, owner)
         watched.open(self._writer)
         self._watched[path] = watched
         for _, fd in watched.events.values():
@@ -371,7 +343,7 @@ class Recorder:
         if sandbox is not None:
             pod.listeners.open(Path(sandbox.path))
 
-    def _gone(self, watched: _Watched, moment: float) -> None:
+    def _gone(self, watched: Watched, moment: float) -> None:
         for _, fd in watched.events.values():
             self._poll.unregister(fd)
             self._by_event_fd.pop(fd, None)
@@ -396,7 +368,8 @@ class Recorder:
         self._append(
             RecorderReport(
                 t=moment,
-                interval_s=self._interval_s,
+                interval_s=self._pace.asked_s,
+                longest_interval_s=self._pace.longest_s,
                 samples=self._samples,
                 late=self._late,
                 cpu_s=time.process_time(),
@@ -414,7 +387,7 @@ class Recorder:
                 _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
 
 
-def _whose(watched: _Watched) -> dict[str, Any]:
+def _whose(watched: Watched) -> dict[str, Any]:
     owner = watched.owner
     return {"pod": owner.pod, "label": owner.label, "attempt": owner.attempt, "path": watched.path}
 

@@ -101,12 +101,13 @@ class SampleWriter:
         self._declared.append(self._known[number])
         return number
 
-    def put(self, source: int, text: bytes) -> None:
-        """Add a file's text to the sample under way, if it changed."""
+    def put(self, source: int, text: bytes) -> bool:
+        """Add a file's text to the sample under way, if it changed; whether it did."""
         if self._last.get(source) == text:
-            return
+            return False
         self._last[source] = text
         self._parts.append(b"F %d %d\n%b\n" % (source, len(text), text))
+        return True
 
     def gone(self, source: int) -> None:
         """Say that a file can no longer be read."""

@@ -41,4 +41,4 @@ class RecorderSpec(Model):
     """How often to sample."""
 
     interval: Annotated[Seconds, Field(ge=0.001, le=10)] = 0.01
-    """The time between two samples of every cgroup."""
+    """The time between two samples of every cgroup. It grows where that would cost more than a tenth of one CPU."""

@@ -354,7 +354,12 @@ def _happenings(study: Study, events: list[Event]) -> None:
                 _complain(study, f"the kernel overwrote {lost} of its log before they could be read", t, "kmsg-gap")
             case RecorderReport():
                 study.recorder = RecorderCost(
-                    event.interval_s, event.samples, event.late, event.cpu_s, event.rss_bytes
+                    event.interval_s,
+                    event.samples,
+                    event.late,
+                    event.cpu_s,
+                    event.rss_bytes,
+                    event.longest_interval_s,
                 )
 
 

@@ -241,7 +241,7 @@ def test_the_report_reads_files_only() -> None:
     asks a live system.
     """
     studying = ("emu.study.*", "emu.report.*")
-    recording = ("emu.record.recorder", "emu.record.kernel_log", "emu.record.pod_listeners")
+    recording = ("emu.record.recorder", "emu.record.kernel_log", "emu.record.pod_listeners", "emu.record.watched")
     live = ("emu.runtime.*", "emu.kubelet.*", "emu.run.*", *recording, "emu.daemon.*")
     printing = ("emu.machine.output",)
     machine = tuple(

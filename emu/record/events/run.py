@@ -90,6 +90,8 @@ class RecorderReport(Event):
     cpu_s: float
     rss_bytes: int
     finished: bool = False
+    longest_interval_s: float = 0.0
+    """Ticks came this far apart when the most was watched; `interval_s` is what was asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)

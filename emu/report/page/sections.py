@@ -10,7 +10,7 @@ from emu.report.page.parts import topic_sections
 from emu.report.topics.kernel_words import log_line
 from emu.report.topics.registry import on_page
 from emu.report.topics.topic import View
-from emu.study.model.study import Study
+from emu.study.model.study import RecorderCost, Study
 from emu.units import format_seconds
 
 
@@ -49,6 +49,14 @@ def _machine(study: Study) -> Markup:
     return section("Machine", facts(pairs))
 
 
+def _how_often(cost: RecorderCost) -> str:
+    asked = f"every {format_seconds(cost.interval_s)}"
+    if cost.longest_interval_s <= cost.interval_s:
+        return asked
+    longest = format_seconds(cost.longest_interval_s)
+    return f"{asked}, and up to {longest} apart so as to cost a tenth of one CPU at most"
+
+
 def _measured(study: Study, figure: Figure) -> Markup:
     cost = study.recorder
     if cost is None:
@@ -59,7 +67,7 @@ def _measured(study: Study, figure: Figure) -> Markup:
         "How it was measured",
         facts(
             [
-                ("control files read", f"every {format_seconds(cost.interval_s)}, and at each memory event"),
+                ("control files read", f"{_how_often(cost)}, and at each memory event"),
                 ("samples", cost.samples),
                 ("late by an interval or more", late),
                 ("recorder's CPU time", f"{format_seconds(cost.cpu_s)}{share}"),

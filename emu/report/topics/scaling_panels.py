@@ -12,7 +12,7 @@ from emu.study.model.study import Study
 _STATES: tuple[tuple[State, str], ...] = (
     ("ready", "var(--ok)"),
     ("starting", "var(--event-high)"),
-    ("pending", "var(--muted)"),
+    ("pending", "var(--swap)"),
     ("terminating", "var(--redirect)"),
 )
 

@@ -44,6 +44,8 @@ class RecorderCost:
     late: int
     cpu_s: float
     rss_bytes: int
+    longest_interval_s: float = 0.0
+    """0 in older records."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,93 @@
+"""The recorder's pace, and what it leaves out. It reads files of any file system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from emu.record.events import Owner
+from emu.record.pace import SLOW_S, Pace
+from emu.record.recorder import Recorder
+from emu.record.rundir import RunDir
+from emu.record.samples import read_samples
+
+POD, APP = Owner("a", "", None), Owner("a", "one", None)
+
+
+def paced(asked_s: float, fast_s: float, slow_s: float) -> tuple[Pace, float]:
+    """A pace after a minute of ticks that cost this much, and the share of one CPU that the last 20 s took."""
+    pace, t, due, spent_s = Pace(asked_s), 0.0, 0.0, 0.0
+    while t < 60:
+        slow = t >= due
+        pace.took(t, fast_s, slow_s if slow else None)
+        due = t + pace.slow_s if slow else due
+        spent_s += (fast_s + slow_s * slow) if t >= 40 else 0.0
+        t += pace.interval_s
+    return pace, spent_s / 20
+
+
+def test_cheap_ticks_come_as_often_as_they_are_asked_for() -> None:
+    """A pod of three containers every 10 ms, at half a millisecond a tick."""
+    pace, _ = paced(0.01, 0.0005, 0.001)
+    assert (pace.interval_s, pace.slow_s, pace.longest_s) == (0.01, SLOW_S, 0.01)
+
+
+@pytest.mark.parametrize(("fast_s", "slow_s"), [(0.007, 0.001), (0.02, 0.03), (0.001, 0.2), (0.3, 0.3)])
+def test_dear_ticks_cost_a_tenth_of_the_time_at_most(fast_s: float, slow_s: float) -> None:
+    """Whether it is the quick files or the slow ones that are many."""
+    pace, share = paced(0.01, fast_s, slow_s)
+    assert pace.interval_s >= 10 * fast_s * 0.99 and pace.slow_s >= 20 * slow_s * 0.99
+    assert share <= 0.105
+
+
+def test_one_dear_tick_changes_little() -> None:
+    """Where the kernel counts in ticks of 10 ms, most cost nothing and one in twenty has it all."""
+    pace = Pace(0.01)
+    for number in range(1000):
+        pace.took(number * 0.01, 0.01 if number % 20 == 0 else 0.0, None)
+    assert pace.longest_s == 0.01
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[tuple[Recorder, Path]]:
+    """One that watches a pod of one container, and has taken a sample."""
+    (tmp_path / "run").mkdir()
+    pod = tmp_path / "pod"
+    for group in (pod, pod / "one"):
+        group.mkdir()
+        for name in ("memory.current", "cpu.stat", "memory.max"):
+            (group / name).write_text("1\n")
+    made = Recorder(RunDir(tmp_path / "run"), 0.01)
+    made.open()
+    made.follow("a", str(pod))
+    made.sample("event", 1.0)
+    yield made, pod
+
+
+def kept(recorder: tuple[Recorder, Path]) -> dict[str, bytes]:
+    """What the record has of the container."""
+    recorder[0].sample("event", 2.0)
+    *_, last = read_samples(RunDir(recorder[1].parent / "run").samples)
+    return dict(last.files[APP])
+
+
+def test_a_quiet_pod_s_containers_are_not_read(recorder: tuple[Recorder, Path]) -> None:
+    """Where its own files are as they were, theirs are."""
+    made, pod = recorder
+    (pod / "one" / "memory.current").write_text("2\n")
+    made.sample("event", 1.01)
+    *_, last = read_samples(RunDir(pod.parent / "run").samples)
+    assert last.files[APP]["memory.current"] == b"1\n"
+    (pod / "memory.current").write_text("2\n")
+    made.sample("event", 1.02)
+    *_, last = read_samples(RunDir(pod.parent / "run").samples)
+    assert last.files[APP]["memory.current"] == b"2\n"
+
+
+def test_all_is_read_with_the_slow_files(recorder: tuple[Recorder, Path]) -> None:
+    """A limit that changed meanwhile, too."""
+    for name in ("memory.current", "memory.max"):
+        (recorder[1] / "one" / name).write_text("3\n")
+    assert kept(recorder) == {"memory.current": b"3\n", "cpu.stat": b"1\n", "memory.max": b"3\n"}
