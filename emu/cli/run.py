@@ -219,6 +219,7 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
         screen.step,
         docker=needs_docker(spec),
         shown=[own_cache_dir()],
+        kernel=spec.sandbox.kernel,
     )
     try:
         with _in_memory(resolve(spec)) as scenario, terminal.interrupting_signals(), guest:

@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK
+from emu.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, EmuError
 from emu.machine import output
-from emu.sandbox.uml import disk, guest
+from emu.sandbox.uml import disk, fetching, guest, kernels, parts
 from emu.sandbox.uml.console import SandboxError
 from emu.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from emu.doctor.requirements import Requirement
+
+_TO_TRY_BYTES = 512 * 2**20
+"""The memory of the guest that tries a fetched kernel."""
 
 
 def _bytes(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
@@ -80,6 +83,13 @@ _OPTIONS = (
         default=True,
         show_default=True,
         help="Start a Docker engine, which takes most of the boot.",
+    ),
+    click.option(
+        "--kernel",
+        type=click.Choice(kernels.CHOICES),
+        default=kernels.AUTO,
+        show_default=True,
+        help="Which kernel to boot; auto is the fetched one where there is one (emu sandbox kernel).",
     ),
     click.option("--quiet", "-q", is_flag=True, help="Print nothing about the boot."),
 )
@@ -164,6 +174,66 @@ def reset() -> None:
         output.echo(f"removed {path}")
     if not removed:
         output.echo("there is no image disk to remove")
+
+
+@sandbox.command("kernel")
+@click.option("--fetch", is_flag=True, help="Get the newest that Debian has, and boot it once to see that it works.")
+@click.option("--if-none", is_flag=True, help="With --fetch: do nothing where one is here already.")
+@click.option("--remove", is_flag=True, help="Remove what was fetched.")
+def kernel_(fetch: bool, if_none: bool, remove: bool) -> None:
+    """Show which kernel the sandbox boots, or get a newer one.
+
+    The distribution's User-Mode Linux works. A newer one runs processes under seccomp instead of ptrace, which makes
+    runs in the sandbox faster. --fetch gets Debian's newest with apt, which checks its signature, and puts it in
+    emu's cache together with the C library that it needs. Nothing is installed. sandbox.kernel in a scenario,
+    --kernel of the other commands or EMU_SANDBOX_KERNEL chooses between the two: docs/sandbox.md.
+
+    \b
+    Examples:
+      emu sandbox kernel
+      emu sandbox kernel --fetch
+      emu run app-oom --set sandbox.kernel=distribution
+      EMU_SANDBOX_KERNEL=distribution emu run app-oom
+    """
+    if remove and fetch:
+        raise click.UsageError("--fetch and --remove exclude each other.")
+    if remove:
+        removed = kernels.remove()
+        for path in removed:
+            output.echo(f"removed {path}")
+        if not removed:
+            output.echo("there is no fetched kernel to remove")
+        return
+    if fetch and not (if_none and kernels.fetched()):
+        _fetch_kernel()
+    chosen = kernels.choose()
+    output.echo(f"fetched: {_fetched_kernel(kernels.fetched())}")
+    output.echo(f"distribution: {parts.which('linux.uml') or 'not installed'}")
+    output.echo(f"the sandbox boots the {'distribution' if chosen is None else 'fetched'} one")
+
+
+def _fetched_kernel(kernel: kernels.Kernel | None) -> str:
+    if kernel is None:
+        return "none" if (why := fetching.obstacle()) is None else f"none ({why})"
+    return f"Linux {kernel.release} (user-mode-linux {kernel.version}, {kernel.folder})"
+
+
+def _fetch_kernel() -> None:
+    """Get the newest, boot it, and drop older ones."""
+    say = _say(quiet=False)
+    fetched = fetching.fetch(say)
+    if fetched.release:
+        return
+    with guest.Guest(memory_bytes=_TO_TRY_BYTES, swap_bytes=0, say=say, docker=False, fetched=fetched) as tried:
+        status = tried.run(["true"], stdin=None)
+        if status != 0 or tried.facts is None:
+            raise EmuError(
+                "the fetched kernel does not work here",
+                f"a guest booted it, and `true` ended there with status {status}",
+                "the sandbox goes on with the distribution's; please report it",
+            )
+    fetched.booted(tried.facts.kernel)
+    kernels.remove(keep=fetched)
 
 
 @click.command()

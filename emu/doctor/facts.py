@@ -22,7 +22,7 @@ from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import command
 from emu.sandbox.qemu import kvm_probe
-from emu.sandbox.uml import guest, parts, shape
+from emu.sandbox.uml import guest, kernels, parts, shape
 
 _PROBE_S = 4.0
 EngineCause = Literal["no socket", "refused", "permission", "silent", "other"]
@@ -88,12 +88,22 @@ class HostFacts:
     """What kind of problem it is with Docker; None where there is none."""
     engine_signs: tuple[str, ...] = ()
     """What shows that a Docker engine is installed here in some form, whether it answers or not."""
+    fetched_kernel: str | None = None
+    """The release of the newer kernel that the sandbox boots; None: it boots the distribution's."""
     image_tools_missing: dict[str, str] = field(default_factory=dict)
     """What making the images needs and is not installed: program → package."""
 
     def to_json(self) -> dict[str, Any]:
         """The facts as JSON values."""
         return asdict(self)
+
+
+def _fetched_kernel() -> str | None:
+    try:
+        chosen = kernels.choose()
+    except EmuError:  # the environment asks for what there is not; a run says so
+        return None
+    return None if chosen is None else chosen.release
 
 
 def gather_facts() -> HostFacts:
@@ -122,6 +132,7 @@ def gather_facts() -> HostFacts:
         engine_signs=engine_signs(),
         image_tools_missing={} if parts.which("mmdebstrap") else {"mmdebstrap": "mmdebstrap"},
         uml_missing=missing,
+        fetched_kernel=None if uml_problem else _fetched_kernel(),
         uml_problem=uml_problem or (None if missing else _uml()),
         kvm_problem=_kvm(),
         root=os.geteuid() == 0,

@@ -21,6 +21,7 @@ _NO_SECOND_ENGINE = (
     "put dockerd, containerd and runc of the installed engine on PATH; emu installs no second engine. "
     "In the sandbox a scenario with pod.runtime: process needs none"
 )
+_FETCHED = "which puts Debian's newest into emu's cache and installs nothing"
 _ELSE_SANDBOX = "or use the sandbox: emu run --on sandbox …"
 
 
@@ -190,6 +191,15 @@ def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
         "the sandbox: a User-Mode Linux kernel for what this machine lacks above",
         fix,
     )
+    if missing is None:
+        newer = facts.fetched_kernel
+        yield Requirement(
+            "UML kernel",
+            "degraded" if newer is None else "ok",
+            "the distribution's" if newer is None else f"Linux {newer}, fetched",
+            "runs in the sandbox are faster on a newer one",
+            f"emu sandbox kernel --fetch, {_FETCHED}" if newer is None else "",
+        )
     yield _row(
         "KVM",
         facts.kvm_problem,

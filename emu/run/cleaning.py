@@ -43,10 +43,14 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
     before it makes anything.
     """
     if where() == "host":  # a guest sees its own traces in the host's cache, and must not sweep itself
+        from emu.sandbox.uml.fetching import unfinished
         from emu.sandbox.uml.leftovers import sweep
 
         for guest in sweep():
             yield Removed("guest", guest.scratch.name)
+        for path in unfinished():
+            shutil.rmtree(path, ignore_errors=True)
+            yield Removed("kernel", path.name)
         for path in own_cache_dir().glob(".run-*.yaml"):  # of earlier versions, with a scenario's variables in it
             if time.time() - path.stat().st_mtime > _OLD_S:
                 path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from emu.machine.proc import start_time
-from emu.sandbox.uml import parts
+from emu.sandbox.uml import kernels, parts
 from emu.sandbox.uml.guest import Guest
 from emu.sandbox.uml.keeper import KERNEL, session_members
 from emu.sandbox.uml.leftovers import Mark
@@ -72,9 +72,13 @@ class Kept:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Image disks of the tests' own, so that the user's are neither used nor filled."""
+    """Image disks of the tests' own, so that the user's are neither used nor filled; the fetched kernel."""
+    fetched = kernels.fetched()
     with pytest.MonkeyPatch.context() as patch:
         place = tmp_path_factory.mktemp("cache")
+        if fetched is not None:
+            (place / "emu" / "kernel").mkdir(parents=True, mode=0o700)
+            (place / "emu" / "kernel" / fetched.version).symlink_to(fetched.folder)
         patch.setenv("XDG_CACHE_HOME", str(place))
         yield place / "emu"
 

@@ -32,6 +32,7 @@ GOOD = HostFacts(
     uml_problem=None,
     kvm_problem=None,
     inside_sandbox=False,
+    fetched_kernel="7.2.7",
 )
 HYBRID = replace(GOOD, cgroup_mode="hybrid", cgroup_path="/sys/fs/cgroup/unified", controllers=("hugetlb",))
 NO_DOCKER = replace(GOOD, docker=None, docker_problem="there is no Docker socket")
@@ -63,6 +64,7 @@ def test_a_machine_that_has_everything() -> None:
         (NO_UML, "UML", "missing"),
         ({"uml_problem": "no room for 3 GiB of guest memory"}, "UML", "missing"),
         ({"kvm_problem": "/dev/kvm exists, but does not work"}, "KVM", "missing"),
+        ({"fetched_kernel": None}, "UML kernel", "degraded"),
     ],
 )
 def test_what_is_lacking_is_said(change: dict[str, Any], name: str, status: str) -> None:

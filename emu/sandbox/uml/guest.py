@@ -24,7 +24,7 @@ from typing import IO, Self
 
 import emu
 from emu.errors import EmuError
-from emu.sandbox.uml import disk, keeper, leftovers, mconsole, shape, terminal
+from emu.sandbox.uml import disk, keeper, kernels, leftovers, mconsole, shape, terminal
 from emu.sandbox.uml.console import GuestConsole, SandboxError
 from emu.sandbox.uml.inside import wire
 from emu.sandbox.uml.launch import STOP_S, Descriptors, launch
@@ -72,6 +72,10 @@ class Guest:
     docker: bool = True
     """Whether a Docker engine is started, which takes most of the boot."""
     shown: Sequence[Path] = ()
+    kernel: str = kernels.AUTO
+    """Which kernel it boots: one of kernels.CHOICES."""
+    fetched: kernels.Kernel | None = None
+    """A fetched kernel to boot whatever `kernel` says: one that has yet to show that it boots."""
     facts: GuestFacts | None = field(default=None, init=False)
     scratch: Path | None = field(default=None, init=False)
 
@@ -95,7 +99,7 @@ class Guest:
     def _boot(self, undo: ExitStack) -> None:
         began = time.monotonic()
         shape.check_sizes(self.memory_bytes, self.swap_bytes)
-        parts = find_parts(docker=self.docker)
+        parts = find_parts(docker=self.docker, kernel=self.fetched or kernels.choose(self.kernel))
         shares = shape.shared_directories([Path.cwd(), *self.shares])
         memory_place = shape.memory_directory(self.memory_bytes)
         memory = leftovers.make_owned(memory_place, "emu-")
@@ -135,7 +139,7 @@ class Guest:
         self, scratch: Path, parts: Parts, shares: Sequence[Path], image_disk: Path, memory: Path
     ) -> None:
         settings = {
-            "EMU_MODULES": parts.modules,
+            "EMU_MODULES": parts.modules.resolve(),
             "EMU_IPTABLES": parts.iptables or "",
             "EMU_ENGINE": "docker" if self.docker else "none",
             "EMU_DOCKERD": parts.dockerd or "",
@@ -154,6 +158,8 @@ class Guest:
         shutil.copy(Path(__file__).parent / "inside" / "init.sh", scratch / "init.sh")
         (scratch / "init.sh").chmod(0o755)
         (scratch / "docker.ext4").symlink_to(image_disk)
+        if parts.libc is not None:
+            (scratch / keeper.LIBC).symlink_to(parts.libc)
 
     def _remove_scratch(self, scratch: Path) -> None:
         """Usually the keeper did it. Where it was killed, what it kept is ended here, and its record goes last."""
@@ -285,13 +291,22 @@ def run(
     quiet_s: float | None = None,
     stdin: int | None = 0,
     shown: Sequence[Path] = (),
+    kernel: str = kernels.AUTO,
 ) -> int:
     """Boot a guest, run one command in it with this process's streams, power off; return its exit status."""
     shares = [*shares, *([cwd] if cwd is not None else [])]
     with (
         terminal.interrupting_signals(),
         Guest(
-            memory_bytes, swap_bytes, shares, console_log, say, boot_deadline_s, docker=docker, shown=shown
+            memory_bytes,
+            swap_bytes,
+            shares,
+            console_log,
+            say,
+            boot_deadline_s,
+            docker=docker,
+            shown=shown,
+            kernel=kernel,
         ) as guest,
     ):
         return guest.run(argv, cwd=cwd, env=env, stdin=stdin, interactive=interactive, quiet_s=quiet_s)

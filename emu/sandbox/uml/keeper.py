@@ -40,6 +40,8 @@ KERNEL = "kernel.json"
 """In the scratch directory: the pid and the start time of `linux.uml`."""
 PRELOAD = "ptrace.so"
 """In the scratch directory: the library that is preloaded into `linux.uml`."""
+LIBC = "libc"
+"""In the scratch directory, where the kernel is not loaded with the machine's C library: the one that it is."""
 SAYS = "emu-keeper: "
 """Begins a line of the keeper's own on the console."""
 WRITABLE = "writable"
@@ -125,6 +127,8 @@ def start(argv: list[str], scratch: str, console_fd: int, seat: Seat) -> int:
             signal.signal(number, signal.SIG_DFL)
         env = dict(os.environ)
         env["LD_PRELOAD"] = f"./{PRELOAD}"  # split at spaces, so no path of the user's may be in it
+        if Path(scratch, LIBC).exists():
+            env["LD_LIBRARY_PATH"] = f"./{LIBC}"
         narrow([*Path(scratch, WRITABLE).read_text().splitlines(), os.devnull])
         os.execve(argv[0], argv, env)  # noqa: S606 - a shell is what this avoids
     except BaseException as wrong:

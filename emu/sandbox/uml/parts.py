@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emu.errors import EmuError
+from emu.sandbox.uml.kernels import Kernel
 
 ENGINE_PACKAGE = "docker.io"
 """The one package of the sandbox that a user may have in another form, from elsewhere."""
@@ -28,6 +29,8 @@ class Parts:
     mkfs: Path
     copy: Path
     compiler: Path
+    libc: Path | None = None
+    """The C library that the kernel is loaded with, where it is not the machine's."""
 
 
 def which(program: str) -> Path | None:
@@ -77,8 +80,11 @@ def install_line(packages: list[str]) -> str:
     return f"sudo apt-get install -y --no-install-recommends --no-remove {' '.join(packages)}"
 
 
-def find_parts(*, docker: bool = True) -> Parts:
-    """Every program of the sandbox; one EmuError that names all that is missing, and the packages."""
+def find_parts(*, docker: bool = True, kernel: Kernel | None = None) -> Parts:
+    """Every program of the sandbox; one EmuError that names all that is missing, and the packages.
+
+    `kernel`: a fetched one to boot instead of the distribution's.
+    """
     wanted = {name: how for name, how in _WANTED.items() if docker or name not in FOR_DOCKER}
     found = {name: find() for name, (find, _package) in wanted.items()}
     absent = [name for name, path in found.items() if path is None]
@@ -91,12 +97,13 @@ def find_parts(*, docker: bool = True) -> Parts:
         )
     there = {name: path for name, path in found.items() if path is not None}
     return Parts(
-        kernel=there["linux.uml"],
-        modules=there["/usr/lib/uml/modules"],
+        kernel=there["linux.uml"] if kernel is None else kernel.program,
+        modules=there["/usr/lib/uml/modules"] if kernel is None else kernel.modules,
         dockerd=there.get("dockerd"),
         iptables=there.get("xtables-legacy-multi"),
         journald=there["systemd-journald"],
         mkfs=there["mkfs.ext4"],
         copy=there["cp"],
         compiler=there["cc"],
+        libc=None if kernel is None else kernel.libc,
     )

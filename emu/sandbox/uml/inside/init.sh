@@ -21,7 +21,7 @@ mount -t tmpfs -o mode=755,size=50% emu /tmp || fail "cannot mount a tmpfs"
 mkdir /tmp/host /tmp/upper /tmp/work /tmp/root
 mount -t hostfs -o / hostfs /tmp/host || fail "cannot mount hostfs"
 . "/tmp/host$EMU_BOOT/settings.sh" || fail "cannot read settings.sh"
-insmod "$EMU_MODULES/$(uname -r)/kernel/fs/overlayfs/overlay.ko" || fail "cannot load the overlay module"
+insmod "/tmp/host$EMU_MODULES/$(uname -r)/kernel/fs/overlayfs/overlay.ko" || fail "cannot load the overlay module"
 mount -t overlay -o lowerdir=/tmp/host,upperdir=/tmp/upper,workdir=/tmp/work overlay /tmp/root \
     || fail "cannot mount the overlay root"
 new=/tmp/root
