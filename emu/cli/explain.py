@@ -58,8 +58,9 @@ def explain(files: tuple[Path, ...], settings: Sequence[str], place: str, as_jso
 
     A file may hold several documents: Knative's Service, Configuration and Revision, KServe's InferenceService and
     ServingRuntime, Deployment, HorizontalPodAutoscaler and Pod. ConfigMaps among them (config-autoscaler,
-    config-defaults, config-deployment, config-features, inferenceservice-config) are taken as the cluster's. What a
-    webhook refuses is quoted in its words, with file, line and column; what is accepted and ignored is a note.
+    config-defaults, config-deployment, config-features, config-network, inferenceservice-config) are taken as the
+    cluster's. What a webhook refuses is quoted in its words, with file, line and column; what is accepted and ignored
+    is a note.
 
     The exit status is 2 if anything is refused.
 

@@ -46,6 +46,11 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
         lines = words.lines_at(service, t, several=several) if t is not None else words.decision_lines(service)
         for line in (words.heading(service, study.time_scale), *lines) if t is None else lines:
             output.echo(line)
+    shown = [] if as_json or t is not None else _chosen(study.services, found.path.name, name)
+    for service_name in dict.fromkeys(one.name for one in shown):
+        moved = [one for one in study.rollouts if one.service == service_name]
+        for line in ("", *words.rollout_lines(moved)) if moved else ():
+            output.echo(line)
 
 
 @click.command()

@@ -111,6 +111,8 @@ class ClusterConfig:
     defaults: Defaults = field(default_factory=Defaults)
     features: Features = field(default_factory=Features)
     deployment: DeploymentConfig = field(default_factory=DeploymentConfig)
+    rollout_duration_s: int = 0
+    """config-network's."""
 
 
 def read_features(data: Mapping[str, str]) -> Features:
@@ -226,7 +228,16 @@ def read_deployment(data: Mapping[str, str]) -> DeploymentConfig:
     return DeploymentConfig(requests, limits, deadline)
 
 
-CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment", "config-features")
+def read_rollout_duration(data: Mapping[str, str]) -> int:
+    """The seconds in a config-network, of which emu reads no more; ValueError for what Knative refuses of them."""
+    older = _parsed(data, "rolloutDuration", parse_int, 0)
+    seconds: int = _parsed(data, "rollout-duration", parse_int, older)
+    if seconds < 0:
+        raise ValueError(f"rollout-duration must be a positive integer, but was {seconds}")
+    return seconds
+
+
+CONFIG_MAPS = ("config-autoscaler", "config-defaults", "config-deployment", "config-features", "config-network")
 """Knative's ConfigMaps that emu reads."""
 
 
@@ -237,4 +248,5 @@ def read_cluster(maps: Mapping[str, Mapping[str, str]]) -> ClusterConfig:
         read_defaults(maps.get("config-defaults", {})),
         read_features(maps.get("config-features", {})),
         read_deployment(maps.get("config-deployment", {})),
+        read_rollout_duration(maps.get("config-network", {})),
     )

@@ -13,7 +13,7 @@ from emu.manifests.clusterconfig import RESOURCES, ClusterConfig, container_name
 from emu.manifests.fielderror import Problem, disallowed, invalid, missing, out_of_bounds, via
 from emu.manifests.names import dns1035, qualified
 from emu.manifests.podspec import validate_pod_spec
-from emu.policy.golang import quote
+from emu.policy.golang import SECOND, parse_duration, quote
 
 Spec = dict[str, Any]
 KINDS = ("Service", "Configuration", "Revision")
@@ -158,6 +158,13 @@ def validated(kind: str, made: Spec, config: ClusterConfig) -> list[Problem]:
     if kind == "Service":
         problems += via(via(_traffic(spec.get("traffic", [])), "traffic"), "spec")
     return problems
+
+
+def rollout_seconds(made: Spec, config: ClusterConfig) -> int:
+    """How long traffic takes to move to a new latest revision of a Service: its annotation, else the cluster's."""
+    found = known.ROLLOUT_DURATION.get(made.get("metadata", {}).get("annotations", {}))
+    own = parse_duration(found[1]) // SECOND if found is not None and found[1] else 0
+    return own or config.rollout_duration_s
 
 
 def _metadata(metadata: Spec) -> list[Problem]:

@@ -13,7 +13,7 @@ from emu.manifests.containers_explained import explain_containers
 from emu.manifests.decode import decode
 from emu.manifests.documents import Document
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, refusals
-from emu.manifests.knative import defaulted, revision_annotations, revision_spec, validated
+from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds, validated
 from emu.manifests.knative_notes import annotation_notes, unknown_notes
 from emu.policy.autoscaling import settings as scaling
 from emu.policy.golang import format_duration, parse_duration, parse_float
@@ -63,6 +63,7 @@ class _Revision:
         maps: Mapping[str, Node],
     ) -> None:
         self.made, self.config, self.maps = made, config, maps
+        self.whole = whole
         self.spec = revision_spec(document.kind, whole)
         self.annotations = revision_annotations(document.kind, whole)
         self.traffic: list[dict[str, Any]] = whole["spec"].get("traffic", [])
@@ -80,6 +81,7 @@ class _Revision:
         else:
             self._kpa()
         explain_containers(self.made, self.spec, self.spec_node, self.annotations, self.source, self.config)
+        self._rollout()
         self._traffic()
 
     def source(self, annotation: str) -> str:
@@ -303,6 +305,17 @@ class _Revision:
         found = setting.get(self.annotations)
         node = self.annotation_node.child(found[0]) if found and self.annotation_node is not None else None
         return node.mark if node is not None else None
+
+    def _rollout(self) -> None:
+        """Of a Service, where it is on."""
+        seconds = rollout_seconds(self.whole, self.config) if self.document.kind == "Service" else 0
+        if seconds:
+            found = known.ROLLOUT_DURATION.get(self.whole["metadata"].get("annotations", {}))
+            node = node_at(self.document.node, ("metadata", "annotations", found[0])) if found else None
+            own = f"{node.mark}, {found[0]}" if found and node is not None else ""
+            source = own or self.from_map("config-network", "rollout-duration")
+            how = "a new latest revision gets 1 % of its traffic at once, and the rest step by step"
+            self.made.add("rollout-duration", f"{seconds} s", source, how)
 
     def _traffic(self) -> None:
         node = node_at(self.document.node, ("spec", "traffic"))

@@ -15,7 +15,7 @@ from emu.manifests.containers_explained import serving_container
 from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SERVING, Document, Manifests
 from emu.manifests.explaining import cluster_of, explain
-from emu.manifests.knative import defaulted, revision_annotations, revision_spec
+from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds
 from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.queueproxy import queue_proxy_resources
@@ -52,6 +52,8 @@ class Chosen:
     """What scales a Deployment."""
     replicas: int = 1
     """How many pods a Deployment begins with."""
+    rollout_s: int = 0
+    """How long traffic takes to move to a new revision of a Service."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,9 @@ def scenario_of(manifests: Manifests) -> str:
     """The text of a scenario file. EmuError where there is not one workload, or it is refused."""
     chosen, serving, pod, scaling = _made(manifests)
     scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, scaling)}
+    if chosen.rollout_s:
+        only = f"rollout-duration {chosen.rollout_s} s: this scenario has one revision, and nothing to roll out"
+        pod.keys["leftOut"] = [*pod.keys["leftOut"], only]
     scenario["pod"] = pod.keys
     scenario["load"] = {"phases": scaling.phases}
     scenario["expect"] = {"pod.oom_kills": "== 0"}
@@ -94,7 +99,8 @@ def service_of(manifests: Manifests, place: str) -> Lines:
             f"a service is scaled; left out is: {why}" if scaling.left_out else why,
             "give the manifest an autoscaler, or write its pod in the scenario, as `emu init` does",
         )
-    made: Lines = _plainly({"name": _slug(chosen.name), **pod.keys})
+    rollout = {"rolloutDuration": f"{chosen.rollout_s}s"} if chosen.rollout_s else {}
+    made: Lines = _plainly({"name": _slug(chosen.name), **pod.keys, **rollout})
     return made
 
 
@@ -242,7 +248,9 @@ def _of_knative(title: str, name: str, kind: str, given: dict[str, Any], config:
     traffic: Sequence[Mapping[str, Any]] = whole.get("spec", {}).get("traffic", []) if kind == "Service" else []
     if any(not one.get("latestRevision") for one in traffic):
         left_out.append("other revisions that get a part of the traffic")
-    return Chosen(title, name, revision_spec(kind, whole), revision_annotations(kind, whole), left_out=left_out)
+    rollout_s = rollout_seconds(whole, config) if kind == "Service" else 0
+    annotations = revision_annotations(kind, whole)
+    return Chosen(title, name, revision_spec(kind, whole), annotations, left_out=left_out, rollout_s=rollout_s)
 
 
 def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) -> Chosen:

@@ -18,14 +18,16 @@ class Share(NamedTuple):
     percent: int = 0
     tag: str = ""
     """By the Host with this tag it is asked alone."""
+    latest: bool = False
+    """It is named as the latest revision: another one that becomes it takes its place, by and by if rolled out."""
 
 
 Traffic = tuple[Share, ...]
 
 
-def whole(revision: str) -> Traffic:
+def whole(revision: str, *, latest: bool = False) -> Traffic:
     """One revision gets everything."""
-    return (Share(revision, ALL),)
+    return (Share(revision, ALL, latest=latest),)
 
 
 def revisions_of(traffic: Iterable[Share]) -> frozenset[str]:
@@ -38,14 +40,20 @@ def not_ready(traffic: Iterable[Share], ready: Collection[str]) -> list[str]:
     return sorted(revisions_of(traffic) - frozenset(ready))
 
 
+def named(traffic: Iterable[Share], tag: str = "") -> list[Share]:
+    """What a Host leads to, each revision once: the service's own to all of them, that of a tag to one."""
+    found: dict[str, Share] = {}
+    for one in traffic:
+        if tag in ("", one.tag):
+            first = found.get(one.revision)
+            percent = ALL if tag else one.percent + (first.percent if first else 0)
+            found[one.revision] = (first or one)._replace(percent=percent)
+    return list(found.values())
+
+
 def weights(traffic: Iterable[Share], tag: str = "") -> dict[str, int]:
     """Percent of each revision that gets any; by a tag, that one gets all."""
-    found: dict[str, int] = {}
-    for one in traffic:
-        percent = (ALL if one.tag == tag else 0) if tag else one.percent
-        if percent:
-            found[one.revision] = found.get(one.revision, 0) + percent
-    return found
+    return {one.revision: one.percent for one in named(traffic, tag) if one.percent}
 
 
 def draw(shares: dict[str, int], dice: Callable[[int], int]) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from emu.policy.routing import in_words
 from emu.record.events import ScaleDecided
 from emu.report import why_hpa
 from emu.report.words import count, in_columns, metric_name, time_scale_words
-from emu.study.model.services import Service
+from emu.study.model.services import Rollout, Service
 
 _NAME_WIDTH = 10
 _NEVER_LEAVES = -(2**31)
@@ -110,6 +111,18 @@ def _inputs(service: Service, one: ScaleDecided, t: float) -> Iterator[tuple[str
     yield "condition", one.active or "-"
     waiting = sum(wait.since_s <= t < wait.until_s for wait in service.waits)
     yield "waiting", f"{count(waiting, 'request')} in the activator"
+
+
+def rollout_lines(rollouts: Sequence[Rollout]) -> list[str]:
+    """How traffic of one service moved: a line for each time that it was asked for, and for each step."""
+    rows = [("AT", "TRAFFIC", "WHY")]
+    for one in rollouts:
+        waits = f"asked for; waits for {', '.join(one.waits_for)} to be ready" if one.waits_for else "asked for"
+        rows.append((f"{one.asked_s:.3f} s", in_words(one.traffic), waits))
+        rows += [(f"{step.t:.3f} s", in_words(step.traffic), step.why) for step in one.steps]
+        if one.moved_s is not None and not one.steps:
+            rows.append((f"{one.moved_s:.3f} s", in_words(one.traffic), "all at once"))
+    return [f"route of {rollouts[0].service}", *in_columns(rows)]
 
 
 def as_data(service: Service, one: ScaleDecided) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Routes:
         for one in spec.services:
             self._tags[one.name] = tuple(target.tag for target in one.traffic if target.tag is not None)
         self._of = {
-            name: Route(plan, {one.name: revisions[one.pod] for one in plan.revisions}, log, say)
+            name: Route(plan, {one.name: revisions[one.pod] for one in plan.revisions}, log, say, spec.time_scale)
             for name, plan in spec.each_service.items()
         }
 

@@ -15,13 +15,13 @@ from emu.spec.autoscaling import AutoscalingSpec
 from emu.spec.load import PhaseModel
 from emu.spec.pod import PodSpec
 from emu.spec.traffic import TrafficSpec, traffic_of
-from emu.spec.values import LONGEST_NAME, Changes, Name, SpecError, distinct
+from emu.spec.values import LONGEST_NAME, Changes, Name, Seconds, SpecError, distinct
 
 SHORT_FORM = "app"
 """What the service is called whose pods a scenario's `pod` describes."""
 _POD_PARTS = 29
 """Letters that the name of a pod has after its revision's: `-deployment-`, a hash, a suffix."""
-_OWN = {"name", "manifest", "revisions", "traffic"}
+_OWN = {"name", "manifest", "revisions", "traffic", "rolloutDuration", "rollout_duration"}
 """What is the service's, and not its pods'."""
 _REVISIONS = {
     "type": "object",
@@ -57,6 +57,10 @@ class ServiceSpec(PodSpec):
     """
     traffic: tuple[TrafficSpec, ...] = ()
     """Which revision gets which part of the requests at first. Default: all to the first one."""
+    rollout_duration: Annotated[Seconds, Field(ge=0)] = 0.0
+    """Knative's annotation `serving.knative.dev/rollout-duration`, in whole seconds: how long traffic takes to move
+    to a new latest revision. 0: at once.
+    """
 
     @property
     def names(self) -> list[str]:
@@ -72,6 +76,17 @@ class ServiceSpec(PodSpec):
             return {name: self._changed(name, changes) for name, changes in self.revisions.items()}
         except SpecError as wrong:
             raise KeyError(wrong.what) from wrong
+
+    @model_validator(mode="after")
+    def _rollout_duration_is_knatives(self) -> Self:
+        if self.rollout_duration != int(self.rollout_duration):
+            raise SpecError(
+                f"rollout-duration={self.rollout_duration:g}s is not at second precision",
+                why="Knative's webhook refuses it in these words",
+                fix="give whole seconds",
+                at=("rolloutDuration",),
+            )
+        return self
 
     @model_validator(mode="after")
     def _revisions_are_pods(self) -> Self:
@@ -170,6 +185,7 @@ class ServicePlan:
     """In the order in which they are made."""
     traffic: Traffic
     """At first."""
+    rollout_duration_s: float = 0.0
 
     @property
     def names(self) -> list[str]:
@@ -187,6 +203,7 @@ def plans(pod: PodSpec, services: tuple[ServiceSpec, ...]) -> dict[str, ServiceP
             one.name,
             tuple(RevisionPlan(one.name, name, name, spec) for name, spec in one.each_revision.items()),
             traffic_of(one.traffic, one.names),
+            one.rollout_duration,
         )
         for one in services
     }
@@ -224,7 +241,11 @@ def check(services: tuple[ServiceSpec, ...], given: Mapping[str, bool]) -> None:
                 fix="remove it, or use `pod` instead of `services`",
                 at=(*at, "freezer"),
             )
-        for key, given_too in (("revisions", one.revisions), ("traffic", one.traffic)):
+        for key, given_too in (
+            ("revisions", one.revisions),
+            ("traffic", one.traffic),
+            ("rolloutDuration", one.rollout_duration),
+        ):
             if given_too and not one.has_queue_proxy:
                 raise SpecError(
                     f"a service in Standard mode has no `{key}`",

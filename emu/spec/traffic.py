@@ -61,14 +61,17 @@ class RolloutSpec(Model):
 
     def traffic_of(self, revisions: Sequence[str]) -> Traffic:
         """What each revision gets."""
-        return traffic_of(self.traffic, revisions) if self.to is None else whole(self.to)
+        return traffic_of(self.traffic, revisions) if self.to is None else whole(self.to, latest=True)
 
 
 def traffic_of(targets: Sequence[TrafficSpec], revisions: Sequence[str]) -> Traffic:
-    """What each revision gets; without any targets the first one gets all."""
+    """What each revision gets; without any targets the first one gets all, being the latest then."""
     if not targets:
-        return whole(revisions[0])
-    return tuple(Share(one.revision_name or revisions[-1], one.percent, one.tag or "") for one in targets)
+        return whole(revisions[0], latest=True)
+    return tuple(
+        Share(one.revision_name or revisions[-1], one.percent, one.tag or "", latest=one.revision_name is None)
+        for one in targets
+    )
 
 
 def check(targets: Sequence[TrafficSpec], revisions: Sequence[str], at: tuple[str | int, ...]) -> None:

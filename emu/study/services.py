@@ -23,7 +23,7 @@ from emu.record.events import (
 from emu.study.ends import ACTIVATOR
 from emu.study.model.instances import container_of
 from emu.study.model.requests import Request
-from emu.study.model.services import PodLife, Rollout, Service, Wait
+from emu.study.model.services import PodLife, Rollout, RolloutStep, Service, Wait
 from emu.study.model.study import Study
 from emu.study.pods import every_pod, workload
 from emu.study.requests import count_in_flight
@@ -62,9 +62,11 @@ def rollouts(events: list[Event], origin: float) -> list[Rollout]:
         if not event.reached:
             found.append(Rollout(event.service, t, traffic, tuple(event.waits_for)))
             continue
-        mine = [number for number, one in enumerate(found) if one.service == event.service and one.traffic == traffic]
+        goal = tuple(Share(*one) for one in event.toward) or traffic
+        mine = [number for number, one in enumerate(found) if one.service == event.service and one.traffic == goal]
         if mine:
-            found[mine[-1]] = replace(found[mine[-1]], moved_s=t)
+            steps = (*found[mine[-1]].steps, RolloutStep(t, traffic, event.why)) if event.why else ()
+            found[mine[-1]] = replace(found[mine[-1]], moved_s=None if event.toward else t, steps=steps)
     return found
 
 

@@ -36,7 +36,9 @@ class Fake:
 class Played:
     """A route between two revisions."""
 
-    def __init__(self, folder: Path, traffic: Traffic) -> None:
+    def __init__(
+        self, folder: Path, traffic: Traffic, rollout_duration_s: float = 0.0, time_scale: float = 1
+    ) -> None:
         self.path = folder / "events.jsonl"
         self.said: list[str] = []
         self.old, self.new = Fake(1), Fake(2)
@@ -44,10 +46,11 @@ class Played:
         revisions = {OLD: self.old, NEW: self.new}
         self.log = EventLog(self.path)
         self.route = Route(
-            ServicePlan("a", plans, traffic),
-            revisions,
+            ServicePlan("a", plans, traffic, rollout_duration_s),
+            revisions,  # type: ignore[arg-type]
             self.log,
-            self.said.append,  # type: ignore[arg-type]
+            self.said.append,
+            time_scale,
         )
         self.route.start()
 
@@ -119,3 +122,30 @@ def test_both_revisions_of_a_split_are_made_at_once(tmp_path: Path) -> None:
     """Each gets its part from the first request on."""
     played = Played(tmp_path, SPLIT)
     assert played.old.begun and played.new.begun and played.parts == {OLD: 90, NEW: 10}
+
+
+def test_a_new_latest_revision_gets_its_traffic_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are reachable meanwhile; each step is on record with where it leads and why. A rollback is at once."""
+    clock = [1000.0]
+    monkeypatch.setattr("emu.serving.route.now", lambda: clock[0])
+    played = Played(tmp_path, whole(OLD, latest=True), rollout_duration_s=4, time_scale=2)
+    played.old.was_ready = played.new.was_ready = True
+    played.route.roll_out(whole(NEW, latest=True))
+    assert (played.parts, played.old.routed) == ({OLD: 99, NEW: 1}, True)
+    seen = []
+    for _ in range(20):
+        clock[0] += 0.1
+        played.route.turn()
+        seen.append(played.parts.get(NEW))
+    assert seen == [1, 1, 1, 1, 1, 34, 34, 34, 34, 34, 67, 67, 67, 67, 67, *[100] * 5]
+    assert not played.old.routed
+    played.route.roll_out(whole(OLD, latest=True))
+    assert played.parts == {OLD: 100}
+    steps = [(one.traffic[-1][1], one.toward, one.why) for one in played.events if one.why]
+    assert [(percent, bool(toward)) for percent, toward, _ in steps] == [
+        (1, True),
+        (34, True),
+        (67, True),
+        (100, False),
+    ]
+    assert steps[1][2] == "a-00002 gets 33 % more every 0.5 s"

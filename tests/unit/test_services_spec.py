@@ -186,10 +186,10 @@ def test_a_variant_of_a_service_is_one_of_all_its_revisions() -> None:
 def test_all_requests_go_to_the_first_revision_unless_traffic_says_otherwise() -> None:
     """A later one is there for a rollout."""
     spec = read(one("", phase("rollout: {to: a-00002}")))
-    assert spec.each_service["a"].traffic == whole("a-00001")
+    assert spec.each_service["a"].traffic == whole("a-00001", latest=True)
     assert read(one("traffic: [{latestRevision: true, percent: 100}]", phase("rollout: {to: a-00001}"))).each_service[
         "a"
-    ].traffic == whole("a-00002")
+    ].traffic == whole("a-00002", latest=True)
 
 
 MANIFEST = """apiVersion: serving.knative.dev/v1
@@ -223,6 +223,18 @@ def test_a_service_is_made_of_a_manifest(tmp_path: Path) -> None:
     text = "services:\n  - manifest: |\n" + "".join(f"      {line}\n" for line in MANIFEST.splitlines())
     assert read(inline()).services == read(text).services == of_file.services
     assert read_scenario(resolve(of_file), "again.yaml") == of_file
+
+
+def test_a_manifest_s_rollout_duration_is_the_service_s() -> None:
+    """The annotation is on the Service; Knative's webhook refuses what is not whole seconds."""
+    named = "metadata: {name: hello}"
+    annotated = "metadata: {{name: hello, annotations: {{serving.knative.dev/rollout-duration: {}}}}}"
+    (service,) = read(inline(**{named: annotated.format("1m")})).services
+    assert service.rollout_duration == 60
+    with pytest.raises(EmuError, match="not at second precision"):
+        read(one("rolloutDuration: 1500ms"))
+    with pytest.raises(EmuError, match="no `rolloutDuration`"):
+        read("services: [{name: a, rolloutDuration: 1s, deploymentMode: Standard, autoscaling: {class: hpa}}]")
 
 
 def test_own_keys_win_over_the_manifest_s() -> None:

@@ -161,6 +161,10 @@ class TrafficSplit(Event):
     """False: it was asked for. True: requests are split like this."""
     waits_for: list[str] = field(default_factory=list)
     """The revisions that were not ready when it was asked for."""
+    toward: list[tuple[str, int, str]] = field(default_factory=list)
+    """In a gradual rollout, what it is to be in the end; empty once it is."""
+    why: str = ""
+    """Of a step of a gradual rollout: how much moved, and when more does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,6 +73,15 @@ class Wait:
 
 
 @dataclass(frozen=True)
+class RolloutStep:
+    """Some traffic moved."""
+
+    t: float
+    traffic: Traffic
+    why: str
+
+
+@dataclass(frozen=True)
 class Rollout:
     """Other traffic was asked for, and came about if it did."""
 
@@ -82,7 +91,9 @@ class Rollout:
     waits_for: tuple[str, ...] = ()
     """Revisions that were not ready when it was asked for."""
     moved_s: float | None = None
-    """None: not in this run."""
+    """When all of it had moved. None: not in this run."""
+    steps: tuple[RolloutStep, ...] = ()
+    """Of a gradual rollout, in order of time, the last one included."""
 
 
 @dataclass(frozen=True)

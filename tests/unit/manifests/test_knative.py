@@ -10,7 +10,7 @@ from emu.files.yamlfile import parse
 from emu.manifests.clusterconfig import ClusterConfig, read_cluster
 from emu.manifests.decode import decode
 from emu.manifests.fielderror import Problem, lines, merged, via
-from emu.manifests.knative import defaulted, revision_spec, validated
+from emu.manifests.knative import defaulted, revision_spec, rollout_seconds, validated
 from emu.policy.quantity import number_text, parse_amount
 
 
@@ -104,3 +104,26 @@ def test_a_field_that_there_is_not_is_reported() -> None:
     read = decode(parse("spec:\n  template:\n    spec:\n      containerConcurency: 5\n", "x.yaml"), "Service")
     assert read.value == {}
     assert [(one.mark.line, one.path) for one in read.unknown] == [(4, "spec.template.spec.containerConcurency")]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "network", "seconds"),
+    [
+        ({}, {}, 0),
+        ({"serving.knative.dev/rollout-duration": "1m30s"}, {"rollout-duration": "5"}, 90),
+        ({"serving.knative.dev/rolloutDuration": "2s"}, {}, 2),
+        ({"serving.knative.dev/rollout-duration": "0s"}, {"rollout-duration": "5"}, 5),
+        ({}, {"rolloutDuration": "7"}, 7),
+        ({}, {"rolloutDuration": "7", "rollout-duration": "8"}, 8),
+    ],
+)
+def test_how_long_a_rollout_takes(annotation: dict[str, str], network: dict[str, str], seconds: int) -> None:
+    """The Service's own annotation, in its older spelling too; else, or where that is 0, the cluster's."""
+    made = {"metadata": {"annotations": annotation}}
+    assert rollout_seconds(made, read_cluster({"config-network": network})) == seconds
+
+
+def test_a_rollout_duration_below_zero_is_refused() -> None:
+    """In Knative's words."""
+    with pytest.raises(ValueError, match="rollout-duration must be a positive integer, but was -5"):
+        read_cluster({"config-network": {"rollout-duration": "-5"}})

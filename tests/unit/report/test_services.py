@@ -30,9 +30,10 @@ from emu.report.page.canvas import Canvas
 from emu.report.pods_at import HEADS, rows_at
 from emu.report.summary import summarize
 from emu.report.topics.pods import PODS
+from emu.report.topics.rollouts import rollout_log, rollout_words
 from emu.report.topics.services import SERVICES
 from emu.report.topics.topic import Drawing, Listing, View
-from emu.report.why import decision_at, decision_lines, lines_at
+from emu.report.why import decision_at, decision_lines, lines_at, rollout_lines
 from emu.report.words import in_columns
 from emu.study.model.instances import Instance, PodEvent, Stop
 from emu.study.model.requests import PhaseSpan, Request
@@ -345,6 +346,30 @@ def test_a_rollout_is_on_record_from_when_it_was_asked_for(tmp_path: Path) -> No
     assert next(iter(SERVICES.sentences(study, {"services": {}}))) == (
         "A rollout of a waited 2.0 s for a-00002 to be ready, until 3.000 s: 100 % to a-00002."
     )
+
+
+def test_a_gradual_rollout_is_on_record_step_by_step(tmp_path: Path) -> None:
+    """It has moved when its last step has; `emu why` lists all of them."""
+    old, new = [("a-00001", 100, "")], [("a-00002", 100, "")]
+    half = [("a-00001", 50, ""), ("a-00002", 50, "")]
+    events: list[Event] = [
+        TrafficSplit(t=BEGAN, service="a", traffic=old, reached=True),
+        TrafficSplit(t=BEGAN + 1.0, service="a", traffic=new, reached=False),
+        TrafficSplit(t=BEGAN + 1.0, service="a", traffic=half, reached=True, toward=new, why="the first"),
+    ]
+    (begun,) = rollouts(events, BEGAN)
+    assert (begun.moved_s, len(begun.steps)) == (None, 1)
+    events.append(TrafficSplit(t=BEGAN + 2.0, service="a", traffic=new, reached=True, why="the last"))
+    (found,) = rollouts(events, BEGAN)
+    assert (found.moved_s, [step.why for step in found.steps]) == (2.0, ["the first", "the last"])
+    unfinished = "and was not done at the last of them, at 1.000 s: 50 % to a-00001, 50 % to a-00002."
+    assert rollout_words(begun).endswith(unfinished)
+    assert rollout_words(found) == (
+        "A rollout of a, asked for at 1.000 s, moved traffic in 2 steps from 1.000 s to the last at 2.000 s: "
+        "100 % to a-00002."
+    )
+    assert [line.split()[0] for line in rollout_lines([found])] == ["route", "AT", "1.000", "1.000", "2.000"]
+    assert [entry.time_s for entry in rollout_log(Study(RunDir(tmp_path), rollouts=[found]))] == [1.0, 1.0, 2.0]
 
 
 def test_the_revisions_of_a_service_are_counted_together_and_each(study: Study) -> None:
