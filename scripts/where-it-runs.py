@@ -29,6 +29,8 @@ def say(text: str) -> None:
 def main(argv: list[str]) -> int:
     """Choose, say so, run."""
     try:
+        if os.environ.get("EMU_ON") == "vm":
+            raise EmuError("EMU_ON=vm is not for tests", "their virtual machine is another one", "make test-systemd")
         place = choose_where(gather_facts(), os.environ.get("EMU_ON"))
         if argv == ["--place"]:
             print(place)

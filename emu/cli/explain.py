@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--on",
     "place",
-    type=click.Choice(["auto", "host", "sandbox"]),
+    type=click.Choice(["auto", "host", "sandbox", "vm"]),
     default="auto",
     show_default=True,
     help="For a scenario: whose memory and swap to compute with.",
@@ -168,7 +168,8 @@ def _explain_scenario(files: Sequence[Path], settings: Sequence[str], place: str
         _show_level(tree, "", "", max(_widths(tree)))
         _show_order(orders[name])
     if where != "host":
-        output.echo("\nThe sandbox's kernel keeps some of its memory: MemTotal is a little less in the run.")
+        whose = "virtual machine" if where == "vm" else "sandbox"
+        output.echo(f"\nThe {whose}'s kernel keeps some of its memory: MemTotal is a little less in the run.")
 
 
 def _show_order(order: Sequence[Victim]) -> None:

@@ -33,7 +33,7 @@ from emu.spec.values import UNDESCRIBED
 _QUIET_S = 1800.0
 """emu gives up a run that shows no progress for this long; its longest step (unpacking images) may take half of it.
 """
-_ENDED_EARLY = ("the run ended early", "its process in the sandbox was killed")
+_ENDED_EARLY = ("the run ended early", "its process in the guest was killed")
 DEFAULT_SCENARIO = "queue-proxy-oom"
 
 
@@ -53,10 +53,11 @@ DEFAULT_SCENARIO = "queue-proxy-oom"
 @click.option(
     "--on",
     "place",
-    type=click.Choice(["auto", "host", "sandbox"]),
+    type=click.Choice(["auto", "host", "sandbox", "vm"]),
     default="auto",
     show_default=True,
-    help="Where to run: this machine, or the User-Mode Linux sandbox.",
+    help="Where to run: this machine, the User-Mode Linux sandbox, or a virtual machine (QEMU) with a whole "
+    "distribution: its first run downloads that. auto is this machine if it can, else the sandbox.",
 )
 @click.option(
     "--variant",
@@ -85,6 +86,7 @@ def run(
       emu run app-swap
       emu run queue-proxy-oom --set pod.queueProxy.resources.limits.memory=128Mi
       emu run idle-policies --variant reclaim
+      emu run app-oom --on vm --set pod.runtime=process
       emu run inferenceservice.yaml
       emu run my-scenario.yaml --out /tmp/run1 --json
     """
@@ -173,13 +175,15 @@ def _choose(place: str, spec: ScenarioSpec) -> str:
     """Where it runs. EmuError if no place qualifies, or the machine there is too small for it."""
     from emu.doctor.facts import gather_facts
     from emu.doctor.requirements import choose_where
+    from emu.sandbox.qemu.runs import room_bytes as vm_disk_bytes
     from emu.sandbox.uml.disk import room_bytes as sandbox_disk_bytes
-    from emu.scenario.capacity import SANDBOX, lacking, long_record, needs
+    from emu.scenario.capacity import SANDBOX, VM, lacking, long_record, needs
 
     facts = gather_facts()
     chosen = choose_where(facts, None if place == "auto" else place, docker=needs_docker(spec))
     plays = {f"{spec.name}, variant {name}": play for name, play in variants_of(spec).items()} or {spec.name: spec}
-    disk = sandbox_disk_bytes() if chosen == SANDBOX else None
+    room = {SANDBOX: sandbox_disk_bytes, VM: vm_disk_bytes}.get(chosen)
+    disk = None if room is None else room()
     raise_all(lacking(plays, chosen, facts.memory_bytes, facts.swap_bytes, disk))
     if (words := needs(list(plays.values()))) is not None:
         output.echo(f"{spec.name} {words}", err=True)
@@ -196,6 +200,8 @@ def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Scree
     try:
         if chosen == "sandbox":
             return _in_sandbox(spec, directory, screen)
+        if chosen == "vm":
+            return _in_vm(spec, directory, screen)
         screen.done(f"running on this machine ({where()})")
         return _record(spec, directory, screen)
     finally:
@@ -233,6 +239,38 @@ def _in_sandbox(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
             raise
         cut_short(directory, EmuError(lost.what, lost.cause, lost.fix))
         return EXIT_BAD_INPUT
+    return _ended(status, directory)
+
+
+def _in_vm(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
+    from emu.sandbox.qemu.listener import GuestError
+    from emu.sandbox.qemu.runs import Run, record
+    from emu.sandbox.uml import terminal
+
+    argv = ["python3", "-m", "emu", "record", "--out", str(directory.path)]
+    asked = Run(
+        argv + (["--to-stderr"] if screen.to_stderr else []),
+        resolve(spec),
+        directory.path,
+        spec.sandbox.memory,
+        spec.sandbox.swap,
+        needs_docker(spec),
+        directory.pulse,
+        _QUIET_S,
+    )
+    try:
+        with terminal.interrupting_signals():
+            status = record(asked, screen.step, screen.end_step)
+    except GuestError as lost:
+        if not directory.begun():
+            raise EmuError(lost.what, lost.why, lost.fix) from lost
+        cut_short(directory, EmuError(lost.what, lost.cause, lost.fix))
+        return EXIT_BAD_INPUT
+    return _ended(status, directory)
+
+
+def _ended(status: int, directory: RunDir) -> int:
+    """What a run in a guest comes to, by the status of its process there."""
     if status in (EXIT_OK, EXIT_INTERRUPTED):
         return status
     if not directory.begun():

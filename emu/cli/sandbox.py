@@ -18,6 +18,7 @@ from emu.sandbox.uml.console import SandboxError
 from emu.units import parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
+    from emu.doctor.places import Place
     from emu.doctor.requirements import Requirement
 
 _TO_TRY_BYTES = 512 * 2**20
@@ -239,7 +240,8 @@ def _fetch_kernel() -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 def doctor(as_json: bool) -> None:
-    """Report what this machine offers, why it matters, and how to get what is missing.
+    """Report what this machine offers, why it matters, and how to get what is missing; then what a run has on this
+    host, in the sandbox and in the virtual machine (emu run --on).
 
     Exits 0 if a run can take place somewhere (on this host or in the sandbox), 2 if nowhere.
 
@@ -249,6 +251,7 @@ def doctor(as_json: bool) -> None:
       emu doctor --json | jq -r '.requirements[] | select(.status != "ok") | .fix'
     """
     from emu.doctor.facts import gather_facts
+    from emu.doctor.places import places
     from emu.doctor.requirements import possible_place, requirements
 
     facts = gather_facts()
@@ -258,12 +261,14 @@ def doctor(as_json: bool) -> None:
         document = {
             "where": place,
             "where_without_docker": without,
+            "places": [asdict(one) for one in places(facts)],
             "facts": facts.to_json(),
             "requirements": [asdict(row) for row in rows],
         }
         output.echo(output.to_json(document, indent=2))
     else:
         _print_requirements(rows, place, without)
+        _print_places(places(facts))
     sys.exit(EXIT_OK if place or without else EXIT_BAD_INPUT)
 
 
@@ -290,3 +295,17 @@ def _print_requirements(rows: list[Requirement], place: str | None, without: str
     if without is not None and without != place:
         there = "on this host" if without == "host" else "in the sandbox"
         console.print(f"With pod.runtime: process, which needs no Docker, they take place {there}.")
+
+
+def _print_places(table: list[Place]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from emu.doctor.places import headings, rows
+
+    shown = Table(*headings(table), box=None, pad_edge=False)
+    for row in rows(table):
+        shown.add_row(*map(Text, row))
+    console = output.console()
+    console.print("\nWhat each place offers:")
+    console.print(shown)

@@ -21,7 +21,7 @@ from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import command
-from emu.sandbox.qemu import kvm_probe
+from emu.sandbox.qemu import accelerator, image, kvm_probe
 from emu.sandbox.uml import guest, kernels, parts, shape
 
 _PROBE_S = 4.0
@@ -90,6 +90,12 @@ class HostFacts:
     """What shows that a Docker engine is installed here in some form, whether it answers or not."""
     fetched_kernel: str | None = None
     """The release of the newer kernel that the sandbox boots; None: it boots the distribution's."""
+    io_weight: bool = False
+    """Whether cgroups here can share a disk by weight."""
+    vm_missing: dict[str, str] = field(default_factory=dict)
+    """Programs of the virtual machine that are not installed: program → package."""
+    vm_problem: tuple[str, str] | None = None
+    """Why the virtual machine cannot be made although its programs are there, and what to do about it."""
     image_tools_missing: dict[str, str] = field(default_factory=dict)
     """What making the images needs and is not installed: program → package."""
 
@@ -135,6 +141,9 @@ def gather_facts() -> HostFacts:
         fetched_kernel=None if uml_problem else _fetched_kernel(),
         uml_problem=uml_problem or (None if missing else _uml()),
         kvm_problem=_kvm(),
+        io_weight=_io_weight(path),
+        vm_missing=image.missing_programs(),
+        vm_problem=_vm(),
         root=os.geteuid() == 0,
         inside_sandbox=os.environ.get("EMU_SANDBOX") is not None,
     )
@@ -314,6 +323,24 @@ def _uml() -> str | None:
     return None
 
 
+def _io_weight(path: Path | None) -> bool:
+    """The kernel shows how a disk is shared by weight (io.cost.qos) in the root, and a BFQ disk's weight below it."""
+    if path is None:
+        return False
+    return (path / "io.cost.qos").exists() or any(path.glob("*/io.bfq.weight"))
+
+
+def _vm() -> tuple[str, str] | None:
+    """Why the virtual machine's disk could not be made here, its programs being there."""
+    if platform.machine() != "x86_64":
+        return f"it is made for x86-64, this is {platform.machine()}", "use an x86-64 machine"
+    try:
+        image.require_rights(image.this_distribution())
+    except EmuError as wrong:
+        return wrong.why, wrong.fix
+    return None
+
+
 def _kvm() -> str | None:
     """Why KVM cannot be used. In a process of its own: entering a guest may hang."""
     if not Path("/dev/kvm").exists():
@@ -323,4 +350,6 @@ def _kvm() -> str | None:
         command.run([sys.executable, "-I", "-S", str(probe)], what="KVM does not work", fix="", timeout_s=_PROBE_S)
     except EmuError as wrong:
         return f"/dev/kvm exists, but does not work: {wrong.why.rpartition(': ')[2]}"
+    if accelerator.remembered(image.cache_directory() / accelerator.MEMORY) == "tcg":
+        return "/dev/kvm exists, but a guest did not get through its boot with it"
     return None

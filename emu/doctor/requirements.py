@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from emu.doctor.facts import HostFacts
 
 Status = Literal["ok", "degraded", "missing"]
-Where = Literal["host", "sandbox"]
+Where = Literal["host", "sandbox", "vm"]
 
 _UNIFIED = "boot with systemd.unified_cgroup_hierarchy=1"
 _NO_SECOND_ENGINE = (
@@ -200,11 +200,22 @@ def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
             "runs in the sandbox are faster on a newer one",
             f"emu sandbox kernel --fetch, {_FETCHED}" if newer is None else "",
         )
+    lacks, how = facts.vm_problem or (None, "")
+    if facts.vm_missing:
+        lacks = f"not installed: {', '.join(facts.vm_missing)}"
+        how = install_line(sorted(set(facts.vm_missing.values())))
+    yield _row(
+        "QEMU",
+        lacks,
+        "QEMU and what makes its disks are installed",
+        "not needed; the virtual machine (--on vm) has PSI, several CPUs and io.weight",
+        how,
+    )
     yield _row(
         "KVM",
         facts.kvm_problem,
         "/dev/kvm works",
-        "not needed; it only makes a full virtual machine fast",
+        "not needed; it only makes the virtual machine fast",
         "enable (nested) virtualization in the firmware or the hypervisor, and add yourself to the group kvm",
     )
 
@@ -220,8 +231,9 @@ def sandbox_packages(facts: HostFacts) -> tuple[str, ...]:
 _NEEDED: dict[Where, tuple[str, ...]] = {
     "host": ("memory controller", "delegation", "Docker engine"),
     "sandbox": ("UML",),
+    "vm": ("QEMU",),
 }
-_WITHOUT_DOCKER: dict[Where, tuple[str, ...]] = {"host": ("memory controller", "root"), "sandbox": ("UML",)}
+_WITHOUT_DOCKER: dict[Where, tuple[str, ...]] = {**_NEEDED, "host": ("memory controller", "root")}
 """What is needed where every pod runs as processes."""
 
 
@@ -235,23 +247,25 @@ def obstacles(facts: HostFacts, where: Where, *, docker: bool = True) -> list[Re
 
 
 def possible_place(facts: HostFacts, *, docker: bool = True) -> Where | None:
-    """Where a run takes place by default: the host if it can, else the sandbox; None if neither can."""
-    return next((where for where in ("host", "sandbox") if not obstacles(facts, where, docker=docker)), None)
+    """Where a run takes place by default: the host if it can, else the sandbox; None if neither can. The virtual
+    machine is for those who ask for it: it is a download, and may be slow.
+    """
+    return next((where for where in _BY_DEFAULT if not obstacles(facts, where, docker=docker)), None)
 
 
 def choose_where(facts: HostFacts, forced: str | None = None, *, docker: bool = True) -> Where:
-    """Where a run takes place. EmuError if the place asked for (`host` or `sandbox`) cannot run it, or none can.
+    """Where a run takes place. EmuError if the place asked for (`host`, `sandbox`, `vm`) cannot run it, or none can.
     `docker`: some pod of it needs a Docker engine.
     """
-    if forced in ("host", "sandbox"):
-        place: Where = "host" if forced == "host" else "sandbox"
+    place = next((where for where in NAMES if where == forced), None)
+    if place is not None:
         in_the_way = obstacles(facts, place, docker=docker)
         if not in_the_way:
             return place
-        raise EmuError(f"cannot run {_NAMES[place]}", _because(in_the_way), in_the_way[0].fix)
+        raise EmuError(f"cannot run {NAMES[place]}", _because(in_the_way), in_the_way[0].fix)
     chosen = possible_place(facts, docker=docker)
     if chosen is None:
-        host, sandbox = (obstacles(facts, place, docker=docker) for place in _NAMES)
+        host, sandbox = (obstacles(facts, place, docker=docker) for place in _BY_DEFAULT)
         raise EmuError(
             "no run can take place on this machine yet",
             f"the host lacks: {_because(host)}. The sandbox lacks: {_because(sandbox)}",
@@ -260,7 +274,8 @@ def choose_where(facts: HostFacts, forced: str | None = None, *, docker: bool = 
     return chosen
 
 
-_NAMES: dict[Where, str] = {"host": "on this host", "sandbox": "in the sandbox"}
+NAMES: dict[Where, str] = {"host": "on this host", "sandbox": "in the sandbox", "vm": "in the virtual machine"}
+_BY_DEFAULT: tuple[Where, ...] = ("host", "sandbox")
 
 
 def _because(rows: list[Requirement]) -> str:

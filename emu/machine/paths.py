@@ -9,6 +9,8 @@ from emu.errors import EmuError
 
 IN_SANDBOX = "EMU_SANDBOX"
 """Set in the sandbox to its kind (`uml`, `qemu`)."""
+ACCELERATOR = "EMU_ACCELERATOR"
+"""Set in a virtual machine to what runs it: `kvm`, or `tcg` where its instructions are translated."""
 TRACEBACKS = "tracebacks"
 """The folder below the cache for what was not foreseen."""
 _PACKAGE = Path(__file__).resolve().parents[1]

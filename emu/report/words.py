@@ -15,6 +15,19 @@ def count(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+_PLACES = {
+    "host": "on this host",
+    "sandbox:uml": "in the sandbox (UML)",
+    "sandbox:qemu": "in a virtual machine (QEMU)",
+}
+
+
+def place_words(where: str | None, accelerator: str | None) -> str | None:
+    """Where a run was, from `where` and the machine's `accelerator` of its record."""
+    place = _PLACES.get(where or "", where)
+    return f"{place}, emulated: times are not those of hardware" if accelerator == "tcg" else place
+
+
 def all_of(number: int) -> str:
     """`the one request`, `both requests`, `all 3,000 requests`."""
     return {1: "the one request", 2: "both requests"}.get(number, f"all {number:,} requests")

@@ -43,9 +43,12 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
     before it makes anything.
     """
     if where() == "host":  # a guest sees its own traces in the host's cache, and must not sweep itself
+        from emu.sandbox.qemu.leftovers import sweep as sweep_vm
         from emu.sandbox.uml.fetching import unfinished
         from emu.sandbox.uml.leftovers import sweep
 
+        for name in sweep_vm():
+            yield Removed("virtual machine", name)
         for guest in sweep():
             yield Removed("guest", guest.scratch.name)
         for path in unfinished():

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 
 from emu.machine import disks
-from emu.machine.paths import IN_SANDBOX
+from emu.machine.paths import ACCELERATOR, IN_SANDBOX
 from emu.runtime.api import EngineFacts
 from emu.spec.node import SandboxSpec
 from emu.units import format_bytes
@@ -32,6 +32,7 @@ def machine_facts(engine: EngineFacts) -> dict[str, Any]:
         "docker": engine.version or None,
         "cgroup_driver": engine.cgroup_driver,
         "storage_driver": engine.storage_driver,
+        "accelerator": os.environ.get(ACCELERATOR),
         "cpus": psutil.cpu_count() or 1,
         "memory_bytes": psutil.virtual_memory().total,
         "swap_bytes": psutil.swap_memory().total,

@@ -9,7 +9,9 @@ from emu.policy.effective import MEMORY, Init, Resources, effective
 from emu.spec import ContainerSpec, PodSpec, ScenarioSpec
 from emu.units import format_bytes
 
-SANDBOX = "sandbox"
+SANDBOX, VM = "sandbox", "vm"
+_SIZED = {SANDBOX: "sandbox", VM: "virtual machine"}
+"""The places whose machine is as large as the scenario says."""
 HOUR_BYTES = 18e6
 WORTH_A_WORD_BYTES = 50e6
 
@@ -18,7 +20,7 @@ def lacking(
     plays: dict[str, ScenarioSpec], place: str, memory_bytes: int, swap_bytes: int, disk_bytes: int | None = None
 ) -> Iterator[EmuError]:
     """What the machine has not for one of the scenarios that are to be played, by their names. `memory_bytes` and
-    `swap_bytes` are this host's; in the sandbox the scenario says how large its machine is. `disk_bytes`: what files
+    `swap_bytes` are this host's; elsewhere the scenario says how large the machine is. `disk_bytes`: what files
     may take there; None where that is not known beforehand.
     """
     for name, spec in plays.items():
@@ -26,16 +28,17 @@ def lacking(
         if disk_bytes is not None and files > disk_bytes:
             yield EmuError(
                 f"{name}: its files take {format_bytes(files)} of disk, which is more than there is",
-                f"there are {format_bytes(disk_bytes)} for them" + (" in the sandbox" if place == SANDBOX else ""),
+                f"there are {format_bytes(disk_bytes)} for them"
+                + (f" in the {_SIZED[place]}" if place in _SIZED else ""),
                 "make the files smaller (`files`, `writeBytes`), or free space on this host",
             )
         memory, swap = memory_bytes, swap_bytes
-        if place == SANDBOX:
+        if place in _SIZED:
             memory, swap = spec.sandbox.memory, spec.sandbox.swap
             if "memory" in spec.sandbox.model_fields_set and memory > memory_bytes + swap_bytes:
                 yield EmuError(
                     f"{name}: sandbox.memory of {format_bytes(memory)} is more than this host has",
-                    f"it has {format_bytes(memory_bytes)}, and the sandbox's memory is a part of it",
+                    f"it has {format_bytes(memory_bytes)}, and the {_SIZED[place]}'s memory is a part of it",
                     "lower sandbox.memory",
                 )
         node = memory if spec.node.memory is None else spec.node.memory
@@ -45,7 +48,7 @@ def lacking(
                 if not spec.node.eviction_hard
                 else "lower node.evictionHard"
             )
-            fix += ", or raise sandbox.memory" if place == SANDBOX else ""
+            fix += ", or raise sandbox.memory" if place in _SIZED else ""
             yield EmuError(f"{name}: a kubelet would not start on a node of {format_bytes(node)}", why, fix)
         if spec.node.memory is not None and spec.node.memory > memory:
             yield EmuError(
@@ -106,7 +109,7 @@ def _requests(container: ContainerSpec) -> Resources:
 
 
 def _larger(place: str) -> str:
-    return "raise sandbox.memory" if place == SANDBOX else "run it on a larger machine"
+    return "raise sandbox.memory" if place in _SIZED else "run it on a larger machine"
 
 
 def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
@@ -133,8 +136,8 @@ def _of_pod(name: str, pod: PodSpec, memory: int, swap: int, place: str) -> Iter
     if swapping and not swap:
         yield EmuError(
             f"{name}: {', '.join(swapping)} may use swap, but there is none",
-            "sandbox.swap is 0" if place == SANDBOX else "this machine has no swap",
+            "sandbox.swap is 0" if place in _SIZED else "this machine has no swap",
             "raise sandbox.swap, or remove memory.swapMax"
-            if place == SANDBOX
+            if place in _SIZED
             else "run it in the sandbox (--on sandbox), or remove memory.swapMax",
         )

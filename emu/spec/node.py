@@ -29,15 +29,15 @@ class NodeSpec(KubeletSpec):
 
 
 class SandboxSpec(Model):
-    """The User-Mode Linux sandbox; it has no effect on a run on the host."""
+    """The sandbox, or the virtual machine; it has no effect on a run on the host."""
 
     memory: Annotated[Bytes, Field(ge=512 * MIB)] = 3 * 1024 * MIB
     """The memory of the whole machine."""
     swap: Bytes = 2 * 1024 * MIB
     """The size of its swap device."""
     kernel: Literal["auto", "fetched", "distribution"] = "auto"
-    """Which kernel it boots: the one that `emu sandbox kernel --fetch` got, or the distribution's. `auto` is the
-    fetched one where there is one. The report names the kernel that a run was measured on.
+    """Which kernel the sandbox boots: the one that `emu sandbox kernel --fetch` got, or the distribution's. `auto` is
+    the fetched one where there is one. The report names the kernel that a run was measured on.
     """
 
 

@@ -71,7 +71,7 @@ class ScenarioSpec(Model):
     node: NodeSpec = NodeSpec()
     """The machine on which it runs."""
     sandbox: SandboxSpec = SandboxSpec()
-    """The size of the sandbox, if the run takes place there."""
+    """The size of the sandbox or of the virtual machine, if the run takes place there."""
     time_scale: Annotated[float, BeforeValidator(number), Field(ge=1, le=10)] = 1.0
     """How many times as fast as usual the control plane is, 1 to 10. Every time of the autoscaler is divided by it
     (windows, ticks, scrapes, reports, delays, grace periods), and so is the scheduler's back-off. What a pod and its

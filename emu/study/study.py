@@ -191,7 +191,7 @@ def _machine(began: RunBegan) -> Machine:
     devices = recorded.get("devices")
     names = (
         "kernel", "cgroup_driver", "docker", "runtime", "cpus", "memory_bytes", "swap_bytes", "psi",
-        "kubernetes",
+        "kubernetes", "accelerator",
     )  # fmt: skip
     machine = Machine(
         **typed.fitting(Machine, recorded, names),

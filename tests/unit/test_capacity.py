@@ -42,6 +42,8 @@ def said(pod: str, place: str = "host", more: str = "") -> list[str]:
             "a kubelet would not start on a node of 4 GiB",
         ),
         ("{}", "sandbox", "sandbox: {memory: 64Gi}", "sandbox.memory of 64 GiB is more than this host has"),
+        ("{}", "vm", "sandbox: {memory: 64Gi}", "sandbox.memory of 64 GiB is more than this host has"),
+        ("{app: {memory: {swapMax: 1Mi}}}", "vm", "sandbox: {swap: 0}", "app may use swap, but there is none"),
     ],
 )
 def test_what_is_lacking_is_reported(pod: str, place: str, more: str, what: str) -> None:

@@ -20,6 +20,8 @@ from emu.record.rundir import RunDir
 from emu.run import story
 from emu.run.screen import Screen
 from emu.runtime import images
+from emu.sandbox.qemu import runs
+from emu.sandbox.qemu.listener import GuestError
 from emu.sandbox.uml import guest as uml
 from emu.sandbox.uml.console import SandboxError
 from emu.scenario.reading import read_scenario, resolve
@@ -146,6 +148,50 @@ def test_a_sandbox_that_is_lost(
     assert summary["failed"]["what"] == what and what in capsys.readouterr().err
     assert RunDir(out).report.exists()
     assert b"name: app-oom" in read[0] and not list((tmp_path / "cache").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("how", ["the guest", "the run's process"])
+def test_a_virtual_machine_that_is_lost(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a sandbox that is lost; what goes in is the scenario, and how large the machine is."""
+    out = tmp_path / "run"
+    asked: list[runs.Run] = []
+
+    def lost(run: runs.Run, *_: object) -> int:
+        asked.append(run)
+        shutil.copytree(fake_runs.cut_off(tmp_path / "fake").path, out, dirs_exist_ok=True)
+        if how == "the guest":
+            failure = GuestError("the virtual machine failed", "QEMU ended by itself; its console ended: …", "look")
+            failure.cause = "QEMU ended by itself"
+            raise failure
+        return 137
+
+    monkeypatch.setattr(runs, "record", lost)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    with pytest.raises(SystemExit) as left:
+        main(["run", "app-oom", "--out", str(out), "--set", "sandbox.swap=1Gi", "--json"])
+    assert left.value.code == 2
+    failed = json.loads(RunDir(out).summary.read_text())["failed"]
+    what = "the virtual machine failed" if how == "the guest" else "the run ended early"
+    assert failed["what"] == what and what in capsys.readouterr().err
+    assert "console" not in failed["why"]
+    assert "name: app-oom" in asked[0].scenario and asked[0].swap_bytes == 2**30 and asked[0].docker
+    assert asked[0].argv[-1] == "--to-stderr"
+
+
+def test_a_virtual_machine_that_does_not_boot_leaves_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was recorded: the exit status is that of an unmet requirement, and there is no directory."""
+
+    def fails(*_: object) -> int:
+        raise GuestError("the virtual machine failed", "it had not booted after 900 s", "allow more")
+
+    monkeypatch.setattr(runs, "record", fails)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    with pytest.raises(SystemExit) as left:
+        main(["run", "app-oom", "--out", str(tmp_path / "run")])
+    assert left.value.code == 2
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_cannot_be_written_is_reported_anyway(

@@ -18,7 +18,8 @@ from emu.sandbox.qemu import image as disks
 from emu.sandbox.qemu.__main__ import main
 from emu.sandbox.qemu.guest import Disk, Machine, qemu_command_line, scratch_directory
 from emu.sandbox.qemu.image import GuestImage
-from emu.sandbox.qemu.job import Job, Share, copy_project, write_job
+from emu.sandbox.qemu.job import STDIN_NAME as NAME
+from emu.sandbox.qemu.job import Job, Share, copy_program, copy_project, write_job
 from emu.sandbox.qemu.listener import PORTS, GuestError, Listener, Outcome
 
 
@@ -82,12 +83,13 @@ def test_the_job_disk_holds_mounts_and_command(tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     job = Job(["echo", "two words", "$HOME"], {"A": "it's"}, [Share(tmp_path, "/in")])
     write_job(tmp_path, job, keep_docker=False)
-    assert (tmp_path / "mounts").read_text() == "share0 /in ro\n"
+    assert (tmp_path / "mounts").read_text() == "share0 ro /in\n"
     script = (tmp_path / "command.sh").read_text().replace("cd /job/project", f"cd {tmp_path}")
     said = subprocess.run(["sh", "-c", script + "\n"], capture_output=True, text=True, check=True, env={}).stdout
     assert said == "two words $HOME\n"
     assert """export A='it'"'"'s'""" in script
     assert not (tmp_path / "keep-docker").exists()
+    assert not (tmp_path / "no-docker").exists()
 
 
 def test_the_guest_gets_the_working_tree(tmp_path: Path) -> None:
@@ -115,9 +117,9 @@ def test_an_unpacked_archive_is_copied_too(tmp_path: Path) -> None:
     assert list((tmp_path / "copy/emu/__pycache__").glob("a.*.pyc"))
 
 
-@pytest.mark.parametrize("text", ["/no/such/directory", "{dir}:relative", "{dir}:/two words"])
+@pytest.mark.parametrize("text", ["/no/such/directory", "{dir}:relative", "{dir}:/two\nlines"])
 def test_a_bad_share_is_refused(text: str, tmp_path: Path) -> None:
-    """A share names a directory here and an absolute path, without white space, there."""
+    """A share names a directory here and an absolute path, in one line, there."""
     with pytest.raises(EmuError):
         Share.parse(text.format(dir=tmp_path))
 
@@ -126,6 +128,36 @@ def test_a_share_keeps_its_name(tmp_path: Path) -> None:
     """Without a second name a directory has the same one inside."""
     assert Share.parse(str(tmp_path)) == Share(tmp_path, str(tmp_path))
     assert Share.parse(f"{tmp_path}:/mnt") == Share(tmp_path, "/mnt")
+
+
+def test_a_machine_of_less_boots_with_less(tmp_path: Path) -> None:
+    """No Docker is started where no pod needs one, and none is waited for; without swap its line in fstab is void."""
+    image, disk = GuestImage(tmp_path / "image", python="3.11"), [Disk(tmp_path / "root.ext4")]
+    small = Machine(swap_bytes=0)
+    words = qemu_command_line(image, accelerator.TCG, small, disk, {}, [], tmp_path / "console", docker=False)
+    (append,) = options(words, "-append")
+    assert {"systemd.mask=docker.service", "systemd.swap=no"} <= set(append.split())
+    (tmp_path / "project").mkdir()
+    write_job(tmp_path, Job(["true"], docker=False), keep_docker=False)
+    assert (tmp_path / "no-docker").exists()
+
+
+def test_standard_input_is_in_no_file(tmp_path: Path) -> None:
+    """The command reads what QEMU hands over, and the job's disk does not hold it."""
+    write_job(tmp_path, Job(["cat"], stdin=b"a secret"), keep_docker=False)
+    script = (tmp_path / "command.sh").read_text()
+    assert "modprobe qemu_fw_cfg" in script
+    assert script.endswith(f"exec cat </sys/firmware/qemu_fw_cfg/by_name/{NAME}/raw\n")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"secret" in path.read_bytes()]
+
+
+def test_emu_itself_is_copied_from_wherever_it_is_installed(tmp_path: Path) -> None:
+    """Its packages, and what a checkout has beside them; nothing else that lies in the same folder."""
+    for name in ("emu", "cgroups", "images", "another_package"):
+        (tmp_path / "site" / name).mkdir(parents=True)
+        (tmp_path / "site" / name / "a.py").write_text("1\n")
+    copy_program(tmp_path / "site", tmp_path / "copy", python="0.0")
+    assert sorted(path.name for path in (tmp_path / "copy").iterdir()) == ["cgroups", "emu", "images"]
 
 
 class FakeGuest:

@@ -59,7 +59,9 @@ def test_missing_programs_are_named_with_their_packages() -> None:
     """All at once, so that one apt-get mends it."""
     with pytest.raises(EmuError) as refused:
         disks.require_programs(lambda program: None if program in ("mmdebstrap", "qemu-system-x86_64") else program)
-    assert refused.value.fix == "apt-get install mmdebstrap qemu-system-x86"
+    assert (
+        refused.value.fix == "sudo apt-get install -y --no-install-recommends --no-remove mmdebstrap qemu-system-x86"
+    )
 
 
 def test_the_key_changes_with_the_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,8 @@ def test_a_machine_that_has_everything() -> None:
         ({"docker": replace(ENGINE, rootless=True)}, "Docker engine", "missing"),
         (NO_UML, "UML", "missing"),
         ({"uml_problem": "no room for 3 GiB of guest memory"}, "UML", "missing"),
+        ({"vm_missing": {"qemu-system-x86_64": "qemu-system-x86"}}, "QEMU", "missing"),
+        ({"vm_problem": ("only root can unpack a distribution", "run it as root")}, "QEMU", "missing"),
         ({"kvm_problem": "/dev/kvm exists, but does not work"}, "KVM", "missing"),
         ({"fetched_kernel": None}, "UML kernel", "degraded"),
     ],
@@ -123,6 +125,7 @@ def test_what_is_not_needed_does_not_decide() -> None:
         (GOOD, None, "host"),
         (GOOD, "auto", "host"),
         (GOOD, "sandbox", "sandbox"),
+        (GOOD, "vm", "vm"),
         (HYBRID, None, "sandbox"),
         (NO_DOCKER, None, "sandbox"),
         (replace(GOOD, delegation_problem="x"), None, "sandbox"),
@@ -172,6 +175,20 @@ def test_a_sandbox_that_is_asked_for_and_cannot() -> None:
         choose_where(replace(GOOD, **NO_UML), "sandbox")
     assert "linux.uml" in caught.value.why
     assert "docker.io user-mode-linux" in caught.value.fix
+
+
+def test_a_virtual_machine_that_is_asked_for_and_cannot() -> None:
+    """The error names the package; what KVM lacks is no obstacle, only a matter of time."""
+    with pytest.raises(EmuError) as caught:
+        choose_where(replace(GOOD, vm_missing={"qemu-system-x86_64": "qemu-system-x86"}), "vm")
+    assert caught.value.what == "cannot run in the virtual machine"
+    assert "--no-remove qemu-system-x86" in caught.value.fix
+    assert choose_where(replace(GOOD, kvm_problem="there is no /dev/kvm"), "vm") == "vm"
+
+
+def test_nobody_gets_a_virtual_machine_unasked() -> None:
+    """It is a download and may be slow: where neither host nor sandbox can run, nothing runs."""
+    assert possible_place(replace(HYBRID, **NO_UML)) is None
 
 
 def test_a_machine_that_can_run_nothing() -> None:

@@ -14,6 +14,7 @@ from emu.report.page.header import expectations, headline
 from emu.report.page.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.page.render import figure_part, page
 from emu.report.page.sections import scenario_part
+from emu.report.words import place_words
 from emu.study.model.study import Study
 
 _HINT = (
@@ -47,9 +48,7 @@ _COLUMNS = (
 
 def _header(summary: dict[str, Any]) -> Markup:
     machine = summary["machine"] or {}
-    place = {"host": "on this host", "sandbox:uml": "in the sandbox (UML)"}.get(
-        summary["where"] or "", summary["where"]
-    )
+    place = place_words(summary["where"], machine.get("accelerator"))
     line = [summary["scenario"], summary["wall_time"], place, f"{len(summary['variants'])} variants"]
     line.append(f"Linux {machine['kernel']}" if machine.get("kernel") else None)
     where = element("p", " · ".join(str(part) for part in line if part), class_="where")

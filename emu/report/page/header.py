@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emu.report.page.html import Markup, element, folded, join, table, unbroken, value_of
-from emu.report.words import time_scale_words
+from emu.report.words import place_words, time_scale_words
 from emu.study.model.study import Study
 from emu.units import format_seconds
 
@@ -15,7 +15,7 @@ LONGEST_HEADING = 120
 
 def header(study: Study, summary: dict[str, Any]) -> Markup:
     """The verdict in a line, the story in sentences, and what was expected."""
-    place = {"host": "on this host", "sandbox:uml": "in the sandbox (UML)"}.get(study.where or "", study.where)
+    place = place_words(study.where, study.machine.accelerator)
     scenario = study.scenario or summary.get("scenario")
     place = f"{place}, as processes" if study.machine.runtime == "process" else place
     line = [scenario, study.wall_time, place, study.machine.kernel and f"Linux {study.machine.kernel}"]

@@ -27,7 +27,7 @@ def main() -> None:
 def build_command(sources: Path | None) -> None:
     """Make the guest's disks, unless they are there already."""
     guest = disks.build_image(_say, sources=sources)
-    disks.python_packages(guest, PROJECT, _say)
+    disks.python_packages(guest, disks.guest_requirements((PROJECT / "pyproject.toml").read_text()), _say)
     output.echo(guest.directory)
 
 

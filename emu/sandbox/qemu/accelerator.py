@@ -14,6 +14,8 @@ KVM = ("-accel", "kvm", "-cpu", "host")
 TCG = ("-accel", "tcg,thread=multi", "-cpu", "max")
 """QEMU's words for a guest whose every instruction is translated: about ten times slower, and it works anywhere."""
 
+MEMORY = "accelerator"
+"""The file in the guest's cache that keeps the answer."""
 _DEADLINE_S = 12.0
 
 
@@ -24,7 +26,7 @@ def accelerator(kernel: Path, memory: Path, *, deadline_s: float = _DEADLINE_S) 
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return TCG
-    boot = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {kernel}"
+    boot = f"{_boot_id()} {kernel}"
     try:
         known_boot, _, known = memory.read_text().rpartition(" ")
     except FileNotFoundError:
@@ -33,6 +35,19 @@ def accelerator(kernel: Path, memory: Path, *, deadline_s: float = _DEADLINE_S) 
         known = "kvm" if kvm_boots(kernel, deadline_s=deadline_s) else "tcg"
         memory.write_text(f"{boot} {known}")
     return KVM if known == "kvm" else TCG
+
+
+def remembered(memory: Path) -> str | None:
+    """`kvm` or `tcg`, as it was found out since this machine's boot; None if it was not."""
+    try:
+        boot, *_kernel, known = memory.read_text().split(" ")
+    except (OSError, ValueError):
+        return None
+    return known if boot == _boot_id() else None
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def kvm_boots(kernel: Path, *, deadline_s: float = _DEADLINE_S) -> bool:

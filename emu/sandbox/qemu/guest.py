@@ -6,9 +6,9 @@ network:
 
     vda  root       the distribution, shared by all guests (image.py)
     vdb  docker     /var/lib/docker, with our container images built on it
-    vdc  swap       empty, this guest's own
-    vdd  job        the project's files, run.sh, the command: this guest's own
-    vde  packages   what the project imports (image.py)
+    vdc  job        the project's files, run.sh, the command: this guest's own
+    vdd  packages   what the project imports (image.py)
+    vde  swap       empty, this guest's own
 
 A guest's writes go to files that vanish with it; only a results directory, mounted by 9p, lasts. A guest serves one
 job, so there is nothing to talk about with it: it is ended as soon as it has reported the exit status.
@@ -20,7 +20,7 @@ import os
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,12 @@ from emu.machine import command, paths
 from emu.runtime import images
 from emu.runtime.docker_images import DockerImages
 from emu.sandbox.qemu import image as disks
-from emu.sandbox.qemu.accelerator import accelerator
+from emu.sandbox.qemu import leftovers
+from emu.sandbox.qemu.accelerator import MEMORY, accelerator
 from emu.sandbox.qemu.image import GuestImage, Say
-from emu.sandbox.qemu.job import Job, Share, copy_project, write_job
-from emu.sandbox.qemu.listener import PORTS, GuestError, Listener, Outcome
+from emu.sandbox.qemu.job import STDIN_NAME, Job, Share, copy_program, copy_project, write_job
+from emu.sandbox.qemu.listener import CONTROL, PORTS, GuestError, Listener, Outcome
+from emu.sandbox.qemu.watch import Watch
 
 PROJECT = Path(emu.__file__).resolve().parents[1]
 """The tree that a guest gets a copy of."""
@@ -41,8 +43,11 @@ _APPEND = (
     "root=/dev/vda rw console=ttyS0 loglevel=5 systemd.show_status=yes panic=-1 log_buf_len=4M "
     "psi=1 apparmor=0 mitigations=off net.ifnames=0 tsc=reliable"
 )
+_WITHOUT_DOCKER = " ".join(
+    f"systemd.mask={unit}" for unit in ("docker.service", "docker.socket", "containerd.service")
+)
 _JOB_BYTES = 8 * 2**30
-_DOCKER_BYTES = 24 * 2**30
+DOCKER_BYTES = 24 * 2**30
 _DOCKER_DISKS = 2
 
 
@@ -84,7 +89,7 @@ def run(
     """
     machine = machine or Machine()
     guest = disks.build_image(say, sources=sources)
-    packages = disks.python_packages(guest, PROJECT, say)
+    packages = disks.python_packages(guest, disks.guest_requirements((PROJECT / "pyproject.toml").read_text()), say)
     all_shares = list(shares)
     if results is not None:
         results.mkdir(parents=True, exist_ok=True)
@@ -95,10 +100,11 @@ def run(
         all_shares.append(share)
     with scratch_directory() as scratch:
         if built is None:
-            disks.format_ext4(scratch / "docker.ext4", "emu-docker", _DOCKER_BYTES)
+            disks.format_ext4(scratch / "docker.ext4", "emu-docker", DOCKER_BYTES)
         docker = Disk(built or scratch / "docker.ext4")
         job = Job(argv, env or {}, all_shares, timeout_s)
-        return _boot_and_run(guest, packages, docker, machine, job, scratch)
+        copy_project(PROJECT, scratch / "job/project", python=guest.python)
+        return boot_and_run(guest, packages, docker, machine, job, scratch)
 
 
 def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -> tuple[Path, Share]:
@@ -118,15 +124,16 @@ def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -
         if older:  # most of the work is in it: only images whose sources have changed are built
             disks.copy_sparse(older[-1], place)
         else:
-            disks.format_ext4(place, "emu-docker", _DOCKER_BYTES)
+            disks.format_ext4(place, "emu-docker", DOCKER_BYTES)
         for path in older[:-_DOCKER_DISKS]:
             disks.remove(path)
         job = Job(["python3", "-m", "emu.sandbox.qemu.inside.build_images"], shares=[share])
         with scratch_directory() as scratch:
-            outcome = _boot_and_run(guest, packages, Disk(place, kept=True), machine, job, scratch)
+            copy_program(PROJECT, scratch / "job/project", python=guest.python)
+            outcome = boot_and_run(guest, packages, Disk(place, kept=True), machine, job, scratch)
         if outcome.status != 0:
             raise GuestError(
-                "cannot build the container images in the systemd guest",
+                "cannot build the container images in the virtual machine",
                 f"that ended with status {outcome.status}; what it said is above",
                 "see whether they can be built elsewhere: emu images",
             )
@@ -145,37 +152,63 @@ class _NoEngine(DockerImages):
         pass
 
 
-def _boot_and_run(
-    guest: GuestImage, packages: Path, docker: Disk, machine: Machine, job: Job, scratch: Path
+def boot_and_run(
+    guest: GuestImage,
+    packages: Path,
+    docker: Disk,
+    machine: Machine,
+    job: Job,
+    scratch: Path,
+    watching: Callable[[socket.socket], Watch] | None = None,
 ) -> Outcome:
-    copy_project(PROJECT, scratch / "job/project", python=guest.python)
+    """A fresh guest for one job; what the job is to find in /job/project is in `scratch` by now. `watching` makes,
+    from the socket to the guest, what passes signals on to the job; without it they end this process as usual.
+    """
     write_job(scratch / "job", job, keep_docker=docker.kept)
     disks.format_ext4(scratch / "job.ext4", "emu-job", _JOB_BYTES, scratch / "job")
-    disks.format_swap(scratch / "swap.img", machine.swap_bytes)
-    used = [Disk(guest.root), docker, Disk(scratch / "swap.img", kept=True), Disk(scratch / "job.ext4", kept=True)]
-    used.append(Disk(packages))
-    how = accelerator(guest.kernel, disks.cache_directory() / "accelerator")
+    used = [Disk(guest.root), docker, Disk(scratch / "job.ext4", kept=True), Disk(packages)]
+    if machine.swap_bytes:
+        disks.format_swap(scratch / "swap.img", machine.swap_bytes)
+        used.append(Disk(scratch / "swap.img", kept=True))
+    how = accelerator(guest.kernel, disks.cache_directory() / MEMORY)
     with ExitStack() as undo:
-        ports = {name: socket.socketpair() for name in PORTS}
+        ports = {name: socket.socketpair() for name in (*PORTS, CONTROL)}
         for ours, theirs in ports.values():
             undo.callback(ours.close)
             undo.callback(theirs.close)
         fds = {name: theirs.fileno() for name, (_ours, theirs) in ports.items()}
         console = scratch / "console.log"
-        words = qemu_command_line(guest, how, machine, used, fds, job.shares, console)
+        words = qemu_command_line(guest, how, machine, used, fds, job.shares, console, docker=job.docker)
+        passed = list(fds.values())
+        if job.stdin is not None:
+            passed.append(undo.enter_context(_in_memory(job.stdin)))
+            words += ["-fw_cfg", f"name={STDIN_NAME},file=/dev/fd/{passed[-1]}"]
         with (scratch / "qemu.log").open("wb") as log:
             qemu = command.spawn(
                 ["setpriv", "--pdeathsig", "KILL", *words],
                 stdout=log.fileno(),
                 stderr=log.fileno(),
                 env={**os.environ, "TMPDIR": str(scratch)},
-                pass_fds=list(fds.values()),
+                cwd=scratch,
+                pass_fds=passed,
             )
         undo.callback(_end, qemu)
         for _ours, theirs in ports.values():
             theirs.close()
-        heard = {name: ours for name, (ours, _theirs) in ports.items()}
-        return Listener(qemu, heard, machine.boot_deadline_s, job.timeout_s, scratch).serve()
+        heard = {name: ports[name][0] for name in PORTS}
+        watch = None if watching is None else watching(ports[CONTROL][0])
+        return Listener(qemu, heard, machine.boot_deadline_s, job.timeout_s, scratch, watch).serve()
+
+
+@contextmanager
+def _in_memory(data: bytes) -> Iterator[int]:
+    """A descriptor from which to read it, without a file."""
+    fd = os.memfd_create("emu")
+    try:
+        os.write(fd, data)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def qemu_command_line(
@@ -186,11 +219,18 @@ def qemu_command_line(
     ports: Mapping[str, int],
     shares: Sequence[Share],
     console: Path,
+    *,
+    docker: bool = True,
 ) -> list[str]:
-    """The words that start the guest. `ports` are connected sockets, by the name that the guest finds them under."""
+    """The words that start the guest. `ports` are connected sockets, by the name that the guest finds them under.
+    Without `docker` none is started in it.
+    """
+    append = " ".join(
+        [_APPEND, *([] if docker else [_WITHOUT_DOCKER]), *([] if machine.swap_bytes else ["systemd.swap=no"])]
+    )
     words = ["qemu-system-x86_64", *how, "-smp", str(machine.cpus), "-m", f"{machine.memory_bytes // 2**20}M"]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot"]
-    words += ["-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", _APPEND]
+    words += ["-kernel", str(guest.kernel), "-initrd", str(guest.initrd), "-append", append]
     words += ["-serial", f"file:{_escaped(console)}", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
     for disk in used:
         lasting = "off" if disk.kept else "on"
@@ -211,14 +251,12 @@ def scratch_directory() -> Iterator[Path]:
 
     The lock that its owner holds on each shows that it is alive.
     """
-    parent = disks.cache_directory() / "scratch"
+    parent = leftovers.scratch_home()
     parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo:
         with disks.locked(parent / "lock"):
-            for left in parent.glob("run-*"):
-                if disks.is_unlocked(left):
-                    disks.remove(left)
-            scratch = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+            leftovers.remove_unowned(parent)
+            scratch = Path(tempfile.mkdtemp(prefix=leftovers.PREFIX, dir=parent)).resolve()
             undo.callback(disks.remove, scratch)
             undo.enter_context(disks.locked(scratch))
         yield scratch

@@ -22,10 +22,12 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from emu.errors import EmuError
 from emu.machine import command, paths
+from emu.sandbox.uml.parts import install_line
 
 Say = Callable[[str], None]
 """Called with what is being done when it takes more than a moment."""
@@ -44,6 +46,7 @@ _PROGRAMS = {
     "setpriv": "util-linux",
 }
 _NOT_FOR_TESTS = ("mypy", "ruff", "types-")
+_DISTRIBUTION = "pod-emu"
 _UNUSED_S = 30 * 86400.0
 
 
@@ -94,20 +97,35 @@ def cache_directory() -> Path:
     return paths.cache_dir() / "systemd-guest"
 
 
+def missing_programs(find: Callable[[str], str | None] = shutil.which) -> dict[str, str]:
+    """The programs that a guest needs and that are not on PATH: program → package."""
+    return {program: package for program, package in _PROGRAMS.items() if find(program) is None}
+
+
 def require_programs(find: Callable[[str], str | None] = shutil.which) -> None:
     """EmuError naming every program that is missing, and the packages that bring them."""
     if platform.machine() != "x86_64":
         raise EmuError(
-            "cannot make a systemd guest on this machine",
+            "cannot make a virtual machine here",
             f"it is {platform.machine()}, and the guest is built for x86_64 only",
             "run it on an x86_64 machine, or use the host itself: emu run --on host",
         )
-    missing = [program for program in _PROGRAMS if find(program) is None]
+    missing = missing_programs(find)
     if missing:
         raise EmuError(
-            "cannot make or boot a systemd guest",
+            "cannot make or boot a virtual machine",
             f"not on PATH: {', '.join(missing)}",
-            f"apt-get install {' '.join(sorted({_PROGRAMS[program] for program in missing}))}",
+            install_line(sorted(set(missing.values()))),
+        )
+
+
+def require_rights(distribution: Distribution) -> None:
+    """EmuError where the root disk is not there yet and this user cannot make it."""
+    if os.geteuid() != 0 and not (cache_directory() / "root" / recipe_key(distribution)).exists():
+        raise EmuError(
+            "cannot make the virtual machine's root disk",
+            "only root can unpack a distribution with its owners and modes",
+            "run it as root (sudo)",
         )
 
 
@@ -124,7 +142,7 @@ def this_distribution(root: Path = Path("/"), sources: Path | None = None) -> Di
     name, suite = facts.get("ID", ""), facts.get("VERSION_CODENAME", "")
     if name not in _KERNELS or not suite:
         raise EmuError(
-            "cannot make the systemd guest's root disk",
+            "cannot make the virtual machine's root disk",
             f"{release} says ID={name or '?'} VERSION_CODENAME={suite or '?'}; it is built from Debian or Ubuntu",
             "build it on a Debian or Ubuntu host, or in a container of one",
         )
@@ -136,7 +154,7 @@ def this_distribution(root: Path = Path("/"), sources: Path | None = None) -> Di
         ):
             return Distribution(name, suite, candidate)
     raise EmuError(
-        "cannot make the systemd guest's root disk",
+        "cannot make the virtual machine's root disk",
         f"no package sources of {name} in {' or '.join(map(str, candidates))}",
         "name a sources.list or .sources file: python -m emu.sandbox.qemu build --sources FILE",
     )
@@ -146,17 +164,15 @@ def build_image(say: Say, *, sources: Path | None = None) -> GuestImage:
     """The root disk for this host's suite, made now if the cache does not have it: a minute and a gigabyte."""
     require_programs()
     distribution = this_distribution(sources=sources)
+    require_rights(distribution)
     key = recipe_key(distribution)
     directory = cache_directory() / "root" / key
 
     def make(place: Path) -> None:
-        if os.geteuid() != 0:
-            raise EmuError(
-                "cannot make the systemd guest's root disk",
-                "only root can unpack a distribution with its owners and modes",
-                "run all of it as root: sudo make test-systemd",
-            )
-        say(f"making the guest's root disk: {distribution.name} {distribution.suite}, once, about a minute")
+        say(
+            f"making the guest's root disk from the packages of {distribution.name} {distribution.suite}, "
+            "once: a download of some 200 MB, a minute or more"
+        )
         _make_image(place, distribution)
 
     made_once(directory, make)
@@ -179,16 +195,15 @@ def recipe_key(distribution: Distribution) -> str:
     return digest(recipe)
 
 
-def python_packages(image: GuestImage, project: Path, say: Say) -> Path:
-    """A disk with what `project` and its tests import, for the guest's Python; the linters stay out.
+def python_packages(image: GuestImage, wanted: Sequence[str], say: Say) -> Path:
+    """A disk with these packages for the guest's Python.
 
     Where the guest's Python has this one's minor version the byte code comes ready made.
     """
-    wanted = guest_requirements((project / "pyproject.toml").read_text())
     disk = cache_directory() / "packages" / f"{image.python}-{digest([platform.machine(), *wanted])}.ext4"
 
     def make(place: Path) -> None:
-        say(f"making the disk of Python packages for the guest's Python {image.python}, once")
+        say(f"making the disk of Python packages for the guest's Python {image.python}, once: another download")
         with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
             _install(wanted, image.python, Path(scratch))
             format_ext4(place, "emu-packages", 2 * 2**30, Path(scratch) / "packages")
@@ -202,6 +217,15 @@ def guest_requirements(pyproject: str) -> list[str]:
     project = tomllib.loads(pyproject)["project"]
     dev: Sequence[str] = project.get("optional-dependencies", {}).get("dev", [])
     return sorted({*project.get("dependencies", []), *(name for name in dev if not name.startswith(_NOT_FOR_TESTS))})
+
+
+def program_requirements(project: Path) -> list[str]:
+    """What emu imports, as it is installed or, in a checkout that is not, as it says itself."""
+    try:
+        wanted = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        wanted = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"]
+    return sorted(one for one in wanted if "extra ==" not in one)
 
 
 def format_ext4(disk: Path, label: str, size_bytes: int, content: Path | None = None) -> None:
@@ -312,7 +336,7 @@ def _make_image(place: Path, distribution: Distribution) -> None:
     argv += [distribution.suite, str(tree), str(distribution.sources)]
     command.run(
         argv,
-        what="cannot make the systemd guest's root disk",
+        what="cannot make the virtual machine's root disk",
         fix=f"see that the package sources in {distribution.sources} can be reached, then try again",
         timeout_s=_BUILD_DEADLINE_S,
         env=_plain_environment(os.environ),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from emu.errors import EmuError
+from emu.sandbox.qemu.watch import Watch
 
 EXIT_SANDBOX = 125
 """What a run ends with when the guest itself failed, as against the command in it (as `docker run` does)."""
@@ -22,10 +23,16 @@ _CONSOLE_LINES = 30
 _QUIET_S = 0.2
 
 
+CONTROL = "emu.control"
+"""The port by which signals reach the job."""
+
+
 class GuestError(EmuError):
     """The guest itself failed: it did not come up, it panicked, or its command overran its time."""
 
     exit_status = EXIT_SANDBOX
+    cause = ""
+    """`why` without the end of the guest's console."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,9 @@ class Listener:
         boot_deadline_s: float,
         timeout_s: float | None,
         scratch: Path,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch
         self._qemu = qemu
         self._ports = ports
         self._boot_deadline_s = boot_deadline_s
@@ -63,14 +72,18 @@ class Listener:
         with selectors.DefaultSelector() as selector:
             for name, port in self._ports.items():
                 selector.register(port, selectors.EVENT_READ, name)
+            if self._watch is not None:
+                selector.register(self._watch.signals, selectors.EVENT_READ, CONTROL)
             while self._status is None:
                 heard = selector.select(min(1.0, max(0.0, self._deadline() - time.monotonic())))
                 for key, _events in heard:
                     self._hear(selector, key)
+                if self._watch is not None and self._watch.given_up():
+                    return Outcome(self._watch.status, ready_s=self._ready_s or 0.0, job_s=0.0)
                 if self._status is None and not heard:
                     self._check()
             job_s = time.monotonic() - self._began - (self._ready_s or 0.0)
-            while heard := [(key, events) for key, events in selector.select(_QUIET_S) if key.data != "emu.status"]:
+            while heard := [(key, events) for key, events in selector.select(_QUIET_S) if key.data in PORTS[:2]]:
                 for key, _events in heard:  # ports are separate queues: the status may overtake the last output
                     self._hear(selector, key)
         return Outcome(self._status, ready_s=self._ready_s or 0.0, job_s=job_s)
@@ -81,6 +94,12 @@ class Listener:
         return float("inf") if self._timeout_s is None else self._began + self._ready_s + self._timeout_s
 
     def _hear(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+        if key.data == CONTROL:
+            assert self._watch is not None
+            self._watch.heed(running=self._ready_s is not None)
+            return
+        if self._watch is not None:
+            self._watch.spoke()
         try:
             data = os.read(key.fd, 65536)
         except ConnectionResetError:
@@ -101,6 +120,8 @@ class Listener:
         word, _, value = rest.partition(" ")
         if word == "ready":
             self._ready_s = time.monotonic() - self._began
+            if self._watch is not None:
+                self._watch.on_ready(value, self._ready_s)
         elif word == "exit":
             self._status = int(value)
         else:
@@ -112,10 +133,16 @@ class Listener:
             self._fail(
                 f"QEMU ended by itself (status {self._qemu.returncode})", "look at the end of its console, above"
             )
+        if self._ready_s is not None and self._watch is not None and self._watch.stalled():
+            self._fail(
+                "its run makes no progress, though it runs",
+                "run it again; report it if it recurs, with the run directory",
+            )
         if time.monotonic() < self._deadline():
             return
         if self._ready_s is None:
-            self._fail(f"it had not booted after {self._boot_deadline_s:.0f} s", "allow more: --boot-deadline")
+            fix = "allow more: --boot-deadline" if self._watch is None else "try again when the machine is less busy"
+            self._fail(f"it had not booted after {self._boot_deadline_s:.0f} s", fix)
         self._fail(f"its command had not ended after {self._timeout_s:.0f} s", "allow more: --timeout")
 
     def _fail(self, why: str, fix: str) -> NoReturn:
@@ -127,7 +154,9 @@ class Listener:
         if panics:
             why = f"its kernel panicked: {panics[0]}"
         tail = [f"    {line}" for line in said[-_CONSOLE_LINES:]]
-        raise GuestError("the systemd guest failed", "\n".join([f"{why}; its console ended:", *tail]), fix)
+        failure = GuestError("the virtual machine failed", "\n".join([f"{why}; its console ended:", *tail]), fix)
+        failure.cause = why
+        raise failure
 
 
 def _write_all(fd: int, data: bytes) -> None:

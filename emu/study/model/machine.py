@@ -12,6 +12,8 @@ class Machine:
     """Where it ran. `devices` maps `98:0` to its name and role (`docker`, `process`, `swap` or `other`)."""
 
     kernel: str | None = None
+    accelerator: str | None = None
+    """What runs a virtual machine: `kvm`, or `tcg` for one that is emulated; None elsewhere."""
     cgroup_driver: str | None = None
     docker: str | None = None
     """Docker's version; None where no engine ran the pod."""

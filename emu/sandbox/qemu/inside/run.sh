@@ -2,6 +2,7 @@
 # Runs the guest's one job, as root, after Docker is ready. emu/sandbox/qemu put this file and the others read
 # here on the job disk, and listens to three serial ports: the job's standard output, its standard error, and
 # emu.status, where each line is "<seconds since boot> <word> [<value>]": `ready`, then `exit STATUS` or `failed WHAT`.
+# What it writes to the fourth, emu.control, are names of signals for the job, a line each.
 set -u
 ports=/dev/virtio-ports
 
@@ -24,19 +25,22 @@ fail() {
     exit 1
 }
 
-systemctl --quiet is-active docker.service || {
+[ -e /job/no-docker ] || systemctl --quiet is-active docker.service || {
     journalctl --no-pager --lines=40 --unit=docker.service >&2
     fail "docker.service"
 }
 
-while read -r tag directory mode; do
+while read -r tag mode directory; do
     mkdir -p "$directory" &&
         mount -t 9p -o "trans=virtio,version=9p2000.L,msize=262144,$mode" "$tag" "$directory" ||
         fail "mount $directory"
 done </job/mounts
 
-say ready
-sh /job/command.sh 3>&-
+say "ready $(uname -r)"
+sh /job/command.sh 3>&- &
+job=$!
+while read -r signal; do kill -s "$signal" "$job"; done <"$ports/emu.control" 3>&- &
+wait "$job"
 status=$?
 
 cd /
@@ -44,7 +48,7 @@ if [ -e /job/keep-docker ]; then # the disk of /var/lib/docker is wanted whole: 
     systemctl stop docker.socket docker.service containerd.service && umount /var/lib/docker ||
         fail "umount /var/lib/docker"
 fi
-while read -r tag directory mode; do
+tac /job/mounts | while read -r tag mode directory; do # one may lie in another
     umount "$directory" || sync
-done </job/mounts
+done
 say "exit $status" # whoever listens ends this machine now
