@@ -38,7 +38,8 @@ HOME = Path("/run/emu/freezer")
 """A folder for each run with a daemon, named by the run's id; sockets need a file system of the machine itself."""
 _SOCKET, _PODS = "socket", "pods.json"
 _LOOK_S = 0.02
-_NOT_PAUSED = (QUEUE_PROXY, SANDBOX)
+NOT_PAUSED = (QUEUE_PROXY, SANDBOX)
+"""Containers that it leaves alone."""
 
 
 class RunFreezer:
@@ -106,7 +107,7 @@ class RunFreezer:
 
     def announce(self, instance: Instance) -> None:
         """A container's next instance was made; the daemon forgets the one before."""
-        if instance.container not in _NOT_PAUSED:
+        if instance.container not in NOT_PAUSED:
             target = Target(instance.container, instance.attempt, instance.id, instance.cgroup)
             self._targets[instance.pod, instance.container] = target
             self._write()

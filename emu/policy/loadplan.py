@@ -65,6 +65,10 @@ class Until:
     """So many pods are ready."""
     resizes: int | None = None
     """So many resizes were carried out or refused."""
+    frozen: bool | None = None
+    """Whether the freezer has frozen the pod."""
+    reclaimed: bool | None = None
+    """Whether it has also reclaimed its memory."""
     revision: str | None = None
     """The revision whose pods they are; None: any of the service's."""
 

@@ -24,6 +24,10 @@ class PodFacts:
     ready_pods: int = 0
     resizes: int = 0
     """How many resizes were carried out or refused."""
+    frozen: bool = False
+    """The containers that a freezer freezes stand still, all of them."""
+    reclaimed: bool = False
+    """And the freezer has reclaimed their memory, in all of its steps."""
 
 
 def counts_requests(until: Until) -> bool:
@@ -47,6 +51,10 @@ def pod_met(until: Until, facts: PodFacts) -> bool:
     if until.ready_pods is not None and facts.ready_pods == until.ready_pods:
         return True
     if until.resizes is not None and facts.resizes >= until.resizes:
+        return True
+    if until.frozen is not None and facts.frozen is until.frozen:
+        return True
+    if until.reclaimed is not None and facts.reclaimed is until.reclaimed:
         return True
     return any(
         wanted is not None and _count_of(counts, until.container) >= wanted
@@ -79,7 +87,12 @@ def in_words(until: Until) -> str:
         if wanted is not None
     ]
     states = (("READY", until.ready), ("STATUS", until.status))
-    return " or ".join([*named, *(f"{column} {value}" for column, value in states if value is not None)])
+    words = [
+        f"a pod that is {'' if wanted else 'not '}{what}"
+        for wanted, what in ((until.frozen, "frozen"), (until.reclaimed, "frozen and reclaimed"))
+        if wanted is not None
+    ]
+    return " or ".join([*named, *words, *(f"{column} {value}" for column, value in states if value is not None)])
 
 
 def _count(number: int, what: str) -> str:

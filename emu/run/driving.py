@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from emu.helpers.freezer_seen import FreezerSeen
 from emu.helpers.load import RunLoad, Target
 from emu.kubelet.node import Node
 from emu.kubelet.pod import Instance, Pod
@@ -93,7 +94,7 @@ class Driving:
     def drive(self, planned: Mapping[str, PlannedPod], engine: Runtime, stack: ExitStack) -> None:
         """Start the pods, all side by side, keep them running, and send them their load."""
         self._several = len(planned) > 1
-        self._witnesses = {one: PodWitness() for one in planned.values()}
+        self._witnesses = {one: self._witness(one.spec) for one in planned.values()}
         workloads: dict[str, Workload] = {}
         scaled: dict[str, Revision] = {}
         for name, one in planned.items():
@@ -124,6 +125,11 @@ class Driving:
             for workload in workloads.values():
                 workload.hurry()
             raise
+
+    def _witness(self, spec: PodSpec) -> PodWitness:
+        if spec.freezer is None:
+            return PodWitness()
+        return PodWitness(FreezerSeen(self._run.events, len(spec.freezer.reclaim)).reclaimed)
 
     def _admit(self, planned: PlannedPod) -> PodWorker:
         """A pod that has no node yet."""

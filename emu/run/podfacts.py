@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
 from cgroups.memory import MemoryEvents
+from emu.helpers.freezer import NOT_PAUSED
 from emu.kubelet.pod import Instance
 from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import ContainerState
@@ -22,7 +23,9 @@ _NO_POD = "0/0"
 class PodWitness:
     """Counts exits as they are seen, and looks at memory.events for kills that a container survived."""
 
-    def __init__(self) -> None:
+    def __init__(self, reclaimed: Callable[[], bool] = lambda: False) -> None:
+        """`reclaimed`: whether the freezer has reclaimed memory in all of its steps since the pod is frozen."""
+        self._reclaimed = reclaimed
         self._exits: Counter[str] = Counter()
         self._kills: dict[Owner, int] = {}
 
@@ -46,9 +49,11 @@ class PodWitness:
             kills[owner.container] += number
         view = workload.view
         restarts = {name: state.restarts for name, state in workload.states.items()}
+        frozen = is_frozen(workload)
         return PodFacts(
-            kills, restarts, dict(self._exits), view.ready, view.status, workload.ready_pods, _resizes(workload)
-        )
+            kills, restarts, dict(self._exits), view.ready, view.status, workload.ready_pods, _resizes(workload),
+            frozen, frozen and self._reclaimed(),
+        )  # fmt: skip
 
     def _counted(self, instance: Instance, *, oom_group: bool) -> int:
         try:
@@ -68,11 +73,22 @@ def together(each: Sequence[PodFacts]) -> PodFacts:
         exits.update(one.exits)
     shown = next((one for one in reversed(each) if one.ready != _NO_POD), each[-1])
     ready, resizes = (sum(getattr(one, name) for one in each) for name in ("ready_pods", "resizes"))
-    return PodFacts(kills, restarts, exits, shown.ready, shown.status, ready, resizes)
+    frozen, reclaimed = (any(getattr(one, name) for one in each) for name in ("frozen", "reclaimed"))
+    return PodFacts(kills, restarts, exits, shown.ready, shown.status, ready, resizes, frozen, reclaimed)
 
 
 def _resizes(workload: Workload) -> int:
     return workload.resizes if isinstance(workload, PodWorker) else 0
+
+
+def is_frozen(workload: Workload) -> bool:
+    """Whether all containers that a freezer freezes are, by the kernel's word."""
+    found = [workload.instance(one.name) for one in workload.template.containers if one.name not in NOT_PAUSED]
+    there = [instance for instance in found if instance is not None]
+    try:
+        return bool(there) and all(Cgroup(one.cgroup).events().frozen for one in there)
+    except CgroupError:  # one is gone
+        return False
 
 
 def _owner(instance: Instance) -> Owner:

@@ -37,7 +37,10 @@ _NEEDS = {
 _TAKES: dict[str, tuple[str, ...]] = {kind: (need,) for kind, need in _NEEDS.items()}
 _TAKES |= {"ramp": ("rate", "rate_to"), "burst": ("size", "rate"), "pause": ()}
 _SHAPE = ("rate", "rate_to", "rates", "size", "clients")
-_EVENTS = ("in_flight", "answered", "oom_kills", "restarts", "exits", "ready", "status", "ready_pods", "resizes")
+_EVENTS = (
+    "in_flight", "answered", "oom_kills", "restarts", "exits", "ready", "status", "ready_pods", "resizes",
+    "frozen", "reclaimed",
+)  # fmt: skip
 _OF_CONTAINERS = ("oom_kills", "restarts", "exits")
 
 
@@ -66,6 +69,12 @@ class UntilModel(Model):
     """This many pods are ready, no more and no fewer; pods that are to end do not count."""
     resizes: Annotated[Whole, Field(ge=1)] | None = None
     """This many resizes of the pod were carried out or refused."""
+    frozen: bool | None = None
+    """true: the freezer has frozen the pod, by the kernel's word: `frozen 1` in cgroup.events of every container that
+    is to be frozen. false: it has not, or not any more.
+    """
+    reclaimed: bool | None = None
+    """true: it has also reclaimed the pod's memory since, in every step of `pod.freezer.reclaim`."""
     revision: Name | None = None
     """Look at the pods of this revision alone. Default: at all of the service. For what is no count of requests."""
 

@@ -15,7 +15,7 @@ from pydantic import (
 
 from emu.policy.effective import CPU, MEMORY
 from emu.policy.kubelet.version import SIDECARS, shown
-from emu.spec import files, fitting, resizing
+from emu.spec import files, fitting, freezing, resizing
 from emu.spec import services as of_services
 from emu.spec import starts as of_starts
 from emu.spec.container import ContainerSpec
@@ -303,6 +303,11 @@ class ScenarioSpec(Model):
                     fix="name one of them",
                     at=("load", "phases", index, "until", "container"),
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _phases_wait_for_a_freezer(self) -> Self:
+        freezing.check(self.load.phases, None if self.pods or self.services else self.pod.freezer)
         return self
 
     @model_validator(mode="after")

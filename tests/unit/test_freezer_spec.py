@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emu.errors import EmuError
 from emu.helpers import freezer
+from emu.helpers.freezer_seen import FreezerSeen
 from emu.messages import FREEZER_METHODS, FREEZER_MODES
+from emu.record.events import ContainerPaused, ContainerResumed, EventLog, FreezerFailed, MemoryReclaimed
 from emu.scenario.reading import read_scenario, resolve
 from emu.spec import FreezerSpec
 
@@ -119,3 +122,58 @@ def test_the_folders_of_runs_are_found(tmp_path: Path, monkeypatch: pytest.Monke
     for name in ("a", "b"):
         (tmp_path / "freezer" / name).mkdir(parents=True)
     assert [path.name for path in freezer.folders()] == ["a", "b"]
+
+
+PHASE = "load:\n  phases:\n    - {{ name: idle, type: pause, duration: 5m, until: {{ {until} }} }}\n"
+
+
+def test_a_phase_waits_for_the_freezer() -> None:
+    """For what it does; for memory only where it reclaims some."""
+    spec = read_scenario(
+        f"{HEAD}    reclaim: [{{ after: 1s }}]\n{PHASE.format(until='reclaimed: true')}", "cold.yaml"
+    )
+    (phase,) = spec.load.phases
+    assert phase.until is not None
+    assert (phase.until.reclaimed, phase.until.frozen) == (True, None)
+    with pytest.raises(EmuError, match="waits for memory to be reclaimed, and none ever is"):
+        read_scenario(f"{HEAD}    grace: 1s\n{PHASE.format(until='reclaimed: true')}", "cold.yaml")
+    with pytest.raises(EmuError, match="no freezer is there to wait for"):
+        read_scenario(f"name: warm\nquestion: Is it?\n{PHASE.format(until='frozen: true')}", "warm.yaml")
+
+
+def test_what_the_daemon_has_done_is_read_on(tmp_path: Path) -> None:
+    """Memory is reclaimed when each step was carried out, or failed, since each container was frozen; a line counts
+    when it is whole.
+    """
+    events = tmp_path / "events.jsonl"
+    log = EventLog(events)
+    app, cache = ({"pod": "p", "container": name, "attempt": 0, "id": name} for name in ("app", "cache"))
+    took = {"method": "cgroup", "took_s": 0.1, "engine_s": None, "kernel_s": 0.1}
+
+    def reclaimed(one: dict[str, Any]) -> None:
+        log.append(MemoryReclaimed(t=1.0, **one, wanted_bytes=1, before={}, after={}, took_s=0.1))
+
+    seen = FreezerSeen(events, steps=2)
+    log.append(ContainerPaused(t=0.5, **app, **took))
+    assert not seen.reclaimed()
+    reclaimed(app)
+    assert not seen.reclaimed()
+    log.append(FreezerFailed(t=2.0, pod="p", action="reclaim", container="app", why="EBUSY"))
+    assert seen.reclaimed()
+    log.append(ContainerPaused(t=2.5, **cache, **took))
+    assert not seen.reclaimed()
+    reclaimed(cache)
+    reclaimed(cache)
+    assert seen.reclaimed()
+    log.append(ContainerResumed(t=3.0, **app, **took))
+    log.append(ContainerResumed(t=3.0, **cache, **took))
+    assert not seen.reclaimed()
+    log.append(ContainerPaused(t=4.0, **app, **took))
+    reclaimed(app)
+    line = events.read_bytes().splitlines(keepends=True)[-1]
+    with events.open("ab") as file:
+        file.write(line[:20])
+        file.flush()
+        assert not seen.reclaimed()
+        file.write(line[20:])
+    assert seen.reclaimed()

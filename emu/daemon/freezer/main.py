@@ -278,10 +278,11 @@ class Freezer:
         await self._see(pod, going, Prefetcher.paused)
         for step in self._steps:
             await asyncio.sleep(max(0.0, began + step.after_s - now()))
+            if going.stopped.is_set():
+                return
+            came: list[tuple[float, Target, Reclaimed]] = []
             for target in pod.containers:
-                if going.stopped.is_set():
-                    return
-                if not frozen_or_unknown(target):
+                if going.stopped.is_set() or not frozen_or_unknown(target):
                     continue
                 try:
                     stop = going.stopped.is_set
@@ -293,8 +294,12 @@ class Freezer:
                     )
                     self._report("reclaim-failed", why, 4, pod, {"container": target.name})
                 else:
-                    self._reclaimed(pod, target, got)
-            await self._see(pod, going, Prefetcher.reclaimed)
+                    came.append((now(), target, got))
+            try:
+                await self._see(pod, going, Prefetcher.reclaimed)
+            finally:  # recorded last: who waits for it finds all of it done
+                for t, target, got in came:
+                    self._reclaimed(pod, target, got, t)
 
     async def _see(
         self, pod: FreezerPod, going: _Reclaiming, look: Callable[[Prefetcher, Target], int | None]
@@ -307,12 +312,12 @@ class Freezer:
                     what = {"container": target.name, "bytes": size}
                     self._report("swapped" if look is Prefetcher.reclaimed else "touched", "", 7, pod, what)
 
-    def _reclaimed(self, pod: FreezerPod, target: Target, got: Reclaimed) -> None:
+    def _reclaimed(self, pod: FreezerPod, target: Target, got: Reclaimed, t: float) -> None:
         came = got.before.current - got.after.current
         self._metrics.reclaimed(came)
         self._record(
             MemoryReclaimed(
-                t=now(),
+                t=t,
                 **_who(pod, target),
                 wanted_bytes=got.wanted_bytes,
                 before=asdict(got.before),

@@ -42,6 +42,10 @@ def test_requests_are_counted_by_the_load(until: Until, in_flight: int, answered
         (Until(ready_pods=2), False),
         (Until(oom_kills=9, status="CrashLoopBackOff"), True),
         (Until(oom_kills=9, exits=9, ready="2/2"), False),
+        (Until(frozen=True), True),
+        (Until(frozen=False), False),
+        (Until(reclaimed=True), False),
+        (Until(reclaimed=False), True),
     ],
 )
 def test_what_happened_to_the_pod(until: Until, met: bool) -> None:
@@ -53,6 +57,7 @@ def test_what_happened_to_the_pod(until: Until, met: bool) -> None:
         ready="1/2",
         status="CrashLoopBackOff",
         ready_pods=3,
+        frozen=True,
     )
     assert pod_met(until, facts) is met
 
@@ -67,6 +72,9 @@ def test_what_happened_to_the_pod(until: Until, met: bool) -> None:
         (Until(ready_pods=3), "3 ready pods"),
         (Until(ready="2/2"), "READY 2/2"),
         (Until(status="CrashLoopBackOff"), "STATUS CrashLoopBackOff"),
+        (Until(frozen=True, status="Running"), "a pod that is frozen or STATUS Running"),
+        (Until(frozen=False), "a pod that is not frozen"),
+        (Until(reclaimed=True), "a pod that is frozen and reclaimed"),
     ],
 )
 def test_it_is_said_in_words(until: Until, words: str) -> None:
