@@ -47,6 +47,8 @@ TOPICS = (
     PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
 )  # fmt: skip
 """The order of the page."""
+MOST_BEFORE_SERVICES = 3
+"""With more pods the panels of services come before theirs."""
 FIRST = (STARTS,)
 """These come first of all: on the terminal before what was expected, on the page above the picture."""
 
@@ -71,8 +73,14 @@ def more_log_of(study: Study) -> Iterator[Entry]:
 def draw(canvas: Canvas, record: Study, study: Study, summary: Figures) -> None:
     """Every topic's panels."""
     drawing = Drawing(canvas, record, study, summary, TOPICS)
-    for topic in in_picture():
+    for topic in picture_of(study):
         topic.panels(drawing)
+
+
+def picture_of(study: Study) -> list[Topic]:
+    """As `in_picture`; but many pods' memory would push the services' panels out of sight, so these come first."""
+    many = sum(len(service.pods) for service in study.services) > MOST_BEFORE_SERVICES
+    return sorted(in_picture(), key=lambda topic: many and topic is not SERVICES)
 
 
 def in_picture() -> list[Topic]:

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from emu.policy.expectations import ROOTS
+from emu.record.rundir import RunDir
 from emu.report.entry import Entry
 from emu.report.journal import entries
 from emu.report.page.figures import run_figure
@@ -26,10 +27,12 @@ from emu.report.topics.freezes import FREEZES
 from emu.report.topics.inits import INITS, waits
 from emu.report.topics.registry import FIRST, TOPICS, in_journal, in_picture, in_words, on_page, on_terminal
 from emu.report.topics.scaling import SCALE_TO_ZERO
+from emu.report.topics.services import SERVICES
 from emu.report.topics.sidecars import SIDECARS
 from emu.report.topics.stalls import STALLS
 from emu.report.topics.starts import STARTS
 from emu.report.topics.topic import Column, Listing, Note, Size, Topic, View
+from emu.study.model.services import PodLife, Service
 from emu.study.model.study import Study
 from emu.study.pods import named
 from emu.study.study import read_study
@@ -207,3 +210,13 @@ def test_the_page_cache_that_init_containers_left_is_each_pods(tmp_path: Path) -
     said = INITS.sentences(study, summary)[-1]
     assert said.startswith(f"{128 - held} MiB of page cache in each pod outlived the init containers")
     assert waits(study) == ["each pod waited 1.5 s for download"]
+
+
+@pytest.mark.parametrize(("pods", "first"), [(3, False), (4, True)])
+def test_with_many_pods_the_services_panels_come_first(tmp_path: Path, pods: int, first: bool) -> None:
+    """Three panels of memory for each pod would push them out of sight."""
+    lives = tuple(PodLife(f"app-00001-deployment-abc-{number}", 0.0) for number in range(pods))
+    study = Study(RunDir(tmp_path), services=[Service("app", "app-00001", (), lives)])
+    order = registry.picture_of(study)
+    assert (order[0] is SERVICES) == first
+    assert [topic for topic in order if topic is not SERVICES] == [one for one in in_picture() if one is not SERVICES]
