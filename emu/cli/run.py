@@ -80,6 +80,11 @@ def run(
     one lost during the run (the engine goes away), 130 if interrupted. The record up to that point is kept and
     reported.
 
+    The virtual machine has what the sandbox lacks: PSI, several CPUs and io.weight. It is fast where KVM works, and
+    emulated and about ten times slower elsewhere (emu doctor says which). Its first run, which root has to make,
+    downloads 200 MB of packages from this machine's package sources and the Python packages that emu imports, and
+    makes its disks of them in emu's cache.
+
     \b
     Examples:
       emu run                                   the default scenario

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from emu.errors import EmuError
 from emu.machine import command, paths
-from emu.sandbox.uml.parts import install_line
+from emu.sandbox.uml.parts import install_line, which
 
 Say = Callable[[str], None]
 """Called with what is being done when it takes more than a moment."""
@@ -97,12 +97,12 @@ def cache_directory() -> Path:
     return paths.cache_dir() / "systemd-guest"
 
 
-def missing_programs(find: Callable[[str], str | None] = shutil.which) -> dict[str, str]:
-    """The programs that a guest needs and that are not on PATH: program → package."""
+def missing_programs(find: Callable[[str], object | None] = which) -> dict[str, str]:
+    """The programs that a guest needs and that are not installed: program → package."""
     return {program: package for program, package in _PROGRAMS.items() if find(program) is None}
 
 
-def require_programs(find: Callable[[str], str | None] = shutil.which) -> None:
+def require_programs(find: Callable[[str], object | None] = which) -> None:
     """EmuError naming every program that is missing, and the packages that bring them."""
     if platform.machine() != "x86_64":
         raise EmuError(
@@ -114,7 +114,7 @@ def require_programs(find: Callable[[str], str | None] = shutil.which) -> None:
     if missing:
         raise EmuError(
             "cannot make or boot a virtual machine",
-            f"not on PATH: {', '.join(missing)}",
+            f"not installed: {', '.join(missing)}",
             install_line(sorted(set(missing.values()))),
         )
 
@@ -230,7 +230,7 @@ def program_requirements(project: Path) -> list[str]:
 
 def format_ext4(disk: Path, label: str, size_bytes: int, content: Path | None = None) -> None:
     """A sparse ext4 of that size holding the files of `content`, made without mounting anything."""
-    argv = ["mkfs.ext4", "-q", "-F", "-L", label, "-E", "lazy_itable_init=1,root_owner=0:0"]
+    argv = [str(which("mkfs.ext4")), "-q", "-F", "-L", label, "-E", "lazy_itable_init=1,root_owner=0:0"]
     if content:
         argv += ["-d", str(content)]
     argv += [str(disk), f"{size_bytes // 1024}k"]
@@ -247,7 +247,7 @@ def format_swap(disk: Path, size_bytes: int) -> None:
         file.truncate(size_bytes)
     disk.chmod(0o600)
     command.run(
-        ["mkswap", "-q", "-L", "emu-swap", str(disk)],
+        [str(which("mkswap")), "-q", "-L", "emu-swap", str(disk)],
         what="cannot make the guest's swap",
         fix=f"see that {disk.parent} has free space",
     )
