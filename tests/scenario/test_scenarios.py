@@ -82,8 +82,9 @@ def test_the_record_is_whole(emu_run: EmuRun, name: str) -> None:
     """The run directory has every file, and the page names what summary.json names."""
     done = play(emu_run, name)
     for run, summary in done.plays:
-        for path in (run.scenario, run.events, run.samples, run.requests, run.kmsg):
+        for path in (run.scenario, run.events, run.samples, run.requests):
             assert path.stat().st_size > 0, path
+        assert run.kmsg.stat().st_size > 0 or not summary["oom_kills"]  # a newer kernel says nothing of a new network
         assert any(path.stat().st_size for path in run.logs.rglob("*.log"))
         assert summary["recorder"]["samples"] > 10
     for run, summary in [(done.run, done.summary), *done.plays]:
