@@ -22,7 +22,7 @@ from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import command
 from emu.sandbox.qemu import accelerator, image, kvm_probe
-from emu.sandbox.uml import guest, kernels, parts, shape
+from emu.sandbox.uml import fetching, guest, kernels, parts, shape
 
 _PROBE_S = 4.0
 EngineCause = Literal["no socket", "refused", "permission", "silent", "other"]
@@ -96,6 +96,8 @@ class HostFacts:
     """Programs of the virtual machine that are not installed: program → package."""
     vm_problem: tuple[str, str] | None = None
     """Why the virtual machine cannot be made although its programs are there, and what to do about it."""
+    fetch_problem: str | None = None
+    """Why a newer kernel cannot be fetched on this machine."""
     image_tools_missing: dict[str, str] = field(default_factory=dict)
     """What making the images needs and is not installed: program → package."""
 
@@ -139,6 +141,7 @@ def gather_facts() -> HostFacts:
         image_tools_missing={} if parts.which("mmdebstrap") else {"mmdebstrap": "mmdebstrap"},
         uml_missing=missing,
         fetched_kernel=None if uml_problem else _fetched_kernel(),
+        fetch_problem=fetching.obstacle(),
         uml_problem=uml_problem or (None if missing else _uml()),
         kvm_problem=_kvm(),
         io_weight=_io_weight(path),

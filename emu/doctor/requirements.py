@@ -21,7 +21,6 @@ _NO_SECOND_ENGINE = (
     "put dockerd, containerd and runc of the installed engine on PATH; emu installs no second engine. "
     "In the sandbox a scenario with pod.runtime: process needs none"
 )
-_FETCHED = "which puts Debian's newest into emu's cache and installs nothing"
 _ELSE_SANDBOX = "or use the sandbox: emu run --on sandbox …"
 
 
@@ -192,14 +191,7 @@ def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
         fix,
     )
     if missing is None:
-        newer = facts.fetched_kernel
-        yield Requirement(
-            "UML kernel",
-            "degraded" if newer is None else "ok",
-            "the distribution's" if newer is None else f"Linux {newer}, fetched",
-            "runs in the sandbox are faster on a newer one",
-            f"emu sandbox kernel --fetch, {_FETCHED}" if newer is None else "",
-        )
+        yield _uml_kernel(facts)
     lacks, how = facts.vm_problem or (None, "")
     if facts.vm_missing:
         lacks = f"not installed: {', '.join(facts.vm_missing)}"
@@ -218,6 +210,16 @@ def _sandbox(facts: HostFacts) -> Iterator[Requirement]:
         "not needed; it only makes the virtual machine fast",
         "enable (nested) virtualization in the firmware or the hypervisor, and add yourself to the group kvm",
     )
+
+
+def _uml_kernel(facts: HostFacts) -> Requirement:
+    name, why = "UML kernel", "runs in the sandbox are faster on a newer one"
+    if facts.fetched_kernel is not None:
+        return Requirement(name, "ok", f"Linux {facts.fetched_kernel}, fetched", why)
+    if facts.fetch_problem is not None:
+        return Requirement(name, "ok", f"the distribution's; no newer one can be fetched: {facts.fetch_problem}", why)
+    fix = "emu sandbox kernel --fetch, which puts Debian's newest into emu's cache and installs nothing"
+    return Requirement(name, "degraded", "the distribution's", why, fix)
 
 
 def sandbox_packages(facts: HostFacts) -> tuple[str, ...]:

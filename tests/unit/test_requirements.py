@@ -199,3 +199,10 @@ def test_a_machine_that_can_run_nothing() -> None:
         choose_where(facts)
     assert "hugetlb" in caught.value.why and "linux.uml" in caught.value.why
     assert "apt-get install" in caught.value.fix
+
+
+def test_a_newer_kernel_is_advised_only_where_it_can_be_fetched() -> None:
+    """Elsewhere the distribution's is all there is, and nothing is wrong."""
+    facts = replace(GOOD, fetched_kernel=None, fetch_problem="there is no apt-get here")
+    (row,) = [row for row in requirements(facts) if row.name == "UML kernel"]
+    assert row.status == "ok" and "there is no apt-get here" in row.found and not row.fix
