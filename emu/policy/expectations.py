@@ -52,6 +52,7 @@ ROOTS = (
     "autoscaling",
     "services",
     "page_cache",
+    "warm_ups",
     "working_set",
     "starts",
     "phases",

@@ -369,3 +369,18 @@ def test_what_a_container_left_in_memory_is_the_pod_s(emu_run: EmuRun) -> None:
     assert done.summary["oom_kills"][1]["held"]["shmem"] >= 64 * MIB
     restarted = done.summary["phases"]["second"]["containers"]["app"]
     assert restarted["shmem_peak_bytes"] < MIB
+
+
+@part_of("warm-up-policies")
+def test_what_a_pod_that_came_back_read_is_the_kernel_s(emu_run: EmuRun) -> None:
+    """warm-up-policies: io.stat has as many bytes as were read before and for its first request, memory.stat as many
+    refaults.
+    """
+    for run, summary in emu_run("warm-up-policies").plays:
+        last = summary["warm_ups"][-1]
+        io, stat = (
+            [text for _, text in _readings(run, last["pod"], name)][-1] for name in ("io.stat", "memory.stat")
+        )
+        read = last["start_disk_read_bytes"] + last["request_disk_read_bytes"]
+        assert read == sum(map(int, re.findall(rb"rbytes=(\d+)", io)))
+        assert last["refault_bytes"] == PAGE * int(REFAULTS.findall(stat)[0])

@@ -124,8 +124,8 @@ def test_what_is_wrong_is_reported_with_its_place(old: str, new: str, what: str,
     assert caught.value.exit_status == EXIT_BAD_INPUT
 
 
-LOAD_IS_THE_QUESTION = {"eviction"}
-"""Its variants differ in how fast memory runs out."""
+LOAD_IS_THE_QUESTION = {"eviction", "warm-up-policies"}
+"""Variants of the one differ in how fast memory runs out, of the other in what a neighbour needs meanwhile."""
 
 
 def test_variants_meet_the_same_arrivals() -> None:

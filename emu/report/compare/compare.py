@@ -13,6 +13,7 @@ from typing import Any
 from emu.policy.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
 from emu.record.rundir import FORMAT
 from emu.report.topics.reclaim import reclaim_words
+from emu.report.topics.warm_up import compared
 from emu.report.words import labelled, listed
 from emu.units import format_number, format_seconds
 
@@ -57,6 +58,8 @@ class Row:
     """
     reads: Mapping[str, float] = field(default_factory=dict)
     """How long each read of a file from disk took, where io.max held somebody back: `web/app read data`."""
+    warm_ups: list[Summary] = field(default_factory=list)
+    """The first request of each pod that came back from zero and read a file."""
     cpu_s: float | None = None
     frozen_s: float | None = None
     zero_s: float | None = None
@@ -167,6 +170,7 @@ def _row(name: str, summary: Summary) -> Row:
         idle_pod_s=sum(one["idle_pod_seconds"] or 0.0 for one in services) if services else None,
         made_room=_made_room(summary),
         reads=_reads(summary),
+        warm_ups=summary.get("warm_ups") or [],
         cpu_s=figure("load.pod.cpu_s"),
         frozen_s=figure("freezer.frozen_s"),
         zero_s=figure("autoscaling.zero_s"),
@@ -248,8 +252,11 @@ def _words(rows: list[Row]) -> list[str]:
         said = [of_node, *(said[1:] if any(row.oom_kills for row in whole) else [f"{said[0]}.", *said[1:]])]
     if reads := _slow_reads(whole):
         said = [reads, f"{said[0]}.", *said[1:]]
+    warmed = compared((row.name, row.warm_ups) for row in whole)
+    if warmed:
+        said = [warmed, f"{said[0]}.", *said[1:]]
     woken = [f"{_woken(row)} with {row.name}" for row in whole if row.woken_p50_ms]
-    if woken:
+    if woken and not warmed:
         said.append(f"The first answer after idleness took {listed(woken)}.")
     cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in whole if row.cpu_s is not None]
     if cpu:

@@ -38,13 +38,14 @@ from emu.report.topics.sidecars import SIDECARS
 from emu.report.topics.stalls import STALLS
 from emu.report.topics.starts import STARTS
 from emu.report.topics.topic import Drawing, Figures, Topic
+from emu.report.topics.warm_up import WARM_UP
 from emu.report.topics.working_set import WORKING_SET
 from emu.study.model.study import Study
 
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, READINESS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS,
-    EVICTIONS, RESIZES, SCALE_TO_ZERO, SERVICES, FREEZES, PAGE_CACHE, WORKING_SET, MACHINE, INITS, SIDECARS, CHURN,
-    PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
+    EVICTIONS, RESIZES, SCALE_TO_ZERO, WARM_UP, SERVICES, FREEZES, PAGE_CACHE, WORKING_SET, MACHINE, INITS, SIDECARS,
+    CHURN, PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
 )  # fmt: skip
 """The order of the page."""
 MOST_BEFORE_SERVICES = 3
@@ -101,6 +102,7 @@ def in_words() -> list[Topic]:
         STARTS,
         EVICTIONS,
         RESIZES,
+        WARM_UP,
         SCALE_TO_ZERO,
         SERVICES,
         FREEZES,
