@@ -11,7 +11,7 @@ from emu.kubelet.host import Host
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
-from emu.policy.kubelet.derived import as_files, class_values, node_values, reaching
+from emu.policy.kubelet.derived import as_files, class_values, node_values, reaching, with_lowered
 from emu.policy.kubelet.memory import levels
 from emu.policy.qos import QosClass, qos_class
 from emu.record.events import EventLog
@@ -29,6 +29,8 @@ class Pods:
         self._cgroup = cgroup
         self._log = log
         self._classes: dict[QosClass, PodCgroup] = {}
+        self._controls: dict[QosClass, dict[str, str]] = {}
+        """What was last written to them."""
         self._stack = ExitStack()
         self._made: list[Pod] = []
         self._containers: list[str] = []
@@ -104,7 +106,9 @@ class Pods:
         self._cgroup.control(as_files(node_values(found, self._node)))
         for qos, group in self._classes.items():
             below = [as_files(one.template.values(self._node)) for one in self._made if self._qos(one) == qos]
-            group.control(as_files(reaching(class_values(qos, found, self._node), below)))
+            wanted = as_files(reaching(class_values(qos, found, self._node), below))
+            self._controls[qos] = with_lowered(self._controls.get(qos, {}), wanted)
+            group.control(self._controls[qos])
 
     def _qos(self, pod: Pod) -> QosClass:
         return qos_class(pod.template.stored(self._node.version))

@@ -169,6 +169,12 @@ def reaching(values: list[Value], below: Iterable[Mapping[str, str]]) -> list[Va
     return list(known.values())
 
 
+def with_lowered(before: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+    """The files of a cgroup; a protection that it had `before`, and that none below needs any more, is taken back."""
+    gone = [file for file in _PROTECTION if before.get(file, "0") != "0" and file not in files]
+    return {**dict.fromkeys(gone, "0"), **files}
+
+
 def _size(value: str) -> float:
     return math.inf if value == NO_LIMIT else int(value)
 

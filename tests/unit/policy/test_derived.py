@@ -14,6 +14,7 @@ from emu.policy.kubelet.derived import (
     container_values,
     node_values,
     pod_values,
+    with_lowered,
 )
 from emu.policy.kubelet.memory import MemoryQos, levels
 from emu.policy.kubelet.pod import Container, Pod, stored
@@ -174,3 +175,12 @@ def test_a_sidecar_is_killed_no_sooner_than_the_least_of_its_pod() -> None:
             container_values(pod, pod.init_containers[0], NodeRules(4 * GIB, version=version)), "oom_score_adj"
         )
         assert found.value == adj
+
+
+def test_protection_is_taken_back_once_nobody_below_needs_it() -> None:
+    """A class that was raised for a pod is lowered when the pod has left; what it never had is not written."""
+    before = {"memory.min": str(64 * MIB), "memory.low": "0", "cpu.weight": "4"}
+    assert with_lowered(before, {"cpu.weight": "1"}) == {"memory.min": "0", "cpu.weight": "1"}
+    lower = {"memory.min": str(MIB), "cpu.weight": "2"}
+    assert with_lowered(before, lower) == lower
+    assert with_lowered({"memory.min": "0"}, {}) == {}
