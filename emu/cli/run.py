@@ -269,7 +269,9 @@ def _in_vm(spec: ScenarioSpec, directory: RunDir, screen: Screen) -> int:
     except GuestError as lost:
         if not directory.begun():
             raise EmuError(lost.what, lost.why, lost.fix) from lost
-        cut_short(directory, EmuError(lost.what, lost.cause, lost.fix))
+        console = directory.processes / "console.log"
+        console.write_text(f"{lost.why}\n")
+        cut_short(directory, EmuError(lost.what, lost.cause, f"run it again; the end of its console is in {console}"))
         return EXIT_BAD_INPUT
     return _ended(status, directory)
 

@@ -73,7 +73,7 @@ def _sandbox(facts: HostFacts) -> Place:
         psi=False,
         io_weight=False,
         docker=_NONE if lacks_engine else "an engine of its own, cgroupfs",
-        speed="computes as this machine; system calls and page faults take several times as long",
+        speed="computes as this machine; system calls and page faults take many times as long",
     )
 
 

@@ -176,6 +176,7 @@ def test_a_virtual_machine_that_is_lost(
     what = "the virtual machine failed" if how == "the guest" else "the run ended early"
     assert failed["what"] == what and what in capsys.readouterr().err
     assert "console" not in failed["why"]
+    assert (RunDir(out).processes / "console.log").exists() == (how == "the guest")
     assert "name: app-oom" in asked[0].scenario and asked[0].swap_bytes == 2**30 and asked[0].docker
     assert asked[0].argv[-1] == "--to-stderr"
 

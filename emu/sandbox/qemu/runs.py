@@ -40,6 +40,8 @@ EMULATED = (
 )
 BOOT_DEADLINE_S = 900.0
 """An emulated boot takes half a minute on a quiet machine, and several on a busy one."""
+_SLOWER = 4
+"""So many times as long an emulated run may show no progress."""
 _DISK_BYTES = 9 * 2**30
 """Of its root disk, where pods as processes write."""
 
@@ -100,9 +102,8 @@ def record(run: Run, say: Say, end_step: Callable[[], None]) -> int:
             end_step()
 
         with terminal.caught_signals() as signals:
-            watching = partial(
-                Watch, signals=signals, on_ready=ready, pulse=run.pulse, quiet_s=run.quiet_s * (10 if emulated else 1)
-            )
+            quiet_s = run.quiet_s * (_SLOWER if emulated else 1)
+            watching = partial(Watch, signals=signals, on_ready=ready, pulse=run.pulse, quiet_s=quiet_s)
             docker = Disk(built or scratch / "docker.ext4")
             return boot_and_run(guest, packages, docker, machine, job, scratch, watching).status
 
