@@ -237,7 +237,7 @@ def _stat(life: Cgroup, stat: dict[str, int]) -> None:
     for name, (key, *less) in _STAT.items():
         if key in stat and all(other[1:] in stat for other in less):
             life.most(name, max(0, stat[key] - sum(stat[other[1:]] for other in less)))
-    for name in ("workingset_refault_file", "workingset_refault_anon", "pgmajfault", "pgscan", "pgsteal"):
+    for name in ("workingset_refault_file", "workingset_refault_anon", "pgfault", "pgmajfault", "pgscan", "pgsteal"):
         if name in stat:
             life.last[name] = stat[name]
 
@@ -288,7 +288,7 @@ def peaks(lives: list[Cgroup]) -> Figures:
 def counts(lives: list[Cgroup], page_bytes: int) -> Figures:
     """Counters, over all lives together; each begins at 0. None where none was read."""
     refaults, swapped = _sum(lives, "workingset_refault_file"), _sum(lives, "workingset_refault_anon")
-    usec = _sum(lives, "cpu usage_usec")
+    usec, system = _sum(lives, "cpu usage_usec"), _sum(lives, "cpu system_usec")
     return {
         "refault_bytes": None if refaults is None else refaults * page_bytes,
         "swap_refault_bytes": None if swapped is None else swapped * page_bytes,
@@ -296,8 +296,10 @@ def counts(lives: list[Cgroup], page_bytes: int) -> Figures:
             name: None if (pages := _sum(lives, counter)) is None else pages * page_bytes
             for name, counter in (("reclaim_scanned_bytes", "pgscan"), ("reclaimed_bytes", "pgsteal"))
         },
+        "page_faults": _sum(lives, "pgfault"),
         "major_faults": _sum(lives, "pgmajfault"),
         "cpu_s": None if usec is None else usec / 1e6,
+        "cpu_system_s": None if system is None else system / 1e6,
         "io_read_bytes": _bytes(lives, "rbytes"),
         "io_write_bytes": _bytes(lives, "wbytes"),
     }

@@ -19,7 +19,9 @@ from emu.runtime.podcgroup import PodCgroup
 
 SWAP_MAX = "memory.swap.max"
 _OOM_GROUP = "memory.oom.group"
-_WRITTEN = {"memory.high": NO_LIMIT, "memory.low": "0", "memory.min": "0", _OOM_GROUP: "0"}
+_WRITTEN = {
+    "memory.high": NO_LIMIT, "memory.low": "0", "memory.min": "0", "memory.swap.high": NO_LIMIT, _OOM_GROUP: "0",
+}  # fmt: skip
 """The control files that the pod writes itself, and their values in a new cgroup."""
 _BORN_DEADLINE_S = 60.0
 _BIRTH_LOOK_S = 0.003

@@ -128,6 +128,10 @@ class MemoryControls(Model):
     """memory.swap.max: 0 means no swap; `max` means no limit. Default: by the node's `memorySwap`, so 0 unless that
     is given.
     """
+    swap_high: Control = None
+    """memory.swap.high, which no kubelet sets: above it the kernel makes the container wait at each allocation, so
+    that somebody can act before its swap is used up; it reclaims and kills nothing for it. Default: no limit.
+    """
     oom_group: bool | None = None
     """memory.oom.group: kill the whole container on OOM. Default: true, as the kubelet requests since 1.28 on cgroup
     v2, unless the node's `singleProcessOOMKill` is true or its `kubernetes` is older.
@@ -142,6 +146,7 @@ class MemoryControls(Model):
             "memory.low": self.low,
             "memory.min": self.min,
             "memory.swap.max": self.swap_max,
+            "memory.swap.high": self.swap_high,
             "memory.oom.group": group,
         }
         return {name: str(value) for name, value in files.items() if value is not None}

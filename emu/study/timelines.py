@@ -32,6 +32,7 @@ _STAT = {
     "shmem": "shmem",
     "refaults": "workingset_refault_file",
     "refaults_anon": "workingset_refault_anon",
+    "pgfault": "pgfault",
     "pgmajfault": "pgmajfault",
     "scanned": "pgscan",
     "reclaimed": "pgsteal",
@@ -53,10 +54,12 @@ _COUNTERS = frozenset(
     (
         "refaults",
         "refaults_anon",
+        "pgfault",
         "pgmajfault",
         "scanned",
         "reclaimed",
         "cpu_usec",
+        "cpu_system_usec",
         "throttled_usec",
         "psi_some_usec",
         "psi_full_usec",
@@ -266,8 +269,9 @@ def _io(text: bytes, row: Row) -> None:
 
 
 def _cpu(text: bytes, row: Row) -> None:
-    found = pick(text, ("usage_usec", "throttled_usec"))
-    row["cpu_usec"], row["throttled_usec"] = found["usage_usec"], found["throttled_usec"]
+    found = pick(text, ("usage_usec", "system_usec", "throttled_usec"))
+    row["cpu_usec"], row["cpu_system_usec"] = found["usage_usec"], found["system_usec"]
+    row["throttled_usec"] = found["throttled_usec"]
 
 
 def _pressure(name: str) -> Callable[[bytes, Row], None]:

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from emu.cli.main import main
 from emu.errors import EmuError
+from emu.kubelet.controls import written_by_pod
 from emu.policy.kubelet.derived import as_files
 from emu.scenario.reading import load_scenario, read_scenario, resolve
 from emu.serving.explained import Level, explained
@@ -86,6 +87,14 @@ def test_what_is_not_given_stays_so_in_the_record() -> None:
     given = again.pod.app.memory.given
     assert given == {"memory.high": "max", "memory.swap.max": str(MIB), "memory.oom.group": "0"}
     assert again.pod.queue_proxy.memory.given == {}
+
+
+def test_memory_swap_high_is_written_where_it_is_asked_for() -> None:
+    """No kubelet sets it: it is left alone unless the scenario gives a limit."""
+    given = read("pod: {app: {memory: {swapMax: 64Mi, swapHigh: 32Mi}}}").pod.app.memory.given
+    values = {"memory.high": "max", "memory.oom.group": "0", **given}
+    assert written_by_pod(values, limited=True) == {"memory.swap.high": str(32 * MIB)}
+    assert written_by_pod({**values, "memory.swap.high": "max"}, limited=True) == {}
 
 
 def test_a_record_of_before_keeps_its_meaning() -> None:

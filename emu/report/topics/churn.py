@@ -37,6 +37,8 @@ KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
 MUCH_DIRTY = 16 * 2**20
 """Less than this is written out in the time of a request or two."""
+MANY_FAULTS = 8192
+"""Page faults in a phase from which on one of them can be said to take so long."""
 STALLED = 0.05
 """A container that stood still for this share of the run is worth a sentence."""
 
@@ -49,6 +51,7 @@ def figures(window: Window, lines: list[Timeline], study: Study) -> Figures:
         "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
         "reclaim_scanned_bytes": times(window.counted(lines, "scanned"), page),
         "reclaimed_bytes": times(window.counted(lines, "reclaimed"), page),
+        "page_faults": window.counted(lines, "pgfault"),
         "major_faults": window.counted(lines, "pgmajfault"),
     }
 
@@ -131,7 +134,26 @@ def sentences(study: Study, summary: Figures) -> list[str]:
             found += _near_hits(name, figures)
         found += _kernel(name, figures)
         found += _stalls(study, name, figures)
-    return found
+    return [*found, *fault_costs(summary)]
+
+
+def fault_costs(summary: Figures) -> list[str]:
+    """What a page fault cost where there was room, and where a page had to be swapped out for it: of phases whose
+    requests were answered.
+    """
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for phase in summary["phases"].values():
+        for name, figures in phase["containers"].items():
+            faults, cpu_s = figures["page_faults"] or 0, figures["cpu_s"]
+            if faults >= MANY_FAULTS and cpu_s is not None and phase["requests"]["answered"]:
+                swapped = (figures["swap_io_write_bytes"] or 0) >= WORTH_A_WORD
+                found[swapped].append(f"{format_seconds(cpu_s / faults)} in {name} ({faults:,} faults)")
+    if not found[True] or not found[False]:
+        return []
+    return [
+        f"Processor time of a page fault: {listed(found[False])}, and {listed(found[True])}, where pages had to be "
+        "swapped out to make room: whoever needs a page does that work itself."
+    ]
 
 
 def _churned(figures: dict[str, Any]) -> bool:

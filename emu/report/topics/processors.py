@@ -16,11 +16,15 @@ from emu.units import format_step
 
 def figures(window: Window, lines: list[Timeline]) -> Figures:
     """What a window of time saw used, and how long a limit held it back."""
-    used, throttled = window.counted(lines, "cpu_usec"), window.counted(lines, "throttled_usec")
-    return {
-        "cpu_s": None if used is None else used / 1e6,
-        "cpu_throttled_s": None if throttled is None else throttled / 1e6,
+    usec = {
+        name: window.counted(lines, column)
+        for name, column in (
+            ("cpu_s", "cpu_usec"),
+            ("cpu_system_s", "cpu_system_usec"),
+            ("cpu_throttled_s", "throttled_usec"),
+        )
     }
+    return {name: None if one is None else one / 1e6 for name, one in usec.items()}
 
 
 def panels(drawing: Drawing) -> None:

@@ -72,12 +72,16 @@ class Timeline:
     """workingset_refault_file: pages of files read again after they were dropped. Counter, in pages."""
     refaults_anon: Column = field(default_factory=list)
     """workingset_refault_anon: pages brought back from swap. Counter, in pages."""
+    pgfault: Column = field(default_factory=list)
+    """Page faults of all kinds: a page that is touched for the first time is one. Counter."""
     pgmajfault: Column = field(default_factory=list)
     scanned: Column = field(default_factory=list)
     """pgscan: pages that reclaim looked at. Counter, in pages."""
     reclaimed: Column = field(default_factory=list)
     """pgsteal: pages that reclaim took. Counter, in pages."""
     cpu_usec: Column = field(default_factory=list)
+    cpu_system_usec: Column = field(default_factory=list)
+    """Of it, in the kernel."""
     throttled_usec: Column = field(default_factory=list)
     """cpu.stat: how long its tasks together were kept from running by cpu.max. Counter."""
     psi_some_usec: Column = field(default_factory=list)

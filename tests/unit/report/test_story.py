@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emu.report.story import Story
 from emu.report.summary import summarize
+from emu.report.topics.churn import fault_costs
 from emu.report.words import all_of, count, listed, of_limit, share
 from emu.study.study import read_study
 from emu.units import often
@@ -61,6 +63,22 @@ def test_each_story_has_its_headline(name: str, tmp_path: Path) -> None:
 def test_thrashing_is_not_called_harmless(tmp_path: Path) -> None:
     """A stalled container touches its limit all the time and is not killed: that is no churn without danger."""
     assert "not danger" not in " ".join(story_of("stalled", tmp_path).sentences)
+
+
+def test_what_a_page_fault_cost_is_said_of_phases_with_and_without_room() -> None:
+    """Only beside each other, where there were many, and not of a phase in which nothing was answered."""
+
+    def phase(name: str, faults: int, cpu_s: float, swapped: int, answered: int = 1) -> dict[str, Any]:
+        figures = {"page_faults": faults, "cpu_s": cpu_s, "swap_io_write_bytes": swapped}
+        return {"containers": {name: figures}, "requests": {"answered": answered}}
+
+    room, swaps = phase("room", 40_000, 0.2, 0), phase("swaps", 40_000, 1.0, 64 * MIB)
+    few, killed = phase("few", 100, 0.2, 0), phase("killed", 40_000, 2.0, 64 * MIB, 0)
+    assert fault_costs({"phases": {"a": room, "b": swaps, "c": few, "d": killed}}) == [
+        "Processor time of a page fault: 5 us in room (40,000 faults), and 25 us in swaps (40,000 faults), where "
+        "pages had to be swapped out to make room: whoever needs a page does that work itself."
+    ]
+    assert fault_costs({"phases": {"a": room, "d": killed}}) == []
 
 
 SENTENCES = {
