@@ -18,6 +18,7 @@ from emu.kubelet.eviction import Evictions
 from emu.kubelet.facts import EngineActed, EngineLost, Fact
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.resizing import Resizing
+from emu.kubelet.starter import Starter
 from emu.kubelet.worker import PodWorker
 from emu.policy.lifecycle import ContainerState
 from emu.policy.scheduling import Verdict
@@ -52,6 +53,7 @@ class Node:
         self._facts: queue.Queue[tuple[PodWorker | None, Fact] | None] = queue.Queue()
         """Each with the worker that it is for; None: for all. An item of None only ends the waiting."""
         self._workers: list[PodWorker] = []
+        self._starter = Starter(self.wake)
         self._lost = False
         self._stream: Any = None
         self._threads: list[threading.Thread] = []
@@ -67,6 +69,7 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
+        self._starter.close()
         if self._stream is not None:
             self._stream.close()
         for thread in self._threads:
@@ -100,6 +103,14 @@ class Node:
         self._workers.append(worker)
         return worker
 
+    def start(self, worker: PodWorker) -> None:
+        """Start a pod that has a node, in a thread; until it has started it is left alone."""
+        self._starter.start(worker)
+
+    def settle(self, worker: PodWorker) -> None:
+        """Before a pod is asked to end: its start is over, or does not begin. EngineGone."""
+        self._starter.settle(worker)
+
     def dismiss(self, worker: PodWorker) -> None:
         """The worker's pod is gone: what is still heard of it matters no more."""
         self._workers.remove(worker)
@@ -115,12 +126,13 @@ class Node:
         try:
             for worker, fact in self._gather(wait_s):
                 self._take(worker, fact)
-            for worker in self._workers:
+            started = [worker for worker in self._workers if not self._starter.has(worker)]
+            for worker in started:
                 worker.act()
             if self._evictions is not None:
-                self._evictions.act(self._workers, now())
+                self._evictions.act(started, now())
             if self._resizing is not None:
-                self._resizing.act(self._workers, now())
+                self._resizing.act(started, now())
         except EngineGone:
             self._lost = True
             for worker in self._workers:
@@ -130,6 +142,7 @@ class Node:
     def stop(self) -> None:
         """End every pod, all at once, and see their containers ended. EngineGone."""
         for worker in self._workers:
+            self._starter.settle(worker)
             worker.begin_stop()
         while not self._lost and any(worker.runs and now() < worker.stop_by for worker in self._workers):
             self.turn(_STOP_TURN_S)
@@ -143,7 +156,10 @@ class Node:
             self._record(fact)
         for worker in self._workers:
             if owner is None or worker is owner:
-                worker.take(fact)
+                if self._starter.has(worker):
+                    self._starter.keep(worker, fact)
+                else:
+                    worker.take(fact)
 
     def _record(self, fact: EngineActed) -> None:
         self._log.append(
@@ -158,7 +174,8 @@ class Node:
         )
 
     def _gather(self, wait_s: float) -> list[tuple[PodWorker | None, Fact]]:
-        due = [due_at for worker in self._workers if (due_at := worker.due_at()) is not None]
+        started = [worker for worker in self._workers if not self._starter.has(worker)]
+        due = [due_at for worker in started if (due_at := worker.due_at()) is not None]
         wait_s = min([wait_s, *(due_at - now() for due_at in due)])
         found = []
         try:

@@ -174,6 +174,8 @@ class Driving:
             self._front(of, stack),
             self._autoscaler(planned, of),
             partial(self._admit, planned),
+            start=self._node.start,
+            settle=self._node.settle,
             dismiss=self._dismiss,
             found=partial(_warmth, planned.template, engine),
             say=lambda text: self._say(f"{several}{text}"),

@@ -41,12 +41,15 @@ class Revision:
         autoscaler: Autoscaler,
         admit: Callable[[], PodWorker],
         *,
+        start: Callable[[PodWorker], None],
+        settle: Callable[[PodWorker], None],
         dismiss: Callable[[PodWorker], None],
         found: Callable[[], str],
         say: Callable[[str], None],
     ) -> None:
-        """`admit` makes a pod and takes it on; `dismiss` removes one whose containers have ended. `found` says how
-        warm a start would be. `say` is for the screen.
+        """`admit` makes a pod and takes it on, `start` starts it by and by, `settle` sees to it that this is over
+        before it is to end, and `dismiss` removes one whose containers have ended. `found` says how warm a start
+        would be. `say` is for the screen.
         """
         self.template = template
         self._plan = plan
@@ -54,6 +57,8 @@ class Revision:
         self._log = log
         self._activator = activator
         self._admit = admit
+        self._start_pod = start
+        self._settle = settle
         self._dismiss = dismiss
         self._say = say
         self._scaling = autoscaler
@@ -168,6 +173,7 @@ class Revision:
     def begin_stop(self, *, hooks: bool = False) -> None:
         """The run, or the revision for good, is to end."""
         for one in self._live:
+            self._settle(one.worker)
             one.worker.begin_stop(hooks=hooks)
 
     def hurry(self) -> None:
@@ -191,6 +197,7 @@ class Revision:
         for report in self._activator.reports():
             self._take(report)
         self._update_readiness()
+        self._publish()
         self._scaling.turn(self._live)
         self._record_decisions()
         self._act()
@@ -231,7 +238,7 @@ class Revision:
         """Have the activator know the pods, if there is something new to know."""
         early = is_probed_early(self._spec)
         pods = tuple(
-            one.endpoint for one in self._live if one.worker.has_node and (early or one.ready_since is not None)
+            one.endpoint for one in self._live if one.worker.address and (early or one.ready_since is not None)
         )
         if Endpoints(pods) != self._published:
             self._published = Endpoints(pods)
@@ -240,13 +247,14 @@ class Revision:
     # --- what is done
 
     def _act(self) -> None:
-        for worker in [one for one in self._ending if one.over]:
-            self._remove(worker)
+        over = next((one for one in self._ending if one.over), None)
+        if over is not None:
+            self._remove(over)  # one a turn: between two of them the others' news are taken
         if self._scaling.pods != self._wanted:
             self._begin_scaling()
         missing = self._wanted - len(self._live)
         if missing > 0:
-            self._make()  # one a turn: between two of them the others' news are taken
+            self._make()  # one a turn, too
         elif missing < 0:
             self._scale_down(-missing)
         for one in self._live:
@@ -282,9 +290,7 @@ class Revision:
     def _begin(self, worker: PodWorker) -> None:
         """Start a pod if there is room for it on the node; else it is tried again at a later turn."""
         if worker.schedule():
-            worker.open()
-            self._publish()
-            worker.start()
+            self._start_pod(worker)
 
     def _scale_down(self, count: int) -> None:
         """No further request goes to a pod that is to end, and only then it is asked to."""
@@ -296,6 +302,7 @@ class Revision:
         self._update_readiness()
         self._publish()
         for one in going:
+            self._settle(one.worker)
             one.worker.begin_stop(hooks=True, why=SCALE_DOWN)
 
     def _remove(self, worker: PodWorker) -> None:

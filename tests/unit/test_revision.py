@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -34,6 +35,7 @@ from emu.record.events import (
     read_events,
 )
 from emu.record.rundir import RunDir
+from emu.runtime.api import EngineGone
 from emu.scenario.reading import read_scenario
 from emu.serving import kpa
 from emu.serving.kpa import Kpa, rule_of
@@ -126,6 +128,24 @@ class AddressedStubborn(Addressed, Stubborn):
     """Both."""
 
 
+class Held(Addressed):
+    """The start of one pod takes until the test lets it go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.let_go = threading.Event(), threading.Event()
+        self.gone: EngineGone | None = None
+
+    def start(self, container_id: str) -> None:
+        """Of pod-1 it is held."""
+        if ".pod-1." in container_id:
+            self.begun.set()
+            assert self.let_go.wait(DEADLINE_S)
+            if self.gone is not None:
+                raise self.gone
+        super().start(container_id)
+
+
 class Scaled:
     """A scaled pod, its first generation started."""
 
@@ -150,6 +170,8 @@ class Scaled:
             self.activator,
             Kpa(plan),
             self._admit,
+            start=self.node.start,
+            settle=self.node.settle,
             dismiss=self._dismiss,
             found=lambda: "warm-disk",
             say=lambda _: None,
@@ -227,6 +249,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     monkeypatch.setattr(kpa, "Scaling", Wish)
     monkeypatch.setattr(prober, "ask", lambda *_: Answer("success"))
     monkeypatch.setattr(prober, "run_hook", lambda *_: None)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # pods start one after the other
 
     def start(
         engine: FakeEngine | None = None, pod: str = "", keys: str = "", ready: str = "2/2", room: int = 1000
@@ -437,7 +460,8 @@ def test_pods_are_made_to_the_number_that_is_wanted(begin: Begin) -> None:
     one.until(lambda: len(one.ready) == 3)
     assert [*waited_for, one.scaled.coming] == [True, False]
     assert one.ready == ["10.0.0.0", "10.0.0.1", "10.0.0.2"]
-    assert one.scaled._scaling._scaling.ready == [1, 2, 3]  # type: ignore[attr-defined]
+    known = one.scaled._scaling._scaling.ready  # type: ignore[attr-defined]
+    assert known == sorted(known) and known[-1] == 3
     one.wish(5)
     one.until(lambda: len(one.ready) == 5)
     assert len([name for name in one.engine.running if name.endswith(".app.0")]) == 5
@@ -593,3 +617,52 @@ def test_clients_reach_the_ready_pods_while_the_activator_is_not_in_the_path(beg
     one.turn()
     assert [pod.pod for pod in one.scaled.open_pods] == ["pod-0"]
     assert one.scaled.ready_pods == 1
+
+
+def test_a_start_holds_up_nobody(begin: Begin) -> None:
+    """With one processor, pods start one after the other. Meanwhile the loop goes on, the other pods are served, and
+    one whose turn has not come may go again without ever having had a container.
+    """
+    engine = Held()
+    one = begin(engine)
+    one.wish(3)
+    one.until(lambda: len(one.made) == 3)
+    for _ in range(5):
+        one.turn()
+    assert one.ready == ["10.0.0.0"] and [worker.address for worker in one.made] == ["10.0.0.0", "", ""]
+    one.wish(2)
+    one.until(lambda: len(one.made) == 2)
+    engine.let_go.set()
+    one.until(lambda: len(one.ready) == 2)
+    assert one.ready == ["10.0.0.0", "10.0.0.1"]
+    assert not [
+        event
+        for event in read_events(one.run.events)
+        if getattr(event, "pod", "") == "pod-2" and event.kind == "container-created"
+    ]
+
+
+def test_a_pod_that_is_starting_is_ended_when_it_has_started(begin: Begin) -> None:
+    """What it was given to do is done first; then its containers are asked to end like any other's."""
+    engine = Held()
+    one = begin(engine)
+    one.wish(2)
+    one.until(engine.begun.is_set)
+    threading.Timer(0.2, engine.let_go.set).start()
+    one.wish(1)
+    one.until(lambda: len(one.made) == 1)
+    exited = [event for event in read_events(one.run.events) if isinstance(event, ContainerExited)]
+    assert {event.container for event in exited if event.pod == "pod-1"} >= {"queue-proxy", "app"}
+
+
+def test_an_engine_that_goes_away_while_a_pod_starts_is_noticed(begin: Begin) -> None:
+    """By the loop, as ever; the pod can then be ended all the same."""
+    engine = Held()
+    one = begin(engine)
+    one.wish(2)
+    one.until(lambda: len(one.made) == 2)
+    engine.gone = EngineGone("it went away")
+    engine.let_go.set()
+    with pytest.raises(EngineGone):
+        one.until(lambda: len(one.ready) == 2)
+    one.node.settle(list(one.made)[1])
