@@ -14,6 +14,8 @@ from pathlib import Path
 from emu.machine import pagecache
 from emu.record.events import EventLog, Note, now
 from emu.runtime.api import LABEL_RUN, Runtime
+from emu.runtime.filler import shares
+from emu.spec.starts import StartImage
 
 
 class AppImage:
@@ -65,13 +67,20 @@ class AppImage:
 
 
 @contextmanager
-def app_image(engine: Runtime, source: str, run_id: str, owner: dict[str, str], log: EventLog) -> Iterator[AppImage]:
-    """A copy of the image `source` for one run. It and its archive are gone at the end."""
+def app_image(
+    engine: Runtime, source: str, run_id: str, owner: dict[str, str], log: EventLog, spec: StartImage
+) -> Iterator[AppImage]:
+    """A copy of the image `source` for one run, with what is to be in it besides. It and its archive are gone at the
+    end.
+    """
     tag = f"emu/start-{run_id}"
     with tempfile.TemporaryDirectory(prefix="emu-start-") as scratch:
         archive = Path(scratch) / "image.tar"
         try:
-            engine.flatten(source, tag, {LABEL_RUN: run_id, **owner}, Path(scratch))
+            labels = {LABEL_RUN: run_id, **owner}
+            engine.flatten(source, tag, labels, Path(scratch))
+            if spec.filler:
+                engine.fill(tag, shares(spec.filler, spec.layers), labels, Path(scratch))
             engine.save_image(tag, archive)
             yield AppImage(engine, tag, archive, log)
         finally:

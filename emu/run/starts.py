@@ -92,6 +92,8 @@ class Starts:
         before = self._pod.counts() if found.running else dict(NO_COUNTS)
         stamps: list[tuple[str, float]] = []
         arrived, answer = self._ask(temperature, temperature, stamps)
+        pulled = any(stage == policy.IMAGE for stage, _ in stamps) and self._image.there
+        loaded = self._image.cached() if pulled else None
         measured = StartMeasured(
             t=answer.done,
             trial=number,
@@ -108,7 +110,8 @@ class Starts:
             held_bytes=memory,
             held_swap_bytes=swap,
             image_cached_bytes=None if cached is None else cached.cached,
-            image_bytes=None if cached is None else cached.size,
+            image_bytes=cached.size if cached is not None else None if loaded is None else loaded.size,
+            image_cached_after_bytes=None if loaded is None else loaded.cached,
         )
         self._log.append(measured)
         if not answer.served:
@@ -227,7 +230,7 @@ class Starts:
         self._activator.publish(*pods)
 
     def _bring_up(self, temperature: str, asking: Asking, stamp: Callable[..., None], deadline: float) -> None:
-        if not self._image.there:
+        if not self._image.there or (self._spec.image_pull_policy == "Always" and not self._pod.created(APP)):
             self._image.load()
             stamp(policy.IMAGE)
         if not self._pod.opened:

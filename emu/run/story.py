@@ -49,6 +49,7 @@ from emu.scenario.reading import has_secrets, resolve
 from emu.serving.names import pod_name, replica_set_name
 from emu.serving.template import REVISION, Serving, pod_template
 from emu.spec import ScenarioSpec
+from emu.spec.starts import StartImage
 from emu.units import format_bytes
 
 if TYPE_CHECKING:
@@ -184,8 +185,8 @@ def _build_app_image(
     from emu.run.start_image import app_image
 
     screen.step("building the app's own image and its archive")
-    source = spec.pod.app.image or images.APP
-    return stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log))
+    source, added = spec.pod.app.image or images.APP, StartImage() if spec.starts is None else spec.starts.image
+    return stack.enter_context(app_image(engine, source, run_id, {LABEL_OWNER: owner()}, log, added))
 
 
 def _began(

@@ -149,6 +149,11 @@ class Runtime(Protocol):
     def flatten(self, tag: str, into: str, labels: Mapping[str, str], scratch: Path) -> None:
         """Make an image whose files are shared with no other."""
 
+    def fill(self, tag: str, layers: Sequence[int], labels: Mapping[str, str], scratch: Path) -> None:
+        """Give an image a further layer for each of `layers`, with a file of so many bytes; `scratch` is a folder
+        with room for them.
+        """
+
     def save_image(self, tag: str, archive: Path) -> None:
         """Write an image to an archive."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emu.errors import EmuError
 from emu.runtime.api import USER
 from emu.runtime.docker_client import FIX, DockerClient, asking
+from emu.runtime.filler import random_file
 
 
 class DockerImages(DockerClient):
@@ -75,6 +76,20 @@ class DockerImages(DockerClient):
                 self._api.import_image_from_file(str(archive), repository=into, tag="latest", changes=changes)
         finally:
             archive.unlink(missing_ok=True)
+
+    def fill(self, tag: str, layers: Sequence[int], labels: Mapping[str, str], scratch: Path) -> None:
+        """Give an image a further layer for each of `layers`, with a file of so many bytes that does not compress.
+        `scratch` is a folder with room for them.
+        """
+        context: dict[str, Path | bytes] = {}
+        try:
+            for number, size in enumerate(layers):
+                context[f"filler-{number}"] = random_file(scratch / f"filler-{number}", size)
+            copies = [f"COPY {name} /filler/{name}" for name in context]
+            self.build(tag, {**context, "Dockerfile": "\n".join([f"FROM {tag}", *copies, ""]).encode()}, labels)
+        finally:
+            for path in scratch.glob("filler-*"):
+                path.unlink()
 
     def save_image(self, tag: str, archive: Path) -> None:
         """Write an image to an archive, as `docker save` does."""

@@ -20,7 +20,7 @@ from emu.policy.expectations import VARIANTS
 from emu.scenario import overrides
 
 _NAMES_ONE = re.compile(rf"(?<![^\s*<>=]){VARIANTS}\.")
-_CHANGEABLE = ("pod", "pods", "services", "load", "node", "recorder", "expect")
+_CHANGEABLE = ("pod", "pods", "services", "load", "starts", "node", "recorder", "expect")
 
 
 def variant_root(root: Node, name: str) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,16 @@ from emu.policy.starts import FROZEN, TEMPERATURES, WARM_SWAP, Temperature
 from emu.spec.load import PhaseModel
 from emu.spec.pod import PodSpec
 from emu.spec.request import RequestModel
-from emu.spec.values import Model, SpecError, Whole
+from emu.spec.values import Bytes, Model, SpecError, Whole
+
+
+class StartImage(Model):
+    """What the app's image has beside its own files."""
+
+    filler: Bytes = 0
+    """Bytes of files that the app never opens, as most of a large image is."""
+    layers: Annotated[Whole, Field(ge=1, le=100)] = 1
+    """How many layers they are in, above the one with the app's own files. Without Docker an image has no layers."""
 
 
 class StartsSpec(Model):
@@ -26,6 +35,12 @@ class StartsSpec(Model):
     """Number of trials of each temperature. A round has one of each."""
     seed: Annotated[Whole, Field(ge=0, lt=2**63)] = 1
     """The seed for the order within each round; the same seed gives the same order."""
+    image: StartImage = StartImage()
+    """The app's image."""
+    image_pull_policy: Literal["IfNotPresent", "Always"] = "IfNotPresent"
+    """Kubernetes' imagePullPolicy of the app. IfNotPresent: the image is loaded from the archive where it is absent
+    (`cold`). Always: before each container of the app is created; the engine takes in what it lacks.
+    """
     request: RequestModel = RequestModel()
     """The request to send each time, to a starting pod and to a running one."""
 

@@ -67,6 +67,8 @@ def _together(starts: list[Start]) -> dict[str, Any]:
         "io_read_bytes": _half(start.io_read_bytes for start in answered),
         "held_bytes": _half(start.held_bytes for start in answered),
         "held_swap_bytes": _half(start.held_swap_bytes for start in answered),
+        "image_bytes": _half(start.image_bytes for start in answered),
+        "image_cached_after_bytes": _half(start.image_cached_after_bytes for start in answered),
     }
 
 
@@ -117,6 +119,8 @@ def _start(study: Study, event: StartMeasured, resumes: list[ContainerResumed]) 
         event.held_bytes,
         event.held_swap_bytes,
         event.image_cached_bytes,
+        event.image_bytes,
+        event.image_cached_after_bytes,
     )
 
 

@@ -319,17 +319,23 @@ def test_a_tmpfs_outlives_who_wrote_to_it(pod: Pod) -> None:
 
 
 def test_an_image_of_its_own_comes_and_goes(pod: Pod) -> None:
-    """A copy for one run shares no file with the common root; archived, it can be removed and taken in again."""
+    """A copy for one run shares no file with the common root; filled and archived, it can be removed and taken in
+    again.
+    """
     runtime = pod.runtime
     tag, archive = f"emu/start-{pod.run_id}", roots.HOME / f"{pod.run_id}.tar"
     try:
         runtime.flatten(images.APP, tag, pod.labels, roots.HOME)
         (mine,), (common,) = runtime.image_folders(tag), runtime.image_folders(images.APP)
         assert (mine / "usr/bin/env").stat().st_ino != (common / "usr/bin/env").stat().st_ino
+        runtime.fill(tag, [MIB, 2 * MIB], pod.labels, roots.HOME)
+        filler = [mine / "filler" / f"filler-{number}" for number in (0, 1)]
         runtime.save_image(tag, archive)
+        runtime.load_image(archive)  # which is there
         runtime.remove_image(tag)
         assert runtime.image_labels(tag) is None and not mine.exists()
         runtime.load_image(archive)
+        assert [path.stat().st_size for path in filler] == [MIB, 2 * MIB]
         made = runtime.create(replace(pod.request(["true"]), image=tag))
         runtime.start(made)
         assert pod.end_of(made) == (0, "")

@@ -154,3 +154,17 @@ def test_an_image_of_ones_own(engine: Engine, monkeypatch: pytest.MonkeyPatch, t
         assert len(said) == 1
     finally:
         engine.remove_image(name)
+
+
+def test_an_image_gets_a_layer_for_each_filler(engine: Engine, tmp_path: Path) -> None:
+    """Two more layers, with a file each; what was written for them is gone."""
+    name, sizes = "emu/filled-for-a-test:latest", [2**20, 3 * 2**20]
+    engine.tag(images.APP, name)
+    try:
+        engine.fill(name, sizes, {}, tmp_path)
+        added = set(engine.image_folders(name)) - set(engine.image_folders(images.APP))
+        files = sorted(path.stat().st_size for folder in added for path in folder.rglob("filler-*"))
+        assert (len(added), files) == (2, sizes)
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        engine.remove_image(name)

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.scenario
 EmuRun = Callable[..., Finished]
 PROCESSES = ("pod.runtime=process",)
 AS_PROCESSES = (
-    "app-swap", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies", "page-cache-fits",
-    "page-cache-reread", "queue-proxy-drain", "queue-proxy-keepalive", "queue-proxy-slow-bodies",
+    "app-swap", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies", "image-size",
+    "page-cache-fits", "page-cache-reread", "queue-proxy-drain", "queue-proxy-keepalive", "queue-proxy-slow-bodies",
     "queue-proxy-timeouts", "queue-proxy-websocket", "sidecar",
 )  # fmt: skip
 """Played without Docker, which takes longer: in these nothing but the kernel and emu is asked."""

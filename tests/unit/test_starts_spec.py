@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from emu.errors import EmuError
 from emu.policy.starts import TEMPERATURES
+from emu.runtime.filler import random_file, shares
 from emu.scenario.reading import read_scenario, resolve
 
 HEAD = "name: starts\nquestion: How fast?\n"
@@ -55,3 +58,22 @@ def test_what_cannot_be_is_refused(text: str, words: str) -> None:
     with pytest.raises(EmuError) as refused:
         read_scenario(HEAD + text, "starts.yaml")
     assert words in str(refused.value)
+
+
+def test_a_filler_is_spread_over_layers(tmp_path: Path) -> None:
+    """Its bytes are all there, and a file of them is as long as was asked for."""
+    assert shares(10, 3) == [3, 3, 4]
+    assert sum(shares(64 * 2**20 + 1, 7)) == 64 * 2**20 + 1
+    assert random_file(tmp_path / "filler", 2**20 + 5).stat().st_size == 2**20 + 5
+
+
+def test_the_image_of_starts_can_be_a_variant() -> None:
+    """What is added to it, and when it is pulled."""
+    spec = read_scenario(
+        "name: x\nquestion: Is it?\nstarts: { image: { filler: 64Mi, layers: 8 }, imagePullPolicy: Always,"
+        " temperatures: [cold] }\nvariants: { small: { starts.image.filler: 0 }, large: {} }\n",
+        "x.yaml",
+    )
+    assert spec.starts is not None
+    assert (spec.starts.image.filler, spec.starts.image.layers) == (64 * 2**20, 8)
+    assert spec.starts.image_pull_policy == "Always"

@@ -43,6 +43,9 @@ class StartMeasured(OfPod):
     image_cached_bytes: int | None = None
     """Of the image's files, how much was in the page cache; None where the app's container was there already."""
     image_bytes: int | None = None
+    """The size of its files."""
+    image_cached_after_bytes: int | None = None
+    """How much of them was in the page cache at `t`, where the image was loaded in this trial; else None."""
 
 
 @dataclass(frozen=True, kw_only=True)

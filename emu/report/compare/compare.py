@@ -13,6 +13,7 @@ from typing import Any
 from emu.policy.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
 from emu.record.rundir import FORMAT
 from emu.report.topics.reclaim import reclaim_words
+from emu.report.topics.starts import compared as starts_compared
 from emu.report.topics.warm_up import compared
 from emu.report.words import labelled, listed
 from emu.units import format_number, format_seconds
@@ -60,6 +61,8 @@ class Row:
     """How long each read of a file from disk took, where io.max held somebody back: `web/app read data`."""
     warm_ups: list[Summary] = field(default_factory=list)
     """The first request of each pod that came back from zero and read a file."""
+    starts: Summary | None = None
+    """What starts took; None in a run without them."""
     cpu_s: float | None = None
     frozen_s: float | None = None
     zero_s: float | None = None
@@ -171,6 +174,7 @@ def _row(name: str, summary: Summary) -> Row:
         made_room=_made_room(summary),
         reads=_reads(summary),
         warm_ups=summary.get("warm_ups") or [],
+        starts=summary.get("starts"),
         cpu_s=figure("load.pod.cpu_s"),
         frozen_s=figure("freezer.frozen_s"),
         zero_s=figure("autoscaling.zero_s"),
@@ -252,6 +256,8 @@ def _words(rows: list[Row]) -> list[str]:
         said = [of_node, *(said[1:] if any(row.oom_kills for row in whole) else [f"{said[0]}.", *said[1:]])]
     if reads := _slow_reads(whole):
         said = [reads, f"{said[0]}.", *said[1:]]
+    if started := starts_compared((row.name, row.starts) for row in whole):
+        said = [started[0], *(f"{one}." for one in started[1:]), f"{said[0]}.", *said[1:]]
     warmed = compared((row.name, row.warm_ups) for row in whole)
     if warmed:
         said = [warmed, f"{said[0]}.", *said[1:]]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from emu.policy.starts import IMAGE
 from emu.report.entry import Entry
 from emu.report.page.starts_pictures import starts_pictures
 from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Name, Part, Picture, Topic, View
-from emu.report.words import count, latency_cells, milliseconds, size
+from emu.report.words import count, latency_cells, listed, milliseconds, size
 from emu.study.model.study import Study
 from emu.study.starts import starts_summary
 from emu.units import format_bytes, format_seconds
@@ -51,6 +52,12 @@ def _sentences(starts: dict[str, Any], known: dict[str, Any]) -> Iterator[str]:
             f"Without the page cache the app reads {format_bytes(disk['io_read_bytes'])} from the disk as it starts, "
             f"with it {format_bytes(cached['io_read_bytes'])}."
         )
+    cold = known.get("cold", {})
+    if cold.get("image_cached_after_bytes") is not None:
+        yield (
+            f"The app's image has {format_bytes(cold['image_bytes'])} of files; after it was loaded "
+            f"{format_bytes(cold['image_cached_after_bytes'])} of them were in the page cache."
+        )
     frozen, swap = known.get("warm-memory"), known.get("warm-swap")
     if frozen and swap:
         kept = f"A frozen pod keeps {format_bytes(frozen['held_bytes'])}, and its first answer takes {_time(frozen)}"
@@ -78,6 +85,26 @@ def _time(figures: dict[str, Any]) -> str:
 def _longest(figures: dict[str, Any]) -> str:
     stages = sorted(figures["stages_ms"].items(), key=lambda one: -one[1])[:3]
     return ", ".join(f"{name} ({format_seconds(ms / 1e3)})" for name, ms in stages)
+
+
+def compared(played: Iterable[tuple[str, dict[str, Any] | None]]) -> list[str]:
+    """Of several variants, by name: how long a start took from each temperature that all have, and how much of it the
+    image did; the coldest first. Nothing where there is nothing to compare.
+    """
+    found = [(name, _known({"starts": starts})) for name, starts in played if starts]
+    if len(found) < 2:
+        return []
+    common = [one for one in found[0][1] if all(one in known for _, known in found)]
+    return [_compared(one, [(name, known[one]) for name, known in found]) for one in common]
+
+
+def _compared(temperature: str, each: list[tuple[str, dict[str, Any]]]) -> str:
+    took = []
+    for name, one in each:
+        image = one["stages_ms"].get(IMAGE)
+        of = "" if image is None else f" ({format_seconds(image / 1e3)} for the image)"
+        took.append(f"{_time(one)} with {name}{of}")
+    return f"The first byte of a {temperature} start came after {listed(took)}"
 
 
 def parts(view: View) -> Iterator[Part]:

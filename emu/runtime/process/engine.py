@@ -36,6 +36,7 @@ from emu.runtime.api import (
     Executed,
     VolumeKind,
 )
+from emu.runtime.filler import random_file
 from emu.runtime.podcgroup import CgroupfsPod
 from emu.runtime.process import launch, leftovers, network, roots
 from emu.runtime.process.container import Container, Place
@@ -144,14 +145,23 @@ class ProcessRuntime:
         )  # before it is there, so that half of it is removed too
         roots.copy(image.folder, folder)
 
+    def fill(self, tag: str, layers: Sequence[int], labels: Mapping[str, str], scratch: Path) -> None:
+        """Further files in its folder: there are no layers."""
+        folder = self._images[tag].folder / "filler"
+        folder.mkdir()
+        for number, size in enumerate(layers):
+            random_file(folder / f"filler-{number}", size)
+
     def save_image(self, tag: str, archive: Path) -> None:
         """As a tar."""
         roots.archive(self._images[tag].folder, archive)
         self._archived[archive] = (tag, self._images[tag])
 
     def load_image(self, archive: Path) -> None:
-        """Unpack it where it was."""
+        """Unpack it where it was, unless it is there."""
         tag, image = self._archived[archive]
+        if tag in self._images:
+            return
         self._run_folder(image.labels)
         roots.unpack(archive, image.folder)
         self._images[tag] = image

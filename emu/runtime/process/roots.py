@@ -22,6 +22,7 @@ from emu.machine import command
 from emu.machine.paths import images_dir
 from emu.runtime import images
 from emu.runtime.api import USER
+from emu.runtime.filler import random_file
 from emu.runtime.process.launch import tool
 
 HOME = Path("/var/lib/emu")
@@ -108,9 +109,7 @@ def _unpack(artifacts: images.Artifacts, folder: Path) -> None:
             link.unlink()
     for place in _MOUNT_POINTS:
         (folder / place).mkdir(parents=True, exist_ok=True)
-    with (folder / _CODE / "executable").open("wb") as file:
-        for _ in range(_EXECUTABLE_BYTES >> 20):
-            file.write(os.urandom(1 << 20))
+    random_file(folder / _CODE / "executable", _EXECUTABLE_BYTES)
     _compile(folder)
 
 

@@ -33,6 +33,10 @@ class Start:
     """Memory of the pod's containers while it waited."""
     held_swap_bytes: int = 0
     image_cached_bytes: int | None = None
+    image_bytes: int | None = None
+    """The size of the image's files."""
+    image_cached_after_bytes: int | None = None
+    """Of them, what was in the page cache after the image was loaded."""
 
     @property
     def answered(self) -> bool:

@@ -14,6 +14,7 @@ from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
+from emu.report.topics.starts import STARTS, compared
 from emu.study.study import read_study
 from tests.fakes import MIB, ORIGIN, POD_NAME, FakeRun
 
@@ -52,6 +53,8 @@ def start(run: FakeRun, trial: int, wanted: str, arrived: float, first_byte: flo
             after=after,
             held_bytes=facts.pop("held", 0),
             held_swap_bytes=facts.pop("held_swap", 0),
+            image_bytes=facts.pop("image_bytes", None),
+            image_cached_after_bytes=facts.pop("image_cached_after", None),
         )
     )
 
@@ -199,3 +202,25 @@ def test_restarts_are_not_counted_where_emu_ended_a_container(tmp_path: Path) ->
     summary = summarize(read_study(run.finish()))
     assert (summary["containers"]["app"]["restarts"], summary["pod"]["restarts"]) == (0, 0)
     assert summary["containers"]["app"]["exits"] == []
+
+
+def test_an_image_that_was_loaded_is_in_the_page_cache(tmp_path: Path) -> None:
+    """Its size, and how much of it was in the page cache afterwards; variants are compared by start and image."""
+    run = FakeRun(tmp_path / "run")
+    run.start("app")
+    size = 80 * MIB
+    start(run, 0, "cold", 1.0, 4.0, stamps=[("image", 2.5)], image_bytes=size, image_cached_after=size)
+    start(run, 1, "warm-disk", 6.0, 7.0, image_bytes=size)
+    run.finish()
+    starts = summarize(read_study(run.run))["starts"]
+    cold, disk = starts["temperatures"]["cold"], starts["temperatures"]["warm-disk"]
+    assert (cold["image_bytes"], cold["image_cached_after_bytes"]) == (size, size)
+    assert (disk["image_bytes"], disk["image_cached_after_bytes"]) == (size, None)
+    said = " ".join(STARTS.sentences(read_study(run.run), {"starts": starts}))
+    assert "The app's image has 80 MiB of files; after it was loaded 80 MiB of them were in the page cache." in said
+    assert compared([("small", starts), ("large", starts)]) == [
+        "The first byte of a cold start came after 3.0 s with small (1.5 s for the image) and 3.0 s with large (1.5 "
+        "s for the image)",
+        "The first byte of a warm-disk start came after 1.0 s with small and 1.0 s with large",
+    ]
+    assert compared([("small", starts), ("other", None)]) == []
