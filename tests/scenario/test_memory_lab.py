@@ -355,6 +355,9 @@ def test_a_resize_is_written_or_refused_as_a_whole(emu_run: EmuRun) -> None:
     known = [(one.type, one.reason) for one in read_events(done.run.events) if isinstance(one, KubeletEvent)]
     outcomes = [reason for _, reason in known if reason.startswith("Resize") and reason != "ResizeStarted"]
     assert outcomes == ["ResizeError", "ResizeError", "ResizeCompleted", "ResizeCompleted", "ResizeCompleted"]
+    assert done.summary["verdict"]["headline"].endswith(
+        "set by a resize, was reached; 2 resizes before that were refused"
+    )
 
 
 @part_of("shm-and-tmpfs")
@@ -366,6 +369,8 @@ def test_what_a_container_left_in_memory_is_the_pod_s(emu_run: EmuRun) -> None:
         for _, text in _readings(done.run, "web", "memory.stat")
     ]
     assert max(shmem) >= 64 * MIB
+    headline = done.summary["verdict"]["headline"]
+    assert "after a restart the pod's limit of 128 MiB was reached, 64 MiB of it files in memory (shmem)" in headline
     assert done.summary["oom_kills"][1]["held"]["shmem"] >= 64 * MIB
     restarted = done.summary["phases"]["second"]["containers"]["app"]
     assert restarted["shmem_peak_bytes"] < MIB

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from emu.report.topics.kernel_memory import filled_by_the_kernel
-from emu.report.words import of_limit
+from emu.report.words import count, of_limit
+from emu.study.counters import value_at
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
@@ -15,6 +16,8 @@ FULL = 0.95
 """From this share of its limit on, a container that was not killed filled it: reclaim leaves some pages free."""
 SWAPPED = 0.1
 """From this share of its limit on in swap, it lived because of swap."""
+LEFT = 2**20
+"""Less than this was left behind by chance."""
 _PROBES = ("liveness", "readiness", "startup")
 
 
@@ -38,6 +41,7 @@ def kill_headline(study: Study) -> str:
             text += f", {first.in_backlog:,} of them not accepted yet"
     text += filled_by_the_kernel(first)
     text += "; the container lived on" if first.child else ""
+    text += _elsewhere(study, first, mine) + _refused(study, first)
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
     text += "".join(f"; {kill.container} was OOM-killed too{_full_swap(kill)}" for kill in others)
     mentioned = {kill.container for kill in others} | {first.container}
@@ -75,6 +79,40 @@ def _cause(study: Study, kill: OomVerdict) -> str:
         text += ", with the machine's swap full"
     whose = emus_command(kill.culprit.kind if kill.culprit else None)
     return f"{text} by {whose}" if whose and not kill.child else text
+
+
+def _elsewhere(study: Study, first: OomVerdict, mine: list[OomVerdict]) -> str:
+    """That it was killed again at another limit, and what an instance before had left there."""
+    other = next((kill for kill in mine if kill.pod == first.pod and kill.level != first.level), None)
+    if other is None:
+        return ""
+    when = "later" if other.attempt == first.attempt else "after a restart"
+    return f"; {when} {_cause(study, other)}{_outlived(study, other)}"
+
+
+def _outlived(study: Study, kill: OomVerdict) -> str:
+    """Files in memory that are charged to the pod, because the container that wrote them is gone."""
+    newest: dict[str, Timeline] = {}
+    for owner, line in sorted(study.timelines.items(), key=lambda one: one[0].attempt or 0):
+        if owner.pod == kill.pod and owner.container and line.t and line.t[0] <= kill.time_s:
+            newest[owner.container] = line
+    own = sum(value_at(line.t, line.shmem, kill.time_s) or 0 for line in newest.values())
+    left = (kill.held.get("shmem") or 0) - own
+    if kill.level != "pod" or left < LEFT:
+        return ""
+    return f", {format_bytes(left)} of it files in memory (shmem) that outlived the container which wrote them"
+
+
+def _refused(study: Study, kill: OomVerdict) -> str:
+    """How many resizes of the container were refused before."""
+    mine = (kill.pod, kill.container.rpartition("/")[2])
+    number = sum(
+        (one.pod, one.subject.rpartition("/")[2]) == mine
+        and one.t <= kill.time_s
+        and one.detail["outcome"] not in ("started", "completed")
+        for one in study.resizes
+    )
+    return f"; {count(number, 'resize')} before that {'was' if number == 1 else 'were'} refused" if number else ""
 
 
 def _resizes(study: Study, kill: OomVerdict) -> list[Happening]:

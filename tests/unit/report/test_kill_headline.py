@@ -1,0 +1,66 @@
+"""The headline of OOM kills: what a restart did not help against, and what the kubelet had refused before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from emu.record.events import Owner
+from emu.record.rundir import RunDir
+from emu.report.topics.kill_headline import kill_headline
+from emu.study.model.instances import Instance
+from emu.study.model.kills import OomVerdict
+from emu.study.model.study import Happening, Study
+from emu.study.model.timeline import Timeline
+
+MIB = 2**20
+FIRST = OomVerdict(
+    3.0, "app", 0, "container", limit_bytes=96 * MIB, held={"anon": 30 * MIB, "shmem": 64 * MIB}, pod="w"
+)
+AGAIN = replace(FIRST, time_s=6.0, attempt=1, level="pod", limit_bytes=128 * MIB)
+
+
+def _study(*kills: OomVerdict, shmem: int = 0) -> Study:
+    """A pod whose app holds so much in memory files of its own."""
+    study = Study(RunDir(Path("x")), duration_s=9.0)
+    study.kills = list(kills)
+    study.instances = [Instance("app", number, pod="w") for number in (0, 1)]
+    for owner, begin, held in (
+        (Owner("w", "app", 1), 5.0, shmem),
+        (Owner("w", "app", 0), 1.0, 64 * MIB),
+        (Owner("w", "", None), 0.0, 64 * MIB),
+    ):
+        study.timelines[owner] = Timeline(owner, t=[begin, begin + 2], memory_current=[MIB] * 2, shmem=[held] * 2)
+    return study
+
+
+def test_what_outlived_a_container_fills_the_pod_s_limit() -> None:
+    """A volume in memory: the next instance is killed at the pod's limit, for what the one before it wrote."""
+    said = kill_headline(_study(FIRST, AGAIN))
+    assert "its own limit of 96 MiB was reached" in said
+    assert (
+        "; after a restart the pod's limit of 128 MiB was reached, 64 MiB of it files in memory (shmem) that "
+        "outlived the container which wrote them"
+    ) in said
+    assert "outlived" not in kill_headline(_study(FIRST, AGAIN, shmem=64 * MIB))
+    assert "; later the pod's limit" in kill_headline(_study(FIRST, replace(AGAIN, attempt=0)))
+    assert "restart" not in kill_headline(_study(FIRST, replace(FIRST, time_s=6.0, attempt=1)))
+    assert "restart" not in kill_headline(_study(FIRST, replace(AGAIN, pod="other")))
+
+
+def test_resizes_that_were_refused_before_are_counted() -> None:
+    """Those of the killed container; not what came after, nor what was done."""
+    study = _study(FIRST)
+
+    def resize(t: float, outcome: str, subject: str = "app") -> Happening:
+        return Happening(t, "resize", subject, "", {"outcome": outcome, "memory_max": 96 * MIB}, "w")
+
+    study.resizes = [
+        resize(1.0, "error"),
+        resize(2.0, "deferred"),
+        resize(2.5, "error", "other"),
+        resize(4.0, "error"),
+    ]
+    assert "; 2 resizes before that were refused" in kill_headline(study)
+    study.resizes = [resize(1.0, "completed"), resize(2.0, "error")]
+    assert "96 MiB, set by a resize, was reached; 1 resize before that was refused" in kill_headline(study)
