@@ -18,7 +18,7 @@ def _row(study: Study, pod: str, t: float) -> tuple[str, str, str, str, str] | N
     mine = [one for one in study.instances if one.pod == pod]
     begins = [at for one in mine for at in (one.created_s, one.started_s) if at is not None]
     statuses = [one for one in study.pod_statuses if one.pod == pod]
-    begins += [one.t for one in statuses if one.text == PENDING]
+    begins += [one.t for one in statuses[:1]]
     made = min(begins, default=0.0)
     last = {one.container: one for one in mine}.values()
     ends = [] if mine else [one.t for one in statuses if one.text == TERMINATING]

@@ -98,7 +98,8 @@ def _life(study: Study, pod: str) -> PodLife:
     asked = [one.stop.asked_s for one in mine if one.stop is not None and one.stop.why == SCALE_DOWN]
     unplaced = [status.t for status in study.pod_statuses if status.pod == pod and status.text == PENDING]
     placed = min(begins, default=None) if unplaced else 0.0
-    if placed is None:
+    seen = [status.t for status in study.pod_statuses if status.pod == pod][:1]
+    if not begins:  # it had no node, or its turn to start did not come
         asked = [status.t for status in study.pod_statuses if status.pod == pod and status.text == TERMINATING]
     last = {one.container: one for one in mine if container_of(one.container) != SANDBOX}.values()
     ends = [one.exited_s for one in last if one.exited_s is not None and one.asked]
@@ -110,10 +111,10 @@ def _life(study: Study, pod: str) -> PodLife:
                 readiness.append((status.t, ready))
     return PodLife(
         pod,
-        min([*begins, *unplaced], default=0.0),
+        min([*begins, *unplaced, *seen], default=0.0),
         tuple(readiness),
         min(asked, default=None),
-        min(asked, default=None) if placed is None else max(ends) if ends and len(ends) == len(last) else None,
+        min(asked, default=None) if not begins else max(ends) if ends and len(ends) == len(last) else None,
         placed,
     )
 

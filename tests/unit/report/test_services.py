@@ -40,7 +40,7 @@ from emu.study.model.requests import PhaseSpan, Request
 from emu.study.model.services import Service
 from emu.study.model.study import Happening, Study
 from emu.study.pods import pending
-from emu.study.services import rollouts, services
+from emu.study.services import _life, rollouts, services
 
 ONE, OTHER = "app-00001-deployment-abc-aaaaa", "app-00001-deployment-abc-bbbbb"
 BEGAN = 100.0
@@ -380,3 +380,14 @@ def test_the_revisions_of_a_service_are_counted_together_and_each(study: Study) 
     app = SERVICES.figures(study)["services"]["app"]
     assert (app["pods_desired_max"], app["pods_final"]) == (5, 2)
     assert [one["pods_desired_max"] for one in app["revisions"].values()] == [2, 3]
+
+
+def test_a_pod_that_waits_for_its_turn_to_start_is_there(study: Study) -> None:
+    """As kubectl shows it: ContainerCreating. If it goes before its turn came, it was never more than starting."""
+    creating = Happening(3.0, "pod", "", "ContainerCreating", {"ready": "0/2", "restarts": 0}, pod=OTHER)
+    gone = replace(creating, t=4.0, text=TERMINATING)
+    instances = [one for one in study.instances if one.pod != OTHER]
+    waits = replace(study, instances=instances, pod_statuses=[creating, gone])
+    life = _life(waits, OTHER)
+    assert [life.state_at(t) for t in (2.9, 3.0, 4.0)] == [None, "starting", None]
+    assert (OTHER, "0/2", "ContainerCreating", "0", "0s") in rows_at(waits, 3.5)
