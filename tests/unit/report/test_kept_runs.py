@@ -1,7 +1,8 @@
 """Runs that an earlier emu recorded, kept in tests/fixtures/runs: each is read and reported as it was then.
 
 Beside a run's own files lie what `emu show` and `emu journal --all` print of it, and its summary.json. Where words
-are changed on purpose, `python -m tests.unit.report.test_kept_runs` writes all three again; numbers stay as they are.
+are changed on purpose, `python -m tests.unit.report.test_kept_runs` writes all three again; numbers stay as they are,
+unless they were wrong (pod_seconds began with a pod's first container, not with the pod).
 """
 
 from __future__ import annotations
