@@ -20,7 +20,7 @@ def write(path: Path, text: str, mode: int = 0o666) -> None:
     umask. Pipes and character devices (/dev/null, /dev/stdout) are written to. OSError for what cannot be written:
     a directory, a block device, a socket, a pipe without a reader.
     """
-    data = text.encode("utf-8")
+    data = text.encode("utf-8", "backslashreplace")  # a damaged record has half characters: as JSON escapes them
     try:
         facts = path.stat()
     except FileNotFoundError:

@@ -68,7 +68,7 @@ def goal_of(traffic: Iterable[Share]) -> dict[str, Target]:
 
 
 def observe_ready(rollout: Rollout, now: int, duration_s: float) -> dict[str, Target]:
-    """The ingress has the first percent of a rollout: that tells how long its steps are and how much each moves."""
+    """The ingress has the first percent of a rollout: this decides how long its steps are and how much each moves."""
     return {
         tag: _planned(one, now, duration_s) if not one.pause and one.started else one for tag, one in rollout.items()
     }

@@ -1,4 +1,8 @@
-"""How often the recorder reads: as often as it is asked to, but a tenth of one CPU is all that it may cost."""
+"""How often the recorder reads: as often as it is asked to, but it may cost no more than a tenth of one CPU.
+
+It never gets so rare that what one phase of the load did could be counted for the next: between two phases that must
+be kept apart, the load generator waits several times `LONGEST_S` (BREATH_S of emu.daemon.load.phase).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,10 @@ SHARE = 0.1
 """Of one CPU, that all ticks may cost together; what is read at events comes on top."""
 SLOW_SHARE = SHARE / 2
 """Of that, what the slow files may cost."""
+LONGEST_S = 0.1
+"""Ticks are no farther apart for what they cost, unless they are asked to be."""
+LONGEST_SLOW_S = 1.0
+"""Nor are those that read the slow files."""
 _MEMORY_S = 2.0
 """Costs are averaged over so long: where the kernel counts CPU time in ticks, one alone says little."""
 
@@ -35,9 +43,9 @@ class Pace:
         if slow_s is not None:
             self._slow_cost_s += (slow_s - self._slow_cost_s) * _weight(moment, self._slow_at)
             self._slow_at = moment
-        self.slow_s = max(SLOW_S, self._slow_cost_s / SLOW_SHARE)
-        left = SHARE - self._slow_cost_s / self.slow_s
-        self.interval_s = max(self.asked_s, self._fast_cost_s / left)
+        self.slow_s = min(max(SLOW_S, self._slow_cost_s / SLOW_SHARE), LONGEST_SLOW_S)
+        left = max(SHARE - self._slow_cost_s / self.slow_s, SHARE - SLOW_SHARE)
+        self.interval_s = max(self.asked_s, min(self._fast_cost_s / left, LONGEST_S))
         self.longest_s = max(self.longest_s, self.interval_s)
 
 

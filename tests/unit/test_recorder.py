@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from emu.daemon.load.phase import BREATH_S
 from emu.record.events import Owner
-from emu.record.pace import SLOW_S, Pace
+from emu.record.pace import LONGEST_S, LONGEST_SLOW_S, SLOW_S, Pace
 from emu.record.recorder import Recorder
 from emu.record.rundir import RunDir
 from emu.record.samples import read_samples
@@ -34,12 +35,20 @@ def test_cheap_ticks_come_as_often_as_they_are_asked_for() -> None:
     assert (pace.interval_s, pace.slow_s, pace.longest_s) == (0.01, SLOW_S, 0.01)
 
 
-@pytest.mark.parametrize(("fast_s", "slow_s"), [(0.007, 0.001), (0.02, 0.03), (0.001, 0.2), (0.3, 0.3)])
+@pytest.mark.parametrize(("fast_s", "slow_s"), [(0.007, 0.001), (0.004, 0.03), (0.0005, 0.04)])
 def test_dear_ticks_cost_a_tenth_of_the_time_at_most(fast_s: float, slow_s: float) -> None:
     """Whether it is the quick files or the slow ones that are many."""
     pace, share = paced(0.01, fast_s, slow_s)
     assert pace.interval_s >= 10 * fast_s * 0.99 and pace.slow_s >= 20 * slow_s * 0.99
     assert share <= 0.105
+
+
+@pytest.mark.parametrize("asked_s", [0.01, 0.5])
+def test_ticks_are_never_too_far_apart_for_a_phase(asked_s: float) -> None:
+    """Whatever they cost: the load generator leaves time for several of them before a phase that follows answers."""
+    pace, _ = paced(asked_s, 0.3, 0.3)
+    assert pace.interval_s == max(asked_s, LONGEST_S) and pace.slow_s == LONGEST_SLOW_S
+    assert BREATH_S >= 4 * LONGEST_S
 
 
 def test_one_dear_tick_changes_little() -> None:

@@ -21,9 +21,10 @@ TIMER_STEP_S = 0.001
 """The loop's timers count in these; to wait for less would be to spin."""
 BATCH = 64
 """Requests sent before answers are looked at again, when many are due at once."""
-BREATH_S = 0.2
-"""Between the last answer of the phases before and a phase `after_answers`: a recorder that is late by some samples
-still has one in between, so that what the one read from disk is not counted to the other."""
+BREATH_S = 0.5
+"""Between the last answer of the phases before and a phase `after_answers`. A recorder that reads as rarely as it may
+and is late by some samples still has one in between: what the one read from disk is not counted to the other.
+"""
 FAILED_PAUSE_S = 0.01
 """A closed-loop client whose request failed asks again after this at the soonest, or a dead server would keep it
 spinning."""

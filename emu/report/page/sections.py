@@ -54,7 +54,7 @@ def _how_often(cost: RecorderCost) -> str:
     if cost.longest_interval_s <= cost.interval_s:
         return asked
     longest = format_seconds(cost.longest_interval_s)
-    return f"{asked}, and up to {longest} apart so as to cost a tenth of one CPU at most"
+    return f"{asked}, and up to {longest} apart to cost less of the CPU"
 
 
 def _measured(study: Study, figure: Figure) -> Markup:
