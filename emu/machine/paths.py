@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from emu.errors import EmuError
@@ -80,6 +81,13 @@ def own_cache_dir() -> Path:
             f"check that its files are yours, then: chmod go-w {directory}",
         )
     return directory
+
+
+def room_bytes(most: int) -> int:
+    """What may be written to a sparse disk of this size in the cache: the host's free space counts too."""
+    directory = own_cache_dir()
+    there = next(path for path in (directory, *directory.parents) if path.is_dir())
+    return min(most, shutil.disk_usage(there).free)
 
 
 def runs_dir() -> Path:

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from emu.policy.golang import SECOND
 from emu.policy.routing import Share, Traffic, named
-
-SECOND = 1_000_000_000
 
 
 class Part(NamedTuple):
@@ -89,11 +88,6 @@ def step(goal: Rollout, before: Rollout, now: int) -> dict[str, Target]:
         tag: _stepped(one, before[tag], now) if tag in before and one.percent > 1 else one
         for tag, one in goal.items()
     }
-
-
-def next_step(rollout: Rollout) -> int:
-    """When the route is to look again; 0: not before it changes."""
-    return min((one.next for one in rollout.values() if one.next), default=0)
 
 
 def _stepped(goal: Target, before: Target, now: int) -> Target:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from emu.messages import host_of
+from emu.policy.golang import SECOND
 from emu.policy.loadplan import Part, Split
-from emu.policy.rollout import SECOND, Rollout, advance, by_host, effective, in_rollout, progress
+from emu.policy.rollout import Rollout, advance, by_host, effective, in_rollout, progress
 from emu.policy.routing import Traffic, in_words, not_ready, revisions_of
 from emu.record.events import EventLog, TrafficSplit, now
 from emu.serving.revision import Revision

@@ -7,7 +7,6 @@ the guest ends. emu's cache is there too, read-only, for the images that contain
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -63,9 +62,8 @@ class Run:
 
 
 def room_bytes() -> int:
-    """What may be written in it at most: its disk is sparse, so this host's free space counts too."""
-    there = next(path for path in (own_cache_dir(), *own_cache_dir().parents) if path.is_dir())
-    return min(_DISK_BYTES, shutil.disk_usage(there).free)
+    """What may be written in it at most."""
+    return paths.room_bytes(_DISK_BYTES)
 
 
 def cpus() -> int:

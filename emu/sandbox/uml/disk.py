@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emu.errors import EmuError
-from emu.machine import command
+from emu.machine import command, paths
 from emu.machine.paths import cache_dir, own_cache_dir
 from emu.sandbox.uml.locks import locked
 from emu.sandbox.uml.parts import Parts
@@ -44,9 +44,8 @@ class ImageDisk:
 
 
 def room_bytes() -> int:
-    """What may be written in a sandbox at most: its disk is sparse, so this host's free space counts too."""
-    there = next(path for path in (own_cache_dir(), *own_cache_dir().parents) if path.is_dir())
-    return min(DISK_BYTES, shutil.disk_usage(there).free)
+    """What may be written in a sandbox at most."""
+    return paths.room_bytes(DISK_BYTES)
 
 
 def _paths(directory: Path, number: int) -> tuple[Path, Path]:

@@ -6,15 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emu.policy.golang import SECOND
 from emu.policy.rollout import (
-    SECOND,
     Rollout,
     advance,
     by_host,
     effective,
     goal_of,
     in_rollout,
-    next_step,
     progress,
 )
 from emu.policy.routing import Share, Traffic, whole
@@ -45,7 +44,7 @@ def played(percent: int, duration_s: float, ready_after_s: float) -> list[Step]:
     while not rollout[""].done:
         rollout = advance(after, rollout, now, duration_s)
         steps.append((round((now - BEGAN) / SECOND, 3), percents(rollout)))
-        now = next_step(rollout)
+        now = rollout[""].next
     return steps
 
 
