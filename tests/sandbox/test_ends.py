@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from emu.errors import EmuError
-from emu.sandbox.uml import disk, parts
+from emu.sandbox.uml import disk, kernels, parts
 from emu.sandbox.uml.console import SandboxError
 from emu.sandbox.uml.guest import Guest
 from emu.sandbox.uml.keeper import KERNEL
@@ -129,8 +129,11 @@ def test_what_outlives_its_keeper_is_swept() -> None:
     wait_until(there.gone, "the guest to be gone")
 
 
-def test_what_lost_its_record_is_swept_too() -> None:
-    """Processes of a kernel whose scratch directory is gone are found by the directory that they work in."""
+def test_what_lost_its_record_is_swept_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of a kernel whose scratch directory is gone are found by the directory that they work in. Of the
+    distribution's kernel: its I/O helpers outlive it, and a newer one has none.
+    """
+    monkeypatch.setenv(kernels.CHOICE, kernels.DISTRIBUTION)
     process = start("sh", "-c", "echo started; sleep 300")
     await_started(process)
     there = kept_by(process)
@@ -145,13 +148,18 @@ def test_what_lost_its_record_is_swept_too() -> None:
 
 @pytest.mark.parametrize("victim", ["keeper", "kernel", "helper"])
 def test_a_process_of_the_sandbox_that_is_killed(victim: str) -> None:
-    """Whoever is killed, the keeper, the kernel or one of its I/O helpers: it is noticed, and nothing stays."""
-    with pytest.raises(SandboxError) as caught, Guest(memory_bytes=MEMORY, docker=False) as guest:
+    """Whoever is killed, the keeper, the kernel or one of its I/O helpers: it is noticed, and nothing stays. The
+    helpers are the distribution's kernel's: a newer one's are threads of its own.
+    """
+    kernel = kernels.DISTRIBUTION if victim == "helper" else kernels.AUTO
+    with (
+        pytest.raises(SandboxError) as caught,
+        Guest(memory_bytes=MEMORY, docker=False, kernel=kernel) as guest,
+    ):
         there = kept(guest)
-        helpers = [pid for pid in there.session() if pid != there.kernel and shares_memory(pid, there)]
-        threading.Timer(
-            1, os.kill, ({"keeper": there.keeper, "kernel": there.kernel}.get(victim, helpers[0]), 9)
-        ).start()
+        pids = {"keeper": there.keeper, "kernel": there.kernel}
+        pids.update(("helper", pid) for pid in there.session() if pid != there.kernel and shares_memory(pid, there))
+        threading.Timer(1, os.kill, (pids[victim], 9)).start()
         guest.run(
             ["sh", "-c", "while :; do dd if=/dev/zero of=/var/lib/emu/x bs=1M count=1 conv=fsync; done"],
             stdin=None,
@@ -160,7 +168,7 @@ def test_a_process_of_the_sandbox_that_is_killed(victim: str) -> None:
         )
     assert caught.value.what == "the guest ended by itself"
     said = {"keeper": "keeps it was ended by signal 9", "kernel": "linux.uml was ended by signal 9"}
-    assert said.get(victim, f"process {helpers[0]} of the guest's kernel was killed") in caught.value.cause
+    assert said.get(victim, f"process {pids[victim]} of the guest's kernel was killed") in caught.value.cause
     assert there.gone() and leftovers() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -65,7 +66,7 @@ class Dockerd:
         """Containers go on while it is away, as long as this lasts."""
         before = _CONFIG.read_text()
         try:
-            _CONFIG.write_text('{"live-restore": true}')
+            _CONFIG.write_text(json.dumps({**json.loads(before), "live-restore": True}))
             self.signal(signal.SIGHUP)
             yield
         finally:
