@@ -169,7 +169,8 @@ def test_a_process_of_the_sandbox_that_is_killed(victim: str) -> None:
     assert caught.value.what == "the guest ended by itself"
     said = {"keeper": "keeps it was ended by signal 9", "kernel": "linux.uml was ended by signal 9"}
     assert said.get(victim, f"process {pids[victim]} of the guest's kernel was killed") in caught.value.cause
-    assert there.gone() and leftovers() == []
+    wait_until(there.gone, "the guest to be gone")
+    assert leftovers() == []
 
 
 def test_a_guest_s_processes_die_with_their_kernel() -> None:

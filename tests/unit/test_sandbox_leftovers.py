@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from emu.sandbox.uml.keeper import KERNEL
 from emu.sandbox.uml.leftovers import GuestState, Mark, boot_id, leftovers, mark, sweep
 
 DEAD = Mark(os.getpid(), 1)
@@ -79,3 +84,31 @@ def test_a_directory_just_made_belongs_to_its_maker(tmp_path: Path) -> None:
 def test_no_directory_no_leftovers(tmp_path: Path) -> None:
     """Where no guest ever ran there is nothing."""
     assert leftovers(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("works_there", [True, False])
+def test_what_outlives_its_kernel_is_its_session_s(tmp_path: Path, works_there: bool) -> None:
+    """The guest's processes have no command line of the kernel's: its session and their folder say whose they are.
+    Who works elsewhere is spared, whatever session has the number now.
+    """
+    scratch = note(tmp_path, DEAD, DEAD)
+    leader = subprocess.Popen(
+        ["sh", "-c", "(sleep 300 >/dev/null & echo $!); read wait"],
+        cwd=scratch if works_there else tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert leader.stdout is not None
+    member = int(leader.stdout.readline())
+    (scratch / KERNEL).write_text(json.dumps(asdict(mark(leader.pid))))
+    leader.communicate()
+    left = mark(member)
+    try:
+        (found,) = sweep(tmp_path)
+        assert found.pids == ((member,) if works_there else ())
+        assert left.alive() is not works_there
+        assert not scratch.exists()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(member, signal.SIGKILL)

@@ -161,9 +161,21 @@ def processes(scratch: Path) -> list[int]:
         found.add(state.keeper.pid)
     with contextlib.suppress(OSError, ValueError, TypeError):
         kernel = Mark(**json.loads((scratch / KERNEL).read_text()))
-        if kernel.alive():
-            found.update(session_members(kernel.pid))
+        alive = kernel.alive()
+        found.update(pid for pid in session_members(kernel.pid) if alive or _outlives(pid, kernel, scratch))
     return sorted(found)
+
+
+def _outlives(pid: int, kernel: Mark, scratch: Path) -> bool:
+    """Whether a member of a session whose leader is gone was started by that kernel: the guest's processes have no
+    command line where the kernel runs them under seccomp, and end a moment after it.
+    """
+    started = start_time(pid)
+    try:
+        place = str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)")
+    except OSError:
+        return False
+    return started is not None and started >= kernel.started and _is_ours(pid) and Path(place) == scratch.resolve()
 
 
 def strangers(pids: Iterable[int], scratch: Path) -> list[int]:
