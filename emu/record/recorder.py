@@ -24,7 +24,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cgroups import parse
 from emu.errors import EXIT_NOT_RECORDED
 from emu.messages import SANDBOX
 from emu.record.events import (
@@ -32,29 +31,21 @@ from emu.record.events import (
     CgroupSeen,
     Event,
     EventLog,
-    MemoryEventsRose,
     Owner,
     RecorderReport,
     now,
 )
 from emu.record.kernel_log import KernelLog
+from emu.record.machine_files import MachineFiles
 from emu.record.pace import Pace
 from emu.record.pod_listeners import PodListeners, WatchedPod
 from emu.record.rundir import RunDir
-from emu.record.samples import HOST, NODE, SampleWriter
+from emu.record.samples import NODE, SampleWriter
 from emu.record.watched import Watched
 from emu.record.writing import NotRecordedError, writing
 
-HOST_FILES = ("/proc/meminfo", "/proc/diskstats", "/proc/pressure/memory", "/proc/vmstat")
-"""Read as often as a cgroup's slow files."""
-VMSTAT = "vmstat"
-VMSTAT_LINES = (b"allocstall", b"pgscan_direct ", b"pgsteal_direct ", b"pswpin ", b"pswpout ", b"oom_kill ")
-"""The lines of /proc/vmstat that are kept, of some 200: what allocations had to do for want of free memory."""
 REPORT_S = 5.0
-_CALM_S = 0.1
-"""How often, at most, near misses (`max`, `high`, `low`) of one cgroup get a line; kills get theirs at once."""
 _READ_SIZE = 1 << 14
-_AT_ONCE = ("oom", "oom_kill", "oom_group_kill")
 _SYNC_S = 0.5
 _SYNC_FILE_RANGE_WRITE = 2
 
@@ -74,8 +65,7 @@ class Recorder:
         """Each pod that is there, by its name."""
         self._poll = select.poll()
         self._kernel_log = KernelLog(run.kmsg, self._poll, self._append)
-        self._host: list[tuple[int, int]] = []
-        self._vmstat = -1
+        self._machine = MachineFiles()
         self._samples = 0
         self._late = 0
         self._stop = False
@@ -126,16 +116,7 @@ class Recorder:
         self._poll.register(0, select.POLLIN)
         for signal_number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_number, self._asked_to_stop)
-        for path in HOST_FILES:
-            try:
-                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except OSError:
-                continue
-            name = "memory.pressure" if "pressure" in path else path.rsplit("/", 1)[1]
-            source = self._writer.declare(HOST, name, path)
-            self._host.append((source, fd))
-            if name == VMSTAT:
-                self._vmstat = source
+        self._machine.open(self._writer)
         self._kernel_log.open()
 
     def follow(self, name: str, path: str) -> None:
@@ -237,9 +218,7 @@ class Recorder:
     def _read_slow_files(self, moment: float) -> None:
         for watched in list(self._watched.values()):
             self._read_slow(watched, moment)
-        for source, fd in self._host:
-            text = os.pread(fd, 1 << 16, 0)
-            self._writer.put(source, _kept(text) if source == self._vmstat else text)
+        self._machine.read(self._writer)
         self._sample_listeners()
 
     def _sample_listeners(self) -> None:
@@ -262,7 +241,9 @@ class Recorder:
                     changed = True
                 if source in watched.events and watched.texts.get(source) != text:
                     watched.texts[source] = text
-                    self._report_events(watched, source, text, moment)
+                    rise = watched.rise(source, text, moment)
+                    if rise is not None:
+                        self._append(rise)
         except OSError:
             self._gone(watched, moment)
         return changed
@@ -273,30 +254,6 @@ class Recorder:
                 self._writer.put(source, os.pread(fd, _READ_SIZE, 0))
         except OSError:
             self._gone(watched, moment)
-
-    def _report_events(self, watched: Watched, source: int, text: bytes, moment: float) -> None:
-        values = parse.parse_flat(text)
-        reported = watched.reported.get(source, {})
-        delta = {
-            name: value - reported.get(name, 0) for name, value in values.items() if value != reported.get(name, 0)
-        }
-        if not delta:
-            return
-        urgent = any(name in delta for name in _AT_ONCE)
-        if not urgent and moment < watched.reported_at + _CALM_S:
-            return
-        watched.reported[source] = values
-        watched.reported_at = moment
-        local = watched.events[source][0]
-        self._append(
-            MemoryEventsRose(
-                t=moment,
-                **_whose(watched),
-                local=local,
-                delta=delta,
-                values=dict(values),
-            )
-        )
 
     # cgroups that come and go
 
@@ -329,7 +286,7 @@ class Recorder:
         for _, fd in watched.events.values():
             self._by_event_fd[fd] = watched
             self._poll.register(fd, select.POLLPRI | select.POLLERR)
-        self._append(CgroupSeen(t=now(), **_whose(watched)))
+        self._append(CgroupSeen(t=now(), **watched.whose()))
         pod = self._pods.get(owner.pod)
         if pod and owner.attempt is not None and owner.container != SANDBOX and not pod.listeners.tried:
             self._open_listeners(pod)
@@ -358,7 +315,7 @@ class Recorder:
                 pod.listeners.forget()
             if not watched.owner.container:
                 del self._pods[pod.name]
-        self._append(CgroupGone(t=moment, **_whose(watched)))
+        self._append(CgroupGone(t=moment, **watched.whose()))
 
     # the record itself
 
@@ -385,16 +342,6 @@ class Recorder:
         for fd in (self._writer.fd, self._log.fd, self._kernel_log.fd):
             if fd >= 0:
                 _libc.sync_file_range(fd, ctypes.c_int64(0), ctypes.c_int64(0), _SYNC_FILE_RANGE_WRITE)
-
-
-def _whose(watched: Watched) -> dict[str, Any]:
-    owner = watched.owner
-    return {"pod": owner.pod, "label": owner.label, "attempt": owner.attempt, "path": watched.path}
-
-
-def _kept(text: bytes) -> bytes:
-    """The lines of /proc/vmstat that are recorded."""
-    return b"".join(line for line in text.splitlines(keepends=True) if line.startswith(VMSTAT_LINES))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

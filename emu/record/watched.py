@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
-from emu.record.events import Owner
+from cgroups import parse
+from emu.record.events import MemoryEventsRose, Owner
 from emu.record.samples import SampleWriter
 
 FAST_FILES = (
@@ -32,6 +34,10 @@ SLOW_FILES = (
 )
 """Read less often (pace.py), and when memory.events changes."""
 
+_CALM_S = 0.1
+"""How often, at most, near misses (`max`, `high`, `low`) of one cgroup get a line; kills get theirs at once."""
+_AT_ONCE = ("oom", "oom_kill", "oom_group_kill")
+
 
 class Watched:
     """One cgroup: its open files, and what its memory.events said last."""
@@ -44,8 +50,8 @@ class Watched:
         self.events: dict[int, tuple[bool, int]] = {}
         """source number → (memory.events.local?, descriptor)"""
         self.texts: dict[int, bytes] = {}
-        self.reported: dict[int, dict[str, int]] = {}
-        self.reported_at = 0.0
+        self._reported: dict[int, dict[str, int]] = {}
+        self._reported_at = 0.0
 
     def open(self, writer: SampleWriter) -> None:
         """Open those files that this kernel has."""
@@ -60,6 +66,28 @@ class Watched:
                 into.append((source, fd))
                 if name in ("memory.events", "memory.events.local"):
                     self.events[source] = (name.endswith("local"), fd)
+
+    def whose(self) -> dict[str, Any]:
+        """The fields of an event that say whose it is."""
+        return {"pod": self.owner.pod, "label": self.owner.label, "attempt": self.owner.attempt, "path": self.path}
+
+    def rise(self, source: int, text: bytes, moment: float) -> MemoryEventsRose | None:
+        """What is to be reported of a memory.events that reads like this (`moment` in seconds); None where nothing
+        rose, or only what can wait.
+        """
+        values = parse.parse_flat(text)
+        reported = self._reported.get(source, {})
+        delta = {
+            name: value - reported.get(name, 0) for name, value in values.items() if value != reported.get(name, 0)
+        }
+        urgent = any(name in delta for name in _AT_ONCE)
+        if not delta or (not urgent and moment < self._reported_at + _CALM_S):
+            return None
+        self._reported[source] = values
+        self._reported_at = moment
+        return MemoryEventsRose(
+            t=moment, **self.whose(), local=self.events[source][0], delta=delta, values=dict(values)
+        )
 
     def close(self) -> None:
         """Close them."""
