@@ -3,6 +3,8 @@
 PYTHON := .venv/bin/python
 SLOWEST := --durations=8 --durations-min=20
 STAMP := .venv/.installed
+# Byte code is kept, as pip does for what it installs: else each process compiles emu again, and a guest's are slow at it.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install run-scenario images lint test test-unit test-scenarios test-browser test-sandbox bench docs clean
@@ -29,6 +31,7 @@ install: $(STAMP) ## Everything that emu needs here: .venv, emu itself, packages
 	@echo "installing emu and its Python packages into .venv (about a minute the first time)"
 	@$(PYTHON) -m pip install --quiet --progress-bar off --disable-pip-version-check --use-pep517 \
 	    --constraint constraints.txt --editable '.[dev]'
+	@$(PYTHON) -m compileall -q cgroups emu
 	@touch $@
 
 # Which packages of the distribution are needed is decided by what this machine offers: emu/doctor/packages.py.
