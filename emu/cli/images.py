@@ -11,6 +11,7 @@ import click
 from emu.errors import EmuError
 from emu.machine import output
 from emu.machine.paths import own_cache_dir
+from emu.policy.image_names import familiar
 from emu.runtime import archives
 from emu.runtime import images as builder
 
@@ -60,7 +61,8 @@ def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool
 @click.option("--from-docker", "name", metavar="NAME", help="Take it from this machine's Docker engine.")
 @click.option("--on", "place", type=_PLACES, default="auto", help="Which engine to load it into.")
 def load(archive: Path | None, name: str | None, place: str) -> None:
-    """Load your own image where runs take place, so that a scenario can name it (pod.app.image).
+    """Load your own image where runs take place: a scenario can name it (pod.app.image), and a manifest that does has
+    it run.
 
     ARCHIVE is a file written by docker save. The sandbox has its own engine: emu keeps the archive in the cache and
     loads it again whenever a sandbox lacks it.
@@ -103,7 +105,7 @@ def _load_from_docker(name: str, *, sandbox: bool) -> None:
     with tempfile.TemporaryDirectory(prefix=".load-", dir=own_cache_dir()) as folder:
         archive = Path(folder) / "image.tar"
         _say(f"saving the image {name}")
-        engine.save_image(archives.full_name(name), archive)
+        engine.save_image(familiar(name), archive)
         _give_sandbox(archive, archives.names_in(archive))
     output.echo(f"loaded {name}")
 

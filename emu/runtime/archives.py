@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from emu.errors import EmuError
 from emu.machine.paths import cache_dir
+from emu.policy.image_names import familiar
 
 if TYPE_CHECKING:
     from emu.runtime.docker_images import DockerImages
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 _MANIFEST = "manifest.json"
 _MOST_MANIFEST = 2**20
 _SAVE = "save it by its name: docker save NAME -o FILE.tar"
-
-
-def full_name(tag: str) -> str:
-    """With `:latest` where no tag is given, as an engine reads it."""
-    return tag if ":" in tag.rpartition("/")[2] or "@" in tag else f"{tag}:latest"
 
 
 def names_in(archive: Path) -> dict[str, str]:
@@ -100,5 +96,5 @@ def provide(engine: DockerImages, images: Iterable[str], progress: Progress) -> 
 
 
 def _place(name: str) -> Path:
-    digest = hashlib.sha256(full_name(name).encode()).hexdigest()
+    digest = hashlib.sha256(familiar(name).encode()).hexdigest()
     return cache_dir() / "loaded" / f"{digest[:24]}.tar"
