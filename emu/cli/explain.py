@@ -106,8 +106,9 @@ def init(files: tuple[Path, ...]) -> None:
     with its HorizontalPodAutoscaler: its pods' containers, limits and timeouts, its autoscaler's settings, and a load
     that makes it scale.
 
-    The scenario is a starting point for you to change; `leftOut` says what is left out. The image is not run:
-    emu's own app stands in. `emu run MANIFEST` runs the same scenario without printing it.
+    The scenario is a starting point for you to change; `leftOut` says what is left out. The image is run if the
+    engine has it (`emu images load`), else emu's own app stands in. `emu run MANIFEST` runs the same scenario without
+    printing it.
 
     \b
     Example:

@@ -219,6 +219,7 @@ class Pod:
                 id=made,
                 name=name,
                 image=request.image,
+                stands_in_for="" if template is None else template.stands_in_for,
                 memory_max=request.memory_max,
                 memory_high=_limit(files.get("memory.high", NO_LIMIT)),
                 memory_high_from="" if template is None else self._memory_high_from(container),
@@ -293,6 +294,7 @@ class Pod:
             mounts=[*of_run, *of_pod],
             bind=container.bind,
             log_driver=self._host.log_driver,
+            confined=container.confined,
         )
 
     def start(self, instance: Instance) -> None:

@@ -124,6 +124,10 @@ class ContainerTemplate:
     """Volumes of the pod."""
     bind: tuple[str, str] | None = None
     """A folder of this machine and where it is mounted, to read only."""
+    confined: bool = True
+    """As of the request that is made of it: what emu's own images are, and Knative's queue-proxy."""
+    stands_in_for: str = ""
+    """The image of a manifest that is not run here."""
 
     @property
     def asked(self) -> Container:

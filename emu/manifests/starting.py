@@ -82,11 +82,11 @@ def scenario_of(manifests: Manifests) -> str:
     scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, scaling)}
     if chosen.rollout_s:
         only = f"rollout-duration {chosen.rollout_s} s: this scenario has one revision, and nothing to roll out"
-        pod.keys["leftOut"] = [*pod.keys["leftOut"], only]
+        pod.keys = {"leftOut": [*pod.keys.pop("leftOut", []), only], **pod.keys}
     scenario["pod"] = pod.keys
     scenario["load"] = {"phases": scaling.phases}
     scenario["expect"] = {"pod.oom_kills": "== 0"}
-    return "\n".join([*_head(chosen, serving), *written(scenario)]) + "\n"
+    return "\n".join([*_head(chosen, serving, pod), *written(scenario)]) + "\n"
 
 
 def service_of(manifests: Manifests, place: str) -> Lines:
@@ -127,15 +127,9 @@ def _made(manifests: Manifests) -> _Made:
     pod.add_containers(chosen.init_containers, chosen.sidecars)
     if scaling.keys is not None:
         pod.keys["autoscaling"] = scaling.keys
-    left_out = [_not_run(chosen.spec), *chosen.left_out, *pod.left_out, *scaling.left_out]
-    pod.keys = {"leftOut": [_plain(one, 500) for one in dict.fromkeys(left_out)], **pod.keys}
+    left_out = dict.fromkeys([*chosen.left_out, *pod.left_out, *scaling.left_out])
+    pod.keys = {**({"leftOut": [_plain(one, 500) for one in left_out]} if left_out else {}), **pod.keys}
     return _Made(chosen, serving, pod, scaling)
-
-
-def _not_run(spec: Mapping[str, Any]) -> str:
-    containers = [*spec.get("initContainers", []), *spec["containers"]]
-    images = list(dict.fromkeys(str(one.get("image", "")) for one in containers))
-    return f"the image{'s' * (len(images) > 1)} {', '.join(images)}, for which emu's own programs stand in"
 
 
 def _of_revision(chosen: Chosen, manifests: Manifests, serving: Mapping[str, Any], sidecar: Resources) -> _Scaling:
@@ -295,12 +289,15 @@ def _question(chosen: Chosen, scaling: _Scaling) -> str:
     return f"What does one pod of {name} do under the load that it is scaled for?"
 
 
-def _head(chosen: Chosen, serving: Mapping[str, Any]) -> list[str]:
-    image = _plain(str(serving.get("image", "")), 100)
+def _head(chosen: Chosen, serving: Mapping[str, Any], pod: Pod) -> list[str]:
+    image = _plain(str(serving.get("image", "")), 90)
+    runs = "program" in pod.keys.get("app", {})
     return [
         f"# {_plain(chosen.title, 80)}, as {'a Deployment' if chosen.deployment else 'Knative'} runs it. "
         "Made of its manifest by emu.",
-        f"# Its image {image} is not run: emu's own app stands in. `pod.app.image` runs one that the engine has.",
+        f"# If the engine has its image {image}, that runs; else emu's own app stands in (pod.images)."
+        if runs
+        else f"# Its image {image} is not run: emu's own app stands in.",
     ]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from emu.manifests.starting_program import program_of
 from emu.manifests.yamltext import Lines, Said
 from emu.policy.autoscaling.settings import Settings
 from emu.policy.quantity import parse_amount
@@ -19,11 +20,7 @@ _MOST_PODS = 10
 _MODEL = "100Mi"
 _STORAGE_INITIALIZER = "storage-initializer"
 _MODEL_VOLUME, _MODEL_DIR = "kserve-provision-location", "/mnt/models"
-_WITHOUT_PLACE = ("env", "envFrom", "command", "args", "readinessProbe", "livenessProbe", "startupProbe")
-"""Of a container whose image is not run; the stand-in has its own."""
 _GRACE_S = 30
-_DEFAULT_PROBE = {"tcpSocket": {}, "successThreshold": 1}
-"""Knative gives it to a container without one; the stand-in's does the same."""
 _PROBE_TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
 Resources = Mapping[tuple[str, str], tuple[str, str]]
 
@@ -34,6 +31,13 @@ class Pod:
 
     keys: Lines = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+
+    def with_program(self, container: Mapping[str, Any], volumes: set[str], *, serves: bool = False) -> Lines:
+        """A container by its name, with what the manifest has it run; notes what is left out."""
+        entry = _additional(container, volumes)
+        program = program_of(container, serves=serves)
+        self.left_out += program.left_out
+        return entry if program.keys is None else {**entry, "program": program.keys}
 
     def add_containers(self, first: Sequence[Mapping[str, Any]], beside: Sequence[Mapping[str, Any]]) -> None:
         """Init containers and sidecars that a webhook adds."""
@@ -54,8 +58,10 @@ class Pod:
         self.keys |= {key: value for key, value in (("initContainers", found), ("sidecars", sidecars)) if value}
 
 
-def pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any], queue_proxy: Resources) -> Pod:
-    """The pod of a revision; `serving` is the container that has the port."""
+def pod_of(
+    spec: Mapping[str, Any], serving: Mapping[str, Any], queue_proxy: Resources, *, standard: bool = False
+) -> Pod:
+    """The pod of a revision; `serving` is the container that has the port. `standard`: it has no queue-proxy."""
     pod = Pod()
     for name in ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds"):
         if spec.get(name):
@@ -67,21 +73,16 @@ def pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any], queue_proxy: Res
         pod.keys["volumes"] = [_volume(one) for one in spec["volumes"] if one["name"] in volumes]
     if sidecar := _resources({key: text for key, (text, _) in queue_proxy.items()}):
         pod.keys["queueProxy"] = {"resources": sidecar}
-    if app := {key: value for key, value in _additional(serving, volumes).items() if key != "name"}:
+    behind = not standard
+    if app := {
+        key: value for key, value in pod.with_program(serving, volumes, serves=behind).items() if key != "name"
+    }:
         pod.keys["app"] = app
-    inits = [_additional(one, volumes) for one in spec.get("initContainers", [])]
-    beside = [_additional(one, volumes) for one in spec["containers"] if one is not serving]
+    inits = [pod.with_program(one, volumes) for one in spec.get("initContainers", [])]
+    beside = [pod.with_program(one, volumes) for one in spec["containers"] if one is not serving]
     pod.keys |= {key: value for key, value in (("initContainers", inits), ("sidecars", beside)) if value}
-    given = {
-        name
-        for one in spec["containers"]
-        for name in _WITHOUT_PLACE
-        if one.get(name) and not (name == "readinessProbe" and one[name] == _DEFAULT_PROBE)
-    }
     if more := {name for one in spec["containers"] for name, _ in _given(one) if name not in ("memory", "cpu")}:
         pod.left_out.append(", ".join(sorted(more)))
-    if given:
-        pod.left_out.append(", ".join(name for name in _WITHOUT_PLACE if name in given) + " of its containers")
     return pod
 
 
@@ -91,7 +92,7 @@ def standard_pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any]) -> Pod:
     stays = probe.get("tcpSocket") is not None
     app = {key: value for key, value in serving.items() if not (stays and key == "readinessProbe")}
     containers = [app if one is serving else one for one in spec["containers"]]
-    pod = pod_of({**spec, "containers": containers}, app, {})
+    pod = pod_of({**spec, "containers": containers}, app, {}, standard=True)
     pod.keys = {"deploymentMode": "Standard", **pod.keys}
     if (grace := spec.get("terminationGracePeriodSeconds")) not in (None, _GRACE_S):
         pod.keys["terminationGracePeriodSeconds"] = grace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -34,6 +34,7 @@ from emu.machine.owner import owner
 from emu.policy.kubelet.derived import NodeRules
 from emu.record.events import EventLog, Note, RunBegan, now
 from emu.record.rundir import FORMAT, RunDir
+from emu.run import manifest_images
 from emu.run.driving import Driving, PlannedPod
 from emu.run.ending import Ending
 from emu.run.interrupts import Interrupts
@@ -76,9 +77,11 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 
 def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
     log = EventLog(run.events)
-    run.write_scenario(resolve(spec, masked=True), private=has_secrets(spec))
-    engine, facts = open_runtime(next(iter(spec.each_pod.values())).runtime, screen.step, _own_images(spec))
+    wanted = [*_own_images(spec), *manifest_images.names(spec)]
+    engine, facts = open_runtime(next(iter(spec.each_pod.values())).runtime, screen.step, wanted)
+    spec, foreign = manifest_images.decide(spec, engine.image_names)
     _see_images(spec, engine)
+    run.write_scenario(resolve(spec, masked=True), private=has_secrets(spec))
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
     cgroup = run_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
@@ -109,7 +112,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             began = now()
             log.append(_began(spec, run_id, facts, disks, began=began, cgroup=cgroup.path))
             end.begun = True
-            _say_what_is_not_applied(spec, log, screen)
+            _say_what_is_not_applied(spec, foreign, log, screen)
             recorder = stack.enter_context(RunRecorder(run, log, spec.recorder.interval))
             if spec.watches_node:
                 recorder.follow_node(cgroup.path)
@@ -304,7 +307,9 @@ def _drop_caches(log: EventLog) -> None:
         log.append(Note(t=now(), what="the page cache could not be dropped before the run", why=str(error)))
 
 
-def _say_what_is_not_applied(spec: ScenarioSpec, log: EventLog, screen: Screen) -> None:
+def _say_what_is_not_applied(
+    spec: ScenarioSpec, foreign: Sequence[manifest_images.Running], log: EventLog, screen: Screen
+) -> None:
     why = not_applied(spec.sandbox, psutil.virtual_memory().total, psutil.swap_memory().total)
     if why is not None:
         log.append(
@@ -316,6 +321,10 @@ def _say_what_is_not_applied(spec: ScenarioSpec, log: EventLog, screen: Screen) 
             what, why = f"left out of the manifest{' of ' if name else ''}{name}", "; ".join(of.left_out)
             log.append(Note(t=now(), what=what, why=why, level="warning"))
             screen.event(f"{what}: {why}", "yellow")
+    for image in foreign:
+        why = image.about_requests
+        log.append(Note(t=now(), what=image.words, why=why, level="warning" if why else "info"))
+        screen.event(f"{image.words}{f'; {why}' if why else ''}", "yellow" if why else "dim")
 
 
 def _announce(pods: Pods, recorder: RunRecorder, freezer: RunFreezer | None) -> None:

@@ -86,6 +86,10 @@ class ContainerRequest:
     log_driver: str | None = None
     user: str | None = None
     entrypoint: Sequence[str] | None = None
+    confined: bool = True
+    """Its root is read-only, with a small tmpfs at /tmp, and its processes have no capability; else as Kubernetes has
+    it by default: its own layer of the file system, and the capabilities that a runtime gives.
+    """
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,9 @@ class Runtime(Protocol):
 
     def image_tags(self) -> list[tuple[str, int]]:
         """Every image, with its size in bytes."""
+
+    def image_names(self) -> list[str] | None:
+        """Every name of an image, tags and digests; None where it runs no images but emu's."""
 
     def image_folders(self, tag: str) -> list[Path]:
         """The folders of this machine in which an image's files are; empty where that is not known."""

@@ -77,15 +77,15 @@ class Engine(DockerImages):
             extra["cpu_period"], extra["cpu_quota"] = 100_000, max(1000, request.millicores * 100)
         if request.cpu_shares is not None:
             extra["cpu_shares"] = request.cpu_shares
+        if request.confined:
+            extra |= {"cap_drop": ["ALL"], "read_only": True}
+            extra["tmpfs"] = {"/tmp": "size=16m,mode=1777"}  # noqa: S108  a path inside the container
         if request.cgroup_parent is not None:
             extra["cgroup_parent"] = request.cgroup_parent
         with asking(f"cannot make the container {request.name} from {request.image}"):
             host_config = self._api.create_host_config(
                 oom_score_adj=request.oom_score_adj,
-                cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
-                read_only=True,
-                tmpfs={"/tmp": "size=16m,mode=1777"},  # noqa: S108  a path inside the container
                 ulimits=[Ulimit(name="nofile", soft=NOFILE, hard=NOFILE)],
                 **memory_arguments(request.memory_max, request.swap_max),
                 **extra,

@@ -50,6 +50,12 @@ class DockerImages(DockerClient):
             found = self._api.images()
         return sorted((tag, int(image["Size"])) for image in found for tag in image.get("RepoTags") or [])
 
+    def image_names(self) -> list[str] | None:
+        """Every name that an image has in the engine, tags and digests."""
+        with asking("cannot list images"):
+            found = self._api.images()
+        return sorted(name for image in found for key in ("RepoTags", "RepoDigests") for name in image.get(key) or [])
+
     def image_folders(self, tag: str) -> list[Path]:
         """The folders of an image's layers on this machine; empty where the storage driver is not overlay2."""
         with asking(f"cannot inspect the image {tag}"):

@@ -191,7 +191,7 @@ def _app(pod: PodSpec, image: str | None, of: Serving) -> ContainerTemplate:
     if pod.has_queue_proxy:
         if "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
             del probes["readiness"]
-        env |= {"K_SERVICE": of.service, "K_REVISION": of.revision}
+        env |= {"K_SERVICE": of.service, "K_CONFIGURATION": of.service, "K_REVISION": of.revision}
         hook = hook or HttpGetSpec(port=QUEUE_ADMIN_PORT, path=_DRAIN_PATH)
     probes.setdefault("readiness", _LISTENS)
     if spec.volume_mounts:
@@ -251,7 +251,14 @@ def _container(
         declared_probes=tuple(sorted(spec.probes)),
         pre_stop=_hook(spec),
         mounts=tuple(Mount(one.name, one.mount_path, one.read_only) for one in spec.volume_mounts),
+        confined=spec.image is None or name == QUEUE_PROXY,
+        stands_in_for=_stands_in_for(spec),
     )
+
+
+def _stands_in_for(spec: ContainerSpec) -> str:
+    program = spec.program if isinstance(spec, AppSpec | SidecarSpec) and spec.image is None else None
+    return "" if program is None else program.image
 
 
 _LISTENS = PodProbe(TcpSocketSpec(), _OWN_LOOK_ONCE, _OWN_TIMEOUT_S, ours=True)

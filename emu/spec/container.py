@@ -18,6 +18,7 @@ from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
 from emu.spec.io import IoControls
 from emu.spec.probes import LifecycleSpec, ProbeSpec
+from emu.spec.program import ProgramSpec
 from emu.spec.values import (
     RESERVED,
     Bytes,
@@ -279,6 +280,8 @@ class SidecarSpec(ContainerSpec):
     """Anonymous memory that the stand-in holds, on top of its own 11 MiB. Not with `image` or `command`."""
     start: Seconds = 0.0
     """How long the stand-in takes until it holds that memory and listens. Not with `image` or `command`."""
+    program: ProgramSpec | None = None
+    """What a manifest has it run; `images` of the pod decides whether the stand-in does instead. Default: nothing."""
 
     @property
     def is_stand_in(self) -> bool:
@@ -402,3 +405,5 @@ class AppSpec(ContainerSpec):
     """The port on which it listens for HTTP/1.1."""
     files: tuple[FileSpec, ...] = ()
     """Files in its volume on a real block device, created before the run, and not in the page cache."""
+    program: ProgramSpec | None = None
+    """What a manifest has it run; `images` of the pod decides whether emu's app stands in. Default: nothing."""

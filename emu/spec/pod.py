@@ -15,6 +15,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from emu.messages import APP, QUEUE_PROXY
+from emu.policy.image_names import ImageChoice
 from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.reclaiming import ALL, read_amount
 from emu.spec import volumes
@@ -140,6 +141,10 @@ class PodSpec(Model):
     runtime: Literal["docker", "process"] = "docker"
     """What runs its containers. docker: a Docker engine. process: the same programs as plain processes in the same
     cgroups, with their own network, mounts and limits; needs no Docker, and supports no custom images.
+    """
+    images: ImageChoice = "auto"
+    """For containers of a manifest (`program`). auto: an image that the engine has is run, else emu's stand-in;
+    engine: the image is run, and a run where it is missing is refused; stand-in: no image of the manifest is run.
     """
     container_concurrency: Annotated[Whole, Field(ge=0, le=1000)] = 0
     """Knative: maximum concurrent requests per pod. Up to ten times as many queue; the rest get 503. 0 means no
@@ -321,6 +326,13 @@ class PodSpec(Model):
     def _runtime_can(self) -> Self:
         if self.runtime == "docker":
             return self
+        if self.images == "engine":
+            raise SpecError(
+                "`images: engine` needs Docker",
+                why="with `runtime: process` a container runs a program of emu's own images",
+                fix="remove it, or use `runtime: docker`",
+                at=("images",),
+            )
         for at, container in self.placed:
             if container.image is not None:
                 raise SpecError(

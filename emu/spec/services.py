@@ -23,6 +23,8 @@ _POD_PARTS = 29
 """Letters that the name of a pod has after its revision's: `-deployment-`, a hash, a suffix."""
 _OWN = {"name", "manifest", "revisions", "traffic", "rolloutDuration", "rollout_duration"}
 """What is the service's, and not its pods'."""
+_PROGRAM = "program"
+"""What a manifest has a container run is decided for the whole service."""
 _REVISIONS = {
     "type": "object",
     "additionalProperties": {"type": ["object", "null"]},
@@ -107,9 +109,9 @@ class ServiceSpec(PodSpec):
         own = copy.deepcopy(data)
         for path, value in changes.items():
             at = ("revisions", revision, path)
-            if path.split(".")[0] in (*_OWN, "runtime"):
+            if (key := _of_service(path.split("."))) is not None:
                 raise SpecError(
-                    f"no revision can change `{path.split('.')[0]}`",
+                    f"no revision can change `{key}`",
                     why="it is the whole service's",
                     fix="remove it",
                     at=at,
@@ -131,6 +133,14 @@ class ServiceSpec(PodSpec):
             except ValidationError as its_own:
                 raise KeyError(str(its_own)) from None
             raise _refused(error, revision, changes) from None
+
+
+def _of_service(path: Sequence[str]) -> str | None:
+    """The key on a path that only the whole service has."""
+    if path[0] in (*_OWN, "runtime", "images"):
+        return path[0]
+    container = path[1:] if path[0] == "app" else path[2:]
+    return _PROGRAM if container[:1] == [_PROGRAM] else None
 
 
 def _put(data: Any, path: Sequence[str], value: Any) -> None:

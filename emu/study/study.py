@@ -231,6 +231,7 @@ def _instances(events: list[Event], origin: float) -> list[Instance]:
                 "id",
                 "name",
                 "image",
+                "stands_in_for",
                 "memory_max",
                 "memory_high",
                 "memory_high_from",

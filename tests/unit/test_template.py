@@ -104,7 +104,12 @@ def test_queue_proxys_environment() -> None:
     }
     pod = {name: environment(template, QUEUE_PROXY)[name] for name in ("SERVING_POD", "SERVING_POD_IP", "HOST_IP")}
     assert pod == {"SERVING_POD": "pod-1", "SERVING_POD_IP": "10.0.0.2", "HOST_IP": "10.0.0.2"}
-    assert environment(template, APP) == {"PORT": "8080", "K_SERVICE": "app", "K_REVISION": "app-00001"}
+    assert environment(template, APP) == {
+        "PORT": "8080",
+        "K_SERVICE": "app",
+        "K_CONFIGURATION": "app",
+        "K_REVISION": "app-00001",
+    }
 
 
 def test_a_footprint_is_passed_to_queue_proxy() -> None:

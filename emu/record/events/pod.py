@@ -25,6 +25,8 @@ class ContainerCreated(OfContainer):
     id: str
     name: str
     image: str
+    stands_in_for: str = ""
+    """The image of a manifest in whose place it runs; empty: of none."""
     memory_max: int | None = None
     memory_high: int | None = None
     memory_high_from: str = ""

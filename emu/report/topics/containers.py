@@ -63,6 +63,8 @@ def container_figures(study: Study, name: str) -> dict[str, Any]:
         "ready": None if newest is None else _is_ready(newest),
         "ready_s": next((entry.ready_s for entry in instances if entry.ready_s is not None), None),
         "startup_s": startup_s(study, [name]),
+        "image": newest.image or None if newest else None,
+        "stands_in_for": newest.stands_in_for or None if newest else None,
         "memory_limit_bytes": _limit(study, newest),
         "memory_high_bytes": newest.memory_high if newest else None,
         "swap_limit_bytes": newest.swap_max if newest else None,
@@ -159,7 +161,7 @@ def _instance_row(entry: Instance) -> tuple[Cell, ...]:
         entry.exit_code,
         _reason(entry),
         entry.docker_oom_killed,
-        entry.image or None,
+        f"{entry.image} (for {entry.stands_in_for})" if entry.stands_in_for else entry.image or None,
     )
 
 

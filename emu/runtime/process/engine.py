@@ -132,6 +132,9 @@ class ProcessRuntime:
         """Ours, whose sizes are not asked for."""
         return [(tag, 0) for tag in sorted(self._images)]
 
+    def image_names(self) -> None:
+        """It runs no images but emu's."""
+
     def image_folders(self, tag: str) -> list[Path]:
         """The root."""
         return [self._images[tag].folder] if tag in self._images else []

@@ -50,6 +50,8 @@ class Instance:
     id: str = ""
     name: str = ""
     image: str = ""
+    stands_in_for: str = ""
+    """The image of a manifest in whose place it ran; empty: of none."""
     memory_max: int | None = None
     """Bytes; None is no limit."""
     memory_high: int | None = None

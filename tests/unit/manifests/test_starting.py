@@ -114,12 +114,19 @@ def test_a_scenario_is_made_of_an_inference_service() -> None:
 
 
 def test_other_containers_come_along() -> None:
-    """Sidecars with their resources and the volumes of the pod; what is left out is named."""
+    """Sidecars with their resources, volumes and images; an app that speaks h2c alone cannot run, and it says so."""
     text = scenario_of(read_manifests([KEPT / "06-ksvc-sidecars.yaml"]))
     spec = read_scenario(text, "it")
     assert [(one.name, one.resources.limits.memory) for one in spec.pod.sidecars] == [("tailer", 64 * 2**20)]
     assert [one.name for one in spec.pod.sidecars[0].volume_mounts] == ["logs"]
-    assert spec.pod.left_out[1:] == ("args, readinessProbe of its containers",)
+    program = spec.pod.sidecars[0].program
+    assert program is not None and program.image == "registry.example/tailer:7"
+    assert program.args == ("--dir", "/var/log/app")
+    assert spec.pod.app.program is None
+    assert spec.pod.left_out == (
+        "the image registry.example/web:7 (its port is h2c, and emu's load speaks HTTP/1.1 to it), "
+        "for which emu's own app stands in",
+    )
 
 
 def test_what_another_autoscaler_scales_has_one_pod(tmp_path: Path) -> None:
@@ -194,7 +201,8 @@ def test_a_deployment_comes_with_its_autoscaler(tmp_path: Path) -> None:
     (tmp_path / "web.yaml").write_text(DEPLOYMENT, encoding="utf-8")
     text = scenario_of(read_manifests([tmp_path / "web.yaml"]))
     spec = read_scenario(text, "it")
-    assert spec.pod.left_out[1:] == ("metrics of type Pods, which need an adapter",)
+    assert spec.pod.left_out == ("metrics of type Pods, which need an adapter",)
+    assert spec.pod.app.program is not None and spec.pod.app.program.image == "registry.example/web"
     asked = spec.pod.autoscaling
     assert asked is not None and asked.initial_scale == 2
     down = ScalingRules((ScalingPolicy("Pods", 1, 15.0),), window_s=30.0)
