@@ -77,10 +77,8 @@ def run_scenario(spec: ScenarioSpec, run: RunDir, screen: Screen) -> int:
 
 def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts) -> int:
     log = EventLog(run.events)
-    wanted = [*_own_images(spec), *manifest_images.names(spec)]
-    engine, facts = open_runtime(next(iter(spec.each_pod.values())).runtime, screen.step, wanted)
-    spec, foreign = manifest_images.decide(spec, engine.image_names)
-    _see_images(spec, engine)
+    engine, facts = open_runtime(next(iter(spec.each_pod.values())).runtime, screen.step, _own_images(spec))
+    spec, foreign = _with_images(spec, engine)
     run.write_scenario(resolve(spec, masked=True), private=has_secrets(spec))
     interrupts.check()
     run_id = f"emu-{spec.name[:30]}-{secrets.token_hex(3)}"
@@ -241,7 +239,8 @@ def _node_rules(spec: ScenarioSpec) -> NodeRules:
 
 def _own_images(spec: ScenarioSpec) -> list[str]:
     containers = (one for pod in spec.each_pod.values() for one in pod.containers.values())
-    return [container.image for container in containers if container.image is not None]
+    own = [container.image for container in containers if container.image is not None]
+    return [*own, *manifest_images.names(spec)]
 
 
 def _limit_io(spec: ScenarioSpec, disks: iolimits.Disks, cgroup: Path) -> None:
@@ -251,17 +250,32 @@ def _limit_io(spec: ScenarioSpec, disks: iolimits.Disks, cgroup: Path) -> None:
     iolimits.limit(cgroup, disks.lines(spec.node.io))
 
 
+def _with_images(spec: ScenarioSpec, engine: Runtime) -> tuple[ScenarioSpec, Sequence[manifest_images.Running]]:
+    """With the images of manifests that the engine has. EmuError for one that must be there and is not."""
+    spec, foreign = manifest_images.decide(spec, engine.image_names)
+    _see_images(spec, engine)
+    return spec, foreign
+
+
 def _see_images(spec: ScenarioSpec, engine: Runtime) -> None:
     placed = ((pod, *item) for pod, one in spec.each_pod.items() for item in one.placed)
     for pod, place, container in placed:
         several = "services" if spec.services else "pods"
         key = ".".join((*((several, pod) if pod else ("pod",)), *map(str, place), "image"))
-        if container.image is not None and engine.image_labels(container.image) is None:
+        if container.image is None:
+            continue
+        if engine.image_labels(container.image) is None:
             have = ", ".join(tag for tag, _ in engine.image_tags() if not tag.startswith("<none>")) or "none"
             raise EmuError(
                 f"{key}: there is no image {container.image!r}",
                 f"the engine does not have it, and emu pulls none (it has: {have})",
                 f"load it first: emu images load FILE.tar, or emu images load --from-docker {container.image}",
+            )
+        if not (container.command or container.args or engine.image_runs(container.image)):
+            raise EmuError(
+                f"{key}: the image {container.image!r} has no entrypoint",
+                "nor has its container a `command`: Kubernetes would show CreateContainerError, no command specified",
+                "give it a `command`, or build the image with an ENTRYPOINT",
             )
 
 

@@ -150,6 +150,9 @@ class Runtime(Protocol):
     def image_names(self) -> list[str] | None:
         """Every name of an image, tags and digests; None where it runs no images but emu's."""
 
+    def image_runs(self, tag: str) -> bool:
+        """Whether an image says what it runs."""
+
     def image_folders(self, tag: str) -> list[Path]:
         """The folders of this machine in which an image's files are; empty where that is not known."""
 

@@ -50,6 +50,12 @@ class DockerImages(DockerClient):
             found = self._api.images()
         return sorted((tag, int(image["Size"])) for image in found for tag in image.get("RepoTags") or [])
 
+    def image_runs(self, tag: str) -> bool:
+        """Whether it has an entrypoint or a command: one that `docker import` made may have neither."""
+        with asking(f"cannot inspect the image {tag}"):
+            config = self._api.inspect_image(tag).get("Config") or {}
+        return bool(config.get("Entrypoint") or config.get("Cmd"))
+
     def image_names(self) -> list[str] | None:
         """Every name that an image has in the engine, tags and digests."""
         with asking("cannot list images"):

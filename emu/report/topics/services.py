@@ -8,6 +8,7 @@ from typing import Any
 from emu.report.entry import Entry
 from emu.report.reaction import reaction_s
 from emu.report.reaction import sentence as reaction_sentence
+from emu.report.topics import never_ready
 from emu.report.topics.inits import waits
 from emu.report.topics.rollouts import rollout_figures, rollout_log, rollout_parts, rollout_words
 from emu.report.topics.scaling_panels import panels
@@ -91,9 +92,10 @@ def _unscheduled(study: Study) -> Iterator[PodEvent]:
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
-    """How far it was scaled; nothing for one that never had two pods."""
+    """Whether it was ever ready, and how far it was scaled; nothing of that for one that never had two pods."""
     scaled = [_how_far(name, one) for name, one in summary["services"].items() if one["pods_desired_max"] > 1]
-    return [*scaled, *waits(study)] if len(scaled) == 1 else scaled
+    never = never_ready.headlines(study)
+    return [*never, *scaled, *waits(study)] if len(scaled) == 1 else [*never, *scaled]
 
 
 def _how_far(name: str, service: dict[str, Any]) -> str:
@@ -112,7 +114,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     pending = [_pending(name, one) for name, one in scaled.items() if one["pods_pending_max"]]
     reaction = reaction_sentence(study, study.services[0]) if scaled and len(study.services) == 1 else None
     said = [*(_sentence(name, one) for name, one in scaled.items()), *([reaction] if reaction else [])]
-    return [*said, *pending, *map(rollout_words, study.rollouts)]
+    return [*never_ready.sentences(study), *said, *pending, *map(rollout_words, study.rollouts)]
 
 
 def _pending(name: str, service: dict[str, Any]) -> str:

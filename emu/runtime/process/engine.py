@@ -135,6 +135,10 @@ class ProcessRuntime:
     def image_names(self) -> None:
         """It runs no images but emu's."""
 
+    def image_runs(self, tag: str) -> bool:
+        """Emu's all do."""
+        return True
+
     def image_folders(self, tag: str) -> list[Path]:
         """The root."""
         return [self._images[tag].folder] if tag in self._images else []

@@ -1,0 +1,68 @@
+"""Revisions none of whose pods was ever ready, and what Knative says of such a one (revision_lifecycle.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from emu.messages import APP, QUEUE_PROXY
+from emu.study.model.instances import Instance, container_of
+from emu.study.model.services import Service
+from emu.study.model.study import Study
+from emu.units import format_seconds, often
+
+_MOST_WORDS = 200
+_TAIL_BYTES = 4096
+
+
+def never_ready(study: Study) -> Iterator[Service]:
+    """Those that had a pod on the node, and never a ready one."""
+    for one in study.services:
+        placed = [pod for pod in one.pods if pod.placed_s is not None]
+        if placed and not any(ready for pod in placed for _, ready in pod.readiness):
+            yield one
+
+
+def headlines(study: Study) -> list[str]:
+    """One for each."""
+    return [f"{one.title} was never ready: {_cause(study, one)[0]}" for one in never_ready(study)]
+
+
+def sentences(study: Study) -> list[str]:
+    """What Knative's status of the revision would be, after how long."""
+    return [f"{one.title} was never ready: {'; '.join(_cause(study, one))}." for one in never_ready(study)]
+
+
+def _cause(study: Study, service: Service) -> list[str]:
+    """What happened, and Knative's words for it where the revision is Knative's."""
+    mine = [one for one in study.instances if one.pod in {pod.pod for pod in service.pods}]
+    app = [one for one in mine if container_of(one.container) == APP]
+    said, words = _of_app(study, app)
+    return [said, words] if any(container_of(one.container) == QUEUE_PROXY for one in mine) else [said]
+
+
+def _of_app(study: Study, instances: list[Instance]) -> tuple[str, str]:
+    ended = [one for one in instances if one.exit_code is not None and not one.asked]
+    if ended:
+        last = ended[-1]
+        words = f"ContainerHealthy False, ExitCode{last.exit_code}: Container failed with: {_message(study, last)}"
+        said = f"its app ended {often(len(ended))}, with exit code {last.exit_code} in the end"
+        return said, f"Knative's status of it would be {words.rstrip(': ')}"
+    since = min((one.started_s for one in instances if one.started_s is not None), default=study.duration_s)
+    words = "ProgressDeadlineExceeded: Initial scale was never achieved"
+    ran = format_seconds(study.duration_s - since)
+    return f"its app ran for {ran} without", f"after 10 minutes Knative's status of it would be {words}"
+
+
+def _message(study: Study, ended: Instance) -> str:
+    """Why it could not be started, else the end of what it printed, as Knative has the kubelet take it."""
+    failed = [one.message for one in study.pod_events if one.pod == ended.pod and one.reason == "Failed"]
+    if failed and ended.started_s is None:
+        return failed[-1][:_MOST_WORDS]
+    path = study.run.container_log(ended.pod, container_of(ended.container), ended.attempt)
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[-_MOST_WORDS:]

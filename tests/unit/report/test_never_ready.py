@@ -1,0 +1,70 @@
+"""A service whose pods were never ready: why, and what Knative would say of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emu.record.events import ScaleDecided
+from emu.record.rundir import RunDir
+from emu.report.topics.never_ready import headlines, sentences
+from emu.study.model.instances import Instance, PodEvent
+from emu.study.model.study import Happening, Study
+from emu.study.services import services
+
+POD = "shop-00001-deployment-abc-aaaaa"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    """One pod, from 0 s to the end at 30 s, whose queue-proxy runs and whose app is each test's own."""
+    made = Study(RunDir(tmp_path), origin=0.0, duration_s=30.0)
+    made.instances = [Instance("queue-proxy", 0, pod=POD, created_s=0.0, started_s=0.2)]
+    made.pod_statuses.append(Happening(1.0, "pod-status", "pod", "Running", {"ready": "0/2", "restarts": 0}, POD))
+    return made
+
+
+def reported(study: Study, *app: Instance) -> list[str]:
+    """What the report has of it."""
+    study.instances += app
+    study.services = services(
+        study, [ScaleDecided(t=0.0, revision="shop-00001", service="shop", before=1, pods=1, why="initial scale")]
+    )
+    return [*headlines(study), *sentences(study)]
+
+
+def test_an_app_that_ends_is_an_unhealthy_container(study: Study) -> None:
+    """With its exit code and the end of what it printed."""
+    ends = [
+        Instance("app", n, pod=POD, created_s=n, started_s=n + 0.1, exited_s=n + 0.2, exit_code=3) for n in (0, 1)
+    ]
+    study.run.logs.mkdir()
+    study.run.new_log(POD, "app", 1).write_text("starting\nno such model\n\n")
+    what = "shop-00001 was never ready: its app ended twice, with exit code 3 in the end"
+    status = "ContainerHealthy False, ExitCode3: Container failed with: no such model"
+    assert reported(study, *ends) == [what, f"{what}; Knative's status of it would be {status}."]
+
+
+def test_a_program_that_cannot_be_started_is_named(study: Study) -> None:
+    """In the engine's words: nothing was printed."""
+    study.pod_events.append(PodEvent("Warning", "Failed", "app", "Error: no such program", 1.0, 1.0, 1, POD))
+    said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, exited_s=0.2, exit_code=127))
+    assert said[1].endswith("ExitCode127: Container failed with: Error: no such program.")
+
+
+def test_an_app_that_listens_nowhere_meets_the_progress_deadline(study: Study) -> None:
+    """It runs, and that is all."""
+    said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, started_s=5.0))
+    assert said[0] == "shop-00001 was never ready: its app ran for 25.0 s without"
+    assert said[1].endswith(
+        "after 10 minutes Knative's status of it would be ProgressDeadlineExceeded: Initial scale was never achieved."
+    )
+
+
+def test_a_pod_that_was_ready_once_is_none_of_them(study: Study) -> None:
+    """Nor is one without an autoscaler."""
+    study.pod_statuses.append(Happening(2.0, "pod-status", "pod", "Running", {"ready": "2/2", "restarts": 0}, POD))
+    assert reported(study, Instance("app", 0, pod=POD, created_s=0.0, started_s=1.0)) == []
+    study.services = []
+    assert headlines(study) == []
