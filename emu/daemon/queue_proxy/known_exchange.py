@@ -24,10 +24,17 @@ if TYPE_CHECKING:
     from emu.daemon.queue_proxy.proxy import Proxy
     from emu.policy.metrics import Outcomes, QueueProxyMetrics
 
-_PEER = "\0"
+PEER = "\0"
 """Stands for the client's address, which differs among clients that say the same; no header holds a NUL."""
 MOST_SPARE = 1024
 """Exchanges kept for further requests, of a quarter of a kilobyte each."""
+
+
+def ordinary(head: http1.Head, way: forward.Route) -> bool:
+    """Whether nothing in a request is for us, and it comes and ends as most do."""
+    plain = head.minor == 1 and head.keep_alive and not (head.upgrade or head.expects_else or head.expects_continue)
+    ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*"
+    return plain and not ours and head.method not in (b"HEAD", b"CONNECT")
 
 
 class KnownRequests:
@@ -41,11 +48,7 @@ class KnownRequests:
 
     def learn(self, whole: bytes, head: http1.Head, way: forward.Route) -> None:
         """A request was read in one piece: know it when it comes for the third time, if nothing in it is for us."""
-        plain = (
-            head.minor == 1 and head.keep_alive and not (head.upgrade or head.expects_else or head.expects_continue)
-        )
-        ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*" or head.method == b"HEAD"
-        if not plain or ours or not self.known.again(whole):
+        if not ordinary(head, way) or not self.known.again(whole):
             return
         made = self._made_of(head)
         if made is not None:
@@ -55,8 +58,8 @@ class KnownRequests:
         """What is known of a request with this head; None where that differs from client to client by more than its
         address.
         """
-        way = forward.route(head, _PEER)
-        before, found, after = forward.app_head(way, head, self.proxy.app.address).partition(_PEER.encode())
+        way = forward.route(head, PEER)
+        before, found, after = forward.app_head(way, head, self.proxy.app.address).partition(PEER.encode())
         if not found:
             return None
         way.headers = []
@@ -76,7 +79,7 @@ class KnownRequest:
         self.spare = requests.spare
         self._before = before
         self._after = after
-        self._peer = _PEER
+        self._peer = PEER
         self._said = b""
         self.outcomes: dict[int, Outcomes] = {}
         """Where it is counted, by the status of its answer."""

@@ -129,6 +129,20 @@ class TestRequests:
         head = app.read_head()
         assert (head.first, app.read_body(head)) == ("POST /a HTTP/1.1", GET)
 
+    def test_a_refused_method_is_refused_however_often(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """CONNECT on a connection that was served before: the app never gets it."""
+        proxy = queue_proxy()
+        app: Wire | None = None
+        for _ in range(OFTEN):
+            client = proxy.connect()
+            client.send(GET)
+            app = app or fake_app.accept()
+            app.read_until(b"\r\n\r\n")
+            app.send(answer(b"ok"))
+            client.read_body(client.read_head())
+            client.send(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n")
+            assert client.read_head().status == 502
+
     def test_a_kept_connection_that_the_app_closed_is_replaced(
         self, queue_proxy: StartProxy, fake_app: FakeApp
     ) -> None:
