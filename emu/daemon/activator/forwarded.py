@@ -19,17 +19,23 @@ class Forwarded:
         self._append = append
         self.port = 0
         """The activator's own."""
-        self._pods: dict[str, list[tuple[float, int, bool]]] = {}
+        self._pods: dict[str, _Gathered] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def note(self, pod: str, client: int, now: float, *, cold: bool) -> None:
+    def note(self, pod: str, client: int, now: float, cold: bool) -> None:
         """A request of the client with that port goes to a pod; `cold`: there was none when it came."""
-        some = self._pods.setdefault(pod, [])
-        some.append((now, client, cold))
-        if len(some) >= PER_LINE:
+        some = self._pods.get(pod)
+        if some is None:
+            some = self._pods[pod] = _Gathered()
+            if self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(HELD_S, self.flush)
+        at = some.at
+        if cold:
+            some.cold.append(len(at))
+        some.clients.append(client)
+        at.append(now)
+        if len(at) >= PER_LINE:
             self._write(pod)
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(HELD_S, self.flush)
 
     def flush(self) -> None:
         """Write what there is."""
@@ -41,15 +47,28 @@ class Forwarded:
 
     def _write(self, pod: str) -> None:
         some = self._pods.pop(pod)
-        since = round(some[0][0], 6)
+        since = round(some.at[0], 6)
+        at = [int((now - since) * 1e6 + 0.5) for now in some.at]  # made much faster than by `round`
         self._append(
             RequestsForwarded(
-                t=some[-1][0],
+                t=some.at[-1],
                 pod=pod,
                 port=self.port,
                 since=since,
-                at=[round((now - since) * 1e6) for now, _, _ in some],
-                clients=[client for _, client, _ in some],
-                cold=[number for number, (_, _, cold) in enumerate(some) if cold],
+                at=at,
+                clients=some.clients,
+                cold=some.cold,
             )
         )
+
+
+class _Gathered:
+    """Those of one pod, as they go on a line."""
+
+    __slots__ = ("at", "clients", "cold")
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+        self.clients: list[int] = []
+        self.cold: list[int] = []
+        """Their numbers, from 0."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import ClassVar, NamedTuple
 
 POD_LABEL = "pod"
@@ -45,7 +45,13 @@ class Event:
 
     def to_line(self) -> str:
         """One JSON line with its newline."""
-        return json.dumps({"kind": self.kind, **asdict(self)}, separators=(",", ":"), default=str) + "\n"
+        facts = {each.name: getattr(self, each.name) for each in fields(self)}
+        return json.dumps({"kind": self.kind, **facts}, separators=(",", ":"), default=_plain) + "\n"
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know. Only that is copied: an event may be of thousands of requests."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 @dataclass(frozen=True, kw_only=True)
