@@ -19,6 +19,8 @@ class Reporter:
 
     def __init__(self, now: float) -> None:
         self._stats = RequestStats(now)
+        self.left = self._stats.left
+        """(now): a request is over."""
         self._known = False
         """The autoscaler knows that there are requests; else the next one is the first, and reported at once."""
         self._sent_at_once = False
@@ -36,10 +38,6 @@ class Reporter:
             self._known = self._sent_at_once = True
         self._stats.arrived(now)
         return first
-
-    def left(self, now: float) -> None:
-        """A request is over."""
-        self._stats.left(now)
 
     def report(self, now: float) -> float | None:
         """The mean number under way since the last report, as `cut` has it."""

@@ -110,53 +110,68 @@ class Balancer(Generic[Pod]):
         self._loads: list[Load[Pod]] = []
         self._by_pod: dict[Pod, Load[Pod]] = {}
         self._next = 0
+        self.choose: Callable[[], Load[Pod] | None] = self._none
+        """() → a pod, with a slot of it taken; None where no pod has one, and the request is to wait again."""
 
     def update(self, pods: Iterable[Pod]) -> None:
         """The pods to choose from are these, in this order. Those that stay keep their requests."""
         known = self._by_pod
         self._loads = [known.get(pod) or self._new(pod) for pod in pods]
         self._by_pod = {load.pod: load for load in self._loads}
-
-    def choose(self) -> Load[Pod] | None:
-        """Take a slot of a pod; None where no pod has one, and the request is to wait again."""
-        loads = self._loads
-        if not loads:
-            return None
-        if len(loads) == 1:  # none to choose among
-            load = loads[0]
-            if load.slots is not None and not load.slots.take():
-                self._next = 0
-                return None
-            load.weight += 1
-            self._next = 1
-            return load
-        if self.policy == "random choice of two":
-            return self._lighter()
-        if self.policy == "first available":
-            return self._first_from(0)
-        if self._next >= len(self._loads):
-            self._next = 0
-        return self._first_from(self._next)
+        if not self._loads:
+            self.choose = self._none
+        elif len(self._loads) == 1:
+            self.choose = self._only
+        elif self.policy == "random choice of two":
+            self.choose = self._lighter
+        else:
+            self.choose = self._first if self.policy == "first available" else self._turn
 
     def release(self, load: Load[Pod]) -> None:
         """A request is over; its pod may be gone."""
         load.weight -= 1
-        if load.slots is not None:
-            load.slots.release()
+        slots = load.slots
+        if slots is not None:
+            slots.inside -= 1
+            slots.taken -= 1
 
     def _new(self, pod: Pod) -> Load[Pod]:
         one = self._concurrency
         return Load(pod, Slots(one, one) if one else None)
 
+    def _none(self) -> Load[Pod] | None:
+        return None
+
+    def _only(self) -> Load[Pod] | None:
+        load = self._loads[0]
+        if load.slots is not None and not load.slots.take():
+            self._next = 0
+            return None
+        load.weight += 1
+        self._next = 1
+        return load
+
+    def _first(self) -> Load[Pod] | None:
+        return self._first_from(0)
+
+    def _turn(self) -> Load[Pod] | None:
+        if self._next >= len(self._loads):
+            self._next = 0
+        return self._first_from(self._next)
+
     def _first_from(self, start: int) -> Load[Pod] | None:
-        count = len(self._loads)
-        for step in range(count):
-            at = (start + step) % count
-            load = self._loads[at]
-            if load.slots is None or load.slots.take():
+        loads = self._loads
+        at = start
+        for _ in loads:
+            load = loads[at]
+            at += 1
+            slots = load.slots
+            if slots is None or slots.take():
                 load.weight += 1
-                self._next = at + 1
+                self._next = at
                 return load
+            if at == len(loads):
+                at = 0
         return None
 
     def _lighter(self) -> Load[Pod]:

@@ -43,7 +43,8 @@ class Throttler(Generic[Key]):
         self._running: dict[Key, Load[str]] = {}
         self._most: dict[str, int] = {}
         self._grown: set[str] = set()
-        self._waiting: OrderedDict[Key, _Wait] = OrderedDict()
+        self.queue: OrderedDict[Key, _Wait] = OrderedDict()
+        """Those that wait, in their order."""
 
     @property
     def running(self) -> int:
@@ -53,17 +54,12 @@ class Throttler(Generic[Key]):
     @property
     def waiting(self) -> int:
         """How many requests wait, for a pod or for room."""
-        return len(self._waiting)
+        return len(self.queue)
 
     @property
     def open(self) -> bool:
         """Whether there is a pod to send requests to."""
         return self.capacity > 0
-
-    @property
-    def queue(self) -> Iterable[Key]:
-        """Those that wait, in their order."""
-        return self._waiting
 
     def pod_of(self, key: Key) -> str:
         """The address of the pod that a request is in."""
@@ -92,16 +88,16 @@ class Throttler(Generic[Key]):
         self.capacity = capacity(self._concurrency, len(pods), len(own), activators)
         if was_open == self.open:
             return []
-        waited = [(key, now - wait.since) for key, wait in self._waiting.items() if wait.for_pod]
-        for wait in self._waiting.values():
+        waited = [(key, now - wait.since) for key, wait in self.queue.items() if wait.for_pod]
+        for wait in self.queue.values():
             wait.since, wait.for_pod = now, not self.open
         return waited if self.open else []
 
     def enter(self, key: Key, now: float) -> bool:
         """A request came: whether it goes to a pod now. If not, it waits until `admit` names it."""
-        load = self._take() if not self._waiting else None
+        load = None if self.queue else self._take()
         if load is None:
-            self._waiting[key] = _Wait(now, not self.open)
+            self.queue[key] = _Wait(now, not self.open)
             return False
         self._running[key] = load
         return True
@@ -112,14 +108,14 @@ class Throttler(Generic[Key]):
         if load is not None:
             self._balancer.release(load)
             return None
-        wait = self._waiting.pop(key, None)
+        wait = self.queue.pop(key, None)
         return wait.since if wait is not None and wait.for_pod else None
 
     def admit(self) -> list[tuple[Key, float]]:
         """The waiting requests that go now, first come first, each with when it began to wait for room."""
         going = []
-        while self._waiting and (load := self._take()) is not None:
-            key, wait = self._waiting.popitem(last=False)
+        while self.queue and (load := self._take()) is not None:
+            key, wait = self.queue.popitem(last=False)
             self._running[key] = load
             going.append((key, wait.since))
         return going
