@@ -1,4 +1,4 @@
-"""A request in the activator, from its arrival to the last byte of its answer."""
+"""A request in the activator, from its arrival to the last byte of its answer, in HTTP/1."""
 
 # ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
 from __future__ import annotations
@@ -13,6 +13,7 @@ from emu.daemon.http import forward, http1
 from emu.daemon.http.client import ClientConnection, KnownAnswer
 from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.goquote import quoted
+from emu.daemon.queue_proxy.exchange import ProxiedExchange
 from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
 from emu.messages import START_HEADER
 
@@ -22,7 +23,7 @@ _NAME = itemgetter(0)
 class HeldExchange(Http1Exchange):
     """One request from its arrival here to the last byte of its answer."""
 
-    __slots__ = ("_client", "_front", "_pod")
+    __slots__ = ("_front", "_pod")
 
     timeout_body: ClassVar[bytes] = b"activator request timeout"
 
@@ -31,40 +32,21 @@ class HeldExchange(Http1Exchange):
         self._front = front
         self._pod: Pod | None = None
         """Where it goes, once there is one with room."""
-        peer = conn.transport.get_extra_info("peername")
-        self._client = peer[1] if peer else 0
-        """Its client's port."""
 
     def begin(self) -> None:
         now = self.begun_at = time.monotonic()
         head = self.head
         way = forward.route(head, self.conn.peer)
-        self.whole = None
+        if self.whole is not None:
+            if self._front.learn is not None:
+                self._front.learn(self.whole, head, way)
+            self.whole = None
         head.headers = []
-        if self.answered_here():
-            pass
-        elif way.kubelet or (way.agent or b"").startswith(forward.KUBE_PROBE):
-            self.answer(200, b"")  # is the activator alive? its own kubelet asks
-        elif way.network_probe:
-            self._answer_probe(way)
-        else:
-            way.kubelet = False
-            mark(way)
-            self._front.enter(self, way, now)
-
-    def _answer_probe(self, way: forward.Route) -> None:
-        """Knative's own probe: is this the activator?"""
-        if way.network_probe == b"probe":
-            self.answer(200, b"", forward.hash_line(way))
-        elif way.network_probe == b"activator":
-            self.answer(200, b"activator", http1.TEXT)
-        else:
-            value = quoted(escape(way.network_probe.decode("latin-1")).encode("latin-1"))
-            self.answer(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
+        arrived(self, self._front, way, now)
 
     def dispatch(self, now: float) -> None:
         assert self.way is not None
-        pod = self._pod = self._front.pod_of(self, self._client, now)
+        pod = self._pod = self._front.pod_of(self, self.conn.peer_port, now)
         self._proxy = pod.proxy
         self.way.host = pod.proxy.app.address
         super().dispatch(now)
@@ -87,6 +69,30 @@ class TracedExchange(HeldExchange):
     def send(self, app: ClientConnection) -> None:
         super().send(app)
         self._front.send("forwarded", time.monotonic())
+
+
+def arrived(request: ProxiedExchange, front: Front, way: forward.Route, now: float) -> None:
+    """It is answered here if it is a probe of the activator; else it goes to a pod, once there is one."""
+    if request.answered_here():
+        return
+    if way.kubelet or (way.agent or b"").startswith(forward.KUBE_PROBE):
+        request.answer(200, b"")  # is the activator alive? its own kubelet asks
+    elif way.network_probe:
+        _answer_probe(request, way)
+    else:
+        mark(way)
+        front.enter(request, way, now)
+
+
+def _answer_probe(request: ProxiedExchange, way: forward.Route) -> None:
+    """Knative's own probe: is this the activator?"""
+    if way.network_probe == b"probe":
+        request.answer(200, b"", forward.hash_line(way))
+    elif way.network_probe == b"activator":
+        request.answer(200, b"activator", http1.TEXT)
+    else:
+        value = quoted(escape(way.network_probe.decode("latin-1")).encode("latin-1"))
+        request.answer(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
 
 
 def mark(way: forward.Route) -> None:

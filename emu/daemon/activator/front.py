@@ -11,13 +11,13 @@ from typing import Any
 from emu.daemon import loop as runtime
 from emu.daemon.activator.forwarded import Forwarded
 from emu.daemon.activator.probe import healthy
+from emu.daemon.http.forward import Route
 from emu.daemon.http.upstream import AppConnections
 from emu.daemon.queue_proxy.admission import Admission
 from emu.daemon.queue_proxy.ends import Ends
-from emu.daemon.queue_proxy.observer import Observer
 from emu.daemon.queue_proxy.probe import Prober
-from emu.daemon.queue_proxy.proxy import Proxy
-from emu.daemon.queue_proxy.request import Admitted, Counted
+from emu.daemon.queue_proxy.proxy import Learn, Proxy
+from emu.daemon.queue_proxy.request import Admitted
 from emu.messages import QUEUE_PORT, REQUESTS_ENDED, ActivatorReport, Endpoint, Endpoints
 from emu.policy.activation import PROBE_EVERY_S, Reporter
 from emu.policy.breaker import Breaker
@@ -45,23 +45,6 @@ class FrontSettings:
     revision: str = ""
     """Whose requests they are, for the record; empty where there is only one revision."""
     report_every_s: float = REPORT_PERIOD_S
-
-
-class _Counting(Observer):
-    """Counts what is under way, for the autoscaler."""
-
-    __slots__ = ("_front",)
-
-    def __init__(self, front: Front) -> None:
-        super().__init__(front.breaker)
-        self._front = front
-
-    def arrived(self, request: Counted, now: float, proxied: bool) -> None:
-        if self._front.reporter.arrived(now):
-            self._front.send("report", now, concurrency=1.0, rps=1.0 / self._front.settings.report_every_s)
-
-    def left(self, request: Counted, now: float, proxied: bool) -> None:
-        self._front.reporter.left(now)
 
 
 class Pod:
@@ -100,11 +83,12 @@ class Front(Admission):
         self.settings = settings
         self.proxy = Proxy(self, AppConnections("", QUEUE_PORT, 0))
         """Of requests that have no pod yet."""
-        self.throttler: Throttler[Admitted] = Throttler(settings.concurrency, random.randrange)
+        self.throttler: Throttler[Admitted] = Throttler(settings.concurrency, _draw)
         self.reporter = Reporter(time.monotonic())
-        self.observer = _Counting(self)
         self.ends = Ends(self._record)
         self.forwarded = Forwarded(events.append)
+        self.learn: Learn | None = None
+        """Called with each request that was read in one piece; None where none are known by what came before."""
         self._out = out
         self._events = events
         self._pods: dict[str, Pod] = {}
@@ -113,53 +97,69 @@ class Front(Admission):
         """Of the pods that were ever in the endpoints."""
         self._shard = (-1, 1)
         """This activator's index, and how many there are."""
-        self._waited: set[Admitted] = set()
+        self.waited: set[Admitted] = set()
         """Requests under way that had to wait for a pod."""
 
     # --- requests
 
-    def run(self, request: Admitted, now: float) -> None:
-        """Send it if there is a pod with room."""
-        if request.over:
-            return
+    # Of what `Admission` has, the activator wants neither breaker nor log nor gate: each request takes all of these
+    # steps, and no others.
+
+    def enter(self, request: Admitted, way: Route, now: float) -> None:
+        """A request that is no probe of the activator: send it if there is a pod with room; with the timers on."""
+        request.way = way
+        self.in_flight += 1
+        self.timeouts.begin(request, now)
+        if self.armed_at is None:
+            self.arm(now, now + self.timeouts.shortest_s)
+        if self.reporter.arrived(now):
+            self.send("report", now, concurrency=1.0, rps=1.0 / self.settings.report_every_s)
         if self.settings.traced:
             self.send("arrived", now)
         if self.throttler.enter(request, now):
-            self._dispatch(request, now)
+            request.sent_at = now
+            request.dispatch(now)
         elif not self.throttler.open:
-            self._waited.add(request)
+            self.waited.add(request)
 
     def release(self, request: Admitted, now: float | None = None) -> None:
         """It is over: another one goes in its place."""
         if request.over:
             return
-        super().release(request, now)
-        self._waited.discard(request)
+        request.over = True
+        if request.way is None:
+            return
+        self.in_flight -= 1
+        self.timeouts.end(request)
+        self.reporter.left(time.monotonic() if now is None else now)
+        if self.waited:
+            self.waited.discard(request)
         since = self.throttler.leave(request)
         if since is not None:
             self._gave_up(request.status, since)
-        if self.throttler.waiting:
+        if self.throttler.queue:
             self._admit(time.monotonic())
+
+    def places(self) -> dict[str, int]:
+        """How many requests are in the activator, where none waits for a place in it."""
+        return {"inside": self.in_flight, "waiting": 0}
 
     def names_start(self, request: Admitted) -> bool:
         """Whether its answer says how warm the pod's start was: there was no pod for it at some time."""
-        return request in self._waited or self.settings.traced
+        return request in self.waited or self.settings.traced
 
     def _admit(self, now: float) -> None:
         """Send the waiting requests that there is room for."""
         for request, since in self.throttler.admit():
             if since < now:
                 self.ends.waited(since, now)
-            self._dispatch(request, now)
-
-    def _dispatch(self, request: Admitted, now: float) -> None:
-        request.sent_at = now
-        request.dispatch(now)
+            request.sent_at = now
+            request.dispatch(now)
 
     def pod_of(self, request: Admitted, client: int, now: float) -> Pod:
         """The pod that it goes to, which goes on record; `client` is its client's port."""
         pod = self._pods[self.throttler.pod_of(request)]
-        self.forwarded.note(pod.endpoint.pod, client, now, cold=request in self._waited)
+        self.forwarded.note(pod.endpoint.pod, client, now, bool(self.waited) and request in self.waited)
         return pod
 
     # --- reports
@@ -251,7 +251,7 @@ class Front(Admission):
         was_open = self.throttler.open
         waited = self.throttler.update(healthy_ones, now, index=index, activators=activators)
         if was_open and not self.throttler.open:
-            self._waited.update(self.throttler.queue)
+            self.waited.update(self.throttler.queue)
         return [round(waited_s, 6) for _, waited_s in waited]
 
     # --- the record
@@ -268,3 +268,8 @@ class Front(Admission):
 
     def _held(self, now: float, outcome: str, waited_s: list[float]) -> RequestsHeld:
         return RequestsHeld(t=now, revision=self.settings.revision, outcome=outcome, waited_s=waited_s)
+
+
+def _draw(below: int) -> int:
+    """A number from 0 up to, not including, this one. A request takes up to three, and `randrange` takes its time."""
+    return int(random.random() * below)

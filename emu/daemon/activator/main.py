@@ -23,6 +23,7 @@ from pathlib import Path
 from emu.daemon import loop as runtime
 from emu.daemon.activator.exchange import HeldExchange, TracedExchange
 from emu.daemon.activator.front import Front, FrontSettings
+from emu.daemon.activator.known import HeldRequests
 from emu.daemon.http.server import Server
 from emu.messages import Endpoints
 from emu.policy.activation import PROBE_EVERY_S
@@ -38,7 +39,7 @@ async def serve(front: Front, port: int) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(partial(TracedExchange if front.settings.traced else HeldExchange, front), full_duplex=False)
+    server = _server(front)
     bound = await server.listen("127.0.0.1", port, runtime.LISTEN_BACKLOG)
     front.forwarded.port = bound
     os.set_blocking(0, False)
@@ -53,6 +54,15 @@ async def serve(front: Front, port: int) -> int:
     front.forwarded.flush()
     front.record_loads(time.monotonic())
     return 0
+
+
+def _server(front: Front) -> Server:
+    """What serves clients. Traced requests go the long way."""
+    if front.settings.traced:
+        return Server(partial(TracedExchange, front), full_duplex=False)
+    requests = HeldRequests(front)
+    front.learn = requests.learn
+    return Server(partial(HeldExchange, front), full_duplex=False, known=requests.known)
 
 
 async def _every(seconds: float, front: Front) -> None:

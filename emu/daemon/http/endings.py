@@ -41,6 +41,7 @@ class Endings(RequestReader):
         "current",
         "flow",
         "peer",
+        "peer_port",
         "server",
         "state",
         "transport",
@@ -64,7 +65,7 @@ class Endings(RequestReader):
         """Why nothing more is read; it is answered after all that came before. Status 0: the exchange answers it."""
         self._leftover: bytes | None = None
         """What came after a request that asked to switch protocols; None while there is no such request."""
-        self.peer = ""
+        self.peer, self.peer_port = "", 0
         self.transport: asyncio.Transport
         self.flow: FlowControl
 

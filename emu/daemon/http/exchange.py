@@ -47,6 +47,10 @@ class ClientSide(RequestSide, Protocol):
         """Its server."""
 
     @property
+    def peer_port(self) -> int:
+        """The client's port; 0 on a unix socket."""
+
+    @property
     def full(self) -> bool:
         """Whether to write no more until `Exchange.ready`."""
 

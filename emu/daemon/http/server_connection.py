@@ -39,7 +39,7 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)
         self.flow = FlowControl(self.transport)
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if peer else ""
+        self.peer, self.peer_port = peer[:2] if peer else ("", 0)
         self.server.connection_came(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

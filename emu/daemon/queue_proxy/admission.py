@@ -116,8 +116,12 @@ class Admission:
         """Put this end of a request on record, if it is no probe's."""
         way = request.way
         if way is not None and not way.kubelet:
-            facts |= {"inside": self.breaker.running, "waiting": self.breaker.waiting}
+            facts |= self.places()
             self.ends.ended(request, time.monotonic(), reason, status, why, **facts)
+
+    def places(self) -> dict[str, int]:
+        """How many requests are in the breaker, for the record."""
+        return {"inside": self.breaker.running, "waiting": self.breaker.waiting}
 
     def release(self, request: Admitted, now: float | None = None) -> None:
         """Take back its place in the breaker and stop its timers; once."""

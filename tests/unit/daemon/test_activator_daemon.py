@@ -19,10 +19,15 @@ from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.record.events import EventLog, Note, PodLoad, RequestsForwarded, RequestsHeld, read_events
 from emu.record.rundir import RunDir
 from emu.spec import PodSpec
-from tests.unit.daemon.daemon_wire import Wire, wait_for
+from tests.unit.daemon.daemon_wire import Head, Wire, wait_for
 
 GET = b"GET /%d HTTP/1.1\r\nHost: shop.example.com\r\n\r\n"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+OK = (
+    b"HTTP/1.1 200 OK\r\nDate: Sun, 22 Nov 2026 03:00:00 GMT\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+)
+OFTEN = 6
+"""More than the two times after which a message is known."""
 HEALTHY = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nqueue"
 NOT_YET = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -256,6 +261,42 @@ def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) 
     assert b"K-Proxy-Request: activator\r\n" in head
     assert b"K-Original-Host: shop.example.com\r\n" in head
     assert b"Host: 127.0.0.1:%d\r\n" % pod.port in head
+
+
+def test_what_came_before_goes_to_any_pod_with_its_name(front: Start, pod: QueueProxy, other: QueueProxy) -> None:
+    """The same request again and again, of two clients: each pod gets its own Host and the client's address, each
+    request is on record, and one that finds no pod waits for the next and is told how warm its start was.
+    """
+    there = front(containerConcurrency=4)  # pods take turns
+    pod.ready = other.ready = True
+    there.point(pod, other)
+    wait_for(lambda: _ready(there) == 2, "both are ready")
+    clients = [
+        Wire(socket.create_connection(("127.0.0.1", there.activator.port), source_address=(host, 0)))
+        for host in ("127.0.0.1", "127.0.0.2")
+    ]
+    for _ in range(OFTEN):
+        for client in sorted(clients * 2, key=id):
+            assert client.ask(GET % 0)[1] == b"ok"
+    for one in (pod, other):
+        heads = [Head(head) for head in one.asked]
+        assert {head.get("host") for head in heads} == {f"127.0.0.1:{one.port}"}
+        assert {head.get("k-original-host") for head in heads} == {"shop.example.com"}
+        assert {head.get("x-forwarded-for") for head in heads} == {"127.0.0.1", "127.0.0.2"}
+    assert len(pod.asked) == len(other.asked) == 2 * OFTEN
+    there.activator.update(Endpoints())
+    there.until("closed")
+    clients[0].send(GET % 0)
+    wait_for(lambda: _waiting(there) == 1, "it waits")
+    there.point(pod, start="warm-disk")
+    assert clients[0].read_head().get("x-emu-start") == "warm-disk"
+
+    def forwarded() -> list[RequestsForwarded]:
+        return [event for event in read_events(there.run.events) if isinstance(event, RequestsForwarded)]
+
+    wait_for(lambda: sum(len(line.at) for line in forwarded()) == 4 * OFTEN + 1, "they are on record")
+    ports = {client.sock.getsockname()[1] for client in clients}
+    assert {client for line in forwarded() for client in line.clients} == ports
 
 
 def test_a_client_that_hangs_up_gives_its_place_free(front: Start, pod: QueueProxy) -> None:

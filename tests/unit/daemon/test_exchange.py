@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from emu.daemon.activator.known import HeldRequests, KnownHeld
 from emu.daemon.activator.main import Front as ActivatorFront
 from emu.daemon.activator.main import FrontSettings, HeldExchange
 from emu.daemon.http import http1
@@ -23,6 +24,7 @@ from emu.daemon.queue_proxy.h2_proxy import ProxiedStream
 from emu.daemon.queue_proxy.known_exchange import KnownExchange, KnownRequests
 from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import Proxy
+from emu.messages import Endpoint, Endpoints
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
@@ -110,9 +112,53 @@ def test_a_known_exchange_is_as_new_once_it_is_reset(limit: int, clients: int) -
         assert {name for name in slots(new) if now.get(name, ...) != fresh.get(name, ...)} <= BEGUN
 
 
+async def played_through_an_activator(folder: Path, limit: int, clients: int) -> HeldRequests:
+    """The same, with an activator in the middle."""
+    app = await asyncio.start_server(ready_and_served, "127.0.0.1", 0)
+    log = Log("t", fd=os.open(os.devnull, os.O_WRONLY))
+    front = ActivatorFront(FrontSettings(concurrency=limit), log, log, EventLog(folder / "events.jsonl"))
+    requests = HeldRequests(front)
+    front.learn = requests.learn
+    server = Server(partial(HeldExchange, front), full_duplex=False, known=requests.known)
+    port = await server.listen("127.0.0.1", 0, 10)
+    front.update(Endpoints((Endpoint("127.0.0.1", app.sockets[0].getsockname()[1], pod="a"),)))
+    await asked(port, OFTEN)
+    await asyncio.gather(*(asked(port, OFTEN) for _ in range(clients)))
+    await server.stop(0.0)
+    front.update(Endpoints())
+    app.close()
+    return requests
+
+
+async def ready_and_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A pod: the activator's probe and its requests."""
+    first = await reader.readuntil(b"\r\n\r\n")
+    if b"K-Network-Probe" in first:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nqueue")
+        writer.close()
+    else:
+        writer.write(ANSWER)
+        await served(reader, writer)
+
+
+@pytest.mark.parametrize(("limit", "clients"), [(0, 1), (1, 5)], ids=["at once", "after a wait for room"])
+def test_a_known_exchange_of_the_activator_is_as_new(tmp_path: Path, limit: int, clients: int) -> None:
+    """The same of the activator's."""
+    requests = asyncio.run(asyncio.wait_for(played_through_an_activator(tmp_path, limit, clients), DEADLINE_S))
+    known: Any = requests.known.get(GET)
+    conn: Any = object()
+    assert requests.spare
+    for exchange in requests.spare:
+        exchange.reset(conn, known)
+        new = KnownHeld(requests, conn, http1.Head(b"GET", b"/", 1, []))
+        new.reset(conn, known)
+        now, fresh = fields(exchange), fields(new)
+        assert {name for name in slots(new) if now.get(name, ...) != fresh.get(name, ...)} <= BEGUN
+
+
 def test_every_field_is_set_when_an_exchange_is_made(tmp_path: Path) -> None:
     """None is found missing by the first request that needs it."""
-    conn: Any = SimpleNamespace(transport=SimpleNamespace(get_extra_info=lambda _: ("127.0.0.1", 40_000)))
+    conn: Any = object()
     head = http1.Head(b"GET", b"/", 1, [])
     proxy = made_proxy(0, 1)
     log, events = Log("t"), EventLog(tmp_path / "events.jsonl")

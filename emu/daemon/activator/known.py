@@ -1,0 +1,129 @@
+"""A request that came before, byte for byte: the short way through the activator (docs/decisions/0012).
+
+As in queue-proxy it is not parsed again, and its exchange is used again. What a pod gets for it names the pod too, so
+that is kept for each.
+"""
+
+# ruff: noqa: D102  the callbacks are described where they are declared, in Exchange and Asker
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from emu.daemon.activator.exchange import HeldExchange, mark
+from emu.daemon.http import forward, http1
+from emu.daemon.http.known import MOST, Known
+from emu.daemon.queue_proxy.h1_proxy import SAFE_TO_REPEAT
+from emu.daemon.queue_proxy.known_exchange import MOST_SPARE, PEER, ordinary
+
+if TYPE_CHECKING:
+    from emu.daemon.activator.front import Front
+    from emu.daemon.http.client import ClientConnection, KnownAnswer
+    from emu.daemon.http.exchange import ClientSide
+    from emu.daemon.http.exchange import KnownRequest as AnyKnownRequest
+
+
+class HeldRequests:
+    """All requests that came before."""
+
+    def __init__(self, front: Front) -> None:
+        self.front = front
+        self.known: Known[AnyKnownRequest] = Known()
+        self.spare: list[KnownHeld] = []
+        """Exchanges that are over, for further requests."""
+
+    def learn(self, whole: bytes, head: http1.Head, way: forward.Route) -> None:
+        """A request was read in one piece: know it when it comes for the third time, if nothing in it is for us."""
+        if ordinary(head, way) and self.known.again(whole):
+            self.known.keep(whole, HeldRequest(self, head))
+
+
+class HeldRequest:
+    """A request that came before."""
+
+    __slots__ = ("_requests", "head", "may_repeat", "said", "way")
+
+    def __init__(self, requests: HeldRequests, head: http1.Head) -> None:
+        self._requests = requests
+        self.said: dict[tuple[bytes, str], bytes] = {}
+        """What a pod gets, by its address and the client's."""
+        self.head = http1.Head(head.method, head.target, 1, [])
+        self.way = forward.route(head, PEER)
+        mark(self.way)
+        self.may_repeat = head.method in SAFE_TO_REPEAT
+
+    def exchange(self, conn: ClientSide) -> KnownHeld:
+        """An exchange for it."""
+        requests = self._requests
+        spare = requests.spare
+        exchange = spare.pop() if spare else KnownHeld(requests, conn, self.head)
+        exchange.reset(conn, self)
+        return exchange
+
+    def for_pod(self, address: bytes, peer: str) -> bytes:
+        """What the pod at this address gets, from the client at that one; kept in `said`."""
+        if len(self.said) >= MOST:
+            self.said.clear()
+        self.way.host = address
+        made = forward.app_head(self.way, self.head, address)
+        said = self.said[address, peer] = made.replace(PEER.encode(), peer.encode())
+        return said
+
+
+class KnownHeld(HeldExchange):
+    """One such request from its arrival to the last byte of its answer."""
+
+    __slots__ = ("_known", "_spare")
+
+    def __init__(self, requests: HeldRequests, conn: ClientSide, head: http1.Head) -> None:
+        super().__init__(requests.front, conn, head)
+        self.body_done = True
+        self._spare = requests.spare
+        self._known: HeldRequest
+
+    def reset(self, conn: ClientSide, known: HeldRequest) -> None:
+        """As new: all that a request whose answer came at once has changed, but for what `begin` and `send` set."""
+        self._known = known
+        self.conn = conn
+        self.head = known.head
+        self._proxy = self._front.proxy
+        self.status = 0
+        self.sent_at = None
+        self._informed = self.over = self.failed = False
+
+    def begin(self) -> None:
+        now = self.begun_at = monotonic()
+        self._front.enter(self, self._known.way, now)
+
+    def dispatch(self, now: float) -> None:
+        pod = self._pod = self._front.pod_of(self, self.conn.peer_port, now)
+        self._proxy = pod.proxy
+        self.connect(now)
+
+    def send(self, app: ClientConnection) -> None:
+        app.ask(self, False)
+        self._app = app
+        self._may_repeat = self._known.may_repeat and app.used > 1
+        conn = self.conn
+        if conn.full:
+            app.pause()
+        known, address = self._known, self._proxy.app.address
+        app.transport.write(known.said.get((address, conn.peer)) or known.for_pod(address, conn.peer))
+
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+        conn, front = self.conn, self._front
+        if conn.server.stopping or (front.waited and front.names_start(self)):
+            return super().answer_whole(app, known, body)
+        now = monotonic()
+        self._app = None
+        self.status = known.status
+        conn.transport.write(known.head + body)
+        self._proxy.app.give_back(app, now)
+        front.release(self, now)
+        conn.finish(self, True)
+        # Nobody speaks of it any more; its connection and its pod may be gone long before it is used again.
+        del self.conn
+        self._pod = None
+        if len(self._spare) < MOST_SPARE:
+            self._spare.append(self)
+        return True
