@@ -70,6 +70,8 @@ class Pod:
         """It has left the endpoints: what it has it answers, and no connection to it is kept."""
         self.end_probing()
         self.proxy.app.close()
+        if self.proxy.http2 is not None:
+            self.proxy.http2.leave()
 
 
 class Front(Admission):

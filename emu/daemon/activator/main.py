@@ -19,16 +19,21 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emu.daemon import loop as runtime
 from emu.daemon.activator.exchange import HeldExchange, TracedExchange
 from emu.daemon.activator.front import Front, FrontSettings
 from emu.daemon.activator.known import HeldRequests
+from emu.daemon.http import http1
 from emu.daemon.http.server import Server
 from emu.messages import Endpoints
 from emu.policy.activation import PROBE_EVERY_S
 from emu.policy.stats import REPORT_PERIOD_S
 from emu.record.events import EventLog
+
+if TYPE_CHECKING:
+    from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
 
 _READ = 1 << 16
 
@@ -39,7 +44,7 @@ async def serve(front: Front, port: int) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = _server(front)
+    server, http2 = _server(front)
     bound = await server.listen("127.0.0.1", port, runtime.LISTEN_BACKLOG)
     front.forwarded.port = bound
     os.set_blocking(0, False)
@@ -50,19 +55,32 @@ async def serve(front: Front, port: int) -> int:
     loop.remove_reader(0)
     reporting.cancel()
     await server.stop(0.0)
+    for connection in list(http2):
+        connection.cut()
     front.ends.flush()
     front.forwarded.flush()
     front.record_loads(time.monotonic())
     return 0
 
 
-def _server(front: Front) -> Server:
-    """What serves clients. Traced requests go the long way."""
+def _server(front: Front) -> tuple[Server, set[ClientConnection2]]:
+    """What serves clients, and those of them that speak HTTP/2. Traced ones are in HTTP/1, and go the long way."""
+    connections: set[ClientConnection2] = set()
     if front.settings.traced:
-        return Server(partial(TracedExchange, front), full_duplex=False)
+        return Server(partial(TracedExchange, front), full_duplex=False), connections
     requests = HeldRequests(front)
     front.learn = requests.learn
-    return Server(partial(HeldExchange, front), full_duplex=False, known=requests.known)
+
+    def speak_http2(
+        transport: asyncio.Transport, peer: str, said: bytes, upgrade: tuple[bytes, http1.Head] | None
+    ) -> None:
+        # Imported only now: an activator whose clients speak HTTP/1 does not carry it.
+        from emu.daemon.activator.streams import HeldConnection
+
+        HeldConnection(front, peer, connections).begin(transport, said, upgrade)
+
+    exchanges = partial(HeldExchange, front)
+    return Server(exchanges, full_duplex=False, http2=speak_http2, known=requests.known), connections
 
 
 async def _every(seconds: float, front: Front) -> None:

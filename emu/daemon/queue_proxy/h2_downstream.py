@@ -56,7 +56,7 @@ class ClientConnection2(PeerConnection):
             head.minor, head.upgrade = 2, b""
             stream = ClientStream(self, 1)
             self.streams[1] = stream
-            self._begin(stream, ProxiedStream(self._proxy, stream, head), True)
+            self._begin(stream, self.exchange(stream, head), True)
         if said:
             self.receive(said)
 
@@ -91,7 +91,15 @@ class ClientConnection2(PeerConnection):
             self._request(stream, headers, block, end)
         else:
             stream.left = known.length
-            self._begin(stream, ProxiedStream(self._proxy, stream, known.head, known), end)
+            self._begin(stream, self.exchange(stream, known.head, known), end)
+
+    def exchange(self, stream: ClientStream, head: http1.Head, known: KnownStream | None = None) -> ProxiedStream:
+        """One for a request; `known` if it came before."""
+        return ProxiedStream(self._proxy, stream, head, known)
+
+    def known_of(self, head: http1.Head, end: bool, length: int | None) -> KnownStream | None:
+        """What is to be known of a request; None where it is for us."""
+        return made_of(head, forward.route(head, self.peer), end, length)
 
     def _request(self, stream: ClientStream, headers: http1.Headers, block: bytes, end: bool) -> None:
         """A head that did not come before on this connection."""
@@ -101,7 +109,7 @@ class ClientConnection2(PeerConnection):
         if known is not None:
             self.keep((block, end), known)
             stream.left = known.length
-            self._begin(stream, ProxiedStream(proxy, stream, known.head, known), end)
+            self._begin(stream, self.exchange(stream, known.head, known), end)
             return
         try:
             head = read_head(headers, frames.check(headers, frames.REQUEST_PSEUDO))
@@ -113,10 +121,10 @@ class ClientConnection2(PeerConnection):
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
             return
         if proxy.admission.request_log is None and proxy.known_streams.again(said):
-            made = made_of(head, forward.route(head, self.peer), end, stream.left)
+            made = self.known_of(head, end, stream.left)
             if made is not None:
                 proxy.known_streams.keep(said, made)
-        self._begin(stream, ProxiedStream(proxy, stream, head), end)
+        self._begin(stream, self.exchange(stream, head), end)
 
     def _begin(self, stream: ClientStream, exchange: ProxiedStream, done: bool) -> None:
         stream.exchange = exchange

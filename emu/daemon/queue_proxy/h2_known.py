@@ -15,7 +15,7 @@ Pairs = http1.Headers
 class KnownStream:
     """A request that means nothing to queue-proxy itself: where it goes, and what the app gets for it."""
 
-    __slots__ = ("block", "end", "head", "length", "way")
+    __slots__ = ("block", "end", "head", "host_bytes", "length", "way")
 
     def __init__(self, head: http1.Head, way: forward.Route, end: bool, length: int | None) -> None:
         self.head = http1.Head(head.method, head.target, 2, [])
@@ -26,6 +26,8 @@ class KnownStream:
         self.length = length
         """Its body's, as declared."""
         self.block = frames.encode(app_headers(way, head, end))
+        self.host_bytes = len(frames.field(b":authority", way.host))
+        """With so many of `block` begins the Host that the app gets."""
         way.headers = []
 
 

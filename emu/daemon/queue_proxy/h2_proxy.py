@@ -25,14 +25,14 @@ from emu.daemon.queue_proxy.proxy import Proxy
 class ProxiedStream(ProxiedExchange):
     """One request in HTTP/2."""
 
-    __slots__ = ("_answer", "_headed", "_known", "_stream", "_to", "_whose")
+    __slots__ = ("_answer", "_headed", "_stream", "_to", "_whose", "known")
 
     def __init__(
         self, proxy: Proxy, stream: ClientStream, head: http1.Head, known: KnownStream | None = None
     ) -> None:
         super().__init__(proxy, stream, head)
         self._stream = stream
-        self._known = known
+        self.known = known
         """The request came before."""
         self._answer: forward.AnswerHead | None = None
         self._headed = False
@@ -42,11 +42,11 @@ class ProxiedStream(ProxiedExchange):
         self._to: AppStream | None = None
 
     def begin(self) -> None:
-        if self._known is None:
+        if self.known is None:
             super().begin()
         else:
             now = self.begun_at = time.monotonic()
-            self._proxy.admission.enter(self, self._known.way, now)
+            self._proxy.admission.enter(self, self.known.way, now)
 
     def answered_here(self) -> bool:
         status = unhandled.status(self.head)
@@ -82,25 +82,25 @@ class ProxiedStream(ProxiedExchange):
             self._ask(conn)
 
     def _ask(self, conn: AppConnection) -> None:
-        known, stream = self._known, self._stream
+        stream = self._stream
         bodiless = self.body_done and not stream.taken and self.trailers is None
         self._may_repeat = bodiless
-        same = known is not None and known.end == bodiless
-        block = known.block if known is not None and same else self._app_block(bodiless)
-        self._to = conn.ask(block, self, bodiless)
+        self._to = conn.ask(self.app_block(bodiless), self, bodiless)
         if not bodiless:
             if self.head.expects_continue and not self.body_done:
                 stream.send_head(frames.encode([(b":status", b"100")]))
             stream.take_body(self)
 
-    def _app_block(self, bodiless: bool) -> bytes:
-        way = self.way
-        assert way is not None
-        if self._known is not None:
+    def app_block(self, bodiless: bool) -> bytes:
+        """The head that the app gets."""
+        known, head = self.known, self.head
+        if known is None:
+            assert self.way is not None
+            return frames.encode(app_headers(self.way, head, bodiless))
+        if bodiless and not known.end and not head.content_length and head.method in forward.LENGTH_EVEN_IF_NONE:
             # A body was announced and none came: the head says so, and is the only thing that differs.
-            lacks = bodiless and not self.head.content_length and self.head.method in forward.LENGTH_EVEN_IF_NONE
-            return self._known.block + (frames.field(b"content-length", b"0") if lacks else b"")
-        return frames.encode(app_headers(way, self.head, bodiless))
+            return known.block + frames.field(b"content-length", b"0")
+        return known.block
 
     def request_data(self, data: bytes) -> None:
         """A piece of the body, which holds our client's window until it is on its way to the app."""

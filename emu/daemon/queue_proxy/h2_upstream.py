@@ -225,6 +225,12 @@ class AppConnection(Connection):
     def short(self, stream: Stream) -> None:
         cast(AppStream, stream).on_short()
 
+    def leave(self) -> None:
+        """Ask nothing more, and close once all is answered."""
+        self.leaving = True
+        if not self.streams:
+            self.transport.close()
+
     def on_goaway(self, last: int) -> None:
         self.leaving = True
         for stream in list(self.streams.values()):
@@ -318,6 +324,11 @@ class Http2Connections:
             except OSError as failed:
                 raise DialError(f"{where}: {go_words(failed)}") from failed
         raise DialError(timeout_words(self._host, self._port, loop.time() - begun))
+
+    def leave(self) -> None:
+        """Close each once what was asked on it is answered."""
+        for connection in self._open:
+            connection.leave()
 
     def close(self) -> None:
         """Close all."""
