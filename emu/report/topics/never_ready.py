@@ -10,7 +10,7 @@ from emu.study.model.services import Service
 from emu.study.model.study import Study
 from emu.units import format_seconds, often
 
-_MOST_WORDS = 200
+_MOST_WORDS = 300
 _TAIL_BYTES = 4096
 
 
@@ -24,12 +24,12 @@ def never_ready(study: Study) -> Iterator[Service]:
 
 def headlines(study: Study) -> list[str]:
     """One for each."""
-    return [f"{one.title} was never ready: {_cause(study, one)[0]}" for one in never_ready(study)]
+    return [f"{one.title} was never ready, {_cause(study, one)[0]}" for one in never_ready(study)]
 
 
 def sentences(study: Study) -> list[str]:
     """What Knative's status of the revision would be, after how long."""
-    return [f"{one.title} was never ready: {'; '.join(_cause(study, one))}." for one in never_ready(study)]
+    return [f"{one.title} was never ready, {'; '.join(_cause(study, one))}." for one in never_ready(study)]
 
 
 def _cause(study: Study, service: Service) -> list[str]:
@@ -45,12 +45,12 @@ def _of_app(study: Study, instances: list[Instance]) -> tuple[str, str]:
     if ended:
         last = ended[-1]
         words = f"ContainerHealthy False, ExitCode{last.exit_code}: Container failed with: {_message(study, last)}"
-        said = f"its app ended {often(len(ended))}, with exit code {last.exit_code} in the end"
+        said = f"because its app ended {often(len(ended))}, with exit code {last.exit_code} in the end"
         return said, f"Knative's status of it would be {words.rstrip(': ')}"
     since = min((one.started_s for one in instances if one.started_s is not None), default=study.duration_s)
     words = "ProgressDeadlineExceeded: Initial scale was never achieved"
     ran = format_seconds(study.duration_s - since)
-    return f"its app ran for {ran} without", f"after 10 minutes Knative's status of it would be {words}"
+    return f"though its app ran for {ran}", f"after 10 minutes Knative's status of it would be {words}"
 
 
 def _message(study: Study, ended: Instance) -> str:

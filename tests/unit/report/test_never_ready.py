@@ -41,7 +41,7 @@ def test_an_app_that_ends_is_an_unhealthy_container(study: Study) -> None:
     ]
     study.run.logs.mkdir()
     study.run.new_log(POD, "app", 1).write_text("starting\nno such model\n\n")
-    what = "shop-00001 was never ready: its app ended twice, with exit code 3 in the end"
+    what = "shop-00001 was never ready, because its app ended twice, with exit code 3 in the end"
     status = "ContainerHealthy False, ExitCode3: Container failed with: no such model"
     assert reported(study, *ends) == [what, f"{what}; Knative's status of it would be {status}."]
 
@@ -56,7 +56,7 @@ def test_a_program_that_cannot_be_started_is_named(study: Study) -> None:
 def test_an_app_that_listens_nowhere_meets_the_progress_deadline(study: Study) -> None:
     """It runs, and that is all."""
     said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, started_s=5.0))
-    assert said[0] == "shop-00001 was never ready: its app ran for 25.0 s without"
+    assert said[0] == "shop-00001 was never ready, though its app ran for 25.0 s"
     assert said[1].endswith(
         "after 10 minutes Knative's status of it would be ProgressDeadlineExceeded: Initial scale was never achieved."
     )
