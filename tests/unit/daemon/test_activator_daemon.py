@@ -265,7 +265,7 @@ def test_queue_proxy_hears_who_asks_and_for_whom(front: Start, pod: QueueProxy) 
 
 def test_what_came_before_goes_to_any_pod_with_its_name(front: Start, pod: QueueProxy, other: QueueProxy) -> None:
     """The same request again and again, of two clients: each pod gets its own Host and the client's address, each
-    request is on record, and one that finds no pod waits for the next and is told how warm its start was.
+    request is on record, and one that finds no pod waits for the next, and the next learns how warm its start was.
     """
     there = front(containerConcurrency=4)  # pods take turns
     pod.ready = other.ready = True
