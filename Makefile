@@ -37,6 +37,9 @@ install: $(STAMP) ## Everything that emu needs here: .venv, emu itself, packages
 # Which packages of the distribution are needed is decided by what this machine offers: emu/doctor/packages.py.
 $(STAMP): .venv/.python emu/doctor/packages.py emu/sandbox/uml/parts.py scripts/install-packages
 	@packages=$$($(PYTHON) -m emu.doctor.packages) && scripts/install-packages $$packages
+	@[ "$$($(PYTHON) scripts/where-it-runs.py --place 2>/dev/null)" != sandbox ] \
+	    || .venv/bin/emu sandbox kernel --fetch --if-none \
+	    || echo "make install: the sandbox goes on with the distribution's kernel (see above)"
 	@touch $@
 
 run-scenario: $(STAMP) ## The main job: SCENARIO=queue-proxy-oom ARGS="--set pod.containerConcurrency=10"

@@ -1,7 +1,7 @@
 """Run a command where runs take place: on this host if it qualifies, else in the sandbox; end with its status.
 
-`--jobs` runs nothing, and prints how many such commands may run side by side: each sandbox is a machine of its own,
-but on a host they would see each other's pods.
+`--place` runs nothing, and prints `host` or `sandbox`. `--jobs` runs nothing, and prints how many such commands may
+run side by side: each sandbox is a machine of its own, but on a host they would see each other's pods.
 """
 
 import os
@@ -32,6 +32,9 @@ def main(argv: list[str]) -> int:
         if os.environ.get("EMU_ON") == "vm":
             raise EmuError("EMU_ON=vm is not for tests", "their virtual machine is another one", "make test-systemd")
         place = choose_where(gather_facts(), os.environ.get("EMU_ON"))
+        if argv == ["--place"]:
+            print(place)
+            return 0
         if argv == ["--jobs"]:
             print(1 if place == "host" else max(1, min(MOST, psutil.virtual_memory().available // MEMORY_EACH)))
             return 0

@@ -179,8 +179,9 @@ def reset() -> None:
 
 @sandbox.command("kernel")
 @click.option("--fetch", is_flag=True, help="Get the newest that Debian has, and boot it once to see that it works.")
+@click.option("--if-none", is_flag=True, help="With --fetch: do nothing where one is here already.")
 @click.option("--remove", is_flag=True, help="Remove what was fetched.")
-def kernel_(fetch: bool, remove: bool) -> None:
+def kernel_(fetch: bool, if_none: bool, remove: bool) -> None:
     """Show which kernel the sandbox boots, or get a newer one.
 
     The distribution's User-Mode Linux works. A newer one runs processes under seccomp instead of ptrace, which makes
@@ -204,7 +205,7 @@ def kernel_(fetch: bool, remove: bool) -> None:
         if not removed:
             output.echo("there is no fetched kernel to remove")
         return
-    if fetch:
+    if fetch and not (if_none and kernels.fetched()):
         _fetch_kernel()
     chosen = kernels.choose()
     output.echo(f"fetched: {_fetched_kernel(kernels.fetched())}")

@@ -99,7 +99,7 @@ def test_the_command_says_which_boots() -> None:
     said = CliRunner().invoke(main, ["sandbox", "kernel"]).output
     assert re.search(r"fetched: none", said) and "boots the distribution one" in said
     there("7.10um1", "7.10.1")
-    said = CliRunner().invoke(main, ["sandbox", "kernel"]).output
+    said = CliRunner().invoke(main, ["sandbox", "kernel", "--fetch", "--if-none"]).output
     assert "Linux 7.10.1" in said and "boots the fetched one" in said
     assert "removed" in CliRunner().invoke(main, ["sandbox", "kernel", "--remove"]).output
     assert "no fetched kernel" in CliRunner().invoke(main, ["sandbox", "kernel", "--remove"]).output
