@@ -84,7 +84,7 @@ def _reached(there: Front, pod: Daemon) -> bool:
 
 
 def test_calls_go_to_the_pods_and_say_who_asks(there: Front, app: tuple[_Service, int], pods: list[Daemon]) -> None:
-    """The first waits for a pod, and gets how warm its start was in a header; those that came before go the same way."""
+    """The first waits for a pod, and learns how warm its start was; those that came before go the same way."""
     with grpc.insecure_channel(f"127.0.0.1:{there.activator.port}") as channel:
         echo = channel.unary_unary("/t.T/Echo")
         first = echo.future(b"cold", timeout=DEADLINE_S)
