@@ -85,7 +85,7 @@ def scenario_of(manifests: Manifests) -> str:
         pod.keys = {"leftOut": [*pod.keys.pop("leftOut", []), only], **pod.keys}
     scenario["pod"] = pod.keys
     scenario["load"] = {"phases": scaling.phases}
-    scenario["expect"] = {"pod.oom_kills": "== 0"}
+    scenario["expect"] = {"pod.oom_kills": "== 0", "requests.reached_no_pod": "< requests.sent"}
     return "\n".join([*_head(chosen, serving, pod), *written(scenario)]) + "\n"
 
 

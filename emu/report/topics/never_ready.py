@@ -44,9 +44,11 @@ def _of_app(study: Study, instances: list[Instance]) -> tuple[str, str]:
     ended = [one for one in instances if one.exit_code is not None and not one.asked]
     if ended:
         last = ended[-1]
-        words = f"ContainerHealthy False, ExitCode{last.exit_code}: Container failed with: {_message(study, last)}"
+        message = _message(study, last)
+        words = f"ContainerHealthy False, ExitCode{last.exit_code}"
+        words += f": Container failed with: {message}" if message else " with an empty message"
         said = f"because its app ended {often(len(ended))}, with exit code {last.exit_code} in the end"
-        return said, f"Knative's status of it would be {words.rstrip(': ')}"
+        return said, f"Knative's status of it would be {words}"
     since = min((one.started_s for one in instances if one.started_s is not None), default=study.duration_s)
     words = "ProgressDeadlineExceeded: Initial scale was never achieved"
     ran = format_seconds(study.duration_s - since)
