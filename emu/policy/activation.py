@@ -19,9 +19,11 @@ class Reporter:
 
     def __init__(self, now: float) -> None:
         self._stats = RequestStats(now)
+        self.came = self._stats.arrived
+        """(now): a request came, and it is `known` that there are some."""
         self.left = self._stats.left
         """(now): a request is over."""
-        self._known = False
+        self.known = False
         """The autoscaler knows that there are requests; else the next one is the first, and reported at once."""
         self._sent_at_once = False
 
@@ -32,10 +34,10 @@ class Reporter:
 
     def arrived(self, now: float) -> bool:
         """A request came; whether it is to be reported at once, as a concurrency of 1."""
-        first = not self._known
+        first = not self.known
         if first:
             self._stats.report(now)
-            self._known = self._sent_at_once = True
+            self.known = self._sent_at_once = True
         self._stats.arrived(now)
         return first
 
@@ -48,11 +50,11 @@ class Reporter:
         """The period since the last report, less what was reported at once. None: there is nothing to report. A
         second without any request is reported once, as 0.
         """
-        if not self._known:
+        if not self.known:
             return None
         report = self._stats.report(now)
         if report.average_concurrency == 0.0 and not self._stats.concurrency:
-            self._known = False
+            self.known = False
         if not self._sent_at_once:
             return report
         self._sent_at_once = False

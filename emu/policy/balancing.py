@@ -89,7 +89,7 @@ class Slots:
         self.taken -= 1
 
 
-@dataclass
+@dataclass(slots=True)
 class Load(Generic[Pod]):
     """One pod as an activator sees it."""
 

@@ -95,11 +95,15 @@ class Throttler(Generic[Key]):
 
     def enter(self, key: Key, now: float) -> bool:
         """A request came: whether it goes to a pod now. If not, it waits until `admit` names it."""
-        load = None if self.queue else self._take()
+        running = self._running
+        # As `_take`, without the call: this is on the way of each request.
+        load = None if self.queue or len(running) >= self.capacity else self._balancer.choose()
         if load is None:
             self.queue[key] = _Wait(now, not self.open)
             return False
-        self._running[key] = load
+        running[key] = load
+        if load.weight > self._most.get(load.pod, 0):
+            self._grew(load)
         return True
 
     def leave(self, key: Key) -> float | None:
@@ -126,6 +130,10 @@ class Throttler(Generic[Key]):
             return None
         load = self._balancer.choose()
         if load is not None and load.weight > self._most.get(load.pod, 0):
-            self._most[load.pod] = load.weight
-            self._grown.add(load.pod)
+            self._grew(load)
         return load
+
+    def _grew(self, load: Load[str]) -> None:
+        """So many requests were never in this pod."""
+        self._most[load.pod] = load.weight
+        self._grown.add(load.pod)

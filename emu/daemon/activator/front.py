@@ -114,7 +114,10 @@ class Front(Admission):
         self.timeouts.begin(request, now)
         if self.armed_at is None:
             self.arm(now, now + self.timeouts.shortest_s)
-        if self.reporter.arrived(now):
+        reporter = self.reporter
+        if reporter.known:
+            reporter.came(now)
+        elif reporter.arrived(now):
             self.send("report", now, concurrency=1.0, rps=1.0 / self.settings.report_every_s)
         if self.settings.traced:
             self.send("arrived", now)

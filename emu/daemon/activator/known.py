@@ -97,8 +97,12 @@ class KnownHeld(HeldExchange):
 
     def dispatch(self, now: float) -> None:
         pod = self._pod = self._front.pod_of(self, self.conn.peer_port, now)
-        self._proxy = pod.proxy
-        self.connect(now)
+        proxy = self._proxy = pod.proxy
+        app = proxy.app.take(now)
+        if app is None:
+            self.connect(now)
+        else:
+            self.send(app)
 
     def send(self, app: ClientConnection) -> None:
         app.ask(self, False)

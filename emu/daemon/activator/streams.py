@@ -56,10 +56,11 @@ class HeldStream(ProxiedStream):
         self.connect(now)
 
     def app_block(self, bodiless: bool) -> bytes:
-        block = super().app_block(bodiless)
-        if self.known is None:
-            return block
-        return frames.field(b":authority", self._proxy.app.address) + block[self.known.host_bytes :]
+        known = self.known
+        if known is None:
+            return super().app_block(bodiless)
+        block = known.block if known.end == bodiless else super().app_block(bodiless)
+        return frames.field(b":authority", self._proxy.app.address) + block[known.host_bytes :]
 
     def answer_begins(self, known: KnownAnswer) -> None:
         pod = self._pod
