@@ -45,7 +45,7 @@ http {{
 }}
 """
 _SERVES = """
-server {{ listen 127.0.0.1:{port}{how} backlog=4096; root {folder}; location = / {{ return 200 ok; }}
+server {{ listen {port}{how} backlog=4096; root {folder}; location = / {{ return 200 ok; }}
   location = /take {{ {take} }} }}
 """
 _PASSES = """
@@ -89,17 +89,11 @@ def measure(
     rounds: int, seconds: float, ours: Sequence[str], real: str | None, folder: Path, running: Running, only: str = ""
 ) -> dict[str, Any]:
     """All cases, or those with `only` in their name; and what a held stream weighs."""
-    certs = _certificates(folder)
+    certs = certificates(folder)
     proxies = {"queue-proxy": list(ours)} | ({"real": [real]} if real else {})
     found: dict[str, Any] = {}
-    _files(folder)
-    with contextlib.ExitStack() as stack:
-        for name, body, port in (("app2", _app(folder), APP_H2), ("peer2", _peer(certs), PEER_TLS_H2)):
-            config = folder / f"{name}.conf"
-            user = "user root;" if os.geteuid() == 0 else ""
-            config.write_text(_NGINX.format(folder=folder, name=name, body=body, user=user))
-            stack.enter_context(running(["nginx", "-c", str(config), "-p", str(folder)], port))
-        peer = _worker(folder / "peer2.pid")
+    files(folder)
+    with app_and_peer(folder, certs, running) as peer:
         for case in CASES:
             if only in case.name:
                 kinds = {name: argv for name, argv in proxies.items() if name != "real" or _can(case, certs)}
@@ -107,6 +101,18 @@ def measure(
     if not only:
         found["bytes_per_stream"] = {name: _stream_bytes(argv, running) for name, argv in proxies.items()}
     return found
+
+
+@contextlib.contextmanager
+def app_and_peer(folder: Path, certs: Path, running: Running) -> Iterator[int]:
+    """nginx as the app and as the peer; the process of the peer that does the work."""
+    with contextlib.ExitStack() as stack:
+        for name, body, port in (("app2", _app(folder), APP_H2), ("peer2", _peer(certs), PEER_TLS_H2)):
+            config = folder / f"{name}.conf"
+            user = "user root;" if os.geteuid() == 0 else ""
+            config.write_text(_NGINX.format(folder=folder, name=name, body=body, user=user))
+            stack.enter_context(running(["nginx", "-c", str(config), "-p", str(folder)], port))
+        yield _worker(folder / "peer2.pid")
 
 
 def whole(seconds: float) -> int:
@@ -128,27 +134,27 @@ def _compare(
     certs: Path,
     running: Running,
 ) -> dict[str, Any]:
-    bursts: list[dict[str, dict[str, float]]] = []
+    turns: list[dict[str, dict[str, float]]] = []
     for _ in range(rounds):
-        burst = {"nginx": _burst(case, _peer_port(case), peer, seconds, folder)}
+        turn = {"nginx": burst(case, peer_port(case), peer, seconds, folder)}
         for name, argv in kinds.items():
             port = QUEUE_TLS_PORT if case.tls else QUEUE_PORT
-            with running(argv, port, _environment(APP_H2 if case.http2 else APP, certs), 0) as process:
-                burst[name] = _burst(case, port, process.pid, seconds, folder)
-        bursts.append(burst)
+            with running(argv, port, environment(APP_H2 if case.http2 else APP, certs), 0) as process:
+                turn[name] = burst(case, port, process.pid, seconds, folder)
+        turns.append(turn)
     row: dict[str, Any] = {
-        name: {key: round(statistics.median(burst[name][key] for burst in bursts), 1) for key in bursts[0][name]}
-        for name in bursts[0]
+        name: {key: round(statistics.median(turn[name][key] for turn in turns), 1) for key in turns[0][name]}
+        for name in turns[0]
     }
     for other in row.keys() - {"queue-proxy"}:
-        ratios = [burst["queue-proxy"]["rps"] / burst[other]["rps"] for burst in bursts]
+        ratios = [turn["queue-proxy"]["rps"] / turn[other]["rps"] for turn in turns]
         row[f"of_{other}"] = {
             "median": round(statistics.median(ratios), 2), "min": round(min(ratios), 2), "max": round(max(ratios), 2)
         }  # fmt: skip
     return row
 
 
-def _burst(case: Case, port: int, pid: int, seconds: float, folder: Path) -> dict[str, float]:
+def burst(case: Case, port: int, pid: int, seconds: float, folder: Path) -> dict[str, float]:
     """Requests per second, and what CPU the process took for one, in microseconds."""
     url = f"{'https' if case.tls else 'http'}://127.0.0.1:{port}{case.path}"
     before = _cpu(pid)
@@ -177,16 +183,18 @@ def _cpu(pid: int) -> float:
     return float(times.user + times.system)
 
 
-def _peer_port(case: Case) -> int:
+def peer_port(case: Case) -> int:
+    """Where nginx takes such requests."""
     return {(False, False): PEER, (True, False): PEER_H2, (False, True): PEER_TLS, (True, True): PEER_TLS_H2}[
         case.http2, case.tls
     ]
 
 
-def _environment(user_port: int, certs: Path) -> dict[str, str]:
+def environment(user_port: int, certs: Path, limit: int = 300) -> dict[str, str]:
+    """A queue-proxy's; `limit` is containerConcurrency."""
     return {
         **os.environ,
-        **queue_proxy_environment(300, user_port, "127.0.0.1", "bench"),
+        **queue_proxy_environment(limit, user_port, "127.0.0.1", "bench"),
         "OBSERVABILITY_CONFIG": '{"requestMetrics":{"protocol":"prometheus"}}',
         "EMU_DRAIN_QUIET_SECONDS": "0.1",
         "EMU_CERT_DIR": str(certs),
@@ -217,7 +225,8 @@ def _worker(pid_file: Path) -> int:
     return psutil.Process(int(pid_file.read_text())).children()[0].pid
 
 
-def _files(folder: Path) -> None:
+def files(folder: Path) -> None:
+    """What the app answers with, and what is sent to it."""
     folder.chmod(0o755)
     (folder / "100k").write_bytes(b"x" * 100_000)
     (folder / "1m").write_bytes(b"x" * 1_000_000)
@@ -225,7 +234,8 @@ def _files(folder: Path) -> None:
     (folder / "post.lua").write_text(f'wrk.method = "POST"; wrk.body = string.rep("y", {BODY_BYTES})')
 
 
-def _certificates(folder: Path) -> Path:
+def certificates(folder: Path) -> Path:
+    """The folder with a certificate: Knative's, or this one with a new one."""
     if (CERTS / "tls.crt").exists():
         return CERTS
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -239,7 +249,7 @@ def _certificates(folder: Path) -> Path:
 
 def _stream_bytes(argv: list[str], running: Running) -> int:
     """Anonymous memory for each of a thousand requests that the app does not answer."""
-    with _silent_app() as port, running(argv, QUEUE_PORT, _environment(port, CERTS), 0) as process:
+    with _silent_app() as port, running(argv, QUEUE_PORT, environment(port, CERTS), 0) as process:
         time.sleep(1)
         before = _anon(process.pid)
         clients = []
