@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
 from emu.files.nearest import nearest
 
@@ -35,21 +35,28 @@ def partial(model: type[M], data: dict[str, Any]) -> M:
             continue
         made.model_fields_set.add(name)
         try:
-            made.__dict__[name] = _value(field, data[key])
+            made.__dict__[name] = _value(model, name, data[key])
         except ValueError:
             made.__dict__.pop(name, None)
     return made
 
 
-def _value(field: FieldInfo, value: Any) -> Any:
-    """A field's value, models in it as far as they are right. ValueError where it is not."""
+@cache
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    """What reads one field: made once, which takes longer than to read."""
+    field = model.model_fields[name]
     kind: Any = field.annotation
     for part in field.metadata:
         kind = Annotated[kind, part]
+    return TypeAdapter(kind)
+
+
+def _value(model: type[BaseModel], name: str, value: Any) -> Any:
+    """A field's value, models in it as far as they are right. ValueError where it is not."""
     try:
-        return TypeAdapter(kind).validate_python(value)
+        return _adapter(model, name).validate_python(value)
     except ValidationError:
-        below = _model_in(field.annotation)
+        below = _model_in(model.model_fields[name].annotation)
         if below is not None and isinstance(value, dict):
             return partial(below, value)
         if below is not None and isinstance(value, list) and all(isinstance(one, dict) for one in value):
