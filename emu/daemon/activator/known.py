@@ -12,30 +12,27 @@ from typing import TYPE_CHECKING
 
 from emu.daemon.activator.exchange import HeldExchange, mark
 from emu.daemon.http import forward, http1
-from emu.daemon.http.known import MOST, Known
+from emu.daemon.http.known import MOST
 from emu.daemon.queue_proxy.h1_proxy import SAFE_TO_REPEAT
-from emu.daemon.queue_proxy.known_exchange import MOST_SPARE, PEER, ordinary
+from emu.daemon.queue_proxy.known_exchange import MOST_SPARE, PEER, Learned
 
 if TYPE_CHECKING:
     from emu.daemon.activator.front import Front
     from emu.daemon.http.client import ClientConnection, KnownAnswer
     from emu.daemon.http.exchange import ClientSide
-    from emu.daemon.http.exchange import KnownRequest as AnyKnownRequest
 
 
-class HeldRequests:
-    """All requests that came before."""
+class HeldRequests(Learned):
+    """Those of a revision."""
 
     def __init__(self, front: Front) -> None:
+        super().__init__()
         self.front = front
-        self.known: Known[AnyKnownRequest] = Known()
         self.spare: list[KnownHeld] = []
         """Exchanges that are over, for further requests."""
 
-    def learn(self, whole: bytes, head: http1.Head, way: forward.Route) -> None:
-        """A request was read in one piece: know it when it comes for the third time, if nothing in it is for us."""
-        if ordinary(head, way) and self.known.again(whole):
-            self.known.keep(whole, HeldRequest(self, head))
+    def made_of(self, head: http1.Head) -> HeldRequest:
+        return HeldRequest(self, head)
 
 
 class HeldRequest:

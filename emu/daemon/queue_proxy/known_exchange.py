@@ -37,24 +37,35 @@ def ordinary(head: http1.Head, way: forward.Route) -> bool:
     return plain and not ours and head.method not in (b"HEAD", b"CONNECT")
 
 
-class KnownRequests:
-    """All requests of a pod that came before."""
+class Learned:
+    """All requests that came before."""
 
-    def __init__(self, proxy: Proxy) -> None:
-        self.proxy = proxy
+    def __init__(self) -> None:
         self.known: Known[AnyKnownRequest] = Known()
-        self.spare: list[KnownExchange] = []
-        """Exchanges that are over, for further requests."""
 
     def learn(self, whole: bytes, head: http1.Head, way: forward.Route) -> None:
         """A request was read in one piece: know it when it comes for the third time, if nothing in it is for us."""
         if not ordinary(head, way) or not self.known.again(whole):
             return
-        made = self._made_of(head)
+        made = self.made_of(head)
         if made is not None:
             self.known.keep(whole, made)
 
-    def _made_of(self, head: http1.Head) -> KnownRequest | None:
+    def made_of(self, head: http1.Head) -> AnyKnownRequest | None:
+        """What is to be known of a request with this head; None: nothing."""
+        raise NotImplementedError
+
+
+class KnownRequests(Learned):
+    """Those of a pod."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        super().__init__()
+        self.proxy = proxy
+        self.spare: list[KnownExchange] = []
+        """Exchanges that are over, for further requests."""
+
+    def made_of(self, head: http1.Head) -> KnownRequest | None:
         """What is known of a request with this head; None where that differs from client to client by more than its
         address.
         """
