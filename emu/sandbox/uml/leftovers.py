@@ -171,11 +171,11 @@ def _outlives(pid: int, kernel: Mark, scratch: Path) -> bool:
     command line where the kernel runs them under seccomp, and end a moment after it.
     """
     started = start_time(pid)
-    try:
-        place = str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)")
-    except OSError:
+    if started is None or started < kernel.started or not _is_ours(pid):
         return False
-    return started is not None and started >= kernel.started and _is_ours(pid) and Path(place) == scratch.resolve()
+    with contextlib.suppress(OSError):
+        return _place(pid) == scratch.resolve()
+    return False
 
 
 def strangers(pids: Iterable[int], scratch: Path) -> list[int]:
@@ -232,10 +232,15 @@ def _kernels() -> list[tuple[int, Path]]:
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if _UMID in (entry / "cmdline").read_bytes() and _is_ours(int(entry.name)):
-                place = Path(str((entry / "cwd").readlink()).removesuffix(" (deleted)"))
+                place = _place(int(entry.name))
                 if start_time(int(entry.name)) is not None:
                     found.append((int(entry.name), place))
     return found
+
+
+def _place(pid: int) -> Path:
+    """The directory that a process works in, though it may be gone. OSError where the process is."""
+    return Path(str(Path(f"/proc/{pid}/cwd").readlink()).removesuffix(" (deleted)"))
 
 
 def _is_ours(pid: int) -> bool:
