@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.manifests.starting_program import program_of
+from emu.manifests.starting_program import PROBE_TIMES, program_of
 from emu.manifests.yamltext import Lines, Said
 from emu.policy.autoscaling.settings import Settings
 from emu.policy.quantity import parse_amount
@@ -21,7 +21,6 @@ _MODEL = "100Mi"
 _STORAGE_INITIALIZER = "storage-initializer"
 _MODEL_VOLUME, _MODEL_DIR = "kserve-provision-location", "/mnt/models"
 _GRACE_S = 30
-_PROBE_TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
 Resources = Mapping[tuple[str, str], tuple[str, str]]
 
 
@@ -97,7 +96,7 @@ def standard_pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any]) -> Pod:
     if (grace := spec.get("terminationGracePeriodSeconds")) not in (None, _GRACE_S):
         pod.keys["terminationGracePeriodSeconds"] = grace
     if stays:
-        kept = {key: probe[key] for key in _PROBE_TIMES if probe.get(key)}
+        kept = {key: probe[key] for key in PROBE_TIMES if probe.get(key)}
         pod.keys["app"] = {**pod.keys.get("app", {}), "readinessProbe": {"tcpSocket": {}, **kept}}
     return pod
 

@@ -14,14 +14,7 @@ _REFERENCE = re.compile(r"\$\$|\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)")
 _WITHOUT_PLACE = ("envFrom", "workingDir", "securityContext", "lifecycle")
 _DEFAULT_PROBE = {"tcpSocket": {}, "successThreshold": 1}
 """Knative gives it to a container without one; queue-proxy does the same by itself."""
-_PROBE_TIMES = (
-    "initialDelaySeconds",
-    "periodSeconds",
-    "timeoutSeconds",
-    "successThreshold",
-    "failureThreshold",
-    "terminationGracePeriodSeconds",
-)
+PROBE_TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
 _H2C = "h2c"
 
 
@@ -101,7 +94,8 @@ def _probe(probe: Mapping[str, Any], ports: list[Mapping[str, Any]], *, often: b
         made = {kind: _asked(probe[kind] or {}, ports)}
     else:
         return None
-    times = {name: probe[name] for name in _PROBE_TIMES if probe.get(name) and (name, probe[name]) not in _ONCE}
+    names = (*PROBE_TIMES, "terminationGracePeriodSeconds")
+    times = {name: probe[name] for name in names if probe.get(name) and (name, probe[name]) not in _ONCE}
     if often and "exec" not in probe and "periodSeconds" not in times:
         times["periodSeconds"] = Said(1, "Knative: without a period queue-proxy asks every 50 ms")
     return {**made, **times}
