@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
 import socket
 import statistics
 import sys
@@ -55,9 +54,7 @@ def main() -> None:
     parser.add_argument("--case", default="", help="those with this in their name")
     parser.add_argument("--real", help="a queue-proxy binary to compare with")
     asked = parser.parse_args()
-    missing = [tool for tool in ("wrk", "nginx", "h2load") if shutil.which(tool) is None]
-    if missing:
-        raise SystemExit(f"needs {' and '.join(missing)}: apt-get install wrk nginx-light nghttp2-client")
+    protocols.need_tools()
     kinds = {"queue-proxy": [sys.executable, "-m", "emu.daemon.queue_proxy"]}
     if asked.real:
         kinds["real"] = [asked.real]

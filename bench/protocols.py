@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import socket
 import statistics
 import subprocess
@@ -83,6 +84,13 @@ CASES = (
 )
 Running = Callable[..., contextlib.AbstractContextManager["subprocess.Popen[bytes]"]]
 """(argv, port, environment, seconds to end in) → the process, once it listens."""
+
+
+def need_tools() -> None:
+    """End with what to install where a client or the app is missing."""
+    missing = [tool for tool in ("wrk", "nginx", "h2load") if shutil.which(tool) is None]
+    if missing:
+        raise SystemExit(f"needs {' and '.join(missing)}: apt-get install wrk nginx-light nghttp2-client")
 
 
 def measure(

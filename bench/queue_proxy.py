@@ -18,7 +18,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import socket
 import statistics
 import subprocess
@@ -197,9 +196,7 @@ def main() -> None:
     parser.add_argument("--case", default="", help="of the protocols, those with this in their name")
     parser.add_argument("--real", help="a queue-proxy binary to compare with")
     asked = parser.parse_args()
-    missing = [tool for tool in ("wrk", "nginx", "h2load") if shutil.which(tool) is None]
-    if missing:
-        raise SystemExit(f"needs {' and '.join(missing)}: apt-get install wrk nginx-light nghttp2-client")
+    protocols.need_tools()
     daemon = [sys.executable, "-m", "emu.daemon.queue_proxy"]
     result: dict[str, Any] = {}
     if asked.only != "small":
