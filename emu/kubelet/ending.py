@@ -102,4 +102,5 @@ class Ending:
         try:
             prober.run_hook(hook, self._containers.target(instance, "preStop"), grace_s, self._hurried)
         except EmuError as error:
-            self._put(HookFailed(instance.container, f"{error.what}: {error.why}"))
+            if not self.hurried:  # else the run is over, and what the hook asked was ended before its time
+                self._put(HookFailed(instance.container, f"{error.what}: {error.why}"))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from emu.errors import EmuError
+from emu.kubelet import prober
 from emu.kubelet.facts import EngineActed, EngineLost, Fact, HookFailed, ProbeAnswered
 from emu.kubelet.prober import Answer
 from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
@@ -15,7 +17,7 @@ from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
 from emu.record.events import EventLog, KubeletEvent, read_events
 from emu.runtime.api import EngineGone
-from emu.spec import ExecSpec
+from emu.spec import ExecSpec, HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
 
 LIVENESS = PodProbe(ExecSpec(command=("check",)), ProbeRule(initial_delay_s=3600, failure_threshold=1), 1.0)
@@ -24,14 +26,14 @@ LIVENESS = PodProbe(ExecSpec(command=("check",)), ProbeRule(initial_delay_s=3600
 class Working:
     """A worker of a pod of two plain containers, one of which has a liveness probe that is not due."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pre_stop: HttpGetSpec | None = None) -> None:
         self.engine = FakeEngine()
         self.events = folder / "events.jsonl"
         self.log = EventLog(self.events)
         self.facts: list[Fact] = []
         self.exits: list[str] = []
         job = ContainerTemplate(name="job", image="batch:1", probes={"liveness": LIVENESS})
-        other = ContainerTemplate(name="other", image="batch:1")
+        other = ContainerTemplate(name="other", image="batch:1", pre_stop=pre_stop)
         template = PodTemplate(containers=(job, other), back_off=BackOffRule(0.0, 0.0))
         pod = fake_pod(template, self.engine, FakePodCgroup(folder), self.log)
         self.worker = PodWorker(
@@ -84,6 +86,27 @@ def test_an_answer_about_an_instance_that_is_gone_counts_for_nothing(working: Wo
     assert working.recorded("Killing") == ["Container job failed liveness probe, will be restarted"]
     working.worker.join()
     assert ("stop 30", "it.pod.job.1") in working.engine.calls
+
+
+@pytest.mark.parametrize("run_is_over", [False, True])
+def test_a_hook_that_the_end_of_the_run_cuts_off_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_is_over: bool
+) -> None:
+    """A hook that fails is a fact, unless nobody waits for hooks any more: then what it asked was killed under it."""
+    working = Working(tmp_path, pre_stop=HttpGetSpec(path="/wait-for-drain"))
+
+    def cut_off(*given: object) -> None:
+        if run_is_over:
+            working.worker.hurry()
+        raise EmuError("PreStopHook failed", "EOF", "")
+
+    monkeypatch.setattr(prober, "run_hook", cut_off)
+    working.worker.begin_stop(hooks=True)
+    working.worker.take(EngineActed("kill", "it.pod.job.0", {}, 0))  # what hooks wait for
+    working.worker.join()
+    working.log.close()
+    failed = [fact.container for fact in working.facts if isinstance(fact, HookFailed)]
+    assert failed == ([] if run_is_over else ["other"])
 
 
 def test_a_pod_that_ends_starts_nothing(working: Working) -> None:
