@@ -16,6 +16,7 @@ from emu.policy.golang import (
     OutOfRangeError,
     format_duration,
     format_float,
+    is_whole_seconds,
     parse_duration,
     parse_float,
     parse_int,
@@ -337,6 +338,6 @@ def validate_duration(setting: Annotation, annotations: Mapping[str, str], name:
     value = _duration(text)
     if value is None:
         return [invalid(text, key)]
-    if value % SECOND:
+    if not is_whole_seconds(value):
         return [Problem(f"{name}={text} is not at second precision", (key,))]
     return [Problem(f"{name}={text} must be positive", (key,))] if value < 0 else []

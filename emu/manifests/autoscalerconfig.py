@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from emu.policy.autoscaling.configmap import AutoscalerConfig, read
-from emu.policy.golang import SECOND, format_duration, format_float, quote
+from emu.policy.golang import SECOND, format_duration, format_float, is_whole_seconds, quote
 
 _TARGET_MIN = 0.01
 _WINDOW_MIN, _WINDOW_MAX = 6 * SECOND, 3600 * SECOND
@@ -31,7 +31,7 @@ def _check_durations(config: AutoscalerConfig) -> str:
         return f"scale-to-zero-grace-period must be positive, was: {format_duration(grace)}"
     if delay < 0:
         return f"scale-down-delay cannot be negative, was: {format_duration(delay)}"
-    if delay % SECOND:
+    if not is_whole_seconds(delay):
         return f"scale-down-delay = {format_duration(delay)}, must be specified with at most second precision"
     if (kept := config.scale_to_zero_pod_retention_period) < 0:
         return f"scale-to-zero-pod-retention-period cannot be negative, was: {format_duration(kept)}"
@@ -74,7 +74,7 @@ def _check_windows(config: AutoscalerConfig) -> str:
     if not _WINDOW_MIN <= window <= _WINDOW_MAX:
         bounds = f"[{format_duration(_WINDOW_MIN)}; {format_duration(_WINDOW_MAX)}]"
         return f"stable-window = {format_duration(window)}, must be in {bounds} range"
-    if window % SECOND:
+    if not is_whole_seconds(window):
         return f"stable-window = {format_duration(window)}, must be specified with at most second precision"
     if share < 1 or share > 100:
         return f"panic-window-percentage = {format_float(share)}, must be in [1, 100] interval"

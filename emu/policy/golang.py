@@ -13,7 +13,7 @@ from decimal import Decimal
 SECOND = 1_000_000_000
 """Durations are whole nanoseconds, as Go's are."""
 INT32_MAX = 2**31 - 1
-_INT64_MAX = 2**63 - 1
+INT64_MAX = 2**63 - 1
 _UNITS = {
     "ns": 1,
     "us": 1_000,
@@ -103,14 +103,14 @@ def parse_duration(text: str) -> int:
         found = _NUMBER.match(rest)
         number = found[0] if found else ""
         whole, _, part = number.partition(".")
-        if not number.strip(".") or int(whole or 0) > _INT64_MAX + 1:
+        if not number.strip(".") or int(whole or 0) > INT64_MAX + 1:
             raise ValueError(wrong)
         unit = _unit(rest[len(number) :], text)
         rest = rest[len(number) + len(unit) :]
         total += int(whole or 0) * _UNITS[unit]
         if part:
             total += int(int(part) * _UNITS[unit] / 10 ** len(part))
-        if total > _INT64_MAX + (text[0] == "-"):
+        if total > INT64_MAX + (text[0] == "-"):
             raise ValueError(wrong)
     return -total if text[0] == "-" else total
 
@@ -118,6 +118,18 @@ def parse_duration(text: str) -> int:
 def parse_seconds(text: str) -> float:
     """A duration in seconds."""
     return parse_duration(text) / SECOND
+
+
+def round_duration(nanoseconds: int) -> int:
+    """To whole seconds, halves away from zero; one that would not fit then is the longest that there is."""
+    rest = abs(nanoseconds) % SECOND
+    away = abs(nanoseconds) - rest + (SECOND if 2 * rest >= SECOND else 0)
+    return min(away, INT64_MAX) if nanoseconds >= 0 else -min(away, INT64_MAX + 1)
+
+
+def is_whole_seconds(nanoseconds: int) -> bool:
+    """Whether it has second precision, as Knative asks: rounding leaves it, as it does the longest one."""
+    return round_duration(nanoseconds) == nanoseconds
 
 
 def _unit(rest: str, text: str) -> str:

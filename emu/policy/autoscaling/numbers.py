@@ -8,6 +8,7 @@ import math
 
 INT32_MAX = 2**31 - 1
 INT32_MIN = -(2**31)
+INT64_MIN = -(2**63)
 
 
 def int32(value: float) -> int:
@@ -15,6 +16,11 @@ def int32(value: float) -> int:
     if INT32_MIN - 1 < value < INT32_MAX + 1:
         return int(value)
     return INT32_MIN
+
+
+def int64(value: float) -> int:
+    """As Go converts on amd64: truncated; what does not fit, and NaN, is the smallest number."""
+    return int(value) if INT64_MIN <= value < -INT64_MIN else INT64_MIN
 
 
 def ceil(value: float) -> float:

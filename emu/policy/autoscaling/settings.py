@@ -6,14 +6,13 @@ A value that does not parse counts as absent here; that it is refused before is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from emu.policy.autoscaling import configmap
-from emu.policy.autoscaling.numbers import larger, rounded, smaller
-from emu.policy.golang import SECOND, parse_float, parse_int32, parse_seconds
+from emu.policy.autoscaling.numbers import int64, larger, smaller
+from emu.policy.golang import SECOND, parse_float, parse_int32, parse_seconds, round_duration
 
 GROUP = "autoscaling.knative.dev"
 PROGRESS_DEADLINE = "serving.knative.dev/progress-deadline"
@@ -189,8 +188,8 @@ def reachability(
 
 def panic_window_s(window_s: float, percentage: float) -> float:
     """The panic window: whole seconds, halves rounded up, and at least one."""
-    share = window_s * percentage / 100
-    return max(LEAST_PANIC_WINDOW_S, rounded(share)) if math.isfinite(share) else LEAST_PANIC_WINDOW_S
+    share = int64(float(round(window_s * SECOND)) * percentage / 100)
+    return max(LEAST_PANIC_WINDOW_S, round_duration(share) / SECOND)
 
 
 def _target(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emu.policy.autoscaling.numbers import INT32_MAX, ceil, int32
+from emu.policy.autoscaling.numbers import INT32_MAX, ceil, int32, int64
 from emu.policy.autoscaling.settings import Annotations, ClusterConfig, settings_for
 from emu.policy.golang import parse_float, parse_seconds
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingRules
@@ -48,7 +48,7 @@ def autoscaler(settings: HpaSettings) -> HpaSpec:
     """cpu is rounded up to a percentage; memory is cut off to whole MiB, any other metric to a whole number."""
     behavior = None
     if settings.window_s is not None:
-        rules = ScalingRules(window_s=float(int(settings.window_s)))
+        rules = ScalingRules(window_s=float(int32(settings.window_s)))
         behavior = Behavior(rules, rules)
     metrics = () if settings.target is None else (_metric(settings.metric, settings.target),)
     least = settings.min_scale if settings.min_scale > 0 else None
@@ -59,12 +59,10 @@ def _metric(name: str, target: float) -> Metric:
     if name == "cpu":
         return Metric("cpu", target=int32(ceil(target)))
     if name == "memory":
-        return Metric("memory", type="AverageValue", target=_int64(_int64(target) * _MIB) * 1000, notation="binary")
-    return Metric(name, "Pods", "AverageValue", _int64(target) * 1000)
+        return Metric("memory", type="AverageValue", target=_wrapped(int64(target) * _MIB) * 1000, notation="binary")
+    return Metric(name, "Pods", "AverageValue", int64(target) * 1000)
 
 
-def _int64(value: float) -> int:
-    """As Go converts on amd64: cut off; what does not fit is the smallest number, what overflows wraps."""
-    if isinstance(value, int):
-        return (value + 2**63) % 2**64 - 2**63
-    return int(value) if -(2.0**63) <= value < 2.0**63 else -(2**63)
+def _wrapped(number: int) -> int:
+    """What is left of a product that overflows 64 bits."""
+    return (number + 2**63) % 2**64 - 2**63

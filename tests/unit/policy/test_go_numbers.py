@@ -10,6 +10,7 @@ from emu.policy.autoscaling.numbers import (
     INT32_MIN,
     ceil,
     int32,
+    int64,
     larger,
     quotient,
     rounded,
@@ -27,6 +28,12 @@ NAN, INF = math.nan, math.inf
 def test_what_does_not_fit_an_int32_is_its_least(value: float, whole: int) -> None:
     """The rest is truncated."""
     assert int32(value) == whole
+
+
+@pytest.mark.parametrize(("value", "whole"), [(NAN, -(2**63)), (INF, -(2**63)), (2.0**63, -(2**63)), (-7.9, -7)])
+def test_what_does_not_fit_an_int64_is_its_least(value: float, whole: int) -> None:
+    """The rest is truncated."""
+    assert int64(value) == whole
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emu.policy.golang import (
+    SECOND,
     format_duration,
     format_float,
+    is_whole_seconds,
     parse_bool,
     parse_duration,
     parse_float,
@@ -20,6 +22,7 @@ from emu.policy.golang import (
     parse_int32,
     parse_seconds,
     quote,
+    round_duration,
 )
 
 Value = TypeVar("Value")
@@ -160,6 +163,16 @@ def test_floats(text: str, value: float | None) -> None:
 def test_durations(text: str, seconds: float | None) -> None:
     """Numbers with units; nanoseconds are the least."""
     assert read(parse_seconds, text) == seconds
+
+
+def test_second_precision_is_what_rounding_leaves() -> None:
+    """The longest duration is left as it is, as none longer fits."""
+    assert round_duration(2_500_000_000) == 3 * SECOND
+    assert round_duration(-2_500_000_000) == -3 * SECOND
+    assert is_whole_seconds(6 * SECOND)
+    assert not is_whole_seconds(6 * SECOND + 1)
+    assert is_whole_seconds(2**63 - 1)
+    assert is_whole_seconds(-(2**63))
 
 
 def test_booleans() -> None:

@@ -56,6 +56,8 @@ def test_the_window_is_for_both_directions() -> None:
     rules = {"stabilizationWindowSeconds": 90}
     assert written(made(target="1", window="90s"))["behavior"] == {"scaleUp": rules, "scaleDown": rules}
     assert made(target="1").behavior is None
+    endless = {"stabilizationWindowSeconds": -(2**31)}
+    assert written(made(window="2540400h"))["behavior"] == {"scaleUp": endless, "scaleDown": endless}
 
 
 def test_bounds_come_from_annotations_and_the_cluster() -> None:
