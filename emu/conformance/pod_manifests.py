@@ -22,12 +22,17 @@ def version(given: Mapping[str, Any]) -> Version:
     return parse_version(given["kubernetes"]) if "kubernetes" in given else NEWEST
 
 
+def quantity(text: str | int | float) -> Quantity:
+    """One as JSON has it: blanks around it are no part of it."""
+    return parse_quantity(str(text).strip(" "))
+
+
 def amounts(written: Mapping[str, Any] | None) -> dict[str, int]:
     """CPU in millicores, all else in whole units."""
     found = {}
     for name, text in (written or {}).items():
-        quantity = parse_quantity(text)
-        found[name] = quantity.milli if name == CPU else quantity.value
+        read = quantity(text)
+        found[name] = read.milli if name == CPU else read.value
     return found
 
 
@@ -35,10 +40,10 @@ def quantities(written: Mapping[str, Any] | None) -> dict[str, Quantity]:
     """As they are written, CPU in whole millicores."""
     found = {}
     for name, text in (written or {}).items():
-        quantity = parse_quantity(text)
-        if name == CPU and quantity.nano % 10**6:
-            quantity = Quantity(quantity.milli * 10**6, quantity.form)
-        found[name] = quantity
+        read = quantity(text)
+        if name == CPU and read.nano % 10**6:
+            read = Quantity(read.milli * 10**6, read.form)
+        found[name] = read
     return found
 
 

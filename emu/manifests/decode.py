@@ -6,6 +6,7 @@ Of the object only what is set is kept: null, and an empty text, 0 or false wher
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,7 +125,7 @@ class _Reader:
         return self._misfit(node, kind, path, f" {_json(node)}")
 
     def _quantity(self, node: Node, path: list[str]) -> Any:
-        text = "0" if node.value is None else node.value if isinstance(node.value, str) else _json(node)
+        text = "0" if node.value is None else node.value.strip(" ") if isinstance(node.value, str) else _json(node)
         try:
             parse_amount(text)
         except ValueError as error:
@@ -136,7 +137,8 @@ class _Reader:
             where = f"Go value of type {'int32' if shown else 'intstr.IntOrString'}"
         else:
             steps = ".".join(step.replace("~", "~0").replace("/", "~1") for step in path)
-            where = f"Go struct field .{steps} of type {go_name(kind)}"
+            numbered = re.search(r"\.[0-9]+$", f".{steps}")  # Go takes such a path for an index
+            where = f"{'' if numbered else 'Go struct field '}.{steps} of type {go_name(kind)}"
         words = f"json: cannot unmarshal {_WORDS[type(node.value)]}{shown} into {where}"
         self.misfits.append(Misfit(node.mark, ".".join(path), words))
         return None

@@ -99,6 +99,21 @@ def test_a_value_of_the_wrong_type_is_refused_where_it_stands() -> None:
     ]
 
 
+def test_go_takes_a_path_that_ends_in_a_number_for_an_index() -> None:
+    """Then it does not call it a struct's field."""
+    text = "spec: {template: {spec: {containers: [{args: [1]}]}}}\n"
+    words = decode(parse(text, "x.yaml"), "Service").misfits[0].words
+    assert words == "json: cannot unmarshal number into .spec.template.spec.containers.0.args.0 of type string"
+
+
+def test_blanks_around_a_quantity_are_no_part_of_it() -> None:
+    """Kubernetes trims the text of a manifest, and no annotation's."""
+    text = "spec: {template: {spec: {containers: [{resources: {limits: {memory: ' 1Gi '}}}]}}}\n"
+    read = decode(parse(text, "x.yaml"), "Service")
+    assert not read.misfits
+    assert read.value["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"] == {"memory": "1Gi"}
+
+
 def test_a_field_that_there_is_not_is_reported() -> None:
     """It is dropped, with its place."""
     read = decode(parse("spec:\n  template:\n    spec:\n      containerConcurency: 5\n", "x.yaml"), "Service")
