@@ -69,6 +69,8 @@ def parse_head(data: bytes, head_only: bool) -> AnswerHead:
     newer = (major, minor) >= (1, 1)
     tokens = [token.strip().lower() for value in named.get(b"connection", ()) for token in value.split(b",")]
     reusable = major >= 1 and b"close" not in tokens and (newer or b"keep-alive" in tokens) and status >= 200
+    if newer and b"close" in tokens:  # gone before it could name others
+        headers = [pair for pair in headers if pair[0].lower() != b"connection"]
     pragma = named.get(b"pragma", [b""])[0] == b"no-cache"
     if pragma and not any(name.lower() == b"cache-control" for name, _ in headers):
         headers.append((b"Cache-Control", b"no-cache"))
@@ -82,7 +84,7 @@ def parse_head(data: bytes, head_only: bool) -> AnswerHead:
             headers.append((b"Content-Length", lengths[0]))
     if chunked:
         _check_trailers(named.get(b"trailer", ()))
-    elif b"trailer" in named:
+    if b"trailer" in named and chunked is (status < 200):
         headers = [pair for pair in headers if pair[0].lower() != b"trailer"]
     if bodiless:
         return AnswerHead(status, reason, min(minor, 1) if major == 1 else 1, headers, False, 0, reusable)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from operator import itemgetter
 
-from emu.daemon.http import http1
+from emu.daemon.http import heads, http1
 from emu.daemon.http.sniff import content_type
 from emu.messages import ACTIVATOR_PROBE_AGENT, KUBE_PROBE_AGENT, NETWORK_PROBE_HEADER
 
@@ -80,6 +80,7 @@ class Route:
         "tag",
         "target",
         "trailer",
+        "trailer_fault",
         "upgrade",
     )
 
@@ -103,6 +104,8 @@ class Route:
         self.target = b""
         self.trailer = b""
         """The names of trailers that the client announced."""
+        self.trailer_fault = b""
+        """One of them that is no name."""
         self.tag = "kn:disabled"
         """The label kn.route.tag (pkg/queue/... routetag_handler.go)."""
         self.upgrade = b""
@@ -155,7 +158,9 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
         elif key == b"Trailer":
             if head.chunked:
                 parts = [part.strip() for value in values for part in value.split(b",")]
-                way.trailer = b",".join(sorted({http1.canonical(part) for part in parts if part}))
+                announced = sorted({http1.canonical(part) for part in parts if part})
+                way.trailer = b",".join(announced)
+                way.trailer_fault = next((part for part in announced if not heads.valid_name(part)), b"")
         elif key.startswith(b"K-"):
             _note_knative(way, key, value)
         if key.startswith((b"K-", _TAG, _DEFAULT)) and key not in named:
@@ -373,7 +378,7 @@ def for_any_client(status: int, headers: http1.Headers) -> AnswerHead | None:
 def informational(status: int, headers: http1.Headers, minor: int) -> bytes:
     """An answer of the 1xx kind (103 with its links) for the client."""
     pairs = sorted(((http1.canonical(name), value) for name, value in headers), key=_name)
-    lines = [b"%b: %b\r\n" % pair for pair in pairs if pair[0] not in _NOT_INFORMATIONAL]
+    lines = [b"%b: %b\r\n" % pair for pair in pairs if pair[0] not in _NOT_INFORMATIONAL and b" " not in pair[0]]
     return b"HTTP/1.%d %d %b\r\n%b\r\n" % (minor, status, http1.reason(status), b"".join(lines))
 
 

@@ -26,6 +26,8 @@ _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _BLANKS = b" \t"
 METHODS = frozenset((b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"PATCH", b"OPTIONS"))
 FIRST_LINE_QUOTED = 80
+_KEEPS_BLANK = frozenset((b"transfer-encoding", b"host", b"x-forwarded-for"))
+"""Fields of which the blank counts that a fold without words leaves at their end; elsewhere it goes when written."""
 
 
 class MessageError(Exception):
@@ -109,9 +111,11 @@ def _odd_fields(data: bytes, at: int) -> Headers:
             line += b" " + lines[number].strip(_BLANKS)
             number += 1
         name, _, value = line.partition(b":")
-        if not _NAME_OR_BLANKS.fullmatch(name) or _ODD_VALUE.search(value):
+        if not _NAME_OR_BLANKS.fullmatch(name):
             raise MessageError(_protocol(b"malformed MIME header line: %b", line))
-        found.append((name, value.strip(_BLANKS)))
+        if _ODD_VALUE.search(value):
+            raise MessageError(_protocol(b"malformed MIME header line: %b", b"%b:%b" % (canonical(name), value)))
+        found.append((name, value.lstrip(_BLANKS) if name.lower() in _KEEPS_BLANK else value.strip(_BLANKS)))
     return found
 
 
@@ -187,6 +191,11 @@ def content_length(values: list[bytes]) -> int:
     if not first.isdigit() or len(first) > 4000 or int(first) >= 1 << 63:
         raise MessageError(f"bad Content-Length {_text(first)}")
     return int(first)
+
+
+def canonical(name: bytes) -> bytes:
+    """A name as Go writes it: `x-mine` is X-Mine; what is no name stays as it is."""
+    return b"-".join(part.capitalize() for part in name.split(b"-")) if valid_name(name) else name
 
 
 def _atoi(code: bytes) -> int:

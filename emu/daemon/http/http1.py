@@ -95,7 +95,11 @@ _NOTABLE = _FRAMING | {b"pragma", b"trailer"}
 BAD_HOST = re.compile(rb"[^!$%&'()*+,\-.:;=\[\]_~0-9A-Za-z]")
 """What no Host header may hold (golang.org/x/net/http/httpguts, ValidHostHeader)."""
 _NEVER_TRAILERS = (b"transfer-encoding", b"trailer", b"content-length")
-_CONTINUE_TOKEN = re.compile(rb"(?:^|[ ,\t])100-continue(?:$|[ ,\t])", re.IGNORECASE)
+_CONTINUE_TOKEN, _CLOSE_TOKEN, _KEEP_TOKEN = (
+    re.compile(rb"(?:^|[ ,\t])%b(?:$|[ ,\t])" % word, re.IGNORECASE)
+    for word in (b"100-continue", b"close", b"keep-alive")
+)
+"""How Go's server looks for a word in a field's first value (net/http, hasToken)."""
 MOST_FIELDS = 500
 """Header fields in a request; beyond them the answer is 431 (net/http, DefaultMaxHeaderValueCount)."""
 
@@ -119,9 +123,9 @@ def parse_head(data: bytes, two_framings: bool = False) -> Head:
         raise HeadError(431) from None
     except (heads.MessageError, TargetError):
         raise HeadError(400) from None
-    head = Head(method, target, min(minor, 1) if major == 1 else minor, headers)
+    head = Head(method, target, min(minor, 1) if major == 1 else int(major > 1), headers)
     head.uri, head.authority = uri, authority
-    named = _read_fields(head, two_framings)
+    named = _read_fields(head, two_framings or major != 1)
     if (method, target, major) == (b"PRI", b"*", 2):
         raise HeadError(0)
     if major != 1:
@@ -255,11 +259,15 @@ def _read_fields(head: Head, two_framings: bool) -> dict[bytes, list[bytes]]:
 
 
 def _read_switches(head: Head, named: dict[bytes, list[bytes]]) -> None:
-    switching = False
-    for value in named.get(b"connection", ()):
-        switching |= _read_connection(head, value)
-    if switching:
-        head.upgrade = named.get(b"upgrade", [b""])[0]
+    connection = named.get(b"connection")
+    if connection:
+        tokens = [token.strip() for value in connection for token in value.lower().split(b",")]
+        if head.minor:
+            head.keep_alive = b"close" not in tokens and not _CLOSE_TOKEN.search(connection[0])
+        else:
+            head.keep_alive = _KEEP_TOKEN.search(connection[0]) is not None  # whatever else it says
+        if b"upgrade" in tokens:
+            head.upgrade = named.get(b"upgrade", [b""])[0]
     for value in named.get(b"expect", ())[:1]:
         if _CONTINUE_TOKEN.search(value):
             head.expects_continue = head.minor == 1
@@ -277,20 +285,6 @@ def _check_host(head: Head, hosts: list[bytes] | None) -> None:
         raise HeadError(400, "invalid header name")
 
 
-def _read_connection(head: Head, value: bytes) -> bool:
-    """Note what Connection says; True when it announces an upgrade."""
-    lowered = value.lower()
-    if lowered == b"keep-alive":
-        head.keep_alive = True
-        return False
-    tokens = [token.strip() for token in lowered.split(b",")]
-    if b"close" in tokens:
-        head.keep_alive = False
-    elif b"keep-alive" in tokens:
-        head.keep_alive = True
-    return b"upgrade" in tokens
-
-
 _canonical: dict[bytes, bytes] = {}
 _CANONICAL_MOST = 512
 
@@ -299,7 +293,7 @@ def canonical(name: bytes) -> bytes:
     """A header's name as Go writes it: `x-mine` is X-Mine (net/textproto, CanonicalMIMEHeaderKey)."""
     known = _canonical.get(name)
     if known is None:
-        known = b"-".join(part[:1].upper() + part[1:].lower() for part in name.split(b"-"))
+        known = heads.canonical(name)
         if len(_canonical) >= _CANONICAL_MOST:
             _canonical.clear()
         _canonical[name] = known
@@ -374,10 +368,15 @@ ERROR_TEXT = TEXT + b"X-Content-Type-Options: nosniff\r\n"
 """The headers that Go's http.Error sets."""
 
 
+def connection_value(minor: int, last: bool) -> bytes:
+    """What an answer says in Connection; empty for what goes without saying."""
+    return (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
+
+
 def whole_answer(request: Head, status: int, body: bytes, headers: bytes, last: bool) -> bytes:
     """An answer of which all is known; `headers` are whole lines, and with the `last` one the connection ends."""
     minor = request.minor
-    connection = (b"close" if minor else b"") if last else b"" if minor else b"keep-alive"
+    connection = connection_value(minor, last)
     shown = b"" if request.method == b"HEAD" else body
     return answer_head(status, len(body), headers, connection, minor) + shown
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from emu.daemon.http import chunks, heads, http1
 
+LEAST_BYTES = 4
+"""After a request, fewer bytes than these are nothing yet (net/http, conn.serve)."""
 MOST_EMPTY_BYTES = 4
 """Of empty lines after a POST, so many bytes are passed over (net/http, conn.readRequest)."""
 
@@ -11,7 +13,7 @@ MOST_EMPTY_BYTES = 4
 class RequestReader:
     """What was read of the request at hand; `ServerConnection` says what becomes of it."""
 
-    __slots__ = ("_checked", "_chunks", "_in_head", "_left", "_partial", "_skip", "two_framings")
+    __slots__ = ("_checked", "_chunks", "_few", "_in_head", "_left", "_partial", "_skip", "two_framings")
 
     def __init__(self, two_framings: bool) -> None:
         self.two_framings = two_framings
@@ -23,6 +25,8 @@ class RequestReader:
         self._left = 0
         """Of a body of known length."""
         self._chunks: chunks.ChunkReader | None = None
+        self._few: bytes | None = None
+        """The few bytes that came after a request; None while none is over, and where there are enough."""
         self._skip = 0
         """So many bytes of empty lines may come before the next head."""
 
@@ -40,6 +44,12 @@ class RequestReader:
 
     def _read_head(self, data: bytes) -> bytes:
         """Take in what is of a head, and return what follows it. HeadError."""
+        if self._few is not None:
+            data = self._few + data
+            if len(data) < LEAST_BYTES:
+                self._few = data
+                return b""
+            self._few = None
         if self._skip:
             data = self._past_empty(data)
         partial = self._partial
@@ -139,5 +149,6 @@ class RequestReader:
 
     def _complete(self, trailers: heads.Headers | None) -> None:
         self._in_head = True
+        self._few = b""
         self._chunks = None
         self.on_message_complete(trailers)

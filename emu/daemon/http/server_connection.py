@@ -93,9 +93,9 @@ class ServerConnection(Turns, asyncio.BufferedProtocol):
             self.abandon()
             return False
         elif not self._cut_in_chunk():
-            current.head.keep_alive = False
             self._queue = NONE_QUEUED
             current.left_alone()
+            current.head.keep_alive = False
         return not self.transport.is_closing()
 
     def pause_writing(self) -> None:

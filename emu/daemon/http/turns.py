@@ -245,10 +245,10 @@ class Turns(Endings):
 
     def _overtaken(self, exchange: Exchange, keep_alive: bool) -> None:
         """The answer was faster than the request's body: read the rest away if it is short, else close."""
-        length = exchange.head.content_length
+        length, stays = exchange.head.content_length, keep_alive or exchange.head.expects_else
         if exchange.head.expects_continue and not exchange.received:
             most = 0  # nothing reads the body, but it is awaited: only its first byte ends the connection
-        elif not keep_alive or self.server.stopping or (length is not None and length > DISCARD_BYTES):
+        elif not stays or self.server.stopping or exchange.broken or (length is not None and length > DISCARD_BYTES):
             self._linger()
             return
         else:
@@ -298,7 +298,7 @@ class Turns(Endings):
         """After an answer that overtook its request: the rest of it has been read, or turned out long."""
         assert self._rest is not None
         assert self.current is not None
-        if self._rest.left < 0:
+        if self._rest.left < 0 or (self.current.body_done and not self.current.head.keep_alive):
             self._linger()
         elif self.current.body_done:
             self.current = self._rest = None

@@ -52,7 +52,7 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
             self.head.keep_alive = False
         self.status = status
         last = self.conn.begin_answer(self)
-        self.conn.write(unhandled.answer(status, self.head.minor, last))
+        self.conn.write(unhandled.answer(status, self.head, last))
         self.finish(keep_alive=not last)
         return True
 
@@ -303,8 +303,8 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
         # Its handler returns without a word, and Go's server answers for it; one that waits for a place fails.
         self.abandoned()
         minor, status = self.head.minor, 500 if self.sent_at is None and self.way is not None else 200
-        closing = b"close" if minor and self.head.chunked and not self.body_done else b""
-        self.conn.write(http1.answer_head(status, 0, b"", closing, minor))
+        last = not self.head.keep_alive or (self.head.chunked and not self.body_done)
+        self.conn.write(http1.answer_head(status, 0, b"", http1.connection_value(minor, last), minor))
         self.conn.finish(self, False)
 
     def answer(self, status: int, body: bytes, headers: bytes = b"") -> None:

@@ -12,12 +12,13 @@ def status(head: http1.Head) -> int:
     return 417 if head.expects_else else 0
 
 
-def answer(status: int, minor: int, last: bool) -> bytes:
+def answer(status: int, head: http1.Head, last: bool) -> bytes:
     """The answer, in HTTP/1. It is empty, and the headers that its handler sets stand before the date."""
+    minor = head.minor
     before, after = b"Content-Length: 0\r\n", b""
     if status == 417:
-        before, after = b"Connection: close\r\n", b"Content-Length: 0\r\n"
+        before, after = b"Connection: close\r\n", b"" if head.method == b"HEAD" else b"Content-Length: 0\r\n"
     elif last and minor:
         after = b"Connection: close\r\n"
-    head = b"HTTP/1.%d %d %b\r\n%bDate: %b\r\n%b\r\n"
-    return head % (minor, status, http1.reason(status), before, http1.date(), after)
+    made = b"HTTP/1.%d %d %b\r\n%bDate: %b\r\n%b\r\n"
+    return made % (minor, status, http1.reason(status), before, http1.date(), after)
