@@ -20,6 +20,8 @@ QUEUE_STATS_PORT = 9090
 """Knative's port for the autoscaler's questions to queue-proxy."""
 USER_PORT = 8080
 """Knative's default container port."""
+METRICS_PATH = b"/metrics"
+"""Where Prometheus asks emu's app, and any other."""
 REPORT_VARIABLE = "EMU_REPORT_SECONDS"
 """How often queue-proxy reports to the autoscaler; Knative's does each second."""
 HOLD_VARIABLE, START_VARIABLE = "EMU_HOLD_BYTES", "EMU_START_SECONDS"

@@ -73,7 +73,7 @@ def run(
 ) -> None:
     """Run SCENARIO (a file, or the name of a built-in one) and report what happened.
 
-    For a manifest (a Service of Knative, an InferenceService, a Deployment with its HorizontalPodAutoscaler) it runs
+    For a manifest (a Service of Knative, an InferenceService, a Deployment with its autoscaler) it runs
     the scenario that `emu init` prints.
 
     Exits 0 if every expectation of the scenario was met, 1 if not, 2 for bad input or an unmet requirement, including

@@ -11,7 +11,7 @@ from emu.files.nearest import nearest
 from emu.files.yamlfile import Mark, Node, bad, parse_documents, read_text
 from emu.manifests.clusterconfig import CONFIG_MAPS
 
-SERVING, KSERVE = "serving.knative.dev", "serving.kserve.io"
+SERVING, KSERVE, KEDA = "serving.knative.dev", "serving.kserve.io", "keda.sh"
 KSERVE_CONFIG = "inferenceservice-config"
 KNOWN_MAPS = (*CONFIG_MAPS, KSERVE_CONFIG)
 _VERSIONS = {
@@ -23,6 +23,7 @@ _VERSIONS = {
     ("ClusterServingRuntime", KSERVE): ("v1alpha1",),
     ("Deployment", "apps"): ("v1",),
     ("HorizontalPodAutoscaler", "autoscaling"): ("v2",),
+    ("ScaledObject", KEDA): ("v1alpha1",),
     ("Pod", ""): ("v1",),
     ("ConfigMap", ""): ("v1",),
 }

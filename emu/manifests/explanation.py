@@ -175,3 +175,9 @@ def _way_out(problem: Problem) -> str:
     if problem.message.startswith("Persistent volume claim support"):
         return "enable kubernetes.podspec-persistent-volume-claim in the ConfigMap config-features"
     return ""
+
+
+def source_of(node: Node | None, *way: str | int) -> str:
+    """Where a value stands; `default` where it does not."""
+    found = node_at(node, way) if node is not None else None
+    return str(found.mark) if found is not None else DEFAULT

@@ -1,4 +1,4 @@
-"""Pod, Deployment and HorizontalPodAutoscaler, explained as far as emu reads them."""
+"""Pod, Deployment, HorizontalPodAutoscaler and KEDA's ScaledObject, explained as far as emu reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from emu.files.yamlfile import Node
 from emu.manifests.containers_explained import explain_resources, probe_text
 from emu.manifests.decode import decode
 from emu.manifests.documents import Document, Manifests
-from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place
+from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place, source_of
+from emu.manifests.keda_explained import explain_scaled_object
 from emu.manifests.knative_notes import unknown_notes
 
 Spec = dict[str, Any]
@@ -28,6 +29,8 @@ def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
     spec: Spec = read.value.get("spec", {})
     if document.kind == "HorizontalPodAutoscaler":
         _autoscaler(made, spec, manifests)
+    elif document.kind == "ScaledObject":
+        explain_scaled_object(made, spec, manifests)
     else:
         _pods(made, spec)
     return made
@@ -37,11 +40,11 @@ def _pods(made: Explanation, spec: Spec) -> None:
     document = made.document
     way: tuple[str, ...] = ("spec",)
     if document.kind == "Deployment":
-        made.add("replicas", spec.get("replicas", 1), _source(document.node, "spec", "replicas"))
+        made.add("replicas", spec.get("replicas", 1), source_of(document.node, "spec", "replicas"))
         way, spec = ("spec", "template", "spec"), spec.get("template", {}).get("spec", {})
     holder = node_at(document.node, way)
     grace = spec.get("terminationGracePeriodSeconds", 30)
-    made.add("terminationGracePeriodSeconds", grace, _source(document.node, *way, "terminationGracePeriodSeconds"))
+    made.add("terminationGracePeriodSeconds", grace, source_of(document.node, *way, "terminationGracePeriodSeconds"))
     if not spec.get("containers"):
         words = f"{document.kind}.{'.'.join(way)}.containers: Required value"
         made.refusals.append(Refusal(words, place(document.node, ".".join(way)), "the API server"))
@@ -60,19 +63,19 @@ def _container(made: Explanation, container: Spec, where: Node | None) -> None:
         probe = container.get(f"{kind}Probe")
         if probe is not None:
             filled = {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3, **probe}
-            made.add(f"{name}: {kind}", probe_text(filled), _source(where, f"{kind}Probe"), "the kubelet runs it")
+            made.add(f"{name}: {kind}", probe_text(filled), source_of(where, f"{kind}Probe"), "the kubelet runs it")
 
 
 def _autoscaler(made: Explanation, spec: Spec, manifests: Manifests) -> None:
     root = made.document.node
     target: Spec = spec.get("scaleTargetRef", {})
     name = f"{target.get('kind', '?')} {target.get('name', '?')}"
-    made.add("scaleTargetRef", name, _source(root, "spec", "scaleTargetRef"))
+    made.add("scaleTargetRef", name, source_of(root, "spec", "scaleTargetRef"))
     if all(document.title != name for document in manifests.documents):
         made.note(f"{name} is not among the files: it must exist, else nothing is scaled")
     least, most = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
-    made.add("minReplicas", least, _source(root, "spec", "minReplicas"))
-    made.add("maxReplicas", most, _source(root, "spec", "maxReplicas"))
+    made.add("minReplicas", least, source_of(root, "spec", "minReplicas"))
+    made.add("maxReplicas", most, source_of(root, "spec", "maxReplicas"))
     if most < 1:
         words = f"spec.maxReplicas: Invalid value: {most}: must be greater than 0"
         made.refusals.append(Refusal(words, place(root, "spec.maxReplicas"), "the API server"))
@@ -83,13 +86,8 @@ def _autoscaler(made: Explanation, spec: Spec, manifests: Manifests) -> None:
         resource: Spec = metric.get("resource") or metric.get("containerResource") or {}
         goal = ", ".join(f"{key} {value}" for key, value in sorted(resource.get("target", {}).items()))
         text = f"{metric.get('type', '?')} {resource.get('name', '')} {goal}".strip()
-        made.add(f"metric {number + 1}", text, _source(root, "spec", "metrics", number))
+        made.add(f"metric {number + 1}", text, source_of(root, "spec", "metrics", number))
     if not spec.get("metrics"):
         made.add("metric 1", "cpu Utilization 80 %", DEFAULT, "no metrics: Kubernetes fills this in")
     if "behavior" not in spec:
         made.add("behavior", "none", DEFAULT, "scale-down is stabilised over 300 s, scale-up at most doubles, or 4")
-
-
-def _source(node: Node | None, *way: str | int) -> str:
-    found = node_at(node, way) if node is not None else None
-    return str(found.mark) if found is not None else DEFAULT

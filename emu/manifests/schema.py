@@ -97,6 +97,15 @@ Selector matchLabels={}s matchExpressions=any
 HorizontalPodAutoscaler apiVersion=s kind=s metadata=Meta spec=HpaSpec status=any
 HpaSpec scaleTargetRef=TargetRef minReplicas=*i32 maxReplicas=i32 metrics=[]Metric behavior=*Behavior
  targetCPUUtilizationPercentage=*i32
+ScaledObject apiVersion=s kind=s metadata=Meta spec=ScaledSpec status=any
+ScaledSpec scaleTargetRef=*ScaledTarget pollingInterval=*i32 initialCooldownPeriod=*i32 cooldownPeriod=*i32
+ idleReplicaCount=*i32 minReplicaCount=*i32 maxReplicaCount=*i32 advanced=*ScaledAdvanced triggers=[]ScaledTrigger
+ fallback=*ScaledFallback
+ScaledTarget name=s apiVersion=s kind=s envSourceContainerName=s
+ScaledAdvanced horizontalPodAutoscalerConfig=*ScaledConfig restoreToOriginalReplicaCount=b scalingModifiers=any
+ScaledConfig behavior=*Behavior name=s
+ScaledTrigger type=s name=s useCachedMetrics=b metadata={}s authenticationRef=any metricType=s
+ScaledFallback failureThreshold=i32 replicas=i32 behavior=s
 TargetRef apiVersion=s kind=s name=s
 Metric type=s object=any pods=*NamedMetric resource=*ResourceMetric containerResource=*ResourceMetric
  external=*NamedMetric

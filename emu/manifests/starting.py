@@ -15,12 +15,14 @@ from emu.manifests.containers_explained import serving_container
 from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SERVING, Document, Manifests
 from emu.manifests.explaining import cluster_of, explain
+from emu.manifests.keda_explained import scales
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds
 from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.queueproxy import queue_proxy_resources
-from emu.manifests.starting_hpa import RESOURCES, knative_keys, of_scaled_object, spec_of, standard_keys
+from emu.manifests.starting_hpa import APP, RESOURCES, knative_keys, of_scaled_object, spec_of, standard_keys
 from emu.manifests.starting_hpa import load_for as hpa_load
+from emu.manifests.starting_keda import keda_keys
 from emu.manifests.starting_load import load_for
 from emu.manifests.starting_pod import Pod, Resources, autoscaling_of, pod_of, standard_pod_of
 from emu.manifests.yamltext import Lines, Said, written
@@ -50,6 +52,8 @@ class Chosen:
     """Its pods have no queue-proxy."""
     hpa: HpaSpec | None = None
     """What scales a Deployment."""
+    keda: Mapping[str, Any] | None = None
+    """The ScaledObject that does, where that takes more than a HorizontalPodAutoscaler."""
     replicas: int = 1
     """How many pods a Deployment begins with."""
     rollout_s: int = 0
@@ -154,6 +158,15 @@ def _of_revision(chosen: Chosen, manifests: Manifests, serving: Mapping[str, Any
 
 def _of_deployment(chosen: Chosen, serving: Mapping[str, Any]) -> _Scaling:
     spec = chosen.hpa
+    left_out: tuple[str, ...]
+    if chosen.keda is not None:
+        scaled = keda_keys(chosen.keda, str(serving.get("name", "")), APP)
+        if scaled.keys is not None:
+            initial = {} if chosen.replicas == 1 else {"initialScale": chosen.replicas}
+            several = chosen.keda.get("maxReplicaCount") != 1
+            return _Scaling({**scaled.keys, **initial}, list(scaled.phases), several, scaled.left_out)
+        phases = hpa_load(HpaSpec(1), chosen.spec["containers"], _limit(serving))
+        return _Scaling(None, phases, several=False, left_out=scaled.left_out)
     if spec is None:
         left_out = (f"{chosen.replicas - 1} more of the same pods",) if chosen.replicas > 1 else ()
         phases = hpa_load(HpaSpec(1), chosen.spec["containers"], _limit(serving))
@@ -193,7 +206,7 @@ def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
             f"{refusal.mark}: {refusal.by} refuses {refused.title}", line, "see `emu explain`, and mend it"
         )
     if document.group == KSERVE:
-        return _of_kserve(document, manifests, config)
+        return _of_kserve(document, scalers, manifests, config)
     if document.kind == "Deployment":
         return _of_kubernetes(document, scalers)
     return _of_knative(
@@ -209,9 +222,11 @@ _KINDS = {
 
 
 def _scalers_of(document: Document, manifests: Manifests) -> list[Document]:
-    """The HorizontalPodAutoscalers among the files that scale it."""
+    """The HorizontalPodAutoscalers and ScaledObjects among the files that scale it."""
     found = []
     for one in manifests.documents:
+        if one.kind == "ScaledObject" and scales(decode(one.node, one.kind).value.get("spec", {}), document):
+            found.append(one)
         if one.kind == "HorizontalPodAutoscaler":
             target = decode(one.node, one.kind).value.get("spec", {}).get("scaleTargetRef", {})
             if (target.get("kind"), target.get("name")) == (document.kind, document.name):
@@ -226,7 +241,19 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
     pods = {"containers": [], **spec["template"]["spec"]}
     if not scalers:
         return Chosen(document.title, document.name, pods, deployment=True, replicas=replicas)
-    hpa, others = spec_of(decode(scalers[0].node, scalers[0].kind).value["spec"])
+    if len(scalers) > 1:
+        raise EmuError(
+            f"{scalers[1].node.mark}: {scalers[1].title} scales {document.title} too",
+            f"{scalers[0].title} does already, and the two would undo each other's numbers",
+            "keep one of them",
+        )
+    given = decode(scalers[0].node, scalers[0].kind).value["spec"]
+    if scalers[0].kind == "ScaledObject":
+        of_keda, keda = _of_scaled_object(given)
+        return Chosen(
+            document.title, document.name, pods, deployment=True, hpa=of_keda, keda=keda, replicas=max(1, replicas)
+        )
+    hpa, others = spec_of(given)
     left_out = [f"metrics of type {kind}, which need an adapter" for kind in dict.fromkeys(others)]
     if others and not hpa.metrics:
         left_out.append("its HorizontalPodAutoscaler, so there is one pod")
@@ -247,7 +274,9 @@ def _of_knative(title: str, name: str, kind: str, given: dict[str, Any], config:
     return Chosen(title, name, revision_spec(kind, whole), annotations, left_out=left_out, rollout_s=rollout_s)
 
 
-def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) -> Chosen:
+def _of_kserve(
+    document: Document, scalers: Sequence[Document], manifests: Manifests, config: ClusterConfig
+) -> Chosen:
     """The predictor's; a transformer or explainer in front of it is left out."""
     kserve = read_config(manifests.maps, config)
     workloads = made_of(document.node.plain(), kserve, runtimes_of(manifests)).workloads
@@ -255,7 +284,7 @@ def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) 
     if predictor.mode == "Knative":
         chosen = _of_knative(document.title, document.name, "Service", predictor.object, config)
     else:
-        chosen = _of_standard(document, predictor)
+        chosen = _of_standard(document, predictor, scalers)
     others = [f"the {one.part}" for one in workloads if one is not predictor]
     return replace(
         chosen,
@@ -265,17 +294,23 @@ def _of_kserve(document: Document, manifests: Manifests, config: ClusterConfig) 
     )
 
 
-def _of_standard(document: Document, predictor: Workload) -> Chosen:
+def _of_standard(document: Document, predictor: Workload, scalers: Sequence[Document]) -> Chosen:
     """The Deployment that KServe makes, and what scales that."""
     spec = predictor.object["spec"]
-    left_out, hpa = [], predictor.hpa
+    hpa, keda = predictor.hpa, None
     if hpa is None and predictor.scaled_by is not None:
-        hpa = of_scaled_object(predictor.scaled_by["spec"])
-        if hpa is None:
-            left_out.append("KEDA's ScaledObject with other triggers than cpu and memory, so there is one pod")
+        hpa, keda = _of_scaled_object(predictor.scaled_by["spec"])
+    elif hpa is None and scalers:
+        hpa, keda = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
     replicas = int(spec.get("replicas") or 1)
     pods = spec["template"]["spec"]
-    return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, hpa=hpa, replicas=replicas)
+    return Chosen(document.title, document.name, pods, deployment=True, hpa=hpa, keda=keda, replicas=replicas)
+
+
+def _of_scaled_object(spec: Mapping[str, Any]) -> tuple[HpaSpec | None, Mapping[str, Any] | None]:
+    """What a ScaledObject comes to: a HorizontalPodAutoscaler alone, or itself."""
+    hpa = of_scaled_object(spec)
+    return hpa, spec if hpa is None and spec.get("triggers") else None
 
 
 def _slug(name: str) -> str:

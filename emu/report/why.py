@@ -25,7 +25,7 @@ def heading(service: Service, time_scale: float = 1.0) -> str:
 
 
 def _heading(service: Service) -> str:
-    if service.scaled_by == why_hpa.CLASS:
+    if service.scaled_by in why_hpa.CLASSES:
         return why_hpa.heading(service)
     made = service.made
     if not made:
@@ -35,7 +35,7 @@ def _heading(service: Service) -> str:
 
 def decision_lines(service: Service) -> list[str]:
     """A line for each decision, and for each time that a pod's readiness or time changed something."""
-    if service.scaled_by == why_hpa.CLASS:
+    if service.scaled_by in why_hpa.CLASSES:
         return in_columns([why_hpa.HEADS, *map(why_hpa.row, service.decisions)])
     rows = [("AT", "PODS", "READY", "PANIC", "PATH", "WHY")]
     rows += [
@@ -84,7 +84,7 @@ def lines_at(service: Service, t: float, *, several: bool = False) -> list[str]:
 
 def _inputs(service: Service, one: ScaleDecided, t: float) -> Iterator[tuple[str, str]]:
     last = next((made for made in reversed(service.made) if made.t <= one.t), None)
-    if service.scaled_by == why_hpa.CLASS:
+    if service.scaled_by in why_hpa.CLASSES:
         if last is not None:
             yield from why_hpa.inputs(service, last)
         yield "ready", f"{count(one.ready, 'pod')} when it was decided"

@@ -8,7 +8,7 @@ from emu.record.events import MetricRead, ScaleDecided
 from emu.report.words import amount_text, count
 from emu.study.model.services import Service
 
-CLASS = "hpa"
+CLASSES = ("hpa", "keda")
 HEADS = ("AT", "PODS", "READY", "METRIC", "WHY")
 
 
@@ -16,7 +16,8 @@ def heading(service: Service) -> str:
     """Whose decisions they are, and what they went by."""
     metrics = {(one.name, one.container): one for one in service.metrics}.values()
     said = ", ".join(_target(one) for one in metrics) or "no sync yet"
-    return f"{service.name} ({service.revision}), HorizontalPodAutoscaler: {said}"
+    by = "KEDA and its HorizontalPodAutoscaler" if service.scaled_by == "keda" else "HorizontalPodAutoscaler"
+    return f"{service.name} ({service.revision}), {by}: {said}"
 
 
 def row(one: ScaleDecided) -> tuple[str, ...]:
@@ -46,5 +47,6 @@ def inputs(service: Service, last: ScaleDecided) -> Iterator[tuple[str, str]]:
 
 def _target(read: MetricRead) -> str:
     whose = f" of {read.container}" if read.container else ""
-    of = " of the requests" if read.unit == "%" else " in a pod"
-    return f"{read.name}{whose}, target {amount_text(read.target, read.unit)}{of}"
+    of = {"%": " of the requests", "": " in all"}.get(read.unit, " in a pod")
+    query = f" = {read.query}" if read.query else ""
+    return f"{read.name}{whose}{query}, target {amount_text(read.target, read.unit)}{of}"

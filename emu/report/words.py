@@ -119,9 +119,11 @@ def metric_name(metric: str | None) -> str:
 
 
 def amount_text(value: float | None, unit: str) -> str:
-    """A HorizontalPodAutoscaler's metric or target: `80 %`, `250m`, `80 MiB`."""
+    """A HorizontalPodAutoscaler's metric or target: `80 %`, `250m`, `80 MiB`, `2.5`."""
     if value is None:
         return "-"
+    if unit in ("", "a pod"):
+        return f"{value:.6g}"
     if unit == "bytes":
         return format_bytes(value)
     return f"{value * 1000:.0f}m" if unit == "cores" else f"{value:g} %"

@@ -207,6 +207,10 @@ class Driving:
     def _autoscaler(self, planned: PlannedPod, of: RevisionPlan) -> Autoscaler:
         asked = of.spec.autoscaling
         if asked is not None and asked.is_hpa:
+            if asked.scaled_object is not None:
+                from emu.serving.keda import Keda
+
+                return Keda(of, planned.template, self._spec.time_scale)
             from emu.serving.hpa import Hpa
 
             return Hpa(of, planned.template, self._spec.time_scale)

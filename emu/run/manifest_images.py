@@ -14,8 +14,10 @@ from emu.errors import EmuError
 from emu.messages import APP
 from emu.policy.image_names import Chosen, choose
 from emu.spec import AppSpec, InitContainerSpec, PodSpec, ScenarioSpec, SidecarSpec
+from emu.spec.keda import ScaledObjectSpec
 from emu.spec.program import ProgramSpec
 from emu.spec.request import RequestModel
+from emu.spec.values import SpecError
 
 SomeContainer = TypeVar("SomeContainer", AppSpec, SidecarSpec, InitContainerSpec)
 SomePod = TypeVar("SomePod", bound=PodSpec)
@@ -98,7 +100,20 @@ def _decided(pod: SomePod, there: Collection[str] | None, owner: str) -> tuple[S
             str(first["msg"]),
             "correct it, or have a stand-in run: images: stand-in",
         ) from error
+    scaling = made.autoscaling
+    if scaling is not None and scaling.scaled_object is not None and made.app.image is None:
+        _has_the_metrics(scaling.scaled_object, owner)
     return made, [Running(owner, name, one.image) for name, one in chosen.items() if one.image is not None]
+
+
+def _has_the_metrics(scaled: ScaledObjectSpec, owner: str) -> None:
+    """EmuError where emu's app stands in for one whose metrics the ScaledObject's triggers ask for."""
+    try:
+        scaled.check_metrics()
+    except SpecError as wrong:
+        place = ".".join((owner or "pod", "autoscaling.scaledObject", *map(str, wrong.at)))
+        fix = "put the manifest's image on the engine (emu images load), or ask for one of these"
+        raise EmuError(f"{place}: {wrong.what}", wrong.why, fix) from wrong
 
 
 def _put(container: SomeContainer, chosen: Chosen | None) -> SomeContainer:

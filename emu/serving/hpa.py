@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from emu.kubelet.template import PodTemplate
 from emu.messages import ActivatorReport
 from emu.policy.autoscaling.timing import scaled
 from emu.policy.hpa.controller import HpaController, Measured, Requests, Synced
+from emu.policy.hpa.keda import Reading
 from emu.policy.hpa.replicas import HpaPod
 from emu.policy.hpa.spec import Metric
 from emu.record.events import Event, MetricRead, ScaleDecided, now
@@ -22,6 +23,8 @@ _THOUSAND = 1000
 
 class Hpa:
     """Class hpa: `emu.policy.hpa.controller` decides. The activator is in the path only while no pod is ready."""
+
+    kind = CLASS
 
     def __init__(self, of: RevisionPlan, template: PodTemplate, time_scale: float = 1.0) -> None:
         """Of a revision, or of a Deployment."""
@@ -61,7 +64,7 @@ class Hpa:
         """No decision, but what it is like from now on."""
         return ScaleDecided(
             t=now(), service=self._of.service, revision=self._of.name, before=self.pods, pods=self.pods, why=why,
-            ready=self._ready, mode=self._mode, autoscaler=CLASS,
+            ready=self._ready, mode=self._mode, autoscaler=self.kind,
         )  # fmt: skip
 
     def route(self, *, routed: bool) -> None:
@@ -90,11 +93,19 @@ class Hpa:
             self._controller.scrape(now(), scrape(one.worker for one in live))
         if now() >= self._controller.next_sync_s:
             at = now()
-            synced = self._controller.sync(at, [seen(one) for one in live], self.pods)
+            synced = self._controller.sync(at, [seen(one) for one in live], self.pods, self._external(at))
             if synced.size.replicas != self.pods:
                 self.pods, self.why = synced.size.replicas, synced.why
             self._said += [self._read(at, one) for one in synced.measured]
             self._said.append(self._event(at, synced))
+
+    def _external(self, at: float) -> Mapping[str, Reading]:
+        """The metrics that are not of the pods themselves, by name: there are none."""
+        return {}
+
+    def _query(self, metric: str) -> str:
+        """Of a trigger's metric."""
+        return ""
 
     def decisions(self, waiting: int) -> list[Event]:
         """Those since the last call."""
@@ -108,6 +119,7 @@ class Hpa:
             revision=self._of.name,
             name=metric.name,
             container=metric.container,
+            query=self._query(metric.name),
             unit=_unit(metric),
             target=_amount(metric, metric.target),
             value=_amount(metric, one.value),
@@ -130,7 +142,7 @@ class Hpa:
             ready=self._ready,
             mode=self._mode,
             why=synced.why,
-            autoscaler=CLASS,
+            autoscaler=self.kind,
             metric=deciding.metric.name,
             unit=_unit(deciding.metric),
             target=_amount(deciding.metric, deciding.metric.target),
@@ -169,6 +181,8 @@ def seen(one: Live) -> HpaPod:
 def _unit(metric: Metric) -> str:
     if metric.type == "Utilization":
         return "%"
+    if metric.source == "External":
+        return "" if metric.type == "Value" else "a pod"
     return "bytes" if metric.name == "memory" else "cores"
 
 

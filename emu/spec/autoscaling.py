@@ -1,4 +1,4 @@
-"""How many pods there are: Knative's autoscaler, or a HorizontalPodAutoscaler."""
+"""How many pods there are: Knative's autoscaler, a HorizontalPodAutoscaler, or KEDA with one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
-from emu.policy.hpa import knative
+from emu.policy.hpa import keda, knative
 from emu.policy.hpa import spec as policy
 from emu.spec.hpa import HpaControllerSpec, HpaSpec
+from emu.spec.keda import ScaledObjectSpec
 from emu.spec.values import Model, Seconds, SpecError, Whole, number
 
 _OF_KPA = (
@@ -27,8 +28,8 @@ _OF_KPA = (
 )
 """What only Knative's own autoscaler looks at."""
 _OF_KNATIVE = ("metric", "target", "min_scale", "max_scale", "window")
-"""What a spec in `horizontalPodAutoscaler` replaces."""
-_METRICS = {"kpa": ("concurrency", "rps"), "hpa": ("cpu", "memory")}
+"""What a spec in `horizontalPodAutoscaler` or `scaledObject` replaces."""
+_METRICS = {"kpa": ("concurrency", "rps"), "hpa": ("cpu", "memory"), "keda": ()}
 
 
 def _whole(value: float) -> float:
@@ -47,18 +48,20 @@ class AutoscalingSpec(Model):
     front of the pods holds requests that arrive while there is no pod, and spreads them over the pods there are. The
     key enables it, even as `{}`; without it the pod stays for the whole run.
 
-    With `class: hpa` a HorizontalPodAutoscaler scales it, by what its pods use.
+    With `class: hpa` a HorizontalPodAutoscaler scales it, by what its pods use; with `class: keda` KEDA does.
     """
 
-    class_: Annotated[Literal["kpa", "hpa"], Field(alias="class")] = "kpa"
+    class_: Annotated[Literal["kpa", "hpa", "keda"], Field(alias="class")] = "kpa"
     """Knative's class: kpa, its own autoscaler; hpa: the HorizontalPodAutoscaler that it writes from `metric`,
     `target`, `minScale`, `maxScale` and `window`. Of the other keys only `initialScale` has an effect then. With
-    `deploymentMode: Standard` only hpa.
+    `deploymentMode: Standard` only hpa, and keda: a ScaledObject in `scaledObject`.
     """
     horizontal_pod_autoscaler: HpaSpec | None = None
     """With `deploymentMode: Standard`, and only there: the autoscaler's spec, in place of Knative's keys."""
+    scaled_object: ScaledObjectSpec | None = None
+    """With `class: keda` and `deploymentMode: Standard`, and only there: the ScaledObject's spec."""
     controller: HpaControllerSpec = HpaControllerSpec()
-    """With `class: hpa`: the flags of the cluster's controller and metrics-server."""
+    """With `class: hpa` or keda: the flags of the cluster's controller, metrics-server and Prometheus."""
     enable_scale_to_zero: bool = True
     """Knative's enable-scale-to-zero. With false the activator is in front of the pod, and the pod stays."""
     window: Annotated[WholeSeconds, Field(ge=6, le=3600)] | None = None
@@ -110,18 +113,22 @@ class AutoscalingSpec(Model):
 
     @property
     def is_hpa(self) -> bool:
-        """Whether a HorizontalPodAutoscaler scales it."""
-        return self.class_ == "hpa"
+        """Whether a HorizontalPodAutoscaler scales it, Knative's, one of its own, or KEDA's."""
+        return self.class_ != "kpa"
 
     @property
     def most(self) -> int:
         """Never more pods; 0: no limit."""
+        if self.scaled_object is not None:
+            return self.scaled_object.max_replica_count
         own = self.horizontal_pod_autoscaler
         return self.max_scale if own is None else own.max_replicas
 
     @property
     def asked(self) -> policy.HpaSpec:
-        """With `class: hpa`: what the HorizontalPodAutoscaler asks for, its own spec or what Knative writes."""
+        """What the HorizontalPodAutoscaler asks for, its own spec, or what Knative or KEDA writes."""
+        if self.scaled_object is not None:
+            return keda.autoscaler(self.scaled_object.asked)
         if self.horizontal_pod_autoscaler is not None:
             return self.horizontal_pod_autoscaler.asked
         settings = knative.HpaSettings(self.metric or "cpu", self.target, self.min_scale, self.max_scale, self.window)
@@ -131,32 +138,46 @@ class AutoscalingSpec(Model):
     def _class_fits(self) -> Self:
         known = _METRICS[self.class_]
         if self.metric is not None and self.metric not in known:
-            why = f"[{self.metric}] is not a supported metric of this class; it has: {', '.join(known)}"
+            why = f"[{self.metric}] is not a supported metric of this class; it has: {', '.join(known) or 'triggers'}"
             fix = "use one of those" + ("" if self.is_hpa else ", or add `class: hpa`")
             raise SpecError(f"class {self.class_} does not scale by {self.metric}", why=why, fix=fix, at=("metric",))
         if self.is_hpa:
             self._goes_by_hpa()
-        for name in () if self.is_hpa else ("horizontal_pod_autoscaler", "controller"):
+        elsewhere = {
+            "kpa": {"horizontal_pod_autoscaler": "hpa", "scaled_object": "keda", "controller": "hpa"},
+            "hpa": {"scaled_object": "keda"},
+            "keda": {"horizontal_pod_autoscaler": "hpa"},
+        }
+        for name, needed in elsewhere[self.class_].items():
             if getattr(self, name) != type(self).model_fields[name].default:
+                whose = "Knative's own autoscaler" if self.class_ == "kpa" else f"class {self.class_}"
                 raise SpecError(
-                    f"`{to_camel(name)}` needs `class: hpa`",
-                    why="Knative's own autoscaler has no use for it",
-                    fix="add `class: hpa`, or remove it",
+                    f"`{to_camel(name)}` needs `class: {needed}`",
+                    why=f"{whose} has no use for it",
+                    fix=f"add `class: {needed}`, or remove it",
                     at=(to_camel(name),),
                 )
+        if self.class_ == "keda" and self.scaled_object is None:
+            raise SpecError(
+                "`class: keda` needs a `scaledObject`",
+                why="KEDA scales by its triggers",
+                fix="write `scaledObject: {triggers: […]}`",
+                at=("class",),
+            )
         return self
 
     def _goes_by_hpa(self) -> None:
-        own = self.horizontal_pod_autoscaler
+        own = self.horizontal_pod_autoscaler or self.scaled_object
         unused = _OF_KPA if own is None else (*_OF_KPA, *_OF_KNATIVE)
         for name in unused:
             if getattr(self, name) != type(self).model_fields[name].default:
                 why = "a HorizontalPodAutoscaler ignores it" if name in _OF_KPA else "its spec has that already"
-                fix = "remove it" if name in _OF_KPA else "remove it, and set it in `horizontalPodAutoscaler`"
+                inside = "scaledObject" if self.class_ == "keda" else "horizontalPodAutoscaler"
+                fix = "remove it" if name in _OF_KPA else f"remove it, and set it in `{inside}`"
                 raise SpecError(
                     f"`{to_camel(name)}` has no effect with this autoscaler", why=why, fix=fix, at=(to_camel(name),)
                 )
-        if self.initial_scale == 0:
+        if self.initial_scale == 0 and self.class_ == "hpa":
             raise SpecError(
                 "a HorizontalPodAutoscaler does nothing while there are 0 replicas",
                 why="Kubernetes: scaling is disabled since the replica count of the target is zero",

@@ -148,6 +148,11 @@ class BehaviorSpec(Model):
     scale_down: ScalingRulesSpec | None = None
     """On the way down."""
 
+    @property
+    def asked(self) -> policy.Behavior | None:
+        """For the decisions."""
+        return behavior_of(self.model_dump(by_alias=True, exclude_none=True))
+
 
 class HpaSpec(Model):
     """A HorizontalPodAutoscaler's spec, without scaleTargetRef: it scales this pod's Deployment."""
@@ -176,9 +181,9 @@ class HpaSpec(Model):
     @property
     def asked(self) -> policy.HpaSpec:
         """For the decisions."""
-        behavior = None if self.behavior is None else self.behavior.model_dump(by_alias=True, exclude_none=True)
+        behavior = None if self.behavior is None else self.behavior.asked
         metrics = tuple(one.metric for one in self.metrics)
-        return policy.HpaSpec(self.max_replicas, self.min_replicas, metrics, behavior_of(behavior))
+        return policy.HpaSpec(self.max_replicas, self.min_replicas, metrics, behavior)
 
 
 class HpaControllerSpec(Model):
@@ -193,6 +198,10 @@ class HpaControllerSpec(Model):
     first_scrape: Seconds | None = None
     """When metrics-server scrapes for the first time after the first pod is created; in a cluster that is chance.
     Default: half of `metricResolution`.
+    """
+    scrape_interval: Annotated[Seconds, Field(ge=1)] = HpaTiming.prometheus_s
+    """Prometheus' scrape_interval, for the triggers of a ScaledObject: 30s is kube-prometheus-stack's. `rate(…[1m])`
+    needs two samples in its range.
     """
     downscale_stabilization: Seconds = HpaTiming.down_window_s
     """--horizontal-pod-autoscaler-downscale-stabilization: the window down, where `behavior` names none."""
@@ -215,6 +224,7 @@ class HpaControllerSpec(Model):
             sync_s=self.sync_period,
             resolution_s=self.metric_resolution,
             first_scrape_s=first_s,
+            prometheus_s=self.scrape_interval,
             down_window_s=self.downscale_stabilization,
             cpu_initialization_s=self.cpu_initialization_period,
             initial_readiness_s=self.initial_readiness_delay,

@@ -29,6 +29,7 @@ from emu.spec.container import (
     SidecarSpec,
     TaskSpec,
 )
+from emu.spec.keda import ScaledObjectSpec
 from emu.spec.probes import ExecSpec
 from emu.spec.values import MIB, Bytes, Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
 from emu.spec.volumes import Place, VolumeSpec
@@ -297,6 +298,13 @@ class PodSpec(Model):
         scaling = self.autoscaling
         own = None if scaling is None else scaling.horizontal_pod_autoscaler
         if self.has_queue_proxy:
+            if scaling is not None and scaling.scaled_object is not None:
+                raise SpecError(
+                    "a ScaledObject scales a Deployment",
+                    why="Knative's autoscaler would write the number of a revision's pods too",
+                    fix="add `deploymentMode: Standard` to the pod, or use `class: kpa`",
+                    at=("autoscaling", "scaledObject"),
+                )
             if own is not None:
                 raise SpecError(
                     "Knative writes a revision's HorizontalPodAutoscaler itself",
@@ -313,7 +321,9 @@ class PodSpec(Model):
                     fix="remove it, or the mode",
                     at=(to_camel(name),),
                 )
-        if scaling is not None and own is None:
+        if scaling is not None and scaling.scaled_object is not None:
+            self._has_the_metrics(scaling.scaled_object)
+        elif scaling is not None and own is None:
             raise SpecError(
                 "a Deployment needs a HorizontalPodAutoscaler to be scaled",
                 why="Knative's autoscaler scales only revisions, and `deploymentMode: Standard` is none",
@@ -321,6 +331,15 @@ class PodSpec(Model):
                 at=("autoscaling",),
             )
         return self
+
+    def _has_the_metrics(self, scaled: ScaledObjectSpec) -> None:
+        app = self.app
+        if app.image is None and (app.program is None or self.runtime == "process" or self.images == "stand-in"):
+            try:
+                scaled.check_metrics()
+            except SpecError as wrong:
+                wrong.at = ("autoscaling", "scaledObject", *wrong.at)
+                raise
 
     @model_validator(mode="after")
     def _runtime_can(self) -> Self:

@@ -147,3 +147,70 @@ def test_what_kubernetes_refuses_of_its_autoscaler_is_refused(spec: str, words: 
     with pytest.raises(EmuError) as refused:
         read_scenario(HEAD + STANDARD % spec, "f.yaml")
     assert words in str(refused.value)
+
+
+def scaled_object(more: str = "", **metadata: str) -> str:
+    """A Deployment with a ScaledObject; `metadata` of its only trigger."""
+    given = {"serverAddress": "http://p:9090", "query": "sum(http_requests_in_flight)", "threshold": "2", **metadata}
+    keys = ", ".join(f"{key}: {value!r}" for key, value in given.items() if value)
+    trigger = f"{{ type: prometheus, metadata: {{ {keys} }} }}"
+    scaling = f"{{ class: keda, scaledObject: {{ triggers: [{trigger}]{more} }} }}"
+    return f"{{ deploymentMode: Standard, autoscaling: {scaling} }}"
+
+
+def test_a_deployment_has_the_scaled_object_that_it_is_given() -> None:
+    """In the words of keda.sh/v1alpha1: texts are numbers, and absent keys have KEDA's defaults."""
+    more = ", fallback: { failureThreshold: 3, replicas: 2 }, minReplicaCount: 1"
+    spec = read_scenario(f"{HEAD}pod: {scaled_object(more, activationThreshold='0.5')}\n", "f.yaml")
+    asked = spec.pod.autoscaling
+    assert asked is not None and asked.scaled_object is not None and asked.is_hpa
+    assert asked.asked == HpaSpec(100, 1, (Metric("s0-prometheus", "External", "AverageValue", 2000),))
+    scaled = asked.scaled_object.asked
+    assert (scaled.polling_s, scaled.cooldown_s, scaled.triggers[0].activation) == (30.0, 300.0, 0.5)
+    assert scaled.fallback is not None and scaled.fallback.failures == 3
+    assert read_scenario(resolve(spec), "again.yaml") == spec
+
+
+@pytest.mark.parametrize(
+    ("pod", "words"),
+    [
+        (scaled_object(query="sum(vllm:num_requests_running)"), "there is no metric vllm:num_requests_running"),
+        (scaled_object(query="sum(revision_request_count)"), "it is queue-proxy's or the activator's"),
+        (
+            scaled_object(query='sum(http_requests_total{deployment="a"})'),
+            "http_requests_total has no label deployment",
+        ),
+        (scaled_object(query='sum(http_requests_total{namespace="a"})'), "are in the namespace default"),
+        (scaled_object(query="sum(http_requests_total) > 1"), "emu does not evaluate `>`"),
+        (scaled_object(query="1 + 2"), "comes to a number, and KEDA reads a series"),
+        (scaled_object(threshold="many"), "'many' is not a number"),
+        (scaled_object(threshold="0"), "the threshold 0 is not positive"),
+        (scaled_object(serverAddress=""), "needs `serverAddress`"),
+        (scaled_object(value="5"), "a trigger of type prometheus has no `value`"),
+        (scaled_object(", idleReplicaCount: 0"), "IdleReplicaCount=0 must be less than MinReplicaCount=0"),
+        (
+            scaled_object(", minReplicaCount: 4, maxReplicaCount: 2"),
+            "MinReplicaCount=4 must be less than MaxReplicaCount=2",
+        ),
+        (scaled_object().replace("type: prometheus", "type: kafka"), "scaledObject.triggers.0.type"),
+        (scaled_object().replace("deploymentMode: Standard, ", ""), "a ScaledObject scales a Deployment"),
+        (scaled_object().replace("class: keda", "class: hpa"), "`scaledObject` needs `class: keda`"),
+        ("{ deploymentMode: Standard, autoscaling: { class: keda } }", "`class: keda` needs a `scaledObject`"),
+        (
+            "{ deploymentMode: Standard, autoscaling: { class: keda, scaledObject: "
+            "{ triggers: [{ type: cpu, metadata: { value: '60' } }] } } }",
+            "allowed values are 'Utilization' or 'AverageValue'",
+        ),
+    ],
+)
+def test_what_keda_or_emu_cannot_use_is_refused(pod: str, words: str) -> None:
+    """In KEDA's words, or with the metrics, labels and functions that there are."""
+    with pytest.raises(EmuError) as refused:
+        read_scenario(f"{HEAD}pod: {pod}\n", "f.yaml")
+    assert words in str(refused.value)
+
+
+def test_an_image_of_your_own_may_have_any_metric() -> None:
+    """What it serves is known only in the run."""
+    pod = scaled_object(query="sum(vllm:num_requests_running)").replace("{", "{ app: { image: vllm/vllm }, ", 1)
+    assert read_scenario(f"{HEAD}pod: {pod}\n", "f.yaml").pod.autoscaling is not None

@@ -17,7 +17,8 @@ from emu.daemon.app.child import Child, ChildError
 from emu.daemon.app.memory import fill, reserve
 from emu.daemon.http import http1
 from emu.daemon.http.exchange import ClientSide, Exchange
-from emu.messages import Work
+from emu.messages import METRICS_PATH, Work
+from emu.policy.app_metrics import AppMetrics
 
 if TYPE_CHECKING:
     from emu.daemon.app.kernel_memory import KernelMemory
@@ -38,6 +39,7 @@ class App:
         self.pool = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="work")
         self.held: set[object] = set()
         """Memory that outlives its request."""
+        self.metrics = AppMetrics()
         self._unhealthy_until = 0.0
 
     @property
@@ -74,6 +76,7 @@ class AppExchange(Exchange):
         "_alone",
         "_answering",
         "_app",
+        "_arrived_at",
         "_begun_at",
         "_credit_at",
         "_facts",
@@ -102,6 +105,7 @@ class AppExchange(Exchange):
         self._facts = b""
         self._gone = False
         self._left = 0
+        self._arrived_at = time.monotonic()
         self._begun_at = 0.0
         self._credit_at = 0.0
 
@@ -127,8 +131,12 @@ class AppExchange(Exchange):
             return
         self.head.headers = []
         if path == b"/healthz":
-            self._answer_line(*((200, "ok") if self._app.healthy else (503, "unhealthy")))
+            self._answer_line(*((200, "ok") if self._app.healthy else (503, "unhealthy")), counts=False)
             return
+        if path == METRICS_PATH:
+            self._answer_text(200, self._app.metrics.text())
+            return
+        self._app.metrics.under_way.add(self)
         try:
             self._work = asked = Work.from_query(query.decode("latin-1"))
             work.check(asked)
@@ -255,6 +263,7 @@ class AppExchange(Exchange):
         self._facts += b"X-Emu-Work-Seconds: %.6f\r\n" % (time.monotonic() - self._begun_at)
         if self._work.status in http1.NO_BODY:
             size = 0
+        self._count(self._work.status)
         head = self._answer_head(self._work.status, size)
         self._left = 0 if self.head.method == b"HEAD" else size
         first = min(self._left, ANSWER_BLOCK)
@@ -280,8 +289,17 @@ class AppExchange(Exchange):
         connection = b"close" if last else b"keep-alive" if self.head.minor == 0 else b""
         return http1.answer_head(status, size, http1.TEXT + self._facts, connection)
 
-    def _answer_line(self, status: int, line: str) -> None:
-        text = f"{line}\n".encode()
+    def _count(self, status: int) -> None:
+        metrics = self._app.metrics
+        metrics.under_way.discard(self)
+        metrics.answered(self.head.method.decode("latin-1"), status, time.monotonic() - self._arrived_at)
+
+    def _answer_line(self, status: int, line: str, *, counts: bool = True) -> None:
+        if counts:
+            self._count(status)
+        self._answer_text(status, f"{line}\n".encode())
+
+    def _answer_text(self, status: int, text: bytes) -> None:
         self.conn.write(self._answer_head(status, len(text)) + (b"" if self.head.method == b"HEAD" else text))
         self.conn.finish(self, not self.conn.answers_last(self.head))
 
@@ -308,6 +326,7 @@ class AppExchange(Exchange):
     def _end_alone(self) -> None:
         """The work is done, and its answer is for no one."""
         self._gone = True
+        self._app.metrics.under_way.discard(self)
         self._let_memory_go(self._work.hold_for)
         if self._work.exit is not None:
             self._app.log.event("exit", code=self._work.exit)
@@ -319,6 +338,7 @@ class AppExchange(Exchange):
             self._alone = True
             return
         self._gone = True
+        self._app.metrics.under_way.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -7,7 +7,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from emu.policy.hpa.replicas import HpaPod, Proposal, Sample, propose, together
+from emu.policy.hpa.keda import Reading, thousandths
+from emu.policy.hpa.replicas import (
+    HpaPod,
+    Proposal,
+    Sample,
+    external_failed,
+    external_per_pod,
+    external_value,
+    propose,
+    together,
+)
 from emu.policy.hpa.sizing import History, Size, sync
 from emu.policy.hpa.spec import HpaSpec, Metric
 from emu.policy.hpa.timing import HpaTiming, shortened
@@ -80,10 +90,19 @@ class HpaController:
         }
         self.next_scrape_s = _next(self.next_scrape_s, timing.resolution_s, now)
 
-    def sync(self, now: float, pods: Sequence[HpaPod], current: int) -> Synced:
-        """One sync; `pods` need no requests. `current` is how many there are to be."""
+    def sync(
+        self, now: float, pods: Sequence[HpaPod], current: int, external: Mapping[str, Reading] | None = None
+    ) -> Synced:
+        """One sync; `pods` need no requests. `current` is how many there are to be. `external`: the metrics of
+        triggers, by name.
+        """
         timing = self._timing
-        measured = tuple(self._measured(metric, pods, current, now) for metric in self.spec.metrics)
+        measured = tuple(
+            self._outside(metric, pods, current, (external or {})[metric.name])
+            if metric.source == "External"
+            else self._measured(metric, pods, current, now)
+            for metric in self.spec.metrics
+        )
         whole = together([one.proposal for one in measured], current)
         size = sync(self.spec, whole, current, self._history, now, timing.down_window_s)
         self._history = size.history
@@ -101,8 +120,24 @@ class HpaController:
                 samples[pod.name] = found
         asking = [replace(pod, requests=self._requests[metric.name]) for pod in pods]
         proposal = propose(metric, asking, samples, current, now, self._timing.counting)
-        ready = sum(pod.ready == "True" and not pod.deleted for pod in pods)
-        return Measured(metric, proposal, samples, ready)
+        return Measured(metric, proposal, samples, _ready(pods))
+
+    def _outside(self, metric: Metric, pods: Sequence[HpaPod], current: int, reading: Reading) -> Measured:
+        """A metric that is not of the pods themselves."""
+        ready, timing = _ready(pods), self._timing.counting
+        if reading.value is None:
+            proposal = external_failed(metric, reading.said)
+        elif metric.type == "Value":
+            proposal = external_value(metric, thousandths(reading.value), ready, current, timing)
+        else:
+            proposal = external_per_pod(metric, thousandths(reading.value), len(pods), timing)
+        if reading.value is not None and reading.said:
+            proposal = replace(proposal, sentence=f"{proposal.sentence} ({reading.said})")
+        return Measured(metric, proposal, {}, ready)
+
+
+def _ready(pods: Sequence[HpaPod]) -> int:
+    return sum(pod.ready == "True" and not pod.deleted for pod in pods)
 
 
 def _age(measured: Sequence[Measured], whole: Proposal, now: float) -> str:

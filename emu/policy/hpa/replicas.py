@@ -245,6 +245,11 @@ def external_value(metric: Metric, total: int, ready: int, current: int, timing:
     return Proposal(wanted, f"{shown}: {wanted} from a ratio of {ratio:.6g}", average=total)
 
 
+def external_failed(metric: Metric, error: str) -> Proposal:
+    """An external metric that could not be had."""
+    return _failed(metric, error)
+
+
 def together(proposals: Sequence[Proposal], current: int) -> Proposal:
     """The largest proposal counts. A metric that fails keeps the pods from becoming fewer, not from becoming more."""
     good = [one for one in proposals if one.replicas is not None]

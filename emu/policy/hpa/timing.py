@@ -26,6 +26,8 @@ class HpaTiming:
     """When it scrapes first. In a cluster the two loops know nothing of each other."""
     fresh_least_s: float = FRESH_LEAST_S
     """A container must be this old for its start to count as its first point."""
+    prometheus_s: float = 30.0
+    """From one scrape of Prometheus to the next."""
     down_window_s: float = DOWN_WINDOW_S
     cpu_initialization_s: float = CPU_INITIALIZATION_S
     initial_readiness_s: float = INITIAL_READINESS_S

@@ -94,8 +94,8 @@ class ScaleDecided(Event):
     why: str = ""
     """The decision in a sentence; times in it count from the run's beginning."""
     metric: str = ""
-    """`concurrency`, `rps`, `cpu` or `memory`; empty where no decision was made then. Of several metrics the one that
-    decided.
+    """`concurrency`, `rps`, `cpu`, `memory` or a trigger's; empty where no decision was made then. Of several metrics
+    the one that decided.
     """
     stable: float | None = None
     panic: float | None = None
@@ -117,9 +117,11 @@ class ScaleDecided(Event):
     waiting: int = 0
     """Requests that waited in the activator then."""
     autoscaler: str = "kpa"
-    """`kpa` or `hpa`."""
+    """`kpa`, `hpa` or `keda`."""
     unit: str = ""
-    """Of `value` and `target`: `%` of the requests, or `cores` or `bytes` in a pod."""
+    """Of `value` and `target`: `%` of the requests, `cores` or `bytes` in a pod, or of a trigger's metric `a pod`;
+    empty: in all.
+    """
     value: float | None = None
     """The metric; None where it could not be read."""
     able: str = ""
@@ -137,9 +139,11 @@ class MetricRead(Event):
     kind: ClassVar[str] = "metric-read"
     revision: str
     name: str
-    """`cpu` or `memory`."""
+    """`cpu`, `memory`, or a trigger's metric as KEDA calls it: `s0-prometheus`."""
     container: str = ""
     """The only one that counts."""
+    query: str = ""
+    """Of a trigger."""
     unit: str = ""
     """As in `scale-decided`."""
     target: float | None = None

@@ -11,7 +11,9 @@ def hpa_panel(canvas: Canvas, service: Service, called: str) -> None:
     for name, container in dict.fromkeys((one.name, one.container) for one in service.metrics):
         mine = [one for one in service.metrics if (one.name, one.container) == (name, container)]
         unit, target = mine[0].unit, mine[0].target or 0.0
-        scale, shown = {"bytes": (2.0**20, "MiB"), "cores": (1e-3, "m"), "%": (1.0, "% of the requests")}[unit]
+        scale, shown = {"bytes": (2.0**20, "MiB"), "cores": (1e-3, "m"), "%": (1.0, "% of the requests")}.get(
+            unit, (1.0, "in all" if unit == "" else "a pod")
+        )
         points = [(one.t, one.value / scale) for one in mine if one.value is not None]
         top = max([target / scale, *(value for _, value in points)])
         whose = f" of {safe(container)}" if container else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emu.report.page.canvas import SCALING_LEGEND, Canvas, safe
 from emu.report.topics.hpa_panel import hpa_panel
-from emu.report.why_hpa import CLASS as HPA
+from emu.report.why_hpa import CLASSES as HPA
 from emu.report.words import metric_name
 from emu.study.model.services import Service, State, by_service
 from emu.study.model.study import Study
@@ -22,7 +22,7 @@ def panels(canvas: Canvas, study: Study) -> None:
     for service in _scaled(study):
         name = service.name if len(by_service(study.services)[service.name]) == 1 else service.revision
         _pods(canvas, service, name)
-        draw = hpa_panel if service.scaled_by == HPA else _metric
+        draw = hpa_panel if service.scaled_by in HPA else _metric
         draw(canvas, service, name)
 
 

@@ -115,7 +115,7 @@ class Service:
 
     @property
     def scaled_by(self) -> str:
-        """`kpa` or `hpa`."""
+        """`kpa`, `hpa` or `keda`."""
         return self.decisions[0].autoscaler if self.decisions else "kpa"
 
     @property

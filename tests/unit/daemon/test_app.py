@@ -18,6 +18,7 @@ from emu.daemon.app.kernel_memory import KernelMemory
 from emu.daemon.app.main import main
 from emu.daemon.app.work import RefusedWorkError, check
 from emu.messages import Work
+from emu.policy.promql.text import samples_of
 from tests.unit.daemon.daemon_wire import ROOT, Daemon, Head, wait_for
 
 MIB = 1 << 20
@@ -54,6 +55,22 @@ def test_a_request_makes_the_app_unhealthy(app: Daemon) -> None:
             break
         time.sleep(0.05)
     assert health(app)[0] == 200
+
+
+def test_prometheus_finds_the_usual_metrics(app: Daemon) -> None:
+    """Requests by method and status, those under way, and how long they took; a probe and a scrape are none."""
+    ask(app, Work())
+    ask(app, Work(status=503), "POST")
+    health(app)
+    for _ in range(2):
+        answer, body = app.connect().ask(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+    found = {(one.name, one.labels): one.value for one in samples_of(body.decode())}
+    assert answer.status == 200
+    assert found["http_requests_total", (("code", "200"), ("method", "GET"))] == 1
+    assert found["http_requests_total", (("code", "503"), ("method", "POST"))] == 1
+    assert found["http_requests_in_flight", ()] == 0
+    assert found["http_request_duration_seconds_count", ()] == 2
+    assert found["http_request_duration_seconds_bucket", (("le", "+Inf"),)] == 2
 
 
 def test_held_memory_is_private_and_anonymous_and_goes_after_its_time(app: Daemon) -> None:

@@ -185,15 +185,54 @@ target: {type: Value, value: '4'}}}"
 
 
 def test_keda_makes_an_autoscaler_of_cpu_and_memory_alone(tmp_path: Path) -> None:
-    """Never to zero, as such triggers are always active, and with KServe's stabilization; a query is left out."""
+    """Never to zero, as such triggers are always active, and with KServe's stabilization."""
     (tmp_path / "isvc.yaml").write_text(KEDA.format(_CPU), encoding="utf-8")
     asked = of(tmp_path / "isvc.yaml").pod.autoscaling
     behavior = Behavior(ScalingRules(window_s=0.0), ScalingRules(window_s=300.0))
     assert asked is not None and asked.asked == HpaSpec(3, 1, (Metric("cpu", target=60),), behavior)
+
+
+def test_a_query_takes_keda_itself(tmp_path: Path) -> None:
+    """The ScaledObject is that of the scenario; a trigger that emu has not leaves one pod."""
     (tmp_path / "isvc.yaml").write_text(KEDA.format(f"{_CPU}, {_QUERY}"), encoding="utf-8")
+    asked = of(tmp_path / "isvc.yaml").pod.autoscaling
+    assert asked is not None and asked.scaled_object is not None
+    assert (asked.scaled_object.min_replica_count, asked.most) == (0, 3)
+    assert [one.type for one in asked.scaled_object.triggers] == ["cpu", "prometheus"]
+    other = _QUERY.replace("backend: prometheus", "backend: graphite")
+    (tmp_path / "isvc.yaml").write_text(KEDA.format(other), encoding="utf-8")
     text = scenario_of(read_manifests([tmp_path / "isvc.yaml"]))
-    assert "KEDA's ScaledObject with other triggers than cpu and memory, so there is one pod" in text
+    assert "KEDA's ScaledObject with triggers of type graphite, so there is one pod" in text
     assert read_scenario(text, "it").pod.autoscaling is None
+
+
+SCALED = """\
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata: {name: web}
+spec:
+  scaleTargetRef: {name: web}
+  pollingInterval: 10
+  triggers:
+  - type: prometheus
+    authenticationRef: {name: secret}
+    metadata: {serverAddress: http://p, query: 'sum(rate(http_requests_total[1m]))', threshold: "5", authModes: basic}
+"""
+
+
+def test_a_scaled_object_comes_with_its_deployment(tmp_path: Path) -> None:
+    """What it asks of Prometheus itself is left out and named; two autoscalers of one Deployment are refused."""
+    deployment = DEPLOYMENT.split("---")[0]
+    (tmp_path / "web.yaml").write_text(deployment + SCALED, encoding="utf-8")
+    spec = of(tmp_path / "web.yaml")
+    asked = spec.pod.autoscaling
+    assert asked is not None and asked.scaled_object is not None
+    assert (asked.scaled_object.polling_interval, asked.most) == (10, 10)
+    assert spec.pod.left_out == ("authModes, authenticationRef of trigger 1 of the ScaledObject",)
+    (tmp_path / "web.yaml").write_text(DEPLOYMENT + SCALED, encoding="utf-8")
+    with pytest.raises(EmuError, match="ScaledObject web scales Deployment web too"):
+        scenario_of(read_manifests([tmp_path / "web.yaml"]))
 
 
 def test_a_deployment_comes_with_its_autoscaler(tmp_path: Path) -> None:

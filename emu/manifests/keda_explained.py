@@ -1,0 +1,94 @@
+"""KEDA's ScaledObject, explained: what it scales, by what, and what KEDA refuses of it (apis/keda/v1alpha1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from emu.files.yamlfile import Mark
+from emu.manifests.documents import KSERVE, Document, Manifests
+from emu.manifests.explanation import DEFAULT, Explanation, Refusal, place, source_of
+from emu.manifests.starting_keda import TYPES
+from emu.policy.hpa.keda import COOLDOWN_S, MAX_REPLICAS, POLLING_S
+from emu.policy.promql.parsing import QueryError, parse
+
+Spec = dict[str, Any]
+_KEDA = "KEDA's webhook"
+
+
+def scales(spec: Spec, document: Document) -> bool:
+    """Whether a ScaledObject scales a Deployment, or the one that KServe makes of an InferenceService."""
+    target = spec.get("scaleTargetRef") or {}
+    if target.get("kind", "Deployment") != "Deployment":
+        return False
+    name = f"{document.name}-predictor" if document.group == KSERVE else document.name
+    return document.kind in ("Deployment", "InferenceService") and target.get("name") == name
+
+
+def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -> None:
+    """Its numbers, and notes on what happens at none."""
+    root = made.document.node
+    target = spec.get("scaleTargetRef") or {}
+    name = f"{target.get('kind', 'Deployment')} {target.get('name', '?')}"
+    made.add("scaleTargetRef", name, source_of(root, "spec", "scaleTargetRef"))
+    if not any(scales(spec, one) for one in manifests.documents):
+        made.note(f"{name} is not among the files: it must exist, else KEDA scales nothing")
+    for key, default in (
+        ("minReplicaCount", 0),
+        ("maxReplicaCount", MAX_REPLICAS),
+        ("pollingInterval", int(POLLING_S)),
+        ("cooldownPeriod", int(COOLDOWN_S)),
+    ):
+        made.add(key, spec.get(key, default), source_of(root, "spec", key))
+    if "idleReplicaCount" in spec:
+        made.add("idleReplicaCount", spec["idleReplicaCount"], source_of(root, "spec", "idleReplicaCount"))
+    for number, trigger in enumerate(spec.get("triggers") or ()):
+        text = ", ".join(f"{key} {value}" for key, value in sorted((trigger.get("metadata") or {}).items()))
+        where = place(root, f"spec.triggers.{number}")
+        made.add(f"trigger {number + 1}", f"{trigger.get('type', '?')}: {text}", str(where))
+        if trigger.get("type") not in TYPES:
+            made.note(
+                f"trigger {number + 1}: emu has none of type {trigger.get('type', '?')}, and runs one pod", where
+            )
+        _look_at_query(made, number, trigger, where)
+    made.refusals += [Refusal(words, place(root, path), _KEDA) for words, path in _refused(spec)]
+    if made.accepted and spec.get("minReplicaCount", 0) == 0:
+        made.note(
+            "minReplicaCount 0: pods that are gone have no metrics, so only a metric from elsewhere brings one back"
+        )
+    if not (spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig"):
+        made.add("behavior", "none", DEFAULT, "scale-down is stabilised over 300 s, scale-up at most doubles, or 4")
+
+
+def _look_at_query(made: Explanation, number: int, trigger: Spec, where: Mark) -> None:
+    query = (trigger.get("metadata") or {}).get("query")
+    if trigger.get("type") == "prometheus" and query:
+        try:
+            parse(query)
+        except QueryError as error:
+            made.note(f"trigger {number + 1}: emu cannot evaluate its query: {error}", where)
+
+
+def _refused(spec: Spec) -> Iterator[tuple[str, str]]:
+    """In KEDA's words, and where."""
+    least, most, idle = (
+        spec.get("minReplicaCount", 0),
+        spec.get("maxReplicaCount", MAX_REPLICAS),
+        spec.get("idleReplicaCount"),
+    )
+    if not spec.get("triggers"):
+        yield "no triggers defined in the ScaledObject/ScaledJob", "spec"
+    if least > most:
+        yield f"MinReplicaCount={least} must be less than MaxReplicaCount={most}", "spec.minReplicaCount"
+    if idle is not None and idle >= least:
+        yield f"IdleReplicaCount={idle} must be less than MinReplicaCount={least}", "spec.idleReplicaCount"
+    for number, trigger in enumerate(spec.get("triggers") or ()):
+        kind, metadata = trigger.get("type"), trigger.get("metadata") or {}
+        at = f"spec.triggers.{number}"
+        for key in {
+            "prometheus": ("serverAddress", "query", "threshold"),
+            "cpu": ("value",),
+            "memory": ("value",),
+        }.get(str(kind), ()):
+            if not metadata.get(key):
+                yield f'missing required parameter "{key}" in [triggerMetadata]', at
