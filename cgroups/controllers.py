@@ -89,6 +89,7 @@ class MemoryController(Controller):
     swap_events = ReadFile("memory.swap.events", parse.parse_swap_events)
     zswap_current = ReadFile("memory.zswap.current", parse.parse_int)
     zswap_max = LimitFile("memory.zswap.max")
+    zswap_writeback = FlagFile("memory.zswap.writeback")
     pressure = ReadFile("memory.pressure", parse.parse_pressure)
 
     def limits(self) -> MemoryLimits:

@@ -72,6 +72,8 @@ class Work:
     write_bytes: int = 0
     hold: int = 0
     """Bytes of anonymous memory, each page touched."""
+    hold_zeros: float = 0.0
+    """The share of each of its pages that is zero bytes; the rest is random, and does not compress."""
     child: bool = False
     """Hold the memory in a child process, so that an OOM kill hits the child and the container lives; the
     answer is then 500 with the child's fate."""

@@ -33,11 +33,18 @@ _STAT = {
         "-kernel_stack",
         "-pagetables",
         "-percpu",
+        "-zswap",
     ),
     "file_peak_bytes": ("file", "-shmem"),
-    "kernel_unreclaimable_peak_bytes": ("kernel", "-slab_reclaimable"),
+    "kernel_unreclaimable_peak_bytes": ("kernel", "-slab_reclaimable", "-zswap"),
+    "zswap_peak_bytes": ("zswap",),
+    "zswapped_peak_bytes": ("zswapped",),
 }
-"""Peaks of memory.stat: a key, or one less another."""
+"""Peaks of memory.stat: a key, or one less others. A kernel without zswap has none of it: nothing is taken off."""
+_STAT_COUNTERS = (
+    "workingset_refault_file", "workingset_refault_anon", "pgfault", "pgmajfault", "pgscan", "pgsteal",
+    "zswpin", "zswpout", "zswpwb",
+)  # fmt: skip
 _EVENTS = ("low", "high", "max", "oom", "oom_kill", "oom_group_kill")
 _KILLED = re.compile(rb"Killed process (\d+) \(.*\) total-vm:\d+kB, anon-rss:(\d+)kB, file-rss:(\d+)kB")
 
@@ -235,9 +242,9 @@ def _take(life: Cgroup, file: str, text: str, host: Figures) -> None:
 
 def _stat(life: Cgroup, stat: dict[str, int]) -> None:
     for name, (key, *less) in _STAT.items():
-        if key in stat and all(other[1:] in stat for other in less):
-            life.most(name, max(0, stat[key] - sum(stat[other[1:]] for other in less)))
-    for name in ("workingset_refault_file", "workingset_refault_anon", "pgfault", "pgmajfault", "pgscan", "pgsteal"):
+        if key in stat and all(other[1:] in stat for other in less if other != "-zswap"):
+            life.most(name, max(0, stat[key] - sum(stat.get(other[1:], 0) for other in less)))
+    for name in _STAT_COUNTERS:
         if name in stat:
             life.last[name] = stat[name]
 
@@ -294,7 +301,13 @@ def counts(lives: list[Cgroup], page_bytes: int) -> Figures:
         "swap_refault_bytes": None if swapped is None else swapped * page_bytes,
         **{
             name: None if (pages := _sum(lives, counter)) is None else pages * page_bytes
-            for name, counter in (("reclaim_scanned_bytes", "pgscan"), ("reclaimed_bytes", "pgsteal"))
+            for name, counter in (
+                ("reclaim_scanned_bytes", "pgscan"),
+                ("reclaimed_bytes", "pgsteal"),
+                ("zswap_in_bytes", "zswpin"),
+                ("zswap_out_bytes", "zswpout"),
+                ("zswap_written_bytes", "zswpwb"),
+            )
         },
         "page_faults": _sum(lives, "pgfault"),
         "major_faults": _sum(lives, "pgmajfault"),
@@ -390,8 +403,8 @@ def _held(path: Path) -> frozenset[int]:
     whole, *named = _STAT["kernel_other_peak_bytes"]
     for name, value in stats:
         block = {whole: int(value)} if name == whole else {**block, name: int(value)}
-        if {whole, *(part[1:] for part in named)} <= {*block}:
-            found.add(max(0, block[whole] - sum(block[part[1:]] for part in named)))
+        if {whole, *(part[1:] for part in named if part != "-zswap")} <= {*block}:
+            found.add(max(0, block[whole] - sum(block.get(part[1:], 0) for part in named)))
         found.add(int(value))
         file = int(value) if name == "file" else file
         found |= {file - int(value)} if name == "shmem" else set()

@@ -20,7 +20,7 @@ from docker.errors import DockerException
 from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
-from emu.machine import command
+from emu.machine import command, zswap
 from emu.sandbox.qemu import accelerator, image, kvm_probe
 from emu.sandbox.uml import fetching, guest, kernels, parts, shape
 
@@ -92,6 +92,8 @@ class HostFacts:
     """The release of the newer kernel that the sandbox boots; None: it boots the distribution's."""
     io_weight: bool = False
     """Whether cgroups here can share a disk by weight."""
+    zswap: Literal["on", "off", "no"] = "no"
+    """Whether pages are compressed in memory on their way to swap; `no`: this kernel has no zswap."""
     vm_missing: dict[str, str] = field(default_factory=dict)
     """Programs of the virtual machine that are not installed: program → package."""
     vm_problem: tuple[str, str] | None = None
@@ -145,6 +147,7 @@ def gather_facts() -> HostFacts:
         uml_problem=uml_problem or (None if missing else _uml()),
         kvm_problem=_kvm(),
         io_weight=_io_weight(path),
+        zswap="on" if zswap.is_on() else "off" if zswap.is_offered() else "no",
         vm_missing=image.missing_programs(),
         vm_problem=_vm(),
         root=os.geteuid() == 0,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _NONE = "no"
 _SIZED = "sandbox.swap of the scenario, 2 GiB by default"
 
+_ZSWAP = "yes, for runs that ask for it"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -30,6 +32,7 @@ class Place:
     swap: str
     psi: bool
     io_weight: bool
+    zswap: str
     docker: str
     """Which engine, with which cgroup driver; `no` where there is none."""
     speed: str
@@ -57,6 +60,7 @@ def _host(facts: HostFacts) -> Place:
         swap=format_bytes(facts.swap_bytes) if facts.swap_bytes else _NONE,
         psi=facts.psi,
         io_weight=facts.io_weight,
+        zswap={"on": "yes", "off": "yes, and it is off", "no": _NONE}[facts.zswap],
         docker=_NONE if engine is None else f"{engine.version}, {engine.cgroup_driver}",
         speed="this machine's",
     )
@@ -72,6 +76,7 @@ def _sandbox(facts: HostFacts) -> Place:
         swap=_SIZED,
         psi=False,
         io_weight=False,
+        zswap=_ZSWAP,
         docker=_NONE if lacks_engine else "an engine of its own, cgroupfs",
         speed="computes as this machine; system calls and page faults take many times as long",
     )
@@ -86,6 +91,7 @@ def _vm(facts: HostFacts) -> Place:
         swap=_SIZED,
         psi=True,
         io_weight=True,
+        zswap=_ZSWAP,
         docker="an engine of its own, systemd",
         speed="nearly this machine's, by KVM"
         if facts.kvm_problem is None
@@ -106,6 +112,7 @@ def rows(table: list[Place]) -> list[tuple[str, ...]]:
         ("swap", *(place.swap for place in table)),
         ("PSI", *(yes(place.psi) for place in table)),
         ("io.weight", *(yes(place.io_weight) for place in table)),
+        ("zswap", *(place.zswap for place in table)),
         ("Docker, cgroup driver", *(place.docker for place in table)),
         ("speed", *(place.speed for place in table)),
     ]

@@ -17,10 +17,11 @@ from emu.policy.kubelet.derived import NO_LIMIT
 from emu.record.events import EventLog, Note, now
 from emu.runtime.podcgroup import PodCgroup
 
-SWAP_MAX = "memory.swap.max"
+SWAP_MAX, ZSWAP_MAX = "memory.swap.max", "memory.zswap.max"
 _OOM_GROUP = "memory.oom.group"
 _WRITTEN = {
     "memory.high": NO_LIMIT, "memory.low": "0", "memory.min": "0", "memory.swap.high": NO_LIMIT, _OOM_GROUP: "0",
+    ZSWAP_MAX: NO_LIMIT, "memory.zswap.writeback": "1",
 }  # fmt: skip
 """The control files that the pod writes itself, and their values in a new cgroup."""
 _BORN_DEADLINE_S = 60.0

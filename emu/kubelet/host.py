@@ -20,5 +20,7 @@ class Host:
     """Whose the run is, for the labels of what is made and for the cgroup."""
     disks: Disks = field(default_factory=Disks)
     """What io.max can be about."""
+    zswap: bool = False
+    """Whether pages on their way to swap are compressed into zswap, unless their cgroup has a limit of 0 for that."""
     log_driver: str | None = None
     """The engine's, for the output of containers; None: its default."""

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from cgroups.io import IoMax
-from emu.kubelet.controls import SWAP_MAX, Controls, written_by_pod
+from emu.kubelet.controls import SWAP_MAX, ZSWAP_MAX, Controls, written_by_pod
 from emu.kubelet.emptydirs import EmptyDirs
 from emu.kubelet.host import Host
 from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
@@ -337,7 +337,10 @@ class Pod:
         if container == SANDBOX:
             return {}
         limited = self.template.container(container).resources.limits.memory is not None
-        return written_by_pod(as_files(self._container_values[container]), limited=limited)
+        values = as_files(self._container_values[container])
+        if self._host.zswap:
+            values = {ZSWAP_MAX: "0", **values}
+        return written_by_pod(values, limited=limited)
 
     def _io_max(self, container: str) -> list[IoMax]:
         """The lines of io.max of a container."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from emu.machine import disks
+from emu.machine import disks, zswap
 from emu.machine.paths import ACCELERATOR, IN_SANDBOX
 from emu.runtime.api import EngineFacts
 from emu.spec.node import SandboxSpec
@@ -37,6 +37,7 @@ def machine_facts(engine: EngineFacts) -> dict[str, Any]:
         "memory_bytes": psutil.virtual_memory().total,
         "swap_bytes": psutil.swap_memory().total,
         "psi": Path("/proc/pressure/memory").exists(),
+        "zswap": zswap.settings(),
         "page_size": os.sysconf("SC_PAGE_SIZE"),
         "devices": block_devices(Path(engine.root_dir), engine.runtime),
     }

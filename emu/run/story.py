@@ -35,6 +35,7 @@ from emu.policy.kubelet.derived import NodeRules
 from emu.record.events import EventLog, Note, RunBegan, now
 from emu.record.rundir import FORMAT, RunDir
 from emu.run import manifest_images
+from emu.run.compressed import compressed_swap
 from emu.run.driving import Driving, PlannedPod
 from emu.run.ending import Ending
 from emu.run.interrupts import Interrupts
@@ -85,7 +86,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
     cgroup = run_cgroup(facts.cgroup_driver, find_cgroup2(), run_id)
     end = Ending(run, log, screen)
     began = now()
-    with end, ExitStack() as stack:
+    with end, compressed_swap(spec) as zswap, ExitStack() as stack:
         stack.callback(log.close)
         stack.enter_context(registered(run_id))
         freezer = _start_freezer(spec, engine, run, run_id, log, stack)
@@ -96,7 +97,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
             for name, one in templates.items()
         }
         disks = iolimits.find_disks(Path(facts.root_dir))
-        host = Host(engine, run_id, _node_rules(spec), owner(), disks, log_driver())
+        host = Host(engine, run_id, _node_rules(spec), owner(), disks, zswap, log_driver())
         pods = stack.enter_context(Pods(host, cgroup, log))
         _limit_io(spec, disks, cgroup.path)
 

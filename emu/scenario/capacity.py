@@ -57,6 +57,13 @@ def lacking(
                 f"lower node.memory, or {_larger(place)}",
             )
         for pod in spec.each_pod.values():
+            for label, one in pod.containers.items():
+                if one.memory.compresses and not spec.may_swap(one):
+                    yield EmuError(
+                        f"{name}: memory.zswapMax has no effect on {label}, which may not swap",
+                        "zswap holds pages on their way to swap, and memory.swap.max counts them",
+                        "add memory.swapMax, or remove memory.zswapMax and memory.zswapWriteback",
+                    )
             yield from _of_pod(name, pod, memory, swap, place)
 
 

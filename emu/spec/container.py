@@ -133,6 +133,15 @@ class MemoryControls(Model):
     """memory.swap.high, which no kubelet sets: above it the kernel makes the container wait at each allocation, so
     that somebody can act before its swap is used up; it reclaims and kills nothing for it. Default: no limit.
     """
+    zswap_max: Control = None
+    """memory.zswap.max: how much memory its pages may take that zswap compresses instead of writing them to swap;
+    `max` means no limit. They stay charged to the container, at their compressed size. emu turns zswap on in the
+    sandbox and in the virtual machine; a host has to have it on. Default: 0, so none.
+    """
+    zswap_writeback: bool | None = None
+    """memory.zswap.writeback, from Linux 6.8 on: false keeps the container's pages from being written to swap, both
+    by zswap and in its place. Default: true, as the kernel's.
+    """
     oom_group: bool | None = None
     """memory.oom.group: kill the whole container on OOM. Default: true, as the kubelet requests since 1.28 on cgroup
     v2, unless the node's `singleProcessOOMKill` is true or its `kubernetes` is older.
@@ -141,16 +150,23 @@ class MemoryControls(Model):
     @property
     def given(self) -> dict[str, str]:
         """The control files that are set here, by name."""
-        group = None if self.oom_group is None else int(self.oom_group)
+        group, writeback = (None if one is None else int(one) for one in (self.oom_group, self.zswap_writeback))
         files = {
             "memory.high": self.high,
             "memory.low": self.low,
             "memory.min": self.min,
             "memory.swap.max": self.swap_max,
             "memory.swap.high": self.swap_high,
+            "memory.zswap.max": self.zswap_max,
+            "memory.zswap.writeback": writeback,
             "memory.oom.group": group,
         }
         return {name: str(value) for name, value in files.items() if value is not None}
+
+    @property
+    def compresses(self) -> bool:
+        """Whether it needs a machine with zswap."""
+        return self.zswap_max not in (None, 0) or self.zswap_writeback is not None
 
 
 class ContainerSpec(Model):

@@ -19,6 +19,11 @@ class NodeSpec(KubeletSpec):
     before; cold: the containers read their executables from disk and are charged for the pages themselves.
     """
 
+    swap_device: Literal["disk", "zram"] = "disk"
+    """What it swaps to. zram: pages are compressed in memory, which no container is charged for. The sandbox and the
+    virtual machine get such a device in place of their disk, as large as `sandbox.swap`; a host has to have one.
+    """
+
     io: IoControls = IoControls()
     """io.max of the cgroup that all pods are in: a slow disk, which they share."""
 

@@ -23,6 +23,7 @@ from emu.spec.values import (
     Seconds,
     SpecError,
     Whole,
+    number,
     refuse_mask,
 )
 
@@ -50,6 +51,10 @@ class WorkSpec(Model):
     """How much to write."""
     hold: Bytes = 0
     """Anonymous memory to take, each page touched."""
+    hold_zeros: Annotated[float, BeforeValidator(number), Field(ge=0, le=1)] = 0.0
+    """The share of each page of that memory which is zero bytes, 0 to 1: zswap and zram compress it away. The rest is
+    random, and does not compress.
+    """
     hold_for: HoldFor = 0.0
     """How long after the answer the memory is given back, that which the kernel holds too; `forever` is a leak."""
     child: bool = False

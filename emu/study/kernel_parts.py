@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 KERNEL_PARTS = ("slab_reclaimable", "slab_unreclaimable", "kernel_stack", "pagetables", "percpu")
 """By memory.stat's names."""
+ZSWAP = "zswap"
+"""What zswap holds compressed is in `kernel` too, and is no part of it to a reader: it is on its way to swap."""
 OTHER = "kernel_other"
 """The rest."""
 
@@ -18,4 +20,4 @@ def other_kernel(stat: Mapping[str, int | None]) -> int | None:
     if any(part is None for part in parts):
         return None
     whole, *named = [part or 0 for part in parts]
-    return max(0, whole - sum(named))
+    return max(0, whole - sum(named) - (stat.get(ZSWAP) or 0))

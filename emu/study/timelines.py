@@ -19,7 +19,7 @@ from emu.files.typed import LARGEST_INT
 from emu.messages import QUEUE_PORT
 from emu.record.events import LONGEST_RUN_S, Damage, Owner
 from emu.record.samples import HOST, NODE, Sample, read_samples
-from emu.study.kernel_parts import KERNEL_PARTS, other_kernel
+from emu.study.kernel_parts import KERNEL_PARTS, ZSWAP, other_kernel
 from emu.study.model.freezes import Freeze, frozen_span
 from emu.study.model.machine import HostTimeline
 from emu.study.model.timeline import Column, IoColumns, Timeline
@@ -36,6 +36,11 @@ _STAT = {
     "pgmajfault": "pgmajfault",
     "scanned": "pgscan",
     "reclaimed": "pgsteal",
+    "zswap": "zswap",
+    "zswapped": "zswapped",
+    "zswap_in": "zswpin",
+    "zswap_out": "zswpout",
+    "zswap_written": "zswpwb",
     "inactive_file": "inactive_file",
     "active_file": "active_file",
     **{name: name for name in KERNEL_PARTS},
@@ -58,6 +63,9 @@ _COUNTERS = frozenset(
         "pgmajfault",
         "scanned",
         "reclaimed",
+        "zswap_in",
+        "zswap_out",
+        "zswap_written",
         "cpu_usec",
         "cpu_system_usec",
         "throttled_usec",
@@ -236,7 +244,8 @@ def _memory_stat(text: bytes, row: Row) -> None:
     row["swap_writeback"] = None if writeback is None else swapping
     row["kernel_other"] = other_kernel(found)
     kernel, reclaimable = found["kernel"], found["slab_reclaimable"]
-    row["kernel_unreclaimable"] = None if kernel is None or reclaimable is None else max(0, kernel - reclaimable)
+    less = None if reclaimable is None else reclaimable + (found[ZSWAP] or 0)
+    row["kernel_unreclaimable"] = None if kernel is None or less is None else max(0, kernel - less)
 
 
 def _number(name: str) -> Callable[[bytes, Row], None]:

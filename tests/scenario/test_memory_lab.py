@@ -106,6 +106,33 @@ def test_swap_is_what_decides_how_long_it_lives(emu_run: EmuRun) -> None:
     assert [kill["pod"] for kill in done.summary["oom_kills"]] == ["none", "little"]
 
 
+@part_of("anon-limit-compressed")
+def test_what_zswap_holds_is_the_kernel_s_count(emu_run: EmuRun) -> None:
+    """anon-limit-compressed: what went into zswap and what it took are those of memory.stat, to the page and
+    the byte; a disk saw none of it, and what is on zram is said to be.
+    """
+    done = emu_run("anon-limit-compressed")
+    plays = dict(zip(done.summary["variants"], done.plays, strict=True))
+    for name, (run, summary) in plays.items():
+        figures = summary["pods"]["batch"]["containers"]["app"]
+        stats = [parse_flat(text) for _, text in _readings(run, "batch", "memory.stat")]
+        assert figures["zswap_out_bytes"] == stats[-1]["zswpout"] * PAGE
+        assert figures["zswap_in_bytes"] == stats[-1]["zswpin"] * PAGE
+        for kind in ("zswap", "zswapped"):
+            assert figures[f"{kind}_peak_bytes"] == max(one[kind] for one in stats)
+        assert all(one["zswap"] <= one["kernel"] + MIB for one in stats)  # it is charged, in steps
+        written = sum(int(count) for _, count in WRITTEN.findall(_last(run, "batch", "io.stat")))
+        assert figures["swap_io_write_bytes"] == written
+        assert (name == "zswap") == (figures["zswap_out_bytes"] > 0)
+        said = summary["verdict"]["headline"]
+        assert ("compressed in memory" in said) == (name == "zswap"), said
+        assert ("memory of the node (zram)" in said) == (name == "zram"), said
+    devices = next(
+        one.machine["devices"] for one in read_events(plays["zram"][0].events) if isinstance(one, RunBegan)
+    )
+    assert [one["name"] for one in devices.values() if one["role"] == "swap"] == ["zram0"]
+
+
 @part_of("memory-high")
 def test_memory_high_is_named(emu_run: EmuRun) -> None:
     """memory-high: nothing is called an OOM, and the words say what held both containers back."""

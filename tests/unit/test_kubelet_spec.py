@@ -95,6 +95,8 @@ def test_memory_swap_high_is_written_where_it_is_asked_for() -> None:
     values = {"memory.high": "max", "memory.oom.group": "0", **given}
     assert written_by_pod(values, limited=True) == {"memory.swap.high": str(32 * MIB)}
     assert written_by_pod({**values, "memory.swap.high": "max"}, limited=True) == {}
+    of_zswap = {"memory.zswap.max": "0", "memory.zswap.writeback": "0"}
+    assert written_by_pod({**values, "memory.swap.high": "max", **of_zswap}, limited=True) == of_zswap
 
 
 def test_a_record_of_before_keeps_its_meaning() -> None:

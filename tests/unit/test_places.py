@@ -32,6 +32,13 @@ def test_what_only_the_virtual_machine_has_on_a_poor_host() -> None:
     assert cells(poor)["PSI"] == ["no", "no", "yes"]
 
 
+def test_zswap_of_a_host_is_as_it_stands() -> None:
+    """The other two places turn it on for a run that asks for it."""
+    ours = ["yes, for runs that ask for it"] * 2
+    for state, words in (("no", "no"), ("off", "yes, and it is off"), ("on", "yes")):
+        assert cells(replace(GOOD, zswap=state))["zswap"] == [words, *ours]
+
+
 def test_a_place_that_cannot_run_says_why() -> None:
     """And one that can without Docker says so."""
     assert cells(NO_DOCKER)["runs"] == ["with pod.runtime: process", "yes", "yes"]

@@ -19,8 +19,8 @@ class ChildError(Exception):
 class Child:
     """A child process that fills `size` bytes and keeps them until `release`."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, zeros: float = 0.0) -> None:
+        self._size, self._zeros = size, zeros
         self._pid = 0
         self._stop_fd = -1
         self._said_fd = -1
@@ -32,7 +32,7 @@ class Child:
         """Start it and return once all its memory is filled; ChildError if it ends before."""
         stop_read, self._stop_fd = os.pipe()
         self._said_fd, said_write = os.pipe()
-        argv = [sys.executable, "-m", "emu.daemon.app.holder", f"{self._size}"]
+        argv = [sys.executable, "-m", "emu.daemon.app.holder", f"{self._size}", f"{self._zeros}"]
         files = [(os.POSIX_SPAWN_DUP2, stop_read, 0), (os.POSIX_SPAWN_DUP2, said_write, 1)]
         try:
             self._pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=files)

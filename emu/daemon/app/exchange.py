@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from emu.daemon import loop
@@ -229,13 +230,13 @@ class AppExchange(Exchange):
 
     async def _hold(self) -> None:
         if self._work.child:
-            child = Child(self._work.hold)
+            child = Child(self._work.hold, self._work.hold_zeros)
             self._memory, self._release = child, child.release
             await child.start()
         else:
             space = reserve(self._work.hold)
             self._memory, self._release = space, space.close
-            await self._in_thread(fill, space)
+            await self._in_thread(partial(fill, space, zeros=self._work.hold_zeros))
 
     async def _hold_in_the_kernel(self) -> None:
         from emu.daemon.app.kernel_memory import KernelMemory

@@ -1,6 +1,6 @@
 """The process that holds memory for `child.py`: fill, say so, wait until standard input closes.
 
-    python -m emu.daemon.app.holder BYTES
+    python -m emu.daemon.app.holder BYTES ZEROS
 
 It imports next to nothing, so that it weighs little beyond what it holds.
 """
@@ -17,11 +17,11 @@ MOST_KILLABLE = b"1000"
 """oom_score_adj: the kernel's first choice (proc(5)); raising it needs no privilege."""
 
 
-def main(size: int) -> int:
-    """Hold `size` bytes until standard input ends."""
+def main(size: int, zeros: float) -> int:
+    """Hold `size` bytes, `zeros` of each page zero bytes, until standard input ends."""
     _volunteer()
     space = reserve(size)
-    fill(space)
+    fill(space, zeros=zeros)
     os.write(1, FILLED)
     while os.read(0, 1):
         pass
@@ -41,4 +41,4 @@ def _volunteer() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), float(sys.argv[2])))

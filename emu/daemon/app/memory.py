@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 STEP_BYTES = 1 << 20
 
+_PAGE_BYTES = 4096
+
 _random = b""
 
 
@@ -19,6 +21,16 @@ def random_block() -> bytes:
     return _random
 
 
+def _block(zeros: float) -> bytes:
+    """A step whose pages end with this share of zeros, which compress to nothing."""
+    block = random_block()
+    kept = round(_PAGE_BYTES * (1 - zeros))
+    if kept == _PAGE_BYTES:
+        return block
+    pages = (block[at : at + kept].ljust(_PAGE_BYTES, b"\0") for at in range(0, STEP_BYTES, _PAGE_BYTES))
+    return b"".join(pages)
+
+
 def reserve(size: int) -> mmap.mmap:
     """Private anonymous address space of `size` bytes; no page of it exists yet. `mmap.mmap(-1, n)` would be shared
     memory, which the kernel counts as file pages.
@@ -26,15 +38,16 @@ def reserve(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
-def fill(space: mmap.mmap, wanted: Callable[[], bool] = lambda: True) -> None:
-    """Touch every page, step by step, as long as it is `wanted`.
+def fill(space: mmap.mmap, wanted: Callable[[], bool] = lambda: True, *, zeros: float = 0.0) -> None:
+    """Touch every page, step by step, as long as it is `wanted`. `zeros`: the share of each page that is zero bytes;
+    the rest is random.
 
     The copy is ctypes' because that lets other threads run while the kernel finds pages, which can take long
     under a limit; it is imported here because a process that holds nothing should not pay for it.
     """
     import ctypes
 
-    block = random_block()
+    block = _block(zeros)
     view = ctypes.c_char.from_buffer(space)
     base = ctypes.addressof(view)
     try:

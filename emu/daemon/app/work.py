@@ -41,6 +41,7 @@ def check(work: Work) -> None:
         ("sleep", work.sleep, MAX_SLEEP_S, "s"),
         ("cpu", work.cpu, MAX_CPU_S, "s"),
         ("hold", work.hold, MAX_HOLD_BYTES, "bytes"),
+        ("hold_zeros", work.hold_zeros, 1, "of a page"),
         ("write_bytes", work.write_bytes, MAX_FILE_BYTES, "bytes"),
         ("answer", work.answer, MAX_ANSWER_BYTES, "bytes"),
         ("dentries", work.dentries, MAX_DENTRIES, "names"),

@@ -31,12 +31,15 @@ RATES = {
     "reclaimed": ("reclaimed", "taken"),
     "page cache read again": ("refaults", "file"),
     "brought back from swap": ("refaults_anon", "swap"),
+    "compressed into zswap": ("zswap_out", "zswap"),
 }
 """Lines of the panel of reclaim, each with its column, in pages, and its colour."""
 KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
 MUCH_DIRTY = 16 * 2**20
 """Less than this is written out in the time of a request or two."""
+ZRAM = "zram"
+"""How the kernel names block devices that are compressed memory."""
 MANY_FAULTS = 8192
 """Page faults in a phase from which on one of them can be said to take so long."""
 STALLED = 0.05
@@ -49,6 +52,9 @@ def figures(window: Window, lines: list[Timeline], study: Study) -> Figures:
     return {
         "refault_bytes": times(window.counted(lines, "refaults"), page),
         "swap_refault_bytes": times(window.counted(lines, "refaults_anon"), page),
+        "zswap_out_bytes": times(window.counted(lines, "zswap_out"), page),
+        "zswap_in_bytes": times(window.counted(lines, "zswap_in"), page),
+        "zswap_written_bytes": times(window.counted(lines, "zswap_written"), page),
         "reclaim_scanned_bytes": times(window.counted(lines, "scanned"), page),
         "reclaimed_bytes": times(window.counted(lines, "reclaimed"), page),
         "page_faults": window.counted(lines, "pgfault"),
@@ -66,7 +72,7 @@ def swap_event_figures(window: Window, lines: list[Timeline]) -> dict[str, int |
 
 def headline(study: Study, summary: Figures) -> list[str]:
     """Who lives on swap, and who read files again because the page cache had no room."""
-    swap = [words for name in study.containers if (words := _swap(name, summary["containers"][name]))]
+    swap = [words for name in study.containers if (words := _swap(study, name, summary["containers"][name]))]
     return [*swap, *_cache_headline(study, summary), *_write_headline(study, summary)]
 
 
@@ -128,7 +134,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
         if lived and name == lived[-1]:
             who = listed(lived)
             found.append(f"The kernel reclaims page cache when memory is short: it caused no OOM in {who}.")
-        if name not in emptied and (words := _swap(name, figures)):  # the freeze shows what went to swap then
+        if name not in emptied and (words := _swap(study, name, figures)):  # the freeze shows what went to swap then
             found.append(f"{words}.")
         if name not in thrashed:
             found += _near_hits(name, figures)
@@ -146,7 +152,7 @@ def fault_costs(summary: Figures) -> list[str]:
         for name, figures in phase["containers"].items():
             faults, cpu_s = figures["page_faults"] or 0, figures["cpu_s"]
             if faults >= MANY_FAULTS and cpu_s is not None and phase["requests"]["answered"]:
-                swapped = (figures["swap_io_write_bytes"] or 0) >= WORTH_A_WORD
+                swapped = max(figures["swap_io_write_bytes"] or 0, figures["zswap_out_bytes"] or 0) >= WORTH_A_WORD
                 found[swapped].append(f"{format_seconds(cpu_s / faults)} in {name} ({faults:,} faults)")
     if not found[True] or not found[False]:
         return []
@@ -171,7 +177,7 @@ def _cache(study: Study, name: str, figures: dict[str, Any]) -> list[str]:
     return [f"{text}."]
 
 
-def _swap(name: str, figures: dict[str, Any]) -> str:
+def _swap(study: Study, name: str, figures: dict[str, Any]) -> str:
     peak, out, back = figures["swap_peak_bytes"], figures["swap_io_write_bytes"], figures["swap_io_read_bytes"]
     if max(peak or 0, out or 0) < WORTH_A_WORD:
         return ""
@@ -181,9 +187,18 @@ def _swap(name: str, figures: dict[str, Any]) -> str:
     if back is not None:
         parts.append(f"{format_bytes(back)} in")
     if peak is not None:
-        parts.append(f"{format_bytes(peak)} there at the peak")
+        where = f", in memory of the node ({ZRAM})" if _swaps_to_memory(study) else ""
+        parts.append(f"{format_bytes(peak)} there at the peak{where}")
+    if (zswapped := figures["zswapped_peak_bytes"] or 0) >= WORTH_A_WORD:
+        taken = format_bytes(figures["zswap_peak_bytes"] or 0)
+        parts.append(f"up to {format_bytes(zswapped)} of it compressed in memory, where it took {taken} (zswap)")
     how = "swapped" if figures["oom_kills"] else "lives on swap"
     return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
+
+
+def _swaps_to_memory(study: Study) -> bool:
+    names = [device.name for device in study.machine.devices.values() if device.is_swap]
+    return bool(names) and all(name.startswith(ZRAM) for name in names)
 
 
 def _under(limit: int | None) -> str:

@@ -52,6 +52,8 @@ PEAKS = {
     "kernel_other_peak_bytes": "kernel_other",
     "sock_peak_bytes": "sock",
     "swap_peak_bytes": "swap",
+    "zswap_peak_bytes": "zswap",
+    "zswapped_peak_bytes": "zswapped",
     "working_set_peak_bytes": "working_set",
     "dirty_peak_bytes": "dirty",
     "swap_writeback_peak_bytes": "swap_writeback",

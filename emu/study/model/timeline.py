@@ -56,6 +56,17 @@ class Timeline:
     sock: Column = field(default_factory=list)
     swap: Column = field(default_factory=list)
     """memory.swap.current."""
+    zswap: Column = field(default_factory=list)
+    """Compressed pages in memory on their way to swap: a part of memory.current and of `kernel`. None where the
+    kernel has no zswap.
+    """
+    zswapped: Column = field(default_factory=list)
+    """The size of these pages before that: a part of `swap`."""
+    zswap_in: Column = field(default_factory=list)
+    """zswpin: pages brought back from there. Counter, in pages, as are the next two."""
+    zswap_out: Column = field(default_factory=list)
+    zswap_written: Column = field(default_factory=list)
+    """zswpwb: pages that went from there to a swap device. None before Linux 6.8."""
     working_set: Column = field(default_factory=list)
     """memory.current - inactive_file: what `kubectl top` and `docker stats` show."""
     inactive_file: Column = field(default_factory=list)

@@ -69,7 +69,7 @@ def test_what_a_page_fault_cost_is_said_of_phases_with_and_without_room() -> Non
     """Only beside each other, where there were many, and not of a phase in which nothing was answered."""
 
     def phase(name: str, faults: int, cpu_s: float, swapped: int, answered: int = 1) -> dict[str, Any]:
-        figures = {"page_faults": faults, "cpu_s": cpu_s, "swap_io_write_bytes": swapped}
+        figures = {"page_faults": faults, "cpu_s": cpu_s, "swap_io_write_bytes": swapped, "zswap_out_bytes": 0}
         return {"containers": {name: figures}, "requests": {"answered": answered}}
 
     room, swaps = phase("room", 40_000, 0.2, 0), phase("swaps", 40_000, 1.0, 64 * MIB)

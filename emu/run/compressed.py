@@ -1,0 +1,85 @@
+"""Swap that is compressed, for a run: zswap and zram. Made where the machine is the run's own, and demanded where it
+is somebody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from cgroups.mount import find_cgroup2
+from emu.errors import EmuError
+from emu.machine import zram, zswap
+from emu.run.machine import where
+from emu.spec import ScenarioSpec
+
+_KEYS = "memory.zswapMax and memory.zswapWriteback"
+
+
+@contextmanager
+def compressed_swap(spec: ScenarioSpec) -> Iterator[bool]:
+    """While it lasts the machine swaps as the scenario asks for; whether pages may go to zswap. EmuError."""
+    with swap_for(spec), zswap_for(spec) as on:
+        yield on
+
+
+def swap_for(spec: ScenarioSpec) -> AbstractContextManager[None]:
+    """While it lasts the machine swaps to what the scenario asks for. EmuError where it does not."""
+    if spec.node.swap_device == "disk":
+        return nullcontext()
+    if where() != "host":
+        return zram.in_place_of_disks()
+    others = [area for area, _ in zram.areas() if not zram.is_zram(area)]
+    if others or not zram.areas():
+        raise EmuError(
+            "node.swapDevice: this machine does not swap to zram alone",
+            f"it swaps to {', '.join(others) or 'nothing'}, and emu changes no setting of a whole host",
+            "run it in the sandbox (--on sandbox), or remove `node.swapDevice`",
+        )
+    return nullcontext()
+
+
+@contextmanager
+def zswap_for(spec: ScenarioSpec) -> Iterator[bool]:
+    """Whether pages may go to zswap while the run lasts. EmuError where the scenario asks for it and there is none.
+
+    A sandbox or virtual machine is the run's own: it is switched there, and back for the next variant. On a host it
+    stays as it is; then it must be on.
+    """
+    asked = [one for pod in spec.each_pod.values() for one in pod.containers.values() if one.memory.compresses]
+    if not asked:
+        yield zswap.is_on()
+        return
+    if not zswap.is_offered():
+        raise EmuError(
+            f"{_KEYS} need a kernel with zswap",
+            "this one has none (CONFIG_ZSWAP is not set)",
+            "run it in the sandbox (--on sandbox) or in the virtual machine (--on vm), or remove them",
+        )
+    if any(one.memory.zswap_writeback is not None for one in asked) and not any(
+        find_cgroup2().path.glob("*/memory.zswap.writeback")
+    ):
+        raise EmuError(
+            "memory.zswapWriteback cannot be set",
+            "this kernel has no memory.zswap.writeback (it is there from Linux 6.8 on)",
+            "remove it, or boot a newer kernel: --on sandbox after `emu sandbox kernel --fetch`",
+        )
+    if zswap.is_on():
+        yield True
+        return
+    if where() == "host":
+        raise EmuError(
+            f"{_KEYS} have no effect: zswap is off on this machine",
+            f"{zswap.PARAMETERS}/enabled is N, and emu changes no setting of a whole host",
+            f"turn it on (echo Y | sudo tee {zswap.PARAMETERS}/enabled), run it in the sandbox (--on sandbox), "
+            "or remove them",
+        )
+    try:
+        zswap.switch(True)
+    except OSError as error:
+        what = f"zswap cannot be turned on: {error.strerror or error}"
+        raise EmuError(what, f"{zswap.PARAMETERS}/enabled could not be written", "run it as root") from error
+    try:
+        yield True
+    finally:
+        zswap.switch(False)
