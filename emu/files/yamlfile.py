@@ -1,8 +1,8 @@
 """YAML text to plain values, each with its place in the file. Safe for any bytes: what is wrong is one EmuError.
 
 YAML 1.2's core schema, and less: no tags, no merge keys, bounded size, depth and number of values, so that no alias
-bomb unfolds. What YAML 1.1 reads differently (010) is refused; its `yes` and `on` are text in a scenario, and true in
-a manifest, as Kubernetes reads them.
+bomb unfolds. What YAML 1.1 reads differently (010) is refused; its `yes`, `on` and `1_000` are text in a scenario; in
+a manifest they are true and 1000, as Kubernetes reads them.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ _BOOL_1_1 = re.compile(
 )
 _INT = re.compile(r"[-+]?[0-9]+")
 _BASED_INT = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+_BASED_INT_1_1 = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+)")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
@@ -65,7 +66,7 @@ class Dialect:
     several: bool = False
     """It may have several documents."""
     yes_is_true: bool = False
-    """`yes`, `on` and their like are true and false."""
+    """`yes`, `on` and their like are true and false, and numbers may have underscores, as in YAML 1.1."""
 
 
 SCENARIO = Dialect("scenario", _SEE_FORM)
@@ -371,7 +372,8 @@ class _Builder:
             return None
         if (word := (_BOOL_1_1 if self._dialect.yes_is_true else _BOOL).fullmatch(text)) is not None:
             return bool(word["true"])
-        if _LEADING_ZERO.fullmatch(text):
+        number = text.replace("_", "") if self._dialect.yes_is_true and text[0] in "+-0123456789" else text
+        if _LEADING_ZERO.fullmatch(number):
             self._refuse(
                 event,
                 f"{text[:_LONGEST_NUMBER]} has a leading zero",
@@ -382,14 +384,16 @@ class _Builder:
             self._refuse(
                 event, f"{text} is not a usable number", "no value can be infinite", "write `max` for no limit"
             )
-        return self._number(event, text)
+        found = self._number(event, number)
+        return text if found is None else found
 
-    def _number(self, event: ScalarEvent, text: str) -> Any:
-        if not (_INT.fullmatch(text) or _BASED_INT.fullmatch(text) or _FLOAT.fullmatch(text)):
-            return text
+    def _number(self, event: ScalarEvent, text: str) -> int | float | None:
+        based = (_BASED_INT_1_1 if self._dialect.yes_is_true else _BASED_INT).fullmatch(text)
+        if not (_INT.fullmatch(text) or based or _FLOAT.fullmatch(text)):
+            return None
         if len(text) > _LONGEST_NUMBER:
             self._refuse(event, f"a number of {len(text)} digits", "no value can be that large", "is a unit meant?")
-        if _BASED_INT.fullmatch(text):
+        if based:
             return int(text, 0)
         if _INT.fullmatch(text):
             return int(text)

@@ -67,7 +67,7 @@ class _Reader:
             return self._list(node, kind, path)
         if kind.startswith("{}"):
             return self._map(node, kind, path)
-        if kind in OBJECTS:
+        if kind.partition(":")[0] in OBJECTS:
             return self._object(node, kind, path)
         return self._scalar(node, kind, path)
 
@@ -76,7 +76,7 @@ class _Reader:
             return {}
         if not isinstance(node.value, dict):
             return self._misfit(node, kind, path)
-        fields, found = OBJECTS[kind], {}
+        fields, found = OBJECTS[kind.partition(":")[0]], {}
         for name in sorted(node.value):
             below = node.value[name]
             if name not in fields:
@@ -103,12 +103,12 @@ class _Reader:
         return {name: self.read(node.value[name], kind[2:], [*path, name]) for name in sorted(node.value)}
 
     def _scalar(self, node: Node, kind: str, path: list[str]) -> Any:
-        value = node.value
-        if kind == "q":
+        value, shape = node.value, kind.partition(":")[0]
+        if shape == "q":
             return self._quantity(node, path)
         if value is None:
-            return {"s": "", "b": False}.get(kind, 0)
-        if kind == "s" and isinstance(value, str):
+            return {"s": "", "b": False}.get(shape, 0)
+        if shape == "s" and isinstance(value, str):
             return value
         if kind == "b" and isinstance(value, bool):
             return value

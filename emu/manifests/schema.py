@@ -2,7 +2,7 @@
 
 A type is written in short: `s` text, `i32` and `i64` whole numbers, `b` true or false, `q` a quantity, `port` a
 number or a name, `any` whatever it is, a name with a capital an object. `*` before it: absent is not zero. `[]` a
-list, `{}` a map by name.
+list, `{}` a map by name. What follows a `:` is Go's name of the type, where several there are of one shape here.
 """
 
 from __future__ import annotations
@@ -23,68 +23,71 @@ RevisionSpec PodSpec containerConcurrency=*i64 timeoutSeconds=*i64 responseStart
 Traffic tag=s revisionName=s configurationName=s latestRevision=*b percent=*i64 url=s
 Pod apiVersion=s kind=s metadata=Meta spec=PodSpec status=any
 PodTemplate metadata=Meta spec=PodSpec
-PodSpec volumes=[]Volume initContainers=[]Container containers=[]Container ephemeralContainers=any restartPolicy=s
- terminationGracePeriodSeconds=*i64 activeDeadlineSeconds=*i64 dnsPolicy=s nodeSelector={}s serviceAccountName=s
- serviceAccount=s automountServiceAccountToken=*b nodeName=s hostNetwork=b hostPID=b hostIPC=b
- shareProcessNamespace=*b securityContext=*PodSecurity imagePullSecrets=[]Reference hostname=s subdomain=s
- affinity=any schedulerName=s tolerations=[]Toleration hostAliases=[]HostAlias priorityClassName=s priority=*i32
- dnsConfig=any readinessGates=any runtimeClassName=*s enableServiceLinks=*b preemptionPolicy=*s overhead={}q
- topologySpreadConstraints=any setHostnameAsFQDN=*b os=any hostUsers=*b schedulingGates=any resourceClaims=any
- resources=*Resources hostnameOverride=*s workloadRef=any
-Toleration key=s operator=s value=s effect=s tolerationSeconds=*i64
+PodSpec volumes=[]Volume initContainers=[]Container containers=[]Container ephemeralContainers=any
+ restartPolicy=s:RestartPolicy terminationGracePeriodSeconds=*i64 activeDeadlineSeconds=*i64 dnsPolicy=s:DNSPolicy
+ nodeSelector={}s serviceAccountName=s serviceAccount=s automountServiceAccountToken=*b nodeName=s hostNetwork=b
+ hostPID=b hostIPC=b shareProcessNamespace=*b securityContext=*PodSecurity imagePullSecrets=[]Reference hostname=s
+ subdomain=s affinity=any schedulerName=s tolerations=[]Toleration hostAliases=[]HostAlias priorityClassName=s
+ priority=*i32 dnsConfig=any readinessGates=any runtimeClassName=*s enableServiceLinks=*b
+ preemptionPolicy=*s:PreemptionPolicy overhead={}q topologySpreadConstraints=any setHostnameAsFQDN=*b os=any
+ hostUsers=*b schedulingGates=any resourceClaims=any resources=*Resources hostnameOverride=*s workloadRef=any
+Toleration key=s operator=s:TolerationOperator value=s effect=s:TaintEffect tolerationSeconds=*i64
 HostAlias ip=s hostnames=[]s
 Reference name=s
 Container name=s image=s command=[]s args=[]s workingDir=s ports=[]Port envFrom=[]EnvFrom env=[]Env
- resources=Resources resizePolicy=any restartPolicy=*s restartPolicyRules=any volumeMounts=[]Mount
- volumeDevices=[]Device livenessProbe=*Probe readinessProbe=*Probe startupProbe=*Probe lifecycle=*Lifecycle
- terminationMessagePath=s terminationMessagePolicy=s imagePullPolicy=s securityContext=*Security stdin=b stdinOnce=b
- tty=b
-Port name=s hostPort=i32 containerPort=i32 protocol=s hostIP=s
-EnvFrom prefix=s configMapRef=*OptionalReference secretRef=*OptionalReference
+ resources=Resources resizePolicy=any restartPolicy=*s:ContainerRestartPolicy restartPolicyRules=any
+ volumeMounts=[]Mount volumeDevices=[]Device livenessProbe=*Probe readinessProbe=*Probe startupProbe=*Probe
+ lifecycle=*Lifecycle terminationMessagePath=s terminationMessagePolicy=s:TerminationMessagePolicy
+ imagePullPolicy=s:PullPolicy securityContext=*Security stdin=b stdinOnce=b tty=b
+Port name=s hostPort=i32 containerPort=i32 protocol=s:Protocol hostIP=s
+EnvFrom prefix=s configMapRef=*OptionalReference:ConfigMapEnvSource secretRef=*OptionalReference:SecretEnvSource
 OptionalReference name=s optional=*b
 Env name=s value=s valueFrom=*EnvSource
-EnvSource fieldRef=*FieldRef resourceFieldRef=*ResourceFieldRef configMapKeyRef=*KeyRef secretKeyRef=*KeyRef
- fileKeyRef=any
+EnvSource fieldRef=*FieldRef resourceFieldRef=*ResourceFieldRef configMapKeyRef=*KeyRef:ConfigMapKeySelector
+ secretKeyRef=*KeyRef:SecretKeySelector fileKeyRef=any
 FieldRef apiVersion=s fieldPath=s
 ResourceFieldRef containerName=s resource=s divisor=q
 KeyRef name=s key=s optional=*b
 Resources limits={}q requests={}q claims=[]Claim
 Claim name=s request=s
-Mount name=s readOnly=b recursiveReadOnly=*s mountPath=s subPath=s mountPropagation=*s subPathExpr=s
+Mount name=s readOnly=b recursiveReadOnly=*s:RecursiveReadOnlyMode mountPath=s subPath=s
+ mountPropagation=*s:MountPropagationMode subPathExpr=s
 Device name=s devicePath=s
 Probe exec=*Exec httpGet=*HttpGet tcpSocket=*TcpSocket grpc=*Grpc initialDelaySeconds=i32 timeoutSeconds=i32
  periodSeconds=i32 successThreshold=i32 failureThreshold=i32 terminationGracePeriodSeconds=*i64
 Exec command=[]s
-HttpGet path=s port=port host=s scheme=s httpHeaders=[]Header
+HttpGet path=s port=port host=s scheme=s:URIScheme httpHeaders=[]Header
 Header name=s value=s
 TcpSocket port=port host=s
 Grpc port=i32 service=*s
-Lifecycle postStart=*Handler preStop=*Handler stopSignal=*s
+Lifecycle postStart=*Handler preStop=*Handler stopSignal=*s:Signal
 Handler exec=*Exec httpGet=*HttpGet tcpSocket=*TcpSocket sleep=*Sleep
 Sleep seconds=i64
 Security capabilities=*Capabilities privileged=*b seLinuxOptions=any windowsOptions=any runAsUser=*i64
- runAsGroup=*i64 runAsNonRoot=*b readOnlyRootFilesystem=*b allowPrivilegeEscalation=*b procMount=*s
- seccompProfile=*Profile appArmorProfile=*Profile
-Capabilities add=[]s drop=[]s
+ runAsGroup=*i64 runAsNonRoot=*b readOnlyRootFilesystem=*b allowPrivilegeEscalation=*b procMount=*s:ProcMountType
+ seccompProfile=*Profile:SeccompProfile appArmorProfile=*Profile:AppArmorProfile
+Capabilities add=[]s:Capability drop=[]s:Capability
 Profile type=s localhostProfile=*s
 PodSecurity seLinuxOptions=any windowsOptions=any runAsUser=*i64 runAsGroup=*i64 runAsNonRoot=*b
- supplementalGroups=[]i64 supplementalGroupsPolicy=*s fsGroup=*i64 sysctls=any fsGroupChangePolicy=*s
- seccompProfile=*Profile appArmorProfile=*Profile seLinuxChangePolicy=*s
+ supplementalGroups=[]i64 supplementalGroupsPolicy=*s:SupplementalGroupsPolicy fsGroup=*i64 sysctls=any
+ fsGroupChangePolicy=*s:PodFSGroupChangePolicy seccompProfile=*Profile:SeccompProfile
+ appArmorProfile=*Profile:AppArmorProfile seLinuxChangePolicy=*s:PodSELinuxChangePolicy
 Volume name=s hostPath=*HostPath emptyDir=*EmptyDir secret=*SecretVolume configMap=*ConfigMapVolume
  projected=*Projected persistentVolumeClaim=*Claimed csi=any ephemeral=any image=*ImageVolume downwardAPI=any
  gcePersistentDisk=any awsElasticBlockStore=any gitRepo=any nfs=any iscsi=any glusterfs=any rbd=any flexVolume=any
  cinder=any cephfs=any flocker=any fc=any azureFile=any vsphereVolume=any quobyte=any azureDisk=any
  photonPersistentDisk=any portworxVolume=any scaleIO=any storageos=any
-HostPath path=s type=*s
-EmptyDir medium=s sizeLimit=*q
+HostPath path=s type=*s:HostPathType
+EmptyDir medium=s:StorageMedium sizeLimit=*q
 SecretVolume secretName=s items=[]KeyToPath defaultMode=*i32 optional=*b
 ConfigMapVolume name=s items=[]KeyToPath defaultMode=*i32 optional=*b
 KeyToPath key=s path=s mode=*i32
 Claimed claimName=s readOnly=b
-ImageVolume reference=s pullPolicy=s
+ImageVolume reference=s pullPolicy=s:PullPolicy
 Projected sources=[]Projection defaultMode=*i32
-Projection secret=*ItemsProjection downwardAPI=*DownwardProjection configMap=*ItemsProjection
- serviceAccountToken=*TokenProjection clusterTrustBundle=any podCertificate=any
+Projection secret=*ItemsProjection:SecretProjection downwardAPI=*DownwardProjection
+ configMap=*ItemsProjection:ConfigMapProjection serviceAccountToken=*TokenProjection clusterTrustBundle=any
+ podCertificate=any
 ItemsProjection name=s items=[]KeyToPath optional=*b
 DownwardProjection items=[]DownwardFile
 DownwardFile path=s fieldRef=*FieldRef resourceFieldRef=*ResourceFieldRef mode=*i32
@@ -153,6 +156,31 @@ GO_NAMES = {
     "PodSecurity": "v1.PodSecurityContext",
     "HttpGet": "v1.HTTPGetAction",
     "TcpSocket": "v1.TCPSocketAction",
+    "Grpc": "v1.GRPCAction",
+    "Exec": "v1.ExecAction",
+    "Header": "v1.HTTPHeader",
+    "Handler": "v1.LifecycleHandler",
+    "Sleep": "v1.SleepAction",
+    "Owner": "v1.OwnerReference",
+    "Reference": "v1.LocalObjectReference",
+    "Device": "v1.VolumeDevice",
+    "Claim": "v1.ResourceClaim",
+    "EnvFrom": "v1.EnvFromSource",
+    "EnvSource": "v1.EnvVarSource",
+    "FieldRef": "v1.ObjectFieldSelector",
+    "ResourceFieldRef": "v1.ResourceFieldSelector",
+    "HostPath": "v1.HostPathVolumeSource",
+    "EmptyDir": "v1.EmptyDirVolumeSource",
+    "SecretVolume": "v1.SecretVolumeSource",
+    "ConfigMapVolume": "v1.ConfigMapVolumeSource",
+    "Claimed": "v1.PersistentVolumeClaimVolumeSource",
+    "ImageVolume": "v1.ImageVolumeSource",
+    "Projected": "v1.ProjectedVolumeSource",
+    "Projection": "v1.VolumeProjection",
+    "DownwardProjection": "v1.DownwardAPIProjection",
+    "DownwardFile": "v1.DownwardAPIVolumeFile",
+    "TokenProjection": "v1.ServiceAccountTokenProjection",
+    "{}q": "v1.ResourceList",
     "Traffic": "v1.TrafficTarget",
     "q": "resource.Quantity",
 }
@@ -163,8 +191,11 @@ def go_name(kind: str) -> str:
     """A type as Go's decoder names it."""
     if kind.startswith("*"):
         return go_name(kind[1:])
+    if kind in GO_NAMES:
+        return GO_NAMES[kind]
     if kind.startswith("[]"):
         return f"[]{go_name(kind[2:])}"
     if kind.startswith("{}"):
         return f"map[string]{go_name(kind[2:])}"
-    return GO_NAMES.get(kind, f"v1.{kind}")
+    shape, named, name = kind.partition(":")
+    return f"v1.{name}" if named else GO_NAMES.get(shape, f"v1.{shape}")

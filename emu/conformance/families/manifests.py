@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from emu.files.yamlfile import Node, parse
+from emu.files.yamlfile import Node, parse_documents
 from emu.manifests.annotations import validate_autoscaling
 from emu.manifests.autoscalerconfig import read_autoscaler
 from emu.manifests.clusterconfig import read_cluster
@@ -37,7 +37,8 @@ def config_validation(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def service_validation(given: Mapping[str, Any]) -> dict[str, Any]:
     """A Service's YAML → the lines of the refusal, or what was filled in."""
-    document: Node = parse(given["yaml"], "case")
+    document: Node = parse_documents(given["yaml"], "case")[0]
+    _as_texts(document.child("metadata"))
     read: Decoded = decode(document, "Service")
     if read.misfits:
         return {"decode": _UNMARSHALLING + read.misfits[0].words}
@@ -52,6 +53,19 @@ def service_validation(given: Mapping[str, Any]) -> dict[str, Any]:
             result[name] = spec.get(name)
         result["readinessProbe"] = _probe(spec["containers"][0].get("readinessProbe"))
     return result
+
+
+def _as_texts(metadata: Node | None) -> None:
+    """Take numbers for texts in an object's own metadata, as the library does by which the cases were read; deeper
+    down it does not, nor does the API server anywhere.
+    """
+    texts = [metadata.child(name) for name in ("name", "generateName", "namespace")] if metadata else []
+    for name in ("labels", "annotations"):
+        values = metadata.child(name) if metadata else None
+        texts += values.value.values() if values is not None and isinstance(values.value, dict) else []
+    for node in texts:
+        if node is not None and isinstance(node.value, bool | int | float):
+            node.value = str(node.value).lower()
 
 
 def _probe(probe: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -137,6 +137,13 @@ def test_yes_is_true_as_kubernetes_reads_it(tmp_path: Path) -> None:
     assert "cannot unmarshal bool" in one.refusals[0].words
 
 
+@pytest.mark.parametrize("number", ["1_000", "0b11", "-0x1F", "+1_0.5", "1__0"])
+def test_numbers_are_read_as_kubernetes_reads_them(tmp_path: Path, number: str) -> None:
+    """YAML 1.1 has more of them than 1.2; none is the text that an annotation has to be."""
+    (one,) = explained(tmp_path, SERVICE % f"{{x: {number}}}")
+    assert "cannot unmarshal number" in one.refusals[0].words
+
+
 def test_the_exit_status_is_2_where_anything_is_refused(tmp_path: Path) -> None:
     """And 0 where nothing is; --json says the same."""
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"

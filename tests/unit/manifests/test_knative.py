@@ -106,6 +106,22 @@ def test_go_takes_a_path_that_ends_in_a_number_for_an_index() -> None:
     assert words == "json: cannot unmarshal number into .spec.template.spec.containers.0.args.0 of type string"
 
 
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ("resources: {limits: 5}", "v1.ResourceList"),
+        ("readinessProbe: {exec: x}", "v1.ExecAction"),
+        ("envFrom: [{secretRef: x}]", "v1.SecretEnvSource"),
+        ("securityContext: {capabilities: {add: 5}}", "[]v1.Capability"),
+        ("imagePullPolicy: 5", "v1.PullPolicy"),
+    ],
+)
+def test_types_have_the_names_that_go_has_for_them(fields: str, name: str) -> None:
+    """Also where several are of one shape."""
+    text = f"spec: {{template: {{spec: {{containers: [{{{fields}}}]}}}}}}\n"
+    assert decode(parse(text, "x.yaml"), "Service").misfits[0].words.endswith(f" of type {name}")
+
+
 def test_blanks_around_a_quantity_are_no_part_of_it() -> None:
     """Kubernetes trims the text of a manifest, and no annotation's."""
     text = "spec: {template: {spec: {containers: [{resources: {limits: {memory: ' 1Gi '}}}]}}}\n"
