@@ -117,12 +117,14 @@ def pod_cgroup(
     """What the pod's cgroup gets. `pod`: as `effective` has it. A limit is set only if every container has one, init
     containers included, or if the pod level has one: queue-proxy without a limit leaves the pod without one. The
     kubelet looks at an init container together with the sidecars before it, so one of them with a limit will do.
-    `best_effort`: the pod's class; overhead does not count for its shares.
+    `best_effort`: the pod's class; it has no limit, and overhead does not count for its shares.
     """
     beside = _beside((one.resources.limits, one.sidecar) for one in inits)
     every = [*(one.limits for one in containers), *beside]
 
     def limited(name: str) -> bool:
+        if best_effort:
+            return False
         level = pod_level is not None and pod_level.limits.get(name, 0) > 0
         return level or all(limits.get(name, 0) > 0 for limits in every)
 
