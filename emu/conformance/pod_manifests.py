@@ -101,7 +101,7 @@ def resized(manifest: Mapping[str, Any], *, before: bool = False) -> ResizedPod:
         qos=of_status if before and of_status else qos_class(pod(manifest)),
         containers=_resized(spec.get("containers")),
         init_containers=_resized(spec.get("initContainers")),
-        sizes=own if level else None,
+        sizes=None if level is None else own,
         mirror=CONFIG_MIRROR in (meta.get("annotations") or {}),
         windows=(spec.get("os") or {}).get("name") == "windows",
         supported=not running or running[0].get("resources") is not None,

@@ -85,7 +85,7 @@ def _refusals(new: ResizedPod, old: ResizedPod, version: Version) -> Iterator[st
         yield "[]: Forbidden: windows pods cannot be resized"
         return
     found = [*_well_formed(new), *_whole(new, old)]
-    if new.sizes is not None or old.sizes is not None:
+    if any(one.sizes is not None and (one.sizes.requests or one.sizes.limits) for one in (new, old)):
         if version < RESIZE_OF_INIT_CONTAINERS:
             found.append(
                 "[]: Forbidden: resize of pods with pod-level resources is forbidden when "
@@ -104,6 +104,7 @@ def _refusals(new: ResizedPod, old: ResizedPod, version: Version) -> Iterator[st
     yield from found
 
 
+_HUGE = "hugepages-"
 _ONLY = "spec: Forbidden: only cpu and memory resources are mutable"
 
 
@@ -134,11 +135,27 @@ def _sizes(sizes: Sizes, path: str) -> Iterator[str]:
         for name, one in amounts.items():
             if one.nano < 0:
                 yield f'{path}.{side}[{name}]: Invalid value: "{one}": must be greater than or equal to 0'
+            if _is_extended(name) and one.nano % 10**9:
+                yield f'{path}.{side}[{name}]: Invalid value: "{one}": must be an integer'
+    names = sizes.requests.keys() | sizes.limits.keys()
+    if any(name.startswith(_HUGE) for name in names) and not names & {CPU, MEMORY}:
+        yield f"{path}: Forbidden: HugePages require cpu or memory"
     for name, request in sizes.requests.items():
         limit = sizes.limits.get(name)
-        if limit is not None and request.nano > limit.nano:
+        whole = _is_extended(name) or name.startswith(_HUGE)
+        if limit is None and whole:
+            yield f"{path}.limits: Required value: Limit must be set for non overcommitable resources"
+        elif limit is not None and whole and request.nano != limit.nano:
+            text = f"must be equal to {name} limit of {limit}"
+            yield f'{path}.requests: Invalid value: "{request}": {text}'
+        elif limit is not None and request.nano > limit.nano:
             text = f"must be less than or equal to {name} limit of {limit}"
             yield f'{path}.requests: Invalid value: "{request}": {text}'
+
+
+def _is_extended(name: str) -> bool:
+    """Whether a resource is a device's or the like, which is not shared: request and limit are one whole number."""
+    return "/" in name and "kubernetes.io/" not in name
 
 
 def _consistent(pod: ResizedPod, own: Sizes) -> Iterator[str]:

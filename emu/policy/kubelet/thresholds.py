@@ -9,7 +9,8 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from emu.policy.golang import parse_seconds
+from emu.policy.autoscaling.numbers import int64
+from emu.policy.golang import parse_float, parse_seconds
 from emu.policy.quantity import Quantity, parse_quantity
 
 MEMORY_AVAILABLE = "memory.available"
@@ -56,7 +57,7 @@ class Amount:
         """As a message has it."""
         if self.quantity is not None:
             return self.quantity
-        return Quantity(int(float(capacity) * self.share) * 10**9, "binary")
+        return Quantity(int64(float(capacity) * self.share) * 10**9, "binary")
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,13 @@ def _share(text: str) -> float:
     """A per cent as a float32, divided by a hundred as one."""
     number = text.rstrip("%")
     try:
-        value = _float32(float(number))
-    except (ValueError, OverflowError) as error:
-        raise ThresholdError(f'strconv.ParseFloat: parsing "{number}": invalid syntax') from error
+        value = _float32(parse_float(number))
+    except ValueError as error:
+        raise ThresholdError(str(error)) from error
+    except OverflowError as error:
+        raise ThresholdError(f'strconv.ParseFloat: parsing "{number}": value out of range') from error
     return _float32(value / 100)
 
 
 def _float32(number: float) -> float:
-    return float(struct.unpack("f", struct.pack("f", number))[0])
+    return float(struct.unpack("<f", struct.pack("<f", number))[0])

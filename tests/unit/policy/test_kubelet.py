@@ -4,6 +4,8 @@ test_decisions.py.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from emu.policy.kubelet.cpu import cpu_weight, runtime_cpu_weight
 from emu.policy.kubelet.ending import ending, pod_grace_s
 from emu.policy.kubelet.memory import MemoryQos, memory_high, swap_max
 from emu.policy.kubelet.pod import Container, Pod, stored
+from emu.policy.kubelet.resizing import ResizedContainer, ResizedPod, Sizes, refusals
 from emu.policy.kubelet.tabular import aligned
 from emu.policy.kubelet.thresholds import ThresholdError, ThresholdSettings, thresholds
 from emu.policy.kubelet.version import parse_version
@@ -162,6 +165,8 @@ def test_who_is_above_its_request_goes_before_who_is_not(sizes: list[tuple[int, 
         (ThresholdSettings({"memory.available": "0"}), "memory.available must be positive: 0"),
         (ThresholdSettings(soft={"memory.available": "1Gi"}), "grace period must be specified"),
         (ThresholdSettings(min_reclaim={"memory.available": "0%"}), "must be positive: 0%"),
+        (ThresholdSettings({"memory.available": " 5%"}), 'strconv.ParseFloat: parsing " 5": invalid syntax'),
+        (ThresholdSettings({"memory.available": "1e39%"}), "value out of range"),
     ],
 )
 def test_a_threshold_that_makes_no_sense_is_refused(settings: ThresholdSettings, words: str) -> None:
@@ -217,6 +222,33 @@ def test_a_resize_never_sets_a_container_above_its_pod(old: int, new: int) -> No
     first, last = done.writes
     assert ("pod" in first) == (new > old) and ("pod" in last) == (new < old)
     assert first["memory_max"] == last["memory_max"] == new
+
+
+@pytest.mark.parametrize(
+    ("requests", "limits", "words"),
+    [
+        ({}, {"nvidia.com/gpu": "1500m"}, 'limits[nvidia.com/gpu]: Invalid value: "1500m": must be an integer'),
+        ({"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": "2"}, "must be equal to nvidia.com/gpu limit of 2"),
+        ({"nvidia.com/gpu": "1"}, {}, "Limit must be set for non overcommitable resources"),
+        ({}, {"hugepages-2Mi": "2Mi"}, "Forbidden: HugePages require cpu or memory"),
+    ],
+)
+def test_what_is_not_shared_is_asked_for_whole(requests: dict[str, str], limits: dict[str, str], words: str) -> None:
+    """A device's request is its limit; hugepages are not asked for alone."""
+    read = [{name: parse_quantity(text) for name, text in amounts.items()} for amounts in (requests, limits)]
+    pod = ResizedPod("BestEffort", [ResizedContainer("a", Sizes(*read))])
+    assert any(words in refusal for refusal in refusals(pod, pod))
+
+
+def test_an_empty_size_of_the_pod_takes_each_side_away() -> None:
+    """No size at all is another refusal."""
+    own = Sizes({"cpu": parse_quantity("1")}, {})
+    pod = ResizedPod("Burstable", [ResizedContainer("a", Sizes({}, {}))], sizes=own)
+    gone = "spec.resources.requests: Forbidden: pod-level resource requests cannot be removed"
+    assert refusals(replace(pod, sizes=Sizes({}, {})), pod) == [gone]
+    assert refusals(replace(pod, sizes=None), pod) == [
+        "spec.resources: Forbidden: pod-level resources cannot be removed"
+    ]
 
 
 def test_a_limit_does_not_shrink_below_what_is_used() -> None:
