@@ -73,8 +73,8 @@ def _metrics(component: Yaml) -> list[Metric]:
         specs = items(mapping(component["autoScaling"]).get("metrics"))
         made = [_from_spec(mapping(one["resource"])) for one in specs if one.get("resource") is not None]
         return [metric for metric in made if metric is not None]
-    name, target = component.get("scaleMetric") or "cpu", component.get("scaleTarget")
-    if name == "cpu":
+    name, target = component.get("scaleMetric"), component.get("scaleTarget")
+    if name is None or name == "cpu":
         return [Metric("cpu", target=CPU_UTILIZATION if target is None else target)]
     if name == "memory" and target is not None:
         return [Metric("memory", target=target)]

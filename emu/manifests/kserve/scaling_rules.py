@@ -50,7 +50,8 @@ def _check_kpa(component: Yaml) -> None:
     if component.get("deploymentStrategy") is not None:
         words = "customizing deploymentStrategy is only supported for raw deployment mode"
         raise RefusedError(words, "deploymentStrategy")
-    metric = component.get("scaleMetric") or "concurrency"
+    metric = component.get("scaleMetric")
+    metric = "concurrency" if metric is None else metric
     if metric not in _KNATIVE_METRICS:
         raise RefusedError(f"[{metric}] is not a supported metric", "scaleMetric")
     target = component.get("scaleTarget")
@@ -59,7 +60,8 @@ def _check_kpa(component: Yaml) -> None:
 
 
 def _check_hpa(component: Yaml) -> None:
-    metric, target = component.get("scaleMetric") or "cpu", component.get("scaleTarget")
+    metric, target = component.get("scaleMetric"), component.get("scaleTarget")
+    metric = "cpu" if metric is None else metric
     if metric not in _HPA_METRICS:
         raise RefusedError(f"[{metric}] is not a supported metric", "scaleMetric")
     if target is not None:

@@ -8,14 +8,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from emu.policy.kubelet.tabular import aligned
 from emu.policy.printing import print_age
-from emu.policy.quantity import parse_quantity
+from emu.policy.quantity import Quantity, parse_quantity
 
 Manifest = Mapping[str, Any]
 _LONGEST_ANNOTATION = 140
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_PLAIN_IN_PATHS = "/$&+,:;=@"
+"""What Go leaves in a path beside letters, digits and `-_.~`."""
+_FIELDS = ("metadata.name", "metadata.namespace", "metadata.uid")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -43,6 +47,11 @@ def _pod(pod: Manifest, qos: str, now: float | None) -> Iterator[str]:
     yield from _labels("Labels", meta.get("labels"))
     yield from _annotations(meta.get("annotations"))
     yield from _phase(meta, status, now)
+    profile = (spec.get("securityContext") or {}).get("seccompProfile")
+    if profile is not None:
+        yield f"SeccompProfile:\t{profile.get('type', '')}"
+        if profile.get("type") == "Localhost":
+            yield f"LocalhostProfile:\t{profile.get('localhostProfile', '')}"
     yield f"IP:\t{status.get('podIP', '')}"
     ips = status.get("podIPs")
     yield from ["IPs:", *(f"  IP:\t{one['ip']}" for one in ips)] if ips else ["IPs:\t<none>"]
@@ -53,8 +62,14 @@ def _pod(pod: Manifest, qos: str, now: float | None) -> Iterator[str]:
         yield "Resources:"
         yield from _resources(spec["resources"], "  ")
     if spec.get("initContainers"):
-        yield from _containers("Init Containers", spec["initContainers"], status.get("initContainerStatuses"))
-    yield from _containers("Containers", spec.get("containers") or (), status.get("containerStatuses"))
+        yield from _containers(meta, "Init Containers", spec["initContainers"], status.get("initContainerStatuses"))
+    yield from _containers(meta, "Containers", spec.get("containers") or (), status.get("containerStatuses"))
+    if spec.get("readinessGates"):
+        met = {one["type"]: one["status"] for one in reversed(status.get("conditions") or ())}
+        yield from ["Readiness Gates:", "  Type\tStatus"]
+        yield from (
+            f"  {(kind := one['conditionType'])} \t{met.get(kind, '<none>')} " for one in spec["readinessGates"]
+        )
     if status.get("conditions"):
         yield from ["Conditions:", "  Type\tStatus"]
         yield from (f"  {one['type']} \t{one['status']} " for one in status["conditions"])
@@ -102,16 +117,18 @@ def _shortened(text: str) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def _containers(title: str, containers: Sequence[Manifest], statuses: Sequence[Manifest] | None) -> Iterator[str]:
+def _containers(
+    meta: Manifest, title: str, containers: Sequence[Manifest], statuses: Sequence[Manifest] | None
+) -> Iterator[str]:
     by_name = {one["name"]: one for one in statuses or ()}
     yield f"{title}:" if containers else f"{title}: <none>"
     for one in containers:
         status = by_name.get(one["name"])
         yield f"  {one['name']}:"
-        yield from ("    " + line for line in _container(one, status))
+        yield from ("    " + line for line in _container(meta, one, status))
 
 
-def _container(one: Manifest, status: Manifest | None) -> Iterator[str]:
+def _container(meta: Manifest, one: Manifest, status: Manifest | None) -> Iterator[str]:
     if status is not None:
         yield f"Container ID:\t{status.get('containerID', '')}"
     yield f"Image:\t{one.get('image', '')}"
@@ -132,7 +149,8 @@ def _container(one: Manifest, status: Manifest | None) -> Iterator[str]:
         probe = one.get(f"{title.lower()}Probe")
         if probe is not None:
             yield f"{title}:\t{_probe(probe)}"
-    yield from _environment(one.get("env"))
+    yield from _sources(one.get("envFrom"))
+    yield from _environment(meta, one)
     yield from _mounts(one.get("volumeMounts"))
 
 
@@ -186,7 +204,12 @@ def _resources(resources: Manifest, indent: str) -> Iterator[str]:
         amounts = resources.get(title)
         if amounts:
             yield f"{indent}{title.title()}:"
-            yield from (f"{indent}  {name}:\t{parse_quantity(amounts[name])}" for name in sorted(amounts))
+            yield from (f"{indent}  {name}:\t{_quantity(amounts[name])}" for name in sorted(amounts))
+
+
+def _quantity(text: Any) -> Quantity:
+    """Blanks around it are no part of it."""
+    return parse_quantity(str(text).strip(" "))
 
 
 def _probe(probe: Manifest) -> str:
@@ -200,6 +223,7 @@ def _probe(probe: Manifest) -> str:
     if (get := probe.get("httpGet")) is not None:
         host, port, path = get.get("host", ""), get.get("port", 0), get.get("path", "")
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        path = quote(path, safe=_PLAIN_IN_PATHS)
         scheme = str(get.get("scheme", "")).lower()
         separator = "" if not path or path.startswith("/") else "/"
         return f"http-get {scheme + ':' if scheme else ''}//{where}{separator}{path} {times}"
@@ -210,7 +234,25 @@ def _probe(probe: Manifest) -> str:
     return f"unknown {times}"
 
 
-def _environment(env: Sequence[Manifest] | None) -> Iterator[str]:
+def _sources(sources: Sequence[Manifest] | None) -> Iterator[str]:
+    if not sources:
+        return
+    yield "Environment Variables from:"
+    for one in sources:
+        kind, ref = "", {}
+        for key, what in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
+            if one.get(key) is not None:
+                kind, ref = what, one[key]
+        prefix = f" with prefix '{one['prefix']}'" if one.get("prefix") else ""
+        yield f"  {ref.get('name', '')}\t{kind}{prefix}\tOptional: {_yes(ref.get('optional'))}"
+
+
+def _yes(flag: Any) -> str:
+    return str(bool(flag)).lower()
+
+
+def _environment(meta: Manifest, container: Manifest) -> Iterator[str]:
+    env = container.get("env")
     yield "Environment:" if env else "Environment:\t<none>"
     for one in env or ():
         source = one.get("valueFrom")
@@ -218,14 +260,39 @@ def _environment(env: Sequence[Manifest] | None) -> Iterator[str]:
             first, *rest = str(one.get("value", "")).split("\n")
             yield f"  {one['name']}:\t{first}"
             yield from (f"  \t{line}" for line in rest)
-            continue
-        for key, what in (("secretKeyRef", "secret"), ("configMapKeyRef", "config map")):
-            if (ref := source.get(key)) is not None:
-                optional = str(bool(ref.get("optional"))).lower()
-                to = f"<set to the key '{ref['key']}' {'in' if what == 'secret' else 'of'} {what} '{ref['name']}'>"
-                yield f"  {one['name']}:\t{to}\tOptional: {optional}"
-        if (ref := source.get("fieldRef")) is not None:
-            yield f"  {one['name']}:\t ({ref.get('apiVersion', 'v1')}:{ref['fieldPath']})"
+        else:
+            yield from (f"  {one['name']}:\t{text}" for text in _from(meta, container, source))
+
+
+def _from(meta: Manifest, container: Manifest, source: Manifest) -> Iterator[str]:
+    """Where a variable's value comes from, and the value where the manifest has it."""
+    if (ref := source.get("fieldRef")) is not None:
+        yield f"{_field(meta, ref['fieldPath'])} ({ref.get('apiVersion', 'v1')}:{ref['fieldPath']})"
+    elif (ref := source.get("resourceFieldRef")) is not None:
+        yield f"{_amount(container, ref)} ({ref['resource']})"
+    elif (ref := source.get("secretKeyRef")) is not None:
+        to = f"<set to the key '{ref['key']}' in secret '{ref['name']}'>"
+        yield f"{to}\tOptional: {_yes(ref.get('optional'))}"
+    elif (ref := source.get("configMapKeyRef")) is not None:
+        to = f"<set to the key '{ref['key']}' of config map '{ref['name']}'>"
+        yield f"{to}\tOptional: {_yes(ref.get('optional'))}"
+
+
+def _field(meta: Manifest, path: str) -> str:
+    """kubectl finds what is in the pod's metadata, and nothing else."""
+    if (key := re.fullmatch(r"metadata\.(labels|annotations)\['(.*)'\]", path)) is not None:
+        return str((meta.get(key[1]) or {}).get(key[2], ""))
+    return str(meta.get(path.removeprefix("metadata."), "")) if path in _FIELDS else ""
+
+
+def _amount(container: Manifest, ref: Manifest) -> str:
+    """In multiples of the divisor, rounded up; no limit is what the node has."""
+    side, _, name = ref["resource"].partition(".")
+    amounts = (container.get("resources") or {}).get(side) or {}
+    amount = _quantity(amounts[name]).nano if name in amounts else 0
+    by = _quantity(ref["divisor"]).nano if ref.get("divisor") else 0
+    found = -(-amount // (by or 10**9))
+    return "node allocatable" if not found and ref["resource"] in ("limits.cpu", "limits.memory") else str(found)
 
 
 def _mounts(mounts: Sequence[Manifest] | None) -> Iterator[str]:
@@ -243,17 +310,48 @@ def _volumes(volumes: Sequence[Manifest] | None) -> Iterator[str]:
     yield "Volumes:"
     for one in volumes:
         yield f"  {one['name']}:"
-        if (empty := one.get("emptyDir")) is not None:
-            limit = parse_quantity(empty["sizeLimit"]) if empty.get("sizeLimit") is not None else None
-            yield "    Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)"
-            yield f"    Medium:\t{empty.get('medium', '')}"
-            yield f"    SizeLimit:\t{limit if limit is not None and limit.nano > 0 else '<unset>'}"
-        elif (path := one.get("hostPath")) is not None:
-            yield "    Type:\tHostPath (bare host directory volume)"
-            yield f"    Path:\t{path.get('path', '')}"
-            yield f"    HostPathType:\t{path.get('type', '')}"
-        else:
-            yield "  <unknown>"
+        yield from _source(one)
+
+
+def _source(one: Manifest) -> Iterator[str]:
+    if (path := one.get("hostPath")) is not None:
+        yield "    Type:\tHostPath (bare host directory volume)"
+        yield f"    Path:\t{path.get('path', '')}"
+        yield f"    HostPathType:\t{'<none>' if path.get('type') is None else path['type']}"
+    elif (empty := one.get("emptyDir")) is not None:
+        limit = _quantity(empty["sizeLimit"]) if empty.get("sizeLimit") is not None else None
+        yield "    Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)"
+        yield f"    Medium:\t{empty.get('medium', '')}"
+        yield f"    SizeLimit:\t{limit if limit is not None and limit.nano > 0 else '<unset>'}"
+    elif (secret := one.get("secret")) is not None:
+        yield "    Type:\tSecret (a volume populated by a Secret)"
+        yield f"    SecretName:\t{secret.get('secretName', '')}"
+        yield f"    Optional:\t{_yes(secret.get('optional'))}"
+    elif (files := one.get("configMap")) is not None:
+        yield "    Type:\tConfigMap (a volume populated by a ConfigMap)"
+        yield f"    Name:\t{files.get('name', '')}"
+        yield f"    Optional:\t{_yes(files.get('optional'))}"
+    elif (claim := one.get("persistentVolumeClaim")) is not None:
+        yield ("    Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim in the same namespace)")
+        yield f"    ClaimName:\t{claim.get('claimName', '')}"
+        yield f"    ReadOnly:\t{_yes(claim.get('readOnly'))}"
+    elif (projected := one.get("projected")) is not None:
+        yield "    Type:\tProjected (a volume that contains injected data from multiple sources)"
+        for source in projected.get("sources") or ():
+            yield from _projection(source)
+    else:
+        yield "  <unknown>"
+
+
+def _projection(source: Manifest) -> Iterator[str]:
+    if (secret := source.get("secret")) is not None:
+        yield from (f"    SecretName:\t{secret.get('name', '')}", f"    Optional:\t{_yes(secret.get('optional'))}")
+    elif source.get("downwardAPI") is not None:
+        yield "    DownwardAPI:\ttrue"
+    elif (files := source.get("configMap")) is not None:
+        yield from (f"    ConfigMapName:\t{files.get('name', '')}", f"    Optional:\t{_yes(files.get('optional'))}")
+    elif (token := source.get("serviceAccountToken")) is not None:
+        yield f"    TokenExpirationSeconds:\t{token.get('expirationSeconds', 3600)}"
 
 
 def _tolerations(tolerations: Sequence[Manifest] | None) -> Iterator[str]:
