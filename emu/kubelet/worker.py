@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from emu.errors import EmuError
 from emu.kubelet.containers import Containers
@@ -102,6 +103,11 @@ class PodWorker:
         return self._status.view(terminating=self._termination.deleted)
 
     @property
+    def each_pod(self) -> tuple[Self]:
+        """It is one itself."""
+        return (self,)
+
+    @property
     def entrance(self) -> tuple[str, int]:
         """Where requests to the pod are sent."""
         assert self._pod.template.port is not None, "nothing is sent to a pod that serves nothing"
@@ -144,11 +150,8 @@ class PodWorker:
     @property
     def running(self) -> list[Instance]:
         """The instances of the containers that run."""
-        return [
-            self.instances[name]
-            for name, state in self.states.items()
-            if state.phase == "running" and name in self.instances
-        ]
+        names = [name for name, state in self.states.items() if state.phase == "running"]
+        return [self.instances[name] for name in names if name in self.instances]
 
     @property
     def evicted(self) -> bool:

@@ -137,8 +137,8 @@ class Driving:
         self._scheduler.add(pod.name, requests_of(planned.spec))
         worker = self._node.admit(
             pod,
-            on_exit=partial(self._on_exit, self._witnesses[planned]),
-            on_event=Events(self._screen, self._began, pod.name if self._several else "").show,
+            on_exit=partial(self._on_exit, planned),
+            on_event=Events(self._screen, self._began, pod.name if self._named(planned) else "").show,
             hold_frozen=freezer is None or freezer.mode != "knative",
             bind=partial(self._bind, pod),
         )
@@ -157,9 +157,13 @@ class Driving:
         self._pods.remove(self._made.pop(worker))
         self._node.dismiss(worker)
 
-    def _on_exit(self, witness: PodWitness, instance: Instance, state: ContainerState) -> None:
-        witness.saw_exit(instance, state)
-        name = f"{instance.pod}/{instance.container}" if self._several else instance.container
+    def _named(self, planned: PlannedPod) -> bool:
+        """Whether the screen names the pod: there may be another."""
+        return self._several or (planned.of is not None and planned.spec.autoscaling is not None)
+
+    def _on_exit(self, planned: PlannedPod, instance: Instance, state: ContainerState) -> None:
+        self._witnesses[planned].saw_exit(instance, state)
+        name = f"{instance.pod}/{instance.container}" if self._named(planned) else instance.container
         show_exit(self._screen, now() - self._began, name, state)
 
     def _scaled(self, planned: PlannedPod, of: RevisionPlan, engine: Runtime, stack: ExitStack) -> Revision:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cgroups.errors import CgroupError
 from cgroups.group import Cgroup
@@ -15,6 +17,8 @@ from emu.run.screen import MemoryNow, Now, Screen
 from emu.run.workload import Workload
 
 _EVERY_S = 0.25
+"""With one pod; with more, as many times as long, for each is read."""
+_AT_LEAST_EVERY_S = 2.0
 _WORTH_A_LINE = ("Started", "Killing")
 """What the kubelet does to plan and is shown all the same."""
 
@@ -63,23 +67,24 @@ class Watch:
         moment = now()
         if moment < self._next_at:
             return
-        self._next_at = moment + _EVERY_S
+        pods = sum(len(one.each_pod) for one in self._workloads.values())
+        self._next_at = moment + min(_EVERY_S * max(1, pods), _AT_LEAST_EVERY_S)
         self.screen.show(self.moment(phase, load))
 
     def moment(self, phase: str, load: RunLoad | None) -> Now:
         """The state now."""
         moment = now()
-        views = {name: one.view for name, one in self._workloads.items()}
-        first, several = next(iter(views.values())), len(views) > 1
+        states = {name: _PodsNow(one) for name, one in self._workloads.items()}
+        first, several = next(iter(states.values())), len(states) > 1
         said = load.status if load is not None else {}
         return Now(
             elapsed_s=moment - self._began,
             phase=phase,
-            ready=f"{len(views)} pods:" if several else first.ready,
-            status=", ".join(f"{name} {view.ready} {view.status}" for name, view in views.items())
+            ready=f"{len(states)} pods:" if several else first.ready,
+            status=", ".join(f"{name} {one.ready} {one.status}" for name, one in states.items())
             if several
             else first.status,
-            restarts=sum(view.restarts for view in views.values()),
+            restarts=sum(one.restarts for one in states.values()),
             age_s=moment - self._began,
             sent=said.get("sent", 0),
             in_flight=said.get("in_flight", 0),
@@ -87,14 +92,46 @@ class Watch:
             by_status=said.get("by_status", {}),
             errors=said.get("errors", {}),
             memory=tuple(
-                _memory(one, name, f"{pod}/{name}" if several else name)
-                for pod, one in self._workloads.items()
+                _fullest(
+                    [_memory(pod, name) for pod in one.each_pod or (one,)], f"{workload}/{name}" if several else name
+                )
+                for workload, one in self._workloads.items()
                 for name in one.template.names
             ),
         )
 
 
-def _memory(workload: Workload, name: str, shown: str) -> MemoryNow:
+class _PodsNow:
+    """READY, STATUS and RESTARTS of a workload's pods; with more than one of them, how many have the same."""
+
+    def __init__(self, workload: Workload) -> None:
+        views = [pod.view for pod in workload.each_pod] or [workload.view]
+        self.restarts = sum(view.restarts for view in views)
+        if len(views) == 1:
+            self.ready, self.status = views[0].ready, views[0].status
+            return
+        alike = Counter(f"{view.ready} {view.status}" for view in views)
+        self.ready = f"{len(views)} pods:"
+        self.status = (
+            next(iter(alike)) if len(alike) == 1 else ", ".join(f"{view} ({n})" for view, n in alike.items())
+        )
+
+
+def _fullest(rows: Sequence[MemoryNow], shown: str) -> MemoryNow:
+    """The container of that name, of the pods, that holds most; the kills of all of them."""
+    row = max(rows, key=lambda one: one.current)
+    if len(rows) == 1:
+        return replace(row, container=shown)
+    ready = sum(one.status == "ready" for one in rows)
+    return replace(
+        row,
+        container=f"fullest {shown}",
+        status=f"{ready} of {len(rows)} ready",
+        oom_kills=sum(one.oom_kills for one in rows),
+    )
+
+
+def _memory(workload: Workload, name: str) -> MemoryNow:
     state = workload.states[name]
     instance = workload.instance(name)
     stat = MemoryStat({})
@@ -108,7 +145,7 @@ def _memory(workload: Workload, name: str, shown: str) -> MemoryNow:
         except CgroupError:  # it is gone
             stat = MemoryStat({})
     return MemoryNow(
-        shown,
+        name,
         "ready" if state.ready else state.phase,
         stat.anon or 0,
         stat.page_cache or 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from emu.kubelet.pod import Instance
@@ -21,6 +21,10 @@ class Workload(Protocol):
     @property
     def pod(self) -> str:
         """The name of the pod that its entrance leads to; empty where an activator chooses one."""
+
+    @property
+    def each_pod(self) -> Sequence[Workload]:
+        """Its pods that there are, each as a workload of its own."""
 
     @property
     def entrance(self) -> tuple[str, int]:

@@ -7,7 +7,7 @@ a worker of its own, so pods start and end side by side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -107,6 +107,11 @@ class Revision:
         return ""
 
     @property
+    def each_pod(self) -> Sequence[PodWorker]:
+        """Its pods, those that end among them."""
+        return (*self._ending, *(one.worker for one in self._live))
+
+    @property
     def entrance(self) -> tuple[str, int]:
         """Where requests to the pods are sent, unless to one of `open_pods`: the activator, or the Service."""
         return "127.0.0.1", self._activator.port
@@ -178,7 +183,7 @@ class Revision:
 
     def hurry(self) -> None:
         """The run was interrupted."""
-        for worker in (*self._ending, *(one.worker for one in self._live)):
+        for worker in self.each_pod:
             worker.hurry()
 
     def end_drain(self) -> None:
