@@ -47,7 +47,7 @@ def exit_reason(instance: Instance, kills: list[OomVerdict]) -> str | None:
 def judge(study: Study, logged: list[LoggedKill]) -> list[OomVerdict]:
     """Every OOM kill of the run, in order of time."""
     kills = collect(study, logged)
-    return [_verdict(study, kill, kills) for kill in kills]
+    return sorted((_verdict(study, kill, kills) for kill in kills), key=lambda one: one.time_s)
 
 
 def _verdict(study: Study, kill: Kill, kills: list[Kill]) -> OomVerdict:

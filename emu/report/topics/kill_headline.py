@@ -31,7 +31,8 @@ def kill_headline(study: Study) -> str:
         if first.after_first_request_s is not None
         else f"{format_seconds(first.time_s)} into the run"
     )
-    times = f" {often(len(mine))}, first" if len(mine) > 1 else ""
+    pods = len({kill.pod for kill in mine})
+    times = f" {often(len(mine))}{f' in {pods} pods' if pods > 1 else ''}, first" if len(mine) > 1 else ""
     still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
     text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}"
     if first.in_flight:

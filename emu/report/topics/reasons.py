@@ -38,7 +38,7 @@ _FATES = {
 """What happened to the container that was asked."""
 _PROXY = {
     **{f"{who}-{fate}": words for who in (QUEUE_PROXY, CONTAINER) for fate, words in _FATES.items()},
-    "run-over": "when the run ended",
+    "run-over": "",
     f"{CLIENT_LEFT}-in-app": "while in {app}",
     f"{CLIENT_LEFT}-waiting": "while waiting for a place in {server}",
     f"{CLIENT_LEFT}-frozen": "while waiting for {app} to be resumed",
@@ -83,10 +83,9 @@ def _called(burst: dict[str, Any]) -> tuple[str, str]:
 def _seen(name: str, reason: str, server: str, app: str) -> str:
     if name in _ERRORS:
         where = _PROXY.get(reason, "").format(server=server, app=app)
-        where = (
-            f", {where.removeprefix('while ')}" if name == "unanswered" and where else f" {where}" if where else ""
-        )
-        return f"{_ERRORS[name]}{where}"
+        if name == "unanswered" and where.startswith("while "):
+            return f"still unanswered {where.removeprefix('while ')} at the run's end"
+        return f"{_ERRORS[name]} {where}".rstrip()
     if reason == BY_APP:
         return f"answered {name} by {app} itself"
     return f"answered {name}; reason not recorded" if reason == NOT_RECORDED else f"answered {name}: {reason}"
@@ -167,6 +166,18 @@ def _half_and_most(ms: dict[str, float]) -> str:
     return half if half == most else f"{half} (median; at most {most})"
 
 
+def in_words(kinds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`requests.failures` or their kinds, each with its `words`; those that read the same are one."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for kind in kinds:
+        words = reason_words(kind)
+        known = found.setdefault((str(kind["outcome"]), words), {**kind, "words": words, "count": 0})
+        known["count"] += int(kind["count"])
+        known["first_s"] = min(known["first_s"], kind["first_s"])
+        known["last_s"] = max(known["last_s"], kind["last_s"])
+    return sorted(found.values(), key=lambda one: -int(one["count"]))
+
+
 def reasons_by_outcome(requests: dict[str, Any]) -> dict[str, list[tuple[int, str]]]:
     """Of each status or error, how many ended for which reason, in words; the most frequent reasons alone. What the
     error itself says, or nothing recorded, is left out.
@@ -174,8 +185,8 @@ def reasons_by_outcome(requests: dict[str, Any]) -> dict[str, list[tuple[int, st
     kinds = requests.get("failure_kinds") or []
     often = Counter(str(kind["outcome"]) for kind in kinds)
     found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for kind in [one for one in kinds if not _says_nothing(one, often)][:MOST_SENTENCES]:
-        found[str(kind["outcome"])].append((int(kind["count"]), reason_words(kind)))
+    for kind in in_words([one for one in kinds if not _says_nothing(one, often)])[:MOST_SENTENCES]:
+        found[str(kind["outcome"])].append((int(kind["count"]), kind["words"]))
     return found
 
 

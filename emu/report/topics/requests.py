@@ -11,7 +11,7 @@ from emu.report.entry import Entry
 from emu.report.page.canvas import MOST_POINTS, REQUEST_LEGEND, Canvas
 from emu.report.page.downsample import keep_peaks, nice_step
 from emu.report.topics.latency import HOW, latency_panel, latency_sentences, latency_table
-from emu.report.topics.reasons import reason_words, reasons_by_outcome, wait_sentences
+from emu.report.topics.reasons import in_words, reason_words, reasons_by_outcome, wait_sentences
 from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Note, Part, Topic, View, Words
 from emu.report.topics.traffic import STATUS, Traffic, end_of, kind_of, traffics
 from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, pod_words, share
@@ -91,18 +91,24 @@ def _outcome_table(scopes: _Scopes) -> Listing:
 def _reasons(known: dict[str, Any]) -> Iterator[Listing]:
     """Why requests were not answered well: a row for each reason, and on the page for each burst."""
     heads = ("ended", "requests", "first", "last", Column("why", number=False))
-    kinds, bursts = known["failure_kinds"] or [], known["failures"] or []
+    kinds, bursts = in_words(known["failure_kinds"] or []), known["failures"] or []
     yield Listing(heads, tuple(map(_reason, kinds)), title="Why requests were not answered well", whole=True)
     if len(bursts) > len(kinds):
         shown = bursts[:MOST_BURSTS]
         more = "" if len(shown) == len(bursts) else f", the first {len(shown)}"
         title = f"each burst of them ({len(bursts)}{more})"
-        yield Listing(heads, tuple(map(_reason, shown)), title=title, folded=True, place="page")
+        yield Listing(
+            heads,
+            tuple(_reason({**one, "words": reason_words(one)}) for one in shown),
+            title=title,
+            folded=True,
+            place="page",
+        )
 
 
 def _reason(one: dict[str, Any]) -> tuple[Cell, ...]:
     first, last = (f"{one[name]:.3f} s" for name in ("first_s", "last_s"))
-    return (one["outcome"], f"{one['count']:,}", first, last, Words(reason_words(one)))
+    return (one["outcome"], f"{one['count']:,}", first, last, Words(one["words"]))
 
 
 def _waits(scopes: _Scopes) -> Listing:
@@ -160,7 +166,10 @@ def _outcomes(requests: dict[str, Any]) -> list[str]:
         seen += [_number(of_it, f"were {words}") for of_it, words in reasons]
         rest = int(number) - sum(of_it for of_it, _ in reasons)
         if rest > 0:
-            seen.append(_number(rest, f"{plain} for other or unknown reasons" if reasons else plain))
+            if reasons and name == "unanswered":  # the run's end is the reason, wherever they were
+                seen.append("1 other had no answer then" if rest == 1 else f"{rest:,} others had no answer then")
+            else:
+                seen.append(_number(rest, f"{plain} for other or unknown reasons" if reasons else plain))
     if len(seen) == 1:
         whole = all_of(int(requests["sent"]))
         return [f"{whole[0].upper()}{whole[1:]} {seen[0].split(' ', 1)[1]}."]

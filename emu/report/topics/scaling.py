@@ -121,11 +121,11 @@ def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
     lost = [
         f"{count(held[name], 'request')} {words}"
-        for name, words in (("timed_out", "got 504"), ("abandoned", "lost patience"))
+        for name, words in (("timed_out", "got 504"), ("abandoned", "got no answer"))
         if held[name]
     ]
     if lost:
-        yield f"{listed(lost)} while waiting there."
+        yield f"{listed(lost)} while waiting in the activator for a pod."
 
 
 def _stayed(to_zero: bool | None, *, several: bool) -> str | None:

@@ -264,3 +264,20 @@ def test_who_was_not_accepted_yet_is_counted(tmp_path: Path, backlog: int | None
     study = read_study(run.finish())
     assert (study.kills[0].in_flight, study.kills[0].in_backlog) == (800, backlog)
     assert f"while 800 requests were waiting for an answer{ending};" in summarize(study)["verdict"]["headline"]
+
+
+def test_kills_are_in_order_of_time_and_their_pods_are_counted(tmp_path: Path) -> None:
+    """Whichever pod was made first."""
+    first = FakeRun(tmp_path / "run", name="both", pod=f"{fake_runs.REPLICAS}-aaaaa")
+    second = first.beside(f"{fake_runs.REPLICAS}-bbbbb")
+    for pod in (first, second):
+        pod.start("app", memory_max=64 * MIB)
+        pod.sample()
+    first.advance(1.0)
+    second.oom("app")
+    first.advance(2.0)
+    first.oom("app")
+    first.advance(3.0)
+    study = read_study(first.finish())
+    assert [kill.pod[-5:] for kill in study.kills] == ["bbbbb", "aaaaa"]
+    assert summarize(study)["verdict"]["headline"].startswith("app was OOM-killed twice in 2 pods, first 1.0 s into")

@@ -14,7 +14,8 @@ from emu.record.rundir import RunDir
 from emu.report.journal import entries
 from emu.report.page.render import render_html
 from emu.report.summary import summarize
-from emu.report.topics.reasons import reason_words
+from emu.report.topics.reasons import in_words, reason_words, reasons_by_outcome
+from emu.report.topics.requests import client_sentences
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, POD_NAME, FakeRun
@@ -338,3 +339,26 @@ def test_an_answer_is_the_apps_only_where_every_record_has_its_request(tmp_path:
     for made, reason in ((whole, "app"), (stray, "not-recorded"), (damaged, "not-recorded"), (gone, "not-recorded")):
         made.advance(3.0)
         assert summary_of(made.finish())["requests"]["reasons"] == {"503": {reason: 1}}
+
+
+def test_reasons_that_read_the_same_are_one(tmp_path: Path) -> None:
+    """However many bursts there are of them; what had no answer at the run's end needs no other reason."""
+    run = started(tmp_path / "run")
+    run.requests(5, 1.0, 1.001, takes_s=1.9, error="unanswered")
+    run.advance(3.0)
+    summary = summary_of(run.finish())
+    (whole,) = summary["requests"]["failure_kinds"]
+    assert reason_words(whole) == "still unanswered at the run's end"
+    left = {**whole, "reason": "activator-client-left", "by": "activator", "count": 2, "first_s": 1.0, "last_s": 3.0}
+    other = {**left, "container": None, "count": 1, "first_s": 0.5, "last_s": 2.0}
+    words = "still unanswered in the activator at the run's end"
+    kinds = [left, other, {**whole, "count": 2}]
+    (merged, rest) = in_words(kinds)
+    assert (merged["words"], merged["count"], merged["first_s"], merged["last_s"]) == (words, 3, 0.5, 3.0)
+    assert (rest["words"], rest["count"]) == ("still unanswered at the run's end", 2)
+    assert reasons_by_outcome({"failure_kinds": kinds}) == {"unanswered": [(3, words)]}
+    requests = {**summary["requests"], "failure_kinds": kinds}
+    assert (
+        client_sentences({"requests": requests})[0]
+        == f"Of 5 requests, 3 were {words} and 2 others had no answer then."
+    )
