@@ -16,8 +16,10 @@ DIGITS = 6
 """To which a linear average is rounded (bucketing.go, precision)."""
 LEAST_WEIGHT = 0.2
 """How much the newest second counts at least, where averages are weighted (bucketing.go, minExponent)."""
-WEIGHTS_SUM = 0.9999
-"""What the weights of a window's seconds add up to at least (bucketing.go, weightPrecision)."""
+WEIGHTS_LEFT_OUT = 0.0001
+"""What the weights of a window's seconds lack of 1 at most (bucketing.go, 1 - weightPrecision: a difference of
+constants, which Go takes exactly).
+"""
 
 
 class Average:
@@ -124,7 +126,7 @@ class WeightedAverage(Average):
         self._weight = self._newest_weight()
 
     def _newest_weight(self) -> float:
-        return max(1.0 - math.pow(1.0 - WEIGHTS_SUM, 1.0 / len(self._buckets)), LEAST_WEIGHT)
+        return max(1.0 - math.pow(WEIGHTS_LEFT_OUT, 1.0 / len(self._buckets)), LEAST_WEIGHT)
 
 
 class Maximum:

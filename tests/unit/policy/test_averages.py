@@ -104,3 +104,10 @@ def test_a_late_report_counts_in_its_own_second() -> None:
     assert window.mean(5.0) == 2.0
     window.record(2.0, 99.0)
     assert window.mean(5.0) == 2.0
+
+
+def test_a_weighted_average_that_a_target_divides_asks_for_no_pod_more() -> None:
+    """The newest of two seconds weighs 0.99, and that exactly."""
+    window = WeightedAverage(2.0)
+    window.record(0.0, 1000.0)
+    assert window.mean(0.0) == 990.0
