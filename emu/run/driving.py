@@ -235,9 +235,7 @@ class Driving:
             self._keep()
             if load is not None:
                 load.hear()
-                for workload in workloads.values():
-                    if workload.template.port is not None:
-                        load.lead(workload.entrance, workload.open_pods)
+                self._lead(load, workloads)
                 for split in () if self._routes is None else self._routes.splits:
                     load.split(split)
             watch.look(phase, load)
@@ -273,6 +271,7 @@ class Driving:
             else:
                 load.on_begin = partial(self._resize, {phase.name: phase for phase in spec.load.phases}, workloads)
             load.begin(plan, {phase.name: _target(spec, phase) for phase in spec.load.phases})
+            self._lead(load, workloads)  # its first request would not wait for the next turn
             while load.running:
                 turn(load.phase, load)
                 if load.waits:
@@ -286,6 +285,13 @@ class Driving:
                 turn("recording the settle time", load)
             self._screen.show(watch.moment("done", load))
             load.check()
+
+    @staticmethod
+    def _lead(load: RunLoad, workloads: Mapping[str, Workload]) -> None:
+        """Where requests go now: to the pods themselves, or to what is in front of them."""
+        for workload in workloads.values():
+            if workload.template.port is not None:
+                load.lead(workload.entrance, workload.open_pods)
 
     def _load_plan(self, workloads: Mapping[str, Workload]) -> LoadPlan:
         """What the load generator is to send, and where to, now that the pods have their addresses."""
