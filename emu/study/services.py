@@ -116,6 +116,7 @@ def _life(study: Study, pod: str) -> PodLife:
         min(asked, default=None),
         min(asked, default=None) if not begins else max(ends) if ends and len(ends) == len(last) else None,
         placed,
+        bool(begins),
     )
 
 

@@ -61,7 +61,7 @@ def _figures(study: Study, service: Service) -> Figures:
         "pods_final": wanted[-1][1],
         "first_scale_up_s": service.first_scale_up_s,
         "reaction_s": reaction_s(study, service),
-        "pods_started": sum(pod.placed_s is not None for pod in service.pods),
+        "pods_started": sum(pod.begun for pod in service.pods),
         "pods_pending_max": max((states["pending"] for states in steps), default=0),
         "pending_s": sum(pod.pending_s(study.duration_s) for pod in service.pods),
         "pending_why": next((event.message for event in _unscheduled(study) if event.pod in mine), None),

@@ -29,6 +29,8 @@ class PodLife:
     """When its last container had ended; None: not in this run."""
     placed_s: float | None = 0.0
     """When it had a node, if it did not have one when it was made; None: never."""
+    begun: bool = True
+    """A container of it was made; a pod that is no longer wanted may go before that."""
 
     def state_at(self, t: float) -> State | None:
         """None where there is no such pod then."""
