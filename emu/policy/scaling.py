@@ -64,8 +64,8 @@ class ScalingRule:
         """All that decider and scaler go by, while a route leads to the revision."""
         return self.settings_when(routed=None)
 
-    def settings_when(self, *, routed: bool | None) -> Settings:
-        """The same, `routed` or not; None: no route was looked for."""
+    def settings_when(self, *, routed: bool | None, failing: bool = False) -> Settings:
+        """The same, `routed` or not; None: no route was looked for. `failing`: pods are wanted, and none can be."""
         config = ClusterConfig(
             scale_to_zero=self.to_zero,
             allow_zero_initial_scale=True,
@@ -79,7 +79,12 @@ class ScalingRule:
             retention_s=self.retention_s,
             grace_s=self.grace_s,
         )
-        found = settings_for(self._annotations, config, self.concurrency, reachability(routed=routed))
+        found = settings_for(
+            self._annotations,
+            config,
+            self.concurrency,
+            reachability(routed=routed, desired=int(failing), healthy=not failing),
+        )
         stays = self.burst_capacity is None and self.max_scale == 1
         return scaled(replace(found, target_burst_capacity=math.inf) if stays else found, self.time_scale)
 
@@ -129,6 +134,7 @@ class Scaling:
         self._autoscaler.scaler.origin = now if origin is None else origin
         self._decision: Decision | None = None
         self._outcome = self._autoscaler.look(now)
+        self._failing = False
         self._verdicts: list[Verdict] = []
         self.pods = self._outcome.pods
         self.why = "initial scale" if self.pods == rule.initial_scale else self._outcome.why
@@ -162,10 +168,11 @@ class Scaling:
         """So many pods are ready now; those that are ending are not."""
         self._follow(now, ready, self._autoscaler.readiness(now, ready))
 
-    def route(self, now: float, *, routed: bool) -> None:
-        """A route leads to the revision, or none does any more: it is unreachable then."""
+    def route(self, now: float, *, routed: bool | None, failing: bool = False) -> None:
+        """A route leads to the revision, or none does any more: it is unreachable then, and where its pods fail."""
         ready = self._autoscaler.ready
-        self.settings = self._rule.settings_when(routed=routed)
+        self.settings = self._rule.settings_when(routed=routed, failing=failing)
+        self._failing = failing
         self._follow(now, ready, self._autoscaler.update(now, self.settings))
 
     def next_at(self) -> float:
@@ -200,6 +207,8 @@ class Scaling:
 
     def _report(self, now: float, before: int, ready: int, why: str, decision: Decision | None) -> None:
         is_now = self._outcome
+        if self._failing and self._rule.min_scale:
+            why += "; its pods fail and none is ready, so min-scale does not count"
         self._verdicts.append(
             Verdict(
                 t=now,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from emu.messages import ActivatorReport
+from emu.messages import QUEUE_PROXY, ActivatorReport
+from emu.policy.autoscaling.health import Health
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule, Verdict
 from emu.record.events import ScaleDecided, now
 from emu.serving.autoscaler import Live
@@ -27,6 +28,8 @@ class Kpa:
         self._scraper = Scraper(self._rule.window_s / time_scale, period_s=SCRAPE_S / time_scale)
         self._scrapes = self._rule.settings.scraped
         self._ready = 0
+        self._routed: bool | None = None
+        self._health = Health()
 
     @property
     def pods(self) -> int:
@@ -62,8 +65,26 @@ class Kpa:
 
     def route(self, *, routed: bool) -> None:
         """Its min-scale does not count without a route."""
-        if self._scaling.settings.reachable != routed:
-            self._scaling.route(now(), routed=routed)
+        self._routed = routed
+        self._reach()
+
+    def _reach(self) -> None:
+        """Nor where its pods fail and none is ready."""
+        failing = self._health.is_failing(self._ready) and self.pods > 0
+        if self._scaling.settings.reachable != (self._routed is not False and not failing):
+            self._scaling.route(now(), routed=self._routed, failing=failing)
+
+    def _look(self, live: Sequence[Live]) -> None:
+        """Whether the first pod is without room, or a container of it keeps ending."""
+        if live:
+            worker = live[0].worker
+            ended = any(
+                state.last_exit_code is not None and state.phase != "terminated" and state.role == "container"
+                for name, state in worker.states.items()
+                if name != QUEUE_PROXY
+            )
+            self._health.look(self._ready, scheduled=worker.has_node, ended=ended)
+        self._reach()
 
     def average(self, now: float) -> float | None:
         """Over the stable window."""
@@ -85,6 +106,7 @@ class Kpa:
         """Take what was scraped, and decide if it is time."""
         for moment, stat in self._scraper.found():
             self._scaling.record(moment, max(0.0, stat.own_concurrency), max(0.0, stat.own_rps))
+        self._look(live)
         if now() >= self._scaling.next_at():
             self._scaling.step(now())
 
