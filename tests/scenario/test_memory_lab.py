@@ -62,7 +62,7 @@ def test_a_curve_s_figures_are_the_kernel_s(emu_run: EmuRun) -> None:
     done = emu_run("page-cache-curve")
     reads = done.summary["page_cache"]["reads"]
     pods = list(dict.fromkeys(one["pod"] for one in reads))
-    assert len(pods) == 6
+    assert len(pods) == 5
     for pod in pods:
         mine = [one for one in reads if one["pod"] == pod]
         refaults = int(REFAULTS.findall(_last(done.run, pod, "memory.stat"))[0])
