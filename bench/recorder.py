@@ -1,10 +1,11 @@
 """What recording costs: CPU per sample beside a C loop with the same reads, samples on time, when a kill is reported.
 
-Run it where runs take place (`make bench` goes to the sandbox if this host lacks something). It makes a pod-like tree
+Run it where runs take place (`make bench` goes to the sandbox if this host lacks something). It makes pod-like trees
 of cgroups (a pod, two containers, a pause container) with a busy process in each container, and measures
 
-- CPU per sample of the recorder's own sampling code and of `same_reads.c`, alternating, so that both see the same
-  minute of a shared machine; the ratio of each pair, its median and spread;
+- of one pod and of ten: CPU per sample of the recorder's own sampling code and of `same_reads.c`, alternating, so
+  that both see the same minute of a shared machine; the ratio of each pair, its median and spread. Before each sample
+  every process touches new memory, for the recorder leaves out containers in which nothing happened;
 - the share of samples on time over ten seconds at 10 ms, with the recorder as a process of its own;
 - for each of a series of OOM kills, the time from the kernel's stamp on it to the event's own stamp in events.jsonl.
 """
@@ -18,9 +19,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from place import scratch
 
@@ -30,27 +33,65 @@ from cgroups.mount import find_cgroup2
 from emu.record.events import OomKillLogged, RecorderReport, now, read_events
 from emu.record.recorder import Recorder
 from emu.record.rundir import RunDir
-from emu.record.watched import FAST_FILES
+from emu.record.watched import FAST_FILES, Watched
 
 PAIRS = 9
 ROUNDS = 300
 KILLS = 9
-CONTAINERS = ("aaaa", "bbbb", "cccc")
-BUSY = "import time\nheld = bytearray(8 << 20)\nprint('ready', flush=True)\nwhile True: time.sleep(0.004)"
-"""It runs between any two ticks: of a pod in which nothing happens the recorder leaves the containers out."""
+PODS = 10
+CONTAINERS = ("aaaa", "bbbb")
+PAUSE = "cccc"
+BUSY = """
+import mmap, os
+print('ready', flush=True)
+at, space = 0, None
+while os.read(0, 1):
+    if space is None or at == len(space):
+        at, space = 0, mmap.mmap(-1, 4 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    space[at] = 1
+    at += 4096
+    os.write(1, b'.')
+"""
+"""For each byte that it reads it touches a page."""
 HOG = "held = bytearray(64 << 20)\nfor i in range(0, len(held), 4096): held[i] = 1"
 
 
+@dataclass(frozen=True)
+class Pod:
+    """Its cgroup, and the processes in it."""
+
+    top: Cgroup
+    processes: list[subprocess.Popen[bytes]]
+
+    @property
+    def pipes(self) -> list[tuple[int, int]]:
+        """Where to ask each of them to do something, and where it says that it has."""
+        return [
+            (one.stdin.fileno(), one.stdout.fileno())
+            for one in self.processes
+            if one.stdin is not None and one.stdout is not None
+        ]
+
+
+def stir(pipes: list[tuple[int, int]]) -> None:
+    """Have every process do something."""
+    for ask, _ in pipes:
+        os.write(ask, b".")
+    for _, said in pipes:
+        os.read(said, 1)
+
+
 @contextmanager
-def pod() -> Iterator[Cgroup]:
+def pod(name: str) -> Iterator[Pod]:
     """A pod's cgroup with three containers' cgroups below it, two of them with a process in them."""
     mount = find_cgroup2()
-    top = Cgroup(mount.path / f"emu-bench-{os.getpid()}")
+    top = Cgroup(mount.path / f"emu-bench-{os.getpid()}-{name}")
     processes: list[subprocess.Popen[bytes]] = []
     with top.create():
         enable_down_to(top.path, "memory", "io", "cpu", "pids", mount=mount)
         top.enable("memory", "io", "cpu", "pids")
         try:
+            (top / PAUSE).create()
             for name in CONTAINERS:
                 child = (top / name).create()
                 process = subprocess.Popen(
@@ -59,36 +100,64 @@ def pod() -> Iterator[Cgroup]:
                 processes.append(process)
                 assert process.stdout is not None and process.stdout.readline() == b"ready\n"
                 child.add(process.pid)
-            yield top
+            yield Pod(top, processes)
         finally:
             for process in processes:
                 process.kill()
                 process.wait()
 
 
-def sampling_cost(top: Cgroup, folder: Path) -> tuple[list[float], list[float]]:
-    """CPU seconds per sample: the recorder's, and C's."""
+class CountingRecorder(Recorder):
+    """It counts how often it reads a cgroup's files."""
+
+    reads = 0
+
+    def _read(self, watched: Watched, moment: float) -> bool:
+        self.reads += 1
+        return super()._read(watched, moment)
+
+
+def sampling_cost(pods: Sequence[Pod], folder: Path) -> dict[str, Any]:
+    """CPU per sample, the recorder's and C's, and their ratio."""
     program = folder / "same_reads"
     subprocess.run(["cc", "-O2", "-o", str(program), str(Path(__file__).with_name("same_reads.c"))], check=True)
-    groups = [top.path, *(top.path / name for name in CONTAINERS)]
+    tops = [one.top for one in pods]
+    pipes = [pair for one in pods for pair in one.pipes]
+    groups = [path for top in tops for path in (top.path, *(top.path / name for name in (*CONTAINERS, PAUSE)))]
     files = [str(group / name) for group in groups for name in FAST_FILES if (group / name).exists()]
-    run = RunDir(folder / "cost")
+    run = RunDir(folder / f"cost-{len(tops)}")
     run.create()
-    recorder = Recorder(run, 0.01)
+    recorder = CountingRecorder(run, 0.01)
     names, silent = os.pipe()  # where the names of cgroups would come from; held open, and silent
     os.dup2(names, 0)
     recorder.open()
-    recorder.follow("pod", str(top.path))
+    for number, top in enumerate(tops):
+        recorder.follow(f"pod-{number}", str(top.path))
+    recorder.sample("tick", now())
+    recorder.reads = 0
     ours, theirs = [], []
     for _ in range(PAIRS):
-        began = time.process_time()
+        took = 0.0
         for _ in range(ROUNDS):
+            stir(pipes)
+            began = time.process_time()
             recorder.sample("tick", now())
-        ours.append((time.process_time() - began) / ROUNDS)
-        said = subprocess.run([str(program), str(ROUNDS), *files], capture_output=True, text=True, check=True).stdout
+            took += time.process_time() - began
+        ours.append(took / ROUNDS)
+        ends = [f"{fd}" for pair in pipes for fd in pair]
+        argv = [str(program), str(ROUNDS), str(len(pipes)), *ends, *files]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True, pass_fds=[*map(int, ends)]).stdout
         theirs.append(float(said.split()[0]))
     os.close(silent)
-    return ours, theirs
+    ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
+    return {
+        "pods": len(pods),
+        "cgroups": len(groups),
+        "cgroups_read_per_sample": round(recorder.reads / PAIRS / ROUNDS, 1),
+        "files_read_per_sample_by_c": len(files),
+        "cpu_per_sample_us": {"recorder": _spread(ours, 1e6), "c": _spread(theirs, 1e6)},
+        "ratio": _spread(ratios, 1),
+    }
 
 
 @contextmanager
@@ -110,10 +179,13 @@ def recording(top: Cgroup, folder: Path) -> Iterator[RunDir]:
     process.wait()
 
 
-def on_time(top: Cgroup, folder: Path) -> tuple[RecorderReport, list[int]]:
+def on_time(one: Pod, folder: Path) -> tuple[RecorderReport, list[int]]:
     """The recorder's own account of ten seconds, and its resident memory as it went on."""
-    with recording(top, folder / "time") as run:
-        time.sleep(10)
+    with recording(one.top, folder / "time") as run:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            stir(one.pipes)
+            time.sleep(0.004)
     reports = [event for event in read_events(run.events) if isinstance(event, RecorderReport)]
     return reports[-1], [report.rss_bytes for report in reports]
 
@@ -150,17 +222,19 @@ def printk_offset() -> float:
 
 def main() -> None:
     """Measure, print JSON."""
-    with tempfile.TemporaryDirectory(dir=scratch()) as name, pod() as top:
+    with tempfile.TemporaryDirectory(dir=scratch()) as name, ExitStack() as stack:
         folder = Path(name)
-        ours, theirs = sampling_cost(top, folder)
-        ratios = sorted(one / other for one, other in zip(ours, theirs, strict=True))
-        report, resident = on_time(top, folder)
-        latencies = sorted(kill_latencies(top, folder))
+        one = stack.enter_context(pod("one"))
+        costs = [sampling_cost([one], folder)]
+        with ExitStack() as more:
+            others = [more.enter_context(pod(f"{number}")) for number in range(1, PODS)]
+            costs.append(sampling_cost([one, *others], folder))
+        report, resident = on_time(one, folder)
+        latencies = sorted(kill_latencies(one.top, folder))
         print(
             json.dumps(
                 {
-                    "cpu_per_sample_us": {"recorder": _spread(ours, 1e6), "c": _spread(theirs, 1e6)},
-                    "ratio": {"median": statistics.median(ratios), "min": ratios[0], "max": ratios[-1]},
+                    "sampling": costs,
                     "on_time": 1 - report.late / report.samples,
                     "samples": report.samples,
                     "rss_bytes": resident,
