@@ -89,11 +89,14 @@ def long_record(plays: Collection[ScenarioSpec]) -> str | None:
 
 
 def file_bytes(spec: ScenarioSpec) -> int:
-    """What the files of a scenario take on the disk: those made for it, and those that its app writes."""
+    """What the files of a scenario take on the disk: those made for it, those that its app writes, and the filler of
+    its image.
+    """
     made = sum(file.size for pod in spec.each_pod.values() for file in pod.own_files)
     work = [(spec.asked_pod(phase), phase.request.do) for phase in spec.load.phases]
     written = {(pod, do.write_file): do.write_bytes for pod, do in work if do is not None and do.write_file}
-    return made + sum(written.values())
+    filler = 0 if spec.starts is None else spec.starts.image.filler
+    return made + sum(written.values()) + filler
 
 
 def needs(plays: Collection[ScenarioSpec]) -> str | None:

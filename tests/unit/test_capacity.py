@@ -92,3 +92,5 @@ def test_what_a_scenario_needs_is_said_before_it() -> None:
     spec = read_scenario(f"name: a\nquestion: b\npod: {{{app}, memory: {{swapMax: 160Mi}}}}}}\n", "f.yaml")
     assert needs([spec]) == "needs up to 160 MiB of swap, 64 MiB of memory for what has a limit"
     assert needs([read_scenario(f"name: a\nquestion: b\npod: {{{app}}}}}\n", "f.yaml")]) is None
+    starts = "starts: {trials: 1, temperatures: [cold], image: {filler: 64Mi}}"
+    assert needs([read_scenario(f"name: a\nquestion: b\n{starts}\n", "f.yaml")]) == "needs up to 64 MiB of disk"
