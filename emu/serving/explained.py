@@ -9,6 +9,7 @@ from typing import Any
 from emu.kubelet.template import PodTemplate
 from emu.policy.effective import MEMORY
 from emu.policy.kubelet.derived import (
+    GIVEN,
     OOM_SCORE_ADJ,
     NodeRules,
     Value,
@@ -24,7 +25,7 @@ from emu.policy.kubelet.version import RESERVATION_POLICY, shown
 from emu.policy.oom_victims import head_start
 from emu.policy.qos import QosClass, qos_class
 from emu.serving.template import pod_template
-from emu.spec import ScenarioSpec
+from emu.spec import IoControls, ScenarioSpec
 from emu.units import format_bytes, format_seconds
 
 
@@ -46,6 +47,7 @@ class Victim:
         return None if self.request_bytes is None else self.request_bytes + self.head_start_bytes
 
 
+_ON_ZRAM = "on zram, in this machine's memory"
 CLASSES: tuple[QosClass, ...] = ("Guaranteed", "Burstable", "BestEffort")
 
 
@@ -75,7 +77,12 @@ def explained(spec: ScenarioSpec, node: NodeRules) -> Level:
         own = {name: templates[name] for name, pod in pods.items() if qos_class(pod) == qos}
         if own:
             classes.append(_class(qos, own, above, node))
-    return Level("node", "node", _settings(node), [*_machine(node), *node_values(above, node)], classes)
+    values = [
+        *_machine(node, on_zram=spec.node.swap_device == "zram"),
+        *node_values(above, node),
+        *_io_max(spec.node.io),
+    ]
+    return Level("node", "node", _settings(node), values, classes)
 
 
 def victims(spec: ScenarioSpec, node: NodeRules) -> list[Victim]:
@@ -109,13 +116,23 @@ def _evicts(one: Threshold, memory_bytes: int) -> str:
     return f"evicts at {one.signal}<{one.value.text_of(memory_bytes)}{after}"
 
 
-def _machine(node: NodeRules) -> list[Value]:
+def _io_max(wanted: IoControls) -> list[Value]:
+    """A line for each kind of device; which number it has is known where it runs."""
+    kinds = {"the disk": wanted.max.disk.given, "each swap device": wanted.max.swap.given}
+    return [
+        Value("io.max", " ".join(f"{name}={rate}" for name, rate in rates.items()), f"{GIVEN}, of {kind}", given=True)
+        for kind, rates in kinds.items()
+        if rates
+    ]
+
+
+def _machine(node: NodeRules, *, on_zram: bool) -> list[Value]:
     kept = node.memory_bytes - node.allocatable
     what = "MemTotal" if node.kubepods_max is None else "node.memory"
     how = f"{what} - evictionHard of {format_bytes(kept)}" if kept else what
     return [
         Value(what, str(node.memory_bytes)),
-        Value("SwapTotal", str(node.swap_bytes)),
+        Value("SwapTotal", str(node.swap_bytes), _ON_ZRAM if on_zram else "", given=on_zram),
         Value("allocatable", str(node.allocatable), how),
     ]
 
@@ -130,7 +147,7 @@ def _class(qos: QosClass, templates: Mapping[str, PodTemplate], above: Levels, n
 def _pod(name: str, template: PodTemplate, node: NodeRules) -> Level:
     reason = class_reason(template.stored(node.version))
     containers = [
-        Level("container", one.name, _role(one.role), template.container_values(one.name, node))
+        Level("container", one.name, _role(one.role), [*template.container_values(one.name, node), *_io_max(one.io)])
         for one in template.containers
     ]
     return Level("pod", name, reason, template.values(node), containers)

@@ -12,6 +12,7 @@ from emu.kubelet import iolimits
 from emu.kubelet.iolimits import Disks
 from emu.machine import disks
 from emu.scenario.reading import read_scenario
+from emu.serving.explained import explained
 from emu.spec import IoControls
 
 TEXT = """
@@ -49,6 +50,23 @@ def test_a_rate_that_no_request_could_meet_is_refused(before: str, after: str, k
     with pytest.raises(EmuError) as refused:
         read_scenario(TEXT.replace(before, after), "slow.yaml")
     assert key in str(refused.value)
+
+
+def test_explain_has_it_beside_what_the_kubelet_sets() -> None:
+    """At the container's and the node's cgroup, with the kind of device, and where zram takes the place of a disk."""
+    spec = read_scenario(TEXT.replace("node: {", "node: {swapDevice: zram, "), "slow.yaml")
+    tree = explained(spec, spec.node.rules(4 << 30, 1 << 30))
+    (container,) = tree.below[0].below[0].below
+    said = [[(one.value, one.how) for one in level.values if one.file == "io.max"] for level in (tree, container)]
+    assert said == [
+        [("wbps=8388608", "set in the scenario, of the disk")],
+        [
+            ("rbps=2097152 riops=100", "set in the scenario, of the disk"),
+            ("wbps=1048576", "set in the scenario, of each swap device"),
+        ],
+    ]
+    (swap,) = [one for one in tree.values if one.file == "SwapTotal"]
+    assert "zram" in swap.how
 
 
 def test_each_device_has_a_line() -> None:

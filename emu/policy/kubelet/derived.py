@@ -36,7 +36,7 @@ NO_LIMIT = "max"
 OOM_SCORE_ADJ = "oom_score_adj"
 """Of each process of a container; the only value here that is in no file of its cgroup."""
 _PROTECTION = ("memory.min", "memory.low")
-_GIVEN = "set in the scenario"
+GIVEN = "set in the scenario"
 _RESERVES_NOTHING = "memoryReservationPolicy None reserves nothing"
 
 
@@ -198,7 +198,7 @@ def _with(derived: list[Value], given: Mapping[str, str]) -> list[Value]:
     for file, value in given.items():
         old = known.get(file)
         instead = "" if old is None or old.value == value else f", in place of {old.value} ({old.how})"
-        known[file] = Value(file, value, _GIVEN + instead, given=True)
+        known[file] = Value(file, value, GIVEN + instead, given=True)
     return list(known.values())
 
 
