@@ -15,6 +15,7 @@ from emu.policy.image_names import familiar
 from emu.runtime import archives
 from emu.runtime import images as builder
 
+_VM = "vm"
 _PLACES = click.Choice(["auto", "host", "sandbox"])
 
 
@@ -59,13 +60,19 @@ def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool
 @images.command()
 @click.argument("archive", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--from-docker", "name", metavar="NAME", help="Take it from this machine's Docker engine.")
-@click.option("--on", "place", type=_PLACES, default="auto", help="Which engine to load it into.")
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice([*_PLACES.choices, _VM]),
+    default="auto",
+    help="Which engine to load it into; vm keeps it for the next run with --on vm.",
+)
 def load(archive: Path | None, name: str | None, place: str) -> None:
     """Load your own image where runs take place: a scenario can name it (pod.app.image), and a manifest that does has
     it run.
 
-    ARCHIVE is a file written by docker save. The sandbox has its own engine: emu keeps the archive in the cache and
-    loads it again whenever a sandbox lacks it.
+    ARCHIVE is a file written by docker save. The sandbox and the virtual machine have engines of their own: emu keeps
+    the archive in the cache, for both, and loads it again whenever one of them lacks it.
 
     \b
     Examples:
@@ -75,11 +82,13 @@ def load(archive: Path | None, name: str | None, place: str) -> None:
     if (archive is None) == (name is None):
         raise click.UsageError("name either an archive or, with --from-docker, an image")
     if name is not None:
-        _load_from_docker(name, sandbox=_sandbox(place))
+        _load_from_docker(name, place)
         return
     assert archive is not None
     names = archives.names_in(archive)
-    if _sandbox(place):
+    if place == _VM:
+        _keep_for_vm(archive, names)
+    elif _sandbox(place):
         _give_sandbox(archive, names)
     else:
         _load_here(archive)
@@ -87,7 +96,7 @@ def load(archive: Path | None, name: str | None, place: str) -> None:
         output.echo(f"loaded {one}")
 
 
-def _load_from_docker(name: str, *, sandbox: bool) -> None:
+def _load_from_docker(name: str, place: str) -> None:
     from emu.runtime.docker import Engine
 
     engine = Engine()
@@ -99,14 +108,14 @@ def _load_from_docker(name: str, *, sandbox: bool) -> None:
             f"the Docker engine of this machine does not have it (it has: {have})",
             f"pull it first: docker pull {name}",
         )
-    if not sandbox:
+    if place != _VM and not _sandbox(place):
         output.echo(f"{name} is already available where runs take place")
         return
     with tempfile.TemporaryDirectory(prefix=".load-", dir=own_cache_dir()) as folder:
         archive = Path(folder) / "image.tar"
         _say(f"saving the image {name}")
         engine.save_image(familiar(name), archive)
-        _give_sandbox(archive, archives.names_in(archive))
+        (_keep_for_vm if place == _VM else _give_sandbox)(archive, archives.names_in(archive))
     output.echo(f"loaded {name}")
 
 
@@ -121,6 +130,13 @@ def _give_sandbox(archive: Path, names: dict[str, str]) -> None:
     if status != 0:  # it has said why
         archives.forget(names)
         sys.exit(status)
+
+
+def _keep_for_vm(archive: Path, names: dict[str, str]) -> None:
+    """The engine there comes and goes with each run, and a boot takes minutes: it is loaded when a run names it."""
+    own_cache_dir()
+    _say("keeping the image in the cache; a run with --on vm that names it loads it")
+    archives.keep(archive, names)
 
 
 @images.command(hidden=True)

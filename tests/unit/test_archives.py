@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from click.testing import CliRunner
 
+from emu.cli.main import main
 from emu.errors import EmuError
 from emu.runtime import archives
 from emu.runtime.docker import Engine
@@ -114,3 +116,13 @@ def test_what_was_forgotten_is_loaded_no_more(cache: Path, tmp_path: Path) -> No
     archives.forget(archives.names_in(archive))
     assert provide(FakeEngine(), "my/app:1") == []
     assert [path for path in cache.rglob("*") if path.is_file()] == []
+
+
+def test_what_is_loaded_for_the_virtual_machine_waits_in_the_cache(tmp_path: Path, cache: Path) -> None:
+    """No machine boots for it; an engine that is asked for it loads it."""
+    done = CliRunner().invoke(main, ["images", "load", "--on", "vm", str(saved(tmp_path / "a.tar", MANIFEST))])
+    assert (done.exit_code, "loaded my/app:1" in done.output) == (0, True), done.output
+    engine = FakeEngine()
+    provide(engine, "my/app:1")
+    assert engine.ids["my/app:1"] == "sha256:ab12"
+    assert (cache / "emu").stat().st_mode & 0o077 == 0
