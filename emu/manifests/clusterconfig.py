@@ -201,6 +201,8 @@ def container_name(template: str, parent: str) -> str:
     return re.sub(r"\{\{-?\s*\.Name\s*-?\}\}", lambda _: parent, template)
 
 
+_DEADLINE, _DIGEST = "progress-deadline", "digest-resolution-timeout"
+_DIGEST_TIMEOUT = 10 * SECOND
 _CAMEL = {"cpu": "CPU", "memory": "Memory", "ephemeral-storage": "EphemeralStorage"}
 
 
@@ -209,23 +211,30 @@ def read_deployment(data: Mapping[str, str]) -> DeploymentConfig:
     which Knative refuses it too, is not asked for: here queue-proxy is emu's.
     """
     plain = DeploymentConfig()
-    older = {
-        f"queue-sidecar-{resource}-{kind}": data[f"queueSidecar{camel}{kind.capitalize()}"]
-        for resource, camel in _CAMEL.items()
-        for kind in ("request", "limit")
-        if f"queueSidecar{camel}{kind.capitalize()}" in data
-    }
-    if "progressDeadline" in data:
-        older["progress-deadline"] = data["progressDeadline"]
-    data = {**older, **data}
-    requests = _quantities(data, "queue-sidecar-{}-request", plain.queue_requests)
-    limits = _quantities(data, "queue-sidecar-{}-limit")
-    deadline = _parsed(data, "progress-deadline", parse_duration, plain.progress_deadline)
+    sizes = {"Request": dict(plain.queue_requests), "Limit": dict(plain.queue_limits)}
+    deadline, digest = plain.progress_deadline, _DIGEST_TIMEOUT
+    for older in (True, False):
+        names = ("progressDeadline", "digestResolutionTimeout") if older else (_DEADLINE, _DIGEST)
+        deadline = _parsed(data, names[0], parse_duration, deadline)
+        digest = _parsed(data, names[1], parse_duration, digest)
+        for kind, found in sizes.items():
+            for resource in RESOURCES:
+                newer = f"queue-sidecar-{resource}-{kind.lower()}"
+                key = f"queueSidecar{_CAMEL[resource]}{kind}" if older else newer
+                if key in data:
+                    _parsed(data, key, parse_amount, None)
+                    found[resource] = data[key]
+    _parsed(data, "pod-is-always-schedulable", parse_bool, False)
     if deadline <= 0:
-        raise ValueError(f"progress-deadline cannot be a non-positive duration, was {format_duration(deadline)}")
+        raise ValueError(f"{_DEADLINE} cannot be a non-positive duration, was {format_duration(deadline)}")
     if deadline % SECOND:
-        raise ValueError(f"progress-deadline must be rounded to a whole second, was: {format_duration(deadline)}")
-    return DeploymentConfig(requests, limits, deadline)
+        raise ValueError(f"{_DEADLINE} must be rounded to a whole second, was: {format_duration(deadline)}")
+    if digest <= 0:
+        raise ValueError(f"{_DIGEST} cannot be a non-positive duration, was {format_duration(digest)}")
+    affinity = data.get("default-affinity-type", "none")
+    if affinity not in ("none", "prefer-spread-revision-over-nodes"):
+        raise ValueError(f"unsupported default-affinity-type value: {quote(affinity)}")
+    return DeploymentConfig(sizes["Request"], sizes["Limit"], deadline)
 
 
 def read_rollout_duration(data: Mapping[str, str]) -> int:

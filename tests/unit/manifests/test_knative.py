@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from emu.files.yamlfile import parse
-from emu.manifests.clusterconfig import ClusterConfig, read_cluster
+from emu.manifests.clusterconfig import ClusterConfig, read_cluster, read_deployment
 from emu.manifests.decode import decode
 from emu.manifests.fielderror import Problem, lines, merged, via
 from emu.manifests.knative import defaulted, revision_spec, rollout_seconds, validated
+from emu.policy.golang import SECOND
 from emu.policy.quantity import number_text, parse_amount
 
 
@@ -158,3 +160,30 @@ def test_a_rollout_duration_below_zero_is_refused() -> None:
     """In Knative's words."""
     with pytest.raises(ValueError, match="rollout-duration must be a positive integer, but was -5"):
         read_cluster({"config-network": {"rollout-duration": "-5"}})
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (
+            {"progressDeadline": "5", "progress-deadline": "5s"},
+            'failed to parse "progressDeadline": time: missing unit',
+        ),
+        ({"queue-sidecar-cpu-request": "", "progress-deadline": "x"}, 'failed to parse "progress-deadline"'),
+        (
+            {"digest-resolution-timeout": "-1s"},
+            "digest-resolution-timeout cannot be a non-positive duration, was -1s",
+        ),
+        ({"pod-is-always-schedulable": "perhaps"}, 'failed to parse "pod-is-always-schedulable"'),
+        ({"default-affinity-type": "near"}, 'unsupported default-affinity-type value: "near"'),
+    ],
+)
+def test_config_deployment_is_refused_for_its_first_fault(data: dict[str, str], words: str) -> None:
+    """The older spelling of each key is read first, and counts where there is no newer one."""
+    with pytest.raises(ValueError, match=re.escape(words)):
+        read_deployment(data)
+    read = read_deployment(
+        {"queueSidecarMemoryLimit": "1Gi", "queueSidecarCPURequest": "1", "progressDeadline": "5s"}
+    )
+    assert (read.queue_limits, read.queue_requests) == ({"memory": "1Gi"}, {"cpu": "1"})
+    assert read.progress_deadline == 5 * SECOND
