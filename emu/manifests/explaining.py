@@ -25,7 +25,8 @@ def explain(manifests: Manifests) -> list[Explanation]:
     config, found = _cluster(manifests.maps)
     for document in manifests.other_maps:
         entry = Explanation(document)
-        entry.note(f"ConfigMap {document.name} is none that configures Knative or KServe: emu reads nothing of it")
+        what = "is none that configures Knative or KServe: emu reads it for variables of containers alone"
+        entry.note(f"ConfigMap {document.name} {what}")
         found.append(entry)
     return found + [_one(document, config, manifests) for document in manifests.documents]
 

@@ -20,6 +20,7 @@ from emu.manifests.knative import defaulted, revision_annotations, revision_spec
 from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.queueproxy import queue_proxy_resources
+from emu.manifests.starting_env import data_of, with_values
 from emu.manifests.starting_hpa import APP, RESOURCES, knative_keys, of_scaled_object, spec_of, standard_keys
 from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_keda import keda_keys
@@ -120,6 +121,7 @@ def _plainly(keys: Any) -> Any:
 def _made(manifests: Manifests) -> _Made:
     config = cluster_of(manifests.maps)
     chosen = _chosen(manifests, config)
+    chosen = replace(chosen, spec=with_values(chosen.spec, data_of(manifests.other_maps)))
     serving = serving_container(chosen.spec)
     if chosen.deployment:
         pod = standard_pod_of(chosen.spec, serving)

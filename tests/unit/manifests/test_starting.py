@@ -319,3 +319,24 @@ def test_run_refuses_a_manifest_that_it_cannot_run(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "Knative's webhook refuses Service" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_variables_come_from_config_maps_among_the_files(tmp_path: Path) -> None:
+    """The container's own variable wins, `$` of a ConfigMap stays, and what no file has is left out and named."""
+    env = """
+      envFrom: [{prefix: A_, configMapRef: {name: more}}, {configMapRef: {name: gone}}]
+      env:
+      - {name: MODE, valueFrom: {configMapKeyRef: {name: more, key: mode}}}
+      - {name: A_SIZE, value: $(MODE)}
+      - {name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}
+"""
+    text = KSVC.replace(
+        "containers: [{image: registry.example/shop}]",
+        f"containers:\n      - image: registry.example/shop{env.replace(chr(10), chr(10) + '  ')}",
+    )
+    maps = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndata: {mode: a$(MODE), SIZE: '3', URL: x}\n"
+    (tmp_path / "shop.yaml").write_text(text % ("", 0) + maps, encoding="utf-8")
+    pod = of(tmp_path / "shop.yaml").pod
+    assert pod.app.program is not None
+    assert pod.app.program.env == {"A_mode": "a$(MODE)", "A_URL": "x", "MODE": "a$(MODE)", "A_SIZE": "a$(MODE)"}
+    assert pod.left_out == ("envFrom of its containers", "env with valueFrom (KEY)")
