@@ -156,7 +156,7 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
             if any(b"trailers" in [part.strip() for part in each.lower().split(b",")] for each in values):
                 headers.append((b"Te", b"trailers"))
         elif key == b"Trailer":
-            if head.chunked:
+            if head.chunked or head.minor == 2:
                 parts = [part.strip() for value in values for part in value.split(b",")]
                 announced = sorted({http1.canonical(part) for part in parts if part})
                 way.trailer = b",".join(announced)
@@ -342,7 +342,8 @@ def answer(request: http1.Head, status: int, headers: http1.Headers, closing: bo
     announced: list[bytes] = []
     suppressed: Collection[bytes] = ()
     if status in http1.NO_BODY:
-        suppressed = (b"Content-Type", b"Content-Length") if status == 304 else (b"Content-Length",)
+        typed = status != 304 or request.minor == 2
+        suppressed = (b"Content-Length",) if typed else (b"Content-Type", b"Content-Length")
     canonical = http1.canonical
     for name, value in headers:
         key = canonical(name)

@@ -15,6 +15,7 @@ from hpack import HPACKError, InvalidTableIndex
 from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
+from emu.daemon.http.goquote import quoted
 from emu.daemon.http.http1 import Headers
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -254,30 +255,69 @@ def _text_at(block: bytes, at: int) -> tuple[bytes, int]:
 
 # --- what makes a head malformed
 
-_good_name = re.compile(rb":?[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
+_good_name = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _good_value = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*").fullmatch
-_OF_A_CONNECTION = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
+_OF_A_CONNECTION = (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 REQUEST_PSEUDO = frozenset((b":method", b":scheme", b":authority", b":path"))
 ANSWER_PSEUDO = frozenset((b":status",))
 NO_PSEUDO: frozenset[bytes] = frozenset()
+_ANY_PSEUDO = REQUEST_PSEUDO | ANSWER_PSEUDO | {b":protocol"}
 
 
 def check(headers: Headers, allowed: frozenset[bytes]) -> dict[bytes, bytes]:
-    """The pseudo-headers. MalformedError for a name, a value or an order that RFC 9113, 8.2 and 8.3 forbid."""
+    """The pseudo-headers. MalformedError for a name, a value or an order that RFC 9113, 8.2 and 8.3 forbid, in Go's
+    words.
+    """
     pseudo: dict[bytes, bytes] = {}
+    odd = ""
     plain = False
     for name, value in headers:
-        if _good_name(name) is None or _good_value(value) is None:
-            raise MalformedError(f"invalid header {name!r}")
-        if name[0] == 58:
-            if plain or name in pseudo or name not in allowed:
-                raise MalformedError(f"pseudo-header {name!r}")
+        fault = "" if _good_value(value) else f"invalid header field value for {_text(name)}"
+        if name.startswith(b":"):
+            if plain:
+                fault = "pseudo header field after regular"
+            elif name not in _ANY_PSEUDO:
+                odd = odd or f"invalid pseudo-header {_text(name)}"
+            elif name in pseudo:
+                odd = odd or f"duplicate pseudo-header {_text(name)}"
             pseudo[name] = value
         else:
             plain = True
-            if name in _OF_A_CONNECTION or (name == b"te" and value.lower() not in (b"trailers", b"")):
-                raise MalformedError(f"{name!r} is not of HTTP/2")
+            if _good_name(name) is None:
+                fault = f"invalid header field name {_text(name)}"
+        if fault:
+            raise MalformedError(fault)
+    if not odd and b":status" in pseudo and len(pseudo) > 1:
+        odd = "mix of request and response pseudo headers"
+    if odd or not allowed.issuperset(pseudo):
+        raise MalformedError(odd or "malformed response from server: missing status pseudo header")
     return pseudo
+
+
+def connection_fault(headers: Headers) -> str:
+    """What Go says of a request with a field that means something to one connection alone; empty without one."""
+    names = {name for name, _ in headers}
+    for name in _OF_A_CONNECTION:
+        if name in names:
+            return f'request header "{name.decode().title()}" is not valid in HTTP/2'
+    te = [value for name, value in headers if name == b"te"]
+    if te and te not in ([b"trailers"], [b""]):
+        return 'request header "TE" may only be "trailers" in HTTP/2'
+    return ""
+
+
+def without_framing(headers: Headers) -> Headers:
+    """An answer's fields without those of a connection, nor a Content-Length that is none or says several things."""
+    kept = [pair for pair in headers if pair[0] not in _OF_A_CONNECTION]
+    try:
+        length = declared_length(kept)
+    except MalformedError:
+        length = None
+    if sum(name == b"content-length" for name, _ in kept) > (length is not None):
+        kept = [pair for pair in kept if pair[0] != b"content-length"]
+        if length is not None:
+            kept.append((b"content-length", b"%d" % length))
+    return kept
 
 
 def declared_length(headers: Headers) -> int | None:
@@ -286,9 +326,13 @@ def declared_length(headers: Headers) -> int | None:
     if not found:
         return None
     value = found.pop()
-    if found or not value.isdigit() or len(value) > 19 or int(value) >= 1 << 63:
+    if found or not value.isdigit() or len(value) > 4000 or int(value) >= 1 << 63:
         raise MalformedError("content-length")
     return int(value)
+
+
+def _text(text: bytes) -> str:
+    return quoted(text).decode()
 
 
 def exactly(payload: bytes, size: int) -> bytes:

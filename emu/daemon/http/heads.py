@@ -165,8 +165,8 @@ def status_line(line: bytes) -> tuple[int, bytes, tuple[int, int]]:
     if not blank:
         raise MessageError(f"malformed HTTP response {_text(line)}")
     code, _, reason = rest.lstrip(b" ").partition(b" ")
-    status = _atoi(code) if len(code) == 3 else -1
-    if status < 0:
+    status = number(code) if len(code) == 3 else None
+    if status is None or status < 0:
         raise MessageError(f"malformed HTTP status code {_text(code)}")
     numbers = version(proto)
     if numbers is None:
@@ -198,11 +198,12 @@ def canonical(name: bytes) -> bytes:
     return b"-".join(part.capitalize() for part in name.split(b"-")) if valid_name(name) else name
 
 
-def _atoi(code: bytes) -> int:
-    digits = code[1:] if code[:1] in (b"+", b"-") else code
-    if not digits.isdigit():
-        return -1
-    return -int(digits) if code[:1] == b"-" else int(digits)
+def number(text: bytes) -> int | None:
+    """A whole number, with or without a sign; None for what is none (strconv.Atoi)."""
+    digits = text[1:] if text[:1] in (b"+", b"-") else text
+    if not digits.isdigit() or len(digits) > 18:
+        return None
+    return -int(digits) if text[:1] == b"-" else int(digits)
 
 
 def _text(text: bytes) -> str:

@@ -310,13 +310,18 @@ def reason(status: int) -> bytes:
     return REASONS.get(status) or b"status code %d" % status
 
 
+def may_trail(name: bytes) -> bool:
+    """Whether a canonical name may be a trailer's: it frames and routes no message."""
+    return name not in _NO_TRAILER and not name.startswith(b"If-")
+
+
 def trailer_lines(trailers: Headers, announced: frozenset[bytes]) -> bytes:
     """The end of a chunked body: the last chunk and these trailers. If all of them were announced, those that would
     frame or route a message are left out (net/http, declareTrailer); else they are written as they are.
     """
     lines = sorted((canonical(name), value) for name, value in trailers)
     if announced.issuperset(name for name, _ in lines):
-        lines = [pair for pair in lines if pair[0] not in _NO_TRAILER and not pair[0].startswith(b"If-")]
+        lines = [pair for pair in lines if may_trail(pair[0])]
     return b"0\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % pair for pair in lines)
 
 

@@ -72,7 +72,9 @@ class ClientConnection2(PeerConnection):
         if stream_id <= self.newest:
             headers = self.decode(block)
             stream = self.streams.get(stream_id)
-            if stream is not None:
+            if stream is not None and not all(http1.may_trail(http1.canonical(name)) for name, _ in headers):
+                stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            elif stream is not None:
                 self.trailers(stream, headers, end)
             elif not self.was_reset(stream_id):
                 raise ProtocolError("a stream that is over")
@@ -99,7 +101,9 @@ class ClientConnection2(PeerConnection):
 
     def known_of(self, head: http1.Head, end: bool, length: int | None) -> KnownStream | None:
         """What is to be known of a request; None where it is for us."""
-        return made_of(head, forward.route(head, self.peer), end, length)
+        way = forward.route(head, self.peer)
+        way.host = way.host or self._proxy.app.address
+        return made_of(head, way, end, length)
 
     def _request(self, stream: ClientStream, headers: http1.Headers, block: bytes, end: bool) -> None:
         """A head that did not come before on this connection."""
@@ -119,6 +123,11 @@ class ClientConnection2(PeerConnection):
         stream.left = head.content_length
         if end and stream.left:
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+            return
+        if fault := frames.connection_fault(headers):
+            exchange = stream.exchange = self.exchange(stream, head)
+            stream.remote_done = exchange.body_done = end
+            exchange.answer(400, f"{fault}\n".encode(), http1.ERROR_TEXT)
             return
         if proxy.admission.request_log is None and proxy.known_streams.again(said):
             made = self.known_of(head, end, stream.left)

@@ -96,6 +96,7 @@ class ProxiedStream(ProxiedExchange):
         known, head = self.known, self.head
         if known is None:
             assert self.way is not None
+            self.way.host = self.way.host or self._proxy.app.address
             return frames.encode(app_headers(self.way, head, bodiless))
         if bodiless and not known.end and not head.content_length and head.method in forward.LENGTH_EVEN_IF_NONE:
             # A body was announced and none came: the head says so, and is the only thing that differs.
@@ -175,6 +176,13 @@ class ProxiedStream(ProxiedExchange):
         if self.over or self._answer is None:
             source.conn.acknowledge(source, len(data))
             return False
+        if self.status in http1.NO_BODY:
+            if not self._headed:
+                self._send_head(b"", False)
+            self.sent_bytes = 0
+            self.answer_cut("http: request method or response status code does not allow body")
+            source.conn.acknowledge(source, len(data))
+            return False
         self.sent_bytes += len(data)
         if not self._headed:
             self._send_head(data, False)
@@ -186,6 +194,7 @@ class ProxiedStream(ProxiedExchange):
         self._to = None
         if self.over or self._answer is None:
             return
+        trailers = [pair for pair in trailers or () if http1.may_trail(http1.canonical(pair[0]))]
         if not self._headed and not trailers:
             self._send_head(b"", True, end_stream=True)
         else:

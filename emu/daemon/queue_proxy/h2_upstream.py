@@ -8,10 +8,9 @@ import random
 from typing import Protocol, cast
 
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http import http1
+from emu.daemon.http import heads, http1
 from emu.daemon.http.h2_connection import Connection
 from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError
-from emu.daemon.http.h2_receiver import stream_error
 from emu.daemon.http.h2_stream import Stream
 from emu.daemon.http.http1 import Headers
 from emu.daemon.http.upstream import DialError, go_words, timeout_words
@@ -40,6 +39,9 @@ class StreamAsker(Protocol):
 
     def informed(self, status: int, headers: Headers) -> None:
         """The head of an informational answer."""
+
+    def no_status(self, status: int) -> None:
+        """The answer's status is none that can be passed on."""
 
     def answer_begins(self, known: KnownAnswer) -> None:
         """The head of the answer."""
@@ -103,6 +105,13 @@ class AppStream(Stream):
         if asker is not None:
             name = ErrorCodes(code).name if code in list(ErrorCodes) else f"unknown error code 0x{code:x}"
             asker.app_failed(f"stream error: stream ID {self.id}; {name}; received from peer", code)
+
+    def give_up_for(self, fault: str) -> None:
+        """The answer's head is malformed."""
+        asker, self.asker = self.asker, None
+        self.reset(int(ErrorCodes.PROTOCOL_ERROR))
+        if asker is not None:
+            asker.app_failed(f"stream error: stream ID {self.id}; PROTOCOL_ERROR; {fault}", None)
 
     def on_short(self) -> None:
         """The body was shorter than its head said."""
@@ -179,8 +188,11 @@ class AppConnection(Connection):
         if not (stream.head_only or known.status in http1.NO_BODY):
             stream.left = known.length
         if end and stream.left:
+            if stream.asker is not None:
+                stream.asker.answer_begins(known)
             self.short(stream)
             return
+        end = end or stream.head_only  # whatever the app says after it
         stream.remote_done = end
         if stream.asker is not None:
             stream.asker.answer_begins(known)
@@ -193,23 +205,29 @@ class AppConnection(Connection):
         headers = self.decode(block)
         try:
             return self._final(stream, block, headers, end)
-        except MalformedError:
-            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+        except MalformedError as wrong:
+            stream.give_up_for(str(wrong))
             return None
 
     def _final(self, stream: AppStream, block: bytes, headers: Headers, end: bool) -> KnownAnswer | None:
         """The head of an answer; None for an informational one, which is passed on."""
-        status = frames.check(headers, frames.ANSWER_PSEUDO).get(b":status", b"")
-        if len(status) != 3 or not status.isdigit() or status < b"100":
-            raise MalformedError("status")
-        pairs = [pair for pair in headers if pair[0][0] != 58]
-        if status < b"200":
+        said = frames.check(headers, frames.ANSWER_PSEUDO).get(b":status", b"")
+        status = heads.number(said)
+        if not said or status is None:
+            why = "malformed non-numeric" if said else "missing"
+            raise MalformedError(f"malformed response from server: {why} status pseudo header")
+        pairs = frames.without_framing([pair for pair in headers if pair[0][0] != 58])
+        if 100 <= status < 200:
             if end:
-                raise MalformedError("an informational answer that ends")
+                raise MalformedError("1xx informational response with END_STREAM flag")
             if stream.asker is not None:
-                stream.asker.informed(int(status), pairs)
+                stream.asker.informed(status, pairs)
             return None
-        known = KnownAnswer(int(status), pairs)
+        if not 200 <= status < 1000:
+            if stream.asker is not None:
+                stream.asker.no_status(status)
+            return None
+        known = KnownAnswer(status, pairs)
         self.keep(block, known)
         return known
 

@@ -82,3 +82,30 @@ def test_a_head_longer_than_a_frame_is_continued() -> None:
         found.append((word & 0xFF, flags, stream, word >> 8))
         at += 9 + (word >> 8)
     assert found == [(1, 1, 1, 16384), (9, 0, 1, 16384), (9, 4, 1, 7232)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ([(b":status", b"200"), (b"x-a ", b"b")], 'invalid header field name "x-a "'),
+        ([(b":status", b"200"), (b"x-a", b"\0")], 'invalid header field value for "x-a"'),
+        ([(b":status", b"200"), (b":status", b"200")], 'duplicate pseudo-header ":status"'),
+        ([(b":status", b"200"), (b":path", b"/")], "mix of request and response pseudo headers"),
+        ([(b":status", b"200"), (b":odd", b"")], 'invalid pseudo-header ":odd"'),
+        ([(b"x-a", b"b"), (b":status", b"200")], "pseudo header field after regular"),
+        ([(b":path", b"/")], "malformed response from server: missing status pseudo header"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_said_in_gos_words(headers: list[tuple[bytes, bytes]], words: str) -> None:
+    """They reach the client as the 502's text."""
+    with pytest.raises(frames.MalformedError) as failed:
+        frames.check(headers, frames.ANSWER_PSEUDO)
+    assert str(failed.value) == words
+
+
+def test_an_answer_loses_what_frames_it_on_one_connection() -> None:
+    """And a length that is none, or two that differ; two alike become one."""
+    kept = [(b"x-a", b"b"), (b"content-length", b"2")]
+    assert frames.without_framing([*kept, (b"connection", b"x-a"), (b"content-length", b"2")]) == kept
+    assert frames.without_framing([*kept, (b"content-length", b"3")]) == kept[:1]
+    assert frames.without_framing([(b"content-length", b"-3"), (b"transfer-encoding", b"chunked")]) == []

@@ -125,9 +125,7 @@ STREAM = [
     ("an empty name", head(1, GET + b"\0\0\1a"), P),
     ("a line break in a value", head(1, GET + field(b"x-mine", b"1\r\nhost: b")), P),
     ("a NUL in a value", head(1, GET + field(b"x-mine", b"1\0")), P),
-    ("connection", head(1, GET + field(b"connection", b"close")), P),
-    ("transfer-encoding", head(1, GET + field(b"transfer-encoding", b"chunked")), P),
-    ("te other than trailers", head(1, GET + field(b"te", b"gzip")), P),
+    ("trailers that frame", OPEN + head(1, field(b"content-length", b"1")), P),
     ("a pseudo-header that there is not", head(1, GET + field(b":mine", b"1")), P),
     ("an answer's pseudo-header", head(1, GET + field(b":status", b"200")), P),
     ("a pseudo-header twice", head(1, GET + field(b":path", b"/2")), P),
@@ -172,6 +170,11 @@ FINE = [
     ("a table of no size", head(1, b"\x20" + GET)),
     ("te trailers", head(1, GET + field(b"te", b"trailers"))),
 ]
+OF_ONE_CONNECTION = [
+    (b"connection", b"close", 'request header "Connection" is not valid in HTTP/2'),
+    (b"transfer-encoding", b"chunked", 'request header "Transfer-Encoding" is not valid in HTTP/2'),
+    (b"te", b"gzip", 'request header "TE" may only be "trailers" in HTTP/2'),
+]
 
 
 @pytest.mark.parametrize(("sent", "code"), [case[1:] for case in CONNECTION], ids=[case[0] for case in CONNECTION])
@@ -180,6 +183,17 @@ def test_the_connection_ends(shared: tuple[Daemon, FakeApp], sent: bytes, code: 
     peer = Peer(shared[0].port)
     peer.wire.send(sent)
     assert peer.fate() == ("connection", code)
+
+
+@pytest.mark.parametrize(("name", "value", "words"), OF_ONE_CONNECTION)
+def test_fields_of_one_connection_are_refused(
+    shared: tuple[Daemon, FakeApp], name: bytes, value: bytes, words: str
+) -> None:
+    """With 400 and Go's words; the connection lives."""
+    peer = Peer(shared[0].port)
+    peer.wire.send(head(1, GET + field(name, value)))
+    assert peer.until(frames.DATA)[3] == f"{words}\n".encode()
+    assert peer.fate() == ("fine", 0)
 
 
 def test_a_connection_that_ended_is_closed(shared: tuple[Daemon, FakeApp]) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from types import FrameType
+from typing import cast
 
-from emu.daemon.queue_proxy.h2_upstream import AppConnection, Http2Connections
+from emu.daemon.http import h2_frames as frames
+from emu.daemon.http import http1
+from emu.daemon.queue_proxy.h2_known import KnownAnswer
+from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections, StreamAsker
 from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 
@@ -45,3 +49,28 @@ def test_who_asks_in_the_very_turn_in_which_it_opened_gets_it() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+class _Heard:
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.head = http1.Head(b"HEAD", b"/", 2, [])
+        self.said: list[str] = []
+
+    def answer_begins(self, known: KnownAnswer) -> None:
+        self.said.append(f"begins {known.status}")
+
+    def answer_over(self, trailers: http1.Headers | None) -> None:
+        self.said.append("over")
+
+
+def test_an_answer_to_head_ends_with_its_head() -> None:
+    """Whatever body an app sends after it."""
+    conn, heard = AppConnection(), _Heard()
+    stream = AppStream(conn, 1, cast(StreamAsker, heard), True)
+    stream.ended = True
+    conn.streams[1] = stream
+    conn.on_head(1, frames.encode([(b":status", b"200"), (b"content-length", b"2")]), False)
+    assert heard.said == ["begins 200", "over"]
+    assert not conn.streams
