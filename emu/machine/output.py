@@ -6,6 +6,7 @@ sequences in them, so that each control character is shown as what it is (`\\x1b
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -111,6 +112,13 @@ def hold_descriptors() -> None:
             if opened != fd:  # only one below was closed, and is open now
                 os.dup2(opened, fd)
                 os.close(opened)
+
+
+def accept_any_text() -> None:
+    """Write out what a terminal's encoding has no sign for (`LC_ALL=en_US.ISO-8859-1`) instead of failing there."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def flush() -> OSError | None:

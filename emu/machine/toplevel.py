@@ -36,6 +36,7 @@ def run(command: Callable[[], object]) -> int:
     leaves with by `sys.exit`.
     """
     output.hold_descriptors()
+    output.accept_any_text()
     status = _status(command)
     failed = output.flush()
     if failed is None:

@@ -118,3 +118,17 @@ def test_a_lasting_console_outlives_its_stream() -> None:
             [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
         )
     assert (done.returncode, done.stderr) == (7, "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words", "shown"),
+    [
+        ("latin-1", ("explain", "no-such-\u65e5"), "no-such-\\u65e5"),
+        ("ascii", ("show", str(ROOT / "tests/fixtures/runs/app-oom")), "\\u2713"),
+    ],
+)
+def test_a_terminal_without_a_sign_gets_it_written_out(encoding: str, words: tuple[str, ...], shown: str) -> None:
+    """Once it was a traceback: `show` has a check mark, and files of users any letter."""
+    done = emu(*words, env={**os.environ, "PYTHONIOENCODING": encoding})
+    assert shown in done.stdout + done.stderr
+    assert "unexpected" not in done.stderr
