@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import zstandard
 
+from emu.files.regular import skip_hole
 from emu.record.events import Damage
 
 MAGIC = b"\x28\xb5\x2f\xfd"
@@ -137,4 +138,7 @@ def _find(file: BinaryIO, begin: int) -> int | None:
             return begin + at
         begin += max(0, len(held) - 3)
         held = held[-3:]
+        if not any(held):
+            skip_hole(file)
+            begin, held = file.tell(), b""
     return None

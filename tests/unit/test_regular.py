@@ -39,3 +39,16 @@ def test_an_overlong_line_costs_one_piece(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "file"
     path.write_bytes(b"a\n" + b"b" * 50 + b"\nc\nd")
     assert list(regular.read_lines(path)) == [b"a\n", b"b" * 8, b"c\n", b"d"]
+
+
+def test_a_hole_of_a_terabyte_is_passed_over(tmp_path: Path) -> None:
+    """A file that lost its blocks has one; reading its zeros would take an hour."""
+    path = tmp_path / "file"
+    path.write_bytes(b"a\nb")
+    os.truncate(path, 1 << 40)
+    with path.open("ab") as file:
+        file.write(b"\nc\n")
+    lines = list(regular.read_lines(path))
+    assert (lines[0], lines[-1]) == (b"a\n", b"c\n")
+    os.truncate(path, 1 << 41)
+    assert len(list(regular.read_lines(path))) < 6
