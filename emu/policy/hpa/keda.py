@@ -231,7 +231,7 @@ class Keda:
         if reading.value is not None or fallback is None or failures <= fallback.failures:
             return reading
         value = fallen_back(fallback, trigger.metric, current, ready)
-        said = f"it failed {failures} times in a row, so fallback takes its place: {reading.said}"
+        said = f"more than {fallback.failures} failures in a row, so fallback takes its place: {reading.said}"
         return Reading(value, said, fell_back=value is not None)
 
     def poll(self, now: float, readings: Mapping[str, Reading], current: int) -> Activity:
