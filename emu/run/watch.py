@@ -80,10 +80,8 @@ class Watch:
         return Now(
             elapsed_s=moment - self._began,
             phase=phase,
-            ready=f"{len(states)} pods:" if several else first.ready,
-            status=", ".join(f"{name} {one.ready} {one.status}" for name, one in states.items())
-            if several
-            else first.status,
+            ready=_pods(sum(one.pods for one in states.values())) if several else first.ready,
+            status=", ".join(f"{name} {one.words}" for name, one in states.items()) if several else first.status,
             restarts=sum(one.restarts for one in states.values()),
             age_s=moment - self._began,
             sent=said.get("sent", 0),
@@ -106,15 +104,18 @@ class _PodsNow:
 
     def __init__(self, workload: Workload) -> None:
         views = [pod.view for pod in workload.each_pod] or [workload.view]
-        self.restarts = sum(view.restarts for view in views)
-        if len(views) == 1:
-            self.ready, self.status = views[0].ready, views[0].status
-            return
         alike = Counter(f"{view.ready} {view.status}" for view in views)
-        self.ready = f"{len(views)} pods:"
-        self.status = (
-            next(iter(alike)) if len(alike) == 1 else ", ".join(f"{view} ({n})" for view, n in alike.items())
-        )
+        self.pods = len(workload.each_pod)
+        self.restarts = sum(view.restarts for view in views)
+        self.words = ", ".join(f"{view} ({number})" if len(views) > 1 else view for view, number in alike.items())
+        """Of a workload among others."""
+        self.ready, self.status = views[0].ready, views[0].status
+        if len(views) > 1:
+            self.ready, self.status = _pods(len(views)), next(iter(alike)) if len(alike) == 1 else self.words
+
+
+def _pods(number: int) -> str:
+    return f"{number} pod{'' if number == 1 else 's'}:"
 
 
 def _fullest(rows: Sequence[MemoryNow], shown: str) -> MemoryNow:

@@ -88,3 +88,8 @@ def test_pods_of_a_revision_are_counted(tmp_path: Path, capsys: pytest.CaptureFi
     watch = Watch({"it": cast(Workload, Pods(tmp_path / "two", pods[:2]))}, Screen(), now())
     watch.look("load", None)
     assert "load: 2 pods: 1/1 Running, 3 restarts" in capsys.readouterr().out
+    both = {"old": Pods(tmp_path / "old", pods), "new": Pods(tmp_path / "new", pods[2:])}
+    Watch(cast(dict[str, Workload], both), Screen(), now()).look("load", None)
+    line = capsys.readouterr().out
+    assert "4 pods: old 1/1 Running (2), 0/1 ContainerCreating (1), new 0/1 ContainerCreating, 3 restarts" in line
+    assert "; fullest old/app 40 MiB; new/app 0 B" in line

@@ -15,8 +15,8 @@ from emu.record.rundir import FORMAT
 from emu.report.topics.reclaim import reclaim_words
 from emu.report.topics.starts import compared as starts_compared
 from emu.report.topics.warm_up import compared
-from emu.report.words import labelled, listed
-from emu.units import format_number, format_seconds
+from emu.report.words import count, labelled, listed
+from emu.units import format_number, format_seconds, often
 
 Summary = dict[str, Any]
 ALIKE = 0.05
@@ -47,6 +47,13 @@ class Row:
     """After the load began."""
     pods_wanted: int | None = None
     """At most, by the autoscaler, for all services together; None where none is scaled."""
+    pods_ready: int | None = None
+    """At most, likewise."""
+    panics: int | None = None
+    cold: int | None = None
+    """Requests that waited for a pod that was not ready when they came."""
+    direct: int | None = None
+    """Requests that clients sent to a pod, past the activator."""
     scaled_by: str = ""
     """The classes of their autoscalers."""
     reaction_s: float | None = None
@@ -168,6 +175,10 @@ def _row(name: str, summary: Summary) -> Row:
         oom_kills=figure("pod.oom_kills"),
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
         pods_wanted=sum(one["pods_desired_max"] for one in services) if services else None,
+        pods_ready=sum(one["pods_ready_max"] for one in services) if services else None,
+        panics=sum(one["panics"] or 0 for one in services) if services else None,
+        cold=sum(one["cold_requests"] or 0 for one in services) if services else None,
+        direct=sum(one["direct_requests"] or 0 for one in services) if services else None,
         scaled_by=", ".join(dict.fromkeys(str(one["class"]) for one in services)),
         reaction_s=min((one["reaction_s"] for one in services if one["reaction_s"] is not None), default=None),
         idle_pod_s=sum(one["idle_pod_seconds"] or 0.0 for one in services) if services else None,
@@ -179,7 +190,7 @@ def _row(name: str, summary: Summary) -> Row:
         frozen_s=figure("freezer.frozen_s"),
         zero_s=figure("autoscaling.zero_s"),
         sent=figure("load.requests.sent"),
-        ok=sum(count for status, count in by_status.items() if int(status) < 400) if by_status else None,
+        ok=sum(number for status, number in by_status.items() if int(status) < 400) if by_status else None,
         latency=figure("load.requests.latency_ms_by_outcome.2xx") or {},
         woken=figure(f"{woken}.sent"),
         woken_p50_ms=figure(f"{woken}.latency_ms.p50"),
@@ -241,11 +252,11 @@ def _first(done: list[Summary], name: str) -> Any:
 def _words(rows: list[Row]) -> list[str]:
     whole = [row for row in rows if row.state == "played"]
     held = {row.name: row.held_gib_s for row in whole if row.held_gib_s is not None}
-    count = f"{len(rows)} variant{'' if len(rows) == 1 else 's'}"
+    variants = count(len(rows), "variant")
     if len(held) > 1:
         said = [_memory_headline(held)]
     else:
-        said = [f"{len(whole)} of {count} {'was' if len(whole) == 1 else 'were'} played to the end"]
+        said = [f"{len(whole)} of {variants} {'was' if len(whole) == 1 else 'were'} played to the end"]
     if scaled := scaled_headline(whole):
         said = [scaled, f"{said[0]}."]
     if any(row.oom_kills for row in whole):
@@ -311,6 +322,12 @@ def scaled_headline(rows: Sequence[Row]) -> str:
     if max(stayed.values()) > SLOWER * min(stayed.values()):
         each = listed([f"{format_seconds(value)} with {name}" for name, value in stayed.items()])
         return f"After the last request all pods together stayed for {each}"
+    if len({bool(row.direct) for row in scaled}) > 1:
+        each = listed([f"{row.direct or 'none'} of {row.sent} with {row.name}" for row in scaled])
+        pods = f"all variants had {count(scaled[0].pods_wanted or 0, 'pod')} at most"
+        panicked = f", and panicked {often(scaled[0].panics)}" if scaled[0].panics else ""
+        alike = f"{pods}{panicked}" if len({row.panics for row in scaled}) == 1 else pods
+        return f"Requests that went to a pod past the activator: {each}; {alike}"
     return ""
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from emu.record.rundir import RunDir
 from emu.report.compare.compare import Row, rows_of, unmet
 from emu.report.compare.figure import comparison_figure
-from emu.report.compare.text import figures, ms
+from emu.report.compare.text import SCALING, figures, ms, scaling
 from emu.report.page.header import expectations, headline
 from emu.report.page.html import Markup, element, exact_size, join, section, table, unbroken
 from emu.report.page.render import figure_part, page
@@ -41,8 +41,9 @@ def render_comparison(
 
 _COLUMNS = (
     "Memory, swap and CPU time are the pod's, while the load lasted, warm-up left out. Ok: answered with a status "
-    "below 400. p50 and p99 are of all answers, whatever their status, from when a request was due. After idleness: "
-    "requests that came when none had been under way for a second."
+    "below 400. Pods are those of all services, at most; cold: requests that found no ready pod; direct: requests "
+    "that went to a pod past the activator. p50 and p99 are of all answers, whatever their status, from when a "
+    "request was due. After idleness: requests that came when none had been under way for a second."
 )
 
 
@@ -77,12 +78,14 @@ def _chip(summary: dict[str, Any]) -> Markup:
 
 def _table(run: RunDir, rows: list[Row]) -> Markup:
     head = [
-        "variant", "OOM kills", "peak", "memory held", "swap held", "CPU time", "frozen", "no pod", "sent", "ok",
-        "p50", "p99", "max", "after idleness", "median", "longest", "as expected", "state",
+        "variant", *SCALING, "OOM kills", "peak", "memory held", "swap held", "CPU time", "frozen", "no pod", "sent",
+        "ok", "p50", "p99", "max", "after idleness", "median", "longest", "as expected", "state",
     ]  # fmt: skip
+    scaled = [any(column) for column in zip(*map(scaling, rows), strict=True)]
     cells = [
         [
             _link(run, row),
+            *(value if shown else None for value, shown in zip(scaling(row), scaled, strict=True)),
             row.oom_kills if any(one.oom_kills for one in rows) else None,
             exact_size(row.peak_bytes),
             *figures(row),

@@ -33,12 +33,13 @@ def print_comparison(summary: dict[str, Any], console: Console) -> None:
 
 def _table(rows: list[Row]) -> Text:
     table = Table(
-        "VARIANT", "OOM KILLS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN", "NO POD", "SENT", "OK", "P50",
-        "P99", "MAX", "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
+        "VARIANT", *map(str.upper, SCALING), "OOM KILLS", "PEAK", "MEMORY HELD", "SWAP HELD", "CPU", "FROZEN",
+        "NO POD", "SENT", "OK", "P50", "P99", "MAX", "AFTER IDLENESS", "P50", "MAX", "AS EXPECTED", "STATE",
     )  # fmt: skip
     for row in rows:
         table.row(
             row.name,
+            *scaling(row),
             row.oom_kills,
             None if row.peak_bytes is None else format_bytes(row.peak_bytes),
             *figures(row),
@@ -49,6 +50,15 @@ def _table(rows: list[Row]) -> Text:
             row.state,
         )
     return table.without("-", "0", "played").text()
+
+
+SCALING = ("pods wanted", "pods ready", "panics", "cold", "direct")
+"""The columns of `scaling`."""
+
+
+def scaling(row: Row) -> list[object]:
+    """How many pods the services of a variant had at most, and how requests got to them."""
+    return [row.pods_wanted, row.pods_ready, row.panics, row.cold, row.direct]
 
 
 def figures(row: Row) -> list[object]:

@@ -222,5 +222,14 @@ def test_variants_of_a_service_are_compared_by_what_they_differ_in() -> None:
     assert (
         scaled_headline(long) == "After the last request all pods together stayed for 6.0 s with a and 20.0 s with b"
     )
+    spread = [
+        replace(scaled("a"), panics=1, direct=0, sent=150),
+        replace(scaled("b"), panics=1, direct=120, sent=126),
+    ]
+    assert (
+        scaled_headline(spread)
+        == "Requests that went to a pod past the activator: none of 150 with a and 120 of 126 "
+        "with b; all variants had 2 pods at most, and panicked once"
+    )
     assert scaled_headline([scaled("a"), scaled("b")]) == ""
     assert scaled_headline([scaled("a"), Row("b")]) == "" == scaled_headline([])
