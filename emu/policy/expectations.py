@@ -323,10 +323,12 @@ def _operand(name: str, text: str) -> Operand:
     raise ValueError(f"{name}: cannot compare with {text!r}; {_FORMS}")
 
 
-def show_figure(name: str, value: Any) -> str:
-    """A figure as a person reads it: sizes for names that end in _bytes, otherwise as it is."""
+def show_figure(name: str, value: Any, *, met: bool | None = False) -> str:
+    """A figure as a person reads it: sizes for names that end in _bytes, otherwise as it is. One that is null was not
+    measured, or does not apply: where that was expected (`met`), it is as wanted.
+    """
     if value is None:
-        return "not measured"
+        return "null" if met else "not measured"
     if name.endswith("_bytes") and isinstance(value, int | float) and not isinstance(value, bool):
         return format_bytes(value)
     if isinstance(value, float):

@@ -105,7 +105,7 @@ def expected_table(expectations: list[dict[str, Any]]) -> Text | None:
     table = Table("", "WHAT", "WANTED", "GOT")
     for one in expectations:
         mark = _MARKS[one["met"]]
-        got, why = show_figure(one["what"], one["got"]), one.get("why")
+        got, why = show_figure(one["what"], one["got"], met=one["met"]), one.get("why")
         known = why if why and one["got"] is None else f"{got} ({why})" if why else got
         table.row(mark, one["what"], one["wanted"], known)
     return table.text()

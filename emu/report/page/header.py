@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from emu.policy.expectations import show_figure
 from emu.report.page.html import Markup, element, folded, join, table, unbroken, value_of
 from emu.report.words import place_words, time_scale_words
 from emu.study.model.study import Study
@@ -108,4 +109,4 @@ def _expected(some: list[dict[str, Any]]) -> Markup:
 def _got(one: dict[str, Any]) -> object:
     if one.get("got") is not None:
         return value_of(str(one.get("what")), one["got"])
-    return one.get("why") or "not measured"
+    return one.get("why") or show_figure(str(one.get("what")), None, met=one.get("met"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from emu.policy.expectations import parse_expectation
+from emu.policy.expectations import parse_expectation, show_figure
 from emu.record.rundir import RunDir
 from emu.report.compare.compare import Row, compare, rows_of, scaled_headline
 from emu.report.compare.figure import waits_of
@@ -233,3 +233,8 @@ def test_variants_of_a_service_are_compared_by_what_they_differ_in() -> None:
     )
     assert scaled_headline([scaled("a"), scaled("b")]) == ""
     assert scaled_headline([scaled("a"), Row("b")]) == "" == scaled_headline([])
+
+
+def test_a_null_that_was_expected_is_not_called_unmeasured() -> None:
+    """It does not apply: a rollout that waited for nobody."""
+    assert (show_figure("waited_for", None, met=True), show_figure("waited_for", None)) == ("null", "not measured")
