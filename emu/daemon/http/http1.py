@@ -351,12 +351,15 @@ def date() -> bytes:
     return _date_text
 
 
-def answer_head(status: int, length: int, extra: bytes = b"", connection: bytes = b"", minor: int = 1) -> bytes:
+def answer_head(
+    status: int, length: int, extra: bytes = b"", connection: bytes = b"", minor: int = 1, guessed: bytes = b""
+) -> bytes:
     """The head of emu's own answer; `extra` is whole header lines, `connection` that header's value if any.
 
-    The order is that of Go's net/http: the handler's own headers, then Date, Content-Length, Connection.
+    The order is that of Go's net/http: the handler's own headers, then Date, Content-Length, a `guessed` type, then
+    Connection.
     """
-    tail = b"Connection: %b\r\n\r\n" % connection if connection else b"\r\n"
+    tail = guessed + (b"Connection: %b\r\n\r\n" % connection if connection else b"\r\n")
     return b"HTTP/1.%d %d %b\r\n%bDate: %b\r\nContent-Length: %d\r\n%b" % (
         minor,
         status,
@@ -383,7 +386,8 @@ def whole_answer(request: Head, status: int, body: bytes, headers: bytes, last: 
     minor = request.minor
     connection = connection_value(minor, last)
     shown = b"" if request.method == b"HEAD" else body
-    return answer_head(status, len(body), headers, connection, minor) + shown
+    guessed = TEXT if body and not headers else b""
+    return answer_head(status, len(body), headers, connection, minor, guessed) + shown
 
 
 def refusal(status: int, detail: str = "") -> bytes:

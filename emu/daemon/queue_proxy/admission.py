@@ -198,6 +198,6 @@ def _probed(request: Admitted, ready: bool) -> None:
     if request.over:
         return
     if ready:
-        request.answer(200, b"queue", http1.TEXT)
+        request.answer(200, b"queue")
     else:
         request.answer(503, b"")

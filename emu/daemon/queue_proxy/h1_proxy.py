@@ -312,8 +312,8 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
         self.status = status
         head = self.head
         last = self.conn.begin_answer(self)
-        if head.expects_continue and not self._informed and not self.body_done:
-            last = True
+        if head.expects_continue and head.content_length != 0 and not (self.flowing and self.body_done):
+            last = True  # nobody reads its body
         self.sent_bytes = len(body)
         self.conn.write(http1.whole_answer(head, status, body, headers, last))
         self.finish(keep_alive=not last)

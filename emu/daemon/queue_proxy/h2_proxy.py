@@ -237,7 +237,7 @@ class ProxiedStream(ProxiedExchange):
         self.status = status
         self.sent_bytes = len(body)
         pairs: http1.Headers = [(b":status", b"%d" % status)]
-        for line in headers.split(b"\r\n"):
+        for line in (headers or (http1.TEXT if body else b"")).split(b"\r\n"):
             if line:
                 name, _, value = line.partition(b": ")
                 pairs.append((name.lower(), value))
