@@ -17,7 +17,7 @@ from typing import Any
 
 from emu.files import typed
 from emu.files.regular import read_lines
-from emu.messages import APP, QUEUE_PROXY, REQUESTS_ENDED, REQUESTS_WAITED
+from emu.messages import APP, QUEUE_PROXY, REQUESTS_ENDED, REQUESTS_WAITED, SANDBOX
 from emu.record.events import Event, RequestsEnded, RequestsWaited
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED, End, Ends, Wait
 from emu.study.logs import logged
@@ -41,6 +41,7 @@ UNWRITTEN_S = 0.5
 """What queue-proxy noted so shortly before it was killed may not have been written."""
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
+NO_POD = "no-pod"
 CONTAINER = "container"
 """What reasons begin with that are of a container which is no queue-proxy."""
 Unmatched = dict[tuple[str, int], list[float]]
@@ -307,6 +308,8 @@ def _of_error(study: Study, request: Request) -> str:
         return "run-over"
     if request.error == "timeout":
         return CLIENT_LEFT
+    if request.done_s is not None and _without_a_pod(study, request.error, request.done_s):
+        return NO_POD
     older = not request.pod and (study.scaling is not None or study.services)
     if request.through_activator or older or request.done_s is None:
         return NOT_RECORDED
@@ -319,6 +322,17 @@ def _of_error(study: Study, request: Request) -> str:
         return f"{who}-{_fate(ended)}"
     stopping = any(one.stop is not None and one.stop.asked_s <= request.done_s for one in instances[-1:])
     return f"{who}-draining" if stopping else NOT_RECORDED
+
+
+def _without_a_pod(study: Study, error: str | None, t: float) -> bool:
+    """Whether a connection to a scaled service was refused as there was no pod, or all were to end. Where pods have a
+    queue-proxy an activator takes it, and this is no reason.
+    """
+    if error != "refused" or not study.services or any(one.container == QUEUE_PROXY for one in study.instances):
+        return False
+    pods = [one for one in study.instances if one.container != SANDBOX and one.started_s is not None]
+    ends = [one.exited_s if one.stop is None else one.stop.asked_s for one in pods if (one.started_s or 0.0) <= t]
+    return all(end is not None and end <= t for end in ends)
 
 
 def _ended_s(study: Study, one: Instance) -> float:

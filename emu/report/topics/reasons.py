@@ -7,7 +7,7 @@ from typing import Any
 
 from emu.messages import QUEUE_PROXY
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
-from emu.study.reasons import CONTAINER
+from emu.study.reasons import CONTAINER, NO_POD
 from emu.units import format_seconds
 
 LEAST_MS = 1.0
@@ -39,6 +39,7 @@ _FATES = {
 _PROXY = {
     **{f"{who}-{fate}": words for who in (QUEUE_PROXY, CONTAINER) for fate, words in _FATES.items()},
     "run-over": "",
+    NO_POD: "while there was no pod",
     f"{CLIENT_LEFT}-in-app": "while in {app}",
     f"{CLIENT_LEFT}-waiting": "while waiting for a place in {server}",
     f"{CLIENT_LEFT}-frozen": "while waiting for {app} to be resumed",

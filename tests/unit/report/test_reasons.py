@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.topics.reasons import in_words, reason_words, reasons_by_outcome
 from emu.report.topics.requests import client_sentences
+from emu.study.model.services import Service
+from emu.study.reasons import give_reasons
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, POD_NAME, FakeRun
@@ -362,3 +365,23 @@ def test_reasons_that_read_the_same_are_one(tmp_path: Path) -> None:
         client_sentences({"requests": requests})[0]
         == f"Of 5 requests, 3 were {words} and 2 others had no answer then."
     )
+
+
+def test_a_connection_to_a_service_without_a_pod_says_so(tmp_path: Path) -> None:
+    """Without an activator nobody holds a request: it is refused once the last pod is to end."""
+    run = FakeRun(tmp_path / "run", name="gone", pod=f"{fake_runs.REPLICAS}-aaaaa")
+    run.start("sandbox")
+    run.start("app", memory_max=64 * MIB)
+    run.sample()
+    run.requests(2, 0.2, 0.3, status=None, error="refused")
+    run.requests(3, 1.5, 1.8, status=None, error="refused")
+    run.advance(1.0)
+    run.stop("app", "scale-down", 30.0)
+    run.advance(2.0)
+    study = read_study(run.finish())
+    assert "no-pod" not in {one.reason for one in study.requests or []}  # a pod that is no service's stays
+    scaled = replace(study, services=[Service(name="app", revision="")])
+    reasons = [one.reason for one in give_reasons(scaled) or []]
+    assert (reasons.count("no-pod"), reasons[-3:]) == (3, ["no-pod"] * 3)
+    kind = {"outcome": "refused", "reason": "no-pod", "by": None}
+    assert reason_words(kind) == "refused a connection while there was no pod"
