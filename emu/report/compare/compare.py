@@ -277,7 +277,8 @@ def _words(rows: list[Row]) -> list[str]:
         said.append(f"The first answer after idleness took {listed(woken)}.")
     cpu = [f"{format_seconds(row.cpu_s)} with {row.name}" for row in whole if row.cpu_s is not None]
     if cpu:
-        said.append(f"CPU time of the pod while the load lasted: {listed(cpu)}.")
+        whose = "all pods" if any((row.pods_wanted or 0) > 1 for row in whole) else "the pod"
+        said.append(f"CPU time of {whose} while the load lasted: {listed(cpu)}.")
     for state, words in (("cut off", "Begun, and not played to the end"), ("not played", "Not begun")):
         names = [row.name for row in rows if row.state == state]
         said += [f"{words}: {listed(names)}."] if names else []

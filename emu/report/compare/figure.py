@@ -16,7 +16,6 @@ from emu.units import format_seconds
 MIB = 2**20
 _COLOURS = ("--anon", "--kill", "--shmem", "--swap", "--event-high", "--ok", "--muted", "--no-answer")
 _DASHES = ("solid", "dash", "dot", "dashdot")
-_LABELS = ("middle right", "middle left")
 _ABOVE_PX = 330
 _BELOW_PX = 230
 _GAP_PX = 86
@@ -24,25 +23,31 @@ _TOP_PX = 40
 _BOTTOM_PX = 54
 _ROOM = 1.18
 """The axis of memory goes from zero to this much beyond the last point: a name stands there."""
+_FAR_APART = 3.0
+"""Times that differ by more have at least two marks at 1, 2 and 5 among them."""
+_ROOM_FOR_A_NAME = 0.3
+"""Left of a point that is at least so far along that axis."""
 
 
 def comparison_figure(rows: list[Row], studies: dict[str, Study]) -> Figure:
     """Each variant as a point: what it held, and what clients waited; the median, with a line to the longest. Below:
-    what each pod held through time.
+    what its pods held through time.
     """
     figure = Figure()
     looks = {row.name: _look(number) for number, row in enumerate(rows)}
     waits = waits_of(rows)
     points = [row for row in rows if row.held_gib_s is not None and row.name in waits.by_name]
-    for place, row in enumerate(sorted(points, key=lambda one: waits.by_name[one.name])):
-        figure.data.append(_point(row, waits, looks[row.name], _LABELS[place % 2]))
+    labels = _labels(points)
+    figure.data += [_point(row, waits, looks[row.name], labels[row.name]) for row in points]
     if not points:
         figure.missing.append("No cost against latency: no request was answered, or memory was not measured.")
-    lines = [_line(row, studies[row.name], looks[row.name]) for row in rows if row.name in studies]
+    shown = {row.name: studies[row.name] for row in rows if row.name in studies}
+    whole = any(len(one.pod_timelines) > 1 for one in shown.values()) and all(one.node for one in shown.values())
+    lines = [_line(row, shown[row.name], looks[row.name], whole=whole) for row in rows if row.name in shown]
     figure.data += [line for line in lines if line is not None]
     if figure.data:
         figure.height_px = _TOP_PX + _ABOVE_PX + _GAP_PX + _BELOW_PX + _BOTTOM_PX
-        figure.layout = _layout(points, waits, figure.height_px)
+        figure.layout = _layout(points, waits, figure.height_px, whole=whole)
     return figure
 
 
@@ -98,8 +103,21 @@ def _point(row: Row, waits: Waits, look: tuple[str, str], label: str) -> Trace:
     }
 
 
-def _line(row: Row, study: Study, look: tuple[str, str]) -> Trace | None:
-    timeline = next(iter(study.pod_timelines), None)
+def _labels(points: list[Row]) -> dict[str, str]:
+    """On which side of each point its name is: away from the others where two are near each other."""
+    in_order = sorted(points, key=lambda row: row.held_gib_s or 0.0)
+    most = (in_order[-1].held_gib_s or 0.0) if in_order else 0.0
+    return {
+        row.name: "middle left"
+        if place < len(in_order) // 2 and (row.held_gib_s or 0.0) > _ROOM_FOR_A_NAME * most
+        else "middle right"
+        for place, row in enumerate(in_order)
+    }
+
+
+def _line(row: Row, study: Study, look: tuple[str, str], *, whole: bool) -> Trace | None:
+    """What the pod held; with `whole` what all pods together did: they come and go, or there are several."""
+    timeline = study.node if whole else next(iter(study.pod_timelines), None)
     if timeline is None or row.begin_s is None or row.end_s is None:
         return None
     begin, end, name = row.begin_s, row.end_s, row.name
@@ -120,7 +138,7 @@ def _line(row: Row, study: Study, look: tuple[str, str]) -> Trace | None:
     }
 
 
-def _layout(points: list[Row], waits: Waits, height_px: int) -> dict[str, Any]:
+def _layout(points: list[Row], waits: Waits, height_px: int, *, whole: bool) -> dict[str, Any]:
     inner = _ABOVE_PX + _GAP_PX + _BELOW_PX
     axis = {"gridcolor": "var(--rule)", "zeroline": False, "tickfont": {"size": 11}, "automargin": False}
 
@@ -136,13 +154,13 @@ def _layout(points: list[Row], waits: Waits, height_px: int) -> dict[str, Any]:
         "xaxis": axis | {"anchor": "y", "title": title("seconds since the load began"), "ticksuffix": " s"},
         "yaxis": axis | {
             "domain": [0, _BELOW_PX / inner], "anchor": "x", "rangemode": "tozero", "ticksuffix": " MiB",
-            "title": title("the pod's memory.current"),
+            "title": title("memory.current of all pods" if whole else "the pod's memory.current"),
         },
     }  # fmt: skip
     if points:
-        most = max(row.held_gib_s or 0.0 for row in points)
+        most, held = max(row.held_gib_s or 0.0 for row in points), "pods" if whole else "pod"
         layout["xaxis2"] = axis | {
-            "anchor": "y2", "range": [0, _ROOM * most], "title": title("memory held by the pod, GiB-seconds"),
+            "anchor": "y2", "range": [0, _ROOM * most], "title": title(f"memory held by the {held}, GiB-seconds"),
         }  # fmt: skip
         times = [value for row in points for value in waits.by_name[row.name]]
         layout["yaxis2"] = axis | {
@@ -154,7 +172,8 @@ def _layout(points: list[Row], waits: Waits, height_px: int) -> dict[str, Any]:
 
 
 def _ticks(least_ms: float, most_ms: float) -> dict[str, Any]:
-    """Marks at 1, 2, 5, 10 … ms, in the unit that people use."""
+    """Marks at 1, 2, 5, 10 … ms, in the unit that people use; at each digit where these are too far apart."""
     powers = range(math.floor(math.log10(least_ms)) - 1, math.ceil(math.log10(most_ms)) + 2)
-    marks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    factors = (1, 2, 5) if most_ms > _FAR_APART * least_ms else range(1, 10)
+    marks = [factor * 10.0**power for power in powers for factor in factors]
     return {"tickvals": marks, "ticktext": [format_seconds(mark / 1e3) for mark in marks]}

@@ -40,10 +40,11 @@ def render_comparison(
 
 
 _COLUMNS = (
-    "Memory, swap and CPU time are the pod's, while the load lasted, warm-up left out. Ok: answered with a status "
-    "below 400. Pods are those of all services, at most; cold: requests that found no ready pod; direct: requests "
-    "that went to a pod past the activator. p50 and p99 are of all answers, whatever their status, from when a "
-    "request was due. After idleness: requests that came when none had been under way for a second."
+    "Memory held, swap held and CPU time are of all pods together, while the load lasted, warm-up left out; the peak "
+    "is the largest pod's. Pods are those of all services, at most; cold: requests that found no ready pod; direct: "
+    "requests that went to a pod past the activator. Ok: answered with a status below 400. p50 and p99 are of all "
+    "answers, whatever their status, from when a request was due. After idleness: requests that came when none had "
+    "been under way for a second."
 )
 
 

@@ -14,8 +14,10 @@ from rich.console import Console
 from emu.policy.expectations import parse_expectation, show_figure
 from emu.record.rundir import RunDir
 from emu.report.compare.compare import Row, compare, rows_of, scaled_headline
-from emu.report.compare.figure import waits_of
+from emu.report.compare.figure import comparison_figure, waits_of
 from emu.report.finish import RunReport, finish, look, render
+from emu.study.study import read_study
+from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 
 SCENARIO = """\
@@ -238,3 +240,20 @@ def test_variants_of_a_service_are_compared_by_what_they_differ_in() -> None:
 def test_a_null_that_was_expected_is_not_called_unmeasured() -> None:
     """It does not apply: a rollout that waited for nobody."""
     assert (show_figure("waited_for", None, met=True), show_figure("waited_for", None)) == ("null", "not measured")
+
+
+def test_of_variants_with_several_pods_the_picture_shows_all_pods_together(tmp_path: Path) -> None:
+    """What the node held: the first pod alone would hold too little, and nothing once it is gone."""
+    study = read_study(fake_runs.ALL["replicas"](tmp_path / "run"))
+    node = replace(study.pod_timelines[0], memory_current=[7 * MIB for _ in study.pod_timelines[0].t])
+    rows = [Row(name, begin_s=0.5, end_s=2.0, held_gib_s=held, latency={"p50": 9.0, "max": 10.0, "n": 2})
+            for name, held in (("less", 0.4), ("more", 0.5))]  # fmt: skip
+    figure = comparison_figure(rows, {row.name: replace(study, node=node) for row in rows})
+    assert [set(trace["y"]) for trace in figure.data if "yaxis" not in trace] == [{7.0}, {7.0}]
+    assert figure.layout["yaxis"]["title"]["text"] == "memory.current of all pods"
+    sides = {trace["name"]: trace["textposition"] for trace in figure.data if "text" in trace}
+    assert sides == {"less": "middle left", "more": "middle right"}
+    ticks = [tick for tick in figure.layout["yaxis2"]["tickvals"] if 9 * 0.7 < tick < 10 * 1.4]
+    assert len(ticks) > 1
+    old = comparison_figure(rows, {row.name: replace(study, node=None) for row in rows})
+    assert old.layout["yaxis"]["title"]["text"] == "the pod's memory.current"
