@@ -151,8 +151,12 @@ def samples_text(path: Path) -> bytes:
 
 
 def _lives(data: bytes, host: Figures) -> list[Cgroup]:
-    """Each cgroup's life: a file that is declared again for the same path begins another one."""
+    """Each cgroup's life: a file that is declared again for the same path begins another one. What was read of a
+    cgroup in the sample that found it gone is no whole reading, and is left out.
+    """
     lives: dict[str, Cgroup] = {}
+    read: list[tuple[Cgroup, str, str]] = []
+    """In the sample under way."""
     done: list[Cgroup] = []
     sources: dict[int, tuple[str, str, Cgroup]] = {}
     whole = data.rfind(b"\nE\n") + 3
@@ -174,10 +178,16 @@ def _lives(data: bytes, host: Figures) -> list[Cgroup]:
         elif words[0] == b"F":
             length = int(words[2])
             file_name, _, owner = sources[int(words[1])]
-            _take(owner, file_name, data[at : at + length].decode(errors="replace"), host)
+            read.append((owner, file_name, data[at : at + length].decode(errors="replace")))
             at += length + 1
         elif words[0] == b"G":
-            lives.pop(sources[int(words[1])][1], None)
+            _, key, gone = sources[int(words[1])]
+            lives.pop(key, None)
+            read = [one for one in read if one[0] is not gone]
+        elif words[0] == b"E":
+            for one in read:
+                _take(*one, host)
+            read = []
     return done
 
 

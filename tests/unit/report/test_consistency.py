@@ -11,7 +11,8 @@ import pytest
 
 from emu.record.rundir import RunDir
 from emu.report.finish import finish
-from tests import fake_runs
+from emu.study.timelines import read_timelines
+from tests import fake_runs, recount
 from tests.consistency import disagreements
 
 
@@ -66,3 +67,17 @@ def test_what_differs_is_found(name: str, tmp_path: Path) -> None:
     change, words = TAMPERED[name]
     change(run)
     assert any(words in line for line in disagreements(run))
+
+
+def test_what_was_read_as_a_cgroup_went_is_no_reading(tmp_path: Path) -> None:
+    """memory.stat was read, the next file was not: neither the study nor what counts again takes that sample."""
+    path = tmp_path / "samples.raw"
+    stats = [f"pgfault {count}\nanon 0" for count in (7, 8)]
+    texts = [f"F 1 {len(stat)}\n{stat}\n" for stat in stats]
+    path.write_text(
+        f"S 1000000000 tick\nD 1 web/app 0 memory.stat /x/memory.stat\n{texts[0]}E\n"
+        f"S 1100000000 tick\n{texts[1]}G 1\nE\n"
+    )
+    (life,) = recount._lives(path.read_bytes(), {})
+    (line,) = read_timelines(path, 0.0).timelines.values()
+    assert (life.last["pgfault"], line.pgfault) == (7, [7])
