@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from emu.files.nearest import nearest
 from emu.manifests.kserve.autoscaling import autoscaler, filtered, knative_annotations
 from emu.manifests.kserve.component import serving_container, storage_uri
 from emu.manifests.kserve.defaulting import mode_of
@@ -14,10 +15,12 @@ from emu.manifests.kserve.keys import (
     FRAMEWORKS,
     HPA,
     INITIAL_SCALE,
+    KNATIVE,
     KNATIVE_GROUP,
     MAX_SCALE,
     METRICS,
     MIN_SCALE,
+    MODEL_MESH,
     OLD_MODES,
     STANDARD,
     STOP,
@@ -37,7 +40,7 @@ def notes_for(given: Yaml, whole: Yaml, config: ClusterConfig) -> list[Finding]:
     """Notes about an InferenceService, as it was given and as it is after defaulting."""
     annotations = mapping(whole["metadata"].get("annotations"))
     standard = mode_of(annotations, config) == STANDARD
-    found = list(_renamed(given, annotations))
+    found = [*_renamed(given, annotations), *_mode(given, annotations, config)]
     for part in _PARTS:
         component = whole["spec"].get(part)
         if component is None:
@@ -67,6 +70,17 @@ def _renamed(given: Yaml, annotations: Yaml) -> Notes:
             yield Finding(words, f"spec.predictor.{key}")
     if str(annotations.get(STOP, "")).lower() == "true":
         yield Finding("the service is stopped: nothing runs until the annotation is taken away", _annotation(STOP))
+
+
+def _mode(given: Yaml, annotations: Yaml, config: ClusterConfig) -> Notes:
+    """Of a deployment mode that is none."""
+    asked = mapping(mapping(given.get("metadata")).get("annotations")).get(DEPLOYMENT_MODE)
+    known = (KNATIVE, STANDARD, MODEL_MESH, *OLD_MODES)
+    if asked is None or asked in known:
+        return
+    meant = nearest(str(asked), known)
+    words = f"{asked} is no deployment mode, and has no effect: the mode is {mode_of(annotations, config)}"
+    yield Finding(words + (f"; is {meant} meant?" if meant else ""), _annotation(DEPLOYMENT_MODE))
 
 
 def _annotation(key: str) -> str:

@@ -118,6 +118,15 @@ def test_memory_of_the_class_hpa_is_in_mib() -> None:
     assert "MiB a pod here, not percent" in notes(made)
 
 
+def test_a_deployment_mode_that_is_none_is_noted() -> None:
+    """The cluster's default applies then, which is what nobody looks for."""
+    made = made_of(isvc("{minReplicas: 1}", f"{{{KSERVE}/deploymentMode: RawDeploment}}"))
+    assert (
+        "RawDeploment is no deployment mode, and has no effect: the mode is Knative; is RawDeployment meant?"
+        in notes(made).splitlines()
+    )
+
+
 def test_standard_mode_has_traps() -> None:
     """Nothing checks the metric; the old name is renamed; bounds and what has no effect are said."""
     made = made_of(
