@@ -112,14 +112,17 @@ def against_ours(cases: Iterable[Case], wires: Sequence[Wire], done: Done) -> li
 
     async def play_group(settings: str, group: Sequence[Case], wires: Sequence[Wire]) -> list[PLAYED]:
         async with places:
-            app_port = free_port()
-            proxy = _OwnProxy(app_port, _with_app(json.loads(settings), app_port))
+            app = ScriptedApp(LOOPBACK, 0) if group else WireApp(LOOPBACK, 0)
+            await app.listen()  # before the proxy starts: a port that is only chosen may be some connection's by then
+            proxy = _OwnProxy(app.port, _with_app(json.loads(settings), app.port))
             try:
                 port = await asyncio.to_thread(proxy.port)
-                played = await _cases(group, LOOPBACK, port, app_port, done)
-                return [*played, *(await _strings(wires, LOOPBACK, port, app_port, False, done))]
+                if isinstance(app, ScriptedApp):
+                    return await _play_cases(group, LOOPBACK, port, app, done)
+                return await _play_strings(wires, LOOPBACK, port, app, False, done)
             finally:
                 proxy.close()
+                await app.close()
 
     async def play() -> list[PLAYED]:
         parts = [play_group(settings, group, ()) for settings, group in groups(cases).items()]
@@ -131,12 +134,6 @@ def against_ours(cases: Iterable[Case], wires: Sequence[Wire], done: Done) -> li
     return asyncio.run(play())
 
 
-def free_port() -> int:
-    """A port of the loopback without a listener."""
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 def _with_app(settings: Mapping[str, str], app_port: int) -> dict[str, str]:
     return {name: value.replace(APP_PORT, str(app_port)) for name, value in settings.items()}
 
@@ -146,6 +143,11 @@ async def _cases(cases: Sequence[Case], host: str, port: int, app_port: int, don
         return []
     app = ScriptedApp(LOOPBACK, app_port)
     await _listen(app)
+    return await _play_cases(cases, host, port, app, done)
+
+
+async def _play_cases(cases: Sequence[Case], host: str, port: int, app: ScriptedApp, done: Done) -> list[PLAYED]:
+    """Closes the app, too."""
     try:
         return list(await _all(cases, Player(host, port, app), done))
     finally:
@@ -160,6 +162,13 @@ async def _strings(
         return []
     app = WireApp(LOOPBACK, app_port)
     await _listen(app)
+    return await _play_strings(wires, host, port, app, strict, done)
+
+
+async def _play_strings(
+    wires: Sequence[Wire], host: str, port: int, app: WireApp, strict: bool, done: Done
+) -> list[PLAYED]:
+    """Closes the app, too."""
     try:
         return list(await play_all(host, port, app, wires, strict, done))
     finally:

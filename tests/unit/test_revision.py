@@ -57,8 +57,13 @@ class Wish:
         self.ready: list[int] = []
         self.pods = rule.initial_scale
         self.judged: list[Verdict] = []
+        self.settings = rule.settings
 
     proxied = True
+
+    def route(self, now: float, *, routed: bool | None, failing: bool) -> None:
+        """Noted."""
+        self.settings = replace(self.settings, reachable=routed is not False and not failing)
 
     def average(self, now: float) -> float | None:
         """Nothing is known."""
