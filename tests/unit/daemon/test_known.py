@@ -251,11 +251,17 @@ class TestRequests:
         app = made_known(client, fake_app)
         app.read_until(b"\r\n\r\n")
         daemon.term()
-        daemon.event("stopping")
+        wait_for(lambda: refuses(daemon.port), "listens no more")  # "stopping" is logged a moment before
         app.send(answer(b"ok"))
         head = client.read_head()
         assert (head.get("connection"), client.read_body(head)) == ("close", b"ok")
         assert client.is_closed()
+
+
+def refuses(port: int) -> bool:
+    """Nobody listens there."""
+    with closing(socket.socket()) as client:
+        return client.connect_ex(("127.0.0.1", port)) != 0
 
 
 ANSWERS = {
