@@ -21,6 +21,7 @@ from cgroups.errors import CgroupError
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import command, zswap
+from emu.machine.disks import swap_areas
 from emu.sandbox.qemu import accelerator, image, kvm_probe
 from emu.sandbox.uml import fetching, guest, kernels, parts, shape
 
@@ -156,8 +157,8 @@ def gather_facts() -> HostFacts:
 
 
 def parse_swap(text: str) -> int:
-    """Bytes of swap in /proc/swaps, whose sizes are in KiB; 0 where there is none."""
-    return sum(int(line.split()[2]) * 1024 for line in text.splitlines()[1:] if line.strip())
+    """Bytes of swap in /proc/swaps; 0 where there is none."""
+    return sum(size for _, size in swap_areas(text))
 
 
 def _distribution() -> str:

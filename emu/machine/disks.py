@@ -26,6 +26,12 @@ def disk_with(path: Path) -> str | None:
     return number if (Path("/sys/dev/block") / number).exists() else None
 
 
+def swap_areas(text: str) -> list[tuple[str, int]]:
+    """What /proc/swaps lists: each file or device with its size in bytes."""
+    rows = (line.split() for line in text.splitlines()[1:])
+    return [(row[0], int(row[2]) * 1024) for row in rows if len(row) > 2]
+
+
 def swap_disks() -> list[str]:
     """The disks that pages are swapped to. Swap files are on none of their own."""
     found = []

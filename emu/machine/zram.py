@@ -8,15 +8,10 @@ from pathlib import Path
 
 from emu.errors import EmuError
 from emu.machine import command
+from emu.machine.disks import swap_areas
 
 _WHAT, _TIMEOUT_S = "cannot swap to zram", 60.0
 _SYS = Path("/sys/block")
-
-
-def swap_areas(text: str) -> list[tuple[str, int]]:
-    """What /proc/swaps lists: each file or device with its size in bytes."""
-    rows = (line.split() for line in text.splitlines()[1:])
-    return [(row[0], int(row[2]) * 1024) for row in rows if len(row) > 2]
 
 
 def areas() -> list[tuple[str, int]]:

@@ -8,7 +8,8 @@ import pytest
 
 from emu.daemon.app.memory import fill, reserve
 from emu.errors import EmuError
-from emu.machine import zram, zswap
+from emu.machine import zswap
+from emu.machine.disks import swap_areas
 from emu.run import compressed
 from emu.scenario.capacity import lacking
 from emu.scenario.reading import read_scenario
@@ -76,8 +77,8 @@ def test_what_is_swapped_to_is_read_from_the_kernel_s_table() -> None:
     """Sizes are in KiB there; an empty table has its head alone."""
     head = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
     row = "/dev/zram0                              partition\t262140\t\t0\t\t-1\n"
-    assert zram.swap_areas(head) == []
-    assert zram.swap_areas(head + row) == [("/dev/zram0", 262140 * 1024)]
+    assert swap_areas(head) == []
+    assert swap_areas(head + row) == [("/dev/zram0", 262140 * 1024)]
 
 
 @pytest.mark.parametrize("zeros", [0.0, 0.75, 1.0])
