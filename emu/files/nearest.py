@@ -13,5 +13,11 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     return plain[found[0]] if found else None
 
 
+def hint(word: str, known: Sequence[str]) -> str:
+    """`; is WORD meant?`, to put behind what is wrong; empty where no known word is near."""
+    meant = nearest(word, known)
+    return f"; is {meant} meant?" if meant else ""
+
+
 def _plain(word: str) -> str:
     return word.lower().replace("_", "").replace("-", "")

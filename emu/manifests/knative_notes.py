@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from emu.files.nearest import nearest
+from emu.files.nearest import hint, nearest
 from emu.manifests import annotations as known
 from emu.manifests.decode import Unknown
 from emu.manifests.documents import Document
@@ -23,11 +23,9 @@ _SIDECAR = {setting.key for setting in known.SIDECAR_RESOURCES.values()} | {*kno
 def unknown_notes(made: Explanation, unknown: Iterable[Unknown]) -> None:
     """Fields that no object has: kubectl refuses them, other clients lose them."""
     for one in unknown:
-        meant = nearest(one.name, one.known)
-        hint = f"; is {meant} meant?" if meant else ""
         made.note(
             f'`{one.path}` is no field: kubectl refuses it (strict decoding error: unknown field "{one.path}"), and '
-            f"without that check it is dropped without a word{hint}",
+            f"without that check it is dropped without a word{hint(one.name, one.known)}",
             one.mark,
         )
 
@@ -59,9 +57,7 @@ def _ignored(key: str) -> str:
         field = nearest(name, _REVISION_FIELDS)
         if field is not None:
             return f"`{key}` is no annotation of Knative: {field} is a field of the revision's spec"
-        meant = nearest(key, sorted(_KNOWN))
-        return f"`{key}` is no annotation of Knative, and has no effect" + (f"; is {meant} meant?" if meant else "")
+        return f"`{key}` is no annotation of Knative, and has no effect{hint(key, sorted(_KNOWN))}"
     if group == known.SIDECAR and key not in _SIDECAR:
-        meant = nearest(key, sorted(_SIDECAR))
-        return f"`{key}` is no annotation of Knative, and has no effect" + (f"; is {meant} meant?" if meant else "")
+        return f"`{key}` is no annotation of Knative, and has no effect{hint(key, sorted(_SIDECAR))}"
     return ""

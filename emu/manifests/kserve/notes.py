@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from emu.files.nearest import nearest
+from emu.files.nearest import hint
 from emu.manifests.kserve.autoscaling import autoscaler, filtered, knative_annotations
 from emu.manifests.kserve.component import serving_container, storage_uri
 from emu.manifests.kserve.defaulting import mode_of
@@ -78,9 +78,8 @@ def _mode(given: Yaml, annotations: Yaml, config: ClusterConfig) -> Notes:
     known = (KNATIVE, STANDARD, MODEL_MESH, *OLD_MODES)
     if asked is None or asked in known:
         return
-    meant = nearest(str(asked), known)
     words = f"{asked} is no deployment mode, and has no effect: the mode is {mode_of(annotations, config)}"
-    yield Finding(words + (f"; is {meant} meant?" if meant else ""), _annotation(DEPLOYMENT_MODE))
+    yield Finding(words + hint(str(asked), known), _annotation(DEPLOYMENT_MODE))
 
 
 def _annotation(key: str) -> str:
