@@ -11,7 +11,7 @@ from emu.policy.kubelet.pod import Container, Pod, stored
 from emu.policy.kubelet.resizing import RESTART, ResizedContainer, ResizedPod, Sizes, defaulted, form_of
 from emu.policy.kubelet.version import NEWEST, Version, parse_version
 from emu.policy.qos import qos_class
-from emu.policy.quantity import Quantity, parse_quantity
+from emu.policy.quantity import Quantity, json_quantity
 
 CONFIG_SOURCE = "kubernetes.io/config.source"
 CONFIG_MIRROR = "kubernetes.io/config.mirror"
@@ -22,16 +22,11 @@ def version(given: Mapping[str, Any]) -> Version:
     return parse_version(given["kubernetes"]) if "kubernetes" in given else NEWEST
 
 
-def quantity(text: str | int | float) -> Quantity:
-    """One as JSON has it: blanks around it are no part of it."""
-    return parse_quantity(str(text).strip(" "))
-
-
 def amounts(written: Mapping[str, Any] | None) -> dict[str, int]:
     """CPU in millicores, all else in whole units."""
     found = {}
     for name, text in (written or {}).items():
-        read = quantity(text)
+        read = json_quantity(text)
         found[name] = read.milli if name == CPU else read.value
     return found
 
@@ -40,7 +35,7 @@ def quantities(written: Mapping[str, Any] | None) -> dict[str, Quantity]:
     """As they are written, CPU in whole millicores."""
     found = {}
     for name, text in (written or {}).items():
-        read = quantity(text)
+        read = json_quantity(text)
         if name == CPU and read.nano % 10**6:
             read = Quantity(read.milli * 10**6, read.form)
         found[name] = read

@@ -85,6 +85,11 @@ def _decimal(nano: int, *, exponent: bool) -> str:
     return f"{nano}{suffix}"
 
 
+def json_quantity(text: str | int | float) -> Quantity:
+    """One as JSON has it: blanks around it are no part of it. ValueError."""
+    return parse_quantity(str(text).strip(" "))
+
+
 def parse_quantity(text: str | int | float) -> Quantity:
     """A quantity as a manifest has it; ValueError, in the words of Kubernetes, for anything else. Finer than a nano
     is rounded away from zero; what is too large is the most that there is.

@@ -9,7 +9,7 @@ from emu.conformance import pod_manifests
 from emu.policy.effective import MEMORY
 from emu.policy.kubelet import ending, eviction, node
 from emu.policy.kubelet.thresholds import Threshold, ThresholdError, ThresholdSettings, thresholds
-from emu.policy.quantity import Quantity
+from emu.policy.quantity import Quantity, json_quantity
 
 Given = Mapping[str, Any]
 
@@ -71,7 +71,7 @@ def _active(
     for manifest in given["pods"]:
         pod = pod_manifests.pod(manifest, version)
         sizes = {
-            volume["name"]: pod_manifests.quantity(volume["emptyDir"]["sizeLimit"])
+            volume["name"]: json_quantity(volume["emptyDir"]["sizeLimit"])
             for volume in manifest["spec"].get("volumes") or ()
             if (volume.get("emptyDir") or {}).get("sizeLimit") is not None
         }

@@ -13,6 +13,7 @@ from emu.policy.kubelet.pod import Container, Pod
 from emu.policy.kubelet.version import Version
 from emu.policy.kubelet.volumes import mount_options
 from emu.policy.qos import oom_score_adj, qos_class
+from emu.policy.quantity import json_quantity
 
 Given = Mapping[str, Any]
 
@@ -176,7 +177,7 @@ def _emptydir(given: Given) -> dict[str, Any]:
         source = volume.get("emptyDir") or {}
         if source.get("medium") != "Memory":
             continue
-        wanted = pod_manifests.quantity(source["sizeLimit"]).value if source.get("sizeLimit") is not None else None
+        wanted = json_quantity(source["sizeLimit"]).value if source.get("sizeLimit") is not None else None
         size = memory_volume_bytes(wanted, limit, given["node_allocatable_memory"])
         noswap = bool(given.get("tmpfs_noswap_supported", False))
         found[volume["name"]] = {

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from emu.policy.kubelet.tabular import aligned
 from emu.policy.printing import print_age
-from emu.policy.quantity import Quantity, parse_quantity
+from emu.policy.quantity import json_quantity
 
 Manifest = Mapping[str, Any]
 _LONGEST_ANNOTATION = 140
@@ -204,12 +204,7 @@ def _resources(resources: Manifest, indent: str) -> Iterator[str]:
         amounts = resources.get(title)
         if amounts:
             yield f"{indent}{title.title()}:"
-            yield from (f"{indent}  {name}:\t{_quantity(amounts[name])}" for name in sorted(amounts))
-
-
-def _quantity(text: Any) -> Quantity:
-    """Blanks around it are no part of it."""
-    return parse_quantity(str(text).strip(" "))
+            yield from (f"{indent}  {name}:\t{json_quantity(amounts[name])}" for name in sorted(amounts))
 
 
 def _probe(probe: Manifest) -> str:
@@ -289,8 +284,8 @@ def _amount(container: Manifest, ref: Manifest) -> str:
     """In multiples of the divisor, rounded up; no limit is what the node has."""
     side, _, name = ref["resource"].partition(".")
     amounts = (container.get("resources") or {}).get(side) or {}
-    amount = _quantity(amounts[name]).nano if name in amounts else 0
-    by = _quantity(ref["divisor"]).nano if ref.get("divisor") else 0
+    amount = json_quantity(amounts[name]).nano if name in amounts else 0
+    by = json_quantity(ref["divisor"]).nano if ref.get("divisor") else 0
     found = -(-amount // (by or 10**9))
     return "node allocatable" if not found and ref["resource"] in ("limits.cpu", "limits.memory") else str(found)
 
@@ -319,7 +314,7 @@ def _source(one: Manifest) -> Iterator[str]:
         yield f"    Path:\t{path.get('path', '')}"
         yield f"    HostPathType:\t{'<none>' if path.get('type') is None else path['type']}"
     elif (empty := one.get("emptyDir")) is not None:
-        limit = _quantity(empty["sizeLimit"]) if empty.get("sizeLimit") is not None else None
+        limit = json_quantity(empty["sizeLimit"]) if empty.get("sizeLimit") is not None else None
         yield "    Type:\tEmptyDir (a temporary directory that shares a pod's lifetime)"
         yield f"    Medium:\t{empty.get('medium', '')}"
         yield f"    SizeLimit:\t{limit if limit is not None and limit.nano > 0 else '<unset>'}"
