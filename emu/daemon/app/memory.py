@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 STEP_BYTES = 1 << 20
 
-_PAGE_BYTES = 4096
-
 _random = b""
 
 
@@ -24,10 +22,10 @@ def random_block() -> bytes:
 def _block(zeros: float) -> bytes:
     """A step whose pages end with this share of zeros, which compress to nothing."""
     block = random_block()
-    kept = round(_PAGE_BYTES * (1 - zeros))
-    if kept == _PAGE_BYTES:
+    kept = round(mmap.PAGESIZE * (1 - zeros))
+    if kept == mmap.PAGESIZE:
         return block
-    pages = (block[at : at + kept].ljust(_PAGE_BYTES, b"\0") for at in range(0, STEP_BYTES, _PAGE_BYTES))
+    pages = (block[at : at + kept].ljust(mmap.PAGESIZE, b"\0") for at in range(0, STEP_BYTES, mmap.PAGESIZE))
     return b"".join(pages)
 
 

@@ -162,6 +162,10 @@ def _row(name: str, summary: Summary) -> Row:
 
     by_status = figure("load.requests.by_status") or {}
     services = list((figure("services") or {}).values())
+
+    def together(name: str) -> Any:
+        return sum(one[name] or 0 for one in services) if services else None
+
     first_kill_s, load_began_s = figure("oom_kills.0.time_s"), figure("load.begin_s")
     woken = "load.requests.after_idle"
     woken += ".asleep" if figure(f"{woken}.asleep") else ""
@@ -174,14 +178,14 @@ def _row(name: str, summary: Summary) -> Row:
         peak_bytes=figure("pod.memory_peak_bytes"),
         oom_kills=figure("pod.oom_kills"),
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
-        pods_wanted=sum(one["pods_desired_max"] for one in services) if services else None,
-        pods_ready=sum(one["pods_ready_max"] for one in services) if services else None,
-        panics=sum(one["panics"] or 0 for one in services) if services else None,
-        cold=sum(one["cold_requests"] or 0 for one in services) if services else None,
-        direct=sum(one["direct_requests"] or 0 for one in services) if services else None,
+        pods_wanted=together("pods_desired_max"),
+        pods_ready=together("pods_ready_max"),
+        panics=together("panics"),
+        cold=together("cold_requests"),
+        direct=together("direct_requests"),
         scaled_by=", ".join(dict.fromkeys(str(one["class"]) for one in services)),
         reaction_s=min((one["reaction_s"] for one in services if one["reaction_s"] is not None), default=None),
-        idle_pod_s=sum(one["idle_pod_seconds"] or 0.0 for one in services) if services else None,
+        idle_pod_s=together("idle_pod_seconds"),
         made_room=_made_room(summary),
         reads=_reads(summary),
         warm_ups=summary.get("warm_ups") or [],
