@@ -44,7 +44,7 @@ class Row:
     """memory.peak of the pod, over the whole run."""
     oom_kills: int | None = None
     first_kill_s: float | None = None
-    """After the load began."""
+    """After the load began; less than 0 before it."""
     pods_wanted: int | None = None
     """At most, by the autoscaler, for all services together; None where none is scaled."""
     pods_ready: int | None = None
@@ -299,10 +299,11 @@ def _faster(scales: Mapping[str, float]) -> list[str]:
 
 
 def _kills(row: Row) -> str:
-    after = (
-        f" ({format_seconds(row.first_kill_s)} after the load began)" if row.oom_kills and row.first_kill_s else ""
-    )
-    return f"{row.oom_kills or 'none'} with {row.name}{after}"
+    when = ""
+    if row.oom_kills and row.first_kill_s:
+        side = "after" if row.first_kill_s > 0 else "before"
+        when = f" ({format_seconds(abs(row.first_kill_s))} {side} the load began)"
+    return f"{row.oom_kills or 'none'} with {row.name}{when}"
 
 
 def scaled_headline(rows: Sequence[Row]) -> str:

@@ -131,6 +131,10 @@ def test_a_kill_comes_first(run: RunDir) -> None:
     summaries["small"] = {**summaries["small"], "pod": {**summaries["small"]["pod"], "oom_kills": 2}}
     headline = compare(summaries, [], "x")["verdict"]["headline"]
     assert headline == "OOM kills: none with large and 2 with small"
+    for kill_s, when in ((0.5, "500 ms before"), (3.5, "2.5 s after")):
+        summaries["small"]["oom_kills"] = [{"time_s": kill_s, "level": "container"}]
+        headline = compare(summaries, [], "x")["verdict"]["headline"]
+        assert headline == f"OOM kills: none with large and 2 with small ({when} the load began)"
 
 
 def test_who_died_for_the_node_is_the_headline() -> None:
