@@ -9,7 +9,7 @@ from emu.files.yamlfile import Mark
 from emu.manifests.documents import KSERVE, Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, place, source_of
 from emu.manifests.starting_keda import TYPES
-from emu.policy.hpa.keda import COOLDOWN_S, MAX_REPLICAS, POLLING_S
+from emu.policy.hpa.keda import COOLDOWN_S, MAX_REPLICAS, POLLING_S, REQUIRED, missing, refused_bounds
 from emu.policy.promql.parsing import QueryError, parse
 
 Spec = dict[str, Any]
@@ -71,24 +71,13 @@ def _look_at_query(made: Explanation, number: int, trigger: Spec, where: Mark) -
 
 def _refused(spec: Spec) -> Iterator[tuple[str, str]]:
     """In KEDA's words, and where."""
-    least, most, idle = (
-        spec.get("minReplicaCount", 0),
-        spec.get("maxReplicaCount", MAX_REPLICAS),
-        spec.get("idleReplicaCount"),
-    )
     if not spec.get("triggers"):
         yield "no triggers defined in the ScaledObject/ScaledJob", "spec"
-    if least > most:
-        yield f"MinReplicaCount={least} must be less than MaxReplicaCount={most}", "spec.minReplicaCount"
-    if idle is not None and idle >= least:
-        yield f"IdleReplicaCount={idle} must be less than MinReplicaCount={least}", "spec.idleReplicaCount"
+    least, most = spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", MAX_REPLICAS)
+    for words, key in refused_bounds(least, most, spec.get("idleReplicaCount")):
+        yield words, f"spec.{key}"
     for number, trigger in enumerate(spec.get("triggers") or ()):
-        kind, metadata = trigger.get("type"), trigger.get("metadata") or {}
-        at = f"spec.triggers.{number}"
-        for key in {
-            "prometheus": ("serverAddress", "query", "threshold"),
-            "cpu": ("value",),
-            "memory": ("value",),
-        }.get(str(kind), ()):
+        metadata = trigger.get("metadata") or {}
+        for key in REQUIRED.get(str(trigger.get("type")), ()):
             if not metadata.get(key):
-                yield f'missing required parameter "{key}" in [triggerMetadata]', at
+                yield missing(key), f"spec.triggers.{number}"

@@ -88,11 +88,12 @@ class TriggerSpec(Model):
                     fix="remove it",
                     at=("metadata", to_camel(name)),
                 )
-        for name in ("server_address", "query", "threshold") if prometheus else ("value",):
-            if getattr(self.metadata, name) in (None, ""):
+        given = self.metadata.model_dump(by_alias=True)
+        for key in policy.REQUIRED[self.type]:
+            if given[key] in (None, ""):
                 raise SpecError(
-                    f"a trigger of type {self.type} needs `{to_camel(name)}`",
-                    why=f'KEDA refuses it: missing required parameter "{to_camel(name)}"',
+                    f"a trigger of type {self.type} needs `{key}`",
+                    why=f"KEDA refuses it: {policy.missing(key)}",
                     fix="add it to `metadata`",
                     at=("metadata",),
                 )
@@ -227,20 +228,15 @@ class ScaledObjectSpec(Model):
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
         least, most, idle = self.min_replica_count, self.max_replica_count, self.idle_replica_count
-        if least > most:
-            raise SpecError(
-                f"minReplicaCount {least} is above maxReplicaCount {most}",
-                why=f"KEDA refuses it: MinReplicaCount={least} must be less than MaxReplicaCount={most}",
-                fix="raise maxReplicaCount",
-                at=("minReplicaCount",),
-            )
-        if idle is not None and idle >= least:
-            raise SpecError(
+        wrong = {
+            "minReplicaCount": (f"minReplicaCount {least} is above maxReplicaCount {most}", "raise maxReplicaCount"),
+            "idleReplicaCount": (
                 f"idleReplicaCount {idle} is not below minReplicaCount {least}",
-                why=f"KEDA refuses it: IdleReplicaCount={idle} must be less than MinReplicaCount={least}",
-                fix="lower it, or raise minReplicaCount",
-                at=("idleReplicaCount",),
-            )
+                "lower it, or raise minReplicaCount",
+            ),
+        }
+        for words, key in policy.refused_bounds(least, most, idle):
+            raise SpecError(wrong[key][0], why=f"KEDA refuses it: {words}", fix=wrong[key][1], at=(key,))
         return self
 
     @model_validator(mode="after")

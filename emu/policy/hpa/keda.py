@@ -6,7 +6,7 @@ pkg/fallback/fallback.go, pkg/scalers/{cpu_memory,prometheus}_scaler.go). Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,27 @@ MAX_REPLICAS = 100
 
 TriggerType = Literal["cpu", "memory", "prometheus", "graphite", "external"]
 FallbackBehavior = Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"]
+REQUIRED: dict[str, tuple[str, ...]] = {
+    "prometheus": ("serverAddress", "query", "threshold"),
+    "cpu": ("value",),
+    "memory": ("value",),
+}
+"""Of a trigger's metadata, by its type."""
+
+
+def missing(key: str) -> str:
+    """How KEDA refuses a trigger whose metadata lacks a required key (pkg/scalers/scalersconfig/typed_config.go)."""
+    return f'missing required parameter "{key}" in [triggerMetadata]'
+
+
+def refused_bounds(least: int, most: int, idle: int | None) -> Iterator[tuple[str, str]]:
+    """How KEDA refuses numbers of pods that contradict each other, and the key of each
+    (apis/keda/v1alpha1/scaledobject_types.go: CheckReplicaCountBoundsAreValid).
+    """
+    if least > most:
+        yield f"MinReplicaCount={least} must be less than MaxReplicaCount={most}", "minReplicaCount"
+    if idle is not None and idle >= least:
+        yield f"IdleReplicaCount={idle} must be less than MinReplicaCount={least}", "idleReplicaCount"
 
 
 @dataclass(frozen=True)
