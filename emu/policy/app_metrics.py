@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
+
+from emu.policy.metrics import Series, buckets
 
 REQUESTS = "http_requests_total"
 IN_FLIGHT = "http_requests_in_flight"
@@ -29,16 +30,14 @@ class AppMetrics:
         self.under_way: set[object] = set()
         """The requests that are not answered yet."""
         self._answered: dict[tuple[str, int], int] = {}
-        self._counts = [0] * (len(BOUNDS_S) + 1)
-        self._sum_s = 0.0
+        self._durations = Series(BOUNDS_S)
 
     def answered(self, method: str, status: int, seconds: float) -> None:
         """Count one."""
         kind = (method, status)
         if kind in self._answered or len(self._answered) < _MOST_KINDS:
             self._answered[kind] = self._answered.get(kind, 0) + 1
-        self._counts[bisect_left(BOUNDS_S, seconds)] += 1
-        self._sum_s += seconds
+        self._durations.count(seconds)
 
     def text(self) -> bytes:
         """The page."""
@@ -52,9 +51,4 @@ class AppMetrics:
         yield f"# TYPE {IN_FLIGHT} gauge"
         yield f"{IN_FLIGHT} {len(self.under_way)}"
         yield f"# TYPE {DURATION} histogram"
-        so_far = 0
-        for bound, count in zip((*BOUNDS_S, None), self._counts, strict=True):
-            so_far += count
-            yield f'{DURATION}_bucket{{le="{"+Inf" if bound is None else f"{bound:g}"}"}} {so_far}'
-        yield f"{DURATION}_sum {self._sum_s:.6f}"
-        yield f"{DURATION}_count {so_far}"
+        yield from buckets(DURATION, (), self._durations)

@@ -254,12 +254,17 @@ def histogram(name: str, text: str, by_labels: Mapping[Labels, Series]) -> Itera
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} histogram"
     for labels, series in filled.items():
-        below = 0
-        for bound, count in zip((*(f"{bound:g}" for bound in series.bounds), "+Inf"), series.counts, strict=True):
-            below += count
-            yield f"{name}_bucket{written((*labels, ('le', bound)))} {below}"
-        yield f"{name}_sum{written(labels)} {series.sum:.9g}"
-        yield f"{name}_count{written(labels)} {below}"
+        yield from buckets(name, labels, series)
+
+
+def buckets(name: str, labels: Labels, series: Series) -> Iterator[str]:
+    """The lines of one series of a histogram, without its HELP and TYPE."""
+    below = 0
+    for bound, count in zip((*(f"{bound:g}" for bound in series.bounds), "+Inf"), series.counts, strict=True):
+        below += count
+        yield f"{name}_bucket{written((*labels, ('le', bound)))} {below}"
+    yield f"{name}_sum{written(labels)} {series.sum:.9g}"
+    yield f"{name}_count{written(labels)} {below}"
 
 
 def single(name: str, text: str, kind: str, value: float, labels: Labels = ()) -> Iterator[str]:
