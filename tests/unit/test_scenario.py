@@ -263,10 +263,16 @@ def test_nearest_knows_slips_and_other_spellings(word: str, meant: str | None) -
     assert nearest(word, ["memory", "swapMax", "containerConcurrency"]) == meant
 
 
+@pytest.fixture(scope="module")
+def summary_text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run's summary.json."""
+    return json.dumps(summarize(read_study(oom(tmp_path_factory.mktemp("oom") / "run"))))
+
+
 @pytest.mark.parametrize("builtin", built_ins(), ids=lambda builtin: builtin.name)
-def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn, tmp_path: Path) -> None:
+def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn, summary_text: str) -> None:
     """No expectation can fail because nothing has its name."""
-    summary = json.loads(json.dumps(summarize(read_study(oom(tmp_path / "run")))))
+    summary = json.loads(summary_text)
     spec = load_scenario(builtin.name)
     summary["containers"] |= dict.fromkeys(spec.pod.containers, summary["containers"]["app"])
     for pod in spec.pods:
