@@ -15,6 +15,8 @@ from emu.units import format_bytes, format_seconds, often
 SHM_BYTES = 64 * 2**20
 """What /dev/shm holds unless somebody mounts more there: the runtimes' default."""
 NEARLY = 0.95
+HOOK_S = 0.5
+"""A preStop hook that was shorter gets no word: SIGTERM came at once."""
 
 
 def end_sentences(study: Study, summary: dict[str, Any]) -> list[str]:
@@ -115,8 +117,18 @@ def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
     text = f"{entry.container} was killed for its failing {entry.killed_for} probe {when}"
     forced = [one.stop for one in entries if one.stop is not None and one.stop.sigkill_s is not None]
     if forced:
-        text += f": it did not end on SIGTERM, so SIGKILL came after {format_seconds(forced[0].grace_s)} of grace"
+        text += f": {_forced_words(forced[0])}"
     return f"{text} (exit code {entry.exit_code})"
+
+
+def _forced_words(stop: Stop) -> str:
+    hook = _hook_s(stop)
+    if hook is None or stop.sigterm_s is None or stop.sigkill_s is None:
+        return f"it did not end on SIGTERM, so SIGKILL came after {format_seconds(stop.grace_s)} of grace"
+    left = format_seconds(stop.sigkill_s - stop.sigterm_s)
+    return (
+        f"its preStop hook took {format_seconds(hook)}, and SIGKILL came {left} after SIGTERM, which did not end it"
+    )
 
 
 def _stops(study: Study) -> list[str]:
@@ -128,12 +140,30 @@ def _stops(study: Study) -> list[str]:
 def stop_words(entry: Instance) -> str:
     """When it was asked to stop, and whether SIGTERM was enough."""
     assert entry.stop is not None and entry.exited_s is not None
-    text = f"{entry.container} was asked to stop at {format_seconds(entry.stop.asked_s)}"
-    if forced(entry):
-        text += f" and did not: SIGKILL came after {format_seconds(entry.stop.grace_s)} of grace"
+    stop = entry.stop
+    text = f"{entry.container} was asked to stop at {format_seconds(stop.asked_s)}"
+    if (hook := _hook_s(stop)) is not None:
+        text += f": its preStop hook took {format_seconds(hook)} of {format_seconds(stop.grace_s)} of grace, and it "
+        text += _after_sigterm(entry, stop)
+    elif forced(entry):
+        text += f" and did not: SIGKILL came after {format_seconds(stop.grace_s)} of grace"
     else:
-        text += f" and exited {format_seconds(entry.exited_s - entry.stop.asked_s)} later"
+        text += f" and exited {format_seconds(entry.exited_s - stop.asked_s)} later"
     return f"{text} (exit code {entry.exit_code})."
+
+
+def _hook_s(stop: Stop) -> float | None:
+    """How long its preStop hook kept SIGTERM back; None where that is not worth a word."""
+    waited = 0.0 if stop.sigterm_s is None else stop.sigterm_s - stop.asked_s
+    return waited if waited >= HOOK_S else None
+
+
+def _after_sigterm(entry: Instance, stop: Stop) -> str:
+    """What it did once its hook was over; the kubelet leaves it 2 s at least."""
+    assert stop.sigterm_s is not None and entry.exited_s is not None
+    if stop.sigkill_s is None:
+        return f"exited {format_seconds(entry.exited_s - stop.sigterm_s)} after SIGTERM"
+    return f"did not end on SIGTERM: SIGKILL came {format_seconds(stop.sigkill_s - stop.sigterm_s)} after that"
 
 
 def forced(entry: Instance) -> bool:

@@ -44,7 +44,7 @@ def kill_headline(study: Study) -> str:
     text += "; the container lived on" if first.child else ""
     text += _elsewhere(study, first, mine) + _refused(study, first)
     others = [kill for kill in first_of_each(study.kills) if kill.container != first.container]
-    text += "".join(f"; {kill.container} was OOM-killed too{_full_swap(kill)}" for kill in others)
+    text += "".join(f"; {kill.container} was OOM-killed too{_at_another(kill, first)}" for kill in others)
     mentioned = {kill.container for kill in others} | {first.container}
     return text + "".join(f"; {held}" for held in _others_held(study, first, mentioned))
 
@@ -139,6 +139,19 @@ def _same(study: Study, kill: OomVerdict) -> str:
     return f", which {kill.container} has too," if own is not None and own == kill.limit_bytes else ""
 
 
+def _at_another(kill: OomVerdict, first: OomVerdict) -> str:
+    """At which limit, where it is another one than that of the first kill."""
+    where = {"container": "at its own limit", "pod": "at its pod's limit", "node": "at the node's limit"}
+    limit = "" if kill.limit_bytes is None else f" of {format_bytes(kill.limit_bytes)}"
+    if kill.level not in where:
+        text = "" if first.level == kill.level else ", as the machine itself had no memory left"
+    elif kill.level == "container" or kill.level != first.level or (kill.level == "pod" and kill.pod != first.pod):
+        text = f", {where[kill.level]}{limit}"
+    else:
+        text = ""
+    return f"{text}{_full_swap(kill)}"
+
+
 def _full_swap(kill: OomVerdict) -> str:
     """That its own swap limit was used up, where it was."""
     if kill.swap_left != "limit" or kill.swap_limit_bytes is None:
@@ -176,5 +189,8 @@ def _lived(line: Timeline, kill: OomVerdict, limit: int | None) -> str | None:
 
 
 def first_of_each(kills: list[OomVerdict]) -> list[OomVerdict]:
-    """The first kill of each container."""
-    return list({kill.container: kill for kill in reversed(kills)}.values())[::-1]
+    """The first kill of each container, in order of time."""
+    found: dict[str, OomVerdict] = {}
+    for kill in kills:
+        found.setdefault(kill.container, kill)
+    return list(found.values())

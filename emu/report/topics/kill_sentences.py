@@ -29,17 +29,20 @@ _WITNESS = {EXIT_CODE: "the exit code 137", DOCKER_FLAG: "Docker's OOMKilled fla
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """The first kill of each container, and where Docker's flag lied."""
-    found = [text for kill in first_of_each(study.kills) for text in _sentences(study, kill)]
+    firsts = first_of_each(study.kills)
+    found = [text for kill in firsts for text in _sentences(study, kill, several=len(firsts) > 1)]
     return [*found, *_at_end(study), *_flags(study)]
 
 
-def _sentences(study: Study, kill: OomVerdict) -> list[str]:
+def _sentences(study: Study, kill: OomVerdict, *, several: bool) -> list[str]:
+    """Of one kill; where there were `several`, with whose process it was."""
     found = []
     if kill.victim is not None and kill.anon_rss_bytes is not None:
         held = f"{format_bytes(kill.anon_rss_bytes)} of anonymous memory"
         if kill.file_rss_bytes:
             held += f" and {format_bytes(kill.file_rss_bytes)} of file pages"
-        found.append(f"The killed process, {kill.victim} (pid {kill.pid}), held {held}.")
+        process = f"The process killed in {kill.container}" if several else "The killed process"
+        found.append(f"{process}, {kill.victim} (pid {kill.pid}), held {held}.")
     found += _culprit(kill)
     found += _made_of(kill)
     if kill.swap_left == "no-swap" and kill.swap_limit_bytes != 0:

@@ -75,7 +75,8 @@ def _late(requests: dict[str, Any]) -> list[str]:
         return []
     in_time, most = requests["sent"] - requests["late"], format_seconds(requests["lateness_ms"]["max"] / 1e3)
     brought = f"{BROUGHT}{in_time:,} of {count(requests['sent'], 'request')} in time"
-    late = f"the load generator sent the others up to {most} late"
+    others = "the other one" if requests["sent"] - in_time == 1 else "the others up to"
+    late = f"the load generator sent {others} {most} late"
     return [f"{brought}: {late}. Latency leaves that delay out, but answers may look slow: it reads them late too."]
 
 

@@ -173,7 +173,8 @@ def test_who_was_killed_for_want_of_swap_and_who_lived_by_it(tmp_path: Path) -> 
     headline = summarize(read_study(run.finish()))["verdict"]["headline"]
     assert headline == (
         "none/app was OOM-killed 1.0 s into the run: its own limit of 64 MiB was reached; "
-        "little/app was OOM-killed too, with its swap limit (memory.swap.max) of 32 MiB used up; "
+        "little/app was OOM-killed too, at its own limit of 64 MiB, "
+        "with its swap limit (memory.swap.max) of 32 MiB used up; "
         "enough/app filled its limit of 64 MiB later and was not OOM-killed, with up to 70 MiB in swap"
     )
 
