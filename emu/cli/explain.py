@@ -108,7 +108,7 @@ def init(files: tuple[Path, ...]) -> None:
 
     The scenario is a starting point for you to change; `leftOut` says what is left out. The image is run if the
     engine has it (`emu images load`), else emu's own app stands in. `emu run MANIFEST` runs the same scenario without
-    printing it.
+    printing it. The values of Secrets are masked: put them in, or give them with --set.
 
     \b
     Example:
@@ -119,9 +119,9 @@ def init(files: tuple[Path, ...]) -> None:
     from emu.manifests.starting import scenario_of
     from emu.scenario.reading import read_scenario
 
-    text = scenario_of(read_manifests(files))
-    read_scenario(text, "the scenario")
-    output.echo(text.rstrip("\n"))
+    manifests = read_manifests(files)
+    read_scenario(scenario_of(manifests), "the scenario")
+    output.echo(scenario_of(manifests, masked=True).rstrip("\n"))
 
 
 def _is_scenario(path: Path) -> bool:

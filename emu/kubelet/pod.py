@@ -21,8 +21,9 @@ from typing import Self
 from cgroups.io import IoMax
 from emu.kubelet.controls import SWAP_MAX, ZSWAP_MAX, Controls, written_by_pod
 from emu.kubelet.emptydirs import EmptyDirs
+from emu.kubelet.environment import program_of
 from emu.kubelet.host import Host
-from emu.kubelet.template import ContainerTemplate, PodTemplate, resolved
+from emu.kubelet.template import ContainerTemplate, PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.messages import SANDBOX
 from emu.policy import qos
@@ -204,7 +205,7 @@ class Pod:
             )
 
     def create(self, container: str, attempt: int) -> Instance:
-        """Make the next instance of a container; not started, and without a cgroup yet."""
+        """Make the next instance of a container; not started, and without a cgroup yet. ContainerConfigError."""
         name = f"{self._host.run_id}.{self.name}.{container}.{attempt}"
         template = None if container == SANDBOX else self.template.container(container)
         request = self._sandbox_request(name) if template is None else self._request(template, name)
@@ -277,13 +278,14 @@ class Pod:
         of_pod = [
             VolumeMount(self._empty_dirs.named(one.volume), one.path, one.read_only) for one in container.mounts
         ]
+        program = program_of(container, self.template, self.name, self.address, self._host.node)
         return ContainerRequest(
             name=name,
             image=container.image,
             labels={**self._labels, LABEL_CONTAINER: container.name},
-            entrypoint=container.command,
-            command=container.args,
-            env=resolved(container.env, self.name, self.address),
+            entrypoint=program.entrypoint,
+            command=program.command,
+            env=program.env,
             memory_max=container.resources.limits.memory,
             swap_max=_limit(files[SWAP_MAX]),
             millicores=container.resources.limits.cpu,

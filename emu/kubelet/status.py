@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from emu.kubelet.environment import NODE
 from emu.kubelet.pod import Pod
 from emu.kubelet.prober import Answer
 from emu.policy import lifecycle
 from emu.policy.kubelet import eviction
+from emu.policy.kubelet.environment import NAMESPACE
 from emu.policy.kubelet.messages import back_off_event
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.probing import Kind
@@ -24,9 +26,6 @@ from emu.record.events import (
     PodStatus,
     now,
 )
-
-_NODE = "node"
-"""The only one's name."""
 
 
 class Status:
@@ -75,17 +74,26 @@ class Status:
         """The scheduler found no room for it, and says why; an empty message: it did after all."""
         pod = self._pod.name
         kind, reason = ("Warning", "FailedScheduling") if message else ("Normal", "Scheduled")
-        message = message or f"Successfully assigned default/{pod} to {_NODE}"
+        message = message or f"Successfully assigned {NAMESPACE}/{pod} to {NODE}"
         event = KubeletEvent(t=now(), type=kind, reason=reason, message=message, container="", attempt=0)
         self._log.append(event)
         self._on_event(event)
 
     # What happens to a container
 
-    def created(self, name: str) -> None:
-        """It is made, and to be started."""
+    def refused(self, name: str, message: str) -> None:
+        """It cannot be made as it is asked for. The kubelet tries again; here nothing changes meanwhile."""
+        self._pulled(name)
+        self.record(name, "Warning", "Failed", f"Error: {message}")
+        self.states[name] = lifecycle.refused(self.states[name])
+
+    def _pulled(self, name: str) -> None:
         present = f'Container image "{self._pod.image(name)}" already present on machine'
         self.record(name, "Normal", "Pulled", present)
+
+    def created(self, name: str) -> None:
+        """It is made, and to be started."""
+        self._pulled(name)
         self.record(name, "Normal", "Created", f"Created container: {name}")
         self.states[name] = lifecycle.started(self.states[name], now())
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Self
 
 from emu.policy import effective
-from emu.policy.kubelet.derived import NodeRules, Value, as_files, container_values, pod_values, reaching
+from emu.policy.kubelet import derived
+from emu.policy.kubelet.derived import NodeRules, as_files, container_values, pod_values, reaching
+from emu.policy.kubelet.environment import Data, Source, Value
+from emu.policy.kubelet.environment import Kind as ObjectKind
 from emu.policy.kubelet.pod import Container, Pod, stored
 from emu.policy.kubelet.version import Version
 from emu.policy.lifecycle import BackOffRule, Role
@@ -31,24 +34,6 @@ from emu.spec import Resources as ContainerResources
 
 Hook = ExecSpec | HttpGetSpec | SleepSpec
 """What a preStop hook does."""
-
-
-@dataclass(frozen=True)
-class FieldRef:
-    """The value of an environment variable that is known only once the pod is there (Kubernetes' fieldRef)."""
-
-    path: Literal["metadata.name", "status.podIP", "status.hostIP"]
-    before: str = ""
-    """What stands before it."""
-
-
-def resolved(env: Mapping[str, str | FieldRef], pod: str, address: str) -> dict[str, str]:
-    """The environment of a container in a pod of this name and address."""
-    known = {"metadata.name": pod, "status.podIP": address, "status.hostIP": address}
-    return {
-        name: value.before + known[value.path] if isinstance(value, FieldRef) else value
-        for name, value in env.items()
-    }
 
 
 @dataclass(frozen=True)
@@ -108,7 +93,8 @@ class ContainerTemplate:
     command: tuple[str, ...] | None = None
     """In place of the image's entrypoint."""
     args: tuple[str, ...] | None = None
-    env: Mapping[str, str | FieldRef] = field(default_factory=dict)
+    env: Mapping[str, Value] = field(default_factory=dict)
+    env_from: tuple[Source, ...] = ()
     resources: ContainerResources = field(default_factory=ContainerResources)
     memory: MemoryControls = field(default_factory=MemoryControls)
     io: IoControls = field(default_factory=IoControls)
@@ -163,6 +149,9 @@ class PodTemplate:
     back_off: BackOffRule = field(default_factory=BackOffRule)
     port: int | None = None
     """Where requests to the pod are sent."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    objects: Mapping[ObjectKind, Data] = field(default_factory=dict)
+    """The ConfigMaps and Secrets that it names."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -189,7 +178,7 @@ class PodTemplate:
         """What it asks for, as the API server of that version keeps it."""
         return stored(self.asked, version)
 
-    def values(self, node: NodeRules) -> list[Value]:
+    def values(self, node: NodeRules) -> list[derived.Value]:
         """What the pod's cgroup gets; what its user gave goes first."""
         most, swap = self.memory.max, self.memory.swap_max
         given = {} if most is None else {"memory.max": str(most)}
@@ -197,7 +186,7 @@ class PodTemplate:
         below = (as_files(self.container_values(one.name, node)) for one in self.containers if one.role != "init")
         return reaching(pod_values(self.stored(node.version), node, given), below)
 
-    def container_values(self, name: str, node: NodeRules) -> list[Value]:
+    def container_values(self, name: str, node: NodeRules) -> list[derived.Value]:
         """What a container's cgroup gets, and its oom_score_adj; what its user gave goes first."""
         pod = self.stored(node.version)
         asked = next(one for one in pod.all_containers if one.name == name)

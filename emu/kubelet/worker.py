@@ -13,6 +13,7 @@ from typing import Self
 from emu.errors import EmuError
 from emu.kubelet.containers import Containers
 from emu.kubelet.ending import Ending
+from emu.kubelet.environment import ContainerConfigError
 from emu.kubelet.facts import EngineActed, Fact, HookFailed, ProbeAnswered
 from emu.kubelet.pod import Instance, Pod
 from emu.kubelet.probes import Probes
@@ -65,7 +66,7 @@ class PodWorker:
         self.resizes = 0
         """Resizes of it that were carried out or refused."""
         self.blind = False
-        """The engine is gone: of the containers nothing more is heard, and nothing can be asked of them."""
+        """The engine is gone: of the containers nothing more is heard."""
 
     @property
     def pod(self) -> str:
@@ -130,7 +131,7 @@ class PodWorker:
     @property
     def coming(self) -> bool:
         """A container is not ready yet, and may become so by itself; a frozen one is asked once thawed."""
-        if self._status.pending or lifecycle.has_failed_for_good(self.states.values()):
+        if self._status.pending or lifecycle.waits_for_good(self.states.values()):
             return False
         return any(not state.ready and not self._held(name) for name, state in self.states.items())
 
@@ -218,8 +219,7 @@ class PodWorker:
 
     def begin_stop(self, *, hooks: bool = False, why: str = "pod") -> None:
         """Ask the containers to end, as the kubelet does with a pod that is to go: preStop hook (with `hooks`),
-        SIGTERM, then the grace period's SIGKILL. Once; they need not end soon. Without `hooks` the run is over, and
-        there is no grace period unless one was asked for: the pod is no longer needed.
+        SIGTERM, SIGKILL. Once; they need not end soon. Without `hooks` the run is over: no grace unless asked for.
         """
         if self._termination.begun or self.blind:
             return
@@ -253,7 +253,12 @@ class PodWorker:
     # Starting and ending
 
     def _start(self, name: str) -> None:
-        instance = self._pod.create(name, self._status.attempt(name))
+        try:
+            instance = self._pod.create(name, self._status.attempt(name))
+        except ContainerConfigError as error:
+            self._status.refused(name, error.why)
+            self._record_view()
+            return
         self.instances[name] = instance
         self._status.created(name)
         try:
@@ -289,20 +294,17 @@ class PodWorker:
             self._ending.ended(fact.container_id)
         if fact.action == "kill" and not self._termination.begun and self._pod.is_its_sandbox(fact.container_id):
             raise EngineGone("it stopped the pod's pause container, as it does when it shuts down")
-        if fact.action != "die":
-            return
-        for instance in self.instances.values():
-            if instance.id == fact.container_id:
-                self._ended(instance)
+        mine = (one for one in self.instances.values() if one.id == fact.container_id)
+        for instance in mine if fact.action == "die" else ():
+            self._ended(instance)
 
     def _ended(self, instance: Instance, *, could_not_start: bool = False) -> None:
-        name = instance.container
-        self._probes.forget(name)
+        self._probes.forget(name := instance.container)
         asked, killed_for = self._termination.asked, self._killed_for.pop(name, None)
         event = _exit_of(instance, self._engine.state(instance.id), asked=asked, killed_for=killed_for)
         oom = event.docker_oom_killed is True or self._containers.counted_a_kill(instance)
-        killed = event.exit_code == _SIGKILLED and killed_for is None
-        oom = oom or (killed and self._containers.pod_counted_a_kill())
+        if event.exit_code == _SIGKILLED and killed_for is None:
+            oom = oom or self._containers.pod_counted_a_kill()
         self._status.exited(event, oom=oom, could_not_start=could_not_start)
         self._record_view()
         if not self._termination.begun or self.evicted:

@@ -9,6 +9,8 @@ from emu.files.yamlfile import Node
 from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
 from emu.manifests.explanation import DEFAULT, Explanation, node_at
 from emu.manifests.queueproxy import queue_proxy_resources
+from emu.manifests.starting_env import Objects
+from emu.manifests.variables_explained import explain_variables
 from emu.policy.quantity import number_text, parse_amount
 
 Spec = dict[str, Any]
@@ -23,14 +25,18 @@ def explain_containers(
     annotations: Mapping[str, str],
     source: Callable[[str], str],
     config: ClusterConfig,
+    objects: Objects,
 ) -> None:
-    """All containers in their order, init containers first, and queue-proxy last."""
+    """All containers in their order, init containers first, and queue-proxy last. `objects`: what their variables may
+    come from.
+    """
     for group in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(group, [])):
             place = node_at(node, (group, number)) if node is not None else None
             name = container["name"]
             made.add(f"{name}: image", container.get("image", ""), _mark(place, "image"))
             explain_resources(made, name, container, place)
+            explain_variables(made, name, container, place, objects)
             if group == "containers":
                 _serving(made, container, place, alone=len(spec["containers"]) == 1)
     _volumes(made, spec)

@@ -107,8 +107,8 @@ class _Reader:
         if shape == "q":
             return self._quantity(node, path)
         if value is None:
-            return {"s": "", "b": False}.get(shape, 0)
-        if shape == "s" and isinstance(value, str):
+            return {"s": "", "bytes": "", "b": False}.get(shape, 0)
+        if shape in ("s", "bytes") and isinstance(value, str):
             return value
         if kind == "b" and isinstance(value, bool):
             return value

@@ -26,6 +26,7 @@ _VERSIONS = {
     ("ScaledObject", KEDA): ("v1alpha1",),
     ("Pod", ""): ("v1",),
     ("ConfigMap", ""): ("v1",),
+    ("Secret", ""): ("v1",),
 }
 KINDS = tuple(
     f"{kind} ({group + '/' if group else ''}{versions[0]})" for (kind, group), versions in _VERSIONS.items()
@@ -59,11 +60,12 @@ class Manifests:
     """What the files hold."""
 
     documents: tuple[Document, ...]
-    """All but the ConfigMaps."""
+    """All but the ConfigMaps and Secrets."""
     maps: dict[str, Node]
     """The `data` of those ConfigMaps that a cluster is configured with."""
     other_maps: tuple[Document, ...]
     """ConfigMaps that are none of them."""
+    secrets: tuple[Document, ...] = ()
 
 
 def read_manifests(paths: Sequence[Path]) -> Manifests:
@@ -142,11 +144,13 @@ def _mark(node: Node, name: str) -> Mark:
 
 def _sorted(documents: list[Document]) -> Manifests:
     maps: dict[str, Node] = {}
-    others, rest = [], []
+    others: list[Document] = []
+    rest: list[Document] = []
+    secrets: list[Document] = []
     errors: list[EmuError] = []
     for document in documents:
         if document.kind != "ConfigMap":
-            rest.append(document)
+            (secrets if document.kind == "Secret" else rest).append(document)
             continue
         if document.name not in KNOWN_MAPS:
             others.append(document)
@@ -157,4 +161,4 @@ def _sorted(documents: list[Document]) -> Manifests:
             continue
         maps[document.name] = document.node
     raise_all(errors)
-    return Manifests(tuple(rest), maps, tuple(others))
+    return Manifests(tuple(rest), maps, tuple(others), tuple(secrets))

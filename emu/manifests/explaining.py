@@ -13,6 +13,8 @@ from emu.manifests.explanation import Explanation, Refusal, place
 from emu.manifests.knative_explained import explain_knative
 from emu.manifests.kserve_explained import explain_kserve
 from emu.manifests.kubernetes_explained import explain_kubernetes
+from emu.manifests.starting_env import objects_of
+from emu.manifests.variables_explained import explain_secret
 
 
 def explain_files(paths: Sequence[Path]) -> list[Explanation]:
@@ -21,13 +23,14 @@ def explain_files(paths: Sequence[Path]) -> list[Explanation]:
 
 
 def explain(manifests: Manifests) -> list[Explanation]:
-    """Each object of the manifests, and each ConfigMap that is refused or unknown."""
+    """Each object of the manifests, each Secret, and each ConfigMap that is refused or unknown."""
     config, found = _cluster(manifests.maps)
     for document in manifests.other_maps:
         entry = Explanation(document)
         what = "is none that configures Knative or KServe: emu reads it for variables of containers alone"
         entry.note(f"ConfigMap {document.name} {what}")
         found.append(entry)
+    found += [explain_secret(document) for document in manifests.secrets]
     return found + [_one(document, config, manifests) for document in manifests.documents]
 
 
@@ -38,7 +41,8 @@ def cluster_of(maps: dict[str, Node]) -> ClusterConfig:
 
 def _one(document: Document, config: ClusterConfig, manifests: Manifests) -> Explanation:
     if document.group == SERVING:
-        return explain_knative(document, config, manifests.maps)
+        objects = objects_of((*manifests.other_maps, *manifests.secrets))
+        return explain_knative(document, config, manifests.maps, objects)
     if document.group == KSERVE:
         return explain_kserve(document, config, manifests)
     return explain_kubernetes(document, manifests)

@@ -15,6 +15,7 @@ from emu.manifests.documents import Document
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, refusals
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds, validated
 from emu.manifests.knative_notes import annotation_notes, unknown_notes
+from emu.manifests.starting_env import Objects
 from emu.policy.autoscaling import settings as scaling
 from emu.policy.golang import format_duration, parse_duration, parse_float
 from emu.policy.hpa import knative as hpa
@@ -27,8 +28,12 @@ _DECODER = "the API server"
 _INSECURE = "Kubernetes default value is insecure"
 
 
-def explain_knative(document: Document, config: ClusterConfig, maps: Mapping[str, Node]) -> Explanation:
-    """What Knative makes of one of its objects in a cluster with these ConfigMaps."""
+def explain_knative(
+    document: Document, config: ClusterConfig, maps: Mapping[str, Node], objects: Objects | None = None
+) -> Explanation:
+    """What Knative makes of one of its objects in a cluster with these ConfigMaps. `objects`: ConfigMaps and Secrets
+    of its containers.
+    """
     made = Explanation(document)
     read = decode(document.node, document.kind)
     unknown_notes(made, read.unknown)
@@ -44,7 +49,7 @@ def explain_knative(document: Document, config: ClusterConfig, maps: Mapping[str
     for problem in problems:
         if problem.warning and not problem.message.startswith(_INSECURE):
             made.note(problem.line.replace("\n", " "))
-    revision = _Revision(made, document, whole, config, maps)
+    revision = _Revision(made, document, whole, config, maps, objects or {})
     annotation_notes(made, revision.annotations, document)
     if made.accepted:
         revision.explain()
@@ -61,7 +66,9 @@ class _Revision:
         whole: dict[str, Any],
         config: ClusterConfig,
         maps: Mapping[str, Node],
+        objects: Objects,
     ) -> None:
+        self.objects = objects
         self.made, self.config, self.maps = made, config, maps
         self.whole = whole
         self.spec = revision_spec(document.kind, whole)
@@ -80,7 +87,9 @@ class _Revision:
             self._hpa()
         else:
             self._kpa()
-        explain_containers(self.made, self.spec, self.spec_node, self.annotations, self.source, self.config)
+        explain_containers(
+            self.made, self.spec, self.spec_node, self.annotations, self.source, self.config, self.objects
+        )
         self._rollout()
         self._traffic()
 

@@ -16,6 +16,7 @@ from emu.manifests.knative_explained import explain_knative
 from emu.manifests.kserve.keys import ClusterConfig as KServeConfig
 from emu.manifests.kserve.keys import Finding
 from emu.manifests.kserve.service import Made, Workload, made_of
+from emu.manifests.starting_env import objects_of
 
 _RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
 _BY = Mark("KServe")
@@ -96,7 +97,8 @@ def _workload(made: Explanation, workload: Workload, config: ClusterConfig, mani
         made.add(f"{part}: runtime", workload.runtime, "derived", "the serving runtime that was chosen")
     if workload.mode == "Knative":
         node = _service_node(workload.object, component, made.document.node)
-        found = explain_knative(Document("Service", SERVING, node), config, manifests.maps)
+        objects = objects_of((*manifests.other_maps, *manifests.secrets))
+        found = explain_knative(Document("Service", SERVING, node), config, manifests.maps, objects)
         made.values += [Value(f"{part}: {one.name}", one.text, one.source, one.how) for one in found.values]
         for note in found.notes:
             made.note(note.text, note.mark)

@@ -11,6 +11,8 @@ from emu.manifests.documents import Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place, source_of
 from emu.manifests.keda_explained import explain_scaled_object
 from emu.manifests.knative_notes import unknown_notes
+from emu.manifests.starting_env import Objects, objects_of
+from emu.manifests.variables_explained import explain_variables
 
 Spec = dict[str, Any]
 
@@ -32,11 +34,11 @@ def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
     elif document.kind == "ScaledObject":
         explain_scaled_object(made, spec, manifests)
     else:
-        _pods(made, spec)
+        _pods(made, spec, objects_of((*manifests.other_maps, *manifests.secrets)))
     return made
 
 
-def _pods(made: Explanation, spec: Spec) -> None:
+def _pods(made: Explanation, spec: Spec, objects: Objects) -> None:
     document = made.document
     way: tuple[str, ...] = ("spec",)
     if document.kind == "Deployment":
@@ -51,14 +53,15 @@ def _pods(made: Explanation, spec: Spec) -> None:
     for group in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(group, [])):
             where = node_at(holder, (group, number)) if holder is not None else None
-            _container(made, container, where)
+            _container(made, container, where, objects)
 
 
-def _container(made: Explanation, container: Spec, where: Node | None) -> None:
+def _container(made: Explanation, container: Spec, where: Node | None, objects: Objects) -> None:
     name = container.get("name") or "?"
     image = node_at(where, ("image",)) if where is not None else None
     made.add(f"{name}: image", container.get("image", ""), str(image.mark) if image is not None else DEFAULT)
     explain_resources(made, name, container, where)
+    explain_variables(made, name, container, where, objects)
     for kind in ("readiness", "liveness", "startup"):
         probe = container.get(f"{kind}Probe")
         if probe is not None:

@@ -1,8 +1,9 @@
 """The shapes of the API's objects, as far as what emu reads needs them, and how JSON is taken into them.
 
-A type is written in short: `s` text, `i32` and `i64` whole numbers, `b` true or false, `q` a quantity, `port` a
-number or a name, `any` whatever it is, a name with a capital an object. `*` before it: absent is not zero. `[]` a
-list, `{}` a map by name. What follows a `:` is Go's name of the type, where several there are of one shape here.
+A type is written in short: `s` text, `bytes` base64, `i32` and `i64` whole numbers, `b` true or false, `q` a
+quantity, `port` a number or a name, `any` whatever it is, a name with a capital an object. `*` before it: absent is
+not zero. `[]` a list, `{}` a map by name. What follows a `:` is Go's name of the type, where several there are of one
+shape here.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ Behavior scaleUp=*Scaling scaleDown=*Scaling
 Scaling stabilizationWindowSeconds=*i32 selectPolicy=*s policies=[]Policy tolerance=*q
 Policy type=s value=i32 periodSeconds=i32
 ConfigMap apiVersion=s kind=s metadata=Meta data={}s binaryData=any immutable=*b
+Secret apiVersion=s kind=s metadata=Meta data={}bytes stringData={}s type=s immutable=*b
 """
 
 
@@ -144,6 +146,7 @@ OBJECTS = _read(_OBJECTS)
 GO_NAMES = {
     "s": "string",
     "b": "bool",
+    "bytes": "[]uint8",
     "i32": "int32",
     "i64": "int64",
     "Meta": "v1.ObjectMeta",

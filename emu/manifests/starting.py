@@ -20,12 +20,13 @@ from emu.manifests.knative import defaulted, revision_annotations, revision_spec
 from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.queueproxy import queue_proxy_resources
-from emu.manifests.starting_env import data_of, with_values
+from emu.manifests.starting_env import objects_for, objects_of
 from emu.manifests.starting_hpa import APP, RESOURCES, knative_keys, of_scaled_object, spec_of, standard_keys
 from emu.manifests.starting_hpa import load_for as hpa_load
 from emu.manifests.starting_keda import keda_keys
 from emu.manifests.starting_load import load_for
 from emu.manifests.starting_pod import Pod, Resources, autoscaling_of, pod_of, standard_pod_of
+from emu.manifests.starting_program import NO_METADATA, Metadata
 from emu.manifests.yamltext import Lines, Said, written
 from emu.messages import QUEUE_PROXY
 from emu.policy.autoscaling.settings import GROUP, KPA, cluster_config, settings_for
@@ -57,6 +58,8 @@ class Chosen:
     """The ScaledObject that does, where that takes more than a HorizontalPodAutoscaler."""
     replicas: int = 1
     """How many pods a Deployment begins with."""
+    of: Metadata = NO_METADATA
+    """Of its pods, as the manifest has it."""
     rollout_s: int = 0
     """How long traffic takes to move to a new revision of a Service."""
 
@@ -81,9 +84,11 @@ class _Made(NamedTuple):
     scaling: _Scaling
 
 
-def scenario_of(manifests: Manifests) -> str:
-    """The text of a scenario file. EmuError where there is not one workload, or it is refused."""
-    chosen, serving, pod, scaling = _made(manifests)
+def scenario_of(manifests: Manifests, *, masked: bool = False) -> str:
+    """The text of a scenario file; `masked`: without the values of Secrets. EmuError where there is not one workload,
+    or it is refused.
+    """
+    chosen, serving, pod, scaling = _made(manifests, masked=masked)
     scenario: Lines = {"name": _slug(chosen.name), "question": _question(chosen, scaling)}
     if chosen.rollout_s:
         only = f"rollout-duration {chosen.rollout_s} s: this scenario has one revision, and nothing to roll out"
@@ -118,19 +123,23 @@ def _plainly(keys: Any) -> Any:
     return [_plainly(one) for one in keys] if isinstance(keys, list) else keys
 
 
-def _made(manifests: Manifests) -> _Made:
+def _made(manifests: Manifests, *, masked: bool = False) -> _Made:
     config = cluster_of(manifests.maps)
     chosen = _chosen(manifests, config)
-    chosen = replace(chosen, spec=with_values(chosen.spec, data_of(manifests.other_maps)))
     serving = serving_container(chosen.spec)
     if chosen.deployment:
-        pod = standard_pod_of(chosen.spec, serving)
+        pod = standard_pod_of(chosen.spec, serving, chosen.of)
         scaling = _of_deployment(chosen, serving)
     else:
         sidecar = queue_proxy_resources(chosen.annotations, serving, config)
-        pod = pod_of(chosen.spec, serving, sidecar)
+        pod = pod_of(chosen.spec, serving, sidecar, chosen.of)
         scaling = _of_revision(chosen, manifests, serving, sidecar)
     pod.add_containers(chosen.init_containers, chosen.sidecars)
+    objects = objects_of((*manifests.other_maps, *manifests.secrets))
+    containers = [*chosen.spec.get("initContainers", []), *chosen.spec["containers"]]
+    named, unreadable = objects_for(containers, objects, masked=masked)
+    pod.keys |= named
+    pod.left_out += unreadable
     if scaling.keys is not None:
         pod.keys["autoscaling"] = scaling.keys
     left_out = dict.fromkeys([*chosen.left_out, *pod.left_out, *scaling.left_out])
@@ -240,9 +249,9 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
     """A Deployment, with the autoscaler that is among the files."""
     spec = decode(document.node, document.kind).value["spec"]
     replicas = 1 if spec.get("replicas") is None else int(spec["replicas"])
-    pods = {"containers": [], **spec["template"]["spec"]}
+    pods, of = {"containers": [], **spec["template"]["spec"]}, _metadata(spec["template"])
     if not scalers:
-        return Chosen(document.title, document.name, pods, deployment=True, replicas=replicas)
+        return Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)
     if len(scalers) > 1:
         raise EmuError(
             f"{scalers[1].node.mark}: {scalers[1].title} scales {document.title} too",
@@ -252,17 +261,15 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
     given = decode(scalers[0].node, scalers[0].kind).value["spec"]
     if scalers[0].kind == "ScaledObject":
         of_keda, keda = _of_scaled_object(given)
-        return Chosen(
-            document.title, document.name, pods, deployment=True, hpa=of_keda, keda=keda, replicas=max(1, replicas)
-        )
+        made = Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=max(1, replicas))
+        return replace(made, hpa=of_keda, keda=keda)
     hpa, others = spec_of(given)
     left_out = [f"metrics of type {kind}, which need an adapter" for kind in dict.fromkeys(others)]
     if others and not hpa.metrics:
         left_out.append("its HorizontalPodAutoscaler, so there is one pod")
-        return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True)
-    return Chosen(
-        document.title, document.name, pods, left_out=left_out, deployment=True, hpa=hpa, replicas=max(1, replicas)
-    )
+        return Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, of=of)
+    made = Chosen(document.title, document.name, pods, left_out=left_out, deployment=True, of=of)
+    return replace(made, hpa=hpa, replicas=max(1, replicas))
 
 
 def _of_knative(title: str, name: str, kind: str, given: dict[str, Any], config: ClusterConfig) -> Chosen:
@@ -273,7 +280,23 @@ def _of_knative(title: str, name: str, kind: str, given: dict[str, Any], config:
         left_out.append("other revisions that get a part of the traffic")
     rollout_s = rollout_seconds(whole, config) if kind == "Service" else 0
     annotations = revision_annotations(kind, whole)
-    return Chosen(title, name, revision_spec(kind, whole), annotations, left_out=left_out, rollout_s=rollout_s)
+    template = whole if kind == "Revision" else whole["spec"].get("template", {})
+    return Chosen(
+        title,
+        name,
+        revision_spec(kind, whole),
+        annotations,
+        left_out=left_out,
+        of=_metadata(template),
+        rollout_s=rollout_s,
+    )
+
+
+def _metadata(template: Mapping[str, Any]) -> Metadata:
+    """Of the pods: Knative gives them no annotations of the autoscaler."""
+    found: Mapping[str, Any] = template.get("metadata") or {}
+    annotations = {key: value for key, value in (found.get("annotations") or {}).items() if not key.startswith(GROUP)}
+    return Metadata(found.get("labels") or {}, annotations)
 
 
 def _of_kserve(
@@ -305,8 +328,9 @@ def _of_standard(document: Document, predictor: Workload, scalers: Sequence[Docu
     elif hpa is None and scalers:
         hpa, keda = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
     replicas = int(spec.get("replicas") or 1)
-    pods = spec["template"]["spec"]
-    return Chosen(document.title, document.name, pods, deployment=True, hpa=hpa, keda=keda, replicas=replicas)
+    pods, of = spec["template"]["spec"], _metadata(spec["template"])
+    made = Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)
+    return replace(made, hpa=hpa, keda=keda)
 
 
 def _of_scaled_object(spec: Mapping[str, Any]) -> tuple[HpaSpec | None, Mapping[str, Any] | None]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from emu.manifests.starting_program import PROBE_TIMES, program_of
+from emu.manifests.starting_program import NO_METADATA, PROBE_TIMES, Metadata, program_of
 from emu.manifests.yamltext import Lines, Said
 from emu.policy.autoscaling.settings import Settings
 from emu.policy.quantity import parse_amount
@@ -30,11 +30,13 @@ class Pod:
 
     keys: Lines = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    of: Metadata = NO_METADATA
+    """Of its template."""
 
     def with_program(self, container: Mapping[str, Any], volumes: set[str], *, serves: bool = False) -> Lines:
         """A container by its name, with what the manifest has it run; notes what is left out."""
         entry = _additional(container, volumes)
-        program = program_of(container, serves=serves)
+        program = program_of(container, serves=serves, of=self.of)
         self.left_out += program.left_out
         return entry if program.keys is None else {**entry, "program": program.keys}
 
@@ -58,10 +60,15 @@ class Pod:
 
 
 def pod_of(
-    spec: Mapping[str, Any], serving: Mapping[str, Any], queue_proxy: Resources, *, standard: bool = False
+    spec: Mapping[str, Any],
+    serving: Mapping[str, Any],
+    queue_proxy: Resources,
+    of: Metadata = NO_METADATA,
+    *,
+    standard: bool = False,
 ) -> Pod:
     """The pod of a revision; `serving` is the container that has the port. `standard`: it has no queue-proxy."""
-    pod = Pod()
+    pod = Pod(of=of)
     for name in ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds"):
         if spec.get(name):
             pod.keys[name] = spec[name]
@@ -85,13 +92,13 @@ def pod_of(
     return pod
 
 
-def standard_pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any]) -> Pod:
+def standard_pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any], of: Metadata = NO_METADATA) -> Pod:
     """The pod of a Deployment: no queue-proxy, and a TCP readiness probe stays, as it decides when requests come."""
     probe: Mapping[str, Any] = serving.get("readinessProbe") or {}
     stays = probe.get("tcpSocket") is not None
     app = {key: value for key, value in serving.items() if not (stays and key == "readinessProbe")}
     containers = [app if one is serving else one for one in spec["containers"]]
-    pod = pod_of({**spec, "containers": containers}, app, {}, standard=True)
+    pod = pod_of({**spec, "containers": containers}, app, {}, of, standard=True)
     pod.keys = {"deploymentMode": "Standard", **pod.keys}
     if (grace := spec.get("terminationGracePeriodSeconds")) not in (None, _GRACE_S):
         pod.keys["terminationGracePeriodSeconds"] = grace

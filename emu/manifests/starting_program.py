@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from emu.manifests.starting_env import variables_of
 from emu.manifests.yamltext import Lines, Said
 from emu.messages import USER_PORT
 
 _MOST_NAME = 255
-_REFERENCE = re.compile(r"\$\$|\$\(([-._a-zA-Z][-._a-zA-Z0-9]*)\)")
-_WITHOUT_PLACE = ("envFrom", "workingDir", "securityContext", "lifecycle")
+_WITHOUT_PLACE = ("workingDir", "securityContext", "lifecycle")
 _DEFAULT_PROBE = {"tcpSocket": {}, "successThreshold": 1}
 """Knative gives it to a container without one; queue-proxy does the same by itself."""
 PROBE_TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
 _H2C = "h2c"
+
+
+class Metadata(NamedTuple):
+    """Of a pod, as its template has it."""
+
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+
+NO_METADATA = Metadata({}, {})
 
 
 class Program(NamedTuple):
@@ -27,8 +36,8 @@ class Program(NamedTuple):
     """What is left out whether the image runs or not."""
 
 
-def program_of(container: Mapping[str, Any], *, serves: bool = False) -> Program:
-    """`serves`: it has the port, and queue-proxy in front of it."""
+def program_of(container: Mapping[str, Any], *, serves: bool = False, of: Metadata = NO_METADATA) -> Program:
+    """`serves`: it has the port, and queue-proxy in front of it. `of`: the pod's."""
     image, ports = str(container.get("image", "")), container.get("ports") or [{}]
     left_out = [f"{name} of its containers" for name in _WITHOUT_PLACE if container.get(name)]
     if not 0 < len(image) <= _MOST_NAME:
@@ -37,15 +46,13 @@ def program_of(container: Mapping[str, Any], *, serves: bool = False) -> Program
         why = f"its port is {_H2C}, and emu's load speaks HTTP/1.1 to it"
         return Program(None, [f"the image {image} ({why}), for which emu's own app stands in", *left_out])
     port = ports[0].get("containerPort")
-    env, elsewhere = _env(container, port or (USER_PORT if serves else None))
-    if elsewhere:
-        left_out.append(f"env with valueFrom ({', '.join(elsewhere)})")
+    variables = variables_of(container, of.labels, of.annotations)
+    left_out += variables.left_out
     keys: Lines = {"image": image}
     for name in ("command", "args"):
         if container.get(name):
-            keys[name] = [_expanded(str(one), env) for one in container[name]]
-    if named := {name: env[name] for name in env if name in _names(container)}:
-        keys["env"] = named
+            keys[name] = [str(one) for one in container[name]]
+    keys |= variables.keys
     if port and not (serves and port == USER_PORT):
         keys["port"] = port
     for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -58,31 +65,6 @@ def program_of(container: Mapping[str, Any], *, serves: bool = False) -> Program
         else:
             keys[kind] = made
     return Program(keys, left_out)
-
-
-def _names(container: Mapping[str, Any]) -> list[str]:
-    return [str(one.get("name", "")) for one in container.get("env") or ()]
-
-
-def _env(container: Mapping[str, Any], port: int | None) -> tuple[dict[str, str], list[str]]:
-    """Its variables, each with those before it filled in, and the names of those whose values are elsewhere."""
-    known = {} if port is None else {"PORT": str(port)}
-    elsewhere = []
-    for one in container.get("env") or ():
-        if "valueFrom" in one:
-            elsewhere.append(str(one.get("name", "")))
-        else:
-            known[str(one["name"])] = _expanded(str(one.get("value", "")), known)
-    return known, elsewhere
-
-
-def _expanded(text: str, env: Mapping[str, str]) -> str:
-    """As Kubernetes: `$(NAME)` is a variable's value, stays where there is none, and `$$` is a dollar sign."""
-
-    def value(found: re.Match[str]) -> str:
-        return "$" if found[1] is None else env.get(found[1], found[0])
-
-    return _REFERENCE.sub(value, text)
 
 
 def _probe(probe: Mapping[str, Any], ports: list[Mapping[str, Any]], *, often: bool) -> Lines | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 Lines = dict[str, Any]
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9 _./,?-]*|[1-9][0-9]*(s|ms|m|Ki|Mi|Gi)")
+_KEY = re.compile(r"[A-Za-z/_][A-Za-z0-9_./-]*")
 _NO_TEXT = re.compile(r"true|false|null|yes|no|on|off|y|n|~", re.IGNORECASE)
 
 
@@ -26,7 +27,7 @@ def written(mapping: Mapping[str, Any], indent: int = 0) -> list[str]:
     lines: list[str] = []
     for key, given in mapping.items():
         value, comment = (given.value, f" # {given.comment}") if isinstance(given, Said) else (given, "")
-        lead = " " * indent + f"{key}:"
+        lead = " " * indent + f"{key if _KEY.fullmatch(key) and not _NO_TEXT.fullmatch(key) else json.dumps(key)}:"
         if isinstance(value, Mapping) and value:
             lines += ([""] if not indent else []) + [lead + comment, *written(value, indent + 2)]
         elif isinstance(value, list) and value:

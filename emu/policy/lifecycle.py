@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from emu.policy import printing
+from emu.policy.kubelet.environment import CONFIG_ERROR
 from emu.policy.printing import Container, PodFacts, Running, Terminated, Waiting, print_pod
 
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
-Phase = Literal["waiting", "creating", "running", "back-off", "terminated"]
+Phase = Literal["waiting", "creating", "refused", "running", "back-off", "terminated"]
+"""refused: what it is to be made of is not there, and it waits for that."""
 Role = Literal["container", "init", "sidecar"]
 """init: it runs to its end before the containers start. sidecar: an init container with restartPolicy Always, which
 is started in turn and goes on running.
@@ -87,6 +89,12 @@ def has_failed_for_good(states: Iterable[ContainerState]) -> bool:
     return any(state.role == "init" and state.phase == "terminated" and not state.completed for state in states)
 
 
+def waits_for_good(states: Iterable[ContainerState]) -> bool:
+    """The pod will not be ready: an init container has failed, or a container cannot be made."""
+    found = list(states)
+    return has_failed_for_good(found) or any(state.phase == "refused" for state in found)
+
+
 def is_done(states: Iterable[ContainerState]) -> bool:
     """All containers have ended for good: nobody needs the sidecars any more."""
     return all(state.phase == "terminated" for state in states if state.role == "container")
@@ -101,6 +109,11 @@ def end_before(sidecar: str, states: Mapping[str, ContainerState]) -> set[str]:
 def policy_of(state: ContainerState, pod: RestartPolicy) -> RestartPolicy:
     """Of one container: the pod's, but a sidecar has its own, Always."""
     return "Always" if state.role == "sidecar" else pod
+
+
+def refused(state: ContainerState) -> ContainerState:
+    """The kubelet cannot make it as it is asked for (CreateContainerConfigError)."""
+    return replace(state, phase="refused", ready=False, start_at=None)
 
 
 def started(state: ContainerState, now: float) -> ContainerState:
@@ -235,6 +248,8 @@ def _state(state: ContainerState, now: float, first: str) -> Waiting | Running |
     """`first`: what it waits for before its first start."""
     if state.phase == "running":
         return Running()
+    if state.phase == "refused":
+        return Waiting(CONFIG_ERROR)
     if state.phase in ("waiting", "creating") and state.restarts == 0:
         return Waiting(first)
     if state.phase == "back-off" and state.start_at is not None and state.start_at > now and state.delay_s > 0:
@@ -247,5 +262,7 @@ def _phase(containers: Sequence[ContainerState], inits: Sequence[ContainerState]
     if has_failed_for_good(inits):
         return "Failed"
     if not all(state.phase == "terminated" for state in containers):
+        if any(state.phase == "refused" and not state.restarts for state in (*containers, *inits)):
+            return "Pending"
         return "Pending" if all(state.phase == "waiting" for state in containers) and inits else "Running"
     return "Failed" if any(state.last_exit_code for state in containers) else "Succeeded"

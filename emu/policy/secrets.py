@@ -11,6 +11,8 @@ _WITHIN = re.compile(
     r"token(?!iz)|secret|passw|passphrase|credential|apikey|accesskey|privatekey|authorization", re.IGNORECASE
 )
 """Parts that mean a secret wherever they stand in a name."""
+_SECRETS = "secrets"
+"""The key with the data of Kubernetes' Secrets."""
 _WORDS = frozenset(("auth", "bearer", "cookie", "dsn", "jwt", "key", "keys", "pass", "pat", "pwd", "signature"))
 """Words that do by themselves."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -21,9 +23,9 @@ def is_secret(name: str) -> bool:
     return _WITHIN.search(name) is not None or any(word.lower() in _WORDS for word in _WORD.findall(name))
 
 
-def masked(values: Mapping[str, str]) -> dict[str, str]:
-    """The mapping with a mask in the place of each secret."""
-    return {name: MASK if is_secret(name) else value for name, value in values.items()}
+def masked(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping with a mask in the place of each secret; a value that is no text says only where it stands."""
+    return {name: MASK if isinstance(value, str) and is_secret(name) else value for name, value in values.items()}
 
 
 def masked_argument(argument: str) -> str:
@@ -33,8 +35,8 @@ def masked_argument(argument: str) -> str:
 
 
 def masked_tree(data: Any) -> Any:
-    """A scenario's data with a mask in the place of each secret of its `env`, `headers` and `httpHeaders`, those that
-    variants change by a path among them.
+    """A scenario's data with a mask in the place of each value of its `secrets`, and of each secret of its `env`,
+    `headers` and `httpHeaders`, those that variants change by a path among them.
     """
     if isinstance(data, list):
         return [masked_tree(entry) for entry in data]
@@ -46,13 +48,25 @@ def masked_tree(data: Any) -> Any:
 def _masked_below(name: str, value: Any) -> Any:
     holder, _, own = name.rpartition(".")
     last = own or name
+    if _SECRETS in name.split("."):
+        return _masked_object(value)
     if last in ("env", "headers") and isinstance(value, dict):
         return masked({str(key): below for key, below in value.items()})
     if holder.rpartition(".")[2] in ("env", "headers") and is_secret(own):
-        return MASK
+        return MASK if isinstance(value, str) else value
     if last == "httpHeaders" and isinstance(value, list):
         return [_masked_header(entry) for entry in value]
     return masked_tree(value)
+
+
+def _masked_object(value: Any) -> Any:
+    """Of Secrets, one or its data, only names and keys are left."""
+    if isinstance(value, list):
+        return [_masked_object(entry) for entry in value]
+    if not isinstance(value, dict):
+        return MASK
+    data = value.get("data")
+    return {**value, "data": dict.fromkeys(data, MASK)} if isinstance(data, dict) else dict.fromkeys(value, MASK)
 
 
 def _masked_header(entry: Any) -> Any:

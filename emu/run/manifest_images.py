@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -118,15 +118,17 @@ def _has_the_metrics(scaled: ScaledObjectSpec, owner: str) -> None:
 
 def _put(container: SomeContainer, chosen: Chosen | None) -> SomeContainer:
     """The image in the container, with what the manifest has it run; keys of the container's own win."""
-    program = container.program
-    if chosen is None or chosen.image is None or program is None:
+    given = container.program
+    if chosen is None or chosen.image is None or given is None:
         return container
+    program: ProgramSpec = given
     names = _PROBES if container.command is not None else ("command", "args", *_PROBES)
     own = {name: getattr(container, name) for name in names}
-    update = {name: getattr(program, name) if value is None else value for name, value in own.items()}
+    update: dict[str, Any] = {name: getattr(program, name) if value is None else value for name, value in own.items()}
     usual = type(container).model_fields["port"].default
     update["port"] = program.port if container.port == usual and program.port is not None else container.port
-    update |= {"image": chosen.image, "env": {**program.env, **container.env}, "program": None}
+    update |= {"image": chosen.image, "env": {**program.env, **container.env}}
+    update |= {"env_from": (*program.env_from, *container.env_from), "program": None}
     return container.model_copy(update=update)
 
 

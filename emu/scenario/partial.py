@@ -68,6 +68,8 @@ def _model_in(kind: Any) -> type[BaseModel] | None:
     """The one model that an annotation is about."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return kind
+    if typing.get_origin(kind) is dict:  # its keys are the user's own
+        return None
     found = [model for part in typing.get_args(kind) if (model := _model_in(part)) is not None]
     return found[0] if len(found) == 1 else None
 

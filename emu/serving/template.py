@@ -13,16 +13,15 @@ from typing import NamedTuple
 
 from emu.files.profiles import profile_of
 from emu.helpers.freezer_access import MOUNT, Access
+from emu.kubelet.environment import fields_of
 from emu.kubelet.template import (
     ContainerTemplate,
     EmptyDir,
-    FieldRef,
     Hook,
     Mount,
     PodProbe,
     PodTemplate,
     Volume,
-    resolved,
 )
 from emu.messages import (
     APP,
@@ -39,6 +38,8 @@ from emu.messages import (
     VOLUMES_VARIABLE,
     WORK_VARIABLE,
 )
+from emu.policy.kubelet.environment import Data, FieldRef, Known, Value, variables
+from emu.policy.kubelet.environment import Kind as ObjectKind
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
 from emu.policy.stats import REPORT_PERIOD_S
@@ -60,9 +61,11 @@ from emu.spec import (
     VolumeSpec,
     revision_name,
 )
+from emu.spec.environment import values_of
 from emu.spec.services import SHORT_FORM
 
 _NAMESPACE = "default"
+_GROUP = "serving.knative.dev"
 REVISION = revision_name(SHORT_FORM)
 
 
@@ -118,6 +121,8 @@ def pod_template(
         restart_policy=spec.restart_policy,
         back_off=_back_off(spec),
         port=QUEUE_PORT if spec.has_queue_proxy else spec.app.port,
+        labels=_labels(of) if spec.has_queue_proxy else {},
+        objects=_objects(spec),
     )
 
 
@@ -138,7 +143,25 @@ def _plain(spec: NamedPodSpec) -> PodTemplate:
         restart_policy=spec.restart_policy,
         back_off=_back_off(spec),
         port=next((one.port for one in spec.plain if one.port is not None), None),
+        objects=_objects(spec),
     )
+
+
+def _objects(spec: PodSpec) -> dict[ObjectKind, Data]:
+    return {
+        "ConfigMap": {one.name: one.data for one in spec.config_maps},
+        "Secret": {one.name: one.data for one in spec.secrets},
+    }
+
+
+def _labels(of: Serving) -> dict[str, str]:
+    """Knative's own of a pod (pkg/reconciler/revision/resources/meta.go)."""
+    return {
+        "app": of.revision,
+        f"{_GROUP}/configuration": of.service,
+        f"{_GROUP}/revision": of.revision,
+        f"{_GROUP}/service": of.service,
+    }
 
 
 def _plain_container(spec: PlainContainerSpec) -> ContainerTemplate:
@@ -232,7 +255,7 @@ def _container(
     name: str,
     spec: ContainerSpec,
     image: str,
-    env: Mapping[str, str | FieldRef],
+    env: Mapping[str, Value],
     probes: Mapping[Kind, PodProbe],
     port: int | None,
 ) -> ContainerTemplate:
@@ -242,7 +265,8 @@ def _container(
         image=spec.image or image,
         command=spec.command,
         args=spec.args,
-        env={**env, **spec.env},
+        env=_declared(spec, env),
+        env_from=tuple(one.source for one in spec.env_from),
         resources=spec.resources,
         memory=spec.memory,
         io=spec.io,
@@ -254,6 +278,12 @@ def _container(
         confined=spec.image is None or name == QUEUE_PROXY,
         stands_in_for=_stands_in_for(spec),
     )
+
+
+def _declared(spec: ContainerSpec, env: Mapping[str, Value]) -> dict[str, Value]:
+    """The user's variables and after them those of the platform, as Knative has it; the user's win."""
+    own = values_of(spec.env)
+    return {**own, **{name: value for name, value in env.items() if name not in own}}
 
 
 def _stands_in_for(spec: ContainerSpec) -> str:
@@ -296,7 +326,7 @@ def _serving_readiness(app: AppSpec) -> dict[str, str]:
     return {"SERVING_READINESS_PROBE": json.dumps(passed, separators=(",", ":"))}
 
 
-def _freezer_access(freezer: Access) -> dict[str, str | FieldRef]:
+def _freezer_access(freezer: Access) -> dict[str, Value]:
     """Each pod has a token of its own, in a file that bears its name."""
     return {**freezer.environment, FREEZER_TOKEN_VARIABLE: FieldRef("metadata.name", before=f"{MOUNT}/")}
 
@@ -308,9 +338,7 @@ def _footprint(spec: QueueProxySpec) -> dict[str, str]:
     return {"EMU_FOOTPRINT": json.dumps(profile.to_data(), separators=(",", ":"))}
 
 
-def _controllers_environment(
-    concurrency: int, user_port: int, of: Serving = _OF_SHORT_FORM
-) -> dict[str, str | FieldRef]:
+def _controllers_environment(concurrency: int, user_port: int, of: Serving = _OF_SHORT_FORM) -> dict[str, Value]:
     """What Knative's controller sets for queue-proxy (pkg/reconciler/revision/resources/queue.go)."""
     return {
         "CONTAINER_CONCURRENCY": str(concurrency),
@@ -342,7 +370,8 @@ def _controllers_environment(
 
 def queue_proxy_environment(concurrency: int, user_port: int, address: str, pod: str) -> dict[str, str]:
     """A queue-proxy's environment outside of a pod that the kubelet runs."""
-    return resolved(_controllers_environment(concurrency, user_port), pod, address)
+    known = Known(fields_of(pod, address, {}))
+    return variables((), _controllers_environment(concurrency, user_port), QUEUE_PROXY, known)
 
 
 def sidecar_environment(spec: SidecarSpec) -> dict[str, str]:

@@ -16,6 +16,7 @@ from pydantic import (
 from emu.messages import APP, QUEUE_PROXY, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
+from emu.spec.environment import Env, EnvFromSpec
 from emu.spec.io import IoControls
 from emu.spec.probes import LifecycleSpec, ProbeSpec
 from emu.spec.program import ProgramSpec
@@ -180,8 +181,13 @@ class ContainerSpec(Model):
     """
     args: tuple[str, ...] | None = None
     """Arguments, as in Kubernetes: they replace the image's arguments, and follow `command` if given."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Environment variables. Values are text: quote numbers."""
+    env: Env = Field(default_factory=dict)
+    """Environment variables. Values are text, so quote numbers, with `$(NAME)` filled in as Kubernetes does; or say
+    where the value is: `secretKeyRef` or `configMapKeyRef: {name: …, key: …}`, `fieldRef: {fieldPath: …}`,
+    `resourceFieldRef: {resource: …}`.
+    """
+    env_from: tuple[EnvFromSpec, ...] = ()
+    """ConfigMaps and Secrets of the pod whose keys all become variables; `env` wins over them."""
     resources: Resources = Resources()
     """Requests and limits, as in Kubernetes."""
     memory: MemoryControls = MemoryControls()
@@ -250,7 +256,8 @@ class ContainerSpec(Model):
                 at=("args",),
             )
         for name, value in self.env.items():
-            refuse_mask(value, ("env", name))
+            if isinstance(value, str):
+                refuse_mask(value, ("env", name))
             if not re.fullmatch(r"[A-Za-z_][-A-Za-z0-9_.]*", name):
                 raise SpecError(
                     f"{name!r} cannot be the name of an environment variable",

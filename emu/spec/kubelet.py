@@ -171,6 +171,7 @@ class KubeletSpec(Model):
             swap_behavior=self.memory_swap.swap_behavior,
             single_process_oom_kill=self.single_process_oom_kill,
             allocatable_bytes=allocatable,
+            allocatable_millicores=self.cpu,
             kubepods_max=self.memory,
             eviction=tuple(found) if self.evicts else (),
             eviction_max_pod_grace_s=self.eviction_max_pod_grace_period,

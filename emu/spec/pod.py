@@ -18,7 +18,7 @@ from emu.messages import APP, QUEUE_PROXY
 from emu.policy.image_names import ImageChoice
 from emu.policy.prefetching import NEEDS_RECLAIM, NONE, TOUCHED, read_prefetch
 from emu.policy.reclaiming import ALL, read_amount
-from emu.spec import volumes
+from emu.spec import environment, volumes
 from emu.spec.autoscaling import AutoscalingSpec
 from emu.spec.container import (
     AppSpec,
@@ -29,6 +29,7 @@ from emu.spec.container import (
     SidecarSpec,
     TaskSpec,
 )
+from emu.spec.environment import ObjectSpec
 from emu.spec.keda import ScaledObjectSpec
 from emu.spec.probes import ExecSpec
 from emu.spec.values import MIB, Bytes, Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
@@ -179,6 +180,10 @@ class PodSpec(Model):
     """
     volumes: tuple[VolumeSpec, ...] = ()
     """Volumes that its containers share."""
+    config_maps: tuple[ObjectSpec, ...] = ()
+    """Kubernetes: the ConfigMaps that `env` and `envFrom` of its containers name."""
+    secrets: tuple[ObjectSpec, ...] = ()
+    """Kubernetes: the Secrets that they name. Nothing that a run leaves has their values."""
     shm_size: Annotated[Bytes, Field(ge=MIB)] = 64 * MIB
     """The size of /dev/shm, a tmpfs that the pod's containers share, as containerd and CRI-O give it to a pod. It
     lives as long as the pod.
@@ -213,7 +218,8 @@ class PodSpec(Model):
         return self.app.files
 
     @model_validator(mode="after")
-    def _files_once(self) -> Self:
+    def _names_once(self) -> Self:
+        environment.check(self.config_maps, self.secrets)
         distinct((entry.name for entry in self.app.files), "two files have the name", ("app", "files"))
         return self
 

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from emu.spec.environment import Env, EnvFromSpec
 from emu.spec.probes import ProbeSpec
 from emu.spec.values import Model, Whole, refuse_mask
 
@@ -22,7 +23,9 @@ class ProgramSpec(Model):
     """As of a container."""
     args: tuple[str, ...] | None = None
     """As of a container."""
-    env: dict[str, str] = Field(default_factory=dict)
+    env: Env = Field(default_factory=dict)
+    """As of a container."""
+    env_from: tuple[EnvFromSpec, ...] = ()
     """As of a container."""
     port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
     """The port on which it listens. Default: the container's."""
@@ -42,5 +45,6 @@ class ProgramSpec(Model):
     @model_validator(mode="after")
     def _can_be_run(self) -> Self:
         for name, value in self.env.items():
-            refuse_mask(value, ("env", name))
+            if isinstance(value, str):
+                refuse_mask(value, ("env", name))
         return self

@@ -62,6 +62,31 @@ def test_a_record_keeps_no_secret(tmp_path: Path) -> None:
     assert run.scenario.stat().st_mode & 0o777 == 0o600
 
 
+SECRET = """\
+name: a
+question: b
+pod:
+  app: {env: {URL: {secretKeyRef: {name: db, key: url}}}}
+  secrets: [{name: db, data: {url: hunter2, name: hunter2, data: hunter2}}]
+variants:
+  one: {pod.secrets.db.data.url: hunter2}
+  two: {pod.secrets.db.data: {name: hunter2}}
+  three: {pod.secrets: [{name: db, data: {url: hunter2}}]}
+"""
+
+
+def test_a_record_has_no_value_of_a_secret() -> None:
+    """Whatever its key is called; where a variable's value stands is no secret."""
+    spec = read_scenario(SECRET, "f.yaml")
+    assert has_secrets(spec)
+    text = resolve(spec, masked=True)
+    assert "hunter2" not in text and text.count(secrets.MASK) == 6
+    assert "secretKeyRef" in text
+    with pytest.raises(EmuError, match=r"pod\.secrets\.0\.data\.url: the value of a Secret is masked here"):
+        read_scenario(text, "scenario.yaml")
+    assert secrets.masked_argument("pod.secrets.db.data.url=hunter2") == f"pod.secrets.db.data.url={secrets.MASK}"
+
+
 def test_a_masked_record_says_what_it_lacks() -> None:
     """Run again, it does not send the mask in a secret's place."""
     text = resolve(read_scenario(SCENARIO.split("load:")[0], "f.yaml"), masked=True)

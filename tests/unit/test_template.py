@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from emu.helpers.freezer_access import MOUNT, Access
-from emu.kubelet.template import ContainerTemplate, PodTemplate, Volume, resolved
+from emu.kubelet.environment import program_of
+from emu.kubelet.template import ContainerTemplate, PodTemplate, Volume
 from emu.messages import APP, DATA_DIR, QUEUE_PROXY
+from emu.policy.kubelet.derived import NodeRules
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
 from emu.record.events import ContainerCreated, EventLog, read_events
@@ -31,7 +33,7 @@ def template_of(pod: str) -> PodTemplate:
 
 def environment(template: PodTemplate, container: str) -> dict[str, str]:
     """What a container finds in its environment."""
-    return resolved(template.container(container).env, "pod-1", "10.0.0.2")
+    return program_of(template.container(container), template, "pod-1", "10.0.0.2", NodeRules(0)).env
 
 
 def test_without_probes_we_look_often() -> None:

@@ -13,6 +13,7 @@ from emu.kubelet.facts import EngineActed, EngineLost, Fact, HookFailed, ProbeAn
 from emu.kubelet.prober import Answer
 from emu.kubelet.template import ContainerTemplate, PodProbe, PodTemplate
 from emu.kubelet.worker import PodWorker
+from emu.policy.kubelet.environment import KeyRef
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
 from emu.record.events import EventLog, KubeletEvent, read_events
@@ -71,6 +72,29 @@ def test_an_end_is_acted_on_when_it_is_due(working: Working) -> None:
     working.worker.act()
     assert working.worker.instances["job"].id == "it.pod.job.1"
     assert working.engine.running == {"it.pod.sandbox.0": True, "it.pod.other.0": True, "it.pod.job.1": True}
+
+
+def test_a_container_without_its_secret_is_not_made(tmp_path: Path) -> None:
+    """It waits for good, with the kubelet's reason and event; the others run."""
+    log, engine = EventLog(tmp_path / "events.jsonl"), FakeEngine()
+    needs = ContainerTemplate(name="needs", image="batch:1", env={"KEY": KeyRef("Secret", "db", "key")})
+    template = PodTemplate(containers=(needs, ContainerTemplate(name="other", image="batch:1")))
+    worker = PodWorker(
+        fake_pod(template, engine, FakePodCgroup(tmp_path), log), engine, log, lambda _: None,
+        on_start=lambda _: None, on_exit=lambda *_: None, on_event=lambda _: None, hold_frozen=True,
+    )  # fmt: skip
+    worker.start()
+    assert engine.running == {"it.pod.sandbox.0": True, "it.pod.other.0": True}
+    assert (worker.view.status, worker.view.restarts) == ("CreateContainerConfigError", 0)
+    assert worker.states["needs"].phase == "refused" and not worker.coming
+    worker.act()
+    log.close()
+    events = [one for one in read_events(tmp_path / "events.jsonl") if isinstance(one, KubeletEvent)]
+    said = [(one.reason, one.message) for one in events if one.container == "needs"]
+    assert said == [
+        ("Pulled", 'Container image "batch:1" already present on machine'),
+        ("Failed", 'Error: secret "db" not found'),
+    ]
 
 
 def test_an_answer_about_an_instance_that_is_gone_counts_for_nothing(working: Working) -> None:

@@ -54,6 +54,8 @@ class NodeRules:
     single_process_oom_kill: bool = False
     allocatable_bytes: int | None = None
     """What the node has for pods; None: all of its memory."""
+    allocatable_millicores: int | None = None
+    """The same of CPU; None: all that the machine has."""
     kubepods_max: int | None = None
     """memory.max of the cgroup of all pods; None: it has no limit."""
     eviction: tuple[Threshold, ...] = ()

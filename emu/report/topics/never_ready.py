@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emu.messages import APP, QUEUE_PROXY
+from emu.policy.kubelet.environment import CONFIG_ERROR
 from emu.study.model.instances import Instance, container_of
 from emu.study.model.services import Service
 from emu.study.model.study import Study
@@ -36,8 +37,21 @@ def _cause(study: Study, service: Service) -> list[str]:
     """What happened, and Knative's words for it where the revision is Knative's."""
     mine = [one for one in study.instances if one.pod in {pod.pod for pod in service.pods}]
     app = [one for one in mine if container_of(one.container) == APP]
-    said, words = _of_app(study, app)
+    said, words = _of_refused(study, service, mine) or _of_app(study, app)
     return [said, words] if any(container_of(one.container) == QUEUE_PROXY for one in mine) else [said]
+
+
+def _of_refused(study: Study, service: Service, mine: list[Instance]) -> tuple[str, str] | None:
+    """Of a container that could not even be made; None where there is none. Knative has its reason in the status once
+    the deadline is over (reconcile_resources.go).
+    """
+    pods, made = {pod.pod for pod in service.pods}, {(one.pod, container_of(one.container)) for one in mine}
+    for event in study.pod_events:
+        if event.reason == "Failed" and event.pod in pods and (event.pod, event.container) not in made:
+            why = f"{CONFIG_ERROR}: {event.message.removeprefix('Error: ')}"
+            words = f"after 10 minutes Knative's status of it would be ResourcesAvailable False, {why}"
+            return f"because the container {event.container} cannot be made ({why})", words
+    return None
 
 
 def _of_app(study: Study, instances: list[Instance]) -> tuple[str, str]:

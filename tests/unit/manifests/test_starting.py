@@ -322,7 +322,7 @@ def test_run_refuses_a_manifest_that_it_cannot_run(tmp_path: Path) -> None:
 
 
 def test_variables_come_from_config_maps_among_the_files(tmp_path: Path) -> None:
-    """The container's own variable wins, `$` of a ConfigMap stays, and what no file has is left out and named."""
+    """Only those that are named are taken along, and the kubelet has the rest to say."""
     env = """
       envFrom: [{prefix: A_, configMapRef: {name: more}}, {configMapRef: {name: gone}}]
       env:
@@ -338,5 +338,32 @@ def test_variables_come_from_config_maps_among_the_files(tmp_path: Path) -> None
     (tmp_path / "shop.yaml").write_text(text % ("", 0) + maps, encoding="utf-8")
     pod = of(tmp_path / "shop.yaml").pod
     assert pod.app.program is not None
-    assert pod.app.program.env == {"A_mode": "a$(MODE)", "A_URL": "x", "MODE": "a$(MODE)", "A_SIZE": "a$(MODE)"}
-    assert pod.left_out == ("envFrom of its containers", "env with valueFrom (KEY)")
+    assert [(one.name, one.data) for one in pod.config_maps] == [
+        ("more", {"mode": "a$(MODE)", "SIZE": "3", "URL": "x"})
+    ]
+    assert [one.source.name for one in pod.app.program.env_from] == ["more", "gone"]
+    assert list(pod.app.program.env) == ["MODE", "A_SIZE", "KEY"]
+    assert pod.secrets == pod.left_out == ()
+
+
+def test_the_values_of_secrets_are_printed_nowhere(tmp_path: Path) -> None:
+    """`emu init` masks them and says where they are; the run has those that are named, stringData before data."""
+    refs = (f"{{name: {key}, valueFrom: {{secretKeyRef: {{name: s, key: {key}}}}}}}" for key in "ku")
+    env = f"env: [{', '.join(refs)}]"
+    text = KSVC.replace("{image: registry.example/shop}", f"{{image: registry.example/shop, {env}}}") % ("", 0)
+    secret = (
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\n"
+        "data: {k: aHVudGVyMg==, u: eA==, other: aHVudGVyMw==}\nstringData: {u: hunter4}\n"
+    )
+    path = tmp_path / "shop.yaml"
+    path.write_text(text + secret, encoding="utf-8")
+    assert [(one.name, one.data) for one in of(path).pod.secrets] == [("s", {"k": "hunter2", "u": "hunter4"})]
+    shown = [CliRunner().invoke(main, [command, str(path)]) for command in ("init", "explain")]
+    assert [one.exit_code for one in shown] == [0, 0]
+    for one in shown:
+        assert "hunter" not in one.output and "aHV" not in one.output
+    assert 'k: "********" # it is at' in shown[0].output
+    (tmp_path / "mine.yaml").write_text(shown[0].stdout, encoding="utf-8")
+    with pytest.raises(EmuError, match="the value of a Secret is masked here"):
+        read_scenario(shown[0].stdout, "mine.yaml")
+    assert read_scenario(shown[0].stdout, "it", ["pod.secrets.s.data.k=a", "pod.secrets.s.data.u=b"])

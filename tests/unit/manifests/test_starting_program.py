@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from emu.manifests.starting_program import program_of
+from emu.manifests.starting_program import Metadata, program_of
 from emu.manifests.yamltext import Said, written
 from emu.spec.program import ProgramSpec
 
@@ -25,23 +25,34 @@ def test_an_image_alone_is_its_image() -> None:
     assert of(ports=[{"containerPort": 8080}], readinessProbe={"tcpSocket": {}, "successThreshold": 1}) == {}
 
 
-@pytest.mark.parametrize(
-    ("text", "becomes"),
-    [
-        ("--port=$(PORT)", "--port=9000"),
-        ("$(A)$(B)", "aab"),
-        ("$(NONE)", "$(NONE)"),
-        ("$$(A)", "$(A)"),
-        ("$$$(A)", "$a"),
-        ("$A ${A}", "$A ${A}"),
-    ],
-)
-def test_references_are_filled_in(text: str, becomes: str) -> None:
-    """As Kubernetes does in command, args and env; a variable sees those before it."""
-    env = [{"name": "A", "value": "a"}, {"name": "B", "value": "$(A)b"}]
-    made = of(args=[text], env=env, ports=[{"containerPort": 9000}])
-    assert made["args"] == [becomes]
-    assert made["env"] == {"A": "a", "B": "ab"}
+def test_references_are_left_to_the_kubelet() -> None:
+    """Variables keep their order, and say where their values are; a label of the manifest's is known."""
+    secret = {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}
+    env = [
+        {"name": "A", "value": "$(B)"},
+        {"name": "B", "valueFrom": secret},
+        {"name": "TIER", "valueFrom": {"fieldRef": {"fieldPath": "metadata.labels['tier']"}}},
+        {"name": "POD", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.name"}}},
+        {"name": "MEM", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+        {"name": "DISK", "valueFrom": {"resourceFieldRef": {"resource": "limits.ephemeral-storage"}}},
+    ]
+    sources = [{"prefix": "X_", "secretRef": {"name": "s"}}]
+    container = {"image": "web:1", "args": ["$(A)"], "env": env, "envFrom": sources}
+    made = program_of(container, of=Metadata({"tier": "$w"}, {}))
+    assert made.keys == {
+        "image": "web:1",
+        "args": ["$(A)"],
+        "env": {
+            "A": "$(B)",
+            "B": secret,
+            "TIER": "$$w",
+            "POD": {"fieldRef": {"fieldPath": "metadata.name"}},
+            "MEM": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}},
+        },
+        "envFrom": sources,
+    }
+    assert made.left_out == ["env DISK with valueFrom resourceFieldRef"]
+    assert ProgramSpec.model_validate(made.keys).env["A"] == "$(B)"
 
 
 @pytest.mark.parametrize(
@@ -74,13 +85,11 @@ def test_what_has_no_place_is_named() -> None:
             "image": "web:1",
             "workingDir": "/srv",
             "securityContext": {"runAsUser": 1},
-            "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
         }
     )
     assert made.left_out == [
         "workingDir of its containers",
         "securityContext of its containers",
-        "env with valueFrom (KEY)",
     ]
     assert made.keys == {"image": "web:1"}
 

@@ -53,6 +53,15 @@ def test_a_program_that_cannot_be_started_is_named(study: Study) -> None:
     assert said[1].endswith("ExitCode127: Container failed with: Error: no such program.")
 
 
+def test_a_container_that_cannot_be_made_is_named(study: Study) -> None:
+    """In the kubelet's words, which are Knative's in the end."""
+    study.pod_events.append(PodEvent("Warning", "Failed", "app", 'Error: secret "db" not found', 1.0, 1.0, 1, POD))
+    error = 'CreateContainerConfigError: secret "db" not found'
+    what = f"shop-00001 was never ready, because the container app cannot be made ({error})"
+    status = f"after 10 minutes Knative's status of it would be ResourcesAvailable False, {error}"
+    assert reported(study) == [what, f"{what}; {status}."]
+
+
 def test_an_app_that_listens_nowhere_meets_the_progress_deadline(study: Study) -> None:
     """It runs, and that is all."""
     said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, started_s=5.0))
