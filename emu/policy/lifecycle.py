@@ -164,7 +164,7 @@ def next_delay(
     then starts with the podStatus that it began with; doBackOff). Only if that lies too close, the container waits,
     and then from its own end.
     """
-    ran_for = now - state.started_at if state.started_at is not None else 0.0
+    ran_for = seconds_between(state.started_at, now) if state.started_at is not None else 0.0
     forgotten = not by_probe and ran_for > rule.reset_after_s  # after a probe's kill this life does not count
     back_off_s = 0.0 if forgotten else state.back_off_s
     if by_probe and state.exited_at is None:
@@ -173,7 +173,12 @@ def next_delay(
         return 0.0, min(rule.initial_s, rule.max_s)
     since = state.exited_at if by_probe and state.exited_at is not None else now
     doubled = min(back_off_s * 2, rule.max_s)
-    return (0.0 if now - since >= back_off_s else back_off_s), doubled
+    return (0.0 if seconds_between(since, now) >= back_off_s else back_off_s), doubled
+
+
+def seconds_between(start: float, end: float) -> float:
+    """To the nanosecond, as Go counts: 1286.4 is 600 s after 686.4, and no more."""
+    return round(end - start, 9)
 
 
 def restarting(state: ContainerState) -> ContainerState:
