@@ -52,7 +52,8 @@ def oom_score_adj(pod: Pod, container: Container, machine_memory_bytes: int, ver
 
     Burstable: 1000 - 1000 * its own request / memory of the machine, at least 3 and at most 999. A queue-proxy
     without a memory request in a Burstable pod gets 999: the preferred victim of every OOM above its own level. A
-    sidecar is killed no sooner than the app container with the least request.
+    sidecar is killed no sooner than the app container with the least request. Where the pod itself requests less than
+    its containers, which the API server refuses, it may come out above 1000.
     """
     if pod.node_critical:
         return GUARANTEED_ADJ
@@ -63,8 +64,8 @@ def oom_score_adj(pod: Pod, container: Container, machine_memory_bytes: int, ver
     request = container.request(MEMORY)
     if container.sidecar and version >= SIDECAR_OOM_SCORE:
         request = max(request, min(one.request(MEMORY) for one in pod.containers))
-    adj = 1000 - 1000 * (request + share) // machine_memory_bytes
-    return max(_LEAST_BURSTABLE_ADJ, min(BEST_EFFORT_ADJ - 1, adj))
+    adj = 1000 - _truncated(1000 * (request + share), machine_memory_bytes)
+    return max(_LEAST_BURSTABLE_ADJ, BEST_EFFORT_ADJ - 1 if adj == BEST_EFFORT_ADJ else adj)
 
 
 def _share_of_the_rest(pod: Pod) -> int:
@@ -72,4 +73,9 @@ def _share_of_the_rest(pod: Pod) -> int:
     if pod.resources is None or not pod.resources.requests.get(MEMORY):
         return 0
     rest = pod.resources.requests[MEMORY] - pod.of_containers.requests.get(MEMORY, 0)
-    return rest // len(pod.all_containers)
+    return _truncated(rest, len(pod.all_containers))
+
+
+def _truncated(number: int, divisor: int) -> int:
+    """Divided as Go divides: towards zero."""
+    return -(-number // divisor) if number < 0 else number // divisor

@@ -22,7 +22,7 @@ _LONGEST = 100
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _MOST = 2**63 - 1
-_NANO = 10**9
+NANO = 10**9
 _KEPT_DIGITS = 18
 _LARGEST_EXPONENT = 200
 """Beyond it the value is out of range on one side or the other."""
@@ -40,7 +40,7 @@ class Quantity:
     @property
     def value(self) -> int:
         """In whole units, rounded away from zero."""
-        return _away_from_zero(self.nano, _NANO)
+        return _away_from_zero(self.nano, NANO)
 
     @property
     def milli(self) -> int:
@@ -54,7 +54,7 @@ class Quantity:
         if self.nano == 0:
             return "0"
         form = self.form
-        if form == "binary" and (abs(self.nano) < 1024 * _NANO or self.nano % _NANO):
+        if form == "binary" and (abs(self.nano) < 1024 * NANO or self.nano % NANO):
             form = "decimal"
         if form == "binary":
             return _binary(self.value)
@@ -96,8 +96,8 @@ def parse_quantity(text: str | int | float) -> Quantity:
     """
     match = _matched(text)
     form = _form(match["suffix"])
-    exact = parse_amount(text) * _NANO
-    most = _MOST * _NANO
+    exact = parse_amount(text) * NANO
+    most = _MOST * NANO
     nano = max(-most, min(most, _away_from_zero(exact.numerator, exact.denominator)))
     return Quantity(
         nano, form, match[0] if _is_kept(match["whole"], match["rest"] or "", match["suffix"], form) else ""
@@ -156,4 +156,4 @@ def _is_kept(whole: str, rest: str, suffix: str, form: Form) -> bool:
 
 def in_bytes(count: int) -> str:
     """Bytes as the kubelet writes them in messages: with a binary suffix where nothing is lost by it."""
-    return str(Quantity(count * _NANO, "binary"))
+    return str(Quantity(count * NANO, "binary"))

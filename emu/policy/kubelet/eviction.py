@@ -15,7 +15,7 @@ from emu.policy.kubelet.pod import Pod
 from emu.policy.kubelet.thresholds import MEMORY_SIGNALS, Threshold
 from emu.policy.kubelet.version import NEWEST, Version
 from emu.policy.qos import qos_class
-from emu.policy.quantity import Quantity, in_bytes
+from emu.policy.quantity import NANO, Quantity, in_bytes
 
 LOOK_S = 10.0
 PRESSURE_TRANSITION_S = 300.0
@@ -216,7 +216,7 @@ def _over_its_size(one: Active) -> Eviction | None:
     if one.use is None or one.pod.critical:
         return None
     for name, limit in one.size_limits.items():
-        if 0 < limit.value < one.use.volumes.get(name, 0):
+        if 0 < limit.nano < one.use.volumes.get(name, 0) * NANO:
             text = f'Usage of EmptyDir volume "{name}" exceeds the limit "{limit}". '
             return Eviction(one.pod, 1, text, for_pressure=False)
     return None
