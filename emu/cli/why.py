@@ -51,6 +51,10 @@ def why(run: str | None, moment: str | None, name: str | None, as_json: bool) ->
         moved = [one for one in study.rollouts if one.service == service_name]
         for line in ("", *words.rollout_lines(moved)) if moved else ():
             output.echo(line)
+    mine = {pod.pod for one in shown for pod in one.pods}
+    preempted = [one for one in study.preemptions if {one.pod, one.detail["by"]} & mine]
+    for line in ("", *words.preemption_lines(preempted)) if preempted else ():
+        output.echo(line)
 
 
 @click.command()

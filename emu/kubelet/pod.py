@@ -170,16 +170,14 @@ class Pod:
         self.address = self._engine.address(instance.id)
         return instance
 
-    def close(self) -> None:
+    def close(self, why: str = SCALE_DOWN) -> None:
         """Remove its containers, which have ended, and the pause container, as of a pod that is deleted, then its
-        cgroup. EngineGone.
+        cgroup. `why` goes on record. EngineGone.
         """
         for instance in reversed(self.instances):
             if instance.container == SANDBOX:  # made first, and gone last
                 self._log.append(
-                    ContainerStopping(
-                        t=now(), container=SANDBOX, attempt=instance.attempt, why=SCALE_DOWN, grace_s=0.0
-                    )
+                    ContainerStopping(t=now(), container=SANDBOX, attempt=instance.attempt, why=why, grace_s=0.0)
                 )
                 self.remove(instance)
             else:

@@ -14,7 +14,7 @@ from emu.kubelet.volumes import Volumes
 from emu.policy.kubelet.derived import as_files, class_values, node_values, reaching, with_lowered
 from emu.policy.kubelet.memory import levels
 from emu.policy.qos import QosClass, qos_class
-from emu.record.events import EventLog
+from emu.record.events import SCALE_DOWN, EventLog
 from emu.runtime.podcgroup import PodCgroup
 
 
@@ -80,11 +80,11 @@ class Pods:
         pod.__enter__()
         self.on_make(pod)
 
-    def remove(self, pod: Pod) -> None:
+    def remove(self, pod: Pod, why: str = SCALE_DOWN) -> None:
         """Remove a pod, whose containers have ended, and its cgroup, where it was placed. EngineGone."""
         if pod not in self._made:
             return
-        pod.close()
+        pod.close(why)
         self._made.remove(pod)
         self.update()
         self.on_remove(pod.name)

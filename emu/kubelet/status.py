@@ -23,6 +23,7 @@ from emu.record.events import (
     EventLog,
     KubeletEvent,
     PodEvicted,
+    PodPreempted,
     PodStatus,
     now,
 )
@@ -56,6 +57,15 @@ class Status:
         event = KubeletEvent(
             t=now(), type="Warning", reason=eviction.EVICTED, message=message, container="", attempt=0
         )
+        self._log.append(event)
+        self._on_event(event)
+
+    def preempted(self, by: str, by_priority: int) -> None:
+        """The scheduler removes the pod for another."""
+        message = f"Preempted by pod {by} on node {NODE}"
+        priority = self._pod.template.priority
+        self._log.append(PodPreempted(t=now(), message=message, priority=priority, by=by, by_priority=by_priority))
+        event = KubeletEvent(t=now(), type="Normal", reason="Preempted", message=message, container="", attempt=0)
         self._log.append(event)
         self._on_event(event)
 

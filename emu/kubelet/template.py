@@ -145,6 +145,9 @@ class PodTemplate:
     """The same when the run is over: the pod is no longer needed."""
     priority: int = 0
     """The value of its priority class."""
+    priority_class: str = ""
+    preempts: bool = True
+    """Whether pods of lower priority are removed for it."""
     restart_policy: RestartPolicy = "Always"
     back_off: BackOffRule = field(default_factory=BackOffRule)
     port: int | None = None
@@ -171,6 +174,7 @@ class PodTemplate:
             [one.asked for one in self.containers if one.role == "container"],
             [one.asked for one in self.containers if one.role != "container"],
             priority=self.priority,
+            priority_class=self.priority_class,
             grace_s=self.grace_s,
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from emu.errors import EmuError
+from emu.kubelet.binding import Binding
 from emu.kubelet.containers import Containers
 from emu.kubelet.ending import Ending
 from emu.kubelet.environment import ContainerConfigError
@@ -62,7 +63,7 @@ class PodWorker:
         self.instances: dict[str, Instance] = {}
         """The instance of each container that runs or ran last."""
         self._killed_for: dict[str, Kind] = {}
-        self._bind = bind
+        self.binding = Binding(self._status, bind)
         self.resizes = 0
         """Resizes of it that were carried out or refused."""
         self.blind = False
@@ -76,7 +77,7 @@ class PodWorker:
     @property
     def has_node(self) -> bool:
         """Whether there is room for it; only then it may be started."""
-        return self._bind is None
+        return self.binding.bound
 
     @property
     def template(self) -> PodTemplate:
@@ -160,6 +161,11 @@ class PodWorker:
         return self._termination.evicted
 
     @property
+    def ending(self) -> bool:
+        """It was asked to end, or is about to be."""
+        return self._termination.begun or self.binding.preempted
+
+    @property
     def stop_by(self) -> float:
         """When its containers should have ended, once they are to."""
         return self._termination.stop_by
@@ -168,18 +174,9 @@ class PodWorker:
 
     def schedule(self) -> bool:
         """Look for room on the node, where that is due; whether it has some."""
-        if self._bind is None or self._termination.begun:
-            return self._bind is None
-        verdict = self._bind()
-        if verdict is None:
-            return False
-        if not verdict.fits or self._status.pending:
-            self._status.scheduled(verdict.message)
-        self._status.pending = not verdict.fits
-        if verdict.fits:
-            self._bind = None
-        self._record_view()
-        return verdict.fits
+        if not self._termination.begun and self.binding.look():
+            self._record_view()
+        return self.has_node
 
     def open(self) -> None:
         """Start the pause container: from here on the pod has an address. EngineGone."""

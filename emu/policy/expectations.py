@@ -46,6 +46,7 @@ ROOTS = (
     "thrashing",
     "reclaim",
     "evictions",
+    "preemptions",
     "resizes",
     "freezes",
     "freezer",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emu.messages import SANDBOX
-from emu.record.events import SCALE_DOWN
+from emu.record.events import REMOVED
 from emu.study.model.instances import Instance, container_of
 from emu.study.model.study import Study
 
@@ -19,7 +19,7 @@ class State:
     """Gone is emu's: there is no pod."""
     reason: str | None = None
     """Waiting: ContainerCreating, PodInitializing, CrashLoopBackOff. Terminated: Completed, Error, OOMKilled,
-    StartError. Gone: ScaledToZero, ScaledDown.
+    StartError. Gone: ScaledToZero, ScaledDown, Preempted.
     """
     exit_code: int | None = None
     started_s: float | None = None
@@ -101,8 +101,8 @@ def still_there(instances: list[Instance]) -> list[Instance]:
 
 
 def gone_as(entry: Instance) -> str | None:
-    """The status of its pod that was scaled away; None where it was not."""
-    scaled = entry.exited_s is not None and entry.stop is not None and entry.stop.why == SCALE_DOWN
+    """The status of its pod that was scaled away or preempted; None where it was not."""
+    scaled = entry.exited_s is not None and entry.stop is not None and entry.stop.why in REMOVED
     return entry.stop.gone if scaled and entry.stop is not None else None
 
 

@@ -12,6 +12,7 @@ from emu.record.events import ScaleDecided
 from emu.report import why_hpa
 from emu.report.words import count, in_columns, metric_name, time_scale_words
 from emu.study.model.services import Rollout, Service
+from emu.study.model.study import Happening
 
 _NAME_WIDTH = 10
 _NEVER_LEAVES = -(2**31)
@@ -123,6 +124,16 @@ def rollout_lines(rollouts: Sequence[Rollout]) -> list[str]:
         if one.moved_s is not None and not one.steps:
             rows.append((f"{one.moved_s:.3f} s", in_words(one.traffic), "all at once"))
     return [f"route of {rollouts[0].service}", *in_columns(rows)]
+
+
+def preemption_lines(preemptions: Sequence[Happening]) -> list[str]:
+    """Whom the scheduler removed for whom."""
+    rows = [("AT", "REMOVED", "PRIORITY", "FOR", "ITS PRIORITY")]
+    rows += [
+        (f"{one.t:.3f} s", one.pod, str(one.detail["priority"]), one.detail["by"], str(one.detail["by_priority"]))
+        for one in preemptions
+    ]
+    return ["scheduler: pods that were preempted", *in_columns(rows)]
 
 
 def as_data(service: Service, one: ScaleDecided) -> dict[str, Any]:

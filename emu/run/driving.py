@@ -20,11 +20,12 @@ from emu.machine import pagecache
 from emu.messages import APP
 from emu.policy.lifecycle import ContainerState
 from emu.policy.loadplan import LoadPlan
-from emu.policy.scheduling import Scheduler, Verdict
+from emu.policy.scheduling import Scheduler
 from emu.policy.starts import Found, temperature_of
 from emu.policy.until import PodFacts
 from emu.record.events import EventLog, Note, now
 from emu.record.rundir import RunDir
+from emu.run.placing import Placing
 from emu.run.podfacts import PodWitness, together
 from emu.run.screen import Screen
 from emu.run.watch import Events, Watch, show_exit
@@ -32,7 +33,6 @@ from emu.run.workload import Workload
 from emu.runtime.api import Runtime
 from emu.scenario.load_plan import Entrance, load_plan
 from emu.spec import NamedPodSpec, PhaseModel, PodSpec, RevisionPlan, ScenarioSpec
-from emu.spec.fitting import requests_of
 from emu.spec.resizing import merged
 from emu.units import format_seconds
 
@@ -86,8 +86,7 @@ class Driving:
         """As the last resize that was asked for makes it."""
         self._several = False
         self._witnesses: dict[PlannedPod, PodWitness] = {}
-        self._made: dict[PodWorker, Pod] = {}
-        self._scheduler = Scheduler(spec.allocatable, spec.time_scale)
+        self._placing = Placing(Scheduler(spec.allocatable, spec.time_scale), pods)
         self._routes: Routes | None = None
         """Of a scenario with `services`."""
 
@@ -134,27 +133,19 @@ class Driving:
     def _admit(self, planned: PlannedPod) -> PodWorker:
         """A pod that has no node yet."""
         pod, freezer = planned.make(), planned.spec.freezer
-        self._scheduler.add(pod.name, requests_of(planned.spec))
+        self._placing.add(pod, planned.spec)
         worker = self._node.admit(
             pod,
             on_exit=partial(self._on_exit, planned),
             on_event=Events(self._screen, self._began, pod.name if self._named(planned) else "").show,
             hold_frozen=freezer is None or freezer.mode != "knative",
-            bind=partial(self._bind, pod),
+            bind=partial(self._placing.bind, pod),
         )
-        self._made[worker] = pod
+        self._placing.know(worker, pod)
         return worker
 
-    def _bind(self, pod: Pod) -> Verdict | None:
-        """Have the scheduler look for room for a pod; it is on this machine then."""
-        verdict = self._scheduler.attempt(pod.name, now())
-        if verdict is not None and verdict.fits:
-            self._pods.place(pod)
-        return verdict
-
     def _dismiss(self, worker: PodWorker) -> None:
-        self._scheduler.remove(worker.pod)
-        self._pods.remove(self._made.pop(worker))
+        self._placing.dismiss(worker)
         self._node.dismiss(worker)
 
     def _named(self, planned: PlannedPod) -> bool:

@@ -19,7 +19,7 @@ from emu.run.workload import Workload
 _EVERY_S = 0.25
 """With one pod; with more, as many times as long, for each is read."""
 _AT_LEAST_EVERY_S = 2.0
-_WORTH_A_LINE = ("Started", "Killing")
+_WORTH_A_LINE = ("Started", "Killing", "Preempted")
 """What the kubelet does to plan and is shown all the same."""
 
 

@@ -18,7 +18,7 @@ from emu.kubelet.worker import PodWorker
 from emu.messages import ActivatorReport, Endpoint, Endpoints
 from emu.policy.lifecycle import ContainerState, PodView
 from emu.policy.replicas import victims
-from emu.record.events import SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
+from emu.record.events import PREEMPTED, SCALE_DOWN, SCALED_TO_ZERO, EventLog, PodScaled, PodStatus, now
 from emu.serving.autoscaler import Autoscaler, Live
 from emu.serving.front import Front
 from emu.serving.readiness import is_pod_ready, is_probed_early
@@ -252,16 +252,17 @@ class Revision:
     # --- what is done
 
     def _act(self) -> None:
-        over = next((one for one in self._ending if one.over), None)
-        if over is not None:
+        for over in [one for one in self._ending if one.over][:1]:
             self._remove(over)  # one a turn: between two of them the others' news are taken
+        for preempted in [one for one in self._live if one.worker.binding.preempted]:
+            self._end([preempted], PREEMPTED)
         if self._scaling.pods != self._wanted:
             self._begin_scaling()
         missing = self._wanted - len(self._live)
         if missing > 0:
             self._make()  # one a turn, too
         elif missing < 0:
-            self._scale_down(-missing)
+            self._end(victims((one.replica for one in self._live), -missing), SCALE_DOWN)
         for one in self._live:
             if not one.worker.has_node:
                 self._begin(one.worker)
@@ -297,9 +298,8 @@ class Revision:
         if worker.schedule():
             self._start_pod(worker)
 
-    def _scale_down(self, count: int) -> None:
+    def _end(self, going: Sequence[Live], why: str) -> None:
         """No further request goes to a pod that is to end, and only then it is asked to."""
-        going = victims((one.replica for one in self._live), count)
         self._live = [one for one in self._live if one not in going]
         self._ending += [one.worker for one in going]
         if not self._wanted:
@@ -308,7 +308,7 @@ class Revision:
         self._publish()
         for one in going:
             self._settle(one.worker)
-            one.worker.begin_stop(hooks=True, why=SCALE_DOWN)
+            one.worker.begin_stop(hooks=True, why=why)
 
     def _remove(self, worker: PodWorker) -> None:
         """A pod's containers have ended."""

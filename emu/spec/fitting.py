@@ -13,13 +13,15 @@ from emu.units import format_bytes
 
 
 def check(pods: Mapping[str, PodSpec], memory: int | None, allocatable: Amounts) -> None:
-    """SpecError where the node has less than the pods request, or than the kernel must leave them. Pods under an
-    autoscaler may wait for room, but one of them must fit alone.
+    """SpecError where the node has less than the pods request, or than the kernel must leave them: pods that start
+    together are scheduled by priority. Those under an autoscaler may wait for room, but one must fit alone.
     """
     asked = {name: requests_of(pod) for name, pod in pods.items()}
-    pending = first_pending(
-        ((name, asked[name]) for name, pod in pods.items() if pod.autoscaling is None), allocatable
-    ) or next(
+    together = sorted(
+        (name for name, pod in pods.items() if pod.autoscaling is None),
+        key=lambda name: -pods[name].effective_priority,
+    )
+    pending = first_pending(((name, asked[name]) for name in together), allocatable) or next(
         (
             (name, {}, said)
             for name, pod in pods.items()

@@ -31,6 +31,7 @@ from emu.spec.container import (
 )
 from emu.spec.environment import ObjectSpec
 from emu.spec.keda import ScaledObjectSpec
+from emu.spec.priority import Prioritized
 from emu.spec.probes import ExecSpec
 from emu.spec.values import MIB, Bytes, Limit, Model, Seconds, SpecError, Whole, distinct, number, startable
 from emu.spec.volumes import Place, VolumeSpec
@@ -133,7 +134,7 @@ class FreezerSpec(Model):
 RestartPolicy = Literal["Always", "OnFailure", "Never"]
 
 
-class PodSpec(Model):
+class PodSpec(Prioritized):
     """One pod: a queue-proxy and an app in a pod cgroup."""
 
     deployment_mode: Literal["Knative", "Standard"] = "Knative"
@@ -160,10 +161,6 @@ class PodSpec(Model):
     """Knative: maximum seconds without data from the app; 0 disables it."""
     restart_policy: RestartPolicy = "Always"
     """Kubernetes: whether a container that exited is restarted. Knative pods always have Always."""
-    priority: Annotated[Whole, Field(ge=-(2**31), le=10**9)] = 0
-    """Kubernetes: the value of its priority class. Of pods above their requests, the kubelet evicts those of lower
-    priority first; to the kernel it means nothing.
-    """
     back_off: BackOff = BackOff()
     """How long the kubelet waits between restarts."""
     memory: PodMemory = PodMemory()

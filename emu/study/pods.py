@@ -66,6 +66,7 @@ def of_pods(study: Study, pods: Collection[str]) -> Study:
         pod_statuses=[one for one in study.pod_statuses if one.pod in pods],
         back_offs=[one for one in study.back_offs if one.pod in pods],
         evictions=[one for one in study.evictions if one.pod in pods],
+        preemptions=[one for one in study.preemptions if one.pod in pods],
         pod_events=[one for one in study.pod_events if one.pod in pods],
         freezes=[one for one in study.freezes if one.pod in pods],
         commands=[one for one in study.commands if one.pod in pods],

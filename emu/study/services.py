@@ -11,7 +11,7 @@ from emu.policy.lifecycle import all_ready
 from emu.policy.printing import PENDING, TERMINATING
 from emu.policy.routing import Share
 from emu.record.events import (
-    SCALE_DOWN,
+    REMOVED,
     Event,
     MetricRead,
     PodLoad,
@@ -95,7 +95,7 @@ def _lives(study: Study, revision: str) -> list[PodLife]:
 def _life(study: Study, pod: str) -> PodLife:
     mine = [one for one in study.instances if one.pod == pod]
     begins = [t for one in mine for t in (one.created_s, one.started_s) if t is not None]
-    asked = [one.stop.asked_s for one in mine if one.stop is not None and one.stop.why == SCALE_DOWN]
+    asked = [one.stop.asked_s for one in mine if one.stop is not None and one.stop.why in REMOVED]
     unplaced = [status.t for status in study.pod_statuses if status.pod == pod and status.text == PENDING]
     placed = min(begins, default=None) if unplaced else 0.0
     seen = [status.t for status in study.pod_statuses if status.pod == pod][:1]

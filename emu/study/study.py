@@ -36,6 +36,7 @@ from emu.record.events import (
     PhaseBegan,
     PhaseEnded,
     PodEvicted,
+    PodPreempted,
     PodResized,
     PodScaled,
     PodStatus,
@@ -335,6 +336,9 @@ def _happenings(study: Study, events: list[Event]) -> None:
             case PodEvicted():
                 detail = {"grace_s": event.grace_s}
                 study.evictions.append(Happening(t, "eviction", "pod", event.message, detail, event.pod))
+            case PodPreempted():
+                detail = {"priority": event.priority, "by": event.by, "by_priority": event.by_priority}
+                study.preemptions.append(Happening(t, "preemption", "pod", event.message, detail, event.pod))
             case PodResized():
                 detail = {"outcome": event.outcome, "memory_max": event.memory_max}
                 study.resizes.append(Happening(t, "resize", event.container, event.message, detail, event.pod))

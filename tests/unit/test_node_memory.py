@@ -113,3 +113,37 @@ def test_one_pod_on_a_node_of_its_own_is_watched_there() -> None:
     one = "name: a\nquestion: b\n"
     assert not read_scenario(one, "f.yaml").watches_node
     assert read_scenario(f"{one}node: {{memory: 1Gi}}\n", "f.yaml").watches_node
+
+
+def test_of_pods_that_start_together_the_least_important_one_finds_no_room() -> None:
+    """Wherever it stands in the file: the scheduler goes by priority."""
+    keys = "name: it\nquestion: What?\nnode: {memory: 100Mi}\npods:\n"
+    app = "containers: [{name: c, port: 80, resources: {requests: {memory: 60Mi}}}]"
+    with pytest.raises(EmuError) as wrong:
+        read_scenario(f"{keys}- {{name: low, priority: 1, {app}}}\n- {{name: high, priority: 2, {app}}}\n", "it")
+    assert "the pod low does not fit" in wrong.value.what
+
+
+@pytest.mark.parametrize(
+    ("given", "priority"),
+    [
+        ("priority: 7", 7),
+        ("priorityClassName: mine, priority: 7", 7),
+        ("priorityClassName: system-cluster-critical", 2_000_000_000),
+        ("priorityClassName: system-node-critical, preemptionPolicy: Never", 2_000_001_000),
+    ],
+)
+def test_a_pod_has_the_priority_of_its_class(given: str, priority: int) -> None:
+    """A system class has its own; to the kubelet such a pod is critical."""
+    template = pod_template(read_scenario(f"name: it\nquestion: What?\npod: {{{given}}}\n", "it").pod)
+    assert (template.priority, template.preempts) == (priority, "Never" not in given)
+    assert template.asked.critical == (priority >= 2_000_000_000)
+    assert template.asked.node_critical == ("system-node-critical" in given)
+
+
+def test_a_system_class_has_no_other_value() -> None:
+    """The message has it."""
+    keys = "name: it\nquestion: What?\npod: {priorityClassName: system-node-critical, priority: 7}\n"
+    with pytest.raises(EmuError) as wrong:
+        read_scenario(keys, "it")
+    assert "the value of system-node-critical is 2000001000" in wrong.value.what

@@ -22,12 +22,14 @@ from emu.policy.scaling import Scaling, ScalingRule, Verdict
 from emu.policy.scheduling import Scheduler
 from emu.policy.scheduling import Verdict as Room
 from emu.record.events import (
+    PREEMPTED,
     SCALE_DOWN,
     SCALED_TO_ZERO,
     ContainerExited,
     ContainerStopping,
     EventLog,
     KubeletEvent,
+    PodPreempted,
     PodScaled,
     PodStatus,
     ScaleDecided,
@@ -201,7 +203,7 @@ class Scaled:
 
     def _dismiss(self, worker: PodWorker) -> None:
         self.scheduler.remove(worker.pod)
-        self.made.pop(worker).close()
+        self.made.pop(worker).close(PREEMPTED if worker.binding.preempted else SCALE_DOWN)
         self.node.dismiss(worker)
 
     def start(self, ready: str) -> None:
@@ -536,6 +538,31 @@ def test_a_pod_without_a_node_is_the_first_to_go(begin: Begin) -> None:
     statuses = [event for event in read_events(one.run.events) if isinstance(event, PodStatus)]
     shown = [event.status for event in statuses if event.pod == "pod-2"]
     assert shown == ["Pending", "Terminating"]
+
+
+def test_a_pod_that_was_preempted_ends_and_another_one_waits_in_its_place(begin: Begin) -> None:
+    """No further request goes to it; its stop and the record say what it was for."""
+    one = begin(Addressed(), keys="maxScale: 3", room=2)
+    one.wish(2)
+    one.until(lambda: one.scaled.ready_pods == 2)
+    one.scheduler.add("other", {"memory": 1}, 10)
+    verdict = one.scheduler.attempt("other", now())
+    assert verdict is not None
+    assert verdict.victims == ("pod-1",)
+    victim = next(worker for worker in one.made if worker.pod == "pod-1")
+    victim.binding.preempt("other", 10)
+    assert victim.ending
+    one.until(lambda: [worker.pod for worker in one.made] == ["pod-0", "pod-2"])
+    assert one.status == "Pending"
+    assert one.ready == ["10.0.0.0"]
+    events = list(read_events(one.run.events))
+    (preempted,) = [event for event in events if isinstance(event, PodPreempted)]
+    assert (preempted.pod, preempted.priority, preempted.by, preempted.by_priority) == ("pod-1", 0, "other", 10)
+    said = [event.message for event in events if isinstance(event, KubeletEvent) and event.reason == "Preempted"]
+    assert said == [preempted.message] == ["Preempted by pod other on node node"]
+    stops = {event.why for event in events if isinstance(event, ContainerStopping) and event.pod == "pod-1"}
+    assert stops == {PREEMPTED}
+    assert Room() == one.scheduler.attempt("other", now() + 10)
 
 
 def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:

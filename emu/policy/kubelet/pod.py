@@ -19,6 +19,8 @@ from emu.policy.kubelet.version import NEWEST, POD_LEVEL, SIDECARS, Version
 
 CRITICAL_PRIORITY = 2_000_000_000
 NODE_CRITICAL = "system-node-critical"
+SYSTEM_CLASSES = {"system-cluster-critical": CRITICAL_PRIORITY, NODE_CRITICAL: CRITICAL_PRIORITY + 1000}
+"""The priority classes that Kubernetes makes itself."""
 
 
 @dataclass(frozen=True)

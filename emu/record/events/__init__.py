@@ -19,6 +19,9 @@ from emu.record.events.kernel import CgroupGone, CgroupSeen, KernelLogGap, Memor
 from emu.record.events.log import EventLog, now
 from emu.record.events.pod import (
     EVICTED,
+    GONE_PREEMPTED,
+    PREEMPTED,
+    REMOVED,
     SCALE_DOWN,
     SCALED_DOWN,
     SCALED_TO_ZERO,
@@ -32,6 +35,7 @@ from emu.record.events.pod import (
     DockerEvent,
     KubeletEvent,
     PodEvicted,
+    PodPreempted,
     PodResized,
     PodStatus,
 )
@@ -62,9 +66,12 @@ from emu.record.events.serving import (
 
 __all__ = [
     "EVICTED",
+    "GONE_PREEMPTED",
     "KINDS",
     "LONGEST_RUN_S",
     "POD_LABEL",
+    "PREEMPTED",
+    "REMOVED",
     "SCALED_DOWN",
     "SCALED_TO_ZERO",
     "SCALE_DOWN",
@@ -102,6 +109,7 @@ __all__ = [
     "PhaseEnded",
     "PodEvicted",
     "PodLoad",
+    "PodPreempted",
     "PodResized",
     "PodScaled",
     "PodStatus",

@@ -9,12 +9,18 @@ from emu.record.events.base import Event, OfContainer, OfPod
 
 SCALE_DOWN = "scale-down"
 """Why a container is stopped whose pod is scaled away."""
+PREEMPTED = "preempted"
+"""Why a container is stopped whose pod is removed for one of higher priority."""
 EVICTED = "evicted"
 """Why a container is stopped whose pod is evicted."""
+REMOVED = (SCALE_DOWN, PREEMPTED)
+"""Such a pod is gone once its containers have ended, and another may take its place."""
 SCALED_TO_ZERO = "ScaledToZero"
 """A pod's status, in kubectl's manner, while there is none."""
 SCALED_DOWN = "ScaledDown"
 """The same of a pod that is gone while others of its service were to stay. kubectl lists neither."""
+GONE_PREEMPTED = "Preempted"
+"""The same of one that was removed for a pod of higher priority."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +94,7 @@ class ContainerStopping(OfContainer):
     kind: ClassVar[str] = "container-stopping"
     why: str
     """`liveness` or `startup` (a probe failed), `pod` (the pod is to end), `scale-down` (it is scaled to zero),
-    `evicted` (the pod is evicted), `run` (the run is over).
+    `evicted` (the pod is evicted), `preempted` (it is removed for a pod of higher priority), `run` (the run is over).
     """
     grace_s: float
     """From now to SIGKILL."""
@@ -131,6 +137,19 @@ class PodEvicted(OfPod):
     message: str
     """As in the pod's status."""
     grace_s: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodPreempted(OfPod):
+    """The scheduler removes the pod to make room for one of higher priority, for which it nominates the node."""
+
+    kind: ClassVar[str] = "pod-preempted"
+    message: str
+    """As in the pod's event."""
+    priority: int
+    by: str
+    """The pod that it makes room for."""
+    by_priority: int
 
 
 @dataclass(frozen=True, kw_only=True)

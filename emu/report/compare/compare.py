@@ -206,13 +206,16 @@ def _row(name: str, summary: Summary) -> Row:
 
 
 def _made_room(summary: Summary) -> str:
-    """`the kubelet evicted a`, `the kernel OOM-killed a/web, then a child process of b/web`, in order of time; before
-    that, what the kernel reclaimed from whom.
+    """`the kubelet evicted a`, `the scheduler preempted b`, `the kernel OOM-killed a/web, then a child process of
+    b/web`, in order of time; before that, what the kernel reclaimed from whom.
     """
     said = []
     evicted = [str(one["pod"]) for one in summary.get("evictions") or []]
     if evicted:
         said.append((summary["evictions"][0]["time_s"], f"the kubelet evicted {', then '.join(evicted)}"))
+    preempted = [str(one["pod"]) for one in summary.get("preemptions") or []]
+    if preempted:
+        said.append((summary["preemptions"][0]["time_s"], f"the scheduler preempted {', then '.join(preempted)}"))
     kills = [one for one in summary.get("oom_kills") or [] if one["level"] == _NODE]
     if kills:
         names = [f"{'a child process of ' if one['child'] else ''}{labelled(one)}" for one in kills]

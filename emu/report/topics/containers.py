@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from emu.record.events import EVICTED, SCALE_DOWN
+from emu.record.events import EVICTED, PREEMPTED, REMOVED, SCALE_DOWN
 from emu.report.describe import age_s, describe, gone_as, is_completed_init, still_there
 from emu.report.entry import Entry
 from emu.report.page.areas import draw_marks
@@ -28,6 +28,7 @@ from emu.units import format_bytes, format_seconds
 _WHY = {
     "pod": "the pod was to end",
     EVICTED: "evicted",
+    PREEMPTED: "preempted",
     "liveness": "liveness probe failed",
     "startup": "startup probe failed",
 }
@@ -166,7 +167,7 @@ def _instance_row(entry: Instance) -> tuple[Cell, ...]:
 
 
 def _reason(entry: Instance) -> str | None:
-    scaled = entry.stop is not None and entry.stop.why == SCALE_DOWN
+    scaled = entry.stop is not None and entry.stop.why in REMOVED
     why = _why(entry.stop) if entry.stop is not None and scaled else "ended by the run"
     return f"{entry.reason or ''} ({why})".strip() if entry.asked else entry.reason
 
@@ -236,7 +237,7 @@ def behind(on: MemoryPanel) -> None:
     """
     canvas, panel, instances = on.canvas, on.panel, on.instances
     for one, after in itertools.zip_longest(instances, instances[1:]):
-        scaled = (one.stop is not None and one.stop.why == SCALE_DOWN) or (after is not None and after.pod != one.pod)
+        scaled = (one.stop is not None and one.stop.why in REMOVED) or (after is not None and after.pod != one.pod)
         if one.exited_s is None or (after is None and not scaled):
             continue
         until = canvas.end_s if after is None else after.started_s

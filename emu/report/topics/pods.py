@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from emu.policy.printing import print_age
-from emu.record.events import POD_LABEL, SCALED_DOWN
+from emu.record.events import GONE_PREEMPTED, POD_LABEL, SCALED_DOWN
 from emu.report.describe import describe, gone_as, pod_age_s, still_there
 from emu.report.entry import Entry
 from emu.report.topics.containers import container_figures, kill_count
@@ -103,7 +103,7 @@ def _on_terminal(view: View) -> Iterator[Part]:
     for name, pod in list(pods.items())[:MOST_PODS]:
         ready, status, restarts, age = _kubectl(pod)
         rows.append((name, ready, status, restarts, "", age))
-        there = {} if status == SCALED_DOWN else pod["containers"]
+        there = {} if status in (SCALED_DOWN, GONE_PREEMPTED) else pod["containers"]
         rows += [_container_row(one, known, init=one in inits) for one, known in there.items()]
     rows += [(name, *cells[:3], "", cells[3]) for name, *cells in _pending(study)]
     heads = ("name", "ready", "status", "restarts", "last state", "age")

@@ -25,6 +25,7 @@ from emu.report.topics.node import NODE
 from emu.report.topics.page_cache import PAGE_CACHE
 from emu.report.topics.phases import PHASES
 from emu.report.topics.pods import PODS
+from emu.report.topics.preemptions import PREEMPTIONS
 from emu.report.topics.pressure import PRESSURE
 from emu.report.topics.processors import PROCESSORS
 from emu.report.topics.readiness import READINESS
@@ -44,8 +45,8 @@ from emu.study.model.study import Study
 
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, READINESS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS,
-    EVICTIONS, RESIZES, SCALE_TO_ZERO, WARM_UP, SERVICES, FREEZES, PAGE_CACHE, WORKING_SET, MACHINE, INITS, SIDECARS,
-    CHURN, PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
+    EVICTIONS, PREEMPTIONS, RESIZES, SCALE_TO_ZERO, WARM_UP, SERVICES, FREEZES, PAGE_CACHE, WORKING_SET, MACHINE,
+    INITS, SIDECARS, CHURN, PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
 )  # fmt: skip
 """The order of the page."""
 MOST_BEFORE_SERVICES = 3
@@ -101,6 +102,7 @@ def in_words() -> list[Topic]:
         REQUESTS,
         STARTS,
         EVICTIONS,
+        PREEMPTIONS,
         RESIZES,
         WARM_UP,
         SCALE_TO_ZERO,
@@ -119,7 +121,7 @@ def in_journal() -> list[Topic]:
     """Of the same moment: what containers did, what the load did, and then what followed from it."""
     did, followed = (
         (CONTAINERS, PHASES, STARTS),
-        (MEMORY, KILLS, PODS, EVICTIONS, EVENTS, REQUESTS, HELD_BACK, STALLS),
+        (MEMORY, KILLS, PODS, EVICTIONS, PREEMPTIONS, EVENTS, REQUESTS, HELD_BACK, STALLS),
     )
     return _ordered(*did, *followed)
 

@@ -104,7 +104,7 @@ def _how_far(name: str, service: dict[str, Any]) -> str:
     if ready < wanted:
         said = f"{name} had up to {ready} of the {wanted} pods that the autoscaler wanted"
     if service["pods_pending_max"]:
-        said += f", because the node had no room ({service['pending_why'].partition('. ')[0]})"
+        said += f", because the node had no room ({service['pending_why'].partition('. ')[0].rstrip('.')})"
     return said
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emu.record.events import EVICTED, SCALE_DOWN, SCALED_DOWN, SCALED_TO_ZERO, Owner
+from emu.record.events import EVICTED, GONE_PREEMPTED, PREEMPTED, REMOVED, SCALED_DOWN, SCALED_TO_ZERO, Owner
 
 
 def container_of(name: str) -> str:
@@ -18,7 +18,8 @@ class Stop:
 
     why: str
     """`liveness` or `startup` (a probe failed), `pod` (the pod was to end), `scale-down` (it was scaled away),
-    `evicted` (its pod was evicted), `run` (the run was over).
+    `evicted` (its pod was evicted), `preempted` (its pod was removed for one of higher priority), `run` (the run was
+    over).
     """
     asked_s: float
     """When its preStop hook began, or SIGTERM came at once."""
@@ -33,12 +34,14 @@ class Stop:
     @property
     def gone(self) -> str:
         """STATUS of such a pod once it is gone; the word is emu's."""
+        if self.why == PREEMPTED:
+            return GONE_PREEMPTED
         return SCALED_TO_ZERO if self.to_zero else SCALED_DOWN
 
     @property
     def with_pod(self) -> bool:
         """Its pod was to end while the run went on."""
-        return self.why in ("pod", SCALE_DOWN, EVICTED)
+        return self.why in ("pod", EVICTED, *REMOVED)
 
 
 @dataclass(frozen=True)

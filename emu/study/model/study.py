@@ -109,6 +109,7 @@ class Study:
     """`text` is the status (`Running`, `CrashLoopBackOff` …), `detail` has ready and restarts."""
     back_offs: list[Happening] = field(default_factory=list)
     evictions: list[Happening] = field(default_factory=list)
+    preemptions: list[Happening] = field(default_factory=list)
     resizes: list[Happening] = field(default_factory=list)
     pod_events: list[PodEvent] = field(default_factory=list)
     """In order of their first."""

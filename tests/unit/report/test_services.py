@@ -30,10 +30,11 @@ from emu.report.page.canvas import Canvas
 from emu.report.pods_at import HEADS, rows_at
 from emu.report.summary import summarize
 from emu.report.topics.pods import PODS
+from emu.report.topics.preemptions import PREEMPTIONS
 from emu.report.topics.rollouts import rollout_log, rollout_words
 from emu.report.topics.services import SERVICES
 from emu.report.topics.topic import Drawing, Listing, View
-from emu.report.why import decision_at, decision_lines, lines_at, rollout_lines
+from emu.report.why import decision_at, decision_lines, lines_at, preemption_lines, rollout_lines
 from emu.report.words import in_columns
 from emu.study.model.instances import Instance, PodEvent, Stop
 from emu.study.model.requests import PhaseSpan, Request
@@ -391,3 +392,25 @@ def test_a_pod_that_waits_for_its_turn_to_start_is_there(study: Study) -> None:
     life = _life(waits, OTHER)
     assert [life.state_at(t) for t in (2.9, 3.0, 4.0)] == [None, "starting", None]
     assert (OTHER, "0/2", "ContainerCreating", "0", "0s") in rows_at(waits, 3.5)
+
+
+def test_a_preemption_names_both_pods_and_how_long_it_took(study: Study) -> None:
+    """In the figures, the headline, the words, the table and the journal."""
+    detail = {"priority": 0, "by": "web-00001-deployment-aaaaaaaaa-bbbbb", "by_priority": 10}
+    said = "Preempted by pod web-00001-deployment-aaaaaaaaa-bbbbb on node node"
+    study.preemptions.append(Happening(5.0, "preemption", "pod", said, detail, ONE))
+    study.pod_events.append(PodEvent("Normal", "Scheduled", "", "", 7.5, 7.5, 1, str(detail["by"])))
+    figures = PREEMPTIONS.figures(study)
+    assert figures["preemptions"] == [
+        {"time_s": 5.0, "pod": ONE, "message": said, **detail, "by_scheduled_after_s": 2.5}
+    ]
+    assert PREEMPTIONS.headline(study, figures) == [
+        "the scheduler removed 1 pod of app-00001 (priority 0) to make room for web-00001 (priority 10)"
+    ]
+    (words,) = PREEMPTIONS.sentences(study, figures)
+    assert words.endswith(f"removed {ONE} (priority 0). It had the node 2.5 s later, once that one had ended.")
+    listing = PREEMPTIONS.listing(study)
+    assert listing is not None
+    assert listing.rows == (("5.0 s", ONE, 0, detail["by"], 10, "2.5 s"),)
+    assert preemption_lines(study.preemptions)[-1].split()[-4:] == [ONE, "0", detail["by"], "10"]
+    assert [entry.text for entry in PREEMPTIONS.log(study)] == [f"{ONE} (priority 0): {said}"]

@@ -1,0 +1,111 @@
+"""Preemptions: which pods the scheduler removed from the full node for one of higher priority, and when that one got
+the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from emu.report.entry import Entry
+from emu.report.topics.topic import Column, Figures, Listing, Topic
+from emu.report.words import count, listed
+from emu.study.model.study import Happening, Study
+from emu.study.pods import workload
+from emu.units import format_seconds
+
+
+def figures(study: Study) -> Figures:
+    """`preemptions`: each pod that was removed, with its time, for which pod, and how soon that had the node."""
+    return {
+        "preemptions": [
+            {
+                "time_s": one.t,
+                "pod": one.pod,
+                "message": one.text,
+                **one.detail,
+                "by_scheduled_after_s": _placed_after_s(study, one),
+            }
+            for one in study.preemptions
+        ]
+    }
+
+
+def _placed_after_s(study: Study, one: Happening) -> float | None:
+    """How long after it was removed the pod that it made room for had the node; None where it never had."""
+    named = (event for event in study.pod_events if event.pod == one.detail["by"] and event.reason == "Scheduled")
+    return next((event.first_s - one.t for event in named if event.first_s >= one.t), None)
+
+
+def headline(study: Study, summary: Figures) -> list[str]:
+    """Whose pods went for whose."""
+    found: list[dict[str, Any]] = summary["preemptions"]
+    if not found:
+        return []
+    first = found[0]
+    mine = [one for one in found if _pair(one) == _pair(first)]
+    more = f", and {len(found) - len(mine)} more for others" if len(found) > len(mine) else ""
+    return [
+        f"the scheduler removed {count(len(mine), 'pod')} of {workload(first['pod'])} (priority {first['priority']}) "
+        f"to make room for {workload(first['by'])} (priority {first['by_priority']}){more}"
+    ]
+
+
+def _pair(one: dict[str, Any]) -> tuple[str, str]:
+    return workload(one["pod"]), workload(one["by"])
+
+
+def sentences(study: Study, summary: Figures) -> list[str]:
+    """Each pod for which others were removed, and how long it waited for them to end."""
+    found: list[dict[str, Any]] = summary["preemptions"]
+    return [_sentence([one for one in found if one["by"] == by]) for by in dict.fromkeys(one["by"] for one in found)]
+
+
+def _sentence(mine: list[dict[str, Any]]) -> str:
+    first, after_s = mine[0], mine[-1]["by_scheduled_after_s"]
+    went = listed([f"{one['pod']} (priority {one['priority']})" for one in mine])
+    ended = (
+        "It never got the node."
+        if after_s is None
+        else f"It had the node {format_seconds(after_s)} later, once they had ended."
+    )
+    if len(mine) == 1:
+        ended = ended.replace("they had", "that one had")
+    return (
+        f"At {format_seconds(first['time_s'])} the node had no room for {first['by']} (priority "
+        f"{first['by_priority']}), and the scheduler removed {went}. {ended}"
+    )
+
+
+def listing(study: Study) -> Listing | None:
+    """One row for each pod that was removed."""
+    heads = (
+        "at",
+        Column("removed", number=False),
+        "priority",
+        Column("for", number=False),
+        "its priority",
+        "had the node after",
+    )
+    rows = tuple(
+        (
+            format_seconds(one.t),
+            one.pod,
+            one.detail["priority"],
+            one.detail["by"],
+            one.detail["by_priority"],
+            None if (after_s := _placed_after_s(study, one)) is None else format_seconds(after_s),
+        )
+        for one in study.preemptions
+    )
+    return Listing(heads, rows) if rows else None
+
+
+def log(study: Study) -> Iterator[Entry]:
+    """Each, in the scheduler's words."""
+    for one in study.preemptions:
+        detail = {"pod": one.pod, **one.detail}
+        yield Entry(one.t, "emu", f"{one.pod} (priority {one.detail['priority']}): {one.text}", detail)
+
+
+PREEMPTIONS = Topic("Preemptions", figures, headline, sentences, listing, log=log)
