@@ -12,6 +12,7 @@ from emu.files.yamlfile import Mark, Node, bad, parse_documents, read_text
 from emu.manifests.clusterconfig import CONFIG_MAPS
 
 SERVING, KSERVE, KEDA = "serving.knative.dev", "serving.kserve.io", "keda.sh"
+SCHEDULING = "scheduling.k8s.io"
 KSERVE_CONFIG = "inferenceservice-config"
 KNOWN_MAPS = (*CONFIG_MAPS, KSERVE_CONFIG)
 _VERSIONS = {
@@ -25,6 +26,7 @@ _VERSIONS = {
     ("HorizontalPodAutoscaler", "autoscaling"): ("v2",),
     ("ScaledObject", KEDA): ("v1alpha1",),
     ("Pod", ""): ("v1",),
+    ("PriorityClass", SCHEDULING): ("v1",),
     ("ConfigMap", ""): ("v1",),
     ("Secret", ""): ("v1",),
 }

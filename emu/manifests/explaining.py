@@ -8,11 +8,12 @@ from pathlib import Path
 from emu.files.yamlfile import Node
 from emu.manifests.clusterconfig import ClusterConfig, read_cluster
 from emu.manifests.decode import decode
-from emu.manifests.documents import KSERVE, SERVING, Document, Manifests, read_manifests
+from emu.manifests.documents import KSERVE, SCHEDULING, SERVING, Document, Manifests, read_manifests
 from emu.manifests.explanation import Explanation, Refusal, place
 from emu.manifests.knative_explained import explain_knative
 from emu.manifests.kserve_explained import explain_kserve
 from emu.manifests.kubernetes_explained import explain_kubernetes
+from emu.manifests.priority import explain_class, explain_priority
 from emu.manifests.starting_env import objects_of
 from emu.manifests.variables_explained import explain_secret
 
@@ -40,6 +41,15 @@ def cluster_of(maps: dict[str, Node]) -> ClusterConfig:
 
 
 def _one(document: Document, config: ClusterConfig, manifests: Manifests) -> Explanation:
+    if document.group == SCHEDULING:
+        return explain_class(document, manifests)
+    made = _object(document, config, manifests)
+    if made.accepted:
+        explain_priority(made, manifests)
+    return made
+
+
+def _object(document: Document, config: ClusterConfig, manifests: Manifests) -> Explanation:
     if document.group == SERVING:
         objects = objects_of((*manifests.other_maps, *manifests.secrets))
         return explain_knative(document, config, manifests.maps, objects)

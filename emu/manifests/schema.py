@@ -120,6 +120,8 @@ Target type=s value=*q averageValue=*q averageUtilization=*i32
 Behavior scaleUp=*Scaling scaleDown=*Scaling
 Scaling stabilizationWindowSeconds=*i32 selectPolicy=*s policies=[]Policy tolerance=*q
 Policy type=s value=i32 periodSeconds=i32
+PriorityClass apiVersion=s kind=s metadata=Meta value=i32 globalDefault=b description=s
+ preemptionPolicy=*s:PreemptionPolicy
 ConfigMap apiVersion=s kind=s metadata=Meta data={}s binaryData=any immutable=*b
 Secret apiVersion=s kind=s metadata=Meta data={}bytes stringData={}s type=s immutable=*b
 """

@@ -19,6 +19,7 @@ from emu.manifests.keda_explained import scales
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds
 from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
+from emu.manifests.priority import priority_keys
 from emu.manifests.queueproxy import queue_proxy_resources
 from emu.manifests.starting_env import objects_for, objects_of
 from emu.manifests.starting_hpa import APP, RESOURCES, knative_keys, of_scaled_object, spec_of, standard_keys
@@ -142,7 +143,9 @@ def _made(manifests: Manifests, *, masked: bool = False) -> _Made:
     pod.left_out += unreadable
     if scaling.keys is not None:
         pod.keys["autoscaling"] = scaling.keys
-    left_out = dict.fromkeys([*chosen.left_out, *pod.left_out, *scaling.left_out])
+    priority, no_class = priority_keys(chosen.spec, manifests)
+    pod.keys = {**priority, **pod.keys}
+    left_out = dict.fromkeys([*chosen.left_out, *pod.left_out, *no_class, *scaling.left_out])
     pod.keys = {**({"leftOut": [_plain(one, 500) for one in left_out]} if left_out else {}), **pod.keys}
     return _Made(chosen, serving, pod, scaling)
 
