@@ -301,7 +301,7 @@ def _terminal(reported: RunReport, summary: dict[str, Any]) -> Iterator[str]:
             limit = figures["memory_high_bytes" if high else "memory_limit_bytes"]
             yield from _differ(f"{name} in the table", shown, _of(figures["memory_peak_bytes"], limit))
     for row in [row for row in rows if row[0] == "all" and len(row) > 3][:1]:  # the next ones are of latency
-        shown = [int(cell) for cell in row[1:3]]
+        shown = [int(cell.replace(",", "")) for cell in row[1:3]]
         yield from _differ("requests in the table", shown, [summary["requests"][one] for one in ("sent", "answered")])
     pods = summary["pods"] or {summary["run_id"]: summary["pod"]}
     for name, pod in summary["pods"].items() if len(summary["pods"]) > 1 else ():

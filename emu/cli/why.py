@@ -8,7 +8,7 @@ from emu.cli.report import find_run, refuse_variants, run_argument
 from emu.errors import EmuError
 from emu.machine import output
 from emu.study.model.services import Service
-from emu.units import parse_seconds
+from emu.units import format_seconds, parse_seconds
 
 
 @click.command()
@@ -79,7 +79,8 @@ def pods(run: str | None, moment: str | None, name: str | None, as_json: bool) -
     found = find_run(run)
     refuse_variants(found, "pods", "emu pods")
     study = read_study(found)
-    rows = rows_at(study, study.duration_s if moment is None else _seconds(moment))
+    at = study.duration_s if moment is None else _seconds(moment)
+    rows = rows_at(study, at)
     if name is not None:
         mine = {pod.pod for one in _chosen(study.services, found.path.name, name) for pod in one.pods}
         rows = [row for row in rows if row[0] in mine]
@@ -87,7 +88,7 @@ def pods(run: str | None, moment: str | None, name: str | None, as_json: bool) -
         for row in rows:
             output.echo(output.to_json({head.lower(): cell for head, cell in zip(HEADS, row, strict=True)}))
         return
-    for line in in_columns([HEADS, *rows]) if rows else ["no pod was there"]:
+    for line in in_columns([HEADS, *rows]) if rows else [f"No pod was there at {format_seconds(at)}."]:
         output.echo(line)
 
 

@@ -130,4 +130,6 @@ def _cell(cell: Cell) -> object:
             return format_bytes(cell)
         case tuple():
             return ", ".join(cell)
+        case int() if not isinstance(cell, bool):
+            return f"{cell:,}"
     return cell

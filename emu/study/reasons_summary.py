@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
-from emu.study.ends import Ends
+from emu.study.ends import Ends, Wait
 from emu.study.measures import percentile, spread
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
@@ -32,11 +33,13 @@ def count_reasons(requests: list[Request]) -> dict[str, dict[str, int]]:
     return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
 
 
-def waited(ends: Ends, begin_s: float, until_s: float) -> dict[str, Any] | None:
-    """Who waited for a place in a stretch of time; None where nothing recorded it."""
+def waited(ends: Ends, begin_s: float, until_s: float, over_s: float) -> dict[str, Any] | None:
+    """Who waited for a place in a stretch of time; None where nothing recorded it. No request waits longer than it
+    lasts: a wait that only the pod's end ended counts until the load was over (`over_s`).
+    """
     if not ends.recorded:
         return None
-    mine = [wait for wait in ends.waits if begin_s < wait.t <= until_s]
+    mine = [_until(wait, over_s) for wait in ends.waits if begin_s < wait.t <= until_s]
     steps = sorted([(wait.t - wait.waited_s, 1) for wait in mine] + [(wait.t, -1) for wait in mine])
     most = max(accumulate(step for _, step in steps), default=0)
     return {
@@ -44,6 +47,11 @@ def waited(ends: Ends, begin_s: float, until_s: float) -> dict[str, Any] | None:
         "most": most,
         "ms": spread(wait.waited_s * 1e3 for wait in mine),
     }
+
+
+def _until(wait: Wait, over_s: float) -> Wait:
+    late = wait.t - over_s
+    return wait if late <= 0 else replace(wait, t=over_s, waited_s=max(wait.waited_s - late, 0.0))
 
 
 def failures(study: Study) -> list[dict[str, Any]] | None:

@@ -48,8 +48,13 @@ def request_figures(study: Study, requests: list[Request] | None, begin_s: float
         "lateness_ms": _ms(late),
         "in_flight_peak": most_in_flight(study.in_flight, begin_s, until_s) or 0,
         "reasons": count_reasons(requests),
-        "waited": waited(study.ends, begin_s, until_s),
+        "waited": waited(study.ends, begin_s, until_s, _over_s(study)),
     }
+
+
+def _over_s(study: Study) -> float:
+    """When the last request had ended: what still waited then waited in vain until the pod was stopped."""
+    return max((one.done_s for one in study.requests or [] if one.done_s is not None), default=study.duration_s)
 
 
 def _reached_none(requests: list[Request]) -> int | None:

@@ -18,6 +18,8 @@ SWAPPED = 0.1
 """From this share of its limit on in swap, it lived because of swap."""
 LEFT = 2**20
 """Less than this was left behind by chance."""
+RESIZE_S = 0.25
+"""A kill within this after a resize was still the resize's."""
 _PROBES = ("liveness", "readiness", "startup")
 
 
@@ -129,8 +131,9 @@ def _resizes(study: Study, kill: OomVerdict) -> list[Happening]:
 
 
 def while_resized(study: Study, kill: OomVerdict) -> bool:
-    """Whether a resize was under way."""
-    return [one.detail["outcome"] for one in _resizes(study, kill)][-1:] == ["started"]
+    """Whether a resize was under way, or had just been: the time of a kill is known to about a tick of printk."""
+    last = _resizes(study, kill)[-1:]
+    return any(one.detail["outcome"] == "started" or kill.time_s - one.t < RESIZE_S for one in last)
 
 
 def _same(study: Study, kill: OomVerdict) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emu.record.events import Owner
 from emu.record.rundir import RunDir
-from emu.report.topics.kill_headline import kill_headline
+from emu.report.topics.kill_headline import kill_headline, while_resized
 from emu.study.model.instances import Instance
 from emu.study.model.kills import OomVerdict
 from emu.study.model.study import Happening, Study
@@ -62,5 +62,9 @@ def test_resizes_that_were_refused_before_are_counted() -> None:
         resize(4.0, "error"),
     ]
     assert "; 2 resizes before that were refused" in kill_headline(study)
+    study.resizes = [resize(FIRST.time_s - 0.1, "completed")]
+    assert while_resized(study, FIRST)
+    study.resizes = [resize(FIRST.time_s - 1.0, "completed")]
+    assert not while_resized(study, FIRST)
     study.resizes = [resize(1.0, "completed"), resize(2.0, "error")]
     assert "96 MiB, set by a resize, was reached; 1 resize before that was refused" in kill_headline(study)

@@ -385,3 +385,13 @@ def test_a_connection_to_a_service_without_a_pod_says_so(tmp_path: Path) -> None
     assert (reasons.count("no-pod"), reasons[-3:]) == (3, ["no-pod"] * 3)
     kind = {"outcome": "refused", "reason": "no-pod", "by": None}
     assert reason_words(kind) == "refused a connection while there was no pod"
+
+
+def test_nobody_waits_longer_than_the_load_lasted(tmp_path: Path) -> None:
+    """A request that still waited when the load was over counts until then: the pod's end gave it up."""
+    run = started(tmp_path / "run")
+    run.requests(2, 1.0, 1.001, done_s=3.0, status=None, error="unanswered")
+    run.advance(4.0)
+    run.log("requests-waited", since=run.t - run.now + 4.0, at=[0], waited=[3_000_000])
+    waited = summary_of(run.finish())["requests"]["waited"]
+    assert waited["ms"]["max"] == pytest.approx(2000, abs=1)

@@ -58,7 +58,7 @@ def test_success_is_not_mixed_with_refusals(tmp_path: Path) -> None:
     run.requests(300, 1.0, 2.0, takes_s=0.001, status=503)
     said = words_of(run)[1]
     assert "Half of the 120 successful answers came within 3.0 s, 99 % within 3.5 s." in said
-    assert "The 300 answers with 503 took 1 ms." in said
+    assert "The 300 answers with 503 took 1 ms in the median and at most." in said
 
 
 def test_a_few_values_have_no_percentile(tmp_path: Path) -> None:
@@ -79,11 +79,19 @@ def test_the_load_generators_lateness_is_its_own(tmp_path: Path) -> None:
     summary = summarize(study)
     said = " ".join(summary["verdict"]["sentences"])
     assert "This machine sent 90 of 100 requests in time" in said
-    assert "up to 2.5 s late" in said
+    assert "the load generator sent the others up to 2.5 s late" in said
     assert summary["requests"]["latency_ms"]["max"] == pytest.approx(50, abs=0.01)
     console = Console(width=200, record=True, file=(tmp_path / "said").open("w"))
     print_story(study, summary, console)
     assert "10 (at most 2.5 s)" in console.export_text()
+
+
+def test_one_late_request_is_singular(tmp_path: Path) -> None:
+    """Of two requests the other one."""
+    run = run_of(tmp_path / "run")
+    run.requests(1, 1.0, 2.0, late_s=0.6)
+    run.requests(1, 2.0, 3.0)
+    assert "in time: the load generator sent the other one 600 ms late." in words_of(run)[1]
 
 
 def test_who_is_in_time_hears_nothing_of_it(tmp_path: Path) -> None:
