@@ -29,12 +29,13 @@ import docker
 import psutil
 
 from cgroups.mount import find_cgroup2
+from emu.daemon.activator.probe import probe_request
 from emu.kubelet.host import Host
 from emu.kubelet.pod import Pod
 from emu.kubelet.pods import Pods
 from emu.kubelet.volumes import Volumes
 from emu.machine.owner import owner
-from emu.messages import ACTIVATOR_PROBE, APP, QUEUE_PORT, QUEUE_PROXY, SANDBOX, USER_PORT
+from emu.messages import APP, QUEUE_PORT, QUEUE_PROXY, SANDBOX, USER_PORT
 from emu.policy.kubelet.derived import NodeRules
 from emu.record.events import EventLog
 from emu.runtime import images
@@ -65,7 +66,7 @@ def await_ready(address: str) -> None:
 def _is_ready(address: str) -> bool:
     try:
         with socket.create_connection((address, QUEUE_PORT), timeout=DEADLINE_S) as connection:
-            connection.sendall(ACTIVATOR_PROBE)
+            connection.sendall(probe_request(address, QUEUE_PORT))
             return b" 200 " in connection.recv(65536).split(b"\r\n", 1)[0]
     except OSError:
         return False

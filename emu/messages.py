@@ -238,11 +238,6 @@ START_HEADER = "X-Emu-Start"
 NETWORK_PROBE_HEADER = "K-Network-Probe"
 """In a probe of Knative's own: for whom it is (knative.dev/networking, pkg/http/header)."""
 KUBE_PROBE_AGENT, ACTIVATOR_PROBE_AGENT = "kube-probe/", "Knative-Activator-Probe"  # how a prober's User-Agent begins
-ACTIVATOR_PROBE = (
-    f"GET / HTTP/1.1\r\nHost: {HOST}\r\nUser-Agent: {ACTIVATOR_PROBE_AGENT}\r\n"
-    f"{NETWORK_PROBE_HEADER}: queue\r\nConnection: close\r\n\r\n"
-).encode()
-"""What Knative's activator asks (pkg/activator/net/revision_backends.go); queue-proxy answers for the app."""
 FREEZER_TOKEN_HEADER = "Token"  # noqa: S105  a header's name
 FREEZER_PORT = 9696
 """container-freezer's port on the node (config/containerd/300-daemon-containerd.yaml)."""

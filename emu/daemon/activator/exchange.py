@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import time
-from html import escape
-from operator import itemgetter
 from typing import ClassVar
 
 from emu.daemon.activator.front import Front, Pod
@@ -13,11 +11,10 @@ from emu.daemon.http import forward, http1
 from emu.daemon.http.client import ClientConnection, KnownAnswer
 from emu.daemon.http.exchange import ClientSide
 from emu.daemon.http.goquote import quoted
+from emu.daemon.queue_proxy.admission import answer_network_probe
 from emu.daemon.queue_proxy.exchange import ProxiedExchange
 from emu.daemon.queue_proxy.h1_proxy import Http1Exchange
 from emu.messages import START_HEADER
-
-_NAME = itemgetter(0)
 
 
 class HeldExchange(Http1Exchange):
@@ -26,6 +23,7 @@ class HeldExchange(Http1Exchange):
     __slots__ = ("_front", "_pod")
 
     timeout_body: ClassVar[bytes] = b"activator request timeout"
+    passes_each_continue: ClassVar[bool] = True
 
     def __init__(self, front: Front, conn: ClientSide, head: http1.Head) -> None:
         super().__init__(front.proxy, conn, head)
@@ -36,12 +34,14 @@ class HeldExchange(Http1Exchange):
     def begin(self) -> None:
         now = self.begun_at = time.monotonic()
         head = self.head
-        way = forward.route(head, self.conn.peer)
+        way = forward.route_to_pod(head, self.conn.peer)
         if self.whole is not None:
             if self._front.learn is not None:
                 self._front.learn(self.whole, head, way)
             self.whole = None
         head.headers = []
+        if head.method == b"CONNECT":
+            head.keep_alive = False
         arrived(self, self._front, way, now)
 
     def dispatch(self, now: float) -> None:
@@ -80,24 +80,22 @@ def arrived(request: ProxiedExchange, front: Front, way: forward.Route, now: flo
     elif way.network_probe:
         _answer_probe(request, way)
     else:
-        mark(way)
         front.enter(request, way, now)
 
 
 def _answer_probe(request: ProxiedExchange, way: forward.Route) -> None:
     """Knative's own probe: is this the activator?"""
     if way.network_probe == b"probe":
-        request.answer(200, b"", forward.hash_line(way))
+        answer_network_probe(request, way)
     elif way.network_probe == b"activator":
-        request.answer(200, b"activator", http1.TEXT)
+        request.answer(200, b"activator")
     else:
-        value = quoted(escape(way.network_probe.decode("latin-1")).encode("latin-1"))
+        value = quoted(_html_escaped(way.network_probe))
         request.answer(400, b"unexpected probe header value: %b\n" % value, http1.ERROR_TEXT)
 
 
-def mark(way: forward.Route) -> None:
-    """What queue-proxy is to know: that the activator asks, and for which host."""
-    added = ((forward.ORIGINAL_HOST, way.host), (forward.PROXY_REQUEST, b"activator"))
-    names = [name for name, _ in added]
-    way.headers = [*(pair for pair in way.headers if pair[0] not in names), *added]
-    way.headers.sort(key=_NAME)
+def _html_escaped(text: bytes) -> bytes:
+    """As Go's html.EscapeString has it."""
+    for char, said in ((b"&", b"&amp;"), (b"<", b"&lt;"), (b">", b"&gt;"), (b'"', b"&#34;"), (b"'", b"&#39;")):
+        text = text.replace(char, said)
+    return text

@@ -10,7 +10,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from emu.daemon.activator.exchange import HeldExchange, mark
+from emu.daemon.activator.exchange import HeldExchange
 from emu.daemon.http import forward, http1
 from emu.daemon.http.known import MOST
 from emu.daemon.queue_proxy.h1_proxy import SAFE_TO_REPEAT
@@ -45,8 +45,7 @@ class HeldRequest:
         self.said: dict[tuple[bytes, str], bytes] = {}
         """What a pod gets, by its address and the client's."""
         self.head = http1.Head(head.method, head.target, 1, [])
-        self.way = forward.route(head, PEER)
-        mark(self.way)
+        self.way = forward.route_to_pod(head, PEER)
         self.may_repeat = head.method in SAFE_TO_REPEAT
 
     def exchange(self, conn: ClientSide) -> KnownHeld:

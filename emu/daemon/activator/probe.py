@@ -6,10 +6,18 @@ import asyncio
 from http import HTTPStatus
 
 from emu.daemon.http.reply import connected, read_head
-from emu.messages import ACTIVATOR_PROBE
+from emu.messages import ACTIVATOR_PROBE_AGENT, NETWORK_PROBE_HEADER
 from emu.policy.activation import PROBE_LIMIT_S
 
 _PROBED = b"queue"
+
+
+def probe_request(address: str, port: int) -> bytes:
+    """As Knative's activator asks (pkg/activator/net/revision_backends.go), but it keeps the connection."""
+    return (
+        f"GET /healthz HTTP/1.1\r\nHost: {address}:{port}\r\nUser-Agent: {ACTIVATOR_PROBE_AGENT}\r\n"
+        f"{NETWORK_PROBE_HEADER}: queue\r\nConnection: close\r\n\r\n"
+    ).encode()
 
 
 async def healthy(address: str, port: int) -> bool:
@@ -22,6 +30,6 @@ async def healthy(address: str, port: int) -> bool:
 
 async def _asked(address: str, port: int) -> bool:
     async with connected(address, port) as (reader, writer):
-        writer.write(ACTIVATOR_PROBE)
+        writer.write(probe_request(address, port))
         head = await read_head(reader)
         return head.status == HTTPStatus.OK and await reader.read() == _PROBED

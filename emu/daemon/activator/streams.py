@@ -7,7 +7,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-from emu.daemon.activator.exchange import HeldExchange, arrived, mark
+from emu.daemon.activator.exchange import HeldExchange, arrived
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.queue_proxy.h2_downstream import ClientConnection2
@@ -43,7 +43,7 @@ class HeldStream(ProxiedStream):
         if known is not None:
             front.enter(self, known.way, now)
             return
-        way = forward.route(head, self.conn.peer)
+        way = forward.route_to_pod(head, self.conn.peer)
         head.headers = []
         arrived(self, front, way, now)
 
@@ -87,6 +87,5 @@ class HeldConnection(ClientConnection2):
         return HeldStream(self._front, stream, self._port, head, known)
 
     def known_of(self, head: http1.Head, end: bool, length: int | None) -> KnownStream | None:
-        way = forward.route(head, self.peer)
-        mark(way)
+        way = forward.route_to_pod(head, self.peer)
         return made_of(head, way, end, length)

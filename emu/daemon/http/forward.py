@@ -56,6 +56,8 @@ _SPECIAL = (
         _DEFAULT_ROUTE,
     }
 )
+_FROM_ACTIVATOR = (ORIGINAL_HOST, PROXY_REQUEST, NETWORK_HASH)
+"""Headers that an activator sets itself, or takes out."""
 _NOT_INFORMATIONAL = (b"Content-Length", b"Transfer-Encoding")
 PROBE_AGENTS = (KUBE_PROBE, ACTIVATOR_PROBE_AGENT.encode(), b"Knative-Autoscaling-Probe")
 LENGTH_EVEN_IF_NONE = (b"POST", b"PUT", b"PATCH")
@@ -113,10 +115,29 @@ class Route:
 
 def route(head: http1.Head, peer: str) -> Route:
     """Sort a request, and make the headers that the app gets."""
+    return _route(head, peer, _named_in_connection(head.headers), activator=False)
+
+
+def route_to_pod(head: http1.Head, peer: str) -> Route:
+    """The same in the activator. It says that it asks and for which host, unless Connection names these; a Forwarded
+    it leaves to queue-proxy.
+    """
+    named = _named_in_connection(head.headers)
+    way = _route(head, peer, named, activator=True)
+    hosts = [value for name, value in head.headers if http1.canonical(name) == ORIGINAL_HOST]
+    if not (hosts and hosts[0]):
+        hosts = [way.host]
+    added = [*((ORIGINAL_HOST, host) for host in hosts), (PROXY_REQUEST, b"activator")]
+    kept = (pair for pair in way.headers if pair[0] not in _FROM_ACTIVATOR)
+    way.headers = [*kept, *(pair for pair in added if pair[0] not in named)]
+    way.headers.sort(key=_name)
+    return way
+
+
+def _route(head: http1.Head, peer: str, named: Collection[bytes], activator: bool) -> Route:
     way = Route()
     headers = way.headers
     special: dict[bytes, list[bytes]] = {}
-    named = _named_in_connection(head.headers)
     canonical = http1.canonical
     for name, value in head.headers:
         key = canonical(name)
@@ -134,7 +155,7 @@ def route(head: http1.Head, peer: str) -> Route:
         way.probe = agent[0].startswith(KUBE_PROBE)
     special.pop(b"Content-Length", None)
     _specials(way, head, special, named)
-    _forwarded(headers, special, named, peer)
+    _forwarded(headers, special, named, peer, shim=not activator)
     headers.sort(key=_name)
     return way
 
@@ -241,14 +262,16 @@ def _host(host: bytes) -> bytes:
 
 
 def _forwarded(
-    headers: http1.Headers, special: dict[bytes, list[bytes]], named: Collection[bytes], peer: str
+    headers: http1.Headers, special: dict[bytes, list[bytes]], named: Collection[bytes], peer: str, shim: bool
 ) -> None:
-    """X-Forwarded-For gains the peer; Forwarded is made of the X-Forwarded headers as they came, if it is absent."""
+    """X-Forwarded-For gains the peer. With `shim`, an absent Forwarded is made of the X-Forwarded headers as they
+    came.
+    """
     if not special:
         headers.append((_FOR, peer.encode()))
         return
     came_for = special.get(_FOR, [])
-    if not special.get(b"Forwarded", [b""])[0]:
+    if shim and not special.get(b"Forwarded", [b""])[0]:
         said = [special.get(key, [b""])[0] for key in (_FOR, _VIA_HOST, _PROTO)]
         if any(said):
             special[b"Forwarded"] = [_forwarded_value(*said)]

@@ -180,11 +180,7 @@ class Admission:
         if self.draining.active:
             request.answer(503, b"shutting down\n", http1.ERROR_TEXT)
         elif not way.health_check:
-            if way.network_hash:
-                request.answer(200, b"", hash_line(way))
-            else:
-                text = b'a probe request must contain a non-empty "%b" header\n' % NETWORK_HASH
-                request.answer(400, text, http1.ERROR_TEXT)
+            answer_network_probe(request, way)
         elif way.network_probe != b"queue":
             text = b"unexpected probe header value: %b\n" % way.network_probe
             request.answer(400, text, http1.ERROR_TEXT)
@@ -192,6 +188,15 @@ class Admission:
             self.gate.ask_ready(request, partial(_probed, request))
         else:
             self.prober.ask(partial(_probed, request))
+
+
+def answer_network_probe(request: Admitted, way: Route) -> None:
+    """Whoever stands in the path says which version of its network's configuration it was asked with."""
+    if way.network_hash:
+        request.answer(200, b"", hash_line(way))
+    else:
+        text = b'a probe request must contain a non-empty "%b" header\n' % NETWORK_HASH
+        request.answer(400, text, http1.ERROR_TEXT)
 
 
 def _probed(request: Admitted, ready: bool) -> None:

@@ -57,6 +57,8 @@ class ProxiedExchange(AnyExchange):
         """It may go to the app once more if the app turns it away."""
 
     timeout_body: ClassVar[bytes] = TIMEOUT_BODY
+    passes_each_continue: ClassVar[bool] = False
+    """Whether a second `100 Continue` reaches the client, as it does through the activator."""
     """The answer of one that took too long, or what is appended to a body that has begun."""
 
     @property
@@ -218,7 +220,7 @@ class ProxiedExchange(AnyExchange):
         if self.begun:
             self.append_timeout()
         else:
-            self.fail(TIMEOUT_STATUS, self.timeout_body, http1.TEXT)
+            self.fail(TIMEOUT_STATUS, self.timeout_body, b"")
 
     def room_for_timeout(self, length: int | None) -> tuple[bool, bool]:
         """Of an answer with this length: whether the timeout's text fits, and whether the answer is whole with it."""

@@ -41,6 +41,10 @@ class QueueProxy:
         self.ready = False
         self.asked: list[bytes] = []
         """The heads that came, in order."""
+        self.probed: list[bytes] = []
+        """Those of the activator's probes."""
+        self.say_first = b""
+        """What precedes each answer."""
         self.go = threading.Event()
         """Answers are given."""
         self.go.set()
@@ -60,12 +64,13 @@ class QueueProxy:
             while True:
                 head = wire.read_until(b"\r\n\r\n")
                 if b"K-Network-Probe: queue" in head:
+                    self.probed.append(head)
                     wire.send(HEALTHY if self.ready else NOT_YET)
                     wire.close()
                     return
                 self.asked.append(head)
                 self.go.wait(20)
-                wire.send(OK)
+                wire.send(self.say_first + OK)
         except (AssertionError, OSError):
             return
 
