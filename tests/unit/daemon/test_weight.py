@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,12 +52,16 @@ def test_code_is_mapped_from_a_file_and_read_through(tmp_path: Path) -> None:
 
 
 def test_queue_proxy_weighs_what_its_profile_says(tmp_path: Path, queue_proxy: object, fake_app: FakeApp) -> None:
-    """With 300 requests inside, its anonymous memory is that of Knative's within 3 %; it is kept a while."""
+    """With 300 requests inside, its anonymous memory is that of Knative's within 3 %; without them it is kept.
+
+    Of a profile that returns nothing, as how much is returned by now depends on how fast this machine is.
+    """
     assert callable(queue_proxy)
+    keeping = replace(KNATIVE, give_back=replace(KNATIVE.give_back, bytes_per_s=0.0))
     executable = tmp_path / "executable"
     executable.write_bytes(os.urandom(1 << 20))
     daemon: Daemon = queue_proxy(
-        EMU_FOOTPRINT=json.dumps(KNATIVE.to_data()), EMU_FOOTPRINT_EXECUTABLE=str(executable)
+        EMU_FOOTPRINT=json.dumps(keeping.to_data()), EMU_FOOTPRINT_EXECUTABLE=str(executable)
     )
     wires = [Wire.to(daemon.port) for _ in range(300)]
     for wire in wires:
