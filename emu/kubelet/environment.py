@@ -18,10 +18,10 @@ _ACCOUNT = "default"
 
 
 class ContainerConfigError(EmuError):
-    """A container that cannot be made as it is asked for: what it names is not there. `why` is the kubelet's."""
+    """A container that the kubelet does not make as it is asked for; `why` is the kubelet's."""
 
     def __init__(self, container: str, why: str) -> None:
-        fix = "put the ConfigMap or Secret into the manifest's files, or into configMaps and secrets of the pod"
+        fix = "put ConfigMaps and Secrets into the manifest's files, or into the pod; correct its securityContext"
         super().__init__(f"the container {container} cannot be made", why, fix)
 
 
@@ -55,12 +55,22 @@ def fields_of(pod: str, address: str, labels: Mapping[str, str]) -> dict[str, st
     return {
         "metadata.name": pod,
         "metadata.namespace": NAMESPACE,
-        "metadata.uid": str(uuid.uuid5(uuid.NAMESPACE_OID, f"{pod} {address}")),
+        "metadata.uid": _uid(pod),
         "spec.nodeName": NODE,
         "spec.serviceAccountName": _ACCOUNT,
         **hosts,
         **{f"metadata.labels['{name}']": value for name, value in labels.items()},
     }
+
+
+def _uid(pod: str) -> str:
+    """The same for the same name, and no pod is made with the name of another."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, pod))
+
+
+def full_name(pod: str) -> str:
+    """As the kubelet names a pod in its messages."""
+    return f"{pod}_{NAMESPACE}({_uid(pod)})"
 
 
 def _amounts(template: PodTemplate, node: NodeRules) -> dict[tuple[str, str], int]:

@@ -21,13 +21,14 @@ from typing import Self
 from cgroups.io import IoMax
 from emu.kubelet.controls import SWAP_MAX, ZSWAP_MAX, Controls, written_by_pod
 from emu.kubelet.emptydirs import EmptyDirs
-from emu.kubelet.environment import program_of
+from emu.kubelet.environment import ContainerConfigError, full_name, program_of
 from emu.kubelet.host import Host
 from emu.kubelet.template import ContainerTemplate, PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.messages import SANDBOX
 from emu.policy import qos
 from emu.policy.effective import MEMORY
+from emu.policy.kubelet import security
 from emu.policy.kubelet.actuation import Write, control_files
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
 from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, as_files
@@ -295,7 +296,20 @@ class Pod:
             bind=container.bind,
             log_driver=self._host.log_driver,
             confined=container.confined,
+            user=self._user(container),
+            working_dir=container.working_dir,
+            read_only=container.security.read_only_root,
+            cap_add=container.security.add,
+            cap_drop=container.security.drop,
         )
+
+    def _user(self, container: ContainerTemplate) -> str | None:
+        """Whom it runs as; None: whom the image says. ContainerConfigError."""
+        asked = container.security
+        image = self._engine.image_user_text(container.image) if asked.asks_the_image else ""
+        if (why := security.refusal(asked, image, full_name(self.name), container.name)) is not None:
+            raise ContainerConfigError(container.name, why)
+        return security.user_of(asked, image)
 
     def start(self, instance: Instance) -> None:
         """Start an instance; when this returns, the kernel's limits are set and Docker says that it runs (or ran)."""

@@ -15,6 +15,7 @@ from emu.policy.kubelet.derived import NodeRules, as_files, container_values, po
 from emu.policy.kubelet.environment import Data, Source, Value
 from emu.policy.kubelet.environment import Kind as ObjectKind
 from emu.policy.kubelet.pod import Container, Pod, stored
+from emu.policy.kubelet.security import PLAIN, Security
 from emu.policy.kubelet.version import Version
 from emu.policy.lifecycle import BackOffRule, Role
 from emu.policy.probing import Kind, ProbeRule
@@ -95,6 +96,9 @@ class ContainerTemplate:
     args: tuple[str, ...] | None = None
     env: Mapping[str, Value] = field(default_factory=dict)
     env_from: tuple[Source, ...] = ()
+    working_dir: str | None = None
+    """Where it starts; None: where the image says."""
+    security: Security = PLAIN
     resources: ContainerResources = field(default_factory=ContainerResources)
     memory: MemoryControls = field(default_factory=MemoryControls)
     io: IoControls = field(default_factory=IoControls)

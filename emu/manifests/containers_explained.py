@@ -10,7 +10,7 @@ from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
 from emu.manifests.explanation import DEFAULT, Explanation, node_at
 from emu.manifests.queueproxy import queue_proxy_resources
 from emu.manifests.starting_env import Objects
-from emu.manifests.variables_explained import explain_variables
+from emu.manifests.variables_explained import explain_rights, explain_variables
 from emu.policy.quantity import number_text, parse_amount
 
 Spec = dict[str, Any]
@@ -37,6 +37,7 @@ def explain_containers(
             made.add(f"{name}: image", container.get("image", ""), _mark(place, "image"))
             explain_resources(made, name, container, place)
             explain_variables(made, name, container, place, objects)
+            explain_rights(made, name, container, place, spec.get("securityContext"))
             if group == "containers":
                 _serving(made, container, place, alone=len(spec["containers"]) == 1)
     _volumes(made, spec)

@@ -157,6 +157,7 @@ _FLAGS = {
     "runtimeClassName": "kubernetes.podspec-runtimeclassname",
     "persistentVolumeClaim": "kubernetes.podspec-persistent-volume-claim",
     "securityContext": "kubernetes.podspec-securitycontext",
+    "capabilities.add": "kubernetes.containerspec-addcapabilities",
     "affinity": "kubernetes.podspec-affinity",
     "hostPath": "kubernetes.podspec-volumes-hostpath",
     "fieldRef": "kubernetes.podspec-fieldref",

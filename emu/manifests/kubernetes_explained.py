@@ -12,7 +12,7 @@ from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, pl
 from emu.manifests.keda_explained import explain_scaled_object
 from emu.manifests.knative_notes import unknown_notes
 from emu.manifests.starting_env import Objects, objects_of
-from emu.manifests.variables_explained import explain_variables
+from emu.manifests.variables_explained import explain_rights, explain_variables
 
 Spec = dict[str, Any]
 
@@ -53,15 +53,16 @@ def _pods(made: Explanation, spec: Spec, objects: Objects) -> None:
     for group in ("initContainers", "containers"):
         for number, container in enumerate(spec.get(group, [])):
             where = node_at(holder, (group, number)) if holder is not None else None
-            _container(made, container, where, objects)
+            _container(made, container, where, objects, spec.get("securityContext"))
 
 
-def _container(made: Explanation, container: Spec, where: Node | None, objects: Objects) -> None:
+def _container(made: Explanation, container: Spec, where: Node | None, objects: Objects, pod: Spec | None) -> None:
     name = container.get("name") or "?"
     image = node_at(where, ("image",)) if where is not None else None
     made.add(f"{name}: image", container.get("image", ""), str(image.mark) if image is not None else DEFAULT)
     explain_resources(made, name, container, where)
     explain_variables(made, name, container, where, objects)
+    explain_rights(made, name, container, where, pod)
     for kind in ("readiness", "liveness", "startup"):
         probe = container.get(f"{kind}Probe")
         if probe is not None:

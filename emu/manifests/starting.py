@@ -252,7 +252,8 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
     """A Deployment, with the autoscaler that is among the files."""
     spec = decode(document.node, document.kind).value["spec"]
     replicas = 1 if spec.get("replicas") is None else int(spec["replicas"])
-    pods, of = {"containers": [], **spec["template"]["spec"]}, _metadata(spec["template"])
+    pods = {"containers": [], **spec["template"]["spec"]}
+    of = _metadata(spec["template"], pods)
     if not scalers:
         return Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)
     if len(scalers) > 1:
@@ -290,16 +291,16 @@ def _of_knative(title: str, name: str, kind: str, given: dict[str, Any], config:
         revision_spec(kind, whole),
         annotations,
         left_out=left_out,
-        of=_metadata(template),
+        of=_metadata(template, template.get("spec") or {}),
         rollout_s=rollout_s,
     )
 
 
-def _metadata(template: Mapping[str, Any]) -> Metadata:
+def _metadata(template: Mapping[str, Any], spec: Mapping[str, Any]) -> Metadata:
     """Of the pods: Knative gives them no annotations of the autoscaler."""
     found: Mapping[str, Any] = template.get("metadata") or {}
     annotations = {key: value for key, value in (found.get("annotations") or {}).items() if not key.startswith(GROUP)}
-    return Metadata(found.get("labels") or {}, annotations)
+    return Metadata(found.get("labels") or {}, annotations, spec.get("securityContext") or {})
 
 
 def _of_kserve(
@@ -331,7 +332,8 @@ def _of_standard(document: Document, predictor: Workload, scalers: Sequence[Docu
     elif hpa is None and scalers:
         hpa, keda = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
     replicas = int(spec.get("replicas") or 1)
-    pods, of = spec["template"]["spec"], _metadata(spec["template"])
+    pods = spec["template"]["spec"]
+    of = _metadata(spec["template"], pods)
     made = Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=replicas)
     return replace(made, hpa=hpa, keda=keda)
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from emu.manifests.starting_env import variables_of
+from emu.manifests.starting_security import security_of
 from emu.manifests.yamltext import Lines, Said
 from emu.messages import USER_PORT
 
 _MOST_NAME = 255
-_WITHOUT_PLACE = ("workingDir", "securityContext", "lifecycle")
+_WITHOUT_PLACE = ("lifecycle",)
 _DEFAULT_PROBE = {"tcpSocket": {}, "successThreshold": 1}
 """Knative gives it to a container without one; queue-proxy does the same by itself."""
 PROBE_TIMES = ("initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold")
@@ -20,11 +21,13 @@ _H2C = "h2c"
 class Metadata(NamedTuple):
     """Of a pod, as its template has it."""
 
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str]
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    security: Mapping[str, Any] = {}
+    """The pod's own securityContext."""
 
 
-NO_METADATA = Metadata({}, {})
+NO_METADATA = Metadata()
 
 
 class Program(NamedTuple):
@@ -53,6 +56,12 @@ def program_of(container: Mapping[str, Any], *, serves: bool = False, of: Metada
         if container.get(name):
             keys[name] = [str(one) for one in container[name]]
     keys |= variables.keys
+    if container.get("workingDir"):
+        keys["workingDir"] = str(container["workingDir"])
+    security, without = security_of(container.get("securityContext") or {}, of.security)
+    left_out += without
+    if security:
+        keys["securityContext"] = security
     if port and not (serves and port == USER_PORT):
         keys["port"] = port
     for kind in ("startupProbe", "livenessProbe", "readinessProbe"):

@@ -1,4 +1,4 @@
-"""The variables of a container, explained: where each value comes from, never the value of a Secret."""
+"""The variables and rights of a container, explained: where each value comes from, never the value of a Secret."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from emu.manifests.documents import Document
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, source_of
 from emu.manifests.knative_notes import unknown_notes
 from emu.manifests.starting_env import Objects, named, objects_of, wrong_base64
+from emu.manifests.starting_security import security_of
 from emu.policy.kubelet.environment import CONFIG_ERROR, Kind, references
 
 _KEY_REFS = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
@@ -95,6 +96,35 @@ def _too_early(
                 text = f"{name}: env {one.get('name', '')}: $({wanted}) stays as it is, since {wanted} comes later"
                 where = node_at(place, ("env", number)) if place is not None else None
                 made.note(f"{text}; move it up", where.mark if where is not None else None)
+
+
+def explain_rights(
+    made: Explanation,
+    name: str,
+    container: Mapping[str, Any],
+    place: Node | None,
+    pod: Mapping[str, Any] | None,
+) -> None:
+    """Where it starts, whom it runs as and what it may do. `pod`: the pod's securityContext."""
+    if container.get("workingDir"):
+        made.add(f"{name}: workingDir", container["workingDir"], source_of(place, "workingDir"))
+    own = container.get("securityContext") or {}
+    asked, _ = security_of(own, pod or {})
+    if not asked:
+        return
+    words = [f"{key} {asked[key]}" for key in ("runAsUser", "runAsGroup") if key in asked]
+    words += [key for key in ("runAsNonRoot", "readOnlyRootFilesystem") if key in asked]
+    words += [f"{key} {' '.join(names)}" for key, names in (asked.get("capabilities") or {}).items()]
+    how = "" if own else "the pod's"
+    made.add(f"{name}: securityContext", ", ".join(words), source_of(place, "securityContext"), how)
+    if asked.get("runAsNonRoot") and "runAsUser" not in asked:
+        text = (
+            f"{name}: runAsNonRoot without runAsUser: where the image runs as root, or names its user, the container"
+        )
+        made.note(f"{text} waits in {CONFIG_ERROR}", _mark(place))
+    elif asked.get("runAsNonRoot") and not asked["runAsUser"]:
+        text = f"{name}: runAsNonRoot and runAsUser 0: the container waits in {CONFIG_ERROR}"
+        made.note(f"{text}: container's runAsUser breaks non-root policy", _mark(place))
 
 
 def _mark(place: Node | None) -> Mark | None:

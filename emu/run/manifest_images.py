@@ -21,7 +21,7 @@ from emu.spec.values import SpecError
 
 SomeContainer = TypeVar("SomeContainer", AppSpec, SidecarSpec, InitContainerSpec)
 SomePod = TypeVar("SomePod", bound=PodSpec)
-_PROBES = ("startup_probe", "liveness_probe", "readiness_probe")
+_KEPT = ("startup_probe", "liveness_probe", "readiness_probe", "working_dir", "security_context")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _put(container: SomeContainer, chosen: Chosen | None) -> SomeContainer:
     if chosen is None or chosen.image is None or given is None:
         return container
     program: ProgramSpec = given
-    names = _PROBES if container.command is not None else ("command", "args", *_PROBES)
+    names = _KEPT if container.command is not None else ("command", "args", *_KEPT)
     own = {name: getattr(container, name) for name in names}
     update: dict[str, Any] = {name: getattr(program, name) if value is None else value for name, value in own.items()}
     usual = type(container).model_fields["port"].default

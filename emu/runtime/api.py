@@ -85,6 +85,11 @@ class ContainerRequest:
     """A folder of this machine and where it is mounted, to read only."""
     log_driver: str | None = None
     user: str | None = None
+    working_dir: str | None = None
+    read_only: bool = False
+    """Its root is; `confined` says so too."""
+    cap_add: Sequence[str] = ()
+    cap_drop: Sequence[str] = ()
     entrypoint: Sequence[str] | None = None
     confined: bool = True
     """Its root is read-only, with a small tmpfs at /tmp, and its processes have no capability; else as Kubernetes has
@@ -143,6 +148,9 @@ class Runtime(Protocol):
 
     def image_user(self, tag: str) -> int:
         """The user that an image's processes run as where nothing else is asked for; `USER` where it is a name."""
+
+    def image_user_text(self, tag: str) -> str:
+        """The same as the image says it: empty is root."""
 
     def image_tags(self) -> list[tuple[str, int]]:
         """Every image, with its size in bytes."""

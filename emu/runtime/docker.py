@@ -77,8 +77,10 @@ class Engine(DockerImages):
             extra["cpu_period"], extra["cpu_quota"] = 100_000, max(1000, request.millicores * 100)
         if request.cpu_shares is not None:
             extra["cpu_shares"] = request.cpu_shares
+        drop = ["ALL"] if request.confined else list(request.cap_drop)
+        extra |= {"cap_add": list(request.cap_add), "cap_drop": drop}
+        extra["read_only"] = request.confined or request.read_only
         if request.confined:
-            extra |= {"cap_drop": ["ALL"], "read_only": True}
             extra["tmpfs"] = {"/tmp": "size=16m,mode=1777"}  # noqa: S108  a path inside the container
         if request.cgroup_parent is not None:
             extra["cgroup_parent"] = request.cgroup_parent
@@ -98,6 +100,7 @@ class Engine(DockerImages):
                 environment=dict(request.env),
                 labels=dict(request.labels),
                 user=request.user,
+                working_dir=request.working_dir,
                 host_config=host_config,
             )
         return str(made["Id"])

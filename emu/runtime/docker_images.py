@@ -34,9 +34,13 @@ class DockerImages(DockerClient):
 
     def image_user(self, tag: str) -> int:
         """By the image's configuration. A name is taken for distroless' `nonroot`: the image alone knows."""
-        with asking(f"cannot inspect the image {tag}"):
-            user = str((self._api.inspect_image(tag).get("Config") or {}).get("User") or "0").partition(":")[0]
+        user = (self.image_user_text(tag) or "0").partition(":")[0]
         return int(user) if user.isdigit() else 0 if user == "root" else USER
+
+    def image_user_text(self, tag: str) -> str:
+        """By the image's configuration."""
+        with asking(f"cannot inspect the image {tag}"):
+            return str((self._api.inspect_image(tag).get("Config") or {}).get("User") or "")
 
     def tag(self, image: str, tag: str) -> None:
         """Give an image another name (`repository:tag`) besides."""

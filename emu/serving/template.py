@@ -40,6 +40,7 @@ from emu.messages import (
 )
 from emu.policy.kubelet.environment import Data, FieldRef, Known, Value, variables
 from emu.policy.kubelet.environment import Kind as ObjectKind
+from emu.policy.kubelet.security import PLAIN
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
 from emu.policy.stats import REPORT_PERIOD_S
@@ -271,6 +272,8 @@ def _container(
         args=spec.args,
         env=_declared(spec, env),
         env_from=tuple(one.source for one in spec.env_from),
+        working_dir=spec.working_dir,
+        security=PLAIN if spec.security_context is None else spec.security_context.security,
         resources=spec.resources,
         memory=spec.memory,
         io=spec.io,

@@ -19,7 +19,8 @@ from emu.policy.probing import KINDS, Kind
 from emu.spec.environment import Env, EnvFromSpec
 from emu.spec.io import IoControls
 from emu.spec.probes import LifecycleSpec, ProbeSpec
-from emu.spec.program import ProgramSpec
+from emu.spec.program import ProgramSpec, WorkingDir
+from emu.spec.security import SecurityContextSpec
 from emu.spec.values import (
     RESERVED,
     Bytes,
@@ -188,6 +189,10 @@ class ContainerSpec(Model):
     """
     env_from: tuple[EnvFromSpec, ...] = ()
     """ConfigMaps and Secrets of the pod whose keys all become variables; `env` wins over them."""
+    working_dir: WorkingDir | None = None
+    """The folder that it starts in. Default: the image's. With Docker only."""
+    security_context: SecurityContextSpec | None = None
+    """Whom it runs as, and what it may do. Default: as the image and Docker have it."""
     resources: Resources = Resources()
     """Requests and limits, as in Kubernetes."""
     memory: MemoryControls = MemoryControls()

@@ -190,8 +190,7 @@ class PodSpec(Prioritized):
     autoscaling: AutoscalingSpec | None = None
     """Remove the pod when it is idle, and recreate it on the next request. Default: never."""
     left_out: tuple[Annotated[str, StringConstraints(min_length=1, max_length=500)], ...] = ()
-    """What the manifest that it was made of asks for and this pod does not do. A run only reports it.
-    """
+    """What the manifest that it was made of asks for and this pod does not do. A run only reports it."""
     ready_timeout: Seconds = 60.0
     """How long to wait for the pod to be ready; then the load begins anyway."""
     termination_grace_period_seconds: Annotated[Whole, Field(ge=0, le=3600)] | None = None
@@ -356,13 +355,14 @@ class PodSpec(Prioritized):
                 at=("images",),
             )
         for at, container in self.placed:
-            if container.image is not None:
-                raise SpecError(
-                    f"the image {container.image!r} needs Docker",
-                    why="with `runtime: process` a container runs a program of emu's own images",
-                    fix="remove `image`, or use `runtime: docker`",
-                    at=(*at, "image"),
-                )
+            for key in ("image", "working_dir", "security_context"):
+                if getattr(container, key) is not None:
+                    raise SpecError(
+                        f"{container.image or to_camel(key)!r} needs Docker",
+                        why="with `runtime: process` a container runs a program of emu's own images",
+                        fix=f"remove `{to_camel(key)}`, or use `runtime: docker`",
+                        at=(*at, to_camel(key)),
+                    )
         if self.freezer is not None and self.freezer.method == "docker":
             raise SpecError(
                 "Docker can pause only the containers that it runs",

@@ -9,7 +9,10 @@ from pydantic.alias_generators import to_camel
 
 from emu.spec.environment import Env, EnvFromSpec
 from emu.spec.probes import ProbeSpec
+from emu.spec.security import SecurityContextSpec
 from emu.spec.values import Model, Whole, refuse_mask
+
+WorkingDir = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^/")]
 
 
 class ProgramSpec(Model):
@@ -26,6 +29,10 @@ class ProgramSpec(Model):
     env: Env = Field(default_factory=dict)
     """As of a container."""
     env_from: tuple[EnvFromSpec, ...] = ()
+    """As of a container."""
+    working_dir: WorkingDir | None = None
+    """As of a container."""
+    security_context: SecurityContextSpec | None = None
     """As of a container."""
     port: Annotated[Whole, Field(ge=1, le=65535)] | None = None
     """The port on which it listens. Default: the container's."""

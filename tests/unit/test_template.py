@@ -185,6 +185,25 @@ def test_the_kubelet_runs_a_pod_without_a_queue_proxy(tmp_path: Path) -> None:
     assert request.oom_score_adj == -997
 
 
+def test_rights_reach_the_engine(tmp_path: Path) -> None:
+    """As they are asked for, and without them as ever."""
+    asked = (
+        "{app: {image: web, workingDir: /srv, securityContext: {runAsUser: 1000, runAsGroup: 3000, "
+        "readOnlyRootFilesystem: true, capabilities: {drop: [ALL], add: [CHOWN]}}}}"
+    )
+    made = requests_of(template_of(asked), tmp_path)
+    app, proxy = made[APP], made[QUEUE_PROXY]
+    assert (app.user, app.working_dir, app.read_only, app.confined) == ("1000:3000", "/srv", True, False)
+    assert (app.cap_add, app.cap_drop) == (("CHOWN",), ("ALL",))
+    assert (proxy.user, proxy.working_dir, proxy.read_only, proxy.cap_add, proxy.cap_drop) == (
+        None,
+        None,
+        False,
+        (),
+        (),
+    )
+
+
 def test_what_a_revisions_containers_are_made_with(tmp_path: Path) -> None:
     """Limits, swap, oom_score_adj, volume and the pause container's network, and the record's words on them."""
     pod = (

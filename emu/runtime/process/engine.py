@@ -128,6 +128,10 @@ class ProcessRuntime:
         """The same for all."""
         return USER
 
+    def image_user_text(self, tag: str) -> str:
+        """The same."""
+        return str(USER)
+
     def image_tags(self) -> list[tuple[str, int]]:
         """Ours, whose sizes are not asked for."""
         return [(tag, 0) for tag in sorted(self._images)]

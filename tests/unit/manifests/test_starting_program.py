@@ -8,6 +8,7 @@ import pytest
 
 from emu.manifests.starting_program import Metadata, program_of
 from emu.manifests.yamltext import Said, written
+from emu.policy.kubelet.security import Security
 from emu.spec.program import ProgramSpec
 
 HTTP = {"httpGet": {"path": "/ready"}}
@@ -83,15 +84,38 @@ def test_what_has_no_place_is_named() -> None:
     made = program_of(
         {
             "image": "web:1",
-            "workingDir": "/srv",
-            "securityContext": {"runAsUser": 1},
+            "lifecycle": {},
+            "securityContext": {"privileged": True, "allowPrivilegeEscalation": False},
         }
     )
     assert made.left_out == [
-        "workingDir of its containers",
-        "securityContext of its containers",
+        "privileged of its containers' securityContext",
     ]
     assert made.keys == {"image": "web:1"}
+
+
+def test_rights_are_taken_along() -> None:
+    """The container's go before the pod's; what no container of a run has is named."""
+    own = {
+        "runAsUser": 0,
+        "runAsNonRoot": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], "add": ["CAP_CHOWN"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    pod = {"runAsUser": 1000, "runAsGroup": 3000, "runAsNonRoot": True, "fsGroup": 2000}
+    made = program_of({"image": "web:1", "workingDir": "/srv", "securityContext": own}, of=Metadata(security=pod))
+    assert made.keys is not None
+    assert made.keys["workingDir"] == "/srv"
+    assert made.keys["securityContext"] == {
+        "runAsUser": 0,
+        "runAsGroup": 3000,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"add": ["CHOWN"], "drop": ["ALL"]},
+    }
+    assert made.left_out == ["fsGroup of its pods' securityContext"]
+    asked = ProgramSpec.model_validate(made.keys).security_context
+    assert asked is not None and asked.security == Security(0, 3000, False, True, ("CHOWN",), ("ALL",))
 
 
 def test_an_app_that_speaks_h2c_has_a_stand_in() -> None:
