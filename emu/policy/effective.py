@@ -67,7 +67,7 @@ class PodCgroup:
     cpu_shares: int
     cpu_weight: int
     cpu_quota_usec: int | None
-    """For each 100 ms."""
+    """For each 100 ms; 0 is none, where all containers are limited and the pod level is at 0."""
 
 
 def effective(
@@ -128,13 +128,12 @@ def pod_cgroup(
         level = pod_level is not None and pod_level.limits.get(name, 0) > 0
         return level or all(limits.get(name, 0) > 0 for limits in every)
 
-    millicores = pod.limits.get(CPU, 0) if limited(CPU) else 0
     shares = LEAST_CPU_SHARES if best_effort else cpu_shares(pod.requests.get(CPU, 0))
     return PodCgroup(
         memory_max=pod.limits.get(MEMORY) if limited(MEMORY) else None,
         cpu_shares=shares,
         cpu_weight=cpu_weight(shares),
-        cpu_quota_usec=cpu_quota_usec(millicores) or None,
+        cpu_quota_usec=cpu_quota_usec(pod.limits.get(CPU, 0)) if limited(CPU) else None,
     )
 
 
