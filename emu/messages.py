@@ -42,7 +42,7 @@ SANDBOX = "sandbox"
 """The pause container, which holds the pod's network: part of the pod, of no interest to most readers."""
 USER_CONTAINER = "user-container"
 """Knative's name of the app's container, where a manifest gives none."""
-STARTED, LISTENING = "start", "listening"
+STARTED, LISTENING, DRAINS = "start", "listening", "drain"
 PAUSED, MAYBE_PAUSED, RESUMED, NO_MORE_FREEZES = "paused", "maybe-paused", "resumed", "freezes-no-more"
 """Words of the logs of emu's own programs that are read again; those on freezes are queue-proxy's."""
 

@@ -62,7 +62,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
         return "; ".join([*answer, *clauses])
     killed = [entry for entry in study.instances if forced(entry)]
     if killed:
-        text = stop_words(killed[0]).rstrip(".")
+        text = stop_words(study, killed[0]).rstrip(".")
         return "; ".join([text, *answers_headline(study)])
     parts = next((said for topic in in_words() if (said := topic.headline(study, summary))), [])
     parts = [*parts, *hindered(study)] or _nearest(study, summary)

@@ -8,6 +8,9 @@ from typing import Any
 
 from emu.files import typed
 from emu.files.regular import read_lines
+from emu.messages import DRAINS, QUEUE_PROXY
+from emu.study.model.instances import Instance
+from emu.study.model.study import Study
 
 
 def logged(path: Path, *marks: str) -> Iterator[dict[str, Any]]:
@@ -27,6 +30,14 @@ def logged(path: Path, *marks: str) -> Iterator[dict[str, Any]]:
 def logged_events(path: Path, *events: str) -> Iterator[dict[str, Any]]:
     """The lines about these events."""
     return logged(path, *(f'"event":"{event}"' for event in events))
+
+
+def drain_s(study: Study, entry: Instance) -> float | None:
+    """How long a queue-proxy that was to end waited for a time without requests, by its own log; None: it did not."""
+    if entry.container != QUEUE_PROXY:
+        return None
+    found = logged_events(study.run.container_log(entry.pod, entry.container, entry.attempt), DRAINS)
+    return next((time for line in found if (time := time_in(line, "quietSeconds")) is not None), None)
 
 
 def time_in(line: dict[str, Any], name: str) -> float | None:

@@ -32,7 +32,7 @@ from emu.daemon.queue_proxy.probe import ProbeError, Prober
 from emu.daemon.queue_proxy.proxy import FINAL_STATUS_LOST, TWO_FRAMINGS, Proxy
 from emu.daemon.queue_proxy.request_log import RequestLog
 from emu.daemon.queue_proxy.settings import REQUIRED, Settings, SettingsError
-from emu.messages import FREEZER_ENDPOINT_VARIABLE, LISTENING, QUEUE_PROXY, STARTED
+from emu.messages import DRAINS, FREEZER_ENDPOINT_VARIABLE, LISTENING, QUEUE_PROXY, STARTED
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.timeouts import RequestTimeouts
@@ -198,7 +198,7 @@ class QueueProxy:
 
     async def _drain(self) -> None:
         """Refuse probes, serve requests, until none came for a while; each one that comes starts the wait again."""
-        self._log.event("drain", quietSeconds=self._draining.quiet_s, inFlight=self._admission.in_flight)
+        self._log.event(DRAINS, quietSeconds=self._draining.quiet_s, inFlight=self._admission.in_flight)
         while (left := self._draining.left(time.monotonic())) > 0:
             await asyncio.sleep(left)
         self._admin.drained.set()

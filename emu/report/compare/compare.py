@@ -43,6 +43,8 @@ class Row:
     peak_bytes: int | None = None
     """memory.peak of the pod, over the whole run."""
     oom_kills: int | None = None
+    spared: bool = False
+    """Each OOM kill took a child process, and the container lived on."""
     first_kill_s: float | None = None
     """After the load began; less than 0 before it."""
     pods_wanted: int | None = None
@@ -177,6 +179,7 @@ def _row(name: str, summary: Summary) -> Row:
         swap_held_gib_s=figure("load.pod.swap_held_gib_seconds"),
         peak_bytes=figure("pod.memory_peak_bytes"),
         oom_kills=figure("pod.oom_kills"),
+        spared=all(kill.get("child") for kill in summary.get("oom_kills") or [{}]),
         first_kill_s=None if None in (first_kill_s, load_began_s) else first_kill_s - load_began_s,
         pods_wanted=together("pods_desired_max"),
         pods_ready=together("pods_ready_max"),
@@ -306,7 +309,8 @@ def _kills(row: Row) -> str:
     if row.oom_kills and row.first_kill_s:
         side = "after" if row.first_kill_s > 0 else "before"
         when = f" ({format_seconds(abs(row.first_kill_s))} {side} the load began)"
-    return f"{row.oom_kills or 'none'} with {row.name}{when}"
+    whose = f" of {'a child process' if row.oom_kills == 1 else 'child processes'}" if row.spared else ""
+    return f"{row.oom_kills or 'none'}{whose} with {row.name}{when}"
 
 
 def scaled_headline(rows: Sequence[Row]) -> str:

@@ -192,7 +192,7 @@ def _swap(study: Study, name: str, figures: dict[str, Any]) -> str:
     if (zswapped := figures["zswapped_peak_bytes"] or 0) >= WORTH_A_WORD:
         taken = format_bytes(figures["zswap_peak_bytes"] or 0)
         parts.append(f"up to {format_bytes(zswapped)} of it compressed in memory, where it took {taken} (zswap)")
-    how = "swapped" if figures["oom_kills"] else "lives on swap"
+    how = "swapped" if figures["oom_kills"] or figures["restarts"] else "lives on swap"  # it did not live on
     return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from emu.messages import SANDBOX
 from emu.report.words import listed
+from emu.study.logs import drain_s
 from emu.study.model.instances import Instance, Stop
 from emu.study.model.study import Study
 from emu.study.oom_pieces import KILLED
@@ -134,10 +135,10 @@ def _forced_words(stop: Stop) -> str:
 def _stops(study: Study) -> list[str]:
     """How containers ended that were stopped with the pod."""
     ended = [one for one in study.instances if one.stop is not None and one.exited_s is not None]
-    return [stop_words(entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
+    return [stop_words(study, entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
 
 
-def stop_words(entry: Instance) -> str:
+def stop_words(study: Study, entry: Instance) -> str:
     """When it was asked to stop, and whether SIGTERM was enough."""
     assert entry.stop is not None and entry.exited_s is not None
     stop = entry.stop
@@ -146,7 +147,10 @@ def stop_words(entry: Instance) -> str:
         text += f": its preStop hook took {format_seconds(hook)} of {format_seconds(stop.grace_s)} of grace, and it "
         text += _after_sigterm(entry, stop)
     elif forced(entry):
-        text += f" and did not: SIGKILL came after {format_seconds(stop.grace_s)} of grace"
+        drain = drain_s(study, entry)
+        takes = "" if drain is None else f"which takes {format_seconds(drain)} without a request"
+        still = f", while it still drained, {takes}" if takes else ""
+        text += f" and did not: SIGKILL came after {format_seconds(stop.grace_s)} of grace{still}"
     else:
         text += f" and exited {format_seconds(entry.exited_s - stop.asked_s)} later"
     return f"{text} (exit code {entry.exit_code})."

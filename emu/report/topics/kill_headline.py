@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.report.topics.kernel_memory import filled_by_the_kernel
+from emu.report.topics.kernel_memory import FILLS, filled_by_the_kernel
 from emu.report.words import count, of_limit
 from emu.study.counters import value_at
 from emu.study.model.kills import OomVerdict
@@ -36,7 +36,7 @@ def kill_headline(study: Study) -> str:
     pods = len({kill.pod for kill in mine})
     times = f" {often(len(mine))}{f' in {pods} pods' if pods > 1 else ''}, first" if len(mine) > 1 else ""
     still = " while frozen" if first.frozen else " as the run ended it" if first.at_end else ""
-    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}"
+    text = f"{who} was OOM-killed{still}{times} {when}: {_cause(study, first)}{_by_files(first)}"
     if first.in_flight:
         waited = "request was" if first.in_flight == 1 else "requests were"
         text += f" while {first.in_flight:,} {waited} waiting for an answer"
@@ -82,6 +82,12 @@ def _cause(study: Study, kill: OomVerdict) -> str:
         text += ", with the machine's swap full"
     whose = emus_command(kill.culprit.kind if kill.culprit else None)
     return f"{text} by {whose}" if whose and not kill.child else text
+
+
+def _by_files(kill: OomVerdict) -> str:
+    """That files in memory filled it, where they did: those of a volume, or of /dev/shm."""
+    shmem = kill.held.get("shmem", 0)
+    return f", {format_bytes(shmem)} of it files in memory (shmem)" if shmem > FILLS * sum(kill.held.values()) else ""
 
 
 def _elsewhere(study: Study, first: OomVerdict, mine: list[OomVerdict]) -> str:

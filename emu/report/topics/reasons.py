@@ -102,7 +102,7 @@ def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:
         case "app-reset":
             return f"{there} reset the connection{why}{took}"
         case "app-malformed":
-            return f"what {there} said is no HTTP answer{why}{took}"
+            return f"what {there} sent is not an HTTP answer{why}{took}"
         case "app-refused":
             return f"{there} refused the connection{why}"
         case "app-unreachable":
@@ -120,15 +120,19 @@ _COUNTED = {
     "response-timeout": "the response timeout of {0} ran out, counted from the request's arrival in {1}",
     "response-start-timeout": "no byte of an answer within the response start timeout of {0}, counted from the "
     "request's arrival in {1}",
-    "idle-timeout": "the idle timeout of {0} ran out, counted from the last byte of the answer, or from the "
-    "request's arrival in {1} where there was none",
+    "idle-timeout": "the idle timeout of {0} ran out, counted from {2}",
 }
+_IDLE_SINCE = {"short-body": "the last byte of the answer", "504": "the request's arrival in {}"}
+"""The idle timer begins again with each byte: where an answer had begun, and where none had."""
+_IDLE = "the last byte of the answer, or from the request's arrival in {} where there was none"
 
 
 def _timer(reason: str, burst: dict[str, Any], there: str) -> str:
     period = "an unknown length" if burst["period_s"] is None else format_seconds(burst["period_s"])
     by_activator = burst["by"] == ACTIVATOR
-    text = _COUNTED[reason].format(period, "the activator" if by_activator else QUEUE_PROXY)
+    here = "the activator" if by_activator else QUEUE_PROXY
+    since = _IDLE_SINCE.get(str(burst["outcome"]), _IDLE).format(here)
+    text = _COUNTED[reason].format(period, here, since)
     waited, held, never = burst["waited_ms"], burst["held_ms"], int(burst["never_in"])
     place = "a pod or a place in it" if by_activator else "a place"
     whats = [(waited, place), (held, "the app to be resumed")]

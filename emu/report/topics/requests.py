@@ -128,6 +128,8 @@ def _counts(counts: dict[str, int] | None) -> str | None:
 
 AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
+FEW = 100
+"""Of fewer requests the number is said, not a share."""
 SLOW_SHARE = 0.1
 """A machine that is late with more than this share of a phase's requests is too slow for it."""
 TOO_SLOW = "This machine is too slow for the scenario"
@@ -219,8 +221,8 @@ def answers_headline(study: Study) -> list[str]:
         taken = sorted(one.latency_s for one in requests if one.status == status and one.latency_s is not None)
         at_once = " at once" if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ""
         whole = len(requests)
-        who = all_of(whole) if number == whole else f"{share(number, whole)} of {count(whole, 'request')}"
-        who = f"1 of {count(whole, 'request')}" if number == 1 < whole else who
+        part = share(number, whole) if number > 1 and whole >= FEW else f"{number:,}"
+        who = all_of(whole) if number == whole else f"{part} of {count(whole, 'request')}"
         return [f"{who} {'was' if number == 1 else 'were'} answered {status}{at_once}"]
     answered = sum(request.answered for request in requests)
     if answered == len(requests):

@@ -17,6 +17,9 @@ _SAID = {
 }
 
 
+_OF_CONTAINER = 'attempting to set container "'
+
+
 def figures(study: Study) -> Figures:
     """`resizes`: each outcome with its time, the memory limit that was asked for and the kubelet's message."""
     return {
@@ -36,22 +39,29 @@ def figures(study: Study) -> Figures:
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Each outcome; of a refusal the kubelet's words."""
-    return [_sentence(one) for one in summary["resizes"]]
+    said = [_sentence(study, one) for one in summary["resizes"]]
+    if any(_OF_CONTAINER in one["message"] for one in summary["resizes"] if one["outcome"] == "error"):
+        said.append("What the kubelet calls a container's current usage in that message is the whole pod's.")
+    return said
 
 
-def _sentence(one: dict[str, Any]) -> str:
+def _called(study: Study, one: dict[str, Any]) -> str:
+    return labelled(one) if len(study.pods) > 1 else str(one["container"])
+
+
+def _sentence(study: Study, one: dict[str, Any]) -> str:
     limit = "" if one["memory_max"] is None else f" to a memory limit of {format_bytes(one['memory_max'])}"
     why = "" if one["outcome"] == "completed" else f" ({one['message']})"
     verb = "Resizing" if why else "The resize of"
     done = "was refused" if why else "was done"
-    return f"{verb} {labelled(one)}{limit} at {format_seconds(one['time_s'])} {done}{why}."
+    return f"{verb} {_called(study, one)}{limit} at {format_seconds(one['time_s'])} {done}{why}."
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
     """The first that was refused, else the last."""
     found: list[dict[str, Any]] = summary["resizes"]
     shown = [one for one in found if one["outcome"] != "completed"][:1] or found[-1:]
-    return [f"{labelled(one)} was {_SAID[one['outcome']]}" for one in shown]
+    return [f"{_called(study, one)} was {_SAID[one['outcome']]}" for one in shown]
 
 
 def listing(study: Study) -> Listing | None:
@@ -59,7 +69,7 @@ def listing(study: Study) -> Listing | None:
     rows = tuple(
         (
             format_seconds(one["time_s"]),
-            labelled(one),
+            _called(study, one),
             None if one["memory_max"] is None else format_bytes(one["memory_max"]),
             one["outcome"],
             None if one["outcome"] == "completed" else one["message"],

@@ -64,11 +64,16 @@ def headline(study: Study, summary: Figures) -> list[str]:
 
 
 def _start(study: Study, scaling: dict[str, Any]) -> list[str]:
-    """What requests waited for, where there was no pod."""
-    waited, requests = scaling["held"]["waited_ms"]["max"], scaling["held"]["forwarded"]
-    if not waited:
+    """What requests waited for, where there was no pod, and whether they waited in vain."""
+    held = scaling["held"]
+    waited, requests, lost = held["waited_ms"]["max"], held["forwarded"], held["timed_out"] + held["abandoned"]
+    longest = "" if not waited else format_seconds(waited / 1e3)
+    if lost:
+        got = f"{requests:,}" if requests else "none"
+        took = f", after {'' if requests == 1 else 'up to '}{longest}" if longest else ""
+        return [f"{got} of {count(requests + lost, 'request')} that waited for a pod got one{took}", *waits(study)]
+    if not longest:
         return waits(study)
-    longest = format_seconds(waited / 1e3)
     who = f"a request waited {longest}" if requests == 1 else f"{requests:,} requests waited up to {longest}"
     return [f"{who} for a pod", *waits(study)]
 
@@ -117,11 +122,14 @@ def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
     if held["forwarded"]:
         waited = held["waited_ms"]
         half, most = format_seconds(waited["p50"] / 1e3), format_seconds(waited["max"] / 1e3)
-        times = half if half == most else f"{half} in the median of {held['forwarded']:,}, {most} at most"
+        times = f"{half} in the median of {held['forwarded']:,}, {most} at most" if held["forwarded"] > 1 else most
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
     lost = [
-        f"{count(held[name], 'request')} {words}"
-        for name, words in (("timed_out", "got 504"), ("abandoned", "got no answer"))
+        f"{count(held[name], 'request')} {words if held[name] > 1 else word}"
+        for name, word, words in (
+            ("timed_out", "got 504", "got 504"),
+            ("abandoned", "was given up by its client", "were given up by their clients"),
+        )
         if held[name]
     ]
     if lost:

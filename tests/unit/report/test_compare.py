@@ -13,7 +13,7 @@ from rich.console import Console
 
 from emu.policy.expectations import parse_expectation, show_figure
 from emu.record.rundir import RunDir
-from emu.report.compare.compare import Row, compare, rows_of, scaled_headline
+from emu.report.compare.compare import Row, _kills, compare, rows_of, scaled_headline
 from emu.report.compare.figure import comparison_figure, waits_of
 from emu.report.finish import RunReport, finish, look, render
 from emu.study.study import read_study
@@ -202,6 +202,13 @@ def test_a_name_of_all_variants_is_no_comparison() -> None:
     """Lines of `expect` that belong to each are not judged on the whole."""
     expectation = parse_expectation("requests.sent", "== 1")
     assert compare({}, [expectation], "x")["expectations"] == []
+
+
+def test_kills_of_child_processes_are_called_that() -> None:
+    """A variant whose container lived on is not compared as if it had been killed, too."""
+    rows = [Row("one", oom_kills=2, spared=True), Row("group", oom_kills=1), Row("all", oom_kills=1, spared=True)]
+    said = [_kills(row) for row in rows]
+    assert said == ["2 of child processes with one", "1 with group", "1 of a child process with all"]
 
 
 def scaled(name: str, pods: int = 2, p90: float | None = None, idle_s: float = 6.0) -> Row:

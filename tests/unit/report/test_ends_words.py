@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from emu.record.events.pod import PodResized
 from emu.report.summary import summarize
 from emu.report.topics.ends import stop_words
 from emu.study.study import read_study
@@ -42,7 +44,7 @@ def test_an_app_that_ends_on_sigterm_after_its_hook_is_not_called_slow(tmp_path:
     run.advance(4.1)
     run.exit("app", 0, asked=True)
     study = read_study(run.finish())
-    assert stop_words(study.instances[-1]) == (
+    assert stop_words(study, study.instances[-1]) == (
         "app was asked to stop at 1.0 s: its preStop hook took 3.0 s of 30.0 s of grace, and it exited 100 ms after "
         "SIGTERM (exit code 0)."
     )
@@ -80,3 +82,35 @@ def test_several_kills_are_in_order_and_each_names_its_container(tmp_path: Path)
     assert "; app was OOM-killed too, at its own limit of 64 MiB" in verdict["headline"]
     said = [text.split(",")[0] for text in verdict["sentences"] if text.startswith("The process killed in ")]
     assert said == ["The process killed in shipper", "The process killed in app"]
+
+
+def test_a_queue_proxy_that_still_drained_did_not_refuse_to_stop(tmp_path: Path) -> None:
+    """It waits for a time without requests, which a short grace period has not."""
+    run = _run(tmp_path / "run")
+    run.start("queue-proxy", memory_max=64 * MIB)
+    run.stop("queue-proxy", "pod", 4.0)
+    run.signal("queue-proxy", 15)
+    run.advance(5.0)
+    run.signal("queue-proxy", 9)
+    run.exit("queue-proxy", 137, asked=True)
+    directory = run.finish()
+    log = directory.new_log(run.name, "queue-proxy", 0)
+    log.write_text(json.dumps({"t": run.t, "event": "drain", "quietSeconds": 30.0}, separators=(",", ":")) + "\n")
+    headline = summarize(read_study(directory))["verdict"]["headline"]
+    assert (
+        "SIGKILL came after 4.0 s of grace, while it still drained, which takes 30.0 s without a request" in headline
+    )
+
+
+def test_a_refused_resize_names_the_container_and_whose_usage_it_was(tmp_path: Path) -> None:
+    """In a run of one pod the container's name says it all; and the kubelet prints the pod's usage for it."""
+    run = _run(tmp_path / "run")
+    words = (
+        'cannot decrease memory limits: attempting to set container "app" memory limit (1) below current usage (2)'
+    )
+    run.event(PodResized(t=run.t, pod=run.name, container="app", outcome="error", memory_max=MIB, message=words))
+    run.advance(3.0)
+    verdict = summarize(read_study(run.finish()))["verdict"]
+    assert verdict["headline"].startswith("Nothing was killed: app was not resized")
+    assert f"Resizing app to a memory limit of 1 MiB at 1.0 s was refused ({words})." in verdict["sentences"]
+    assert any("is the whole pod's" in text for text in verdict["sentences"])

@@ -100,7 +100,7 @@ def test_a_full_queue_and_who_waited(tmp_path: Path) -> None:
         ("response-timeout", (1.9, 0.9, 0.0, None), "all of it waiting for a place"),
         ("response-timeout", (1.9, 0.0, 0.9, None), "all of it waiting for the app to be resumed"),
         ("response-start-timeout", (1.9, 0.0, 0.0, 0.9), "no byte of an answer within the response start"),
-        ("idle-timeout", (1.9, 0.0, 0.0, 0.9), "counted from the last byte of the answer, or from the"),
+        ("idle-timeout", (1.9, 0.0, 0.0, 0.9), "counted from the request's arrival in queue-proxy"),
     ],
 )  # fmt: skip
 def test_a_504_says_which_timer_and_from_when(
@@ -114,6 +114,22 @@ def test_a_504_says_which_timer_and_from_when(
     requests = summary_of(run.finish())["requests"]
     assert requests["reasons"] == {"504": {reason: 1}}
     assert words in reason_words(requests["failures"][0])
+
+
+def test_an_answer_that_had_begun_was_idle_since_its_last_byte() -> None:
+    """And what was cut off had begun."""
+    spread = {"min": 900.0, "p50": 900.0, "max": 900.0}
+    nothing = dict.fromkeys(spread, 0.0)
+    burst = {
+        "outcome": "short-body",
+        "reason": "idle-timeout",
+        "by": "queue-proxy",
+        "why": "",
+        "app": None,
+        "count": 1,
+    }
+    burst |= {"period_s": 0.9, "never_in": 0, "waited_ms": nothing, "held_ms": nothing, "app_ms": spread}
+    assert "ran out, counted from the last byte of the answer, all of it in the app" in reason_words(burst)
 
 
 @pytest.mark.parametrize(

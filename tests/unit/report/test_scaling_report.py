@@ -64,6 +64,19 @@ def test_the_headline_says_what_requests_waited(reported: Reported) -> None:
     assert "a request waited 2.0 s for a pod" in SCALE_TO_ZERO.headline(study, alone)
 
 
+def test_requests_that_waited_in_vain_are_in_the_headline(reported: Reported) -> None:
+    """Not just how long those waited that got a pod."""
+    study, summary = reported
+    held = {**summary["autoscaling"]["held"], "forwarded": 1, "abandoned": 5}
+    vain = {**summary, "autoscaling": {**summary["autoscaling"], "held": held}}
+    assert "1 of 6 requests that waited for a pod got one, after 2.0 s" in SCALE_TO_ZERO.headline(study, vain)
+    said = "5 requests were given up by their clients while waiting in the activator for a pod."
+    assert said in SCALE_TO_ZERO.sentences(study, vain)
+    held |= {"forwarded": 0, "waited_ms": {**held["waited_ms"], "max": None}}
+    nobody = {**summary, "autoscaling": {**summary["autoscaling"], "held": held}}
+    assert "none of 5 requests that waited for a pod got one" in SCALE_TO_ZERO.headline(study, nobody)
+
+
 def test_a_run_without_it_has_none(tmp_path: Path) -> None:
     """Not zeros: nobody asked."""
     assert summarize(read_study(fake_runs.oom(tmp_path / "run")))["autoscaling"] is None

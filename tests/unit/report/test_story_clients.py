@@ -36,7 +36,7 @@ def words_of(run: FakeRun, until_s: float = 20.0) -> tuple[str, str]:
         ([(2, 500)], "both requests were answered 500 at once"),
         ([(9, 500)], "all 9 requests were answered 500 at once"),
         ([(1, 500), (3, 200)], "1 of 4 requests was answered 500 at once"),
-        ([(2, 500), (2, 200)], "50 % of 4 requests were answered 500 at once"),
+        ([(2, 500), (2, 200)], "2 of 4 requests were answered 500 at once"),
         ([(1, 200)], "the one request was answered"),
     ],
 )
