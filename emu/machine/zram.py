@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from emu.errors import EmuError
@@ -24,28 +23,26 @@ def is_zram(area: str) -> bool:
     return Path(area).name.startswith("zram")
 
 
-@contextmanager
-def in_place_of_disks() -> Iterator[None]:
-    """Swap to a zram device as large as what this machine swaps to now, and to that again afterwards. EmuError."""
-    before = areas()
-    device = _made(sum(size for _, size in before))
-    try:
-        _run("mkswap", f"/dev/{device}")
-        _run("swapon", f"/dev/{device}")
-        for area, _ in before:
-            _run("swapoff", area)
-        yield
-    finally:
-        for area, _ in before:
-            if area not in [one for one, _ in areas()]:
-                _run("swapon", area)
-        if f"/dev/{device}" in [one for one, _ in areas()]:
-            _run("swapoff", f"/dev/{device}")
-        (_SYS / device / "reset").write_text("1")
+def swap_to(device: str, before: Sequence[str]) -> None:
+    """Swap to a device that was made, and no more to what there is `before`. EmuError."""
+    _run("mkswap", f"/dev/{device}")
+    _run("swapon", f"/dev/{device}")
+    for area in before:
+        _run("swapoff", area)
 
 
-def _made(size_bytes: int) -> str:
-    """A new device of this size; its name."""
+def back(before: Sequence[str], device: str) -> None:
+    """Swap to what there was `before` again, and remove the device. EmuError."""
+    for area in before:
+        if area not in [one for one, _ in areas()]:
+            _run("swapon", area)
+    if f"/dev/{device}" in [one for one, _ in areas()]:
+        _run("swapoff", f"/dev/{device}")
+    (_SYS / device / "reset").write_text("1")
+
+
+def made(size_bytes: int) -> str:
+    """A new device of this size; its name. EmuError."""
     if not _unused():
         _run("modprobe", "zram")
     found = _unused()

@@ -1,4 +1,4 @@
-"""Finds what a killed run left behind, and removes it: containers, volumes, cgroups, networks, guests; nothing else.
+"""Finds what a killed run left behind, and removes it; of a sandbox's settings, undoes it. Nothing else is touched.
 
 Ours is what carries our label or lies below our parent cgroup. What is of a run that is alive (`emu.run.registry`) is
 left alone. Processes need no search: the recorder and the load generator end with the run that started them,
@@ -19,6 +19,7 @@ from emu.helpers.freezer import folders as freezer_folders
 from emu.machine.owner import lives
 from emu.machine.paths import own_cache_dir
 from emu.run import registry
+from emu.run.changed import undo
 from emu.run.machine import where
 from emu.runtime.api import LABEL_OWNER, LABEL_RUN
 from emu.runtime.docker import Engine
@@ -80,6 +81,9 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
     for kind, name in processes.clean(alive):
         yield Removed(kind, name)
     registry.forget_dead()
+    if not alive():  # a living run may go by what a dead one set
+        for setting, now in undo():
+            yield Removed("setting", f"{setting}: {now}")
 
 
 def _alive() -> set[str]:

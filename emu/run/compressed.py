@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from cgroups.mount import find_cgroup2
 from emu.errors import EmuError
 from emu.machine import zram, zswap
+from emu.run import registry
+from emu.run.changed import ZRAM, ZSWAP, changed, undo
 from emu.run.machine import where
 from emu.spec import ScenarioSpec
 
@@ -19,6 +21,9 @@ _KEYS = "memory.zswapMax and memory.zswapWriteback"
 @contextmanager
 def compressed_swap(spec: ScenarioSpec) -> Iterator[bool]:
     """While it lasts the machine swaps as the scenario asks for; whether pages may go to zswap. EmuError."""
+    if where() != "host" and len(registry.living()) <= 1:
+        for _ in undo():  # what a run that was killed has changed, and nobody cleaned up
+            pass
     with swap_for(spec), zswap_for(spec) as on:
         yield on
 
@@ -28,7 +33,7 @@ def swap_for(spec: ScenarioSpec) -> AbstractContextManager[None]:
     if spec.node.swap_device == "disk":
         return nullcontext()
     if where() != "host":
-        return zram.in_place_of_disks()
+        return _zram_in_place_of_disks()
     others = [area for area, _ in zram.areas() if not zram.is_zram(area)]
     if others or not zram.areas():
         raise EmuError(
@@ -37,6 +42,20 @@ def swap_for(spec: ScenarioSpec) -> AbstractContextManager[None]:
             "run it in the sandbox (--on sandbox), or remove `node.swapDevice`",
         )
     return nullcontext()
+
+
+@contextmanager
+def _zram_in_place_of_disks() -> Iterator[None]:
+    """Swap to a zram device as large as what this machine swaps to now, and to that again afterwards. EmuError."""
+    before = zram.areas()
+    names = [area for area, _ in before]
+    device = zram.made(sum(size for _, size in before))
+    with changed(ZRAM, {"areas": names, "device": device}):
+        try:
+            zram.swap_to(device, names)
+            yield
+        finally:
+            zram.back(names, device)
 
 
 @contextmanager
@@ -74,12 +93,13 @@ def zswap_for(spec: ScenarioSpec) -> Iterator[bool]:
             f"turn it on (echo Y | sudo tee {zswap.PARAMETERS}/enabled), run it in the sandbox (--on sandbox), "
             "or remove them",
         )
-    try:
-        zswap.switch(True)
-    except OSError as error:
-        what = f"zswap cannot be turned on: {error.strerror or error}"
-        raise EmuError(what, f"{zswap.PARAMETERS}/enabled could not be written", "run it as root") from error
-    try:
-        yield True
-    finally:
-        zswap.switch(False)
+    with changed(ZSWAP):
+        try:
+            zswap.switch(True)
+        except OSError as error:
+            what = f"zswap cannot be turned on: {error.strerror or error}"
+            raise EmuError(what, f"{zswap.PARAMETERS}/enabled could not be written", "run it as root") from error
+        try:
+            yield True
+        finally:
+            zswap.switch(False)

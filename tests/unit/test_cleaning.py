@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -13,6 +14,7 @@ from cgroups.mount import Mount
 from emu.errors import EmuError
 from emu.helpers import freezer
 from emu.machine.owner import owner
+from emu.run import changed as changes
 from emu.run import cleaning, registry
 from emu.runtime.docker import Engine
 from emu.runtime.podcgroup import PodCgroup
@@ -120,3 +122,19 @@ def test_the_registry_knows_the_living(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EmuError, match="cannot register"), registry.registered("emu-a-1", tmp_path / "file"):
         pass
+
+
+def test_what_a_killed_run_changed_of_its_machine_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, and not while the run lives; what is no record of one is thrown away."""
+    done: list[object] = []
+    monkeypatch.setattr(changes.zswap, "switch", done.append)
+    monkeypatch.setattr(changes.zram, "back", lambda areas, device: done.append((areas, device)))
+    with changes.changed(changes.ZSWAP, home=tmp_path):
+        assert list(changes.undo(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
+    gone = {"owner": "1:0:gone", "before": {"areas": ["/dev/vdb"], "device": "zram0"}}
+    (tmp_path / changes.ZRAM).write_text(json.dumps(gone))
+    (tmp_path / changes.ZSWAP).write_text("half a rec")
+    assert list(changes.undo(tmp_path)) == [("zram", "swap is on /dev/vdb"), ("zswap", "off")]
+    assert done == [(["/dev/vdb"], "zram0"), False]
+    assert list(changes.undo(tmp_path)) == []

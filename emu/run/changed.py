@@ -1,0 +1,62 @@
+"""Settings of a machine that a run has changed, each with what undoes it: `emu clean` does, if the run was killed.
+
+Only where the machine is the run's own, a sandbox or a virtual machine; of somebody's nothing is changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from emu.errors import EmuError
+from emu.machine import zram, zswap
+from emu.machine.owner import lives, owner
+
+HOME = Path("/run/emu/changed")
+ZSWAP, ZRAM = "zswap", "zram"
+
+
+@contextmanager
+def changed(setting: str, before: Mapping[str, object] | None = None, home: Path | None = None) -> Iterator[None]:
+    """While it lasts the setting is on record as this process's. `before` is what it takes to undo it."""
+    file = (home or HOME) / setting
+    with suppress(OSError):  # then the run is none that can be killed and cleaned up after
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"owner": owner(), "before": before or {}}))
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
+    """Undo what processes that are gone have changed; each setting, and how it is now."""
+    folder = home or HOME
+    for file in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            said = json.loads(file.read_text())
+            mine, before = str(said["owner"]), dict(said["before"])
+        except (OSError, ValueError, LookupError, TypeError):
+            mine, before = "", {}
+        if lives(mine) or file.name not in _UNDONE:
+            continue
+        with suppress(OSError, EmuError, LookupError, TypeError, ValueError):
+            yield file.name, _UNDONE[file.name](before)
+        file.unlink(missing_ok=True)
+
+
+def _zswap_off(_: Mapping[str, object]) -> str:
+    zswap.switch(False)
+    return "off"
+
+
+def _disks_again(before: Mapping[str, object]) -> str:
+    areas, device = before["areas"], str(before["device"])
+    assert isinstance(areas, list)
+    zram.back([str(one) for one in areas], device)
+    return f"swap is on {', '.join(map(str, areas)) or 'nothing'}"
+
+
+_UNDONE: Mapping[str, Callable[[Mapping[str, object]], str]] = {ZSWAP: _zswap_off, ZRAM: _disks_again}
