@@ -82,7 +82,7 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 	$(PYTHON) -m pytest tests/unit $(ARGS)
 
 # Each test of tests/kernel and tests/scenario has a mark that names its part; a part is played on this host if it
-# qualifies, else in a sandbox of its own.
+# qualifies, else in a sandbox of its own. Only files that speak of the part are collected: all of them take seconds.
 SCENARIOS := scenarios-1 scenarios-2 scenarios-3 scenarios-4 scenarios-5 scenarios-6
 PARTS := kernel faults engine process daemons $(SCENARIOS) footprint
 
@@ -97,7 +97,8 @@ test-scenarios: $(SCENARIOS:%=test-%) ## Every built-in scenario as a test, in t
 .PHONY: $(PARTS:%=test-%)
 $(PARTS:%=test-%): test-%: $(STAMP)
 	@$(PYTHON) -c 'from emu.runtime import images; images.prepare(print)'
-	@$(call tried,$*,$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest tests/kernel tests/scenario \
+	@$(call tried,$*,$(PYTHON) scripts/where-it-runs.py $(PYTHON) -m pytest \
+	    $$(grep -rlF --include='*.py' '$(if $(filter scenarios-%,$*),part_of,name="$*")' tests/kernel tests/scenario | sort) \
 	    -m 'part(name="$*")' -o cache_dir=build/tried/$* $(SLOWEST) $(ARGS),$(AGAIN))
 
 test-browser: $(STAMP) ## The report's page in a headless Chromium, which this installs where there is apt

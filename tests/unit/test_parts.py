@@ -44,6 +44,13 @@ def test_each_test_is_in_one_part(parts_of: dict[str, list[str]]) -> None:
     assert [test for test, parts in parts_of.items() if len(parts) != 1 or parts[0] not in makefile_parts()] == []
 
 
+def test_a_part_s_files_speak_of_it(parts_of: dict[str, list[str]]) -> None:
+    """The Makefile collects the files that do, and no others."""
+    for name, part in {(test.partition("::")[0], part) for test, (part,) in parts_of.items()}:
+        words = "part_of" if part.startswith("scenarios-") else f'name="{part}"'
+        assert words in (TOP / name).read_text("utf-8"), name
+
+
 def test_each_part_has_tests(parts_of: dict[str, list[str]]) -> None:
     """A target that would play nothing has gone."""
     assert makefile_parts() - {part for parts in parts_of.values() for part in parts} == set()
