@@ -94,16 +94,15 @@ def _tree(engine: Engine, folder: Path, text: str) -> Iterator[Tree]:
         going.end()
 
 
-@pytest.fixture(scope="module", params=["process", "docker"])
-def tree(request: pytest.FixtureRequest, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """Pods of each class under a kubelet of today, in each runtime."""
-    folder = tmp_path_factory.mktemp(request.param)
-    yield from _tree(engine, folder, NEW + PODS.format(runtime=request.param))
+@pytest.fixture(scope="module")
+def tree(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
+    """Pods of each class under a kubelet of today, as Docker containers."""
+    yield from _tree(engine, tmp_path_factory.mktemp("new"), NEW + PODS.format(runtime="docker"))
 
 
 @pytest.fixture(scope="module")
 def old(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
-    """The same under an old one."""
+    """The same under an old one, as processes."""
     yield from _tree(engine, tmp_path_factory.mktemp("old"), OLD + PODS.format(runtime="process"))
 
 
@@ -114,6 +113,8 @@ def swap_of(request: int) -> int:
 
 
 MEMORY = ("memory.max", "memory.high", "memory.low", "memory.min", "memory.swap.max", "memory.oom.group")
+OWN = [str(32 * MIB), str(24 * MIB), "0", str(8 * MIB), str(8 * MIB), "0"]
+"""The container whose own keys have all of them."""
 
 
 def test_a_guaranteed_container_is_protected_and_does_not_swap(tree: Tree) -> None:
@@ -142,8 +143,7 @@ def test_without_a_limit_allocatable_stands_in_for_it(tree: Tree) -> None:
 
 def test_what_the_scenario_sets_wins(tree: Tree) -> None:
     """Each key of a container's `memory` replaces the derived value, a 0 too."""
-    wanted = [str(32 * MIB), str(24 * MIB), "0", str(8 * MIB), str(8 * MIB), "0"]
-    assert tree.read(tree.of("bursting", "own"), *MEMORY) == wanted
+    assert tree.read(tree.of("bursting", "own"), *MEMORY) == OWN
 
 
 def test_a_best_effort_container_has_nothing(tree: Tree) -> None:
@@ -171,8 +171,10 @@ def test_pods_are_in_the_cgroup_of_their_class(tree: Tree) -> None:
 
 
 def test_an_old_kubelet_reserves_every_request(old: Tree) -> None:
-    """1.26: memory.min at every level, memory.high a share of the limit, no oom.group, any swap."""
-    bursting = old.of("bursting", "main")
+    """1.26: memory.min at every level, memory.high a share of the limit, no oom.group, any swap. What a kubelet of
+    today does as well is done for processes, too: quotas, weights, scores, and the scenario's own keys win.
+    """
+    bursting, size = old.of("bursting", "main"), str(64 * MIB)
     high = int(96 * MIB * 0.8) // PAGE * PAGE
     wanted = [str(96 * MIB), str(high), "0", str(32 * MIB), "max", "0"]
     assert old.read(bursting, *MEMORY) == wanted
@@ -180,3 +182,8 @@ def test_an_old_kubelet_reserves_every_request(old: Tree) -> None:
     assert old.read(bursting.parent.parent, "memory.min", "memory.low") == [str(64 * MIB), "0"]
     assert old.read(bursting.parent.parent.parent, "memory.min") == [str(128 * MIB)]
     assert old.read(old.of("best", "main"), "memory.high") != ["max"]
+    assert old.read(old.of("bursting", "own"), *MEMORY) == OWN
+    assert old.read(old.of("fixed", "main"), "memory.max", "memory.min", "cpu.max") == [size, size, "50000 100000"]
+    assert old.read(old.of("best", "main"), "memory.max", "cpu.weight") == ["max", "1"]
+    assert old.read(bursting.parent, "cpu.weight", "cpu.max") == ["32", "120000 100000"]
+    assert (old.adj("fixed", "main"), old.adj("best", "main")) == (-997, 1000)

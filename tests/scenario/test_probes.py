@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -13,7 +14,8 @@ from cgroups.group import Cgroup, own_cgroup
 from emu.errors import EmuError
 from emu.messages import Work
 from emu.record.events import ContainerReady, ContainerStarted, Event, KubeletEvent, read_events
-from emu.runtime.docker import Engine
+from emu.runtime import images
+from emu.runtime.docker import LABEL_RUN, ContainerRequest, Engine
 from tests.scenario.support import DEADLINE_S, Finished, Going, eventually, run_going
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
@@ -40,7 +42,7 @@ pod:
     - name: by-exec
       command: [sleep, infinity]
       readinessProbe:
-        {exec: {command: [/usr/bin/python3, -c, "exit('not yet')"]}, timeoutSeconds: 30, periodSeconds: 5}
+        {exec: {command: [sh, -c, "echo not yet; exit 1"]}, timeoutSeconds: 30, periodSeconds: 5}
     - name: absent
       command: [sleep, infinity]
       livenessProbe: {exec: {command: [/no/such/program]}, timeoutSeconds: 30, periodSeconds: 5, failureThreshold: 1}
@@ -159,15 +161,15 @@ FROZEN = """
 name: frozen
 question: Does a frozen container live through its liveness probe, and does it still end in order?
 pod:
-  stopAfter: 15s
+  stopAfter: 11s
   terminationGracePeriodSeconds: 60
   app:
     startupProbe: {tcpSocket: {}, periodSeconds: 1, failureThreshold: 100}
-    livenessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, failureThreshold: 3, timeoutSeconds: 10}
+    livenessProbe: {httpGet: {path: /healthz}, periodSeconds: 1, failureThreshold: 3, timeoutSeconds: 2}
     lifecycle: {preStop: {exec: {command: [/usr/bin/python3, -c, "pass"]}}}
 load:
   phases:
-    - {name: quiet, type: constant, rate: 1, duration: 16s}
+    - {name: quiet, type: constant, rate: 1, duration: 12s}
 """
 
 
@@ -193,20 +195,20 @@ def test_a_frozen_container_is_not_killed_by_its_probe_and_ends_in_order(frozen:
     assert app["events"].get("FailedPreStopHook", 0) == 0
 
 
-IDLE = """
-name: idle
-question: What does a command in a container come to?
-load: {phases: [{name: none, type: pause, duration: 1h}]}
-"""
+@pytest.fixture
+def app(engine: Engine) -> Iterator[str]:
+    """The id of a container that runs."""
+    run = f"emu-exec-{uuid.uuid4().hex[:8]}"
+    made = engine.create(ContainerRequest(f"{run}.app", images.BASE, {LABEL_RUN: run}, command=["sleep", "infinity"]))
+    try:
+        engine.start(made)
+        yield made
+    finally:
+        engine.remove(made)
 
 
-def test_commands_in_a_container(
-    engine: Engine, going: Callable[[str], Going], scenario_file: Callable[[str], str]
-) -> None:
+def test_commands_in_a_container(engine: Engine, app: str) -> None:
     """An exec has exit code and output; one that takes too long is killed; one that is not there is an error."""
-    run = going(scenario_file(IDLE))
-    run.until("starting the pod")
-    app = run.container("app")
     done = engine.execute(app, ["/usr/bin/python3", "-c", "print('said'); exit(3)"], DEADLINE_S)
     assert (done.exit_code, done.output) == (3, "said\n")
     assert engine.execute(app, ["sleep", SLEEP_S], 2.0).exit_code is None

@@ -1,4 +1,4 @@
-"""The OOM verdict on a real kernel: which level ran out, who died, and what was no OOM at all."""
+"""The OOM verdict on a real kernel: which level ran out, and who died. (What is no OOM: test_frozen_faults.py.)"""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from emu.record.events import ContainerStarted
-from emu.runtime.docker import Engine
-from tests.scenario.support import Finished, Going, eventually, leftovers
+from tests.scenario.support import Finished
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="kernel")]
 
@@ -40,6 +38,7 @@ def test_a_pod_that_runs_out_kills_the_container_that_asked_for_nothing(
 name: pod-oom
 question: Who dies when the pod's own limit is hit?
 pod:
+  runtime: process
   memory: {{max: 96Mi}}
   backOff: {{scale: 0.1}}
   app:
@@ -111,9 +110,9 @@ def test_no_kill_is_lost_when_the_kernel_holds_its_log_back(
 name: many-kills
 question: Is every kill of a burst known?
 pod:
+  runtime: process
   readyTimeout: 3s
   app:
-    image: emu/app
     command:
       - /usr/bin/python3
       - -c
@@ -134,28 +133,3 @@ load:
     assert app["restarts"] == 0
     if done.run.kmsg.read_text().count("oom-kill:constraint") == KILLS:
         pytest.skip("all of it is true, but this machine kills so slowly that the kernel had nothing to hold back")
-
-
-IDLE = """
-name: idle
-question: What does the report say of a container that somebody kills?
-load: {phases: [{name: none, type: pause, duration: 1h}]}
-"""
-
-
-def test_a_plain_kill_is_no_oom(
-    going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str]
-) -> None:
-    """`docker kill` ends a container with 137 as the OOM killer does; memory.events distinguishes them."""
-    run = going(scenario_file(IDLE))
-    run.until("sending requests")
-    engine.kill(run.container("app"))
-    for _ in eventually():
-        if any((one.container, one.attempt) == ("app", 1) for one in run.events(ContainerStarted)):
-            break
-    summary = run.interrupted()
-    first = summary["containers"]["app"]["exits"][0]
-    assert (first["exit_code"], first["reason"]) == (137, "Error")
-    assert summary["oom_kills"] == []
-    assert summary["containers"]["app"]["restarts"] >= 1
-    assert leftovers(engine) == []
