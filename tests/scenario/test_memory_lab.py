@@ -135,8 +135,16 @@ def test_what_zswap_holds_is_the_kernel_s_count(emu_run: EmuRun) -> None:
 
 @part_of("memory-high")
 def test_memory_high_is_named(emu_run: EmuRun) -> None:
-    """memory-high: nothing is called an OOM, and the words say what held both containers back."""
+    """memory-high: nothing is called an OOM, and the words say what held both containers back, as often as the
+    kernel counted it.
+    """
     done = emu_run("memory-high")
+    for pod in ("waits", "probed"):
+        app = done.summary["pods"][pod]["containers"]["app"]
+        [one] = [one for one in app["held_back"] if one["by"] == "memory.high"]
+        assert one["bound_bytes"] == 48 * MIB
+        if app["restarts"] == 0:
+            assert one["times"] == app["memory_events"]["high"] >= 1
     said = " ".join([done.summary["verdict"]["headline"], *done.summary["verdict"]["sentences"]])
     for pod in ("waits", "probed"):
         assert f"{pod}/app was throttled at its memory.high of 48 MiB" in said, said

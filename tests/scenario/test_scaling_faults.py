@@ -19,9 +19,9 @@ EmuRun = Callable[..., Finished]
 Write = Callable[[str], str]
 
 ONLY_ONE = """
-            - /usr/bin/python3
+            - sh
             - -c
-            - "import os; os.path.exists('/tmp/mine') or (os.mkdir('/data/taken'), open('/tmp/mine', 'w'))"
+            - "test -e /tmp/mine || { mkdir /data/taken && touch /tmp/mine; }"
 """
 """A probe that succeeds in one pod of a revision, the first that is asked: all have the volume at /data."""
 STUCK = f"""
