@@ -53,7 +53,9 @@ class HeldStream(ProxiedStream):
         if self.known is None:
             assert self.way is not None
             self.way.host = pod.proxy.app.address
-        self.connect(now)
+            super().dispatch(now)
+        else:
+            self.connect(now)
 
     def app_block(self, bodiless: bool) -> bytes:
         known = self.known

@@ -56,6 +56,8 @@ _SPECIAL = (
         _DEFAULT_ROUTE,
     }
 )
+_NEVER_TRAILERS = {b"Content-Length", b"Trailer", b"Transfer-Encoding"}
+"""Go's HTTP/2 server passes over these in Trailer, and its HTTP/1 server refuses them."""
 _FROM_ACTIVATOR = (ORIGINAL_HOST, PROXY_REQUEST, NETWORK_HASH)
 """Headers that an activator sets itself, or takes out."""
 _NOT_INFORMATIONAL = (b"Content-Length", b"Transfer-Encoding")
@@ -106,7 +108,7 @@ class Route:
         self.target = b""
         self.trailer = b""
         """The names of trailers that the client announced."""
-        self.trailer_fault = b""
+        self.trailer_fault: bytes | None = None
         """One of them that is no name."""
         self.tag = "kn:disabled"
         """The label kn.route.tag (pkg/queue/... routetag_handler.go)."""
@@ -179,9 +181,12 @@ def _specials(way: Route, head: http1.Head, special: dict[bytes, list[bytes]], n
         elif key == b"Trailer":
             if head.chunked or head.minor == 2:
                 parts = [part.strip() for value in values for part in value.split(b",")]
-                announced = sorted({http1.canonical(part) for part in parts if part})
+                if head.minor == 2:
+                    announced = sorted({http1.canonical(part) for part in parts} - _NEVER_TRAILERS)
+                else:
+                    announced = sorted({http1.canonical(part) for part in parts if part})
                 way.trailer = b",".join(announced)
-                way.trailer_fault = next((part for part in announced if not heads.valid_name(part)), b"")
+                way.trailer_fault = next((part for part in announced if not heads.valid_name(part)), None)
         elif key.startswith(b"K-"):
             _note_knative(way, key, value)
         if key.startswith((b"K-", _TAG, _DEFAULT)) and key not in named:

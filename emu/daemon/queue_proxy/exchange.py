@@ -132,7 +132,7 @@ class ProxiedExchange(AnyExchange):
             self.refuse_protocol(b"client sent unsupported CONNECT request\n")
         elif way.upgrade and not _printable(way.upgrade):
             self.refuse_protocol(b"client tried to switch to invalid protocol %b\n" % quoted(way.upgrade))
-        elif way.trailer_fault:
+        elif way.trailer_fault is not None:
             self.refuse_protocol(b"net/http: invalid trailer field name %b\n" % quoted(way.trailer_fault))
         else:
             self.connect(now)

@@ -33,8 +33,9 @@ class KnownStream:
 
 def made_of(head: http1.Head, way: forward.Route, end: bool, length: int | None) -> KnownStream | None:
     """What is to be known of a request; None where it is for us."""
-    ours = way.health_check or way.network_probe or way.kubelet or head.target == b"*"
-    if ours or head.expects_continue or head.expects_else:
+    ours = way.health_check or way.network_probe or way.kubelet
+    refused = head.method == b"CONNECT" or way.trailer_fault is not None
+    if ours or refused or head.expects_continue:
         return None
     return KnownStream(head, way, end, length)
 
@@ -44,7 +45,11 @@ def app_headers(way: forward.Route, head: http1.Head, bodiless: bool) -> Pairs:
     headers = [(b":authority", way.host), (b":method", head.method), (b":path", way.target), (b":scheme", b"http")]
     if way.trailer:
         headers.append((b"trailer", way.trailer))
-    headers += [(name.lower(), value) for name, value in way.headers]
+    for name, value in way.headers:
+        if name == b"Cookie":
+            headers += [(b"cookie", crumb) for crumb in _crumbs(value)]
+        else:
+            headers.append((name.lower(), value))
     if head.content_length or (bodiless and head.method in forward.LENGTH_EVEN_IF_NONE):
         headers.append((b"content-length", b"%d" % (head.content_length or 0)))
     if way.agent:
@@ -52,11 +57,29 @@ def app_headers(way: forward.Route, head: http1.Head, bodiless: bool) -> Pairs:
     return headers
 
 
+def _crumbs(cookie: bytes) -> list[bytes]:
+    """A Cookie as Go's transport writes it: each part on its own, and none where it ends with one."""
+    *parts, last = cookie.split(b";")
+    crumbs = [part.lstrip(b" ") if at else part for at, part in enumerate(parts)]
+    rest = last.lstrip(b" ") if parts else last
+    return [*crumbs, rest] if rest else crumbs
+
+
+def _target(pseudo: dict[bytes, bytes]) -> bytes:
+    """What is asked for. MalformedError for a request without what its method needs."""
+    method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
+    if method == b"CONNECT":
+        if b":scheme" in pseudo or target or not pseudo.get(b":authority"):
+            raise frames.MalformedError("not a request")
+        return pseudo[b":authority"]
+    if not method or b":scheme" not in pseudo or not (target[:1] == b"/" or target == b"*"):
+        raise frames.MalformedError("not a request")
+    return target
+
+
 def read_head(pairs: Pairs, pseudo: dict[bytes, bytes]) -> http1.Head:
     """A request's head. MalformedError for one without what a request needs."""
-    method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    if not method or method == b"CONNECT" or b":scheme" not in pseudo or not (target[:1] == b"/" or target == b"*"):
-        raise frames.MalformedError("not a request")
+    target = _target(pseudo)
     headers = [pair for pair in pairs if pair[0][0] != 58 and pair[0] != b"cookie"]
     cookies = [value for name, value in pairs if name == b"cookie"]
     if cookies:
@@ -64,13 +87,17 @@ def read_head(pairs: Pairs, pseudo: dict[bytes, bytes]) -> http1.Head:
     if b":authority" in pseudo:
         headers = [pair for pair in headers if pair[0] != b"host"]
         headers.append((b"host", pseudo[b":authority"]))
-    head = http1.Head(method, target, 2, headers)
+    expects = [value for name, value in headers if name == b"expect"]
+    continues = any(part.strip().lower() == b"100-continue" for value in expects for part in value.split(b","))
+    if continues:
+        headers = [pair for pair in headers if pair[0] != b"expect"]  # the answer to it is Go's server's
+    head = http1.Head(pseudo[b":method"], target, 2, headers)
+    head.expects_continue = continues
     try:
-        head.uri, _ = read_target(target)
+        head.uri, _ = read_target(b"http://" + target if head.method == b"CONNECT" else target)
     except TargetError as wrong:
         raise frames.MalformedError(str(wrong)) from None
     head.content_length = frames.declared_length(headers)
-    head.expects_continue = any(name == b"expect" and value.lower() == b"100-continue" for name, value in headers)
     return head
 
 

@@ -14,7 +14,6 @@ from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.h2_frames import ErrorCodes
 from emu.daemon.http.sniff import content_type
 from emu.daemon.http.upstream import DialError
-from emu.daemon.queue_proxy import unhandled
 from emu.daemon.queue_proxy.exchange import ProxiedExchange
 from emu.daemon.queue_proxy.h2_client_stream import ClientStream
 from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, app_headers, client_headers, lower
@@ -47,12 +46,6 @@ class ProxiedStream(ProxiedExchange):
         else:
             now = self.begun_at = time.monotonic()
             self._proxy.admission.enter(self, self.known.way, now)
-
-    def answered_here(self) -> bool:
-        status = unhandled.status(self.head)
-        if status:
-            self.answer(status, b"")
-        return bool(status)
 
     @property
     def begun(self) -> bool:

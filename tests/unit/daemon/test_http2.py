@@ -287,11 +287,14 @@ class TestFrames:
         assert _status(client.until(h2.events.ResponseReceived)) == 200
         assert client.until(h2.events.DataReceived).data == b"queue"
 
-    def test_a_question_to_the_server_itself_is_answered(self, queue_proxy: StartProxy) -> None:
-        """`OPTIONS *`, by queue-proxy, and the connection lives."""
+    def test_a_question_to_the_server_itself_goes_to_the_app(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """`OPTIONS *`, which Go's server answers in HTTP/1 alone; here there is no app, and the connection lives."""
+        fake_app.close()
         client = _H2(queue_proxy().port)
         client.get("*", method="OPTIONS")
-        assert _status(client.until(h2.events.ResponseReceived)) == 200
+        assert _status(client.until(h2.events.ResponseReceived)) == 502
         client.get(user_agent="kube-probe/1.30", k_network_probe="queue")
         assert _status(client.until(h2.events.ResponseReceived)) == 200
 
