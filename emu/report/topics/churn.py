@@ -181,17 +181,22 @@ def _swap(study: Study, name: str, figures: dict[str, Any]) -> str:
     peak, out, back = figures["swap_peak_bytes"], figures["swap_io_write_bytes"], figures["swap_io_read_bytes"]
     if max(peak or 0, out or 0) < WORTH_A_WORD:
         return ""
+    zswapped = figures["zswapped_peak_bytes"] or 0
+    all_compressed = zswapped >= WORTH_A_WORD and out == 0 and not back
     parts = []
-    if out is not None:
+    if out is not None and not all_compressed:
         parts.append(f"{format_bytes(out)} out")
-    if back is not None:
+    if back is not None and not all_compressed:
         parts.append(f"{format_bytes(back)} in")
     if peak is not None:
         where = f", in memory of the node ({ZRAM})" if _swaps_to_memory(study) else ""
         parts.append(f"{format_bytes(peak)} there at the peak{where}")
-    if (zswapped := figures["zswapped_peak_bytes"] or 0) >= WORTH_A_WORD:
+    if zswapped >= WORTH_A_WORD:
         taken = format_bytes(figures["zswap_peak_bytes"] or 0)
-        parts.append(f"up to {format_bytes(zswapped)} of it compressed in memory, where it took {taken} (zswap)")
+        written = ", and nothing went to the swap device" if all_compressed else ""
+        parts.append(
+            f"up to {format_bytes(zswapped)} of it compressed in memory, where it took {taken} (zswap){written}"
+        )
     how = "swapped" if figures["oom_kills"] or figures["restarts"] else "lives on swap"  # it did not live on
     return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
 

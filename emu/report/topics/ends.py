@@ -16,6 +16,8 @@ from emu.units import format_bytes, format_seconds, often
 SHM_BYTES = 64 * 2**20
 """What /dev/shm holds unless somebody mounts more there: the runtimes' default."""
 NEARLY = 0.95
+LEAST_GRACE_S = 2.0
+"""What a kubelet leaves a container after its preStop hook."""
 HOOK_S = 0.5
 """A preStop hook that was shorter gets no word: SIGTERM came at once."""
 
@@ -54,10 +56,10 @@ def _not_ended(entry: Instance, stop: Stop) -> str:
     if entry.exited_s is None:
         return f"{text} and had not ended when the record did"
     text += f" and still ran {format_seconds(entry.exited_s - stop.asked_s)} later, when the run ended"
-    why = "SIGTERM did not end it" if stop.sigterm_s is not None else "it had not got SIGTERM yet"
-    return (
-        f"{text}: {why}, and SIGKILL comes {format_seconds(stop.grace_s)} after the probe failed (its grace period)"
-    )
+    hook = None if stop.sigterm_s is None else stop.sigterm_s - stop.asked_s
+    why = "SIGTERM did not end it" if hook is not None else "it had not got SIGTERM yet"
+    due = max(stop.grace_s, (hook or 0.0) + LEAST_GRACE_S)
+    return f"{text}: {why}, and SIGKILL was due {format_seconds(due)} after the probe failed (its grace period)"
 
 
 def ended(study: Study) -> list[Instance]:

@@ -85,9 +85,15 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
     for status, following in zip(statuses, [*statuses[1:], None], strict=True):
         until = end if following is None else min(end, following.t)
         if not _is_ready(status) and until > begin:
-            spans.append((max(begin, status.t), until))
+            follows = bool(spans) and spans[-1][1] == status.t
+            since = spans.pop()[0] if follows else max(begin, status.t)
+            spans.append((since, until))
     exits = [one.exited_s for one in study.instances if one.pod == pod and one.exited_s is not None]
-    seconds = sum(b - a for a, b in spans if not any(a - _LATE_S <= t <= b for t in exits))
+    seconds = sum(
+        b - a
+        for a, b in spans
+        if not any(a - _LATE_S <= t <= b for t in exits) and any(a - _LATE_S <= one.t <= b for one in failed)
+    )
     names = tuple(dict.fromkeys(one.subject for one in failed))
     never = not any(t <= end for t in ready_at) and not any(t < end for t in exits)
     return _Unready(pod, names, len(failed), seconds, never)

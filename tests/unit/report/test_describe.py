@@ -157,4 +157,4 @@ def test_a_probes_kill_under_way_as_the_run_ends(tmp_path: Path) -> None:
     assert (app["state"]["state"], app["ready"], app["last_state"]) == ("Running", True, None)
     headline = summary["verdict"]["headline"]
     assert headline.startswith("app failed its liveness probe at ")
-    assert "and SIGKILL comes 30.0 s after the probe failed (its grace period)" in headline
+    assert "and SIGKILL was due 30.0 s after the probe failed (its grace period)" in headline

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from emu.record.events.pod import PodResized
+from emu.record.rundir import RunDir
 from emu.report.summary import summarize
+from emu.report.topics.churn import _swap
 from emu.report.topics.ends import stop_words
+from emu.study.model.study import Study
 from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun
 
@@ -100,6 +105,24 @@ def test_a_queue_proxy_that_still_drained_did_not_refuse_to_stop(tmp_path: Path)
     assert (
         "SIGKILL came after 4.0 s of grace, while it still drained, which takes 30.0 s without a request" in headline
     )
+
+
+@pytest.mark.parametrize(
+    ("out", "zswapped", "words"),
+    [
+        (0, 100 * MIB, "110 MiB there at the peak, up to 100 MiB of it compressed in memory, where it took 30 "
+         "MiB (zswap), and nothing went to the swap device"),
+        (5 * MIB, 100 * MIB, "5 MiB out, 0 B in, 110 MiB there at the peak, up to 100 MiB of it compressed in "
+         "memory, where it took 30 MiB (zswap)"),
+        (110 * MIB, 0, "110 MiB out, 0 B in, 110 MiB there at the peak"),
+    ],
+)  # fmt: skip
+def test_what_was_swapped_went_to_memory_or_to_the_device(out: int, zswapped: int, words: str) -> None:
+    """And each is said of what it is true of."""
+    figures = {"swap_peak_bytes": 110 * MIB, "swap_io_write_bytes": out, "swap_io_read_bytes": 0, "oom_kills": 0}
+    figures |= {"zswapped_peak_bytes": zswapped, "zswap_peak_bytes": 30 * MIB, "restarts": 0}
+    figures |= {"memory_limit_bytes": 64 * MIB}
+    assert _swap(Study(RunDir(Path("x"))), "app", figures) == f"app lives on swap under a limit of 64 MiB: {words}"
 
 
 def test_a_refused_resize_names_the_container_and_whose_usage_it_was(tmp_path: Path) -> None:

@@ -67,3 +67,21 @@ def test_a_container_that_died_is_not_called_unready(tmp_path: Path) -> None:
     run.status("2/2", "Running")
     run.advance(10.0)
     assert "was not ready" not in " ".join(_verdict(run)["sentences"])
+
+
+def test_the_time_in_which_a_killed_container_starts_again_is_not_the_probes(tmp_path: Path) -> None:
+    """Ended, then started and not yet READY: one stretch. A probe that failed at another time has no part in it."""
+    run = _begun(tmp_path / "run")
+    run.pod_event("queue-proxy", "Unhealthy", FAILED)
+    run.status("2/2", "Running")
+    run.requests(40, 1.0, 9.0)
+    run.advance(4.0)
+    run.oom("app")
+    run.status("1/2", "OOMKilled")
+    run.advance(4.7)
+    run.start("app", memory_max=64 * MIB, ready=False)
+    run.status("1/2", "Running", 1)
+    run.advance(8.0)
+    run.status("2/2", "Running", 1)
+    run.advance(10.0)
+    assert "not ready" not in " ".join(_verdict(run)["sentences"])
