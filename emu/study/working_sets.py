@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from math import inf
 
 from emu.policy.kubelet.node import docker_stats, working_set
 from emu.study.model.study import Study
@@ -56,8 +57,11 @@ class Moment:
 
 
 def moments(study: Study) -> list[Moment]:
-    """At the end of each phase: by the last sample before what comes after it."""
-    return [moment(study, phase.until_s, phase.name) for phase in study.phases]
+    """At the end of each phase: by the last sample before what comes after it, or before the run stops its pods: what
+    a cgroup holds after that is what its processes left.
+    """
+    over = min((one.stop.asked_s for one in study.instances if one.stop and one.stop.why == "run"), default=inf)
+    return [moment(study, min(phase.until_s, over), phase.name) for phase in study.phases]
 
 
 def moment(study: Study, until_s: float, phase: str = "") -> Moment:

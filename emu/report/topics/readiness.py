@@ -40,16 +40,42 @@ def headline(study: Study, summary: Figures) -> list[str]:
 
 def sentences(study: Study, summary: Figures) -> list[str]:
     """Each such pod, and each that was READY only for a time."""
-    return [f"{_never(study, one) if one.never else _for_a_time(study, one)}." for one in _unready(study)]
+    found = [f"{_never(study, one) if one.never else _for_a_time(study, one)}." for one in _unready(study)]
+    return [*found, *_down(study)]
+
+
+def _down(study: Study) -> list[str]:
+    """A container that others do without: requests are answered while it is down, which a cluster would not send."""
+    found = []
+    for pod, begin, end in _asked(study):
+        spans = _spans(study, pod, begin, end)
+        ended = [
+            (one.container, one.exited_s) for one in study.instances if one.pod == pod and one.exited_s is not None
+        ]
+        spans = [(a, b) for a, b in spans if any(a - _LATE_S <= t <= b for _, t in ended)]
+        names = dict.fromkeys(name for name, t in ended if any(a - _LATE_S <= t <= b for a, b in spans))
+        asked = [one for one in study.requests or [] if len(study.pods) < 2 or one.pod == pod]
+        then = [one for one in asked if any(a <= one.sent_s < b for a, b in spans)]
+        number = sum(one.answered and (one.status or 0) < 500 for one in then)
+        seconds = sum(b - a for a, b in spans)
+        if number > len(then) / 2 and seconds >= WORTH_S:
+            called = _called(study, pod)
+            were = "request was" if number == 1 else "requests were"
+            found.append(
+                f"{called[0].upper()}{called[1:]} was not ready for {format_seconds(seconds)} of the load while "
+                f"{listed(list(names))} was down or starting again, and {number:,} {were} sent to it then and "
+                "answered: a cluster sends a pod no requests then, and emu does."
+            )
+    return found
 
 
 def _never(study: Study, one: _Unready) -> str:
     failed = f"{_probes(one)} failed {count(one.failures, 'time')}"
-    return f"{_called(study, one)} was never ready because {failed}, and a cluster would have sent it no request"
+    return f"{_called(study, one.pod)} was never ready because {failed}, and a cluster would have sent it no request"
 
 
 def _for_a_time(study: Study, one: _Unready) -> str:
-    name, seconds = _called(study, one), format_seconds(one.seconds)
+    name, seconds = _called(study, one.pod), format_seconds(one.seconds)
     return (
         f"{name[0].upper()}{name[1:]} was not ready for {seconds} of the load because {_probes(one)} failed: a "
         "cluster sends a pod no requests then, and emu does"
@@ -61,17 +87,21 @@ def _probes(one: _Unready) -> str:
     return f"the readiness {'probes' if several else 'probe'} of {listed(list(one.containers))}"
 
 
-def _called(study: Study, one: _Unready) -> str:
-    return "the pod" if len(study.pods) < 2 else f"the pod {one.pod}"
+def _called(study: Study, pod: str) -> str:
+    return "the pod" if len(study.pods) < 2 else f"the pod {pod}"
 
 
-def _unready(study: Study) -> list[_Unready]:
+def _asked(study: Study) -> list[tuple[str, float, float]]:
+    """Each pod that gets requests whether it is READY or not, and the time of the load."""
     if study.scaling or study.services or not study.requests:
         return []
     begin = min(request.sent_s for request in study.requests)
     end = max(study.duration_s if request.done_s is None else request.done_s for request in study.requests)
-    pods = dict.fromkeys(status.pod for status in study.pod_statuses)
-    found = [_of_pod(study, pod, begin, end) for pod in pods]
+    return [(pod, begin, end) for pod in dict.fromkeys(status.pod for status in study.pod_statuses)]
+
+
+def _unready(study: Study) -> list[_Unready]:
+    found = [_of_pod(study, *one) for one in _asked(study)]
     return [one for one in found if one is not None and (one.never or one.seconds >= WORTH_S)]
 
 
@@ -81,13 +111,7 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
     ready_at = [one.t for one in statuses if _is_ready(one)]
     if not failed or not statuses:
         return None
-    spans = []
-    for status, following in zip(statuses, [*statuses[1:], None], strict=True):
-        until = end if following is None else min(end, following.t)
-        if not _is_ready(status) and until > begin:
-            follows = bool(spans) and spans[-1][1] == status.t
-            since = spans.pop()[0] if follows else max(begin, status.t)
-            spans.append((since, until))
+    spans = _spans(study, pod, begin, end)
     exits = [one.exited_s for one in study.instances if one.pod == pod and one.exited_s is not None]
     seconds = sum(
         b - a
@@ -97,6 +121,19 @@ def _of_pod(study: Study, pod: str, begin: float, end: float) -> _Unready | None
     names = tuple(dict.fromkeys(one.subject for one in failed))
     never = not any(t <= end for t in ready_at) and not any(t < end for t in exits)
     return _Unready(pod, names, len(failed), seconds, never)
+
+
+def _spans(study: Study, pod: str, begin: float, end: float) -> list[tuple[float, float]]:
+    """The stretches of this time in which it was not READY."""
+    statuses = [one for one in study.pod_statuses if one.pod == pod]
+    spans: list[tuple[float, float]] = []
+    for status, following in zip(statuses, [*statuses[1:], None], strict=True):
+        until = end if following is None else min(end, following.t)
+        if not _is_ready(status) and until > begin:
+            follows = bool(spans) and spans[-1][1] == status.t
+            since = spans.pop()[0] if follows else max(begin, status.t)
+            spans.append((since, until))
+    return spans
 
 
 def _is_ready(status: Happening) -> bool:

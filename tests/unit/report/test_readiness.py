@@ -66,7 +66,7 @@ def test_a_container_that_died_is_not_called_unready(tmp_path: Path) -> None:
     run.advance(7.0)
     run.status("2/2", "Running")
     run.advance(10.0)
-    assert "was not ready" not in " ".join(_verdict(run)["sentences"])
+    assert "because the readiness probe" not in " ".join(_verdict(run)["sentences"])
 
 
 def test_the_time_in_which_a_killed_container_starts_again_is_not_the_probes(tmp_path: Path) -> None:
@@ -84,4 +84,26 @@ def test_the_time_in_which_a_killed_container_starts_again_is_not_the_probes(tmp
     run.advance(8.0)
     run.status("2/2", "Running", 1)
     run.advance(10.0)
-    assert "not ready" not in " ".join(_verdict(run)["sentences"])
+    assert "because the readiness probe" not in " ".join(_verdict(run)["sentences"])
+
+
+def test_requests_answered_while_another_container_is_down_are_not_a_clusters(tmp_path: Path) -> None:
+    """The app does without its sidecar; a Service's endpoints do not have a pod that is not READY."""
+    run = FakeRun(tmp_path / "run")
+    for name in ("queue-proxy", "app", "mesh"):
+        run.start(name, memory_max=64 * MIB)
+    run.status("3/3", "Running")
+    run.requests(80, 1.0, 9.0)
+    run.advance(4.0)
+    run.oom("mesh")
+    run.status("2/3", "OOMKilled")
+    run.advance(4.5)
+    run.start("mesh", memory_max=64 * MIB, ready=False)
+    run.status("2/3", "Running", 1)
+    run.advance(6.0)
+    run.status("3/3", "Running", 1)
+    run.advance(10.0)
+    said = " ".join(_verdict(run)["sentences"])
+    assert (
+        "The pod was not ready for 2.0 s of the load while mesh was down or starting again, and 19 requests" in said
+    )

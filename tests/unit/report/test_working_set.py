@@ -14,11 +14,12 @@ from emu.record.samples import NODE
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.topic import View
 from emu.report.topics.working_set import WORKING_SET
-from emu.study.model.instances import Instance
+from emu.study.model.instances import Instance, Stop
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
 from emu.study.pods import named
+from emu.study.working_sets import moments
 
 MIB = 2**20
 LOW = "The node was low on resource: memory. Threshold quantity: 100Mi, available: "
@@ -53,6 +54,13 @@ def _study() -> Study:
 
 def _evicted(t: float, pod: str, available: str) -> Happening:
     return Happening(t, "pod-evicted", "", f"{LOW}{available}. ", {"grace_s": 1}, pod)
+
+
+def test_what_the_run_stopped_is_not_looked_at() -> None:
+    """The last phase goes on to the run's end; the sample is one from before its processes were killed."""
+    study = _study()
+    study.instances[0] = replace(study.instances[0], stop=Stop("run", 0.5, 0.0))
+    assert [one.time_s for one in moments(study)] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(("current", "inactive", "docker", "kubelet"), [(9, 2, 7, 7), (9, 9, 9, 0), (9, 12, 9, 0)])
