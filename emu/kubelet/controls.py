@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgroups import files
-from cgroups.errors import CgroupError
+from cgroups.errors import CgroupError, CgroupGone
 from cgroups.io import IoMax
 from emu.errors import EmuError
 from emu.kubelet import iolimits
@@ -64,6 +64,8 @@ class Controls:
         for name, value in wanted.items():
             try:
                 files.write(self.path / name, value)
+            except CgroupGone:
+                return  # with the container: it has ended, or could not be started
             except CgroupError as error:
                 what = f"{self.container}: {name} could not be set to {value}"
                 self.log.append(Note(t=now(), what=what, why=error.why))

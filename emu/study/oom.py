@@ -29,18 +29,21 @@ from emu.study.oom_pieces import EXIT_S, JOIN_S, KILLED, Kill, collect, within
 from emu.study.requests import most_in_flight
 from emu.study.restraints import is_full
 
-OOM_KILLED, ERROR, COMPLETED = "OOMKilled", "Error", "Completed"
+OOM_KILLED, ERROR, COMPLETED, START_ERROR = "OOMKilled", "Error", "Completed", "StartError"
 MEMORY_EVENTS, KMSG, EXIT_CODE, DOCKER_FLAG = "memory.events", "kmsg", "exit-code", "docker-flag"
 
 
 def exit_reason(instance: Instance, kills: list[OomVerdict]) -> str | None:
     """How Kubernetes would word the end of an instance; None while it runs. OOMKilled only by our own verdict, and
     then whatever the exit code: runtimes keep in mind that a process of the container was killed, if only a child.
+    What was never started has a reason of its own.
     """
     if instance.exit_code is None:
         return None
     if any(kill.owner == instance.owner for kill in kills):
         return OOM_KILLED
+    if instance.started_s is None:
+        return START_ERROR
     return COMPLETED if instance.exit_code == 0 else ERROR
 
 

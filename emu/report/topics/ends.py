@@ -8,7 +8,7 @@ from typing import Any
 from emu.messages import SANDBOX
 from emu.report.words import listed
 from emu.study.logs import drain_s
-from emu.study.model.instances import Instance, Stop
+from emu.study.model.instances import Instance, Stop, container_of
 from emu.study.model.study import Study
 from emu.study.oom_pieces import KILLED
 from emu.units import format_bytes, format_seconds, often
@@ -36,9 +36,10 @@ def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) ->
     """Containers that ended by themselves or by another hand, without an OOM kill, those alike in one sentence; and
     those that a failed probe should have ended.
     """
-    alike: dict[tuple[str, int, str | None], list[Instance]] = {}
+    alike: dict[tuple[str, int, str | None, bool], list[Instance]] = {}
     for entry in ended(study):
-        alike.setdefault((entry.container, entry.exit_code or 0, entry.killed_for), []).append(entry)
+        key = (entry.container, entry.exit_code or 0, entry.killed_for, entry.started_s is None)
+        alike.setdefault(key, []).append(entry)
     found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
     found += [f"{_not_ended(entry, entry.stop)}." for entry in study.instances if entry.stop and _lingers(entry)]
     return found[1:] if skip_first else found
@@ -78,6 +79,12 @@ def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str
     when = at if len(entries) == 1 else f"{often(len(entries))}, first {at}"
     if entry.killed_for is not None:
         return _killed_for_a_probe(entries, when)
+    if entry.started_s is None:
+        names = (entry.container, container_of(entry.container))
+        events = (one for one in study.pod_events if one.pod == entry.pod and one.container in names)
+        failed = [one.message for one in events if one.reason == "Failed"]
+        why = f": {failed[0].removeprefix('Error: ')}" if failed else ""
+        return f"{entry.container} could not be started {when} (exit code {entry.exit_code}){why}"
     if entry.exit_code == KILLED:
         events = summary["containers"].get(entry.container, {}).get("memory_events", {}).get("oom_kill")
         text = f"{entry.container} was ended by SIGKILL from outside {when} (exit code {KILLED})"

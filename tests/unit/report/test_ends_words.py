@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.record.events.pod import PodResized
+from emu.record.events.pod import ContainerCreated, ContainerExited, PodResized
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
 from emu.report.topics.churn import _swap
@@ -137,3 +137,21 @@ def test_a_refused_resize_names_the_container_and_whose_usage_it_was(tmp_path: P
     assert verdict["headline"].startswith("Nothing was killed: app was not resized")
     assert f"Resizing app to a memory limit of 1 MiB at 1.0 s was refused ({words})." in verdict["sentences"]
     assert any("is the whole pod's" in text for text in verdict["sentences"])
+
+
+def test_a_container_that_never_ran_did_not_end_by_itself(tmp_path: Path) -> None:
+    """It could not be started, and why is the kubelet's event."""
+    run = _run(tmp_path / "run")
+    run.event(ContainerCreated(t=run.t, pod=run.name, container="tool", attempt=0, id="t0", name="t0", image="i"))
+    run.attempts["tool"] = 0
+    run.pod_event("tool", "Failed", "Error: no program '/bin/tool'")
+    run.event(
+        ContainerExited(
+            t=run.t, pod=run.name, container="tool", attempt=0, id="t0", exit_code=127, docker_oom_killed=None
+        )
+    )
+    run.advance(2.0)
+    summary = summarize(read_study(run.finish()))
+    said = "tool could not be started at 1.0 s (exit code 127): no program '/bin/tool'"
+    assert summary["verdict"]["headline"] == said
+    assert summary["containers"]["tool"]["exits"][0]["reason"] == "StartError"
