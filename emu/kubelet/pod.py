@@ -343,6 +343,7 @@ class Pod:
                 id=instance.id,
                 pid=int(state.get("Pid") or 0),
                 cgroup=str(controls.path),
+                image_id=str(state.get("ImageID") or ""),
             )
         )
 

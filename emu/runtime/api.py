@@ -191,7 +191,7 @@ class Runtime(Protocol):
 
     def state(self, container_id: str) -> dict[str, Any]:
         """Status (created, running, exited), Pid, ExitCode (128+n for signal n), OOMKilled (None: it does not know),
-        StartedAt, FinishedAt.
+        StartedAt, FinishedAt, and ImageID, where its image has an id.
         """
 
     def address(self, container_id: str) -> str:

@@ -112,7 +112,8 @@ class Engine(DockerImages):
 
     def state(self, container_id: str) -> dict[str, Any]:
         """The engine's `State` of a container: Status, Pid, ExitCode, OOMKilled, StartedAt, FinishedAt …"""
-        return dict(self._inspect(container_id)["State"])
+        found = self._inspect(container_id)
+        return {**found["State"], "ImageID": found.get("Image", "")}
 
     def address(self, container_id: str) -> str:
         """A container's IP address on the bridge network."""

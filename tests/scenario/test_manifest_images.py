@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from emu.record.events import ContainerCreated, read_events
+from emu.record.events import ContainerCreated, ContainerStarted, read_events
 from emu.runtime import images
 from emu.runtime.docker import Engine
 from tests.scenario.support import Finished, leftovers
@@ -30,6 +30,8 @@ class Greeter(http.server.BaseHTTPRequestHandler):
 
 open("/written", "w").close()  # no file system of emu's own containers could be written to
 print("began", sys.argv[1:], os.environ["GREETING"], os.environ["K_CONFIGURATION"], flush=True)
+env = [os.environ["POD"], os.environ["MIB"], len(os.environ["TOKEN"])]
+print("is", os.getcwd(), os.getuid(), os.getgid(), *env, flush=True)
 http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Greeter).serve_forever()
 """
 SERVICE = """
@@ -44,17 +46,35 @@ SERVICE = """
             containers:
             - image: {image}
               args: [--port, $(PORT)]
-              env: [{{name: GREETING, value: hello}}]
+              workingDir: /srv/greeter
+              securityContext: {{runAsGroup: 3000, capabilities: {{drop: [NET_RAW]}}}}
+              env:
+              - {{name: TOKEN, valueFrom: {{secretKeyRef: {{name: greeter, key: token}}}}}}
+              - {{name: GREETING, value: $(WORD)}}
+              - {{name: POD, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}
+              - {{name: MIB, valueFrom: {{resourceFieldRef: {{resource: limits.memory, divisor: 1Mi}}}}}}
+              envFrom: [{{secretRef: {{name: greeter}}}}]
               ports: [{{containerPort: 9000}}]
               readinessProbe: {{httpGet: {{path: /ready}}}}
               resources: {{limits: {{memory: 96Mi}}}}
+      ---
+      apiVersion: v1
+      kind: Secret
+      metadata: {{name: greeter}}
+      data: {{token: aHVudGVyMg==}}
+      stringData: {{WORD: hello}}
+      ---
+      apiVersion: v1
+      kind: ConfigMap
+      metadata: {{name: config-features}}
+      data: {{kubernetes.podspec-fieldref: Enabled}}
 """
 SCENARIO = f"""
 name: own-images
 question: Which image runs?
 services:
-  - manifest: {SERVICE.format(name="there", image=IMAGE)}
-  - manifest: {SERVICE.format(name="missing", image="registry.example/greeter:1.3")}
+  - manifest: |{SERVICE.format(name="there", image=IMAGE)}
+  - manifest: |{SERVICE.format(name="missing", image="registry.example/greeter:1.3")}
 load:
   phases:
     - {{name: own, service: there, type: constant, rate: 5, duration: 2s, request: {{do: {{sleep: 1ms}}}}}}
@@ -77,8 +97,9 @@ def greeter(engine: Engine) -> Iterator[None]:
 def test_a_manifests_image_is_run_where_the_engine_has_it(
     engine: Engine, emu_run: Callable[..., Finished], scenario_file: Callable[[str], str]
 ) -> None:
-    """Its own status answers, on its own port, with the manifest's args and env; the tag that the engine lacks has a
-    stand-in. One line before the load, the report and summary.json say which is which.
+    """Its own status answers, on its own port, with the manifest's args, env and rights, Secrets included, whose
+    values the run leaves nowhere; the tag that the engine lacks has a stand-in. One line before the load, the report
+    and summary.json say which is which.
     """
     done = emu_run(scenario_file(SCENARIO))
     unmet = [entry for entry in done.summary["expectations"] if not entry["met"]]
@@ -94,6 +115,10 @@ def test_a_manifests_image_is_run_where_the_engine_has_it(
               if isinstance(one, ContainerCreated) and one.image == IMAGE}  # fmt: skip
     printed = done.run.container_log(pod, "app", 0).read_text().splitlines()
     assert printed[0] == "began ['--port', '9000'] hello there"
+    assert printed[1] == f"is /srv/greeter 0 3000 {pod} 96 7"
+    started = [one for one in read_events(done.run.events) if isinstance(one, ContainerStarted)]
+    assert {one.image_id for one in started if (one.pod, one.container) == (pod, "app")} == {engine.image_id(IMAGE)}
+    assert not [path for path in done.run.path.rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
     assert printed.count("asked /") == done.summary["requests"]["by_status"]["203"] > 0
     assert "asked /ready" in printed
 
@@ -101,7 +126,8 @@ def test_a_manifests_image_is_run_where_the_engine_has_it(
     ran = f"the manifest's image {IMAGE} runs as app of there"
     assert notes[ran] == "its requests are sent without `do`, which only emu's app understands"
     why = "which the engine does not have (it has the tag 1.2), so emu's own program stands in"
-    left_out = f"the image registry.example/greeter:1.3, {why}, without its args, env, readinessProbe"
+    left_out = f"the image registry.example/greeter:1.3, {why}, without its args, env, envFrom, "
+    left_out += "workingDir, securityContext, readinessProbe"
     assert notes["left out of the manifest of missing"] == left_out
     line = done.said.index(f"left out of the manifest of missing: {left_out}".split("(")[0])
     assert line < done.said.index("sending requests") and ran in done.said

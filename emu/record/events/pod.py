@@ -59,6 +59,8 @@ class ContainerStarted(OfContainer):
     id: str
     pid: int
     cgroup: str
+    image_id: str = ""
+    """Of the image that it runs, as the engine has it (`sha256:…`); empty: it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
