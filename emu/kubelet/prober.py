@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from emu.errors import EmuError
-from emu.machine import http_client
+from emu.machine import grpc_health, http_client
 from emu.messages import KUBE_PROBE_AGENT
+from emu.policy.golang import format_seconds
 from emu.policy.probing import Outcome
 from emu.runtime.api import Executed
-from emu.spec import ExecSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
+from emu.spec import ExecSpec, GrpcSpec, HttpGetSpec, SleepSpec, TcpSocketSpec
 
 USER_AGENT = f"{KUBE_PROBE_AGENT}1.34"
 MOST_REDIRECTS = 10
@@ -57,12 +58,14 @@ class _Fetched:
     warning: str = ""
 
 
-def ask(handler: HttpGetSpec | TcpSocketSpec | ExecSpec, target: Target, timeout_s: float) -> Answer:
+def ask(handler: HttpGetSpec | TcpSocketSpec | ExecSpec | GrpcSpec, target: Target, timeout_s: float) -> Answer:
     """Ask once; the answer is there after `timeout_s` at the latest (an exec's a little later, once it is killed)."""
     if isinstance(handler, ExecSpec):
         return _execute(handler, target, timeout_s)
     if isinstance(handler, TcpSocketSpec):
         return _connect(handler.host or target.address, handler.port or target.port, timeout_s)
+    if isinstance(handler, GrpcSpec):
+        return _grpc(handler, target, timeout_s)
     fetched = _http(_url(handler, target), handler, time.monotonic() + timeout_s)
     if fetched.status is None:
         return Answer("failure", fetched.message)
@@ -114,6 +117,36 @@ def _connect(host: str, port: int | None, timeout_s: float) -> Answer:
     except OSError as error:
         return Answer("failure", _dial_error(host, port, error))
     return Answer("success")
+
+
+def _grpc(handler: GrpcSpec, target: Target, timeout_s: float) -> Answer:
+    """In the words of the kubelet's prober (pkg/probe/grpc)."""
+    port, within = handler.port or target.port, format_seconds(timeout_s)
+    assert port is not None, "seen to when the scenario was read"
+    deadline = time.monotonic() + timeout_s
+    try:
+        found = grpc_health.check(target.address, port, handler.service, USER_AGENT, deadline)
+    except grpc_health.NotConnectedError as error:
+        address = f'"{target.address}:{port}"'
+        return Answer("failure", f"timeout: failed to connect service {address} within {within}: {error}")
+    except TimeoutError:
+        return Answer("failure", f"timeout: health rpc did not complete within {within}: context deadline exceeded")
+    except (OSError, ValueError) as error:
+        why = f"rpc error: code = Unavailable desc = {_words(error)}"
+        return Answer("failure", f"error: health rpc probe failed: {why}")
+    if found.code == grpc_health.UNIMPLEMENTED:
+        what = "this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+        return Answer("failure", f"error: {what}: {found.message}")
+    if found.code:
+        why = f"rpc error: code = {_GRPC_CODES.get(found.code, f'Code({found.code})')} desc = {found.message}"
+        return Answer("failure", f"error: health rpc probe failed: {why}")
+    if not found.healthy:
+        return Answer("failure", f'service unhealthy (responded with "{found.status}")')
+    return Answer("success")
+
+
+_GRPC_CODES = {2: "Unknown", 3: "InvalidArgument", 4: "DeadlineExceeded", 5: "NotFound", 7: "PermissionDenied",
+               13: "Internal", 14: "Unavailable", 16: "Unauthenticated"}  # fmt: skip
 
 
 # -- HTTP ------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from emu.policy.probing import Kind, ProbeRule
 from emu.spec import (
     ExecSpec,
     FileSpec,
+    GrpcSpec,
     HttpGetSpec,
     IoControls,
     MemoryControls,
@@ -41,7 +42,7 @@ Hook = ExecSpec | HttpGetSpec | SleepSpec
 class PodProbe:
     """A probe as the kubelet runs it."""
 
-    handler: HttpGetSpec | TcpSocketSpec | ExecSpec
+    handler: HttpGetSpec | TcpSocketSpec | ExecSpec | GrpcSpec
     rule: ProbeRule
     timeout_s: float
     grace_s: float | None = None

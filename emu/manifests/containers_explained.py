@@ -123,10 +123,11 @@ def probe_text(probe: Mapping[str, Any]) -> str:
     handler = next((name for name in _HANDLERS if name in probe), "none")
     action: Spec = probe.get(handler, {})
     on = f"on {action.get('port') or 'the user port'}"
+    of = f", service {action['service']}" if action.get("service") else ""
     what = {
         "httpGet": f"http {action.get('path') or '/'} {on}",
         "tcpSocket": f"tcp {on}",
-        "grpc": f"grpc {on}",
+        "grpc": f"grpc {on}{of}",
         "exec": f"exec {' '.join(action.get('command', []))}",
         "none": "no handler",
     }[handler]

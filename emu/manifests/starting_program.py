@@ -68,10 +68,7 @@ def program_of(container: Mapping[str, Any], *, serves: bool = False, of: Metada
         probe = container.get(kind)
         if not probe or probe == _DEFAULT_PROBE:
             continue
-        made = _probe(probe, ports, often=serves and kind == "readinessProbe")
-        if made is None:
-            left_out.append(f"a {kind} by gRPC")
-        else:
+        if (made := _probe(probe, ports, often=serves and kind == "readinessProbe")) is not None:
             keys[kind] = made
     return Program(keys, left_out)
 
@@ -81,7 +78,7 @@ def _probe(probe: Mapping[str, Any], ports: list[Mapping[str, Any]], *, often: b
     made: Lines
     if "exec" in probe:
         made = {"exec": {"command": list(probe["exec"].get("command") or ())}}
-    elif (kind := next((one for one in ("httpGet", "tcpSocket") if one in probe), None)) is not None:
+    elif (kind := next((one for one in ("httpGet", "tcpSocket", "grpc") if one in probe), None)) is not None:
         made = {kind: _asked(probe[kind] or {}, ports)}
     else:
         return None
@@ -96,7 +93,7 @@ _ONCE = {("successThreshold", 1)}
 
 
 def _asked(action: Mapping[str, Any], ports: list[Mapping[str, Any]]) -> Lines:
-    made = {key: action[key] for key in ("path", "host", "scheme", "httpHeaders") if action.get(key)}
+    made = {key: action[key] for key in ("path", "host", "scheme", "httpHeaders", "service") if action.get(key)}
     numbers = {one.get("name"): one.get("containerPort") for one in ports if one.get("name")}
     port = action.get("port") or None
     port = numbers.get(port, port)

@@ -328,8 +328,9 @@ def _serving_readiness(app: AppSpec) -> dict[str, str]:
     if probe is None or probe.exec is not None:
         return {}
     passed = probe.model_dump(mode="json", by_alias=True, exclude_none=True)
-    way = passed["httpGet"] if probe.http_get is not None else passed["tcpSocket"]
-    way.update(host="127.0.0.1", port=way.get("port", app.port))
+    kind = next(one for one in ("httpGet", "tcpSocket", "grpc") if one in passed)
+    host = {} if kind == "grpc" else {"host": "127.0.0.1"}
+    passed[kind].update(**host, port=passed[kind].get("port", app.port))
     return {"SERVING_READINESS_PROBE": json.dumps(passed, separators=(",", ":"))}
 
 

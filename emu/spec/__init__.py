@@ -25,7 +25,7 @@ from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
 from emu.spec.pods import NamedPodSpec, PlainContainerSpec
-from emu.spec.probes import ExecSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
+from emu.spec.probes import ExecSpec, GrpcSpec, HeaderSpec, HttpGetSpec, ProbeSpec, SleepSpec, TcpSocketSpec
 from emu.spec.request import BodyModel, RequestModel, WorkSpec
 from emu.spec.scenario import ScenarioSpec
 from emu.spec.services import RevisionPlan, ServicePlan, ServiceSpec, revision_name
@@ -64,6 +64,7 @@ __all__ = [
     "FileSpec",
     "Folder",
     "FreezerSpec",
+    "GrpcSpec",
     "HeaderSpec",
     "HoldFor",
     "HttpGetSpec",

@@ -376,7 +376,7 @@ class PodSpec(Prioritized):
     def _probes_have_ports(self) -> Self:
         for at, entry in self._additional:
             for kind, probe in entry.probes.items():
-                way = "httpGet" if probe.http_get else "tcpSocket"
+                way = probe.way
                 if entry.port is None and not isinstance(probe.handler, ExecSpec) and probe.handler.port is None:
                     raise SpecError(
                         f"the {kind} probe has no port",

@@ -55,7 +55,7 @@ class PlainContainerSpec(ContainerSpec):
             )
         for kind, probe in self.probes.items():
             if self.port is None and not isinstance(probe.handler, ExecSpec) and probe.handler.port is None:
-                way = "httpGet" if probe.http_get else "tcpSocket"
+                way = probe.way
                 raise SpecError(
                     f"the {kind} probe has no port",
                     why=f"the container {self.name} has none either",

@@ -48,6 +48,15 @@ class TcpSocketSpec(Model):
     """The host to connect to; default: the pod's address."""
 
 
+class GrpcSpec(Model):
+    """A health check by gRPC, without TLS (grpc.health.v1.Health/Check)."""
+
+    port: Port | None = None
+    """The port; default: the container's own."""
+    service: Annotated[str, StringConstraints(max_length=127)] = ""
+    """Whose health is asked for. Default: the server's."""
+
+
 class ExecSpec(Model):
     """A command in the container: 0 is success. Its memory is charged to the container."""
 
@@ -73,8 +82,13 @@ def _one_of(model: Model, names: tuple[str, ...]) -> None:
         )
 
 
+_HANDLERS = ("http_get", "tcp_socket", "exec", "grpc")
+
+
 class ProbeSpec(Model):
-    """A probe in Kubernetes' format, with its defaults. It has exactly one of httpGet, tcpSocket and exec."""
+    """A probe in Kubernetes' format, with its defaults. It has exactly one of httpGet, tcpSocket, exec and
+    grpc.
+    """
 
     http_get: HttpGetSpec | None = None
     """A status from 200 to 399 is a success."""
@@ -82,6 +96,8 @@ class ProbeSpec(Model):
     """A connection is a success."""
     exec: ExecSpec | None = None
     """Exit code 0 is a success."""
+    grpc: GrpcSpec | None = None
+    """SERVING is a success."""
     initial_delay_seconds: Annotated[Whole, Field(ge=0, le=3600)] = 0
     """Seconds from the container's start to the first probe."""
     period_seconds: Annotated[Whole, Field(ge=1, le=3600)] = 10
@@ -97,16 +113,21 @@ class ProbeSpec(Model):
 
     @model_validator(mode="after")
     def _asks_in_one_way(self) -> Self:
-        _one_of(self, ("http_get", "tcp_socket", "exec"))
+        _one_of(self, _HANDLERS)
         return self
 
     @property
-    def handler(self) -> HttpGetSpec | TcpSocketSpec | ExecSpec:
+    def handler(self) -> HttpGetSpec | TcpSocketSpec | ExecSpec | GrpcSpec:
         """How it asks."""
-        found = self.http_get or self.tcp_socket or self.exec
+        found = self.http_get or self.tcp_socket or self.exec or self.grpc
         if found is None:  # one whose mistakes are being looked for; it is never run
             raise AttributeError("no handler")
         return found
+
+    @property
+    def way(self) -> str:
+        """The key of its handler."""
+        return next(to_camel(name) for name in _HANDLERS if getattr(self, name) is not None)
 
     @property
     def rule(self) -> ProbeRule:

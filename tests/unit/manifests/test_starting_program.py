@@ -65,15 +65,19 @@ def test_references_are_left_to_the_kubelet() -> None:
         ({"tcpSocket": {"port": "http1"}, "periodSeconds": 3}, {"tcpSocket": {}, "periodSeconds": 3}),
         ({"httpGet": {"port": 9001}, "periodSeconds": 3}, {"httpGet": {"port": 9001}, "periodSeconds": 3}),
         ({"exec": {"command": ["true"]}}, {"exec": {"command": ["true"]}}),
-        ({"grpc": {"port": 9000}}, None),
+        (
+            {"grpc": {"port": 9001, "service": "shop"}, "periodSeconds": 3},
+            {"grpc": {"port": 9001, "service": "shop"}, "periodSeconds": 3},
+        ),
+        ({"grpc": {"port": 9000, "service": ""}, "periodSeconds": 3}, {"grpc": {}, "periodSeconds": 3}),
     ],
 )
-def test_a_probe_keeps_what_it_asks(probe: dict[str, Any], becomes: dict[str, Any] | None) -> None:
-    """A named port by its number, the container's own without; one by gRPC is left out and named."""
+def test_a_probe_keeps_what_it_asks(probe: dict[str, Any], becomes: dict[str, Any]) -> None:
+    """A named port by its number, the container's own without."""
     container = {"image": "web:1", "ports": [{"name": "http1", "containerPort": 9000}], "readinessProbe": probe}
     made = program_of(container, serves=True)
     assert made.keys is not None and made.keys.get("readinessProbe") == becomes
-    assert made.left_out == ([] if becomes else ["a readinessProbe by gRPC"])
+    assert made.left_out == []
     plain = {key: value for key, value in made.keys.items() if key != "readinessProbe"}
     assert ProgramSpec.model_validate(plain).port == 9000
     assert written(made.keys)
