@@ -6,12 +6,26 @@ on one clock that only the caller reads.
 
 from __future__ import annotations
 
+import math
+
 from emu.policy.stats import Report, RequestStats
 
 PROBE_EVERY_S = 0.2
 """From one probe of a pod that is not known to be healthy to the next (revision_backends.go, probeFrequency)."""
 PROBE_LIMIT_S = 0.3
 """How long one may take (probeTimeout)."""
+
+
+def next_probe_at(began: float, now: float, ticker: float, every_s: float) -> float:
+    """When a pod is asked again whose probe `began` and failed: as the ticker, started at `ticker`, ticks next; at
+    once if it has ticked meanwhile (revision_backends.go, revisionWatcher.run).
+    """
+    ticks = math.floor((began - ticker) / every_s + _ON_TIME) + 1
+    return max(now, ticker + ticks * every_s)
+
+
+_ON_TIME = 0.01
+"""A probe that begins this part of a period before a tick belongs to it: a loop may wake up early."""
 
 
 class Reporter:

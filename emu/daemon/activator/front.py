@@ -19,7 +19,7 @@ from emu.daemon.queue_proxy.probe import Prober
 from emu.daemon.queue_proxy.proxy import Learn, Proxy
 from emu.daemon.queue_proxy.request import Admitted
 from emu.messages import QUEUE_PORT, REQUESTS_ENDED, ActivatorReport, Endpoint, Endpoints
-from emu.policy.activation import PROBE_EVERY_S, Reporter
+from emu.policy.activation import PROBE_EVERY_S, Reporter, next_probe_at
 from emu.policy.breaker import Breaker
 from emu.policy.draining import Draining
 from emu.policy.stats import REPORT_PERIOD_S
@@ -86,7 +86,9 @@ class Front(Admission):
         self.proxy = Proxy(self, AppConnections("", QUEUE_PORT, 0))
         """Of requests that have no pod yet."""
         self.throttler: Throttler[Admitted] = Throttler(settings.concurrency, _draw)
-        self.reporter = Reporter(time.monotonic())
+        self._ticker = time.monotonic()
+        """When the ticker started by which pods are probed."""
+        self.reporter = Reporter(self._ticker)
         self.ends = Ends(self._record)
         self.forwarded = Forwarded(events.append)
         self.learn: Learn | None = None
@@ -239,8 +241,12 @@ class Front(Admission):
             pod.probing = asyncio.get_running_loop().create_task(self._probe(pod))
 
     async def _probe(self, pod: Pod) -> None:
+        began = time.monotonic()
         while not await healthy(pod.endpoint.address, pod.endpoint.port):
-            await asyncio.sleep(self.settings.probe_every_s)
+            now = time.monotonic()
+            at = next_probe_at(began, now, self._ticker, self.settings.probe_every_s)
+            await asyncio.sleep(at - now)
+            began = at
         pod.probing, pod.healthy = None, True
         now = time.monotonic()
         waited = self._open(now)

@@ -317,9 +317,10 @@ def may_trail(name: bytes) -> bool:
 
 def trailer_lines(trailers: Headers, announced: frozenset[bytes]) -> bytes:
     """The end of a chunked body: the last chunk and these trailers. If all of them were announced, those that would
-    frame or route a message are left out (net/http, declareTrailer); else they are written as they are.
+    frame or route a message are left out (net/http, declareTrailer); else they are written as they are. One with a
+    blank in its name is never written.
     """
-    lines = sorted((canonical(name), value) for name, value in trailers)
+    lines = sorted((canonical(name), value) for name, value in trailers if b" " not in name)
     if announced.issuperset(name for name, _ in lines):
         lines = [pair for pair in lines if may_trail(pair[0])]
     return b"0\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % pair for pair in lines)

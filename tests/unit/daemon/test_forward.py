@@ -82,3 +82,9 @@ def test_http_1_0_learns_whether_its_connection_is_kept() -> None:
     assert (known.last, b"\r\nConnection: keep-alive\r\n" in known.render(b"", False)) == (False, True)
     unknown = answer(asked, 200, [])
     assert (unknown.last, unknown.chunked) == (True, False)
+
+
+def test_a_trailer_with_a_blank_in_its_name_is_not_written() -> None:
+    """Go reads it, and its server leaves it out."""
+    trailers = [(b"X-A ", b"1"), (b"x-b", b"2")]
+    assert http1.trailer_lines(trailers, frozenset()) == b"0\r\nX-B: 2\r\n\r\n"
