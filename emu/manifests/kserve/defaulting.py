@@ -47,7 +47,7 @@ def defaulted(isvc: Yaml, config: ClusterConfig) -> dict[str, Any]:
         if name:
             annotations.setdefault(MODEL_FORMAT, name)
     for part in ("predictor", "transformer", "explainer"):
-        component = spec.get(part)
+        component = None if part == "predictor" and mode == MODEL_MESH else spec.get(part)
         if isinstance(component, dict) and implementations(part, component) == ["containers"]:
             component["containers"] = _custom(part, items(component["containers"]), config)
     return made

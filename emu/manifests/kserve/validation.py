@@ -4,6 +4,7 @@ and component.go). It stops at the first thing that is wrong; annotations are as
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 
@@ -30,7 +31,8 @@ from emu.manifests.kserve.scaling_rules import check_autoscaler_class, check_sca
 COMPONENTS = ("predictor", "transformer", "explainer")
 _NAME = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _BLOCKED = "PYTHONPATH"
-_GPU = re.compile(r"(nvidia\.com/gpu|nvidia\.com/mig.*|amd\.com/gpu|intel\.com/gpu|habana\.ai/gaudi)")
+_GPUS = ("nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu", "habana.ai/gaudi")
+_MORE_GPUS = "serving.kserve.io/gpu-resource-types"
 _KBS = re.compile(r"kbs:///[a-zA-Z0-9_.-]+/[a-zA-Z0-9_.-]+/[a-zA-Z0-9_.-]+")
 
 
@@ -160,17 +162,27 @@ def _check_multi_node(name: str, predictor: Yaml, annotations: Mapping[str, str]
 
 def _check_gpus(invalid: str, container: Yaml, path: str, annotations: Mapping[str, str]) -> None:
     """A resource that is neither a basic one nor a known GPU; the annotation gpu-resource-types adds some."""
-    custom = annotations.get("serving.kserve.io/gpu-resource-types", "")
-    basic = {"cpu", "memory", "storage", "ephemeral-storage"}
+    known = {"cpu", "memory", "storage", "ephemeral-storage", *_GPUS, *_more_gpus(annotations.get(_MORE_GPUS, ""))}
     resources = mapping(container.get("resources"))
     for kind in ("limits", "requests"):
         for key in mapping(resources.get(kind)):
-            if key not in basic and not _GPU.fullmatch(key) and f'"{key}"' not in custom:
-                raise RefusedError(
-                    f"{invalid} Unknown GPU resource type. Set 'serving.kserve.io/gpu-resource-types' annotation to "
-                    "use custom gpu resource type",
-                    f"{path}.{kind}.{key}",
-                )
+            if key not in known:
+                set_it = f"Set '{_MORE_GPUS}' annotation to use custom gpu resource type"
+                raise RefusedError(f"{invalid} Unknown GPU resource type. {set_it}", f"{path}.{kind}.{key}")
+
+
+def _more_gpus(text: str) -> list[str]:
+    """The resource types of the annotation: a list of texts in JSON, with one at least and none empty."""
+    if not text:
+        return []
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if isinstance(found, list) and found and all(isinstance(one, str) and one for one in found):
+        return found
+    words = f"invalid GPU format({text}) for {_MORE_GPUS} annotation: must be a valid JSON array"
+    raise RefusedError(words, f"metadata.annotations.{_MORE_GPUS}")
 
 
 def _check_collocation(predictor: Yaml) -> None:

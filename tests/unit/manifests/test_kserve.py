@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emu.files.yamlfile import parse
+from emu.manifests.kserve.defaulting import defaulted
 from emu.manifests.kserve.keys import ClusterConfig
 from emu.manifests.kserve.service import Made, Workload, made_of
 
@@ -283,6 +284,41 @@ def test_whole_objects_are_refused() -> None:
     nothing = isvc()
     nothing["spec"]["predictor"] = {}
     assert made_of(nothing).refusals[0].words.startswith("exactly one of [")
+
+
+def worker(resources: str = "{}", types: str | None = None) -> dict[str, Any]:
+    """A predictor on several nodes, without a model: what its worker asks for, and the annotation about GPUs."""
+    containers = f"[{{image: x, resources: {{limits: {resources}}}}}]"
+    given = "{}" if types is None else f"{{{KSERVE}/gpu-resource-types: '{types}'}}"
+    return isvc(f"{{containers: [{{image: x}}], workerSpec: {{containers: {containers}}}}}", given)
+
+
+@pytest.mark.parametrize("name", ["nvidia.com/mig-1g.5gb", "example.com/npu", "hugepages-2Mi"])
+def test_a_gpu_that_kserve_does_not_know_is_refused(name: str) -> None:
+    """Parts of a GPU too, which no pattern names; the annotation makes each known."""
+    unknown = (
+        'the InferenceService "churn" is invalid: Unknown GPU resource type. Set '
+        f"'{KSERVE}/gpu-resource-types' annotation to use custom gpu resource type"
+    )
+    path = f"spec.predictor.workerSpec.containers[0].resources.limits.{name}"
+    assert refused(made_of(worker(f"{{{name}: 1}}"))) == [(unknown, path)]
+    assert refused(made_of(worker(f"{{{name}: 1}}", f'["{name}"]'))) == []
+    assert refused(made_of(worker("{nvidia.com/gpu: 1, ephemeral-storage: 1Gi}"))) == []
+
+
+@pytest.mark.parametrize("types", ["npu", "[]", '[""]', "[1]", '{"a": 1}', "null"])
+def test_gpu_types_are_a_list_in_json(types: str) -> None:
+    """With one text at least, and none empty."""
+    key = f"{KSERVE}/gpu-resource-types"
+    words = f"invalid GPU format({types}) for {key} annotation: must be a valid JSON array"
+    assert refused(made_of(worker(types=types))) == [(words, f"metadata.annotations.{key}")]
+
+
+def test_modelmeshs_predictor_is_not_filled_in() -> None:
+    """Neither the name of its container nor any amounts, as in KServe."""
+    given = isvc("{containers: [{image: x, name: mine}]}", f"{{{KSERVE}/deploymentMode: ModelMesh}}")
+    kept = defaulted(given, ClusterConfig())["spec"]["predictor"]["containers"]
+    assert kept == [{"image": "x", "name": "mine"}]
 
 
 def test_the_clusters_default_mode_counts() -> None:
