@@ -31,6 +31,7 @@ from emu.manifests.starting_program import NO_METADATA, Metadata
 from emu.manifests.yamltext import Lines, Said, written
 from emu.messages import QUEUE_PROXY
 from emu.policy.autoscaling.settings import GROUP, KPA, cluster_config, settings_for
+from emu.policy.golang import SECOND
 from emu.policy.hpa.knative import autoscaler as knative_autoscaler
 from emu.policy.hpa.knative import settings_of
 from emu.policy.hpa.spec import HpaSpec
@@ -153,6 +154,8 @@ def _made(manifests: Manifests, *, masked: bool = False) -> _Made:
 def _of_revision(chosen: Chosen, manifests: Manifests, serving: Mapping[str, Any], sidecar: Resources) -> _Scaling:
     data = manifests.maps["config-autoscaler"].child("data") if "config-autoscaler" in manifests.maps else None
     cluster = cluster_config(data.plain() if data is not None else None)
+    deployment = cluster_of(manifests.maps).deployment
+    cluster = replace(cluster, progress_deadline_s=deployment.progress_deadline / SECOND)
     rule = settings_for(chosen.annotations, cluster, chosen.spec["containerConcurrency"])
     kind = chosen.annotations.get(f"{GROUP}/class", cluster.autoscaler_class)
     if kind == HPA:

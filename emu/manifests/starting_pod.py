@@ -202,6 +202,7 @@ def autoscaling_of(rule: Settings) -> Lines:
         ("scaleDownDelay", rule.scale_down_delay_s, 0.0),
         ("scaleToZeroPodRetentionPeriod", rule.retention_s, 0.0),
         ("scaleToZeroGracePeriod", rule.grace_s, usual.grace_s),
+        ("progressDeadline", rule.progress_deadline_s, usual.progress_deadline_s),
     ):
         if seconds != otherwise:
             made[key] = f"{seconds:g}s"

@@ -20,6 +20,8 @@ _TIMING = Timing()
 TICK_S = _TIMING.tick_s
 SCRAPE_S = _TIMING.scrape_s
 LOOK_AGAIN_S = _TIMING.look_again_s
+NEVER_ACHIEVED = "ProgressDeadlineExceeded: Initial scale was never achieved"
+"""Of a revision that never was ready, once the autoscaler has given it up (revision_lifecycle.go)."""
 ACTIVATION_TIMEOUT_S = ClusterConfig().progress_deadline_s + _TIMING.activation_buffer_s
 """A pod that does not become ready for so long is given up."""
 
@@ -44,6 +46,8 @@ class ScalingRule:
     max_scale: int = 1
     """0 is no limit."""
     initial_scale: int = 1
+    progress_deadline_s: float = ClusterConfig.progress_deadline_s
+    """progress-deadline: how long a pod may take to become ready, less a buffer."""
     activation_scale: int | None = None
     metric: Literal["concurrency", "rps"] = "concurrency"
     target: float | None = None
@@ -78,6 +82,7 @@ class ScalingRule:
             scale_down_delay_s=self.scale_down_delay_s,
             retention_s=self.retention_s,
             grace_s=self.grace_s,
+            progress_deadline_s=self.progress_deadline_s,
         )
         found = settings_for(
             self._annotations,
@@ -117,6 +122,8 @@ class Verdict(NamedTuple):
     why: str
     decision: Decision | None
     """The one that was made now; None where only time or readiness changed something."""
+    given_up: bool = False
+    """Its pods did not become ready in time, and it has none."""
 
 
 class Scaling:
@@ -129,7 +136,7 @@ class Scaling:
         self.settings = rule.settings
         self._rule = rule
         self._window_s = rule.window_s / rule.time_scale
-        self._given_up_s = ACTIVATION_TIMEOUT_S / rule.time_scale
+        self._given_up_s = (rule.progress_deadline_s + _TIMING.activation_buffer_s) / rule.time_scale
         self._autoscaler = Autoscaler(self.settings, now, timing=scaled(_TIMING, rule.time_scale))
         self._autoscaler.scaler.origin = now if origin is None else origin
         self._decision: Decision | None = None
@@ -209,6 +216,9 @@ class Scaling:
         is_now = self._outcome
         if self._failing and self._rule.min_scale:
             why += "; its pods fail and none is ready, so min-scale does not count"
+        given_up = is_now.condition.reason == TIMED_OUT and not self.pods
+        if given_up and before and not self._autoscaler.scaler.initialized:
+            why += f"; Knative's status of the revision is {NEVER_ACHIEVED}"
         self._verdicts.append(
             Verdict(
                 t=now,
@@ -220,6 +230,7 @@ class Scaling:
                 activators=is_now.activators,
                 why=why,
                 decision=decision,
+                given_up=given_up,
             )
         )
 

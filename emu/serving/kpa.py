@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from emu.messages import QUEUE_PROXY, ActivatorReport
-from emu.policy.autoscaling.health import Health
+from emu.policy.autoscaling.health import Health, Rollout
 from emu.policy.scaling import SCRAPE_S, Scaling, ScalingRule, Verdict
 from emu.record.events import ScaleDecided, now
 from emu.serving.autoscaler import Live
@@ -29,6 +29,8 @@ class Kpa:
         self._scrapes = self._rule.settings.scraped
         self._ready = 0
         self._routed: bool | None = None
+        self._deadline_s = self._rule.progress_deadline_s / time_scale
+        self._rollout = Rollout(self._deadline_s)
         self._health = Health()
 
     @property
@@ -75,7 +77,7 @@ class Kpa:
             self._scaling.route(now(), routed=self._routed, failing=failing)
 
     def _look(self, live: Sequence[Live]) -> None:
-        """Whether the first pod is without room, or a container of it keeps ending."""
+        """Whether the first pod is without room, a container of it keeps ending, or it takes too long."""
         if live:
             worker = live[0].worker
             ended = any(
@@ -83,7 +85,8 @@ class Kpa:
                 for name, state in worker.states.items()
                 if name != QUEUE_PROXY
             )
-            self._health.look(self._ready, scheduled=worker.has_node, ended=ended)
+            late = self._rollout.is_late(now(), len(live), self._ready)
+            self._health.look(self._ready, scheduled=worker.has_node, ended=ended, late=late)
         self._reach()
 
     def average(self, now: float) -> float | None:
@@ -112,7 +115,8 @@ class Kpa:
 
     def decisions(self, waiting: int) -> list[ScaleDecided]:
         """As events."""
-        return [as_event(verdict, self._of, waiting) for verdict in self._scaling.verdicts()]
+        made = (as_event(verdict, self._of, waiting) for verdict in self._scaling.verdicts())
+        return [replace(event, progress_deadline_s=self._deadline_s) for event in made]
 
 
 def as_event(verdict: Verdict, of: RevisionPlan, waiting: int = 0) -> ScaleDecided:
@@ -129,6 +133,7 @@ def as_event(verdict: Verdict, of: RevisionPlan, waiting: int = 0) -> ScaleDecid
         activators=verdict.activators,
         why=verdict.why,
         waiting=waiting,
+        given_up=verdict.given_up,
     )
     made = verdict.decision
     if made is None:
@@ -164,6 +169,7 @@ def rule_of(spec: PodSpec, time_scale: float = 1.0) -> ScalingRule:
         min_scale=asked.min_scale,
         max_scale=asked.max_scale,
         initial_scale=asked.initial_scale,
+        progress_deadline_s=asked.progress_deadline,
         activation_scale=asked.activation_scale,
         metric="rps" if asked.metric == "rps" else "concurrency",
         target=asked.target,

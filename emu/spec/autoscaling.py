@@ -18,6 +18,7 @@ _OF_KPA = (
     "scale_down_delay",
     "scale_to_zero_pod_retention_period",
     "scale_to_zero_grace_period",
+    "progress_deadline",
     "activation_scale",
     "target_utilization_percentage",
     "target_burst_capacity",
@@ -84,6 +85,10 @@ class AutoscalingSpec(Model):
     """
     initial_scale: Annotated[Whole, Field(ge=0, le=1000)] = 1
     """Knative's initial-scale: pods at the start. The revision counts as ready once that many are."""
+    progress_deadline: Annotated[WholeSeconds, Field(ge=1, le=86400)] = 600.0
+    """Knative's progress-deadline: a revision none of whose pods was ever ready fails after it, and the autoscaler
+    gives a pod that does not become ready up 30s later. `timeScale` divides both.
+    """
     activation_scale: Annotated[Whole, Field(ge=2, le=1000)] | None = None
     """Knative's activation-scale: at least so many pods as soon as there is traffic. Default: none."""
     metric: Literal["concurrency", "rps", "cpu", "memory"] | None = None

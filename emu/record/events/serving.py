@@ -116,6 +116,10 @@ class ScaleDecided(Event):
     excess_burst_capacity: int | None = None
     waiting: int = 0
     """Requests that waited in the activator then."""
+    progress_deadline_s: float | None = None
+    """How long the first pods may take to become ready, as the run has it (by `time_scale`); None: no such limit."""
+    given_up: bool = False
+    """Its pods did not become ready in time, and there are to be none."""
     autoscaler: str = "kpa"
     """`kpa`, `hpa` or `keda`."""
     unit: str = ""

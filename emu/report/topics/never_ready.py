@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from emu.messages import APP, QUEUE_PROXY
 from emu.policy.kubelet.environment import CONFIG_ERROR
+from emu.policy.scaling import NEVER_ACHIEVED
 from emu.study.model.instances import Instance, container_of
 from emu.study.model.services import Service
 from emu.study.model.study import Study
@@ -16,10 +17,9 @@ _TAIL_BYTES = 4096
 
 
 def never_ready(study: Study) -> Iterator[Service]:
-    """Those that had a pod on the node, and never a ready one."""
+    """Those that had a pod, with a node or without, and never a ready one."""
     for one in study.services:
-        placed = [pod for pod in one.pods if pod.placed_s is not None]
-        if placed and not any(ready for pod in placed for _, ready in pod.readiness):
+        if one.pods and not any(ready for pod in one.pods for _, ready in pod.readiness):
             yield one
 
 
@@ -37,8 +37,37 @@ def _cause(study: Study, service: Service) -> list[str]:
     """What happened, and Knative's words for it where the revision is Knative's."""
     mine = [one for one in study.instances if one.pod in {pod.pod for pod in service.pods}]
     app = [one for one in mine if container_of(one.container) == APP]
-    said, words = _of_refused(study, service, mine) or _of_app(study, app)
-    return [said, words] if any(container_of(one.container) == QUEUE_PROXY for one in mine) else [said]
+    said, words = _of_pending(study, service) or _of_refused(study, service, mine) or _of_app(study, service, app)
+    known = any(one.progress_deadline_s is not None for one in service.decisions)
+    return [said, words] if known or any(container_of(one.container) == QUEUE_PROXY for one in mine) else [said]
+
+
+def _of_pending(study: Study, service: Service) -> tuple[str, str] | None:
+    """Of one whose pods never had a node; None where one had."""
+    if any(pod.placed_s is not None for pod in service.pods):
+        return None
+    mine = {pod.pod for pod in service.pods}
+    failed = [one.message for one in study.pod_events if one.reason == "FailedScheduling" and one.pod in mine]
+    why = failed[0] if failed else "it waits for the scheduler"
+    said = f"because its pods were Pending: {why.partition('. ')[0]}"
+    status = f"Knative's status of it would be ResourcesAvailable False, Unschedulable: {why}"
+    return said, _given_up(service) or status
+
+
+def _given_up(service: Service) -> str:
+    """What becomes of one that the autoscaler has given up; empty where it has not."""
+    found = next((one for one in service.decisions if one.given_up), None)
+    if found is None:
+        return ""
+    within = f"{format_seconds(found.progress_deadline_s or 0.0)} of progress-deadline and a little more"
+    what = f"the autoscaler gave it up at {format_seconds(found.t)}, after {within}"
+    return f"{what}; Knative's status of it is {NEVER_ACHIEVED}"
+
+
+def _afterwards(service: Service) -> str:
+    """From when on a status is."""
+    found = next((one.progress_deadline_s for one in service.decisions if one.progress_deadline_s is not None), 600.0)
+    return f"after {'10 minutes' if found == 600.0 else format_seconds(found)} Knative's status of it would be"
 
 
 def _of_refused(study: Study, service: Service, mine: list[Instance]) -> tuple[str, str] | None:
@@ -49,12 +78,12 @@ def _of_refused(study: Study, service: Service, mine: list[Instance]) -> tuple[s
     for event in study.pod_events:
         if event.reason == "Failed" and event.pod in pods and (event.pod, event.container) not in made:
             why = f"{CONFIG_ERROR}: {event.message.removeprefix('Error: ')}"
-            words = f"after 10 minutes Knative's status of it would be ResourcesAvailable False, {why}"
+            words = _given_up(service) or f"{_afterwards(service)} ResourcesAvailable False, {why}"
             return f"because the container {event.container} cannot be made ({why})", words
     return None
 
 
-def _of_app(study: Study, instances: list[Instance]) -> tuple[str, str]:
+def _of_app(study: Study, service: Service, instances: list[Instance]) -> tuple[str, str]:
     ended = [one for one in instances if one.exit_code is not None and not one.asked]
     if ended:
         last = ended[-1]
@@ -64,9 +93,9 @@ def _of_app(study: Study, instances: list[Instance]) -> tuple[str, str]:
         said = f"because its app ended {often(len(ended))}, with exit code {last.exit_code} in the end"
         return said, f"Knative's status of it would be {words}"
     since = min((one.started_s for one in instances if one.started_s is not None), default=study.duration_s)
-    words = "ProgressDeadlineExceeded: Initial scale was never achieved"
-    ran = format_seconds(study.duration_s - since)
-    return f"though its app ran for {ran}", f"after 10 minutes Knative's status of it would be {words}"
+    until = max((one.exited_s or study.duration_s for one in instances), default=study.duration_s)
+    ran = format_seconds(until - since)
+    return f"though its app ran for {ran}", _given_up(service) or f"{_afterwards(service)} {NEVER_ACHIEVED}"
 
 
 def _message(study: Study, ended: Instance) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emu.policy.autoscaling.health import Health
+from emu.policy.autoscaling.health import Health, Rollout
 from emu.policy.scaling import Scaling, ScalingRule
 
 
@@ -47,3 +47,25 @@ def test_a_decision_says_that_min_scale_does_not_count() -> None:
     scaling.step(4.0)
     assert scaling.pods == 1
     assert scaling.verdicts()[-1].why.endswith("; its pods fail and none is ready, so min-scale does not count")
+
+
+def test_a_rollout_without_progress_is_late() -> None:
+    """A pod that is made or becomes ready is progress; once all were ready it is never late again."""
+    rollout = Rollout(10.0)
+    assert not rollout.is_late(0.0, 1, 0)
+    assert not rollout.is_late(9.0, 1, 0)
+    assert rollout.is_late(10.0, 1, 0)
+    assert not rollout.is_late(11.0, 2, 0)
+    assert not rollout.is_late(20.0, 2, 1)
+    assert rollout.is_late(30.0, 2, 1)
+    assert not rollout.is_late(31.0, 2, 2)
+    assert not rollout.is_late(99.0, 2, 0)
+
+
+def test_a_late_revision_is_failing_until_a_pod_is_ready() -> None:
+    """As one that has no room."""
+    health = Health()
+    health.look(0, scheduled=True, ended=False, late=True)
+    assert health.is_failing(0)
+    health.look(1, scheduled=True, ended=False, late=True)
+    assert not health.is_failing(1)

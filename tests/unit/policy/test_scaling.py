@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emu.policy.scaling import ACTIVATION_TIMEOUT_S, LOOK_AGAIN_S, TICK_S, Scaling, ScalingRule
+from emu.policy.scaling import ACTIVATION_TIMEOUT_S, LOOK_AGAIN_S, NEVER_ACHIEVED, TICK_S, Scaling, ScalingRule
 
 RULE = ScalingRule(window_s=6.0, grace_s=6.0)
 STEP_S = 0.25
@@ -129,6 +129,14 @@ def test_a_pod_that_does_not_become_ready_is_waited_for() -> None:
     assert played.changes[-1] == (50.0, 1)
     played.until(50.0 + ACTIVATION_TIMEOUT_S - 1.0)
     assert played.scaling.pods == 1
+
+
+def test_a_shorter_deadline_is_kept() -> None:
+    """And the time after it; the sentence has Knative's status, as the revision was never ready."""
+    played = Played(replace(RULE, progress_deadline_s=20.0), start_s=1e9).until(100.0, ((1.0, 40.0),))
+    assert [(pods, t > 50.0) for t, pods in played.changes] == [(0, True)]
+    given_up = [one for one in played.scaling.verdicts() if one.given_up]
+    assert given_up[0].before == 1 and given_up[0].why.endswith(NEVER_ACHIEVED)
 
 
 def test_where_nothing_is_reported_nothing_changes() -> None:

@@ -71,6 +71,44 @@ def test_an_app_that_listens_nowhere_meets_the_progress_deadline(study: Study) -
     )
 
 
+def test_one_that_is_given_up_has_knatives_words(study: Study) -> None:
+    """With when, and after how long."""
+    study.instances.append(
+        Instance("app", 0, pod=POD, created_s=0.0, started_s=1.0, exited_s=8.0, exit_code=0, asked=True)
+    )
+    made = [
+        ScaleDecided(t=0.0, revision="shop-00001", service="shop", pods=1, before=1, progress_deadline_s=4.0),
+        ScaleDecided(t=7.0, revision="shop-00001", service="shop", before=1, progress_deadline_s=4.0, given_up=True),
+    ]
+    study.services = services(study, made)
+    said = sentences(study)[0]
+    assert said.startswith(
+        "shop-00001 was never ready, though its app ran for 7.0 s; the autoscaler gave it up at 7.0 s"
+    )
+    assert said.endswith("; Knative's status of it is ProgressDeadlineExceeded: Initial scale was never achieved.")
+
+
+def test_a_deadline_that_was_set_is_named(study: Study) -> None:
+    """As the run has it."""
+    study.instances.append(Instance("app", 0, pod=POD, created_s=0.0, started_s=5.0))
+    made = ScaleDecided(t=0.0, revision="shop-00001", service="shop", pods=1, before=1, progress_deadline_s=60.0)
+    study.services = services(study, [made])
+    assert "after 60.0 s Knative's status of it would be ProgressDeadlineExceeded" in sentences(study)[0]
+
+
+def test_a_revision_without_room_is_unschedulable(study: Study) -> None:
+    """In the scheduler's words, at once."""
+    study.instances.clear()
+    study.pod_statuses[:] = [Happening(1.0, "pod-status", "pod", "Pending", {"ready": "0/2", "restarts": 0}, POD)]
+    why = "0/1 nodes are available: 1 Insufficient memory. preemption: none."
+    study.pod_events.append(PodEvent("Warning", "FailedScheduling", "", why, 1.0, 1.0, 1, POD))
+    made = ScaleDecided(t=0.0, revision="shop-00001", service="shop", pods=1, before=1, progress_deadline_s=600.0)
+    study.services = services(study, [made])
+    what = "shop-00001 was never ready, because its pods were Pending: 0/1 nodes are available: 1 Insufficient memory"
+    status = f"Knative's status of it would be ResourcesAvailable False, Unschedulable: {why}"
+    assert [*headlines(study), *sentences(study)] == [what, f"{what}; {status}."]
+
+
 def test_a_pod_that_was_ready_once_is_none_of_them(study: Study) -> None:
     """Nor is one without an autoscaler."""
     study.pod_statuses.append(Happening(2.0, "pod-status", "pod", "Running", {"ready": "2/2", "restarts": 0}, POD))
