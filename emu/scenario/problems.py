@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from emu.errors import EmuError
 from emu.files.nearest import nearest
 from emu.files.yamlfile import Mark, Node, one_line
+from emu.policy.secrets import MASK
 from emu.scenario import keys
 from emu.spec import SpecError
 from emu.units import format_bytes, format_seconds
@@ -106,6 +107,8 @@ def mark_of(path: Path, root: Node, *, key: bool = False) -> Mark:
 def _problem(detail: dict[str, Any], root: Node) -> Problem:
     path: Path = tuple(step for step in detail["loc"] if step != "[key]")
     kind, context = detail["type"], detail.get("ctx", {})
+    if "secrets" in path:
+        detail = {**detail, "input": MASK}
     if kind == "extra_forbidden":
         return _unknown_key(path, root)
     if kind == "missing":

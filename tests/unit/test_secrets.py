@@ -87,6 +87,13 @@ def test_a_record_has_no_value_of_a_secret() -> None:
     assert secrets.masked_argument("pod.secrets.db.data.url=hunter2") == f"pod.secrets.db.data.url={secrets.MASK}"
 
 
+def test_a_mistake_in_a_secret_does_not_show_it() -> None:
+    """Only where it is."""
+    with pytest.raises(EmuError, match=r"pod\.secrets\.0\.data\.url: '\*+' is not valid") as wrong:
+        read_scenario(SECRET.split("variants:", maxsplit=1)[0].replace("url: hunter2", "url: 4711"), "f.yaml")
+    assert "4711" not in f"{wrong.value} {wrong.value.why} {wrong.value.fix}"
+
+
 def test_a_masked_record_says_what_it_lacks() -> None:
     """Run again, it does not send the mask in a secret's place."""
     text = resolve(read_scenario(SCENARIO.split("load:")[0], "f.yaml"), masked=True)
