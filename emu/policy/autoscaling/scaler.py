@@ -116,9 +116,9 @@ def to_zero(
     if active == "active":
         if for_s >= settings.stable_window_s:
             again_s = timing.look_again_s if mode == "Proxy" else None
-            return Zero(0, False, f"marked inactive after {for_s:.6g} s of being active", again_s)
+            return Zero(0, False, f"marked inactive after {for_s:.2f} s of being active", again_s)
         rest_s = settings.stable_window_s - for_s
-        return Zero(1, True, f"kept at 1: active for {for_s:.6g} s of {settings.stable_window_s:g} s", rest_s)
+        return Zero(1, True, f"kept at 1: active for {for_s:.2f} s of {settings.stable_window_s:g} s", rest_s)
     return _last_pod(settings, for_s, facts)
 
 
@@ -129,7 +129,7 @@ def _last_pod(settings: Settings, inactive_s: float, facts: Facts) -> Zero:
         return Zero(0, False, "kept until the activator is in the path", None, probed, True)
     retention_s = settings.retention_s
     if inactive_s >= max(settings.grace_s, retention_s):
-        return Zero(0, True, f"inactive for {inactive_s:.6g} s", None, probed)
+        return Zero(0, True, f"inactive for {inactive_s:.2f} s", None, probed)
     if retention_s > 0 and inactive_s < retention_s:
         why = f"the last pod is retained for {retention_s:g} s"
         return Zero(0, False, why, retention_s - inactive_s, probed)
@@ -231,6 +231,8 @@ class Scaler:
         return ", ".join([*decision.reasons(self.origin), *self._bound_words(decision.desired, limited)])
 
     def _bound_words(self, want: int, limited: int) -> list[str]:
+        if want == UNKNOWN and limited <= 0:
+            return []  # nothing is wanted yet, and no bound wants more
         if limited < want:
             return [f"cut to {limited} by max-scale"]
         if limited > max(want, self.settings.min_scale):

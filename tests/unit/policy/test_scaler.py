@@ -227,3 +227,10 @@ def test_the_autoscaler_keeps_the_default_of_what_the_webhook_refuses() -> None:
 def test_the_two_hold_the_same_defaults() -> None:
     """Without a config-autoscaler they go by the same numbers, one in nanoseconds and one in seconds."""
     assert cluster_config(None) == ClusterConfig()
+
+
+def test_no_bound_raises_what_is_not_known_yet() -> None:
+    """Without metrics the wanted number is -1, Knative's unknown; 0 is no least number that raised it."""
+    scaler = Scaler(Settings(), 0.0)
+    scaler.initialized = True
+    assert looked(scaler, -1, 1).why == "not changed while it is activating"
