@@ -153,8 +153,9 @@ def stop_words(study: Study, entry: Instance) -> str:
     stop = entry.stop
     text = f"{entry.container} was asked to stop at {format_seconds(stop.asked_s)}"
     if (hook := _hook_s(stop)) is not None:
-        text += f": its preStop hook took {format_seconds(hook)} of {format_seconds(stop.grace_s)} of grace, and it "
-        text += _after_sigterm(entry, stop)
+        grace = format_seconds(stop.grace_s)
+        took = f"all of its {grace}" if hook >= NEARLY * stop.grace_s else f"{format_seconds(hook)} of its {grace}"
+        text += f": its preStop hook took {took} of grace, and it {_after_sigterm(entry, stop)}"
     elif forced(entry):
         drain = drain_s(study, entry)
         takes = "" if drain is None else f"which takes {format_seconds(drain)} without a request"

@@ -12,7 +12,7 @@ from emu.units import format_bytes, format_seconds
 _SAID = {
     "completed": "resized",
     "error": "not resized, as its memory is not below the new limit",
-    "deferred": "not resized yet, as the node has no room for it now",
+    "deferred": "not resized, as the node has no room for it now",
     "infeasible": "not resized, as the node can never have that much",
 }
 
@@ -61,7 +61,14 @@ def headline(study: Study, summary: Figures) -> list[str]:
     """The first that was refused, else the last."""
     found: list[dict[str, Any]] = summary["resizes"]
     shown = [one for one in found if one["outcome"] != "completed"][:1] or found[-1:]
-    return [f"{_called(study, one)} was {_SAID[one['outcome']]}" for one in shown]
+    return [f"{_called(study, one)} was {_outcome(one)}" for one in shown]
+
+
+def _outcome(one: dict[str, Any]) -> str:
+    """`resized to 256 MiB`; of CPU alone without a size."""
+    done, comma, why = _SAID[one["outcome"]].partition(",")
+    limit = "" if one["memory_max"] is None else f" to {format_bytes(one['memory_max'])}"
+    return f"{done}{limit}{comma}{why}"
 
 
 def listing(study: Study) -> Listing | None:

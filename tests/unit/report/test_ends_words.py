@@ -35,7 +35,7 @@ def test_a_hook_that_used_up_the_grace_period_is_named(tmp_path: Path) -> None:
     run.exit("app", 137, asked=True)
     summary = summarize(read_study(run.finish()))
     assert summary["verdict"]["headline"].startswith(
-        "app was asked to stop at 1.0 s: its preStop hook took 4.0 s of 4.0 s of grace, and it did not end on "
+        "app was asked to stop at 1.0 s: its preStop hook took all of its 4.0 s of grace, and it did not end on "
         "SIGTERM: SIGKILL came 2.0 s after that (exit code 137)"
     )
 
@@ -50,8 +50,8 @@ def test_an_app_that_ends_on_sigterm_after_its_hook_is_not_called_slow(tmp_path:
     run.exit("app", 0, asked=True)
     study = read_study(run.finish())
     assert stop_words(study, study.instances[-1]) == (
-        "app was asked to stop at 1.0 s: its preStop hook took 3.0 s of 30.0 s of grace, and it exited 100 ms after "
-        "SIGTERM (exit code 0)."
+        "app was asked to stop at 1.0 s: its preStop hook took 3.0 s of its 30.0 s of grace, and it exited 100 ms "
+        "after SIGTERM (exit code 0)."
     )
 
 
@@ -134,7 +134,7 @@ def test_a_refused_resize_names_the_container_and_whose_usage_it_was(tmp_path: P
     run.event(PodResized(t=run.t, pod=run.name, container="app", outcome="error", memory_max=MIB, message=words))
     run.advance(3.0)
     verdict = summarize(read_study(run.finish()))["verdict"]
-    assert verdict["headline"].startswith("Nothing was killed: app was not resized")
+    assert verdict["headline"].startswith("Nothing was killed: app was not resized to 1 MiB, as its memory is not")
     assert f"Resizing app to a memory limit of 1 MiB at 1.0 s was refused ({words})." in verdict["sentences"]
     assert any("is the whole pod's" in text for text in verdict["sentences"])
 
