@@ -42,9 +42,9 @@ def render_comparison(
 _COLUMNS = (
     "Memory held, swap held and CPU time are of all pods together, while the load lasted, warm-up left out; the peak "
     "is the largest pod's. Pods are those of all services, at most; cold: requests that found no ready pod; direct: "
-    "requests that went to a pod past the activator. Ok: answered with a status below 400. p50 and p99 are of all "
-    "answers, whatever their status, from when a request was due. After idleness: requests that came when none had "
-    "been under way for a second."
+    "requests that went to a pod past the activator. Ok: answered with a status below 400. p50, p99 and max are of "
+    "answers with a status of 2xx, from when the load generator began with a request. After idleness: requests that "
+    "came when none had been under way for a second."
 )
 
 
@@ -73,6 +73,9 @@ def _chip(summary: dict[str, Any]) -> Markup:
         return element("span", "could not continue", class_="verdict unmet")
     if not summary["ended"] and not unmet(summary["variants"]):
         return element("span", "? not decided", class_="verdict none")
+    each = [one for one in summary["variants"].values() if one]
+    if not summary["expectations"] and not any(one["expectations"] for one in each):
+        return element("span", "no expectations", class_="verdict none")
     said = "✓ as expected" if summary["met"] else "✗ not as expected"
     return element("span", said, class_=f"verdict {'met' if summary['met'] else 'unmet'}")
 

@@ -15,6 +15,7 @@ from emu.policy.expectations import parse_expectation, show_figure
 from emu.record.rundir import RunDir
 from emu.report.compare.compare import Row, _kills, compare, rows_of, scaled_headline
 from emu.report.compare.figure import comparison_figure, waits_of
+from emu.report.compare.page import _chip
 from emu.report.finish import RunReport, finish, look, render
 from emu.study.study import read_study
 from tests import fake_runs
@@ -89,6 +90,18 @@ def test_a_variant_that_was_cut_off_was_not_interrupted(run: RunDir) -> None:
     assert [row.state for row in rows_of(summaries)] == ["played", "cut off", "not played"]
     assert summary["verdict"]["headline"] == "1 of 3 variants was played to the end"
     assert summary["verdict"]["sentences"][-2:] == ["Begun, and not played to the end: small.", "Not begun: later."]
+
+
+def test_what_nobody_expected_anything_of_is_not_as_expected(run: RunDir) -> None:
+    """Neither of the whole nor of a variant: the page says so, as that of a single run does."""
+    summaries: dict[str, Any] = dict(look(without_later(run)).summary["variants"])
+    bare = {name: {**one, "expectations": []} for name, one in summaries.items()}
+    assert "no expectations" in _chip(compare(bare, [], "x"))
+    expects = {
+        **bare,
+        "small": {**bare["small"], "expectations": [{"met": True, "what": "a", "wanted": "", "got": 1}]},
+    }
+    assert "✓ as expected" in _chip(compare(expects, [], "x"))
 
 
 def test_one_variant_that_disappoints_is_enough(run: RunDir) -> None:
