@@ -85,7 +85,7 @@ class Decision(NamedTuple):
             steps.append(f"raised to {number} by activation-scale")
         if self.panic_until is not None:
             held = f"held at {self.held} by the panic" if self.held > number else "in panic"
-            steps.append(f"{held} until {self.panic_until - origin:.6g} s")
+            steps.append(f"{held} until {round(self.panic_until - origin, 2):g} s")
         if self.desired != self.undelayed:
             steps.append(f"kept at {self.desired} by scale-down-delay")
         return steps

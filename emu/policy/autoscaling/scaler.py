@@ -116,9 +116,9 @@ def to_zero(
     if active == "active":
         if for_s >= settings.stable_window_s:
             again_s = timing.look_again_s if mode == "Proxy" else None
-            return Zero(0, False, f"marked inactive after {for_s:.2f} s of being active", again_s)
+            return Zero(0, False, f"marked inactive after {round(for_s, 2):g} s of being active", again_s)
         rest_s = settings.stable_window_s - for_s
-        return Zero(1, True, f"kept at 1: active for {for_s:.2f} s of {settings.stable_window_s:g} s", rest_s)
+        return Zero(1, True, f"kept at 1: active for {round(for_s, 2):g} s of {settings.stable_window_s:g} s", rest_s)
     return _last_pod(settings, for_s, facts)
 
 
@@ -129,13 +129,15 @@ def _last_pod(settings: Settings, inactive_s: float, facts: Facts) -> Zero:
         return Zero(0, False, "kept until the activator is in the path", None, probed, True)
     retention_s = settings.retention_s
     if inactive_s >= max(settings.grace_s, retention_s):
-        return Zero(0, True, f"inactive for {inactive_s:.2f} s", None, probed)
+        return Zero(0, True, f"inactive for {round(inactive_s, 2):g} s", None, probed)
     if retention_s > 0 and inactive_s < retention_s:
         why = f"the last pod is retained for {retention_s:g} s"
         return Zero(0, False, why, retention_s - inactive_s, probed)
     rest_s = settings.grace_s - facts.proxied_for_s
     if rest_s <= 0:
-        return Zero(0, True, f"the activator has been in the path for {facts.proxied_for_s:.6g} s", None, probed)
+        return Zero(
+            0, True, f"the activator has been in the path for {round(facts.proxied_for_s, 2):g} s", None, probed
+        )
     return Zero(0, False, f"kept until the activator has been in the path for {settings.grace_s:g} s", rest_s, probed)
 
 
