@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -23,7 +24,13 @@ _PLACES = click.Choice(["auto", "host", "sandbox"])
 @click.option("--rebuild", is_flag=True, help="Build them even if they are up to date.")
 @click.option("--list", "only_list", is_flag=True, help="Only list the engine's images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-@click.option("--on", "place", type=_PLACES, default="auto", help="Which engine to use.")
+@click.option(
+    "--on",
+    "place",
+    type=click.Choice([*_PLACES.choices, _VM]),
+    default="auto",
+    help="Which engine to use; of the virtual machine only --list, of the images that are kept for it.",
+)
 @click.pass_context
 def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool, place: str) -> None:
     """Build the images that containers run, list the engine's images, or load your own image.
@@ -35,6 +42,9 @@ def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool
       emu images load my-app.tar
     """
     if context.invoked_subcommand is not None:
+        return
+    if place == _VM:
+        _list_for_vm(only_list=only_list, as_json=as_json)
         return
     from emu.runtime.docker import Engine
 
@@ -49,12 +59,29 @@ def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool
     engine.connect()
     if not only_list:
         builder.ensure(engine, builder.prepare(_say), _say, rebuild=rebuild)
-    found = engine.image_tags()
+    _list(engine.image_tags(), as_json=as_json)
+
+
+def _list(found: Sequence[tuple[str, int]], *, as_json: bool) -> None:
     if as_json:
         output.echo(output.to_json([{"tag": tag, "bytes": size} for tag, size in found]))
         return
     for tag, size in found:
         output.echo(f"{tag:40} {size / 1e6:8.1f} MB")
+
+
+def _list_for_vm(*, only_list: bool, as_json: bool) -> None:
+    """Its engine comes and goes with each run, so nobody can be asked; what is kept for it is known without."""
+    if not only_list:
+        raise EmuError(
+            "emu images builds nothing for the virtual machine",
+            "it builds emu's own images itself before its first run with Docker, and keeps them on a disk of its own",
+            "start a run: emu run SCENARIO --on vm; `emu images --list --on vm` lists your own that are kept for it",
+        )
+    found = archives.kept()
+    if not found:
+        _say("no image of your own is kept for the virtual machine; `emu images load --on vm FILE.tar` keeps one")
+    _list(found, as_json=as_json)
 
 
 @images.command()

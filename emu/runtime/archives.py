@@ -75,6 +75,16 @@ def keep(archive: Path, names: dict[str, str]) -> None:
             unfinished.unlink(missing_ok=True)
 
 
+def kept() -> list[tuple[str, int]]:
+    """The images that are kept, by name, with the sizes of their archives; without such as cannot be read."""
+    found: dict[str, int] = {}
+    for archive in cache_dir().glob("loaded/*.tar"):
+        with contextlib.suppress(EmuError, OSError):
+            size = archive.stat().st_size
+            found |= {name: size for name in names_in(archive) if _place(name) == archive}
+    return sorted(found.items())
+
+
 def forget(names: Iterable[str]) -> None:
     """Drop what was kept of images."""
     for name in names:

@@ -126,3 +126,20 @@ def test_what_is_loaded_for_the_virtual_machine_waits_in_the_cache(tmp_path: Pat
     provide(engine, "my/app:1")
     assert engine.ids["my/app:1"] == "sha256:ab12"
     assert (cache / "emu").stat().st_mode & 0o077 == 0
+
+
+def test_what_is_kept_for_the_virtual_machine_is_listed(tmp_path: Path, cache: Path) -> None:
+    """Without a boot; what cannot be read is left out, and building is refused with the way to have it."""
+    nothing = CliRunner().invoke(main, ["images", "--list", "--on", "vm", "--json"])
+    assert (nothing.exit_code, json.loads(nothing.stdout)) == (0, [])
+    archive = saved(tmp_path / "a.tar", MANIFEST)
+    archives.keep(archive, archives.names_in(archive))
+    (cache / "emu" / "loaded" / "broken.tar").write_text("no archive")
+    done = CliRunner().invoke(main, ["images", "--list", "--on", "vm", "--json"])
+    assert {one["tag"]: one["bytes"] for one in json.loads(done.stdout)} == dict.fromkeys(
+        archives.names_in(archive), archive.stat().st_size
+    )
+    refused = CliRunner().invoke(main, ["images", "--on", "vm"])
+    assert refused.exit_code == 2
+    assert "builds nothing for the virtual machine" in refused.output
+    assert "emu images --list --on vm" in refused.output
