@@ -22,6 +22,7 @@ from emu.record.events import Event, read_events
 from emu.record.rundir import RunDir
 from emu.runtime.docker import LABEL_RUN, Engine
 from emu.runtime.podcgroup import PARENT
+from emu.runtime.process import network, roots
 from emu.spec.values import UNDESCRIBED
 from tests import consistency
 
@@ -171,7 +172,7 @@ def await_nothing_left(engine: Engine) -> None:
 
 
 def leftovers(engine: Engine) -> list[str]:
-    """What a run left behind: containers, volumes, cgroups, processes."""
+    """What a run left behind: containers, volumes, cgroups, processes; without Docker, networks and roots."""
     mount = find_cgroup2().path
     groups = [
         str(path)
@@ -183,7 +184,14 @@ def leftovers(engine: Engine) -> list[str]:
     processes = [line for line in _command_lines() if "emu.record.recorder" in line or "emu.daemon" in line]
     containers = [str(found["Names"]) for found in engine.labelled(LABEL_RUN)]
     images = [str(image["RepoTags"]) for image in engine.labelled_images(LABEL_RUN)]
-    return [*containers, *images, *engine.labelled_volumes(LABEL_RUN), *groups, *processes]
+    volumes = engine.labelled_volumes(LABEL_RUN)
+    return [*containers, *images, *volumes, *groups, *processes, *left_by_processes()]
+
+
+def left_by_processes() -> list[str]:
+    """What a run without Docker could leave besides."""
+    runs = roots.HOME / "runs"
+    return [*network.existing(), *(str(path) for path in (runs.iterdir() if runs.is_dir() else ()) if path.is_dir())]
 
 
 def _command_lines() -> Iterator[str]:

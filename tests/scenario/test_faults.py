@@ -32,17 +32,31 @@ def emu(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*EMU, *words], capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_ends_in_order(
-    going: Callable[[str], Going], engine: Engine, number: signal.Signals
+SHORT = """
+name: short
+question: Is a run disturbed, and does it end in order?
+load: {settle: 1h, phases: [{name: few, type: constant, rate: 2, count: 4, duration: 2s}]}
+"""
+
+
+def test_a_terminated_run_ends_in_order(
+    going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str]
 ) -> None:
-    """Ctrl-C and SIGTERM: exit status 130, a report of what was recorded, and nothing left."""
-    run = going("queue-proxy-bounded")
-    run.until("sending requests")
-    run.signal(number)
+    """`emu clean` beside a run that goes on removes nothing of it. SIGTERM ends it as Ctrl-C does (below): exit
+    status 130, a report of what was recorded, and nothing left.
+    """
+    run = going(scenario_file(SHORT))
+    run.until("starting the pod")
+    app = run.container("app")
+    assert emu("clean").stdout == "nothing to remove\n"
+    assert engine.state(app)["Status"] == "running"
+    run.until_answered(4)
+    run.signal(signal.SIGTERM)
     assert run.end() == 130
     summary = json.loads(run.run.summary.read_text())
     assert summary["interrupted"] is True
+    assert summary["requests"]["by_status"] == {"200": 4}
+    assert {one["restarts"] for one in summary["containers"].values()} == {0}
     assert run.run.report.stat().st_size > 0
     assert leftovers(engine) == []
 
@@ -111,28 +125,6 @@ def test_clean_removes_all_that_a_killed_run_left(going: Callable[[str], Going],
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["ended"] is False
     assert emu("clean").stdout == "nothing to remove\n"
-
-
-SHORT = """
-name: short
-question: Is a run disturbed?
-load: {settle: 1h, phases: [{name: few, type: constant, rate: 2, count: 4, duration: 2s}]}
-"""
-
-
-def test_clean_leaves_a_living_run_alone(
-    going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str]
-) -> None:
-    """`emu clean` beside a run that goes on removes nothing of it."""
-    run = going(scenario_file(SHORT))
-    run.until("starting the pod")
-    app = run.container("app")
-    assert emu("clean").stdout == "nothing to remove\n"
-    assert engine.state(app)["Status"] == "running"
-    run.until_answered(4)
-    summary = run.interrupted()
-    assert summary["requests"]["by_status"] == {"200": 4}
-    assert {one["restarts"] for one in summary["containers"].values()} == {0}
 
 
 UNRECORDED = """
