@@ -19,34 +19,34 @@ pytestmark = pytest.mark.scenario
 EmuRun = Callable[..., Finished]
 PROCESSES = ("pod.runtime=process",)
 AS_PROCESSES = (
-    "app-swap", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies", "image-size",
-    "page-cache-fits", "page-cache-reread", "queue-proxy-drain", "queue-proxy-keepalive", "queue-proxy-slow-bodies",
-    "queue-proxy-timeouts", "queue-proxy-websocket", "sidecar",
+    "app-swap", "crash-loop", "freezer-prefetch", "freezer-race", "freezer-reclaim", "graceful-stop", "idle-policies",
+    "image-size", "page-cache-fits", "page-cache-reread", "queue-proxy-drain", "queue-proxy-keepalive",
+    "queue-proxy-slow-bodies", "queue-proxy-timeouts", "queue-proxy-websocket", "sidecar",
 )  # fmt: skip
 """Played without Docker, which takes longer: in these nothing but the kernel and emu is asked."""
-PARTS = {
-    1: ("freezer", "freezer-prefetch", "freezer-race", "freezer-reclaim", "idle-policies"),
-    2: ("app-oom", "app-swap", "cold-starts", "crash-loop", "page-cache-fits", "page-cache-reread", "sidecar"),
-}
-"""Two of six parts of about the same length, for as many sandboxes. The third has all others with Docker; those
-without take turns in the fourth, the fifth and the sixth. Tests that ask the same run are in the same part, as it is
-run once for them.
+FIRST_PART = (
+    "app-oom", "app-swap", "cold-starts", "crash-loop", "freezer", "freezer-prefetch", "freezer-race",
+    "freezer-reclaim", "idle-policies", "page-cache-fits", "page-cache-reread", "sidecar",
+)  # fmt: skip
+"""Of five parts of about the same length, for as many sandboxes. The second has all others with Docker; those without
+take turns in the third, the fourth and the fifth. Tests that ask the same run are in the same part, as it is run once
+for them.
 """
 BUILT_IN = {scenario.name: scenario.path.read_text(encoding="utf-8") for scenario in builtin_scenarios()}
 NAMES = list(BUILT_IN)
 WITHOUT_DOCKER = [
     name
     for name, text in BUILT_IN.items()
-    if not any(name in names for names in PARTS.values())
+    if name not in FIRST_PART
     if name in AS_PROCESSES or "runtime: process" in text  # each part collects this file: no scenario is read for it
 ]
 
 
 def part_of(scenario: str) -> pytest.MarkDecorator:
     """The part of the tests that the scenario is played in."""
-    number = next((number for number, scenarios in PARTS.items() if scenario in scenarios), 3)
+    number = 1 if scenario in FIRST_PART else 2
     if scenario in WITHOUT_DOCKER:
-        number = 4 + WITHOUT_DOCKER.index(scenario) % 3
+        number = 3 + WITHOUT_DOCKER.index(scenario) % 3
     return pytest.mark.part(name=f"scenarios-{number}")
 
 
@@ -190,7 +190,7 @@ def test_the_pod_goes_into_crash_loop_back_off(emu_run: EmuRun) -> None:
 @part_of("crash-loop")
 def test_who_crashes_often_enough_waits(emu_run: EmuRun) -> None:
     """crash-loop: however slow the machine, there is a second crash."""
-    done = emu_run("crash-loop")
+    done = play(emu_run, "crash-loop")
     assert _waited(done)
     assert "CrashLoopBackOff" in _statuses(done)
 
