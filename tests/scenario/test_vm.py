@@ -8,7 +8,9 @@ import pytest
 
 from emu.doctor.facts import gather_facts
 from emu.run.machine import where
-from tests.scenario.support import Finished
+from emu.runtime.docker import Engine
+from emu.scenario.reading import DEFAULT_SCENARIO
+from tests.scenario.support import Finished, leftovers
 
 pytestmark = [
     pytest.mark.scenario,
@@ -24,9 +26,16 @@ def test_it_has_what_the_sandbox_lacks() -> None:
     assert facts.docker is not None and facts.docker.cgroup_driver == "systemd"
 
 
-def test_a_run_in_it_has_pressure(emu_run: Callable[..., Finished]) -> None:
-    """Of the pod and of each container, in milliseconds, where the sandbox has none."""
-    done = emu_run("app-oom", "pod.runtime=process")
+def test_the_default_scenario_comes_true_in_it_and_has_pressure(
+    engine: Engine, emu_run: Callable[..., Finished]
+) -> None:
+    """All that it expects, here up to the first restart; and pressure of the pod and of each container, in
+    milliseconds, where the sandbox has none. Nothing is left behind.
+    """
+    done = emu_run(DEFAULT_SCENARIO, "load.phases.steady.until.restarts=1")  # a second kill takes as long again
+    unmet = [entry for entry in done.summary["expectations"] if not entry["met"]]
+    assert (done.status, unmet) == (0, [])
+    assert leftovers(engine) == []
     assert done.summary["machine"]["psi"] is True
     for figures in (done.summary["pod"], *done.summary["containers"].values()):
         assert figures["memory_stall_some_ms"] >= figures["memory_stall_full_ms"] >= 0
