@@ -26,6 +26,7 @@ class HeldStream(ProxiedStream):
     __slots__ = ("_client", "_front", "_pod")
 
     timeout_body: ClassVar[bytes] = HeldExchange.timeout_body
+    passes_each_continue: ClassVar[bool] = True
 
     def __init__(
         self, front: Front, stream: ClientStream, client: int, head: http1.Head, known: KnownStream | None = None

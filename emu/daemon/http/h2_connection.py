@@ -74,7 +74,7 @@ class Connection(Receiver):
             frames.of_connection(stream_id)
             if len(payload) < 8:
                 raise ProtocolError("GOAWAY", ErrorCodes.FRAME_SIZE_ERROR)
-            self.on_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF)
+            self.on_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big"))
         elif kind == frames.PRIORITY:
             frames.of_stream(stream_id)
             frames.check_parent(stream_id, frames.exactly(payload, 5))
@@ -148,8 +148,8 @@ class Connection(Receiver):
             if stream.credit > frames.MOST_WINDOW:
                 raise ProtocolError("window too large", ErrorCodes.FLOW_CONTROL_ERROR)
 
-    def on_goaway(self, last: int) -> None:
-        """The other side opens, or takes, no more streams."""
+    def on_goaway(self, last: int, code: int) -> None:
+        """The other side opens, or takes, no more streams than `last`; `code` is HTTP/2's."""
 
     # --- streams that are over
 

@@ -282,5 +282,5 @@ class Receiver(HeadReader):
 def stream_error(stream: Stream, code: ErrorCodes) -> None:
     """End a stream for what the peer did on it."""
     stream.reset(int(code))
-    stream.on_reset(int(code))
+    stream.on_fault(int(code))
     stream.conn.on_reset(stream)

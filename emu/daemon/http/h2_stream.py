@@ -149,6 +149,10 @@ class Stream:
     def on_reset(self, code: int) -> None:
         """The other side, or the connection, ended the stream; `code` is HTTP/2's."""
 
+    def on_fault(self, code: int) -> None:
+        """It was reset here, for what the other side did on it."""
+        self.on_reset(code)
+
 
 class Sender(asyncio.BufferedProtocol):
     """The half of a connection that sends."""

@@ -162,6 +162,11 @@ class ProxiedExchange(AnyExchange):
         self.failed = True
         self.answer(self.final(status), body, headers)
 
+    def keeps_back(self, status: int) -> bool:
+        """Whether an informational answer does not reach the client, as one did before it."""
+        once = (status == 100 and not self.passes_each_continue) or self._proxy.final_status_lost
+        return once and self._informed
+
     def final(self, status: int) -> int:
         """The final status, as the client gets it."""
         return 200 if self._informed and self._proxy.final_status_lost else status

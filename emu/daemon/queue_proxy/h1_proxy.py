@@ -190,8 +190,7 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
         if status == 101:
             self._switch_to(reason, headers)
             return
-        once = (status == 100 and not self.passes_each_continue) or self._proxy.final_status_lost
-        if not (once and self._informed):
+        if not self.keeps_back(status):
             self._informed = True
             self.conn.write(forward.informational(status, headers, self.head.minor))
         if status == 100 and self._continue_timer is not None:

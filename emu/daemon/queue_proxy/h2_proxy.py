@@ -20,11 +20,16 @@ from emu.daemon.queue_proxy.h2_known import KnownAnswer, KnownStream, app_header
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections
 from emu.daemon.queue_proxy.proxy import Proxy
 
+MOST_REPEATS = 7
+"""An app that refuses a stream is asked again at once, then after 1, 2, 4 ... seconds (golang.org/x/net/http2,
+Transport.RoundTripOpt).
+"""
+
 
 class ProxiedStream(ProxiedExchange):
     """One request in HTTP/2."""
 
-    __slots__ = ("_answer", "_headed", "_stream", "_to", "_whose", "known")
+    __slots__ = ("_answer", "_headed", "_repeats", "_stream", "_to", "_whose", "known")
 
     def __init__(
         self, proxy: Proxy, stream: ClientStream, head: http1.Head, known: KnownStream | None = None
@@ -39,6 +44,8 @@ class ProxiedStream(ProxiedExchange):
         self._whose: KnownAnswer | None = None
         """The answer's head, as the app sent it."""
         self._to: AppStream | None = None
+        self._repeats = 0
+        """How often the app was asked again."""
 
     def begin(self) -> None:
         if self.known is None:
@@ -112,7 +119,7 @@ class ProxiedStream(ProxiedExchange):
 
     def informed(self, status: int, headers: http1.Headers) -> None:
         """The head of an informational answer."""
-        if not self.over and status not in (100, 101):
+        if not self.over and not self.keeps_back(status):
             self._informed = True
             pairs = sorted((http1.canonical(name), value) for name, value in headers)
             self._stream.send_head(frames.encode([(b":status", b"%d" % status), *lower(pairs)]))
@@ -203,11 +210,19 @@ class ProxiedStream(ProxiedExchange):
             return
         if self._answer is not None:
             self.answer_cut(words)
-        elif self._may_repeat and code == int(ErrorCodes.REFUSED_STREAM):
+        elif self._may_repeat and code == int(ErrorCodes.REFUSED_STREAM) and self._repeats < MOST_REPEATS:
             self._may_repeat = False
-            self.connect(time.monotonic())
+            self._repeats += 1
+            if self._repeats == 1:
+                self._repeat()
+            else:
+                asyncio.get_running_loop().call_later(2.0 ** (self._repeats - 2), self._repeat)
         else:
             self.app_broke(words)
+
+    def _repeat(self) -> None:
+        if not self.over:
+            self.connect(time.monotonic())
 
     # --- ends
 

@@ -62,6 +62,10 @@ class StreamAsker(Protocol):
         """The app, or the connection to it, gave the request up."""
 
 
+def _name(code: int) -> str:
+    return ErrorCodes(code).name if code in list(ErrorCodes) else f"unknown error code 0x{code:x}"
+
+
 class AppStream(Stream):
     """A request to the app, and its answer."""
 
@@ -101,10 +105,29 @@ class AppStream(Stream):
         return asker
 
     def on_reset(self, code: int) -> None:
+        self._failed(code, "; received from peer")
+
+    def on_fault(self, code: int) -> None:
+        self._failed(code, "")
+
+    def _failed(self, code: int, whose: str) -> None:
         asker, self.asker = self.asker, None
         if asker is not None:
-            name = ErrorCodes(code).name if code in list(ErrorCodes) else f"unknown error code 0x{code:x}"
-            asker.app_failed(f"stream error: stream ID {self.id}; {name}; received from peer", code)
+            asker.app_failed(f"stream error: stream ID {self.id}; {_name(code)}{whose}", code)
+
+    def turned_away(self, code: int) -> None:
+        """The app goes away and has not read it. It is asked again on another connection, unless this was the first
+        on its own and the app goes for a fault: that would end as this one did (golang.org/x/net/http2, setGoAway).
+        """
+        asker, self.asker = self.asker, None
+        if asker is None:
+            return
+        if self.id == 1 and code:
+            asker.app_failed(f"http2: Transport received GOAWAY from server ErrCode:{_name(code)}", None)
+        else:
+            asker.app_failed(
+                "http2: Transport received Server's graceful shutdown GOAWAY", int(ErrorCodes.REFUSED_STREAM)
+            )
 
     def give_up_for(self, fault: str) -> None:
         """The answer's head is malformed."""
@@ -249,14 +272,15 @@ class AppConnection(Connection):
         if not self.streams:
             self.transport.close()
 
-    def on_goaway(self, last: int) -> None:
+    def on_goaway(self, last: int, code: int) -> None:
         self.leaving = True
         for stream in list(self.streams.values()):
             if stream.id > last:
                 self.forget(stream)
                 stream.reset_code = int(ErrorCodes.REFUSED_STREAM)
                 stream.give_up()
-                stream.on_reset(int(ErrorCodes.REFUSED_STREAM))
+                if isinstance(stream, AppStream):
+                    stream.turned_away(code)
         if not self.streams:
             self.transport.close()
 
@@ -266,7 +290,7 @@ class AppConnection(Connection):
             self.transport.close()
 
     def broken(self, why: Exception) -> None:
-        self._fail_all(f"http2: {why}")
+        self._fail_all(f"connection error: {why.code.name}" if isinstance(why, ProtocolError) else f"http2: {why}")
         super().broken(why)
 
     def lost(self, stream: Stream, exc: Exception | None) -> None:

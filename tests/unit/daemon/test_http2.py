@@ -13,6 +13,7 @@ import h2.connection
 import h2.events
 import pytest
 
+from emu.daemon.http import h2_frames as frames
 from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, StartProxy, Wire, wait_for
 
 CHUNK = b"x" * 16384
@@ -268,6 +269,22 @@ class TestFrames:
         app.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         assert _status(client.until(h2.events.ResponseReceived)) == 502
         assert b"looked like an HTTP/1.1 header" in client.until(h2.events.DataReceived).data
+
+    def test_an_app_that_goes_away_for_a_fault_is_not_asked_again(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """As by the real one, whose words these are; once it was asked for ever."""
+        client = _H2(queue_proxy().port)
+        client.get()
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(frames.settings_frame({}))
+        while frames.unpack_head(head := app.read_exactly(9), 0)[0] & 0xFF != frames.HEADERS:
+            app.read_exactly(int.from_bytes(head[:3], "big"))
+        app.send(frames.frame(frames.GOAWAY, 0, 0, bytes(7) + b"\x02"))
+        assert _status(client.until(h2.events.ResponseReceived)) == 502
+        words = client.until(h2.events.DataReceived).data
+        assert words == b"http2: Transport received GOAWAY from server ErrCode:INTERNAL_ERROR\n"
 
     def test_an_app_that_is_down_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """With the dial's error, which is on record too."""
