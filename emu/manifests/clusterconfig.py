@@ -4,12 +4,12 @@ refuses (pkg/apis/config, pkg/deployment).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emu.manifests.autoscalerconfig import read_autoscaler
+from emu.manifests.nametemplate import check_fields, check_form
 from emu.messages import USER_CONTAINER
 from emu.policy.autoscaling.configmap import AutoscalerConfig
 from emu.policy.golang import INT32_MAX, SECOND, format_duration, parse_bool, parse_duration, parse_int, quote
@@ -148,9 +148,11 @@ def read_defaults(data: Mapping[str, str]) -> Defaults:
     """The settings of a config-defaults; ValueError, in Knative's words, for what it refuses."""
     plain = Defaults()
     names = {
-        "container_name": _template(data, "container-name-template", plain.container_name),
-        "init_container_name": _template(data, "init-container-name-template", plain.init_container_name),
+        "init_container_name": data.get("init-container-name-template", plain.init_container_name),
+        "container_name": data.get("container-name-template", plain.container_name),
     }
+    for template in names.values():
+        check_form(template)
     allow = _parsed(data, "allow-container-concurrency-zero", parse_bool, plain.allow_zero_concurrency)
     timeout = _parsed(data, "revision-timeout-seconds", parse_int, plain.timeout_s)
     most = _parsed(data, "max-revision-timeout-seconds", parse_int, plain.max_timeout_s)
@@ -174,6 +176,8 @@ def read_defaults(data: Mapping[str, str]) -> Defaults:
         raise ValueError(f"expected 1 <= {limit} <= {INT32_MAX}: container-concurrency-max-limit")
     if not 0 <= concurrency <= limit:
         raise ValueError(f"expected 0 <= {concurrency} <= {limit}: container-concurrency")
+    for name in ("container_name", "init_container_name"):
+        check_fields(names[name])
     links = {"true": True, "false": False}.get(data.get("enable-service-links", "false").lower())
     return replace(
         plain,
@@ -189,16 +193,6 @@ def read_defaults(data: Mapping[str, str]) -> Defaults:
         limits=limits,
         **names,
     )
-
-
-def _template(data: Mapping[str, str], key: str, otherwise: str) -> str:
-    """The name of a container; of Go's templates only `{{.Name}}` is filled in."""
-    return data.get(key, otherwise)
-
-
-def container_name(template: str, parent: str) -> str:
-    """A template filled in with the name of the Service or Configuration."""
-    return re.sub(r"\{\{-?\s*\.Name\s*-?\}\}", lambda _: parent, template)
 
 
 _DEADLINE, _DIGEST = "progress-deadline", "digest-resolution-timeout"

@@ -9,9 +9,10 @@ import copy
 from typing import Any
 
 from emu.manifests import annotations as known
-from emu.manifests.clusterconfig import RESOURCES, ClusterConfig, container_name
+from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
 from emu.manifests.fielderror import Problem, disallowed, invalid, missing, out_of_bounds, via
 from emu.manifests.names import dns1035, qualified
+from emu.manifests.nametemplate import filled_in
 from emu.manifests.podspec import validate_pod_spec
 from emu.policy.golang import SECOND, parse_duration, quote
 
@@ -57,8 +58,8 @@ def _default_revision(spec: Spec, config: ClusterConfig, parent: str) -> None:
     containers: list[Spec] = spec.get("containers", [])
     first: list[Spec] = spec.get("initContainers", [])
     taken = {one.get("name", "") for one in (*containers, *first)}
-    _name_containers(containers, taken, container_name(defaults.container_name, parent))
-    _name_containers(first, taken, container_name(defaults.init_container_name, parent))
+    _name_containers(containers, taken, filled_in(defaults.container_name, parent))
+    _name_containers(first, taken, filled_in(defaults.init_container_name, parent))
     writable = {
         volume.get("name", "") for volume in spec.get("volumes", []) if any(name in volume for name in _WRITABLE)
     }

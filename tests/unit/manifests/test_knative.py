@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from emu.files.yamlfile import parse
-from emu.manifests.clusterconfig import ClusterConfig, read_cluster, read_deployment
+from emu.manifests.clusterconfig import ClusterConfig, read_cluster, read_defaults, read_deployment
 from emu.manifests.decode import decode
 from emu.manifests.fielderror import Problem, lines, merged, via
 from emu.manifests.knative import defaulted, revision_spec, rollout_seconds, validated
@@ -187,3 +187,34 @@ def test_config_deployment_is_refused_for_its_first_fault(data: dict[str, str], 
     )
     assert (read.queue_limits, read.queue_requests) == ({"memory": "1Gi"}, {"cpu": "1"})
     assert read.progress_deadline == 5 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{", "template: container-template:1: unclosed action"),
+        ("{{.Name", "template: container-template:1: unclosed action"),
+        ("{{.Name}", "template: container-template:1: bad character U+007D '}'"),
+        ("{{ }}", "template: container-template:1: missing value for command"),
+        ("{{ if }}", "template: container-template:1: missing value for if"),
+        ("a\n{{end}}", "template: container-template:2: unexpected {{end}}"),
+        (
+            "é{{.Foo}}",
+            'error executing template: template: container-template:1:4: executing "container-template" at <.Foo>: '
+            "can't evaluate field Foo in type v1.ObjectMeta",
+        ),
+    ],
+)
+def test_a_name_that_is_no_template_is_refused(template: str, words: str) -> None:
+    """In Knative's words; what does not parse comes before the numbers, what cannot be filled in after them."""
+    for key in ("container-name-template", "init-container-name-template"):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            read_defaults({key: template})
+    with pytest.raises(ValueError, match="cannot be greater" if "Foo" in template else re.escape(words)):
+        read_defaults({"container-name-template": template, "revision-timeout-seconds": "1000"})
+
+
+def test_templates_of_names_are_kept() -> None:
+    """Also where emu does not fill them in."""
+    for template in ("{{.Name}}", "c-{{- .Name -}}", "{{.Labels.x}}", "{{if.Name}}b{{end}}", "plain", "{{/* x */}}"):
+        assert read_defaults({"container-name-template": template}).container_name == template
