@@ -297,9 +297,14 @@ class _Revision:
             made.note(f"target {settings.target:g} is MiB for memory, not a percentage", mark)
             asked = sum(_asked(one, "memory") for one in self.spec["containers"]) / 2**20
             if asked > settings.target:
+                most = (
+                    f"takes it to its maximum of {settings.max_scale}"
+                    if settings.max_scale
+                    else "keeps it scaling up"
+                )
                 made.note(
-                    f"target {settings.target:g}Mi is below the {asked:g}Mi that the containers request: it will "
-                    f"sit at its maximum of {settings.max_scale or 'no limit'}",
+                    f"target {settings.target:g}Mi is below the {asked:g}Mi that the containers request: a pod that "
+                    f"uses what it requests {most}",
                     mark,
                 )
         found = known.MIN_SCALE.get(self.annotations)

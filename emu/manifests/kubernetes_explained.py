@@ -43,6 +43,7 @@ def _pods(made: Explanation, spec: Spec, objects: Objects) -> None:
     way: tuple[str, ...] = ("spec",)
     if document.kind == "Deployment":
         made.add("replicas", spec.get("replicas", 1), source_of(document.node, "spec", "replicas"))
+        _selector(made, spec)
         way, spec = ("spec", "template", "spec"), spec.get("template", {}).get("spec", {})
     holder = node_at(document.node, way)
     grace = spec.get("terminationGracePeriodSeconds", 30)
@@ -54,6 +55,16 @@ def _pods(made: Explanation, spec: Spec, objects: Objects) -> None:
         for number, container in enumerate(spec.get(group, [])):
             where = node_at(holder, (group, number)) if holder is not None else None
             _container(made, container, where, objects, spec.get("securityContext"))
+
+
+def _selector(made: Explanation, spec: Spec) -> None:
+    """A Deployment has to select its own pods."""
+    wanted: dict[str, str] = (spec.get("selector") or {}).get("matchLabels") or {}
+    labels: dict[str, str] = (spec.get("template", {}).get("metadata") or {}).get("labels") or {}
+    if any(labels.get(name) != value for name, value in wanted.items()):
+        words = "spec.template.metadata.labels: Invalid value: `selector` does not match template `labels`"
+        where = place(made.document.node, "spec.template.metadata.labels")
+        made.refusals.append(Refusal(words, where, "the API server"))
 
 
 def _container(made: Explanation, container: Spec, where: Node | None, objects: Objects, pod: Spec | None) -> None:

@@ -225,3 +225,15 @@ def test_the_config_map_of_kserve_decides_the_mode(tmp_path: Path) -> None:
     (one,) = explained(tmp_path, ISVC % "", config)
     assert values(one)["predictor: mode"] == "Standard"
     assert values(one)["predictor: HPA maxReplicas"] == "1"
+
+
+@pytest.mark.parametrize(("label", "accepted"), [("w", True), ("worker", False)])
+def test_a_deployment_has_to_select_its_own_pods(tmp_path: Path, label: str, accepted: bool) -> None:
+    """The API server refuses one whose selector its template's labels do not match."""
+    text = (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: w}\nspec:\n  selector: {matchLabels: {app: w}}\n"
+        f"  template: {{metadata: {{labels: {{app: {label}}}}}, spec: {{containers: [{{name: w, image: w}}]}}}}\n"
+    )
+    (made,) = explained(tmp_path, text)
+    assert made.accepted is accepted
+    assert ["does not match template" in one.words for one in made.refusals] == ([] if accepted else [True])
