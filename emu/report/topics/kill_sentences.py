@@ -110,7 +110,10 @@ def _culprit(kill: OomVerdict) -> list[str]:
     size = of_limit(one.rss_bytes, kill.limit_bytes)
     command = emus_command(one.kind)
     if not command:
-        return [f"Most of it was held by processes that {kill.container}'s main process had started: {size}."]
+        started = f"processes that {kill.container}'s main process had started"
+        if kill.limit_bytes is not None and 2 * one.rss_bytes < kill.limit_bytes:  # others had more of what ran out
+            return [f"{started[0].upper()}{started[1:]} held {size}."]
+        return [f"Most of it was held by {started}: {size}."]
     shown = one.command or ""
     shown = f"{shown[:LONGEST]}…" if len(shown) > LONGEST else shown
     return [f"{command[0].upper()}{command[1:]} ({shown}) held {size}: what a probe or a hook runs is charged, too."]

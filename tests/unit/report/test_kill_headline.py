@@ -8,8 +8,9 @@ from pathlib import Path
 from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.topics.kill_headline import kill_headline, while_resized
+from emu.report.topics.kill_sentences import _culprit
 from emu.study.model.instances import Instance
-from emu.study.model.kills import OomVerdict
+from emu.study.model.kills import Culprit, OomVerdict
 from emu.study.model.study import Happening, Study
 from emu.study.model.timeline import Timeline
 
@@ -70,3 +71,11 @@ def test_resizes_that_were_refused_before_are_counted() -> None:
     study.resizes = [resize(1.0, "completed"), resize(2.0, "error")]
     assert "96 MiB, set by a resize, was reached, 64 MiB of" in kill_headline(study)
     assert "; 1 resize before that was refused" in kill_headline(study)
+
+
+def test_most_of_what_ran_out_is_more_than_half_of_it() -> None:
+    """Of a pod's limit another container may have had more than the children of the one that was killed."""
+    children = Culprit(kind="child", command=None, rss_bytes=48 * MIB, processes=2, all_rss_bytes=48 * MIB)
+    kill = replace(FIRST, level="pod", limit_bytes=120 * MIB, culprit=children)
+    assert _culprit(kill) == ["Processes that app's main process had started held 48 of 120 MiB."]
+    assert _culprit(replace(kill, limit_bytes=64 * MIB))[0].startswith("Most of it was held by processes that app's")
