@@ -11,7 +11,7 @@ from typing import Self
 
 from emu.policy import effective
 from emu.policy.kubelet import derived
-from emu.policy.kubelet.derived import NodeRules, as_files, container_values, pod_values, reaching
+from emu.policy.kubelet.derived import GIVEN, IO_WEIGHT, NodeRules, as_files, container_values, pod_values, reaching
 from emu.policy.kubelet.environment import Data, Source, Value
 from emu.policy.kubelet.environment import Kind as ObjectKind
 from emu.policy.kubelet.pod import Container, Pod, stored
@@ -140,6 +140,8 @@ class PodTemplate:
     containers: tuple[ContainerTemplate, ...]
     """In the order in which they are started, the init containers first."""
     memory: PodMemory = field(default_factory=PodMemory)
+    io_weight: int | None = None
+    """io.weight of its cgroup; None: the kernel's default."""
     volumes: tuple[Volume, ...] = ()
     empty_dirs: tuple[EmptyDir, ...] = ()
     shm_bytes: int = 64 << 20
@@ -193,7 +195,9 @@ class PodTemplate:
         given = {} if most is None else {"memory.max": str(most)}
         given |= {} if swap is None else {"memory.swap.max": str(swap)}
         below = (as_files(self.container_values(one.name, node)) for one in self.containers if one.role != "init")
-        return reaching(pod_values(self.stored(node.version), node, given), below)
+        found = reaching(pod_values(self.stored(node.version), node, given), below)
+        weight = self.io_weight
+        return found if weight is None else [*found, derived.Value(IO_WEIGHT, str(weight), GIVEN, given=True)]
 
     def container_values(self, name: str, node: NodeRules) -> list[derived.Value]:
         """What a container's cgroup gets, and its oom_score_adj; what its user gave goes first."""

@@ -20,7 +20,7 @@ from emu.errors import EmuError
 from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.recorder import RunRecorder
-from emu.kubelet import iolimits
+from emu.kubelet import iolimits, ioweight
 from emu.kubelet.eviction import Evictions
 from emu.kubelet.host import Host
 from emu.kubelet.node import Node
@@ -99,7 +99,7 @@ def _run(spec: ScenarioSpec, run: RunDir, screen: Screen, interrupts: Interrupts
         disks = iolimits.find_disks(Path(facts.root_dir))
         host = Host(engine, run_id, _node_rules(spec), owner(), disks, zswap, log_driver())
         pods = stack.enter_context(Pods(host, cgroup, log))
-        _limit_io(spec, disks, cgroup.path)
+        _limit_io(spec, disks, cgroup.path, stack)
 
         def plan(name: str) -> Pod:
             of = spec.each_revision.get(name)
@@ -244,11 +244,15 @@ def _own_images(spec: ScenarioSpec) -> list[str]:
     return [*own, *manifest_images.names(spec)]
 
 
-def _limit_io(spec: ScenarioSpec, disks: iolimits.Disks, cgroup: Path) -> None:
-    """Write the node's io.max, once all that the scenario asks for is known to be possible. EmuError."""
+def _limit_io(spec: ScenarioSpec, disks: iolimits.Disks, cgroup: Path, stack: ExitStack) -> None:
+    """Write the node's io.max, once all that the scenario asks for is known to be possible, and have the disk shared
+    by weight until the stack is closed. EmuError.
+    """
     asked = [spec.node.io, *(one.io for pod in spec.each_pod.values() for one in pod.containers.values())]
     iolimits.check(asked, disks, cgroup)
     iolimits.limit(cgroup, disks.lines(spec.node.io))
+    root = find_cgroup2().path
+    stack.enter_context(ioweight.shared(spec, disks.files, root, cgroup, own_machine=where() != "host"))
 
 
 def _with_images(spec: ScenarioSpec, engine: Runtime) -> tuple[ScenarioSpec, Sequence[manifest_images.Running]]:

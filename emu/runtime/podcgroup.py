@@ -34,6 +34,7 @@ _PROPERTIES = {
     "memory.swap.max": "MemorySwapMax",
     "cpu.weight": "CPUWeight",
     "cpu.max": "CPUQuota",
+    "io.weight": "IOWeight",
 }
 """Systemd's names for control files (systemd.resource-control)."""
 

@@ -25,7 +25,7 @@ from emu.policy.kubelet.version import RESERVATION_POLICY, shown
 from emu.policy.oom_victims import head_start
 from emu.policy.qos import QosClass, qos_class
 from emu.serving.template import pod_template
-from emu.spec import IoControls, ScenarioSpec
+from emu.spec import IoControls, NodeIo, ScenarioSpec
 from emu.units import format_bytes, format_seconds
 
 
@@ -81,6 +81,7 @@ def explained(spec: ScenarioSpec, node: NodeRules) -> Level:
         *_machine(node, on_zram=spec.node.swap_device == "zram"),
         *node_values(above, node),
         *_io_max(spec.node.io),
+        *_io_cost(spec.node.io),
     ]
     return Level("node", "node", _settings(node), values, classes)
 
@@ -124,6 +125,13 @@ def _io_max(wanted: IoControls) -> list[Value]:
         for kind, rates in kinds.items()
         if rates
     ]
+
+
+def _io_cost(node: NodeIo) -> list[Value]:
+    if node.cost is None:
+        return []
+    rates = f"rbps={node.cost.rbps} wbps={node.cost.wbps or node.cost.rbps}"
+    return [Value("io.cost.model", rates, f"{GIVEN}, of the disk: shared by io.weight", given=True)]
 
 
 def _machine(node: NodeRules, *, on_zram: bool) -> list[Value]:

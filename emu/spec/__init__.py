@@ -20,7 +20,7 @@ from emu.spec.container import (
     SidecarSpec,
     TaskSpec,
 )
-from emu.spec.io import IoControls, IoMaxSpec, IoRates
+from emu.spec.io import IoControls, IoCostSpec, IoMaxSpec, IoRates, NodeIo
 from emu.spec.kubelet import KubeletSpec
 from emu.spec.load import LoadModel, PhaseModel
 from emu.spec.pod import FreezerSpec, PodMemory, PodSpec, RestartPolicy
@@ -70,6 +70,7 @@ __all__ = [
     "HttpGetSpec",
     "InitContainerSpec",
     "IoControls",
+    "IoCostSpec",
     "IoMaxSpec",
     "IoRates",
     "KubeletSpec",
@@ -80,6 +81,7 @@ __all__ = [
     "Model",
     "Name",
     "NamedPodSpec",
+    "NodeIo",
     "PhaseModel",
     "PlainContainerSpec",
     "PodMemory",

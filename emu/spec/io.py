@@ -1,4 +1,4 @@
-"""io.max of a container or of the node: how much may go to and from disk and swap in a second."""
+"""io.max of a container or of the node: how much may go to and from disk and swap in a second; io.weight of a pod."""
 
 from __future__ import annotations
 
@@ -47,3 +47,31 @@ class IoControls(Model):
 
     max: IoMaxSpec = IoMaxSpec()
     """io.max: requests beyond a rate wait. The run is refused where the kernel or the disk has no such limit."""
+
+
+class IoCostSpec(Model):
+    """How fast the kernel takes the disk to be: that much is shared by weight, and no more is let through."""
+
+    rbps: _Bps
+    """Bytes read per second, at least 64Ki."""
+    wbps: _Bps | None = None
+    """Bytes written per second. Default: as `rbps`."""
+
+
+class NodeIo(IoControls):
+    """The cgroup v2 io files of the cgroup that all pods are in, and how the disk is shared below it."""
+
+    cost: IoCostSpec | None = None
+    """io.cost.model of the disk, for `io.weight` of pods: a disk of this speed, which they share by their weights.
+    Not with `max.disk`, which would keep requests back before they are shared. Default: the kernel's own model.
+    """
+
+
+class PodIo(Model):
+    """The io files of a pod's cgroup, which a kubelet never sets."""
+
+    weight: Annotated[Whole, Field(ge=1, le=10000)] | None = None
+    """io.weight: its share of the disk while other pods want it too; they have 100 by default. A container's own
+    would count only against containers of the same pod. The run is refused where the kernel has no io.weight or the
+    disk is not shared by it (io.cost.qos), which the virtual machine (`--on vm`) turns on.
+    """

@@ -6,9 +6,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from emu.spec.io import IoControls
+from emu.spec.io import NodeIo
 from emu.spec.kubelet import KubeletSpec
-from emu.spec.values import MIB, Bytes, Model, Seconds
+from emu.spec.values import MIB, Bytes, Model, Seconds, SpecError
 
 
 class NodeSpec(KubeletSpec):
@@ -24,8 +24,19 @@ class NodeSpec(KubeletSpec):
     virtual machine get such a device in place of their disk, as large as `sandbox.swap`; a host has to have one.
     """
 
-    io: IoControls = IoControls()
+    io: NodeIo = NodeIo()
     """io.max of the cgroup that all pods are in: a slow disk, which they share."""
+
+    @model_validator(mode="after")
+    def _disk_has_one_speed(self) -> Self:
+        if self.io.cost is not None and self.io.max.disk.given:
+            raise SpecError(
+                "the disk has a speed from both `io.cost` and `io.max.disk`",
+                why="io.max keeps requests back in the order in which they come, before they are shared by weight",
+                fix="keep one of them",
+                at=("io", "cost"),
+            )
+        return self
 
     @model_validator(mode="after")
     def _kubelet_has_it(self) -> Self:

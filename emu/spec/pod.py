@@ -30,6 +30,7 @@ from emu.spec.container import (
     TaskSpec,
 )
 from emu.spec.environment import ObjectSpec
+from emu.spec.io import PodIo
 from emu.spec.keda import ScaledObjectSpec
 from emu.spec.priority import Prioritized
 from emu.spec.probes import ExecSpec
@@ -165,6 +166,8 @@ class PodSpec(Prioritized):
     """How long the kubelet waits between restarts."""
     memory: PodMemory = PodMemory()
     """The limits of the pod's cgroup."""
+    io: PodIo = PodIo()
+    """The pod's share of the disk."""
     queue_proxy: QueueProxySpec = QueueProxySpec()
     """The queue-proxy container: every request passes through it."""
     app: AppSpec = AppSpec()

@@ -37,6 +37,8 @@ OOM_SCORE_ADJ = "oom_score_adj"
 """Of each process of a container; the only value here that is in no file of its cgroup."""
 _PROTECTION = ("memory.min", "memory.low")
 GIVEN = "set in the scenario"
+IO_WEIGHT = "io.weight"
+"""A kubelet sets none."""
 _RESERVES_NOTHING = "memoryReservationPolicy None reserves nothing"
 
 

@@ -1,0 +1,99 @@
+"""io.weight in a scenario: what is written for it, and where it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EmuError
+from emu.kubelet import ioweight
+from emu.scenario.reading import read_scenario
+from emu.serving.explained import explained
+from emu.serving.template import pod_template
+from emu.spec import IoCostSpec, ScenarioSpec
+
+KEYS = "name: it\nquestion: What?\npod: {io: {weight: 10}}\n"
+COST = "node: {io: {cost: {rbps: 8Mi}}}\n"
+
+
+def scenario(more: str = "") -> ScenarioSpec:
+    """A pod with a weight."""
+    return read_scenario(KEYS + more, "it")
+
+
+def machine(tmp_path: Path) -> tuple[Path, Path]:
+    """The root of cgroups of a kernel that has it, and a run's."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "io.weight").write_text("default 100\n")
+    for name in (ioweight.QOS, ioweight.MODEL):
+        (tmp_path / name).write_text("")
+    return tmp_path, run
+
+
+def test_the_weight_is_the_pod_s_own() -> None:
+    """Of its cgroup, as `emu explain` has it; the speed is the node's."""
+    spec = scenario(COST)
+    tree = explained(spec, spec.node.rules(4 << 30, 0))
+    assert [(one.value, one.how) for one in tree.values if one.file == "io.cost.model"] == [
+        ("rbps=8388608 wbps=8388608", "set in the scenario, of the disk: shared by io.weight")
+    ]
+    values = pod_template(spec.pod).values(spec.node.rules(4 << 30, 0))
+    assert [one.value for one in values if one.file == "io.weight"] == ["10"]
+    assert ioweight.asked(spec)
+    assert not ioweight.asked(read_scenario("name: it\nquestion: What?\n", "it"))
+
+
+def test_bytes_alone_cost_something() -> None:
+    """A model of a given speed is kept to; without one it is the kernel's."""
+    assert ioweight.lines("8:0", None) == ("8:0 enable=1 ctrl=auto", None)
+    qos, model = ioweight.lines("8:0", IoCostSpec(rbps=8 << 20, wbps=1 << 20))
+    assert qos.startswith("8:0 enable=1 ctrl=user rpct=0 ")
+    assert qos.endswith("min=100.00 max=100.00")
+    assert model == (
+        "8:0 ctrl=user model=linear rbps=8388608 rseqiops=2048 rrandiops=2048 wbps=1048576 wseqiops=256 wrandiops=256"
+    )
+
+
+def test_a_machine_of_the_run_s_own_shares_its_disk_while_the_run_lasts(tmp_path: Path) -> None:
+    """And is as before afterwards."""
+    root, run = machine(tmp_path)
+    with ioweight.shared(scenario(COST), "8:0", root, run, own_machine=True):
+        assert ioweight.is_on(root, "8:0")
+        assert "rbps=8388608" in (root / ioweight.MODEL).read_text()
+    assert (root / ioweight.QOS).read_text().startswith("8:0 enable=0")
+    assert (root / ioweight.MODEL).read_text().startswith("8:0 ctrl=auto")
+
+
+@pytest.mark.parametrize(
+    ("more", "disk", "lacks", "what"),
+    [
+        ("", "8:0", "", "io.weight has no effect here"),
+        (COST, "8:0", "", "node.io.cost cannot be set here"),
+        ("", None, "", "io.weight: the disk with the files cannot be shared"),
+        ("", "8:0", "io.weight", "io.weight cannot be set"),
+    ],
+)
+def test_where_it_would_have_no_effect_it_is_refused(
+    tmp_path: Path, more: str, disk: str | None, lacks: str, what: str
+) -> None:
+    """On somebody's machine, on no disk, and without it in the kernel; the way out is the virtual machine."""
+    root, run = machine(tmp_path)
+    if lacks:
+        (run / lacks).unlink()
+    with pytest.raises(EmuError) as refused, ioweight.shared(scenario(more), disk, root, run, own_machine=False):
+        pass
+    assert refused.value.what == what
+    assert "--on vm" in refused.value.fix
+    if not lacks and disk is not None and not more:
+        (root / ioweight.QOS).write_text("8:0 enable=1 ctrl=auto\n")
+        with ioweight.shared(scenario(), disk, root, run, own_machine=False):
+            pass
+
+
+def test_a_disk_has_one_speed() -> None:
+    """io.max would keep requests back before they are shared."""
+    with pytest.raises(EmuError) as refused:
+        scenario("node: {io: {cost: {rbps: 8Mi}, max: {disk: {rbps: 8Mi}}}}")
+    assert "node.io.cost" in str(refused.value)
