@@ -122,7 +122,8 @@ def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
     if held["forwarded"]:
         waited = held["waited_ms"]
         half, most = format_seconds(waited["p50"] / 1e3), format_seconds(waited["max"] / 1e3)
-        times = f"{half} in the median, {most} at most" if held["forwarded"] > 1 else most
+        each = f"{half} in the median and at most" if half == most else f"{half} in the median, {most} at most"
+        times = each if held["forwarded"] > 1 else most
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
     lost = [
         f"{count(held[name], 'request')} {words if held[name] > 1 else word}"
