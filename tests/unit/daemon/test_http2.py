@@ -286,6 +286,24 @@ class TestFrames:
         words = client.until(h2.events.DataReceived).data
         assert words == b"http2: Transport received GOAWAY from server ErrCode:INTERNAL_ERROR\n"
 
+    def test_an_app_that_refuses_a_stream_is_asked_again(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
+        """On the same connection, more than once; the client learns nothing of it."""
+        client = _H2(queue_proxy().port)
+        client.get()
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(frames.settings_frame({}))
+        asked: list[int] = []
+        while len(asked) < 3:
+            word, _, stream = frames.unpack_head(app.read_exactly(9), 0)
+            app.read_exactly(word >> 8)
+            if word & 0xFF == frames.HEADERS:
+                asked.append(stream)
+                if len(asked) < 3:
+                    app.send(frames.frame(frames.RST_STREAM, 0, stream, b"\0\0\0\7"))
+        app.send(frames.frame(frames.HEADERS, 5, asked[-1], b"\x88"))  # :status 200
+        assert _status(client.until(h2.events.ResponseReceived)) == 200
+
     def test_an_app_that_is_down_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
         """With the dial's error, which is on record too."""
         fake_app.close()
