@@ -57,7 +57,7 @@ ODD_LINES = (
     b"S -1 \xff\n", b"D 0 a\n", b"x" * 300_000 + b"\n", b"[" * 100_000 + b"\n",
     b'{"kind":"note","t":1e308,"what":"x"}\n',
 )  # fmt: skip
-COUNT = int(os.environ.get("EMU_DAMAGED_RUNS", "250"))
+COUNT = int(os.environ.get("EMU_DAMAGED_RUNS", "800"))
 """Commands that are played; tens of thousands find no more in a quiet hour, and may be asked for."""
 SEED = int(os.environ.get("EMU_DAMAGED_SEED", "1"))
 

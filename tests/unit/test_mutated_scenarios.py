@@ -1,4 +1,4 @@
-"""Hundreds of damaged scenarios: each is read, or there are errors with a place and a way out."""
+"""Thousands of damaged scenarios: each is read, or there are errors with a place and a way out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emu.scenario.keys import all_paths
 from emu.scenario.reading import builtin_scenarios, read_scenario
 
 TEXTS = [builtin.path.read_text(encoding="utf-8") for builtin in builtin_scenarios()]
-COUNT = int(os.environ.get("EMU_MUTATED_SCENARIOS", "700"))
+COUNT = int(os.environ.get("EMU_MUTATED_SCENARIOS", "3500"))
 """Mutations that are read, always the same; more, and others by the seed, may be asked for."""
 SEED = int(os.environ.get("EMU_MUTATED_SEED", "1"))
 KEYS = sorted({re.sub(r"\[\]", "", path.rpartition(".")[2]) for path, _ in all_paths()})
