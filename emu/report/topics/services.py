@@ -184,7 +184,9 @@ def log(study: Study) -> Iterator[Entry]:
                     "pods": made.pods,
                     "ready": made.ready,
                 }
-                yield Entry(made.t, "autoscaler", f"from {made.before} to {made.pods} pods: {made.why}", decided)
+                yield Entry(
+                    made.t, "autoscaler", f"from {made.before} to {count(made.pods, 'pod')}: {made.why}", decided
+                )
 
 
 SERVICES = Topic(
