@@ -88,7 +88,8 @@ def run_hook(
         done = target.execute(handler.command, timeout_s)
         if done.exit_code != 0:
             why = "it did not end in the grace period" if done.exit_code is None else f"exit code {done.exit_code}"
-            raise EmuError(what, f"{' '.join(handler.command)}: {why}: {done.output.strip()}", "")
+            said = f": {printed}" if (printed := done.output.strip()) else ""
+            raise EmuError(what, f"{' '.join(handler.command)}: {why}{said}", "")
         return
     fetched = _http(_url(handler, target), handler, time.monotonic() + timeout_s)
     if fetched.status is None:

@@ -261,3 +261,10 @@ def test_a_hook_that_fails_says_so(done: Executed) -> None:
     with pytest.raises(EmuError) as failed:
         run_hook(ExecSpec(command=("bye",)), executing(done)[0], 1.0, threading.Event())
     assert failed.value.what == "PreStopHook failed"
+
+
+def test_a_hook_that_printed_nothing_fails_without_a_dangling_colon() -> None:
+    """Its event ends with the reason."""
+    with pytest.raises(EmuError) as caught:
+        run_hook(ExecSpec(command=("bye",)), executing(Executed(3, ""))[0], 1.0, threading.Event())
+    assert caught.value.why == "bye: exit code 3"
