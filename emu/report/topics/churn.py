@@ -216,7 +216,8 @@ def _near_hits(name: str, figures: dict[str, Any]) -> list[str]:
     if not events["max"] or events["oom"] != 0:
         return []
     ways = ["dropping page cache"] if _churned(figures) or (figures["file_peak_bytes"] or 0) >= WORTH_A_WORD else []
-    ways += ["dropping reclaimable slab"] if (figures["slab_reclaimable_peak_bytes"] or 0) >= WORTH_A_WORD else []
+    slab, limit = figures["slab_reclaimable_peak_bytes"] or 0, figures["memory_limit_bytes"] or 0
+    ways += ["dropping reclaimable slab"] if slab >= max(WORTH_A_WORD, KERNEL_SHARE * limit) else []
     ways += ["swapping"] if (figures["swap_peak_bytes"] or 0) >= WORTH_A_WORD else []
     by = f" by {listed(ways)}" if ways else ""
     return [

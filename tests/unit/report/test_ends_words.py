@@ -10,7 +10,7 @@ import pytest
 from emu.record.events.pod import ContainerCreated, ContainerExited, PodResized
 from emu.record.rundir import RunDir
 from emu.report.summary import summarize
-from emu.report.topics.churn import _swap
+from emu.report.topics.churn import _near_hits, _swap
 from emu.report.topics.ends import stop_words
 from emu.study.model.study import Study
 from emu.study.study import read_study
@@ -155,3 +155,11 @@ def test_a_container_that_never_ran_did_not_end_by_itself(tmp_path: Path) -> Non
     said = "tool could not be started at 1.0 s (exit code 127): no program '/bin/tool'"
     assert summary["verdict"]["headline"] == said
     assert summary["containers"]["tool"]["exits"][0]["reason"] == "StartError"
+
+
+@pytest.mark.parametrize(("slab", "ways"), [(2, "page cache"), (20, "page cache and dropping reclaimable slab")])
+def test_a_little_slab_is_not_what_made_room(slab: int, ways: str) -> None:
+    """Of a limit of 64 MiB, 2 MiB of it are always there; 20 MiB are what the kernel drops."""
+    figures = {"memory_events": {"max": 7, "oom": 0}, "file_peak_bytes": 50 * MIB, "refault_bytes": 0}
+    figures |= {"slab_reclaimable_peak_bytes": slab * MIB, "memory_limit_bytes": 64 * MIB, "swap_peak_bytes": 0}
+    assert f"made room each time by dropping {ways}: with oom 0" in _near_hits("app", figures)[0]
