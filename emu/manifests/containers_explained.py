@@ -12,6 +12,8 @@ from emu.manifests.queueproxy import queue_proxy_resources
 from emu.manifests.starting_env import Objects
 from emu.manifests.variables_explained import explain_rights, explain_variables
 from emu.policy.quantity import number_text, parse_amount
+from emu.spec.values import DOCKER_MINIMUM_BYTES
+from emu.units import format_bytes
 
 Spec = dict[str, Any]
 _HANDLERS = ("httpGet", "tcpSocket", "exec", "grpc")
@@ -82,6 +84,9 @@ def explain_resources(made: Explanation, name: str, container: Spec, place: Node
             made.add(f"{name}: {resource} {group[:-1]}", value, where, text if text != value else "")
             if resource not in RESOURCES:
                 made.note(f"{resource} cannot be emulated: the pod runs without it")
+            if resource == "memory" and group == "limits" and 0 < parse_amount(text) < DOCKER_MINIMUM_BYTES:
+                found = node_at(place, ("resources", group, resource)) if place is not None else None
+                made.note(_small_limit(name, text), found.mark if found is not None else None)
     for resource, text in sorted(limits.items()):
         if resource not in requests and resource in RESOURCES:
             value = number_text(parse_amount(text))
@@ -93,6 +98,15 @@ def explain_resources(made: Explanation, name: str, container: Spec, place: Node
                 "Kubernetes refuses the pod",
                 found.mark if found is not None else None,
             )
+
+
+def _small_limit(name: str, text: str) -> str:
+    """That no container starts in so little memory, and what was probably meant."""
+    value = parse_amount(text)
+    amount = f"{number_text(value)} bytes" if value.denominator != 1 else format_bytes(int(value))
+    number = text.rstrip("mkKMi")
+    meant = f": {number}Mi is probably meant" if text in (number, f"{number}m") else ""
+    return f"{name}: no container starts with a memory limit of {text}, which is {amount}{meant}"
 
 
 def _serving(made: Explanation, container: Spec, place: Node | None, *, alone: bool) -> None:

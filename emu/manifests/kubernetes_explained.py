@@ -59,6 +59,9 @@ def _pods(made: Explanation, spec: Spec, objects: Objects) -> None:
 
 def _selector(made: Explanation, spec: Spec) -> None:
     """A Deployment has to select its own pods."""
+    if spec.get("selector") is None:
+        where = place(made.document.node, "spec")
+        made.refusals.append(Refusal("spec.selector: Required value", where, "the API server"))
     wanted: dict[str, str] = (spec.get("selector") or {}).get("matchLabels") or {}
     labels: dict[str, str] = (spec.get("template", {}).get("metadata") or {}).get("labels") or {}
     if any(labels.get(name) != value for name, value in wanted.items()):
@@ -79,6 +82,34 @@ def _container(made: Explanation, container: Spec, where: Node | None, objects: 
         if probe is not None:
             filled = {"periodSeconds": 10, "timeoutSeconds": 1, "successThreshold": 1, "failureThreshold": 3, **probe}
             made.add(f"{name}: {kind}", probe_text(filled), source_of(where, f"{kind}Probe"), "the kubelet runs it")
+            _port_of_probe(made, container, kind, where)
+
+
+_WITHOUT_A_PORT = {
+    "readiness": "the container is never ready",
+    "liveness": "it kills nothing",
+    "startup": "the container never counts as started",
+}
+"""What becomes of a probe that the kubelet cannot try (pkg/kubelet/prober: an error is no failure)."""
+
+
+def _port_of_probe(made: Explanation, container: Spec, kind: str, where: Node | None) -> None:
+    """A note where a probe names a port that its container does not have, which the API server accepts."""
+    probe = container[f"{kind}Probe"]
+    handler = next((one for one in ("httpGet", "tcpSocket") if one in probe), "")
+    port = (probe.get(handler) or {}).get("port")
+    if isinstance(port, str) and not port.isdigit() and port not in _port_names(container):
+        found = node_at(where, (f"{kind}Probe", handler, "port")) if where is not None else None
+        name = container.get("name") or "?"
+        made.note(
+            f"{name}: the {kind} probe asks at a port named {port}, which the container does not have: the kubelet "
+            f"cannot try it, and {_WITHOUT_A_PORT[kind]}",
+            found.mark if found is not None else None,
+        )
+
+
+def _port_names(container: Spec) -> set[str]:
+    return {one.get("name", "") for one in container.get("ports") or ()}
 
 
 def _autoscaler(made: Explanation, spec: Spec, manifests: Manifests) -> None:

@@ -227,6 +227,12 @@ def test_the_config_map_of_kserve_decides_the_mode(tmp_path: Path) -> None:
     assert values(one)["predictor: HPA maxReplicas"] == "1"
 
 
+POD_OF_DEPLOYMENT = (
+    "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: w}\nspec:\n"
+    "  template: {metadata: {labels: {app: w}}, spec: {containers: [{name: w, image: w%s}]}}\n"
+)
+
+
 @pytest.mark.parametrize(("label", "accepted"), [("w", True), ("worker", False)])
 def test_a_deployment_has_to_select_its_own_pods(tmp_path: Path, label: str, accepted: bool) -> None:
     """The API server refuses one whose selector its template's labels do not match."""
@@ -237,3 +243,44 @@ def test_a_deployment_has_to_select_its_own_pods(tmp_path: Path, label: str, acc
     (made,) = explained(tmp_path, text)
     assert made.accepted is accepted
     assert ["does not match template" in one.words for one in made.refusals] == ([] if accepted else [True])
+
+
+def test_a_deployment_needs_a_selector(tmp_path: Path) -> None:
+    """As the API server has it, which fills in none."""
+    (made,) = explained(tmp_path, POD_OF_DEPLOYMENT % "")
+    assert [one.words for one in made.refusals] == ["spec.selector: Required value"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("100", "w: no container starts with a memory limit of 100, which is 100 B: 100Mi is probably meant"),
+        ("100m", "w: no container starts with a memory limit of 100m, which is 0.1 bytes: 100Mi is probably meant"),
+        ("512Ki", "w: no container starts with a memory limit of 512Ki, which is 512 KiB"),
+        ("64Mi", None),
+    ],
+)
+def test_a_limit_in_which_nothing_starts_is_a_note(tmp_path: Path, limit: str, words: str | None) -> None:
+    """A unit is missing, or m is a thousandth."""
+    text = POD_OF_DEPLOYMENT % f", resources: {{limits: {{memory: {limit}}}}}"
+    (made,) = explained(tmp_path, text.replace("spec:\n", "spec:\n  selector: {matchLabels: {app: w}}\n", 1))
+    assert made.accepted
+    assert [note.text for note in made.notes] == ([] if words is None else [words])
+
+
+@pytest.mark.parametrize(
+    ("kind", "becomes"),
+    [
+        ("readiness", "the container is never ready"),
+        ("liveness", "it kills nothing"),
+        ("startup", "the container never counts as started"),
+    ],
+)
+def test_a_probe_at_a_port_that_is_not_there_is_a_note(tmp_path: Path, kind: str, becomes: str) -> None:
+    """The API server accepts it, and the kubelet throws each try away."""
+    probe = f", ports: [{{name: web, containerPort: 80}}], {kind}Probe: {{httpGet: {{port: %s}}}}"
+    for port, notes in (("http", 1), ("web", 0), ("8080", 0)):
+        text = POD_OF_DEPLOYMENT % (probe % port)
+        (made,) = explained(tmp_path, text.replace("spec:\n", "spec:\n  selector: {matchLabels: {app: w}}\n", 1))
+        assert len(made.notes) == notes
+        assert all(note.text.endswith(f"the kubelet cannot try it, and {becomes}") for note in made.notes)
