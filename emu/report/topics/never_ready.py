@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emu.messages import APP, QUEUE_PROXY
+from emu.policy.autoscaling.timing import Timing
 from emu.policy.kubelet.environment import CONFIG_ERROR
 from emu.policy.scaling import NEVER_ACHIEVED
 from emu.study.model.instances import Instance, container_of
@@ -13,6 +14,7 @@ from emu.study.model.study import Study
 from emu.units import format_seconds, often
 
 _MOST_WORDS = 300
+_BUFFER_S = Timing().activation_buffer_s
 _TAIL_BYTES = 4096
 
 
@@ -51,15 +53,16 @@ def _of_pending(study: Study, service: Service) -> tuple[str, str] | None:
     why = failed[0] if failed else "it waits for the scheduler"
     said = f"because its pods were Pending: {why.partition('. ')[0]}"
     status = f"Knative's status of it would be ResourcesAvailable False, Unschedulable: {why}"
-    return said, _given_up(service) or status
+    return said, _given_up(study, service) or status
 
 
-def _given_up(service: Service) -> str:
+def _given_up(study: Study, service: Service) -> str:
     """What becomes of one that the autoscaler has given up; empty where it has not."""
     found = next((one for one in service.decisions if one.given_up), None)
     if found is None:
         return ""
-    within = f"{format_seconds(found.progress_deadline_s or 0.0)} of progress-deadline and a little more"
+    spare = format_seconds(_BUFFER_S / study.time_scale)
+    within = f"the progress-deadline of {format_seconds(found.progress_deadline_s or 0.0)} and a buffer of {spare}"
     what = f"the autoscaler gave it up at {format_seconds(found.t)}, after {within}"
     return f"{what}; Knative's status of it is {NEVER_ACHIEVED}"
 
@@ -78,7 +81,7 @@ def _of_refused(study: Study, service: Service, mine: list[Instance]) -> tuple[s
     for event in study.pod_events:
         if event.reason == "Failed" and event.pod in pods and (event.pod, event.container) not in made:
             why = f"{CONFIG_ERROR}: {event.message.removeprefix('Error: ')}"
-            words = _given_up(service) or f"{_afterwards(service)} ResourcesAvailable False, {why}"
+            words = _given_up(study, service) or f"{_afterwards(service)} ResourcesAvailable False, {why}"
             return f"because the container {event.container} cannot be made ({why})", words
     return None
 
@@ -95,7 +98,7 @@ def _of_app(study: Study, service: Service, instances: list[Instance]) -> tuple[
     since = min((one.started_s for one in instances if one.started_s is not None), default=study.duration_s)
     until = max((one.exited_s or study.duration_s for one in instances), default=study.duration_s)
     ran = format_seconds(until - since)
-    return f"though its app ran for {ran}", _given_up(service) or f"{_afterwards(service)} {NEVER_ACHIEVED}"
+    return f"though its app ran for {ran}", _given_up(study, service) or f"{_afterwards(service)} {NEVER_ACHIEVED}"
 
 
 def _message(study: Study, ended: Instance) -> str:

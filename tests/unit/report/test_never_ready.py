@@ -80,10 +80,11 @@ def test_one_that_is_given_up_has_knatives_words(study: Study) -> None:
         ScaleDecided(t=0.0, revision="shop-00001", service="shop", pods=1, before=1, progress_deadline_s=4.0),
         ScaleDecided(t=7.0, revision="shop-00001", service="shop", before=1, progress_deadline_s=4.0, given_up=True),
     ]
-    study.services = services(study, made)
+    study.services, study.time_scale = services(study, made), 10.0
     said = sentences(study)[0]
     assert said.startswith(
-        "shop-00001 was never ready, though its app ran for 7.0 s; the autoscaler gave it up at 7.0 s"
+        "shop-00001 was never ready, though its app ran for 7.0 s; the autoscaler gave it up at 7.0 s, after the "
+        "progress-deadline of 4.0 s and a buffer of 3.0 s"
     )
     assert said.endswith("; Knative's status of it is ProgressDeadlineExceeded: Initial scale was never achieved.")
 
