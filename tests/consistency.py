@@ -309,9 +309,11 @@ def _terminal(reported: RunReport, summary: dict[str, Any]) -> Iterator[str]:
         for row in [row for row in mine if " of " in row[-2]][:1]:
             peak = _of(pod["memory_peak_bytes"], pod["memory_limit_bytes"])
             yield from _differ(f"{name} in the table", row[-2], peak)
-        for row in [row for row in mine if row[1].isdigit() and row[2].isdigit()][:1]:  # the next ones are of latency
+        counts = [[cell.replace(",", "") for cell in row[1:3]] for row in mine]
+        counts = [row for row in counts if all(cell.isdigit() for cell in row)]
+        for row in counts[:1]:  # the next ones are of latency
             sent = [str(pod["requests"][one]) for one in ("sent", "answered")]
-            yield from _differ(f"requests to {name} in the table", row[1:3], sent)
+            yield from _differ(f"requests to {name} in the table", row, sent)
     for row in (row for row in rows if row[0] in pods and len(row) > 3 and "/" in row[1]):  # a phase may be named so
         pod = pods[row[0]]
         known = [pod["ready"] or "-", pod["status"] or "-", str(pod["restarts"])]
