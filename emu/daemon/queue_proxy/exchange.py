@@ -50,16 +50,17 @@ class ProxiedExchange(AnyExchange):
         self.over = False
         self.way: forward.Route | None = None
         self._proxy = proxy
-        self._dialing: asyncio.Task[None] | None = None
+        self._dialing: asyncio.Task[None] | asyncio.TimerHandle | None = None
+        """The app is being dialed, or is to be asked again."""
         self._informed = False
         """The client has an informational answer."""
         self._may_repeat = False
         """It may go to the app once more if the app turns it away."""
 
     timeout_body: ClassVar[bytes] = TIMEOUT_BODY
+    """The answer of one that took too long, or what is appended to a body that has begun."""
     passes_each_continue: ClassVar[bool] = False
     """Whether a second `100 Continue` reaches the client, as it does through the activator."""
-    """The answer of one that took too long, or what is appended to a body that has begun."""
 
     @property
     def begun(self) -> bool:

@@ -24,6 +24,11 @@ MOST_REPEATS = 7
 """An app that refuses a stream is asked again at once, then after 1, 2, 4 ... seconds (golang.org/x/net/http2,
 Transport.RoundTripOpt).
 """
+_TOO_LATE = (
+    "http2: Transport: cannot retry err [{}] after Request.Body was written; "
+    "define Request.GetBody to avoid this error"
+)
+"""What it says of a request with a body, which is not kept to be sent again (shouldRetryRequest)."""
 
 
 class ProxiedStream(ProxiedExchange):
@@ -216,13 +221,16 @@ class ProxiedStream(ProxiedExchange):
             if self._repeats == 1:
                 self._repeat()
             else:
-                asyncio.get_running_loop().call_later(2.0 ** (self._repeats - 2), self._repeat)
+                again_s = 2.0 ** (self._repeats - 2)
+                self._dialing = asyncio.get_running_loop().call_later(again_s, self._repeat)
+        elif code == int(ErrorCodes.REFUSED_STREAM) and not self._may_repeat:
+            self.app_broke(_TOO_LATE.format(words))
         else:
             self.app_broke(words)
 
     def _repeat(self) -> None:
-        if not self.over:
-            self.connect(time.monotonic())
+        self._dialing = None
+        self.connect(time.monotonic())
 
     # --- ends
 

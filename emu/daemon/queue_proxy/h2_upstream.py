@@ -105,6 +105,8 @@ class AppStream(Stream):
         return asker
 
     def on_reset(self, code: int) -> None:
+        if code == int(ErrorCodes.PROTOCOL_ERROR):
+            cast(AppConnection, self.conn).leave()  # it takes us for broken: x/net asks nothing more on it
         self._failed(code, "; received from peer")
 
     def on_fault(self, code: int) -> None:

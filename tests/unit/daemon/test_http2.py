@@ -223,11 +223,11 @@ class _H2:
     def flush(self) -> None:
         self.wire.send(self.conn.data_to_send())
 
-    def get(self, path: str = "/", method: str = "GET", **headers: str) -> int:
+    def get(self, path: str = "/", method: str = "GET", end: bool = True, **headers: str) -> int:
         number = self.conn.get_next_available_stream_id()
         extra = [(name.replace("_", "-"), value) for name, value in headers.items()]
         base = [(":method", method), (":path", path), (":authority", "app.example.com"), (":scheme", "http")]
-        self.conn.send_headers(number, base + extra, end_stream=True)
+        self.conn.send_headers(number, base + extra, end_stream=end)
         self.flush()
         return number
 
@@ -245,6 +245,15 @@ class _H2:
 
 def _status(event: Any) -> int:
     return int(dict(event.headers)[b":status"])
+
+
+def _asked(app: Wire) -> int:
+    """The stream of the next request that the app gets."""
+    while True:
+        word, _, stream = frames.unpack_head(app.read_exactly(9), 0)
+        app.read_exactly(word >> 8)
+        if word & 0xFF == frames.HEADERS:
+            return int(stream)
 
 
 class TestFrames:
@@ -279,8 +288,7 @@ class TestFrames:
         app = fake_app.accept()
         app.read_until(b"SM\r\n\r\n")
         app.send(frames.settings_frame({}))
-        while frames.unpack_head(head := app.read_exactly(9), 0)[0] & 0xFF != frames.HEADERS:
-            app.read_exactly(int.from_bytes(head[:3], "big"))
+        _asked(app)
         app.send(frames.frame(frames.GOAWAY, 0, 0, bytes(7) + b"\x02"))
         assert _status(client.until(h2.events.ResponseReceived)) == 502
         words = client.until(h2.events.DataReceived).data
@@ -293,15 +301,41 @@ class TestFrames:
         app = fake_app.accept()
         app.read_until(b"SM\r\n\r\n")
         app.send(frames.settings_frame({}))
-        asked: list[int] = []
-        while len(asked) < 3:
-            word, _, stream = frames.unpack_head(app.read_exactly(9), 0)
-            app.read_exactly(word >> 8)
-            if word & 0xFF == frames.HEADERS:
-                asked.append(stream)
-                if len(asked) < 3:
-                    app.send(frames.frame(frames.RST_STREAM, 0, stream, b"\0\0\0\7"))
-        app.send(frames.frame(frames.HEADERS, 5, asked[-1], b"\x88"))  # :status 200
+        for _ in range(2):
+            app.send(frames.frame(frames.RST_STREAM, 0, _asked(app), b"\0\0\0\7"))
+        app.send(frames.frame(frames.HEADERS, 5, _asked(app), b"\x88"))  # :status 200
+        assert _status(client.until(h2.events.ResponseReceived)) == 200
+
+    def test_a_refused_stream_with_a_body_is_not_asked_again(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """Its body is not kept; in the words of Go's library, which keeps none either."""
+        client = _H2(queue_proxy().port)
+        client.get(method="POST", end=False)
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(frames.settings_frame({}) + frames.frame(frames.RST_STREAM, 0, _asked(app), b"\0\0\0\7"))
+        assert _status(client.until(h2.events.ResponseReceived)) == 502
+        refused = b"stream error: stream ID 1; REFUSED_STREAM; received from peer"
+        assert client.until(h2.events.DataReceived).data == (
+            b"http2: Transport: cannot retry err [%b] after Request.Body was written; "
+            b"define Request.GetBody to avoid this error\n" % refused
+        )
+
+    def test_an_app_that_takes_queue_proxy_for_broken_is_asked_on_another_connection(
+        self, queue_proxy: StartProxy, fake_app: FakeApp
+    ) -> None:
+        """A reset with PROTOCOL_ERROR is a 502, and the next request does not go where it came from."""
+        client = _H2(queue_proxy().port)
+        client.get()
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(frames.settings_frame({}) + frames.frame(frames.RST_STREAM, 0, _asked(app), b"\0\0\0\1"))
+        assert _status(client.until(h2.events.ResponseReceived)) == 502
+        client.get()
+        app = fake_app.accept()
+        app.read_until(b"SM\r\n\r\n")
+        app.send(frames.settings_frame({}) + frames.frame(frames.HEADERS, 5, _asked(app), b"\x88"))
         assert _status(client.until(h2.events.ResponseReceived)) == 200
 
     def test_an_app_that_is_down_is_a_502(self, queue_proxy: StartProxy, fake_app: FakeApp) -> None:
