@@ -26,6 +26,7 @@ class _Service(grpc.GenericRpcHandler):
         self.received = 0
         self.hanging = threading.Event()
         self.cancelled = threading.Event()
+        self.released = threading.Event()
         self.seen: dict[str, str] = {}
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -37,6 +38,7 @@ class _Service(grpc.GenericRpcHandler):
             "/t.T/Sum": grpc.stream_unary_rpc_method_handler(self._sum),
             "/t.T/Chat": grpc.stream_stream_rpc_method_handler(lambda requests, _: requests),
             "/t.T/Hang": grpc.unary_unary_rpc_method_handler(self._hang),
+            "/t.T/Stuck": grpc.unary_unary_rpc_method_handler(self._stuck),
         }.get(call.method)
 
     def _fail(self, request: bytes, context: grpc.ServicerContext) -> bytes:
@@ -59,6 +61,10 @@ class _Service(grpc.GenericRpcHandler):
         self.cancelled.wait(DEADLINE_S)
         return b""
 
+    def _stuck(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        self.released.wait(DEADLINE_S)
+        return b"free"
+
 
 @pytest.fixture
 def grpc_app() -> Iterator[tuple[_Service, int]]:
@@ -69,6 +75,7 @@ def grpc_app() -> Iterator[tuple[_Service, int]]:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield service, port
+    service.released.set()
     server.stop(0)
 
 
@@ -149,23 +156,29 @@ class TestGrpc:
         future.cancel()
         assert service.cancelled.wait(DEADLINE_S)
 
-    def test_the_breaker_and_the_timers_hold_for_streams(
-        self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
-    ) -> None:
-        """One runs, ten wait, the twelfth is refused; the revision timeout ends those that hang."""
-        proxy = queue_proxy(USER_PORT=grpc_app[1], CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=5)
+    def test_the_breaker_holds_for_streams(self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]) -> None:
+        """One runs, ten wait, the twelfth is refused."""
+        service, port = grpc_app
+        proxy = queue_proxy(USER_PORT=port, CONTAINER_CONCURRENCY=1)
         with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
-            hang = channel.unary_unary("/t.T/Hang")
-            calls = [hang.future(b"", timeout=DEADLINE_S) for _ in range(12)]
-            codes = []
-            for call in calls:
+            stuck = channel.unary_unary("/t.T/Stuck")
+            calls = [stuck.future(b"", timeout=DEADLINE_S) for _ in range(12)]
+            refused = wait_for(lambda: next((call for call in calls if call.done()), None), "the refusal")
+            # gRPC reads 503 and 504 as UNAVAILABLE.
+            assert refused.code() == grpc.StatusCode.UNAVAILABLE and "503" in refused.details()
+            service.released.set()
+            assert [call.result(timeout=DEADLINE_S) for call in calls if call is not refused] == [b"free"] * 11
+
+    def test_the_timers_hold_for_streams(self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]) -> None:
+        """The revision timeout ends the one in the app and the one that waits for it."""
+        proxy = queue_proxy(USER_PORT=grpc_app[1], CONTAINER_CONCURRENCY=1, REVISION_TIMEOUT_SECONDS=1)
+        with grpc.insecure_channel(f"127.0.0.1:{proxy.port}") as channel:
+            stuck = channel.unary_unary("/t.T/Stuck")
+            for call in [stuck.future(b"", timeout=DEADLINE_S) for _ in range(2)]:
                 with pytest.raises(grpc.RpcError):
                     call.result(timeout=DEADLINE_S)
-                codes.append((call.code(), call.details()))
-        # Not by their own deadline, which is another code. gRPC reads 503 and 504 as UNAVAILABLE.
-        assert {code for code, _ in codes} == {grpc.StatusCode.UNAVAILABLE}
-        assert sum("503" in details for _, details in codes) == 1
-        assert sum("504" in details for _, details in codes) == 11
+                # Not by its own deadline, which is another code.
+                assert call.code() == grpc.StatusCode.UNAVAILABLE and "504" in call.details()
 
 
 class TestShutdown:
