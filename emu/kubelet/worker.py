@@ -31,6 +31,10 @@ from emu.record.events import ContainerExited, EventLog, KubeletEvent, Note, now
 from emu.runtime.api import EngineGone, Runtime
 
 _SIGKILLED = 137
+_START_ERROR = 128
+"""The exit code of a container that could not be started, whatever the engine has (containerd,
+internal/cri/server/container_start.go).
+"""
 
 
 class PodWorker:
@@ -298,7 +302,8 @@ class PodWorker:
     def _ended(self, instance: Instance, *, could_not_start: bool = False) -> None:
         self._probes.forget(name := instance.container)
         asked, killed_for = self._termination.asked, self._killed_for.pop(name, None)
-        event = _exit_of(instance, self._engine.state(instance.id), asked=asked, killed_for=killed_for)
+        state = {**self._engine.state(instance.id), **({"ExitCode": _START_ERROR} if could_not_start else {})}
+        event = _exit_of(instance, state, asked=asked, killed_for=killed_for)
         oom = event.docker_oom_killed is True or self._containers.counted_a_kill(instance)
         if event.exit_code == _SIGKILLED and killed_for is None:
             oom = oom or self._containers.pod_counted_a_kill()

@@ -16,7 +16,7 @@ from emu.kubelet.worker import PodWorker
 from emu.policy.kubelet.environment import KeyRef
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import ProbeRule
-from emu.record.events import EventLog, KubeletEvent, read_events
+from emu.record.events import ContainerExited, EventLog, KubeletEvent, read_events
 from emu.runtime.api import EngineGone
 from emu.spec import ExecSpec, HttpGetSpec
 from tests.fakes import FakeEngine, FakePodCgroup, fake_pod
@@ -95,6 +95,32 @@ def test_a_container_without_its_secret_is_not_made(tmp_path: Path) -> None:
         ("Pulled", 'Container image "batch:1" already present on machine'),
         ("Failed", 'Error: secret "db" not found'),
     ]
+
+
+class _Unstartable(FakeEngine):
+    """As Docker: what it cannot start has exit code 127."""
+
+    def start(self, container_id: str) -> None:
+        if "tool" in container_id:
+            self.exit_codes[container_id] = 127
+            raise EmuError("tool was not started", "no such program", "")
+        super().start(container_id)
+
+
+def test_a_container_that_could_not_be_started_ends_as_with_containerd(tmp_path: Path) -> None:
+    """StartError and exit code 128, and it is tried again."""
+    log, engine = EventLog(tmp_path / "events.jsonl"), _Unstartable()
+    template = PodTemplate(containers=(ContainerTemplate(name="tool", image="batch:1"),))
+    worker = PodWorker(
+        fake_pod(template, engine, FakePodCgroup(tmp_path), log), engine, log, lambda _: None,
+        on_start=lambda _: None, on_exit=lambda *_: None, on_event=lambda _: None, hold_frozen=True,
+    )  # fmt: skip
+    worker.start()
+    log.close()
+    tool = worker.states["tool"]
+    assert (tool.phase, tool.last_reason, tool.last_exit_code) == ("back-off", "StartError", 128)
+    exits = [one.exit_code for one in read_events(tmp_path / "events.jsonl") if isinstance(one, ContainerExited)]
+    assert exits == [128]
 
 
 def test_an_answer_about_an_instance_that_is_gone_counts_for_nothing(working: Working) -> None:

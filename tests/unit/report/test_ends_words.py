@@ -147,12 +147,12 @@ def test_a_container_that_never_ran_did_not_end_by_itself(tmp_path: Path) -> Non
     run.pod_event("tool", "Failed", "Error: no program '/bin/tool'")
     run.event(
         ContainerExited(
-            t=run.t, pod=run.name, container="tool", attempt=0, id="t0", exit_code=127, docker_oom_killed=None
+            t=run.t, pod=run.name, container="tool", attempt=0, id="t0", exit_code=128, docker_oom_killed=None
         )
     )
     run.advance(2.0)
     summary = summarize(read_study(run.finish()))
-    said = "tool could not be started at 1.0 s (exit code 127): no program '/bin/tool'"
+    said = "tool could not be started at 1.0 s (exit code 128): no program '/bin/tool'"
     assert summary["verdict"]["headline"] == said
     assert summary["containers"]["tool"]["exits"][0]["reason"] == "StartError"
 

@@ -49,8 +49,8 @@ def test_an_app_that_ends_is_an_unhealthy_container(study: Study) -> None:
 def test_a_program_that_cannot_be_started_is_named(study: Study) -> None:
     """In the engine's words: nothing was printed."""
     study.pod_events.append(PodEvent("Warning", "Failed", "app", "Error: no such program", 1.0, 1.0, 1, POD))
-    said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, exited_s=0.2, exit_code=127))
-    assert said[1].endswith("ExitCode127: Container failed with: Error: no such program.")
+    said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, exited_s=0.2, exit_code=128))
+    assert said[1].endswith("ExitCode128: Container failed with: Error: no such program.")
 
 
 def test_a_container_that_cannot_be_made_is_named(study: Study) -> None:
