@@ -20,7 +20,7 @@ _ERRORS = {
     "refused": "refused a connection",
     "reset": "reset",
     "closed": "closed without a byte of answer",
-    "short-body": "cut off in the middle of the answer",
+    "short-body": "cut off midway",
     "timeout": "given up by the client",
     "unanswered": "still unanswered at the run's end",
 }

@@ -139,7 +139,7 @@ _SEEN = {
     "refused": "were refused a connection",
     "reset": "were reset",
     "closed": "were closed without a byte of answer",
-    "short-body": "were cut off in the middle of the answer",
+    "short-body": "were cut off midway",
     "timeout": "were given up by the client (timeout)",
     "unanswered": "had no answer when the run ended",
     "bad-response": "were answered with something that is not HTTP",
