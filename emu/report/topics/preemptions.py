@@ -4,6 +4,7 @@ the node.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,16 +44,14 @@ def headline(study: Study, summary: Figures) -> list[str]:
     if not found:
         return []
     first = found[0]
-    mine = [one for one in found if _pair(one) == _pair(first)]
+    mine = [one for one in found if workload(one["by"]) == workload(first["by"])]
+    whose = Counter((workload(one["pod"]), one["priority"]) for one in mine)
+    removed = listed([f"{count(number, 'pod')} of {name} (priority {of})" for (name, of), number in whose.items()])
     more = f", and {len(found) - len(mine)} more for others" if len(found) > len(mine) else ""
     return [
-        f"the scheduler removed {count(len(mine), 'pod')} of {workload(first['pod'])} (priority {first['priority']}) "
-        f"to make room for {workload(first['by'])} (priority {first['by_priority']}){more}"
+        f"the scheduler removed {removed} to make room for {workload(first['by'])} "
+        f"(priority {first['by_priority']}){more}"
     ]
-
-
-def _pair(one: dict[str, Any]) -> tuple[str, str]:
-    return workload(one["pod"]), workload(one["by"])
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
@@ -62,15 +61,14 @@ def sentences(study: Study, summary: Figures) -> list[str]:
 
 
 def _sentence(mine: list[dict[str, Any]]) -> str:
-    first, after_s = mine[0], mine[-1]["by_scheduled_after_s"]
+    first, after_s = mine[0], mine[0]["by_scheduled_after_s"]
     went = listed([f"{one['pod']} (priority {one['priority']})" for one in mine])
+    they = "that pod" if len(mine) == 1 else "they"
     ended = (
         "It never got the node."
         if after_s is None
-        else f"It had the node {format_seconds(after_s)} later, once they had ended."
+        else f"It got the node {format_seconds(after_s)} later, once {they} had ended."
     )
-    if len(mine) == 1:
-        ended = ended.replace("they had", "that one had")
     return (
         f"At {format_seconds(first['time_s'])} the node had no room for {first['by']} (priority "
         f"{first['by_priority']}), and the scheduler removed {went}. {ended}"

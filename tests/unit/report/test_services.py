@@ -408,9 +408,26 @@ def test_a_preemption_names_both_pods_and_how_long_it_took(study: Study) -> None
         "the scheduler removed 1 pod of app-00001 (priority 0) to make room for web-00001 (priority 10)"
     ]
     (words,) = PREEMPTIONS.sentences(study, figures)
-    assert words.endswith(f"removed {ONE} (priority 0). It had the node 2.5 s later, once that one had ended.")
+    assert words.endswith(f"removed {ONE} (priority 0). It got the node 2.5 s later, once that pod had ended.")
     listing = PREEMPTIONS.listing(study)
     assert listing is not None
     assert listing.rows == (("5.0 s", ONE, 0, detail["by"], 10, "2.5 s"),)
     assert preemption_lines(study.preemptions)[-1].split()[-4:] == [ONE, "0", detail["by"], "10"]
     assert [entry.text for entry in PREEMPTIONS.log(study)] == [f"{ONE} (priority 0): {said}"]
+
+
+def test_preemptions_for_one_pod_are_told_together(study: Study) -> None:
+    """Victims of several services, removed one after the other: the wait counts from the first."""
+    web = "web-00001-deployment-aaaaaaaaa-bbbbb"
+    other = "job-00001-deployment-aaaaaaaaa-ccccc"
+    for t, pod, priority in ((5.0, ONE, 0), (6.0, other, 3)):
+        detail = {"priority": priority, "by": web, "by_priority": 10}
+        study.preemptions.append(Happening(t, "preemption", "pod", "Preempted", detail, pod))
+    study.pod_events.append(PodEvent("Normal", "Scheduled", "", "", 7.5, 7.5, 1, web))
+    figures = PREEMPTIONS.figures(study)
+    assert PREEMPTIONS.headline(study, figures) == [
+        "the scheduler removed 1 pod of app-00001 (priority 0) and 1 pod of job-00001 (priority 3) to make room for "
+        "web-00001 (priority 10)"
+    ]
+    (words,) = PREEMPTIONS.sentences(study, figures)
+    assert words.endswith("It got the node 2.5 s later, once they had ended.")
