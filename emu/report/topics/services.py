@@ -104,7 +104,8 @@ def _how_far(name: str, service: dict[str, Any]) -> str:
     if ready < wanted:
         said = f"{name} had up to {ready} of the {wanted} pods that the autoscaler wanted"
     if service["pods_pending_max"]:
-        said += f", because the node had no room ({service['pending_why'].partition('. ')[0].rstrip('.')})"
+        why = service["pending_why"]
+        said += f", because the node had no room ({why.partition('. ')[0].rstrip('.')})" if why else ""
     return said
 
 
@@ -119,9 +120,10 @@ def sentences(study: Study, summary: Figures) -> list[str]:
 
 def _pending(name: str, service: dict[str, Any]) -> str:
     pods = count(service["pods_pending_max"], "pod")
+    why = f": {service['pending_why']}" if service["pending_why"] else "."
     return (
         f"Of {name}, {pods} at most {'was' if service['pods_pending_max'] == 1 else 'were'} Pending, for "
-        f"{format_seconds(service['pending_s'])} in all: {service['pending_why']}"
+        f"{format_seconds(service['pending_s'])} in all{why}"
     )
 
 

@@ -143,6 +143,16 @@ def test_a_pod_without_a_node_is_pending_until_it_has_one(study: Study) -> None:
     assert figures["pod_seconds"] == 15.0 + 2.0
 
 
+def test_a_record_without_the_schedulers_words_is_told_without_them(study: Study) -> None:
+    """As of a run whose record lost the line."""
+    pend(study, 4.0, None, 6.0)
+    study.pod_events.clear()
+    summary = SERVICES.figures(study)
+    assert summary["services"]["app"]["pods_pending_max"] == 1
+    assert "no room" not in SERVICES.headline(study, summary)[0]
+    assert "Of app, 1 pod at most was Pending, for 2.0 s in all." in SERVICES.sentences(study, summary)
+
+
 def test_pods_without_a_node_are_listed_as_kubectl_would(study: Study) -> None:
     """At the run's end too, though they have no container and no figures."""
     pend(study, 4.0, None, None)
