@@ -51,7 +51,8 @@ def _of_pending(study: Study, service: Service) -> tuple[str, str] | None:
     mine = {pod.pod for pod in service.pods}
     failed = [one.message for one in study.pod_events if one.reason == "FailedScheduling" and one.pod in mine]
     why = failed[0] if failed else "it waits for the scheduler"
-    said = f"because its pods were Pending: {why.partition('. ')[0]}"
+    pods = "its pod was" if len(mine) == 1 else "its pods were"
+    said = f"because {pods} Pending: {why.partition('. ')[0].rstrip('.')}"
     status = f"Knative's status of it would be ResourcesAvailable False, Unschedulable: {why}"
     return said, _given_up(study, service) or status
 
@@ -62,8 +63,8 @@ def _given_up(study: Study, service: Service) -> str:
     if found is None:
         return ""
     spare = format_seconds(_BUFFER_S / study.time_scale)
-    within = f"the progress-deadline of {format_seconds(found.progress_deadline_s or 0.0)} and a buffer of {spare}"
-    what = f"the autoscaler gave it up at {format_seconds(found.t)}, after {within}"
+    within = f"the progress deadline of {format_seconds(found.progress_deadline_s or 0.0)} and a buffer of {spare}"
+    what = f"the autoscaler gave up on it at {format_seconds(found.t)}, after {within}"
     return f"{what}; Knative's status of it is {NEVER_ACHIEVED}"
 
 
@@ -93,12 +94,23 @@ def _of_app(study: Study, service: Service, instances: list[Instance]) -> tuple[
         message = _message(study, last)
         words = f"ContainerHealthy False, ExitCode{last.exit_code}"
         words += f": Container failed with: {message}" if message else " with an empty message"
-        said = f"because its app ended {often(len(ended))}, with exit code {last.exit_code} in the end"
-        return said, f"Knative's status of it would be {words}"
+        return f"because its app {_ends(ended)}", f"Knative's status of it would be {words}"
+    if not any(one.started_s is not None for one in instances):
+        words = f"{_afterwards(service)} ResourcesAvailable False, PodInitializing"
+        return "because its app was never started", _given_up(study, service) or words
     since = min((one.started_s for one in instances if one.started_s is not None), default=study.duration_s)
     until = max((one.exited_s or study.duration_s for one in instances), default=study.duration_s)
     ran = format_seconds(until - since)
     return f"though its app ran for {ran}", _given_up(study, service) or f"{_afterwards(service)} {NEVER_ACHIEVED}"
+
+
+def _ends(ended: list[Instance]) -> str:
+    last = ended[-1]
+    if all(one.started_s is None for one in ended):
+        return f"could not be started (exit code {last.exit_code})"
+    if len(ended) == 1:
+        return f"ended with exit code {last.exit_code}"
+    return f"ended {often(len(ended))}, with exit code {last.exit_code} in the end"
 
 
 def _message(study: Study, ended: Instance) -> str:

@@ -50,7 +50,21 @@ def test_a_program_that_cannot_be_started_is_named(study: Study) -> None:
     """In the engine's words: nothing was printed."""
     study.pod_events.append(PodEvent("Warning", "Failed", "app", "Error: no such program", 1.0, 1.0, 1, POD))
     said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, exited_s=0.2, exit_code=128))
+    assert said[0] == "shop-00001 was never ready, because its app could not be started (exit code 128)"
     assert said[1].endswith("ExitCode128: Container failed with: Error: no such program.")
+
+
+def test_an_app_that_ended_once_is_not_said_to_have_ended_in_the_end(study: Study) -> None:
+    """The number of ends is said where there are several."""
+    said = reported(study, Instance("app", 0, pod=POD, created_s=0.0, started_s=0.1, exited_s=0.2, exit_code=3))
+    assert said[0] == "shop-00001 was never ready, because its app ended with exit code 3"
+
+
+def test_an_app_behind_an_init_container_that_does_not_end_was_never_started(study: Study) -> None:
+    """It did not run for 0 s."""
+    what = "shop-00001 was never ready, because its app was never started"
+    status = "after 10 minutes Knative's status of it would be ResourcesAvailable False, PodInitializing"
+    assert reported(study) == [what, f"{what}; {status}."]
 
 
 def test_a_container_that_cannot_be_made_is_named(study: Study) -> None:
@@ -83,8 +97,8 @@ def test_one_that_is_given_up_has_knatives_words(study: Study) -> None:
     study.services, study.time_scale = services(study, made), 10.0
     said = sentences(study)[0]
     assert said.startswith(
-        "shop-00001 was never ready, though its app ran for 7.0 s; the autoscaler gave it up at 7.0 s, after the "
-        "progress-deadline of 4.0 s and a buffer of 3.0 s"
+        "shop-00001 was never ready, though its app ran for 7.0 s; the autoscaler gave up on it at 7.0 s, after the "
+        "progress deadline of 4.0 s and a buffer of 3.0 s"
     )
     assert said.endswith("; Knative's status of it is ProgressDeadlineExceeded: Initial scale was never achieved.")
 
@@ -105,7 +119,7 @@ def test_a_revision_without_room_is_unschedulable(study: Study) -> None:
     study.pod_events.append(PodEvent("Warning", "FailedScheduling", "", why, 1.0, 1.0, 1, POD))
     made = ScaleDecided(t=0.0, revision="shop-00001", service="shop", pods=1, before=1, progress_deadline_s=600.0)
     study.services = services(study, [made])
-    what = "shop-00001 was never ready, because its pods were Pending: 0/1 nodes are available: 1 Insufficient memory"
+    what = "shop-00001 was never ready, because its pod was Pending: 0/1 nodes are available: 1 Insufficient memory"
     status = f"Knative's status of it would be ResourcesAvailable False, Unschedulable: {why}"
     assert [*headlines(study), *sentences(study)] == [what, f"{what}; {status}."]
 
