@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from emu.policy.lifecycle import all_ready
 from emu.report.topics.topic import Figures, Topic
-from emu.report.words import count, listed
+from emu.report.words import listed
 from emu.study.model.study import Happening, Study
-from emu.units import format_seconds
+from emu.units import format_seconds, often
 
 WORTH_S = 1.0
 """A pod that was not READY for so long is mentioned."""
@@ -63,14 +63,15 @@ def _down(study: Study) -> list[str]:
             were = "request was" if number == 1 else "requests were"
             found.append(
                 f"{called[0].upper()}{called[1:]} was not ready for {format_seconds(seconds)} of the load while "
-                f"{listed(list(names))} was down or starting again, and {number:,} {were} sent to it then and "
+                f"{listed(list(names))} {'was' if len(names) == 1 else 'were'} down or starting again, and "
+                f"{number:,} {were} sent to it then and "
                 "answered: a cluster sends a pod no requests then, and emu does."
             )
     return found
 
 
 def _never(study: Study, one: _Unready) -> str:
-    failed = f"{_probes(one)} failed {count(one.failures, 'time')}"
+    failed = f"{_probes(one)} failed {often(one.failures)}"
     return f"{_called(study, one.pod)} was never ready because {failed}, and a cluster would have sent it no request"
 
 

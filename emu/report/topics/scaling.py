@@ -69,6 +69,8 @@ def _start(study: Study, scaling: dict[str, Any]) -> list[str]:
     waited, requests, lost = held["waited_ms"]["max"], held["forwarded"], held["timed_out"] + held["abandoned"]
     longest = "" if not waited else format_seconds(waited / 1e3)
     if lost:
+        if requests + lost == 1:
+            return ["a request waited for a pod in vain", *waits(study)]
         got = f"{requests:,}" if requests else "none"
         took = f", after {'' if requests == 1 else 'up to '}{longest}" if longest else ""
         return [f"{got} of {count(requests + lost, 'request')} that waited for a pod got one{took}", *waits(study)]

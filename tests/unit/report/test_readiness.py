@@ -107,3 +107,29 @@ def test_requests_answered_while_another_container_is_down_are_not_a_clusters(tm
     assert (
         "The pod was not ready for 2.0 s of the load while mesh was down or starting again, and 19 requests" in said
     )
+
+
+def test_two_containers_that_are_down_were(tmp_path: Path) -> None:
+    """In the plural."""
+    run = FakeRun(tmp_path / "run")
+    for name in ("queue-proxy", "app", "mesh", "logs"):
+        run.start(name, memory_max=64 * MIB)
+    run.status("4/4", "Running")
+    run.requests(80, 1.0, 9.0)
+    run.advance(4.0)
+    run.exit("mesh", 1)
+    run.exit("logs", 1)
+    run.status("2/4", "Error")
+    run.advance(7.0)
+    run.status("4/4", "Running", 2)
+    run.advance(10.0)
+    assert "while mesh and logs were down or starting again, and" in " ".join(_verdict(run)["sentences"])
+
+
+def test_a_probe_that_failed_once_is_said_so(tmp_path: Path) -> None:
+    """Not `1 time`."""
+    run = _begun(tmp_path / "run")
+    run.requests(20, 2.0, 6.0)
+    run.pod_event("queue-proxy", "Unhealthy", FAILED)
+    run.advance(8.0)
+    assert "because the readiness probe of queue-proxy failed once, and" in _verdict(run)["headline"]

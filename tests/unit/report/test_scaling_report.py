@@ -75,6 +75,8 @@ def test_requests_that_waited_in_vain_are_in_the_headline(reported: Reported) ->
     held |= {"forwarded": 0, "waited_ms": {**held["waited_ms"], "max": None}}
     nobody = {**summary, "autoscaling": {**summary["autoscaling"], "held": held}}
     assert "none of 5 requests that waited for a pod got one" in SCALE_TO_ZERO.headline(study, nobody)
+    held["abandoned"] = 1
+    assert "a request waited for a pod in vain" in SCALE_TO_ZERO.headline(study, nobody)
 
 
 def test_a_run_without_it_has_none(tmp_path: Path) -> None:
