@@ -151,7 +151,9 @@ def test_a_kill_comes_first(run: RunDir) -> None:
 
 
 def test_who_died_for_the_node_is_the_headline() -> None:
-    """In order of time: whom the kubelet evicted, and whom the kernel killed when the node was full."""
+    """In order of time: whom the kubelet evicted, and whom the kernel killed when the node was full. A kill at a
+    container's own limit made no room, and is told all the same.
+    """
     kill = {"pod": "b", "container": "web", "level": "node", "child": True, "time_s": 2.0}
     names = ("emu", "where", "wall_time", "machine", "failed", "interrupted")
     common = {
@@ -168,8 +170,11 @@ def test_who_died_for_the_node_is_the_headline() -> None:
     headline = compare({"slow": slow, "fast": fast, "quiet": quiet}, [], "x")["verdict"]["headline"]
     assert headline == (
         "slow: the kubelet evicted a, and the kernel OOM-killed a child process of b/web; "
-        "fast: the kernel OOM-killed b/web, then c/web; quiet: nothing was killed or evicted"
+        "fast: the kernel OOM-killed b/web, then c/web; quiet: nothing had to make room"
     )
+    quiet |= {"pod": {"oom_kills": 1}}
+    verdict = compare({"slow": slow, "quiet": quiet}, [], "x")["verdict"]
+    assert any(text.startswith("OOM kills: 1 of a child process with quiet") for text in verdict["sentences"])
 
 
 def test_without_idleness_all_answers_are_drawn(run: RunDir) -> None:
