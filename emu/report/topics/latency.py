@@ -63,7 +63,7 @@ def _took(what: str, known: dict[str, Any]) -> str:
     if n == 1:
         return f"The {what} took {half}."
     if half == most:
-        return f"The {n:,} {what} took {half} in the median and at most."
+        return f"The {n:,} {what} took {half} (median and longest)."
     if says_something("p99", n):
         return f"Half of the {n:,} {what} came within {half}, 99 % within {format_seconds(known['p99'] / 1e3)}."
     return f"The {n:,} {what} took {half} in the median, {most} at most."

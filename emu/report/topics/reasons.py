@@ -216,5 +216,5 @@ def _waits(waited: dict[str, Any] | None) -> list[str]:
     if number == 1:
         return [f"1 request waited {most} for a place in the app."]
     half = format_seconds(times["p50"] / 1e3)
-    long = f"half of them at most {half}, the longest {most}" if half != most else f"{most} in the median and at most"
+    long = f"half of them at most {half}, the longest {most}" if half != most else f"median and longest {most}"
     return [f"{number:,} requests waited for a place in the app ({long}), {waited['most']:,} of them at once."]

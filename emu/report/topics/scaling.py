@@ -124,7 +124,7 @@ def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:
     if held["forwarded"]:
         waited = held["waited_ms"]
         half, most = format_seconds(waited["p50"] / 1e3), format_seconds(waited["max"] / 1e3)
-        each = f"{half} in the median and at most" if half == most else f"{half} in the median, {most} at most"
+        each = f"{half} (median and longest)" if half == most else f"{half} in the median, {most} at most"
         times = each if held["forwarded"] > 1 else most
         yield f"{count(held['forwarded'], 'request')} waited in the activator for a pod: {times}."
     lost = [
