@@ -59,8 +59,10 @@ def _not_ended(entry: Instance, stop: Stop) -> str:
     text += f" and still ran {format_seconds(entry.exited_s - stop.asked_s)} later, when the run ended"
     hook = None if stop.sigterm_s is None else stop.sigterm_s - stop.asked_s
     why = "SIGTERM did not end it" if hook is not None else "it had not got SIGTERM yet"
-    due = max(stop.grace_s, (hook or 0.0) + LEAST_GRACE_S)
-    return f"{text}: {why}, and SIGKILL was due {format_seconds(due)} after the probe failed (its grace period)"
+    least_s = 0.0 if hook is None else hook + LEAST_GRACE_S
+    due = format_seconds(max(stop.grace_s, least_s))
+    of = "its grace period" if least_s <= stop.grace_s else f"{format_seconds(LEAST_GRACE_S)} after its preStop hook"
+    return f"{text}: {why}, and SIGKILL was due {due} after the probe failed ({of})"
 
 
 def ended(study: Study) -> list[Instance]:
@@ -91,10 +93,10 @@ def _exit(study: Study, summary: dict[str, Any], entries: list[Instance]) -> str
         text += ", not by the kernel's OOM killer: memory.events shows no oom_kill" if events == 0 else ""
         text += "; memory.events was not recorded, so why is not known" if events is None else ""
         return text + ("; Docker had received a kill request for it" if _asked_docker(study, entry) else "")
-    if entry.exit_code is not None and 128 < entry.exit_code < 128 + signal.NSIG:
-        number = signal.Signals(entry.exit_code - 128)
-        text = f"{entry.container} was ended by {number.name} {when} (exit code {entry.exit_code})"
-        return f"{text}{_full_tmpfs(study, entry)}" if number is signal.SIGBUS else text
+    number = (entry.exit_code or 0) - 128
+    if number in list(signal.Signals):  # not each number up to the last has a name
+        text = f"{entry.container} was ended by {signal.Signals(number).name} {when} (exit code {entry.exit_code})"
+        return f"{text}{_full_tmpfs(study, entry)}" if number == signal.SIGBUS else text
     return f"{entry.container} ended by itself {when} with exit code {entry.exit_code}"
 
 

@@ -163,3 +163,33 @@ def test_a_little_slab_is_not_what_made_room(slab: int, ways: str) -> None:
     figures = {"memory_events": {"max": 7, "oom": 0}, "file_peak_bytes": 50 * MIB, "refault_bytes": 0}
     figures |= {"slab_reclaimable_peak_bytes": slab * MIB, "memory_limit_bytes": 64 * MIB, "swap_peak_bytes": 0}
     assert f"made room each time by dropping {ways}: with oom 0" in _near_hits("app", figures)[0]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (139, "app was ended by SIGSEGV at 1.0 s (exit code 139)"),
+        (128, "app ended by itself at 1.0 s with exit code 128"),
+        (160, "app ended by itself at 1.0 s with exit code 160"),
+        (190, "app ended by itself at 1.0 s with exit code 190"),
+        (255, "app ended by itself at 1.0 s with exit code 255"),
+    ],
+)
+def test_an_exit_code_names_a_signal_where_there_is_one(tmp_path: Path, code: int, said: str) -> None:
+    """Not each number up to 64 has a name, and any program may end with any code."""
+    run = _run(tmp_path / "run")
+    run.exit("app", code)
+    run.advance(2.0)
+    assert said in summarize(read_study(run.finish()))["verdict"]["headline"]
+
+
+def test_a_probe_kill_that_the_run_cut_short_names_when_sigkill_was_due(tmp_path: Path) -> None:
+    """Two seconds after the hook, where that is later than the grace period."""
+    run = _run(tmp_path / "run")
+    run.stop("app", "liveness", 3.0)
+    run.advance(3.5)
+    run.signal("app", 15)
+    run.advance(4.0)
+    run.exit("app", 137, asked=True)
+    headline = summarize(read_study(run.finish()))["verdict"]["headline"]
+    assert "SIGKILL was due 4.5 s after the probe failed (2.0 s after its preStop hook)" in headline
