@@ -13,7 +13,7 @@ _PROBED = b"queue"
 
 
 def probe_request(address: str, port: int) -> bytes:
-    """As Knative's activator asks (pkg/activator/net/revision_backends.go), but it keeps the connection."""
+    """As Knative's activator asks (pkg/activator/net/revision_backends.go), but on a connection of its own."""
     return (
         f"GET /healthz HTTP/1.1\r\nHost: {address}:{port}\r\nUser-Agent: {ACTIVATOR_PROBE_AGENT}\r\n"
         f"{NETWORK_PROBE_HEADER}: queue\r\nConnection: close\r\n\r\n"
