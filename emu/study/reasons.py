@@ -41,6 +41,8 @@ UNWRITTEN_S = 0.5
 """What queue-proxy noted so shortly before it was killed may not have been written."""
 _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
+_RESET_STREAM = ("; received from peer", "GOAWAY")
+"""In HTTP/2, where a request ends and its connection does not, or goes on for others."""
 NO_POD = "no-pod"
 CONTAINER = "container"
 """What reasons begin with that are of a container which is no queue-proxy."""
@@ -184,7 +186,7 @@ def _reason(reason: str, why: str) -> str:
     if why.endswith(_RESET):
         return "app-reset"
     if reason == "app-broke":
-        return "app-malformed"
+        return "app-stream-reset" if any(mark in why for mark in _RESET_STREAM) else "app-malformed"
     return "app-refused" if why.endswith("connection refused") else "app-unreachable"
 
 
@@ -376,7 +378,7 @@ def _fate(one: Instance) -> str:
 
 def fate_of_app(study: Study, reason: str, t: float, pod: str = "") -> str | None:
     """What became of the app of a pod as its connections ended; None where it lived on."""
-    if reason not in ("app-closed", "app-reset", "app-refused", "answer-cut"):
+    if reason not in ("app-closed", "app-reset", "app-stream-reset", "app-refused", "answer-cut"):
         return None
     apps = [
         one

@@ -101,6 +101,9 @@ def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:
             return f"{there} closed the connection without a whole answer{why}{took}"
         case "app-reset":
             return f"{there} reset the connection{why}{took}"
+        case "app-stream-reset":
+            did = "went away before it read the request" if "GOAWAY" in burst["why"] else "reset the request's stream"
+            return f"{there} {did}{why}{took}"
         case "app-malformed":
             return f"what {there} sent is not an HTTP answer{why}{took}"
         case "app-refused":

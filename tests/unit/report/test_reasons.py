@@ -190,6 +190,9 @@ def test_no_number_is_said_twice(tmp_path: Path) -> None:
         ("dial-failed", "http: server closed idle connection", "app-closed"),
         ("app-broke", "read tcp 127.0.0.1:1->127.0.0.1:8080: read: connection reset by peer", "app-reset"),
         ("app-broke", 'net/http: HTTP/1.x transport connection broken: malformed HTTP version "x"', "app-malformed"),
+        ("app-broke", "stream error: stream ID 1; INTERNAL_ERROR; received from peer", "app-stream-reset"),
+        ("app-broke", "http2: Transport received GOAWAY from server ErrCode:NO_ERROR", "app-stream-reset"),
+        ("app-broke", "stream error: stream ID 1; PROTOCOL_ERROR; malformed header", "app-malformed"),
         ("not-resumed", "the daemon does not answer", "not-resumed"),
     ],
 )
@@ -201,7 +204,9 @@ def test_gos_words_have_a_name_each(tmp_path: Path, reason: str, why: str, slug:
     run.advance(2.0)
     requests = summary_of(run.finish())["requests"]
     assert requests["reasons"] == {"502": {slug: 1}}
-    assert why in reason_words(requests["failures"][0])
+    words = reason_words(requests["failures"][0])
+    assert why in words
+    assert ("is not an HTTP answer" in words) == (slug == "app-malformed")
 
 
 def test_what_an_app_says_cannot_act_on_a_terminal(tmp_path: Path) -> None:
