@@ -166,6 +166,8 @@ class AppConnection(Connection):
         """Whose answers' heads were read just now."""
         self.leaving = False
         """No more streams: the app said GOAWAY, or the connection broke."""
+        self.once = False
+        """It is closed when what is asked on it first is answered."""
         self.words = "unexpected EOF"
         """Why it broke."""
 
@@ -288,7 +290,7 @@ class AppConnection(Connection):
 
     def forget(self, stream: Stream) -> None:
         super().forget(stream)
-        if self.leaving and not self.streams and not self.closed:
+        if (self.leaving or self.once) and not self.streams and not self.closed:
             self.transport.close()
 
     def broken(self, why: Exception) -> None:
@@ -320,6 +322,7 @@ class Http2Connections:
         self._port = port
         self._open: list[AppConnection] = []
         self._opening: asyncio.Task[AppConnection] | None = None
+        self._left = False
 
     def ready(self) -> AppConnection | None:
         """A connection with room for a stream, if one is open."""
@@ -334,11 +337,15 @@ class Http2Connections:
             self._open = [connection for connection in self._open if not connection.closed]
             connection = self.ready()
             if connection is not None:
+                connection.once = self._left
                 return connection
             if self._opening is None:
                 self._opening = asyncio.get_running_loop().create_task(self._open_one())
                 self._opening.add_done_callback(_see)
             opened = await asyncio.shield(self._opening)
+            if opened.peer_streams == 0:
+                opened.leave()
+                opened.words = "http2: the server takes no streams"
             if opened.closed or opened.leaving:
                 # It ended before anyone could ask: to dial again would go on for ever.
                 raise DialError(opened.words)
@@ -370,7 +377,8 @@ class Http2Connections:
         raise DialError(timeout_words(self._host, self._port, loop.time() - begun))
 
     def leave(self) -> None:
-        """Close each once what was asked on it is answered."""
+        """Close each once what was asked on it is answered; so too one that is still opened for who waits for it."""
+        self._left = True
         for connection in self._open:
             connection.leave()
 

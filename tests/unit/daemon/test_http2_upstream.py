@@ -7,23 +7,40 @@ import signal
 from types import FrameType
 from typing import cast
 
+import pytest
+
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http import http1
+from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections, StreamAsker
 from tests.unit.daemon.daemon_wire import DEADLINE_S
 
 
+class _Wire(asyncio.Transport):
+    """Notes that it is closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class _Dialled(Http2Connections):
     """Dials nobody, once it is let."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer_streams: int | None = None) -> None:
         super().__init__("127.0.0.1", 1)
         self.gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.wires: list[_Wire] = []
+        self._streams = peer_streams
 
     async def _dial(self) -> AppConnection:
         await self.gate
-        return AppConnection()
+        made = AppConnection()
+        made.peer_streams, made.transport = self._streams, _Wire()
+        self.wires.append(made.transport)
+        return made
 
 
 def test_who_asks_in_the_very_turn_in_which_it_opened_gets_it() -> None:
@@ -49,6 +66,38 @@ def test_who_asks_in_the_very_turn_in_which_it_opened_gets_it() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def test_an_app_that_takes_no_streams_is_dialled_once() -> None:
+    """Once it was dialled again and again until the request timed out."""
+
+    async def ask() -> tuple[str, list[bool]]:
+        connections = _Dialled(peer_streams=0)
+        connections.gate.set_result(None)
+        with pytest.raises(DialError) as failed:
+            await asyncio.wait_for(connections.take(), DEADLINE_S)
+        return str(failed.value), [wire.closed for wire in connections.wires]
+
+    assert asyncio.run(ask()) == ("http2: the server takes no streams", [True])
+
+
+def test_a_connection_that_opens_after_its_pod_has_left_ends_with_its_answer() -> None:
+    """Who waited for it is answered, and it does not hold up the pod's end."""
+
+    async def ask() -> list[bool]:
+        connections = _Dialled()
+        taking = asyncio.get_running_loop().create_task(connections.take())
+        await asyncio.sleep(0)
+        connections.leave()
+        connections.gate.set_result(None)
+        conn = await taking
+        stream = AppStream(conn, 1, cast(StreamAsker, _Heard()), False)
+        conn.streams[1] = stream
+        before = connections.wires[0].closed
+        conn.forget(stream)
+        return [before, connections.wires[0].closed]
+
+    assert asyncio.run(ask()) == [False, True]
 
 
 class _Heard:
