@@ -153,9 +153,12 @@ class Scheduler:
         return victims, why
 
     def remove(self, pod: str) -> None:
-        """A pod is gone. If it had the node, those that wait are looked at again."""
-        self._waiting.pop(pod, None)
+        """A pod is gone. If it had the node, those that wait are looked at again; if the node was nominated for it,
+        those that are no more important are (pkg/scheduler/eventhandlers.go).
+        """
+        waited = self._waiting.pop(pod, None)
         self._preempted.discard(pod)
-        if self._bound.pop(pod, None) is not None:
-            for one in self._waiting.values():
+        had_node = self._bound.pop(pod, None) is not None
+        for one in self._waiting.values():
+            if had_node or (waited is not None and waited.nominated and one.priority <= waited.priority):
                 one.moved = True

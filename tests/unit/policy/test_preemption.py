@@ -172,3 +172,28 @@ def test_a_more_important_pod_takes_over_the_room_of_one_that_is_nominated() -> 
     assert node.attempt("high", next(times)) is None
     assert node.attempt("higher", next(times)) == Verdict()
     assert node.attempt("high", next(times)) == Verdict()
+
+
+def test_the_room_of_a_nominated_pod_that_goes_away_is_for_others() -> None:
+    """It was scaled away before it had the node: who was refused for its sake is tried again, though no pod has left
+    the node since.
+    """
+    node = full()
+    node.remove("young")
+    node.add("instead", {"memory": 50})
+    assert node.attempt("instead", 10.5) == Verdict(NO_VICTIMS)
+    node.remove("high")
+    assert node.attempt("instead", 11.4) is None
+    assert node.attempt("instead", 11.5) == Verdict()
+
+
+def test_the_end_of_a_pod_that_waits_without_a_nomination_helps_nobody() -> None:
+    """Nothing was kept for it."""
+    node = Scheduler(NODE)
+    node.add("there", {"memory": 90})
+    assert node.attempt("there", 0.0) == Verdict()
+    for name in ("first", "second"):
+        node.add(name, {"memory": 50})
+        assert node.attempt(name, 1.0) == Verdict(NO_VICTIMS)
+    node.remove("first")
+    assert node.attempt("second", 100.0) is None
