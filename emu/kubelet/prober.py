@@ -125,19 +125,22 @@ def _grpc(handler: GrpcSpec, target: Target, timeout_s: float) -> Answer:
     port, within = handler.port or target.port, format_seconds(timeout_s)
     assert port is not None, "seen to when the scenario was read"
     deadline = time.monotonic() + timeout_s
+    late = Answer("failure", f"timeout: health rpc did not complete within {within}")
     try:
         found = grpc_health.check(target.address, port, handler.service, USER_AGENT, deadline)
     except grpc_health.NotConnectedError as error:
         address = f'"{target.address}:{port}"'
         return Answer("failure", f"timeout: failed to connect service {address} within {within}: {error}")
     except TimeoutError:
-        return Answer("failure", f"timeout: health rpc did not complete within {within}: context deadline exceeded")
+        return late
     except (OSError, ValueError) as error:
         why = f"rpc error: code = Unavailable desc = {_words(error)}"
         return Answer("failure", f"error: health rpc probe failed: {why}")
     if found.code == grpc_health.UNIMPLEMENTED:
         what = "this server does not implement the grpc health protocol (grpc.health.v1.Health)"
         return Answer("failure", f"error: {what}: {found.message}")
+    if found.code == grpc_health.DEADLINE_EXCEEDED:  # as the server says
+        return late
     if found.code:
         why = f"rpc error: code = {_GRPC_CODES.get(found.code, f'Code({found.code})')} desc = {found.message}"
         return Answer("failure", f"error: health rpc probe failed: {why}")
@@ -146,8 +149,12 @@ def _grpc(handler: GrpcSpec, target: Target, timeout_s: float) -> Answer:
     return Answer("success")
 
 
-_GRPC_CODES = {2: "Unknown", 3: "InvalidArgument", 4: "DeadlineExceeded", 5: "NotFound", 7: "PermissionDenied",
-               13: "Internal", 14: "Unavailable", 16: "Unauthenticated"}  # fmt: skip
+_GRPC_CODES = {
+    1: "Canceled", 2: "Unknown", 3: "InvalidArgument", 5: "NotFound", 6: "AlreadyExists", 7: "PermissionDenied",
+    8: "ResourceExhausted", 9: "FailedPrecondition", 10: "Aborted", 11: "OutOfRange", 13: "Internal",
+    14: "Unavailable", 15: "DataLoss", 16: "Unauthenticated",
+}  # fmt: skip
+"""By the names that Go prints."""
 
 
 # -- HTTP ------------------------------------------------------------------------------------------------------

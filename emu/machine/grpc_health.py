@@ -70,7 +70,7 @@ def _ask(connection: socket.socket, authority: str, service: str, agent: str, de
     ]  # fmt: skip
     speaks.send_headers(1, headers)
     name = service.encode()
-    message = b"\x0a" + bytes([len(name)]) + name if name else b""
+    message = b"\x0a" + _varint(len(name)) + name if name else b""
     speaks.send_data(1, b"\0" + struct.pack(">I", len(message)) + message, end_stream=True)
     found = Checked()
     while True:
@@ -87,6 +87,15 @@ def _ask(connection: socket.socket, authority: str, service: str, agent: str, de
             return found
         if time.monotonic() >= deadline:
             raise TimeoutError
+
+
+def _varint(number: int) -> bytes:
+    """As protobuf writes a length: seven bits a byte, the lowest first."""
+    head, last = [], number
+    while last > 0x7F:
+        head.append(last & 0x7F | 0x80)
+        last >>= 7
+    return bytes([*head, last])
 
 
 def _take(event: events.Event, found: Checked) -> bool:

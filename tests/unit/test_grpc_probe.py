@@ -109,8 +109,20 @@ def test_nobody_who_listens_is_waited_for() -> None:
 def test_a_missing_answer_is_a_failure() -> None:
     """After the timeout."""
     with served(OPEN, None, None) as (target, _):
-        why = "timeout: health rpc did not complete within 300ms: context deadline exceeded"
-        assert ask(GrpcSpec(), target, 0.3) == Answer("failure", why)
+        assert ask(GrpcSpec(), target, 0.3) == Answer("failure", "timeout: health rpc did not complete within 300ms")
+
+
+def test_a_server_that_gave_up_in_time_is_a_missing_answer_too() -> None:
+    """By its status: the kubelet words both alike."""
+    with served([*OPEN, ("grpc-status", "4"), ("grpc-message", "too slow")], b"", None) as (target, _):
+        assert ask(GrpcSpec(), target, 5.0) == Answer("failure", "timeout: health rpc did not complete within 5s")
+
+
+def test_a_long_name_of_a_service_is_asked_for_as_it_is() -> None:
+    """Of more bytes than characters, and more than one byte can count."""
+    with served(OPEN, b"\0\0\0\0\2\x08\x01", [("grpc-status", "0")]) as (target, asked):
+        assert ask(GrpcSpec(service="ü" * 100), target, 5.0) == Answer("success")
+    assert bytes.fromhex(asked["body"]) == b"\0\0\0\0\xcb\x0a\xc8\x01" + ("ü" * 100).encode()
 
 
 def test_what_speaks_no_http_2_fails() -> None:
