@@ -15,6 +15,9 @@ from emu.study.model.study import Happening, Study
 from emu.study.pods import workload
 from emu.units import format_seconds
 
+_AT_ONCE_S = 0.02
+"""What was removed within it was removed in one attempt: between two there is a back-off."""
+
 
 def figures(study: Study) -> Figures:
     """`preemptions`: each pod that was removed, with its time, for which pod, and how soon that had the node."""
@@ -61,18 +64,20 @@ def sentences(study: Study, summary: Figures) -> list[str]:
 
 
 def _sentence(mine: list[dict[str, Any]]) -> str:
-    first, after_s = mine[0], mine[0]["by_scheduled_after_s"]
-    went = listed([f"{one['pod']} (priority {one['priority']})" for one in mine])
-    they = "that pod" if len(mine) == 1 else "they"
-    ended = (
-        "It never got the node."
-        if after_s is None
-        else f"It got the node {format_seconds(after_s)} later, once {they} had ended."
-    )
-    return (
-        f"At {format_seconds(first['time_s'])} the node had no room for {first['by']} (priority "
-        f"{first['by_priority']}), and the scheduler removed {went}. {ended}"
-    )
+    first, by = mine[0], mine[0]["by"]
+    went = listed([_named(one, first["time_s"]) for one in mine])
+    ended = f"{by} never got the node."
+    if (after_s := first["by_scheduled_after_s"]) is not None:
+        they = "it" if len(mine) == 1 else "they"
+        ended = f"{by} got the node {format_seconds(after_s)} later, once {they} had ended."
+    at, priority = format_seconds(first["time_s"]), first["by_priority"]
+    return f"At {at} the node had no room for {by} (priority {priority}), and the scheduler removed {went}. {ended}"
+
+
+def _named(one: dict[str, Any], first_s: float) -> str:
+    """With its time where that was a later attempt: another pod had taken the room."""
+    later = f" at {format_seconds(one['time_s'])}" if one["time_s"] - first_s >= _AT_ONCE_S else ""
+    return f"{one['pod']} (priority {one['priority']}){later}"
 
 
 def listing(study: Study) -> Listing | None:

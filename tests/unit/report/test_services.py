@@ -418,7 +418,7 @@ def test_a_preemption_names_both_pods_and_how_long_it_took(study: Study) -> None
         "the scheduler removed 1 pod of app-00001 (priority 0) to make room for web-00001 (priority 10)"
     ]
     (words,) = PREEMPTIONS.sentences(study, figures)
-    assert words.endswith(f"removed {ONE} (priority 0). It got the node 2.5 s later, once that pod had ended.")
+    assert words.endswith(f"removed {ONE} (priority 0). {detail['by']} got the node 2.5 s later, once it had ended.")
     listing = PREEMPTIONS.listing(study)
     assert listing is not None
     assert listing.rows == (("5.0 s", ONE, 0, detail["by"], 10, "2.5 s"),)
@@ -426,7 +426,7 @@ def test_a_preemption_names_both_pods_and_how_long_it_took(study: Study) -> None
     assert [entry.text for entry in PREEMPTIONS.log(study)] == [f"{ONE} (priority 0): {said}"]
 
 
-def test_preemptions_for_one_pod_are_told_together(study: Study) -> None:
+def test_preemptions_for_one_pod_are_reported_together(study: Study) -> None:
     """Victims of several services, removed one after the other: the wait counts from the first."""
     web = "web-00001-deployment-aaaaaaaaa-bbbbb"
     other = "job-00001-deployment-aaaaaaaaa-ccccc"
@@ -440,4 +440,18 @@ def test_preemptions_for_one_pod_are_told_together(study: Study) -> None:
         "web-00001 (priority 10)"
     ]
     (words,) = PREEMPTIONS.sentences(study, figures)
-    assert words.endswith("It got the node 2.5 s later, once they had ended.")
+    assert words.endswith(f"{web} got the node 2.5 s later, once they had ended.")
+
+
+def test_a_pod_that_lost_its_room_to_another_one_is_said_to_have_preempted_twice(study: Study) -> None:
+    """The wait counts from the first time, as the sentence does, and of a run that ended before there is none."""
+    detail = {"priority": 0, "by": "web-00001-deployment-aaaaaaaaa-bbbbb", "by_priority": 10}
+    for at, pod in ((5.0, ONE), (5.001, OTHER), (9.0, "app-00001-deployment-aaaaaaaaa-third")):
+        study.preemptions.append(Happening(at, "preemption", "pod", "said", detail, pod))
+    (words,) = PREEMPTIONS.sentences(study, PREEMPTIONS.figures(study))
+    went = f"{ONE} (priority 0), {OTHER} (priority 0) and app-00001-deployment-aaaaaaaaa-third (priority 0) at 9.0 s"
+    room = f"At 5.0 s the node had no room for {detail['by']} (priority 10), and the scheduler removed {went}."
+    assert words == f"{room} {detail['by']} never got the node."
+    study.pod_events.append(PodEvent("Normal", "Scheduled", "", "", 12.0, 12.0, 1, str(detail["by"])))
+    (words,) = PREEMPTIONS.sentences(study, PREEMPTIONS.figures(study))
+    assert words.endswith(f" {detail['by']} got the node 7.0 s later, once they had ended.")
