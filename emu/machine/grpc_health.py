@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -13,11 +12,12 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 
+from emu.policy.grpc_health import METHOD, request
+
 _SERVING = "SERVING"
 UNIMPLEMENTED, DEADLINE_EXCEEDED = 12, 4
 """Codes of gRPC."""
 _STATUSES = ("UNKNOWN", _SERVING, "NOT_SERVING", "SERVICE_UNKNOWN")
-_METHOD = b"/grpc.health.v1.Health/Check"
 _RETRY_S = 0.02
 _MOST_ANSWER_BYTES = 64 << 10
 
@@ -65,13 +65,11 @@ def _ask(connection: socket.socket, authority: str, service: str, agent: str, de
     speaks = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
     speaks.initiate_connection()
     headers = [
-        (":method", "POST"), (":scheme", "http"), (":authority", authority), (":path", _METHOD.decode()),
+        (":method", "POST"), (":scheme", "http"), (":authority", authority), (":path", METHOD.decode()),
         ("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", agent),
     ]  # fmt: skip
     speaks.send_headers(1, headers)
-    name = service.encode()
-    message = b"\x0a" + _varint(len(name)) + name if name else b""
-    speaks.send_data(1, b"\0" + struct.pack(">I", len(message)) + message, end_stream=True)
+    speaks.send_data(1, request(service), end_stream=True)
     found = Checked()
     while True:
         connection.sendall(speaks.data_to_send())
@@ -87,15 +85,6 @@ def _ask(connection: socket.socket, authority: str, service: str, agent: str, de
             return found
         if time.monotonic() >= deadline:
             raise TimeoutError
-
-
-def _varint(number: int) -> bytes:
-    """As protobuf writes a length: seven bits a byte, the lowest first."""
-    head, last = [], number
-    while last > 0x7F:
-        head.append(last & 0x7F | 0x80)
-        last >>= 7
-    return bytes([*head, last])
 
 
 def _take(event: events.Event, found: Checked) -> bool:

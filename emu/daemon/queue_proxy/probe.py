@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from emu.daemon.http.reply import connected, read_head
 from emu.messages import KUBE_PROBE_AGENT
+from emu.policy.grpc_health import METHOD, request
 
 RETRY_S = 0.05
 TRY_LIMIT_S = 0.1
@@ -177,11 +177,9 @@ class _Probe:
         return 200 <= status < 400
 
     async def _grpc(self) -> bool:
-        service = str(self._action.get("service") or "").encode()
-        message = b"\x0a" + bytes([len(service)]) + service if service else b""
         headers = [(b"content-type", b"application/grpc"), (b"te", b"trailers"), (b"user-agent", _AGENT.encode())]
-        body = b"\0" + struct.pack(">I", len(message)) + message
-        status, answer = await self._ask_http2(b"POST", b"/grpc.health.v1.Health/Check", headers, body)
+        body = request(str(self._action.get("service") or ""))
+        status, answer = await self._ask_http2(b"POST", METHOD, headers, body)
         # A message whose first field is 1: SERVING.
         return status == 200 and answer[5:] == b"\x08\x01"
 
