@@ -286,6 +286,8 @@ class Revision:
             )
         )
         self._say(f"scaled {'up from' if self._wanted else 'down to'} zero: {self._scaling.why}")
+        if not self._wanted:
+            self._last_ones = set(self.each_pod)
         self._coming, self._start = (True, self._temperature.found()) if self._wanted else (False, "")
 
     def _make(self) -> None:
@@ -302,8 +304,6 @@ class Revision:
         """No further request goes to a pod that is to end, and only then it is asked to."""
         self._live = [one for one in self._live if one not in going]
         self._ending += [one.worker for one in going]
-        if not self._wanted:
-            self._last_ones = set(self._ending)
         self._update_readiness()
         self._publish()
         for one in going:

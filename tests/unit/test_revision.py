@@ -565,6 +565,17 @@ def test_a_pod_that_was_preempted_ends_and_another_one_waits_in_its_place(begin:
     assert Room() == one.scheduler.attempt("other", now() + 10)
 
 
+def test_zero_is_reached_when_the_last_pod_was_preempted_as_zero_was_decided(begin: Begin) -> None:
+    """None takes its place, and it is the last one: the record has the scale-down's end, too."""
+    one = begin()
+    (worker,) = one.made
+    worker.binding.preempt("other", 10)
+    one.wish(0)
+    one.until(lambda: one.status == SCALED_TO_ZERO)
+    assert one.scalings() == [(0, False), (0, True)]
+    assert one.count == 1
+
+
 def test_zero_is_reached_when_the_last_pod_is_gone(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several, each takes its own time; the record has one scale-down, and one way back with as many pods."""
     monkeypatch.setattr(ending, "_SIGNALLED_WITHIN_S", 0.1)  # this engine sends no signal
