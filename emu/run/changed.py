@@ -20,7 +20,9 @@ ZSWAP, ZRAM = "zswap", "zram"
 
 @contextmanager
 def changed(setting: str, before: Mapping[str, object] | None = None, home: Path | None = None) -> Iterator[None]:
-    """While it lasts the setting is on record as this process's. `before` is what it takes to undo it."""
+    """While it lasts the setting is on record as this process's; then it is undone, which takes `before`. Where that
+    fails the record stays, for `emu clean`. EmuError, OSError.
+    """
     file = (home or HOME) / setting
     with suppress(OSError):  # then the run is none that can be killed and cleaned up after
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,11 +30,14 @@ def changed(setting: str, before: Mapping[str, object] | None = None, home: Path
     try:
         yield
     finally:
+        _UNDONE[setting](before or {})
         file.unlink(missing_ok=True)
 
 
 def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
-    """Undo what processes that are gone have changed; each setting, and how it is now."""
+    """Undo what processes that are gone have changed; each setting, and how it is now. EmuError where it cannot be
+    undone: the record stays.
+    """
     folder = home or HOME
     for file in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
@@ -42,19 +47,34 @@ def undo(home: Path | None = None) -> Iterator[tuple[str, str]]:
             mine, before = "", {}
         if lives(mine) or file.name not in _UNDONE:
             continue
-        with suppress(OSError, EmuError, LookupError, TypeError, ValueError):
-            yield file.name, _UNDONE[file.name](before)
+        now = _undone(file.name, before)
         file.unlink(missing_ok=True)
+        if now:
+            yield file.name, now
+
+
+def _undone(setting: str, before: Mapping[str, object]) -> str:
+    """How it is now; empty where the record does not say how it was."""
+    try:
+        return _UNDONE[setting](before)
+    except (LookupError, TypeError, ValueError):
+        return ""
+    except (OSError, EmuError) as error:
+        why = error.why if isinstance(error, EmuError) else str(error)
+        what = f"{setting}: what a run that was killed has changed cannot be undone"
+        raise EmuError(what, why, "leave this sandbox and boot another one") from error
 
 
 def _zswap_off(_: Mapping[str, object]) -> str:
-    zswap.switch(False)
+    if zswap.is_on():
+        zswap.switch(False)
     return "off"
 
 
 def _disks_again(before: Mapping[str, object]) -> str:
     areas, device = before["areas"], str(before["device"])
-    assert isinstance(areas, list)
+    if not isinstance(areas, list):
+        raise TypeError(areas)
     zram.back([str(one) for one in areas], device)
     return f"swap is on {', '.join(map(str, areas)) or 'nothing'}"
 

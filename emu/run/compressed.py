@@ -51,11 +51,8 @@ def _zram_in_place_of_disks() -> Iterator[None]:
     names = [area for area, _ in before]
     device = zram.made(sum(size for _, size in before))
     with changed(ZRAM, {"areas": names, "device": device}):
-        try:
-            zram.swap_to(device, names)
-            yield
-        finally:
-            zram.back(names, device)
+        zram.swap_to(device, names)
+        yield
 
 
 @contextmanager
@@ -99,7 +96,4 @@ def zswap_for(spec: ScenarioSpec) -> Iterator[bool]:
         except OSError as error:
             what = f"zswap cannot be turned on: {error.strerror or error}"
             raise EmuError(what, f"{zswap.PARAMETERS}/enabled could not be written", "run it as root") from error
-        try:
-            yield True
-        finally:
-            zswap.switch(False)
+        yield True

@@ -13,6 +13,7 @@ import pytest
 from cgroups.mount import Mount
 from emu.errors import EmuError
 from emu.helpers import freezer
+from emu.machine import zram, zswap
 from emu.machine.owner import owner
 from emu.run import changed as changes
 from emu.run import cleaning, registry
@@ -124,17 +125,56 @@ def test_the_registry_knows_the_living(tmp_path: Path) -> None:
         pass
 
 
-def test_what_a_killed_run_changed_of_its_machine_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once, and not while the run lives; what is no record of one is thrown away."""
+@pytest.fixture
+def switched(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is done to the machine's swap; zswap is on."""
     done: list[object] = []
-    monkeypatch.setattr(changes.zswap, "switch", done.append)
-    monkeypatch.setattr(changes.zram, "back", lambda areas, device: done.append((areas, device)))
+    monkeypatch.setattr(zswap, "is_on", lambda: True)
+    monkeypatch.setattr(zswap, "switch", done.append)
+    monkeypatch.setattr(zram, "back", lambda areas, device: done.append((areas, device)))
+    return done
+
+
+GONE = json.dumps({"owner": "1:0:gone", "before": {"areas": ["/dev/vdb"], "device": "zram0"}})
+
+
+def test_what_a_run_changed_of_its_machine_is_undone(tmp_path: Path, switched: list[object]) -> None:
+    """By itself at its end, and by nobody else before."""
     with changes.changed(changes.ZSWAP, home=tmp_path):
         assert list(changes.undo(tmp_path)) == []
+        assert switched == []
+    assert switched == [False]
     assert list(tmp_path.iterdir()) == []
-    gone = {"owner": "1:0:gone", "before": {"areas": ["/dev/vdb"], "device": "zram0"}}
-    (tmp_path / changes.ZRAM).write_text(json.dumps(gone))
+
+
+def test_what_a_killed_run_changed_of_its_machine_is_undone(tmp_path: Path, switched: list[object]) -> None:
+    """Once; what is no record of one is thrown away, and says nothing where it does not say how it was."""
+    (tmp_path / changes.ZRAM).write_text(GONE)
     (tmp_path / changes.ZSWAP).write_text("half a rec")
     assert list(changes.undo(tmp_path)) == [("zram", "swap is on /dev/vdb"), ("zswap", "off")]
-    assert done == [(["/dev/vdb"], "zram0"), False]
+    assert switched == [(["/dev/vdb"], "zram0"), False]
+    (tmp_path / changes.ZRAM).write_text("half a rec")
     assert list(changes.undo(tmp_path)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_undone_stays_on_record(
+    tmp_path: Path, switched: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`emu clean` says why, and can be asked again: swap that is in use needs memory to come back to."""
+
+    def fails(areas: list[str], device: str) -> None:
+        raise EmuError("cannot swap to zram", f"swapoff /dev/{device}: Cannot allocate memory", "")
+
+    back = zram.back
+    monkeypatch.setattr(zram, "back", fails)
+    with pytest.raises(EmuError), changes.changed(changes.ZRAM, {"areas": [], "device": "zram1"}, home=tmp_path):
+        pass
+    assert (tmp_path / changes.ZRAM).exists()
+    (tmp_path / changes.ZRAM).write_text(GONE)
+    with pytest.raises(EmuError, match="zram: what a run that was killed has changed cannot be undone") as wrong:
+        list(changes.undo(tmp_path))
+    assert "Cannot allocate memory" in wrong.value.why
+    monkeypatch.setattr(zram, "back", back)
+    assert list(changes.undo(tmp_path)) == [("zram", "swap is on /dev/vdb")]
+    assert switched == [(["/dev/vdb"], "zram0")]
