@@ -71,7 +71,8 @@ class PodIo(Model):
     """The io files of a pod's cgroup, which a kubelet never sets."""
 
     weight: Annotated[Whole, Field(ge=1, le=10000)] | None = None
-    """io.weight: its share of the disk while other pods want it too; they have 100 by default. A container's own
-    would count only against containers of the same pod. The run is refused where the kernel has no io.weight or the
-    disk is not shared by it (io.cost.qos), which the virtual machine (`--on vm`) turns on.
+    """io.weight: its share of the disk while other pods of its QoS class want it too; they have 100 by default, and
+    so has each class as a whole beside the Guaranteed pods. A container's own would count only against containers of
+    the same pod. The run is refused where the kernel has no io.weight or the disk is not shared by it (io.cost.qos),
+    which the virtual machine (`--on vm`) turns on.
     """
