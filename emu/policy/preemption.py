@@ -1,8 +1,8 @@
 """Which pods the scheduler removes from the only node to make room for one that is more important. Pure.
 
-As Kubernetes' default preemption (pkg/scheduler/framework/plugins/defaultpreemption): all pods of lower priority are
-thought away; does the pod fit then, they are put back one by one, the most important first, as long as it still fits.
-Those that cannot be put back are the victims. PodDisruptionBudgets are not modelled.
+As Kubernetes' default preemption (pkg/scheduler/framework/plugins/defaultpreemption): would the pod fit if all pods
+of lower priority were gone? Then as many of them as possible are spared, the most important first. Those that cannot
+stay beside the new pod are the victims. PodDisruptionBudgets are not modelled.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def rollout_lines(rollouts: Sequence[Rollout]) -> list[str]:
 
 
 def preemption_lines(preemptions: Sequence[Happening]) -> list[str]:
-    """Whom the scheduler removed for whom."""
+    """Which pods the scheduler removed, and for which."""
     rows = [("AT", "REMOVED", "PRIORITY", "FOR", "ITS PRIORITY")]
     rows += [
         (f"{one.t:.3f} s", one.pod, str(one.detail["priority"]), one.detail["by"], str(one.detail["by_priority"]))

@@ -42,7 +42,7 @@ def _placed_after_s(study: Study, one: Happening) -> float | None:
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
-    """Whose pods went for whose."""
+    """The workloads on both sides: whose pods were removed, and for which."""
     found: list[dict[str, Any]] = summary["preemptions"]
     if not found:
         return []

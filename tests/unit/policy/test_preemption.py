@@ -37,8 +37,8 @@ def bound(name: str, memory: int, priority: int = 0, since: float = 0.0) -> Boun
 def test_the_least_important_pods_go_and_no_more_of_them_than_it_takes(
     memory: int, there: list[Bound], victims: list[str]
 ) -> None:
-    """All pods of lower priority are thought away, and put back while the new one still fits: by priority, and of
-    equal ones the one that has the node longest. So a large important pod may go where a small one would not do.
+    """Pods of lower priority are spared one by one while the new one still fits: by priority, and of equal ones the
+    one that has had the node longest. So a large important pod may go where a small one would not do.
     """
     assert preempt({"memory": memory}, 10, there, {}, NODE) == Preemption(tuple(victims))
 
