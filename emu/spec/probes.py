@@ -127,7 +127,10 @@ class ProbeSpec(Model):
     @property
     def way(self) -> str:
         """The key of its handler."""
-        return next(to_camel(name) for name in _HANDLERS if getattr(self, name) is not None)
+        found = next((name for name in _HANDLERS if getattr(self, name) is not None), None)
+        if found is None:  # as above
+            raise AttributeError("no handler")
+        return to_camel(found)
 
     @property
     def rule(self) -> ProbeRule:
