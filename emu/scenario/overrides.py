@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from emu.errors import EmuError
 from emu.files.nearest import nearest
 from emu.files.yamlfile import CONTROL, Mark, Node, one_line, parse
+from emu.policy.secrets import masked_argument
 from emu.scenario import keys
 from emu.spec import Model, ScenarioSpec
 
@@ -26,7 +27,7 @@ def apply(root: Node, overrides: Sequence[str]) -> None:
         path, equals, text = override.partition("=")
         unfit = CONTROL.search(override)
         if unfit is not None:
-            what = one_line(f"--set {override!r}: a control character ({unfit[0]!r})")
+            what = one_line(f"--set {masked_argument(override)!r}: a control character ({unfit[0]!r})")
             raise EmuError(what, "values of a scenario cannot contain one", "remove it")
         if not equals or not path:
             what = one_line(f"--set {override}: not in the form PATH=VALUE")

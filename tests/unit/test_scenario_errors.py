@@ -281,6 +281,7 @@ def test_a_misspelt_key_is_one_problem() -> None:
         ),
         ("pod.app.env.A=x\0", "--set 'pod.app.env.A=x\\x00': a control character", "remove"),
         ("\udcff=1", "--set '\\udcff=1': a control character", "remove"),
+        ("pod.secrets.db.data.url=x\0", "--set 'pod.secrets.db.data.url=********': a control character", "remove"),
         ("expect.nonsense=1", "--set expect.nonsense: 'nonsense' is not a name", ""),
     ],
 )
