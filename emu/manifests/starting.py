@@ -13,7 +13,7 @@ from emu.errors import EmuError
 from emu.manifests.clusterconfig import ClusterConfig
 from emu.manifests.containers_explained import serving_container
 from emu.manifests.decode import decode
-from emu.manifests.documents import KSERVE, SERVING, Document, Manifests
+from emu.manifests.documents import KSERVE, SCHEDULING, SERVING, Document, Manifests
 from emu.manifests.explaining import cluster_of, explain
 from emu.manifests.keda_explained import scales
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds
@@ -215,7 +215,9 @@ def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
         )
     document = documents[0]
     scalers = _scalers_of(document, manifests)
-    refusals = [(one, made.refusals[0]) for made in explain(manifests) for one in (document, *scalers)
+    classes = [one for one in manifests.documents if one.group == SCHEDULING]
+    read = (document, *scalers, *classes, *manifests.secrets)
+    refusals = [(one, made.refusals[0]) for made in explain(manifests) for one in read
                 if made.document == one and not made.accepted]  # fmt: skip
     for refused, refusal in refusals[:1]:
         line = refusal.words.split("\n")[0]

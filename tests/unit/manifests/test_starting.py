@@ -367,3 +367,29 @@ def test_the_values_of_secrets_are_printed_nowhere(tmp_path: Path) -> None:
     with pytest.raises(EmuError, match="the value of a Secret is masked here"):
         read_scenario(shown[0].stdout, "mine.yaml")
     assert read_scenario(shown[0].stdout, "it", ["pod.secrets.s.data.k=a", "pod.secrets.s.data.u=b"])
+
+
+@pytest.mark.parametrize(
+    ("more", "refused", "why"),
+    [
+        ("kind: Secret\nmetadata: {name: s}\ndata: {k: hunter2hunter2!}\n", "Secret s", "illegal base64 data"),
+        ("kind: Secret\nmetadata: {name: s}\nstringData: {k: 4711}\n", "Secret s", "cannot unmarshal number"),
+    ],
+)
+def test_a_secret_that_the_api_server_refuses_is_refused(tmp_path: Path, more: str, refused: str, why: str) -> None:
+    """The cluster would not have it; without its value."""
+    path = tmp_path / "shop.yaml"
+    path.write_text(f"{KSVC % ('', 0)}---\napiVersion: v1\n{more}", encoding="utf-8")
+    with pytest.raises(EmuError, match=f"the API server refuses {refused}") as wrong:
+        of(path)
+    assert why in wrong.value.why
+    assert "hunter2" not in f"{wrong.value} {wrong.value.why}" and "4711" not in wrong.value.why
+
+
+def test_a_priority_class_that_the_api_server_refuses_is_refused(tmp_path: Path) -> None:
+    """It is among the files, and no pod can have it."""
+    path = tmp_path / "shop.yaml"
+    made = "apiVersion: scheduling.k8s.io/v1\nkind: PriorityClass\nmetadata: {name: high}\nvalue: 2000000000\n"
+    path.write_text(f"{KSVC % ('', 0)}---\n{made}", encoding="utf-8")
+    with pytest.raises(EmuError, match="the API server refuses PriorityClass high"):
+        of(path)
