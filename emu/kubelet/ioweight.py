@@ -48,6 +48,15 @@ def is_on(root: Path, disk: str) -> bool:
     return False
 
 
+def _switch_on(root: Path, qos: str, model: str | None) -> None:
+    try:
+        files.write(root / QOS, qos)
+        if model is not None:
+            files.write(root / MODEL, model)
+    except CgroupError as error:
+        raise EmuError("the disk cannot be shared by weight", error.why, _VM) from error
+
+
 def switch_off(root: Path, disk: str) -> None:
     """As before a run. CgroupError."""
     files.write(root / QOS, f"{disk} enable=0 ctrl=auto")
@@ -85,14 +94,8 @@ def shared(spec: ScenarioSpec, disk: str | None, root: Path, run: Path, *, own_m
             else f"{root / MODEL} is the whole machine's, and emu changes no setting of a whole host",
             _VM,
         )
-    qos, model = lines(disk, spec.node.io.cost)
     try:
-        files.write(root / QOS, qos)
-        if model is not None:
-            files.write(root / MODEL, model)
-    except CgroupError as error:
-        raise EmuError("the disk cannot be shared by weight", error.why, _VM) from error
-    try:
+        _switch_on(root, *lines(disk, spec.node.io.cost))
         yield
     finally:
         with suppress(CgroupError):  # the machine goes with the run

@@ -66,6 +66,17 @@ def test_a_machine_of_the_run_s_own_shares_its_disk_while_the_run_lasts(tmp_path
     assert (root / ioweight.MODEL).read_text().startswith("8:0 ctrl=auto")
 
 
+def test_what_was_turned_on_is_turned_off_where_the_model_is_refused(tmp_path: Path) -> None:
+    """The next variant plays on the same machine."""
+    root, run = machine(tmp_path)
+    (root / ioweight.MODEL).unlink()
+    (root / ioweight.MODEL).mkdir()
+    shared = ioweight.shared(scenario(COST), "8:0", root, run, own_machine=True)
+    with pytest.raises(EmuError, match="the disk cannot be shared by weight"), shared:
+        pass
+    assert (root / ioweight.QOS).read_text().startswith("8:0 enable=0")
+
+
 @pytest.mark.parametrize(
     ("more", "disk", "lacks", "what"),
     [
