@@ -29,9 +29,12 @@ def masked(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def masked_argument(argument: str) -> str:
-    """An argument of a command line without a secret in it: `pod.app.env.API_TOKEN=********`."""
-    path, equals, _ = argument.partition("=")
-    return f"{path}={MASK}" if equals and is_secret(path) else argument
+    """An argument of a command line without a secret in it: `pod.app.env.API_TOKEN=********`. Of a mapping or a list
+    that seems to hold one nothing is left.
+    """
+    path, equals, value = argument.partition("=")
+    holds = value.lstrip()[:1] in ("{", "[") and is_secret(value)
+    return f"{path}={MASK}" if equals and (is_secret(path) or holds) else argument
 
 
 def masked_tree(data: Any) -> Any:

@@ -205,6 +205,7 @@ class Model(BaseModel):
         extra="forbid",
         alias_generator=to_camel,
         validate_default=True,
+        hide_input_in_errors=True,  # a traceback that is kept would have it, and it may be a Secret's
         use_attribute_docstrings=UNDESCRIBED not in os.environ,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from emu.errors import EmuError
 from emu.policy import secrets
@@ -85,6 +86,9 @@ def test_a_record_has_no_value_of_a_secret() -> None:
     with pytest.raises(EmuError, match=r"pod\.secrets\.0\.data\.url: the value of a Secret is masked here"):
         read_scenario(text, "scenario.yaml")
     assert secrets.masked_argument("pod.secrets.db.data.url=hunter2") == f"pod.secrets.db.data.url={secrets.MASK}"
+    for whole in ("{secrets: [{name: db, data: {url: hunter2}}]}", "{app: {env: {API_TOKEN: hunter2}}}"):
+        assert secrets.masked_argument(f"pod={whole}") == f"pod={secrets.MASK}"
+    assert secrets.masked_argument("pod={app: {args: [a]}}") == "pod={app: {args: [a]}}"
 
 
 def test_a_mistake_in_a_secret_does_not_show_it() -> None:
@@ -92,6 +96,8 @@ def test_a_mistake_in_a_secret_does_not_show_it() -> None:
     with pytest.raises(EmuError, match=r"pod\.secrets\.0\.data\.url: '\*+' is not valid") as wrong:
         read_scenario(SECRET.split("variants:", maxsplit=1)[0].replace("url: hunter2", "url: 4711"), "f.yaml")
     assert "4711" not in f"{wrong.value} {wrong.value.why} {wrong.value.fix}"
+    first = wrong.value.__context__  # which a traceback has, too
+    assert isinstance(first, ValidationError) and "4711" not in str(first)
 
 
 def test_a_masked_record_says_what_it_lacks() -> None:
