@@ -32,6 +32,7 @@ from ruamel.yaml.reader import ReaderError
 
 from emu.errors import EmuError
 from emu.files.regular import read_regular
+from emu.policy.secrets import MASK
 
 MOST_BYTES = 256 * 1024
 MOST_VALUES = 20_000
@@ -52,6 +53,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+")
 _LONGEST_NUMBER = 40
+_SECRETS = frozenset(("secrets", "stringData"))
+"""Keys of a scenario and of a manifest, below which are the values of Secrets."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -272,6 +275,10 @@ class _Builder:
         key = ".".join(self._path)
         raise bad(self._mark(event.start_mark), f"{key}: {what}" if key else what, why, fix)
 
+    def _shown(self, text: object) -> str:
+        """A value in an error; of a Secret only that there is one."""
+        return MASK if _SECRETS.intersection(self._path) else str(text)
+
     def _count(self, event: Event, values: int) -> None:
         self._values += values
         if self._values > MOST_VALUES:
@@ -290,7 +297,7 @@ class _Builder:
         tag = getattr(event, "tag", None)
         if tag:
             why = "tags are not supported"
-            self._refuse(event, f"a tag ({tag})", why, "remove it; quote a value to make it text")
+            self._refuse(event, f"a tag ({self._shown(tag)})", why, "remove it; quote a value to make it text")
         node = self._scalar(event) if isinstance(event, ScalarEvent) else self._collection(event)
         if event.anchor:
             self._anchors[str(event.anchor)] = node
@@ -314,7 +321,8 @@ class _Builder:
         node = self._anchors.get(str(event.anchor))
         if node is None:
             why = "no anchor before it has that name, or it is inside its own anchor"
-            self._refuse(event, f"the alias *{event.anchor} has no anchor", why, f"define &{event.anchor} before it")
+            name = self._shown(event.anchor)
+            self._refuse(event, f"the alias *{name} has no anchor", why, f"define &{name} before it")
         self._count(event, _size(node))
         return _copy(node)
 
@@ -376,13 +384,16 @@ class _Builder:
         if _LEADING_ZERO.fullmatch(number):
             self._refuse(
                 event,
-                f"{text[:_LONGEST_NUMBER]} has a leading zero",
+                f"{self._shown(text[:_LONGEST_NUMBER])} has a leading zero",
                 "YAML 1.1 reads it in base 8, YAML 1.2 in base 10",
                 "remove the zero, or quote it to make it text",
             )
         if _NOT_FINITE.fullmatch(text):
             self._refuse(
-                event, f"{text} is not a usable number", "no value can be infinite", "write `max` for no limit"
+                event,
+                f"{self._shown(text)} is not a usable number",
+                "no value can be infinite",
+                "write `max` for no limit",
             )
         found = self._number(event, number)
         return text if found is None else found
@@ -399,7 +410,9 @@ class _Builder:
             return int(text)
         number = float(text)
         if abs(number) == float("inf"):
-            self._refuse(event, f"{text} is too large", "no value can be that large", "write a smaller number")
+            self._refuse(
+                event, f"{self._shown(text)} is too large", "no value can be that large", "write a smaller number"
+            )
         return int(number) if number.is_integer() and abs(number) < 2**63 and "." not in text else number
 
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from emu.errors import EmuError
+from emu.files.yamlfile import parse, parse_documents
 from emu.policy import secrets
 from emu.record.rundir import RunDir
 from emu.scenario.reading import has_secrets, read_scenario, resolve
@@ -98,6 +99,19 @@ def test_a_mistake_in_a_secret_does_not_show_it() -> None:
     assert "4711" not in f"{wrong.value} {wrong.value.why} {wrong.value.fix}"
     first = wrong.value.__context__  # which a traceback has, too
     assert isinstance(first, ValidationError) and "4711" not in str(first)
+
+
+@pytest.mark.parametrize("value", ["04711", "*hunter4711", "!hunter4711 x", "4711e500"])
+def test_a_value_that_is_no_yaml_of_ours_is_not_shown(value: str) -> None:
+    """A Secret's, in a scenario and in a manifest: the error says what is wrong, and where."""
+    data = f"{{k: {value}}}"
+    for read, text in (
+        (parse, f"pod: {{secrets: [{{name: db, data: {data}}}]}}\n"),
+        (parse_documents, f"kind: Secret\nstringData: {data}\n"),
+    ):
+        with pytest.raises(EmuError, match=r"\.k: ") as wrong:
+            read(text, "f.yaml")
+        assert "4711" not in f"{wrong.value} {wrong.value.why} {wrong.value.fix}"
 
 
 def test_a_masked_record_says_what_it_lacks() -> None:
