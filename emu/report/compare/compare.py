@@ -275,8 +275,8 @@ def _words(rows: list[Row]) -> list[str]:
     if any(row.made_room for row in whole):
         of_node = "; ".join(f"{row.name}: {row.made_room or 'nothing had to make room'}" for row in whole)
         killed = [row for row in whole if row.oom_kills]
-        told = bool(killed) and all(row.made_room for row in killed)
-        said = [of_node, *(said[1:] if told else [f"{said[0]}.", *said[1:]])]
+        shown = bool(killed) and all(row.made_room for row in killed)
+        said = [of_node, *(said[1:] if shown else [f"{said[0]}.", *said[1:]])]
     if reads := _slow_reads(whole):
         said = [reads, f"{said[0]}.", *said[1:]]
     if started := starts_compared((row.name, row.starts) for row in whole):

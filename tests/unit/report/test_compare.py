@@ -152,7 +152,7 @@ def test_a_kill_comes_first(run: RunDir) -> None:
 
 def test_who_died_for_the_node_is_the_headline() -> None:
     """In order of time: whom the kubelet evicted, and whom the kernel killed when the node was full. A kill at a
-    container's own limit made no room, and is told all the same.
+    container's own limit made no room, and is reported all the same.
     """
     kill = {"pod": "b", "container": "web", "level": "node", "child": True, "time_s": 2.0}
     names = ("emu", "where", "wall_time", "machine", "failed", "interrupted")

@@ -143,7 +143,7 @@ def test_a_pod_without_a_node_is_pending_until_it_has_one(study: Study) -> None:
     assert figures["pod_seconds"] == 15.0 + 2.0
 
 
-def test_a_record_without_the_schedulers_words_is_told_without_them(study: Study) -> None:
+def test_a_record_without_the_schedulers_words_is_reported_without_them(study: Study) -> None:
     """As of a run whose record lost the line."""
     pend(study, 4.0, None, 6.0)
     study.pod_events.clear()
