@@ -22,7 +22,11 @@ DEPLOYMENT = """
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
-spec: {template: {spec: {KEYS containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}}}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {KEYS containers: [{name: web, image: nginx, ports: [{containerPort: 80}]}]}
 ---"""
 SERVICE = """
 apiVersion: serving.knative.dev/v1
