@@ -117,7 +117,9 @@ class Route:
 
 def route(head: http1.Head, peer: str) -> Route:
     """Sort a request, and make the headers that the app gets."""
-    return _route(head, peer, _named_in_connection(head.headers), activator=False)
+    way = _route(head, peer, _named_in_connection(head.headers), activator=False)
+    way.headers.sort(key=_name)
+    return way
 
 
 def route_to_pod(head: http1.Head, peer: str) -> Route:
@@ -137,6 +139,7 @@ def route_to_pod(head: http1.Head, peer: str) -> Route:
 
 
 def _route(head: http1.Head, peer: str, named: Collection[bytes], activator: bool) -> Route:
+    """Without the order of the headers."""
     way = Route()
     headers = way.headers
     special: dict[bytes, list[bytes]] = {}
@@ -158,7 +161,6 @@ def _route(head: http1.Head, peer: str, named: Collection[bytes], activator: boo
     special.pop(b"Content-Length", None)
     _specials(way, head, special, named)
     _forwarded(headers, special, named, peer, shim=not activator)
-    headers.sort(key=_name)
     return way
 
 
