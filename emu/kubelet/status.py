@@ -135,7 +135,7 @@ class Status:
         if state.phase == "back-off":
             self._log.append(BackOffBegan(t=event.t, container=name, restarts=state.restarts, delay_s=state.delay_s))
             if state.delay_s > 0:
-                self.record(name, "Warning", "BackOff", back_off_event(name, f"{self._pod.name}_default"))
+                self.record(name, "Warning", "BackOff", back_off_event(name, f"{self._pod.name}_{NAMESPACE}"))
 
     def restarting(self, name: str) -> None:
         """Its back-off is over."""

@@ -17,11 +17,11 @@ from typing import Any
 
 from emu import __version__
 from emu.messages import APP, QUEUE_PROXY, SANDBOX
+from emu.policy.kubelet.environment import NAMESPACE
 from emu.report.kperf_rows import Row, Whose, rows
 from emu.study.measures import percentile
 from emu.study.model.study import Study
 
-NAMESPACE = "default"
 EACH = Whose()
 MEASURED = (
     ("configuration_ready", "AverageConfigurationDuration"),

@@ -11,8 +11,9 @@ from typing import NamedTuple
 from emu.kubelet.worker import PodWorker
 from emu.machine import http_client
 from emu.messages import METRICS_PATH
-from emu.policy.hpa.own_metrics import CPU, NAMESPACE, WORKING_SET, why_empty
+from emu.policy.hpa.own_metrics import CPU, WORKING_SET, why_empty
 from emu.policy.hpa.usage import Point
+from emu.policy.kubelet.environment import NAMESPACE
 from emu.policy.promql.evaluating import Evaluator
 from emu.policy.promql.parsing import Expression, parse, selectors
 from emu.policy.promql.series import LOOKBACK_S, Memory, Target

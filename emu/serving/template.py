@@ -38,7 +38,7 @@ from emu.messages import (
     VOLUMES_VARIABLE,
     WORK_VARIABLE,
 )
-from emu.policy.kubelet.environment import Data, FieldRef, Known, Value, variables
+from emu.policy.kubelet.environment import NAMESPACE, Data, FieldRef, Known, Value, variables
 from emu.policy.kubelet.environment import Kind as ObjectKind
 from emu.policy.kubelet.security import PLAIN
 from emu.policy.lifecycle import BackOffRule
@@ -65,7 +65,6 @@ from emu.spec import (
 from emu.spec.environment import values_of
 from emu.spec.services import SHORT_FORM
 
-_NAMESPACE = "default"
 _GROUP = "serving.knative.dev"
 REVISION = revision_name(SHORT_FORM)
 
@@ -360,7 +359,7 @@ def _controllers_environment(concurrency: int, user_port: int, of: Serving = _OF
         "REVISION_IDLE_TIMEOUT_SECONDS": "0",
         "SERVING_LOGGING_CONFIG": "",
         "SERVING_LOGGING_LEVEL": "info",
-        "SERVING_NAMESPACE": _NAMESPACE,
+        "SERVING_NAMESPACE": NAMESPACE,
         "SERVING_CONFIGURATION": of.service,
         "SERVING_REVISION": of.revision,
         "SERVING_SERVICE": of.service,

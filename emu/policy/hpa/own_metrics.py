@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from emu.policy import app_metrics
+from emu.policy.kubelet.environment import NAMESPACE
 from emu.policy.promql.parsing import Expression, selectors
 from emu.policy.promql.series import Memory, Sample
 
 CPU, WORKING_SET = "container_cpu_usage_seconds_total", "container_memory_working_set_bytes"
 """As cAdvisor names them."""
-NAMESPACE = "default"
 _OF_CONTAINER = ("namespace", "pod", "container")
 _OF_TARGET = (*_OF_CONTAINER, "service", "job", "instance")
 LABELS: dict[str, tuple[str, ...]] = {

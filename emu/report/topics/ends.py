@@ -6,6 +6,7 @@ import signal
 from typing import Any
 
 from emu.messages import SANDBOX
+from emu.policy.kubelet.ending import LEAST_GRACE_S
 from emu.report.words import listed
 from emu.study.logs import drain_s
 from emu.study.model.instances import Instance, Stop, container_of
@@ -16,8 +17,6 @@ from emu.units import format_bytes, format_seconds, often
 SHM_BYTES = 64 * 2**20
 """What /dev/shm holds unless somebody mounts more there: the runtimes' default."""
 NEARLY = 0.95
-LEAST_GRACE_S = 2.0
-"""What a kubelet leaves a container after its preStop hook."""
 HOOK_S = 0.5
 """A preStop hook that was shorter gets no word: SIGTERM came at once."""
 
