@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emu.errors import EmuError, SeveralErrors
+from emu.errors import EmuError
 from emu.files.regular import read_regular
-from emu.files.typed import parse_object
 
 LARGEST_FILE = 64 * 2**20
 """Bytes."""
@@ -60,6 +59,8 @@ def same(expected: Any, got: Any, tolerance: float | None = None) -> bool:
 
 
 def _close(expected: float, got: float, tolerance: float | None) -> bool:
+    if expected != expected or got != got:  # NaN is equal to nothing, itself among it
+        return expected != expected and got != got
     try:
         if tolerance is None:
             return math.isclose(expected, got, rel_tol=RELATIVE, abs_tol=1e-12)
@@ -68,43 +69,50 @@ def _close(expected: float, got: float, tolerance: float | None) -> bool:
         return expected == got
 
 
-def load(path: Path) -> dict[str, list[DecisionCase]]:
-    """The cases of a file, by family. EmuError for a file that is none, SeveralErrors where several cases are not."""
-    data = _read(path)
-    families = data.get("families")
+@dataclass
+class Family:
+    """What a file has of one family."""
+
+    cases: list[DecisionCase] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    """What is no case, and why: one line each."""
+
+
+def load(path: Path) -> dict[str, Family]:
+    """A file's families. EmuError for a file that has none, or no case in any. An entry that is no case does not keep
+    the others from being played.
+    """
+    families = _read(path).get("families")
     if not isinstance(families, dict) or not families:
         raise _bad(path, "it has no families")
-    errors: list[EmuError] = []
-    ids: set[tuple[str, str]] = set()
-    found: dict[str, list[DecisionCase]] = {}
-    for name, family in families.items():
-        cases = family.get("cases") if isinstance(family, dict) else None
-        if not isinstance(cases, list):
-            errors.append(_bad(path, f"family {name} has no list of cases"))
-            continue
-        found[name] = []
-        for number, entry in enumerate(cases, start=1):
-            why = _fault(entry)
-            if not why and (name, entry["id"]) in ids:
-                why = f"the id {entry['id']} stands twice"
-            if why:
-                errors.append(_bad(path, f"family {name}, case {number}: {why}"))
-                continue
-            ids.add((name, entry["id"]))
-            source = entry.get("source", "")
-            found[name].append(DecisionCase(name, entry["id"], source, entry["in"], entry["expect"]))
-    if len(errors) > 1:
-        raise SeveralErrors(errors)
-    if errors:
-        raise errors[0]
-    if not any(found.values()):
+    found = {name: _family(name, family) for name, family in families.items()}
+    if not any(one.cases or one.faults for one in found.values()):
         raise _bad(path, "it has no case")
+    return found
+
+
+def _family(name: str, data: Any) -> Family:
+    found = Family()
+    entries = data.get("cases") if isinstance(data, dict) else None
+    if not isinstance(entries, list):
+        found.faults.append(f"family {name} has no list of cases")
+        return found
+    ids: set[str] = set()
+    for number, entry in enumerate(entries, start=1):
+        why = _fault(entry)
+        if not why and entry["id"] in ids:
+            why = f"the id {entry['id']} stands twice"
+        if why:
+            found.faults.append(f"family {name}, case {number}: {why}")
+            continue
+        ids.add(entry["id"])
+        found.cases.append(DecisionCase(name, entry["id"], entry.get("source") or "", entry["in"], entry["expect"]))
     return found
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return parse_object(read_regular(path, LARGEST_FILE, pipes=True))
+        data = json.loads(read_regular(path, LARGEST_FILE, pipes=True))
     except OSError as error:
         why = error.strerror or str(error)
         raise EmuError(f"{path} cannot be read", why, "give a JSON file of decision cases") from error
@@ -115,6 +123,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise EmuError(f"{path} is not JSON", f"byte {error.start} is not UTF-8", _FORM) from error
     except ValueError as error:
         raise _bad(path, str(error)) from error
+    except RecursionError as error:
+        raise _bad(path, "nested too deep") from error
+    if not isinstance(data, dict):
+        raise _bad(path, "it is no object")
+    return data
 
 
 def _fault(entry: Any) -> str:
@@ -123,12 +136,14 @@ def _fault(entry: Any) -> str:
         return "it is no object"
     if not isinstance(entry.get("id"), str) or not entry["id"]:
         return "it has no id"
-    if not isinstance(entry.get("source", ""), str):
+    if not isinstance(entry.get("source") or "", str):
         return f"{entry['id']}: source is no text"
     for key in ("in", "expect"):
         if not isinstance(entry.get(key), dict):
             return f"{entry['id']}: {key} is no object"
-    tolerance = entry["expect"].get("tolerance", 0)
+    tolerance = entry["expect"].get("tolerance")
+    if tolerance is None:
+        return ""
     if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
         return f"{entry['id']}: tolerance is no number of 0 or more"
     return ""

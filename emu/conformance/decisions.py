@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from emu.conformance.decision_cases import DecisionCase, load
+from emu.conformance.decision_cases import DecisionCase, Family, load
 from emu.conformance.families import Play, played
-from emu.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_UNMET
+from emu.errors import EXIT_BAD_INPUT, EXIT_OK, EXIT_UNMET, EmuError, SeveralErrors
 from emu.machine import output, toplevel
 
 
@@ -32,31 +31,34 @@ class Verdict:
             return EXIT_BAD_INPUT
         return EXIT_UNMET if self.failed else EXIT_OK
 
-    def add(self, name: str, cases: Iterable[DecisionCase], play: Play | None) -> None:
+    def add(self, name: str, family: Family, play: Play | None) -> None:
         """Play a family's cases."""
-        cases = list(cases)
+        self.unplayable += len(family.faults)
+        self.lines += [f"BAD     {fault}" for fault in family.faults]
+        count = len(family.cases) + len(family.faults)
         if play is None:
-            self.failed += len(cases)
-            self.lines.append(f"{name}: 0 of {len(cases)} passed: emu has no player for this family")
+            self.failed += len(family.cases)
+            self.lines.append(f"{name}: 0 of {count} passed: emu has no player for this family")
             return
-        passed = sum(self._passes(case, play) for case in cases)
+        passed = sum(self._passes(case, play) for case in family.cases)
         self.passed += passed
-        self.lines.append(f"{name}: {passed} of {len(cases)} passed")
+        self.lines.append(f"{name}: {passed} of {count} passed")
 
     def _passes(self, case: DecisionCase, play: Play) -> bool:
         try:
             got = play(case.given)
+            if case.met_by(got):
+                return True
+            shown = _text(case.wanted), _text(got)
         except Exception as error:  # whatever an `in` of another form leads to
             self.unplayable += 1
             self.lines.append(f"BAD     {case.id} ({case.family}): its `in` cannot be played: {_in_short(error)}")
             return False
-        if case.met_by(got):
-            return True
         self.failed += 1
         self.lines += [
             f"FAILED  {case.id} ({case.family}; {case.source})",
-            f"        expected {_text(case.wanted)}",
-            f"        got      {_text(got)}",
+            f"        expected {shown[0]}",
+            f"        got      {shown[1]}",
         ]
         return False
 
@@ -74,8 +76,8 @@ def play(path: Path) -> Verdict:
     """Play a file. EmuError where it is no file of cases."""
     players = played()
     verdict = Verdict()
-    for name, cases in load(path).items():
-        verdict.add(name, cases, players.get(name))
+    for name, family in load(path).items():
+        verdict.add(name, family, players.get(name))
     return verdict
 
 
@@ -86,11 +88,17 @@ def main(files: tuple[Path, ...]) -> int:
     """Play decision cases: JSON files with what goes into a decision of Knative, KServe or Kubernetes, and what their
     code made of it. Prints each case that fails, and a count for each family.
 
-    The exit status is 1 if a case failed or emu has no player for its family, 2 if a file or a case is malformed.
+    The exit status is 1 if a case failed or emu has no player for its family, 2 if a file or a case is malformed;
+    all others are played even so.
     """
-    verdicts = []
+    verdicts: list[Verdict] = []
+    errors: list[EmuError] = []
     for path in files:
-        verdict = play(path)
+        try:
+            verdict = play(path)
+        except EmuError as error:
+            errors.append(error)
+            continue
         verdicts.append(verdict)
         for line in verdict.lines:
             output.echo(line)
@@ -98,7 +106,10 @@ def main(files: tuple[Path, ...]) -> int:
         sum(getattr(one, name) for one in verdicts) for name in ("passed", "failed", "unplayable")
     )
     bad = f", {unplayable} malformed" if unplayable else ""
-    output.echo(f"{passed} of {passed + failed + unplayable} passed, {failed} failed{bad}")
+    if verdicts:
+        output.echo(f"{passed} of {passed + failed + unplayable} passed, {failed} failed{bad}")
+    if errors:
+        raise errors[0] if len(errors) == 1 else SeveralErrors(errors)
     return max(one.status for one in verdicts)
 
 
