@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 
 from emu.daemon.app.holder import FILLED
+from emu.daemon.signals import name_of
 
 REAP_POLL_S = 0.005
 
@@ -87,5 +87,5 @@ class Child:
 
 def _fate(status: int) -> str:
     if os.WIFSIGNALED(status):
-        return f"child killed by {signal.Signals(os.WTERMSIG(status)).name}"
+        return f"child killed by {name_of(os.WTERMSIG(status))}"
     return f"child exited with {os.waitstatus_to_exitcode(status)}"

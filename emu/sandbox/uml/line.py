@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from subprocess import Popen, TimeoutExpired
 
+from emu.daemon.signals import name_of
 from emu.sandbox.uml.console import GuestConsole, SandboxError
 from emu.sandbox.uml.inside import wire
 
@@ -113,9 +113,9 @@ class Line:
         if killed is not None:
             why = killed
         elif code is not None and code < 0:
-            why = f"the process that keeps it was ended by signal {-code} ({signal.Signals(-code).name})"
+            why = f"the process that keeps it was ended by {name_of(-code)}"
         elif code is not None and code > 128:
-            why = f"linux.uml was ended by signal {code - 128}"
+            why = f"linux.uml was ended by {name_of(code - 128)}"
         else:
             why = "linux.uml was killed" if code is None else f"linux.uml ended with status {code}"
         raise self.failure(

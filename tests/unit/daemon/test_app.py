@@ -166,14 +166,15 @@ def test_a_child_holds_memory_in_the_apps_place(app: Daemon) -> None:
     assert _resident(_children(app)[0]) >= 64 * MIB
 
 
-def test_a_child_that_is_killed_makes_a_500_and_the_app_lives(app: Daemon) -> None:
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGKILL, "SIGKILL"), (40, "SIGRTMIN+6")])
+def test_a_child_that_is_killed_makes_a_500_and_the_app_lives(app: Daemon, number: int, name: str) -> None:
     """The answer has the child's fate."""
     wire = app.connect()
     wire.send(f"GET /?{Work(hold=4 * MIB, sleep=600, child=True).to_query()} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     child = wait_for(lambda: _children(app), "a child")[0]
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, number)
     answer = wire.read_head()
-    assert (answer.status, wire.read_body(answer)) == (500, b"child killed by SIGKILL\n")
+    assert (answer.status, wire.read_body(answer)) == (500, f"child killed by {name}\n".encode())
     assert ask(app, Work())[0].status == 200
 
 
