@@ -7,8 +7,8 @@ Files").
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from cgroups import files
@@ -48,7 +48,34 @@ def is_on(root: Path, disk: str) -> bool:
     return False
 
 
-def _switch_on(root: Path, qos: str, model: str | None) -> None:
+@dataclass(frozen=True)
+class Sharing:
+    """How a disk is shared by weight: its lines of io.cost.qos and io.cost.model, as they are written."""
+
+    qos: str
+    model: str
+
+
+def found(root: Path, disk: str) -> Sharing:
+    """How it is shared now. A disk that has no line was never shared: it is off, and its model the kernel's own."""
+    return Sharing(
+        _line(root / QOS, disk) or f"{disk} enable=0 ctrl=auto", _line(root / MODEL, disk) or f"{disk} ctrl=auto"
+    )
+
+
+def _line(file: Path, disk: str) -> str | None:
+    """Of a disk, as it can be written: where the kernel chose the values, they would make them the user's."""
+    with suppress(CgroupError):
+        for words in map(str.split, files.read(file).splitlines()):
+            if words[:1] == [disk]:
+                chosen = [one for one in words[1:] if one.startswith(("enable=", "ctrl="))]
+                return " ".join((disk, *(chosen if "ctrl=auto" in chosen else words[1:])))
+    return None
+
+
+def switch_on(root: Path, disk: str, cost: IoCostSpec | None) -> None:
+    """Have the disk shared by weight. EmuError."""
+    qos, model = lines(disk, cost)
     try:
         files.write(root / QOS, qos)
         if model is not None:
@@ -57,20 +84,18 @@ def _switch_on(root: Path, qos: str, model: str | None) -> None:
         raise EmuError("the disk cannot be shared by weight", error.why, _VM) from error
 
 
-def switch_off(root: Path, disk: str) -> None:
-    """As before a run. CgroupError."""
-    files.write(root / QOS, f"{disk} enable=0 ctrl=auto")
-    files.write(root / MODEL, f"{disk} ctrl=auto")
+def share_again(root: Path, before: Sharing) -> None:
+    """Have the disk shared as it was found. EmuError."""
+    try:
+        files.write(root / QOS, before.qos)
+        if found(root, before.model.split()[0]).model != before.model:
+            files.write(root / MODEL, before.model)
+    except CgroupError as error:
+        raise EmuError("the disk cannot be shared as it was before the run", error.why, _VM) from error
 
 
-@contextmanager
-def shared(spec: ScenarioSpec, disk: str | None, root: Path, run: Path, *, own_machine: bool) -> Iterator[None]:
-    """While it lasts the disk is shared as the scenario asks for. EmuError where it cannot be: nothing has started.
-    `root`: the root of the cgroups; `run`: the run's cgroup.
-    """
-    if not asked(spec):
-        yield
-        return
+def check(spec: ScenarioSpec, disk: str | None, root: Path, run: Path, *, own_machine: bool) -> None:
+    """EmuError where the disk cannot be shared as the scenario asks for. `root`: of the cgroups; `run`: the run's."""
     if not (run / WEIGHT).exists() or not (root / QOS).exists():
         raise EmuError(
             "io.weight cannot be set",
@@ -83,20 +108,12 @@ def shared(spec: ScenarioSpec, disk: str | None, root: Path, run: Path, *, own_m
             "the kernel shares whole block devices, and they are on none (tmpfs, btrfs or overlay)",
             _VM,
         )
-    if not own_machine:
-        if spec.node.io.cost is None and is_on(root, disk):
-            yield
-            return
-        raise EmuError(
-            "io.weight has no effect here" if spec.node.io.cost is None else "node.io.cost cannot be set here",
-            f"{root / QOS} does not have `{disk} enable=1`, and emu changes no setting of a whole host"
-            if spec.node.io.cost is None
-            else f"{root / MODEL} is the whole machine's, and emu changes no setting of a whole host",
-            _VM,
-        )
-    try:
-        _switch_on(root, *lines(disk, spec.node.io.cost))
-        yield
-    finally:
-        with suppress(CgroupError):  # the machine goes with the run
-            switch_off(root, disk)
+    if own_machine or (spec.node.io.cost is None and is_on(root, disk)):
+        return
+    raise EmuError(
+        "io.weight has no effect here" if spec.node.io.cost is None else "node.io.cost cannot be set here",
+        f"{root / QOS} does not have `{disk} enable=1`, and emu changes no setting of a whole host"
+        if spec.node.io.cost is None
+        else f"{root / MODEL} is the whole machine's, and emu changes no setting of a whole host",
+        _VM,
+    )

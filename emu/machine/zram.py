@@ -41,18 +41,22 @@ def back(before: Sequence[str], device: str) -> None:
     (_SYS / device / "reset").write_text("1")
 
 
-def made(size_bytes: int) -> str:
-    """A new device of this size; its name. EmuError."""
+def unused() -> str:
+    """The name of a device that nobody has given a size. EmuError."""
     if not _unused():
         _run("modprobe", "zram")
     found = _unused()
     if not found:
         raise EmuError(_WHAT, "this kernel has no free zram device (CONFIG_ZRAM, /sys/block/zram0)", _FIX)
-    try:
-        (_SYS / found[0] / "disksize").write_text(f"{size_bytes}")
-    except OSError as error:
-        raise EmuError(_WHAT, f"{_SYS / found[0] / 'disksize'}: {error.strerror or error}", _FIX) from error
     return found[0]
+
+
+def make(device: str, size_bytes: int) -> None:
+    """Give an unused device its size. EmuError."""
+    try:
+        (_SYS / device / "disksize").write_text(f"{size_bytes}")
+    except OSError as error:
+        raise EmuError(_WHAT, f"{_SYS / device / 'disksize'}: {error.strerror or error}", _FIX) from error
 
 
 def _unused() -> list[str]:

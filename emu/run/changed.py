@@ -11,11 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from emu.errors import EmuError
+from emu.kubelet import ioweight
 from emu.machine import zram, zswap
 from emu.machine.owner import lives, owner
 
 HOME = Path("/run/emu/changed")
-ZSWAP, ZRAM = "zswap", "zram"
+ZSWAP, ZRAM, IO_COST = "zswap", "zram", "io.cost"
 
 
 @contextmanager
@@ -79,4 +80,14 @@ def _disks_again(before: Mapping[str, object]) -> str:
     return f"swap is on {', '.join(map(str, areas)) or 'nothing'}"
 
 
-_UNDONE: Mapping[str, Callable[[Mapping[str, object]], str]] = {ZSWAP: _zswap_off, ZRAM: _disks_again}
+def _shared_again(before: Mapping[str, object]) -> str:
+    qos, model = str(before["qos"]), str(before["model"])
+    ioweight.share_again(Path(str(before["root"])), ioweight.Sharing(qos, model))
+    return qos
+
+
+_UNDONE: Mapping[str, Callable[[Mapping[str, object]], str]] = {
+    ZSWAP: _zswap_off,
+    ZRAM: _disks_again,
+    IO_COST: _shared_again,
+}

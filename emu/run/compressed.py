@@ -49,8 +49,9 @@ def _zram_in_place_of_disks() -> Iterator[None]:
     """Swap to a zram device as large as what this machine swaps to now, and to that again afterwards. EmuError."""
     before = zram.areas()
     names = [area for area, _ in before]
-    device = zram.made(sum(size for _, size in before))
+    device = zram.unused()
     with changed(ZRAM, {"areas": names, "device": device}):
+        zram.make(device, sum(size for _, size in before))
         zram.swap_to(device, names)
         yield
 

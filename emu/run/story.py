@@ -20,7 +20,7 @@ from emu.errors import EmuError
 from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.recorder import RunRecorder
-from emu.kubelet import iolimits, ioweight
+from emu.kubelet import iolimits
 from emu.kubelet.eviction import Evictions
 from emu.kubelet.host import Host
 from emu.kubelet.node import Node
@@ -43,6 +43,7 @@ from emu.run.journal import keep_journal, log_driver
 from emu.run.machine import machine_facts, not_applied, where
 from emu.run.registry import registered
 from emu.run.screen import Screen
+from emu.run.sharing import shared
 from emu.runtime import images
 from emu.runtime.api import LABEL_OWNER, EngineFacts, Runtime
 from emu.runtime.choosing import open_runtime
@@ -252,7 +253,7 @@ def _limit_io(spec: ScenarioSpec, disks: iolimits.Disks, cgroup: Path, stack: Ex
     iolimits.check(asked, disks, cgroup)
     iolimits.limit(cgroup, disks.lines(spec.node.io))
     root = find_cgroup2().path
-    stack.enter_context(ioweight.shared(spec, disks.files, root, cgroup, own_machine=where() != "host"))
+    stack.enter_context(shared(spec, disks.files, root, cgroup, own_machine=where() != "host"))
 
 
 def _with_images(spec: ScenarioSpec, engine: Runtime) -> tuple[ScenarioSpec, Sequence[manifest_images.Running]]:

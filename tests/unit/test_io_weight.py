@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from emu.errors import EmuError
 from emu.kubelet import ioweight
+from emu.machine.owner import owner
+from emu.run import changed
+from emu.run.sharing import shared
 from emu.scenario.reading import read_scenario
 from emu.serving.explained import explained
 from emu.serving.template import pod_template
@@ -56,13 +60,49 @@ def test_bytes_alone_cost_something() -> None:
     )
 
 
-def test_a_machine_of_the_run_s_own_shares_its_disk_while_the_run_lasts(tmp_path: Path) -> None:
-    """And is as before afterwards."""
+QOS_NOW = "8:0 enable=1 ctrl=user rpct=95.00 rlat=5000 wpct=95.00 wlat=5000 min=50.00 max=150.00"
+MODEL_NOW = "8:0 ctrl=user model=linear rbps=1048576 rseqiops=256 rrandiops=256 wbps=1 wseqiops=1 wrandiops=1"
+
+
+@pytest.mark.parametrize(
+    ("qos", "model", "qos_after", "model_after"),
+    [
+        ("", "", "8:0 enable=0 ctrl=auto", "8:0 ctrl=auto"),
+        (
+            f"{QOS_NOW.replace('user', 'auto')}\n",
+            f"{MODEL_NOW.replace('user', 'auto')}\n",
+            "8:0 enable=1 ctrl=auto",
+            "8:0 ctrl=auto",
+        ),
+        (f"8:16 enable=0\n{QOS_NOW}\n", f"8:16 ctrl=auto\n{MODEL_NOW}\n", QOS_NOW, MODEL_NOW),
+    ],
+)
+def test_a_machine_of_the_run_s_own_shares_its_disk_while_the_run_lasts(
+    tmp_path: Path, qos: str, model: str, qos_after: str, model_after: str
+) -> None:
+    """And as it was before afterwards: off, by the kernel's own values or by somebody's."""
     root, run = machine(tmp_path)
-    with ioweight.shared(scenario(COST), "8:0", root, run, own_machine=True):
+    (root / ioweight.QOS).write_text(qos)
+    (root / ioweight.MODEL).write_text(model)
+    with shared(scenario(COST), "8:0", root, run, own_machine=True, home=tmp_path / "home"):
         assert ioweight.is_on(root, "8:0")
         assert "rbps=8388608" in (root / ioweight.MODEL).read_text()
-    assert (root / ioweight.QOS).read_text().startswith("8:0 enable=0")
+        assert [*(tmp_path / "home").iterdir()]
+    assert (root / ioweight.QOS).read_text().startswith(qos_after)
+    assert (root / ioweight.MODEL).read_text().startswith(model_after)
+    assert not [*(tmp_path / "home").iterdir()]
+
+
+def test_a_disk_that_a_killed_run_left_shared_is_as_it_was_after_emu_clean(tmp_path: Path) -> None:
+    """What the run found is on record beside what undoes zswap and zram."""
+    root, run = machine(tmp_path)
+    (root / ioweight.QOS).write_text(f"{QOS_NOW}\n")
+    killed = shared(scenario(COST), "8:0", root, run, own_machine=True, home=tmp_path / "home")
+    killed.__enter__()
+    record = tmp_path / "home" / changed.IO_COST
+    record.write_text(record.read_text().replace(json.dumps(owner()), '"1:0:gone"'))
+    assert list(changed.undo(tmp_path / "home")) == [("io.cost", QOS_NOW)]
+    assert (root / ioweight.QOS).read_text().startswith(QOS_NOW)
     assert (root / ioweight.MODEL).read_text().startswith("8:0 ctrl=auto")
 
 
@@ -71,8 +111,8 @@ def test_what_was_turned_on_is_turned_off_where_the_model_is_refused(tmp_path: P
     root, run = machine(tmp_path)
     (root / ioweight.MODEL).unlink()
     (root / ioweight.MODEL).mkdir()
-    shared = ioweight.shared(scenario(COST), "8:0", root, run, own_machine=True)
-    with pytest.raises(EmuError, match="the disk cannot be shared by weight"), shared:
+    sharing = shared(scenario(COST), "8:0", root, run, own_machine=True, home=tmp_path / "home")
+    with pytest.raises(EmuError, match="the disk cannot be shared by weight"), sharing:
         pass
     assert (root / ioweight.QOS).read_text().startswith("8:0 enable=0")
 
@@ -93,13 +133,13 @@ def test_where_it_would_have_no_effect_it_is_refused(
     root, run = machine(tmp_path)
     if lacks:
         (run / lacks).unlink()
-    with pytest.raises(EmuError) as refused, ioweight.shared(scenario(more), disk, root, run, own_machine=False):
+    with pytest.raises(EmuError) as refused, shared(scenario(more), disk, root, run, own_machine=False):
         pass
     assert refused.value.what == what
     assert "--on vm" in refused.value.fix
     if not lacks and disk is not None and not more:
         (root / ioweight.QOS).write_text("8:0 enable=1 ctrl=auto\n")
-        with ioweight.shared(scenario(), disk, root, run, own_machine=False):
+        with shared(scenario(), disk, root, run, own_machine=False):
             pass
 
 
