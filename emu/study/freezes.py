@@ -30,7 +30,7 @@ from emu.record.events import (
 from emu.study.counters import value_at
 from emu.study.logs import logged_events, time_in
 from emu.study.measures import Window
-from emu.study.model.freezes import Freeze, FreezerUse, FrozenMemory, Wake
+from emu.study.model.freezes import Freeze, FreezerUse, FrozenMemory, Wake, frozen_span
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
@@ -73,6 +73,23 @@ def _deaths(event: Event, frozen: Iterable[str]) -> Iterator[str]:
         yield from (ident for ident in frozen if ident == event.id)
     elif isinstance(event, CgroupGone) or (isinstance(event, MemoryEventsRose) and "oom_kill" in event.delta):
         yield from (ident for ident in frozen if ident in event.path)
+
+
+def pauses(study: Study) -> list[Freeze]:
+    """Freezes as Docker reported them, where cgroup.events was not recorded. What each cost is not known then."""
+    found: list[Freeze] = []
+    open_at: dict[str, float] = {}
+    mine = {one.id: one for one in study.instances}
+    for event in study.docker_events:
+        ident = str(event.detail.get("id", ""))
+        if ident not in mine:
+            continue
+        if event.text == "pause":
+            open_at[ident] = event.t
+        elif event.text in ("unpause", "die") and ident in open_at:
+            found.append(frozen_span(mine[ident].owner, open_at.pop(ident), event.t))
+    found += [frozen_span(mine[ident].owner, t) for ident, t in open_at.items()]
+    return sorted(found, key=lambda freeze: freeze.frozen_at_s)
 
 
 def measure_freezes(study: Study, events: list[Event]) -> list[Freeze]:

@@ -1,7 +1,7 @@
 """Reads a run directory into a `Study`: once, in one go, from files alone.
 
-It asks the machine that it runs on nothing, so a run can be copied and studied anywhere, years later, without
-root. A run that was cut off holds less; what is missing is listed in `Study.notes`.
+It reads nothing else of the machine that it runs on, so a run can be copied and studied anywhere, years later,
+without root. A run that was cut off holds less; what is missing is listed in `Study.notes`.
 """
 
 from __future__ import annotations
@@ -11,36 +11,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 from emu.files import typed
-from emu.messages import SANDBOX
-from emu.policy.kubelet.messages import back_off_message
 from emu.record.events import (
     LONGEST_RUN_S,
-    POD_LABEL,
-    BackOffBegan,
-    CgroupSeen,
-    CommandRan,
-    ContainerCreated,
-    ContainerExited,
-    ContainerReady,
-    ContainerStarted,
-    ContainerStopping,
     Damage,
-    DockerEvent,
     Event,
-    KernelLogGap,
     KubeletEvent,
-    MemoryEventsRose,
-    Note,
     OomKillLogged,
-    Owner,
     PhaseBegan,
     PhaseEnded,
-    PodEvicted,
-    PodPreempted,
-    PodResized,
     PodScaled,
-    PodStatus,
-    RecorderReport,
     RunBegan,
     RunEnded,
     RunFailed,
@@ -48,15 +27,13 @@ from emu.record.events import (
     read_events,
 )
 from emu.record.rundir import RunDir
-from emu.record.samples import NODE
-from emu.study.freezes import freezer_use, measure_freezes, recorded_freezes
+from emu.study.freezes import freezer_use, measure_freezes, pauses, recorded_freezes
+from emu.study.happenings import complain, pod_events, read_happenings
+from emu.study.instances import owner_of, read_instances, with_signals, with_the_engine
 from emu.study.kernel_log import KernelLog, read_kernel_log
-from emu.study.model.freezes import Freeze, frozen_span
-from emu.study.model.instances import Command, Instance, PodEvent, Stop
 from emu.study.model.machine import Device, Machine
 from emu.study.model.requests import PhaseSpan
-from emu.study.model.study import Failure, Happening, RecorderCost, Study
-from emu.study.model.timeline import MemoryMark
+from emu.study.model.study import Failure, Study
 from emu.study.oom import exit_reason, judge
 from emu.study.reached import in_flight_by_pod, with_pods
 from emu.study.reasons import give_reasons, read_ends
@@ -68,9 +45,6 @@ from emu.study.timelines import read_timelines
 
 __all__ = ["Study", "read_study"]
 
-GOING_S = 2.0
-"""An engine that stops signals all containers at the same time; it took half a second on a busy machine."""
-_SIGTERM, _SIGKILL = "15", "9"
 SomeEvent = TypeVar("SomeEvent", bound=Event)
 
 
@@ -82,26 +56,26 @@ def read_study(run: RunDir) -> Study:
     sampled = read_timelines(run.samples, study.origin)
     study.host, study.node, study.freezes = sampled.host, sampled.node, sampled.freezes
     for complaint in sampled.complaints:
-        _complain(study, complaint)
+        complain(study, complaint)
     damage = Damage()
     study.requests = read_requests(run.requests, study.origin, damage)
     _note_damage(study, run.requests.name, damage)
     study.duration_s = _duration(events, sampled.end, study.origin)
-    study.instances = _instances(events, study.origin)
+    study.instances = read_instances(events, study.origin)
     scaled = any(isinstance(event, PodScaled | ScaleDecided) for event in events)
     study.requests = with_pods(study.requests, study.instances, events, study.origin, scaled=scaled)
     study.in_flight = count_in_flight(study.requests or [])
     study.in_flight_by_pod = in_flight_by_pod(study.requests or [])
     for line in sampled.timelines.values():
-        line.owner = _owner(study, line.owner)
+        line.owner = owner_of(study, line.owner)
         study.timelines[line.owner] = line
-    study.pids = {pid: _owner(study, owner) for pid, owner in sampled.pids.items()}
+    study.pids = {pid: owner_of(study, owner) for pid, owner in sampled.pids.items()}
     study.phases = _phases(events, study.origin, study.duration_s)
-    _happenings(study, events)
-    study.pod_events = _pod_events(_of(events, KubeletEvent), study.origin)
-    study.instances = [_signalled(study, entry) for entry in study.instances]
-    study.instances = with_reasons(_with_the_engine(study), events, study.origin)
-    study.freezes = recorded_freezes(study, events) or study.freezes or _pauses(study)
+    read_happenings(study, events)
+    study.pod_events = pod_events(_of(events, KubeletEvent), study.origin)
+    study.instances = [with_signals(study, entry) for entry in study.instances]
+    study.instances = with_reasons(with_the_engine(study), events, study.origin)
+    study.freezes = recorded_freezes(study, events) or study.freezes or pauses(study)
     study.freezes = measure_freezes(study, events)
     study.freezer = freezer_use(study, events)
     study.scaling = scale_use(study, events)
@@ -119,7 +93,7 @@ def read_study(run: RunDir) -> Study:
 def _judge(study: Study, log: KernelLog) -> None:
     study.kernel_lines = log.lines
     for complaint in log.complaints:
-        _complain(study, complaint)
+        complain(study, complaint)
     study.kills = judge(study, log.kills)
     ours = {pid for kill in study.kills for pid in kill.pids}
     study.other_kills = [kill.comm for kill in log.kills if kill.is_global and kill.pid not in ours]
@@ -135,10 +109,10 @@ def _events(study: Study) -> list[Event]:
     try:
         events = list(read_events(study.run.events, damage))
     except FileNotFoundError:
-        _complain(study, f"there are no events: {name} is missing")
+        complain(study, f"there are no events: {name} is missing")
         return []
     except OSError as error:
-        _complain(study, f"there are no events: {name} cannot be read ({error.strerror or error})")
+        complain(study, f"there are no events: {name} cannot be read ({error.strerror or error})")
         return []
     whole = _of_one_run(events)
     damage.lines += len(events) - len(whole)
@@ -157,7 +131,7 @@ def _of_one_run(events: list[Event]) -> list[Event]:
 def _note_damage(study: Study, file: str, damage: Damage) -> None:
     if damage.lines:
         lines = "1 damaged line, which was" if damage.lines == 1 else f"{damage.lines} damaged lines, which were"
-        _complain(study, f"{file} has {lines} left out")
+        complain(study, f"{file} has {lines} left out")
 
 
 def _of(events: list[Event], kind: type[SomeEvent]) -> Iterator[SomeEvent]:
@@ -168,7 +142,7 @@ def _begin(study: Study, events: list[Event]) -> None:
     began = next(_of(events, RunBegan), None)
     if began is None:
         study.origin = events[0].t if events else 0.0
-        _complain(study, "the run's first event is missing: which machine and scenario it was is not known")
+        complain(study, "the run's first event is missing: which machine and scenario it was is not known")
     else:
         study.origin = began.t
         study.run_id, study.scenario, study.where = began.run_id, began.scenario, began.where
@@ -179,9 +153,9 @@ def _begin(study: Study, events: list[Event]) -> None:
     ended = next(_of(events, RunEnded), None)
     study.ended, study.interrupted = ended is not None, ended is not None and ended.interrupted
     if ended is None:
-        _complain(study, "the run was cut off: it has no end, and what was under way then is not known")
+        complain(study, "the run was cut off: it has no end, and what was under way then is not known")
     elif ended.interrupted:
-        _complain(study, "the run was interrupted")
+        complain(study, "the run was interrupted")
     failed = next(_of(events, RunFailed), None)
     if failed is not None:
         study.failed = Failure(failed.t - study.origin, failed.what, failed.why, failed.fix)
@@ -217,68 +191,6 @@ def _page_bytes(size: object) -> int:
     return size if isinstance(size, int) and 0 < size <= 2**20 else 4096
 
 
-_OF_INSTANCES = ContainerCreated | ContainerStarted | ContainerReady | ContainerStopping | ContainerExited
-
-
-def _instances(events: list[Event], origin: float) -> list[Instance]:
-    found: dict[Owner, Instance] = {}
-    for event in events:
-        if not isinstance(event, _OF_INSTANCES):
-            continue
-        t = event.t - origin
-        entry = found.get(event.owner) or Instance(event.container, event.attempt, pod=event.pod)
-        if isinstance(event, ContainerCreated):
-            names = (
-                "id",
-                "name",
-                "image",
-                "stands_in_for",
-                "memory_max",
-                "memory_high",
-                "memory_high_from",
-                "swap_max",
-                "oom_score_adj",
-                "role",
-                "shm_bytes",
-                "pod_memory_request",
-            )
-            probes = None if event.probes is None else tuple(event.probes)
-            known = {name: getattr(event, name) for name in names}
-            entry = replace(entry, created_s=t, probes=probes, io_max=tuple(event.io_max), **known)
-        elif isinstance(event, ContainerStarted):
-            entry = replace(entry, id=event.id, started_s=t, pid=event.pid, cgroup=event.cgroup)
-        elif isinstance(event, ContainerReady):
-            if event.ready and entry.ready_s is None:
-                entry = replace(entry, ready_s=t)
-            if entry.stop is None or not (entry.stop.with_pod or entry.stop.why == "run"):
-                entry = replace(entry, ready=event.ready)
-        elif isinstance(event, ContainerStopping):
-            entry = replace(entry, stop=entry.stop or Stop(event.why, t, event.grace_s))
-        else:
-            entry = replace(
-                entry,
-                id=event.id,
-                exited_s=t,
-                exit_code=event.exit_code,
-                docker_oom_killed=event.docker_oom_killed,
-                asked=event.asked,
-                killed_for=event.killed_for,
-            )
-            if entry.completed:
-                entry = replace(entry, ready_s=t, ready=True)
-        found[event.owner] = entry
-    return list(found.values())
-
-
-def _owner(study: Study, owner: Owner) -> Owner:
-    """Whose a cgroup is. One that the recorder saw before its name is labelled with its directory's name, which
-    holds the container's id under both of Docker's cgroup drivers.
-    """
-    if owner.attempt is not None:
-        return owner
-    return next((one.owner for one in study.instances if one.id and one.id in owner.container), owner)
-
-
 def _duration(events: list[Event], last_sample: float | None, origin: float) -> float:
     """To the run's end; where it was cut off, to the last record. Phases do not count: theirs is the plan's time."""
     ended = [event.t for event in _of(events, RunEnded)]
@@ -307,125 +219,3 @@ def _phase(
         began.phase, begin, min(end_s, end), until, began.until, met, began.duration_s, unsent,
         pod=began.pod, container=began.container, reads=began.reads, files_of=began.files_of,
     )  # fmt: skip
-
-
-def _happenings(study: Study, events: list[Event]) -> None:
-    mine = {entry.id: entry for entry in study.instances if entry.id}
-    for event in events:
-        t = event.t - study.origin
-        match event:
-            case CgroupSeen(label=label) if label == POD_LABEL and event.pod:
-                study.cgroups[event.pod] = event.path
-            case MemoryEventsRose():
-                owner = _owner(study, event.owner)
-                mark = MemoryMark(t, owner, event.local, event.delta, event.values)
-                (study.node_marks if owner == NODE else study.memory_marks).append(mark)
-            case DockerEvent():
-                detail = {"id": event.id, "name": event.name, "time_nano": event.time_nano, **event.attributes}
-                known = mine.get(event.id)
-                whose, pod = (event.name, "") if known is None else (known.container, known.pod)
-                study.docker_events.append(Happening(t, "docker", whose, event.action, detail, pod))
-            case PodStatus():
-                detail = {"ready": event.ready, "restarts": event.restarts}
-                study.pod_statuses.append(Happening(t, "pod-status", "pod", event.status, detail, event.pod))
-            case BackOffBegan():
-                detail = {"restarts": event.restarts, "delay_s": event.delay_s}
-                text = f"restarting failed container={event.container} at once"
-                text = back_off_message(event.delay_s, event.container) if event.delay_s else text
-                study.back_offs.append(Happening(t, "back-off", event.container, text, detail, event.pod))
-            case PodEvicted():
-                detail = {"grace_s": event.grace_s}
-                study.evictions.append(Happening(t, "eviction", "pod", event.message, detail, event.pod))
-            case PodPreempted():
-                detail = {"priority": event.priority, "by": event.by, "by_priority": event.by_priority}
-                study.preemptions.append(Happening(t, "preemption", "pod", event.message, detail, event.pod))
-            case PodResized():
-                detail = {"outcome": event.outcome, "memory_max": event.memory_max}
-                study.resizes.append(Happening(t, "resize", event.container, event.message, detail, event.pod))
-            case CommandRan():
-                study.commands.append(
-                    Command(
-                        event.container, event.attempt, event.why, tuple(event.command),
-                        event.began - study.origin, t, tuple(event.pids), event.pod,
-                    )
-                )  # fmt: skip
-            case KubeletEvent(reason="Unhealthy"):
-                study.failed_probes.append(Happening(t, "probe", event.container, event.message, pod=event.pod))
-            case Note():
-                detail = {"level": event.level, "why": event.why}
-                study.notes.append(Happening(t, "note", "", event.what, detail))
-            case KernelLogGap():
-                lost = "records" if event.lost is None else f"{event.lost} records"
-                _complain(study, f"the kernel overwrote {lost} of its log before they could be read", t, "kmsg-gap")
-            case RecorderReport():
-                study.recorder = RecorderCost(
-                    event.interval_s,
-                    event.samples,
-                    event.late,
-                    event.cpu_s,
-                    event.rss_bytes,
-                    event.longest_interval_s,
-                )
-
-
-def _pod_events(events: Iterator[KubeletEvent], origin: float) -> list[PodEvent]:
-    """Those that read the same are one, as the API server counts them."""
-    found: dict[tuple[str, str, str, str, str], PodEvent] = {}
-    for event in events:
-        words, t = (event.type, event.reason, event.container, event.message), event.t - origin
-        known = found.get((event.pod, *words))
-        begin, times = (known.first_s, known.count + 1) if known else (t, 1)
-        found[event.pod, *words] = PodEvent(*words, begin, t, times, event.pod)
-    return list(found.values())
-
-
-def _signalled(study: Study, entry: Instance) -> Instance:
-    """With the signals that Docker sent to end it."""
-    if entry.stop is None:
-        return entry
-    sent: dict[str, float] = {}
-    for event in study.docker_events:
-        if event.text == "kill" and event.detail.get("id") == entry.id and event.t >= entry.stop.asked_s:
-            sent.setdefault(str(event.detail.get("signal")), event.t)
-    stop = replace(entry.stop, sigterm_s=sent.get(_SIGTERM), sigkill_s=sent.get(_SIGKILL))
-    return replace(entry, stop=stop)
-
-
-def _with_the_engine(study: Study) -> list[Instance]:
-    """The instances, with those marked that an engine ended on its own way out: it signals every container, the
-    pause container too, which nobody else does.
-    """
-    signalled = {event.detail["id"]: event.t for event in reversed(study.docker_events) if event.text == "kill"}
-    sandbox = next((one.id for one in reversed(study.instances) if one.container == SANDBOX), "")
-    going = signalled.get(sandbox)
-    if going is None or study.failed is None:
-        return study.instances
-    return [
-        replace(one, with_engine=True) if one.id in signalled and _ended_after(one, going - GOING_S) else one
-        for one in study.instances
-    ]
-
-
-def _ended_after(one: Instance, t: float) -> bool:
-    return one.exited_s is not None and not one.asked and one.exited_s >= t
-
-
-def _pauses(study: Study) -> list[Freeze]:
-    """Freezes as Docker reported them, where cgroup.events was not recorded. What each cost is not known then."""
-    found: list[Freeze] = []
-    open_at: dict[str, float] = {}
-    mine = {one.id: one for one in study.instances}
-    for event in study.docker_events:
-        ident = str(event.detail.get("id", ""))
-        if ident not in mine:
-            continue
-        if event.text == "pause":
-            open_at[ident] = event.t
-        elif event.text in ("unpause", "die") and ident in open_at:
-            found.append(frozen_span(mine[ident].owner, open_at.pop(ident), event.t))
-    found += [frozen_span(mine[ident].owner, t) for ident, t in open_at.items()]
-    return sorted(found, key=lambda freeze: freeze.frozen_at_s)
-
-
-def _complain(study: Study, text: str, t: float = 0.0, kind: str = "note") -> None:
-    study.notes.append(Happening(t, kind, "", text, {"level": "warning", "why": ""}))
