@@ -87,11 +87,12 @@ def freezer(
     from emu.daemon.freezer.methods import CgroupMethod, DockerMethod
     from emu.daemon.freezer.pods import Pods
     from emu.daemon.freezer.prefetcher import made_prefetcher
+    from emu.daemon.freezer.reclaimer import read_step
     from emu.machine.journald import Journald
     from emu.record.events import EventLog
     from emu.runtime.docker import Engine
 
-    wanted = [daemon.read_step(step) for step in steps]
+    wanted = [read_step(step) for step in steps]
     prefetcher = made_prefetcher(prefetch, reclaims=bool(wanted))
     known = Pods(pods)
     known.all()

@@ -10,14 +10,17 @@ import resource
 import select
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from emu.daemon.zap import Zap
 
 LISTEN_BACKLOG = 4096
 COLLECT_AFTER = 20_000
 """Objects made, less those freed, before the collector looks at them."""
+T = TypeVar("T")
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -53,6 +56,11 @@ def run(main: Callable[[], Coroutine[Any, Any, int]]) -> int:
         return loop.run_until_complete(main())
     finally:
         loop.close()
+
+
+async def in_thread(threads: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
+    """The outcome of what blocks."""
+    return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
 
 
 class Log:

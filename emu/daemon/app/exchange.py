@@ -226,7 +226,7 @@ class AppExchange(Exchange):
             await self._memory.outlive(asked.sleep)
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._app.pool, function, *args)
+        return await loop.in_thread(self._app.pool, function, *args)
 
     async def _hold(self) -> None:
         if self._work.child:

@@ -15,7 +15,7 @@ import pytest
 from cgroups.errors import CgroupError
 from emu.daemon import loop
 from emu.daemon.freezer import main as daemon
-from emu.daemon.freezer import methods, states
+from emu.daemon.freezer import methods, reclaimer, states
 from emu.daemon.freezer.methods import Method, Reclaimed, Took
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target, read_pods, write_pods
 from emu.errors import EmuError
@@ -278,8 +278,8 @@ def test_memory_is_reclaimed_after_the_pause_step_by_step_until_the_resume(
         asked.append((target.name, amount))
         return Reclaimed(100, Held(100, 80, 20, 0), Held(80, 80, 0, 0), 0.01, "no swap", False)
 
-    monkeypatch.setattr(daemon, "reclaim", reclaim)
-    steps = [daemon.read_step("all@3600"), daemon.read_step("25%")]
+    monkeypatch.setattr(reclaimer, "reclaim", reclaim)
+    steps = [reclaimer.read_step("all@3600"), reclaimer.read_step("25%")]
     running = Running(pods, method, tmp_path, steps=steps)
 
     async def story() -> None:
@@ -298,9 +298,9 @@ def test_memory_is_reclaimed_after_the_pause_step_by_step_until_the_resume(
 
 def test_steps_are_read_as_they_are_written() -> None:
     """An amount, and when."""
-    assert daemon.read_step("50%@1m") == daemon.ReclaimStep("50%", 60.0)
+    assert reclaimer.read_step("50%@1m") == reclaimer.ReclaimStep("50%", 60.0)
     with pytest.raises(EmuError, match="not a reclaim step"):
-        daemon.read_step("some@1")
+        reclaimer.read_step("some@1")
 
 
 def test_the_wire(pods: Path, method: FakeMethod, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from emu.daemon import loop
 from emu.daemon.freezer import main as daemon
-from emu.daemon.freezer import prefetch, states
+from emu.daemon.freezer import prefetch, reclaimer, states
 from emu.daemon.freezer.methods import Method, Reclaimed, Took
 from emu.daemon.freezer.pods import FreezerPod, Pods, Target, write_pods
 from emu.daemon.freezer.prefetcher import Prefetcher
@@ -122,13 +122,13 @@ def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Target, wakes:
     for module in (daemon, states):
         monkeypatch.setattr(module, "is_frozen", lambda _: method.frozen)
         monkeypatch.setattr(module, "is_live", lambda _: True)
-    monkeypatch.setattr(daemon, "reclaim", lambda *_: Reclaimed(100, held, held, 0.01, "", False))
+    monkeypatch.setattr(reclaimer, "reclaim", lambda *_: Reclaimed(100, held, held, 0.01, "", False))
     write_pods(tmp_path / "pods.json", [FreezerPod("one", "token", (target,))])
     seen: list[str] = []
     log = loop.Log("freezer")
     monkeypatch.setattr(log, "event", lambda event, **_: seen.append(event))
     events = EventLog(tmp_path / "events.jsonl")
-    steps = [daemon.read_step("all")]
+    steps = [reclaimer.read_step("all")]
     made = daemon.Freezer(
         Pods(tmp_path / "pods.json"), method, steps=steps, prefetcher=Prefetcher("all"), events=events, log=log
     )
