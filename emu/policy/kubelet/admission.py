@@ -58,6 +58,6 @@ def resize_pending(requested: int, others: int, allocatable: int, version: Versi
     """
     if requested > allocatable and version < RESIZE_BEYOND_THE_NODE_WAITS:
         return Verdict("Infeasible", _not_enough("capacity", MEMORY, requested, allocatable))
-    if requested > allocatable - others:
+    if requested > max(0, allocatable - others):
         return Verdict("Deferred", _not_enough("resource", MEMORY, requested, allocatable, others))
     return Verdict()

@@ -146,6 +146,7 @@ def look(
         if over:
             return Look(after, evictions=over)
     fresh = [one for one in due if _is_fresh(one, observed, state.observed)]
+    fresh.reverse()
     fresh.sort(key=lambda one: one.signal not in MEMORY_SIGNALS)
     if not fresh or fresh[0].signal not in MEMORY_SIGNALS:
         return Look(after)

@@ -137,6 +137,17 @@ def test_a_look_at_old_statistics_evicts_nobody() -> None:
     assert eviction.look(again.state, settings, observed(20), active, 20).evictions
 
 
+def test_of_two_thresholds_met_at_once_the_later_one_is_acted_on() -> None:
+    """Kubernetes keeps them in a map of Go, which it reads in this order seven times of eight."""
+    said = ThresholdSettings({"memory.available": "200Mi"}, {"memory.available": "300Mi"}, {"memory.available": "0s"})
+    settings = eviction.Settings(thresholds(said))
+    seen = {"memory.available": eviction.Observation(100 * 2**20, 4 * GIB, 0)}
+    (found,) = eviction.look(eviction.State(), settings, seen, [_active("a", 0, GIB)], 0).evictions
+    assert found.message.startswith(
+        "The node was low on resource: memory. Threshold quantity: 300Mi, available: 100Mi."
+    )
+
+
 def test_a_besteffort_pod_is_refused_under_pressure() -> None:
     """Others come in, and one that tolerates the taint does."""
     state = eviction.State(conditions=["MemoryPressure"])
