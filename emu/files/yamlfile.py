@@ -1,8 +1,8 @@
 """YAML text to plain values, each with its place in the file. Safe for any bytes: what is wrong is one EmuError.
 
 YAML 1.2's core schema, and less: no tags, no merge keys, bounded size, depth and number of values, so that no alias
-bomb unfolds. What YAML 1.1 reads differently (010) is refused; its `yes`, `on` and `1_000` are text in a scenario; in
-a manifest they are true and 1000, as Kubernetes reads them.
+bomb unfolds. What YAML 1.1 reads differently (010) is refused in a scenario, where its `yes`, `on` and `1_000` are
+text; in a manifest they are 8, true and 1000, as Kubernetes reads them.
 """
 
 from __future__ import annotations
@@ -382,6 +382,8 @@ class _Builder:
             return bool(word["true"])
         number = text.replace("_", "") if self._dialect.yes_is_true and text[0] in "+-0123456789" else text
         if _LEADING_ZERO.fullmatch(number):
+            if self._dialect.yes_is_true:
+                return int(number, 10 if set(number) & set("89") else 8)
             self._refuse(
                 event,
                 f"{self._shown(text[:_LONGEST_NUMBER])} has a leading zero",

@@ -23,15 +23,25 @@ _VERSIONS = {
     ("ServingRuntime", KSERVE): ("v1alpha1",),
     ("ClusterServingRuntime", KSERVE): ("v1alpha1",),
     ("Deployment", "apps"): ("v1",),
-    ("HorizontalPodAutoscaler", "autoscaling"): ("v2",),
+    ("HorizontalPodAutoscaler", "autoscaling"): ("v2", "v1"),
     ("ScaledObject", KEDA): ("v1alpha1",),
     ("Pod", ""): ("v1",),
     ("PriorityClass", SCHEDULING): ("v1",),
     ("ConfigMap", ""): ("v1",),
     ("Secret", ""): ("v1",),
 }
+_GONE = {
+    ("HorizontalPodAutoscaler", "autoscaling/v2beta1"): "Kubernetes 1.25",
+    ("HorizontalPodAutoscaler", "autoscaling/v2beta2"): "Kubernetes 1.26",
+    ("Deployment", "extensions/v1beta1"): "Kubernetes 1.16",
+    ("Deployment", "apps/v1beta1"): "Kubernetes 1.16",
+    ("Deployment", "apps/v1beta2"): "Kubernetes 1.16",
+    ("InferenceService", "serving.kubeflow.org/v1alpha2"): "KServe 0.7",
+    ("InferenceService", "serving.kubeflow.org/v1beta1"): "KServe 0.7",
+}
+"""Since when nobody serves these."""
 KINDS = tuple(
-    f"{kind} ({group + '/' if group else ''}{versions[0]})" for (kind, group), versions in _VERSIONS.items()
+    f"{kind} ({group + '/' if group else ''}{' or '.join(versions)})" for (kind, group), versions in _VERSIONS.items()
 )
 """What is read, for errors and documentation."""
 
@@ -43,6 +53,8 @@ class Document:
     kind: str
     group: str
     node: Node = field(repr=False)
+    version: str = ""
+    """Of its apiVersion, without the group."""
 
     @property
     def name(self) -> str:
@@ -113,12 +125,17 @@ def _document(node: Node) -> Document:
         raise bad(node.mark, "not a manifest", "it is no mapping with apiVersion and kind", MANIFEST_FORM)
     kind, version = (_text(node, name) for name in ("kind", "apiVersion"))
     group, _, number = version.rpartition("/")
+    if (kind, version) in _GONE:
+        right = next(entry for entry in KINDS if entry.startswith(f"{kind} ")).split("(")[1].removesuffix(")")
+        why = f'no matches for kind "{kind}" in version "{version}": it is gone since {_GONE[kind, version]}'
+        fix = f"write {right}, whose fields differ"
+        raise bad(_mark(node, "apiVersion"), f"apiVersion: {version}", why, fix)
     if (kind, group) in _VERSIONS:
         if number not in _VERSIONS[kind, group]:
             right = f"{group + '/' if group else ''}{_VERSIONS[kind, group][0]}"
             why = f"{kind} is read as {right}"
             raise bad(_mark(node, "apiVersion"), f"apiVersion: {version[:80]}", why, f"write {right}")
-        return Document(kind, group, node)
+        return Document(kind, group, node, number)
     why = f"known are {', '.join(KINDS)}"
     fix = "give the files that hold these alone"
     meant = nearest(kind, [known for known, _ in _VERSIONS])

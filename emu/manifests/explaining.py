@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from emu.files.nearest import hint
 from emu.files.yamlfile import Node
 from emu.manifests.clusterconfig import ClusterConfig, read_cluster
+from emu.manifests.clusterkeys import ignored_keys, known_keys
 from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SCHEDULING, SERVING, Document, Manifests, read_manifests
 from emu.manifests.explanation import Explanation, Refusal, place
@@ -59,9 +61,11 @@ def _object(document: Document, config: ClusterConfig, manifests: Manifests) -> 
 
 
 def _cluster(maps: dict[str, Node]) -> tuple[ClusterConfig, list[Explanation]]:
-    """The cluster's settings, and the ConfigMaps that Knative refuses; these count as absent."""
+    """The cluster's settings, and the ConfigMaps of which there is something to say; those that Knative refuses count
+    as absent.
+    """
     data: dict[str, dict[str, str]] = {}
-    refused = []
+    found = []
     for name in list(maps):
         entry = Explanation(Document("ConfigMap", "", maps[name]))
         read = decode(maps[name], "ConfigMap")
@@ -80,5 +84,10 @@ def _cluster(maps: dict[str, Node]) -> tuple[ClusterConfig, list[Explanation]]:
         if entry.refusals:
             data.pop(name, None)
             maps.pop(name)
-            refused.append(entry)
-    return read_cluster(data), refused
+            entry.note("the documents below are explained with the defaults in its place")
+        for key in ignored_keys(name, data.get(name, {})):
+            mark = place(maps[name], f"data.{key}")
+            entry.note(f"{name} has no key `{key}`, and it has no effect{hint(key, known_keys(name))}", mark)
+        if entry.refusals or entry.notes:
+            found.append(entry)
+    return read_cluster(data), found

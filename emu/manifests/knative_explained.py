@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from emu.files.nearest import hint
 from emu.files.yamlfile import Mark, Node
 from emu.manifests import annotations as known
 from emu.manifests.clusterconfig import ClusterConfig
@@ -164,7 +165,10 @@ class _Revision:
         by = known.autoscaler_class(self.annotations, self.config.autoscaler)
         made.add("class", by, self._setting(known.CLASS, "pod-autoscaler-class"))
         if by != known.KPA:
-            made.note(f"no autoscaler of Knative's is {by}: nothing scales the revision unless another one does")
+            meant = hint(by, (known.KPA, known.HPA)) or hint(f"{by}.{known.GROUP}", (known.KPA, known.HPA))
+            made.note(
+                f"no autoscaler of Knative's is {by}: nothing scales the revision unless another one does{meant}"
+            )
             return
         rule = scaling.settings_for(self.annotations, cluster, self.spec["containerConcurrency"])
         made.add("metric", rule.metric, self._setting(known.METRIC, ""))

@@ -17,6 +17,28 @@ _REVISION_FIELDS = (
     "idleTimeoutSeconds",
 )
 _KNOWN = {key for setting in known.AUTOSCALING for key in setting.keys}
+_KEBAB = {setting.key for setting in known.AUTOSCALING}
+_MEANT = {
+    "containerconcurrency": "containerConcurrency is a field of the revision's spec",
+    "concurrency": "containerConcurrency, a field of the revision's spec, is the hard limit; target is the soft one",
+    "targetconcurrency": "autoscaling.knative.dev/target, with metric concurrency, is meant",
+    "concurrencytarget": "autoscaling.knative.dev/target, with metric concurrency, is meant",
+    "targetrps": "autoscaling.knative.dev/target, with metric rps, is meant",
+    "targetcpu": "autoscaling.knative.dev/target, with class hpa and metric cpu, is meant",
+    "targetcpuutilizationpercentage": "autoscaling.knative.dev/target, with class hpa and metric cpu, is meant",
+    "targetutilization": "autoscaling.knative.dev/target-utilization-percentage is meant",
+    "minreplicas": "autoscaling.knative.dev/min-scale is meant",
+    "maxreplicas": "autoscaling.knative.dev/max-scale is meant",
+    "stablewindow": "autoscaling.knative.dev/window is meant",
+    "enablescaletozero": "enable-scale-to-zero is a key of the ConfigMap config-autoscaler; "
+    "min-scale 1 keeps one pod",
+    "scaletozerograceperiod": "scale-to-zero-grace-period is a key of the ConfigMap config-autoscaler; "
+    "scale-to-zero-pod-retention-period is the annotation",
+    "maxscaleuprate": "max-scale-up-rate is a key of the ConfigMap config-autoscaler",
+    "maxscaledownrate": "max-scale-down-rate is a key of the ConfigMap config-autoscaler",
+    "timeout": "timeoutSeconds is a field of the revision's spec",
+}
+"""What people write who mean something else, without case and hyphens."""
 _SIDECAR = {setting.key for setting in known.SIDECAR_RESOURCES.values()} | {*known.SIDECAR_PERCENTAGE.keys}
 
 
@@ -54,10 +76,18 @@ def _ignored(key: str) -> str:
     """What to say of an annotation that has no effect; empty for those that have, and for strangers'."""
     group, _, name = key.partition("/")
     if group == known.GROUP and key not in _KNOWN:
+        meant = _MEANT.get(name.replace("-", "").lower())
+        if meant is not None:
+            return f"`{key}` is no annotation of Knative: {meant}"
         field = nearest(name, _REVISION_FIELDS)
         if field is not None:
             return f"`{key}` is no annotation of Knative: {field} is a field of the revision's spec"
-        return f"`{key}` is no annotation of Knative, and has no effect{hint(key, sorted(_KNOWN))}"
+        return f"`{key}` is no annotation of Knative, and has no effect{_hint(key)}"
     if group == known.SIDECAR and key not in _SIDECAR:
         return f"`{key}` is no annotation of Knative, and has no effect{hint(key, sorted(_SIDECAR))}"
     return ""
+
+
+def _hint(key: str) -> str:
+    """Which annotation was meant, by its newer spelling where that is near enough."""
+    return hint(key, sorted(_KEBAB)) or hint(key, sorted(_KNOWN))

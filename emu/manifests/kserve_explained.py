@@ -59,7 +59,7 @@ def runtimes_of(manifests: Manifests) -> dict[str, Any]:
 
 
 def _refusal(finding: Finding, root: Node) -> Refusal:
-    return Refusal(finding.words, place(root, finding.path), "KServe's webhook")
+    return Refusal(finding.words, place(root, finding.path), finding.by)
 
 
 def read_config(maps: Mapping[str, Node], cluster: ClusterConfig) -> KServeConfig:

@@ -1,4 +1,4 @@
-"""Pod, Deployment, HorizontalPodAutoscaler and KEDA's ScaledObject, explained as far as emu reads them."""
+"""Pod and Deployment, explained as far as emu reads them; what scales them is explained beside it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from emu.manifests.containers_explained import explain_resources, probe_text
 from emu.manifests.decode import decode
 from emu.manifests.documents import Document, Manifests
 from emu.manifests.explanation import DEFAULT, Explanation, Refusal, node_at, place, source_of
+from emu.manifests.hpa import decode_hpa
+from emu.manifests.hpa_explained import explain_hpa
 from emu.manifests.keda_explained import explain_scaled_object
 from emu.manifests.knative_notes import unknown_notes
 from emu.manifests.starting_env import Objects, objects_of
@@ -20,7 +22,8 @@ Spec = dict[str, Any]
 def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
     """What Kubernetes makes of one of its own objects."""
     made = Explanation(document)
-    read = decode(document.node, document.kind)
+    is_hpa = document.kind == "HorizontalPodAutoscaler"
+    read = decode_hpa(document) if is_hpa else decode(document.node, document.kind)
     unknown_notes(made, read.unknown)
     made.refusals = [
         Refusal(one.words, one.mark, "the API server", "quote it" if one.words.endswith("type string") else "")
@@ -29,8 +32,8 @@ def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
     if not made.accepted:
         return made
     spec: Spec = read.value.get("spec", {})
-    if document.kind == "HorizontalPodAutoscaler":
-        _autoscaler(made, spec, manifests)
+    if is_hpa:
+        explain_hpa(made, spec, manifests)
     elif document.kind == "ScaledObject":
         explain_scaled_object(made, spec, manifests)
     else:
@@ -110,30 +113,3 @@ def _port_of_probe(made: Explanation, container: Spec, kind: str, where: Node | 
 
 def _port_names(container: Spec) -> set[str]:
     return {one.get("name", "") for one in container.get("ports") or ()}
-
-
-def _autoscaler(made: Explanation, spec: Spec, manifests: Manifests) -> None:
-    root = made.document.node
-    target: Spec = spec.get("scaleTargetRef", {})
-    name = f"{target.get('kind', '?')} {target.get('name', '?')}"
-    made.add("scaleTargetRef", name, source_of(root, "spec", "scaleTargetRef"))
-    if all(document.title != name for document in manifests.documents):
-        made.note(f"{name} is not among the files: it must exist, else nothing is scaled")
-    least, most = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
-    made.add("minReplicas", least, source_of(root, "spec", "minReplicas"))
-    made.add("maxReplicas", most, source_of(root, "spec", "maxReplicas"))
-    if most < 1:
-        words = f"spec.maxReplicas: Invalid value: {most}: must be greater than 0"
-        made.refusals.append(Refusal(words, place(root, "spec.maxReplicas"), "the API server"))
-    elif most < least:
-        words = f"spec.maxReplicas: Invalid value: {most}: must be greater than or equal to `minReplicas`"
-        made.refusals.append(Refusal(words, place(root, "spec.maxReplicas"), "the API server"))
-    for number, metric in enumerate(spec.get("metrics", [])):
-        resource: Spec = metric.get("resource") or metric.get("containerResource") or {}
-        goal = ", ".join(f"{key} {value}" for key, value in sorted(resource.get("target", {}).items()))
-        text = f"{metric.get('type', '?')} {resource.get('name', '')} {goal}".strip()
-        made.add(f"metric {number + 1}", text, source_of(root, "spec", "metrics", number))
-    if not spec.get("metrics"):
-        made.add("metric 1", "cpu Utilization 80 %", DEFAULT, "no metrics: Kubernetes fills this in")
-    if "behavior" not in spec:
-        made.add("behavior", "none", DEFAULT, "scale-down is stabilised over 300 s, scale-up at most doubles, or 4")

@@ -100,7 +100,8 @@ Strategy type=s rollingUpdate=any
 Selector matchLabels={}s matchExpressions=any
 HorizontalPodAutoscaler apiVersion=s kind=s metadata=Meta spec=HpaSpec status=any
 HpaSpec scaleTargetRef=TargetRef minReplicas=*i32 maxReplicas=i32 metrics=[]Metric behavior=*Behavior
- targetCPUUtilizationPercentage=*i32
+HorizontalPodAutoscalerV1 apiVersion=s kind=s metadata=Meta spec=HpaSpecV1 status=any
+HpaSpecV1 scaleTargetRef=TargetRef minReplicas=*i32 maxReplicas=i32 targetCPUUtilizationPercentage=*i32
 ScaledObject apiVersion=s kind=s metadata=Meta spec=ScaledSpec status=any
 ScaledSpec scaleTargetRef=*ScaledTarget pollingInterval=*i32 initialCooldownPeriod=*i32 cooldownPeriod=*i32
  idleReplicaCount=*i32 minReplicaCount=*i32 maxReplicaCount=*i32 advanced=*ScaledAdvanced triggers=[]ScaledTrigger
@@ -187,6 +188,8 @@ GO_NAMES = {
     "TokenProjection": "v1.ServiceAccountTokenProjection",
     "{}q": "v1.ResourceList",
     "Traffic": "v1.TrafficTarget",
+    "HpaSpec": "v2.HorizontalPodAutoscalerSpec",
+    "HpaSpecV1": "v1.HorizontalPodAutoscalerSpec",
     "q": "resource.Quantity",
 }
 """What Go calls a type where its name differs from the one here."""

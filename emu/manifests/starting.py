@@ -15,6 +15,7 @@ from emu.manifests.containers_explained import serving_container
 from emu.manifests.decode import decode
 from emu.manifests.documents import KSERVE, SCHEDULING, SERVING, Document, Manifests
 from emu.manifests.explaining import cluster_of, explain
+from emu.manifests.hpa import decode_hpa
 from emu.manifests.keda_explained import scales
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds
 from emu.manifests.kserve.service import Workload, made_of
@@ -247,7 +248,7 @@ def _scalers_of(document: Document, manifests: Manifests) -> list[Document]:
         if one.kind == "ScaledObject" and scales(decode(one.node, one.kind).value.get("spec", {}), document):
             found.append(one)
         if one.kind == "HorizontalPodAutoscaler":
-            target = decode(one.node, one.kind).value.get("spec", {}).get("scaleTargetRef", {})
+            target = decode_hpa(one).value.get("spec", {}).get("scaleTargetRef", {})
             if (target.get("kind"), target.get("name")) == (document.kind, document.name):
                 found.append(one)
     return found
@@ -267,12 +268,11 @@ def _of_kubernetes(document: Document, scalers: Sequence[Document]) -> Chosen:
             f"{scalers[0].title} does already, and the two would undo each other's numbers",
             "keep one of them",
         )
-    given = decode(scalers[0].node, scalers[0].kind).value["spec"]
     if scalers[0].kind == "ScaledObject":
-        of_keda, keda = _of_scaled_object(given)
+        of_keda, keda = _of_scaled_object(decode(scalers[0].node, scalers[0].kind).value["spec"])
         made = Chosen(document.title, document.name, pods, deployment=True, of=of, replicas=max(1, replicas))
         return replace(made, hpa=of_keda, keda=keda)
-    hpa, others = spec_of(given)
+    hpa, others = spec_of(decode_hpa(scalers[0]).value["spec"])
     left_out = [f"metrics of type {kind}, which need an adapter" for kind in dict.fromkeys(others)]
     if others and not hpa.metrics:
         left_out.append("its HorizontalPodAutoscaler, so there is one pod")

@@ -59,6 +59,8 @@ class Finding:
     words: str
     path: str = ""
     """The field, in the form of the webhooks: `spec.predictor.containers[0].env[1].name`."""
+    by: str = "KServe's webhook"
+    """Who says so."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from emu.manifests.kserve.keys import (
     Yaml,
     mapping,
 )
+from emu.manifests.kserve.unknown import unknown_fields
 from emu.policy.quantity import parse_amount
 
 Notes = Iterator[Finding]
@@ -40,7 +41,7 @@ def notes_for(given: Yaml, whole: Yaml, config: ClusterConfig) -> list[Finding]:
     """Notes about an InferenceService, as it was given and as it is after defaulting."""
     annotations = mapping(whole["metadata"].get("annotations"))
     standard = mode_of(annotations, config) == STANDARD
-    found = [*_renamed(given, annotations), *_mode(given, annotations, config)]
+    found = [*unknown_fields(given), *_renamed(given, annotations), *_mode(given, annotations, config)]
     for part in _PARTS:
         component = whole["spec"].get(part)
         if component is None:
@@ -170,6 +171,11 @@ def _in_knative(component: Yaml, annotations: Yaml, config: ClusterConfig) -> No
                 f"counts, as there is no {field}" if kebab not in made else f"loses against {kebab}, made of {field}"
             )
             yield Finding(f"{camel} passes, and {counts}", _annotation(camel))
+    for key, field in (("target", "scaleTarget"), ("metric", "scaleMetric")):
+        annotation = f"{KNATIVE_GROUP}/{key}"
+        if annotation in annotations and component.get(field) is not None:
+            words = f"{annotation} {annotations[annotation]} has no effect: KServe writes it from {field}"
+            yield Finding(words, _annotation(annotation))
     concurrency, target = component.get("containerConcurrency") or 0, component.get("scaleTarget")
     metric = component.get("scaleMetric") or annotations.get(f"{KNATIVE_GROUP}/metric")
     if annotations.get(CLASS) == HPA:

@@ -5,6 +5,7 @@ enumeration, quantities that are none. All of them at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from emu.manifests.kserve.keys import FRAMEWORKS, Finding, Yaml
@@ -72,7 +73,7 @@ _AMOUNTS = ("requests", "limits")
 
 def misfits(isvc: Yaml) -> list[Finding]:
     """What does not fit, each with its field."""
-    return list(_below("", isvc))
+    return [replace(one, by="the API server") for one in _below("", isvc)]
 
 
 def _below(path: str, value: Yaml) -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def test_each_value_says_where_it_comes_from(tmp_path: Path) -> None:
         (
             "autoscaling.knative.dev/minscale",
             "`autoscaling.knative.dev/minscale` is no annotation of Knative, and has no effect; is "
-            "autoscaling.knative.dev/minScale meant?",
+            "autoscaling.knative.dev/min-scale meant?",
         ),
     ],
 )

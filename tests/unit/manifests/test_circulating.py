@@ -1,0 +1,204 @@
+"""Manifests as they are handed around: what is wrong with them is said, and what is right is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EmuError
+from emu.manifests.documents import read_manifests
+from emu.manifests.starting import scenario_of
+from tests.unit.manifests.test_explaining import SERVICE, explained, values
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  %s
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: nginx, resources: %s}]}
+"""
+HPA = """\
+apiVersion: autoscaling/%s
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: %s, name: web}
+  maxReplicas: 5
+  %s
+"""
+SHARE = "metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}]"
+ISVC = """\
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata: {name: iris, annotations: %s}
+spec:
+  predictor:
+    model: {modelFormat: {name: sklearn}, storageUri: "gs://x/y"}
+    %s
+"""
+CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {%s}\n"
+
+
+def test_an_autoscaler_of_v1_is_one_of_v2(tmp_path: Path) -> None:
+    """Its percentage is a metric of cpu, in an explanation and in a scenario."""
+    hpa = HPA % ("v1", "Deployment", "targetCPUUtilizationPercentage: 50")
+    deployment = DEPLOYMENT % ("minReadySeconds: 0", "{requests: {cpu: 100m}}")
+    found, _ = explained(tmp_path, hpa, deployment)
+    assert values(found)["metric 1"] == "Resource cpu averageUtilization 50, type Utilization"
+    assert not found.notes
+    scenario = scenario_of(read_manifests([tmp_path / "0.yaml", tmp_path / "1.yaml"]))
+    assert "averageUtilization: 50" in scenario
+
+
+@pytest.mark.parametrize(
+    ("version", "more", "field"),
+    [
+        ("v2", "targetCPUUtilizationPercentage: 50", "spec.targetCPUUtilizationPercentage"),
+        ("v1", SHARE, "spec.metrics"),
+    ],
+)
+def test_a_field_of_the_other_version_is_none(tmp_path: Path, version: str, more: str, field: str) -> None:
+    """Then cpu at 80 % is what counts."""
+    (found,) = explained(tmp_path, HPA % (version, "Deployment", more))
+    assert any(f"`{field}` is no field" in note.text for note in found.notes)
+    assert values(found)["metric 1"] == "cpu Utilization 80 %"
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("minReplicas: 0", "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"),
+        ("minReplicas: 6", "spec.maxReplicas: Invalid value: 5: must be greater than or equal to `minReplicas`"),
+        (
+            "metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization}}}]",
+            "spec.metrics[0].resource.target.averageUtilization: Required value: must set either a target raw value "
+            "or a target utilization",
+        ),
+        (
+            "metrics: [{type: Resource}]",
+            "spec.metrics[0].resource: Required value: must populate information for the given metric source",
+        ),
+        (
+            "metrics: [{type: cpu}]",
+            'spec.metrics[0].type: Unsupported value: "cpu": supported values: "ContainerResource", "External", '
+            '"Object", "Pods", "Resource"',
+        ),
+        (
+            "behavior: {scaleDown: {stabilizationWindowSeconds: 7200}}",
+            "spec.behavior.scaleDown.stabilizationWindowSeconds: Invalid value: 7200: must be less than or equal to "
+            "3600",
+        ),
+        (
+            "behavior: {scaleUp: {policies: [{type: Pods, value: 4}]}}",
+            "spec.behavior.scaleUp.policies[0].periodSeconds: Invalid value: 0: must be greater than zero",
+        ),
+    ],
+)
+def test_what_the_api_server_refuses_of_an_autoscaler(tmp_path: Path, more: str, words: str) -> None:
+    """In its words."""
+    (found,) = explained(tmp_path, HPA % ("v2", "Deployment", more))
+    assert words in [one.words for one in found.refusals]
+
+
+def test_what_keeps_an_autoscaler_from_scaling_is_said(tmp_path: Path) -> None:
+    """A container without a request, replicas in the Deployment, a Knative Service as the target."""
+    hpa = HPA % ("v2", "Deployment", SHARE)
+    found, _ = explained(tmp_path, hpa, DEPLOYMENT % ("replicas: 2", "{}"))
+    said = " ".join(note.text for note in found.notes)
+    assert "missing request for cpu in container web" in said
+    assert "Deployment web says replicas 2" in said
+    (found,) = [
+        one
+        for one in explained(tmp_path, HPA % ("v2", "Service", SHARE), (SERVICE % "{}").replace("shop", "web"))
+        if one.document.kind == "HorizontalPodAutoscaler"
+    ]
+    assert any("Service has no scale subresource" in note.text for note in found.notes)
+
+
+def test_the_behavior_is_shown_as_kubernetes_stores_it(tmp_path: Path) -> None:
+    """The half that is absent has its defaults."""
+    more = "behavior: {scaleDown: {policies: [{type: Percent, value: 50, periodSeconds: 15}]}}"
+    (found,) = explained(tmp_path, HPA % ("v2", "Deployment", more))
+    shown = values(found)
+    assert shown["behavior: scaleDown"] == "stabilised over 300 s (the controller's); at most 50 % in 15 s"
+    assert shown["behavior: scaleUp"] == (
+        "stabilised over 0 s; at most 4 pods in 15 s or 100 % in 15 s, whichever allows most"
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "since"),
+    [
+        ("autoscaling/v2beta2", "HorizontalPodAutoscaler", "Kubernetes 1.26"),
+        ("extensions/v1beta1", "Deployment", "Kubernetes 1.16"),
+        ("serving.kubeflow.org/v1beta1", "InferenceService", "KServe 0.7"),
+    ],
+)
+def test_a_version_that_is_gone_is_said_to_be(tmp_path: Path, version: str, kind: str, since: str) -> None:
+    """As the API server says it."""
+    with pytest.raises(EmuError) as refused:
+        explained(tmp_path, f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\n")
+    assert refused.value.why == f'no matches for kind "{kind}" in version "{version}": it is gone since {since}'
+
+
+@pytest.mark.parametrize(("text", "number"), [("0440", 0o440), ("0400", 256), ("089", 89)])
+def test_a_leading_zero_is_read_as_kubernetes_reads_it(tmp_path: Path, text: str, number: int) -> None:
+    """In base 8, and in base 10 what can only be that."""
+    (found,) = explained(tmp_path, DEPLOYMENT % (f"minReadySeconds: {text}", "{}"))
+    assert found.accepted
+    (node,) = read_manifests([tmp_path / "0.yaml"]).documents
+    assert node.node.plain()["spec"]["minReadySeconds"] == number
+
+
+def test_a_key_that_knative_does_not_read_is_said(tmp_path: Path) -> None:
+    """Of a cluster's ConfigMap; what begins with `_` is a comment, and older spellings count."""
+    texts = (
+        CONFIG % ("config-autoscaler", 'scale-to-zero: "true", _example: x'),
+        CONFIG % ("config-deployment", "queueSidecarCPURequest: 50m"),
+        SERVICE % "{}",
+    )
+    config, service = explained(tmp_path, *texts)
+    assert config.accepted
+    assert [note.text.partition(", ")[0] for note in config.notes] == ["config-autoscaler has no key `scale-to-zero`"]
+    assert values(service)["queue-proxy: cpu request"] == "0.05"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "meant"),
+    [
+        ("targetConcurrency", "autoscaling.knative.dev/target, with metric concurrency, is meant"),
+        ("maxReplicas", "autoscaling.knative.dev/max-scale is meant"),
+        ("scale-to-zero-grace-period", "scale-to-zero-grace-period is a key of the ConfigMap config-autoscaler"),
+    ],
+)
+def test_an_annotation_from_somewhere_else_is_named(tmp_path: Path, annotation: str, meant: str) -> None:
+    """It says where the setting is."""
+    (found,) = explained(tmp_path, SERVICE % f'{{autoscaling.knative.dev/{annotation}: "5"}}')
+    assert any(meant in note.text for note in found.notes)
+
+
+def test_a_class_that_is_cut_short_is_none(tmp_path: Path) -> None:
+    """Knative accepts it, and nothing scales."""
+    (found,) = explained(tmp_path, SERVICE % "{autoscaling.knative.dev/class: kpa}")
+    assert any("is kpa.autoscaling.knative.dev meant?" in note.text for note in found.notes)
+
+
+def test_what_an_inference_service_has_in_the_wrong_place_is_said(tmp_path: Path) -> None:
+    """A field of a component above it, one of the model beside it, an annotation that a field overrides."""
+    text = ISVC % ('{autoscaling.knative.dev/target: "5"}', "scaleTarget: 10\n    storageUri: x\n  minReplicas: 2")
+    (found,) = explained(tmp_path, text)
+    said = [note.text for note in found.notes]
+    assert any(one.startswith("`spec.minReplicas` is no field") and "under spec.predictor" in one for one in said)
+    assert any("`spec.predictor.storageUri` is no field" in one and "spec.predictor.model" in one for one in said)
+    assert "autoscaling.knative.dev/target 5 has no effect: KServe writes it from scaleTarget" in said
+
+
+def test_an_unknown_word_is_refused_by_the_api_server(tmp_path: Path) -> None:
+    """KServe's validating webhook never sees it."""
+    (found,) = explained(tmp_path, ISVC % ("{}", "scaleMetric: qps"))
+    assert [one.by for one in found.refusals] == ["the API server"]
