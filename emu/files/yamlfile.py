@@ -107,6 +107,15 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    def copy(self) -> Node:
+        """It and all below, to be changed by itself; places are shared, as they never change."""
+        value = self.value
+        if isinstance(value, dict):
+            value = {key: node.copy() for key, node in value.items()}
+        elif isinstance(value, list):
+            value = [node.copy() for node in value]
+        return Node(self.mark, value, self.text, dict(self.key_marks))
+
     def child(self, step: str | int) -> Node | None:
         """The node below at a key or an index; None where there is none."""
         if isinstance(self.value, dict):
@@ -324,7 +333,7 @@ class _Builder:
             name = self._shown(event.anchor)
             self._refuse(event, f"the alias *{name} has no anchor", why, f"define &{name} before it")
         self._count(event, _size(node))
-        return _copy(node)
+        return node.copy()
 
     def _sequence(self, event: NodeEvent) -> Node:
         assert isinstance(event, SequenceStartEvent)
@@ -424,12 +433,3 @@ def _size(node: Node) -> int:
     if isinstance(node.value, list):
         return 1 + sum(_size(child) for child in node.value)
     return 1
-
-
-def _copy(node: Node) -> Node:
-    if isinstance(node.value, dict):
-        below = {key: _copy(child) for key, child in node.value.items()}
-        return Node(node.mark, below, node.text, dict(node.key_marks))
-    if isinstance(node.value, list):
-        return Node(node.mark, [_copy(child) for child in node.value], node.text)
-    return node

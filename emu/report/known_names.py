@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +28,57 @@ _OPEN = (*COUNTED, "reasons", "failure_kinds", "temperatures", "stages_ms")
 _ELEMENTS = {"oom_kills": tuple(entry.name for entry in fields(OomVerdict))}
 
 
-def names_of(spec: ScenarioSpec) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Outline:
+    """What the names depend on, of a scenario: many scenarios and all mistakes in their values have the same one."""
+
+    containers: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each pod with its containers."""
+    phases: tuple[str, ...]
+    scaled: tuple[tuple[str, str], ...]
+    """Service and revision that an autoscaler decides for."""
+    has_node: bool
+    has_freezer: bool
+    has_kpa: bool
+    has_services: bool
+
+
+def names_of(spec: ScenarioSpec) -> Mapping[str, Any]:
     """The summary of a run of the scenario in which nothing happened: its names are those of every run."""
-    study = Study(RunDir(Path(spec.name)), requests=[])
-    for pod, made in spec.each_pod.items():
-        for name in made.containers:
+    asked = [(one, one.spec.autoscaling) for one in spec.each_revision.values()]
+    return _names_of(
+        _Outline(
+            containers=tuple((pod, tuple(made.containers)) for pod, made in spec.each_pod.items()),
+            phases=tuple(phase.name for phase in spec.load.phases),
+            scaled=tuple((one.service, one.name) for one, autoscaling in asked if autoscaling is not None),
+            has_node=spec.watches_node,
+            has_freezer=spec.pod.freezer is not None,
+            has_kpa=any(autoscaling is not None and not autoscaling.is_hpa for _, autoscaling in asked),
+            has_services=bool(spec.services),
+        )
+    )
+
+
+@lru_cache(maxsize=100)
+def _names_of(outline: _Outline) -> Mapping[str, Any]:
+    study = Study(RunDir(Path("run")), requests=[])
+    for pod, containers in outline.containers:
+        for name in containers:
             study.instances.append(Instance(name, 0, pod=pod))
             owner = Owner(pod, name, 0)
             study.timelines[owner] = Timeline(owner)
         study.timelines[Owner(pod, "", None)] = Timeline(Owner(pod, "", None))
-    study.node = Timeline(NODE) if spec.watches_node else None
-    study.phases = [PhaseSpan(phase.name, 0.0, 0.0, 0.0) for phase in spec.load.phases]
-    study.freezer = None if spec.pod.freezer is None else FreezerUse()
+    study.node = Timeline(NODE) if outline.has_node else None
+    study.phases = [PhaseSpan(name, 0.0, 0.0, 0.0) for name in outline.phases]
+    study.freezer = FreezerUse() if outline.has_freezer else None
     study.services = [
-        Service(one.service, one.name, (ScaleDecided(t=0.0, service=one.service, revision=one.name),))
-        for one in spec.each_revision.values()
-        if one.spec.autoscaling is not None
+        Service(service, name, (ScaleDecided(t=0.0, service=service, revision=name),))
+        for service, name in outline.scaled
     ]
-    asked = (one.spec.autoscaling for one in spec.each_revision.values())
-    study.scaling = ScaleUse() if any(one is not None and not one.is_hpa for one in asked) else None
+    study.scaling = ScaleUse() if outline.has_kpa else None
     found = summarize(study)
-    return {**found, "pods": {}} if spec.services else found  # each of its pods has a name that only the run knows
+    # Each pod of a service has a name that only the run knows.
+    return {**found, "pods": {}} if outline.has_services else found
 
 
 def unknown_in(names: Mapping[str, Any], name: str) -> tuple[str, str, list[str]] | None:

@@ -110,13 +110,18 @@ def model_at(path: Sequence[str | int]) -> type[Model] | None:
     return key.below if key is not None else None
 
 
-def all_paths(model: type[Model] = ScenarioSpec, before: str = "") -> Iterator[tuple[str, Key]]:
+@cache
+def all_paths() -> Sequence[tuple[str, Key]]:
     """Every key with its path; items of a list are `[]`, as in `load.phases[].rate`."""
+    return tuple(_paths(ScenarioSpec, ""))
+
+
+def _paths(model: type[Model], before: str) -> Iterator[tuple[str, Key]]:
     for key in keys_of(model).values():
         path = f"{before}{key.name}{'[]' if key.many and key.below else ''}"
         yield path, key
         if key.below is not None:
-            yield from all_paths(key.below, f"{path}.")
+            yield from _paths(key.below, f"{path}.")
 
 
 def _key(name: str, info: FieldInfo, annotation: Any) -> Key:

@@ -278,7 +278,7 @@ class _Figures:
 
     spec: ScenarioSpec
     plays: Mapping[str, ScenarioSpec]
-    known: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def unknown(self, names: Iterable[str]) -> Iterator[tuple[str, str, list[str]]]:
         """Parts of expectations' names that no run of this scenario has a figure for."""
@@ -296,7 +296,7 @@ class _Figures:
             if (found := unknown_in(self._names_of(variant), own)) is not None:
                 yield found[0], f"{before}{found[1]}", found[2]
 
-    def _names_of(self, variant: str) -> dict[str, Any]:
+    def _names_of(self, variant: str) -> Mapping[str, Any]:
         from emu.report.known_names import names_of
 
         if variant not in self.known:

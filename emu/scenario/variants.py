@@ -11,7 +11,6 @@ expected of each; lines that speak of `variants.NAME.…` compare them, and belo
 
 from __future__ import annotations
 
-import copy
 import re
 
 from emu.errors import EmuError
@@ -27,7 +26,7 @@ def variant_root(root: Node, name: str) -> Node:
     """The scenario that a variant is: `root` without its variants, and with the changes of this one, each with its
     place in the file. EmuError for a path that leads nowhere, or that no variant can change.
     """
-    made = copy.deepcopy(root)
+    made = root.copy()
     changes = _taken(made, VARIANTS).child(name)
     assert changes is not None
     _keep_own_expectations(made)

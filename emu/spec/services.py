@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Self
@@ -106,7 +105,6 @@ class ServiceSpec(PodSpec):
 
     def _changed(self, revision: str, changes: Mapping[str, Any]) -> PodSpec:
         data = self.model_dump(mode="json", by_alias=True, exclude=_OWN)
-        own = copy.deepcopy(data)
         for path, value in changes.items():
             at = ("revisions", revision, path)
             if (key := _of_service(path.split("."))) is not None:
@@ -129,7 +127,7 @@ class ServiceSpec(PodSpec):
             return PodSpec.model_validate(data)
         except ValidationError as error:
             try:
-                PodSpec.model_validate(own)
+                PodSpec.model_validate(self.model_dump(mode="json", by_alias=True, exclude=_OWN))
             except ValidationError as its_own:
                 raise KeyError(str(its_own)) from None
             raise _refused(error, revision, changes) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -208,6 +208,10 @@ class Model(BaseModel):
         hide_input_in_errors=True,  # a traceback that is kept would have it, and it may be a Secret's
         use_attribute_docstrings=UNDESCRIBED not in os.environ,
     )
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Itself, as nothing changes it: pydantic copies what is a default with each model that is made."""
+        return self
 
 
 Port = Annotated[Whole, Field(ge=1, le=65535)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
-
 from emu.cli import docs
-from emu.scenario.keys import Key, all_paths
+from emu.scenario.keys import all_paths
 from emu.scenario.reading import builtin_scenarios, read_scenario
 
 MANUAL = (docs.DOCS / "scenario-file.md").read_text(encoding="utf-8")
@@ -19,13 +17,15 @@ def test_made_files_are_up_to_date() -> None:
     assert docs.stale(docs.scenario_files()) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "key"), list(all_paths()), ids=lambda value: value if isinstance(value, str) else ""
-)
-def test_every_key_says_what_it_means(path: str, key: Key) -> None:
+def test_every_key_says_what_it_means() -> None:
     """A key has a sentence, which the manual has as well."""
-    assert key.meaning.endswith("."), path
-    assert key.meaning in MANUAL.replace("\\|", "|")
+    meant: dict[str, list[str]] = {}
+    for path, key in all_paths():
+        meant.setdefault(key.meaning, []).append(path)
+    assert sum(map(len, meant.values())) > 1000
+    assert {meaning: paths for meaning, paths in meant.items() if not meaning.endswith(".")} == {}
+    manual = MANUAL.replace("\\|", "|")
+    assert {meaning: paths for meaning, paths in meant.items() if meaning not in manual} == {}
 
 
 def test_the_manuals_example_is_a_scenario() -> None:
