@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 from emu.files.yamlfile import Node
 from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
@@ -71,39 +72,57 @@ def _port(container: Spec) -> Spec:
     return {"name": port.get("name", ""), "containerPort": port.get("containerPort") or 8080}
 
 
+class _Amount(NamedTuple):
+    """An amount of a resource: as it is written, and what that is."""
+
+    text: str
+    value: Fraction
+
+    @classmethod
+    def of(cls, written: object) -> _Amount:
+        """Read it."""
+        return cls(str(written), parse_amount(str(written)))
+
+    @property
+    def shown(self) -> str:
+        """Its number, without a suffix."""
+        return number_text(self.value)
+
+
 def explain_resources(made: Explanation, name: str, container: Spec, place: Node | None) -> None:
     """Requests and limits, in bytes and CPUs, with what Kubernetes fills in."""
     resources: Spec = container.get("resources") or {}
     requests, limits = (
-        {key: str(value) for key, value in (resources.get(group) or {}).items()} for group in ("requests", "limits")
+        {key: _Amount.of(value) for key, value in (resources.get(group) or {}).items()}
+        for group in ("requests", "limits")
     )
     for group, given in (("requests", requests), ("limits", limits)):
-        for resource, text in sorted(given.items()):
+        for resource, amount in sorted(given.items()):
             where = _mark(place, "resources", group, resource)
-            value = number_text(parse_amount(text))
-            made.add(f"{name}: {resource} {group[:-1]}", value, where, text if text != value else "")
+            note = amount.text if amount.text != amount.shown else ""
+            made.add(f"{name}: {resource} {group[:-1]}", amount.shown, where, note)
             if resource not in RESOURCES:
                 made.note(f"{resource} cannot be emulated: the pod runs without it")
-            if resource == "memory" and group == "limits" and 0 < parse_amount(text) < DOCKER_MINIMUM_BYTES:
+            if resource == "memory" and group == "limits" and 0 < amount.value < DOCKER_MINIMUM_BYTES:
                 found = node_at(place, ("resources", group, resource)) if place is not None else None
-                made.note(_small_limit(name, text), found.mark if found is not None else None)
-    for resource, text in sorted(limits.items()):
+                made.note(_small_limit(name, amount), found.mark if found is not None else None)
+    for resource, limit in sorted(limits.items()):
         if resource not in requests and resource in RESOURCES:
-            value = number_text(parse_amount(text))
-            made.add(f"{name}: {resource} request", value, "derived", "Kubernetes: a limit without a request is one")
-        elif resource in requests and parse_amount(requests[resource]) > parse_amount(text):
+            why = "Kubernetes: a limit without a request is one"
+            made.add(f"{name}: {resource} request", limit.shown, "derived", why)
+        elif resource in requests and requests[resource].value > limit.value:
             found = node_at(place, ("resources", "requests", resource)) if place is not None else None
             made.note(
-                f"{name}: the {resource} request {requests[resource]} is above the limit {text}: Knative accepts it, "
-                "Kubernetes refuses the pod",
+                f"{name}: the {resource} request {requests[resource].text} is above the limit {limit.text}: Knative "
+                "accepts it, Kubernetes refuses the pod",
                 found.mark if found is not None else None,
             )
 
 
-def _small_limit(name: str, text: str) -> str:
+def _small_limit(name: str, limit: _Amount) -> str:
     """That no container starts in so little memory, and what was probably meant."""
-    value = parse_amount(text)
-    amount = f"{number_text(value)} bytes" if value.denominator != 1 else format_bytes(int(value))
+    text, value = limit.text, limit.value
+    amount = f"{limit.shown} bytes" if value.denominator != 1 else format_bytes(int(value))
     number = text.rstrip("mkKMi")
     meant = f": {number}Mi is probably meant" if text in (number, f"{number}m") else ""
     return f"{name}: no container starts with a memory limit of {text}, which is {amount}{meant}"
