@@ -59,7 +59,7 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     if said := exits(study, summary):
         clauses = [said[0].rstrip("."), *stall_headline(study), *hindered(study)]
         answer = PAGE_CACHE.headline(study, summary) if all(one.exit_code == 0 for one in ended(study)) else []
-        return "; ".join([*answer, *clauses])
+        return "; ".join([*answer, *clauses, *answers_headline(study)])
     killed = [entry for entry in study.instances if forced(entry)]
     if killed:
         text = stop_words(study, killed[0]).rstrip(".")

@@ -33,7 +33,8 @@ NEAR_S = 1.0
 """What broke off together with a container ended so near to its end; an engine may report that late."""
 CLOSING_S = 5.0
 """Where no instance followed: so long its connections may take to close."""
-LONGEST_WORDS = 160
+LONGEST_WORDS = 500
+"""The end of what is longer is left out: an app that sends no HTTP is quoted, with up to a whole head."""
 MOMENT_S = 0.02
 MOMENT_SHARE = 0.01
 """Of the time that a request waited; a slow machine needs longer to see that its client has left."""
@@ -43,7 +44,11 @@ _CLOSED = ("EOF", "server closed idle connection")
 _RESET = ("connection reset by peer", "broken pipe")
 _RESET_STREAM = ("; received from peer", "GOAWAY")
 """In HTTP/2, where a request ends and its connection does not, or goes on for others."""
+SERVER_ERROR = 500
+"""What queue-proxy and the activator answer for themselves is not below."""
 NO_POD = "no-pod"
+DOWN = "down"
+"""What became of an app that was away or not ready, for several reasons."""
 CONTAINER = "container"
 """What reasons begin with that are of a container which is no queue-proxy."""
 Unmatched = dict[tuple[str, int], list[float]]
@@ -165,7 +170,7 @@ def _ends(event: RequestsEnded, origin: float) -> list[End]:
             who=ACTIVATOR if event.who == ACTIVATOR else QUEUE_PROXY,
             status=int(event.status),
             reason=_reason(str(event.reason), why),
-            why=why[:LONGEST_WORDS],
+            why=why if len(why) <= LONGEST_WORDS else f"{why[: LONGEST_WORDS - 1]}…",
             waited_s=_number(waited_s),
             held_s=_number(held_s),
             app_s=None if app_s is None else _number(app_s),
@@ -231,8 +236,16 @@ def _join_answers(ends: list[End], requests: list[Request], found: dict[int, End
     mine = [one for one in requests if one.done_s is not None]
     answers = [end for end in ends if end.reason != CLIENT_LEFT]
     for status in {end.status for end in answers}:
-        outcomes = [one for one in mine if one.status == status or (one.error == "short-body" and status)]
-        _match([end for end in answers if end.status == status], outcomes, found)
+        _match([end for end in answers if end.status == status], [one for one in mine if _had(one, status)], found)
+
+
+def _had(request: Request, status: int) -> bool:
+    """Whether its client may have had the end that is on record with a status; one below 500 is of an answer that
+    broke off, of which no byte may have been sent yet.
+    """
+    if request.error == "short-body":
+        return status > 0
+    return request.status == status or (request.error == "closed" and status < SERVER_ERROR)
 
 
 def _join_left(ends: list[End], requests: list[Request], found: dict[int, End]) -> None:

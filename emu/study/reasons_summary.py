@@ -13,7 +13,7 @@ from emu.study.measures import percentile, spread
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
 from emu.study.pods import workload
-from emu.study.reasons import fate_of_app
+from emu.study.reasons import DOWN, fate_of_app
 
 APART_S = 1.0
 """Requests that ended badly, alike and within this, are one burst."""
@@ -134,7 +134,11 @@ def _only(names: Iterable[str]) -> str | None:
 
 
 def _fate(study: Study, reason: str, requests: list[Request]) -> str | None:
-    """What became of the app as these ended; None where it is not the same for all of them."""
+    """What became of the app as these ended: `down` where it was away or not ready each time, but not for the same
+    reason; None where it was there for one of them.
+    """
     moments = {(request.pod, round(_done(request), 1)): _done(request) for request in requests}
     fates = {fate_of_app(study, reason, t, pod) for (pod, _), t in moments.items()}
-    return fates.pop() if len(fates) == 1 else None
+    if len(fates) == 1:
+        return fates.pop()
+    return None if None in fates else DOWN

@@ -35,9 +35,10 @@ def exits(study: Study, summary: dict[str, Any], *, skip_first: bool = False) ->
     """Containers that ended by themselves or by another hand, without an OOM kill, those alike in one sentence; and
     those that a failed probe should have ended.
     """
-    alike: dict[tuple[str, int, str | None, bool], list[Instance]] = {}
+    alike: dict[tuple[str, int | None, str | None, bool], list[Instance]] = {}
     for entry in ended(study):
-        key = (entry.container, entry.exit_code or 0, entry.killed_for, entry.started_s is None)
+        code = None if entry.killed_for else entry.exit_code
+        key = (entry.container, code, entry.killed_for, entry.started_s is None)
         alike.setdefault(key, []).append(entry)
     found = [f"{_exit(study, summary, entries)}." for entries in alike.values()]
     found += [f"{_not_ended(entry, entry.stop)}." for entry in study.instances if entry.stop and _lingers(entry)]
@@ -56,9 +57,9 @@ def _not_ended(entry: Instance, stop: Stop) -> str:
     if entry.exited_s is None:
         return f"{text} and had not ended when the record did"
     text += f" and still ran {format_seconds(entry.exited_s - stop.asked_s)} later, when the run ended"
-    hook = None if stop.sigterm_s is None else stop.sigterm_s - stop.asked_s
-    why = "SIGTERM did not end it" if hook is not None else "it had not got SIGTERM yet"
-    least_s = 0.0 if hook is None else hook + LEAST_GRACE_S
+    hook_s = _until_sigterm_s(stop)
+    why = "it had not got SIGTERM yet" if hook_s is None else "SIGTERM did not end it"
+    least_s = 0.0 if hook_s is None else hook_s + LEAST_GRACE_S
     due = format_seconds(max(stop.grace_s, least_s))
     of = "its grace period" if least_s <= stop.grace_s else f"{format_seconds(LEAST_GRACE_S)} after its preStop hook"
     return f"{text}: {why}, and SIGKILL was due {due} after the probe failed ({of})"
@@ -128,8 +129,9 @@ def _killed_for_a_probe(entries: list[Instance], when: str) -> str:
     text = f"{entry.container} was killed for its failing {entry.killed_for} probe {when}"
     forced = [one.stop for one in entries if one.stop is not None and one.stop.sigkill_s is not None]
     if forced:
-        text += f": {_forced_words(forced[0])}"
-    return f"{text} (exit code {entry.exit_code})"
+        text += f": {'' if len(forced) == len(entries) else f'{often(len(forced))} '}{_forced_words(forced[0])}"
+    codes = list(dict.fromkeys(str(one.exit_code) for one in entries))
+    return f"{text} (exit code{'s' if len(codes) > 1 else ''} {listed(codes)})"
 
 
 def _forced_words(stop: Stop) -> str:
@@ -167,10 +169,15 @@ def stop_words(study: Study, entry: Instance) -> str:
     return f"{text} (exit code {entry.exit_code})."
 
 
+def _until_sigterm_s(stop: Stop) -> float | None:
+    """How long its preStop hook kept SIGTERM back; None where there was no SIGTERM."""
+    return None if stop.sigterm_s is None else stop.sigterm_s - stop.asked_s
+
+
 def _hook_s(stop: Stop) -> float | None:
-    """How long its preStop hook kept SIGTERM back; None where that is not worth a word."""
-    waited = 0.0 if stop.sigterm_s is None else stop.sigterm_s - stop.asked_s
-    return waited if waited >= HOOK_S else None
+    """The same; None also where that is not worth a word."""
+    hook_s = _until_sigterm_s(stop)
+    return hook_s if hook_s is not None and hook_s >= HOOK_S else None
 
 
 def _after_sigterm(entry: Instance, stop: Stop) -> str:

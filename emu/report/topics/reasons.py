@@ -7,11 +7,13 @@ from typing import Any
 
 from emu.messages import QUEUE_PROXY
 from emu.study.ends import ACTIVATOR, BY_APP, CLIENT_LEFT, NOT_RECORDED
-from emu.study.reasons import CONTAINER, NO_POD
+from emu.study.reasons import CONTAINER, DOWN, NO_POD
 from emu.units import format_seconds
 
 LEAST_MS = 1.0
 """A wait of less is none."""
+ASKED_MS = 250.0
+"""A connection on this machine is refused in less: one that took longer had been made, and broke."""
 ALMOST = 0.95
 """This share of a timer is all of it: its clock begins a moment before the wait."""
 MOST_SENTENCES = 6
@@ -53,6 +55,7 @@ _APP = {
     "stopped": ", as the app was stopped",
     "exited": ", as the app ended",
     "not-ready": ", as the app was not ready",
+    DOWN: ", while the app was down or not ready",
 }
 
 
@@ -107,7 +110,8 @@ def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:
         case "app-malformed":
             return f"what {there} sent is not an HTTP answer{why}{took}"
         case "app-refused":
-            return f"{there} refused the connection{why}"
+            again = took.replace("it was asked", "it was first asked") if _was_asked(burst) else ""
+            return f"{there} refused the connection{why}{again}"
         case "app-unreachable":
             return f"no connection to {there} could be made{why}"
         case "answer-cut":
@@ -117,6 +121,11 @@ def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:
         case _ if reason in _COUNTED:
             return _timer(reason, burst, there)
     return f"{reason.replace('-', ' ')}{why}"
+
+
+def _was_asked(burst: dict[str, Any]) -> bool:
+    """Whether requests had been with the app before its connection broke and it was asked again, in vain."""
+    return (burst["app_ms"]["max"] or 0.0) >= ASKED_MS
 
 
 _COUNTED = {

@@ -16,10 +16,12 @@ from emu.report.topics.topic import Cell, Column, Drawing, Figures, Listing, Not
 from emu.report.topics.traffic import STATUS, Traffic, end_of, kind_of, traffics
 from emu.report.words import all_of, asked_pods, count, is_late, late_text, latency_cells, listed, pod_words, share
 from emu.study.measures import SHARES, percentile
+from emu.study.model.requests import Request
 from emu.study.model.study import Study
 from emu.study.pods import named, workload
 from emu.study.reasons_summary import failure_kinds, failures
 from emu.study.request_figures import LATE_S, request_figures
+from emu.study.requests import UNANSWERED
 from emu.units import format_seconds, format_step
 
 MOST_BURSTS = 100
@@ -128,6 +130,10 @@ def _counts(counts: dict[str, int] | None) -> str | None:
 
 AT_ONCE_S = 0.1
 """An answer within this is one that came at once."""
+MOST_FAILURES = 3
+"""So many ways in which requests failed are in the headline."""
+SERVER_ERROR = 500
+"""A status from here on is the server's failure."""
 FEW = 100
 """Of fewer requests the number is said, not a share."""
 SLOW_SHARE = 0.1
@@ -182,7 +188,7 @@ def _outcomes(requests: dict[str, Any]) -> list[str]:
 
 
 def _number(number: int, words: str) -> str:
-    return f"{number:,} {words.replace('were ', 'was ', 1) if number == 1 and words.startswith('were ') else words}"
+    return f"{number:,} {_was(number, words)}"
 
 
 def bound_headline(study: Study) -> str:
@@ -211,29 +217,47 @@ def bound_headline(study: Study) -> str:
 
 
 def answers_headline(study: Study) -> list[str]:
-    """The headline's word on answers: the share of refusals, or that all went well."""
+    """The headline's word on answers: how many requests failed and how, or that all went well."""
     requests = study.requests or []
     if not requests:
         return []
-    bad = Counter(request.status for request in requests if request.answered and (request.status or 0) >= 500)
-    if bad:
-        status, number = bad.most_common(1)[0]
-        taken = sorted(one.latency_s for one in requests if one.status == status and one.latency_s is not None)
-        at_once = " at once" if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ""
-        whole = len(requests)
-        part = share(number, whole) if number > 1 and whole >= FEW else f"{number:,}"
-        who = all_of(whole) if number == whole else f"{part} of {count(whole, 'request')}"
-        return [f"{who} {'was' if number == 1 else 'were'} answered {status}{at_once}"]
-    answered = sum(request.answered for request in requests)
-    if answered == len(requests):
-        return [f"{all_of(answered)} {'was' if answered == 1 else 'were'} answered"]
+    failed = Counter(name for one in requests if (name := _failed(one)))
+    if failed.keys() - {UNANSWERED}:
+        return [_failures(requests, failed)]
+    whole, answered = len(requests), len(requests) - failed[UNANSWERED]
     if not answered:
-        return [
-            "the one request was not answered"
-            if len(requests) == 1
-            else f"none of {len(requests):,} requests was answered"
-        ]
-    return [f"{answered:,} of {len(requests):,} requests {'was' if answered == 1 else 'were'} answered"]
+        return ["the one request was not answered" if whole == 1 else f"none of {whole:,} requests was answered"]
+    who = all_of(whole) if answered == whole else f"{answered:,} of {whole:,} requests"
+    return [f"{who} {'was' if answered == 1 else 'were'} answered"]
+
+
+def _failed(request: Request) -> str:
+    """Its error, or a status that is the server's fault; empty where neither is so."""
+    return request.error or (str(request.status) if (request.status or 0) >= SERVER_ERROR else "")
+
+
+def _failures(requests: list[Request], failed: Counter[str]) -> str:
+    """`3 of 40 requests were answered 502 and 2 were reset`: the most frequent first."""
+    (first, number), *others = failed.most_common(MOST_FAILURES)
+    whole = len(requests)
+    part = share(number, whole) if number > 1 and whole >= FEW else f"{number:,}"
+    who = all_of(whole) if number == whole else f"{part} of {count(whole, 'request')}"
+    clauses = [f"{who} {_was(number, _ended(requests, first))}"]
+    clauses += [f"{other:,} {_was(other, _ended(requests, name))}" for name, other in others]
+    left = failed.total() - sum(number for _, number in failed.most_common(MOST_FAILURES))
+    return listed([*clauses, *([f"{left:,} failed in other ways"] if left else [])])
+
+
+def _was(number: int, words: str) -> str:
+    return words.replace("were ", "was ", 1) if number == 1 and words.startswith("were ") else words
+
+
+def _ended(requests: list[Request], name: str) -> str:
+    """How those ended that failed alike."""
+    if not name.isdigit():
+        return _SEEN.get(name, name)
+    taken = sorted(one.latency_s for one in requests if _failed(one) == name and one.latency_s is not None)
+    return f"were answered {name}{' at once' if (percentile(taken, 0.5) or 0.0) <= AT_ONCE_S else ''}"
 
 
 def log(study: Study) -> Iterator[Entry]:

@@ -90,8 +90,12 @@ def _by_revision(study: Study) -> dict[str, list[Absence]]:
 
 
 def _often(absences: list[Absence]) -> str:
-    back = sum(one.wanted_s is not None for one in absences)
-    return often(len(absences)) + (f" and back {often(back)}" if back else "")
+    back = sum(one.ready_s is not None for one in absences)
+    text = often(len(absences)) + (f" and back {often(back)}" if back else "")
+    wanted_s = absences[-1].wanted_s
+    if wanted_s is None or absences[-1].ready_s is not None:
+        return text
+    return f"{text}, and a new one, wanted at {format_seconds(wanted_s)}, was not ready when the run ended"
 
 
 def sentences(study: Study, summary: Figures) -> list[str]:
@@ -160,7 +164,7 @@ def listing(study: Study) -> Listing | None:
             _at(one.decided_s),
             _at(one.gone_s) or "not yet",
             _at(one.wanted_s) or "not again",
-            _at(one.ready_s),
+            _at(one.ready_s) or (None if one.wanted_s is None else "not yet"),
             None if one.wanted_s is None or one.ready_s is None else format_seconds(one.ready_s - one.wanted_s),
             one.waited if one.ready_s is not None else None,
         )

@@ -71,6 +71,28 @@ def test_a_probe_kill_names_the_hook_too(tmp_path: Path) -> None:
     )
 
 
+def test_kills_for_a_probe_are_counted_together(tmp_path: Path) -> None:
+    """Whatever the exit code: one that ended on SIGTERM was killed for the probe as much as one that did not."""
+    run = _run(tmp_path / "run")
+    for attempt, code in enumerate((137, 0)):
+        run.stop("app", "liveness", 2.0)
+        run.signal("app", 15)
+        run.advance(run.now + 2.0)
+        if code:
+            run.signal("app", 9)
+        run.exit("app", code, killed_for="liveness")
+        run.advance(run.now + 1.0)
+        if not attempt:
+            run.start("app", memory_max=64 * MIB)
+            run.advance(run.now + 1.0)
+    verdict = summarize(read_study(run.finish()))["verdict"]
+    assert verdict["headline"] == (
+        "app was killed for its failing liveness probe twice, first at 3.0 s: once it did not end on SIGTERM, so "
+        "SIGKILL came after 2.0 s of grace (exit codes 137 and 0)"
+    )
+    assert not any("killed" in words for words in verdict["sentences"])
+
+
 def test_several_kills_are_in_order_and_each_names_its_container(tmp_path: Path) -> None:
     """The one that is killed again last is still the first, and which process was whose is said."""
     run = FakeRun(tmp_path / "run", name="two")

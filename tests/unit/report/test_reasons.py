@@ -18,7 +18,7 @@ from emu.report.summary import summarize
 from emu.report.topics.reasons import in_words, reason_words, reasons_by_outcome
 from emu.report.topics.requests import client_sentences
 from emu.study.model.services import Service
-from emu.study.reasons import give_reasons
+from emu.study.reasons import LONGEST_WORDS, give_reasons
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, POD_NAME, FakeRun
@@ -416,3 +416,59 @@ def test_nobody_waits_longer_than_the_load_lasted(tmp_path: Path) -> None:
     run.log("requests-waited", since=run.t - run.now + 4.0, at=[0], waited=[3_000_000])
     waited = summary_of(run.finish())["requests"]["waited"]
     assert waited["ms"]["max"] == pytest.approx(2000, abs=1)
+
+
+def test_a_long_reason_is_given_whole_and_one_without_end_is_marked_as_cut(tmp_path: Path) -> None:
+    """What is no HTTP is quoted, and what is quoted is what one looks for in a program."""
+    run = started(tmp_path / "run")
+    long = f'net/http: HTTP/1.x transport connection broken: malformed HTTP response "{"x" * 300}"'
+    for second, why in ((1, long), (3, "y" * 600)):
+        run.requests(1, second, second + 0.001, takes_s=0.5, status=502)
+        run.ended(502, "app-broke", (second + 0.499, 0.0, 0.0, 0.4), why=why)
+    run.advance(5.0)
+    whole, cut = summary_of(run.finish())["requests"]["failures"]
+    assert whole["why"] == long
+    assert cut["why"].endswith("y…") and len(cut["why"]) == LONGEST_WORDS
+
+
+def test_an_app_that_was_away_for_several_reasons_is_called_down(tmp_path: Path) -> None:
+    """Refused as it ended and while it started again: it was not there at any of these times."""
+    run = started(tmp_path / "run")
+    for at in (1.9, 5.0):
+        run.requests(1, at - 0.1, at, done_s=at, status=502)
+    run.advance(2.0)
+    run.exit("app", 1)
+    run.advance(3.0)
+    run.start("app")
+    run.advance(4.5)
+    for at in (1.899, 4.999):
+        run.ended(
+            502, "dial-failed", (at, 0.0, 0.0, None), why="dial tcp 127.0.0.1:8080: connect: connection refused"
+        )
+    run.advance(6.0)
+    (kind,) = summary_of(run.finish())["requests"]["failure_kinds"]
+    assert (kind["count"], kind["app"]) == (2, "down")
+    assert reason_words(kind).endswith("connection refused), while the app was down or not ready")
+
+
+def test_an_answer_that_broke_off_before_its_first_byte_was_sent_has_its_reason(tmp_path: Path) -> None:
+    """The client only saw its connection close; queue-proxy knows that the app had begun an answer."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=0.5, status=None, error="closed")
+    run.ended(200, "answer-cut", (1.499, 0.0, 0.0, 0.3), why="unexpected EOF")
+    run.advance(4.0)
+    (kind,) = summary_of(run.finish())["requests"]["failure_kinds"]
+    assert reason_words(kind) == (
+        "closed without a byte of answer: the app broke off in the middle of its answer (unexpected EOF), 300 ms "
+        "after it was asked"
+    )
+
+
+def test_a_request_that_the_app_had_for_long_is_not_said_to_be_just_refused(tmp_path: Path) -> None:
+    """Its connection broke as the app ended, and queue-proxy asked again, as Go does: only that was refused."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=2.0, status=502)
+    run.ended(502, "dial-failed", (2.999, 0.0, 0.0, 1.9), why="dial tcp 127.0.0.1:8080: connect: connection refused")
+    run.advance(4.0)
+    (kind,) = summary_of(run.finish())["requests"]["failure_kinds"]
+    assert "connection refused), 1.9 s after it was first asked" in reason_words(kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.report.topics.scaling import SCALE_TO_ZERO
+from emu.report.topics.topic import Listing, View
 from emu.study.model.scaling import Absence, ScaleUse
 from emu.study.model.study import Study
 from emu.study.study import read_study
@@ -77,6 +79,21 @@ def test_requests_that_waited_in_vain_are_in_the_headline(reported: Reported) ->
     assert "none of 5 requests that waited for a pod got one" in SCALE_TO_ZERO.headline(study, nobody)
     held["abandoned"] = 1
     assert "a request waited for a pod in vain" in SCALE_TO_ZERO.headline(study, nobody)
+
+
+def test_a_pod_that_did_not_come_back_is_not_said_to_be_back(reported: Reported) -> None:
+    """It was wanted, and was not ready when the run ended."""
+    study = reported[0]
+    use = study.scaling
+    assert use is not None
+    late = replace(use, absences=(*use.absences[:1], replace(use.absences[1], wanted_s=14.0)))
+    scaled = replace(study, scaling=late)
+    assert SCALE_TO_ZERO.headline(scaled, summarize(scaled))[0] == (
+        "the pod was scaled to zero twice and back once, and a new one, wanted at 14.0 s, was not ready when the run "
+        "ended"
+    )
+    rows = next(part for part in SCALE_TO_ZERO.parts(View(scaled, scaled, {})) if isinstance(part, Listing)).rows
+    assert [row[3] for row in rows] == ["9.000 s", "not yet"]
 
 
 def test_a_run_without_it_has_none(tmp_path: Path) -> None:

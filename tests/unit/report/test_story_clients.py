@@ -50,6 +50,30 @@ def test_failures_are_counted_in_whole_sentences(
     assert words_of(run)[0].endswith(headline)
 
 
+def test_a_headline_counts_each_way_in_which_requests_failed(tmp_path: Path) -> None:
+    """Errors are failures as much as a status is, and what is rare is not left out without a word."""
+    run = run_of(tmp_path / "run")
+    run.requests(20, 1.0, 2.0, takes_s=0.5)
+    run.requests(9, 1.0, 2.0, takes_s=0.5, status=502)
+    for number, error in ((4, "timeout"), (1, "reset"), (1, "closed")):
+        run.requests(number, 1.0, 2.0, status=None, error=error)  # type: ignore[arg-type]  # one of the literals
+    assert words_of(run)[0].endswith(
+        "; 9 of 35 requests were answered 502, 4 were given up by the client (timeout), 1 was reset and 1 failed in "
+        "other ways"
+    )
+
+
+@pytest.mark.parametrize("killed_for", [None, "liveness"])
+def test_the_headline_of_an_end_has_what_requests_saw(tmp_path: Path, killed_for: str | None) -> None:
+    """An exit code alone does not say whether anybody noticed."""
+    run = run_of(tmp_path / "run")
+    run.requests(3, 1.0, 2.0)
+    run.requests(2, 1.0, 2.0, takes_s=0.5, status=502)
+    run.advance(3.0)
+    run.exit("app", 1, killed_for=killed_for)
+    assert words_of(run)[0].endswith("; 2 of 5 requests were answered 502")
+
+
 def test_success_is_not_mixed_with_refusals(tmp_path: Path) -> None:
     """Half of the answers were refusals given at once: both are reported, each with how many they are."""
     run = run_of(tmp_path / "run")
