@@ -118,8 +118,8 @@ def against_ours(cases: Iterable[Case], wires: Sequence[Wire], done: Done) -> li
             try:
                 port = await asyncio.to_thread(proxy.port)
                 if isinstance(app, ScriptedApp):
-                    return await _play_cases(group, LOOPBACK, port, app, done)
-                return await _play_strings(wires, LOOPBACK, port, app, False, done)
+                    return list(await _all(group, Player(LOOPBACK, port, app), done))
+                return list(await play_all(LOOPBACK, port, app, wires, False, done))
             finally:
                 proxy.close()
                 await app.close()
@@ -143,11 +143,6 @@ async def _cases(cases: Sequence[Case], host: str, port: int, app_port: int, don
         return []
     app = ScriptedApp(LOOPBACK, app_port)
     await _listen(app)
-    return await _play_cases(cases, host, port, app, done)
-
-
-async def _play_cases(cases: Sequence[Case], host: str, port: int, app: ScriptedApp, done: Done) -> list[PLAYED]:
-    """Closes the app, too."""
     try:
         return list(await _all(cases, Player(host, port, app), done))
     finally:
@@ -162,13 +157,6 @@ async def _strings(
         return []
     app = WireApp(LOOPBACK, app_port)
     await _listen(app)
-    return await _play_strings(wires, host, port, app, strict, done)
-
-
-async def _play_strings(
-    wires: Sequence[Wire], host: str, port: int, app: WireApp, strict: bool, done: Done
-) -> list[PLAYED]:
-    """Closes the app, too."""
     try:
         return list(await play_all(host, port, app, wires, strict, done))
     finally:

@@ -91,4 +91,4 @@ class HeldConnection(ClientConnection2):
 
     def known_of(self, head: http1.Head, end: bool, length: int | None) -> KnownStream | None:
         way = forward.route_to_pod(head, self.peer)
-        return made_of(head, way, end, length)
+        return made_of(head, way, end, length, b"")

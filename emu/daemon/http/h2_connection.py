@@ -14,13 +14,14 @@ import base64
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.endings import LINGER_S
 from emu.daemon.http.flow import WRITE_BUFFER_BYTES
-from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError
+from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError, TornFrameError
 from emu.daemon.http.h2_receiver import MAX_FRAME_BYTES, Receiver, stream_error
 from emu.daemon.http.h2_stream import Stream
 from emu.daemon.http.server_connection import PREFACE
 
 MAX_STREAMS = 250
 """Streams a client may have open at once (golang.org/x/net/http2, defaultMaxStreams)."""
+_BOOLEAN = (frames.ENABLE_PUSH, frames.ENABLE_CONNECT_PROTOCOL, frames.NO_RFC7540_PRIORITIES)
 REMEMBERED = 128
 """Streams that we reset of which we know it: what the peer sent before it heard of it is passed over."""
 
@@ -31,6 +32,8 @@ class Connection(Receiver):
     def __init__(self, *, client_side: bool) -> None:
         super().__init__(client_side=client_side)
         self._gone: dict[int, None] = {}
+        self.acknowledged = False
+        """The peer acknowledged our SETTINGS."""
         self.peer_streams: int | None = None
         """How many streams the peer takes at once, once it said so."""
 
@@ -66,10 +69,10 @@ class Connection(Receiver):
         elif kind == frames.SETTINGS:
             self._settings(flags, stream_id, payload)
         elif kind == frames.PING:
+            frames.exactly(payload, 8)
             frames.of_connection(stream_id)
             if not flags & frames.ACK:
-                self.control(frames.frame(frames.PING, frames.ACK, 0, frames.exactly(payload, 8)))
-            frames.exactly(payload, 8)
+                self.control(frames.frame(frames.PING, frames.ACK, 0, payload))
         elif kind == frames.GOAWAY:
             frames.of_connection(stream_id)
             if len(payload) < 8:
@@ -77,8 +80,16 @@ class Connection(Receiver):
             self.on_goaway(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF, int.from_bytes(payload[4:8], "big"))
         elif kind == frames.PRIORITY:
             frames.of_stream(stream_id)
-            frames.check_parent(stream_id, frames.exactly(payload, 5))
+            if frames.its_own_parent(stream_id, frames.exactly(payload, 5)):
+                self.refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
+        elif kind == frames.PRIORITY_UPDATE:
+            frames.of_connection(stream_id)
+            if len(payload) < 4:
+                raise ProtocolError("PRIORITY_UPDATE", ErrorCodes.FRAME_SIZE_ERROR)
+            frames.of_stream(int.from_bytes(payload[:4], "big") & 0x7FFFFFFF)
         elif kind == frames.PUSH_PROMISE:
+            if stream_id and len(payload) < 4 + bool(flags & frames.PADDED):
+                raise TornFrameError("PUSH_PROMISE")
             raise ProtocolError("PUSH_PROMISE")
 
     def _window_update(self, stream_id: int, payload: bytes) -> None:
@@ -90,15 +101,15 @@ class Connection(Receiver):
             if self.credit > frames.MOST_WINDOW:
                 raise ProtocolError("window too large", ErrorCodes.FLOW_CONTROL_ERROR)
             return
+        if not more:
+            self.refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
+            return
         stream = self.streams.get(stream_id)
         if stream is None:
-            if self.is_idle(stream_id):
-                raise ProtocolError("WINDOW_UPDATE on an idle stream")
+            self._not_begun(stream_id)
             return
         stream.credit += more
-        if not more:
-            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
-        elif stream.credit > frames.MOST_WINDOW:
+        if stream.credit > frames.MOST_WINDOW:
             stream_error(stream, ErrorCodes.FLOW_CONTROL_ERROR)
 
     def _reset(self, stream_id: int, code: int) -> None:
@@ -110,30 +121,43 @@ class Connection(Receiver):
             stream.give_up()
             stream.on_reset(code)
             self.on_reset(stream)
-        elif self.is_idle(stream_id):
-            raise ProtocolError("RST_STREAM on an idle stream")
+        else:
+            self._not_begun(stream_id)
+
+    def _not_begun(self, stream_id: int) -> None:
+        """A frame is of a stream that is not there: a fault where it never was (x/net asks that of clients alone)."""
+        if self.is_idle(stream_id) and not self.client_side and not self.ending:
+            raise ProtocolError("a frame on an idle stream")
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        frames.of_connection(stream_id)
         if flags & frames.ACK:
             frames.exactly(payload, 0)
+        frames.of_connection(stream_id)
+        self.settled = True
+        if flags & frames.ACK:
+            if self.acknowledged:
+                raise ProtocolError("SETTINGS were acknowledged that were not sent")
+            self.acknowledged = True
             return
         self._set(payload)
-        self.settled = True
-        self.control(frames.frame(frames.SETTINGS, frames.ACK, 0))
+        self.acks += frames.frame(frames.SETTINGS, frames.ACK, 0)
+        self.later()
 
     def _set(self, payload: bytes) -> None:
         if len(payload) % 6:
             raise ProtocolError("SETTINGS", ErrorCodes.FRAME_SIZE_ERROR)
-        for name, value in frames.unpack_setting(payload):
+        said = list(frames.unpack_setting(payload))
+        if not self.client_side and not len({name for name, _ in said}) == len(said) <= frames.MOST_SETTINGS:
+            raise ProtocolError("SETTINGS that say a thing twice, or too much")
+        for name, value in said:
             if name == frames.INITIAL_WINDOW_SIZE:
                 self._set_window(value)
             elif name == frames.MAX_FRAME_SIZE:
                 if not frames.DEFAULT_FRAME_BYTES <= value < 1 << 24:
                     raise ProtocolError("SETTINGS_MAX_FRAME_SIZE")
                 self.most_frame = min(value, MAX_FRAME_BYTES)
-            elif name == frames.ENABLE_PUSH and value > (0 if self.client_side else 1):
-                raise ProtocolError("SETTINGS_ENABLE_PUSH")
+            elif value > 1 and name in _BOOLEAN and not (name == frames.NO_RFC7540_PRIORITIES and self.client_side):
+                raise ProtocolError("SETTINGS that is neither 0 nor 1")
             elif name == frames.MAX_CONCURRENT_STREAMS:
                 self.peer_streams = value
             elif name == frames.HEADER_TABLE_SIZE:
@@ -156,8 +180,18 @@ class Connection(Receiver):
     def late(self, stream_id: int) -> None:
         # Fine where we ended it, and the peer cannot have known.
         if stream_id not in self._gone and not self.client_side:
-            self._remember(stream_id)
             self.control(frames.number_frame(frames.RST_STREAM, stream_id, ErrorCodes.STREAM_CLOSED))
+
+    def refuse(self, stream_id: int, code: ErrorCodes) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            stream_error(stream, code)
+        elif not self.client_side:
+            self.control(frames.number_frame(frames.RST_STREAM, stream_id, code))
+            self.on_refused()
+
+    def on_refused(self) -> None:
+        """A stream was reset that never was."""
 
     def was_reset(self, stream_id: int) -> bool:
         """Whether we reset this stream not long ago."""
@@ -174,6 +208,13 @@ class Connection(Receiver):
 
     # --- ends
 
+    def say_goodbye(self, code: ErrorCodes) -> None:
+        # Once: what ends it later is sent only in place of one that is not on its way yet.
+        if self.goodbye or not self.ending:
+            self.goodbye = frames.goaway_frame(0 if self.client_side else self.newest, code)
+            self.later()
+        self.ending = True
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._lose_all(exc)
@@ -188,7 +229,10 @@ class Connection(Receiver):
     def broken(self, why: Exception) -> None:
         """The other side does not keep to the protocol: it gets the time to read why."""
         self._lose_all(why)
-        asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
+        if isinstance(why, TornFrameError):
+            self.transport.close()
+        else:
+            asyncio.get_running_loop().call_later(LINGER_S, self.transport.close)
 
     def lost(self, stream: Stream, exc: Exception | None) -> None:
         """The connection ended under a stream."""

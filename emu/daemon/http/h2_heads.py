@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError
+from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError, TornFrameError
 from emu.daemon.http.h2_stream import Sender
 from emu.daemon.http.http1 import Headers
 
@@ -25,6 +25,8 @@ class HeadReader(Sender):
         """Of a head in several frames, what came so far; then its stream and whether it is the last, and its size."""
         self._block_of = (0, False)
         self._block_bytes = 0
+        self._own_parent = 0
+        """A stream whose head said that it depends on itself."""
         self._blocks: dict[Any, Any] = {}
         """What was made of heads on this connection, by their bytes; good until the dynamic table changes."""
         self._free: dict[Any, tuple[Any, Headers]] = {}
@@ -36,11 +38,19 @@ class HeadReader(Sender):
         """The head of a request or an answer, or trailers."""
         raise NotImplementedError
 
+    def refuse(self, stream_id: int, code: ErrorCodes) -> None:
+        """A head, or another frame, of a stream cannot be understood: that ends the stream, if it was ever begun."""
+        raise NotImplementedError
+
     def headers_frame(self, flags: int, stream_id: int, payload: bytes) -> None:
         """A HEADERS frame: a whole head, or how one begins."""
         frames.of_stream(stream_id)
         if flags & (frames.PADDED | frames.PRIORITIZED):
-            payload = self._unpadded(flags, stream_id, payload)
+            try:
+                payload = self._unpadded(flags, stream_id, payload)
+            except MalformedError:
+                self.refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
+                return
         if flags & frames.END_HEADERS:
             self.on_head(stream_id, payload, bool(flags & frames.END_STREAM))
         else:
@@ -52,13 +62,17 @@ class HeadReader(Sender):
         at, pad = 0, 0
         if flags & frames.PADDED:
             if not payload:
-                raise ProtocolError("padding", ErrorCodes.FRAME_SIZE_ERROR)
+                raise TornFrameError("padding")
             at, pad = 1, payload[0]
         if flags & frames.PRIORITIZED:
-            frames.check_parent(stream_id, frames.exactly(payload[at : at + 5], 5))
+            priority = payload[at : at + 5]
+            if len(priority) < 5:
+                raise TornFrameError("priority")
+            if frames.its_own_parent(stream_id, priority):
+                self._own_parent = stream_id
             at += 5
         if pad > len(payload) - at:
-            raise ProtocolError("padding")
+            raise MalformedError("padding")
         return payload[at : len(payload) - pad]
 
     def continuation_frame(self, flags: int, stream_id: int, payload: bytes) -> None:

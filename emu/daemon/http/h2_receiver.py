@@ -7,7 +7,7 @@ What it reads is given to the methods at the end, which a connection fills.
 from __future__ import annotations
 
 from emu.daemon.http import h2_frames as frames
-from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError
+from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError, TornFrameError
 from emu.daemon.http.h2_heads import HeadReader
 from emu.daemon.http.h2_stream import Stream, turn
 from emu.daemon.http.http1 import Headers
@@ -44,6 +44,8 @@ class Receiver(HeadReader):
         self._last = False
         self._room = self.conn_window
         self._unacked = 0
+        self.ending = False
+        """Streams that are begun now are passed over: GOAWAY went out."""
         self.newest = 0
         """The newest stream: on a server, of the client's; on a client, its own."""
 
@@ -73,8 +75,11 @@ class Receiver(HeadReader):
                 self.flush_waiting()
         except ProtocolError as wrong:
             self.closed = True
-            self._out.append(frames.goaway_frame(0 if self.client_side else self.newest, wrong.code))
-            self.write_out()
+            # In x/net one write is under way, and what is made meanwhile is lost with the connection.
+            del self._out[0 if self.acks else 1 :]
+            if not isinstance(wrong, TornFrameError):
+                self.say_goodbye(wrong.code)
+                self.write_out()
             self.broken(wrong)
         finally:
             turn.end()
@@ -124,7 +129,7 @@ class Receiver(HeadReader):
     def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         if self._block is not None and kind != frames.CONTINUATION:
             raise ProtocolError("a head is not complete")
-        if not self.settled and (kind != frames.SETTINGS or flags & frames.ACK):
+        if not self.settled and kind != frames.SETTINGS:
             raise ProtocolError("no SETTINGS at the beginning")
         if kind == frames.HEADERS:
             self.headers_frame(flags, stream_id, payload)
@@ -141,7 +146,7 @@ class Receiver(HeadReader):
             raise ProtocolError("DATA out of place")
         padded = bool(flags & frames.PADDED)
         if padded and pad >= size:
-            raise ProtocolError("padding")
+            raise ProtocolError("padding") if size else TornFrameError("padding")
         self._room -= size
         if self._room < 0:
             raise ProtocolError("more than the connection's window", ErrorCodes.FLOW_CONTROL_ERROR)
@@ -150,9 +155,10 @@ class Receiver(HeadReader):
         self._padding = pad
         self._last = bool(flags & frames.END_STREAM)
         if stream is None:
-            if self.is_idle(stream_id):
+            if not self.is_idle(stream_id):
+                self.late(stream_id)
+            elif not self.ending:
                 raise ProtocolError("DATA on an idle stream")
-            self.late(stream_id)
         elif stream.remote_done or not self.takes_data(stream):
             stream_error(stream, ErrorCodes.STREAM_CLOSED if stream.remote_done else ErrorCodes.PROTOCOL_ERROR)
             stream = None
@@ -238,11 +244,7 @@ class Receiver(HeadReader):
         if stream.remote_done:
             stream_error(stream, ErrorCodes.STREAM_CLOSED)
             return
-        try:
-            frames.check(headers, frames.NO_PSEUDO)
-            if not end:
-                raise MalformedError("trailers without an end")
-        except MalformedError:
+        if not end or any(name.startswith(b":") for name, _ in headers):
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
             return
         if stream.left:
@@ -255,6 +257,10 @@ class Receiver(HeadReader):
 
     def on_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """A frame of the other kinds."""
+        raise NotImplementedError
+
+    def say_goodbye(self, code: ErrorCodes) -> None:
+        """Nothing more is taken; for a fault or because the end was asked for."""
         raise NotImplementedError
 
     def read_all(self) -> None:

@@ -169,6 +169,8 @@ class Sender(asyncio.BufferedProtocol):
         self.most_frame = frames.DEFAULT_FRAME_BYTES
         self._out: list[bytes | memoryview] = []
         self._out_bytes = 0
+        self.goodbye = self.acks = b""
+        """GOAWAY, and that SETTINGS came: they go before all else."""
         self._owed = 0
         self._resized = b""
         """The peer changed how large our dynamic table may be: the next head says that it is of size 0."""
@@ -316,6 +318,9 @@ class Sender(asyncio.BufferedProtocol):
         """Write what was made for the other side."""
         self._dirty = False
         out = self._out
+        if self.goodbye or self.acks:
+            out.insert(0, self.goodbye + self.acks)
+            self.goodbye = self.acks = b""
         if out:
             self._out = []
             self._out_bytes = 0

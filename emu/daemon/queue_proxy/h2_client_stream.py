@@ -7,6 +7,7 @@ import asyncio
 from typing import Any, Protocol, cast
 
 from emu.daemon.http import http1
+from emu.daemon.http.forward import Route
 from emu.daemon.http.h2_connection import Connection
 from emu.daemon.http.h2_frames import ErrorCodes
 from emu.daemon.http.h2_stream import Stream
@@ -18,6 +19,7 @@ class StreamExchange(Protocol):
     body_done: bool
     received: int
     trailers: http1.Headers | None
+    way: Route | None
 
     def request_data(self, data: bytes) -> None:
         """A piece of the request's body."""
@@ -54,6 +56,11 @@ class ClientStream(Stream):
     def peer(self) -> str:
         """The client's address."""
         return cast(PeerConnection, self.conn).peer
+
+    @property
+    def announced(self) -> bool:
+        """Whether the request named trailers, and so has them looked at."""
+        return self.exchange is not None and self.exchange.way is not None and bool(self.exchange.way.trailer)
 
     @property
     def transport(self) -> asyncio.Transport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from emu.daemon.queue_proxy.proxy import Proxy
 
 _UPGRADING = (b"connection", b"upgrade", b"http2-settings")
+GOODBYE_S = 1.0
+"""From GOAWAY, or the end of the last stream after it, to the close (golang.org/x/net/http2, goAwayTimeout)."""
 HEAD_READ_BYTES = 16 * 1024
 """Read at most this much while no body comes: so many heads may come at once before others have their turn."""
 
@@ -34,8 +36,8 @@ class ClientConnection2(PeerConnection):
         self._proxy = proxy
         self.peer = peer
         self._connections = connections
-        self._leaving = False
         self._resets = ResetBudget()
+        self._closing: asyncio.TimerHandle | None = None
 
     def begin(
         self, transport: asyncio.Transport, said: bytes, upgrade: tuple[bytes, http1.Head] | None = None
@@ -69,31 +71,46 @@ class ClientConnection2(PeerConnection):
         return buffer if self.body_left else buffer[:HEAD_READ_BYTES]
 
     def on_head(self, stream_id: int, block: bytes, end: bool) -> None:
-        if stream_id <= self.newest:
-            headers = self.decode(block)
-            stream = self.streams.get(stream_id)
-            if stream is not None and not all(http1.may_trail(http1.canonical(name)) for name, _ in headers):
-                stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
-            elif stream is not None:
-                self.trailers(stream, headers, end)
-            elif not self.was_reset(stream_id):
-                raise ProtocolError("a stream that is over")
+        known: KnownStream | None = self.known((block, end))
+        pairs: http1.Headers = []
+        pseudo: dict[bytes, bytes] = {}
+        if known is None:
+            pairs = self.decode(block)
+            try:
+                pseudo = frames.check(pairs)
+            except MalformedError:
+                self.refuse(stream_id, ErrorCodes.PROTOCOL_ERROR)
+                return
+        if self.ending and stream_id > self.newest:
             return
-        if not stream_id & 1:
-            raise ProtocolError("a stream of the server's")
+        if stream_id <= self.newest or not stream_id & 1:
+            self._second_head(stream_id, pairs if known is None else self.decode(block), end)
+            return
         self.newest = stream_id
         stream = ClientStream(self, stream_id)
-        known: KnownStream | None = self.known((block, end))
-        headers = self.decode(block) if known is None else []
-        if len(self.streams) >= MAX_STREAMS or self._leaving:
-            stream.reset(int(ErrorCodes.REFUSED_STREAM))
+        if len(self.streams) >= MAX_STREAMS:
+            stream.reset(int(ErrorCodes.PROTOCOL_ERROR if self.acknowledged else ErrorCodes.REFUSED_STREAM))
             return
         self.streams[stream_id] = stream
-        if known is None:
-            self._request(stream, headers, block, end)
+        if self._own_parent == stream_id:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+        elif known is None:
+            self._request(stream, pairs, pseudo, block, end)
         else:
             stream.left = known.length
             self._begin(stream, self.exchange(stream, known.head, known), end)
+
+    def _second_head(self, stream_id: int, headers: http1.Headers, end: bool) -> None:
+        """Trailers, or the head of a stream that cannot begin."""
+        stream = cast("ClientStream | None", self.streams.get(stream_id))
+        if stream is None:
+            if not self.was_reset(stream_id):
+                raise ProtocolError("a stream that is over, or of the server's")
+            return
+        if stream.announced and not all(http1.may_trail(http1.canonical(name)) for name, _ in headers):
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+        else:
+            self.trailers(stream, headers, end)
 
     def exchange(self, stream: ClientStream, head: http1.Head, known: KnownStream | None = None) -> ProxiedStream:
         """One for a request; `known` if it came before."""
@@ -102,10 +119,11 @@ class ClientConnection2(PeerConnection):
     def known_of(self, head: http1.Head, end: bool, length: int | None) -> KnownStream | None:
         """What is to be known of a request; None where it is for us."""
         way = forward.route(head, self.peer)
-        way.host = way.host or self._proxy.app.address
-        return made_of(head, way, end, length)
+        return made_of(head, way, end, length, self._proxy.app.address)
 
-    def _request(self, stream: ClientStream, headers: http1.Headers, block: bytes, end: bool) -> None:
+    def _request(
+        self, stream: ClientStream, headers: http1.Headers, pseudo: dict[bytes, bytes], block: bytes, end: bool
+    ) -> None:
         """A head that did not come before on this connection."""
         proxy = self._proxy
         said = b"%b\0%d%b" % (self.peer.encode(), end, frames.encode(headers))
@@ -116,7 +134,7 @@ class ClientConnection2(PeerConnection):
             self._begin(stream, self.exchange(stream, known.head, known), end)
             return
         try:
-            head = read_head(headers, frames.check(headers, frames.REQUEST_PSEUDO))
+            head = read_head(headers, pseudo)
         except MalformedError:
             stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
             return
@@ -141,27 +159,38 @@ class ClientConnection2(PeerConnection):
         exchange.begin()
 
     def on_reset(self, stream: Stream) -> None:
+        self.on_refused()
+
+    def on_refused(self) -> None:
         if not self._resets.take(time.monotonic()):
             self._proxy.log.seldom("resets", peer=self.peer)
             raise ProtocolError("too many resets", ErrorCodes.ENHANCE_YOUR_CALM)
+
+    def on_goaway(self, last: int, code: int) -> None:
+        self._end()
 
     def all_sent(self, stream: Stream) -> None:
         if stream.remote_done:
             self.forget(stream)
         else:
-            # The answer overtook its request: the client need not send the rest (RFC 9113, 8.1).
-            asyncio.get_running_loop().call_soon(stream.reset, int(ErrorCodes.NO_ERROR))
+            asyncio.get_running_loop().call_soon(self._overtaken, stream)
+
+    def _overtaken(self, stream: Stream) -> None:
+        """The answer was whole before its request: the client need not send the rest (RFC 9113, 8.1)."""
+        if stream.remote_done:
+            self.forget(stream)
+        else:
+            stream.reset(int(ErrorCodes.NO_ERROR))
 
     def leave(self) -> None:
-        """The servers stop: over TLS take no more streams, and end when the last is answered.
+        """The servers stop: over TLS say so, take no more streams, and end when the last is answered.
 
         Without TLS nothing is sent: Go's h2c hands the connection over for good, so its server does not know it any
         more. The client may go on, and holds up the end until it leaves or is cut.
         """
         if self.transport.get_extra_info("ssl_object") is None:
             return
-        self._leaving = True
-        self._end_if_idle()
+        self._end()
 
     def cut(self) -> None:
         """End at once."""
@@ -169,12 +198,13 @@ class ClientConnection2(PeerConnection):
 
     def forget(self, stream: Stream) -> None:
         super().forget(stream)
-        if self._leaving:
+        if self.ending:
             self._end_if_idle()
 
+    def _end(self) -> None:
+        self.say_goodbye(ErrorCodes.NO_ERROR)
+        self._end_if_idle()
+
     def _end_if_idle(self) -> None:
-        if not self.streams and not self.closed:
-            self.closed = True
-            self.control(frames.goaway_frame(self.newest, ErrorCodes.NO_ERROR))
-            self.write_out()
-            self.transport.close()
+        if not self.streams and not self.closed and self._closing is None:
+            self._closing = asyncio.get_running_loop().call_later(GOODBYE_S, self.transport.close)

@@ -17,7 +17,7 @@ class KnownStream:
 
     __slots__ = ("block", "end", "head", "host_bytes", "length", "way")
 
-    def __init__(self, head: http1.Head, way: forward.Route, end: bool, length: int | None) -> None:
+    def __init__(self, head: http1.Head, way: forward.Route, end: bool, length: int | None, address: bytes) -> None:
         self.head = http1.Head(head.method, head.target, 2, [])
         self.head.content_length = head.content_length
         self.way = way
@@ -25,24 +25,27 @@ class KnownStream:
         """It has no body."""
         self.length = length
         """Its body's, as declared."""
-        self.block = frames.encode(app_headers(way, head, end))
-        self.host_bytes = len(frames.field(b":authority", way.host))
+        self.block = frames.encode(app_headers(way, head, end, address))
+        self.host_bytes = len(frames.field(b":authority", way.host or address))
         """With so many of `block` begins the Host that the app gets."""
         way.headers = []
 
 
-def made_of(head: http1.Head, way: forward.Route, end: bool, length: int | None) -> KnownStream | None:
-    """What is to be known of a request; None where it is for us."""
+def made_of(
+    head: http1.Head, way: forward.Route, end: bool, length: int | None, address: bytes
+) -> KnownStream | None:
+    """What is to be known of a request to an address; None where it is for us."""
     ours = way.health_check or way.network_probe or way.kubelet
     refused = head.method == b"CONNECT" or way.trailer_fault is not None
     if ours or refused or head.expects_continue:
         return None
-    return KnownStream(head, way, end, length)
+    return KnownStream(head, way, end, length, address)
 
 
-def app_headers(way: forward.Route, head: http1.Head, bodiless: bool) -> Pairs:
-    """The head that the app gets."""
-    headers = [(b":authority", way.host), (b":method", head.method), (b":path", way.target), (b":scheme", b"http")]
+def app_headers(way: forward.Route, head: http1.Head, bodiless: bool, address: bytes) -> Pairs:
+    """The head that the app at an address gets, which stands for a Host that is none."""
+    host = way.host or address
+    headers = [(b":authority", host), (b":method", head.method), (b":path", way.target), (b":scheme", b"http")]
     if way.trailer:
         headers.append((b"trailer", way.trailer))
     for name, value in way.headers:
@@ -72,7 +75,7 @@ def _target(pseudo: dict[bytes, bytes]) -> bytes:
         if b":scheme" in pseudo or target or not pseudo.get(b":authority"):
             raise frames.MalformedError("not a request")
         return pseudo[b":authority"]
-    if not method or b":scheme" not in pseudo or not (target[:1] == b"/" or target == b"*"):
+    if not method or pseudo.get(b":scheme") not in (b"http", b"https") or not (target[:1] == b"/" or target == b"*"):
         raise frames.MalformedError("not a request")
     return target
 
@@ -80,13 +83,17 @@ def _target(pseudo: dict[bytes, bytes]) -> bytes:
 def read_head(pairs: Pairs, pseudo: dict[bytes, bytes]) -> http1.Head:
     """A request's head. MalformedError for one without what a request needs."""
     target = _target(pseudo)
+    if b":status" in pseudo or b":protocol" in pseudo:
+        raise frames.MalformedError("not a request")
     headers = [pair for pair in pairs if pair[0][0] != 58 and pair[0] != b"cookie"]
     cookies = [value for name, value in pairs if name == b"cookie"]
     if cookies:
         headers.append((b"cookie", b"; ".join(cookies)))
-    if b":authority" in pseudo:
-        headers = [pair for pair in headers if pair[0] != b"host"]
-        headers.append((b"host", pseudo[b":authority"]))
+    authority = pseudo.get(b":authority", b"") or next((value for name, value in headers if name == b"host"), b"")
+    if b"@" in authority:
+        raise frames.MalformedError("a user in the authority")
+    headers = [pair for pair in headers if pair[0] != b"host"]
+    headers.append((b"host", authority))
     expects = [value for name, value in headers if name == b"expect"]
     continues = any(part.strip().lower() == b"100-continue" for value in expects for part in value.split(b","))
     if continues:
@@ -97,8 +104,22 @@ def read_head(pairs: Pairs, pseudo: dict[bytes, bytes]) -> http1.Head:
         head.uri, _ = read_target(b"http://" + target if head.method == b"CONNECT" else target)
     except TargetError as wrong:
         raise frames.MalformedError(str(wrong)) from None
-    head.content_length = frames.declared_length(headers)
+    head.content_length = _body_length(headers)
     return head
+
+
+def _body_length(headers: Pairs) -> int | None:
+    """What a request says of its body's length: 0 where that is no number. MalformedError where it differs."""
+    said = {value for name, value in headers if name == b"content-length"}
+    if len(said) > 1:
+        raise frames.MalformedError("content-length")
+    return next((_number(value) for value in said), None)
+
+
+def _number(text: bytes) -> int:
+    """Of 63 bits; 0 for what is none."""
+    number = int(text) if text.isdigit() and len(text) < 20 else 0
+    return number if number < 1 << 63 else 0
 
 
 class KnownAnswer:

@@ -88,7 +88,7 @@ class ProxiedStream(ProxiedExchange):
 
     def _ask(self, conn: AppConnection) -> None:
         stream = self._stream
-        bodiless = self.body_done and not stream.taken and self.trailers is None
+        bodiless = self.head.content_length == 0 or (self.body_done and not stream.taken and self.trailers is None)
         self._may_repeat = bodiless
         self._to = conn.ask(self.app_block(bodiless), self, bodiless)
         if not bodiless:
@@ -101,8 +101,7 @@ class ProxiedStream(ProxiedExchange):
         known, head = self.known, self.head
         if known is None:
             assert self.way is not None
-            self.way.host = self.way.host or self._proxy.app.address
-            return frames.encode(app_headers(self.way, head, bodiless))
+            return frames.encode(app_headers(self.way, head, bodiless, self._proxy.app.address))
         if bodiless and not known.end and not head.content_length and head.method in forward.LENGTH_EVEN_IF_NONE:
             # A body was announced and none came: the head says so, and is the only thing that differs.
             return known.block + frames.field(b"content-length", b"0")
@@ -200,7 +199,8 @@ class ProxiedStream(ProxiedExchange):
         if self.over or self._answer is None:
             return
         trailers = [pair for pair in trailers or () if http1.may_trail(http1.canonical(pair[0]))]
-        if not self._headed and not trailers:
+        announced = any(name == b"Trailer" for name, _ in self._answer.headers)
+        if not (self._headed or trailers or announced):
             self._send_head(b"", True, end_stream=True)
         else:
             if not self._headed:

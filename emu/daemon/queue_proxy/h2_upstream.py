@@ -10,7 +10,8 @@ from typing import Protocol, cast
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http import heads, http1
 from emu.daemon.http.h2_connection import Connection
-from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError
+from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError, TornFrameError
+from emu.daemon.http.h2_receiver import stream_error
 from emu.daemon.http.h2_stream import Stream
 from emu.daemon.http.http1 import Headers
 from emu.daemon.http.upstream import DialError, go_words, timeout_words
@@ -29,6 +30,8 @@ HTTP1_WORDS = (
 """What x/net says of a server that answers in HTTP/1."""
 STREAMS_BEFORE_SETTINGS = 100
 """Streams opened before the app's SETTINGS say how many (x/net, initialMaxConcurrentStreams)."""
+_NOT_INFORMED = (b"trailer", b"transfer-encoding")
+"""Of an informational answer, not passed on."""
 LAST_STREAM = (1 << 31) - 3
 
 
@@ -201,14 +204,20 @@ class AppConnection(Connection):
         stream = cast("AppStream | None", self.streams.get(stream_id))
         if stream is None:
             self.decode(block)
-            if self.is_idle(stream_id):
-                raise ProtocolError("an answer on an idle stream")
         elif stream.answered:
-            self.trailers(stream, self.decode(block), end)
+            self._trailers(stream, self.decode(block), end)
         else:
             known = self.known(block) or self._read(stream, block, end)
             if known is not None:
                 self._answer(stream, known, end)
+
+    def _trailers(self, stream: AppStream, headers: Headers, end: bool) -> None:
+        try:
+            frames.check(headers)
+        except MalformedError:
+            stream_error(stream, ErrorCodes.PROTOCOL_ERROR)
+        else:
+            self.trailers(stream, headers, end)
 
     def _answer(self, stream: AppStream, known: KnownAnswer, end: bool) -> None:
         stream.answered = True
@@ -238,23 +247,23 @@ class AppConnection(Connection):
 
     def _final(self, stream: AppStream, block: bytes, headers: Headers, end: bool) -> KnownAnswer | None:
         """The head of an answer; None for an informational one, which is passed on."""
-        said = frames.check(headers, frames.ANSWER_PSEUDO).get(b":status", b"")
+        said = frames.check(headers).get(b":status", b"")
         status = heads.number(said)
         if not said or status is None:
             why = "malformed non-numeric" if said else "missing"
             raise MalformedError(f"malformed response from server: {why} status pseudo header")
-        pairs = frames.without_framing([pair for pair in headers if pair[0][0] != 58])
+        pairs = [pair for pair in headers if pair[0][0] != 58]
         if 100 <= status < 200:
             if end:
                 raise MalformedError("1xx informational response with END_STREAM flag")
             if stream.asker is not None:
-                stream.asker.informed(status, pairs)
+                stream.asker.informed(status, [pair for pair in pairs if pair[0] not in _NOT_INFORMED])
             return None
         if not 200 <= status < 1000:
             if stream.asker is not None:
                 stream.asker.no_status(status)
             return None
-        known = KnownAnswer(status, pairs)
+        known = KnownAnswer(status, frames.without_framing(pairs))
         self.keep(block, known)
         return known
 
@@ -294,7 +303,11 @@ class AppConnection(Connection):
             self.transport.close()
 
     def broken(self, why: Exception) -> None:
-        self._fail_all(f"connection error: {why.code.name}" if isinstance(why, ProtocolError) else f"http2: {why}")
+        if isinstance(why, TornFrameError):
+            words = "unexpected EOF"
+        else:
+            words = f"connection error: {why.code.name}" if isinstance(why, ProtocolError) else f"http2: {why}"
+        self._fail_all(words)
         super().broken(why)
 
     def lost(self, stream: Stream, exc: Exception | None) -> None:

@@ -14,6 +14,7 @@ import h2.events
 import pytest
 
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.h2_frames import ErrorCodes
 from tests.unit.daemon.daemon_wire import DEADLINE_S, Daemon, FakeApp, StartProxy, Wire, wait_for
 
 CHUNK = b"x" * 16384
@@ -383,7 +384,7 @@ class TestFrames:
     def test_more_than_250_streams_are_refused_and_the_rest_live(
         self, queue_proxy: StartProxy, grpc_app: tuple[_Service, int]
     ) -> None:
-        """REFUSED_STREAM for the 251st alone."""
+        """PROTOCOL_ERROR for the 251st alone, from a client that has seen our SETTINGS."""
         client = _H2(queue_proxy(USER_PORT=grpc_app[1], CONTAINER_CONCURRENCY=100).port)
         client.until(h2.events.RemoteSettingsChanged)
         for _ in range(251):
@@ -392,7 +393,7 @@ class TestFrames:
             client.conn.send_headers(number, base)
         client.flush()
         reset = client.until(h2.events.StreamReset)
-        assert (reset.stream_id, reset.error_code) == (501, 7)
+        assert (reset.stream_id, reset.error_code) == (501, ErrorCodes.PROTOCOL_ERROR)
 
     def test_a_sender_that_is_not_read_is_stopped_by_its_window(
         self, queue_proxy: StartProxy, fake_app: FakeApp

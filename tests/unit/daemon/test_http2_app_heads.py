@@ -32,9 +32,9 @@ PASSED = [
 def head_of(*headers: tuple[bytes, bytes]) -> tuple[forward.Route, list[tuple[bytes, bytes]]]:
     """Where a request with these headers goes, and what the app gets besides what each app gets."""
     pairs = [*ALWAYS, *headers]
-    head = read_head(pairs, frames.check(pairs, frames.REQUEST_PSEUDO))
+    head = read_head(pairs, frames.check(pairs))
     way = forward.route(head, "127.0.0.1")
-    got = app_headers(way, head, bodiless=True)
+    got = app_headers(way, head, bodiless=True, address=b"127.0.0.1:8080")
     return way, [pair for pair in got if pair not in ALWAYS and pair[0] != b"x-forwarded-for"]
 
 
@@ -54,7 +54,28 @@ def test_connect_is_a_request_that_nobody_takes() -> None:
     """With an authority and nothing else it is well-formed, and answered 502; nothing is learnt of it."""
     pseudo = {b":method": b"CONNECT", b":authority": b"a:1"}
     head = read_head([*pseudo.items()], pseudo)
-    assert made_of(head, forward.route(head, ""), True, None) is None
+    assert made_of(head, forward.route(head, ""), True, None, b"") is None
     for more in ({b":path": b"/"}, {b":scheme": b"http"}, {b":authority": b""}):
         with pytest.raises(MalformedError):
             read_head([], pseudo | more)
+
+
+def test_a_host_that_is_empty_is_the_apps_address() -> None:
+    """Of an :authority without one the Host stands for it; where that is none either, the app's address does."""
+    for host, wanted in ((b"b.example", b"b.example"), (b"", b"127.0.0.1:8080")):
+        pairs = [*ALWAYS[:3], (b":authority", b""), (b"host", host)]
+        head = read_head(pairs, frames.check(pairs))
+        way = forward.route(head, "127.0.0.1")
+        made = made_of(head, way, True, None, b"127.0.0.1:8080")
+        assert (b":authority", wanted) in app_headers(way, head, bodiless=True, address=b"127.0.0.1:8080")
+        assert made is not None
+        assert made.block.startswith(frames.field(b":authority", wanted))
+
+
+@pytest.mark.parametrize(
+    ("said", "length"), [([b"3"], 3), ([b"3", b"3"], 3), ([b"+3"], 0), ([b"9223372036854775808"], 0), ([], None)]
+)
+def test_a_length_that_is_no_number_is_0(said: list[bytes], length: int | None) -> None:
+    """Go's server reads it so, and data after it is then too much."""
+    pairs = [*ALWAYS, *((b"content-length", value) for value in said)]
+    assert read_head(pairs, frames.check(pairs)).content_length == length

@@ -110,16 +110,33 @@ class _Heard:
     def answer_begins(self, known: KnownAnswer) -> None:
         self.said.append(f"begins {known.status}")
 
+    def informed(self, status: int, headers: http1.Headers) -> None:
+        self.said.append(f"{status} {headers}")
+
     def answer_over(self, trailers: http1.Headers | None) -> None:
         self.said.append("over")
 
 
-def test_an_answer_to_head_ends_with_its_head() -> None:
-    """Whatever body an app sends after it."""
+def _asked() -> tuple[AppConnection, _Heard]:
+    """A HEAD on stream 1."""
     conn, heard = AppConnection(), _Heard()
     stream = AppStream(conn, 1, cast(StreamAsker, heard), True)
     stream.ended = True
     conn.streams[1] = stream
+    return conn, heard
+
+
+def test_an_informational_answer_keeps_its_fields() -> None:
+    """But for Trailer, which Go's transport takes out of any answer."""
+    conn, heard = _asked()
+    fields = [(b":status", b"103"), (b"keep-alive", b"5"), (b"trailer", b"x"), (b"content-length", b"a")]
+    conn.on_head(1, frames.encode(fields), False)
+    assert heard.said == ["103 [(b'keep-alive', b'5'), (b'content-length', b'a')]"]
+
+
+def test_an_answer_to_head_ends_with_its_head() -> None:
+    """Whatever body an app sends after it."""
+    conn, heard = _asked()
     conn.on_head(1, frames.encode([(b":status", b"200"), (b"content-length", b"2")]), False)
     assert heard.said == ["begins 200", "over"]
     assert not conn.streams
