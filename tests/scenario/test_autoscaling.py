@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import signal
-import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -14,7 +13,7 @@ from emu.messages import START_HEADER
 from emu.policy.starts import WARM_DISK, WARM_PAGE_CACHE
 from emu.record.events import SCALED_TO_ZERO, PodStatus
 from emu.runtime.docker import LABEL_RUN, Engine
-from tests.scenario.support import DEADLINE_S, EMU, Going, await_nothing_left, eventually, leftovers
+from tests.scenario.support import DEADLINE_S, Going, eventually, leftovers
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="process")]
 
@@ -66,12 +65,3 @@ def test_a_request_to_no_pod_is_answered_by_a_new_one(gone: Going, engine: Engin
     assert (summary["autoscaling"]["scale_ups"], summary["autoscaling"]["held"]["forwarded"]) == (1, 1)
     assert (summary["interrupted"], summary["pod"]["status"]) == (True, SCALED_TO_ZERO)
     assert leftovers(engine) == []
-
-
-def test_clean_finds_what_a_run_left_that_was_killed_without_a_pod(gone: Going, engine: Engine) -> None:
-    """After kill -9 there is a volume and no more; `emu clean` removes it, and the processes have ended."""
-    gone.process.kill()
-    gone.process.wait()
-    cleaned = subprocess.run([*EMU, "clean"], capture_output=True, text=True, timeout=DEADLINE_S, check=True)
-    assert "volume" in cleaned.stdout
-    await_nothing_left(engine)

@@ -43,37 +43,46 @@ pod:
     assert all("lives on swap" not in text for text in done.summary["verdict"]["sentences"])
 
 
-PROBE = """
-name: probe-oom
-question: Whose memory is it when a probe's command takes it?
-pod:
-  runtime: process
-  backOff: {scale: 0.1}
-  app:
-    resources: {limits: {memory: 64Mi}}
-    memory: {oomGroup: %s}
-    readinessProbe:
-      exec: {command: [/usr/bin/python3, -c, "import time; x = bytearray(80 << 20); time.sleep(1)"]}
-      initialDelaySeconds: 3
-      periodSeconds: 3
-      timeoutSeconds: 60
-  readyTimeout: 8s
-load:
-  phases:
-    - {name: ask, type: constant, rate: 1, until: {oomKills: 1}, duration: 5m}
-"""
+def probed(name: str, group: str) -> str:
+    """A pod whose readiness probe's command takes more memory than the container may have."""
+    return f"""
+  - name: {name}
+    runtime: process
+    backOff: {{scale: 0.1}}
+    readyTimeout: 8s
+    containers:
+      - name: web
+        port: 8080
+        resources: {{limits: {{memory: 64Mi}}}}
+        memory: {{oomGroup: {group}}}
+        readinessProbe:
+          exec: {{command: [/usr/bin/python3, -c, "import time; x = bytearray(80 << 20); time.sleep(1)"]}}
+          initialDelaySeconds: 3
+          periodSeconds: 3
+          timeoutSeconds: 60"""
 
 
-@pytest.mark.parametrize("group", ["true", "false"])
-def test_a_probes_memory_is_not_called_the_apps(
-    emu_run: EmuRun, scenario_file: Callable[[str], str], group: str
-) -> None:
+def test_a_probes_memory_is_not_called_the_apps(emu_run: EmuRun, scenario_file: Callable[[str], str]) -> None:
     """The readiness probe's command runs the container out of memory. With memory.oom.group all of it dies for that,
     without, the command alone.
     """
-    done = emu_run(scenario_file(PROBE % group))
-    kill = done.summary["oom_kills"][0]
-    assert (kill["victim_is"], kill["culprit"]["kind"], kill["child"]) == ("readiness", "readiness", group == "false")
-    assert kill["culprit"]["command"].startswith("/usr/bin/python3 -c import time")
-    assert kill["culprit"]["rss_bytes"] >= 40 * 2**20
+    done = emu_run(
+        scenario_file(
+            f"""
+name: probe-oom
+question: Whose memory is it when a probe's command takes it?
+pods: {probed("whole", "true")}{probed("alone", "false")}
+load:
+  phases:
+    - {{name: whole, to: whole, type: constant, rate: 1, until: {{oomKills: 1}}, duration: 5m}}
+    - {{name: alone, to: alone, type: constant, rate: 1, until: {{oomKills: 1}}, duration: 5m}}
+"""
+        )
+    )
+    kills = {kill["pod"]: kill for kill in reversed(done.summary["oom_kills"])}
+    assert {name: kill["child"] for name, kill in kills.items()} == {"whole": False, "alone": True}
+    for kill in kills.values():
+        assert (kill["victim_is"], kill["culprit"]["kind"]) == ("readiness", "readiness")
+        assert kill["culprit"]["command"].startswith("/usr/bin/python3 -c import time")
+        assert kill["culprit"]["rss_bytes"] >= 40 * 2**20
     assert "the readiness probe's command" in done.summary["verdict"]["headline"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from emu.record.events import ContainerExited, DockerEvent, OfPod, read_events
+from emu.record.events import ContainerExited, ContainerPaused, DockerEvent, OfPod, read_events
 from emu.record.samples import HOST, read_samples
 from emu.runtime.docker import Engine
 from tests.scenario.support import (
@@ -77,8 +77,8 @@ expect:
 LONG = """
 name: long
 question: Is what was started undone when the run is killed?
-pod: {runtime: process, freezer: {method: cgroup}}
-load: {phases: [{name: traffic, type: constant, rate: 1, duration: 10m}]}
+pod: {runtime: process, freezer: {method: cgroup, grace: 500ms}}
+load: {phases: [{name: traffic, type: constant, rate: 0.2, duration: 10m}]}
 """
 
 
@@ -142,11 +142,13 @@ def test_what_a_kubelet_does_is_done(emu_run: EmuRun, engine: Engine, tmp_path: 
 def test_what_a_killed_run_started_is_undone(
     going: Callable[[str], Going], scenario_file: Callable[[str], str]
 ) -> None:
-    """After SIGKILL by `emu clean`. (After Ctrl-C by the run itself, which keeps its record: test_faults.py.)"""
+    """After SIGKILL by `emu clean`, frozen processes too. (After Ctrl-C by the run itself, which keeps its record:
+    test_faults.py.)
+    """
     one = going(scenario_file(LONG))
-    one.until("sending requests")
+    one.until_answered(1)
     for _ in eventually():
-        if one.run.requests.exists() and one.run.requests.stat().st_size:
+        if one.events(ContainerPaused):
             break
     assert left_by_processes() != []
     one.signal(signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Init containers, sidecars, shared volumes and the pod's /dev/shm on a real kernel, with and without Docker."""
+"""Init containers, sidecars, shared volumes and the pod's /dev/shm on a real kernel."""
 
 from __future__ import annotations
 
@@ -103,14 +103,14 @@ def unmet(done: Finished) -> list[object]:
     return [entry for entry in done.summary["expectations"] if not entry["met"]]
 
 
-@pytest.mark.parametrize("runtime", ["docker", "process"])
 def test_containers_of_a_pod_share_volumes_and_shm(
-    engine: Engine, emu_run: EmuRun, scenario_file: Callable[[str], str], runtime: str
+    engine: Engine, emu_run: EmuRun, scenario_file: Callable[[str], str]
 ) -> None:
     """What one writes the next one finds, also after a restart; who touched a page first pays, and the pod once that
-    container is gone. They start in order. Nothing is left behind.
+    container is gone. They start in order. Nothing is left behind. (Without Docker: the scenarios init-container and
+    shm-and-tmpfs, and test_process_runtime.py.)
     """
-    done = emu_run(scenario_file(SHARED), f"pod.runtime={runtime}")
+    done = emu_run(scenario_file(SHARED))
     assert (done.status, unmet(done)) == (0, [])
     events = list(read_events(done.run.events))
     started = [one.container for one in events if isinstance(one, ContainerStarted)]
