@@ -150,9 +150,11 @@ def test_a_recorder_that_is_killed_costs_the_record_not_the_run(
     assert "recorder" in emu("show", str(run.run.path)).stdout
 
 
-def test_a_load_generator_that_is_killed_ends_the_run(going: Callable[[str], Going], engine: Engine) -> None:
+def test_a_load_generator_that_is_killed_ends_the_run(
+    going: Callable[[str], Going], engine: Engine, scenario_file: Callable[[str], str]
+) -> None:
     """Its part cannot be made up for: the pod is ended in order, what was recorded is reported, exit status 2."""
-    run = going("queue-proxy-bounded")
+    run = going(scenario_file(UNRECORDED.replace("until: {answered: 10}", "until: {answered: 100000}")))
     run.until("sending requests")
     for _ in eventually():
         if run.run.requests.exists() and run.run.requests.stat().st_size:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.part(name="daemons")]
 PODS = 12
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def containers(engine: Engine) -> Iterator[list[str]]:
     """The ids of as many containers that sleep; they share the first one's network, which is all that takes long."""
     run = f"emu-many-{uuid.uuid4().hex[:8]}"

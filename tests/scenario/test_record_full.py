@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.part(name="engine")]
 SCENARIO = """
 name: record-full
 question: What is left of a run whose disk becomes full?
+pod: {{runtime: process}}
 load:
   settle: {settle}
   phases: [{{name: few, type: constant, rate: 20, count: 40, duration: 3s}}]
