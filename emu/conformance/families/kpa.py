@@ -44,10 +44,10 @@ def _window(seconds: float) -> float:
 def settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Annotations and config-autoscaler → numbers."""
     made = settings_for(
-        given["annotations"],
-        cluster_config(given["config_autoscaler"]),
+        given.get("annotations") or {},
+        cluster_config(given.get("config_autoscaler") or {}),
         given["containerConcurrency"],
-        given["reachability"],
+        given.get("reachability", ""),
     )
     return {
         "activation_scale": made.activation_scale,
@@ -78,9 +78,11 @@ def num_activators(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def scale_to_zero(given: Mapping[str, Any]) -> dict[str, Any]:
     """The last step of the scaler."""
-    config = replace(cluster_config(given["config_autoscaler"]), progress_deadline_s=given["progress_deadline_s"])
+    config = replace(
+        cluster_config(given.get("config_autoscaler") or {}), progress_deadline_s=given["progress_deadline_s"]
+    )
     zero = to_zero(
-        settings_for(given["annotations"], config, 0, given["reachability"]),
+        settings_for((given.get("annotations") or {}), config, 0, given.get("reachability", "")),
         Timing(),
         given["desired_after_bounds"],
         given["condition"],
@@ -101,7 +103,7 @@ def active_condition(given: Mapping[str, Any]) -> dict[str, Any]:
     """The condition Active after a look."""
     config = ClusterConfig(allow_zero_initial_scale=given["allow_zero_initial_scale"])
     before = given["initial_scale_reached_before"]
-    least = ready_threshold(settings_for(given["annotations"], config), before)
+    least = ready_threshold(settings_for((given.get("annotations") or {}), config), before)
     was = _EARLIER._replace(active=given["was"])
     condition = condition_after(was, given["want"], given["ready"], least)
     return {

@@ -14,8 +14,8 @@ _TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "m-predictor"}
 
 def kserve_to_knative(given: Mapping[str, Any]) -> dict[str, Any]:
     """A component and the service's annotations → the template's annotations and two fields."""
-    component = given["component"]
-    annotations = filtered(given["isvc_annotations"])
+    component = given.get("component") or {}
+    annotations = filtered(given.get("isvc_annotations") or {})
     return {
         "template_annotations": knative_annotations(
             component, annotations, given["cluster_allow_zero_initial_scale"]
@@ -27,7 +27,7 @@ def kserve_to_knative(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def kserve_to_hpa(given: Mapping[str, Any]) -> dict[str, Any]:
     """A component → the spec that KServe writes, and what Kubernetes takes where that has no metric."""
-    spec = written(autoscaler(given["component"])) | {"scaleTargetRef": _TARGET}
+    spec = written(autoscaler(given.get("component") or {})) | {"scaleTargetRef": _TARGET}
     made: dict[str, Any] = {"hpa_spec_before_kubernetes_defaults": spec}
     if "metrics" not in spec:
         made["kubernetes_then_adds"] = "cpu Utilization 80 (no metrics given)"
@@ -36,7 +36,7 @@ def kserve_to_hpa(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def kserve_validation(given: Mapping[str, Any]) -> dict[str, Any]:
     """A component and annotations, as they are after defaulting → the refusal."""
-    found = component_refusal(given["component"], given["isvc_annotations"])
+    found = component_refusal((given.get("component") or {}), (given.get("isvc_annotations") or {}))
     return {"refused_with": found and found.words}
 
 

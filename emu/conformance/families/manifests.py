@@ -22,14 +22,14 @@ def _refused(problems: list[Problem]) -> list[str] | None:
 
 def annotation_validation(given: Mapping[str, Any]) -> dict[str, Any]:
     """A revision's annotations → the lines of the refusal."""
-    config = read_autoscaler(given.get("config_autoscaler") or {})
-    return {"refused_with": _refused(validate_autoscaling(given["annotations"], config))}
+    config = read_autoscaler((given.get("config_autoscaler") or {}) or {})
+    return {"refused_with": _refused(validate_autoscaling((given.get("annotations") or {}), config))}
 
 
 def config_validation(given: Mapping[str, Any]) -> dict[str, Any]:
     """A config-autoscaler → the refusal."""
     try:
-        read_autoscaler(given["config_autoscaler"])
+        read_autoscaler(given.get("config_autoscaler") or {})
     except ValueError as error:
         return {"refused_with": str(error)}
     return {"refused_with": None}
