@@ -32,6 +32,7 @@ from emu.policy.kubelet import security
 from emu.policy.kubelet.actuation import Write, control_files
 from emu.policy.kubelet.cpu import LEAST_CPU_SHARES, cpu_shares
 from emu.policy.kubelet.derived import NO_LIMIT, OOM_SCORE_ADJ, as_files
+from emu.policy.kubelet.environment import hostname
 from emu.policy.kubelet.memory import cpu_request
 from emu.policy.lifecycle import Role
 from emu.record.events import (
@@ -247,6 +248,7 @@ class Pod:
             images.BASE,
             {**self._labels, LABEL_CONTAINER: SANDBOX},
             command=["sleep", "infinity"],
+            hostname=hostname(self.name),
             cpu_shares=LEAST_CPU_SHARES,
             oom_score_adj=qos.SANDBOX_ADJ,
             cgroup_parent=self.cgroup.docker_parent,

@@ -75,6 +75,8 @@ class ContainerRequest:
     cgroup_parent: str | None = None
     network_of: str | None = None
     """The id of the container whose network this one shares; None is a network of its own."""
+    hostname: str | None = None
+    """Of one with a network of its own; those that share it have the same. None is the runtime's choice."""
     mounts: Sequence[VolumeMount] = ()
     """Named volumes."""
     shm_bytes: int | None = None

@@ -97,6 +97,7 @@ class Engine(DockerImages):
                 command=list(request.command) if request.command is not None else None,
                 entrypoint=list(request.entrypoint) if request.entrypoint is not None else None,
                 name=request.name,
+                hostname=request.hostname,
                 environment=dict(request.env),
                 labels=dict(request.labels),
                 user=request.user,

@@ -109,7 +109,7 @@ def pod_template(
             *(_init(one) for one in spec.init_containers),
             *((_queue_proxy(spec, freezer, of, time_scale),) if spec.has_queue_proxy else ()),
             _app(spec, app_image, of),
-            *(_sidecar(sidecar) for sidecar in spec.sidecars),
+            *(_sidecar(one, _of_revision(of) if spec.has_queue_proxy else None) for one in spec.sidecars),
         ),
         memory=spec.memory,
         io_weight=spec.io.weight,
@@ -220,7 +220,7 @@ def _app(pod: PodSpec, image: str | None, of: Serving) -> ContainerTemplate:
     if pod.has_queue_proxy:
         if "readiness" in probes and not isinstance(probes["readiness"].handler, ExecSpec):
             del probes["readiness"]
-        env |= {"K_SERVICE": of.service, "K_CONFIGURATION": of.service, "K_REVISION": of.revision}
+        env |= _of_revision(of)
         hook = hook or HttpGetSpec(port=QUEUE_ADMIN_PORT, path=_DRAIN_PATH)
     probes.setdefault("readiness", _LISTENS)
     if spec.volume_mounts:
@@ -234,11 +234,19 @@ def _app(pod: PodSpec, image: str | None, of: Serving) -> ContainerTemplate:
     )
 
 
-def _sidecar(spec: SidecarSpec) -> ContainerTemplate:
+def _of_revision(of: Serving) -> dict[str, str]:
+    """What Knative's controller gives each container of a revision but queue-proxy and the init containers."""
+    return {"K_REVISION": of.revision, "K_CONFIGURATION": of.service, "K_SERVICE": of.service}
+
+
+def _sidecar(spec: SidecarSpec, platform: Mapping[str, str] | None = None) -> ContainerTemplate:
+    """`platform`: what variables it gets besides its own."""
     probes = _probes(spec)
     if spec.port is not None:
         probes.setdefault("readiness", _LISTENS)
-    made = _container(spec.name, spec, images.APP, sidecar_environment(spec), probes, port=spec.port)
+    made = _container(
+        spec.name, spec, images.APP, {**sidecar_environment(spec), **(platform or {})}, probes, port=spec.port
+    )
     return replace(made, args=_STAND_IN) if spec.is_stand_in else made
 
 

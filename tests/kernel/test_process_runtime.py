@@ -91,7 +91,7 @@ def pod(runtime: ProcessRuntime, mount: Mount) -> Iterator[Pod]:
     made = Pod(runtime, mount)
     made.cgroup.create()
     try:
-        made.sandbox = made.start("/bin/sleep", "infinity")
+        made.sandbox = made.start("/bin/sleep", "infinity", hostname="the-pod")
         yield made
     finally:
         for found in runtime.labelled(f"{LABEL_RUN}={made.run_id}"):
@@ -136,6 +136,7 @@ def test_what_it_sees_of_the_machine(pod: Pod) -> None:
     code = "\n".join(
         (
             "import os, socket",
+            "assert socket.gethostname() == os.environ['HOSTNAME'] == 'the-pod', socket.gethostname()",
             "print(os.getpid(), sorted(os.environ), [n for n in os.listdir('/proc') if n.isdigit()])",
             "open('/tmp/x', 'w').write('x')",
             "socket.create_server(('127.0.0.1', 0))",
@@ -230,7 +231,7 @@ def test_a_command_beside_it(pod: Pod) -> None:
     """It runs in the container's cgroup, root and network, as its user, with its variables; its output and its exit
     code come back.
     """
-    ident = pod.start("/bin/sleep", "1000", env={"MARK": "7"})
+    ident = pod.start("/bin/sleep", "1000", env={"MARK": "7", "-x": "any name"})
     code = "import os; print(open('/proc/self/cgroup').read().strip(), os.getuid(), os.environ['MARK'], os.getcwd())"
     done = pod.runtime.execute(ident, [PYTHON, "-c", code], 60)
     assert done.exit_code == 0, done.output

@@ -86,19 +86,38 @@ def test_a_program_is_looked_for_in_the_container_s_root(tmp_path: Path) -> None
 
 def test_a_program_has_its_own_variables_and_the_chain_has_none_of_them() -> None:
     """Whatever a scenario calls or sets a variable to, the programs of this machine do not see it."""
-    said = subprocess.run(
-        launch.program(["/usr/bin/env"], {"odd-name.x": "a b", "PATH": "/nowhere"}),
-        env=launch.CHAIN_ENVIRONMENT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+    words, carried = launch.program(["/usr/bin/env"], {"odd-name.x": "a b", "PATH": "/nowhere"})
+    said = subprocess.run(words, env=carried, capture_output=True, text=True, check=True).stdout
     assert sorted(said.splitlines()) == ["PATH=/nowhere", "odd-name.x=a b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("-i", "x"),
+        ("--help", "x"),
+        ("-", ""),
+        ("tls.crt", "line 1\nline 2\n"),
+        ("it's", "$HOME ${EMU_0} \\n 'a' \"b\" # c"),
+        ("a\\b $c #d", "ünï"),
+        ("EMU_0", "own"),
+    ],
+)
+def test_a_variable_may_be_called_anything_and_its_value_is_no_argument(name: str, value: str) -> None:
+    """What a Secret's keys are called, and what is in them: arguments are for all processes to read."""
+    env = {name: value, "HIDDEN": "only here"}
+    words, carried = launch.program(["/usr/bin/env", "-0"], env)
+    said = subprocess.run(words, env=carried, capture_output=True, text=True, check=True).stdout
+    assert said == f"{name}={value}\0HIDDEN=only here\0"
+    assert "only here" not in " ".join(words)
 
 
 def test_folders_are_mounted_to_read_only_unless_they_are_to_be_written() -> None:
     """Source, target and mode of each, before the container's own words."""
     binds = [Bind(Path("/a"), "/data", writable=True), Bind(Path("/b"), "/run")]
-    words = launch.start_words(Path("/cg/procs"), 5, Path("/root"), Path("/ns"), binds, ["prog", "--", "x"])
+    words = launch.start_words(Path("/cg/procs"), 5, Path("/root"), Path("/ns"), "pod", binds, ["prog", "--", "x"])
     at = words.index("/cg/procs")
-    assert words[at : at + 10] == ["/cg/procs", "5", "/root", "/a", "/data", "rw", "/b", "/run", "ro", "--"]
+    assert words[at : at + 11] == ["/cg/procs", "5", "/root", "pod", "/a", "/data", "rw", "/b", "/run", "ro", "--"]
     assert words[-3:] == ["prog", "--", "x"]
 
 

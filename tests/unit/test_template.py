@@ -114,6 +114,19 @@ def test_queue_proxys_environment() -> None:
     }
 
 
+def test_a_sidecar_knows_its_revision() -> None:
+    """Knative gives it to each container but queue-proxy and the init containers, a port to the serving one alone; a
+    pod without a queue-proxy is none of a revision's.
+    """
+    more = "sidecars: [{name: mesh, env: {A: '1'}}], initContainers: [{name: first}]"
+    template = template_of(f"{{{more}}}")
+    of = {"K_SERVICE": "app", "K_CONFIGURATION": "app", "K_REVISION": "app-00001"}
+    found = environment(template, "mesh")
+    assert found.items() >= {"A": "1", **of}.items()
+    assert "K_SERVICE" not in environment(template, "first")
+    assert "K_SERVICE" not in environment(template_of(f"{{deploymentMode: Standard, {more}}}"), "mesh")
+
+
 def test_a_footprint_is_passed_to_queue_proxy() -> None:
     """As JSON, whole; without one there is no such variable."""
     passed = environment(template_of("{queueProxy: {footprint: knative-1.23}}"), QUEUE_PROXY)["EMU_FOOTPRINT"]

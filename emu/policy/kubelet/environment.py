@@ -90,6 +90,14 @@ class ConfigError(ValueError):
     """The container cannot be made: the kubelet's message."""
 
 
+_LONGEST_HOSTNAME = 63
+
+
+def hostname(pod: str) -> str:
+    """What a pod of this name calls itself: the kubelet cuts it to what a host's name may be."""
+    return pod[:_LONGEST_HOSTNAME].rstrip("-.")
+
+
 def is_field(path: str) -> bool:
     """Whether an environment variable may have this field of the pod."""
     return path in _PLAIN or _KEYED.fullmatch(path) is not None

@@ -47,6 +47,7 @@ class Place:
     root: Path
     cgroup: Path
     namespace: Path
+    hostname: str
     binds: Sequence[Bind]
 
 
@@ -127,16 +128,15 @@ class Container:
 
     def _launch(self) -> None:
         place = self.place
+        argv, carried = launch.program(self._argv, self._env)
         words = launch.start_words(
-            place.cgroup / "cgroup.procs", self.request.oom_score_adj, place.root, place.namespace, place.binds,
-            launch.program(self._argv, self._env),
+            place.cgroup / "cgroup.procs", self.request.oom_score_adj, place.root, place.namespace, place.hostname,
+            place.binds, argv,
         )  # fmt: skip
         ready, ready_end = os.pipe()
         output, output_end = os.pipe()
         try:
-            self._process = command.spawn(
-                words, stdin=ready_end, stdout=output_end, stderr=output_end, env=launch.CHAIN_ENVIRONMENT
-            )
+            self._process = command.spawn(words, stdin=ready_end, stdout=output_end, stderr=output_end, env=carried)
         except BaseException:
             os.close(output)
             raise
@@ -279,10 +279,10 @@ class Container:
                 "wait until it runs",
             )
         self._find(argv[0])
-        words = launch.execute_words(
-            self.place.cgroup / "cgroup.procs", self.request.oom_score_adj, pid, launch.program(argv, self._env)
-        )
-        process = command.spawn(words, stdout=PIPE, stderr=STDOUT, env=launch.CHAIN_ENVIRONMENT)
+        own, carried = launch.program(argv, self._env)
+        procs = self.place.cgroup / "cgroup.procs"
+        words = launch.execute_words(procs, self.request.oom_score_adj, pid, own)
+        process = command.spawn(words, stdout=PIPE, stderr=STDOUT, env=carried)
         try:
             said, _ = process.communicate(timeout=timeout_s)
         except TimeoutExpired:

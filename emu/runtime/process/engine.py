@@ -200,13 +200,18 @@ class ProcessRuntime:
         if request.shm_bytes is not None:
             self._shms[ident] = leftovers.make_shm(self._run_folder(request.labels), ident, request.shm_bytes)
         binds = self._binds(request, image.folder)
-        place = Place(image.folder, self._cgroup(request, ident), self._network(request, ident), binds)
-        env = {**_BASE_ENVIRONMENT, "HOSTNAME": ident[:12], **_ENVIRONMENTS[image.like], **request.env}
+        hostname = self._hostname(request, ident)
+        place = Place(image.folder, self._cgroup(request, ident), self._network(request, ident), hostname, binds)
+        env = {**_BASE_ENVIRONMENT, "HOSTNAME": hostname, **_ENVIRONMENTS[image.like], **request.env}
         argv = [*(request.entrypoint or ()), *(request.command or ())] or _COMMANDS[image.like]
         made = Container(ident, request, place, argv, env, lambda action, more: self._notify(made, action, more))
         self._containers[ident] = made
         self._notify(made, "create", {})
         return ident
+
+    def _hostname(self, request: ContainerRequest, ident: str) -> str:
+        shared = self._containers.get(request.network_of or "")
+        return request.hostname or (ident[:12] if shared is None else shared.place.hostname)
 
     def _cgroup(self, request: ContainerRequest, ident: str) -> Path:
         assert self._mount is not None, "connect() comes first"

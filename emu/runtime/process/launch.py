@@ -36,7 +36,8 @@ _BEGIN = f'echo 0 >&3; echo {READY.decode().strip()} >&0; exec </dev/null 3>&-; 
 _PREPARE = """
 set -e
 procs=$1 adj=$2 root=$3
-shift 3
+echo "$4" >/proc/sys/kernel/hostname
+shift 4
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
 mount -t tmpfs -o nosuid,nodev,size=16m,mode=1777 tmpfs "$root/tmp"
@@ -76,7 +77,7 @@ exec 3>"$procs"
 exec setpriv --no-new-privs nsenter "$@"
 """
 CHAIN_ENVIRONMENT = {"PATH": _PATH, "LC_ALL": "C", "KEEP": _KEEP, "FIRST": _FIRST}
-"""Of the chain; the program gets its own."""
+"""Of the chain, besides what it carries; the program gets its own."""
 
 
 @dataclass(frozen=True)
@@ -105,19 +106,29 @@ def tool(name: str) -> str:
     return found
 
 
-def program(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
-    """A command with its environment, whatever its variables are called (a shell knows only some names)."""
-    return ["/usr/bin/env", "-i", *(f"{name}={value}" for name, value in env.items()), *command]
+def program(command: Sequence[str], env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """A command that gets its environment, and what the chain has to carry for it. Values are in no argument, since
+    any process may read those; env(1) takes them from variables of the chain's own, which the command does not get.
+    A shell on the way knows only some names, so names are arguments.
+    """
+    carried = {f"EMU_{number}": value for number, value in enumerate(env.values())}
+    given = [f"'{_quoted(name)}'=${{{own}}}" for name, own in zip(env, carried, strict=True)]
+    return ["/usr/bin/env", "-S", " ".join(["-i --", *given]), *command], {**CHAIN_ENVIRONMENT, **carried}
+
+
+def _quoted(name: str) -> str:
+    """For single quotes of env(1)'s -S."""
+    return name.replace("\\", "\\\\").replace("'", "\\'")
 
 
 def start_words(
-    procs: Path, adj: int, root: Path, namespace: Path, binds: Sequence[Bind], argv: Sequence[str]
+    procs: Path, adj: int, root: Path, namespace: Path, hostname: str, binds: Sequence[Bind], argv: Sequence[str]
 ) -> list[str]:
     """The chain that becomes the container's process."""
     mounts = [word for bind in binds for word in (str(bind.source), bind.target, "rw" if bind.writable else "ro")]
     return [
-        tool("nsenter"), f"--net={namespace}", tool("unshare"), "--mount", "--ipc",
-        tool("sh"), "-c", _PREPARE, "emu", str(procs), str(adj), str(root), *mounts, "--",
+        tool("nsenter"), f"--net={namespace}", tool("unshare"), "--mount", "--ipc", "--uts",
+        tool("sh"), "-c", _PREPARE, "emu", str(procs), str(adj), str(root), hostname, *mounts, "--",
         "/bin/sh", "-c", _BEGIN, "sh", *argv,
     ]  # fmt: skip
 
@@ -126,7 +137,7 @@ def execute_words(procs: Path, adj: int, pid: int, argv: Sequence[str]) -> list[
     """The chain that becomes a command beside the container's process `pid`."""
     return [
         tool("sh"), "-c", _JOIN, "emu", str(procs), str(adj),
-        "--target", str(pid), "--mount", "--ipc", "--net", "--pid", "--root", "--wd",
+        "--target", str(pid), "--mount", "--ipc", "--uts", "--net", "--pid", "--root", "--wd",
         f"--setgid={USER}", f"--setuid={USER}", "--",
         "/bin/sh", "-c", _ENTER, "sh", *argv,
     ]  # fmt: skip
