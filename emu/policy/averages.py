@@ -20,6 +20,9 @@ WEIGHTS_LEFT_OUT = 0.0001
 """What the weights of a window's seconds lack of 1 at most (bucketing.go, 1 - weightPrecision: a difference of
 constants, which Go takes exactly).
 """
+_PART = 64
+_NOTHING = 2.0**-55
+"""A part of a sum that is smaller is rounded away."""
 
 
 class Average:
@@ -33,6 +36,8 @@ class Average:
         """In buckets; not always a whole number of them."""
         self._buckets = [0.0] * max(1, math.ceil(self._window))
         self._total = 0.0
+        self._most = 0.0
+        """No second had more until now."""
         self._first: int | None = None
         self._last: int | None = None
 
@@ -55,6 +60,7 @@ class Average:
             self._first = at
         self._buckets[at % count] += value
         self._total += value
+        self._most = max(self._most, self._buckets[at % count])
 
     def empty(self, now: float) -> bool:
         """Whether nothing was reported for more than a window."""
@@ -113,11 +119,15 @@ class WeightedAverage(Average):
         silent = max(0, self._bucket(now) - self._last)
         kept = 1.0 - self._weight
         weight = self._weight * math.pow(kept, silent)
-        count = len(self._buckets)
-        total = 0.0
-        for at in range(self._last, self._last - (count - silent), -1):
-            total += self._buckets[at % count] * weight
-            weight *= kept
+        newest = self._last % len(self._buckets)
+        values = self._buckets[newest::-1] + self._buckets[:newest:-1]
+        total, end = 0.0, len(values) - silent
+        for part in range(0, end, _PART):
+            for value in values[part : min(part + _PART, end)]:
+                total += value * weight
+                weight *= kept
+            if weight * self._most < total * _NOTHING:  # what is left would change no bit
+                break
         return total
 
     def resize(self, now: float, window_s: float) -> None:

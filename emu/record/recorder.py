@@ -211,7 +211,8 @@ class Recorder:
         self._end_sample(why, moment)
         self._samples += 1
         ended = time.process_time()
-        self._pace.took(moment, ended - began if not slow else between - began, ended - between if slow else None)
+        fast_s, slow_s = (between - began, ended - between) if slow else (ended - began, None)
+        self._pace.took(moment, fast_s, slow_s, len(self._watched))
         if slow:
             self._next_slow = moment + self._pace.slow_s
 

@@ -61,6 +61,6 @@ class RecorderSpec(Model):
     """How often to sample."""
 
     interval: Annotated[Seconds, Field(ge=0.001, le=10)] = 0.01
-    """The time between two samples of every cgroup. It grows, to 100 ms at most, where that would cost more
-    than a tenth of one CPU.
+    """The time between two samples of every cgroup. It grows where that would cost more than a tenth of one CPU, to
+    100 ms at most, and to 2 s with more than 40 cgroups.
     """

@@ -17,12 +17,12 @@ from emu.record.samples import read_samples
 POD, APP = Owner("a", "", None), Owner("a", "one", None)
 
 
-def paced(asked_s: float, fast_s: float, slow_s: float) -> tuple[Pace, float]:
+def paced(asked_s: float, fast_s: float, slow_s: float, cgroups: int = 4) -> tuple[Pace, float]:
     """A pace after a minute of ticks that cost this much, and the share of one CPU that the last 20 s took."""
     pace, t, due, spent_s = Pace(asked_s), 0.0, 0.0, 0.0
     while t < 60:
         slow = t >= due
-        pace.took(t, fast_s, slow_s if slow else None)
+        pace.took(t, fast_s, slow_s if slow else None, cgroups)
         due = t + pace.slow_s if slow else due
         spent_s += (fast_s + slow_s * slow) if t >= 40 else 0.0
         t += pace.interval_s
@@ -49,6 +49,12 @@ def test_ticks_are_never_too_far_apart_for_a_phase(asked_s: float) -> None:
     pace, _ = paced(asked_s, 0.3, 0.3)
     assert pace.interval_s == max(asked_s, LONGEST_S) and pace.slow_s == LONGEST_SLOW_S
     assert BREATH_S >= 4 * LONGEST_S
+
+
+def test_many_cgroups_cost_a_tenth_too() -> None:
+    """Twenty pods on a slow machine: a hundredth of a second is not enough for the files of one tick."""
+    pace, share = paced(0.1, 0.04, 0.06, cgroups=81)
+    assert pace.interval_s > LONGEST_S and share <= 0.105
 
 
 def test_one_dear_tick_changes_little() -> None:
