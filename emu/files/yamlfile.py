@@ -41,6 +41,8 @@ MOST_SHOWN = 500
 _PIPES = ("/dev/fd/", "/dev/stdin")
 _SEE_FORM = "`emu scenarios queue-proxy-oom` shows a valid file; docs/scenario-file.md documents every key"
 
+_UNSAID = re.compile(r"\('(<.*?>)',\)")
+"""The parser's name of a token, as Python shows it."""
 _NULL = re.compile(r"|~|null|Null|NULL")
 _BOOL = re.compile(r"(?P<true>true|True|TRUE)|false|False|FALSE")
 _BOOL_1_1 = re.compile(
@@ -249,7 +251,7 @@ class _Builder:
     def _not_yaml(self, error: MarkedYAMLError) -> EmuError:
         problem = (error.problem or "").strip().splitlines()
         mark = self._mark(error.problem_mark or error.context_mark)
-        why = problem[0][:200] if problem else "the parser cannot read it"
+        why = _UNSAID.sub(r"\1", problem[0][:200]) if problem else "the parser cannot read it"
         if error.context and error.context_mark:
             why += f" ({error.context.strip().splitlines()[0]} of line {error.context_mark.line + 1})"
         return bad(mark, "not valid YAML", why, self._yaml_hint(mark, why))

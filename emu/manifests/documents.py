@@ -152,7 +152,7 @@ MANIFEST_FORM = "begin it with apiVersion and kind; docs/manifests.md shows what
 def _text(node: Node, name: str) -> str:
     below = node.child(name)
     if below is None or not isinstance(below.value, str) or not below.value:
-        raise bad(_mark(node, name), f"{name}: missing", f"a manifest says its {name}", MANIFEST_FORM)
+        raise bad(_mark(node, name), f"{name}: missing", "apiVersion and kind name what a manifest is", MANIFEST_FORM)
     return below.value
 
 

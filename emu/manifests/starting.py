@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from emu.errors import EmuError
+from emu.errors import EmuError, raise_all
 from emu.manifests.clusterconfig import ClusterConfig
 from emu.manifests.containers_explained import serving_container
 from emu.manifests.decode import decode
@@ -218,13 +218,17 @@ def _chosen(manifests: Manifests, config: ClusterConfig) -> Chosen:
     scalers = _scalers_of(document, manifests)
     classes = [one for one in manifests.documents if one.group == SCHEDULING]
     read = (document, *scalers, *classes, *manifests.secrets)
-    refusals = [(one, made.refusals[0]) for made in explain(manifests) for one in read
-                if made.document == one and not made.accepted]  # fmt: skip
-    for refused, refusal in refusals[:1]:
-        line = refusal.words.split("\n")[0]
-        raise EmuError(
-            f"{refusal.mark}: {refusal.by} refuses {refused.title}", line, "see `emu explain`, and mend it"
+    raise_all(
+        EmuError(
+            f"{refusal.mark}: {refusal.by} refuses {one.title}",
+            refusal.words.split("\n")[0],
+            refusal.fix or "correct it; `emu explain` shows what is made of it",
         )
+        for made in explain(manifests)
+        for one in read
+        if made.document == one
+        for refusal in made.refusals
+    )
     if document.group == KSERVE:
         return _of_kserve(document, scalers, manifests, config)
     if document.kind == "Deployment":

@@ -7,7 +7,7 @@ from typing import Literal
 
 from emu.errors import EmuError
 
-_FIELD = r"(?m)^[{{ \t]*[\"']?{}[\"']?[ \t]*:[ \t]*[\"']?([\w./-]+)"
+_FIELD = r"(?m)(?:^|[{{,])[{{ \t]*[\"']?{}[\"']?[ \t]*:[ \t]*[\"']?([\w./-]+)"
 _VERSION, _KIND = re.compile(_FIELD.format("apiVersion")), re.compile(_FIELD.format("kind"))
 _SCENARIO = re.compile(r"(?m)^question[ \t]*:")
 _KEYS = re.compile(r"(?m)^(question|pods?|load|node|expect)[ \t]*:")

@@ -14,6 +14,7 @@ from emu.files.yamlfile import Mark, Node, one_line
 from emu.policy.secrets import MASK
 from emu.scenario import keys
 from emu.spec import SpecError
+from emu.spec.values import IN_WORDS
 from emu.units import format_bytes, format_seconds
 
 Path = tuple[str | int, ...]
@@ -85,9 +86,10 @@ def problems_of(error: ValidationError, root: Node) -> list[Problem]:
         if detail["type"] == "extra_forbidden"
     }
     return [
-        _problem(detail, root)
+        problem
         for detail in details
         if detail["type"] != "missing" or tuple(detail["loc"]) not in misspelt
+        for problem in _found(detail, root)
     ]
 
 
@@ -104,8 +106,18 @@ def mark_of(path: Path, root: Node, *, key: bool = False) -> Mark:
     return node.mark
 
 
+def _found(detail: dict[str, Any], root: Node) -> list[Problem]:
+    if detail["type"] == "value_error":
+        return refused(_path(detail), detail["ctx"]["error"], root)
+    return [_problem(detail, root)]
+
+
+def _path(detail: dict[str, Any]) -> Path:
+    return tuple(step for step in detail["loc"] if step != "[key]")
+
+
 def _problem(detail: dict[str, Any], root: Node) -> Problem:
-    path: Path = tuple(step for step in detail["loc"] if step != "[key]")
+    path = _path(detail)
     kind, context = detail["type"], detail.get("ctx", {})
     if "secrets" in path:
         detail = {**detail, "input": MASK}
@@ -113,11 +125,12 @@ def _problem(detail: dict[str, Any], root: Node) -> Problem:
         return _unknown_key(path, root)
     if kind == "missing":
         return _missing(path, root)
-    if kind == "value_error":
-        return refused(path, context["error"], root)
     key = keys.find(path)
-    what, why = _mistyped(kind, context, detail, key)
-    fix = _remedy(key, detail.get("input"))
+    if kind.startswith("string_"):
+        what, why, fix = _mistaken_text(kind, context, detail.get("input"), key)
+    else:
+        what, why = _mistyped(kind, context, detail, key)
+        fix = _remedy(key, detail.get("input"))
     return Problem(mark_of(path, root), path, what, why, fix)
 
 
@@ -145,18 +158,22 @@ def _missing(path: Path, root: Node) -> Problem:
     return Problem(mark_of(path, root), path, "it is missing", why, f"add `{path[-1]}: {example}` here")
 
 
-def refused(path: Path, error: ValueError, root: Node) -> Problem:
+def refused(path: Path, error: ValueError, root: Node) -> list[Problem]:
     """What a check of the model at `path` complains of."""
     if isinstance(error, SpecError):
-        place = (*path, *error.at)
-        key = keys.find(place)
-        why = error.why or _kind(key)
-        around = keys.find(place[:-1])
-        whole = bool(error.at) and around is not None and around.free
-        return Problem(mark_of(place, root, key=whole), place, error.what, why, error.fix or _remedy(key, None))
+        return [_refused(path, one, root) for one in (error, *error.others)]
     what, _, fix = str(error).partition("; ")
     key = keys.find(path)
-    return Problem(mark_of(path, root), path, what, _kind(key), fix or _remedy(key, None))
+    return [Problem(mark_of(path, root), path, what, _kind(key), fix or _remedy(key, None))]
+
+
+def _refused(path: Path, error: SpecError, root: Node) -> Problem:
+    place = (*path, *error.at)
+    key = keys.find(place)
+    around = keys.find(place[:-1])
+    whole = bool(error.at) and around is not None and around.free
+    why, fix = error.why or _kind(key), error.fix or _remedy(key, None)
+    return Problem(mark_of(place, root, key=whole), place, error.what, why, fix)
 
 
 def _mistyped(kind: str, context: dict[str, Any], detail: dict[str, Any], key: keys.Key | None) -> tuple[str, str]:
@@ -168,8 +185,6 @@ def _mistyped(kind: str, context: dict[str, Any], detail: dict[str, Any], key: k
         if name in context:
             side = "small" if name in ("ge", "gt") else "large"
             return f"{value} is too {side}", f"it must be {words} {_bound(context[name], key)}"
-    if kind == "string_pattern_mismatch" or kind.startswith("string_too"):
-        return f"{value} is not a valid {key.kind if key else 'text'}", f"it is {_example(key)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return f"{value} instead of a mapping", _below(key)
     if kind == "tuple_type":
@@ -177,6 +192,36 @@ def _mistyped(kind: str, context: dict[str, Any], detail: dict[str, Any], key: k
     if kind == "int_from_float":
         return f"{value} is not a whole number", expects
     return f"{value} is not valid", f"{expects} ({detail['msg'][0].lower()}{detail['msg'][1:]})"
+
+
+def _mistaken_text(kind: str, context: dict[str, Any], given: Any, key: keys.Key | None) -> tuple[str, str, str]:
+    """What, why and fix of a text that is no text, is empty, too long, or not made as it must be."""
+    value = shown(given)
+    if kind == "string_too_short":
+        return (
+            f"{value} is empty",
+            f"it needs {_counted(context['min_length'])}",
+            "fill it in, or remove it",
+        )
+    if kind == "string_too_long":
+        return f"{value} is too long", f"it has at most {_counted(context['max_length'])}", "shorten it"
+    if (words := IN_WORDS.get(context.get("pattern", ""))) is not None:
+        return f"{value} is not a valid {words[0]}", *words[1:]
+    if kind == "string_pattern_mismatch":
+        return f"{value} is not a valid {key.kind if key else 'text'}", f"it is {_example(key)}", _remedy(key, None)
+    if given == MASK:
+        return "it is not text", _kind(key), "write text, in quotes"
+    if isinstance(given, bool | int | float):
+        return f"{value} is not text", f"without quotes it is {_yaml_kind(given)}", f'quote it: "{value}"'
+    return f"{value} instead of text", _kind(key), f"write {_example(key)}"
+
+
+def _yaml_kind(given: bool | float) -> str:
+    return "true or false" if isinstance(given, bool) else "a number"
+
+
+def _counted(count: int) -> str:
+    return "one character" if count == 1 else f"{count} characters"
 
 
 def _kind(key: keys.Key | None) -> str:

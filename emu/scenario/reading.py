@@ -140,7 +140,7 @@ def _checked(root: Node, source: str) -> ScenarioSpec:
         return ScenarioSpec.model_validate(root.plain())
     except ValidationError as error:
         made = partial.partial(ScenarioSpec, root.plain())
-        across = (problems.refused(path, wrong, root) for path, wrong in partial.complaints(made))
+        across = (one for path, wrong in partial.complaints(made) for one in problems.refused(path, wrong, root))
         expected = [*_malformed_expectations(root), *_unknown_expected(made, root)]
         found = {(one.path, one.what): one for one in (*across, *problems.problems_of(error, root), *expected)}
         raise_all([*problems.errors_of(found.values()), *_wrong_footprint(made, source)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -16,7 +15,7 @@ from pydantic import (
 from emu.messages import APP, QUEUE_PROXY, USER_PORT, Work
 from emu.policy.footprint import Profile, ProfileError
 from emu.policy.probing import KINDS, Kind
-from emu.spec.environment import Env, EnvFromSpec
+from emu.spec.environment import Env, EnvFromSpec, wrong_names
 from emu.spec.io import IoControls
 from emu.spec.probes import LifecycleSpec, ProbeSpec
 from emu.spec.program import ProgramSpec, WorkingDir
@@ -33,7 +32,8 @@ from emu.spec.values import (
     Seconds,
     SpecError,
     Whole,
-    refuse_mask,
+    masks,
+    raise_each,
     startable,
 )
 from emu.spec.volumes import VolumeMountSpec
@@ -260,16 +260,7 @@ class ContainerSpec(Model):
                 fix="add `command` or `image`",
                 at=("args",),
             )
-        for name, value in self.env.items():
-            if isinstance(value, str):
-                refuse_mask(value, ("env", name))
-            if not re.fullmatch(r"[A-Za-z_][-A-Za-z0-9_.]*", name):
-                raise SpecError(
-                    f"{name!r} cannot be the name of an environment variable",
-                    why="a name is letters, digits and _, and begins with no digit",
-                    fix="rename it",
-                    at=("env", name),
-                )
+        raise_each([*masks(self.env, "env"), *wrong_names(self.env)])
         return self
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
@@ -10,7 +11,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationError,
 from emu.policy.kubelet import environment as kubelet
 from emu.policy.quantity import json_quantity
 from emu.policy.secrets import MASK
-from emu.spec.values import Model, SpecError, distinct, listed
+from emu.spec.values import Model, SpecError, distinct, listed, raise_each
 
 _Named = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 
@@ -180,12 +181,26 @@ def check(config_maps: Sequence[ObjectSpec], secrets: Sequence[ObjectSpec]) -> N
     """SpecError where two have one name, or a record has a placeholder for the value of a Secret."""
     distinct((one.name for one in config_maps), "two ConfigMaps have the name", ("configMaps",))
     distinct((one.name for one in secrets), "two Secrets have the name", ("secrets",))
-    for index, one in enumerate(secrets):
-        for key, value in one.data.items():
-            if value == MASK:
-                raise SpecError(
-                    "the value of a Secret is masked here",
-                    why="emu writes the values of Secrets nowhere",
-                    fix=f"supply it: in the file, or --set …secrets.{one.name}.data.{key}=…",
-                    at=("secrets", index, "data", key),
-                )
+    raise_each(
+        SpecError(
+            "the value of a Secret is masked here",
+            why="emu writes the values of Secrets nowhere",
+            fix=f"supply it: in the file, or --set …secrets.{one.name}.data.{key}=…",
+            at=("secrets", index, "data", key),
+        )
+        for index, one in enumerate(secrets)
+        for key, value in one.data.items()
+        if value == MASK
+    )
+
+
+def wrong_names(env: Mapping[str, object]) -> Iterator[SpecError]:
+    """A SpecError for each name that Kubernetes and Docker would not take."""
+    for name in env:
+        if not re.fullmatch(r"[ -<>-~]+", name):
+            yield SpecError(
+                f"{name!r} cannot be the name of an environment variable",
+                why="a name is printable ASCII characters other than `=`",
+                fix="rename it",
+                at=("env", name),
+            )

@@ -11,6 +11,7 @@ from emu.spec.container import Resources
 from emu.spec.request import RequestModel
 from emu.spec.traffic import RolloutSpec
 from emu.spec.values import (
+    READY,
     Model,
     Name,
     Rate,
@@ -61,7 +62,7 @@ class UntilModel(Model):
     """This many container exits have happened."""
     container: Name | None = None
     """Count only this container; default: all together. For `oomKills`, `restarts` and `exits`."""
-    ready: Annotated[str, StringConstraints(pattern=r"^[0-9]+/[0-9]+$")] | None = None
+    ready: Annotated[str, StringConstraints(pattern=READY)] | None = None
     """The pod's READY column shows this: `2/2`."""
     status: Annotated[str, StringConstraints(min_length=1)] | None = None
     """The pod's STATUS column shows this: `Running`, `CrashLoopBackOff`, or `ScaledToZero` if there is no pod."""

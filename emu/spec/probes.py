@@ -12,7 +12,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from emu.policy.probing import ProbeRule
-from emu.spec.values import HEADER_NAME, HEADER_VALUE, Command, Model, Port, SpecError, Whole, listed
+from emu.spec.values import HEADER_NAME, HEADER_VALUE, REQUEST_PATH, Command, Model, Port, SpecError, Whole, listed
 
 
 class HeaderSpec(Model):
@@ -27,7 +27,7 @@ class HeaderSpec(Model):
 class HttpGetSpec(Model):
     """An HTTP GET, as a kubelet sends it."""
 
-    path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] = "/"
+    path: Annotated[str, StringConstraints(pattern=REQUEST_PATH, max_length=4096)] = "/"
     """The path to request."""
     port: Port | None = None
     """The port; default: the container's own."""

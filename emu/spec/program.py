@@ -7,12 +7,12 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from emu.spec.environment import Env, EnvFromSpec
+from emu.spec.environment import Env, EnvFromSpec, wrong_names
 from emu.spec.probes import ProbeSpec
 from emu.spec.security import SecurityContextSpec
-from emu.spec.values import Model, Whole, refuse_mask
+from emu.spec.values import ABSOLUTE, Model, Whole, masks, raise_each
 
-WorkingDir = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^/")]
+WorkingDir = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=ABSOLUTE)]
 
 
 class ProgramSpec(Model):
@@ -51,7 +51,5 @@ class ProgramSpec(Model):
 
     @model_validator(mode="after")
     def _can_be_run(self) -> Self:
-        for name, value in self.env.items():
-            if isinstance(value, str):
-                refuse_mask(value, ("env", name))
+        raise_each([*masks(self.env, "env"), *wrong_names(self.env)])
         return self

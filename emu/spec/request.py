@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints, model_validator
@@ -15,6 +16,7 @@ from emu.spec.values import (
     HEADER_NAME,
     HEADER_VALUE,
     MIB,
+    REQUEST_PATH,
     Bytes,
     FileRef,
     HoldFor,
@@ -23,8 +25,9 @@ from emu.spec.values import (
     Seconds,
     SpecError,
     Whole,
+    masks,
     number,
-    refuse_mask,
+    raise_each,
 )
 
 FRAMING_HEADERS = frozenset(
@@ -209,7 +212,7 @@ class RequestModel(Model):
 
     method: Literal["GET", "POST", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"] | None = None
     """Default: GET without a body, POST with one."""
-    path: Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=4096)] | None = None
+    path: Annotated[str, StringConstraints(pattern=REQUEST_PATH, max_length=4096)] | None = None
     """The path, for your own app; emu's app takes `do`."""
     do: WorkSpec | None = None
     """What emu's app does for the request; default: it only answers."""
@@ -228,6 +231,33 @@ class RequestModel(Model):
     websocket: WebSocketModel | None = None
     """Switch to a websocket, which emu's app echoes. A completed conversation counts as answered 101."""
 
+    def _wrong_headers(self) -> Iterator[SpecError]:
+        yield from masks(self.headers, "headers")
+        seen = [name.lower() for name in self.headers]
+        for index, (name, value) in enumerate(self.headers.items()):
+            at = ("headers", name)
+            if not re.fullmatch(HEADER_NAME, name) or not re.fullmatch(HEADER_VALUE, value):
+                yield SpecError(
+                    f"{name!r} with {value!r} is not a valid HTTP header",
+                    why="a name is letters, digits and a few signs without spaces; a value is one line of ASCII",
+                    fix="correct it",
+                    at=at,
+                )
+            if name.lower() in FRAMING_HEADERS:
+                yield SpecError(
+                    f"the load generator sets the header {name!r} itself",
+                    why="it controls the framing of the request, or the connection",
+                    fix="remove it; use `body`, `keepAlive` and `websocket` instead",
+                    at=at,
+                )
+            if name.lower() in seen[:index]:
+                yield SpecError(
+                    f"the header {name!r} is given twice",
+                    why="header names are not case-sensitive",
+                    fix="keep one of them",
+                    at=at,
+                )
+
     @model_validator(mode="after")
     def _can_be_sent(self) -> Self:
         if self.path is not None and self.do is not None:
@@ -236,31 +266,7 @@ class RequestModel(Model):
                 fix="remove one of them",
                 at=("path",),
             )
-        for name, value in self.headers.items():
-            refuse_mask(value, ("headers", name))
-            if not re.fullmatch(HEADER_NAME, name) or not re.fullmatch(HEADER_VALUE, value):
-                raise SpecError(
-                    f"{name!r} with {value!r} is not a valid HTTP header",
-                    why="a name is letters, digits and a few signs without spaces; a value is one line of ASCII",
-                    fix="correct it",
-                    at=("headers", name),
-                )
-            if name.lower() in FRAMING_HEADERS:
-                raise SpecError(
-                    f"the load generator sets the header {name!r} itself",
-                    why="it controls the framing of the request, or the connection",
-                    fix="remove it; use `body`, `keepAlive` and `websocket` instead",
-                    at=("headers", name),
-                )
-        seen = [name.lower() for name in self.headers]
-        for index, name in enumerate(self.headers):
-            if name.lower() in seen[:index]:
-                raise SpecError(
-                    f"the header {name!r} is given twice",
-                    why="header names are not case-sensitive",
-                    fix="keep one of them",
-                    at=("headers", name),
-                )
+        raise_each(self._wrong_headers())
         works = self.body.is_given or self.do is not None
         if self.websocket is not None and (works or self.method not in (None, "GET")):
             raise SpecError(

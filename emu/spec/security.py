@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from emu.policy.kubelet.security import Security
-from emu.spec.values import Model, Whole
+from emu.spec.values import CAPABILITY, Model, Whole
 
 _Id = Annotated[Whole, Field(ge=0, le=2**31 - 1)]
-_Capability = Annotated[str, StringConstraints(pattern=r"^[A-Z_]{1,40}$")]
+_Capability = Annotated[str, StringConstraints(pattern=CAPABILITY)]
 
 
 class CapabilitiesSpec(Model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -36,6 +36,19 @@ LONGEST_S = 24 * 3600.0
 
 HEADER_NAME = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 HEADER_VALUE = r"^[\t -~]*$"
+REQUEST_PATH = r"^/[!-~]*$"
+ABSOLUTE = r"^/"
+READY = r"^[0-9]+/[0-9]+$"
+CAPABILITY = r"^[A-Z_]{1,40}$"
+IN_WORDS = {
+    HEADER_NAME: ("name of an HTTP header", "it is letters, digits and a few signs", "write it as in X-Request-Id"),
+    HEADER_VALUE: ("value of an HTTP header", "it is one line of ASCII", "encode or remove the other characters"),
+    REQUEST_PATH: ("path", "it begins with / and is ASCII without spaces", "percent-encode the rest: /caf%C3%A9"),
+    ABSOLUTE: ("path", "it is an absolute one", "begin it with /"),
+    READY: ("READY column", "it has the ready containers and all of them", "write it as in 1/2"),
+    CAPABILITY: ("capability", "it is a name in capitals without CAP_, or ALL", "write it as in NET_BIND_SERVICE"),
+}
+"""Patterns of texts, for people: what such a text is called, why one is refused, what to do."""
 _SIZE: dict[str, Any] = {
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string"}],
     "examples": ["64Mi", "1.5Gi", 4096],
@@ -60,7 +73,7 @@ LONGEST_NAME = 63
 
 class SpecError(ValueError):
     """A value that a model refuses. `at` leads from that model to it, by the names in the file; `why` and `fix`
-    are as in EmuError.
+    are as in EmuError. `others` of the model are wrong as well.
     """
 
     def __init__(self, what: str, *, why: str = "", fix: str = "", at: tuple[str | int, ...] = ()) -> None:
@@ -69,6 +82,15 @@ class SpecError(ValueError):
         self.why = why
         self.fix = fix
         self.at = at
+        self.others: tuple[SpecError, ...] = ()
+
+
+def raise_each(wrong: Iterable[SpecError]) -> None:
+    """Raise the first, with the others; nothing is raised for none."""
+    found = list(wrong)
+    if found:
+        found[0].others = tuple(found[1:])
+        raise found[0]
 
 
 def number(value: Any) -> Any:
@@ -116,15 +138,16 @@ def startable(value: int | None, *at: str) -> int | None:
     return value
 
 
-def refuse_mask(value: str, at: tuple[str, ...]) -> None:
-    """SpecError for the placeholder that a record has in place of a secret."""
-    if value == MASK:
-        raise SpecError(
-            "its value was masked in the record",
-            why="its name looks like a secret, and records do not store secrets",
-            fix="supply it, in the file or with --set",
-            at=at,
-        )
+def masks(values: Mapping[str, object], at: str) -> Iterator[SpecError]:
+    """A SpecError for each placeholder that a record has in place of a secret, by the names of the values."""
+    for name, value in values.items():
+        if value == MASK:
+            yield SpecError(
+                "its value was masked in the record",
+                why="its name looks like a secret, and records do not store secrets",
+                fix="supply it, in the file or with --set",
+                at=(at, name),
+            )
 
 
 def distinct(names: Iterable[str], complaint: str, where: tuple[str, ...]) -> None:

@@ -121,7 +121,7 @@ def test_the_good_one_is_good() -> None:
             "f.yaml:6:14: pod.queueProxy.env.A: 8080",
             '"8080"',
         ),
-        ("  queueProxy:\n", "  queueProxy:\n    env: {1 A: x}\n", "f.yaml:6:11: pod.queueProxy.env.1 A", "rename"),
+        ("  queueProxy:\n", "  queueProxy:\n    env: {1=A: x}\n", "f.yaml:6:11: pod.queueProxy.env.1=A", "rename"),
         ("  queueProxy:\n", "  queueProxy:\n    command: ls\n", "f.yaml:6:14: pod.queueProxy.command: 'ls'", "list"),
         (
             "  queueProxy:\n",
@@ -139,6 +139,16 @@ def test_the_good_one_is_good() -> None:
             "files",
         ),
         ("body: 1Ki", "path: /x", "f.yaml:16:15: load.phases.0.request.path: a request has either", "remove"),
+        (
+            "body: 1Ki",
+            "path: /é",
+            "f.yaml:16:15: load.phases.0.request.path: '/é' is not a valid",
+            "percent",
+        ),
+        ("name: good", f"name: {'a' * 64}", "f.yaml:1:7: name: 'aaaa", "shorten"),
+        ("question: Is it?", 'question: ""', "f.yaml:2:11: question: '' is empty", "fill it in"),
+        ("question: Is it?", "question: 5", "f.yaml:2:11: question: 5 is not text", 'quote it: "5"'),
+        ("question: Is it?", "question: [a]", "f.yaml:2:11: question: a list instead of text", "write text"),
         ("body: 1Ki", 'headers: {A: "x\\ny"}', "f.yaml:16:19: load.phases.0.request.headers.A", "correct"),
         ("expect:", SECOND, "f.yaml:19:14: load.phases.1.name: two phases have the name 'steady'", "another name"),
         ('">= 1"', '"=> 1"', "f.yaml:20:29: expect.containers.app.oom_kills: ", ">= 1"),
@@ -146,6 +156,7 @@ def test_the_good_one_is_good() -> None:
         ("containers.app", "phases.stedy", "f.yaml:20:27: expect.phases.stedy.oom_kills: there is no", "steady"),
         ("containers.app", "contaners.app", "f.yaml:20:28: expect.contaners.app.oom_kills", "containers"),
         ("pod:", "\tpod:", "f.yaml:3:", "spaces"),
+        ("name: good", "%YAML 1.2\nname: good", "f.yaml:2:1: not valid YAML", ""),
         ("pod:", "pod: x: y", "f.yaml:3:7: not valid YAML", "quote"),
         ("  phases:", " - phases:", "f.yaml:10:", ""),
         ("pod:", "pod: !!python/object:os.system", "f.yaml:3:6: pod: a tag", "remove"),
@@ -181,6 +192,21 @@ def test_all_mistakes_of_a_file_are_reported() -> None:
     assert all(one.why and one.fix for one in error.errors)
     assert str(error).startswith("4 problems\nf.yaml:4:25: pod.cont")
     assert str(error).count("\n  fix: ") == 4
+
+
+def test_all_mistakes_of_one_kind_are_reported() -> None:
+    """Each name of a variable, each header and each value that a record masked has an error of its own."""
+    app = '  app:\n    env: {A=: x, é: y, B: "********", C: "********"}\n'
+    secrets = '  secrets:\n    - {name: s, data: {a: "********", b: x, c: "********"}}\n'
+    headers = "headers: {A: é, a: x, TE: x, Upgrade: x}"
+    error = error_of(GOOD.replace("pod:\n", f"pod:\n{app}{secrets}").replace("body: 1Ki", headers))
+    assert isinstance(error, SeveralErrors)
+    places = [one.what.split(": ")[1] for one in error.errors]
+    assert places == [
+        *(f"pod.app.env.{name}" for name in ("A=", "é", "B", "C")),
+        *(f"pod.secrets.0.data.{name}" for name in ("a", "c")),
+        *(f"load.phases.0.request.headers.{name}" for name in ("A", "a", "TE", "Upgrade")),
+    ]
 
 
 def test_mistakes_of_variants_are_reported_together() -> None:
@@ -414,6 +440,8 @@ def test_an_unreadable_file_is_reported(open_folder: Path, as_ordinary_user: Non
         ("kind: InferenceService\napiVersion: serving.kserve.io/v1beta1\n", "a KServe InferenceService manifest"),
         ("# x\n---\napiVersion: v1\nkind: Pod\n---\napiVersion: v1\nkind: Secret\n", "a Kubernetes Pod manifest"),
         ('{\n  "apiVersion": "apps/v1",\n  "kind": "Deployment"\n}\n', "a Kubernetes Deployment manifest"),
+        ('{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"}}', "a Kubernetes Pod manifest"),
+        ('{"metadata":{"name":"a"}, "apiVersion": "v1", "kind": "Pod"}', "a Kubernetes Pod manifest"),
     ],
 )
 def test_a_manifest_is_called_one(text: str, what: str) -> None:

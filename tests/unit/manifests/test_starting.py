@@ -311,6 +311,25 @@ def test_every_manifest_becomes_a_scenario_or_one_error(path: Path) -> None:
         assert result.stderr.startswith("emu: ")
 
 
+def test_all_that_is_refused_of_a_manifest_is_reported(tmp_path: Path) -> None:
+    """Each in its webhook's words, with its own place."""
+    path = tmp_path / "service.yaml"
+    path.write_text(
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: hello}\n"
+        "spec: {template: {spec: {timeoutSeconds: 900, containers: [{image: x}]}}}\n",
+        encoding="utf-8",
+    )
+    for command in ("init", "run"):
+        result = CliRunner().invoke(main, [command, str(path)])
+        assert result.exit_code == 2
+        assert result.stderr.startswith("emu: 2 problems\n")
+        refused = [line for line in result.stderr.splitlines() if "refuses Service hello" in line]
+        assert len(refused) == 2
+        assert all(line.startswith(f"{path}:4:") for line in refused)
+        assert "expected 0 <= 900 <= 600" in result.stderr
+        assert "Failed to parse image reference" in result.stderr
+
+
 def test_run_refuses_a_manifest_that_it_cannot_run(tmp_path: Path) -> None:
     """With what `emu init` says, before anything starts."""
     result = CliRunner().invoke(
