@@ -104,6 +104,10 @@ def _unwritten(error: OSError) -> int:
 
 def described(error: BaseException) -> str:
     """The line for an error that was not foreseen; its traceback is kept in a file."""
+    if isinstance(error, FileNotFoundError) and error.filename is None and _is_nowhere():
+        return (
+            f"emu: {EmuError('there is no current directory', 'it was removed after this shell entered it', 'cd /')}"
+        )
     words = _in_a_line(error)
     kept = keep(error)
     where = f"traceback in {kept}" if kept else f"at {_place(error)} (no file could be written for the traceback)"
@@ -112,6 +116,14 @@ def described(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"emu: out of memory; {where}"
     return f"emu: unexpected {words}: this is a bug in emu; please report it with the {where}"
+
+
+def _is_nowhere() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _in_a_line(error: BaseException) -> str:

@@ -34,6 +34,18 @@ def raising(error: BaseException) -> Callable[[], object]:
     return command
 
 
+def test_a_folder_that_was_removed_under_the_shell_is_named_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is relative to it cannot be found, and no traceback helps there."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert toplevel.run(lambda: main(["show"], standalone_mode=False)) == EXIT_BAD_INPUT
+    assert capsys.readouterr().err.startswith("emu: there is no current directory\n  why: it was removed")
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
