@@ -130,8 +130,13 @@ class _Setter:
         if step.isascii() and step.isdigit() and len(step) < 6 and int(step) < len(items):
             return int(step)
         there = [name or str(number) for number, name in enumerate(names)]
-        why = f"`{self._before(index)}` has: {', '.join(there) or 'no items'}"
-        raise self._error(f"`{self._before(index)}` has no item {step!r}", why, nearest(step, there))
+        before = self._before(index)
+        what = f"`{before}` has no item {step!r}"
+        if not there:
+            raise self._error(what, "it has none in this scenario", fix=f"add it to `{before}` in the file")
+        raise self._error(
+            what, f"it has: {', '.join(there)}", nearest(step, there), f"name one of these under `{before}`"
+        )
 
     def _error(self, what: str, why: str, meant: str | None = None, fix: str = _EXAMPLE) -> EmuError:
         if fix is _EXAMPLE and self._mark.line:

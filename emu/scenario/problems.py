@@ -20,6 +20,7 @@ from emu.units import format_bytes, format_seconds
 Path = tuple[str | int, ...]
 
 _LONGEST_SHOWN = 60
+_LONGEST_REASON = 120
 _EXAMPLES = {
     "size": "64Mi, 1.5Gi, or bytes",
     "size or `max`": "64Mi, 1.5Gi, bytes, or max for no limit",
@@ -164,7 +165,7 @@ def refused(path: Path, error: ValueError, root: Node) -> list[Problem]:
         return [_refused(path, one, root) for one in (error, *error.others)]
     what, _, fix = str(error).partition("; ")
     key = keys.find(path)
-    return [Problem(mark_of(path, root), path, what, _kind(key), fix or _remedy(key, None))]
+    return [Problem(mark_of(path, root), path, what, _reason(key), fix or _remedy(key, None))]
 
 
 def _refused(path: Path, error: SpecError, root: Node) -> Problem:
@@ -172,13 +173,13 @@ def _refused(path: Path, error: SpecError, root: Node) -> Problem:
     key = keys.find(place)
     around = keys.find(place[:-1])
     whole = bool(error.at) and around is not None and around.free
-    why, fix = error.why or _kind(key), error.fix or _remedy(key, None)
+    why, fix = error.why or _reason(key), error.fix or _remedy(key, None)
     return Problem(mark_of(place, root, key=whole), place, error.what, why, fix)
 
 
 def _mistyped(kind: str, context: dict[str, Any], detail: dict[str, Any], key: keys.Key | None) -> tuple[str, str]:
     value = shown(detail.get("input"))
-    expects = _kind(key)
+    expects = _reason(key)
     if kind == "literal_error":
         return f"{value} is not an allowed value", f"it is one of {context['expected']}"
     for name, words in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
@@ -191,7 +192,13 @@ def _mistyped(kind: str, context: dict[str, Any], detail: dict[str, Any], key: k
         return f"{value} instead of a list", "each item begins with `- `, or the items are in [ ]"
     if kind == "int_from_float":
         return f"{value} is not a whole number", expects
-    return f"{value} is not valid", f"{expects} ({detail['msg'][0].lower()}{detail['msg'][1:]})"
+    if kind in ("too_short", "too_long"):
+        least, most = context.get("min_length"), context.get("max_length")
+        why = f"it needs at least {least}" if kind == "too_short" else f"it may have at most {most}"
+        return f"a list with {context['actual_length']} items", why
+    if isinstance(detail.get("input"), dict | list):
+        return f"{value} instead of {_a(key)}", expects
+    return f"{value} is not {_a(key)}", expects
 
 
 def _mistaken_text(kind: str, context: dict[str, Any], given: Any, key: keys.Key | None) -> tuple[str, str, str]:
@@ -210,10 +217,10 @@ def _mistaken_text(kind: str, context: dict[str, Any], given: Any, key: keys.Key
     if kind == "string_pattern_mismatch":
         return f"{value} is not a valid {key.kind if key else 'text'}", f"it is {_example(key)}", _remedy(key, None)
     if given == MASK:
-        return "it is not text", _kind(key), "write text, in quotes"
+        return "it is not text", _reason(key), "write text, in quotes"
     if isinstance(given, bool | int | float):
         return f"{value} is not text", f"without quotes it is {_yaml_kind(given)}", f'quote it: "{value}"'
-    return f"{value} instead of text", _kind(key), f"write {_example(key)}"
+    return f"{value} instead of {_a(key)}", _reason(key), f"write {_example(key)}"
 
 
 def _yaml_kind(given: bool | float) -> str:
@@ -224,10 +231,19 @@ def _counted(count: int) -> str:
     return "one character" if count == 1 else f"{count} characters"
 
 
-def _kind(key: keys.Key | None) -> str:
+def _reason(key: keys.Key | None) -> str:
+    """What the key means, where that is short; else what its value is."""
+    meaning = key.meaning.partition(". ")[0].rstrip(".") if key is not None else ""
+    if key is None or not meaning or len(meaning) > _LONGEST_REASON or meaning.startswith("As of a "):
+        return f"it is {_a(key)}"
+    begin = meaning[0].lower() if meaning[1:2].islower() else meaning[0]
+    return f"{key.name}: {begin}{meaning[1:]}"
+
+
+def _a(key: keys.Key | None) -> str:
     if key is None or key.choices:
-        return "it must be valid"
-    return f"it is {'' if key.kind in ('CPU', 'text', 'true or false') else 'a '}{key.kind}"
+        return "a valid value"
+    return f"{'' if key.kind in ('CPU', 'text', 'true or false') else 'a '}{key.kind}"
 
 
 def _bound(bound: Any, key: keys.Key | None) -> str:

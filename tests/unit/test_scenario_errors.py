@@ -145,6 +145,19 @@ def test_the_good_one_is_good() -> None:
             "f.yaml:16:15: load.phases.0.request.path: '/é' is not a valid",
             "percent",
         ),
+        (
+            "load:",
+            "starts: {temperatures: []}\nload:",
+            "f.yaml:9:24: starts.temperatures: a list with 0 items",
+            "a list",
+        ),
+        ("rate: 40", "rate: [4]", "f.yaml:13:13: load.phases.0.rate: a list instead of a number", "without a unit"),
+        (
+            "rate: 40",
+            "rate: 40\n      count: 4k",
+            "f.yaml:14:14: load.phases.0.count: '4k' is not a whole number",
+            "a number",
+        ),
         ("name: good", f"name: {'a' * 64}", "f.yaml:1:7: name: 'aaaa", "shorten"),
         ("question: Is it?", 'question: ""', "f.yaml:2:11: question: '' is empty", "fill it in"),
         ("question: Is it?", "question: 5", "f.yaml:2:11: question: 5 is not text", 'quote it: "5"'),
@@ -294,7 +307,8 @@ def test_a_misspelt_key_is_one_problem() -> None:
         ),
         ("pod.queueProxy.resources.limits.memory=1", "--set pod.queueProxy.resources.limits.memory: a memory", "6Mi"),
         ("load.phases.stedy.rate=5", "--set load.phases.stedy.rate: `load.phases` has no item 'stedy'", "`steady`"),
-        ("load.phases.7.rate=5", "--set load.phases.7.rate: `load.phases` has no item '7'", ""),
+        ("load.phases.7.rate=5", "--set load.phases.7.rate: `load.phases` has no item '7'", "name one of these"),
+        ("pods.0.name=x", "--set pods.0.name: `pods` has no item '0'", "add it to `pods`"),
         ("load.phases.²=5", "--set load.phases.²: `load.phases` has no item", ""),
         ("load.phases.steady.rate.x=5", "--set load.phases.steady.rate.x: `load.phases.steady.rate` has no keys", ""),
         ("load.phases.steady=5", "--set load.phases.steady: 5 instead of a mapping", "name: "),
@@ -316,6 +330,14 @@ def test_a_wrong_set_names_its_path_and_the_nearest_key(override: str, what: str
     error = error_of(GOOD, override)
     assert error.what.startswith(what)
     assert fix in error.fix
+
+
+def test_a_reason_says_what_the_key_means() -> None:
+    """Not only of which type it is, which the mistake says itself."""
+    why = error_of(GOOD.replace("duration: 20s", "duration: soon")).why
+    assert why == "duration: how long it sends; with `until`, the maximum"
+    why = error_of(GOOD.replace("rate: 40", "rate: 40\n      count: 4k")).why
+    assert why == "count: send no more than this many requests"
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "\n\n"])
