@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from emu.machine.output import printable
 from emu.report.page.tree import Tree
 from emu.units import format_seconds
 
@@ -281,7 +282,7 @@ class Canvas:
 
 def safe(text: object) -> str:
     """Text that plotly shows as it is."""
-    return html.escape(str(text), quote=False)
+    return html.escape(printable(str(text)), quote=False)
 
 
 def _band(begin_s: float, end_s: float, yref: str, colour: str) -> dict[str, Any]:

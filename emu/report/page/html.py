@@ -1,4 +1,8 @@
-"""Small pieces of HTML. Everything is text, and escaped, unless it is `Markup`: log lines are not to be trusted."""
+"""Small pieces of HTML. Everything is text, and escaped, unless it is `Markup`: log lines are not to be trusted.
+
+A control character is no HTML, and one that turns the direction of writing reorders what stands around it: both are
+written out, as on the terminal, which some print the page on.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from emu.machine.output import printable
 from emu.units import format_bytes, format_number
 
 NOT_MEASURED = "-"
@@ -29,13 +34,13 @@ def text(value: object) -> Markup:
         return Markup(f"{value:,}")
     if isinstance(value, float):
         return Markup(format_number(value))
-    return Markup(html.escape(str(value)))
+    return Markup(html.escape(printable(str(value))))
 
 
 def element(tag: str, content: object = "", **attributes: str) -> Markup:
     """`<tag attributes>content</tag>`; `class_` stands for `class`, `aria_label` for `aria-label`."""
     named = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items() if value}
-    pairs = "".join(f' {name}="{html.escape(value)}"' for name, value in named.items())
+    pairs = "".join(f' {name}="{html.escape(printable(value))}"' for name, value in named.items())
     return Markup(f"<{tag}{pairs}>{text(content)}</{tag}>")
 
 

@@ -28,7 +28,7 @@ from emu.study.model.timeline import Timeline
 from emu.study.study import read_study
 from tests.fakes import MIB, FakeRun, owner
 
-HOSTILE = "</script><script>alert('x')</script><img src=http://example.com/x onerror=alert(1)>"
+HOSTILE = "</script><script>alert('x')</script><img src=http://example.com/x onerror=alert(1)>\x1b[31m\u202e"
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +270,8 @@ def test_hostile_text_stays_text(crashed: Study) -> None:
     assert "<img" not in without_scripts(page)
     assert page.count("<script") == 4
     assert "&lt;/script&gt;" in without_scripts(page)
+    assert "\x1b" not in page and "\u202e" not in page
+    assert "alert(1)&gt;\\x1b[31m\\u202e" in page
 
 
 def replace_text(study: Study) -> Study:
