@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import click
 from emu.errors import EmuError
 from emu.machine import output
 from emu.machine.paths import own_cache_dir
+from emu.machine.unfinished import unfinished
 from emu.policy.image_names import familiar
 from emu.runtime import archives
 from emu.runtime import images as builder
@@ -138,8 +138,8 @@ def _load_from_docker(name: str, place: str) -> None:
     if place != _VM and not _sandbox(place):
         output.echo(f"{name} is already available where runs take place")
         return
-    with tempfile.TemporaryDirectory(prefix=".load-", dir=own_cache_dir()) as folder:
-        archive = Path(folder) / "image.tar"
+    with unfinished(own_cache_dir()) as folder:
+        archive = folder / "image.tar"
         _say(f"saving the image {name}")
         engine.save_image(familiar(name), archive)
         (_keep_for_vm if place == _VM else _give_sandbox)(archive, archives.names_in(archive))

@@ -18,6 +18,7 @@ from emu.errors import EmuError
 from emu.helpers.freezer import folders as freezer_folders
 from emu.machine.owner import lives
 from emu.machine.paths import own_cache_dir
+from emu.machine.unfinished import left_in
 from emu.run import registry
 from emu.run.changed import undo
 from emu.run.machine import where
@@ -45,16 +46,20 @@ def clean(say: Callable[[str], None]) -> Iterator[Removed]:
     """
     if where() == "host":  # a guest sees its own traces in the host's cache, and must not sweep itself
         from emu.sandbox.qemu.leftovers import sweep as sweep_vm
-        from emu.sandbox.uml.fetching import unfinished
+        from emu.sandbox.uml.fetching import unfinished as kernels
         from emu.sandbox.uml.leftovers import sweep
 
         for name in sweep_vm():
             yield Removed("virtual machine", name)
         for guest in sweep():
             yield Removed("guest", guest.scratch.name)
-        for path in unfinished():
+        for path in kernels():
             shutil.rmtree(path, ignore_errors=True)
             yield Removed("kernel", path.name)
+        for place in (own_cache_dir(), own_cache_dir() / "images", own_cache_dir() / "loaded"):
+            for path in left_in(place):
+                shutil.rmtree(path, ignore_errors=True)
+                yield Removed("unfinished", str(path))
         for path in own_cache_dir().glob(".run-*.yaml"):  # of earlier versions, with a scenario's variables in it
             if time.time() - path.stat().st_mtime > _OLD_S:
                 path.unlink(missing_ok=True)

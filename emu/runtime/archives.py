@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tarfile
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from emu.errors import EmuError
 from emu.machine.paths import cache_dir
+from emu.machine.unfinished import unfinished
 from emu.policy.image_names import familiar
 
 if TYPE_CHECKING:
@@ -59,20 +59,17 @@ def keep(archive: Path, names: dict[str, str]) -> None:
     """Copy an archive into the cache, for each of the names in it."""
     places = [_place(name) for name in names]
     first = places[0]
-    unfinished = first.with_suffix(f".{os.getpid()}.tmp")
     try:
         first.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(archive, unfinished)
-        for place, image in zip(places, names.values(), strict=True):
-            place.unlink(missing_ok=True)
-            place.hardlink_to(unfinished)
-            place.with_suffix(".id").write_text(image)
+        with unfinished(first.parent) as folder:
+            whole = Path(shutil.copyfile(archive, folder / "image.tar"))
+            for place, image in zip(places, names.values(), strict=True):
+                place.unlink(missing_ok=True)
+                place.hardlink_to(whole)
+                place.with_suffix(".id").write_text(image)
     except OSError as wrong:
         fix = f"make room, or set XDG_CACHE_HOME to a directory with room for {archive}"
         raise EmuError(f"cannot keep the image in {first.parent}", wrong.strerror or str(wrong), fix) from wrong
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def kept() -> list[tuple[str, int]]:

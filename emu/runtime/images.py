@@ -14,7 +14,6 @@ import platform
 import shutil
 import sys
 import tarfile
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import emu
 from emu.errors import EmuError
 from emu.machine import command
 from emu.machine.paths import images_dir, own_cache_dir
+from emu.machine.unfinished import unfinished
 from emu.runtime.api import LABEL_DIGEST
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def prepare(progress: Progress = lambda _: None) -> Artifacts:
     home = own_cache_dir() / "images" / key
     if not (home / "complete").exists():
         home.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=home.parent))
-        try:
+        with unfinished(home.parent) as scratch:
             progress(f"making the base root file system from {suite}'s packages")
             _make_rootfs(suite, scratch / "rootfs.tar")
             progress("fetching the Python packages that the containers import")
@@ -70,8 +69,6 @@ def prepare(progress: Progress = lambda _: None) -> Artifacts:
             if home.exists():
                 shutil.rmtree(home)
             scratch.rename(home)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     return Artifacts(home / "rootfs.tar", home / "site-packages", key)
 
 

@@ -1,0 +1,65 @@
+"""What is half made when its maker is killed: found by its name, and removed by nobody else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emu.errors import EmuError
+from emu.machine.unfinished import left_in, unfinished
+from emu.run import cleaning
+from emu.runtime.docker import Engine
+from emu.runtime.process import leftovers
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from emu.machine.unfinished import unfinished
+with unfinished(Path(sys.argv[1])) as folder:
+    (folder / "half").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_in(place: Path) -> Path:
+    """The folder that a maker left there."""
+    place.mkdir(parents=True, exist_ok=True)
+    subprocess.run([sys.executable, "-c", KILLED, str(place)], check=False)
+    (left,) = left_in(place)
+    return left
+
+
+def test_only_a_dead_makers_folder_is_left(tmp_path: Path) -> None:
+    """One in which something is made just now is no leftover, and goes by itself, also where it was renamed."""
+    with unfinished(tmp_path) as folder:
+        assert folder.stat().st_mode & 0o077 == 0
+        assert left_in(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+    with unfinished(tmp_path) as folder:
+        folder.rename(tmp_path / "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+    assert (killed_in(tmp_path) / "half").exists()
+    assert left_in(tmp_path / "nowhere") == []
+
+
+def test_clean_removes_what_was_half_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images are hundreds of megabytes, and nobody would look for them."""
+
+    def nobody(_: Engine) -> None:
+        raise EmuError("cannot reach a Docker engine", "No such file or directory", "start one")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(Engine, "connect", nobody)
+    monkeypatch.setattr(cleaning, "where", lambda: "host")
+    monkeypatch.setattr(cleaning, "DRIVERS", ())
+    monkeypatch.setattr(cleaning, "freezer_folders", list)
+    monkeypatch.setattr(leftovers, "clean", lambda _: iter(()))
+    left = killed_in(tmp_path / "emu" / "images")
+    with unfinished(tmp_path / "emu" / "images") as living:
+        removed = list(cleaning.clean(lambda _: None))
+        assert living.is_dir()
+    assert [one.name for one in removed if one.kind == "unfinished"] == [str(left)]
+    assert not left.exists()
