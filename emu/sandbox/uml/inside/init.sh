@@ -68,7 +68,7 @@ for controller in cpu io memory pids; do
     echo +$controller >/sys/fs/cgroup/cgroup.subtree_control || fail "this kernel has no $controller controller"
 done
 # Debian's iptables speaks nftables by default; this kernel has no nft_chain_nat, so Docker gets the legacy one.
-for name in iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore; do
+[ -n "$EMU_IPTABLES" ] && for name in iptables ip6tables iptables-save ip6tables-save iptables-restore ip6tables-restore; do
     ln -s "$EMU_IPTABLES" /run/emu/bin/$name
 done
 [ -x /usr/bin/docker ] && ln -s /usr/bin/docker /run/emu/bin/docker
