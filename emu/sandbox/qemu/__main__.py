@@ -39,7 +39,11 @@ def build_command(sources: Path | None) -> None:
 @click.option("--boot-deadline", default="300s", show_default=True, help="Give up a boot after this long.")
 @click.option("--share", "shares", multiple=True, metavar="HOST_DIR[:GUEST_DIR]", help="Mount read-only.")
 @click.option("--results", type=click.Path(path_type=Path), help="A directory that is /results, writable.")
-@click.option("--images/--no-images", "with_images", help="Have our container images in its Docker.")
+@click.option(
+    "--images/--no-images",
+    "with_images",
+    help="Have in it what our container images are built from, and those built last.",
+)
 @click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="Set in the command's environment.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED)
 def run_command(

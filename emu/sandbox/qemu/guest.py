@@ -84,8 +84,9 @@ def run(
 ) -> Outcome:
     """Run a command as root in a fresh guest, in a copy of the project's working tree, its output on ours.
 
-    `results` is made if need be and is /results inside, the one place that lasts. `with_images`: the
-    guest's Docker has our container images. EmuError if a guest cannot be made here, GuestError if it failed.
+    `results` is made if need be and is /results inside, the one place that lasts. `with_images`: what our container
+    images are built from is in it, and the images as they were built last; whatever needs them builds those whose
+    sources have changed since (emu.runtime.images). EmuError if a guest cannot be made here, GuestError if it failed.
     """
     machine = machine or Machine()
     guest = disks.build_image(say, sources=sources)
@@ -96,8 +97,9 @@ def run(
         all_shares.append(Share(results.resolve(), "/results", writable=True))
     built = None
     if with_images:
-        built, share = docker_disk(guest, packages, machine, say)
+        base, share, _ = _image_sources(guest, say)
         all_shares.append(share)
+        built = next(reversed(_docker_disks(base)), None)
     with scratch_directory() as scratch:
         if built is None:
             disks.format_ext4(scratch / "docker.ext4", "emu-docker", DOCKER_BYTES)
@@ -112,15 +114,13 @@ def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -
 
     The share has what emu.runtime.images needs for that where there is no network; each run looks at it again.
     """
-    artifacts = images.prepare(say)
-    share = Share(paths.cache_dir() / "images", "/root/.cache/emu/images")
-    base = disks.digest([guest.key, artifacts.key])
+    base, share, artifacts = _image_sources(guest, say)
     sources = disks.digest(image.digest for image in images.ensure(_NoEngine(), artifacts))
     disk = disks.cache_directory() / "docker" / f"{base}-{sources}.ext4"
 
     def make(place: Path) -> None:
         say("building the container images in the guest's Docker, once for these sources")
-        older = sorted(place.parent.glob(f"{base}-*.ext4"), key=lambda path: path.stat().st_mtime)
+        older = _docker_disks(base)
         if older:  # most of the work is in it: only images whose sources have changed are built
             disks.copy_sparse(older[-1], place)
         else:
@@ -140,6 +140,19 @@ def docker_disk(guest: GuestImage, packages: Path, machine: Machine, say: Say) -
 
     disks.made_once(disk, make)
     return disk, share
+
+
+def _image_sources(guest: GuestImage, say: Say) -> tuple[str, Share, images.Artifacts]:
+    """What the names of the disks with images begin with, and what images are built from, on the host and inside."""
+    artifacts = images.prepare(say)
+    share = Share(paths.cache_dir() / "images", "/root/.cache/emu/images")
+    return disks.digest([guest.key, artifacts.key]), share, artifacts
+
+
+def _docker_disks(base: str) -> list[Path]:
+    """The disks with images that were built on this base, the newest last."""
+    found = (disks.cache_directory() / "docker").glob(f"{base}-*.ext4")
+    return sorted(found, key=lambda path: path.stat().st_mtime)
 
 
 class _NoEngine(DockerImages):
