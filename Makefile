@@ -57,8 +57,8 @@ $(2) || { [ -n "$(SECOND_TRY)" ] && echo "part $(1): failed; what failed is play
 endef
 
 # The unit tests are among them: guests wait for much, and leave a processor to them.
-LONGEST_FIRST := test-scenarios-1 test-scenarios-4 test-scenarios-3 test-scenarios-2 test-kernel test-process \
-    test-unit test-daemons test-engine test-sandbox test-faults test-browser
+LONGEST_FIRST := test-scenarios-1 test-scenarios-4 test-scenarios-3 test-scenarios-2 test-faults test-kernel \
+    test-unit test-process test-daemons test-sandbox test-browser
 
 test: export SECOND_TRY := yes
 test: $(STAMP) ## Every test, on a real kernel with cgroup v2 and a real Docker engine
@@ -84,11 +84,10 @@ test-unit: $(STAMP) ## Tests that need neither root nor Docker
 # Each test of tests/kernel and tests/scenario has a mark that names its part; a part is played on this host if it
 # qualifies, else in a sandbox of its own. Only files that speak of the part are collected: all of them take seconds.
 SCENARIOS := scenarios-1 scenarios-2 scenarios-3 scenarios-4
-PARTS := kernel faults engine process daemons $(SCENARIOS) footprint
+PARTS := kernel faults process daemons $(SCENARIOS) footprint
 
 test-kernel: ## Tests of cgroups, pods and verdicts, on this host if it qualifies, else in the sandbox
-test-faults: ## Tests of processes that are killed and runs that are interrupted, in the same place
-test-engine: ## Tests of an engine that goes away, a disk that is full and a clock that is set, in the same place
+test-faults: ## Tests of what is killed, interrupted, full or gone: runs, the engine, the disk; in the same place
 test-process: ## Tests of pods without Docker, of scale to zero, and of the tutorial
 test-daemons: ## Tests of emu freezer and emu calibrate on real containers
 test-footprint: ## Is queue-proxy killed and stalled where Knative's was? Within 5 %, so on a quiet machine

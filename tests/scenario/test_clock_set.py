@@ -15,7 +15,7 @@ from emu.run.machine import where
 from emu.runtime.docker import Engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 
-pytestmark = [pytest.mark.scenario, pytest.mark.part(name="engine")]
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
 HOUR_S = 3600.0
 SCENARIO = """
 name: clock-set

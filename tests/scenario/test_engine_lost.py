@@ -19,7 +19,7 @@ from emu.runtime.podcgroup import PARENT
 from tests.scenario.dockerd import Dockerd, the_engine
 from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 
-pytestmark = [pytest.mark.scenario, pytest.mark.part(name="engine")]
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
 SCENARIO = """
 name: engine-lost
 question: What is reported of a run whose engine goes away?

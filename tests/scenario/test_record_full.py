@@ -16,7 +16,7 @@ from emu.runtime.docker import Engine
 from tests import fake_runs
 from tests.scenario.support import DEADLINE_S, EMU, Going, leftovers
 
-pytestmark = [pytest.mark.scenario, pytest.mark.part(name="engine")]
+pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
 SCENARIO = """
 name: record-full
 question: What is left of a run whose disk becomes full?
