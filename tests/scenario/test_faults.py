@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from emu.runtime.docker import Engine
-from tests.scenario.support import DEADLINE_S, EMU, Going, await_nothing_left, eventually, leftovers
+from tests.scenario.support import DEADLINE_S, EMU, Going, eventually, leftovers
 
 pytestmark = [pytest.mark.scenario, pytest.mark.part(name="faults")]
 
@@ -107,24 +107,6 @@ def test_an_interrupt_during_set_up_leaves_nothing(going: Callable[[str], Going]
     assert "Traceback" not in said
     assert not run.run.path.exists()
     assert leftovers(engine) == []
-
-
-def test_clean_removes_all_that_a_killed_run_left(going: Callable[[str], Going], engine: Engine) -> None:
-    """After kill -9, `emu clean` finds every container, volume and cgroup, and what was recorded reads well."""
-    run = going("queue-proxy-oom")
-    run.until("sending requests")
-    run.process.kill()
-    run.process.wait()
-    for _ in eventually():
-        if not [left for left in leftovers(engine) if "emu.record.recorder" in left or "emu.daemon.load" in left]:
-            break
-    assert len(leftovers(engine)) >= 4  # two containers and the pause container at least, and the pod's cgroup
-    assert "removed container" in emu("clean").stdout
-    await_nothing_left(engine)
-    shown = emu("show", str(run.run.path), "--json")
-    assert shown.returncode == 0, shown.stderr
-    assert json.loads(shown.stdout)["ended"] is False
-    assert emu("clean").stdout == "nothing to remove\n"
 
 
 UNRECORDED = """

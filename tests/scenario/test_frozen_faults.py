@@ -54,20 +54,30 @@ def daemon_of(run: Going) -> int:
 
 
 @pytest.fixture(params=["docker", "cgroup"])
-def run(request: pytest.FixtureRequest, going: Callable[[str], Going], scenario_file: Callable[[str], str]) -> Going:
-    """A run with each way of freezing, in which the pod is frozen whenever the test asks nothing of it."""
+def method(request: pytest.FixtureRequest) -> str:
+    """Each way of freezing."""
+    return str(request.param)
+
+
+@pytest.fixture
+def run(method: str, going: Callable[[str], Going], scenario_file: Callable[[str], str]) -> Going:
+    """A run in which the pod is frozen whenever the test asks nothing of it."""
     most = psutil.virtual_memory().total * 97 // 100
-    run = going(scenario_file(SCENARIO.format(method=request.param, most=most)))
+    run = going(scenario_file(SCENARIO.format(method=method, most=most)))
     run.until_answered(1)
     return run
 
 
-def test_what_is_killed_while_frozen_is_restarted_served_and_frozen_again(run: Going, engine: Engine) -> None:
+def test_what_is_killed_while_frozen_is_restarted_served_and_frozen_again(
+    run: Going, engine: Engine, method: str
+) -> None:
     """By the OOM killer, its own limit lowered or the pod's reached by another; by `docker kill`. Each time the next
     instance answers, requests in between get 502 or 503 at the worst, and the verdict says that it stood still. A
-    freezer daemon that hangs is an error to clients, one that dies is replaced; both see the pod as the kernel does.
+    freezer daemon that hangs is an error to clients, one that dies is replaced; both see the pod as the kernel does,
+    and Docker knows of its own way alone.
     """
     app = until_frozen(run, 0)
+    assert engine.state(app.id)["Status"] == ("paused" if method == "docker" else "running")
     Cgroup(app.cgroup).memory.max = 4 * MIB
     run.until_served()
 
@@ -102,6 +112,7 @@ def test_what_is_killed_while_frozen_is_restarted_served_and_frozen_again(run: G
     ]  # fmt: skip
     assert reported["containers"]["queue-proxy"]["restarts"] == 0
     assert reported["freezer"]["served_frozen"] == 0
+    assert "the freezer daemon exited before the end of the run" in run.run.events.read_text()
     assert "while frozen" in reported["verdict"]["headline"]
     assert {freeze["attempt"] for freeze in reported["freezes"]} == {0, 1, 2, 3}
     assert leftovers(engine) == []
