@@ -55,7 +55,8 @@ def _failure(study: Study) -> str:
 
 def _headline(study: Study, summary: dict[str, Any]) -> str:
     if study.kills:
-        return kill_headline(study)
+        # Of those that were in flight at the kill it has their number.
+        return "; ".join([kill_headline(study), *([] if study.kills[0].in_flight else answers_headline(study))])
     if said := exits(study, summary):
         clauses = [said[0].rstrip("."), *stall_headline(study), *hindered(study)]
         answer = PAGE_CACHE.headline(study, summary) if all(one.exit_code == 0 for one in ended(study)) else []

@@ -273,7 +273,7 @@ def _match(ends: list[End], requests: list[Request], found: dict[int, End], earl
 
 def _with_reason(study: Study, request: Request, end: End | None, unmatched: Unmatched) -> Request:
     if end is not None:
-        return replace(request, reason=_left(end) if end.reason == CLIENT_LEFT else end.slug, end=end)
+        return replace(request, reason=_left(request, end) if end.reason == CLIENT_LEFT else end.slug, end=end)
     if request.error is not None:
         return replace(request, reason=_of_error(study, request))
     if (request.status or 0) >= 500:
@@ -302,8 +302,10 @@ def _apps_own(study: Study, request: Request, unmatched: Unmatched) -> bool:
     return not any(done <= end <= done + UNWRITTEN_S for end in ended)
 
 
-def _left(end: End) -> str:
+def _left(request: Request, end: End) -> str:
     """Where a request was that its client gave up."""
+    if request.first_byte_s is not None:
+        return f"{CLIENT_LEFT}-answering"
     # Where all leave at once, those that waited have their place for the moment before they leave too.
     moment_s = max(MOMENT_S, MOMENT_SHARE * end.waited_s)
     in_app = end.app_s is not None and (end.app_s > moment_s or end.app_s >= end.waited_s)
@@ -322,7 +324,7 @@ def _of_error(study: Study, request: Request) -> str:
     if request.error == "unanswered":
         return "run-over"
     if request.error == "timeout":
-        return CLIENT_LEFT
+        return CLIENT_LEFT if request.first_byte_s is None else f"{CLIENT_LEFT}-answering"
     if request.done_s is not None and _without_a_pod(study, request.error, request.done_s):
         return NO_POD
     older = not request.pod and (study.scaling is not None or study.services)

@@ -83,13 +83,13 @@ def is_full(used: int, limit: int) -> bool:
 
 
 def describe(name: str, one: HeldBack) -> str:
-    """A clause: `app was throttled at its memory.high of 48 MiB for 23 s (memory.events high: 3,201)`."""
+    """A clause: `app was throttled at its memory.high of 48 MiB for 23 s (memory.events high: 3,201 in all)`."""
     bound = "" if one.bound_bytes is None else f" of {format_bytes(one.bound_bytes)}"
     long = "" if not one.seconds else f" for {format_seconds(one.seconds)}"
     match one.by:
         case "memory.high":
             by = " (set by Memory QoS)" if one.derived_from else ""
-            counted = "" if not one.times else f" (memory.events high: {one.times:,})"
+            counted = "" if not one.times else f" (memory.events high: {one.times:,} in all)"
             if is_throttled(one):
                 return f"{name} was throttled at its memory.high{bound}{by}, above it{long}{counted}"
             return f"{name} was kept to its memory.high{bound}{by} by reclaim{counted}"

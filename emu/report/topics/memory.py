@@ -81,7 +81,7 @@ STACK = Stack(
 )
 """Parts of memory.current from the bottom up: what the kernel can drop lies on top."""
 STRIP = {
-    "high": "high: above memory.high, so it was throttled",
+    "high": "high: above memory.high, so the kernel took memory back, or made it wait",
     "max": "max: the limit was met, and the kernel looked for memory to take back",
     "oom": "oom: there was none to take back",
 }

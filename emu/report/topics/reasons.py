@@ -38,11 +38,13 @@ _FATES = {
     "not-listening": "while {server} ran and did not listen",
 }
 """What happened to the container that was asked."""
+_ANSWERING = f"{CLIENT_LEFT}-answering"
 _PROXY = {
     **{f"{who}-{fate}": words for who in (QUEUE_PROXY, CONTAINER) for fate, words in _FATES.items()},
     "run-over": "",
     NO_POD: "while there was no pod",
     f"{CLIENT_LEFT}-in-app": "while in {app}",
+    _ANSWERING: "while its answer was being sent",
     f"{CLIENT_LEFT}-waiting": "while waiting for a place in {server}",
     f"{CLIENT_LEFT}-frozen": "while waiting for {app} to be resumed",
     f"{ACTIVATOR}-{CLIENT_LEFT}": "while in the activator",
@@ -87,6 +89,10 @@ def _called(burst: dict[str, Any]) -> tuple[str, str]:
 def _seen(name: str, reason: str, server: str, app: str) -> str:
     if name in _ERRORS:
         where = _PROXY.get(reason, "").format(server=server, app=app)
+        if name == "refused" and where.startswith("as "):  # its port is closed when that is over
+            where = f"after {where.removeprefix('as ')}"
+        if name == "unanswered" and reason == _ANSWERING:
+            return "still being answered at the run's end"
         if name == "unanswered" and where.startswith("while "):
             return f"still unanswered {where.removeprefix('while ')} at the run's end"
         return f"{_ERRORS[name]} {where}".rstrip()

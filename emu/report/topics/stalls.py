@@ -76,7 +76,7 @@ def _words(study: Study, stall: Stall) -> str:
 def _way(stall: Stall) -> str:
     """What it was busy with."""
     if stall.why == "memory.high":
-        return count(stall.high_events, "high event")
+        return f"{count(stall.high_events, 'high event')} (memory.events)"
     if stall.why == "swap":
         return f"{_many(stall.swap_refaults, 'refault')} from swap"
     return f"{_many(stall.refaults, 'refault')} of files that it has mapped"

@@ -472,3 +472,27 @@ def test_a_request_that_the_app_had_for_long_is_not_said_to_be_just_refused(tmp_
     run.advance(4.0)
     (kind,) = summary_of(run.finish())["requests"]["failure_kinds"]
     assert "connection refused), 1.9 s after it was first asked" in reason_words(kind)
+
+
+def test_a_client_that_was_reading_the_answer_is_not_said_to_have_left_the_app(tmp_path: Path) -> None:
+    """A slow reader of a large answer: the app had done its part."""
+    run = started(tmp_path / "run")
+    run.requests(1, 1.0, 1.001, takes_s=2.0, status=200, error="timeout")
+    run.requests(1, 1.5, 1.501, done_s=3.2, status=200, error="unanswered")
+    run.ended(0, "client-left", (3.0, 0.0, 0.0, 2.0), (3.2, 0.0, 0.0, 1.7))
+    run.advance(4.0)
+    requests = summary_of(run.finish())["requests"]
+    assert requests["reasons"] == {
+        "timeout": {"client-left-answering": 1},
+        "unanswered": {"client-left-answering": 1},
+    }
+    assert {reason_words(kind) for kind in requests["failure_kinds"]} == {
+        "given up by the client while its answer was being sent",
+        "still being answered at the run's end",
+    }
+
+
+def test_a_port_is_refused_after_its_container_was_stopped() -> None:
+    """Not as it is: until it has ended there is somebody who answers."""
+    kind = {"outcome": "refused", "reason": "container-stopped", "by": None, "container": "reader/app"}
+    assert reason_words(kind) == "refused a connection after reader/app was stopped"

@@ -68,7 +68,7 @@ def test_memory_high_that_reclaim_could_keep_is_no_headline(tmp_path: Path) -> N
     run.count("app", high=30)
     run.advance(10.0)
     summary, said = _reported(run)
-    assert "app was kept to its memory.high of 48 MiB by reclaim (memory.events high: 30)." in said
+    assert "app was kept to its memory.high of 48 MiB by reclaim (memory.events high: 30 in all)." in said
     assert summary["verdict"]["headline"] == "Nothing was killed: app peaked at 48 of 48 MiB (memory.high)"
 
 
