@@ -7,6 +7,7 @@ from typing import Any
 
 from emu.messages import SANDBOX
 from emu.policy.kubelet.ending import LEAST_GRACE_S
+from emu.record.events import SCALE_DOWN
 from emu.report.words import listed
 from emu.study.logs import drain_s
 from emu.study.model.instances import Instance, Stop, container_of
@@ -147,7 +148,22 @@ def _forced_words(stop: Stop) -> str:
 def _stops(study: Study) -> list[str]:
     """How containers ended that were stopped with the pod."""
     ended = [one for one in study.instances if one.stop is not None and one.exited_s is not None]
-    return [stop_words(study, entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
+    found = [stop_words(study, entry) for entry in ended if entry.stop is not None and entry.stop.why == "pod"]
+    return [*found, *_scaled_away(study)]
+
+
+def _scaled_away(study: Study) -> list[str]:
+    """Containers that only SIGKILL ended as their pods were scaled away, each in a sentence."""
+    found = []
+    for name in study.containers:
+        stops = [one.stop for one in study.instances_of(name) if one.stop is not None and one.exited_s is not None]
+        waits = [one.sigkill_s - one.asked_s for one in stops if one.why == SCALE_DOWN and one.sigkill_s is not None]
+        if waits:
+            times = f" {often(len(waits))}" if len(waits) > 1 else ""
+            most = f"{'up to ' if times else ''}{format_seconds(max(waits))}"
+            text = f"{name} did not end on SIGTERM as its pod was scaled away{times}"
+            found.append(f"{text}: SIGKILL came {most} after it was asked to stop.")
+    return found
 
 
 def stop_words(study: Study, entry: Instance) -> str:

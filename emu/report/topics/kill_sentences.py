@@ -41,7 +41,8 @@ def _sentences(study: Study, kill: OomVerdict, *, several: bool) -> list[str]:
         held = f"{format_bytes(kill.anon_rss_bytes)} of anonymous memory"
         if kill.file_rss_bytes:
             held += f" and {format_bytes(kill.file_rss_bytes)} of file pages"
-        process = f"The process killed in {kill.container}" if several else "The killed process"
+        first = "first " if len(study.kills_of(kill.container)) > 1 else ""
+        process = f"The {first}process killed in {kill.container}" if several else f"The {first}killed process"
         found.append(f"{process}, {kill.victim} (pid {kill.pid}), held {held}.")
     found += _culprit(kill)
     found += _made_of(kill)

@@ -116,8 +116,7 @@ def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:
         case "app-malformed":
             return f"what {there} sent is not an HTTP answer{why}{took}"
         case "app-refused":
-            again = took.replace("it was asked", "it was first asked") if _was_asked(burst) else ""
-            return f"{there} refused the connection{why}{again}"
+            return f"{there} refused the connection{why}{_asked_before(burst)}"
         case "app-unreachable":
             return f"no connection to {there} could be made{why}"
         case "answer-cut":
@@ -129,9 +128,12 @@ def _cause(reason: str, burst: dict[str, Any], there: str, took: str) -> str:
     return f"{reason.replace('-', ' ')}{why}"
 
 
-def _was_asked(burst: dict[str, Any]) -> bool:
-    """Whether requests had been with the app before its connection broke and it was asked again, in vain."""
-    return (burst["app_ms"]["max"] or 0.0) >= ASKED_MS
+def _asked_before(burst: dict[str, Any]) -> str:
+    """How long a request had been with the app before its connection broke and it was asked again, in vain."""
+    most_ms = burst["app_ms"]["max"] or 0.0
+    if most_ms < ASKED_MS:
+        return ""
+    return f", {'' if burst['count'] == 1 else 'up to '}{format_seconds(most_ms / 1e3)} after it was first asked"
 
 
 _COUNTED = {

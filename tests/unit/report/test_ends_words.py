@@ -93,6 +93,20 @@ def test_kills_for_a_probe_are_counted_together(tmp_path: Path) -> None:
     assert not any("killed" in words for words in verdict["sentences"])
 
 
+def test_a_container_that_ignores_sigterm_is_named_where_its_pod_is_scaled_away(tmp_path: Path) -> None:
+    """A process with the pid 1 gets no signal that it does not handle: it takes its whole grace period to go."""
+    run = _run(tmp_path / "run")
+    run.stop("app", "scale-down", 5.0)
+    run.signal("app", 15)
+    run.advance(6.0)
+    run.signal("app", 9)
+    run.exit("app", 137, asked=True)
+    assert (
+        "app did not end on SIGTERM as its pod was scaled away: SIGKILL came 5.0 s after it was asked to stop."
+        in summarize(read_study(run.finish()))["verdict"]["sentences"]
+    )
+
+
 def test_several_kills_are_in_order_and_each_names_its_container(tmp_path: Path) -> None:
     """The one that is killed again last is still the first, and which process was whose is said."""
     run = FakeRun(tmp_path / "run", name="two")
@@ -107,8 +121,8 @@ def test_several_kills_are_in_order_and_each_names_its_container(tmp_path: Path)
     run.oom("shipper")
     verdict = summarize(read_study(run.finish()))["verdict"]
     assert "; app was OOM-killed too, at its own limit of 64 MiB" in verdict["headline"]
-    said = [text.split(",")[0] for text in verdict["sentences"] if text.startswith("The process killed in ")]
-    assert said == ["The process killed in shipper", "The process killed in app"]
+    said = [text.split(",")[0] for text in verdict["sentences"] if " process killed in " in text]
+    assert said == ["The first process killed in shipper", "The process killed in app"]
 
 
 def test_a_queue_proxy_that_still_drained_did_not_refuse_to_stop(tmp_path: Path) -> None:
