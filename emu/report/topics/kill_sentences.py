@@ -38,9 +38,9 @@ def _sentences(study: Study, kill: OomVerdict, *, several: bool) -> list[str]:
     """Of one kill; where there were `several`, with whose process it was."""
     found = []
     if kill.victim is not None and kill.anon_rss_bytes is not None:
-        held = f"{format_bytes(kill.anon_rss_bytes)} of anonymous memory"
-        if kill.file_rss_bytes:
-            held += f" and {format_bytes(kill.file_rss_bytes)} of file pages"
+        parts = ((kill.file_rss_bytes, "file pages"), (kill.shmem_rss_bytes, "shared memory"))
+        more = [f"{format_bytes(size)} of {name}" for size, name in parts if size]
+        held = listed([f"{format_bytes(kill.anon_rss_bytes)} of anonymous memory", *more])
         first = "first " if len(study.kills_of(kill.container)) > 1 else ""
         process = f"The {first}process killed in {kill.container}" if several else f"The {first}killed process"
         found.append(f"{process}, {kill.victim} (pid {kill.pid}), held {held}.")

@@ -112,12 +112,14 @@ def _away(study: Study) -> Iterator[str]:
         spans = (one.zero_s(study.duration_s) for one in absences)
         zero_s = sum(span[1] - span[0] for span in spans if span is not None)
         zero = format_seconds(zero_s)
-        if not zero_s and revision:
-            yield f"{revision} had a new pod before its last one was gone."
-        elif revision:
+        if zero_s and revision:
             yield f"{revision} had no pod for {zero} of {whole}, and held no memory then."
-        else:
+        elif zero_s:
             yield f"There was no pod for {zero} of {whole}, and it held no memory then."
+        elif absences[-1].gone_s is None:
+            yield f"The pod{f' of {revision}' if revision else ''} was not gone yet when the run ended."
+        else:
+            yield f"{revision or 'The service'} had a new pod before its last one was gone."
 
 
 def _sentences(scaling: dict[str, Any], *, several: bool) -> Iterator[str]:

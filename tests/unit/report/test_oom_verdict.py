@@ -281,3 +281,11 @@ def test_kills_are_in_order_of_time_and_their_pods_are_counted(tmp_path: Path) -
     study = read_study(first.finish())
     assert [kill.pod[-5:] for kill in study.kills] == ["bbbbb", "aaaaa"]
     assert summarize(study)["verdict"]["headline"].startswith("app was OOM-killed twice in 2 pods, first 1.0 s into")
+
+
+def test_what_a_killed_process_held_has_its_shared_memory(tmp_path: Path) -> None:
+    """A model in /dev/shm is most of it: without it the process looks small."""
+    study = study_of("oom", tmp_path)
+    kills = [replace(kill, anon_rss_bytes=4 * MIB, shmem_rss_bytes=92 * MIB) for kill in study.kills]
+    (said, *_) = summarize(replace(study, kills=kills))["verdict"]["sentences"]
+    assert said.endswith("held 4 MiB of anonymous memory, 4 MiB of file pages and 92 MiB of shared memory.")

@@ -96,6 +96,18 @@ def test_a_pod_that_did_not_come_back_is_not_said_to_be_back(reported: Reported)
     assert [row[3] for row in rows] == ["9.000 s", "not yet"]
 
 
+def test_a_pod_that_was_never_away_is_not_said_to_have_been_for_0_s(reported: Reported) -> None:
+    """It was on its way out when the run ended, or a new one was there before it had gone."""
+    study, summary = reported
+    assert study.scaling is not None
+    for absence, words in (
+        (Absence(11.0), "The pod was not gone yet when the run ended."),
+        (Absence(3.0, 9.0, 7.0, 8.0), "The service had a new pod before its last one was gone."),
+    ):
+        scaled = replace(study, scaling=replace(study.scaling, absences=(absence,)))
+        assert SCALE_TO_ZERO.sentences(scaled, summary)[0] == words
+
+
 def test_a_run_without_it_has_none(tmp_path: Path) -> None:
     """Not zeros: nobody asked."""
     assert summarize(read_study(fake_runs.oom(tmp_path / "run")))["autoscaling"] is None
