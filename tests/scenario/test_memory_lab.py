@@ -390,9 +390,8 @@ def test_a_resize_is_written_or_refused_as_a_whole(emu_run: EmuRun) -> None:
     known = [(one.type, one.reason) for one in read_events(done.run.events) if isinstance(one, KubeletEvent)]
     outcomes = [reason for _, reason in known if reason.startswith("Resize") and reason != "ResizeStarted"]
     assert outcomes == ["ResizeError", "ResizeError", "ResizeCompleted", "ResizeCompleted", "ResizeCompleted"]
-    assert done.summary["verdict"]["headline"].endswith(
-        "set by a resize, was reached; 2 resizes before that were refused"
-    )
+    headline = done.summary["verdict"]["headline"]
+    assert "set by a resize, was reached; 2 resizes before that were refused" in headline
 
 
 @part_of("shm-and-tmpfs")
