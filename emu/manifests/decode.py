@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emu.files.yamlfile import Mark, Node
+from emu.manifests.gourl import url_error
 from emu.manifests.schema import OBJECTS, go_name
 from emu.policy.quantity import parse_amount
 
@@ -106,6 +107,8 @@ class _Reader:
         value, shape = node.value, kind.partition(":")[0]
         if shape == "q":
             return self._quantity(node, path)
+        if shape == "url":
+            return self._url(node, path)
         if value is None:
             return {"s": "", "bytes": "", "b": False}.get(shape, 0)
         if shape in ("s", "bytes") and isinstance(value, str):
@@ -117,6 +120,16 @@ class _Reader:
         if kind in ("i32", "i64", "port") and not isinstance(value, bool) and isinstance(value, int | float):
             return self._whole(node, kind, path)
         return self._misfit(node, kind, path)
+
+    def _url(self, node: Node, path: list[str]) -> Any:
+        """Decoded by a function of its own, which says neither field nor object."""
+        if node.value is None or isinstance(node.value, str):
+            wrong = url_error(node.value or "")
+        else:
+            wrong = f"json: cannot unmarshal {_WORDS[type(node.value)]} into Go value of type string"
+        if wrong:
+            self.misfits.append(Misfit(node.mark, ".".join(path), wrong))
+        return "" if wrong else node.value or ""
 
     def _whole(self, node: Node, kind: str, path: list[str]) -> Any:
         bits = 64 if kind == "i64" else 32

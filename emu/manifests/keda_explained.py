@@ -52,7 +52,8 @@ def explain_scaled_object(made: Explanation, spec: Spec, manifests: Manifests) -
             )
         _look_at_query(made, number, trigger, where)
     made.refusals += [Refusal(words, place(root, path), _KEDA) for words, path in _refused(spec)]
-    if made.accepted and spec.get("minReplicaCount", 0) == 0:
+    elsewhere = [one for one in spec.get("triggers") or () if one.get("type") not in TYPES]
+    if made.accepted and spec.get("minReplicaCount", 0) == 0 and not elsewhere:
         made.note(
             "minReplicaCount 0: pods that are gone have no metrics, so only a metric from elsewhere brings one back"
         )

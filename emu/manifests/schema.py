@@ -1,9 +1,9 @@
 """The shapes of the API's objects, as far as what emu reads needs them, and how JSON is taken into them.
 
 A type is written in short: `s` text, `bytes` base64, `i32` and `i64` whole numbers, `b` true or false, `q` a
-quantity, `port` a number or a name, `any` whatever it is, a name with a capital an object. `*` before it: absent is
-not zero. `[]` a list, `{}` a map by name. What follows a `:` is Go's name of the type, where several there are of one
-shape here.
+quantity, `port` a number or a name, `url` a text that Go takes for a URL, `any` whatever it is, a name with a capital
+an object. `*` before it: absent is not zero. `[]` a list, `{}` a map by name. What follows a `:` is Go's name of the
+type, where several there are of one shape here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Template metadata=Meta spec=RevisionSpec
 Revision apiVersion=s kind=s metadata=Meta spec=RevisionSpec status=any
 RevisionSpec PodSpec containerConcurrency=*i64 timeoutSeconds=*i64 responseStartTimeoutSeconds=*i64
  idleTimeoutSeconds=*i64
-Traffic tag=s revisionName=s configurationName=s latestRevision=*b percent=*i64 url=s
+Traffic tag=s revisionName=s configurationName=s latestRevision=*b percent=*i64 url=url
 Pod apiVersion=s kind=s metadata=Meta spec=PodSpec status=any
 PodTemplate metadata=Meta spec=PodSpec
 PodSpec volumes=[]Volume initContainers=[]Container containers=[]Container ephemeralContainers=any

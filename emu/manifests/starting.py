@@ -18,6 +18,8 @@ from emu.manifests.explaining import cluster_of, explain
 from emu.manifests.hpa import decode_hpa
 from emu.manifests.keda_explained import scales
 from emu.manifests.knative import defaulted, revision_annotations, revision_spec, rollout_seconds
+from emu.manifests.kserve.component import storage_uri
+from emu.manifests.kserve.keys import STOP, mapping
 from emu.manifests.kserve.service import Workload, made_of
 from emu.manifests.kserve_explained import read_config, runtimes_of
 from emu.manifests.priority import priority_keys
@@ -324,6 +326,12 @@ def _of_kserve(
     else:
         chosen = _of_standard(document, predictor, scalers)
     others = [f"the {one.part}" for one in workloads if one is not predictor]
+    annotations = mapping(mapping(document.node.plain().get("metadata")).get("annotations"))
+    if str(annotations.get(STOP, "")).lower() == "true":
+        others.append(f"the annotation {STOP}: in a cluster nothing runs")
+    uri = storage_uri("predictor", mapping(mapping(document.node.plain().get("spec")).get("predictor")))
+    if uri is not None and not any(one["name"] == "storage-initializer" for one in predictor.init_containers):
+        others.append(f"the model at {uri}, which a cluster mounts without a storage-initializer")
     return replace(
         chosen,
         init_containers=predictor.init_containers,

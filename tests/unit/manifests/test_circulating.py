@@ -202,3 +202,38 @@ def test_an_unknown_word_is_refused_by_the_api_server(tmp_path: Path) -> None:
     """KServe's validating webhook never sees it."""
     (found,) = explained(tmp_path, ISVC % ("{}", "scaleMetric: qps"))
     assert [one.by for one in found.refusals] == ["the API server"]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("5", "json: cannot unmarshal number into Go value of type string"),
+        ('"%zz"', 'parse "%zz": invalid URL escape "%zz"'),
+        ('":x"', 'parse ":x": missing protocol scheme'),
+        ('"http://[::1"', "parse \"http://[::1\": missing ']' in host"),
+        ('"http://a:b"', 'parse "http://a:b": invalid port ":b" after host'),
+        ('"a b:c"', 'parse "a b:c": first path segment in URL cannot contain colon'),
+        ('"http://x"', "must not set the field(s): spec.traffic[0].url"),
+        ('""', ""),
+        ("null", ""),
+    ],
+)
+def test_a_traffic_target_has_no_url(tmp_path: Path, url: str, words: str) -> None:
+    """What is none, is refused as Go says it; one that is, by the webhook."""
+    text = (SERVICE % "{}") + f"  traffic: [{{latestRevision: true, percent: 100, url: {url}}}]\n"
+    (found,) = explained(tmp_path, text)
+    assert [one.words for one in found.refusals] == ([words] if words else [])
+
+
+@pytest.mark.parametrize(
+    ("annotations", "uri", "left_out"),
+    [
+        ('{serving.kserve.io/stop: "true"}', "gs://x/y", "serving.kserve.io/stop: in a cluster nothing runs"),
+        ("{}", "pvc://models/iris", "the model at pvc://models/iris"),
+    ],
+)
+def test_what_a_run_has_that_the_cluster_has_not(tmp_path: Path, annotations: str, uri: str, left_out: str) -> None:
+    """And the other way round: it is left out, and the run says so."""
+    path = tmp_path / "isvc.yaml"
+    path.write_text(ISVC.replace("gs://x/y", uri) % (annotations, ""), encoding="utf-8")
+    assert left_out in scenario_of(read_manifests([path]))
