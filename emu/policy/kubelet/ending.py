@@ -55,9 +55,11 @@ def ending(grace_s: int, hook_ran_s: float | None = None) -> Ending:
 
 def pod_grace_s(pod_s: int, *, deletion_s: int | None = None, eviction_s: int | None = None) -> int:
     """For how long a pod may take to end: the shorter of what its deletion and an eviction say, else its own; at
-    least 1.
+    least 1. A deletion that says 0 leaves it to the eviction.
     """
-    said = [one for one in (deletion_s, eviction_s) if one is not None]
+    said = [one for one in (deletion_s or eviction_s, eviction_s) if one is not None]
+    if deletion_s is not None and not said:
+        said = [deletion_s]
     return max(1, min(said) if said else pod_s)
 
 
