@@ -15,7 +15,9 @@ from emu.policy.quantity import parse_amount
 Spec = dict[str, Any]
 Refused = tuple[str, str]
 """The field's path, and what is wrong with it."""
-_SOURCES = ("containerResource", "external", "object", "pods", "resource")
+_SOURCES = ("object", "external", "pods", "resource", "containerResource")
+"""In the order in which they are looked at."""
+_TO_ZERO = "must specify at least one Object or External metric to support scaling to zero replicas"
 _TARGETS = ("Utilization", "Value", "AverageValue")
 _SELECTS = ("Max", "Min", "Disabled")
 
@@ -36,22 +38,47 @@ def decode_hpa(document: Document) -> Decoded:
 def refused(spec: Spec) -> Iterator[Refused]:
     """What the API server refuses of a spec of autoscaling/v2."""
     least, most = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
+    metrics: list[Spec] = spec.get("metrics") or []
     if least < 1:
         yield "spec.minReplicas", f"Invalid value: {least}: must be greater than or equal to 1"
-    if most < 1:
-        yield "spec.maxReplicas", f"Invalid value: {most}: must be greater than 0"
+    if most == 0:
+        yield "spec.maxReplicas", "Required value: must be set and greater than 0"
+    if most < 0:
+        yield "spec.maxReplicas", f"Invalid value: {most}: must be greater than or equal to 1"
     if most < least:
         yield "spec.maxReplicas", f"Invalid value: {most}: must be greater than or equal to `minReplicas`"
-    for key in ("kind", "name"):
-        if not (spec.get("scaleTargetRef") or {}).get(key):
-            yield f"spec.scaleTargetRef.{key}", "Required value"
-    for number, metric in enumerate(spec.get("metrics") or ()):
+    for path, words in _reference(spec.get("scaleTargetRef") or {}, with_group=True):
+        yield f"spec.scaleTargetRef.{path}", words
+    for number, metric in enumerate(metrics):
         for path, words in _metric(metric):
             yield f"spec.metrics[{number}].{path}", words
+    if least == 0 and not any(one.get("type") in ("Object", "External") for one in metrics):
+        yield "spec.metrics", f"Forbidden: {_TO_ZERO}"
     behavior: Spec = spec.get("behavior") or {}
     for key in ("scaleUp", "scaleDown"):
         for path, words in _rules(behavior.get(key) or {}) if key in behavior else ():
             yield f"spec.behavior.{key}.{path}", words
+
+
+def _reference(target: Spec, *, with_group: bool) -> Iterator[Refused]:
+    for key in ("kind", "name"):
+        yield from _segment(key, target.get(key, ""), "Required value")
+    version = target.get("apiVersion", "")
+    group, slash, rest = version.partition("/")
+    if "/" in rest and version != "/":
+        yield "apiVersion", f'Invalid value: "{version}": unexpected GroupVersion string: {version}'
+    elif with_group and not (slash and group):
+        yield "apiVersion", f'Invalid value: "{version}": apiVersion must specify API group'
+
+
+def _segment(key: str, name: str, missing: str) -> Iterator[Refused]:
+    """A name that has to be one step of a path."""
+    if not name:
+        yield key, missing
+    elif name in (".", ".."):
+        yield key, f"Invalid value: \"{name}\": may not be '{name}'"
+    else:
+        yield from ((key, f"Invalid value: \"{name}\": may not contain '{one}'") for one in "/%" if one in name)
 
 
 def _metric(metric: Spec) -> Iterator[Refused]:
@@ -60,16 +87,15 @@ def _metric(metric: Spec) -> Iterator[Refused]:
     there = [one for one in _SOURCES if one in metric]
     if not kind:
         yield "type", "Required value: must specify a metric source type"
-    elif source not in _SOURCES or source == kind:
-        names = ", ".join(f'"{one[0].upper()}{one[1:]}"' for one in _SOURCES)
+    if source not in _SOURCES or source == kind:
+        names = ", ".join(f'"{one[0].upper()}{one[1:]}"' for one in sorted(_SOURCES))
         yield "type", f'Unsupported value: "{kind}": supported values: {names}'
     elif source not in metric:
         yield source, "Required value: must populate information for the given metric source"
-    for one in there:
-        if source in _SOURCES and one != source:
-            yield one, "Forbidden: must populate the given metric source only"
     for one in there[:1]:
         yield from _source(one, metric[one])
+    if len(there) > 1:
+        yield from ((one, "Forbidden: must populate the given metric source only") for one in there if one != source)
 
 
 def _source(kind: str, source: Spec) -> Iterator[Refused]:
@@ -79,21 +105,31 @@ def _source(kind: str, source: Spec) -> Iterator[Refused]:
             yield f"{kind}.name", "Required value: must specify a resource name"
         if kind == "containerResource" and not source.get("container"):
             yield f"{kind}.container", "Required value: must specify a container"
-    for path, words in _target(target):
+    else:
+        name = (source.get("metric") or {}).get("name", "")
+        yield from _segment(f"{kind}.metric.name", name, "Required value: must specify a metric name")
+    if kind == "object":
+        for path, words in _reference(source.get("describedObject") or {}, with_group=False):
+            yield f"object.describedObject.{path}", words
+    for path, words in (*_target(target), *_amounts(kind, target)):
         yield f"{kind}.target.{path}", words
-    share, amount = target.get("averageUtilization"), target.get("averageValue")
+
+
+def _amounts(kind: str, target: Spec) -> Iterator[Refused]:
+    """Which of its amounts a target of this kind has."""
+    share, average, value = (target.get(key) for key in ("averageUtilization", "averageValue", "value"))
     if kind in ("resource", "containerResource"):
-        if share is None and amount is None:
-            words = "Required value: must set either a target raw value or a target utilization"
-            yield f"{kind}.target.averageUtilization", words
-        if share is not None and amount is not None:
-            words = "Forbidden: may not set both a target raw value and a target utilization"
-            yield f"{kind}.target.averageValue", words
-    elif kind == "pods" and amount is None:
-        yield f"{kind}.target.averageValue", "Required value: must specify a positive target averageValue"
-    elif kind == "external" and amount is None and target.get("value") is None:
-        words = "Required value: must set either a target value for metric or a per-pod target"
-        yield f"{kind}.target.averageValue", words
+        if share is None and average is None:
+            yield "averageUtilization", "Required value: must set either a target raw value or a target utilization"
+        if share is not None and average is not None:
+            yield "averageValue", "Forbidden: may not set both a target raw value and a target utilization"
+    elif average is None and kind == "pods":
+        yield "averageValue", "Required value: must specify a positive target averageValue"
+    elif average is None and value is None:
+        either = "value or averageValue" if kind == "object" else "value for metric or a per-pod target"
+        yield "averageValue", f"Required value: must set either a target {either}"
+    elif kind == "external" and average is not None and value is not None:
+        yield "value", "Forbidden: may not set both a target value for metric and a per-pod target"
 
 
 def _target(target: Spec) -> Iterator[Refused]:
@@ -122,6 +158,8 @@ def _rules(rules: Spec) -> Iterator[Refused]:
     if select is not None and select not in _SELECTS:
         names = ", ".join(f'"{one}"' for one in sorted(_SELECTS))
         yield "selectPolicy", f'Unsupported value: "{select}": supported values: {names}'
+    if policies is not None and not policies:
+        yield "policies", "Required value: must specify at least one Policy"
     for number, policy in enumerate(policies or ()):
         path, kind = f"policies[{number}]", policy.get("type", "")
         if kind not in ("Pods", "Percent"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from emu.files.yamlfile import Node
@@ -13,6 +14,7 @@ from emu.manifests.hpa import decode_hpa
 from emu.manifests.hpa_explained import explain_hpa
 from emu.manifests.keda_explained import explain_scaled_object
 from emu.manifests.knative_notes import unknown_notes
+from emu.manifests.kubernetes_refusals import Refused, all_refused, refused_name
 from emu.manifests.starting_env import Objects, objects_of
 from emu.manifests.variables_explained import explain_rights, explain_variables
 
@@ -31,46 +33,39 @@ def explain_kubernetes(document: Document, manifests: Manifests) -> Explanation:
     ]
     if not made.accepted:
         return made
+    metadata: Spec = read.value.get("metadata") or {}
     spec: Spec = read.value.get("spec", {})
     if is_hpa:
+        _refuse(made, refused_name(metadata))
         explain_hpa(made, spec, manifests)
     elif document.kind == "ScaledObject":
         explain_scaled_object(made, spec, manifests)
     else:
-        _pods(made, spec, objects_of((*manifests.other_maps, *manifests.secrets)))
+        _pods(made, metadata, spec, objects_of((*manifests.other_maps, *manifests.secrets)))
     return made
 
 
-def _pods(made: Explanation, spec: Spec, objects: Objects) -> None:
+def _pods(made: Explanation, metadata: Spec, spec: Spec, objects: Objects) -> None:
     document = made.document
     way: tuple[str, ...] = ("spec",)
+    pods = spec
     if document.kind == "Deployment":
         made.add("replicas", spec.get("replicas", 1), source_of(document.node, "spec", "replicas"))
-        _selector(made, spec)
-        way, spec = ("spec", "template", "spec"), spec.get("template", {}).get("spec", {})
+        way, pods = ("spec", "template", "spec"), spec.get("template", {}).get("spec", {})
+    _refuse(made, all_refused(document.kind, metadata, spec, pods, way))
     holder = node_at(document.node, way)
-    grace = spec.get("terminationGracePeriodSeconds", 30)
+    grace = pods.get("terminationGracePeriodSeconds", 30)
     made.add("terminationGracePeriodSeconds", grace, source_of(document.node, *way, "terminationGracePeriodSeconds"))
-    if not spec.get("containers"):
-        words = f"{document.kind}.{'.'.join(way)}.containers: Required value"
-        made.refusals.append(Refusal(words, place(document.node, ".".join(way)), "the API server"))
     for group in ("initContainers", "containers"):
-        for number, container in enumerate(spec.get(group, [])):
+        for number, container in enumerate(pods.get(group, [])):
             where = node_at(holder, (group, number)) if holder is not None else None
-            _container(made, container, where, objects, spec.get("securityContext"))
+            _container(made, container, where, objects, pods.get("securityContext"))
 
 
-def _selector(made: Explanation, spec: Spec) -> None:
-    """A Deployment has to select its own pods."""
-    if spec.get("selector") is None:
-        where = place(made.document.node, "spec")
-        made.refusals.append(Refusal("spec.selector: Required value", where, "the API server"))
-    wanted: dict[str, str] = (spec.get("selector") or {}).get("matchLabels") or {}
-    labels: dict[str, str] = (spec.get("template", {}).get("metadata") or {}).get("labels") or {}
-    if any(labels.get(name) != value for name, value in wanted.items()):
-        words = "spec.template.metadata.labels: Invalid value: `selector` does not match template `labels`"
-        where = place(made.document.node, "spec.template.metadata.labels")
-        made.refusals.append(Refusal(words, where, "the API server"))
+def _refuse(made: Explanation, found: Iterable[Refused]) -> None:
+    made.refusals += [
+        Refusal(f"{path}: {words}", place(made.document.node, path), "the API server") for path, words in found
+    ]
 
 
 def _container(made: Explanation, container: Spec, where: Node | None, objects: Objects, pod: Spec | None) -> None:

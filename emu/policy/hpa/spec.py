@@ -124,8 +124,10 @@ def refusals(spec: HpaSpec) -> list[str]:
     found = []
     if spec.least < 1:
         found.append(f"spec.minReplicas: Invalid value: {spec.least}: must be greater than or equal to 1")
-    if spec.max_replicas < 1:
-        found.append(f"spec.maxReplicas: Invalid value: {spec.max_replicas}: must be greater than 0")
+    if spec.max_replicas == 0:
+        found.append("spec.maxReplicas: Required value: must be set and greater than 0")
+    if spec.max_replicas < 0:
+        found.append(f"spec.maxReplicas: Invalid value: {spec.max_replicas}: must be greater than or equal to 1")
     if spec.max_replicas < spec.least:
         value = spec.max_replicas
         found.append(f"spec.maxReplicas: Invalid value: {value}: must be greater than or equal to `minReplicas`")

@@ -248,7 +248,10 @@ def test_a_deployment_has_to_select_its_own_pods(tmp_path: Path, label: str, acc
 def test_a_deployment_needs_a_selector(tmp_path: Path) -> None:
     """As the API server has it, which fills in none."""
     (made,) = explained(tmp_path, POD_OF_DEPLOYMENT % "")
-    assert [one.words for one in made.refusals] == ["spec.selector: Required value"]
+    assert [one.words for one in made.refusals] == [
+        "spec.selector: Required value",
+        'spec.template.metadata.labels: Invalid value: {"app":"w"}: `selector` does not match template `labels`',
+    ]
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_bounds_come_from_annotations_and_the_cluster() -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (HpaSpec(0, 1), "spec.maxReplicas: Invalid value: 0: must be greater than 0"),
+        (HpaSpec(0, 1), "spec.maxReplicas: Required value: must be set and greater than 0"),
         (HpaSpec(1, 2), "spec.maxReplicas: Invalid value: 1: must be greater than or equal to `minReplicas`"),
         (HpaSpec(1, 0), "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1"),
         (
