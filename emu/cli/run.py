@@ -199,11 +199,10 @@ def _choose(place: str, spec: ScenarioSpec) -> str:
 
 def _run_there(spec: ScenarioSpec, directory: RunDir, chosen: str, screen: Screen) -> int:
     """Run it; EXIT_OK if it was played to its end. A run that never began leaves no directory behind."""
-    if chosen == "sandbox":
-        images.prepare(screen.step)
     directory.create(variants=bool(spec.variants))
     try:
         if chosen == "sandbox":
+            images.prepare(screen.step)  # which takes minutes where it is the first time
             return _in_sandbox(spec, directory, screen)
         if chosen == "vm":
             return _in_vm(spec, directory, screen)

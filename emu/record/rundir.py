@@ -183,7 +183,7 @@ class RunDir:
             raise EmuError(
                 f"cannot record into {self.path}",
                 f"{error.strerror or error}",
-                "free space there, or use --out DIR to name another folder",
+                f"{_first(error)}, or use --out DIR to name another folder",
             ) from error
 
     def write_scenario(self, text: str, *, private: bool) -> None:
@@ -208,8 +208,14 @@ class RunDir:
             raise EmuError(
                 f"cannot write {path}",
                 error.strerror or str(error),
-                f"free space there, then: emu report {self.path}",
+                f"{_first(error)}, then: emu report {self.path}",
             ) from error
+
+
+def _first(error: OSError) -> str:
+    """What to do about a file that cannot be written, before it is tried again."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "free space there" if full else "see to it that a file can be written there"
 
 
 def _inside(name: str) -> str:

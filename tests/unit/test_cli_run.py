@@ -195,6 +195,29 @@ def test_a_virtual_machine_that_does_not_boot_leaves_no_run(tmp_path: Path, monk
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_directory_that_cannot_be_made_is_found_before_anything_is_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run's images take minutes: they are not made for a run that has nowhere to go, nor is it kept if they
+    cannot be made.
+    """
+    made: list[str] = []
+
+    def fails(*_: object) -> None:
+        made.append("images")
+        raise EmuError("cannot make the base image's root file system", "no mirror answers", "apt-get update")
+
+    monkeypatch.setattr(images, "prepare", fails)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "sandbox")
+    (tmp_path / "file").touch()
+    for out, tried in ((tmp_path / "file" / "run", []), (tmp_path / "run", ["images"])):
+        with pytest.raises(SystemExit) as left:
+            main(["run", "app-oom", "--out", str(out)])
+        assert left.value.code == 2
+        assert made == tried
+        assert not out.exists()
+
+
 def test_what_cannot_be_written_is_reported_anyway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from emu.errors import EmuError
+from emu.files import outfile
 from emu.record.rundir import RESERVE_BYTES, RunDir
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [(errno.ENOSPC, "free space there"), (errno.EISDIR, "see to it that a file can be written there")],
+)
+def test_the_way_out_is_that_of_the_error(
+    number: int, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room is what a full disk lacks, and nothing else."""
+    run = RunDir(tmp_path)
+
+    def fails(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(outfile, "write", fails)
+    with pytest.raises(EmuError) as caught:
+        run.write_whole(run.summary, "new")
+    assert caught.value.fix.startswith(fix)
 
 
 def test_room_is_set_aside_until_it_is_needed(tmp_path: Path) -> None:
