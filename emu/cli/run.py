@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ _QUIET_S = 1800.0
 """emu gives up a run that shows no progress for this long; its longest step (unpacking images) may take half of it.
 """
 _ENDED_EARLY = ("the run ended early", "its process in the guest was killed")
+_BY_SIGNAL = 128
+"""The exit status of a process that a signal ended is above this by the signal's number."""
 DEFAULT_SCENARIO = "queue-proxy-oom"
 
 
@@ -279,10 +282,14 @@ def _ended(status: int, directory: RunDir) -> int:
     """What a run in a guest comes to, by the status of its process there."""
     if status in (EXIT_OK, EXIT_INTERRUPTED):
         return status
-    if not directory.begun():
-        sys.exit(EXIT_BAD_INPUT)  # it has said why
-    cut_short(directory, EmuError(*_ENDED_EARLY, f"run it again; see {directory.processes}"))
-    return EXIT_BAD_INPUT
+    if directory.begun():
+        cut_short(directory, EmuError(*_ENDED_EARLY, f"run it again; see {directory.processes}"))
+        return EXIT_BAD_INPUT
+    if status - _BY_SIGNAL in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # before it took note of them
+        raise KeyboardInterrupt
+    if status > _BY_SIGNAL:
+        raise EmuError(*_ENDED_EARLY, "run it again; if it recurs, give the guest more memory (sandbox.memory)")
+    sys.exit(EXIT_BAD_INPUT)  # it has said why
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from emu.cli import run as cli_run
 from emu.cli.main import main
 from emu.cli.run import _report, record
 from emu.errors import EmuError
+from emu.machine import toplevel
 from emu.record.rundir import RunDir
 from emu.run import story
 from emu.run.screen import Screen
@@ -192,6 +193,32 @@ def test_a_virtual_machine_that_does_not_boot_leaves_no_run(tmp_path: Path, monk
     with pytest.raises(SystemExit) as left:
         main(["run", "app-oom", "--out", str(tmp_path / "run")])
     assert left.value.code == 2
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "leaves", "said"),
+    [
+        (129, 130, "emu: interrupted"),
+        (143, 130, "emu: interrupted"),
+        (137, 2, "emu: the run ended early"),
+        (2, 2, ""),
+    ],
+)
+def test_a_run_that_ends_in_its_guest_before_it_begins(
+    status: int,
+    leaves: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A signal may find its process there still starting: it ends then without a word of its own."""
+    monkeypatch.setattr(runs, "record", lambda *_: status)
+    monkeypatch.setattr(cli_run, "_choose", lambda *_: "vm")
+    arguments = ["run", "app-oom", "--out", str(tmp_path / "run")]
+    assert toplevel.run(lambda: main(arguments, standalone_mode=False)) == leaves
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
