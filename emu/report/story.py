@@ -70,12 +70,9 @@ def _headline(study: Study, summary: dict[str, Any]) -> str:
     parts += machine_headline(study)
     parts += answers_headline(study)
     watched = any(entry["oom_kills"] is not None for entry in summary["containers"].values())
-    verdict = "Nothing was killed" if watched else "Whether a process was killed was not recorded"
-    verdict = (
-        verdict
-        if study.ended and study.failed is None
-        else f"As far as it was recorded, {verdict[0].lower()}{verdict[1:]}"
-    )
+    whole = study.ended and study.failed is None
+    nothing = "Nothing was killed" if whole else "As far as it was recorded, nothing was killed"
+    verdict = nothing if watched else "Whether a process was killed was not recorded"
     return f"{verdict}: {'; '.join(parts)}" if parts else verdict
 
 

@@ -60,6 +60,14 @@ def test_each_story_has_its_headline(name: str, tmp_path: Path) -> None:
     assert story_of(name, tmp_path).headline == HEADLINES[name]
 
 
+def test_a_run_that_was_cut_off_before_its_first_sample_claims_nothing(tmp_path: Path) -> None:
+    """Of kills, that is: what was recorded besides is said."""
+    run = fake_runs.cut_off(tmp_path / "run")
+    (run.path / "samples.raw.zst").unlink()
+    headline = summarize(read_study(run))["verdict"]["headline"]
+    assert headline.startswith("Whether a process was killed was not recorded: none of 99 requests")
+
+
 def test_thrashing_is_not_called_harmless(tmp_path: Path) -> None:
     """A stalled container touches its limit all the time and is not killed: that is no churn without danger."""
     assert "not danger" not in " ".join(story_of("stalled", tmp_path).sentences)
