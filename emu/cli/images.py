@@ -49,7 +49,8 @@ def images(context: click.Context, rebuild: bool, only_list: bool, as_json: bool
     from emu.runtime.docker import Engine
 
     if _sandbox(place):
-        builder.prepare(_say)
+        if not only_list:
+            builder.prepare(_say)
         _in_sandbox(
             *(["--rebuild"] if rebuild else []),
             *(["--list"] if only_list else []),

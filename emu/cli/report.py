@@ -58,6 +58,12 @@ def find_run(name: str | None) -> RunDir:
             "give more of the name, or the directory",
         )
     near = difflib.get_close_matches(name, [path.name for path in runs], n=3, cutoff=0.4)
+    if os.path.isdir(name) and not os.access(name, os.R_OK | os.X_OK):  # noqa: PTH112  a name of any length
+        raise EmuError(
+            f"the run {shown(name)} cannot be read",
+            "this user has no access to its directory",
+            "ask as whoever ran it",
+        )
     if "\0" not in name and os.path.lexists(name):
         why = "it exists, but is not a run directory: no events.jsonl, samples.raw.zst or summary.json"
     else:

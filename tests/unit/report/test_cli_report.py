@@ -161,3 +161,12 @@ def test_a_table_is_as_wide_as_it_needs() -> None:
         "a-very-long-name-that-stays-whole   1 MiB",
         "b                                   2 MiB",
     ]
+
+
+def test_a_run_of_another_user_is_not_called_missing(open_folder: Path, as_ordinary_user: None) -> None:
+    """It is there; what lacks is the permission."""
+    closed = open_folder / "run"
+    closed.mkdir(mode=0)
+    with pytest.raises(EmuError, match="cannot be read") as caught:
+        find_run(str(closed))
+    assert "no access" in caught.value.why
