@@ -51,8 +51,8 @@ class HeldExchange(Http1Exchange):
         self.way.host = pod.proxy.app.address
         super().dispatch(now)
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
-        return not self._front.names_start(self) and super().answer_whole(app, known, body)
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
+        return not self._front.names_start(self) and super().answer_whole(app, known, data)
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
         pod = self._pod

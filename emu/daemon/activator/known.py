@@ -110,14 +110,14 @@ class KnownHeld(HeldExchange):
         known, address = self._known, self._proxy.app.address
         app.transport.write(known.said.get((address, conn.peer)) or known.for_pod(address, conn.peer))
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
         conn, front = self.conn, self._front
         if conn.server.stopping or (front.waited and front.names_start(self)):
-            return super().answer_whole(app, known, body)
+            return super().answer_whole(app, known, data)
         now = monotonic()
         self._app = None
         self.status = known.status
-        conn.transport.write(known.head + body)
+        known.pass_on(data, conn.transport)
         self._proxy.app.give_back(app, now)
         front.release(self, now)
         conn.finish(self, True)

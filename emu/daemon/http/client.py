@@ -9,7 +9,7 @@ from typing import cast
 
 from emu.daemon.http import answer_reader, forward, heads, http1
 from emu.daemon.http.chunks import ChunkReader
-from emu.daemon.http.flow import BODY_READ_BYTES, WRITE_BUFFER_BYTES, Stuck
+from emu.daemon.http.flow import BODY_READ_BYTES, LARGE_BYTES, WRITE_BUFFER_BYTES, Stuck
 from emu.daemon.http.known import Known
 
 MAX_ANSWER_HEAD_BYTES = 10 << 20
@@ -45,14 +45,21 @@ class KnownAnswer:
         self.head = head
         self.length = length
 
+    def pass_on(self, data: bytes, client: asyncio.Transport) -> None:
+        """Write the answer that these bytes are, as they came; a large body is not copied for it."""
+        if len(data) < LARGE_BYTES:
+            client.write(self.head + data[self.said_bytes :])
+        else:
+            client.writelines((self.head, memoryview(data)[self.said_bytes :]))
+
 
 class Asker:
     """Who sent a request over a `ClientConnection` and takes its answer."""
 
     __slots__ = ()
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
-        """All of an answer, of which the head is known; `app` has let go of the asker. False: deliver it in parts."""
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
+        """All of an answer as it came, of a known head; `app` let go of the asker. False: deliver it in parts."""
         return False
 
     def answer_head(self, status: int, reason: bytes, headers: http1.Headers, minor: int) -> None:
@@ -253,7 +260,7 @@ class ClientConnection(asyncio.BufferedProtocol):
             if known is not None and known.said_bytes + known.length == nbytes:
                 self._last = known
                 self.asker = None
-                if asker.answer_whole(self, known, data[known.said_bytes :]):
+                if asker.answer_whole(self, known, data):
                     return
                 self.asker = asker
         self._ready = False

@@ -9,6 +9,9 @@ BODY_READ_BYTES = 32 * 1024
 WRITE_BUFFER_BYTES = 32 * 1024
 """Beyond this much unwritten, a connection says that it is full; what comes before it learns is one more read."""
 
+LARGE_BYTES = 8 * 1024
+"""From so much on it is cheaper to pass a view on and have several written at once than to put them together."""
+
 
 class Stuck:
     """Clients that read more slowly than was written, in this process: what they cost decides how much is read."""

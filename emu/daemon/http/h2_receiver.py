@@ -7,9 +7,10 @@ What it reads is given to the methods at the end, which a connection fills.
 from __future__ import annotations
 
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.flow import LARGE_BYTES
 from emu.daemon.http.h2_frames import ErrorCodes, ProtocolError, TornFrameError
 from emu.daemon.http.h2_heads import HeadReader
-from emu.daemon.http.h2_stream import Stream, turn
+from emu.daemon.http.h2_stream import Piece, Stream, turn
 from emu.daemon.http.http1 import Headers
 from emu.daemon.http.server_connection import PREFACE
 
@@ -100,6 +101,9 @@ class Receiver(HeadReader):
                 raise ProtocolError("frame too large", ErrorCodes.FRAME_SIZE_ERROR)
             stop = at + frames.HEAD_BYTES + size
             if kind == frames.DATA:
+                if not flags and data[stop : stop + frames.HEAD_BYTES][3:4] == b"\0":
+                    at = self._take_run(data, at, stream_id)
+                    continue
                 padded = flags & frames.PADDED
                 if padded and size and end - at == frames.HEAD_BYTES:
                     self._needed = frames.HEAD_BYTES + 1
@@ -178,11 +182,30 @@ class Receiver(HeadReader):
         if not self.body_left and not self._padding:
             self._data_over(b"")
 
+    def _take_run(self, data: bytes, at: int, stream_id: int) -> int:
+        """DATA frames of a stream that follow each other count as one; where the frame after them begins."""
+        end, view = len(data), memoryview(data)
+        pieces: list[memoryview] = []
+        last = 0
+        while not last and end - at >= frames.HEAD_BYTES:
+            word, flags, of = frames.unpack_head(data, at)
+            stop = at + frames.HEAD_BYTES + (word >> 8)
+            if word & 0xFF or of != stream_id or stop > end or flags & ~frames.END_STREAM:
+                break
+            pieces.append(view[at + frames.HEAD_BYTES : stop])
+            at, last = stop, flags
+        whole = b"".join(pieces)
+        self._begin_data(stream_id & 0x7FFFFFFF, last, len(whole), 0)
+        if self.body_left:
+            self.body_left = 0
+            self._data_over(whole)
+        return at
+
     def _more_data(self, data: bytes, at: int) -> int:
         """Pass on what there is of a DATA frame; where the next begins."""
         stop = min(at + self.body_left, len(data))
         if stop > at:
-            piece = data[at:stop]
+            piece: Piece = data[at:stop] if stop - at < LARGE_BYTES else memoryview(data)[at:stop]
             self.body_left -= stop - at
             stream = self._into
             if stream is None or stream.reset_code is not None:
@@ -204,7 +227,7 @@ class Receiver(HeadReader):
             self._data_over(b"")
         return stop
 
-    def _data_over(self, piece: bytes) -> None:
+    def _data_over(self, piece: Piece) -> None:
         """The last piece of a DATA frame is there."""
         stream, self._into = self._into, None
         if stream is None or stream.reset_code is not None:

@@ -6,14 +6,21 @@ import asyncio
 from collections import deque
 
 from emu.daemon.http import h2_frames as frames
+from emu.daemon.http.flow import LARGE_BYTES
 from emu.daemon.http.http1 import Headers
 
 WRITE_AT_BYTES = 64 * 1024
 """Gathered for one write at most, before it is asked whether the transport is full."""
+PIECE_BYTES = 1024
+"""Pieces smaller than this on average are put together for a write."""
 MOST_OWED = 10_000
 """Control frames kept for a peer that does not read; one for whom there would be more is cut (x/net,
 maxQueuedControlFrames).
 """
+
+
+Piece = bytes | memoryview
+"""Of a body. A view keeps all that was read with it, so what has to wait is copied."""
 
 
 class Turn:
@@ -84,20 +91,20 @@ class Stream:
         else:
             self.conn.write_head(self, block, end)
 
-    def send(self, data: bytes, source: Stream | None = None, size: int = 0) -> None:
+    def send(self, data: Piece, source: Stream | None = None, size: int = 0) -> None:
         """Send as windows allow; then the source's window is opened by `size` again."""
         self._send(data, source, size, False)
 
-    def send_last(self, data: bytes, source: Stream | None = None, size: int = 0) -> None:
+    def send_last(self, data: Piece, source: Stream | None = None, size: int = 0) -> None:
         """Send, and end our direction with it."""
         self.ended = True
         self._send(data, source, size, True)
 
-    def _send(self, data: bytes, source: Stream | None, size: int, last: bool) -> None:
+    def _send(self, data: Piece, source: Stream | None, size: int, last: bool) -> None:
         conn = self.conn
         over = self.reset_code is not None or conn.closed
         if not over and (self.pending or conn.stuck or len(data) > self.credit or len(data) > conn.credit):
-            self._keep(data, source, size)
+            self._keep(bytes(data), source, size)
             conn.flush_stream(self)
             return
         if not over:
@@ -135,13 +142,13 @@ class Stream:
 
     # --- what the other side does
 
-    def on_data(self, data: bytes) -> None:
+    def on_data(self, data: Piece) -> None:
         """Data came; as much of the window is to be given back (`conn.acknowledge`) once it was passed on."""
 
     def on_end(self, trailers: Headers | None) -> None:
         """The other side ended its direction."""
 
-    def on_last(self, data: bytes) -> None:
+    def on_last(self, data: Piece) -> None:
         """Data came, and with it the end."""
         self.on_data(data)
         self.on_end(None)
@@ -195,7 +202,7 @@ class Sender(asyncio.BufferedProtocol):
             stream.ended = stream.local_done = True
             self.all_sent(stream)
 
-    def write_data(self, stream: Stream, data: bytes, end: bool) -> None:
+    def write_data(self, stream: Stream, data: Piece, end: bool) -> None:
         """Data for which there is room in the windows goes out now."""
         size = len(data)
         stream.credit -= size
@@ -322,10 +329,14 @@ class Sender(asyncio.BufferedProtocol):
             out.insert(0, self.goodbye + self.acks)
             self.goodbye = self.acks = b""
         if out:
+            large = self._out_bytes >= max(LARGE_BYTES, PIECE_BYTES * len(out))
             self._out = []
             self._out_bytes = 0
             if not self.transport.is_closing():
-                self.transport.write(b"".join(out))
+                if large:
+                    self.transport.writelines(out)
+                else:
+                    self.transport.write(b"".join(out))
 
     def pause_writing(self) -> None:
         """The transport is full."""

@@ -151,7 +151,7 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
 
     # --- the answer, to the client
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
         conn, head = self.conn, self.head
         if head.minor != 1 or not head.keep_alive or not self.body_done or self._informed or conn.server.stopping:
             return False
@@ -159,7 +159,7 @@ class Http1Exchange(Exchange, ProxiedExchange, Asker):
         self._app = None
         self.status = known.status
         self.sent_bytes = known.length
-        conn.write(known.head + body)
+        conn.write(known.head + data[known.said_bytes :])
         self._proxy.app.give_back(app, now)
         self._proxy.admission.release(self, now)
         conn.finish(self, True)

@@ -10,7 +10,7 @@ from emu.daemon.http import http1
 from emu.daemon.http.forward import Route
 from emu.daemon.http.h2_connection import Connection
 from emu.daemon.http.h2_frames import ErrorCodes
-from emu.daemon.http.h2_stream import Stream
+from emu.daemon.http.h2_stream import Piece, Stream
 
 
 class StreamExchange(Protocol):
@@ -19,13 +19,20 @@ class StreamExchange(Protocol):
     body_done: bool
     received: int
     trailers: http1.Headers | None
+    head: http1.Head
     way: Route | None
 
-    def request_data(self, data: bytes) -> None:
+    def request_data(self, data: Piece) -> None:
         """A piece of the request's body."""
+
+    broken: str
+    """What is wrong with the request's body."""
 
     def body_end(self) -> None:
         """The request's body is complete."""
+
+    def body_failed(self) -> None:
+        """The request's body is not what its head said; `broken` has it."""
 
     def abandoned(self) -> None:
         """The client gave the request up."""
@@ -67,7 +74,7 @@ class ClientStream(Stream):
         """The connection's."""
         return self.conn.transport
 
-    def on_data(self, data: bytes) -> None:
+    def on_data(self, data: Piece) -> None:
         exchange = self.exchange
         if exchange is None:
             self.conn.acknowledge(self, len(data))
@@ -76,9 +83,9 @@ class ClientStream(Stream):
         if self.wanted:
             exchange.request_data(data)
         elif self.taken is None:
-            self.taken = [data]
+            self.taken = [bytes(data)]
         else:
-            self.taken.append(data)
+            self.taken.append(bytes(data))
 
     def on_end(self, trailers: http1.Headers | None) -> None:
         exchange = self.exchange
@@ -88,6 +95,17 @@ class ClientStream(Stream):
         exchange.body_done = True
         if self.wanted:
             exchange.body_end()
+
+    def on_short(self) -> None:
+        """It ended, and the body was shorter than its head said."""
+        self.remote_done = True
+        exchange = self.exchange
+        if exchange is not None and exchange.head.content_length is not None:
+            declared = exchange.head.content_length
+            came = declared - (self.left or 0)
+            exchange.body_done = True
+            exchange.broken = f"request declared a Content-Length of {declared} but only wrote {came} bytes"
+            exchange.body_failed()
 
     def on_reset(self, code: int) -> None:
         exchange = self.exchange

@@ -161,6 +161,9 @@ class ClientConnection2(PeerConnection):
     def on_reset(self, stream: Stream) -> None:
         self.on_refused()
 
+    def short(self, stream: Stream) -> None:
+        cast(ClientStream, stream).on_short()
+
     def on_refused(self) -> None:
         if not self._resets.take(time.monotonic()):
             self._proxy.log.seldom("resets", peer=self.peer)

@@ -36,7 +36,8 @@ def made_of(
 ) -> KnownStream | None:
     """What is to be known of a request to an address; None where it is for us."""
     ours = way.health_check or way.network_probe or way.kubelet
-    refused = head.method == b"CONNECT" or way.trailer_fault is not None
+    odd_host = http1.BAD_HOST.search(way.host) is not None
+    refused = head.method == b"CONNECT" or way.trailer_fault is not None or odd_host
     if ours or refused or head.expects_continue:
         return None
     return KnownStream(head, way, end, length, address)

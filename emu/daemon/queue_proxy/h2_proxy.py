@@ -12,6 +12,7 @@ import time
 from emu.daemon.http import forward, http1
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http.h2_frames import ErrorCodes
+from emu.daemon.http.h2_stream import Piece
 from emu.daemon.http.sniff import content_type
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.exchange import ProxiedExchange
@@ -65,6 +66,13 @@ class ProxiedStream(ProxiedExchange):
 
     # --- to the app
 
+    def dispatch(self, now: float) -> None:
+        host = b"" if self.way is None else self.way.host
+        if host.isascii() and http1.BAD_HOST.search(host):
+            self.refuse_protocol(b"http2: invalid Host header\n")
+        else:
+            super().dispatch(now)
+
     def connect(self, now: float) -> None:
         http2 = self._proxy.http2
         conn = None if http2 is None else http2.ready()
@@ -107,7 +115,7 @@ class ProxiedStream(ProxiedExchange):
             return known.block + frames.field(b"content-length", b"0")
         return known.block
 
-    def request_data(self, data: bytes) -> None:
+    def request_data(self, data: Piece) -> None:
         """A piece of the body, which holds our client's window until it is on its way to the app."""
         if self._to is None:
             self._stream.conn.acknowledge(self._stream, len(data))
@@ -118,6 +126,15 @@ class ProxiedStream(ProxiedExchange):
         if self._to is not None and not self._to.ended:
             trailers = [pair for pair in self.trailers or () if not pair[0].startswith(b":")]
             self._to.end(trailers or None)
+
+    def body_failed(self) -> None:
+        """The client's body is not what its head said: nothing more is asked, and the client learns why."""
+        if self.over:
+            return
+        if self._answer is None:
+            self.refuse_protocol(f"{self.broken}\n".encode())
+        else:
+            self.break_off("protocol", self.broken)
 
     # --- from the app
 
@@ -146,7 +163,7 @@ class ProxiedStream(ProxiedExchange):
         if self._answer is not None and self._answer.prompt and not self._headed and not self.over:
             self._send_head(b"", False)
 
-    def _send_head(self, first: bytes, ended: bool, end_stream: bool = False) -> None:
+    def _send_head(self, first: Piece, ended: bool, end_stream: bool = False) -> None:
         answer = self._answer
         assert answer is not None
         self._headed = True
@@ -159,23 +176,23 @@ class ProxiedStream(ProxiedExchange):
             if ended and answer.length is None and b"Content-Length" not in names:
                 headers.append((b"content-length", b"%d" % len(first)))
             if first and not names & {b"Content-Type", b"Content-Encoding"}:
-                headers.append((b"content-type", content_type(first)))
+                headers.append((b"content-type", content_type(bytes(first[:512]))))
             block = frames.encode(headers)
         self._stream.send_head(block, end_stream)
 
-    def answer_data(self, data: bytes, source: AppStream) -> None:
+    def answer_data(self, data: Piece, source: AppStream) -> None:
         """A piece of the body, which holds the app's window until it is on its way to the client."""
         if self._wants(data, source):
             self._stream.send(data, source, len(data))
 
-    def answer_last(self, data: bytes, source: AppStream) -> None:
+    def answer_last(self, data: Piece, source: AppStream) -> None:
         """The last piece of the body."""
         self._to = None
         if self._wants(data, source):
             self._stream.send_last(data, source, len(data))
             self.finish(keep_alive=True)
 
-    def _wants(self, data: bytes, source: AppStream) -> bool:
+    def _wants(self, data: Piece, source: AppStream) -> bool:
         """Whether the client is to get this piece of the body; the head goes before it."""
         if self.over or self._answer is None:
             source.conn.acknowledge(source, len(data))

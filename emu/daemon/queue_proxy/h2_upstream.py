@@ -12,7 +12,7 @@ from emu.daemon.http import heads, http1
 from emu.daemon.http.h2_connection import Connection
 from emu.daemon.http.h2_frames import ErrorCodes, MalformedError, ProtocolError, TornFrameError
 from emu.daemon.http.h2_receiver import stream_error
-from emu.daemon.http.h2_stream import Stream
+from emu.daemon.http.h2_stream import Piece, Stream
 from emu.daemon.http.http1 import Headers
 from emu.daemon.http.upstream import DialError, go_words, timeout_words
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
@@ -52,10 +52,10 @@ class StreamAsker(Protocol):
     def head_alone(self) -> None:
         """No body came along with the head of an answer without a length: send it on."""
 
-    def answer_data(self, data: bytes, source: AppStream) -> None:
+    def answer_data(self, data: Piece, source: AppStream) -> None:
         """A piece of the body, which holds the app's window until it is on its way to the client."""
 
-    def answer_last(self, data: bytes, source: AppStream) -> None:
+    def answer_last(self, data: Piece, source: AppStream) -> None:
         """The last piece of the body."""
 
     def answer_over(self, trailers: Headers | None) -> None:
@@ -80,13 +80,13 @@ class AppStream(Stream):
         self.answered = False
         self.head_only = head_only
 
-    def on_data(self, data: bytes) -> None:
+    def on_data(self, data: Piece) -> None:
         if self.asker is not None:
             self.asker.answer_data(data, self)
         else:
             self.conn.acknowledge(self, len(data))
 
-    def on_last(self, data: bytes) -> None:
+    def on_last(self, data: Piece) -> None:
         asker = self._over()
         if asker is not None:
             asker.answer_last(data, self)

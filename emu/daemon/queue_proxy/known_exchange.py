@@ -174,16 +174,16 @@ class KnownExchange(Http1Exchange):
             app.pause()
         app.transport.write(self._known.for_app(conn.peer))
 
-    def answer_whole(self, app: ClientConnection, known: KnownAnswer, body: bytes) -> bool:
+    def answer_whole(self, app: ClientConnection, known: KnownAnswer, data: bytes) -> bool:
         conn, proxy, way = self.conn, self._proxy, self.way
         admission = proxy.admission
         if conn.server.stopping or admission.watched or way is None or self.sent_at is None:
-            return super().answer_whole(app, known, body)
+            return super().answer_whole(app, known, data)
         now = monotonic()
         self._app = None
         self.over = True
         self.status = known.status
-        conn.transport.write(known.head + body)
+        known.pass_on(data, conn.transport)
         proxy.app.give_back(app, now)
         admission.in_flight -= 1
         admission.timeouts.end(self)

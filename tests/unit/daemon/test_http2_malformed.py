@@ -15,7 +15,14 @@ from tests.unit.daemon.daemon_wire import Daemon, FakeApp, StartProxy, Wire, wai
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS = frames.settings_frame({})
-GET = frames.encode([(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"a"), (b":path", b"/")])
+
+
+def get_of(host: bytes) -> bytes:
+    """A GET of a host."""
+    return frames.encode([(b":method", b"GET"), (b":scheme", b"http"), (b":authority", host), (b":path", b"/")])
+
+
+GET = get_of(b"a")
 POST = b"\x83" + GET[1:]
 PING = frame(frames.PING, 0, 0, b"still on")
 
@@ -144,7 +151,7 @@ STREAM = [
     ("a stream that depends on itself", frame(frames.HEADERS, 37, 1, b"\0\0\0\1\0" + GET), P),
     ("a priority that depends on itself", frame(frames.PRIORITY, 0, 1, b"\0\0\0\1\0"), P),
     ("another scheme", head(1, GET[:1] + field(b":scheme", b"ftp") + GET[2:]), P),
-    ("a user in the authority", head(1, GET + field(b":authority", b"me@a")), P),
+    ("a user in the authority", head(1, get_of(b"me@a")), P),
     ("a pseudo-header that there is not", head(1, GET + field(b":mine", b"1")), P),
     ("an answer's pseudo-header", head(1, GET + field(b":status", b"200")), P),
     ("a pseudo-header twice", head(1, GET + field(b":path", b"/2")), P),
@@ -161,11 +168,6 @@ STREAM = [
     (
         "more than was announced",
         head(1, POST + field(b"content-length", b"3"), 4) + frame(frames.DATA, 0, 1, b"four"),
-        P,
-    ),
-    (
-        "less than was announced",
-        head(1, POST + field(b"content-length", b"3"), 4) + frame(frames.DATA, 1, 1, b"2!"),
         P,
     ),
     ("trailers that do not end it", OPEN + head(1, field(b"x-sum", b"1"), 4), P),
@@ -215,6 +217,26 @@ def test_fields_of_one_connection_are_refused(
     peer = Peer(shared[0].port)
     peer.wire.send(head(1, GET + field(name, value)))
     assert peer.until(frames.DATA)[3] == f"{words}\n".encode()
+    assert peer.fate() == ("fine", 0)
+
+
+REFUSED = [
+    (
+        head(1, POST + field(b"content-length", b"3"), 4) + frame(frames.DATA, 1, 1, b"2!"),
+        b"request declared a Content-Length of 3 but only wrote 2 bytes\n",
+    ),
+    (head(1, get_of(b"a/b")), b"http2: invalid Host header\n"),
+]
+
+
+@pytest.mark.parametrize(("sent", "words"), REFUSED, ids=["less than was announced", "a host that is none"])
+def test_what_gos_transport_would_not_send_is_a_502(
+    shared: tuple[Daemon, FakeApp], sent: bytes, words: bytes
+) -> None:
+    """With its words; the connection lives."""
+    peer = Peer(shared[0].port)
+    peer.wire.send(sent)
+    assert peer.until(frames.DATA)[3] == words
     assert peer.fate() == ("fine", 0)
 
 

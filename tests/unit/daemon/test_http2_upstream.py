@@ -11,6 +11,7 @@ import pytest
 
 from emu.daemon.http import h2_frames as frames
 from emu.daemon.http import http1
+from emu.daemon.http.h2_stream import Piece
 from emu.daemon.http.upstream import DialError
 from emu.daemon.queue_proxy.h2_known import KnownAnswer
 from emu.daemon.queue_proxy.h2_upstream import AppConnection, AppStream, Http2Connections, StreamAsker
@@ -24,6 +25,12 @@ class _Wire(asyncio.Transport):
 
     def close(self) -> None:
         self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Nobody reads it."""
 
 
 class _Dialled(Http2Connections):
@@ -113,6 +120,12 @@ class _Heard:
     def informed(self, status: int, headers: http1.Headers) -> None:
         self.said.append(f"{status} {headers}")
 
+    def answer_data(self, data: Piece, source: AppStream) -> None:
+        self.said.append(f"{len(data)} bytes")
+
+    def answer_last(self, data: Piece, source: AppStream) -> None:
+        self.said.append(f"{len(data)} bytes and the end")
+
     def answer_over(self, trailers: http1.Headers | None) -> None:
         self.said.append("over")
 
@@ -132,6 +145,23 @@ def test_an_informational_answer_keeps_its_fields() -> None:
     fields = [(b":status", b"103"), (b"keep-alive", b"5"), (b"trailer", b"x"), (b"content-length", b"a")]
     conn.on_head(1, frames.encode(fields), False)
     assert heard.said == ["103 [(b'keep-alive', b'5'), (b'content-length', b'a')]"]
+
+
+def test_data_of_a_stream_that_comes_in_many_frames_is_passed_on_at_once() -> None:
+    """As far as it was read together; frames of other streams and other kinds come between."""
+    conn, heard = AppConnection(), _Heard()
+    conn.transport = _Wire()
+    conn.receive(frames.settings_frame({}))
+    for number in (1, 3):
+        stream = conn.streams[number] = AppStream(conn, number, cast(StreamAsker, heard), False)
+        stream.answered = stream.ended = True
+    conn.newest = 3
+    data = [frames.frame(frames.DATA, 0, number, bytes(size)) for number, size in ((1, 5), (1, 0), (1, 9000), (3, 7))]
+    end = frames.frame(frames.DATA, frames.END_STREAM, 1)
+    sent = b"".join([*data, frames.frame(frames.PING, frames.ACK, 0, bytes(8)), *data[:2], end, data[3]])
+    conn.receive(sent[:-1])
+    conn.receive(sent[-1:])
+    assert heard.said == ["9005 bytes", "7 bytes", "5 bytes and the end", "6 bytes", "1 bytes"]
 
 
 def test_an_answer_to_head_ends_with_its_head() -> None:
