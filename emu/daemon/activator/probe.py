@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
+from emu.daemon.http.chunks import ChunkReader
 from emu.daemon.http.reply import connected, read_head
 from emu.messages import ACTIVATOR_PROBE_AGENT, NETWORK_PROBE_HEADER
 from emu.policy.activation import PROBE_LIMIT_S
@@ -32,4 +33,7 @@ async def _asked(address: str, port: int) -> bool:
     async with connected(address, port) as (reader, writer):
         writer.write(probe_request(address, port))
         head = await read_head(reader)
-        return head.status == HTTPStatus.OK and await reader.read() == _PROBED
+        body = await reader.read()
+        if head.fields.get("transfer-encoding", "").lower() == "chunked":
+            body = ChunkReader().feed(body)
+        return head.status == HTTPStatus.OK and body == _PROBED
