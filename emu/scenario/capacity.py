@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from emu.errors import EmuError
+from emu.messages import APP
 from emu.policy.effective import MEMORY, Init, Resources, effective
-from emu.spec import ContainerSpec, PodSpec, ScenarioSpec
+from emu.spec import ContainerSpec, NamedPodSpec, PodSpec, ScenarioSpec
 from emu.units import format_bytes
 
 SANDBOX, VM = "sandbox", "vm"
@@ -14,6 +15,8 @@ _SIZED = {SANDBOX: "sandbox", VM: "virtual machine"}
 """The places whose machine is as large as the scenario says."""
 HOUR_BYTES = 18e6
 WORTH_A_WORD_BYTES = 50e6
+OWN_BYTES = 16 * 2**20
+"""What emu's app needs beside what requests have it hold: 13 to 14 MiB, measured."""
 
 
 def lacking(
@@ -65,6 +68,7 @@ def lacking(
                         "add memory.swapMax, or remove memory.zswapMax and memory.zswapWriteback",
                     )
             yield from _of_pod(name, pod, memory, swap, place)
+        yield from _of_work(name, spec, memory, swap, place)
 
 
 def record_bytes(spec: ScenarioSpec) -> float:
@@ -112,6 +116,47 @@ def needs(plays: Collection[ScenarioSpec]) -> str | None:
         if size
     ]
     return f"needs up to {', '.join(parts)}" if max(disk, swap) >= WORTH_A_WORD_BYTES else None
+
+
+def _of_work(name: str, spec: ScenarioSpec, memory: int, swap: int, place: str) -> Iterator[EmuError]:
+    """What requests ask the app to hold or read, where the machine runs out before a limit of the scenario does: then
+    the machine answers the scenario's question, and not what the scenario set.
+    """
+    for phase in spec.load.phases:
+        do, pod = phase.request.do, spec.each_pod.get(spec.asked_pod(phase))
+        app = None if pod is None else pod.containers.get(pod.serving if isinstance(pod, NamedPodSpec) else APP)
+        if do is None or pod is None or app is None:
+            continue
+        limits = [one for one in (app.resources.limits.memory, spec.node.memory) if one is not None]
+        limit, swap_max = min(limits, default=None), app.memory.swap_max
+        out = min(swap, swap_max) if isinstance(swap_max, int) else swap if spec.may_swap(app) else 0
+        said = f"{name}: phase {phase.name} has the app hold {format_bytes(do.hold or 0)}"
+        if limit is not None and isinstance(swap_max, int) and limit < (do.hold or 0) <= limit + swap_max:
+            if do.hold + OWN_BYTES - limit > swap:
+                yield EmuError(
+                    f"{said}, which takes {format_bytes(do.hold - limit)} of swap beyond its limit",
+                    f"{_has(place)} {format_bytes(swap)} of swap",
+                    f"hold at most {(limit + swap - OWN_BYTES) >> 20}Mi"
+                    + (", or raise sandbox.swap" if place in _SIZED else ""),
+                )
+        elif limit is not None and memory <= limit and (do.hold or 0) > memory + out:
+            yield EmuError(
+                f"{said}, and the machine is full before its limit of {format_bytes(limit)}",
+                f"{_has(place)} {format_bytes(memory)} of memory",
+                f"hold less, or {_larger(place)}",
+            )
+        size = next((file.size for file in pod.own_files if file.name == do.read_file), 0)
+        if limit is not None and memory < size <= limit:
+            yield EmuError(
+                f"{name}: phase {phase.name} reads a file of {format_bytes(size)}, which fits its limit of "
+                f"{format_bytes(limit)} and not the machine",
+                f"{_has(place)} {format_bytes(memory)} of memory",
+                f"make the file smaller, or {_larger(place)}",
+            )
+
+
+def _has(place: str) -> str:
+    return f"the {_SIZED[place]} has" if place in _SIZED else "this machine has"
 
 
 def _requests(container: ContainerSpec) -> Resources:

@@ -94,3 +94,48 @@ def test_what_a_scenario_needs_is_said_before_it() -> None:
     assert needs([read_scenario(f"name: a\nquestion: b\npod: {{{app}}}}}\n", "f.yaml")]) is None
     starts = "starts: {trials: 1, temperatures: [cold], image: {filler: 64Mi}}"
     assert needs([read_scenario(f"name: a\nquestion: b\n{starts}\n", "f.yaml")]) == "needs up to 64 MiB of disk"
+
+
+@pytest.mark.parametrize(
+    ("limit", "swap", "do", "what", "fix"),
+    [
+        (
+            "1Gi",
+            "8Gi",
+            "hold: 4Gi, holdFor: 1s",
+            "a: phase p has the app hold 4 GiB, which takes 3 GiB of swap beyond its limit",
+            "hold at most 3056Mi, or raise sandbox.swap",
+        ),
+        (
+            "8Gi",
+            "0",
+            "hold: 4Gi, holdFor: 1s",
+            "a: phase p has the app hold 4 GiB, and the machine is full before its limit of 8 GiB",
+            "hold less, or raise sandbox.memory",
+        ),
+        (
+            "8Gi",
+            "0",
+            "readFile: model",
+            "a: phase p reads a file of 4 GiB, which fits its limit of 8 GiB and not the machine",
+            "make the file smaller, or raise sandbox.memory",
+        ),
+        ("8Gi", "max", "hold: 5Gi, holdFor: 1s", "", ""),  # as long as memory and swap last
+        ("1Gi", "0", "hold: 4Gi, holdFor: 1s", "", ""),  # killed at its limit
+        ("1Gi", "1Gi", "hold: 4Gi, holdFor: 1s", "", ""),  # with its own swap limit used up
+        ("1Gi", "max", "hold: 4Gi, holdFor: 1s", "", ""),  # with the machine's swap used up: a question of its own
+        ("1Gi", "0", "readFile: model", "", ""),
+    ],
+)
+def test_a_machine_that_is_full_before_a_limit_is_met_is_refused(
+    limit: str, swap: str, do: str, what: str, fix: str
+) -> None:
+    """The scenario asks what a limit does; a machine that is too small would answer in its place."""
+    text = (
+        "name: a\nquestion: b\nsandbox: {memory: 3Gi, swap: 2Gi}\n"
+        f"pod: {{app: {{resources: {{limits: {{memory: {limit}}}}}, memory: {{swapMax: {swap}}}, "
+        "files: [{name: model, size: 4Gi}]}}\n"
+        f"load: {{phases: [{{name: p, type: constant, rate: 1, duration: 1s, request: {{do: {{{do}}}}}}}]}}\n"
+    )
+    found = [*lacking({"a": read_scenario(text, "f.yaml")}, "sandbox", 64 * GIB, 0)]
+    assert [(error.what, error.fix) for error in found] == ([(what, fix)] if what else [])

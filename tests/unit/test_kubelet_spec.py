@@ -204,3 +204,18 @@ def test_explain_says_what_is_wrong_with_it(words: tuple[str, ...], said: str) -
     done = explain(*words)
     assert done.exit_code == 2
     assert said in done.output
+
+
+@pytest.mark.parametrize("name", ["1X", ".x", "..", "a b", "-u", "a:b/c"])
+def test_variables_have_names_that_kubernetes_takes(name: str) -> None:
+    """Since 1.32 all of printable ASCII but `=`."""
+    spec = read_scenario(f'name: a\nquestion: b\npod: {{app: {{env: {{"{name}": "1"}}}}}}\n', "f.yaml")
+    assert name in spec.pod.app.env
+
+
+@pytest.mark.parametrize("name", ["a=b", "", "ä", "a\\tb"])
+def test_other_names_of_variables_are_refused(name: str) -> None:
+    """With what Kubernetes takes."""
+    with pytest.raises(EmuError) as refused:
+        read_scenario(f'name: a\nquestion: b\npod: {{app: {{env: {{"{name}": "1"}}}}}}\n', "f.yaml")
+    assert "printable ASCII" in str(refused.value)

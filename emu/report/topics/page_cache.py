@@ -114,12 +114,17 @@ def _knee(found: list[Pass]) -> tuple[int | None, int | None]:
     """The largest limit under which a later read came from disk, and the smallest under which none did. None where
     not each is below the other: then the limit is not what decided.
     """
-    later = [one for one in found if one.number > 1 and one.limit_bytes is not None]
+    later = _later(found)
     again = [one.limit_bytes or 0 for one in later if not one.is_from_memory]
     kept = [one.limit_bytes or 0 for one in later if one.is_from_memory]
     if not again or not kept or max(again) >= min(kept):
         return None, None
     return max(again), min(kept)
+
+
+def _later(found: list[Pass]) -> list[Pass]:
+    """The reads under a limit that might have found the file in memory, and of which it is known whether they did."""
+    return [one for one in found if one.number > 1 and one.limit_bytes and one.disk_read_bytes is not None]
 
 
 def headline(study: Study, summary: Figures) -> list[str]:
@@ -128,7 +133,25 @@ def headline(study: Study, summary: Figures) -> list[str]:
     below, above = _knee(found)
     if below is not None and above is not None:
         return [_curve(found, below, above)]
-    return _owners(found)[:1]
+    return _alike(_later(found)) or _owners(found)[:1]
+
+
+def _alike(later: list[Pass]) -> list[str]:
+    """Of several limits that all lie on one side of the knee."""
+    limits = sorted({one.limit_bytes or 0 for one in later})
+    files, kept = {one.file for one in later}, {one.is_from_memory for one in later}
+    if len(limits) < 2 or len(files) > 1 or len(kept) > 1:
+        return []
+    extreme = limits[0] if True in kept else limits[-1]
+    one = [one for one in later if one.limit_bytes == extreme][-1]
+    read = f"a second read of {one.file} came"
+    if one.is_from_memory:
+        return [f"{read} from memory under each limit, {format_bytes(extreme)} the smallest ({_took(one)})"]
+    size = format_bytes(one.refault_bytes or one.disk_read_bytes or 0)
+    return [
+        f"{read} from disk again under each limit, {format_bytes(extreme)} the largest "
+        f"({size} refaulted, {_took(one)})"
+    ]
 
 
 def _curve(found: list[Pass], below: int, above: int) -> str:

@@ -82,6 +82,25 @@ def test_no_knee_where_the_limit_decides_nothing() -> None:
     assert PAGE_CACHE.headline(study, {}) == []
 
 
+def test_limits_on_one_side_of_the_knee_are_said_to_be() -> None:
+    """The file fits under all of them, or under none; of a single limit it is other topics that speak."""
+    study = _curve()
+    small, large = (study.timelines[Owner(pod, "app", 0)] for pod in ("small", "large"))
+    small.io, small.refaults = large.io, large.refaults
+    assert PAGE_CACHE.headline(named(study), {}) == [
+        "a second read of model came from memory under each limit, 256 MiB the smallest (250 ms)"
+    ]
+    small.limit = list(large.limit)
+    assert PAGE_CACHE.headline(named(study), {}) == []
+    study = _curve()
+    small, large = (study.timelines[Owner(pod, "app", 0)] for pod in ("small", "large"))
+    large.io, large.refaults = small.io, small.refaults
+    assert PAGE_CACHE.headline(named(study), {}) == [
+        "a second read of model came from disk again under each limit, 288 MiB the largest "
+        "(256 MiB refaulted, 250 ms)"
+    ]
+
+
 def test_who_reads_first_pays() -> None:
     """Of two pods with one volume the second reads from memory; after its end the first one's pod still pays."""
     study = Study(RunDir(Path("owner")), duration_s=2.5)
