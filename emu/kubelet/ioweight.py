@@ -17,6 +17,8 @@ from emu.errors import EmuError
 from emu.spec import IoCostSpec, ScenarioSpec
 
 QOS, MODEL, WEIGHT = "io.cost.qos", "io.cost.model", "io.weight"
+DEFAULT = 100
+"""io.weight of a cgroup that nobody has given one."""
 _PAGE = 4096
 _VM = "run it in the virtual machine (--on vm), or remove `io.weight` and `io.cost`"
 _PINNED = "rpct=0 rlat=50000 wpct=0 wlat=50000 min=100.00 max=100.00"
@@ -26,6 +28,12 @@ _PINNED = "rpct=0 rlat=50000 wpct=0 wlat=50000 min=100.00 max=100.00"
 def asked(spec: ScenarioSpec) -> bool:
     """Whether a scenario shares the disk by weight."""
     return spec.node.io.cost is not None or any(pod.io.weight is not None for pod in spec.each_pod.values())
+
+
+def weights(spec: ScenarioSpec) -> dict[str, int]:
+    """io.weight of each pod, by its name in the scenario."""
+    given = {name: pod.io.weight for name, pod in spec.each_pod.items()}
+    return {name: DEFAULT if weight is None else weight for name, weight in given.items()}
 
 
 def lines(disk: str, cost: IoCostSpec | None) -> tuple[str, str | None]:

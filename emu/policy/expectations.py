@@ -53,6 +53,7 @@ ROOTS = (
     "autoscaling",
     "services",
     "page_cache",
+    "disk_shares",
     "warm_ups",
     "working_set",
     "starts",

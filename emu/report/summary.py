@@ -50,7 +50,10 @@ def summarize(
         "ended": study.ended,
         "interrupted": study.interrupted,
         "failed": asdict(study.failed) if study.failed else None,
-        "machine": {name: value for name, value in asdict(study.machine).items() if name != "devices"},
+        "machine": {
+            **{name: value for name, value in asdict(study.machine).items() if name != "devices"},
+            "swaps_to": study.machine.swaps_to,
+        },
         **figures_of(study),
         "load": load_figures(words, warm_up),
         "recorder": asdict(study.recorder) if study.recorder else None,

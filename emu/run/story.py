@@ -20,7 +20,7 @@ from emu.errors import EmuError
 from emu.files.profiles import profile_of
 from emu.helpers.freezer import RunFreezer
 from emu.helpers.recorder import RunRecorder
-from emu.kubelet import iolimits
+from emu.kubelet import iolimits, ioweight
 from emu.kubelet.eviction import Evictions
 from emu.kubelet.host import Host
 from emu.kubelet.node import Node
@@ -205,6 +205,7 @@ def _began(
             **machine_facts(facts),
             "kubernetes": spec.node.kubernetes,
             "node_io_max": [str(one) for one in disks.lines(spec.node.io)],
+            "io_weights": ioweight.weights(spec) if ioweight.asked(spec) else {},
         },
         cgroup=str(cgroup),
         clock_ticks=os.sysconf("SC_CLK_TCK"),

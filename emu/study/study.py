@@ -172,6 +172,7 @@ def _machine(began: RunBegan) -> Machine:
         **typed.fitting(Machine, recorded, names),
         page_bytes=_page_bytes(recorded.get("page_size")),
         io_max=_texts(recorded.get("node_io_max")),
+        io_weights=_weights(recorded.get("io_weights")),
         devices={
             number: Device(number, str(entry.get("name", number)), str(entry.get("role", "other")))
             for number, entry in (devices if isinstance(devices, dict) else {}).items()
@@ -181,6 +182,11 @@ def _machine(began: RunBegan) -> Machine:
     if machine.runtime is None and machine.docker:  # runs had no other, once
         return replace(machine, runtime="docker")
     return machine
+
+
+def _weights(value: object) -> dict[str, int]:
+    given = value if isinstance(value, dict) else {}
+    return {str(pod): weight for pod, weight in given.items() if isinstance(weight, int)}
 
 
 def _texts(value: object) -> tuple[str, ...]:

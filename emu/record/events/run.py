@@ -25,7 +25,8 @@ class RunBegan(Event):
     machine: dict[str, Any]
     """kernel, cgroup_driver, runtime (`docker`, `process`), docker (its version), cpus, memory_bytes, swap_bytes,
     psi (bool), devices {"98:0": {name, role}} with role `docker`, `process`, `swap` or `other`, node_io_max (lines
-    of io.max for all pods together), zswap (its settings by the kernel's names; empty where it was off).
+    of io.max for all pods together), io_weights (of each pod by its name in the scenario, where the disk is shared
+    by weight), zswap (its settings by the kernel's names; empty where it was off).
     """
     pod_cgroup: str | None = None
     """Of the one pod of a run from before its pods had cgroups in the run's."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from emu.policy.expectations import VARIANTS, Expectation, NotMeasuredError, look_up
 from emu.record.rundir import FORMAT
+from emu.report.topics.churn import swap_words
 from emu.report.topics.reclaim import reclaim_words
 from emu.report.topics.starts import compared as starts_compared
 from emu.report.topics.warm_up import compared
@@ -67,7 +68,13 @@ class Row:
     where none of it happened.
     """
     reads: Mapping[str, float] = field(default_factory=dict)
-    """How long each read of a file from disk took, where io.max held somebody back: `web/app read data`."""
+    """How long each read of a file from disk took, where io.max held somebody back or pods shared the disk by weight:
+    `web/app read data`.
+    """
+    swapped: str = ""
+    """In words, what became of pages that had no room, of the container that swapped most; empty where none did."""
+    swapped_by: str = ""
+    """What took them: `disk`, `zswap` or `zram`."""
     warm_ups: list[Summary] = field(default_factory=list)
     """The first request of each pod that came back from zero and read a file."""
     starts: Summary | None = None
@@ -168,6 +175,7 @@ def _row(name: str, summary: Summary) -> Row:
     def together(name: str) -> Any:
         return sum(one[name] or 0 for one in services) if services else None
 
+    swapped = swap_words(summary)
     first_kill_s, load_began_s = figure("oom_kills.0.time_s"), figure("load.begin_s")
     woken = "load.requests.after_idle"
     woken += ".asleep" if figure(f"{woken}.asleep") else ""
@@ -191,6 +199,8 @@ def _row(name: str, summary: Summary) -> Row:
         idle_pod_s=together("idle_pod_seconds"),
         made_room=_made_room(summary),
         reads=_reads(summary),
+        swapped=swapped[1],
+        swapped_by=swapped[0],
         warm_ups=summary.get("warm_ups") or [],
         starts=summary.get("starts"),
         cpu_s=figure("load.pod.cpu_s"),
@@ -228,9 +238,11 @@ def _made_room(summary: Summary) -> str:
 
 
 def _reads(summary: Summary) -> dict[str, float]:
-    """Each read of a file that came from disk, and how long it took; nothing where io.max held nobody back."""
+    """Each read of a file that came from disk, and how long it took; nothing where nothing divided the disk."""
     holders = [*(summary.get("containers") or {}).values(), summary.get("node") or {}]
-    if not any(one["by"] == "io.max" for holder in holders for one in holder.get("held_back") or []):
+    if not summary.get("disk_shares") and not any(
+        one["by"] == "io.max" for holder in holders for one in holder.get("held_back") or []
+    ):
         return {}
     return {
         f"{labelled(one)} read {one['file']}": one["took_s"]
@@ -240,15 +252,16 @@ def _reads(summary: Summary) -> dict[str, float]:
 
 
 def _slow_reads(rows: list[Row]) -> str:
-    """`web/app read data in 4 s with shared and 1.3 s with limited`: the read that io.max changed most; empty where
-    it changed none.
+    """`web/app read data in 4 s with shared and 1.3 s with limited`: the read that the variants changed
+    most, and that they changed none by much; empty where there is none to compare.
     """
     common = [name for name in (rows[0].reads if rows else ()) if all(name in row.reads for row in rows)]
     factors = {name: _factor([row.reads[name] for row in rows]) for name in common}
     name = max(factors, key=lambda one: factors[one], default="")
-    if not name or factors[name] < SLOWER:
+    if not name or len(rows) < 2:
         return ""
-    return f"{name} in {listed([f'{format_seconds(row.reads[name])} with {row.name}' for row in rows])}"
+    said = f"{name} in {listed([f'{format_seconds(row.reads[name])} with {row.name}' for row in rows])}"
+    return said if factors[name] >= SLOWER else f"No read of a file took much longer with one than another: {said}"
 
 
 def _factor(times: Sequence[float]) -> float:
@@ -277,6 +290,12 @@ def _words(rows: list[Row]) -> list[str]:
         killed = [row for row in whole if row.oom_kills]
         shown = bool(killed) and all(row.made_room for row in killed)
         said = [of_node, *(said[1:] if shown else [f"{said[0]}.", *said[1:]])]
+    if len({row.swapped_by for row in whole if row.swapped_by}) > 1:
+        said = [
+            "; ".join(f"{row.name}: {row.swapped or 'nothing was swapped'}" for row in whole),
+            f"{said[0]}.",
+            *said[1:],
+        ]
     if reads := _slow_reads(whole):
         said = [reads, f"{said[0]}.", *said[1:]]
     if started := starts_compared((row.name, row.starts) for row in whole):

@@ -16,6 +16,7 @@ from emu.report.topics.kernel_memory import HELD_FOR
 from emu.report.topics.topic import Drawing, Figures, Topic
 from emu.report.words import count, listed, of_limit
 from emu.study.measures import Window, times
+from emu.study.model.machine import ZRAM
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
 from emu.study.pods import counting
@@ -38,8 +39,6 @@ KERNEL_SHARE = 0.2
 """Kernel memory from this share of the limit on is worth a sentence."""
 MUCH_DIRTY = 16 * 2**20
 """Less than this is written out in the time of a request or two."""
-ZRAM = "zram"
-"""How the kernel names block devices that are compressed memory."""
 MANY_FAULTS = 8192
 """Page faults in a phase from which on one of them can be said to take so long."""
 STALLED = 0.05
@@ -184,12 +183,15 @@ def _swap(study: Study, name: str, figures: dict[str, Any]) -> str:
     zswapped = figures["zswapped_peak_bytes"] or 0
     all_compressed = zswapped >= WORTH_A_WORD and out == 0 and not back
     parts = []
+    to_memory = study.machine.swaps_to == ZRAM
+    if to_memory and (out or 0) < (peak or 0):  # kernels before 6.4 count only what goes there in large pieces
+        out = back = None
     if out is not None and not all_compressed:
         parts.append(f"{format_bytes(out)} out")
     if back is not None and not all_compressed:
         parts.append(f"{format_bytes(back)} in")
     if peak is not None:
-        where = f", in memory of the node ({ZRAM})" if _swaps_to_memory(study) else ""
+        where = f", in memory of the node ({ZRAM})" if to_memory else ""
         parts.append(f"{format_bytes(peak)} there at the peak{where}")
     if zswapped >= WORTH_A_WORD:
         taken = format_bytes(figures["zswap_peak_bytes"] or 0)
@@ -201,9 +203,28 @@ def _swap(study: Study, name: str, figures: dict[str, Any]) -> str:
     return f"{name} {how}{_under(figures['memory_limit_bytes'])}: {', '.join(parts)}"
 
 
-def _swaps_to_memory(study: Study) -> bool:
-    names = [device.name for device in study.machine.devices.values() if device.is_swap]
-    return bool(names) and all(name.startswith(ZRAM) for name in names)
+def swap_words(summary: Figures) -> tuple[str, str]:
+    """`disk`, `zswap` or `zram`, and what became of the pages of the container that swapped most; both empty where
+    none swapped. From summary.json alone.
+    """
+    swapped = {
+        name: known
+        for name, known in (summary.get("containers") or {}).items()
+        if (known.get("swap_peak_bytes") or 0) >= WORTH_A_WORD
+    }
+    if not swapped:
+        return "", ""
+    name = max(swapped, key=lambda one: swapped[one]["swap_peak_bytes"])
+    known = swapped[name]
+    held, out = format_bytes(known["swap_peak_bytes"]), known.get("swap_io_write_bytes")
+    kept = known.get("zswapped_peak_bytes") or 0
+    if (summary.get("machine") or {}).get("swaps_to") == ZRAM:
+        return ZRAM, f"{held} of {name} went to memory that it is not charged for"
+    if kept >= WORTH_A_WORD:
+        taken = format_bytes(known.get("zswap_peak_bytes") or 0)
+        more = "" if out is None else f", and {format_bytes(out) if out else 'none'} was written to disk"
+        return "zswap", f"{format_bytes(kept)} of {name} were compressed into {taken} that it is charged for{more}"
+    return "disk", f"{name} wrote {held if out is None else format_bytes(out)} to disk"
 
 
 def _under(limit: int | None) -> str:

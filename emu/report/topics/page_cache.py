@@ -133,7 +133,7 @@ def headline(study: Study, summary: Figures) -> list[str]:
     below, above = _knee(found)
     if below is not None and above is not None:
         return [_curve(found, below, above)]
-    return _alike(_later(found)) or _owners(found)[:1]
+    return _owners(found)[:1] or _alike(_later(found))
 
 
 def _alike(later: list[Pass]) -> list[str]:
@@ -171,14 +171,18 @@ def _owners(found: list[Pass]) -> list[str]:
         reads = list(several)
         payer = reads[0]
         others = list(dict.fromkeys(one.name for one in reads if one.name != payer.name))
-        free = [one for one in reads if one.name in others and one.is_from_memory]
-        if not holder or not free or len(free) < len([one for one in reads if one.name in others]):
+        theirs = [one for one in reads if one.name in others]
+        if not holder or not theirs or any(one.disk_read_bytes is None for one in theirs):
             continue
-        charged = max(one.charged_bytes or 0 for one in free)
-        said.append(
-            f"{payer.name} read {file} first and pays for {format_bytes(payer.charged_bytes or 0)} of page cache; "
-            f"{listed(others)} read the same file from memory ({format_bytes(charged)} charged)"
-        )
+        paid = f"{payer.name} read {file} first and pays for {format_bytes(payer.charged_bytes or 0)} of page cache"
+        again = [one for one in theirs if not one.is_from_memory]
+        if again:
+            one = again[0]
+            more = f"{format_bytes(one.disk_read_bytes or 0)} of it from disk again and pays for"
+            said.append(f"{paid}; {one.name} read {more} {format_bytes(one.charged_bytes or 0)}")
+            continue
+        charged = max(one.charged_bytes or 0 for one in theirs)
+        said.append(f"{paid}; {listed(others)} read the same file from memory ({format_bytes(charged)} charged)")
     return said
 
 
@@ -192,7 +196,7 @@ def sentences(study: Study, summary: Figures) -> list[str]:
     said = [f"{text}." for text in _owners(found)]
     for payer in _payers(found):
         others = [one for one in found if _file(one) == _file(payer) and one.name != payer.name]
-        if others and payer.charged_bytes:
+        if others and payer.charged_bytes and others[0].is_from_memory:
             more = format_bytes(payer.charged_bytes - (others[0].charged_bytes or 0))
             said.append(
                 f"{payer.name} looks {more} larger than {others[0].name}, which did the same: the kernel charges a "

@@ -13,6 +13,7 @@ from emu.report.topics.cgroup_tree import TREE
 from emu.report.topics.churn import CHURN
 from emu.report.topics.containers import CONTAINERS
 from emu.report.topics.devices import DEVICES
+from emu.report.topics.disk_shares import DISK_SHARES
 from emu.report.topics.events import EVENTS
 from emu.report.topics.evictions import EVICTIONS
 from emu.report.topics.freezes import FREEZES
@@ -45,8 +46,8 @@ from emu.study.model.study import Study
 
 TOPICS = (
     STARTS, PODS, MEMORY, HELD_BACK, CONTAINERS, READINESS, EVENTS, REQUESTS, PHASES, KILLS, NODE, RECLAIM, STALLS,
-    EVICTIONS, PREEMPTIONS, RESIZES, SCALE_TO_ZERO, WARM_UP, SERVICES, FREEZES, PAGE_CACHE, WORKING_SET, MACHINE,
-    INITS, SIDECARS, CHURN, PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
+    EVICTIONS, PREEMPTIONS, RESIZES, SCALE_TO_ZERO, WARM_UP, SERVICES, FREEZES, PAGE_CACHE, DISK_SHARES, WORKING_SET,
+    MACHINE, INITS, SIDECARS, CHURN, PROCESSORS, DEVICES, PRESSURE, RUN, TREE,
 )  # fmt: skip
 """The order of the page."""
 MOST_BEFORE_SERVICES = 3
@@ -108,6 +109,7 @@ def in_words() -> list[Topic]:
         SCALE_TO_ZERO,
         SERVICES,
         FREEZES,
+        DISK_SHARES,
         PAGE_CACHE,
         RECLAIM,
         WORKING_SET,

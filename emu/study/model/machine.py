@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from emu.study.model.timeline import Column
 
+ZRAM = "zram"
+"""How the kernel names block devices that are compressed memory."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -27,8 +30,18 @@ class Machine:
     """The version whose rules made control files of requests and limits."""
     io_max: tuple[str, ...] = ()
     """The node's lines of io.max, for all pods together."""
+    io_weights: dict[str, int] = field(default_factory=dict)
+    """io.weight of each pod of the scenario; empty where the disk is not shared by it."""
     page_bytes: int = 4096
     devices: dict[str, Device] = field(default_factory=dict)
+
+    @property
+    def swaps_to(self) -> str | None:
+        """`zram` where all of it is compressed memory, else `disk`; None without swap, and where it is not known."""
+        names = [device.name for device in self.devices.values() if device.is_swap]
+        if not names:
+            return None
+        return ZRAM if all(name.startswith(ZRAM) for name in names) else "disk"
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,22 @@ def test_limits_on_one_side_of_the_knee_are_said_to_be() -> None:
     ]
 
 
+def test_a_reader_that_found_a_part_pays_for_the_rest() -> None:
+    """The first one's limit was too small for the file, so the second read what had been dropped."""
+    study = Study(RunDir(Path("owner")), duration_s=2.5)
+    study.instances = [Instance("app", 0, pod="first"), Instance("app", 0, pod="second")]
+    study.phases = [_phase("one", 0.0, 1.0, "first"), _phase("two", 1.0, 2.0, "second", files_of="first")]
+    study.requests = [_answer(n, phase.name, 0.1) for n, phase in enumerate(study.phases)]
+    half = FILE // 2
+    for pod, reads in (("first", [0, *[FILE] * 5]), ("second", [0, 0, 0, half, half, half])):
+        study.timelines[Owner(pod, "app", 0)] = _line(Owner(pod, "app", 0), 512 * MIB, reads, [0] * 6, [half] * 6)
+    assert PAGE_CACHE.headline(named(study), {}) == [
+        "first/app read model first and pays for 128 MiB of page cache; second/app read 128 MiB of it from "
+        "disk again and pays for 128 MiB"
+    ]
+    assert not [said for said in PAGE_CACHE.sentences(named(study), {}) if "looks" in said]
+
+
 def test_who_reads_first_pays() -> None:
     """Of two pods with one volume the second reads from memory; after its end the first one's pod still pays."""
     study = Study(RunDir(Path("owner")), duration_s=2.5)
