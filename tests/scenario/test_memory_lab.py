@@ -242,7 +242,7 @@ def test_four_answers_are_of_one_sample_of_the_kernel_s(emu_run: EmuRun) -> None
             ]
     assert looked >= 4 * len(done.summary["working_set"]) - 2
     headline = done.summary["verdict"]["headline"]
-    assert "evicted the pod read-twice and 1 more because the node was low on memory, though 6" in headline
+    assert "evicted the pod read-twice, then read-once because the node was low on memory, though 6" in headline
     assert "of what it counted as used was page cache that can be dropped" in headline
     assert any("The eviction of read-twice left 6" in one for one in done.summary["verdict"]["sentences"])
     assert done.summary["node"]["reclaimed_bytes"] == 0

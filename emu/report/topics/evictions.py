@@ -20,6 +20,8 @@ from emu.units import format_bytes, format_seconds
 
 MUCH_BYTES = 16 * 2**20
 """From so much page cache on, it is worth a word."""
+NAMED = 3
+"""Evicted pods that a headline names, in order; of more it has the number."""
 _SAID = re.compile(r"Threshold quantity: (\S+), available: (\S+)\. ")
 
 
@@ -44,8 +46,9 @@ def headline(study: Study, summary: Figures) -> list[str]:
     found: list[dict[str, Any]] = summary["evictions"]
     if not found:
         return []
-    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    said = f"the kubelet evicted the pod {found[0]['pod']}{more} because the node was low on memory"
+    named = ", then ".join(str(one["pod"]) for one in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    said = f"the kubelet evicted the pod {named}{more} because the node was low on memory"
     cache = _needless(study.evictions[0], moment(study, study.evictions[0].t))
     if cache is None:
         return [said]

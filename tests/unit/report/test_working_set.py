@@ -148,6 +148,15 @@ def test_an_eviction_s_quantities_are_kubernetes(available: str, needless: bool)
     assert ("page cache" in headline) == needless
 
 
+def test_the_headline_names_who_was_evicted_in_order() -> None:
+    """Three of them; of more it has the number."""
+    every = [_evicted(1.4 + 0.1 * n, pod, "10Mi") for n, pod in enumerate("abcde")]
+    for several, words in ((every[:2], "a, then b"), (every, "a, then b, then c and 2 more")):
+        study = replace(_study(), evictions=several)
+        (said,) = EVICTIONS.headline(study, EVICTIONS.figures(study))
+        assert said == f"the kubelet evicted the pod {words} because the node was low on memory"
+
+
 def test_an_eviction_that_did_not_help_is_said_to_be_one() -> None:
     """What the first pod had read is still charged to the node when the second is evicted; if it went, it is not."""
     study = replace(_study(), evictions=[_evicted(1.4, "read-twice", "88Mi"), _evicted(1.6, "read-once", "94956Ki")])
