@@ -400,7 +400,9 @@ def fate_of_app(study: Study, reason: str, t: float, pod: str = "") -> str | Non
         for one in study.instances
         if container_of(one.container) == APP and pod in ("", one.pod) and one.started_s is not None
     ]
-    ended = _ended_around(study, apps, t)
+    # One that was asked to stop may refuse connections long before it ends.
+    stopping = (one for one in apps if one.stop is not None and one.stop.asked_s <= t <= (one.exited_s or t))
+    ended = _ended_around(study, apps, t) or next(stopping, None)
     if ended is not None:
         return _fate(ended)
     ready = any(one.ready_s is not None and one.ready_s <= t <= (one.exited_s or t) for one in apps)

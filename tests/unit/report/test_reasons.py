@@ -451,6 +451,21 @@ def test_an_app_that_was_away_for_several_reasons_is_called_down(tmp_path: Path)
     assert reason_words(kind).endswith("connection refused), while the app was down or not ready")
 
 
+def test_an_app_that_refuses_connections_as_it_stops_has_its_fate(tmp_path: Path) -> None:
+    """A server closes its port on SIGTERM and may then take its whole grace period: it is not there any more."""
+    run = started(tmp_path / "run")
+    run.requests(1, 2.4, 2.5, done_s=2.5, status=502)
+    run.advance(2.0)
+    run.stop("app", "liveness", 6.0)
+    run.advance(8.0)
+    run.exit("app", 137, killed_for="liveness")
+    why = "dial tcp 127.0.0.1:8080: connect: connection refused"
+    run.ended(502, "dial-failed", (2.499, 0.0, 0.0, None), why=why)
+    run.advance(9.0)
+    (kind,) = summary_of(run.finish())["requests"]["failure_kinds"]
+    assert reason_words(kind).endswith(", as the app was killed for its failing liveness probe")
+
+
 def test_an_answer_that_broke_off_before_its_first_byte_was_sent_has_its_reason(tmp_path: Path) -> None:
     """The client only saw its connection close; queue-proxy knows that the app had begun an answer."""
     run = started(tmp_path / "run")
