@@ -28,6 +28,7 @@ from emu.kubelet.template import PodTemplate
 from emu.kubelet.volumes import Volumes
 from emu.messages import RequestDone, RequestError, RequestSent, to_line
 from emu.policy.kubelet.derived import NodeRules
+from emu.policy.kubelet.objectfiles import Content
 from emu.record.events import (
     SCALE_DOWN,
     SCALED_TO_ZERO,
@@ -789,6 +790,7 @@ class FakeEngine(Engine):
         self.made: list[ContainerRequest] = []
         self.running: dict[str, bool] = {}
         self.exit_codes: dict[str, int] = {}
+        self.filled: dict[str, dict[str, Content]] = {}
         self.oom_killed: dict[str, bool | None] = {}
         self.calls: list[tuple[str, str]] = []
         """What was asked of it: (what, container's id)."""
@@ -814,6 +816,10 @@ class FakeEngine(Engine):
 
     def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
         """It is there."""
+
+    def fill_volume(self, name: str, files: Mapping[str, Content]) -> None:
+        """It has them."""
+        self.filled[name] = dict(files)
 
     def remove_volume(self, name: str) -> None:
         """It is gone."""

@@ -108,6 +108,7 @@ class Pod:
             host.engine,
             f"{host.run_id}-{name}",
             self._labels,
+            objects=template.objects,
             pod_memory_max=_limit(self._files["memory.max"]),
             node=host.node,
         )
@@ -276,9 +277,6 @@ class Pod:
         files, pod = as_files(self._container_values[container.name]), self.template.stored(self._host.node.version)
         volume = container.volume
         of_run = [] if volume is None else [VolumeMount(self._volumes.named(volume[0]), volume[1], filled=True)]
-        of_pod = [
-            VolumeMount(self._empty_dirs.named(one.volume), one.path, one.read_only) for one in container.mounts
-        ]
         program = program_of(container, self.template, self.name, self.address, self._host.node)
         return ContainerRequest(
             name=name,
@@ -294,7 +292,7 @@ class Pod:
             oom_score_adj=int(files[OOM_SCORE_ADJ]),
             cgroup_parent=self.cgroup.docker_parent,
             network_of=self._sandbox_id,
-            mounts=[*of_run, *of_pod],
+            mounts=[*of_run, *self._empty_dirs.mounted(container.mounts)],
             bind=container.bind,
             log_driver=self._host.log_driver,
             confined=container.confined,

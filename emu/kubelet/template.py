@@ -14,6 +14,7 @@ from emu.policy.kubelet import derived
 from emu.policy.kubelet.derived import GIVEN, IO_WEIGHT, NodeRules, as_files, container_values, pod_values, reaching
 from emu.policy.kubelet.environment import Data, Source, Value
 from emu.policy.kubelet.environment import Kind as ObjectKind
+from emu.policy.kubelet.objectfiles import ObjectFiles
 from emu.policy.kubelet.pod import Container, Pod, stored
 from emu.policy.kubelet.security import PLAIN, Security
 from emu.policy.kubelet.version import Version
@@ -66,13 +67,15 @@ class Volume:
 
 @dataclass(frozen=True)
 class EmptyDir:
-    """A volume that lives as long as the pod, which any user may write to."""
+    """A volume that lives as long as the pod, which any user may write to unless it is of ConfigMaps and Secrets."""
 
     name: str
     in_memory: bool = False
     """A tmpfs; else it is on the engine's disk."""
     size_limit: int | None = None
     """Of a tmpfs, in bytes; None: what the pod may use."""
+    files: ObjectFiles | None = None
+    """Of a ConfigMap or Secret, to read only; None: it is empty."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from emu.manifests.clusterconfig import RESOURCES, ClusterConfig
 from emu.manifests.explanation import DEFAULT, Explanation, node_at
 from emu.manifests.queueproxy import queue_proxy_resources
 from emu.manifests.starting_env import Objects
+from emu.manifests.starting_files import not_mounted
 from emu.manifests.variables_explained import explain_rights, explain_variables
 from emu.policy.quantity import number_text, parse_amount
 from emu.spec.values import DOCKER_MINIMUM_BYTES
@@ -43,7 +44,7 @@ def explain_containers(
             explain_rights(made, name, container, place, spec.get("securityContext"))
             if group == "containers":
                 _serving(made, container, place, alone=len(spec["containers"]) == 1)
-    _volumes(made, spec)
+    _volumes(made, spec, node, objects)
     serving = serving_container(spec)
     port = _port(serving)
     h2c = port["name"] == "h2c"
@@ -186,8 +187,12 @@ def _probe_of_queue_proxy(made: Explanation, serving: Spec, port: Spec) -> None:
     made.add("queue-proxy: readiness", f"{target} on {number}", "derived", "what it asks of the app, on 127.0.0.1")
 
 
-def _volumes(made: Explanation, spec: Spec) -> None:
-    for volume in spec.get("volumes", []):
+def _volumes(made: Explanation, spec: Spec, holder: Node | None, objects: Objects) -> None:
+    for number, volume in enumerate(spec.get("volumes", [])):
         kind = next((name for name in volume if name != "name"), "nothing")
         limit = volume[kind].get("sizeLimit") if isinstance(volume.get(kind), dict) else None
-        made.add(f"volume {volume.get('name', '')}", f"{kind}{f', sizeLimit {limit}' if limit else ''}", DEFAULT)
+        where = node_at(holder, ("volumes", number)) if holder is not None else None
+        source = str(where.mark) if where is not None else DEFAULT
+        made.add(f"volume {volume.get('name', '')}", f"{kind}{f', sizeLimit {limit}' if limit else ''}", source)
+        if why := not_mounted(volume, objects):
+            made.note(f"{why}: its pods wait in ContainerCreating", where.mark if where is not None else None)

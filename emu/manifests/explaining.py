@@ -30,7 +30,7 @@ def explain(manifests: Manifests) -> list[Explanation]:
     config, found = _cluster(manifests.maps)
     for document in manifests.other_maps:
         entry = Explanation(document)
-        what = "is none that configures Knative or KServe: emu reads it for variables of containers alone"
+        what = "is none that configures Knative or KServe: emu reads it for variables and volumes alone"
         entry.note(f"ConfigMap {document.name} {what}")
         found.append(entry)
     found += [explain_secret(document) for document in manifests.secrets]

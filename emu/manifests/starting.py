@@ -132,17 +132,17 @@ def _made(manifests: Manifests, *, masked: bool = False) -> _Made:
     config = cluster_of(manifests.maps)
     chosen = _chosen(manifests, config)
     serving = serving_container(chosen.spec)
+    objects = objects_of((*manifests.other_maps, *manifests.secrets))
     if chosen.deployment:
-        pod = standard_pod_of(chosen.spec, serving, chosen.of)
+        pod = standard_pod_of(chosen.spec, serving, chosen.of, objects)
         scaling = _of_deployment(chosen, serving)
     else:
         sidecar = queue_proxy_resources(chosen.annotations, serving, config)
-        pod = pod_of(chosen.spec, serving, sidecar, chosen.of)
+        pod = pod_of(chosen.spec, serving, sidecar, chosen.of, objects)
         scaling = _of_revision(chosen, manifests, serving, sidecar)
     pod.add_containers(chosen.init_containers, chosen.sidecars)
-    objects = objects_of((*manifests.other_maps, *manifests.secrets))
     containers = [*chosen.spec.get("initContainers", []), *chosen.spec["containers"]]
-    named, unreadable = objects_for(containers, objects, masked=masked)
+    named, unreadable = objects_for(containers, objects, masked=masked, volumes=pod.keys.get("volumes", ()))
     pod.keys |= named
     pod.left_out += unreadable
     if scaling.keys is not None:

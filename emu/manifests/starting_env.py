@@ -15,6 +15,7 @@ from emu.files.yamlfile import Mark, Node
 from emu.manifests.decode import decode
 from emu.manifests.documents import Document
 from emu.manifests.explanation import node_at
+from emu.manifests.starting_files import named_by_volumes
 from emu.manifests.yamltext import Lines, Said
 from emu.policy.kubelet.environment import Kind, is_field
 from emu.policy.secrets import MASK
@@ -170,13 +171,13 @@ def named(containers: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Kind, str, 
 
 
 def objects_for(
-    containers: Sequence[Mapping[str, Any]], objects: Objects, *, masked: bool
+    containers: Sequence[Mapping[str, Any]], objects: Objects, *, masked: bool, volumes: Sequence[Lines] = ()
 ) -> tuple[Lines, list[str]]:
-    """`configMaps` and `secrets` with what the containers name of them; and what they cannot have. `masked`: without
-    the values of Secrets.
+    """`configMaps` and `secrets` with what the containers and a scenario's `volumes` name of them; and what they
+    cannot have. `masked`: without the values of Secrets.
     """
     wanted: dict[tuple[Kind, str], set[str] | None] = {}
-    for kind, name, key, _ in named(containers):
+    for kind, name, key in (*(one[:3] for one in named(containers)), *named_by_volumes(volumes)):
         if (kind, name) in objects:
             before = wanted.setdefault((kind, name), set())
             wanted[kind, name] = None if before is None or key is None else before | {key}

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from emu.manifests.starting_env import Objects
+from emu.manifests.starting_files import file_volumes
 from emu.manifests.starting_program import NO_METADATA, PROBE_TIMES, Metadata, program_of
 from emu.manifests.yamltext import Lines, Said
 from emu.policy.autoscaling.settings import Settings
@@ -36,6 +38,9 @@ class Pod:
     def with_program(self, container: Mapping[str, Any], volumes: set[str], *, serves: bool = False) -> Lines:
         """A container by its name, with what the manifest has it run; notes what is left out."""
         entry = _additional(container, volumes)
+        part_of = [one["name"] for one in container.get("volumeMounts", []) if one.get("subPath")]
+        if part_of:
+            self.left_out.append(f"subPath of {container['name']}'s volumeMounts ({', '.join(part_of)})")
         program = program_of(container, serves=serves, of=self.of)
         self.left_out += program.left_out
         return entry if program.keys is None else {**entry, "program": program.keys}
@@ -64,6 +69,7 @@ def pod_of(
     serving: Mapping[str, Any],
     queue_proxy: Resources,
     of: Metadata = NO_METADATA,
+    objects: Objects | None = None,
     *,
     standard: bool = False,
 ) -> Pod:
@@ -72,11 +78,13 @@ def pod_of(
     for name in ("containerConcurrency", "timeoutSeconds", "responseStartTimeoutSeconds", "idleTimeoutSeconds"):
         if spec.get(name):
             pod.keys[name] = spec[name]
-    volumes = {str(one["name"]) for one in spec.get("volumes", []) if "emptyDir" in one}
-    if others := [str(one["name"]) for one in spec.get("volumes", []) if one["name"] not in volumes]:
-        pod.left_out.append(f"volumes other than emptyDir ({', '.join(others)})")
+    made = {str(one["name"]): _volume(one) for one in spec.get("volumes", []) if "emptyDir" in one}
+    files, left_out = file_volumes(spec.get("volumes", []), objects or {})
+    made |= files
+    pod.left_out += left_out
+    volumes = set(made)
     if volumes:
-        pod.keys["volumes"] = [_volume(one) for one in spec["volumes"] if one["name"] in volumes]
+        pod.keys["volumes"] = list(made.values())
     if sidecar := _resources({key: text for key, (text, _) in queue_proxy.items()}):
         pod.keys["queueProxy"] = {"resources": sidecar}
     behind = not standard
@@ -92,13 +100,18 @@ def pod_of(
     return pod
 
 
-def standard_pod_of(spec: Mapping[str, Any], serving: Mapping[str, Any], of: Metadata = NO_METADATA) -> Pod:
+def standard_pod_of(
+    spec: Mapping[str, Any],
+    serving: Mapping[str, Any],
+    of: Metadata = NO_METADATA,
+    objects: Objects | None = None,
+) -> Pod:
     """The pod of a Deployment: no queue-proxy, and a TCP readiness probe stays, as it decides when requests come."""
     probe: Mapping[str, Any] = serving.get("readinessProbe") or {}
     stays = probe.get("tcpSocket") is not None
     app = {key: value for key, value in serving.items() if not (stays and key == "readinessProbe")}
     containers = [app if one is serving else one for one in spec["containers"]]
-    pod = pod_of({**spec, "containers": containers}, app, {}, of, standard=True)
+    pod = pod_of({**spec, "containers": containers}, app, {}, of, objects, standard=True)
     pod.keys = {"deploymentMode": "Standard", **pod.keys}
     if (grace := spec.get("terminationGracePeriodSeconds")) not in (None, _GRACE_S):
         pod.keys["terminationGracePeriodSeconds"] = grace
@@ -122,7 +135,11 @@ def _volume(volume: Mapping[str, Any]) -> Lines:
 def _additional(container: Mapping[str, Any], volumes: set[str] | None = None) -> Lines:
     """A container by its name, with its volumes and its resources."""
     entry: Lines = {"name": container["name"]}
-    mounts = [one for one in container.get("volumeMounts", []) if volumes is not None and one["name"] in volumes]
+    mounts = [
+        one
+        for one in container.get("volumeMounts", [])
+        if volumes is not None and one["name"] in volumes and not one.get("subPath")
+    ]
     if mounts:
         entry["volumeMounts"] = [
             {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from emu.errors import EmuError
+from emu.policy.kubelet.objectfiles import Content
 
 USER = 65532
 """Whom our images' processes run as: `nonroot` of distroless images, as Knative's do."""
@@ -219,6 +220,9 @@ class Runtime(Protocol):
 
     def create_volume(self, name: str, labels: Mapping[str, str], kind: VolumeKind = OWN_VOLUME) -> None:
         """Make a named volume. What is written to it stays until it is removed."""
+
+    def fill_volume(self, name: str, files: Mapping[str, Content]) -> None:
+        """Put files into one that is on a disk, by their paths in it. They are root's."""
 
     def remove_volume(self, name: str) -> None:
         """Remove it; one that is gone already is no error."""

@@ -17,6 +17,7 @@ from typing import Any
 from docker.types import LogConfig, Mount, Ulimit
 
 from emu.errors import EmuError
+from emu.policy.kubelet.objectfiles import Content
 from emu.runtime.api import (
     LABEL_CONTAINER,
     LABEL_RUN,
@@ -32,6 +33,7 @@ from emu.runtime.api import (
 )
 from emu.runtime.docker_client import FIX, asking
 from emu.runtime.docker_images import DockerImages
+from emu.runtime.filling import fill
 
 __all__ = ["LABEL_CONTAINER", "LABEL_RUN", "ContainerRequest", "Engine", "EngineFacts", "EngineGone", "Executed"]
 
@@ -226,6 +228,12 @@ class Engine(DockerImages):
             made = self._api.create_volume(name, labels=dict(labels), driver_opts=options)
             if options is None and kind.shared:
                 Path(made["Mountpoint"]).chmod(0o777)
+
+    def fill_volume(self, name: str, files: Mapping[str, Content]) -> None:
+        """In the engine's own folder of it."""
+        with asking(f"cannot fill the volume {name}"):
+            folder = Path(self._api.inspect_volume(name)["Mountpoint"])
+        fill(folder, files)
 
     def remove_volume(self, name: str) -> None:
         """Remove a volume; one that is gone already is no error."""

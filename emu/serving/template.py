@@ -38,8 +38,7 @@ from emu.messages import (
     VOLUMES_VARIABLE,
     WORK_VARIABLE,
 )
-from emu.policy.kubelet.environment import NAMESPACE, Data, FieldRef, Known, Value, variables
-from emu.policy.kubelet.environment import Kind as ObjectKind
+from emu.policy.kubelet.environment import NAMESPACE, FieldRef, Known, Value, variables
 from emu.policy.kubelet.security import PLAIN
 from emu.policy.lifecycle import BackOffRule
 from emu.policy.probing import Kind, ProbeRule
@@ -62,8 +61,9 @@ from emu.spec import (
     VolumeSpec,
     revision_name,
 )
-from emu.spec.environment import values_of
+from emu.spec.environment import objects, values_of
 from emu.spec.services import SHORT_FORM
+from emu.spec.volumes import EmptyDirSpec
 
 _GROUP = "serving.knative.dev"
 REVISION = revision_name(SHORT_FORM)
@@ -125,7 +125,7 @@ def pod_template(
         back_off=_back_off(spec),
         port=QUEUE_PORT if spec.has_queue_proxy else spec.app.port,
         labels=_labels(of) if spec.has_queue_proxy else {},
-        objects=_objects(spec),
+        objects=objects(spec.config_maps, spec.secrets),
     )
 
 
@@ -149,15 +149,8 @@ def _plain(spec: NamedPodSpec) -> PodTemplate:
         restart_policy=spec.restart_policy,
         back_off=_back_off(spec),
         port=next((one.port for one in spec.plain if one.port is not None), None),
-        objects=_objects(spec),
+        objects=objects(spec.config_maps, spec.secrets),
     )
-
-
-def _objects(spec: PodSpec) -> dict[ObjectKind, Data]:
-    return {
-        "ConfigMap": {one.name: one.data for one in spec.config_maps},
-        "Secret": {one.name: one.data for one in spec.secrets},
-    }
 
 
 def _labels(of: Serving) -> dict[str, str]:
@@ -261,8 +254,8 @@ def _init(spec: InitContainerSpec) -> ContainerTemplate:
 
 
 def _empty_dir(spec: VolumeSpec) -> EmptyDir:
-    kind = spec.empty_dir
-    return EmptyDir(spec.name, in_memory=kind.in_memory, size_limit=kind.size_limit)
+    kind = spec.empty_dir or EmptyDirSpec()
+    return EmptyDir(spec.name, files=spec.files, in_memory=kind.in_memory, size_limit=kind.size_limit)
 
 
 def _container(

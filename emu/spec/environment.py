@@ -204,3 +204,11 @@ def wrong_names(env: Mapping[str, object]) -> Iterator[SpecError]:
                 fix="rename it",
                 at=("env", name),
             )
+
+
+def objects(config_maps: Sequence[ObjectSpec], secrets: Sequence[ObjectSpec]) -> dict[kubelet.Kind, kubelet.Data]:
+    """As the kubelet takes them."""
+    return {
+        "ConfigMap": {one.name: one.data for one in config_maps},
+        "Secret": {one.name: one.data for one in secrets},
+    }

@@ -181,7 +181,7 @@ class PodSpec(Prioritized):
     volumes: tuple[VolumeSpec, ...] = ()
     """Volumes that its containers share."""
     config_maps: tuple[ObjectSpec, ...] = ()
-    """Kubernetes: the ConfigMaps that `env` and `envFrom` of its containers name."""
+    """Kubernetes: the ConfigMaps that `env` and `envFrom` of its containers, and its volumes, name."""
     secrets: tuple[ObjectSpec, ...] = ()
     """Kubernetes: the Secrets that they name. Nothing that a run leaves has their values."""
     shm_size: Annotated[Bytes, Field(ge=MIB)] = 64 * MIB
@@ -392,6 +392,7 @@ class PodSpec(Prioritized):
     @model_validator(mode="after")
     def _volumes_fit(self) -> Self:
         volumes.check(self.volumes, [(at, container.volume_mounts) for at, container in self.placed])
+        volumes.check_files(self.volumes, environment.objects(self.config_maps, self.secrets))
         for index, entry in enumerate(self.init_containers):
             do = entry.do or TaskSpec()
             for name, path in (("readFile", do.read_file), ("writeFile", do.write_file)):

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal, Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
 
 from emu.messages import DATA_DIR
-from emu.spec.values import Bytes, Folder, Model, Name, SpecError, distinct
+from emu.policy.kubelet.environment import Data, Kind
+from emu.policy.kubelet.objectfiles import (
+    MODE,
+    FilesOf,
+    Item,
+    MountError,
+    ObjectFiles,
+    contents,
+    wrong_path,
+)
+from emu.spec.values import Bytes, Folder, Model, Name, SpecError, Whole, distinct
 
 Place = tuple[str | int, ...]
+ObjectName = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 _TAKEN = ("/proc", "/sys", "/dev", "/run/emu", "/usr/local/lib/emu", DATA_DIR)
 _SHM = "/dev/shm"  # noqa: S108  a path inside the container
 
@@ -43,13 +55,143 @@ class EmptyDirSpec(Model):
         return self.medium == "Memory"
 
 
+Mode = Annotated[Whole, Field(ge=0, le=0o777)]
+
+
+class ItemSpec(Model):
+    """A key, and the file that it becomes."""
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=253)]
+    """The key."""
+    path: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    """The file's path in the volume."""
+    mode: Mode | None = None
+    """Its mode, as a number: 256 is what `chmod` calls 0400. Default: the volume's."""
+
+    @model_validator(mode="after")
+    def _path_stays_inside(self) -> Self:
+        if wrong := wrong_path(self.path):
+            raise SpecError(f"path {self.path!r} is not valid", why=f"Kubernetes refuses it: {wrong}", at=("path",))
+        return self
+
+    @property
+    def item(self) -> Item:
+        """As the kubelet takes it."""
+        return Item(self.key, self.path, self.mode)
+
+
+class ConfigMapFilesSpec(Model):
+    """The keys of a ConfigMap of the pod, as files."""
+
+    name: ObjectName
+    """The ConfigMap, from `configMaps`."""
+    items: tuple[ItemSpec, ...] = ()
+    """Only these keys. Default: all, each a file of its name."""
+    optional: bool = False
+    """Where the ConfigMap or a key is missing, true: there are no such files; false: the pod would not start."""
+
+    @property
+    def source(self) -> FilesOf:
+        """As the kubelet takes it."""
+        return FilesOf("ConfigMap", self.name, tuple(one.item for one in self.items), self.optional)
+
+
+class SecretFilesSpec(ConfigMapFilesSpec):
+    """The keys of a Secret of the pod, as files."""
+
+    name: ObjectName
+    """The Secret, from `secrets`."""
+
+    @property
+    def source(self) -> FilesOf:
+        """As the kubelet takes it."""
+        return FilesOf("Secret", self.name, tuple(one.item for one in self.items), self.optional)
+
+
+class ConfigMapVolumeSpec(ConfigMapFilesSpec):
+    """A ConfigMap as a volume."""
+
+    default_mode: Mode = MODE
+    """The mode of its files, as a number. Default: 420, which is 0644."""
+
+
+class SecretVolumeSpec(Model):
+    """A Secret as a volume."""
+
+    secret_name: ObjectName
+    """The Secret, from `secrets`."""
+    items: tuple[ItemSpec, ...] = ()
+    """Only these keys. Default: all, each a file of its name."""
+    optional: bool = False
+    """As of a ConfigMap."""
+    default_mode: Mode = MODE
+    """The mode of its files, as a number. Default: 420, which is 0644."""
+
+    @property
+    def source(self) -> FilesOf:
+        """As the kubelet takes it."""
+        return FilesOf("Secret", self.secret_name, tuple(one.item for one in self.items), self.optional)
+
+
+class ProjectionSpec(Model):
+    """One source of a projected volume: exactly one of both."""
+
+    config_map: ConfigMapFilesSpec | None = None
+    """One of `configMaps`."""
+    secret: SecretFilesSpec | None = None
+    """One of `secrets`."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.config_map is None) == (self.secret is None):
+            raise SpecError("there must be exactly one source", why="of configMap, secret", fix="give one of them")
+        return self
+
+
+class ProjectedSpec(Model):
+    """Several ConfigMaps and Secrets in one volume."""
+
+    sources: tuple[ProjectionSpec, ...] = ()
+    """What is in it."""
+    default_mode: Mode = MODE
+    """The mode of its files, as a number. Default: 420, which is 0644."""
+
+
 class VolumeSpec(Model):
-    """A volume of the pod, for `volumeMounts` of its containers."""
+    """A volume of the pod, for `volumeMounts` of its containers: an emptyDir unless it is one of the others."""
 
     name: Name
     """Its name for `volumeMounts`."""
-    empty_dir: EmptyDirSpec = EmptyDirSpec()
-    """What it is; emu has no other kind."""
+    empty_dir: EmptyDirSpec | None = None
+    """Empty when the pod starts, and to write to. Default: it is that, where it is none of the others."""
+    config_map: ConfigMapVolumeSpec | None = None
+    """Files of a ConfigMap, to read only."""
+    secret: SecretVolumeSpec | None = None
+    """Files of a Secret, to read only."""
+    projected: ProjectedSpec | None = None
+    """Files of several of them, to read only."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        kinds = ("empty_dir", "config_map", "secret", "projected")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) > 1:
+            raise SpecError(
+                "may not specify more than 1 volume type",
+                why="Kubernetes refuses it",
+                fix="keep one of them",
+                at=(to_camel(given[1]),),
+            )
+        return self
+
+    @property
+    def files(self) -> ObjectFiles | None:
+        """What is in it; None: it is an emptyDir."""
+        if self.projected is not None:
+            sources = [one.config_map or one.secret for one in self.projected.sources]
+            return ObjectFiles(tuple(one.source for one in sources if one), self.projected.default_mode)
+        one = self.config_map or self.secret
+        return None if one is None else ObjectFiles((one.source,), one.default_mode)
 
 
 class VolumeMountSpec(Model):
@@ -98,6 +240,23 @@ def check(volumes: Sequence[VolumeSpec], containers: Iterable[tuple[Place, Seque
                     at=(*at, "mountPath"),
                 )
             seen[mount.mount_path] = index
+
+
+def check_files(volumes: Sequence[VolumeSpec], objects: Mapping[Kind, Data]) -> None:
+    """SpecError where a ConfigMap, a Secret or a key of it is missing: the kubelet would not start the pod."""
+    for index, volume in enumerate(volumes):
+        if volume.files is None:
+            continue
+        try:
+            contents(volume.files, objects)
+        except MountError as error:
+            raise SpecError(
+                f"the volume {volume.name} cannot be set up",
+                why=f'the pod would wait in ContainerCreating: MountVolume.SetUp failed for volume "{volume.name}" : '
+                f"{error}",
+                fix="add it to pod.configMaps or pod.secrets, or write `optional: true`",
+                at=("volumes", index),
+            ) from None
 
 
 def located(path: str, mounts: Sequence[VolumeMountSpec]) -> tuple[str, str] | None:

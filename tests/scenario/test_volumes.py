@@ -17,11 +17,19 @@ SHARED = """
 name: shared
 question: What do containers of a pod share, and who pays for it?
 pod:
+  configMaps: [{name: app, data: {log: debug}}]
+  secrets: [{name: db, data: {password: hunter2}}]
   shmSize: 32Mi
   backOff: {scale: 0.01}
   volumes:
     - {name: fast, emptyDir: {medium: Memory, sizeLimit: 48Mi}}
     - {name: disk}
+    - name: files
+      projected:
+        defaultMode: 0o400
+        sources:
+          - secret: {name: db, items: [{key: password, path: sub/password, mode: 0o444}]}
+          - configMap: {name: app}
   initContainers:
     - name: proxy
       restartPolicy: Always
@@ -49,8 +57,14 @@ pod:
         - {name: fast, mountPath: /mnt/fast}
       resources: {limits: {memory: 96Mi}}
     - name: again
-      command: [sh, -c, "test -e /mnt/tried || { touch /mnt/tried; exit 3; }"]
-      volumeMounts: [{name: disk, mountPath: /mnt}]
+      command:
+        - sh
+        - -c
+        - |
+          test "$(cat /files/sub/password)" = hunter2 && test "$(stat -c %a:%u /files/log)" = 400:0 || exit 4
+          ! cat /files/log && ! touch /files/new || exit 5
+          test -e /mnt/tried || { touch /mnt/tried; exit 3; }
+      volumeMounts: [{name: disk, mountPath: /mnt}, {name: files, mountPath: /files}]
   app:
     volumeMounts: [{name: fast, mountPath: /cache, readOnly: true}]
     startupProbe:

@@ -7,6 +7,7 @@ import pytest
 from emu.errors import EmuError
 from emu.kubelet.template import EmptyDir, Mount
 from emu.messages import WORK_VARIABLE, Work
+from emu.policy.kubelet.objectfiles import Content, contents
 from emu.scenario.capacity import lacking
 from emu.scenario.reading import read_scenario, resolve
 from emu.serving.template import pod_template
@@ -29,6 +30,59 @@ load:
   phases:
     - {name: one, type: constant, rate: 1, duration: 1s, request: {do: {readFile: /models/a/weights}}}
 """  # noqa: E501
+
+
+FILES = """
+name: files
+question: What?
+pod:
+  configMaps: [{name: app, data: {log: debug}}]
+  secrets: [{name: db, data: {password: hunter2}}]
+  volumes: [{name: files, VOLUME}]
+  app: {volumeMounts: [{name: files, mountPath: /etc/app}]}
+load: {phases: [{name: one, type: constant, rate: 1, duration: 1s}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("volume", "files"),
+    [
+        ("configMap: {name: app}", {"log": Content(b"debug", 0o644)}),
+        ("secret: {secretName: db, defaultMode: 256}", {"password": Content(b"hunter2", 0o400)}),
+        (
+            "projected: {sources: [{secret: {name: db}}, {configMap: {name: none, optional: true}}]}",
+            {"password": Content(b"hunter2", 0o644)},
+        ),
+        (
+            "configMap: {name: app, items: [{key: log, path: conf/log, mode: 0o440}]}",
+            {"conf/log": Content(b"debug", 0o440)},
+        ),
+    ],
+)
+def test_a_volume_has_the_files_of_config_maps_and_secrets(volume: str, files: dict[str, Content]) -> None:
+    """The pod's volumes get them, and what is resolved reads as the same again."""
+    spec = read_scenario(FILES.replace("VOLUME", volume), "it")
+    assert read_scenario(resolve(spec), "again").pod == spec.pod
+    template = pod_template(spec.pod)
+    (made,) = template.empty_dirs
+    assert made.files is not None and contents(made.files, template.objects) == files
+
+
+@pytest.mark.parametrize(
+    ("volume", "what"),
+    [
+        ("configMap: {name: none}", 'MountVolume.SetUp failed for volume "files" : configmap "none" not found'),
+        ("secret: {secretName: db, items: [{key: x, path: x}]}", "references non-existent secret key: x"),
+        ("configMap: {name: app}, secret: {secretName: db}", "may not specify more than 1 volume type"),
+        ("configMap: {name: app, items: [{key: log, path: ../x}]}", "must not contain '..'"),
+        ("projected: {sources: [{}]}", "there must be exactly one source"),
+    ],
+)
+def test_a_volume_that_the_kubelet_could_not_mount_is_refused(volume: str, what: str) -> None:
+    """With its words, and no value of a Secret."""
+    with pytest.raises(EmuError) as refused:
+        read_scenario(FILES.replace("VOLUME", volume), "it")
+    assert what in str(refused.value) + refused.value.why and "hunter2" not in str(refused.value)
 
 
 def test_a_pod_with_both_is_read_and_made() -> None:

@@ -25,6 +25,7 @@ from cgroups.errors import CgroupError
 from cgroups.mount import Mount, find_cgroup2
 from emu.errors import EmuError
 from emu.machine import tmpfs
+from emu.policy.kubelet.objectfiles import Content
 from emu.runtime import images
 from emu.runtime.api import (
     LABEL_OWNER,
@@ -37,6 +38,7 @@ from emu.runtime.api import (
     VolumeKind,
 )
 from emu.runtime.filler import random_file
+from emu.runtime.filling import fill
 from emu.runtime.podcgroup import CgroupfsPod
 from emu.runtime.process import launch, leftovers, network, roots
 from emu.runtime.process.container import Container, Place
@@ -328,6 +330,10 @@ class ProcessRuntime:
             tmpfs.mount(str(folder), kind.memory_bytes, noswap=kind.noswap)
         elif kind.shared:
             folder.chmod(0o777)
+
+    def fill_volume(self, name: str, files: Mapping[str, Content]) -> None:
+        """In its folder."""
+        fill(self._volumes[name], files)
 
     def remove_volume(self, name: str) -> None:
         """With all that is in it."""

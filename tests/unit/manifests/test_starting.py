@@ -14,9 +14,11 @@ from emu.manifests.documents import read_manifests
 from emu.manifests.starting import HPA, scenario_of
 from emu.policy.autoscaling.settings import ClusterConfig, Settings, settings_for
 from emu.policy.hpa.spec import Behavior, HpaSpec, Metric, ScalingPolicy, ScalingRules
+from emu.policy.kubelet.objectfiles import Content, contents
 from emu.scenario.reading import read_scenario
 from emu.serving.kpa import rule_of
 from emu.spec import ScenarioSpec
+from emu.spec.environment import objects
 
 KEPT = Path(__file__).parents[2] / "fixtures" / "manifests"
 KSVC = """\
@@ -363,6 +365,31 @@ def test_variables_come_from_config_maps_among_the_files(tmp_path: Path) -> None
     assert [one.source.name for one in pod.app.program.env_from] == ["more", "gone"]
     assert list(pod.app.program.env) == ["MODE", "A_SIZE", "KEY"]
     assert pod.secrets == pod.left_out == ()
+
+
+def test_volumes_of_config_maps_and_secrets_come_along(tmp_path: Path) -> None:
+    """With what they name of the objects among the files; one that is missing is left out, and why."""
+    path = tmp_path / "m.yaml"
+    volumes = (
+        "[{name: a, configMap: {name: app, items: [{key: log, path: x, mode: 0440}]}}, {name: b, secret: "
+        "{secretName: db, defaultMode: 0400}}, {name: c, projected: {sources: [{configMap: {name: none}}]}}]"
+    )
+    mounts = ", ".join(f"{{name: {one}, mountPath: /{one}, readOnly: true}}" for one in "abc")
+    path.write_text(
+        "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: it}\nspec: {template: {spec: "
+        f"{{containers: [{{image: x/y, volumeMounts: [{mounts}]}}], volumes: {volumes}}}}}}}\n---\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata: {log: debug, more: x}\n---\n"
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData: {password: hunter2}\n",
+        encoding="utf-8",
+    )
+    manifests = read_manifests([path])
+    pod = read_scenario(scenario_of(manifests), "made").pod
+    data = objects(pod.config_maps, pod.secrets)
+    files = {one.name: one.files and contents(one.files, data) for one in pod.volumes}
+    assert files == {"a": {"x": Content(b"debug", 0o440)}, "b": {"password": Content(b"hunter2", 0o400)}}
+    assert data["ConfigMap"] == {"app": {"log": "debug"}}
+    assert any('volume "c" : configmap "none" not found' in one for one in pod.left_out)
+    assert "hunter2" not in scenario_of(manifests, masked=True)
 
 
 def test_the_values_of_secrets_are_printed_nowhere(tmp_path: Path) -> None:

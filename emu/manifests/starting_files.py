@@ -1,0 +1,105 @@
+"""A manifest's volumes of ConfigMaps and Secrets → a scenario's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from emu.manifests.yamltext import Lines
+from emu.policy.kubelet.environment import Kind
+
+Held = Mapping[tuple[Kind, str], Any]
+_KINDS: tuple[tuple[Kind, str, str], ...] = (("ConfigMap", "configMap", "name"), ("Secret", "secret", "secretName"))
+
+
+def file_volumes(volumes: Sequence[Mapping[str, Any]], objects: Held) -> tuple[dict[str, Lines], list[str]]:
+    """Those that can be made of the objects among the files, by their names; and what is left out."""
+    made: dict[str, Lines] = {}
+    left_out: list[str] = []
+    others = []
+    for volume in volumes:
+        name = str(volume["name"])
+        if "emptyDir" in volume:
+            continue
+        keys, strange = _files(volume)
+        if keys is None:
+            others.append(name)
+            continue
+        entry: Lines = {"name": name, **keys}
+        if why := not_mounted(volume, objects):
+            left_out.append(f"the volume {name}; in a cluster its pods wait in ContainerCreating: {why}")
+            continue
+        left_out += [f"{one} of the volume {name}" for one in strange]
+        made[name] = entry
+    if others:
+        left_out.append(f"volumes other than emptyDir, configMap, secret and projected ({', '.join(others)})")
+    return made, left_out
+
+
+def not_mounted(volume: Mapping[str, Any], objects: Held) -> str:
+    """Why the kubelet cannot set up a manifest's volume, in its words; empty where it can, as far as emu sees."""
+    keys = None if "emptyDir" in volume else _files(volume)[0]
+    missing = [why for one in _sources(keys or {}) if (why := _missing(one, objects))]
+    return f'MountVolume.SetUp failed for volume "{volume["name"]}" : {missing[0]}' if missing else ""
+
+
+def _files(volume: Mapping[str, Any]) -> tuple[Lines | None, list[str]]:
+    """The keys of a volume of files, and what they do not have; None: it is of another kind."""
+    mode = {}
+    for _, key, name in _KINDS:
+        if (given := volume.get(key)) is not None:
+            if given.get("defaultMode") is not None:
+                mode = {"defaultMode": int(given["defaultMode"])}
+            return {key: {name: str(given.get(name, "")), **_rest(given), **mode}}, []
+    projected = volume.get("projected")
+    if projected is None:
+        return None, []
+    sources: list[Lines] = []
+    strange = []
+    for one in projected.get("sources") or ():
+        for _, key, _ in _KINDS:
+            if (given := one.get(key)) is not None:
+                sources.append({key: {"name": str(given.get("name", "")), **_rest(given)}})
+        strange += [key for key in one if key not in ("configMap", "secret")]
+    if projected.get("defaultMode") is not None:
+        mode = {"defaultMode": int(projected["defaultMode"])}
+    return {"projected": {"sources": sources, **mode}}, strange
+
+
+def _rest(given: Mapping[str, Any]) -> Lines:
+    made: Lines = {}
+    if given.get("items"):
+        made["items"] = [
+            {key: one[key] for key in ("key", "path", "mode") if one.get(key) is not None} for one in given["items"]
+        ]
+    return {**made, **({"optional": True} if given.get("optional") else {})}
+
+
+def _sources(volume: Mapping[str, Any]) -> Iterator[tuple[Kind, Mapping[str, Any], str]]:
+    """Each object of a scenario's volume: its kind, what is asked of it, its name."""
+    for kind, key, name in _KINDS:
+        if (given := volume.get(key)) is not None:
+            yield kind, given, str(given[name])
+        for one in (volume.get("projected") or {}).get("sources", ()):
+            if (source := one.get(key)) is not None:
+                yield kind, source, str(source["name"])
+
+
+def _missing(source: tuple[Kind, Mapping[str, Any], str], objects: Held) -> str:
+    kind, given, name = source
+    if given.get("optional"):
+        return ""
+    held = objects.get((kind, name))
+    if held is None:
+        return f'{kind.lower()} "{name}" not found'
+    word = "config" if kind == "ConfigMap" else "secret"
+    absent = [one["key"] for one in given.get("items", ()) if one["key"] not in held.data]
+    return f"references non-existent {word} key: {absent[0]}" if absent else ""
+
+
+def named_by_volumes(volumes: Sequence[Lines]) -> Iterator[tuple[Kind, str, str | None]]:
+    """Each ConfigMap and Secret that a scenario's volumes name: kind, name, key (None: all of them)."""
+    for volume in volumes:
+        for kind, given, name in _sources(volume):
+            items = given.get("items")
+            yield from ((kind, name, str(one["key"])) for one in items) if items else ((kind, name, None),)

@@ -1,0 +1,90 @@
+"""The files of a ConfigMap or Secret in a volume, as the kubelet makes them (pkg/volume/configmap and secret)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from emu.policy.kubelet.environment import Data, Kind
+
+MODE = 0o644
+"""Of a file, where nothing else is said."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A key, and the file that it becomes."""
+
+    key: str
+    path: str
+    mode: int | None = None
+
+
+@dataclass(frozen=True)
+class FilesOf:
+    """A ConfigMap or Secret; without items each key is a file of its name."""
+
+    kind: Kind
+    name: str
+    items: tuple[Item, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectFiles:
+    """A volume of them; of two files at one path the later one counts."""
+
+    sources: tuple[FilesOf, ...]
+    mode: int = MODE
+
+
+@dataclass(frozen=True)
+class Content:
+    """Of one file."""
+
+    data: bytes
+    mode: int
+
+
+class MountError(ValueError):
+    """The volume cannot be set up, and its pod waits: the kubelet's message."""
+
+
+def contents(volume: ObjectFiles, objects: Mapping[Kind, Data]) -> dict[str, Content]:
+    """Each file by its path in the volume. MountError."""
+    found: dict[str, Content] = {}
+    for source in volume.sources:
+        found |= _contents(source, volume.mode, objects)
+    return found
+
+
+def _contents(source: FilesOf, mode: int, objects: Mapping[Kind, Data]) -> dict[str, Content]:
+    kind, data = source.kind.lower(), objects.get(source.kind, {}).get(source.name)
+    if data is None:
+        if source.optional:
+            return {}
+        raise MountError(f'{kind} "{source.name}" not found')
+    if not source.items:
+        return {key: Content(value.encode(), mode) for key, value in data.items()}
+    made = {}
+    for item in source.items:
+        if item.key in data:
+            own = mode if item.mode is None else item.mode
+            made[item.path] = Content(data[item.key].encode(), own)
+        elif not source.optional:
+            raise MountError(f"references non-existent {_WORDS[source.kind]} key: {item.key}")
+    return made
+
+
+_WORDS = {"ConfigMap": "config", "Secret": "secret"}
+
+
+def wrong_path(path: str) -> str:
+    """What the API server refuses of an item's path; empty where nothing."""
+    if not path:
+        return "Required value"
+    if path.startswith("/"):
+        return f'Invalid value: "{path}": must be a relative path'
+    if ".." in path.split("/"):
+        return f"Invalid value: \"{path}\": must not contain '..'"
+    return f"Invalid value: \"{path}\": must not start with '..'" if path.startswith("..") else ""
