@@ -8,6 +8,7 @@ from pathlib import Path
 
 from emu.errors import EmuError
 
+_LONGEST_SHOWN = 60
 _TAIL_LINES = 15
 
 
@@ -41,11 +42,17 @@ def run(
     except FileNotFoundError as absent:
         raise EmuError(what, f"there is no program {argv[0]!r} on PATH", fix) from absent
     except subprocess.TimeoutExpired as late:
-        raise EmuError(what, f"{' '.join(argv)!r} did not finish within {timeout_s} s", fix) from late
+        raise EmuError(what, f"{_shown(argv)} did not finish within {timeout_s} s", fix) from late
     if done.returncode != 0:
         said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-_TAIL_LINES:])
-        raise EmuError(what, f"{' '.join(argv)!r} ended with status {done.returncode}: {said or 'no output'}", fix)
+        raise EmuError(what, f"{_shown(argv)} ended with status {done.returncode}: {said or 'no output'}", fix)
     return done.stdout
+
+
+def _shown(argv: Sequence[str]) -> str:
+    """A command in an error: of a long one its beginning, so that what it said is not lost behind it."""
+    words = " ".join(argv)
+    return repr(words) if len(words) <= _LONGEST_SHOWN else f"{words[:_LONGEST_SHOWN]!r}…"
 
 
 def spawn(

@@ -1,0 +1,19 @@
+"""Commands that fail: one error with their own words in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from emu.errors import EmuError
+from emu.machine import command
+
+
+def test_a_long_command_does_not_hide_what_it_said() -> None:
+    """Its beginning names it."""
+    with pytest.raises(EmuError, match="cannot do it") as caught:
+        command.run(
+            ["sh", "-c", f"echo no space >&2; exit 3 # {'x' * 500}"], what="cannot do it", fix="f", timeout_s=60
+        )
+    assert caught.value.why.startswith("'sh -c echo no space")
+    assert caught.value.why.endswith("… ended with status 3: no space")
+    assert len(caught.value.why) < 120
