@@ -179,6 +179,11 @@ def parse(text: str, source: str, *, lines: bool = True) -> Node:
     return nodes[0]
 
 
+def first_value(text: str, key: str) -> str:
+    """The text at a key of the top of a good file, read no further than to there; empty where it has none."""
+    return _Builder(text, "", False, SCENARIO).value_at(key)
+
+
 def parse_documents(text: str, source: str) -> list[Node]:
     """The documents of a manifest; those without content are left out. EmuError for all that is not plain YAML."""
     nodes = _Builder(text, source, True, MANIFEST).build()
@@ -221,6 +226,16 @@ class _Builder:
                 self._anchors.clear()
                 roots.append(self._node(next(self._events)))
         return [root for root in roots if root.value is not None or root.text]
+
+    def value_at(self, key: str) -> str:
+        """The scalar at a key of the first document's mapping, without what comes after it."""
+        depth = 0
+        for event in self._events:
+            depth += isinstance(event, MappingStartEvent | SequenceStartEvent)
+            depth -= isinstance(event, MappingEndEvent | SequenceEndEvent)
+            if depth == 1 and isinstance(event, ScalarEvent) and event.value == key:
+                return str(getattr(next(self._events), "value", ""))
+        return ""
 
     def _parse(self) -> Iterator[Event]:
         try:
@@ -430,8 +445,5 @@ class _Builder:
 
 
 def _size(node: Node) -> int:
-    if isinstance(node.value, dict):
-        return 1 + sum(_size(child) for child in node.value.values())
-    if isinstance(node.value, list):
-        return 1 + sum(_size(child) for child in node.value)
-    return 1
+    below = node.value.values() if isinstance(node.value, dict) else node.value
+    return 1 + sum(map(_size, below)) if isinstance(node.value, dict | list) else 1

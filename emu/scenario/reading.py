@@ -18,7 +18,7 @@ from emu import __version__
 from emu.errors import EmuError, SeveralErrors, raise_all
 from emu.files.nearest import nearest
 from emu.files.profiles import is_path, load_profile
-from emu.files.yamlfile import Mark, Node, parse, read_text
+from emu.files.yamlfile import Mark, Node, first_value, parse, read_text
 from emu.machine.paths import scenarios_dir
 from emu.policy.expectations import COUNT, VARIANTS, parse_expectation
 from emu.policy.secrets import masked_tree
@@ -240,8 +240,7 @@ def _quoted(value: Any) -> Any:
 
 
 def _question(path: Path) -> str:
-    node = parse(read_text(path), str(path)).child("question")
-    return str(node.value) if node is not None else ""
+    return first_value(read_text(path), "question")
 
 
 def _expectation_problems(spec: ScenarioSpec, root: Node, plays: Mapping[str, ScenarioSpec]) -> Iterable[Problem]:

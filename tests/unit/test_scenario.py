@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 
@@ -30,6 +31,9 @@ from emu.spec import MIB, ScenarioSpec
 from emu.spec.values import UNDESCRIBED
 from emu.study.study import read_study
 from tests.fake_runs import oom
+
+loaded = cache(load_scenario)
+"""Built-in scenarios, each read once: several tests ask about all of them."""
 
 SMALL = """\
 name: small
@@ -166,7 +170,7 @@ def test_set_in_one_alias_leaves_the_other() -> None:
 @pytest.mark.parametrize("builtin", built_ins(), ids=lambda builtin: builtin.name)
 def test_what_is_resolved_reads_as_the_same_scenario(builtin: BuiltIn, tmp_path: Path) -> None:
     """The scenario.yaml of a run directory can be run again and means what was run."""
-    spec = load_scenario(builtin.name)
+    spec = loaded(builtin.name)
     path = tmp_path / "scenario.yaml"
     path.write_text(resolve(spec), encoding="utf-8")
     assert load_resolved(path) == spec
@@ -195,7 +199,7 @@ def test_a_built_in_scenario_asks_answers_and_is_short(builtin: BuiltIn) -> None
     loads for less than half a minute, but for phases that end by what happens.
     """
     text = builtin.path.read_text(encoding="utf-8")
-    spec = load_scenario(builtin.name)
+    spec = loaded(builtin.name)
     prose = re.match(r"# yaml-language-server: \$schema=\.\./docs/scenario\.schema\.json\n#\n((#.*\n)+)", text)
     assert prose is not None
     assert "?" in prose[1]
@@ -273,7 +277,7 @@ def summary_text(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_a_built_in_scenario_expects_figures_that_a_summary_has(builtin: BuiltIn, summary_text: str) -> None:
     """No expectation can fail because nothing has its name."""
     summary = json.loads(summary_text)
-    spec = load_scenario(builtin.name)
+    spec = loaded(builtin.name)
     summary["containers"] |= dict.fromkeys(spec.pod.containers, summary["containers"]["app"])
     for pod in spec.pods:
         containers = dict.fromkeys(pod.containers, summary["containers"]["app"])
