@@ -10,9 +10,19 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
+
+from emu.record import rundir
 
 settings.register_profile("emu", deadline=None)  # how long an example takes is the machine's affair
 settings.load_profile("emu")
+
+# Hypothesis tries numbers and texts of all code that is loaded, and of all tests: to find them takes longer than many
+# a file of tests. It still has a list of its own. (Where it has no such function this changes nothing.)
+providers.is_local_module_file = lambda path: False
+
+# Room for a run's last words: a hundred made-up runs would write a gigabyte.
+rundir.RESERVE_BYTES = 64 * 1024
 
 _NOBODY = 65534
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,18 @@ TAMPERED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TAMPERED)
-def test_what_differs_is_found(name: str, tmp_path: Path) -> None:
-    """Each figure changed in one place alone."""
-    run = fake_runs.oom(tmp_path / "run")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was reported, to be copied."""
+    run = fake_runs.oom(tmp_path_factory.mktemp("finished") / "run")
     finish(run)
+    return run.path
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_what_differs_is_found(name: str, finished: Path, tmp_path: Path) -> None:
+    """Each figure changed in one place alone."""
+    run = RunDir(shutil.copytree(finished, tmp_path / "run"))
     change, words = TAMPERED[name]
     change(run)
     assert any(words in line for line in disagreements(run))
