@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
+from copy import copy
+from functools import cache
 from pathlib import Path
 
 from emu.record.events import PodScaled, RequestsHeld
 from emu.record.rundir import RunDir
+from emu.study.model.study import Study
+from emu.study.study import read_study
 from tests.fakes import MIB, PAGE, FakeRun
 from tests.recount import samples_text
 
@@ -395,6 +402,18 @@ ALL: dict[str, Callable[[Path], RunDir]] = {
         replicas,
     )
 }
+
+
+def study_of(name: str) -> Study:
+    """The study of one of `ALL`, made once a session. A test may give it other lists; what they hold is shared."""
+    return copy(_studied(name))
+
+
+@cache
+def _studied(name: str) -> Study:
+    folder = Path(tempfile.mkdtemp(prefix="emu-fake-run-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return read_study(ALL[name](folder / "run"))
 
 
 def unpack_samples(run: Path) -> bytes:

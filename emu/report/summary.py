@@ -111,9 +111,9 @@ def _recorded_scenario(run: RunDir) -> Mapping[str, Any]:
         return {}
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=16)
 def _parsed(text: str, source: str) -> Mapping[str, Any]:
-    """Its expectations, phases and name are asked for one after the other."""
+    """Its expectations, phases and name are asked for one after the other, those of variants in between."""
     return _mapping(parse(text, source).plain())
 
 

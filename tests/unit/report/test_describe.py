@@ -14,27 +14,22 @@ from emu.report.page.render import render_html
 from emu.report.summary import summarize
 from emu.report.text import print_story
 from emu.report.topics.containers import container_figures
-from emu.study.study import Study, read_study
+from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 
 
-def study_of(name: str, tmp_path: Path) -> Study:
-    """A made-up run, read."""
-    return read_study(fake_runs.ALL[name](tmp_path / "run"))
-
-
-def test_a_container_that_runs(tmp_path: Path) -> None:
+def test_a_container_that_runs() -> None:
     """Running at the end of the run, whose own stop is no part of the story; before it, nothing."""
-    reported = describe(study_of("page_cache", tmp_path), "app")
+    reported = describe(fake_runs.study_of("page_cache"), "app")
     assert reported is not None
     assert (reported.state.state, reported.state.reason, reported.last_state) == ("Running", None, None)
     assert (reported.ready, reported.restart_count) == (True, 0)
 
 
-def test_a_container_that_waits(tmp_path: Path) -> None:
+def test_a_container_that_waits() -> None:
     """CrashLoopBackOff, with the exit before as its last state."""
-    reported = describe(study_of("probe_killed", tmp_path), "app")
+    reported = describe(fake_runs.study_of("probe_killed"), "app")
     assert reported is not None and reported.last_state is not None
     assert reported.state == State("Waiting", "CrashLoopBackOff")
     assert (reported.last_state.state, reported.last_state.reason, reported.last_state.exit_code) == (
@@ -45,16 +40,16 @@ def test_a_container_that_waits(tmp_path: Path) -> None:
     assert (reported.ready, reported.restart_count) == (False, 1)
 
 
-def test_a_container_that_was_restarted(tmp_path: Path) -> None:
+def test_a_container_that_was_restarted() -> None:
     """Running again; the last state keeps why it died."""
-    reported = describe(study_of("oom", tmp_path), "queue-proxy")
+    reported = describe(fake_runs.study_of("oom"), "queue-proxy")
     assert reported is not None and reported.last_state is not None
     assert (reported.state.state, reported.last_state.reason, reported.restart_count) == ("Running", "OOMKilled", 2)
 
 
-def test_a_container_that_ended_with_its_pod(tmp_path: Path) -> None:
+def test_a_container_that_ended_with_its_pod() -> None:
     """Terminated, as kubectl would show in the moment before the pod is gone."""
-    study = study_of("asked_to_end", tmp_path)
+    study = fake_runs.study_of("asked_to_end")
     states = [describe(study, name) for name in ("queue-proxy", "app")]
     assert [(reported.state.reason, reported.state.exit_code) for reported in states if reported] == [
         ("Completed", 0),
@@ -62,11 +57,11 @@ def test_a_container_that_ended_with_its_pod(tmp_path: Path) -> None:
     ]
 
 
-def test_an_init_container_is_ready_once_it_has_completed(tmp_path: Path) -> None:
+def test_an_init_container_is_ready_once_it_has_completed() -> None:
     """As the kubelet has it: ready with exit code 0, not while it runs and not after a failure. What waits behind it
     says PodInitializing.
     """
-    study = study_of("swap", tmp_path)
+    study = fake_runs.study_of("swap")
     app = next(one for one in study.instances if one.container == "app")
     for exit_code, ready in ((0, True), (3, False)):
         study.instances = [replace(app, role="init", exit_code=exit_code, exited_s=2.0, asked=False, ready=None)]
@@ -78,19 +73,19 @@ def test_an_init_container_is_ready_once_it_has_completed(tmp_path: Path) -> Non
     assert waits is not None and waits.state == State("Waiting", "PodInitializing")
 
 
-def test_a_container_that_never_was(tmp_path: Path) -> None:
+def test_a_container_that_never_was() -> None:
     """No instance, no state."""
-    assert describe(study_of("oom", tmp_path), "sidecar") is None
+    assert describe(fake_runs.study_of("oom"), "sidecar") is None
 
 
-def test_readiness_is_the_last_answer_before_the_end(tmp_path: Path) -> None:
+def test_readiness_is_the_last_answer_before_the_end() -> None:
     """A probe that fails while the pod drains does not make a pod unready that was ready."""
-    assert summarize(study_of("asked_to_end", tmp_path))["containers"]["app"]["ready"] is True
+    assert summarize(fake_runs.study_of("asked_to_end"))["containers"]["app"]["ready"] is True
 
 
-def test_the_summary_has_stops_back_offs_and_events(tmp_path: Path) -> None:
+def test_the_summary_has_stops_back_offs_and_events() -> None:
     """With the figures that an expectation may name."""
-    app = summarize(study_of("probe_killed", tmp_path))["containers"]["app"]
+    app = summarize(fake_runs.study_of("probe_killed"))["containers"]["app"]
     assert [(stop["why"], stop["grace_s"], stop["exit_code"]) for stop in app["stops"]] == [
         ("liveness", 2.0, 137)
     ] * 2
@@ -102,9 +97,9 @@ def test_the_summary_has_stops_back_offs_and_events(tmp_path: Path) -> None:
     assert app["events"] == {"BackOff": 1, "Killing": 2, "Unhealthy": 6}
 
 
-def test_the_end_of_the_run_is_no_stop(tmp_path: Path) -> None:
+def test_the_end_of_the_run_is_no_stop() -> None:
     """What emu itself ends when all is over is not reported."""
-    assert all(not one["stops"] for one in summarize(study_of("oom", tmp_path))["containers"].values())
+    assert all(not one["stops"] for one in summarize(fake_runs.study_of("oom"))["containers"].values())
 
 
 def test_a_stop_without_sigkill_says_so(tmp_path: Path) -> None:
@@ -119,9 +114,9 @@ def test_a_stop_without_sigkill_says_so(tmp_path: Path) -> None:
     assert (stop["sigterm_s"], stop["sigkill_s"], stop["took_s"]) == (None, None, 1.0)
 
 
-def test_events_that_read_the_same_are_one(tmp_path: Path) -> None:
+def test_events_that_read_the_same_are_one() -> None:
     """With a count, its first and its last time, as the API server keeps them."""
-    study = study_of("probe_killed", tmp_path)
+    study = fake_runs.study_of("probe_killed")
     event = study.pod_events[0]
     assert (event.reason, event.count, event.first_s < event.last_s) == ("Unhealthy", 6, True)
     assert summarize(study)["pod"]["events"][0]["message"] == event.message
@@ -129,7 +124,7 @@ def test_events_that_read_the_same_are_one(tmp_path: Path) -> None:
 
 def test_all_of_it_is_reported(tmp_path: Path) -> None:
     """On the terminal, in the page and in the journal."""
-    study = study_of("probe_killed", tmp_path)
+    study = fake_runs.study_of("probe_killed")
     summary = summarize(study)
     console = Console(record=True, width=300, quiet=False, file=(tmp_path / "out").open("w"))
     print_story(study, summary, console)

@@ -107,18 +107,18 @@ def test_figures_are_those_of_the_summary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", fake_runs.ALL)
-def test_every_run_can_be_exported(name: str, tmp_path: Path) -> None:
+def test_every_run_can_be_exported(name: str) -> None:
     """Whatever is missing of it: rectangular CSV, JSON without NaN."""
-    study = read_study(fake_runs.ALL[name](tmp_path / "run"))
+    study = fake_runs.study_of(name)
     for table in (kperf.creation_csv(study), kperf.scaling_csv(study)):
         assert len({len(row) for row in csv.reader(io.StringIO(table))}) == 1
     for text in (kperf.creation_json(study), kperf.scaling_json(study)):
         json.loads(text, parse_constant=lambda constant: pytest.fail(constant))
 
 
-def test_each_service_has_a_row(tmp_path: Path) -> None:
+def test_each_service_has_a_row() -> None:
     """Its name says whose the figures are; they are those of the summary, by service or by pod."""
-    study = read_study(fake_runs.neighbours(tmp_path / "run"))
+    study = fake_runs.study_of("neighbours")
     pods = summarize(study)["pods"]
     for table in (kperf.creation_csv, kperf.scaling_csv):
         assert [row["svc_name"] for row in csv.DictReader(io.StringIO(table(study)))] == list(pods)
@@ -131,7 +131,7 @@ def test_each_service_has_a_row(tmp_path: Path) -> None:
 
 def test_a_name_that_the_run_does_not_have_is_an_error(tmp_path: Path) -> None:
     """It says which there are; what is not known by pod cannot be exported by pod."""
-    study = read_study(fake_runs.neighbours(tmp_path / "run"))
+    study = fake_runs.study_of("neighbours")
     for whose in (Whose(service="elsewhere"), Whose(pod="elsewhere")):
         with pytest.raises(EmuError, match=r"no (service|pod) 'elsewhere'") as wrong:
             kperf.scaling_csv(study, whose)

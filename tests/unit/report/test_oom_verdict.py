@@ -9,16 +9,9 @@ import pytest
 
 from emu.report.summary import summarize
 from emu.study.model.kills import OomVerdict
-from emu.study.model.study import Study
 from emu.study.study import read_study
 from tests import fake_runs
 from tests.fakes import MIB, FakeRun
-
-
-def study_of(name: str, tmp_path: Path) -> Study:
-    """A made-up run, studied."""
-    return read_study(fake_runs.ALL[name](tmp_path / "run"))
-
 
 CASES = {
     # run: (container, level, child, invoker, evidence, contradicts) of each kill
@@ -70,9 +63,9 @@ def seen(kill: OomVerdict) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_story_gets_its_verdict(name: str, tmp_path: Path) -> None:
+def test_each_story_gets_its_verdict(name: str) -> None:
     """Level, victim, invoker and witnesses are right for each kind of run, and nothing else is called a kill."""
-    assert [seen(kill) for kill in study_of(name, tmp_path).kills] == CASES[name]
+    assert [seen(kill) for kill in fake_runs.study_of(name).kills] == CASES[name]
 
 
 def test_every_run_has_a_case() -> None:
@@ -90,16 +83,16 @@ REASONS = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_a_reason_is_oomkilled_only_by_our_verdict(name: str, tmp_path: Path) -> None:
+def test_a_reason_is_oomkilled_only_by_our_verdict(name: str) -> None:
     """Exit 137 alone is Error, a killed child makes any end OOMKilled, and what still runs has no reason."""
-    study = study_of(name, tmp_path)
+    study = fake_runs.study_of(name)
     for container, reasons in REASONS[name].items():
         assert [one.reason for one in study.instances_of(container)] == reasons
 
 
-def test_a_kill_says_what_the_requests_were_doing(tmp_path: Path) -> None:
+def test_a_kill_says_what_the_requests_were_doing() -> None:
     """In flight, the limit, what the victim held, and the time since the first request belong to the verdict."""
-    kill = study_of("oom", tmp_path).kills[0]
+    kill = fake_runs.study_of("oom").kills[0]
     assert kill.in_flight == 800
     assert kill.limit_bytes == kill.usage_bytes == 64 * MIB
     assert kill.anon_rss_bytes == 52 * MIB
@@ -107,16 +100,16 @@ def test_a_kill_says_what_the_requests_were_doing(tmp_path: Path) -> None:
     assert [line.split()[0] for line in kill.log] == ["queue_proxy", kill.log[1].split()[0], "Memory"]
 
 
-def test_a_kill_says_what_the_memory_was(tmp_path: Path) -> None:
+def test_a_kill_says_what_the_memory_was() -> None:
     """By the kernel's own statistics where the block is there, by the last sample where it was rate limited."""
-    with_block, without = study_of("rate_limited", tmp_path).kills
+    with_block, without = fake_runs.study_of("rate_limited").kills
     assert with_block.held == {"anon": 63 * MIB, "page_cache": 0, "shmem": 0, "kernel": MIB, "sock": 0}
     assert without.held == with_block.held
 
 
-def test_a_kill_line_alone_is_joined_by_pid(tmp_path: Path) -> None:
+def test_a_kill_line_alone_is_joined_by_pid() -> None:
     """Rate limiting leaves the kill line, which names no cgroup: the process is known from cgroup.procs."""
-    kill = study_of("rate_limited", tmp_path).kills[1]
+    kill = fake_runs.study_of("rate_limited").kills[1]
     assert (kill.victim, kill.pid) == ("queue_proxy", 4003)
     assert kill.limit_bytes == 64 * MIB
 
@@ -135,9 +128,9 @@ def test_a_kill_line_of_a_process_never_seen_is_joined_by_time(tmp_path: Path) -
     assert (kill.container, kill.pid, kill.child) == ("app", 31337, True)
 
 
-def test_a_group_kill_is_one_kill_of_several_processes(tmp_path: Path) -> None:
+def test_a_group_kill_is_one_kill_of_several_processes() -> None:
     """memory.oom.group logs and counts the first victim twice; it is one kill, and each process counts once."""
-    (kill,) = study_of("group_killed", tmp_path).kills
+    (kill,) = fake_runs.study_of("group_killed").kills
     assert kill.pids == (4001, 9998, 9999)
     assert not kill.child
 
@@ -240,9 +233,9 @@ def test_a_child_killed_long_before_a_plain_kill_does_not_explain_it(tmp_path: P
     assert "app was ended by SIGKILL from outside" in " ".join(summarize(study)["verdict"]["sentences"])
 
 
-def test_a_sample_and_an_event_of_the_same_rise_count_once(tmp_path: Path) -> None:
+def test_a_sample_and_an_event_of_the_same_rise_count_once() -> None:
     """The recorder reports a counter twice, as a sample and as an event; it is still one kill."""
-    study = study_of("child_killed", tmp_path)
+    study = fake_runs.study_of("child_killed")
     marks = [mark for mark in study.memory_marks if mark.label == "app" and "oom_kill" in mark.delta]
     assert marks
     assert len(study.kills) == 1
@@ -283,9 +276,9 @@ def test_kills_are_in_order_of_time_and_their_pods_are_counted(tmp_path: Path) -
     assert summarize(study)["verdict"]["headline"].startswith("app was OOM-killed twice in 2 pods, first 1.0 s into")
 
 
-def test_what_a_killed_process_held_has_its_shared_memory(tmp_path: Path) -> None:
+def test_what_a_killed_process_held_has_its_shared_memory() -> None:
     """A model in /dev/shm is most of it: without it the process looks small."""
-    study = study_of("oom", tmp_path)
+    study = fake_runs.study_of("oom")
     kills = [replace(kill, anon_rss_bytes=4 * MIB, shmem_rss_bytes=92 * MIB) for kill in study.kills]
     (said, *_) = summarize(replace(study, kills=kills))["verdict"]["sentences"]
     assert said.endswith("held 4 MiB of anonymous memory, 4 MiB of file pages and 92 MiB of shared memory.")

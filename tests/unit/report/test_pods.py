@@ -27,10 +27,6 @@ from tests.fakes import MIB, POD_NAME, FakeRun
 REPLICAS = [f"{fake_runs.REPLICAS}-{suffix}" for suffix in ("aaaaa", "bbbbb", "ccccc")]
 
 
-def _study(name: str, path: Path) -> Study:
-    return read_study(fake_runs.ALL[name](path / name))
-
-
 def _shown(study: Study, summary: dict[str, Any]) -> list[list[str]]:
     out = io.StringIO()
     print_story(study, summary, Console(file=out, width=400))
@@ -42,17 +38,17 @@ def _panels(study: Study) -> list[str]:
     return [panel["label"] for panel in figure.layout["meta"]["panels"]]
 
 
-def test_pods_of_a_revision_are_one_workload(tmp_path: Path) -> None:
+def test_pods_of_a_revision_are_one_workload() -> None:
     """Kubernetes' name of a pod says whose it is; any other pod is its own."""
     assert workload("app-00001-deployment-5d8f9c7b6d-x7k2p") == "app-00001"
     assert workload("victim") == "victim"
-    assert workloads(_study("replicas", tmp_path)) == {"app-00001": REPLICAS}
-    assert list(workloads(_study("neighbours", tmp_path))) == [POD_NAME, "bystander"]
+    assert workloads(fake_runs.study_of("replicas")) == {"app-00001": REPLICAS}
+    assert list(workloads(fake_runs.study_of("neighbours"))) == [POD_NAME, "bystander"]
 
 
-def test_each_pod_has_its_own_figures(tmp_path: Path) -> None:
+def test_each_pod_has_its_own_figures() -> None:
     """`pods.<name>` has what is known of it and of its containers, and an expectation may name it."""
-    study = _study("neighbours", tmp_path)
+    study = fake_runs.study_of("neighbours")
     expected = {
         f"pods.{POD_NAME}.containers.app.oom_kills": "== 1",
         "pods.bystander.containers.app.oom_kills": "== 0",
@@ -67,9 +63,9 @@ def test_each_pod_has_its_own_figures(tmp_path: Path) -> None:
     assert (summary["pod"]["oom_kills"], summary["pod"]["restarts"], summary["pod"]["status"]) == (1, 1, None)
 
 
-def test_figures_of_a_revision_are_over_its_pods(tmp_path: Path) -> None:
+def test_figures_of_a_revision_are_over_its_pods() -> None:
     """Peaks are the largest of any pod, kills and restarts all of them; a pod that comes later is no restart."""
-    summary = summarize(_study("replicas", tmp_path))
+    summary = summarize(fake_runs.study_of("replicas"))
     app = summary["containers"]["app"]
     assert (app["oom_kills"], app["restarts"], app["memory_peak_bytes"]) == (1, 1, 252 * MIB)
     assert [one["pod"] for one in app["exits"]] == [REPLICAS[1]]
@@ -79,13 +75,13 @@ def test_figures_of_a_revision_are_over_its_pods(tmp_path: Path) -> None:
     assert (summary["pods"][REPLICAS[0]]["status"], summary["pods"][REPLICAS[0]]["age_s"]) == ("ScaledToZero", None)
 
 
-def test_each_workload_has_its_own_panels_of_requests(tmp_path: Path) -> None:
+def test_each_workload_has_its_own_panels_of_requests() -> None:
     """Those to one pod are not drawn with those to another; where it is not known who got which, all are together."""
-    titles = _panels(_study("neighbours", tmp_path))
+    titles = _panels(fake_runs.study_of("neighbours"))
     for pod in (POD_NAME, "bystander"):
         for panel in ("requests in flight to", "requests per second to", "latency of requests to"):
             assert len([one for one in titles if one.startswith(f"{panel} {pod}")]) == 1
-    older = [one for one in _panels(_study("replicas", tmp_path)) if "request" in one or "latency" in one]
+    older = [one for one in _panels(fake_runs.study_of("replicas")) if "request" in one or "latency" in one]
     assert [one.split(" ·")[0] for one in older] == [
         "requests in flight", "requests per second by status, in steps of 50 ms",
         "latency, a dot for each request where it ended",
@@ -106,9 +102,9 @@ def test_a_pod_that_is_gone_while_others_stay_was_scaled_down(tmp_path: Path) ->
     assert "scaled to zero" not in page.lower()
 
 
-def test_words_name_the_workload_where_there_are_several(tmp_path: Path) -> None:
+def test_words_name_the_workload_where_there_are_several() -> None:
     """In the headline, the sentences and the journal; in a run with one workload a container's name is enough."""
-    study = _study("neighbours", tmp_path)
+    study = fake_runs.study_of("neighbours")
     verdict = summarize(study)["verdict"]
     assert verdict["headline"].startswith(f"{POD_NAME}/app was OOM-killed")
     assert "bystander/app used" in verdict["headline"]
@@ -116,28 +112,28 @@ def test_words_name_the_workload_where_there_are_several(tmp_path: Path) -> None
     reported = [entry.text for entry in entries(study)]
     assert "pod bystander is 1/1 Running, 0 restarts" in reported
     assert any(text.startswith(f"OOM kill: {POD_NAME}/app") for text in reported)
-    assert summarize(_study("replicas", tmp_path))["verdict"]["headline"].startswith("app was OOM-killed")
+    assert summarize(fake_runs.study_of("replicas"))["verdict"]["headline"].startswith("app was OOM-killed")
 
 
-def test_the_journal_names_the_pod_of_each_instance(tmp_path: Path) -> None:
+def test_the_journal_names_the_pod_of_each_instance() -> None:
     """Also where all pods are of one revision."""
-    reported = [entry.text for entry in entries(_study("replicas", tmp_path))]
+    reported = [entry.text for entry in entries(fake_runs.study_of("replicas"))]
     assert next(text for text in reported if text.startswith("OOM kill: ")).startswith(f"OOM kill: {REPLICAS[1]}/app")
     assert f"{REPLICAS[2]}/app (instance 0) is ready" in reported
 
 
-def test_the_terminal_lists_pods_as_kubectl_does(tmp_path: Path) -> None:
+def test_the_terminal_lists_pods_as_kubectl_does() -> None:
     """A row for each pod, with its containers below."""
-    study = _study("replicas", tmp_path)
+    study = fake_runs.study_of("replicas")
     rows = _shown(study, summarize(study))
     assert [row[1:4] for row in rows if row[:1] == [REPLICAS[0]]] == [["0/0", "ScaledToZero", "0"]]
     assert [row[1:4] for row in rows if row[:1] == [REPLICAS[1]]] == [["2/2", "Running", "1"]]
     assert [row[1] for row in rows if row[:1] == ["app"] and row[1] in ("yes", "no")] == ["no", "yes", "yes"]
 
 
-def test_the_pages_peaks_have_a_row_for_the_pods_of_each_workload(tmp_path: Path) -> None:
+def test_the_pages_peaks_have_a_row_for_the_pods_of_each_workload() -> None:
     """As on the terminal: one row for all of them would be no pod's. What there was none of has no column."""
-    study = _study("neighbours", tmp_path)
+    study = fake_runs.study_of("neighbours")
     view = View(named(study), named(study, by_pod=True), summarize(study))
     totals = next(part for part in MEMORY.parts(view) if isinstance(part, Listing) and part.place == "page")
     heads = [column.head for column in totals.columns]
@@ -150,16 +146,16 @@ def test_the_pages_peaks_have_a_row_for_the_pods_of_each_workload(tmp_path: Path
     assert "page cache peak" in heads and "swap written" not in heads
 
 
-def test_pods_at_the_same_time_have_their_own_panels(tmp_path: Path) -> None:
+def test_pods_at_the_same_time_have_their_own_panels() -> None:
     """Those that came one after another share theirs."""
-    assert [(lane.name, list(lane.pods)) for lane in lanes(_study("replicas", tmp_path))] == [
+    assert [(lane.name, list(lane.pods)) for lane in lanes(fake_runs.study_of("replicas"))] == [
         ("aaaaa, ccccc", [REPLICAS[0], REPLICAS[2]]),
         ("bbbbb", [REPLICAS[1]]),
     ]
-    titles = _panels(_study("replicas", tmp_path / "again"))
+    titles = _panels(fake_runs.study_of("replicas"))
     for part in ("app of aaaaa, ccccc · peak 30 MiB", "app of bbbbb · peak 252 MiB · 1 OOM kill", "pod bbbbb"):
         assert sum(title.startswith(part) for title in titles) == 1, titles
-    titles = _panels(_study("neighbours", tmp_path))
+    titles = _panels(fake_runs.study_of("neighbours"))
     assert sum(title.startswith("bystander/app · peak 47 MiB") for title in titles) == 1, titles
 
 
@@ -184,16 +180,16 @@ def test_of_many_pods_the_killed_ones_are_drawn(tmp_path: Path) -> None:
     assert all(pod.name in page for pod in pods)
 
 
-def test_a_pod_by_itself_is_what_its_own_record_says(tmp_path: Path) -> None:
+def test_a_pod_by_itself_is_what_its_own_record_says() -> None:
     """Nothing of the other pods is left in it, and words about it name no pod."""
-    study = of_pods(_study("neighbours", tmp_path), {"bystander"})
+    study = of_pods(fake_runs.study_of("neighbours"), {"bystander"})
     assert (study.kills, study.memory_marks, [one.pod for one in study.pods]) == ([], [], ["bystander"])
     assert named(study) is study
 
 
-def test_each_pod_has_its_own_requests(tmp_path: Path) -> None:
+def test_each_pod_has_its_own_requests() -> None:
     """Sent, answered and in flight; those of other pods are in no figure of it."""
-    summary = summarize(_study("plain_killed", tmp_path))
+    summary = summarize(fake_runs.study_of("plain_killed"))
     greedy, quiet = (summary["pods"][name]["requests"] for name in ("greedy", "quiet"))
     assert (greedy["sent"], greedy["answered"], greedy["errors"]) == (6, 1, {"closed": 3, "refused": 2})
     assert (quiet["sent"], quiet["answered"], quiet["reasons"]) == (30, 30, {})
@@ -202,9 +198,9 @@ def test_each_pod_has_its_own_requests(tmp_path: Path) -> None:
     assert summary["requests"]["sent"] == 36
 
 
-def test_what_became_of_a_plain_container_is_the_reason(tmp_path: Path) -> None:
+def test_what_became_of_a_plain_container_is_the_reason() -> None:
     """As of queue-proxy: closed as it was OOM-killed, refused while it was down, and a 500 is its own."""
-    study = _study("plain_killed", tmp_path)
+    study = fake_runs.study_of("plain_killed")
     summary = summarize(study)
     assert summary["pods"]["greedy"]["requests"]["reasons"] == {
         "500": {"app": 1},
@@ -239,17 +235,17 @@ def test_an_unanswered_request_has_its_own_pods_queue_proxy_to_blame(tmp_path: P
     assert "as blue/queue-proxy was OOM-killed" in " ".join(summary["verdict"]["sentences"])
 
 
-def test_a_record_of_several_pods_that_names_none_leaves_it_open(tmp_path: Path) -> None:
+def test_a_record_of_several_pods_that_names_none_leaves_it_open() -> None:
     """As they were recorded once: the run's figures are as they were, a pod's own are null."""
-    study = _study("replicas", tmp_path)
+    study = fake_runs.study_of("replicas")
     summary = summarize(study)
     assert summary["requests"]["sent"] == 40
     assert {pod["requests"]["sent"] for pod in summary["pods"].values()} == {None}
 
 
-def test_tables_have_a_row_for_each_pod(tmp_path: Path) -> None:
+def test_tables_have_a_row_for_each_pod() -> None:
     """By name: of memory, and of requests."""
-    study = _study("plain_killed", tmp_path)
+    study = fake_runs.study_of("plain_killed")
     summary = summarize(study)
     rows = [row for row in _shown(study, summary) if row[:1] == ["pod"]]
     assert [row[1] for row in rows if "MiB" in row] == ["greedy", "quiet"]

@@ -13,9 +13,9 @@ from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 
 
-def test_a_stall_has_its_place_and_its_figures(tmp_path: Path) -> None:
+def test_a_stall_has_its_place_and_its_figures() -> None:
     """Where it began, how long, how much was read again, and how many requests were there."""
-    [found] = stalls(read_study(fake_runs.ALL["stalled"](tmp_path / "run")))
+    [found] = stalls(fake_runs.study_of("stalled"))
     assert (found.container, found.attempt, found.killed) == ("queue-proxy", 0, False)
     assert found.begin_s == pytest.approx(8.0, abs=1.5) and found.end_s == pytest.approx(28.0, abs=1.5)
     assert found.refaults == pytest.approx(1_500_000, rel=0.1)
@@ -25,9 +25,9 @@ def test_a_stall_has_its_place_and_its_figures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(fake_runs.ALL) - {"stalled"}))
-def test_nothing_else_is_a_stall(name: str, tmp_path: Path) -> None:
+def test_nothing_else_is_a_stall(name: str) -> None:
     """Kills, swapping, large files, refusals: none of them is one."""
-    assert stalls(read_study(fake_runs.ALL[name](tmp_path / "run"))) == []
+    assert stalls(fake_runs.study_of(name)) == []
 
 
 @pytest.mark.parametrize(("backlog", "inside"), [(None, None), (300, 420)])

@@ -17,9 +17,9 @@ from tests import fake_runs
 from tests.fakes import MIB, FakeRun
 
 
-def story_of(name: str, tmp_path: Path) -> Story:
+def story_of(name: str) -> Story:
     """A made-up run's story."""
-    verdict = summarize(read_study(fake_runs.ALL[name](tmp_path / "run")))["verdict"]
+    verdict = summarize(fake_runs.study_of(name))["verdict"]
     return Story(verdict["headline"], verdict["sentences"])
 
 
@@ -55,9 +55,9 @@ HEADLINES = {
 
 
 @pytest.mark.parametrize("name", HEADLINES)
-def test_each_story_has_its_headline(name: str, tmp_path: Path) -> None:
+def test_each_story_has_its_headline(name: str) -> None:
     """What a person would repeat aloud."""
-    assert story_of(name, tmp_path).headline == HEADLINES[name]
+    assert story_of(name).headline == HEADLINES[name]
 
 
 def test_a_run_that_was_cut_off_before_its_first_sample_claims_nothing(tmp_path: Path) -> None:
@@ -68,9 +68,9 @@ def test_a_run_that_was_cut_off_before_its_first_sample_claims_nothing(tmp_path:
     assert headline.startswith("Whether a process was killed was not recorded: none of 99 requests")
 
 
-def test_thrashing_is_not_called_harmless(tmp_path: Path) -> None:
+def test_thrashing_is_not_called_harmless() -> None:
     """A stalled container touches its limit all the time and is not killed: that is no churn without danger."""
-    assert "not danger" not in " ".join(story_of("stalled", tmp_path).sentences)
+    assert "not danger" not in " ".join(story_of("stalled").sentences)
 
 
 def test_what_a_page_fault_cost_is_said_of_phases_with_and_without_room() -> None:
@@ -119,16 +119,16 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("name", SENTENCES)
-def test_the_sentences_support_it(name: str, tmp_path: Path) -> None:
+def test_the_sentences_support_it(name: str) -> None:
     """Restarts, what clients saw, what page cache did, and who witnessed."""
-    reported = story_of(name, tmp_path).sentences
+    reported = story_of(name).sentences
     assert [words for words in SENTENCES[name] if words not in reported] == []
 
 
 @pytest.mark.parametrize("name", fake_runs.ALL)
-def test_sentences_are_sentences(name: str, tmp_path: Path) -> None:
+def test_sentences_are_sentences(name: str) -> None:
     """Each ends once, has no gap where a figure was missing, and is said once."""
-    story = story_of(name, tmp_path)
+    story = story_of(name)
     assert not story.headline.endswith(".")
     assert len(set(story.sentences)) == len(story.sentences)
     for words in story.sentences:

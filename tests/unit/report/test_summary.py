@@ -19,15 +19,15 @@ from tests import fake_runs
 from tests.fakes import MIB, PAGE, FakeRun
 
 
-def summary_of(name: str, tmp_path: Path) -> dict[str, Any]:
+def summary_of(name: str) -> dict[str, Any]:
     """A made-up run's summary."""
-    return summarize(read_study(fake_runs.ALL[name](tmp_path / "run")))
+    return summarize(fake_runs.study_of(name))
 
 
 @pytest.mark.parametrize("name", fake_runs.ALL)
-def test_requests_add_up(name: str, tmp_path: Path) -> None:
+def test_requests_add_up(name: str) -> None:
     """Each request that was sent was either answered or has an error, for the run and for each phase."""
-    summary = summary_of(name, tmp_path)
+    summary = summary_of(name)
     parts = [summary["requests"], *(phase["requests"] for phase in summary["phases"].values())]
     for requests in (part for part in parts if part["sent"] is not None):
         assert requests["sent"] == requests["answered"] + sum(requests["errors"].values())
@@ -44,9 +44,9 @@ def test_a_summary_is_json_without_nan(name: str, tmp_path: Path) -> None:
     assert json.loads(study.run.summary.read_text()) == summary
 
 
-def test_the_names_that_others_build_on(tmp_path: Path) -> None:
+def test_the_names_that_others_build_on() -> None:
     """The contract: these names are there, for every container."""
-    summary = summary_of("oom", tmp_path)
+    summary = summary_of("oom")
     assert {"scenario", "met", "expectations", "where", "machine", "containers", "pod", "requests"} <= summary.keys()
     assert {"oom_kills", "freezes", "recorder", "phases", "verdict"} <= summary.keys()
     names = "oom_kills restarts exits memory_peak_bytes anon_peak_bytes file_peak_bytes swap_peak_bytes io_read_bytes"
@@ -57,9 +57,9 @@ def test_the_names_that_others_build_on(tmp_path: Path) -> None:
     assert summary["recorder"].keys() >= {"interval_s", "samples", "late", "cpu_s"}
 
 
-def test_a_container_is_counted_over_its_instances(tmp_path: Path) -> None:
+def test_a_container_is_counted_over_its_instances() -> None:
     """Kills, restarts, exits and counters are of all instances; the end of the run is no finding."""
-    figures = summary_of("oom", tmp_path)["containers"]["queue-proxy"]
+    figures = summary_of("oom")["containers"]["queue-proxy"]
     assert (figures["oom_kills"], figures["restarts"], figures["final_reason"]) == (2, 2, "OOMKilled")
     assert [(one["exit_code"], one["reason"]) for one in figures["exits"]] == [(137, "OOMKilled")] * 2
     assert figures["memory_events"]["oom_kill"] == 2
@@ -82,9 +82,9 @@ def test_how_a_container_stands_at_its_end(tmp_path: Path) -> None:
     assert containers["app"]["anon_end_bytes"] == 10 * MIB
 
 
-def test_page_cache_figures(tmp_path: Path) -> None:
+def test_page_cache_figures() -> None:
     """Reading 256 MiB twice under 64 MiB reads 512 MiB, the second pass from the disk again."""
-    summary = summary_of("page_cache", tmp_path)
+    summary = summary_of("page_cache")
     app, phases = summary["containers"]["app"], summary["phases"]
     assert app["io_read_bytes"] == app["disk_read_bytes"] == 512 * MIB
     assert app["swap_io_read_bytes"] == 0
@@ -98,9 +98,9 @@ def test_page_cache_figures(tmp_path: Path) -> None:
     assert summary["containers"]["queue-proxy"]["io_read_bytes"] == 0
 
 
-def test_phases_share_out_what_the_run_counted(tmp_path: Path) -> None:
+def test_phases_share_out_what_the_run_counted() -> None:
     """A counter's rise before, within and between phases is counted once."""
-    summary = summary_of("page_cache", tmp_path)
+    summary = summary_of("page_cache")
     parts = sum(phase["containers"]["app"]["io_read_bytes"] for phase in summary["phases"].values())
     assert parts == summary["containers"]["app"]["io_read_bytes"]
 
@@ -113,9 +113,9 @@ def test_a_sample_that_was_read_late_is_no_bound_of_a_phase(tmp_path: Path) -> N
     assert Window(study, begin_s=1.1).rise([(t, read)]) == 70
 
 
-def test_swap_traffic_is_counted_apart_from_files(tmp_path: Path) -> None:
+def test_swap_traffic_is_counted_apart_from_files() -> None:
     """The device's role distinguishes swap from files; both are in io_*_bytes."""
-    app = summary_of("swap", tmp_path)["containers"]["app"]
+    app = summary_of("swap")["containers"]["app"]
     assert (app["swap_io_write_bytes"], app["swap_io_read_bytes"]) == (180 * MIB, 40 * MIB)
     assert (app["disk_write_bytes"], app["io_write_bytes"]) == (0, 180 * MIB)
     assert app["swap_peak_bytes"] == 150 * MIB

@@ -40,18 +40,18 @@ from tests import fake_runs
 from tests.fakes import MIB
 
 
-def test_a_topics_names_can_be_expected(tmp_path: Path) -> None:
+def test_a_topics_names_can_be_expected() -> None:
     """They are at the top of summary.json, and scenarios may name them."""
-    study = read_study(fake_runs.oom(tmp_path / "run"))
+    study = fake_runs.study_of("oom")
     summary = summarize(study)
     names = [name for topic in TOPICS for name in topic.figures(study)]
     assert {*names} <= {*summary} and {*names} <= {*ROOTS}
     assert len(names) == len(set(names))
 
 
-def test_a_topic_that_a_run_is_not_about_is_silent(tmp_path: Path) -> None:
+def test_a_topic_that_a_run_is_not_about_is_silent() -> None:
     """No headline, no sentence, no table."""
-    study = read_study(fake_runs.oom(tmp_path / "run"))
+    study = fake_runs.study_of("oom")
     view = _view(study)
     for topic in (STARTS, STALLS, EVICTIONS, SCALE_TO_ZERO, FREEZES, INITS, SIDECARS):
         said = (topic.headline(study, view.summary), topic.sentences(study, view.summary))
@@ -60,9 +60,9 @@ def test_a_topic_that_a_run_is_not_about_is_silent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["probe_killed", "asked_to_end", "oom", "replicas"])
-def test_each_section_of_the_page_has_one_heading(tmp_path: Path, name: str) -> None:
+def test_each_section_of_the_page_has_one_heading(name: str) -> None:
     """Topics that share a section stand in it together, also where one between them has nothing to show."""
-    study = read_study(fake_runs.ALL[name](tmp_path / "run"))
+    study = fake_runs.study_of(name)
     headings = re.findall(r"<h2[^>]*>(.*?)</h2>", render_html(study, summarize(study)))
     assert headings and len(headings) == len(set(headings)), headings
 
@@ -90,7 +90,7 @@ def test_each_order_has_every_topic_once() -> None:
         assert sorted(topic.title for topic in order) == every
 
 
-def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_topic_is_a_module_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a registered topic gives is in summary.json, in the sentences, on the terminal, on the page and in the
     journal: no other file has to know of it.
     """
@@ -110,7 +110,7 @@ def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.
         marks=lambda on: on.canvas.words(on.panel, 1.0, 0.5, f"a neutrino in {on.name}"),
     )
     monkeypatch.setattr(registry, "TOPICS", (*TOPICS, topic))
-    study = read_study(fake_runs.oom(tmp_path / "run"))
+    study = fake_runs.study_of("oom")
     summary = summarize(study)
     out, page = _shown(study, summary)
     assert summary["neutrinos"] == {"seen": 7}
@@ -126,13 +126,11 @@ def test_a_new_topic_is_a_module_and_a_line(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("name", [*fake_runs.ALL])
-def test_every_panel_and_every_line_of_the_journal_is_a_topics(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_every_panel_and_every_line_of_the_journal_is_a_topics(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Without topics the picture is empty, and the journal has only what is printed as it was recorded: the kernel's
     lines, the engine's events, what containers printed. So a new figure needs no file beside its topic's.
     """
-    study = read_study(fake_runs.ALL[name](tmp_path / "run"))
+    study = fake_runs.study_of(name)
     summary = summarize(study)
     logged, drawn = {one.text for one in entries(study, "all")}, run_figure(study, summary)
     monkeypatch.setattr(registry, "TOPICS", ())
@@ -177,9 +175,9 @@ def _plain(text: str) -> str:
     return html.unescape(text).replace("\N{NO-BREAK SPACE}", " ")
 
 
-def test_init_containers_of_several_pods_are_one_sentence(tmp_path: Path) -> None:
+def test_init_containers_of_several_pods_are_one_sentence() -> None:
     """Of one name: how long they took, from the shortest to the longest, and the highest peak."""
-    study = read_study(fake_runs.swap(tmp_path / "run"))
+    study = fake_runs.study_of("swap")
     summary = summarize(study)
     one = replace(next(one for one in study.instances if one.container == "app"), role="init", exit_code=0)
     one = replace(one, started_s=1.0, exited_s=2.0, oom_ended=False)
@@ -191,9 +189,9 @@ def test_init_containers_of_several_pods_are_one_sentence(tmp_path: Path) -> Non
     assert sentence.endswith(" at most.")
 
 
-def test_the_page_cache_that_init_containers_left_is_each_pods(tmp_path: Path) -> None:
+def test_the_page_cache_that_init_containers_left_is_each_pods() -> None:
     """What a pod held at its end and its living containers did not; two pods of a service each have their own."""
-    study = read_study(fake_runs.ALL["replicas"](tmp_path / "run"))
+    study = fake_runs.study_of("replicas")
     summary = summarize(study)
     first = next(one for one in study.instances if one.container == "app")
     init = replace(
