@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from copy import copy
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 
 from emu.record.events import PodScaled, RequestsHeld
@@ -16,6 +16,27 @@ from emu.study.model.study import Study
 from emu.study.study import read_study
 from tests.fakes import MIB, PAGE, FakeRun
 from tests.recount import samples_text
+
+
+@cache
+def _folder() -> Path:
+    """Where runs are made that are copied then; it is gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="emu-fake-runs-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _made_once(story: Callable[[Path], RunDir]) -> Callable[[Path], RunDir]:
+    """A story writes the same bytes each time, and slowly: it is played once a session, and copied."""
+
+    @wraps(story)
+    def copied(path: Path) -> RunDir:
+        made = _folder() / story.__name__
+        if not made.exists():
+            story(made)
+        return RunDir(shutil.copytree(made, path, copy_function=shutil.copy))
+
+    return copied
 
 
 def _pod(path: Path, name: str, *, queue_limit: int | None = 64 * MIB, pod_limit: int | None = None) -> FakeRun:
@@ -40,6 +61,7 @@ def _restart(run: FakeRun, after_s: float, delay_s: float) -> None:
     run.status("2/2", "Running", run.attempts["queue-proxy"])
 
 
+@_made_once
 def oom(path: Path) -> RunDir:
     """queue-proxy holds a slow app's requests, reaches its own limit twice, and is restarted with a back-off."""
     run = _pod(path, "queue-proxy-oom")
@@ -62,6 +84,7 @@ def oom(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def rate_limited(path: Path) -> RunDir:
     """Of the second kill the kernel's log kept only the kill line: the rest was rate limited."""
     run = _pod(path, "rate-limited")
@@ -76,6 +99,7 @@ def rate_limited(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def pod_level(path: Path) -> RunDir:
     """The app eats the pod's memory; the kernel kills queue-proxy, whose oom_score_adj is higher."""
     run = _pod(path, "pod-level", queue_limit=None, pod_limit=128 * MIB)
@@ -86,6 +110,7 @@ def pod_level(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def host_level(path: Path) -> RunDir:
     """The whole machine ran out: no cgroup counts `oom`, only the victim's counts `oom_kill`."""
     run = _pod(path, "host-level")
@@ -95,6 +120,7 @@ def host_level(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def child_killed(path: Path) -> RunDir:
     """A worker process of the app is killed; its main process lives on, and ends well at the end."""
     run = _pod(path, "child-killed")
@@ -106,6 +132,7 @@ def child_killed(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def group_killed(path: Path) -> RunDir:
     """memory.oom.group: all three processes of the app die, the first one is logged twice."""
     run = _pod(path, "group-killed")
@@ -116,6 +143,7 @@ def group_killed(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def docker_kill(path: Path) -> RunDir:
     """Someone ran `docker kill` on queue-proxy: exit 137, and no OOM anywhere."""
     run = _pod(path, "docker-kill")
@@ -127,6 +155,7 @@ def docker_kill(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def unseen(path: Path) -> RunDir:
     """The cgroup went before its counters were read, and the kernel's log cannot be read at all."""
     run = _pod(path, "unseen")
@@ -137,6 +166,7 @@ def unseen(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def page_cache(path: Path) -> RunDir:
     """The app reads a 256 MiB file twice under a 64 MiB limit: both passes come from the disk, nothing dies."""
     run = FakeRun(path, name="page-cache")
@@ -158,6 +188,7 @@ def page_cache(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def stalled(path: Path) -> RunDir:
     """queue-proxy's anonymous memory leaves its executable no room: it reads it again and again, and lives."""
     run = FakeRun(path, name="stalled")
@@ -172,6 +203,7 @@ def stalled(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def swap(path: Path) -> RunDir:
     """The app wants 200 MiB under a 64 MiB limit, and lives on swap."""
     run = FakeRun(path, name="swap")
@@ -186,6 +218,7 @@ def swap(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def refused(path: Path) -> RunDir:
     """A containerConcurrency protects queue-proxy: most requests are answered 503 at once, nothing dies."""
     run = _pod(path, "refused")
@@ -195,6 +228,7 @@ def refused(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def cut_off(path: Path) -> RunDir:
     """The machine lost power in the middle: no end, and the last line of each file is torn."""
     run = _pod(path, "cut-off")
@@ -207,6 +241,7 @@ def cut_off(path: Path) -> RunDir:
     return where
 
 
+@_made_once
 def probe_killed(path: Path) -> RunDir:
     """The app fails its liveness probe and ignores SIGTERM, twice; it waits for its third start when the run ends."""
     run = _pod(path, "probe-killed")
@@ -229,6 +264,7 @@ def probe_killed(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def scaled(path: Path) -> RunDir:
     """A pod that goes at 3 s and is gone at 4 s, and comes back for a request at 7 s; gone again at the end."""
     run = _pod(path, "scaled")
@@ -256,6 +292,7 @@ def scaled(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def asked_to_end(path: Path) -> RunDir:
     """The pod is asked to end under load: queue-proxy ends in order, the app must be killed."""
     run = _pod(path, "asked-to-end")
@@ -274,6 +311,7 @@ def asked_to_end(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def engine_lost(path: Path) -> RunDir:
     """The engine is stopped: it ends all containers, queue-proxy on SIGTERM and the app not yet, and is gone."""
     run = _pod(path, "engine-lost")
@@ -287,6 +325,7 @@ def engine_lost(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def neighbours(path: Path) -> RunDir:
     """Two pods: one is OOM-killed at its own limit and restarted, the other is not disturbed."""
     run = _pod(path, "neighbours")
@@ -311,6 +350,7 @@ def neighbours(path: Path) -> RunDir:
     return run.finish()
 
 
+@_made_once
 def plain_killed(path: Path) -> RunDir:
     """Two plain pods: one is OOM-killed as it answers, and restarted; the other is never disturbed."""
     run = FakeRun(path, name="plain-killed", pod="greedy")
@@ -344,6 +384,7 @@ def plain_killed(path: Path) -> RunDir:
 REPLICAS = "app-00001-deployment-5d8f9c7b6d"
 
 
+@_made_once
 def replicas(path: Path) -> RunDir:
     """Three pods of one revision, two at a time: the second is OOM-killed, the third takes the first one's place."""
     first = run = FakeRun(path, name="replicas", pod=f"{REPLICAS}-aaaaa")
@@ -411,9 +452,7 @@ def study_of(name: str) -> Study:
 
 @cache
 def _studied(name: str) -> Study:
-    folder = Path(tempfile.mkdtemp(prefix="emu-fake-run-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return read_study(ALL[name](folder / "run"))
+    return read_study(ALL[name](_folder() / f"{name}-to-study"))
 
 
 def unpack_samples(run: Path) -> bytes:
