@@ -17,6 +17,7 @@ from emu.record.events import Owner
 from emu.record.samples import NODE
 from emu.study.counters import rises
 from emu.study.model.machine import Device
+from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Study
 from emu.study.model.timeline import Column, Timeline
 
@@ -171,6 +172,12 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
         return ordered[-1]
     low, high = ordered[below], ordered[below + 1]
     return low + (high - low) * (place - below)
+
+
+def median_answer_s(study: Study, phase: PhaseSpan) -> float | None:
+    """How long the median answer to a phase's requests took; None where there was none."""
+    taken = (one.latency_s for one in study.requests or () if one.phase == phase.name)
+    return percentile(sorted(took for took in taken if took is not None), SHARES["p50"])
 
 
 def spread(values: Iterable[float]) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import listed
-from emu.study.measures import Window
+from emu.study.measures import Window, median_answer_s
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Study
 from emu.study.pods import workload
@@ -51,7 +51,7 @@ def shares(study: Study) -> list[Shares]:
 
 
 def _shares(study: Study, phase: PhaseSpan) -> Shares | None:
-    took = sorted(one.took_s for one in study.requests or () if one.phase == phase.name and one.took_s is not None)
+    took_s = median_answer_s(study, phase)
     window = Window(study, phase.begin_s, phase.until_s)
     parts = []
     for pod, weight in study.machine.io_weights.items():
@@ -61,9 +61,9 @@ def _shares(study: Study, phase: PhaseSpan) -> Shares | None:
     wanted = sorted(
         (one for one in parts if one.moved_bytes >= LEAST_BYTES), key=lambda one: one.pod != workload(phase.pod)
     )
-    if not took or len(wanted) < 2 or wanted[0].pod != workload(phase.pod):
+    if took_s is None or len(wanted) < 2 or wanted[0].pod != workload(phase.pod):
         return None
-    return Shares(phase.name, took[len(took) // 2], tuple(wanted))
+    return Shares(phase.name, took_s, tuple(wanted))
 
 
 def figures(study: Study) -> Figures:

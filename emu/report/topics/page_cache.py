@@ -12,7 +12,7 @@ from itertools import groupby
 from emu.report.topics.topic import Figures, Listing, Topic
 from emu.report.words import listed
 from emu.study.counters import value_at
-from emu.study.measures import Window, last, times
+from emu.study.measures import Window, last, median_answer_s, times
 from emu.study.model.requests import PhaseSpan
 from emu.study.model.study import Study
 from emu.study.model.timeline import Timeline
@@ -68,8 +68,8 @@ def passes(study: Study) -> list[Pass]:
 
 def _pass(study: Study, phase: PhaseSpan) -> Pass | None:
     lines = [line for owner, line in study.timelines.items() if _is_its(owner.pod, owner.container, phase)]
-    took = sorted(one.took_s for one in study.requests or () if one.phase == phase.name and one.took_s is not None)
-    if not lines or not took:
+    took_s = median_answer_s(study, phase)
+    if not lines or took_s is None:
         return None
     window = Window(study, phase.begin_s, phase.until_s)
     io, line = window.io(lines), lines[-1]
@@ -81,7 +81,7 @@ def _pass(study: Study, phase: PhaseSpan) -> Pass | None:
         file=phase.reads or "",
         files_of=phase.files_of,
         limit_bytes=last(line.limit),
-        took_s=took[len(took) // 2],
+        took_s=took_s,
         disk_read_bytes=io["io_read_bytes"] if read is None else read,
         refault_bytes=times(window.counted(lines, "refaults"), study.machine.page_bytes),
         charged_bytes=_charged(line, phase.until_s),
@@ -147,21 +147,26 @@ def _alike(later: list[Pass]) -> list[str]:
     read = f"a second read of {one.file} came"
     if one.is_from_memory:
         return [f"{read} from memory under each limit, {format_bytes(extreme)} the smallest ({_took(one)})"]
-    size = format_bytes(one.refault_bytes or one.disk_read_bytes or 0)
-    return [
-        f"{read} from disk again under each limit, {format_bytes(extreme)} the largest "
-        f"({size} refaulted, {_took(one)})"
-    ]
+    return [f"{read} from disk again under each limit, {format_bytes(extreme)} the largest ({_from_disk(one)})"]
 
 
 def _curve(found: list[Pass], below: int, above: int) -> str:
     again = [one for one in found if one.number > 1 and one.limit_bytes == below][-1]
     kept = [one for one in found if one.number > 1 and one.limit_bytes == above][-1]
-    size = format_bytes(again.refault_bytes or again.disk_read_bytes or 0)
     return (
         f"up to a limit of {format_bytes(below)} a second read of {again.file} came from disk again "
-        f"({size} refaulted, {_took(again)}), and from {format_bytes(above)} on from memory ({_took(kept)})"
+        f"({_from_disk(again)}), and from {format_bytes(above)} on from memory ({_took(kept)})"
     )
+
+
+def _from_disk(one: Pass) -> str:
+    """What a later read had to bring back; refaults where the kernel counted them."""
+    size = (
+        f"{format_bytes(one.refault_bytes)} refaulted"
+        if one.refault_bytes
+        else format_bytes(one.disk_read_bytes or 0)
+    )
+    return f"{size}, {_took(one)}"
 
 
 def _owners(found: list[Pass]) -> list[str]:

@@ -54,6 +54,18 @@ def test_what_each_pod_had_of_the_disk_is_named_with_its_weight() -> None:
     assert [row[:4] for row in listing.rows] == [("beside", "web", 100, "8 MiB"), ("beside", "noisy", 10, "3 MiB")]
 
 
+def test_the_time_beside_a_weight_is_that_of_the_median_answer() -> None:
+    """As everywhere: the mean of two; what a client gave up after 30 s is no answer."""
+    study = _study()
+    study.requests = [
+        replace(study.requests[0], id=number, done_s=took_s, error=error)
+        for number, (took_s, error) in enumerate([(1.0, None), (2.0, None), (30.0, "timeout")])
+    ]
+    assert DISK_SHARES.figures(study)["disk_shares"][0]["took_s"] == 1.5
+    study.requests = study.requests[2:]
+    assert DISK_SHARES.figures(study) == {"disk_shares": []}
+
+
 @pytest.mark.parametrize("study", [_study(noisy=0), _study(weights={})])
 def test_a_disk_that_nobody_shares_is_no_subject(study: Study) -> None:
     """One pod alone had it, or no weight divides it."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from emu.record.events import Owner
 from emu.record.rundir import RunDir
 from emu.report.topics.page_cache import PAGE_CACHE
@@ -99,6 +101,26 @@ def test_limits_on_one_side_of_the_knee_are_said_to_be() -> None:
         "a second read of model came from disk again under each limit, 288 MiB the largest "
         "(256 MiB refaulted, 250 ms)"
     ]
+
+
+def test_a_read_takes_what_its_median_answer_took() -> None:
+    """As everywhere: the mean of two; what a client gave up after 30 s is no answer."""
+    study = _curve()
+    phase = study.phases[-1].name
+    given_up = replace(_answer(8, phase, 30.0), error="timeout")
+    study.requests = [_answer(6, phase, 0.25), _answer(7, phase, 0.35), given_up]
+    (one,) = PAGE_CACHE.figures(study)["page_cache"]["reads"]
+    assert one["took_s"] == pytest.approx(0.3)
+    study.requests = [given_up]
+    assert PAGE_CACHE.figures(study)["page_cache"]["reads"] == []
+
+
+def test_bytes_from_disk_are_refaults_only_where_the_kernel_counted_them() -> None:
+    """A kernel without workingset_refault_file leaves what io.stat has."""
+    study = _curve()
+    for line in study.timelines.values():
+        line.refaults = [None] * 6
+    assert "came from disk again (256 MiB, 250 ms)" in PAGE_CACHE.headline(named(study), {})[0]
 
 
 def test_a_reader_that_found_a_part_pays_for_the_rest() -> None:
