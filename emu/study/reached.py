@@ -75,11 +75,15 @@ def _not_forwarded(request: Request) -> Request:
 
 
 def in_flight_by_pod(requests: list[Request]) -> dict[str, InFlight]:
-    """The step curve of what each pod had; of none where it is not known of some to which pod they got."""
+    """The step curve of what each pod had; of none where it is not known of some to which pod they got. Where all
+    reached none, an empty one under no name.
+    """
     by_pod: dict[str, list[Request]] = defaultdict(list)
     for request in requests:
         if request.reached == "unknown":
             return {}
         if request.pod:
             by_pod[request.pod].append(request)
+    if requests and not by_pod:
+        return {"": InFlight()}
     return {pod: count_in_flight(some, in_pod=True) for pod, some in by_pod.items()}

@@ -99,7 +99,9 @@ class Study:
     ends: Ends = field(default_factory=Ends)
     in_flight: InFlight = field(default_factory=InFlight)
     in_flight_by_pod: dict[str, InFlight] = field(default_factory=dict)
-    """Each pod's own; empty where it is not known of all requests to which pod they went."""
+    """Each pod's own; empty where it is not known of all requests to which pod they went. Where none reached a pod,
+    an empty one under no name.
+    """
     phases: list[PhaseSpan] = field(default_factory=list)
     memory_marks: list[MemoryMark] = field(default_factory=list)
     kills: list[OomVerdict] = field(default_factory=list)

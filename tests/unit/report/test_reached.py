@@ -14,8 +14,10 @@ from emu.study.ends import CLIENT_LEFT, End, Ends
 from emu.study.model.instances import Instance
 from emu.study.model.requests import Request
 from emu.study.model.study import Study
+from emu.study.pods import asked_of
 from emu.study.reached import in_flight_by_pod, with_pods
 from emu.study.reasons import give_reasons
+from emu.study.requests import count_in_flight
 
 ACTIVATOR = 41000
 ORIGIN = 100.0
@@ -99,6 +101,16 @@ def test_a_pod_has_a_request_from_when_it_was_sent_on() -> None:
     curves = in_flight_by_pod(found)
     assert list(curves) == [ONE]
     assert ([round(t, 6) for t in curves[ONE].t], curves[ONE].n) == ([3.0, 4.0], [1, 0])
+
+
+def test_a_pod_that_no_request_reached_has_none() -> None:
+    """Where the activator kept them all, they are not counted as a pod's, as those are whose pod is not known."""
+    requests = with_pods([sent(1, 1.0, 500, status=504)], INSTANCES, [], ORIGIN, scaled=True) or []
+    study = Study(RunDir(Path("run")), duration_s=10.0, requests=requests, instances=list(INSTANCES))
+    study.in_flight, study.in_flight_by_pod = count_in_flight(requests), in_flight_by_pod(requests)
+    assert asked_of(study, {ONE}).requests == []
+    assert study.in_flight_to(ONE).n == []
+    assert asked_of(study, {""}).requests == requests
 
 
 def reasons(tmp_path: Path, requests: list[Request], *ends: End) -> list[str | None]:
